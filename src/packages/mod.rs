@@ -1,0 +1,4 @@
+//! Grammar of the two kinds of packages that go into an image. Pure: no disk, no network, no OCI.
+
+pub(crate) mod debian;
+pub(crate) mod python;

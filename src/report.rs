@@ -1,0 +1,204 @@
+//! What may be said while s2r works, and how a failure explains itself.
+//!
+//! Modules below `cli` never print: they send [`Event`]s to a [`Report`], and their errors
+//! implement [`Explain`]. `cli` alone decides what a terminal, a log or a JSON reader gets.
+
+use std::time::Duration;
+
+/// One thing worth saying while a command runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A stage of the build begins.
+    StageStarted {
+        /// Which one.
+        stage: Stage,
+        /// What exactly, for instance `39 packages of Debian trixie`; may be empty.
+        detail: String,
+    },
+    /// A stage of the build is over.
+    StageFinished {
+        /// Which one.
+        stage: Stage,
+        /// What came of it, for instance `12 wheels`; may be empty.
+        detail: String,
+        /// How long it took.
+        took: Duration,
+    },
+    /// Something that the user should know, and that does not stop the build.
+    Warning {
+        /// What was seen.
+        text: String,
+        /// What to do about it; empty if there is nothing to do.
+        hint: String,
+    },
+    /// A download or an upload begins.
+    TransferStarted {
+        /// Tells transfers of one run apart.
+        id: TransferId,
+        /// What is moved, for instance `numpy-2.4.6-cp313-….whl`.
+        name: String,
+        /// Size in bytes, where it is known beforehand.
+        total_bytes: Option<u64>,
+    },
+    /// A transfer has moved on; to `done_bytes` in all (it may fall back when a try is repeated).
+    TransferAdvanced {
+        /// The transfer.
+        id: TransferId,
+        /// Bytes moved so far.
+        done_bytes: u64,
+    },
+    /// A transfer is over, well or badly.
+    TransferFinished {
+        /// The transfer.
+        id: TransferId,
+    },
+    /// A layer of the image is known.
+    Layer(LayerEvent),
+    /// A blob is in the destination.
+    Blob {
+        /// Digest of the blob, `sha256:…`.
+        digest: String,
+        /// Its size in bytes.
+        size_bytes: u64,
+        /// How it got there.
+        fate: BlobFate,
+        /// How long that took.
+        took: Duration,
+    },
+}
+
+/// What became of one layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LayerEvent {
+    /// Place in the image, the base being 0.
+    pub index: usize,
+    /// What it holds, for instance `numpy==2.4.6`.
+    pub contents: String,
+    /// Digest of the stored bytes, `sha256:…`.
+    pub digest: String,
+    /// Compressed size in bytes.
+    pub size_bytes: u64,
+    /// Whether its bytes were made now.
+    pub fate: LayerFate,
+    /// How long it took to have it.
+    pub took: Duration,
+}
+
+/// Where the bytes of a layer come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LayerFate {
+    /// Written in this build.
+    Made,
+    /// Known by its key; nothing was read or written.
+    Reused,
+}
+
+/// How a blob came to be in a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlobFate {
+    /// Its bytes were sent.
+    Pushed,
+    /// The destination had it.
+    AlreadyThere,
+}
+
+/// Tells the transfers of one run apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TransferId(pub u64);
+
+/// The stages of a build, in order; the words users see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Reading the project's files.
+    Source,
+    /// Deciding what to build.
+    Plan,
+    /// Finding the exact packages.
+    Resolve,
+    /// Downloading them.
+    Fetch,
+    /// Writing layers.
+    Layers,
+    /// Writing the image's config and manifest.
+    Image,
+    /// Sending it to a registry.
+    Push,
+    /// Writing it to a file or folder.
+    Export,
+}
+
+impl Stage {
+    /// The stage's name as users see it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Plan => "plan",
+            Self::Resolve => "resolve",
+            Self::Fetch => "fetch",
+            Self::Layers => "layers",
+            Self::Image => "image",
+            Self::Push => "push",
+            Self::Export => "export",
+        }
+    }
+}
+
+/// Takes events; shared by all threads of a build.
+pub(crate) trait Report: Sync {
+    /// Takes one event. Must not block for long and cannot fail.
+    fn event(&self, event: Event);
+}
+
+/// A report that says nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Silent;
+
+impl Report for Silent {
+    fn event(&self, _event: Event) {}
+}
+
+/// Whose fault a failure is, which decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The command line is wrong: exit 2.
+    CommandLine,
+    /// The project is wrong: exit 65.
+    Project,
+    /// Network, registry or disk failed: exit 69.
+    World,
+    /// s2r is wrong: exit 70.
+    Ours,
+}
+
+impl Fate {
+    /// The process's exit code (sysexits.h where it has a fitting one).
+    pub(crate) fn exit_code(self) -> u8 {
+        match self {
+            Self::CommandLine => 2,
+            Self::Project => 65,
+            Self::World => 69,
+            Self::Ours => 70,
+        }
+    }
+}
+
+/// A failure told to a person: what happened, where, why it stops the build, what to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Explanation {
+    /// Whose fault it is.
+    pub fate: Fate,
+    /// What happened, one line without a full stop.
+    pub what: String,
+    /// Where: a file and line, a url, an image; empty only if there is no place.
+    pub place: String,
+    /// Why that stops the build, or the cause beneath; may be several lines.
+    pub why: String,
+    /// What to do next: a command, a variable, a place to look.
+    pub next: String,
+}
+
+/// Every error of every module explains itself; there is no default, so that none is forgotten.
+pub(crate) trait Explain {
+    /// The failure in the words of its user.
+    fn explain(&self) -> Explanation;
+}
