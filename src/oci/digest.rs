@@ -1,7 +1,5 @@
 //! Content digests: `sha256:` and 64 lower-case hex digits (image-spec, descriptor.md, "Digests").
 
-use std::fmt;
-use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
