@@ -1,6 +1,5 @@
 //! Content digests: `sha256:` and 64 lower-case hex digits (image-spec, descriptor.md, "Digests").
 
-
 use sha2::{Digest as _, Sha256};
 
 /// What is wrong with a digest's text.
