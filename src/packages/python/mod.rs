@@ -1,1 +1,5 @@
 //! To come.
+
+pub(crate) mod entry_points;
+pub(crate) mod record;
+pub(crate) mod wheel_metadata;
