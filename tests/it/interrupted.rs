@@ -200,12 +200,13 @@ fn leftovers_of_a_killed_build_go_with_prune() {
     sleep(Duration::from_millis(200));
     child.kill().unwrap();
     child.wait().unwrap();
+    let scratch = home.store().join("s2r/tmp");
+    for file in walk(&scratch) {
+        // Files that a running build may still be writing are left alone, so they must look old.
+        tool("touch", &["-d", "3 days ago", file.to_str().unwrap()]);
+    }
     home.run(&["cache", "prune"]).ok();
     is_sound(&home);
-    let left: Vec<_> = walk(&home.store())
-        .into_iter()
-        .filter(|path| path.components().any(|part| part.as_os_str() == "tmp"))
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(walk(&scratch), Vec::<std::path::PathBuf>::new());
     home.build(&example("numpy"), &["x"]);
 }

@@ -93,14 +93,14 @@ fn images_are_listed_inspected_and_removed() {
         assert!(text.contains(expected), "no {expected:?} in\n{text}");
     }
     let json = home.run(&["inspect", "kept:v1", "--json"]).ok().json();
-    let layers = json["layers"].as_array().unwrap();
+    let layers = json["platforms"][0]["layers"].as_array().unwrap();
     assert_eq!(layers.len(), home.layout().layers(digest).len());
     for layer in layers {
         assert!(
             layer["key"].is_string() && layer["contents"].is_string(),
             "{layer}"
         );
-        assert!(layer["size_bytes"].as_u64().unwrap() > 0, "{layer}");
+        assert!(layer["bytes"].as_u64().unwrap() > 0, "{layer}");
     }
 
     home.run(&["rm", "kept:v1"]).ok();

@@ -69,15 +69,20 @@ impl Home {
     }
 
     /// Takes away what was built and leaves what was downloaded.
+    #[track_caller]
     pub(crate) fn forget_layers(&self) {
-        for name in ["blobs", "layers", "records", "images", "index.json"] {
-            let path = self.store().join(name);
-            if path.is_dir() {
-                fs::remove_dir_all(&path).unwrap();
-            } else if path.exists() {
-                fs::remove_file(&path).unwrap();
-            }
+        let images = self.run(&["images", "--json"]).ok().json();
+        let names: Vec<&str> = images
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|image| image["name"].as_str().unwrap())
+            .collect();
+        if !names.is_empty() {
+            self.run(&[&["rm"], names.as_slice()].concat()).ok();
         }
+        self.run(&["cache", "prune"]).ok();
+        assert!(blobs(self).is_empty());
     }
 
     pub(crate) fn data(&self) -> &Path {
