@@ -13,7 +13,7 @@ use crate::harness::layout::{Layout, sha256};
 use crate::harness::registry::Registry;
 use crate::harness::tools::{as_root, finish, tool};
 
-/// Users that a platform may pick: the image's own, another one, and one as OpenShift hands them out.
+/// Users that a platform may pick: the image's own, another one, and one as `OpenShift` hands them out.
 const UIDS: [u32; 3] = [1001, 12345, 1_000_680_000];
 
 #[test]

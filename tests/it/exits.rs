@@ -9,6 +9,9 @@ use crate::harness::index::{Fault, Index};
 use crate::harness::tools::{finish, free_port};
 use crate::harness::wheel::Wheel;
 
+/// A project's files, and what must be said of it.
+type Wrong<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
 const SCRIPT: &str = "print('never run')\n";
 
 #[test]
@@ -45,7 +48,7 @@ fn a_wrong_command_line_is_2() {
 #[test]
 fn a_wrong_project_is_65() {
     let home = Home::empty();
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
+    let cases: &[Wrong] = &[
         (&[(".keep/nothing", "")], &["python"]),
         (
             &[

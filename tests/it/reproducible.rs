@@ -10,6 +10,9 @@ use crate::harness::files::{Project, walk};
 use crate::harness::home::{Home, digest_of};
 use crate::harness::tools::{finish, is_root};
 
+/// What is different, the program that starts s2r, and the environment.
+type Elsewhere<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
+
 /// The digest that a build under another program and environment prints, from a store that has the downloads
 /// and no layers.
 #[track_caller]
@@ -30,7 +33,7 @@ fn the_digest_depends_on_the_source_alone() {
     let elsewhere = Project::copy_of("flask-gunicorn");
     let expected = digest(&["env"], &[], &here);
 
-    let cases: &[(&str, &[&str], &[(&str, &str)])] = &[
+    let cases: &[Elsewhere] = &[
         ("time zone", &["env"], &[("TZ", "Asia/Kathmandu")]),
         (
             "language",

@@ -117,11 +117,8 @@ impl Home {
 
     fn prepare(&self, command: &mut Command) {
         command.env_clear();
-        for name in PASSED_ON {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
-            }
-        }
+        let inherited = std::env::vars_os();
+        command.envs(inherited.filter(|(name, _)| PASSED_ON.iter().any(|passed| name == passed)));
         command
             .env("HOME", self.home())
             .env("XDG_DATA_HOME", &self.data)

@@ -3,6 +3,7 @@
 //! <https://packaging.python.org/en/latest/specifications/simple-repository-api/>
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -112,10 +113,8 @@ fn pages(wheels: &[Wheel], fault: Fault) -> BTreeMap<String, Vec<u8>> {
         if fault == Fault::WrongHash {
             hash = sha256(b"something else").replace(':', "=");
         }
-        links
-            .entry(wheel.name().replace('_', "-"))
-            .or_default()
-            .push_str(&format!("<a href=\"/files/{file}#{hash}\">{file}</a><br>"));
+        let page = links.entry(wheel.name().replace('_', "-")).or_default();
+        write!(page, "<a href=\"/files/{file}#{hash}\">{file}</a><br>").unwrap();
         pages.insert(format!("/files/{file}"), bytes);
     }
     for (name, links) in links {

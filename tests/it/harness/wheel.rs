@@ -2,6 +2,7 @@
 //!
 //! <https://packaging.python.org/en/latest/specifications/binary-distribution-format/>
 
+use std::fmt::Write as _;
 use std::io::{Cursor, Write};
 
 use base64::Engine;
@@ -29,8 +30,7 @@ impl Wheel {
     }
 
     pub(crate) fn requires(mut self, requirement: &str) -> Self {
-        self.metadata
-            .push_str(&format!("Requires-Dist: {requirement}\n"));
+        writeln!(self.metadata, "Requires-Dist: {requirement}").unwrap();
         self
     }
 
@@ -78,9 +78,9 @@ impl Wheel {
         let mut record = String::new();
         for (path, body) in &files {
             let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(body));
-            record.push_str(&format!("{path},sha256={hash},{}\n", body.len()));
+            writeln!(record, "{path},sha256={hash},{}", body.len()).unwrap();
         }
-        record.push_str(&format!("{info}/RECORD,,\n"));
+        writeln!(record, "{info}/RECORD,,").unwrap();
         files.push((format!("{info}/RECORD"), record.into_bytes()));
 
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
