@@ -209,9 +209,10 @@ impl NoWheel {
         } else {
             format!("{}{version} has no wheel for {}", self.name, self.target)
         };
-        let mut why = String::from(
-            "installing a source distribution runs the package's own build code; dependencies are put into the image without running any",
-        );
+        let mut why = String::new();
+        if self.has_sdist {
+            why.push_str("only a source distribution is left, and installing one runs the package's own build code; dependencies are put into the image without running any\n");
+        }
         if !self.offered.is_empty() {
             let listed: Vec<&str> = self
                 .offered
@@ -219,16 +220,19 @@ impl NoWheel {
                 .take(MAX_LISTED)
                 .map(String::as_str)
                 .collect();
-            why = format!("{why}\nwheels exist for: {}", listed.join(", "));
+            let more = self.offered.len() - listed.len();
+            why.push_str(&format!("wheels exist for: {}", listed.join(", ")));
+            if more > 0 {
+                why.push_str(&format!(" and {more} more"));
+            }
+            why.push('\n');
         }
-        if !self.reason.is_empty() {
-            why = format!("{why}\n{}", self.reason);
-        }
+        why.push_str(&self.reason);
         Explanation {
             fate: Fate::Project,
             what,
             place: places(&self.places),
-            why,
+            why: why.trim_end().to_owned(),
             next: format!(
                 "ask for a version of {} that has wheels, for a package that replaces it, or build a wheel once (`pip wheel {}`) and put it into an index or the source",
                 self.name, self.name

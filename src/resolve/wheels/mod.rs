@@ -504,4 +504,6 @@ fn warn(report: &dyn Report, requirements: &Requirements, unusable: &[settings::
 }
 
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod tests;

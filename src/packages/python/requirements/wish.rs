@@ -152,9 +152,23 @@ fn parse_kind(text: &str, editable: bool) -> Result<WishKind, LineError> {
     if !text.is_ascii() {
         return Err(wrong("names, versions and markers are of ASCII".to_owned()));
     }
+    // It also panics on names and extras that end in punctuation.
+    if let Some(name) = bad_name(text) {
+        return Err(wrong(format!("`{name}` is no name")));
+    }
     Requirement::parse(text, ".")
         .map(WishKind::Named)
         .map_err(|error| wrong(first_line(&error.message.to_string())))
+}
+
+/// A word among name and extras that neither can be.
+fn bad_name(text: &str) -> Option<&str> {
+    let end = text
+        .find(['<', '>', '=', '!', '~', ';', '@', '('])
+        .unwrap_or(text.len());
+    text[..end]
+        .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')))
+        .find(|word| word.ends_with(['.', '-', '_']))
 }
 
 fn first_line(text: &str) -> String {

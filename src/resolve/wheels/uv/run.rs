@@ -187,6 +187,9 @@ fn command(uv: &Uv, task: &Compile<'_>, folder: &Path, python: &PathBuf) -> Comm
             .env("UV_SYSTEM_CERTS", "1")
             .env("UV_NATIVE_TLS", "1");
     }
+    if !task.constraints.is_empty() {
+        command.args(["--constraints", "bounds.txt"]);
+    }
     index_settings(&mut command, task);
     command
 }

@@ -86,6 +86,13 @@ pub(super) fn judge(message: &str, task: &Compile<'_>) -> ResolveError {
     }
 }
 
+/// Lines that tell a user of s2r nothing: headings, and options that s2r has set itself.
+const NOISE: [&str; 3] = [
+    "No solution found when",
+    "hint: Wheels are required for",
+    "warning:",
+];
+
 /// uv's cause and hints without its headings.
 fn shorten(message: &str) -> String {
     let lines: Vec<&str> = message
@@ -95,7 +102,7 @@ fn shorten(message: &str) -> String {
                 .trim_start_matches("error: ")
                 .trim_start_matches("cause: ")
         })
-        .filter(|line| !line.is_empty() && !line.starts_with("No solution found when"))
+        .filter(|line| !NOISE.iter().any(|start| line.starts_with(start)) && !line.is_empty())
         .collect();
     let mut text = lines.join("\n");
     if text.len() > MAX_SHOWN_BYTES {
