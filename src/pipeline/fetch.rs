@@ -1,8 +1,10 @@
 //! Downloads into the store: checked while they arrive, kept only when they are whole and right.
 
+use std::io::Write;
+
 use super::error::BuildError;
 use super::make::{Needed, TransferIds};
-use crate::net::http::{Client, Expect};
+use crate::net::http::{Client, Expect, Fetched, HttpError};
 use crate::oci::Digest;
 use crate::report::{Event, Report};
 use crate::store::Store;
@@ -40,28 +42,43 @@ impl Fetcher<'_> {
     }
 
     fn fetch_from(&self, url: &str, needed: &Needed) -> Result<(), BuildError> {
-        let id = self.ids.next();
-        self.report.event(Event::TransferStarted {
-            id,
-            name: needed.name.clone(),
-            total_bytes: needed.size_bytes,
-        });
         // The client hashes what arrives, so the store need not do it again.
         let mut writer = self.store.writer()?.unhashed();
-        let fetched = self.client.fetch_to(
-            url,
-            &mut writer,
-            &Expect {
-                sha256: Some(*needed.digest.as_bytes()),
-                size: needed.size_bytes,
-                max_bytes: MAX_DOWNLOAD_BYTES,
-            },
-            &|done_bytes| self.report.event(Event::TransferAdvanced { id, done_bytes }),
-        );
-        self.report.event(Event::TransferFinished { id });
-        let found = Digest::from_bytes(fetched?.sha256);
+        let expect = Expect {
+            sha256: Some(*needed.digest.as_bytes()),
+            size: needed.size_bytes,
+            max_bytes: MAX_DOWNLOAD_BYTES,
+        };
+        let fetched =
+            self.fetch_shown(url, &needed.name, &mut writer, expect, needed.size_bytes)?;
+        let found = Digest::from_bytes(fetched.sha256);
         self.store
             .keep_download(writer.hashed(found), &needed.digest)?;
         Ok(())
+    }
+
+    /// Downloads into a writer, and tells of it.
+    ///
+    /// # Errors
+    /// The client's.
+    pub(super) fn fetch_shown(
+        &self,
+        url: &str,
+        name: &str,
+        sink: &mut dyn Write,
+        expect: Expect,
+        total_bytes: Option<u64>,
+    ) -> Result<Fetched, HttpError> {
+        let id = self.ids.next();
+        self.report.event(Event::TransferStarted {
+            id,
+            name: name.to_owned(),
+            total_bytes,
+        });
+        let fetched = self.client.fetch_to(url, sink, expect, &|done_bytes| {
+            self.report.event(Event::TransferAdvanced { id, done_bytes });
+        });
+        self.report.event(Event::TransferFinished { id });
+        fetched
     }
 }
