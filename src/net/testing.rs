@@ -29,7 +29,10 @@ pub(crate) struct Seen {
 impl Seen {
     /// The first header of that name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -46,7 +49,11 @@ pub(crate) struct Answer {
 impl Answer {
     /// Of a status, with a body.
     pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, body: body.into(), ..Self::default() }
+        Self {
+            status,
+            body: body.into(),
+            ..Self::default()
+        }
     }
 
     /// With a header.
@@ -116,7 +123,10 @@ impl Server {
 
     /// `METHOD target`, for each request so far.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.seen().iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect()
+        self.seen()
+            .iter()
+            .map(|seen| format!("{} {}", seen.method, seen.target))
+            .collect()
     }
 }
 
@@ -131,12 +141,26 @@ fn serve(stream: &TcpStream, script: &Script, all: &Mutex<Vec<Seen>>) -> Option<
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut seen = Seen { method, target, headers, body: Vec::new(), index: 0 };
-    let length = seen.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    reader.take(u64::min(length, MAX_BODY_BYTES)).read_to_end(&mut seen.body).ok()?;
+    let mut seen = Seen {
+        method,
+        target,
+        headers,
+        body: Vec::new(),
+        index: 0,
+    };
+    let length = seen
+        .header("content-length")
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
+    reader
+        .take(u64::min(length, MAX_BODY_BYTES))
+        .read_to_end(&mut seen.body)
+        .ok()?;
     {
         let mut all = all.lock().unwrap();
         seen.index = all.len();

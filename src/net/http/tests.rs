@@ -13,7 +13,10 @@ use crate::net::testing::{Answer, Server};
 
 fn quick() -> ClientSettings {
     ClientSettings {
-        retry: Policy { first_wait: Duration::from_millis(1), ..Policy::default() },
+        retry: Policy {
+            first_wait: Duration::from_millis(1),
+            ..Policy::default()
+        },
         ..ClientSettings::default()
     }
 }
@@ -23,7 +26,11 @@ fn client() -> Client {
 }
 
 fn anything() -> Expect {
-    Expect { sha256: None, size: None, max_bytes: 1 << 20 }
+    Expect {
+        sha256: None,
+        size: None,
+        max_bytes: 1 << 20,
+    }
 }
 
 fn content() -> Vec<u8> {
@@ -35,8 +42,13 @@ fn gets_and_keeps_the_connection() {
     let server = Server::start(|_| Answer::new(200, "hello").with("x-it", "1"));
     let client = client();
     for _ in 0..3 {
-        let response = client.get(&server.url("/a?b"), &[("accept", "text/x")], 10).unwrap();
-        assert_eq!((response.status, response.body.as_slice()), (200, b"hello".as_slice()));
+        let response = client
+            .get(&server.url("/a?b"), &[("accept", "text/x")], 10)
+            .unwrap();
+        assert_eq!(
+            (response.status, response.body.as_slice()),
+            (200, b"hello".as_slice())
+        );
         assert_eq!(response.header("x-it"), Some("1"));
     }
     let seen = server.seen();
@@ -50,7 +62,11 @@ fn gets_and_keeps_the_connection() {
 fn tries_again_what_may_pass() {
     for status in [408, 425, 429, 500, 502, 503, 504] {
         let server = Server::start(move |seen| {
-            if seen.index < 2 { Answer::new(status, "busy") } else { Answer::new(200, "ok") }
+            if seen.index < 2 {
+                Answer::new(status, "busy")
+            } else {
+                Answer::new(200, "ok")
+            }
         });
         assert_eq!(client().get(&server.url("/"), &[], 10).unwrap().body, b"ok");
         assert_eq!(server.seen().len(), 3);
@@ -60,11 +76,16 @@ fn tries_again_what_may_pass() {
 #[test]
 fn gives_up_with_the_last_answer_and_the_tries() {
     let server = Server::start(|_| Answer::new(503, "down  for\nrepair"));
-    let error = client().get(&server.url("/x?token=s3cret"), &[], 10).unwrap_err();
+    let error = client()
+        .get(&server.url("/x?token=s3cret"), &[], 10)
+        .unwrap_err();
     assert_eq!(error.status(), Some(503));
     assert_eq!(server.seen().len(), 6);
     let told = format!("{:?}", crate::report::Explain::explain(&error));
-    assert!(told.contains("down for repair") && told.contains("after 6 tries"), "{told}");
+    assert!(
+        told.contains("down for repair") && told.contains("after 6 tries"),
+        "{told}"
+    );
     assert!(!told.contains("s3cret"), "{told}");
 }
 
@@ -72,7 +93,13 @@ fn gives_up_with_the_last_answer_and_the_tries() {
 fn what_is_for_good_is_asked_once() {
     for status in [400, 401, 403, 404, 413, 501] {
         let server = Server::start(move |_| Answer::new(status, ""));
-        assert_eq!(client().get(&server.url("/"), &[], 10).unwrap_err().status(), Some(status));
+        assert_eq!(
+            client()
+                .get(&server.url("/"), &[], 10)
+                .unwrap_err()
+                .status(),
+            Some(status)
+        );
         assert_eq!(server.seen().len(), 1);
     }
 }
@@ -89,7 +116,9 @@ fn obeys_retry_after() {
     let notices = Arc::new(std::sync::Mutex::new(Vec::new()));
     let told = Arc::clone(&notices);
     let client = Client::new(ClientSettings {
-        notice: Some(Box::new(move |notice| told.lock().unwrap().push(notice.clone()))),
+        notice: Some(Box::new(move |notice| {
+            told.lock().unwrap().push(notice.clone())
+        })),
         ..quick()
     });
     let start = Instant::now();
@@ -102,15 +131,30 @@ fn obeys_retry_after() {
 
 #[test]
 fn survives_connections_closed_without_an_answer() {
-    let server = Server::start(|seen| if seen.index < 2 { Answer::hang_up() } else { Answer::new(200, "ok") });
+    let server = Server::start(|seen| {
+        if seen.index < 2 {
+            Answer::hang_up()
+        } else {
+            Answer::new(200, "ok")
+        }
+    });
     assert_eq!(client().get(&server.url("/"), &[], 10).unwrap().body, b"ok");
 }
 
 #[test]
 fn no_server_is_a_connect_error() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let error = client().get(&format!("http://127.0.0.1:{port}/"), &[], 10).unwrap_err();
-    assert!(matches!(&error, HttpError::Connect { tries: 6, .. }), "{error:?}");
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let error = client()
+        .get(&format!("http://127.0.0.1:{port}/"), &[], 10)
+        .unwrap_err();
+    assert!(
+        matches!(&error, HttpError::Connect { tries: 6, .. }),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -118,18 +162,33 @@ fn a_silent_server_times_out() {
     let server = Server::start(|_| Answer::new(200, "late").after(Duration::from_millis(500)));
     let client = Client::new(ClientSettings {
         idle_timeout: Duration::from_millis(50),
-        retry: Policy { tries: 2, first_wait: Duration::from_millis(1), ..Policy::default() },
+        retry: Policy {
+            tries: 2,
+            first_wait: Duration::from_millis(1),
+            ..Policy::default()
+        },
         ..ClientSettings::default()
     });
     let error = client.get(&server.url("/"), &[], 10).unwrap_err();
-    assert!(matches!(error, HttpError::TimedOut { tries: 2, .. }), "{error:?}");
+    assert!(
+        matches!(error, HttpError::TimedOut { tries: 2, .. }),
+        "{error:?}"
+    );
 }
 
 #[test]
 fn offline_names_what_it_would_ask() {
-    let client = Client::new(ClientSettings { offline: true, ..quick() });
-    let error = client.get("https://u:pw@index.invalid/simple?sig=1", &[], 10).unwrap_err();
-    assert_eq!(error.to_string(), "offline, and https://index.invalid/simple?sig=*** is needed");
+    let client = Client::new(ClientSettings {
+        offline: true,
+        ..quick()
+    });
+    let error = client
+        .get("https://u:pw@index.invalid/simple?sig=1", &[], 10)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "offline, and https://index.invalid/simple?sig=*** is needed"
+    );
     assert_eq!(client.requests(), 0);
 }
 
@@ -137,10 +196,25 @@ fn offline_names_what_it_would_ask() {
 fn refuses_large_answers_and_odd_urls() {
     let server = Server::start(|_| Answer::new(200, vec![b'x'; 11]));
     let error = client().get(&server.url("/"), &[], 10).unwrap_err();
-    assert!(matches!(error, HttpError::TooLarge { limit_bytes: 10, .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            HttpError::TooLarge {
+                limit_bytes: 10,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     for url in ["ftp://h/x", "file:///etc/passwd", "nothing", "http:///x:y"] {
         let refused = client().get(url, &[], 10).unwrap_err();
-        assert!(matches!(refused, HttpError::BadUrl { .. } | HttpError::Connect { .. }), "{refused:?}");
+        assert!(
+            matches!(
+                refused,
+                HttpError::BadUrl { .. } | HttpError::Connect { .. }
+            ),
+            "{refused:?}"
+        );
     }
 }
 
@@ -166,11 +240,20 @@ fn credentials_do_not_follow_to_another_origin() {
 fn credentials_come_from_index_and_netrc() {
     let server = Server::start(|_| Answer::new(200, ""));
     let mut settings = quick();
-    settings.credentials.add_index(&server.url("/simple/").replace("http://", "http://i:1@"));
-    Client::new(settings).get(&server.url("/files/a.whl"), &[], 10).unwrap();
+    settings
+        .credentials
+        .add_index(&server.url("/simple/").replace("http://", "http://i:1@"));
+    Client::new(settings)
+        .get(&server.url("/files/a.whl"), &[], 10)
+        .unwrap();
     let mut settings = quick();
-    settings.credentials.add_netrc("machine 127.0.0.1 login n password 2").unwrap();
-    Client::new(settings).get(&server.url("/files/a.whl"), &[], 10).unwrap();
+    settings
+        .credentials
+        .add_netrc("machine 127.0.0.1 login n password 2")
+        .unwrap();
+    Client::new(settings)
+        .get(&server.url("/files/a.whl"), &[], 10)
+        .unwrap();
     let seen = server.seen();
     assert_eq!(seen[0].header("authorization"), Some("Basic aTox"));
     assert_eq!(seen[1].header("authorization"), Some("Basic bjoy"));
@@ -180,7 +263,16 @@ fn credentials_come_from_index_and_netrc() {
 fn circles_end() {
     let server = Server::start(|_| Answer::new(302, "").with("location", "/again"));
     let error = client().get(&server.url("/"), &[], 10).unwrap_err();
-    assert!(matches!(error, HttpError::Redirect { refusal: Refusal::TooMany, .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            HttpError::Redirect {
+                refusal: Refusal::TooMany,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     assert_eq!(server.seen().len(), 9);
 }
 
@@ -189,7 +281,16 @@ fn a_redirect_without_a_target_is_refused() {
     for target in ["", "ftp://h/x", "http://"] {
         let server = Server::start(move |_| Answer::new(302, "").with("location", target));
         let error = client().get(&server.url("/"), &[], 10).unwrap_err();
-        assert!(matches!(error, HttpError::Redirect { refusal: Refusal::Unreadable, .. }), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                HttpError::Redirect {
+                    refusal: Refusal::Unreadable,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
     }
 }
 
@@ -197,26 +298,73 @@ fn a_redirect_without_a_target_is_refused() {
 fn fetches_and_checks() {
     let server = Server::start(|_| Answer::new(200, content()));
     let sha256: [u8; 32] = Sha256::digest(content()).into();
-    let expect = Expect { sha256: Some(sha256), size: Some(400_000), max_bytes: 400_000 };
+    let expect = Expect {
+        sha256: Some(sha256),
+        size: Some(400_000),
+        max_bytes: 400_000,
+    };
     let mut sink = Vec::new();
     let told = std::cell::Cell::new(0);
-    let fetched =
-        client().fetch_to(&server.url("/"), &mut sink, &expect, &|bytes| told.set(bytes)).unwrap();
-    assert_eq!(fetched, Fetched { sha256, size: 400_000 });
+    let fetched = client()
+        .fetch_to(&server.url("/"), &mut sink, &expect, &|bytes| {
+            told.set(bytes)
+        })
+        .unwrap();
+    assert_eq!(
+        fetched,
+        Fetched {
+            sha256,
+            size: 400_000
+        }
+    );
     assert_eq!((sink, told.get()), (content(), 400_000));
 
-    let wrong = Expect { sha256: Some([7; 32]), ..expect };
-    let error = client().fetch_to(&server.url("/"), &mut Vec::new(), &wrong, &|_| {}).unwrap_err();
-    let HttpError::WrongHash { expected, found, .. } = error else { panic!("{error:?}") };
+    let wrong = Expect {
+        sha256: Some([7; 32]),
+        ..expect
+    };
+    let error = client()
+        .fetch_to(&server.url("/"), &mut Vec::new(), &wrong, &|_| {})
+        .unwrap_err();
+    let HttpError::WrongHash {
+        expected, found, ..
+    } = error
+    else {
+        panic!("{error:?}")
+    };
     assert_eq!(expected, "07".repeat(32));
     assert_eq!(found.len(), 64);
-    assert_eq!(server.seen().len(), 2, "a wrong hash is not asked for again");
+    assert_eq!(
+        server.seen().len(),
+        2,
+        "a wrong hash is not asked for again"
+    );
 
-    let short = Expect { size: Some(5), ..anything() };
-    let error = client().fetch_to(&server.url("/"), &mut Vec::new(), &short, &|_| {}).unwrap_err();
-    assert!(matches!(error, HttpError::WrongSize { expected: 5, found: 400_000, .. }), "{error:?}");
-    let small = Expect { max_bytes: 399_999, ..anything() };
-    let error = client().fetch_to(&server.url("/"), &mut Vec::new(), &small, &|_| {}).unwrap_err();
+    let short = Expect {
+        size: Some(5),
+        ..anything()
+    };
+    let error = client()
+        .fetch_to(&server.url("/"), &mut Vec::new(), &short, &|_| {})
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            HttpError::WrongSize {
+                expected: 5,
+                found: 400_000,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    let small = Expect {
+        max_bytes: 399_999,
+        ..anything()
+    };
+    let error = client()
+        .fetch_to(&server.url("/"), &mut Vec::new(), &small, &|_| {})
+        .unwrap_err();
     assert!(matches!(error, HttpError::TooLarge { .. }), "{error:?}");
 }
 
@@ -225,17 +373,29 @@ fn a_cut_download_is_taken_up_again() {
     let server = Server::start(|seen| {
         let all = content();
         let start = seen.header("range").map_or(0, |range| {
-            range.trim_start_matches("bytes=").trim_end_matches('-').parse::<usize>().unwrap()
+            range
+                .trim_start_matches("bytes=")
+                .trim_end_matches('-')
+                .parse::<usize>()
+                .unwrap()
         });
         if start == 0 {
-            return Answer::new(200, all).with("etag", "\"v1\"").cut_after(100_000);
+            return Answer::new(200, all)
+                .with("etag", "\"v1\"")
+                .cut_after(100_000);
         }
         let answer = Answer::new(206, &all[start..])
             .with("content-range", format!("bytes {start}-399999/400000"));
-        if seen.index < 9 { answer.cut_after(20_000) } else { answer }
+        if seen.index < 9 {
+            answer.cut_after(20_000)
+        } else {
+            answer
+        }
     });
     let mut sink = Vec::new();
-    let fetched = client().fetch_to(&server.url("/"), &mut sink, &anything(), &|_| {}).unwrap();
+    let fetched = client()
+        .fetch_to(&server.url("/"), &mut sink, &anything(), &|_| {})
+        .unwrap();
     assert_eq!(fetched.size, 400_000);
     assert_eq!(sink, content());
     let seen = server.seen();
@@ -248,10 +408,16 @@ fn a_cut_download_is_taken_up_again() {
 fn a_server_without_ranges_is_read_from_the_start_again() {
     let server = Server::start(|seen| {
         let answer = Answer::new(200, content());
-        if seen.index < 2 { answer.cut_after(150_000) } else { answer }
+        if seen.index < 2 {
+            answer.cut_after(150_000)
+        } else {
+            answer
+        }
     });
     let mut sink = Vec::new();
-    client().fetch_to(&server.url("/"), &mut sink, &anything(), &|_| {}).unwrap();
+    client()
+        .fetch_to(&server.url("/"), &mut sink, &anything(), &|_| {})
+        .unwrap();
     assert_eq!(sink, content());
 }
 
@@ -264,15 +430,22 @@ fn a_file_that_changes_between_tries_is_noticed() {
             Answer::new(200, vec![0; 400_000])
         }
     });
-    let error = client().fetch_to(&server.url("/"), &mut Vec::new(), &anything(), &|_| {}).unwrap_err();
+    let error = client()
+        .fetch_to(&server.url("/"), &mut Vec::new(), &anything(), &|_| {})
+        .unwrap_err();
     assert!(matches!(error, HttpError::Changed { .. }), "{error:?}");
 }
 
 #[test]
 fn a_download_that_always_breaks_ends() {
     let server = Server::start(|_| Answer::new(200, content()).cut_after(0));
-    let error = client().fetch_to(&server.url("/"), &mut Vec::new(), &anything(), &|_| {}).unwrap_err();
-    assert!(matches!(error, HttpError::Broken { tries: 6, .. }), "{error:?}");
+    let error = client()
+        .fetch_to(&server.url("/"), &mut Vec::new(), &anything(), &|_| {})
+        .unwrap_err();
+    assert!(
+        matches!(error, HttpError::Broken { tries: 6, .. }),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -280,7 +453,9 @@ fn a_full_disk_is_ours_and_not_tried_again() {
     let server = Server::start(|_| Answer::new(200, content()));
     let mut small = [0u8; 10];
     let mut sink = Cursor::new(&mut small[..]);
-    let error = client().fetch_to(&server.url("/"), &mut sink, &anything(), &|_| {}).unwrap_err();
+    let error = client()
+        .fetch_to(&server.url("/"), &mut sink, &anything(), &|_| {})
+        .unwrap_err();
     assert!(matches!(error, HttpError::Local { .. }), "{error:?}");
     assert_eq!(server.seen().len(), 1);
 }
@@ -303,7 +478,10 @@ fn bodies_are_sent_with_their_length_and_again_after_307() {
         });
         assert_eq!(client().send_once(&request).unwrap().status(), 201);
         let seen = server.seen().pop().unwrap();
-        assert_eq!(seen.header("content-length"), Some(size.to_string().as_str()));
+        assert_eq!(
+            seen.header("content-length"),
+            Some(size.to_string().as_str())
+        );
         assert_eq!(seen.body, body);
         assert_eq!(sent.load(std::sync::atomic::Ordering::Relaxed), size as u64);
     }
