@@ -1,1 +1,235 @@
-//! To come.
+//! Puts layers and run settings together into an image: config and manifest, to the byte.
+//! Knows neither where layers come from nor where the image goes.
+
+use std::collections::BTreeMap;
+
+use crate::oci::{
+    Descriptor, DiffId, Digest, History, ImageConfig, Index, Key, Manifest, MediaType, Platform,
+    RootFs, RunConfig,
+};
+
+/// Annotation of a layer: its key.
+pub(crate) const KEY_ANNOTATION: &str = "io.s2r.layer.key";
+/// Annotation of a layer: what it holds, for people, for instance `numpy==2.4.6`.
+pub(crate) const CONTENTS_ANNOTATION: &str = "io.s2r.layer.contents";
+/// Annotation of a manifest: the base's packages, `name=version` with blanks between.
+pub(crate) const BASE_PACKAGES_ANNOTATION: &str = "io.s2r.base.packages";
+
+/// A document could not be serialised, which no input can bring about.
+#[derive(Debug, thiserror::Error)]
+#[error("{document}: {reason}")]
+pub(crate) struct ImageError {
+    /// `config`, `manifest` or `index`.
+    pub document: &'static str,
+    /// The serialiser's reason.
+    pub reason: String,
+}
+
+impl crate::report::Explain for ImageError {
+    fn explain(&self) -> crate::report::Explanation {
+        crate::report::Explanation {
+            fate: crate::report::Fate::Ours,
+            what: format!("the image's {} cannot be written", self.document),
+            place: String::new(),
+            why: self.reason.clone(),
+            next: "this is a fault of s2r; please report it with the command line".into(),
+        }
+    }
+}
+
+/// One layer, ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ImageLayer {
+    /// What determined its bytes.
+    pub key: Key,
+    /// What it holds, for people.
+    pub contents: String,
+    /// Digest of the compressed bytes.
+    pub digest: Digest,
+    /// Digest of the tar.
+    pub diff_id: DiffId,
+    /// Compressed length in bytes.
+    pub size_bytes: u64,
+}
+
+/// All that an image is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts<'a> {
+    /// What it runs on.
+    pub platform: Platform,
+    /// Creation time, seconds since 1970.
+    pub created_seconds: u64,
+    /// How it runs, labels included.
+    pub run: RunConfig,
+    /// Base first.
+    pub layers: &'a [ImageLayer],
+    /// Notes on the manifest.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// An image's two documents.
+#[derive(Debug, Clone)]
+pub(crate) struct Assembled {
+    /// The config's bytes.
+    pub config: Vec<u8>,
+    /// The manifest's bytes.
+    pub manifest: Vec<u8>,
+    /// Names the manifest, with its platform.
+    pub descriptor: Descriptor,
+}
+
+/// Writes config and manifest.
+///
+/// # Errors
+/// Only if a document cannot be serialised.
+pub(crate) fn assemble(parts: Parts<'_>) -> Result<Assembled, ImageError> {
+    let created = rfc3339(parts.created_seconds);
+    let config = ImageConfig {
+        created: Some(created.clone()),
+        architecture: parts.platform.architecture.name().to_owned(),
+        os: "linux".to_owned(),
+        config: parts.run,
+        rootfs: RootFs {
+            kind: "layers".to_owned(),
+            diff_ids: parts.layers.iter().map(|layer| layer.diff_id).collect(),
+        },
+        history: parts
+            .layers
+            .iter()
+            .map(|layer| History {
+                created: Some(created.clone()),
+                created_by: Some(format!("s2r: {}", layer.contents)),
+                ..History::default()
+            })
+            .collect(),
+    };
+    let config = config.to_bytes().map_err(failed("config"))?;
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(MediaType::Manifest),
+        config: Descriptor::of(MediaType::Config, &config),
+        layers: parts.layers.iter().map(layer_descriptor).collect(),
+        annotations: parts.annotations,
+    };
+    let manifest = manifest.to_bytes().map_err(failed("manifest"))?;
+    let mut descriptor = Descriptor::of(MediaType::Manifest, &manifest);
+    descriptor.platform = Some(parts.platform.into());
+    Ok(Assembled {
+        config,
+        manifest,
+        descriptor,
+    })
+}
+
+/// Writes the index of one image for several platforms.
+///
+/// # Errors
+/// Only if the document cannot be serialised.
+pub(crate) fn index_of(manifests: Vec<Descriptor>) -> Result<(Vec<u8>, Descriptor), ImageError> {
+    let index = Index {
+        manifests,
+        ..Index::default()
+    };
+    let bytes = index.to_bytes().map_err(failed("index"))?;
+    let descriptor = Descriptor::of(MediaType::Index, &bytes);
+    Ok((bytes, descriptor))
+}
+
+fn failed(document: &'static str) -> impl FnOnce(serde_json::Error) -> ImageError {
+    move |error| ImageError {
+        document,
+        reason: error.to_string(),
+    }
+}
+
+fn layer_descriptor(layer: &ImageLayer) -> Descriptor {
+    Descriptor {
+        media_type: MediaType::LayerGzip,
+        digest: layer.digest,
+        size: layer.size_bytes,
+        platform: None,
+        annotations: BTreeMap::from([
+            (KEY_ANNOTATION.to_owned(), layer.key.to_string()),
+            (CONTENTS_ANNOTATION.to_owned(), layer.contents.clone()),
+        ]),
+    }
+}
+
+/// Seconds since 1970 as RFC 3339 in UTC, by the civil-from-days method of the proleptic
+/// Gregorian calendar with years that begin in March.
+pub(crate) fn rfc3339(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        second / 3_600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(contents: &str, byte: u8) -> ImageLayer {
+        ImageLayer {
+            key: Key::from_bytes([byte; 32]),
+            contents: contents.to_owned(),
+            digest: Digest::from_bytes([byte; 32]),
+            diff_id: DiffId::from_bytes([byte + 1; 32]),
+            size_bytes: 7,
+        }
+    }
+
+    #[test]
+    fn manifest_config_and_layers_belong_together() {
+        let layers = [layer("base", 1), layer("numpy==2.4.6", 3)];
+        let assembled = assemble(Parts {
+            platform: "linux/amd64".parse().unwrap(),
+            created_seconds: 315_532_800,
+            run: RunConfig::default(),
+            layers: &layers,
+            annotations: BTreeMap::new(),
+        })
+        .unwrap();
+        let manifest = Manifest::from_bytes(&assembled.manifest).unwrap();
+        let config = ImageConfig::from_bytes(&assembled.config).unwrap();
+        assert_eq!(manifest.config.digest, Digest::of(&assembled.config));
+        assert_eq!(assembled.descriptor.digest, Digest::of(&assembled.manifest));
+        assert_eq!(config.rootfs.diff_ids.len(), manifest.layers.len());
+        assert_eq!(config.history.len(), manifest.layers.len());
+        assert_eq!(config.created.as_deref(), Some("1980-01-01T00:00:00Z"));
+        assert_eq!(
+            manifest.layers[1].annotations[CONTENTS_ANNOTATION],
+            "numpy==2.4.6"
+        );
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (4_102_444_800, "2100-01-01T00:00:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), text);
+        }
+    }
+}

@@ -1,1 +1,20 @@
-//! To come.
+//! Names and documents of container images, as the OCI image and distribution specifications
+//! define them. Pure: no disk, no network, no clock.
+//!
+//! The documents are our own types and not a library's: annotations and labels must come out in a
+//! fixed order, because the digest of the bytes is the identity of an image. A second reader (the
+//! `oci-spec` crate) checks in the tests that others read them as we mean them.
+
+mod config;
+mod digest;
+mod key;
+mod manifest;
+mod platform;
+mod reference;
+
+pub(crate) use config::{History, ImageConfig, RootFs, RunConfig};
+pub(crate) use digest::{DiffId, Digest, DigestError};
+pub(crate) use key::{Key, KeyBuilder};
+pub(crate) use manifest::{Descriptor, Index, Manifest, MediaType};
+pub(crate) use platform::{Architecture, Platform, PlatformError};
+pub(crate) use reference::{Reference, ReferenceError};

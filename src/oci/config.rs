@@ -1,0 +1,130 @@
+//! The image config (image-spec, config.md).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::DiffId;
+use super::manifest::document;
+
+/// What a runtime needs to run an image, and which tars its root is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImageConfig {
+    /// Creation time, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// For instance `amd64`.
+    pub architecture: String,
+    /// `linux`.
+    pub os: String,
+    /// How to run it.
+    #[serde(default)]
+    pub config: RunConfig,
+    /// The layers' tars.
+    pub rootfs: RootFs,
+    /// What made each layer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<History>,
+}
+
+/// The run settings; field names are the specification's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct RunConfig {
+    /// `uid`, `uid:gid` or a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// `8080/tcp` to an empty object.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub exposed_ports: BTreeMap<String, Empty>,
+    /// `NAME=value`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// What always runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
+    /// What runs unless the user says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cmd: Option<Vec<String>>,
+    /// Where it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working_dir: Option<String>,
+    /// Notes on the image.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The signal that stops it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
+}
+
+/// JSON's `{}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Empty {}
+
+/// The uncompressed tars of the root file system, base first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RootFs {
+    /// Always `layers`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// One for each layer.
+    pub diff_ids: Vec<DiffId>,
+}
+
+/// One line of history.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct History {
+    /// RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// What made the layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// What is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// True for a step that made no layer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub empty_layer: bool,
+}
+
+document!(ImageConfig);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_reads_back_and_others_read_it_too() {
+        let config = ImageConfig {
+            created: Some("1980-01-01T00:00:00Z".into()),
+            architecture: "amd64".into(),
+            os: "linux".into(),
+            config: RunConfig {
+                user: Some("1001".into()),
+                exposed_ports: [("8080/tcp".to_owned(), Empty {})].into(),
+                env: vec!["A=b".into()],
+                cmd: Some(vec!["/usr/libexec/s2i/run".into()]),
+                working_dir: Some("/opt/app-root/src".into()),
+                ..RunConfig::default()
+            },
+            rootfs: RootFs {
+                kind: "layers".into(),
+                diff_ids: vec![DiffId::from_bytes([7; 32])],
+            },
+            history: vec![History {
+                created_by: Some("s2r".into()),
+                ..History::default()
+            }],
+        };
+        let bytes = config.to_bytes().unwrap();
+        assert_eq!(ImageConfig::from_bytes(&bytes).unwrap(), config);
+        let second = oci_spec::image::ImageConfiguration::from_reader(bytes.as_slice()).unwrap();
+        let run = second.config().as_ref().unwrap();
+        assert_eq!(run.user().as_deref(), Some("1001"));
+        assert_eq!(
+            run.exposed_ports().as_ref().unwrap(),
+            &["8080/tcp".to_owned()]
+        );
+    }
+}

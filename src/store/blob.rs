@@ -1,0 +1,87 @@
+//! Files on their way into the store: hashed while they are written, renamed when they are whole.
+
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::StoreError;
+use crate::oci::Digest;
+
+/// A file being written; dropped without being kept, it is gone.
+pub(crate) struct Writer {
+    file: BufWriter<tempfile::NamedTempFile>,
+    hasher: Option<Sha256>,
+    known: Option<Digest>,
+}
+
+impl Writer {
+    pub(super) fn new(folder: &Path) -> Result<Self, StoreError> {
+        let file = tempfile::NamedTempFile::new_in(folder).map_err(StoreError::io(folder))?;
+        Ok(Self {
+            file: BufWriter::with_capacity(128 << 10, file),
+            hasher: Some(Sha256::new()),
+            known: None,
+        })
+    }
+
+    /// For writers that hash by themselves: does not hash again. The digest of the bytes must be
+    /// given by [`Writer::hashed`] before the file is kept.
+    pub(crate) fn unhashed(mut self) -> Self {
+        self.hasher = None;
+        self
+    }
+
+    /// Says which digest the written bytes have, as their maker computed it.
+    pub(crate) fn hashed(mut self, digest: Digest) -> Self {
+        self.hasher = None;
+        self.known = Some(digest);
+        self
+    }
+
+    pub(super) fn persist(self, expected: &Digest, path: &Path) -> Result<(), StoreError> {
+        let found = match (self.hasher, self.known) {
+            (Some(hasher), _) => Digest::from_bytes(hasher.finalize().into()),
+            (None, Some(known)) => known,
+            // Nobody hashed: the bytes cannot be vouched for.
+            (None, None) => Digest::from_bytes([0; 32]),
+        };
+        if found != *expected {
+            return Err(StoreError::Mismatch {
+                path: path.to_owned(),
+                expected: *expected,
+                found,
+            });
+        }
+        let file = self
+            .file
+            .into_inner()
+            .map_err(|error| StoreError::io(path)(error.into_error()))?;
+        make_readable(file.as_file()).map_err(StoreError::io(path))?;
+        file.persist(path)
+            .map_err(|error| StoreError::io(path)(error.error))?;
+        Ok(())
+    }
+}
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes[..written]);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Temporary files are private to their owner; what is kept is as readable as other data files,
+/// whatever the umask, so that a layout can be shared.
+pub(super) fn make_readable(file: &fs::File) -> io::Result<()> {
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}

@@ -1,0 +1,188 @@
+//! What the store costs, and taking away what no image needs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Store, StoreError, StoredLayer, read_bounded};
+use crate::oci::Digest;
+
+/// A file in `s2r/tmp` older than this has lost its writer.
+const ABANDONED: Duration = Duration::from_hours(24);
+
+/// How much of the disk the store takes, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Layers, manifests and configs of images.
+    pub image_bytes: u64,
+    /// Blobs that no image names, such as layers of earlier builds.
+    pub unused_bytes: u64,
+    /// Wheels, debs and index files.
+    pub download_bytes: u64,
+    /// Fetched programs and their caches, records, files being written.
+    pub other_bytes: u64,
+}
+
+/// What pruning took away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Pruned {
+    /// How many files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// How much of the disk the store takes.
+    pub(crate) fn usage(&self) -> Result<Usage, StoreError> {
+        let used = self.used_blobs()?;
+        let mut usage = Usage::default();
+        visit(&self.root().join("blobs/sha256"), &mut |path, bytes| {
+            if is_in(&used, path) {
+                usage.image_bytes += bytes;
+            } else {
+                usage.unused_bytes += bytes;
+            }
+        })?;
+        visit(&self.folder("downloads"), &mut |_, bytes| {
+            usage.download_bytes += bytes
+        })?;
+        for folder in ["tools", "records", "layers", "tmp"] {
+            visit(&self.folder(folder), &mut |_, bytes| {
+                usage.other_bytes += bytes
+            })?;
+        }
+        Ok(usage)
+    }
+
+    /// Removes blobs that no image names, notes of layers without a blob, abandoned files, and with
+    /// `all` the downloads, programs and records too. A build that runs meanwhile may have to make
+    /// a layer again, and never gets a wrong one.
+    pub(crate) fn prune(&self, all: bool) -> Result<Pruned, StoreError> {
+        let _lock = self.lock("images")?;
+        let used = self.used_blobs()?;
+        let mut unneeded: Vec<(PathBuf, u64)> = Vec::new();
+        let mut take = |path: &Path, bytes: u64| unneeded.push((path.to_owned(), bytes));
+        visit(&self.root().join("blobs/sha256"), &mut |path, bytes| {
+            if !is_in(&used, path) {
+                take(path, bytes);
+            }
+        })?;
+        visit(&self.folder("tmp"), &mut |path, bytes| {
+            if is_abandoned(path) {
+                take(path, bytes);
+            }
+        })?;
+        visit(&self.folder("layers"), &mut |path, bytes| {
+            let note = read_bounded(path).ok().flatten().unwrap_or_default();
+            let layer = serde_json::from_slice::<StoredLayer>(&note);
+            if !layer.is_ok_and(|layer| used.contains(&layer.digest.hex())) {
+                take(path, bytes);
+            }
+        })?;
+        if all {
+            for folder in ["downloads", "tools", "records"] {
+                visit(&self.folder(folder), &mut take)?;
+            }
+        }
+        let mut pruned = Pruned::default();
+        for (path, bytes) in unneeded {
+            match fs::remove_file(&path) {
+                Ok(()) => {
+                    pruned.files += 1;
+                    pruned.bytes += bytes;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::io(&path)(error)),
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// The hex digests of all blobs that the listed images need.
+    fn used_blobs(&self) -> Result<BTreeSet<String>, StoreError> {
+        let mut used = BTreeSet::new();
+        let mut name = |digest: &Digest| used.insert(digest.hex());
+        for image in self.images()? {
+            name(&image.descriptor.digest);
+            for (descriptor, manifest) in self.manifests(&image.descriptor)? {
+                name(&descriptor.digest);
+                name(&manifest.config.digest);
+                manifest.layers.iter().for_each(|layer| {
+                    name(&layer.digest);
+                });
+            }
+        }
+        Ok(used)
+    }
+}
+
+fn is_in(used: &BTreeSet<String>, path: &Path) -> bool {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| used.contains(name))
+}
+
+fn is_abandoned(path: &Path) -> bool {
+    fs::metadata(path)
+        .and_then(|file| file.modified())
+        .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED))
+}
+
+/// Calls `each` with every file below a folder and its length; a folder that is not there is empty.
+fn visit(folder: &Path, each: &mut dyn FnMut(&Path, u64)) -> Result<(), StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StoreError::io(folder)(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(StoreError::io(folder))?;
+        let path = entry.path();
+        // A build may finish or remove a file while we look: what is gone needs no mention.
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        if metadata.is_dir() {
+            visit(&path, each)?;
+        } else {
+            each(&path, metadata.len());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::{Descriptor, Manifest, MediaType};
+
+    #[test]
+    fn what_an_image_needs_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.put_blob(b"layer").unwrap();
+        store.put_blob(b"unused!").unwrap();
+        store.put_blob(b"{}").unwrap();
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(MediaType::Manifest),
+            config: Descriptor::of(MediaType::Config, b"{}"),
+            layers: vec![Descriptor::of(MediaType::LayerGzip, b"layer")],
+            annotations: std::collections::BTreeMap::new(),
+        };
+        let bytes = manifest.to_bytes().unwrap();
+        store.put_blob(&bytes).unwrap();
+        store
+            .tag("a:1", &Descriptor::of(MediaType::Manifest, &bytes))
+            .unwrap();
+
+        let usage = store.usage().unwrap();
+        assert_eq!(usage.unused_bytes, 7);
+        let pruned = store.prune(false).unwrap();
+        assert_eq!((pruned.files, pruned.bytes), (1, 7));
+        assert!(store.has_blob(&Digest::of(b"layer"), 5));
+        assert_eq!(store.prune(false).unwrap(), Pruned::default());
+    }
+}
