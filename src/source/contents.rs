@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Entry, Error, Kind, Tree};
+use super::{Entry, Kind, SourceError, Tree};
 use crate::oci::{Key, KeyBuilder};
 
 /// Files are hashed on as many threads. More do not help: the second one overlaps reading with
@@ -46,7 +46,7 @@ impl Contents {
 }
 
 /// Hashes every file of a tree.
-pub(super) fn hash(tree: &Tree) -> Result<Contents, Error> {
+pub(super) fn hash(tree: &Tree) -> Result<Contents, SourceError> {
     let hashes = hash_files(tree)?;
     let mut builder = KeyBuilder::new("source/1");
     let mut total_bytes = 0;
@@ -78,9 +78,9 @@ pub(super) fn hash(tree: &Tree) -> Result<Contents, Error> {
 
 type Hashed = Vec<(usize, [u8; 32])>;
 
-fn hash_files(tree: &Tree) -> Result<Vec<Option<[u8; 32]>>, Error> {
+fn hash_files(tree: &Tree) -> Result<Vec<Option<[u8; 32]>>, SourceError> {
     let next = AtomicUsize::new(0);
-    let parts: Vec<Result<Hashed, Error>> = std::thread::scope(|scope| {
+    let parts: Vec<Result<Hashed, SourceError>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (1..THREADS)
             .map(|_| scope.spawn(|| hash_some(tree, &next)))
             .collect();
@@ -102,7 +102,7 @@ fn hash_files(tree: &Tree) -> Result<Vec<Option<[u8; 32]>>, Error> {
     Ok(hashes)
 }
 
-fn hash_some(tree: &Tree, next: &AtomicUsize) -> Result<Hashed, Error> {
+fn hash_some(tree: &Tree, next: &AtomicUsize) -> Result<Hashed, SourceError> {
     let mut hashed = Vec::new();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
@@ -119,7 +119,7 @@ fn hash_some(tree: &Tree, next: &AtomicUsize) -> Result<Hashed, Error> {
     }
 }
 
-fn hash_file(tree: &Tree, entry: &Entry, buffer: &mut [u8]) -> Result<[u8; 32], Error> {
+fn hash_file(tree: &Tree, entry: &Entry, buffer: &mut [u8]) -> Result<[u8; 32], SourceError> {
     let mut file = tree.open(entry)?;
     let mut sha256 = Sha256::new();
     loop {
@@ -143,8 +143,8 @@ pub(crate) struct FileReader {
 }
 
 impl FileReader {
-    pub(super) fn open(path: PathBuf, entry: &Entry) -> Result<Self, Error> {
-        let file = File::open(&path).map_err(|source| Error::Read {
+    pub(super) fn open(path: PathBuf, entry: &Entry) -> Result<Self, SourceError> {
+        let file = File::open(&path).map_err(|source| SourceError::Read {
             path: path.clone(),
             source,
         })?;
@@ -170,12 +170,12 @@ impl FileReader {
     }
 
     /// The error behind an `io::Error` that reading gave.
-    pub(crate) fn explain(&self, error: io::Error) -> Error {
+    pub(crate) fn explain(&self, error: io::Error) -> SourceError {
         let path = self.path.clone();
         if self.changed {
-            Error::Changed { path }
+            SourceError::Changed { path }
         } else {
-            Error::Read {
+            SourceError::Read {
                 path,
                 source: error,
             }
@@ -183,7 +183,7 @@ impl FileReader {
     }
 
     /// All bytes, for files that are known to be small.
-    pub(super) fn read_all(mut self) -> Result<Vec<u8>, Error> {
+    pub(super) fn read_all(mut self) -> Result<Vec<u8>, SourceError> {
         let mut bytes = Vec::new();
         match self.read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
@@ -309,7 +309,7 @@ mod tests {
             let mut file = tree.open(&tree.entries()[0]).unwrap().expecting(before);
             let error = io::copy(&mut file, &mut io::sink()).unwrap_err();
             assert!(
-                matches!(file.explain(error), Error::Changed { path } if path.ends_with("a")),
+                matches!(file.explain(error), SourceError::Changed { path } if path.ends_with("a")),
                 "{now}"
             );
         }
@@ -322,7 +322,7 @@ mod tests {
         fs::remove_file(folder.path().join("a")).unwrap();
         assert!(matches!(
             tree.contents(),
-            Err(Error::Read { path, .. }) if path.ends_with("a")
+            Err(SourceError::Read { path, .. }) if path.ends_with("a")
         ));
     }
 }

@@ -7,7 +7,7 @@ use crate::report::{Explain, Explanation, Fate};
 
 /// Why a source cannot be taken.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum SourceError {
     /// The folder is not there.
     #[error("{} does not exist", folder.display())]
     Missing {
@@ -106,7 +106,7 @@ impl Bound {
     }
 }
 
-impl Explain for Error {
+impl Explain for SourceError {
     fn explain(&self) -> Explanation {
         let (fate, why, next) = match self {
             Self::Missing { .. } => (
@@ -172,7 +172,7 @@ impl Explain for Error {
     }
 }
 
-impl Error {
+impl SourceError {
     fn place(&self) -> String {
         match self {
             Self::Missing { folder } | Self::NotAFolder { folder } | Self::Empty { folder } => {

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use contents::{Contents, FileReader};
-pub(crate) use error::Error;
+pub(crate) use error::SourceError;
 
 use crate::report::Report;
 
@@ -81,11 +81,11 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// Reads the folder's entries, not their contents. Says through `report` what was left out.
-    pub(crate) fn read(settings: &Settings, report: &dyn Report) -> Result<Self, Error> {
+    pub(crate) fn read(settings: &Settings, report: &dyn Report) -> Result<Self, SourceError> {
         let root = walk::root(settings)?;
         let entries = walk::entries(&root, &settings.exclude, report)?;
         if !entries.iter().any(|entry| entry.kind != Kind::Directory) {
-            return Err(Error::Empty { folder: root });
+            return Err(SourceError::Empty { folder: root });
         }
         Ok(Self {
             root,
@@ -146,7 +146,7 @@ impl Tree {
     }
 
     /// Opens a file of the tree, wherever links lead within it, for one pass over its bytes.
-    pub(crate) fn open(&self, entry: &Entry) -> Result<FileReader, Error> {
+    pub(crate) fn open(&self, entry: &Entry) -> Result<FileReader, SourceError> {
         FileReader::open(self.path_of(entry), entry)
     }
 
@@ -156,7 +156,7 @@ impl Tree {
         &self,
         path: &str,
         limit_bytes: u64,
-    ) -> Result<Option<Vec<u8>>, Error> {
+    ) -> Result<Option<Vec<u8>>, SourceError> {
         let Some(entry) = self.follow(path.as_bytes()) else {
             return Ok(None);
         };
@@ -164,7 +164,7 @@ impl Tree {
             return Ok(None);
         };
         if size_bytes > limit_bytes {
-            return Err(Error::Long {
+            return Err(SourceError::Long {
                 path: self.path_of(entry),
                 size_bytes,
                 limit_bytes,
@@ -174,7 +174,7 @@ impl Tree {
     }
 
     /// Reads every file once and hashes it, on two threads.
-    pub(crate) fn contents(&self) -> Result<Contents, Error> {
+    pub(crate) fn contents(&self) -> Result<Contents, SourceError> {
         contents::hash(self)
     }
 
@@ -286,7 +286,7 @@ mod tests {
         assert!(tree.read_small("a", 10).unwrap().is_none());
         assert!(matches!(
             tree.read_small("link.py", 0),
-            Err(Error::Long { size_bytes: 1, .. })
+            Err(SourceError::Long { size_bytes: 1, .. })
         ));
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use regex::bytes::Regex;
 
-use super::error::{Bound, Error};
+use super::error::{Bound, SourceError};
 use super::ignore::Ignore;
 use super::{Entry, Kind, Settings};
 use crate::report::{Event, Report};
@@ -26,12 +26,12 @@ const MAX_IGNORE_BYTES: u64 = 1 << 20;
 const MAX_NAMED: usize = 5;
 
 /// The folder that the source is taken from, its links resolved.
-pub(super) fn root(settings: &Settings) -> Result<PathBuf, Error> {
+pub(super) fn root(settings: &Settings) -> Result<PathBuf, SourceError> {
     let folder = directory(&settings.folder)?;
     let Some(context_dir) = &settings.context_dir else {
         return Ok(folder);
     };
-    let outside = || Error::ContextOutside {
+    let outside = || SourceError::ContextOutside {
         folder: settings.folder.clone(),
         context_dir: context_dir.clone(),
     };
@@ -54,12 +54,12 @@ pub(super) fn root(settings: &Settings) -> Result<PathBuf, Error> {
     }
 }
 
-fn directory(folder: &Path) -> Result<PathBuf, Error> {
+fn directory(folder: &Path) -> Result<PathBuf, SourceError> {
     let resolved = fs::canonicalize(folder).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => Error::Missing {
+        io::ErrorKind::NotFound => SourceError::Missing {
             folder: folder.to_owned(),
         },
-        io::ErrorKind::NotADirectory => Error::NotAFolder {
+        io::ErrorKind::NotADirectory => SourceError::NotAFolder {
             folder: folder.to_owned(),
         },
         _ => read_error(folder, source),
@@ -67,7 +67,7 @@ fn directory(folder: &Path) -> Result<PathBuf, Error> {
     if resolved.is_dir() {
         Ok(resolved)
     } else {
-        Err(Error::NotAFolder {
+        Err(SourceError::NotAFolder {
             folder: folder.to_owned(),
         })
     }
@@ -78,7 +78,7 @@ pub(super) fn entries(
     root: &Path,
     exclude: &str,
     report: &dyn Report,
-) -> Result<Vec<Entry>, Error> {
+) -> Result<Vec<Entry>, SourceError> {
     let mut walk = Walk {
         root,
         exclude: exclude_expression(exclude)?,
@@ -112,7 +112,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Takes what lies in one folder; returns the folders among it.
-    fn folder(&mut self, folder: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+    fn folder(&mut self, folder: &[u8]) -> Result<Vec<Vec<u8>>, SourceError> {
         let on_disk = join(self.root, folder);
         let listing = fs::read_dir(&on_disk).map_err(|source| read_error(&on_disk, source))?;
         let mut folders = Vec::new();
@@ -124,7 +124,7 @@ impl Walk<'_> {
                 continue;
             }
             if name.as_bytes().starts_with(b".wh.") {
-                return Err(Error::Whiteout { path: found.path() });
+                return Err(SourceError::Whiteout { path: found.path() });
             }
             if path.len() > MAX_PATH_BYTES {
                 return Err(bound(self.root, &path, Bound::PathBytes, MAX_PATH_BYTES));
@@ -152,7 +152,7 @@ impl Walk<'_> {
     }
 
     /// What an entry is; `None` for what an image cannot hold.
-    fn kind(&mut self, found: &fs::DirEntry, path: &[u8]) -> Result<Option<Kind>, Error> {
+    fn kind(&mut self, found: &fs::DirEntry, path: &[u8]) -> Result<Option<Kind>, SourceError> {
         let failed = |source| read_error(&found.path(), source);
         let file_type = found.file_type().map_err(failed)?;
         if file_type.is_dir() {
@@ -239,13 +239,13 @@ fn leads_out(path: &[u8], target: &[u8]) -> bool {
     false
 }
 
-fn exclude_expression(pattern: &str) -> Result<Option<Regex>, Error> {
+fn exclude_expression(pattern: &str) -> Result<Option<Regex>, SourceError> {
     if pattern.is_empty() {
         return Ok(None);
     }
     Regex::new(pattern)
         .map(Some)
-        .map_err(|error| Error::Exclude {
+        .map_err(|error| SourceError::Exclude {
             pattern: pattern.to_owned(),
             cause: error.to_string(),
         })
@@ -263,12 +263,12 @@ fn excludes(expression: &Regex, path: &[u8]) -> bool {
     expression.is_match(&rooted)
 }
 
-fn read_ignore(root: &Path) -> Result<Ignore, Error> {
+fn read_ignore(root: &Path) -> Result<Ignore, SourceError> {
     let path = root.join(".s2iignore");
     match fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() => {
             if metadata.len() > MAX_IGNORE_BYTES {
-                return Err(Error::Long {
+                return Err(SourceError::Long {
                     path,
                     size_bytes: metadata.len(),
                     limit_bytes: MAX_IGNORE_BYTES,
@@ -297,16 +297,16 @@ fn join(root: &Path, below: &[u8]) -> PathBuf {
     root.join(std::ffi::OsStr::from_bytes(below))
 }
 
-fn bound(root: &Path, path: &[u8], what: Bound, limit: usize) -> Error {
-    Error::Bound {
+fn bound(root: &Path, path: &[u8], what: Bound, limit: usize) -> SourceError {
+    SourceError::Bound {
         path: join(root, path),
         what,
         limit,
     }
 }
 
-fn read_error(path: &Path, source: io::Error) -> Error {
-    Error::Read {
+fn read_error(path: &Path, source: io::Error) -> SourceError {
+    SourceError::Read {
         path: path.to_owned(),
         source,
     }
@@ -337,7 +337,7 @@ mod tests {
         tree.entries().iter().map(Entry::shown).collect()
     }
 
-    fn error_of(settings: &Settings) -> Error {
+    fn error_of(settings: &Settings) -> SourceError {
         Tree::read(settings, &Silent).unwrap_err()
     }
 
@@ -434,41 +434,41 @@ mod tests {
         };
         assert!(matches!(
             error_of(&at(full.path().join("no"))),
-            Error::Missing { .. }
+            SourceError::Missing { .. }
         ));
         assert!(matches!(
             error_of(&at(full.path().join("app.py"))),
-            Error::NotAFolder { .. }
+            SourceError::NotAFolder { .. }
         ));
         assert!(matches!(
             error_of(&at(full.path().join("app.py/x"))),
-            Error::NotAFolder { .. }
+            SourceError::NotAFolder { .. }
         ));
         assert!(matches!(
             error_of(&with_context("no")),
-            Error::Missing { .. }
+            SourceError::Missing { .. }
         ));
         assert!(matches!(
             error_of(&with_context("../x")),
-            Error::ContextOutside { .. }
+            SourceError::ContextOutside { .. }
         ));
         assert!(matches!(
             error_of(&with_context("leave")),
-            Error::ContextOutside { .. }
+            SourceError::ContextOutside { .. }
         ));
         assert!(matches!(
             error_of(&settings(&folder(&[("only/folders/", "")]))),
-            Error::Empty { .. }
+            SourceError::Empty { .. }
         ));
         assert!(matches!(
             error_of(&settings(&folder(&[("a/.wh.x", "")]))),
-            Error::Whiteout { .. }
+            SourceError::Whiteout { .. }
         ));
         let bad = Settings {
             exclude: "(".to_owned(),
             ..settings(&full)
         };
-        assert!(matches!(error_of(&bad), Error::Exclude { .. }));
+        assert!(matches!(error_of(&bad), SourceError::Exclude { .. }));
         let tree = Tree::read(&with_context("/sub/."), &Silent).unwrap();
         assert_eq!(paths(&tree), ["x"]);
     }
@@ -497,7 +497,7 @@ mod tests {
         fs::set_permissions(&shut, fs::Permissions::from_mode(0o755)).unwrap();
         // The superuser reads everything.
         if let Err(error) = result {
-            assert!(matches!(error, Error::Read { path, .. } if path.ends_with("shut")));
+            assert!(matches!(error, SourceError::Read { path, .. } if path.ends_with("shut")));
         }
     }
 }
