@@ -55,12 +55,12 @@ impl Client {
         &self,
         url: &str,
         sink: &mut dyn Write,
-        expect: Expect,
+        expect: &Expect,
         progress: &dyn Fn(u64),
     ) -> Result<Fetched, HttpError> {
         let mut download = Download {
             sink,
-            expect,
+            expect: *expect,
             progress,
             hasher: Sha256::new(),
             received: 0,

@@ -124,3 +124,6 @@ impl Client {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,2 @@
+//! Hand-made packages become layers.
+
