@@ -154,7 +154,9 @@ impl Refusal {
             Self::Downgrade => "it leads from https to http, where anyone on the way can change it",
             Self::TooMany => "there are too many redirects, in all likelihood a circle",
             Self::Unreadable => "its target is not an http or https URL",
-            Self::Inward => "it leads to an address of a private network, which a public server has no reason to name",
+            Self::Inward => {
+                "it leads to an address of a private network, which a public server has no reason to name"
+            }
         }
     }
 }
@@ -173,9 +175,9 @@ impl HttpError {
         match self {
             Self::Connect { cause, .. } => (!is_certificate(cause)).then_some(Passing::Scheduled),
             Self::TimedOut { .. } | Self::Broken { .. } => Some(Passing::Scheduled),
-            Self::Status { status, passing, .. } => {
-                super::retry::status_may_pass(*status).then_some(*passing)
-            }
+            Self::Status {
+                status, passing, ..
+            } => super::retry::status_may_pass(*status).then_some(*passing),
             _ => None,
         }
     }
@@ -201,9 +203,17 @@ impl HttpError {
         let connect = error.is_connect();
         let cause = chain(&error.without_url());
         if connect {
-            Self::Connect { url, cause, tries: 1 }
+            Self::Connect {
+                url,
+                cause,
+                tries: 1,
+            }
         } else {
-            Self::Broken { url, cause, tries: 1 }
+            Self::Broken {
+                url,
+                cause,
+                tries: 1,
+            }
         }
     }
 
@@ -217,12 +227,19 @@ impl HttpError {
         if timed_out || error.kind() == io::ErrorKind::TimedOut {
             return Self::TimedOut { url, tries: 1 };
         }
-        let cause = match error.into_inner().map(|inner| inner.downcast::<reqwest::Error>()) {
+        let cause = match error
+            .into_inner()
+            .map(|inner| inner.downcast::<reqwest::Error>())
+        {
             Some(Ok(inner)) => chain(&inner.without_url()),
             Some(Err(inner)) => chain(&*inner),
             None => "the body ended early".to_owned(),
         };
-        Self::Broken { url, cause, tries: 1 }
+        Self::Broken {
+            url,
+            cause,
+            tries: 1,
+        }
     }
 }
 
@@ -355,18 +372,30 @@ impl Explain for HttpError {
 }
 
 fn after_tries(tries: u32) -> String {
-    if tries > 1 { format!(" (after {tries} tries)") } else { String::new() }
+    if tries > 1 {
+        format!(" (after {tries} tries)")
+    } else {
+        String::new()
+    }
 }
 
 fn explain_status(url: &ShownUrl, status: u16, body: &str, tries: u32) -> Explanation {
     let next = match status {
-        401 | 403 => "give credentials for this host (in the URL or in ~/.netrc), or check that they allow this",
+        401 | 403 => {
+            "give credentials for this host (in the URL or in ~/.netrc), or check that they allow this"
+        }
         404 | 410 => "check the URL: the server has no such thing",
         407 => "give the proxy's credentials in HTTPS_PROXY",
-        408 | 425 | 429 | 500..=599 => "the server is busy or broken: try again later, or name another mirror",
+        408 | 425 | 429 | 500..=599 => {
+            "the server is busy or broken: try again later, or name another mirror"
+        }
         _ => "look at the server's answer",
     };
-    let said = if body.is_empty() { String::new() } else { format!(": {body}") };
+    let said = if body.is_empty() {
+        String::new()
+    } else {
+        format!(": {body}")
+    };
     Explanation {
         fate: Fate::World,
         what: format!("the server answers {status}"),
