@@ -347,11 +347,33 @@ impl<'a> Prepared<'a> {
         Ok(wheels)
     }
 
+    /// uv takes an index that refuses for one that lacks the project. So the index is asked once
+    /// more, and its refusal, if it is one, is the error.
+    fn refusal(&self, reason: &str, fetch: &dyn Fetch) -> Option<ResolveError> {
+        let before = reason.split(" was not found in the package registry").next()?;
+        let name = before
+            .split_whitespace()
+            .next_back()?
+            .parse()
+            .ok()
+            .filter(|_| before.len() < reason.len())?;
+        self.indexes.all().find_map(|index| {
+            index::project_files(fetch, &self.indexes, index, &name)
+                .err()
+                .filter(|error| !matches!(error, ResolveError::NoIndexPage { .. }))
+        })
+    }
+
     /// Adds what the index knows to an error about a project without a wheel: what files there are.
     /// The index failing to answer changes nothing about the error.
     fn enrich(&self, error: ResolveError, fetch: Option<&dyn Fetch>) -> ResolveError {
         let mut no_wheel = match (error, fetch) {
             (ResolveError::NoWheel(no_wheel), Some(_)) => no_wheel,
+            (ResolveError::Unsatisfiable { places, reason }, Some(fetch)) => {
+                return self
+                    .refusal(&reason, fetch)
+                    .unwrap_or(ResolveError::Unsatisfiable { places, reason });
+            }
             (error, _) => return error,
         };
         let files: Vec<IndexFile> = fetch
