@@ -1,6 +1,70 @@
-//! The command line.
+//! The command line: reads arguments, speaks, and nothing else. The stages are `pipeline`'s.
 
-/// Runs s2r with the process's arguments and environment.
-pub fn run() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+mod args;
+mod commands;
+mod explain;
+mod failure;
+mod inventory;
+mod progress;
+mod request;
+mod summary;
+mod text;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::report::Explain;
+use args::Cli;
+use failure::Failure;
+use inventory::Answer;
+use progress::Shown;
+use request::Surroundings;
+
+/// Runs s2r with the process's arguments and environment; returns its exit status.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout with 0, mistakes to stderr with 2.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let shown = Shown::new(cli.output.progress);
+    let outcome = Surroundings::read()
+        .and_then(|surroundings| commands::run(&cli.command, &surroundings, &shown))
+        .and_then(|answer| print(&answer, cli.output.json));
+    shown.finish();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure, &shown),
+    }
+}
+
+/// stdout carries the answer alone.
+fn print(answer: &Answer, as_json: bool) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    let written = if as_json {
+        writeln!(stdout, "{}", answer.json)
+    } else {
+        stdout.write_all(answer.text.as_bytes())
+    };
+    match written.and_then(|()| stdout.flush()) {
+        // `s2r images | head` is no failure.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(Failure::Output),
+    }
+}
+
+fn fail(failure: &Failure, shown: &Shown) -> ExitCode {
+    let explanation = failure.explain();
+    if shown.is_json() {
+        shown.line(&explain::json(&explanation).to_string());
+    } else {
+        shown.line(explain::render(&explanation).trim_end());
+    }
+    ExitCode::from(explanation.fate.exit_code())
 }

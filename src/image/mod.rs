@@ -12,6 +12,8 @@ use crate::oci::{
 pub(crate) const KEY_ANNOTATION: &str = "io.s2r.layer.key";
 /// Annotation of a layer: what it holds, for people, for instance `numpy==2.4.6`.
 pub(crate) const CONTENTS_ANNOTATION: &str = "io.s2r.layer.contents";
+/// Annotation of a manifest: the base's packages, `name=version` with blanks between.
+pub(crate) const BASE_PACKAGES_ANNOTATION: &str = "io.s2r.base.packages";
 
 /// A document could not be serialised, which no input can bring about.
 #[derive(Debug, thiserror::Error)]

@@ -1,1 +1,18 @@
-//! To come.
+//! The network: HTTP with retries, limits, redaction and an offline switch; credentials; the
+//! registry protocol.
+//!
+//! Decides nothing about what to fetch, and keeps nothing on disk. Nothing here reads the
+//! environment: settings come in [`http::ClientSettings`]. (Proxies, `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR` are read by the HTTP and TLS libraries themselves when the first connection that
+//! leaves this machine is made.)
+
+pub(crate) mod credentials;
+pub(crate) mod http;
+pub(crate) mod registry;
+mod secret;
+mod shown;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub(crate) use secret::Secret;
+pub(crate) use shown::ShownUrl;

@@ -1,1 +1,21 @@
-//! To come.
+//! Debian's grammar: control text, version order, dependencies, the index files of a suite, and
+//! the names of exact packages. Pure: no disk, no network.
+//!
+//! Specified by the Debian Policy Manual chapters 5 (control files) and 7 (relations),
+//! deb-version(7) and the repository format page of the Debian wiki.
+
+mod artefact;
+mod base;
+mod control;
+mod package;
+mod relation;
+mod release;
+mod version;
+
+pub(crate) use artefact::{Architecture, DebArtefact, ParseArtefactError, Sha256};
+pub(crate) use base::DebianBase;
+pub(crate) use control::{ControlError, Paragraph, ParagraphReader};
+pub(crate) use package::{IndexPackage, PackageError};
+pub(crate) use relation::{Alternatives, ParseRelationError, Provide, Relation, Relations};
+pub(crate) use release::{Release, ReleaseError, format_date};
+pub(crate) use version::{ParseVersionError, Version};

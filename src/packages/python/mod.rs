@@ -5,11 +5,14 @@
 //! Versions (PEP 440), names and markers (PEP 508) are read by the crates of uv's authors, so that
 //! what this program believes about a requirement is what its resolver believes.
 
+pub(crate) mod entry_points;
 mod hash;
 mod location;
 mod pylock;
+pub(crate) mod record;
 mod requirements;
 mod tags;
+pub(crate) mod wheel_metadata;
 mod wheel_name;
 
 pub(crate) use hash::{FileHash, HashError, Sha256};

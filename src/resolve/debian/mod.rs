@@ -1,1 +1,93 @@
-//! To come.
+//! Turns a list of Debian packages into exact `.deb` files, and fetches them.
+//!
+//! The suite's `InRelease` is checked against the archive keys compiled in, `Packages` against
+//! `InRelease`, each `.deb` against `Packages`. The closure holds what the list needs, without
+//! `Recommends` and without implied essential packages, because no maintainer script ever runs.
+//! Refuses anything unsigned, expired or of another suite. Knows no clock: `now` is passed in.
+
+mod error;
+mod fetch;
+mod index;
+mod lock;
+mod signature;
+mod solve;
+mod suite;
+
+use std::{io::Read, path::Path};
+
+use crate::{
+    packages::debian::{Architecture, DebArtefact, DebianBase},
+    report::Report,
+};
+
+pub(crate) use error::{DebianError, FetchError};
+pub(crate) use fetch::{Downloads, fetch};
+pub(crate) use lock::{BaseLock, LockError, MAX_AGE_SECONDS, request_digest};
+
+/// Asks for one url. `crate::net` is the real one; tests have a fake.
+pub(crate) trait Fetch: Sync {
+    /// The body at `url`; reading more than `max_bytes` of it must fail or end.
+    fn get(&self, url: &str, max_bytes: u64) -> Result<Box<dyn Read + '_>, FetchError>;
+}
+
+/// What a resolution works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    /// Where urls are asked for.
+    pub fetch: &'a dyn Fetch,
+    /// A folder for files that are gone afterwards; about 30 MB are written.
+    pub scratch: &'a Path,
+    /// The time, against which `Valid-Until` is held; seconds since 1970.
+    pub now_unix_seconds: i64,
+    /// Who hears of transfers.
+    pub report: &'a dyn Report,
+}
+
+/// The exact packages of `base` for one architecture, sorted by name.
+///
+/// Reads the indexes of the suite, its updates and its security updates: some 10 MB.
+pub(crate) fn resolve(
+    base: &DebianBase,
+    architecture: Architecture,
+    context: &Context<'_>,
+) -> Result<Vec<DebArtefact>, DebianError> {
+    resolve_with(
+        &signature::Keyring::embedded()?,
+        base,
+        architecture,
+        context,
+    )
+}
+
+/// As [`resolve`], with these keys.
+fn resolve_with(
+    keys: &signature::Keyring,
+    base: &DebianBase,
+    architecture: Architecture,
+    context: &Context<'_>,
+) -> Result<Vec<DebArtefact>, DebianError> {
+    let suites = suite::suites_of(base);
+    let mut index = index::Index::new(context.scratch);
+    let found: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = suites
+            .iter()
+            .map(|suite| {
+                scope.spawn(move || suite::fetch_indexes(suite, architecture, keys, context))
+            })
+            .collect();
+        running
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or(Err(DebianError::Interrupted)))
+            .collect()
+    });
+    for (suite, files) in suites.iter().zip(found) {
+        for file in files? {
+            index.add(suite, file)?;
+        }
+    }
+    index.finish();
+    solve::solve(base, &index)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,268 @@
+//! What may be typed. Owns the words of the command line and their help; what they mean is
+//! decided in `request`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turn a Python web project into a container image: no daemon, no root, nothing run.
+#[derive(Debug, Parser)]
+#[command(
+    name = "s2r",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Exit status: 0 done, 2 wrong command line, 65 the project is wrong, \
+                  69 network, registry or disk failed, 70 s2r is wrong.\n\
+                  stdout carries the result alone; everything else goes to stderr."
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+/// How s2r speaks.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Output {
+    /// How to show progress on stderr
+    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
+    pub(super) progress: Progress,
+
+    /// Print the result as one JSON object on stdout
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+/// The forms of progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Progress {
+    /// A live line on a terminal, plain lines elsewhere
+    Auto,
+    /// One line a step, for logs
+    Plain,
+    /// One JSON object a line
+    Json,
+    /// Warnings and errors only
+    None,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Build an image from a project's folder
+    Build(Box<Build>),
+    /// Show what would be built and why; no network, nothing written
+    Plan(Plan),
+    /// Write pylock.toml and s2r.lock: exact packages and base, for builds that repeat
+    Lock(Lock),
+    /// Push an image from the store to its registry, or to another name
+    Push(Push),
+    /// Write an image from the store to a file or folder
+    Export(Export),
+    /// List the images in the store
+    Images,
+    /// Remove images from the store
+    Rm(Remove),
+    /// Show an image of the store: layers, sizes, contents, base packages
+    Inspect(Inspect),
+    /// List the builders, or print one
+    Builders(Builders),
+    /// Tell how projects for a builder are laid out and which variables it knows
+    Usage(Usage),
+    /// Show what the store holds, or prune it
+    Cache(Cache),
+    /// Print a completion script for a shell
+    Completion(Completion),
+    /// Print the version
+    Version,
+}
+
+/// What a project is and how it is to be built: shared by build, plan and lock.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Project {
+    /// The builder: a name (see `s2r builders`), or a YAML file
+    #[arg(long, value_name = "NAME|FILE.yaml")]
+    pub(super) builder: Option<String>,
+
+    /// Set a variable for the build and in the image; may be repeated
+    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE")]
+    pub(super) env: Vec<String>,
+
+    /// Read variables from a file of NAME=VALUE lines
+    #[arg(short = 'E', long = "environment-file", value_name = "FILE")]
+    pub(super) environment_file: Option<PathBuf>,
+
+    /// Build this folder within the source
+    #[arg(long, value_name = "DIR")]
+    pub(super) context_dir: Option<PathBuf>,
+
+    /// Leave out paths that match this regular expression; empty leaves out nothing
+    #[arg(long, value_name = "REGEX", default_value = r"(^|/)\.git(/|$)")]
+    pub(super) exclude: String,
+
+    /// What the image runs on: linux/amd64, linux/arm64, or both with a comma
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
+    pub(super) platform: Vec<String>,
+}
+
+/// How the network is used.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Network {
+    /// Use only what locks pin; resolve nothing
+    #[arg(long)]
+    pub(super) locked: bool,
+
+    /// Touch no network: use only what the store holds
+    #[arg(long)]
+    pub(super) offline: bool,
+
+    /// Ask the Debian suite again now, not only after an hour
+    #[arg(long)]
+    pub(super) refresh: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  \
+    s2r build . myimg\n  \
+    s2r build ./src registry.example.com/team/app:1.0 --push\n  \
+    s2r build . app -e APP_MODULE=shop.wsgi:app -o docker-archive:app.tar")]
+pub(super) struct Build {
+    /// The project's folder
+    pub(super) source: PathBuf,
+
+    /// The image's name; or, in s2i's order, a builder and the image's name
+    #[arg(value_name = "[BUILDER] IMAGE", num_args = 0..=2)]
+    pub(super) names: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) project: Project,
+
+    #[command(flatten)]
+    pub(super) network: Network,
+
+    /// Push the image to the registry that its name says
+    #[arg(long)]
+    pub(super) push: bool,
+
+    /// A further name for the image; may be repeated
+    #[arg(short = 't', long = "tag", value_name = "IMAGE")]
+    pub(super) tags: Vec<String>,
+
+    /// Also write the image: oci:DIR, oci-archive:FILE or docker-archive:FILE; may be repeated
+    #[arg(short = 'o', long = "output", value_name = "TARGET")]
+    pub(super) outputs: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Plan {
+    /// The project's folder
+    pub(super) source: PathBuf,
+
+    #[command(flatten)]
+    pub(super) project: Project,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Lock {
+    /// The project's folder; the locks are written into it
+    pub(super) source: PathBuf,
+
+    #[command(flatten)]
+    pub(super) project: Project,
+
+    /// Ask the Debian suite again now, not only after an hour
+    #[arg(long)]
+    pub(super) refresh: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Push {
+    /// The image in the store
+    pub(super) image: String,
+    /// Where to, if not by its own name
+    pub(super) destination: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Export {
+    /// The image in the store
+    pub(super) image: String,
+    /// oci:DIR, oci-archive:FILE or docker-archive:FILE
+    pub(super) target: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Remove {
+    /// The images' names, or names with digests
+    #[arg(required = true)]
+    pub(super) images: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Inspect {
+    /// The image in the store
+    pub(super) image: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Builders {
+    /// Print this builder's definition
+    pub(super) name: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Usage {
+    /// The builder's name
+    #[arg(default_value = "python-3.13")]
+    pub(super) builder: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Cache {
+    #[command(subcommand)]
+    pub(super) action: Option<CacheAction>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum CacheAction {
+    /// Remove what no image in the store needs
+    Prune {
+        /// Downloads, fetched programs and records too
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Completion {
+    /// The shell
+    pub(super) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn both_orders_of_names_are_read() {
+        for (words, names) in [
+            (vec!["s2r", "build", "."], vec![]),
+            (vec!["s2r", "build", ".", "img"], vec!["img"]),
+            (vec!["s2r", "build", ".", "python-3.13", "img", "--push"], vec!["python-3.13", "img"]),
+        ] {
+            let Command::Build(build) = Cli::try_parse_from(words).unwrap().command else {
+                panic!("not a build");
+            };
+            assert_eq!(build.names, names);
+        }
+    }
+}

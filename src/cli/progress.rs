@@ -1,0 +1,260 @@
+//! Tells what goes on while a command runs: a live line on a terminal, a line a step in a log, an
+//! object a line for machines. Everything here goes to stderr.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::args::Progress;
+use super::text::{bytes, seconds};
+use crate::report::{BlobFate, Event, LayerFate, Report, TransferId};
+
+/// How often a log hears of a long transfer.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The form that progress takes on this stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Live,
+    Plain,
+    Json,
+    Quiet,
+}
+
+/// Shows events as they come.
+pub(super) struct Shown {
+    form: Form,
+    bar: ProgressBar,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    transfers: BTreeMap<TransferId, Transfer>,
+    done_bytes: u64,
+    last_logged: Option<Instant>,
+    stage: &'static str,
+}
+
+struct Transfer {
+    name: String,
+    total_bytes: Option<u64>,
+    done_bytes: u64,
+}
+
+impl Shown {
+    pub(super) fn new(progress: Progress) -> Self {
+        let form = match progress {
+            Progress::Auto if std::io::stderr().is_terminal() => Form::Live,
+            Progress::Auto | Progress::Plain => Form::Plain,
+            Progress::Json => Form::Json,
+            Progress::None => Form::Quiet,
+        };
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        if form == Form::Live {
+            bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(12));
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
+        Self {
+            form,
+            bar,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whether machines read stderr.
+    pub(super) fn is_json(&self) -> bool {
+        self.form == Form::Json
+    }
+
+    /// Takes the live line away; what follows may write to the terminal.
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// Shows the summary of a command, where people read.
+    pub(super) fn summary(&self, text: &str) {
+        if matches!(self.form, Form::Live | Form::Plain) {
+            self.line(text.trim_end());
+        }
+    }
+
+    /// Writes a line to stderr, above the live one. A closed stderr is nobody's loss.
+    pub(super) fn line(&self, text: &str) {
+        self.bar.suspend(|| {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        });
+    }
+
+    fn show(&self, event: &Event) {
+        let Ok(mut state) = self.state.lock() else {
+            return;
+        };
+        match event {
+            Event::StageStarted { stage, detail } => {
+                state.stage = stage.name();
+                self.bar.set_message(format!("{}: {detail}", stage.name()));
+            }
+            Event::StageFinished {
+                stage,
+                detail,
+                took,
+            } => self.line(&format!(
+                "{:>8}  {detail} ({})",
+                stage.name(),
+                seconds(*took)
+            )),
+            Event::Warning { text, hint } => self.warn(text, hint),
+            Event::TransferStarted {
+                id,
+                name,
+                total_bytes,
+            } => {
+                let transfer = Transfer {
+                    name: name.clone(),
+                    total_bytes: *total_bytes,
+                    done_bytes: 0,
+                };
+                state.transfers.insert(*id, transfer);
+            }
+            Event::TransferAdvanced { id, done_bytes } => {
+                if let Some(transfer) = state.transfers.get_mut(id) {
+                    transfer.done_bytes = *done_bytes;
+                }
+                self.show_transfers(&mut state);
+            }
+            Event::TransferFinished { id } => {
+                if let Some(transfer) = state.transfers.remove(id) {
+                    state.done_bytes += transfer.done_bytes;
+                }
+            }
+            // The summary at the end has them all, in order.
+            Event::Layer(_) | Event::Blob { .. } => {}
+        }
+    }
+
+    fn warn(&self, text: &str, hint: &str) {
+        let text = text.replace('\n', "\n         ");
+        self.line(&format!("warning: {text}"));
+        if !hint.is_empty() {
+            self.line(&format!("   hint: {hint}"));
+        }
+    }
+
+    fn show_transfers(&self, state: &mut State) {
+        let done: u64 =
+            state.done_bytes + state.transfers.values().map(|t| t.done_bytes).sum::<u64>();
+        let Some(largest) = state
+            .transfers
+            .values()
+            .max_by_key(|t| t.total_bytes.unwrap_or(t.done_bytes))
+        else {
+            return;
+        };
+        let of = largest
+            .total_bytes
+            .map(|total| format!(" of {}", bytes(total)))
+            .unwrap_or_default();
+        let text = format!(
+            "{}: {} in all; {} {}{of}",
+            state.stage,
+            bytes(done),
+            largest.name,
+            bytes(largest.done_bytes),
+        );
+        self.bar.set_message(text.clone());
+        if self.form == Form::Plain {
+            let now = Instant::now();
+            let since = state.last_logged.get_or_insert(now);
+            if now.duration_since(*since) >= LOG_INTERVAL {
+                *since = now;
+                self.line(&format!("          {text}"));
+            }
+        }
+    }
+}
+
+impl Report for Shown {
+    fn event(&self, event: Event) {
+        match (self.form, &event) {
+            (Form::Json, event) => {
+                if let Some(object) = object(event) {
+                    self.line(&object.to_string());
+                }
+            }
+            (Form::Quiet, Event::Warning { text, hint }) => self.warn(text, hint),
+            (Form::Quiet, _) => {}
+            (Form::Live | Form::Plain, event) => self.show(event),
+        }
+    }
+}
+
+/// One event for machines. Every object has `event`; times are milliseconds, sizes bytes.
+fn object(event: &Event) -> Option<serde_json::Value> {
+    Some(match event {
+        Event::StageStarted { stage, detail } => {
+            json!({"event": "stage-started", "stage": stage.name(), "detail": detail})
+        }
+        Event::StageFinished {
+            stage,
+            detail,
+            took,
+        } => json!({
+            "event": "stage-finished", "stage": stage.name(), "detail": detail,
+            "milliseconds": milliseconds(*took),
+        }),
+        Event::Warning { text, hint } => json!({"event": "warning", "text": text, "hint": hint}),
+        Event::TransferStarted {
+            id,
+            name,
+            total_bytes,
+        } => json!({
+            "event": "transfer-started", "id": id.0, "name": name, "bytes": total_bytes,
+        }),
+        // Too many to be of use to a reader of lines.
+        Event::TransferAdvanced { .. } => return None,
+        Event::TransferFinished { id } => json!({"event": "transfer-finished", "id": id.0}),
+        Event::Layer(layer) => json!({
+            "event": "layer", "index": layer.index, "contents": layer.contents,
+            "digest": layer.digest, "bytes": layer.size_bytes,
+            "fate": layer_fate(layer.fate), "milliseconds": milliseconds(layer.took),
+        }),
+        Event::Blob {
+            digest,
+            size_bytes,
+            fate,
+            took,
+        } => json!({
+            "event": "blob", "digest": digest, "bytes": size_bytes,
+            "fate": blob_fate(*fate), "milliseconds": milliseconds(*took),
+        }),
+    })
+}
+
+/// The word for what became of a layer.
+pub(super) fn layer_fate(fate: LayerFate) -> &'static str {
+    match fate {
+        LayerFate::Made => "made",
+        LayerFate::Reused => "reused",
+    }
+}
+
+/// The word for how a blob came to be in a registry.
+pub(super) fn blob_fate(fate: BlobFate) -> &'static str {
+    match fate {
+        BlobFate::Pushed => "pushed",
+        BlobFate::AlreadyThere => "already there",
+    }
+}
+
+/// Whole milliseconds.
+pub(super) fn milliseconds(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,143 @@
+//! What a build tells at its end: each layer with size, time and where it came from; what went to
+//! registries and files; the reference by digest.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::inventory::Answer;
+use super::progress::{blob_fate, layer_fate, milliseconds};
+use super::text::{bytes, seconds, table};
+use crate::pipeline::{Built, BuiltPlatform, Exported, Pushed};
+use crate::report::{BlobFate, LayerFate};
+
+/// The summary for people; goes to stderr.
+pub(super) fn render(built: &Built, took: Duration) -> String {
+    let mut text = String::new();
+    for platform in &built.platforms {
+        text.push_str(&layers(platform));
+    }
+    for pushed in &built.pushed {
+        text.push_str(&push_line(pushed));
+    }
+    for exported in &built.exported {
+        text.push_str(&export_line(exported));
+    }
+    let times: Vec<String> = built
+        .stages
+        .iter()
+        .filter(|(_, took)| took.as_millis() > 0)
+        .map(|(stage, took)| format!("{} {}", stage.name(), seconds(*took)))
+        .collect();
+    text.push_str(&format!("    time  {} in all", seconds(took)));
+    if !times.is_empty() {
+        text.push_str(&format!(": {}", times.join(", ")));
+    }
+    text.push('\n');
+    text
+}
+
+fn layers(platform: &BuiltPlatform) -> String {
+    let rows: Vec<Vec<String>> = platform
+        .layers
+        .iter()
+        .map(|made| {
+            vec![
+                format!("  {}", layer_fate(made.fate)),
+                bytes(made.layer.size_bytes),
+                seconds(made.took),
+                made.layer.contents.clone(),
+            ]
+        })
+        .collect();
+    let made = platform.layers.iter().filter(|made| made.fate == LayerFate::Made).count();
+    let size: u64 = platform.layers.iter().map(|made| made.layer.size_bytes).sum();
+    let unpacked: u64 = platform.layers.iter().map(|made| made.uncompressed_bytes).sum();
+    format!(
+        "{}   image  {}: {} compressed, {} unpacked, {} layers ({made} made, {} reused)\n",
+        table(&rows, &[false, true, true, false]),
+        platform.platform,
+        bytes(size),
+        bytes(unpacked),
+        platform.layers.len(),
+        platform.layers.len() - made,
+    )
+}
+
+/// One line for one push.
+pub(super) fn push_line(pushed: &Pushed) -> String {
+    let sent: Vec<_> = pushed.blobs.iter().filter(|blob| blob.fate == BlobFate::Pushed).collect();
+    let sent_bytes: u64 = sent.iter().map(|blob| blob.size_bytes).sum();
+    format!(
+        "  pushed  {}: {} of {} blobs sent, {}; {} requests, {}\n",
+        pushed.reference,
+        sent.len(),
+        pushed.blobs.len(),
+        bytes(sent_bytes),
+        pushed.requests,
+        seconds(pushed.took),
+    )
+}
+
+/// One line for one file or folder.
+pub(super) fn export_line(exported: &Exported) -> String {
+    format!(
+        "exported  {} ({})\n",
+        exported.target,
+        seconds(exported.took)
+    )
+}
+
+/// The result: the reference by digest, or all of it for machines.
+pub(super) fn answer(built: &Built, took: Duration) -> Answer {
+    Answer {
+        text: format!("{}\n", built.pinned()),
+        json: json!({
+            "reference": built.pinned(),
+            "names": built.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "digest": built.descriptor.digest,
+            "media_type": built.descriptor.media_type,
+            "platforms": built.platforms.iter().map(platform_object).collect::<Vec<_>>(),
+            "pushed": built.pushed.iter().map(push_object).collect::<Vec<_>>(),
+            "exported": built.exported.iter().map(|exported| exported.target.to_string())
+                .collect::<Vec<_>>(),
+            "stages": built.stages.iter().map(|(stage, took)| json!({
+                "stage": stage.name(), "milliseconds": milliseconds(*took),
+            })).collect::<Vec<_>>(),
+            "milliseconds": milliseconds(took),
+        }),
+    }
+}
+
+fn platform_object(platform: &BuiltPlatform) -> Value {
+    json!({
+        "platform": platform.platform,
+        "digest": platform.descriptor.digest,
+        "layers": platform.layers.iter().map(|made| json!({
+            "digest": made.layer.digest,
+            "diff_id": made.layer.diff_id,
+            "key": made.layer.key,
+            "contents": made.layer.contents,
+            "bytes": made.layer.size_bytes,
+            "uncompressed_bytes": made.uncompressed_bytes,
+            "fate": layer_fate(made.fate),
+            "milliseconds": milliseconds(made.took),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+/// One push for machines.
+pub(super) fn push_object(pushed: &Pushed) -> Value {
+    json!({
+        "reference": pushed.reference.to_string(),
+        "digest": pushed.digest,
+        "requests": pushed.requests,
+        "milliseconds": milliseconds(pushed.took),
+        "blobs": pushed.blobs.iter().map(|blob| json!({
+            "digest": blob.digest,
+            "bytes": blob.size_bytes,
+            "fate": blob_fate(blob.fate),
+            "milliseconds": milliseconds(blob.took),
+        })).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,156 @@
+//! What can go wrong while packages become a layer.
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    archive::{ar::ArError, tar},
+    report::{Explain, Explanation, Fate},
+};
+
+/// What can go wrong here.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DebLayerError {
+    /// The package's file does not open.
+    #[error("cannot open {}: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no ar archive.
+    #[error("{package}: {source}")]
+    Ar {
+        /// The package.
+        package: String,
+        /// What is wrong.
+        source: ArError,
+    },
+    /// A member of the package does not read.
+    #[error("{package}: cannot read {member}: {source}")]
+    Member {
+        /// The package.
+        package: String,
+        /// The member.
+        member: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The package has no such member.
+    #[error("{package} has no {member}")]
+    NoMember {
+        /// The package.
+        package: String,
+        /// The member.
+        member: &'static str,
+    },
+    /// An entry that cannot be in an image.
+    #[error("{package}: {path} is refused: {reason}")]
+    Entry {
+        /// The package.
+        package: String,
+        /// The entry's path.
+        path: String,
+        /// What is wrong with it.
+        reason: EntryFault,
+    },
+    /// Two packages have different things at one path.
+    #[error("{first} and {second} both have {path}, and it differs")]
+    Conflict {
+        /// The path.
+        path: String,
+        /// The package that came first.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// The wanted locale is in no package.
+    #[error("no package has the locale {locale}")]
+    NoLocale {
+        /// The locale.
+        locale: String,
+    },
+    /// The temporary file failed.
+    #[error("cannot use a temporary file: {source}")]
+    Spool {
+        /// Why.
+        source: io::Error,
+    },
+    /// The layer could not be written.
+    #[error(transparent)]
+    Layer(#[from] tar::Error),
+}
+
+/// What is wrong with an entry of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EntryFault {
+    /// A path that is empty, climbs, or marks a deletion.
+    #[error("such a path cannot be in a layer")]
+    Path,
+    /// A device, a socket, a pipe.
+    #[error("neither file, directory nor link")]
+    Kind,
+    /// A hard link to nothing.
+    #[error("a hard link whose target is not in the package")]
+    Link,
+    /// More entries, or more bytes, than a package may have.
+    #[error("the package is too large")]
+    TooMuch,
+}
+
+impl Explain for DebLayerError {
+    fn explain(&self) -> Explanation {
+        let (fate, what, place, why, next) = match self {
+            Self::Open { path, source } => (
+                Fate::World,
+                "a downloaded package does not open",
+                path.display().to_string(),
+                source.to_string(),
+                "Empty the downloads with `s2r cache prune` and build again.",
+            ),
+            Self::Ar { package, source } => broken(package, source.to_string()),
+            Self::Member { package, member, source } => broken(package, format!("{member}: {source}")),
+            Self::NoMember { package, member } => broken(package, format!("It has no {member}.")),
+            Self::Entry { package, path, reason } => broken(package, format!("{path}: {reason}")),
+            Self::Conflict { path, first, second } => (
+                Fate::Project,
+                "two Debian packages have different files at one path",
+                path.clone(),
+                format!("{first} and {second} both have it; without dpkg's scripts neither can give way."),
+                "Name one of them in `leave_out` of the builder file.",
+            ),
+            Self::NoLocale { locale } => (
+                Fate::Project,
+                "the builder's locale is in no package",
+                locale.clone(),
+                "It is taken out of the package `locales-all`, which is not there or does not have it.".to_owned(),
+                "Add `locales-all` to `packages`, or correct `locale` in the builder file.",
+            ),
+            Self::Spool { source } => (
+                Fate::World,
+                "a temporary file of the build failed",
+                "the store's temporary folder".to_owned(),
+                source.to_string(),
+                "Check free space; the base needs some 100 MB while it is made.",
+            ),
+            Self::Layer(error) => return error.explain(),
+        };
+        Explanation {
+            fate,
+            what: what.to_owned(),
+            place,
+            why,
+            next: next.to_owned(),
+        }
+    }
+}
+
+fn broken(package: &str, why: String) -> (Fate, &'static str, String, String, &'static str) {
+    (
+        Fate::World,
+        "a Debian package cannot be put into a layer",
+        package.to_owned(),
+        why,
+        "Empty the downloads with `s2r cache prune` and build again; if it stays, leave the package out.",
+    )
+}

@@ -1,0 +1,146 @@
+//! The base of an image from Debian packages, without dpkg: their files merged, sorted and written
+//! straight into a layer, with what the maintainer scripts would have made.
+//!
+//! Two layers, so that two cores work: the system and Python. Set-user-id and set-group-id bits are
+//! dropped, because the image runs without privileges to gain; documentation, man pages and
+//! translations are left out, copyright files are kept. Packages are described in
+//! `/var/lib/dpkg/status.d`, where scanners look. Format: deb(5), Debian Policy 6 and 10.
+
+mod derived;
+mod error;
+mod gather;
+mod locale;
+mod package;
+mod rules;
+
+use std::{
+    io::{Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    archive::tar::{self, TarGz},
+    oci::{Key, KeyBuilder},
+    packages::debian::{Architecture, DebArtefact},
+};
+
+pub(crate) use error::{DebLayerError, EntryFault};
+use gather::{Gathered, Kind, Node};
+
+/// Names how these layers are written; changes whenever their bytes would.
+const LAYOUT: &str = "debian-base/1";
+
+/// Which of the base's layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// Everything but Python, and all that the scripts would have made.
+    System,
+    /// The interpreter and its library.
+    Python,
+}
+
+/// What decides the bytes of a base layer beside its packages.
+#[derive(Debug, Clone)]
+pub(crate) struct BaseOptions {
+    /// For which machines.
+    pub architecture: Architecture,
+    /// Python's version, for instance `3.13`.
+    pub python: String,
+    /// The locale taken out of the package `locales-all`.
+    pub locale: Option<String>,
+    /// Time and compression of the layer.
+    pub tar: tar::Options,
+}
+
+impl Part {
+    /// The part that a package belongs to.
+    pub(crate) fn of(artefact: &DebArtefact) -> Self {
+        let name = artefact.package.as_str();
+        if name.starts_with("python3") || name.starts_with("libpython3") {
+            Self::Python
+        } else {
+            Self::System
+        }
+    }
+
+    /// The packages of this part, in their order.
+    pub(crate) fn of_all(self, artefacts: &[DebArtefact]) -> Vec<DebArtefact> {
+        artefacts
+            .iter()
+            .filter(|artefact| Self::of(artefact) == self)
+            .cloned()
+            .collect()
+    }
+
+    /// A word for reports and annotations.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Python => "python",
+        }
+    }
+}
+
+/// The key of a base layer: its packages' digests and the options.
+pub(crate) fn key(part: Part, artefacts: &[DebArtefact], options: &BaseOptions) -> Key {
+    let mut key = KeyBuilder::new(LAYOUT)
+        .field(part.name().as_bytes())
+        .field(options.architecture.name().as_bytes())
+        .field(options.python.as_bytes())
+        .field(options.locale.as_deref().unwrap_or_default().as_bytes())
+        .field(&options.tar.mtime.to_le_bytes())
+        .field(&options.tar.level.to_le_bytes());
+    for artefact in artefacts {
+        key.add(artefact.package.as_bytes());
+        key.add(&artefact.sha256.0);
+    }
+    key.finish()
+}
+
+/// Writes one base layer from its packages (sorted by name, with the files that hold them).
+///
+/// Contents go through one temporary file in `spool_folder`, because a layer is sorted by path and
+/// packages are not; memory holds names and places only. The caller finishes `out`.
+pub(crate) fn write<W: Write>(
+    part: Part,
+    packages: &[(DebArtefact, PathBuf)],
+    options: &BaseOptions,
+    spool_folder: &Path,
+    out: &mut TarGz<W>,
+) -> Result<(), DebLayerError> {
+    let mut gathered = Gathered::new(spool_folder)?;
+    for (artefact, path) in packages {
+        package::add(artefact, path, options, &mut gathered)?;
+    }
+    match part {
+        Part::System => derived::system(options, &mut gathered)?,
+        Part::Python => derived::python(options, &mut gathered)?,
+    }
+    gathered.prune_empty_directories();
+    gathered.complete_parents()?;
+    gathered.settle_hardlinks()?;
+    emit(gathered, out)
+}
+
+/// Writes what was gathered, in order.
+fn emit<W: Write>(gathered: Gathered, out: &mut TarGz<W>) -> Result<(), DebLayerError> {
+    let (nodes, mut spool) = gathered.into_parts()?;
+    for (path, Node { owner, kind, .. }) in &nodes {
+        match kind {
+            Kind::Directory => out.directory(path, owner)?,
+            Kind::Symlink(target) => out.symlink(path, target, owner)?,
+            Kind::Hardlink(target) => out.hardlink(path, target, owner)?,
+            Kind::File(contents) => {
+                spool
+                    .seek(SeekFrom::Start(contents.offset_bytes))
+                    .map_err(|source| DebLayerError::Spool { source })?;
+                let mut bytes = (&mut spool).take(contents.size_bytes);
+                out.file(path, owner, contents.size_bytes, &mut bytes)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

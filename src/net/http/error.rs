@@ -1,0 +1,413 @@
+//! What can go wrong between asking a URL and having its bytes.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::PathBuf;
+
+use crate::net::ShownUrl;
+use crate::net::http::retry::Passing;
+use crate::report::{Explain, Explanation, Fate};
+
+/// A request that did not give what was asked for. URLs in it are fit to be shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    /// `--offline`: this would have been asked.
+    #[error("offline, and {url} is needed")]
+    Offline {
+        /// `GET`, `PUT`, …
+        method: String,
+        /// The URL not asked.
+        url: ShownUrl,
+    },
+    /// Not a URL of http or https.
+    #[error("{url} is not an http or https URL")]
+    BadUrl {
+        /// The text.
+        url: ShownUrl,
+    },
+    /// A file of additional certificate authorities is of no use.
+    #[error("{}: {source}", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The TLS or HTTP library could not be set up.
+    #[error("TLS cannot be set up: {cause}")]
+    Setup {
+        /// What the library says.
+        cause: String,
+    },
+    /// No connection: name, network, refusal, TLS.
+    #[error("cannot connect to {url}: {cause}")]
+    Connect {
+        /// The URL asked.
+        url: ShownUrl,
+        /// What the libraries say.
+        cause: String,
+        /// Requests made.
+        tries: u32,
+    },
+    /// Nothing came for too long.
+    #[error("{url} does not answer in time")]
+    TimedOut {
+        /// The URL asked.
+        url: ShownUrl,
+        /// Requests made.
+        tries: u32,
+    },
+    /// The connection ended early.
+    #[error("the connection to {url} broke off: {cause}")]
+    Broken {
+        /// The URL asked.
+        url: ShownUrl,
+        /// What the libraries say.
+        cause: String,
+        /// Requests made.
+        tries: u32,
+    },
+    /// The server answered, but not with what was asked for.
+    #[error("{url} answers {status}")]
+    Status {
+        /// The URL asked.
+        url: ShownUrl,
+        /// The HTTP status.
+        status: u16,
+        /// The beginning of the body, printable.
+        body: String,
+        /// What the server asks by `Retry-After`.
+        passing: Passing,
+        /// Requests made.
+        tries: u32,
+    },
+    /// A redirect that is not followed.
+    #[error("{url} redirects to {to}, which is not followed")]
+    Redirect {
+        /// The URL asked.
+        url: ShownUrl,
+        /// Where to.
+        to: ShownUrl,
+        /// Why not.
+        refusal: Refusal,
+    },
+    /// More bytes than allowed.
+    #[error("{url} is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// The URL asked.
+        url: ShownUrl,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// Bytes that are not the ones expected.
+    #[error("{url} has sha256 {found}, not {expected}")]
+    WrongHash {
+        /// The URL asked.
+        url: ShownUrl,
+        /// Hex digits.
+        expected: String,
+        /// Hex digits.
+        found: String,
+    },
+    /// Fewer or more bytes than expected.
+    #[error("{url} has {found} bytes, not {expected}")]
+    WrongSize {
+        /// The URL asked.
+        url: ShownUrl,
+        /// In bytes.
+        expected: u64,
+        /// In bytes.
+        found: u64,
+    },
+    /// The bytes on the server changed between two tries of one download.
+    #[error("{url} changed while it was read")]
+    Changed {
+        /// The URL asked.
+        url: ShownUrl,
+    },
+    /// The bytes could not be written here, or those to send could not be read here.
+    #[error("while transferring {url}: {source}")]
+    Local {
+        /// The URL asked.
+        url: ShownUrl,
+        /// The failure on this side.
+        source: io::Error,
+    },
+}
+
+/// Why a redirect is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// From https to http.
+    Downgrade,
+    /// More than the limit, in all likelihood in a circle.
+    TooMany,
+    /// `Location` is missing or not a URL of http or https.
+    Unreadable,
+    /// To an address inside the network, from a host that is not there.
+    Inward,
+}
+
+impl Refusal {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Downgrade => "it leads from https to http, where anyone on the way can change it",
+            Self::TooMany => "there are too many redirects, in all likelihood a circle",
+            Self::Unreadable => "its target is not an http or https URL",
+            Self::Inward => {
+                "it leads to an address of a private network, which a public server has no reason to name"
+            }
+        }
+    }
+}
+
+impl HttpError {
+    /// The HTTP status, if the server answered with one that is the failure.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether trying again can help, and when.
+    pub(crate) fn passing(&self) -> Option<Passing> {
+        match self {
+            Self::Connect { cause, .. } => (!is_certificate(cause)).then_some(Passing::Scheduled),
+            Self::TimedOut { .. } | Self::Broken { .. } => Some(Passing::Scheduled),
+            Self::Status {
+                status, passing, ..
+            } => super::retry::status_may_pass(*status).then_some(*passing),
+            _ => None,
+        }
+    }
+
+    /// The same failure, after so many requests.
+    pub(crate) fn after(mut self, made: u32) -> Self {
+        if let Self::Connect { tries, .. }
+        | Self::TimedOut { tries, .. }
+        | Self::Broken { tries, .. }
+        | Self::Status { tries, .. } = &mut self
+        {
+            *tries = made;
+        }
+        self
+    }
+
+    /// Sorts a failure of the library; its own words name the URL in full, so they are not used.
+    pub(crate) fn of(error: reqwest::Error, url: &ShownUrl) -> Self {
+        let url = url.clone();
+        if error.is_timeout() {
+            return Self::TimedOut { url, tries: 1 };
+        }
+        let connect = error.is_connect();
+        let cause = chain(&error.without_url());
+        if connect {
+            Self::Connect {
+                url,
+                cause,
+                tries: 1,
+            }
+        } else {
+            Self::Broken {
+                url,
+                cause,
+                tries: 1,
+            }
+        }
+    }
+
+    /// Sorts a failure of reading a body, into which the library has put its own error.
+    pub(crate) fn of_body(error: io::Error, url: &ShownUrl) -> Self {
+        let timed_out = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<reqwest::Error>())
+            .is_some_and(reqwest::Error::is_timeout);
+        let url = url.clone();
+        if timed_out || error.kind() == io::ErrorKind::TimedOut {
+            return Self::TimedOut { url, tries: 1 };
+        }
+        let cause = match error
+            .into_inner()
+            .map(|inner| inner.downcast::<reqwest::Error>())
+        {
+            Some(Ok(inner)) => chain(&inner.without_url()),
+            Some(Err(inner)) => chain(&*inner),
+            None => "the body ended early".to_owned(),
+        };
+        Self::Broken {
+            url,
+            cause,
+            tries: 1,
+        }
+    }
+}
+
+/// The causes beneath an error, outermost left out where it says nothing by itself.
+pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let word = error.to_string();
+        if words.last().is_none_or(|last| !last.contains(&word)) {
+            words.push(word);
+        }
+        next = error.source();
+    }
+    if words.len() > 1 {
+        words.remove(0);
+    }
+    words.join(": ")
+}
+
+fn is_certificate(cause: &str) -> bool {
+    cause.contains("certificate")
+}
+
+impl Explain for HttpError {
+    fn explain(&self) -> Explanation {
+        let told = |fate, what: &str, place: &ShownUrl, why: String, next: &str| Explanation {
+            fate,
+            what: what.to_owned(),
+            place: place.to_string(),
+            why,
+            next: next.to_owned(),
+        };
+        let world = |what: &str, url: &ShownUrl, why: String, next: &str| {
+            told(Fate::World, what, url, why, next)
+        };
+        match self {
+            Self::Offline { method, url } => world(
+                "something is needed from the network, and --offline forbids it",
+                url,
+                format!("it would have been asked for by {method}"),
+                "run once without --offline, so that it is kept in the store",
+            ),
+            Self::BadUrl { url } => told(
+                Fate::Project,
+                "a URL cannot be used",
+                url,
+                "only http:// and https:// URLs are".to_owned(),
+                "correct the URL where it is configured",
+            ),
+            Self::CaFile { path, source } => Explanation {
+                fate: Fate::World,
+                what: "a file of certificate authorities cannot be used".to_owned(),
+                place: path.display().to_string(),
+                why: source.to_string(),
+                next: "give a readable file of PEM certificates".to_owned(),
+            },
+            Self::Setup { cause } => Explanation {
+                fate: Fate::World,
+                what: "TLS cannot be set up".to_owned(),
+                place: String::new(),
+                why: cause.clone(),
+                next: "install the system's certificate authorities (package ca-certificates), or name a PEM file in SSL_CERT_FILE".to_owned(),
+            },
+            Self::Connect { url, cause, .. } if is_certificate(cause) => world(
+                "the server's certificate is not trusted",
+                url,
+                cause.clone(),
+                "if your network signs certificates itself, name its authority's PEM file in SSL_CERT_FILE",
+            ),
+            Self::Connect { url, cause, tries } => world(
+                "no connection",
+                url,
+                format!("{cause}{}", after_tries(*tries)),
+                "check the name, the network and the proxy settings (HTTPS_PROXY, NO_PROXY)",
+            ),
+            Self::TimedOut { url, tries } => world(
+                "the server does not answer in time",
+                url,
+                format!("nothing came for too long{}", after_tries(*tries)),
+                "try again later, or name another mirror",
+            ),
+            Self::Broken { url, cause, tries } => world(
+                "the connection broke off",
+                url,
+                format!("{cause}{}", after_tries(*tries)),
+                "try again; if it breaks at the same place, look at proxies in between",
+            ),
+            Self::Status { url, status, body, tries, .. } => {
+                explain_status(url, *status, body, *tries)
+            }
+            Self::Redirect { url, to, refusal } => world(
+                "a redirect is not followed",
+                url,
+                format!("to {to}: {}", refusal.words()),
+                "name the final URL, or mend the server",
+            ),
+            Self::TooLarge { url, limit_bytes } => world(
+                "the answer is too large",
+                url,
+                format!("more than {limit_bytes} bytes came"),
+                "check that the URL names what it should",
+            ),
+            Self::WrongHash { url, expected, found } => world(
+                "the downloaded bytes are not the expected ones",
+                url,
+                format!("expected sha256 {expected}\nfound    sha256 {found}"),
+                "the file changed or was tampered with: lock anew if the change is known, else ask who serves it",
+            ),
+            Self::WrongSize { url, expected, found } => world(
+                "the download has the wrong size",
+                url,
+                format!("expected {expected} bytes, found {found}"),
+                "the file changed or was cut off: try again, or lock anew",
+            ),
+            Self::Changed { url } => world(
+                "a file changed while it was downloaded",
+                url,
+                "two tries of one download gave different bytes".to_owned(),
+                "try again",
+            ),
+            Self::Local { url, source } => world(
+                "a transfer failed on this side",
+                url,
+                source.to_string(),
+                "look at free space and rights of the disk",
+            ),
+        }
+    }
+}
+
+fn after_tries(tries: u32) -> String {
+    if tries > 1 {
+        format!(" (after {tries} tries)")
+    } else {
+        String::new()
+    }
+}
+
+fn explain_status(url: &ShownUrl, status: u16, body: &str, tries: u32) -> Explanation {
+    let next = match status {
+        401 | 403 => {
+            "give credentials for this host (in the URL or in ~/.netrc), or check that they allow this"
+        }
+        404 | 410 => "check the URL: the server has no such thing",
+        407 => "give the proxy's credentials in HTTPS_PROXY",
+        408 | 425 | 429 | 500..=599 => {
+            "the server is busy or broken: try again later, or name another mirror"
+        }
+        _ => "look at the server's answer",
+    };
+    let said = if body.is_empty() {
+        String::new()
+    } else {
+        format!(": {body}")
+    };
+    Explanation {
+        fate: Fate::World,
+        what: format!("the server answers {status}"),
+        place: url.to_string(),
+        why: format!("{}{said}{}", reason(status), after_tries(tries)),
+        next: next.to_owned(),
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    reqwest::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("a status without a name")
+}

@@ -1,0 +1,135 @@
+//! One HTTP client for everything: HTTP/1.1, connections kept and shared by all threads, retries,
+//! limits, redirects followed by our own rules, and `--offline`.
+//!
+//! HTTP/1.1 only, because bodies are what is moved here, and one connection a transfer beats one
+//! window for all. Nothing is set up before the first request, and certificate authorities are not
+//! read before the first request that leaves this machine: reading them takes longer than a build
+//! that has nothing to do.
+
+mod error;
+mod fetch;
+mod reply;
+mod request;
+mod retry;
+mod send;
+mod wire;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use crate::net::credentials::Credentials;
+
+pub(crate) use error::{HttpError, Refusal};
+pub(crate) use fetch::{Expect, Fetched};
+pub(crate) use reply::{Reply, Response, printable};
+pub(crate) use request::{Body, Open, Request};
+pub(crate) use retry::{Passing, Policy, status_may_pass};
+pub(crate) use send::{MayPass, location, same_place};
+pub(crate) use wire::is_loopback;
+
+/// A wait before another try, worth telling the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// What failed, fit to be shown.
+    pub failure: String,
+    /// How long until the next try.
+    pub wait: Duration,
+}
+
+/// Takes notices; called from any thread.
+pub(crate) type OnNotice = Box<dyn Fn(&Notice) + Send + Sync>;
+
+/// What a client is told when it is made. `Default` gives the values for everyday use.
+pub(crate) struct ClientSettings {
+    /// PEM files of certificate authorities trusted in addition to the system's.
+    pub ca_files: Vec<PathBuf>,
+    /// Refuse every request, and say what it would have been.
+    pub offline: bool,
+    /// `User-Agent`.
+    pub user_agent: String,
+    /// For name, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// Longest time in which nothing at all arrives.
+    pub idle_timeout: Duration,
+    /// Retries.
+    pub retry: Policy,
+    /// Users and passwords by host.
+    pub credentials: Credentials,
+    /// Told before each wait for another try.
+    pub notice: Option<OnNotice>,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self {
+            ca_files: Vec::new(),
+            offline: false,
+            user_agent: concat!("s2r/", env!("CARGO_PKG_VERSION")).to_owned(),
+            connect_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_mins(1),
+            retry: Policy::default(),
+            credentials: Credentials::default(),
+            notice: None,
+        }
+    }
+}
+
+/// The client; cheap to make, shared by reference between threads.
+pub(crate) struct Client {
+    settings: ClientSettings,
+    wires: wire::Wires,
+    requests: AtomicU64,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("offline", &self.settings.offline)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client that has done nothing yet: no file is read and no thread started.
+    pub(crate) fn new(settings: ClientSettings) -> Self {
+        Self {
+            settings,
+            wires: wire::Wires::default(),
+            requests: AtomicU64::new(0),
+        }
+    }
+
+    /// Requests sent so far, redirects and retries counted.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// The credentials it was given.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.settings.credentials
+    }
+
+    /// Gets a document of at most `max_bytes`, retrying what may pass. `headers` are sent as they
+    /// are. A status other than 2xx and 304 is an error ([`HttpError::status`] tells which).
+    pub(crate) fn get(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        max_bytes: u64,
+    ) -> Result<Response, HttpError> {
+        let request = Request::get(url, headers)?;
+        self.patiently(|| {
+            let reply = self.send_once(&request)?;
+            let status = reply.status();
+            if !(200..300).contains(&status) && status != 304 {
+                return Err(reply.into_error());
+            }
+            reply.into_response(max_bytes)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

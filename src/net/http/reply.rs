@@ -1,0 +1,178 @@
+//! What comes back, its body not read yet ([`Reply`]) or read ([`Response`]).
+
+use std::io::Read;
+
+use reqwest::Url;
+use reqwest::header::HeaderMap;
+
+use crate::net::ShownUrl;
+use crate::net::http::HttpError;
+use crate::net::http::retry::{self, Passing};
+
+/// Bytes of an error's body that are read; the rest is not worth the time.
+const MAX_ERROR_BODY_BYTES: u64 = 64 << 10;
+/// Characters of an error's body that are shown.
+const MAX_SHOWN_CHARS: usize = 300;
+
+/// An answer with its body still on the wire.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(super) inner: reqwest::blocking::Response,
+    /// The URL that answered, after redirects.
+    pub(super) url: Url,
+}
+
+impl Reply {
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> u16 {
+        self.inner.status().as_u16()
+    }
+
+    /// The URL that answered, after redirects.
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// A header, if it is there once and readable.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.inner
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    }
+
+    /// All values of a header that may be repeated.
+    pub(crate) fn headers(&self, name: &str) -> Vec<String> {
+        let values = self.inner.headers().get_all(name).into_iter();
+        values
+            .filter_map(|value| value.to_str().ok())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// What may be shown of the URL that answered.
+    pub(crate) fn shown(&self) -> ShownUrl {
+        ShownUrl::of(&self.url)
+    }
+
+    /// Reads the body, at most `max_bytes`.
+    pub(crate) fn into_response(mut self, max_bytes: u64) -> Result<Response, HttpError> {
+        let shown = self.shown();
+        if self
+            .inner
+            .content_length()
+            .is_some_and(|length| length > max_bytes)
+        {
+            return Err(HttpError::TooLarge {
+                url: shown,
+                limit_bytes: max_bytes,
+            });
+        }
+        let mut body = Vec::new();
+        (&mut self.inner)
+            .take(max_bytes.saturating_add(1))
+            .read_to_end(&mut body)
+            .map_err(|error| HttpError::of_body(error, &shown))?;
+        if body.len() as u64 > max_bytes {
+            return Err(HttpError::TooLarge {
+                url: shown,
+                limit_bytes: max_bytes,
+            });
+        }
+        let headers = std::mem::take(self.inner.headers_mut());
+        Ok(Response {
+            status: self.status(),
+            headers,
+            body,
+            final_url: self.url,
+        })
+    }
+
+    /// Reads and forgets a short body, so that the connection can be used again.
+    pub(crate) fn drain(mut self) {
+        let _ = std::io::copy(
+            &mut (&mut self.inner).take(MAX_ERROR_BODY_BYTES),
+            &mut std::io::sink(),
+        );
+    }
+
+    /// The beginning of the body; of a body that cannot be read, nothing.
+    pub(crate) fn into_excerpt(mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        let _ = (&mut self.inner)
+            .take(MAX_ERROR_BODY_BYTES)
+            .read_to_end(&mut body);
+        body
+    }
+
+    /// What the server asks by `Retry-After`.
+    pub(crate) fn passing(&self) -> Passing {
+        retry::told(self.header("retry-after"), self.header("date"))
+    }
+
+    /// This answer as a failure, with the beginning of its body.
+    pub(crate) fn into_error(self) -> HttpError {
+        let (url, status, passing) = (self.shown(), self.status(), self.passing());
+        let body = printable(&self.into_excerpt());
+        HttpError::Status {
+            url,
+            status,
+            body,
+            passing,
+            tries: 1,
+        }
+    }
+}
+
+/// One line of at most [`MAX_SHOWN_CHARS`] printable characters; markup is left out altogether.
+pub(crate) fn printable(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    if text.trim_start().starts_with('<') {
+        return String::new();
+    }
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|w| !w.is_empty())
+        .collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(MAX_SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// An answer with its body in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, bounded by the caller's limit.
+    pub body: Vec<u8>,
+    /// The URL that answered, after redirects.
+    pub final_url: Url,
+}
+
+impl Response {
+    /// A header, if it is there and readable.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_bodies_are_bounded_and_printable() {
+        assert_eq!(
+            printable(b"  no\tsuch\x1b[31m\n thing "),
+            "no such [31m thing"
+        );
+        assert_eq!(printable(b"<html><body>Bad"), "");
+        assert_eq!(printable("ä".repeat(400).as_bytes()).chars().count(), 301);
+        assert_eq!(printable(b"\xff"), "\u{fffd}");
+    }
+}

@@ -1,0 +1,251 @@
+//! When to try again, and after how long.
+//!
+//! The schedule has no jitter: one build asks few hosts, and a wait that is the same each time is
+//! one that a test can name. `Retry-After` is RFC 9110 section 10.2.3; its date is measured against the
+//! response's own `Date`, so that no clock of ours is needed.
+
+use std::time::Duration;
+
+/// How often and how patiently a request is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// Tries in all, the first included.
+    pub tries: u32,
+    /// Wait before the second try; each later one is twice as long.
+    pub first_wait: Duration,
+    /// No single wait is longer, whatever the server asks.
+    pub longest_wait: Duration,
+    /// All waits for one request together are no longer.
+    pub budget: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            tries: 6,
+            first_wait: Duration::from_millis(250),
+            longest_wait: Duration::from_mins(1),
+            budget: Duration::from_mins(3),
+        }
+    }
+}
+
+/// A failure that may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passing {
+    /// Wait as the schedule has it.
+    Scheduled,
+    /// Wait as long as the server asks.
+    Told(Duration),
+}
+
+/// Waits used up so far for one request.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    policy: Policy,
+    failures: u32,
+    waited: Duration,
+}
+
+impl Patience {
+    /// Nothing used up yet.
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            failures: 0,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// Tries made so far that failed.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Takes note of one more failure; how long to wait before the next try, or `None` if there is
+    /// none left.
+    pub(crate) fn after(&mut self, passing: Passing) -> Option<Duration> {
+        self.failures += 1;
+        if self.failures >= self.policy.tries {
+            return None;
+        }
+        let doubled = 1u32.checked_shl(self.failures - 1).unwrap_or(u32::MAX);
+        let scheduled = self.policy.first_wait.saturating_mul(doubled);
+        let wait = match passing {
+            Passing::Scheduled => scheduled,
+            Passing::Told(asked) => asked,
+        };
+        let wait = wait.min(self.policy.longest_wait);
+        if self.waited + wait > self.policy.budget {
+            return None;
+        }
+        self.waited += wait;
+        Some(wait)
+    }
+
+    /// The transfer has moved on: failures from here on are counted anew, waits are not.
+    pub(crate) fn progressed(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// Statuses that mean "later", not "no".
+pub(crate) fn status_may_pass(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// What a server asks by `Retry-After`, given its own `Date`. `None` if it asks nothing readable.
+pub(crate) fn told(retry_after: Option<&str>, date: Option<&str>) -> Passing {
+    let Some(text) = retry_after.map(str::trim) else {
+        return Passing::Scheduled;
+    };
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Passing::Told(Duration::from_secs(seconds));
+    }
+    match (http_date(text), date.and_then(http_date)) {
+        (Some(then), Some(now)) => Passing::Told(Duration::from_secs(then.saturating_sub(now))),
+        _ => Passing::Scheduled,
+    }
+}
+
+/// Seconds since 1970 of an IMF-fixdate, `Sun, 06 Nov 1994 08:49:37 GMT`. The two obsolete forms
+/// that RFC 9110 still lists are not sent by any registry or index, and count as unreadable.
+fn http_date(text: &str) -> Option<u64> {
+    let (_, rest) = text.trim().split_once(", ")?;
+    let mut words = rest.split(' ');
+    let day: u64 = words
+        .next()?
+        .parse()
+        .ok()
+        .filter(|day| (1..=31).contains(day))?;
+    let month = words.next()?;
+    let month = MONTHS.iter().position(|name| *name == month)?;
+    let year: u64 = words
+        .next()?
+        .parse()
+        .ok()
+        .filter(|year| (1970..10_000).contains(year))?;
+    let mut clock = words.next()?.split(':').map(str::parse::<u64>);
+    let (hour, minute, second) = (
+        clock.next()?.ok()?,
+        clock.next()?.ok()?,
+        clock.next()?.ok()?,
+    );
+    if words.next() != Some("GMT") || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let leap_days = (1970..year).filter(|year| leap(*year)).count() as u64;
+    let in_year = DAYS_BEFORE[month] + u64::from(month > 1 && leap(year)) + day - 1;
+    let days = (year - 1970) * 365 + leap_days + in_year;
+    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
+}
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+const DAYS_BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_and_end() {
+        let mut patience = Patience::new(Policy::default());
+        let waits: Vec<_> = std::iter::from_fn(|| patience.after(Passing::Scheduled))
+            .map(|wait| wait.as_millis())
+            .collect();
+        assert_eq!(waits, [250, 500, 1000, 2000, 4000]);
+        assert_eq!(patience.failures(), 6);
+    }
+
+    #[test]
+    fn a_server_is_obeyed_within_limits() {
+        let mut patience = Patience::new(Policy::default());
+        assert_eq!(
+            patience.after(Passing::Told(Duration::from_secs(7))),
+            Some(Duration::from_secs(7))
+        );
+        assert_eq!(
+            patience.after(Passing::Told(Duration::from_secs(86_400))),
+            Some(Duration::from_mins(1))
+        );
+        assert!(
+            patience
+                .after(Passing::Told(Duration::from_secs(59)))
+                .is_some()
+        );
+        // 126 s are used up; another minute does not fit into three.
+        assert_eq!(patience.after(Passing::Told(Duration::from_secs(60))), None);
+    }
+
+    #[test]
+    fn progress_gives_new_tries_but_no_new_budget() {
+        let mut patience = Patience::new(Policy {
+            budget: Duration::from_secs(1),
+            ..Policy::default()
+        });
+        assert!(patience.after(Passing::Scheduled).is_some());
+        patience.progressed();
+        assert_eq!(
+            patience.after(Passing::Scheduled),
+            Some(Duration::from_millis(250))
+        );
+        patience.progressed();
+        assert!(patience.after(Passing::Scheduled).is_some());
+        patience.progressed();
+        assert!(patience.after(Passing::Scheduled).is_some());
+        patience.progressed();
+        assert_eq!(patience.after(Passing::Scheduled), None);
+    }
+
+    #[test]
+    fn reads_retry_after() {
+        let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        let cases = [
+            (None, None, Passing::Scheduled),
+            (Some("3"), None, Passing::Told(Duration::from_secs(3))),
+            (Some(" 3 "), date, Passing::Told(Duration::from_secs(3))),
+            (
+                Some("Sun, 06 Nov 1994 08:50:00 GMT"),
+                date,
+                Passing::Told(Duration::from_secs(23)),
+            ),
+            (
+                Some("Sun, 06 Nov 1994 08:49:00 GMT"),
+                date,
+                Passing::Told(Duration::ZERO),
+            ),
+            (
+                Some("Sun, 06 Nov 1994 08:50:00 GMT"),
+                None,
+                Passing::Scheduled,
+            ),
+            (Some("soon"), date, Passing::Scheduled),
+            (Some("-1"), date, Passing::Scheduled),
+            (
+                Some("Sun, 41 Nov 1994 08:49:00 GMT"),
+                date,
+                Passing::Scheduled,
+            ),
+        ];
+        for (retry_after, date, expected) in cases {
+            assert_eq!(told(retry_after, date), expected, "{retry_after:?}");
+        }
+        assert_eq!(
+            http_date("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(784_111_777)
+        );
+        assert_eq!(
+            http_date("Thu, 29 Feb 2024 00:00:00 GMT"),
+            Some(1_709_164_800)
+        );
+        assert_eq!(
+            http_date("Fri, 01 Mar 2024 00:00:00 GMT"),
+            Some(1_709_251_200)
+        );
+    }
+}

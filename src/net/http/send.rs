@@ -1,0 +1,338 @@
+//! One request on its way: redirects, credentials, and the patience between tries.
+
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, LOCATION};
+use reqwest::{Method, Url};
+
+use crate::net::http::retry::{self, Passing, Patience};
+use crate::net::http::wire::is_loopback;
+use crate::net::http::{Body, Client, HttpError, Notice, Refusal, Reply, Request};
+use crate::net::{Secret, ShownUrl};
+
+/// Redirects followed for one request; indexes and registries need one or two.
+const MAX_REDIRECTS: u32 = 8;
+/// Bodies up to this size are sent from memory, in one write; larger ones are streamed.
+const SMALL_BODY_BYTES: u64 = 256 << 10;
+/// Waits shorter than this are not worth a line to the user.
+const SILENT_WAIT: Duration = Duration::from_secs(1);
+
+/// A failure that may be no failure a moment later.
+pub(crate) trait MayPass: std::fmt::Display {
+    /// Whether trying again can help, and when.
+    fn passing(&self) -> Option<Passing>;
+    /// The same failure, after so many tries.
+    fn after(self, tries: u32) -> Self;
+}
+
+impl MayPass for HttpError {
+    fn passing(&self) -> Option<Passing> {
+        Self::passing(self)
+    }
+
+    fn after(self, tries: u32) -> Self {
+        Self::after(self, tries)
+    }
+}
+
+impl Client {
+    /// Does `once` until it succeeds, fails for good, or patience ends.
+    pub(crate) fn patiently<T, E: MayPass>(
+        &self,
+        mut once: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut patience = Patience::new(self.settings.retry);
+        loop {
+            match once() {
+                Ok(done) => return Ok(done),
+                Err(error) => self.wait_or_give_up(&mut patience, error)?,
+            }
+        }
+    }
+
+    /// Waits for another try after `error`, or returns it.
+    pub(super) fn wait_or_give_up<E: MayPass>(
+        &self,
+        patience: &mut Patience,
+        error: E,
+    ) -> Result<(), E> {
+        let Some(wait) = error.passing().and_then(|passing| patience.after(passing)) else {
+            let tries = patience.failures().max(1);
+            return Err(error.after(tries));
+        };
+        if let Some(notice) = self
+            .settings
+            .notice
+            .as_ref()
+            .filter(|_| wait >= SILENT_WAIT)
+        {
+            notice(&Notice {
+                failure: error.to_string(),
+                wait,
+            });
+        }
+        thread::sleep(wait);
+        Ok(())
+    }
+
+    /// Sends a request once, with the client's own credentials for its URL, following redirects.
+    /// Statuses that may pass are errors; every other status is a reply.
+    pub(crate) fn send_once(&self, request: &Request<'_>) -> Result<Reply, HttpError> {
+        let authorization = request.authorization.clone().or_else(|| {
+            self.settings
+                .credentials
+                .for_url(&request.url)
+                .map(|basic| basic.header())
+        });
+        self.send_as(request, authorization, &AtomicU64::new(0))
+    }
+
+    /// Like [`Client::send_once`], with this `Authorization` and no other. `counter` grows by one for
+    /// each request sent, redirects included.
+    pub(crate) fn send_as(
+        &self,
+        request: &Request<'_>,
+        mut authorization: Option<Secret>,
+        counter: &AtomicU64,
+    ) -> Result<Reply, HttpError> {
+        if self.settings.offline {
+            let method = request.method.to_string();
+            return Err(HttpError::Offline {
+                method,
+                url: request.shown(),
+            });
+        }
+        let mut url = request.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            counter.fetch_add(1, Ordering::Relaxed);
+            let reply = self.exchange(request, &url, authorization.as_ref())?;
+            if !follows(&request.method, reply.status()) {
+                return if retry::status_may_pass(reply.status()) {
+                    Err(reply.into_error())
+                } else {
+                    Ok(reply)
+                };
+            }
+            let to = location(&reply, LOCATION.as_str())?;
+            if !same_place(&url, &to) {
+                authorization = None;
+            }
+            reply.drain();
+            url = to;
+        }
+        Err(refused(&request.url, ShownUrl::of(&url), Refusal::TooMany))
+    }
+
+    /// One request to one URL, and its answer's head.
+    fn exchange(
+        &self,
+        request: &Request<'_>,
+        url: &Url,
+        authorization: Option<&Secret>,
+    ) -> Result<Reply, HttpError> {
+        let shown = ShownUrl::of(url);
+        let pool = self.wires.pool(url, &self.settings)?;
+        let mut builder = pool
+            .request(request.method.clone(), url.clone())
+            .header(ACCEPT_ENCODING, "identity")
+            .headers(request.headers.clone());
+        if let Some(mut value) =
+            authorization.and_then(|secret| HeaderValue::from_str(secret.expose()).ok())
+        {
+            value.set_sensitive(true);
+            builder = builder.header(AUTHORIZATION, value);
+        }
+        if let Some(limit) = request.time_limit {
+            builder = builder.timeout(limit);
+        }
+        if let Some(body) = body(&request.body).map_err(|source| HttpError::Local {
+            url: shown.clone(),
+            source,
+        })? {
+            builder = builder.body(body);
+        }
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        match builder.send() {
+            Ok(inner) => Ok(Reply {
+                inner,
+                url: url.clone(),
+            }),
+            Err(error) => Err(HttpError::of(error, &shown)),
+        }
+    }
+}
+
+/// The library's body of ours; opens a stream.
+fn body(body: &Body<'_>) -> io::Result<Option<reqwest::blocking::Body>> {
+    match body {
+        Body::None => Ok(None),
+        Body::Bytes(bytes) => Ok(Some(bytes.to_vec().into())),
+        Body::Stream { size, open, sent } => {
+            sent.store(0, Ordering::Relaxed);
+            let source = open()?;
+            if *size <= SMALL_BODY_BYTES {
+                let mut bytes = Vec::new();
+                source.take(SMALL_BODY_BYTES + 1).read_to_end(&mut bytes)?;
+                if bytes.len() as u64 != *size {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                sent.store(*size, Ordering::Relaxed);
+                return Ok(Some(bytes.into()));
+            }
+            let counted = Counted {
+                source,
+                sent: Arc::clone(sent),
+            };
+            Ok(Some(reqwest::blocking::Body::sized(counted, *size)))
+        }
+    }
+}
+
+/// Counts what is read from it.
+struct Counted {
+    source: Box<dyn Read + Send>,
+    sent: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.sent.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Whether a status is a redirect that keeps its meaning for `method`. 301 to 303 turn other
+/// methods into GET, which is never what an upload means.
+fn follows(method: &Method, status: u16) -> bool {
+    match status {
+        301 | 302 | 303 => matches!(*method, Method::GET | Method::HEAD),
+        307 | 308 => true,
+        _ => false,
+    }
+}
+
+/// The target of a header with a URL in it, against the URL that answered, if it may be asked.
+pub(crate) fn location(reply: &Reply, header: &str) -> Result<Url, HttpError> {
+    let from = reply.url();
+    let text = reply.header(header).unwrap_or_default();
+    let unreadable = || refused(from, ShownUrl::parse(text), Refusal::Unreadable);
+    if text.is_empty() {
+        return Err(unreadable());
+    }
+    let mut to = from.join(text).map_err(|_| unreadable())?;
+    if !matches!(to.scheme(), "http" | "https") || to.host_str().is_none() {
+        return Err(unreadable());
+    }
+    // A user in a redirect is none that anyone here has configured.
+    let _ = to.set_username("");
+    let _ = to.set_password(None);
+    if from.scheme() == "https" && to.scheme() == "http" {
+        return Err(refused(from, ShownUrl::of(&to), Refusal::Downgrade));
+    }
+    if leads_inward(from, &to) {
+        return Err(refused(from, ShownUrl::of(&to), Refusal::Inward));
+    }
+    Ok(to)
+}
+
+fn refused(from: &Url, to: ShownUrl, refusal: Refusal) -> HttpError {
+    HttpError::Redirect {
+        url: ShownUrl::of(from),
+        to,
+        refusal,
+    }
+}
+
+/// Whether credentials for `from` are meant for `to` as well: the same origin, or the same host gone
+/// from http to https on the usual ports.
+pub(crate) fn same_place(from: &Url, to: &Url) -> bool {
+    if from.host_str() != to.host_str() {
+        return false;
+    }
+    let ports = (from.port_or_known_default(), to.port_or_known_default());
+    (from.scheme() == to.scheme() && ports.0 == ports.1)
+        || (from.scheme() == "http" && to.scheme() == "https" && ports == (Some(80), Some(443)))
+}
+
+/// Whether a server elsewhere sends us to this machine or to a link-local address, where machines
+/// keep their own metadata services. Private ranges are let through: storage behind a company's
+/// registry often has no name.
+fn leads_inward(from: &Url, to: &Url) -> bool {
+    let inward = |url: &Url| {
+        let host = url.host_str().unwrap_or_default();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let link_local = match bare.parse::<IpAddr>() {
+            Ok(IpAddr::V4(v4)) => v4.is_link_local() || v4.is_unspecified(),
+            Ok(IpAddr::V6(v6)) => {
+                v6.is_unicast_link_local()
+                    || v6.is_unspecified()
+                    || v6
+                        .to_ipv4_mapped()
+                        .is_some_and(|v4| v4.is_link_local() || v4.is_loopback())
+            }
+            Err(_) => false,
+        };
+        link_local || is_loopback(host)
+    };
+    from.host_str() != to.host_str() && inward(to) && !inward(from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn credentials_stay_with_their_origin() {
+        let cases = [
+            ("https://h/a", "https://h/b", true),
+            ("https://h/a", "https://h:443/b", true),
+            ("http://h/a", "https://h/b", true),
+            ("https://h/a", "http://h/b", false),
+            ("https://h/a", "https://h:8443/b", false),
+            ("http://h:8080/a", "https://h/b", false),
+            ("https://h/a", "https://cdn.h/b", false),
+        ];
+        for (from, to, same) in cases {
+            assert_eq!(same_place(&url(from), &url(to)), same, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn nobody_outside_sends_us_inside() {
+        let cases = [
+            ("https://h/", "https://127.0.0.1/", true),
+            ("https://h/", "https://localhost/", true),
+            ("https://h/", "http://169.254.169.254/", true),
+            ("https://h/", "http://[fe80::1]/", true),
+            ("https://h/", "http://[::ffff:169.254.169.254]/", true),
+            ("https://h/", "https://10.1.2.3/", false),
+            ("https://h/", "https://cdn.example/", false),
+            ("http://127.0.0.1:1/", "http://localhost:2/", false),
+        ];
+        for (from, to, inward) in cases {
+            assert_eq!(leads_inward(&url(from), &url(to)), inward, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn only_meaning_that_keeps_is_followed() {
+        assert!(
+            follows(&Method::GET, 302) && follows(&Method::HEAD, 303) && follows(&Method::PUT, 307)
+        );
+        assert!(
+            !follows(&Method::PUT, 302)
+                && !follows(&Method::POST, 303)
+                && !follows(&Method::GET, 304)
+        );
+    }
+}

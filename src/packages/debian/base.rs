@@ -1,0 +1,54 @@
+//! Which Debian packages an image stands on: the `debian:` part of a builder file.
+
+use serde::{Deserialize, Serialize};
+
+/// A base made of Debian packages.
+///
+/// Serialised text of this type, mirrors aside, is part of what decides a resolution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DebianBase {
+    /// Url of the archive, without a slash at its end.
+    pub mirror: String,
+    /// Url of the archive of security updates; not asked if there is none.
+    #[serde(default)]
+    pub security_mirror: Option<String>,
+    /// Url of a snapshot of both archives, asked for a `.deb` that the mirror no longer has.
+    #[serde(default)]
+    pub snapshot: Option<String>,
+    /// Code name of the release, for instance `trixie`.
+    pub suite: String,
+    /// Parts of the archive, for instance `main`.
+    pub components: Vec<String>,
+    /// Whether the suite of stable updates (`trixie-updates`) is asked too; yes if not said.
+    #[serde(default = "yes")]
+    pub updates: bool,
+    /// What goes into the image; what these need comes along, what they only recommend does not.
+    pub packages: Vec<String>,
+    /// Packages left out although others depend on them: no maintainer script ever runs, so the
+    /// tools of such scripts are of no use.
+    #[serde(default)]
+    pub leave_out: Vec<String>,
+    /// The locale taken out of the package `locales-all`, for instance `en_US.UTF-8`.
+    #[serde(default)]
+    pub locale: Option<String>,
+}
+
+/// The default of a setting that is on.
+fn yes() -> bool {
+    true
+}
+
+impl DebianBase {
+    /// A copy that asks other archives: one setting for both, as companies mirror them side by side.
+    #[must_use]
+    pub(crate) fn with_mirrors(&self, mirror: &str, security_mirror: Option<&str>) -> Self {
+        Self {
+            mirror: mirror.trim_end_matches('/').to_owned(),
+            security_mirror: security_mirror
+                .map(|url| url.trim_end_matches('/').to_owned())
+                .or_else(|| self.security_mirror.clone()),
+            ..self.clone()
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The base's exact packages: from `s2r.lock`, from what was resolved within the last hour, or from
+//! the suite.
+
+use std::io::{Read, Write};
+
+use super::error::BuildError;
+use super::fetch::Fetcher;
+use super::make::Needed;
+use crate::net::http::{Expect, HttpError};
+use crate::oci::{Architecture, Digest, Key, KeyBuilder};
+use crate::packages::debian::{DebArtefact, DebianBase};
+use crate::report::Explain;
+use crate::resolve::debian::{
+    BaseLock, Context, Fetch, FetchError, MAX_AGE_SECONDS, request_digest,
+};
+use crate::store::StoreError;
+
+/// The record kind of resolved bases.
+const RECORD: &str = "base";
+/// The file that pins a base.
+pub(super) const LOCK_FILE: &str = "s2r.lock";
+
+/// How a base may be had.
+#[derive(Clone, Copy)]
+pub(super) struct BaseRules<'a> {
+    /// Text of the project's `s2r.lock`.
+    pub lock: Option<&'a str>,
+    pub locked: bool,
+    pub offline: bool,
+    pub refresh: bool,
+    /// Seconds since 1970.
+    pub now_seconds: u64,
+}
+
+/// The packages of a base for one architecture, sorted by name.
+///
+/// # Errors
+/// A lock that does not fit; nothing known while resolving is forbidden; a suite that cannot be
+/// asked or trusted.
+pub(super) fn packages(
+    base: &DebianBase,
+    architecture: Architecture,
+    rules: BaseRules<'_>,
+    fetcher: &Fetcher<'_>,
+) -> Result<Vec<DebArtefact>, BuildError> {
+    if let Some(text) = rules.lock {
+        let lock = BaseLock::read(text, LOCK_FILE)?;
+        return Ok(lock.packages_for(base, architecture, LOCK_FILE)?.to_vec());
+    }
+    if rules.locked {
+        return Err(BuildError::NotLocked {
+            file: LOCK_FILE.to_owned(),
+        });
+    }
+    let key = record_key(base, architecture);
+    if let Some(known) = recent(&key, base, architecture, rules, fetcher) {
+        return Ok(known);
+    }
+    if rules.offline {
+        return Err(BuildError::OfflineBase {
+            suite: base.suite.clone(),
+        });
+    }
+    let packages = crate::resolve::debian::resolve(
+        base,
+        architecture,
+        &Context {
+            fetch: &Archive { fetcher },
+            scratch: &fetcher.store.scratch(),
+            now_unix_seconds: i64::try_from(rules.now_seconds).unwrap_or(i64::MAX),
+            report: fetcher.report,
+        },
+    )?;
+    let mut lock = BaseLock::new(base);
+    lock.packages
+        .insert(architecture.name().to_owned(), packages.clone());
+    fetcher
+        .store
+        .put_record(RECORD, &key, lock.write().as_bytes())?;
+    Ok(packages)
+}
+
+/// What was resolved before, if it is young enough; offline, at any age.
+fn recent(
+    key: &Key,
+    base: &DebianBase,
+    architecture: Architecture,
+    rules: BaseRules<'_>,
+    fetcher: &Fetcher<'_>,
+) -> Option<Vec<DebArtefact>> {
+    let age = fetcher.store.record_age(RECORD, key)?;
+    if !rules.offline && (rules.refresh || age.as_secs() > MAX_AGE_SECONDS) {
+        return None;
+    }
+    let text = String::from_utf8(fetcher.store.record(RECORD, key).ok()??).ok()?;
+    let lock = BaseLock::read(&text, "the store").ok()?;
+    let packages = lock.packages_for(base, architecture, "the store").ok()?;
+    Some(packages.to_vec())
+}
+
+fn record_key(base: &DebianBase, architecture: Architecture) -> Key {
+    KeyBuilder::new("base-record/1")
+        .field(request_digest(base).to_string().as_bytes())
+        .field(base.mirror.as_bytes())
+        .field(base.security_mirror.as_deref().unwrap_or_default().as_bytes())
+        .field(base.snapshot.as_deref().unwrap_or_default().as_bytes())
+        .field(architecture.name().as_bytes())
+        .finish()
+}
+
+/// What must be in the store before debs can become layers.
+pub(super) fn needed(packages: &[DebArtefact]) -> Vec<Needed> {
+    packages
+        .iter()
+        .map(|deb| Needed {
+            name: format!("{}_{}_{}.deb", deb.package, deb.version, deb.architecture),
+            digest: Digest::from_bytes(*deb.sha256.as_bytes()),
+            size_bytes: Some(deb.size),
+            urls: std::iter::once(deb.url.clone())
+                .chain(deb.snapshot_url.clone())
+                .collect(),
+        })
+        .collect()
+}
+
+/// A Debian archive, asked by way of the HTTP client.
+struct Archive<'a> {
+    fetcher: &'a Fetcher<'a>,
+}
+
+impl Fetch for Archive<'_> {
+    fn get(&self, url: &str, max_bytes: u64) -> Result<Box<dyn Read + '_>, FetchError> {
+        let store = self.fetcher.store;
+        // An index under its own hash never changes: what was fetched once is known.
+        let known = url
+            .rsplit_once("/by-hash/SHA256/")
+            .and_then(|(_, hex)| format!("sha256:{hex}").parse::<Digest>().ok());
+        if let Some(digest) = known
+            && let Ok(file) = std::fs::File::open(store.download_path(&digest))
+        {
+            return Ok(Box::new(file));
+        }
+        let unwritable = |error: StoreError| FetchError::Failed {
+            url: url.to_owned(),
+            explanation: Box::new(error.explain()),
+        };
+        let mut writer = store.writer().map_err(unwritable)?.unhashed();
+        let expect = Expect {
+            sha256: known.map(|digest| *digest.as_bytes()),
+            size: None,
+            max_bytes,
+        };
+        let fetched = self
+            .fetcher
+            .fetch_shown(url, &last_segments(url), &mut writer, expect, None)
+            .map_err(|error| failure(url, &error))?;
+        let _ = writer.flush();
+        let digest = Digest::from_bytes(fetched.sha256);
+        store
+            .keep_download(writer.hashed(digest), &digest)
+            .map_err(unwritable)?;
+        let path = store.download_path(&digest);
+        std::fs::File::open(&path)
+            .map(|file| Box::new(file) as Box<dyn Read>)
+            .map_err(|source| unwritable(StoreError::Io { path, source }))
+    }
+}
+
+fn failure(url: &str, error: &HttpError) -> FetchError {
+    match error.status() {
+        Some(404 | 410) => FetchError::Missing {
+            url: url.to_owned(),
+        },
+        _ => FetchError::Failed {
+            url: url.to_owned(),
+            explanation: Box::new(error.explain()),
+        },
+    }
+}
+
+/// What of a url tells a person which index it is.
+fn last_segments(url: &str) -> String {
+    let path = url.split_once("/dists/").map_or(url, |(_, path)| path);
+    path.split_once("/by-hash/").map_or(path, |(path, _)| path).to_owned()
+}

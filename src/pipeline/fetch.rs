@@ -1,0 +1,84 @@
+//! Downloads into the store: checked while they arrive, kept only when they are whole and right.
+
+use std::io::Write;
+
+use super::error::BuildError;
+use super::make::{Needed, TransferIds};
+use crate::net::http::{Client, Expect, Fetched, HttpError};
+use crate::oci::Digest;
+use crate::report::{Event, Report};
+use crate::store::Store;
+
+/// The largest file that is fetched: the largest wheels of the field are some 2 GB.
+const MAX_DOWNLOAD_BYTES: u64 = 16 << 30;
+
+/// Fetches files into the store.
+pub(super) struct Fetcher<'a> {
+    pub client: &'a Client,
+    pub store: &'a Store,
+    pub report: &'a dyn Report,
+    pub ids: &'a TransferIds,
+}
+
+impl Fetcher<'_> {
+    /// Has the file in the store's downloads.
+    ///
+    /// # Errors
+    /// The last place's failure, when none of its places has it with the right hash.
+    pub(super) fn fetch(&self, needed: &Needed) -> Result<(), BuildError> {
+        if self.store.has_download(&needed.digest) {
+            return Ok(());
+        }
+        let mut outcome = Err(BuildError::Nowhere {
+            name: needed.name.clone(),
+        });
+        for url in &needed.urls {
+            outcome = self.fetch_from(url, needed);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn fetch_from(&self, url: &str, needed: &Needed) -> Result<(), BuildError> {
+        // The client hashes what arrives, so the store need not do it again.
+        let mut writer = self.store.writer()?.unhashed();
+        let expect = Expect {
+            sha256: Some(*needed.digest.as_bytes()),
+            size: needed.size_bytes,
+            max_bytes: MAX_DOWNLOAD_BYTES,
+        };
+        let fetched =
+            self.fetch_shown(url, &needed.name, &mut writer, expect, needed.size_bytes)?;
+        let found = Digest::from_bytes(fetched.sha256);
+        self.store
+            .keep_download(writer.hashed(found), &needed.digest)?;
+        Ok(())
+    }
+
+    /// Downloads into a writer, and tells of it.
+    ///
+    /// # Errors
+    /// The client's.
+    pub(super) fn fetch_shown(
+        &self,
+        url: &str,
+        name: &str,
+        sink: &mut dyn Write,
+        expect: Expect,
+        total_bytes: Option<u64>,
+    ) -> Result<Fetched, HttpError> {
+        let id = self.ids.next();
+        self.report.event(Event::TransferStarted {
+            id,
+            name: name.to_owned(),
+            total_bytes,
+        });
+        let fetched = self.client.fetch_to(url, sink, expect, &|done_bytes| {
+            self.report.event(Event::TransferAdvanced { id, done_bytes });
+        });
+        self.report.event(Event::TransferFinished { id });
+        fetched
+    }
+}

@@ -1,0 +1,286 @@
+//! Makes the layers that are not known: downloads and writing overlap, and nothing is fetched for
+//! a layer that the store has.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::error::BuildError;
+use super::fetch::Fetcher;
+use crate::archive::tar::{Options, TarGz};
+use crate::image::ImageLayer;
+use crate::oci::{DiffId, Digest, Key};
+use crate::report::{Event, LayerEvent, LayerFate, Report};
+use crate::store::{Store, StoredLayer, Writer};
+
+/// Downloads under way at once. Mirrors and indexes serve one connection slower than a line carries.
+const DOWNLOADS: usize = 6;
+
+/// A file that a layer is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Needed {
+    /// Its name, for people.
+    pub name: String,
+    /// Its sha256.
+    pub digest: Digest,
+    /// Its length in bytes, where known.
+    pub size_bytes: Option<u64>,
+    /// Where it is to be had; the first is asked first.
+    pub urls: Vec<String>,
+}
+
+/// Writes a layer's entries.
+pub(super) type Write<'a> =
+    dyn Fn(&mut TarGz<Writer>) -> Result<(), BuildError> + Send + Sync + 'a;
+
+/// How one layer is made.
+pub(super) struct Recipe<'a> {
+    /// What determines its bytes.
+    pub key: Key,
+    /// What it holds, for people.
+    pub contents: String,
+    /// What must be in the store before it can be written.
+    pub needs: Vec<Needed>,
+    /// Writes its entries.
+    pub write: Box<Write<'a>>,
+}
+
+/// A layer that is there, and how that came.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    /// For the image.
+    pub layer: ImageLayer,
+    /// Length of its tar in bytes.
+    pub uncompressed_bytes: u64,
+    /// Made or found.
+    pub fate: LayerFate,
+    /// How long that took.
+    pub took: Duration,
+}
+
+/// What layers are made with.
+pub(super) struct Workshop<'a> {
+    pub store: &'a Store,
+    pub fetcher: &'a Fetcher<'a>,
+    pub report: &'a dyn Report,
+    pub tar: Options,
+    /// Threads that write layers.
+    pub workers: usize,
+}
+
+/// What downloaders and writers share.
+struct Shared {
+    /// Indexes of recipes that nobody has taken.
+    waiting: Vec<usize>,
+    /// Downloads that are not there yet.
+    missing: BTreeSet<Digest>,
+    done: Vec<Option<Made>>,
+    failure: Option<BuildError>,
+}
+
+impl Workshop<'_> {
+    /// Has every layer in the store, in the recipes' order.
+    ///
+    /// # Errors
+    /// The first failure; what was finished before it stays in the store.
+    pub(super) fn make(&self, recipes: &[Recipe<'_>]) -> Result<Vec<Made>, BuildError> {
+        let done: Vec<Option<Made>> = recipes
+            .iter()
+            .enumerate()
+            .map(|(index, recipe)| self.known(index, recipe))
+            .collect();
+        let mut waiting: Vec<usize> = (0..recipes.len()).filter(|&i| done[i].is_none()).collect();
+        if waiting.is_empty() {
+            return Ok(done.into_iter().flatten().collect());
+        }
+        // The costliest first, so that none is left alone at the end.
+        waiting.sort_by_key(|&index| std::cmp::Reverse(cost(&recipes[index])));
+        let downloads = self.missing_downloads(&waiting, recipes);
+        let shared = Mutex::new(Shared {
+            waiting,
+            missing: downloads.iter().map(|needed| needed.digest).collect(),
+            done,
+            failure: None,
+        });
+        self.run(recipes, &downloads, &shared);
+        let shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match shared.failure {
+            Some(failure) => Err(failure),
+            None => Ok(shared.done.into_iter().flatten().collect()),
+        }
+    }
+
+    fn run(&self, recipes: &[Recipe<'_>], downloads: &[&Needed], shared: &Mutex<Shared>) {
+        let next = AtomicUsize::new(0);
+        let changed = Condvar::new();
+        std::thread::scope(|scope| {
+            for _ in 0..DOWNLOADS.min(downloads.len()) {
+                scope.spawn(|| self.download(downloads, &next, shared, &changed));
+            }
+            for _ in 0..self.workers.max(1).min(recipes.len()) {
+                scope.spawn(|| self.write(recipes, shared, &changed));
+            }
+        });
+    }
+
+    /// The layer as the store knows it.
+    fn known(&self, index: usize, recipe: &Recipe<'_>) -> Option<Made> {
+        let start = Instant::now();
+        let stored = self.store.layer(&recipe.key)?;
+        Some(self.made(index, recipe, &stored, LayerFate::Reused, start))
+    }
+
+    fn made(
+        &self,
+        index: usize,
+        recipe: &Recipe<'_>,
+        stored: &StoredLayer,
+        fate: LayerFate,
+        start: Instant,
+    ) -> Made {
+        let took = start.elapsed();
+        self.report.event(Event::Layer(LayerEvent {
+            index,
+            contents: recipe.contents.clone(),
+            digest: stored.digest.to_string(),
+            size_bytes: stored.size_bytes,
+            fate,
+            took,
+        }));
+        Made {
+            layer: ImageLayer {
+                key: recipe.key,
+                contents: recipe.contents.clone(),
+                digest: stored.digest,
+                diff_id: stored.diff_id,
+                size_bytes: stored.size_bytes,
+            },
+            uncompressed_bytes: stored.uncompressed_bytes,
+            fate,
+            took,
+        }
+    }
+
+    /// What must be downloaded, in the order in which it is wanted, each once.
+    fn missing_downloads<'r>(
+        &self,
+        waiting: &[usize],
+        recipes: &'r [Recipe<'_>],
+    ) -> Vec<&'r Needed> {
+        let mut seen = BTreeSet::new();
+        waiting
+            .iter()
+            .flat_map(|&index| &recipes[index].needs)
+            .filter(|needed| {
+                seen.insert(needed.digest) && !self.store.has_download(&needed.digest)
+            })
+            .collect()
+    }
+
+    /// One downloader: takes the next file until none is left or something failed.
+    fn download(
+        &self,
+        downloads: &[&Needed],
+        next: &AtomicUsize,
+        shared: &Mutex<Shared>,
+        changed: &Condvar,
+    ) {
+        while let Some(needed) = downloads.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if lock(shared).failure.is_some() {
+                return;
+            }
+            let fetched = self.fetcher.fetch(needed);
+            let mut shared = lock(shared);
+            match fetched {
+                Ok(()) => {
+                    shared.missing.remove(&needed.digest);
+                }
+                Err(failure) => {
+                    shared.failure.get_or_insert(failure);
+                }
+            }
+            drop(shared);
+            changed.notify_all();
+        }
+    }
+
+    /// One writer: takes any layer whose files are there until none is left or something failed.
+    fn write(&self, recipes: &[Recipe<'_>], shared: &Mutex<Shared>, changed: &Condvar) {
+        let mut guard = lock(shared);
+        loop {
+            if guard.failure.is_some() || guard.waiting.is_empty() {
+                return;
+            }
+            let ready = guard
+                .waiting
+                .iter()
+                .position(|&index| is_ready(&recipes[index], &guard.missing));
+            let Some(place) = ready else {
+                guard = changed.wait(guard).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let index = guard.waiting.remove(place);
+            drop(guard);
+            let start = Instant::now();
+            let written = self.write_layer(&recipes[index]);
+            guard = lock(shared);
+            match written {
+                Ok(stored) => {
+                    let made = self.made(index, &recipes[index], &stored, LayerFate::Made, start);
+                    guard.done[index] = Some(made);
+                }
+                Err(failure) => {
+                    guard.failure.get_or_insert(failure);
+                    changed.notify_all();
+                }
+            }
+        }
+    }
+
+    fn write_layer(&self, recipe: &Recipe<'_>) -> Result<StoredLayer, BuildError> {
+        // The tar writer hashes what it writes, so the store need not do it again.
+        let mut tar = TarGz::new(self.store.writer()?.unhashed(), self.tar);
+        (recipe.write)(&mut tar)?;
+        let (writer, written) = tar.finish()?;
+        let stored = StoredLayer {
+            digest: Digest::from_bytes(written.sha256),
+            diff_id: DiffId::from_bytes(written.diff_sha256),
+            size_bytes: written.size_bytes,
+            uncompressed_bytes: written.uncompressed_bytes,
+        };
+        self.store
+            .keep_blob(writer.hashed(stored.digest), &stored.digest)?;
+        self.store.put_layer(&recipe.key, &stored)?;
+        Ok(stored)
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_ready(recipe: &Recipe<'_>, missing: &BTreeSet<Digest>) -> bool {
+    recipe
+        .needs
+        .iter()
+        .all(|needed| !missing.contains(&needed.digest))
+}
+
+fn cost(recipe: &Recipe<'_>) -> u64 {
+    recipe
+        .needs
+        .iter()
+        .map(|needed| needed.size_bytes.unwrap_or(1 << 20))
+        .sum()
+}
+
+/// Numbers the transfers of a run.
+#[derive(Debug, Default)]
+pub(super) struct TransferIds(AtomicU64);
+
+impl TransferIds {
+    pub(super) fn next(&self) -> crate::report::TransferId {
+        crate::report::TransferId(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,380 @@
+//! Builder definitions: what an image stands on, as YAML. Those of `builders/` are compiled in.
+//!
+//! Strict: an unknown field, a missing one or a wrong value is an error that names it. Refuses to
+//! guess: a builder has a Debian base or an image, never both. Reads no files.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Deserialize;
+
+use crate::{
+    packages::debian::{DebianBase, Sha256},
+    report::{Explain, Explanation, Fate},
+};
+
+/// The builders compiled in, the default first: name and text.
+const EMBEDDED: [(&str, &str); 2] = [
+    (
+        "python-3.13",
+        include_str!("../../builders/python-3.13.yaml"),
+    ),
+    (
+        "python-3.11",
+        include_str!("../../builders/python-3.11.yaml"),
+    ),
+];
+
+/// Longest builder file taken, in bytes.
+const MAX_BUILDER_BYTES: usize = 1 << 20;
+
+/// What an image stands on, and how it is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BuilderDefinition {
+    /// Its name, for instance `python-3.13`.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// Python's version, two numbers: `3.13`.
+    pub python: String,
+    /// Version of glibc, which decides the wheels that fit: `2.41`.
+    pub glibc: (u32, u32),
+    /// Where the lowest layers come from.
+    pub base: Base,
+    /// Debian packages for building from source, never in the image.
+    pub build_packages: Vec<String>,
+    /// The pip that goes into the virtual environment; none if the builder wants none.
+    pub pip: Option<PipWheel>,
+    /// User of the image's processes, `uid` or `uid:gid`.
+    pub user: String,
+    /// TCP ports that the application answers on.
+    pub ports: Vec<u16>,
+    /// Environment of the image.
+    pub environment: BTreeMap<String, String>,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// Platforms that can be built for, `os/architecture`.
+    pub platforms: Vec<String>,
+}
+
+/// Where the lowest layers come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Base {
+    /// Packages of a Debian suite.
+    Debian(DebianBase),
+    /// An image of a registry, by reference; not yet built upon.
+    Image(String),
+}
+
+/// One wheel of pip, exactly.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PipWheel {
+    /// pip's version.
+    pub version: String,
+    /// The wheel's file name; its url comes from the package index.
+    pub filename: String,
+    /// The wheel's digest.
+    pub sha256: Sha256,
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    #[serde(default)]
+    description: String,
+    python: String,
+    glibc: String,
+    #[serde(default)]
+    debian: Option<DebianBase>,
+    #[serde(default)]
+    image: Option<String>,
+    #[serde(default)]
+    build_packages: Vec<String>,
+    #[serde(default)]
+    pip: Option<PipWheel>,
+    user: String,
+    #[serde(default)]
+    ports: Vec<u16>,
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    platforms: Vec<String>,
+}
+
+/// What is wrong with a builder file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BuilderError {
+    /// It is not the YAML of a builder.
+    #[error("{origin} is no builder file: {reason}")]
+    Unreadable {
+        /// The file, or the name of a builder compiled in.
+        origin: String,
+        /// What the parser says, with the place.
+        reason: String,
+    },
+    /// A field has a value that none can have.
+    #[error("{origin}: `{field}` cannot be `{value}`")]
+    Value {
+        /// The file.
+        origin: String,
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// It has no base, or two.
+    #[error("{origin} needs one base: either `debian` or `image`")]
+    OneBase {
+        /// The file.
+        origin: String,
+    },
+    /// It is longer than a builder file may be.
+    #[error("{origin} is longer than {limit} bytes")]
+    TooLong {
+        /// The file.
+        origin: String,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// The builders compiled in, the default first: name and YAML text.
+pub(crate) fn embedded() -> &'static [(&'static str, &'static str)] {
+    &EMBEDDED
+}
+
+impl BuilderDefinition {
+    /// Reads a builder file; `origin` names it in errors.
+    pub(crate) fn from_yaml(text: &str, origin: &str) -> Result<Self, BuilderError> {
+        if text.len() > MAX_BUILDER_BYTES {
+            return Err(BuilderError::TooLong {
+                origin: origin.to_owned(),
+                limit: MAX_BUILDER_BYTES,
+            });
+        }
+        let written: Written =
+            serde_yaml::from_str(text).map_err(|error| BuilderError::Unreadable {
+                origin: origin.to_owned(),
+                reason: error.to_string(),
+            })?;
+        Self::check(written, origin)
+    }
+
+    /// Checks what the types do not.
+    fn check(written: Written, origin: &str) -> Result<Self, BuilderError> {
+        let wrong = |field: &'static str, value: &dyn fmt::Display| BuilderError::Value {
+            origin: origin.to_owned(),
+            field,
+            value: value.to_string(),
+        };
+        let one_base = || BuilderError::OneBase {
+            origin: origin.to_owned(),
+        };
+        let base = match (written.debian, written.image) {
+            (Some(debian), None) => Base::Debian(debian),
+            (None, Some(image)) => Base::Image(image),
+            (Some(_), Some(_)) | (None, None) => return Err(one_base()),
+        };
+        if written.name.is_empty() {
+            return Err(wrong("name", &written.name));
+        }
+        if two_numbers(&written.python).is_none_or(|(major, _)| major != 3) {
+            return Err(wrong("python", &written.python));
+        }
+        let glibc = two_numbers(&written.glibc).ok_or_else(|| wrong("glibc", &written.glibc))?;
+        let numeric =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if !written.user.splitn(2, ':').all(numeric) {
+            return Err(wrong("user", &written.user));
+        }
+        let platforms = ["linux/amd64", "linux/arm64"];
+        if let Some(other) = written
+            .platforms
+            .iter()
+            .find(|one| !platforms.contains(&one.as_str()))
+        {
+            return Err(wrong("platforms", other));
+        }
+        if written.platforms.is_empty() {
+            return Err(wrong("platforms", &"[]"));
+        }
+        if let Some(name) = written
+            .environment
+            .keys()
+            .find(|name| name.is_empty() || name.contains('='))
+        {
+            return Err(wrong("environment", name));
+        }
+        if let Base::Debian(debian) = &base {
+            let web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+            let urls = [
+                Some(&debian.mirror),
+                debian.security_mirror.as_ref(),
+                debian.snapshot.as_ref(),
+            ];
+            if let Some(url) = urls.into_iter().flatten().find(|url| !web(url)) {
+                return Err(wrong("debian.mirror", url));
+            }
+            let plain =
+                |text: &str| !text.is_empty() && !text.contains("..") && !text.starts_with('/');
+            if !plain(&debian.suite) {
+                return Err(wrong("debian.suite", &debian.suite));
+            }
+            if debian.components.is_empty() || !debian.components.iter().all(|one| plain(one)) {
+                return Err(wrong("debian.components", &debian.components.join(", ")));
+            }
+        }
+        Ok(Self {
+            name: written.name,
+            description: written.description,
+            python: written.python,
+            glibc,
+            base,
+            build_packages: written.build_packages,
+            pip: written.pip,
+            user: written.user,
+            ports: written.ports,
+            environment: written.environment,
+            labels: written.labels,
+            platforms: written.platforms,
+        })
+    }
+}
+
+/// `3.13` as two numbers.
+fn two_numbers(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+impl Explain for BuilderError {
+    fn explain(&self) -> Explanation {
+        let (origin, why, next) = match self {
+            Self::Unreadable { origin, reason } => (
+                origin,
+                reason.clone(),
+                "Compare it with a builder that works: `s2r builders python-3.13`.".to_owned(),
+            ),
+            Self::Value {
+                origin,
+                field,
+                value,
+            } => (
+                origin,
+                format!("`{field}` cannot be `{value}`."),
+                format!(
+                    "Correct `{field}`; `s2r builders python-3.13` shows a builder that works."
+                ),
+            ),
+            Self::OneBase { origin } => (
+                origin,
+                "It must name what it stands on: Debian packages or an image, one of them."
+                    .to_owned(),
+                "Give it either `debian:` or `image:`.".to_owned(),
+            ),
+            Self::TooLong { origin, limit } => (
+                origin,
+                format!("It is longer than {limit} bytes."),
+                "Check that it is a builder file.".to_owned(),
+            ),
+        };
+        Explanation {
+            fate: Fate::Project,
+            what: "the builder file is wrong".to_owned(),
+            place: origin.clone(),
+            why,
+            next,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builders_compiled_in_are_good() {
+        for (name, text) in embedded() {
+            let builder = BuilderDefinition::from_yaml(text, name).unwrap();
+            assert_eq!(&builder.name, name);
+            assert_eq!(name.strip_prefix("python-"), Some(builder.python.as_str()));
+            assert_eq!(builder.ports, [8080]);
+            assert_eq!(builder.platforms.len(), 2);
+            assert!(builder.pip.is_some());
+            let Base::Debian(debian) = builder.base else {
+                panic!("{name} stands on packages");
+            };
+            assert!(debian.updates && debian.security_mirror.is_some());
+            assert!(
+                debian
+                    .packages
+                    .contains(&format!("python{}", builder.python))
+            );
+        }
+    }
+
+    fn changed(from: &str, to: &str) -> BuilderError {
+        let text = EMBEDDED[0].1.replacen(from, to, 1);
+        assert_ne!(text, EMBEDDED[0].1, "{from}");
+        BuilderDefinition::from_yaml(&text, "mine.yaml").unwrap_err()
+    }
+
+    #[test]
+    fn wrong_fields_are_named() {
+        for (from, to, named) in [
+            ("user: ", "usr: ", "usr"),
+            ("  suite:", "  sweet:", "sweet"),
+            (
+                "platforms: [linux/amd64",
+                "platforms: [linux/s390x",
+                "platforms",
+            ),
+            ("user: \"1001\"", "user: default", "user"),
+            ("python: \"3.13\"", "python: three", "python"),
+            ("glibc: \"2.41\"", "glibc: \"2\"", "glibc"),
+            ("mirror: http:", "mirror: ftp:", "mirror"),
+            ("suite: trixie", "suite: ../trixie", "suite"),
+            ("ports: [8080]", "ports: [80800]", "80800"),
+            ("sha256: f3", "sha256: zz", "SHA-256"),
+        ] {
+            let error = changed(from, to);
+            let told = error.to_string();
+            assert!(told.contains(named) && told.contains("mine.yaml"), "{told}");
+            assert_eq!(error.explain().fate, Fate::Project);
+        }
+    }
+
+    #[test]
+    fn exactly_one_base() {
+        let error = changed("debian:\n", "image: registry.example/python:3\ndebian:\n");
+        assert_eq!(
+            error,
+            BuilderError::OneBase {
+                origin: "mine.yaml".to_owned()
+            }
+        );
+        let text = "name: a\npython: \"3.12\"\nglibc: \"2.34\"\nimage: registry.example/python:3\nuser: \"1001\"\nplatforms: [linux/amd64]\n";
+        let builder = BuilderDefinition::from_yaml(text, "a").unwrap();
+        assert_eq!(
+            builder.base,
+            Base::Image("registry.example/python:3".to_owned())
+        );
+        let without = text.replace("image: registry.example/python:3\n", "");
+        assert!(BuilderDefinition::from_yaml(&without, "a").is_err());
+    }
+
+    #[test]
+    fn refuses_what_is_no_yaml() {
+        for text in ["", "[]", "name: [", "\u{0}"] {
+            assert!(BuilderDefinition::from_yaml(text, "x").is_err(), "{text:?}");
+        }
+        let long = "#".repeat(MAX_BUILDER_BYTES + 1);
+        assert!(matches!(
+            BuilderDefinition::from_yaml(&long, "x"),
+            Err(BuilderError::TooLong { .. })
+        ));
+    }
+}

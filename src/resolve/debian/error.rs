@@ -1,0 +1,324 @@
+//! What can go wrong between a package list and its `.deb` files.
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    packages::debian::{ControlError, PackageError, ReleaseError, Sha256, format_date},
+    report::{Explain, Explanation, Fate},
+};
+
+/// A url could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    /// The server answers, and has nothing there (404, 410).
+    #[error("there is nothing at {url}")]
+    Missing {
+        /// The url, without credentials.
+        url: String,
+    },
+    /// Anything else, explained by who knows.
+    #[error("cannot fetch {url}: {}", explanation.what)]
+    Failed {
+        /// The url, without credentials.
+        url: String,
+        /// What happened.
+        explanation: Box<Explanation>,
+    },
+}
+
+/// What can go wrong here.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DebianError {
+    /// A url could not be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// A body broke off.
+    #[error("{url} broke off: {source}")]
+    Body {
+        /// The url.
+        url: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// No clearsigned text.
+    #[error("{url} is not signed")]
+    Unsigned {
+        /// The url.
+        url: String,
+    },
+    /// No signature over the text is by a known key.
+    #[error("{url} is not signed by a known archive key")]
+    BadSignature {
+        /// The url.
+        url: String,
+    },
+    /// The suite's state is too old to be used.
+    #[error("{url} is valid only until {}", format_date(*valid_until))]
+    Expired {
+        /// The url.
+        url: String,
+        /// Until when, seconds since 1970.
+        valid_until: i64,
+        /// The time of the build, seconds since 1970.
+        now: i64,
+    },
+    /// A signed file, of another suite.
+    #[error("{url} is of suite {found}, not {expected}")]
+    WrongSuite {
+        /// The url.
+        url: String,
+        /// The wanted code name.
+        expected: String,
+        /// The code name in the file.
+        found: String,
+    },
+    /// The signed text is no `Release` file.
+    #[error("{url}: {source}")]
+    Release {
+        /// The url.
+        url: String,
+        /// What is wrong.
+        source: ReleaseError,
+    },
+    /// The suite has no index of that component and architecture.
+    #[error("{url} names no index {path}")]
+    NoIndex {
+        /// Url of the `InRelease`.
+        url: String,
+        /// Path of the index without its ending.
+        path: String,
+    },
+    /// Bytes that are not the ones signed for.
+    #[error("{url} has sha256 {found}, not {expected}")]
+    WrongDigest {
+        /// The url.
+        url: String,
+        /// The digest in the signed index.
+        expected: Sha256,
+        /// The digest of the bytes.
+        found: Sha256,
+    },
+    /// A body of another length.
+    #[error("{url} has {found} bytes, not {expected}")]
+    WrongSize {
+        /// The url.
+        url: String,
+        /// The signed size.
+        expected: u64,
+        /// The length; counting stops one byte above what was expected.
+        found: u64,
+    },
+    /// An index is no control text, or does not decompress.
+    #[error("{url}: {source}")]
+    Index {
+        /// The url.
+        url: String,
+        /// What is wrong.
+        source: ControlError,
+    },
+    /// A paragraph of an index is wrong.
+    #[error("{url}: {source}")]
+    Package {
+        /// The url.
+        url: String,
+        /// What is wrong.
+        source: PackageError,
+    },
+    /// Nothing in the suite is what is needed.
+    #[error("no package of the suite is `{relation}`, which {needed_by} needs")]
+    NoPackage {
+        /// The relation.
+        relation: String,
+        /// The package that needs it, or the builder.
+        needed_by: String,
+    },
+    /// Two needs that no one version meets.
+    #[error("{chosen} is chosen, and {needed_by} needs `{relation}`")]
+    Conflict {
+        /// Package and version chosen before.
+        chosen: String,
+        /// The relation that it does not meet.
+        relation: String,
+        /// Who has it.
+        needed_by: String,
+    },
+    /// More packages than an image can reasonably want.
+    #[error("the package list needs more than {limit} packages")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// A file of our own could not be written or read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A key compiled in does not read.
+    #[error("the archive key {name} compiled in does not read")]
+    Key {
+        /// Its file name.
+        name: &'static str,
+    },
+    /// The store could not keep a download; explained by the store.
+    #[error("cannot keep {package}: {}", explanation.what)]
+    Keep {
+        /// The package.
+        package: String,
+        /// What happened.
+        explanation: Box<Explanation>,
+    },
+    /// A worker thread ended without a result.
+    #[error("a worker thread ended without a result")]
+    Interrupted,
+}
+
+/// What to do when a mirror gives something that it must not.
+const NEXT_MIRROR: &str = "Try again; if it stays, another mirror helps: set `mirror` in a builder file of your own (`--builder FILE.yaml`). Nothing was kept.";
+
+impl Explain for DebianError {
+    fn explain(&self) -> Explanation {
+        let (fate, what, place, why, next) = match self {
+            Self::Fetch(error) => return error.explain(),
+            Self::Body { url, source } => {
+                world("a download from the Debian archive broke off", url, source.to_string(), "Try again.")
+            }
+            Self::Unsigned { url } => world(
+                "the Debian archive's index is not signed",
+                url,
+                "An InRelease file must be a clearsigned message; a proxy or a login page may have answered instead.".to_owned(),
+                NEXT_MIRROR,
+            ),
+            Self::BadSignature { url } => world(
+                "the Debian archive's index is not signed by a known key",
+                url,
+                "None of its signatures is a valid one by an archive key that s2r carries, so its contents may be anyone's.".to_owned(),
+                NEXT_MIRROR,
+            ),
+            Self::Expired { url, valid_until, now } => world(
+                "the Debian archive's index has expired",
+                url,
+                format!("It is valid until {}, and it is {} now: a mirror that stands still, or a wrong clock.", format_date(*valid_until), format_date(*now)),
+                "Check the clock; else use another mirror (`mirror` in a builder file).",
+            ),
+            Self::WrongSuite { url, expected, found } => world(
+                "the Debian archive gives another suite than asked for",
+                url,
+                format!("Asked for {expected}, got {found}; a signed index of another suite is no answer."),
+                "Use the suite's code name in the builder file, or another mirror.",
+            ),
+            Self::Release { url, source } => world("the Debian archive's Release file does not read", url, source.to_string(), NEXT_MIRROR),
+            Self::NoIndex { url, path } => project(
+                "the suite has no such component for this architecture",
+                url,
+                format!("It names no {path}."),
+                "Check `components` and `platforms` in the builder file.",
+            ),
+            Self::WrongDigest { url, expected, found } => world(
+                "a download from the Debian archive has a wrong digest",
+                url,
+                format!("Expected sha256 {expected}, got {found}."),
+                NEXT_MIRROR,
+            ),
+            Self::WrongSize { url, expected, found } => world(
+                "a download from the Debian archive has a wrong size",
+                url,
+                format!("Expected {expected} bytes, got {found}."),
+                NEXT_MIRROR,
+            ),
+            Self::Index { url, source } => world("an index of the Debian archive does not read", url, source.to_string(), NEXT_MIRROR),
+            Self::Package { url, source } => world("an index of the Debian archive does not read", url, source.to_string(), NEXT_MIRROR),
+            Self::NoPackage { relation, needed_by } => project(
+                "a Debian package is not to be had",
+                needed_by,
+                format!("No package of the suite is `{relation}`."),
+                "Check the spelling in `packages`, the suite and its components; or name it in `leave_out`.",
+            ),
+            Self::Conflict { chosen, relation, needed_by } => project(
+                "two Debian packages do not go together",
+                needed_by,
+                format!("It needs `{relation}`, but {chosen} is chosen."),
+                "Take one of them out of `packages`, or name what is not needed in `leave_out`.",
+            ),
+            Self::TooMany { limit } => project(
+                "the builder wants too many Debian packages",
+                "packages",
+                format!("They need more than {limit} packages together."),
+                "Shorten `packages`.",
+            ),
+            Self::File { path, source } => world(
+                "a file of the build could not be written",
+                &path.display().to_string(),
+                source.to_string(),
+                "Check free space and rights of that folder.",
+            ),
+            Self::Key { name } => ours("an archive key compiled in does not read", name),
+            Self::Keep { explanation, .. } => return explanation.as_ref().clone(),
+            Self::Interrupted => ours("a worker thread ended without a result", "resolving Debian packages"),
+        };
+        Explanation {
+            fate,
+            what,
+            place,
+            why,
+            next,
+        }
+    }
+}
+
+impl Explain for FetchError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Missing { url } => {
+                let (fate, what, place, why, next) = world(
+                    "the Debian archive does not have a file",
+                    url,
+                    "The mirror has dropped it for a newer version, or is not a mirror of this suite.".to_owned(),
+                    "Resolve anew (`--refresh`, or `s2r lock`), or set `snapshot` in the builder file to have old versions.",
+                );
+                Explanation {
+                    fate,
+                    what,
+                    place,
+                    why,
+                    next,
+                }
+            }
+            Self::Failed { explanation, .. } => explanation.as_ref().clone(),
+        }
+    }
+}
+
+type Parts = (Fate, String, String, String, String);
+
+fn world(what: &str, place: &str, why: String, next: &str) -> Parts {
+    (
+        Fate::World,
+        what.to_owned(),
+        place.to_owned(),
+        why,
+        next.to_owned(),
+    )
+}
+
+fn project(what: &str, place: &str, why: String, next: &str) -> Parts {
+    (
+        Fate::Project,
+        what.to_owned(),
+        place.to_owned(),
+        why,
+        next.to_owned(),
+    )
+}
+
+fn ours(what: &str, place: &str) -> Parts {
+    (
+        Fate::Ours,
+        what.to_owned(),
+        place.to_owned(),
+        "This cannot happen in a good build of s2r.".to_owned(),
+        "Please report it with the command and its output.".to_owned(),
+    )
+}

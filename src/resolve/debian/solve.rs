@@ -1,0 +1,153 @@
+//! The closure of a package list: what it names, and what that needs, without `Recommends`.
+//!
+//! Deterministic and without search: of alternatives the first one that can be had, of a name's
+//! versions the newest, of providers the first by name. Where that meets no answer, apt's full
+//! solver might; base lists are short, so an error that says why serves better than a search.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::{
+    error::DebianError,
+    index::{Index, Offer},
+};
+use crate::packages::debian::{Alternatives, DebArtefact, DebianBase, Relation};
+
+/// Most packages in one base.
+const MAX_PACKAGES: usize = 2000;
+/// Who needs the packages of the list.
+const BUILDER: &str = "the builder's package list";
+
+/// Chooses the packages of `base`; sorted by name.
+pub(super) fn solve(base: &DebianBase, index: &Index) -> Result<Vec<DebArtefact>, DebianError> {
+    let left_out: BTreeSet<&str> = base.leave_out.iter().map(String::as_str).collect();
+    let mut chosen: BTreeMap<String, Offer> = BTreeMap::new();
+    let mut open: VecDeque<(Alternatives, String)> = VecDeque::new();
+    for package in &base.packages {
+        let relation: Relation = package.parse().map_err(|_| DebianError::NoPackage {
+            relation: package.clone(),
+            needed_by: BUILDER.to_owned(),
+        })?;
+        open.push_back((Alternatives(vec![relation]), BUILDER.to_owned()));
+    }
+    while let Some((group, needed_by)) = open.pop_front() {
+        if needed_by != BUILDER
+            && group
+                .0
+                .iter()
+                .any(|one| left_out.contains(one.name.as_str()))
+        {
+            continue;
+        }
+        if group.0.iter().any(|one| is_met(one, &chosen)) {
+            continue;
+        }
+        let Some(offer) = choose(&group, index, &chosen)? else {
+            return Err(no_answer(&group, needed_by, &chosen));
+        };
+        if chosen.len() >= MAX_PACKAGES {
+            return Err(DebianError::TooMany {
+                limit: MAX_PACKAGES,
+            });
+        }
+        let title = format!("{} {}", offer.package.name, offer.package.version);
+        for group in &offer.package.depends.0 {
+            open.push_back((group.clone(), title.clone()));
+        }
+        chosen.insert(offer.package.name.clone(), offer);
+    }
+    Ok(chosen.into_values().map(artefact).collect())
+}
+
+/// Whether a chosen package meets the relation, by its name or by what it provides.
+fn is_met(relation: &Relation, chosen: &BTreeMap<String, Offer>) -> bool {
+    chosen
+        .get(&relation.name)
+        .is_some_and(|offer| relation.admits(&offer.package.version))
+        || chosen.values().any(|offer| provides(offer, relation))
+}
+
+fn provides(offer: &Offer, relation: &Relation) -> bool {
+    offer
+        .package
+        .provides
+        .iter()
+        .any(|provide| relation.admits_provide(provide))
+}
+
+/// The first alternative that can be had: by name in its newest version, else by a provider.
+fn choose(
+    group: &Alternatives,
+    index: &Index,
+    chosen: &BTreeMap<String, Offer>,
+) -> Result<Option<Offer>, DebianError> {
+    for relation in &group.0 {
+        if !chosen.contains_key(&relation.name)
+            && let Some(offer) = newest(index.named(&relation.name)?)
+            && relation.admits(&offer.package.version)
+        {
+            return Ok(Some(offer));
+        }
+        let mut providers: Vec<String> = index
+            .providing(&relation.name)?
+            .into_iter()
+            .map(|offer| offer.package.name)
+            .filter(|name| !chosen.contains_key(name))
+            .collect();
+        providers.sort();
+        providers.dedup();
+        for name in providers {
+            if let Some(offer) = newest(index.named(&name)?)
+                && provides(&offer, relation)
+            {
+                return Ok(Some(offer));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The newest version; of equal ones the one of the suite that was read first.
+fn newest(offers: Vec<Offer>) -> Option<Offer> {
+    offers.into_iter().reduce(|best, offer| {
+        if offer.package.version > best.package.version {
+            offer
+        } else {
+            best
+        }
+    })
+}
+
+/// Tells a missing package from one that is there in a version that does not fit.
+fn no_answer(
+    group: &Alternatives,
+    needed_by: String,
+    chosen: &BTreeMap<String, Offer>,
+) -> DebianError {
+    let relation = group.to_string();
+    match group.0.iter().find_map(|one| chosen.get(&one.name)) {
+        Some(offer) => DebianError::Conflict {
+            chosen: format!("{} {}", offer.package.name, offer.package.version),
+            relation,
+            needed_by,
+        },
+        None => DebianError::NoPackage {
+            relation,
+            needed_by,
+        },
+    }
+}
+
+fn artefact(offer: Offer) -> DebArtefact {
+    let Offer { package, suite } = offer;
+    DebArtefact {
+        url: format!("{}/{}", suite.archive, package.filename),
+        snapshot_url: suite
+            .snapshot
+            .map(|snapshot| format!("{snapshot}/{}", package.filename)),
+        package: package.name,
+        version: package.version.to_string(),
+        architecture: package.architecture,
+        sha256: package.sha256,
+        size: package.size,
+    }
+}

@@ -1,0 +1,247 @@
+//! One suite of an archive: its signed `InRelease`, and the `Packages` files that this names.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+};
+
+use sha2::{Digest as _, Sha256 as Hasher};
+
+use super::{
+    Context,
+    error::{DebianError, FetchError},
+    signature::{Keyring, SignatureFault},
+};
+use crate::packages::debian::{Architecture, DebianBase, Release, Sha256};
+
+/// Largest `InRelease` taken, in bytes; that of a large suite has 250 KB.
+const MAX_RELEASE_BYTES: u64 = 4 << 20;
+/// Largest compressed `Packages` taken, in bytes; that of trixie's `main` has 10 MB.
+const MAX_INDEX_BYTES: u64 = 128 << 20;
+/// Largest decompressed `Packages` taken, in bytes; that of trixie's `main` has 57 MB.
+const MAX_UNPACKED_BYTES: u64 = 512 << 20;
+/// Most memory that the xz decoder may take, in bytes; the archive's files need 9 MB.
+const XZ_MEMORY_BYTES: u64 = 80 << 20;
+/// Endings of indexes that we read, best first.
+const ENDINGS: [&str; 2] = ["xz", "gz"];
+
+/// A suite to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Suite {
+    /// Url of the archive, without a slash at its end.
+    pub archive: String,
+    /// Url of the snapshot of that archive.
+    pub snapshot: Option<String>,
+    /// Folder below `dists/`, which is the code name too.
+    pub name: String,
+    /// Components to read.
+    pub components: Vec<String>,
+}
+
+/// A `Packages` file whose digest has been checked.
+pub(super) struct IndexFile {
+    /// Where it came from.
+    pub url: String,
+    /// Its text, decompressed as it is read.
+    pub text: Box<dyn Read + Send>,
+}
+
+/// The suites that a base reads: the release, its updates, its security updates.
+pub(super) fn suites_of(base: &DebianBase) -> Vec<Suite> {
+    let suite = |archive: &str, folder: &str, name: String| Suite {
+        archive: archive.trim_end_matches('/').to_owned(),
+        snapshot: base
+            .snapshot
+            .as_ref()
+            .map(|url| url.trim_end_matches('/').replace("{archive}", folder)),
+        name,
+        components: base.components.clone(),
+    };
+    let mut suites = vec![suite(&base.mirror, "debian", base.suite.clone())];
+    if base.updates {
+        suites.push(suite(
+            &base.mirror,
+            "debian",
+            format!("{}-updates", base.suite),
+        ));
+    }
+    if let Some(security) = &base.security_mirror {
+        suites.push(suite(
+            security,
+            "debian-security",
+            format!("{}-security", base.suite),
+        ));
+    }
+    suites
+}
+
+/// Fetches and checks the indexes of a suite.
+pub(super) fn fetch_indexes(
+    suite: &Suite,
+    architecture: Architecture,
+    keys: &Keyring,
+    context: &Context<'_>,
+) -> Result<Vec<IndexFile>, DebianError> {
+    let release = fetch_release(suite, keys, context)?;
+    suite
+        .components
+        .iter()
+        .map(|component| {
+            let path = format!("{component}/binary-{architecture}/Packages");
+            fetch_index(suite, &release, &path, context)
+        })
+        .collect()
+}
+
+/// The suite's `InRelease`, signature, age and name checked.
+fn fetch_release(
+    suite: &Suite,
+    keys: &Keyring,
+    context: &Context<'_>,
+) -> Result<Release, DebianError> {
+    let url = format!("{}/dists/{}/InRelease", suite.archive, suite.name);
+    let mut bytes = Vec::new();
+    context
+        .fetch
+        .get(&url, MAX_RELEASE_BYTES)?
+        .take(MAX_RELEASE_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(|source| DebianError::Body {
+            url: url.clone(),
+            source,
+        })?;
+    let message =
+        String::from_utf8(bytes).map_err(|_| DebianError::Unsigned { url: url.clone() })?;
+    let now = context.now_unix_seconds;
+    let text = keys.verify(&message, now).map_err(|fault| match fault {
+        SignatureFault::Unsigned => DebianError::Unsigned { url: url.clone() },
+        SignatureFault::NotByKnownKey => DebianError::BadSignature { url: url.clone() },
+    })?;
+    let release = Release::read(text.as_bytes()).map_err(|source| DebianError::Release {
+        url: url.clone(),
+        source,
+    })?;
+    if let Some(valid_until) = release.valid_until.filter(|until| *until < now) {
+        return Err(DebianError::Expired {
+            url,
+            valid_until,
+            now,
+        });
+    }
+    if release.codename != suite.name && release.suite != suite.name {
+        return Err(DebianError::WrongSuite {
+            url,
+            expected: suite.name.clone(),
+            found: release.codename,
+        });
+    }
+    Ok(release)
+}
+
+/// One `Packages` file, first in a temporary file, so that nothing unchecked is decompressed.
+fn fetch_index(
+    suite: &Suite,
+    release: &Release,
+    path: &str,
+    context: &Context<'_>,
+) -> Result<IndexFile, DebianError> {
+    let folder = format!("{}/dists/{}", suite.archive, suite.name);
+    let listed = ENDINGS.iter().find_map(|ending| {
+        let file = format!("{path}.{ending}");
+        let (digest, size) = release.indexes.get(&file)?;
+        Some((*ending, file, *digest, *size))
+    });
+    let Some((ending, file, digest, size)) = listed else {
+        return Err(DebianError::NoIndex {
+            url: format!("{folder}/InRelease"),
+            path: path.to_owned(),
+        });
+    };
+    let url = format!("{folder}/{file}");
+    let limit = size.min(MAX_INDEX_BYTES);
+    let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let by_hash = format!("{folder}/{parent}/by-hash/SHA256/{digest}");
+    let body = if release.by_hash {
+        match context.fetch.get(&by_hash, limit) {
+            Err(FetchError::Missing { .. }) => context.fetch.get(&url, limit)?,
+            other => other?,
+        }
+    } else {
+        context.fetch.get(&url, limit)?
+    };
+    let scratch = |source| DebianError::File {
+        path: context.scratch.to_owned(),
+        source,
+    };
+    let mut spool = tempfile::tempfile_in(context.scratch).map_err(scratch)?;
+    copy_checked(body, &mut spool, &url, (digest, limit))?.map_err(scratch)?;
+    spool.seek(SeekFrom::Start(0)).map_err(scratch)?;
+    let text = decompress(spool, ending).map_err(|source| DebianError::Body {
+        url: url.clone(),
+        source,
+    })?;
+    Ok(IndexFile { url, text })
+}
+
+/// Copies a body of known size and digest. The outer error is the body's, the inner the sink's.
+pub(super) fn copy_checked(
+    mut body: impl Read,
+    sink: &mut (impl Write + ?Sized),
+    url: &str,
+    (digest, size): (Sha256, u64),
+) -> Result<io::Result<()>, DebianError> {
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 64 << 10];
+    let mut found: u64 = 0;
+    loop {
+        let read = match body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(source) => {
+                let url = url.to_owned();
+                return Err(DebianError::Body { url, source });
+            }
+        };
+        let part = buffer.get(..read).unwrap_or_default();
+        found += read as u64;
+        if found > size {
+            break;
+        }
+        hasher.update(part);
+        if let Err(error) = sink.write_all(part) {
+            return Ok(Err(error));
+        }
+    }
+    if found != size {
+        return Err(DebianError::WrongSize {
+            url: url.to_owned(),
+            expected: size,
+            found,
+        });
+    }
+    let found = Sha256(hasher.finalize().into());
+    if found != digest {
+        return Err(DebianError::WrongDigest {
+            url: url.to_owned(),
+            expected: digest,
+            found,
+        });
+    }
+    Ok(Ok(()))
+}
+
+/// Undoes the compression that an ending names.
+fn decompress(file: File, ending: &str) -> io::Result<Box<dyn Read + Send>> {
+    let reader = BufReader::with_capacity(64 << 10, file);
+    Ok(if ending == "gz" {
+        Box::new(flate2::bufread::MultiGzDecoder::new(reader).take(MAX_UNPACKED_BYTES))
+    } else {
+        let stream = liblzma::stream::Stream::new_stream_decoder(
+            XZ_MEMORY_BYTES,
+            liblzma::stream::CONCATENATED,
+        )?;
+        let decoder = liblzma::bufread::XzDecoder::new_stream(reader, stream);
+        Box::new(decoder.take(MAX_UNPACKED_BYTES))
+    })
+}
