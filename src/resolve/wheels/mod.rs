@@ -18,11 +18,11 @@ mod uv;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub(crate) use error::{NoWheel, ResolveError};
+pub(crate) use error::ResolveError;
 pub(crate) use fetch::{Fetch, FetchError, Get, Got};
 pub(crate) use index::{IndexFile, find_file};
 pub(crate) use lock::{Location, Lock, LockedWheel, write_pylock};
-pub(crate) use settings::{DEFAULT_INDEX, Indexes};
+pub(crate) use settings::Indexes;
 
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::python::{
@@ -350,7 +350,9 @@ impl<'a> Prepared<'a> {
     /// uv takes an index that refuses for one that lacks the project. So the index is asked once
     /// more, and its refusal, if it is one, is the error.
     fn refusal(&self, reason: &str, fetch: &dyn Fetch) -> Option<ResolveError> {
-        let before = reason.split(" was not found in the package registry").next()?;
+        let before = reason
+            .split(" was not found in the package registry")
+            .next()?;
         let name = before
             .split_whitespace()
             .next_back()?
