@@ -193,11 +193,11 @@ fn sources() -> Vec<Source> {
     while let Some(folder) = pending.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let name = path.file_name().unwrap().to_str().unwrap();
             if path.is_dir() {
                 pending.push(path);
-            } else if name.ends_with(".rs")
-                && !matches!(name.as_str(), "lib.rs" | "main.rs" | "tests.rs")
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !matches!(name, "lib.rs" | "main.rs" | "tests.rs")
             {
                 let inside = path.strip_prefix(&root).unwrap();
                 let first = inside.iter().next().unwrap().to_str().unwrap();

@@ -1,1 +1,292 @@
-//! To come.
+//! The project's files: a folder becomes a sorted, bounded [`Tree`] whose contents stay on disk
+//! until they are asked for; beside it what git knows about it and the environment files.
+//!
+//! What is left out follows `.s2iignore` and `--exclude`, as s2i has it ([`ignore`]). What no
+//! layer may hold is refused here: names that begin with `.wh.`. Sockets, pipes and devices are
+//! left out with a warning. What a file means is none of this module's business.
+
+mod contents;
+pub(crate) mod environment;
+mod error;
+pub(crate) mod git;
+mod ignore;
+mod walk;
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(crate) use contents::{Contents, FileReader};
+pub(crate) use error::SourceError;
+
+use crate::report::Report;
+
+/// What s2i leaves out unless told otherwise: git's own folder.
+pub(crate) const DEFAULT_EXCLUDE: &str = r"(^|/)\.git(/|$)";
+
+/// Which files to take.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The folder as the user named it, absolute or relative to the process.
+    pub folder: PathBuf,
+    /// Folder within it that is the root of the source, `--context-dir`.
+    pub context_dir: Option<PathBuf>,
+    /// What to leave out, `--exclude`; an empty text leaves nothing out.
+    pub exclude: String,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A folder.
+    Directory,
+    /// A regular file.
+    File {
+        /// Its length when it was seen.
+        size_bytes: u64,
+        /// Whether its owner may execute it.
+        executable: bool,
+        /// Its permission bits on disk, `0o7777` at most; they do not reach the image.
+        mode: u32,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// What it points to, as it is stored.
+        target: Vec<u8>,
+    },
+}
+
+/// One entry of the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Path below the root, components joined by `/`, any bytes but NUL.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+impl Entry {
+    /// The path for people: bytes that are not UTF-8 replaced.
+    pub(crate) fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.path).into_owned()
+    }
+}
+
+/// The source: entries sorted by path bytes, folders before what they hold. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Tree {
+    root: PathBuf,
+    entries: Arc<[Entry]>,
+}
+
+impl Tree {
+    /// Reads the folder's entries, not their contents. Says through `report` what was left out.
+    pub(crate) fn read(settings: &Settings, report: &dyn Report) -> Result<Self, SourceError> {
+        let root = walk::root(settings)?;
+        let entries = walk::entries(&root, &settings.exclude, report)?;
+        if !entries.iter().any(|entry| entry.kind != Kind::Directory) {
+            return Err(SourceError::Empty { folder: root });
+        }
+        Ok(Self {
+            root,
+            entries: entries.into(),
+        })
+    }
+
+    /// The folder that the paths of entries are relative to.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// All entries, in order.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry at a path, links not followed.
+    pub(crate) fn find(&self, path: &[u8]) -> Option<&Entry> {
+        self.entries
+            .binary_search_by(|entry| entry.path.as_slice().cmp(path))
+            .ok()
+            .map(|at| &self.entries[at])
+    }
+
+    /// The entry that a path leads to, links followed while they stay within the tree (at most
+    /// [`MAX_LINKS`] of them).
+    pub(crate) fn follow(&self, path: &[u8]) -> Option<&Entry> {
+        let mut links_left = MAX_LINKS;
+        let mut resolved: Vec<u8> = Vec::new();
+        let mut pending: Vec<Vec<u8>> = components(path);
+        pending.reverse();
+        let mut found = None;
+        while let Some(component) = pending.pop() {
+            if component == b".." {
+                cut_last(&mut resolved)?;
+                found = self.find(&resolved);
+                continue;
+            }
+            let mut next = resolved.clone();
+            if !next.is_empty() {
+                next.push(b'/');
+            }
+            next.extend_from_slice(&component);
+            let entry = self.find(&next)?;
+            if let Kind::Symlink { target } = &entry.kind {
+                links_left = links_left.checked_sub(1)?;
+                if target.starts_with(b"/") {
+                    return None;
+                }
+                pending.extend(components(target).into_iter().rev());
+            } else {
+                resolved = next;
+                found = Some(entry);
+            }
+        }
+        found
+    }
+
+    /// Opens a file of the tree, wherever links lead within it, for one pass over its bytes.
+    pub(crate) fn open(&self, entry: &Entry) -> Result<FileReader, SourceError> {
+        FileReader::open(self.path_of(entry), entry)
+    }
+
+    /// A small file's bytes, links within the tree followed; `None` if there is no such file.
+    /// Longer ones than `limit_bytes` are an error.
+    pub(crate) fn read_small(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+    ) -> Result<Option<Vec<u8>>, SourceError> {
+        let Some(entry) = self.follow(path.as_bytes()) else {
+            return Ok(None);
+        };
+        let Kind::File { size_bytes, .. } = entry.kind else {
+            return Ok(None);
+        };
+        if size_bytes > limit_bytes {
+            return Err(SourceError::Long {
+                path: self.path_of(entry),
+                size_bytes,
+                limit_bytes,
+            });
+        }
+        self.open(entry)?.read_all().map(Some)
+    }
+
+    /// Reads every file once and hashes it, on two threads.
+    pub(crate) fn contents(&self) -> Result<Contents, SourceError> {
+        contents::hash(self)
+    }
+
+    /// Where an entry is on disk.
+    pub(crate) fn path_of(&self, entry: &Entry) -> PathBuf {
+        self.root.join(std::ffi::OsStr::from_bytes(&entry.path))
+    }
+}
+
+/// As many links in a row as Linux follows.
+const MAX_LINKS: u32 = 40;
+
+/// The components of a path, `.` and empty ones left out.
+fn components(path: &[u8]) -> Vec<Vec<u8>> {
+    path.split(|byte| *byte == b'/')
+        .filter(|component| !component.is_empty() && *component != b".")
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+/// Goes up one folder; `None` above the root.
+fn cut_last(path: &mut Vec<u8>) -> Option<()> {
+    if path.is_empty() {
+        return None;
+    }
+    let cut = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    path.truncate(cut);
+    Some(())
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Folders for tests of this and higher floors.
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::{DEFAULT_EXCLUDE, Settings, Tree};
+    use crate::report::Silent;
+
+    /// A temporary folder with these files; a name that ends in `*` is made executable (without
+    /// the star), one that ends in `/` is a folder, contents `-> x` make a link to `x`.
+    pub(crate) fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name.trim_end_matches('*'));
+            if name.ends_with('/') {
+                std::fs::create_dir_all(&path).unwrap();
+                continue;
+            }
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            if let Some(target) = text.strip_prefix("-> ") {
+                std::os::unix::fs::symlink(target, &path).unwrap();
+                continue;
+            }
+            std::fs::write(&path, text).unwrap();
+            let mode = if name.ends_with('*') { 0o755 } else { 0o644 };
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        folder
+    }
+
+    /// The tree of a folder, with what s2r leaves out by default.
+    pub(crate) fn tree(folder: &tempfile::TempDir) -> Tree {
+        Tree::read(&settings(folder), &Silent).unwrap()
+    }
+
+    /// Settings for a folder.
+    pub(crate) fn settings(folder: &tempfile::TempDir) -> Settings {
+        Settings {
+            folder: folder.path().to_owned(),
+            context_dir: None,
+            exclude: DEFAULT_EXCLUDE.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{folder, tree};
+    use super::*;
+
+    #[test]
+    fn links_are_followed_within_the_tree_only() {
+        let folder = folder(&[
+            ("a/real.py", "x"),
+            ("link.py", "-> a/real.py"),
+            ("folder", "-> a"),
+            ("a/up", "-> ../link.py"),
+            ("out", "-> /etc/passwd"),
+            ("above", "-> ../x"),
+            ("loop", "-> loop"),
+        ]);
+        let tree = tree(&folder);
+        for (path, expected) in [
+            ("a/real.py", Some("a/real.py")),
+            ("link.py", Some("a/real.py")),
+            ("folder/real.py", Some("a/real.py")),
+            ("./folder//up", Some("a/real.py")),
+            ("out", None),
+            ("above", None),
+            ("loop", None),
+            ("missing", None),
+            ("../x", None),
+        ] {
+            let found = tree.follow(path.as_bytes()).map(Entry::shown);
+            assert_eq!(found.as_deref(), expected, "{path}");
+        }
+        assert_eq!(tree.read_small("link.py", 10).unwrap().unwrap(), b"x");
+        assert!(tree.read_small("a", 10).unwrap().is_none());
+        assert!(matches!(
+            tree.read_small("link.py", 0),
+            Err(SourceError::Long { size_bytes: 1, .. })
+        ));
+    }
+}

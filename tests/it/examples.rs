@@ -75,15 +75,8 @@ fn travels(name: &str, body: &str) {
     for uid in UIDS {
         let container = Container::start(&copy, uid);
         assert_eq!(container.page("/"), body);
-        let who = container
-            .exec(&["sh", "-c", "id -u; id -g; whoami; pwd"])
-            .ok();
-        assert!(
-            who.stdout.starts_with(&format!("{uid}\n0\n"))
-                && who.stdout.ends_with("/opt/app-root/src\n"),
-            "{}",
-            who.stdout
-        );
+        let who = container.exec(&["sh", "-c", "id -u; id -g; pwd"]).ok();
+        assert_eq!(who.stdout, format!("{uid}\n0\n/opt/app-root/src\n"));
         container.stop();
     }
 }

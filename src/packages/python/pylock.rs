@@ -350,6 +350,10 @@ fn read_marker(text: &str, groups: &[String]) -> Result<MarkerTree, String> {
     if text.len() > MAX_MARKER_BYTES || text.matches('(').count() > MAX_PARENTHESES {
         return Err("it is too long".to_owned());
     }
+    // The reader of markers counts bytes where it should count characters, and panics.
+    if !text.is_ascii() {
+        return Err("it has characters that no marker has".to_owned());
+    }
     let mut plain = text.to_owned();
     for (variable, members) in [("dependency_groups", groups), ("extras", &[])] {
         while let Some(end) = find_word(&plain, variable) {

@@ -39,6 +39,12 @@ impl Container {
     /// Starts an image (anything podman takes, such as `oci:DIR:NAME`) as this user and group 0.
     #[track_caller]
     pub(crate) fn start(image: &str, uid: u32) -> Self {
+        Self::start_with(image, uid, &[])
+    }
+
+    /// The same with more of podman's flags.
+    #[track_caller]
+    pub(crate) fn start_with(image: &str, uid: u32, flags: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "s2r-it-{}-{}",
@@ -52,6 +58,7 @@ impl Container {
                 .args(["--detach", "--name", &name])
                 .args(["--user", &format!("{uid}:0")])
                 .args(["--env", &format!("PORT={port}")])
+                .args(flags)
                 .arg(image),
         )
         .ok();

@@ -188,6 +188,12 @@ proptest! {
     }
 
     #[test]
+    fn never_panics_on_likely_markers(text in "( ?(extra|os_name|python_version|python_full_version|in|not in|==|!=|>=|~=|<|===|and|or|\\(|\\)|'|\"|3\\.1[0-9]?|3\\.\\*|x\\.|linux)){0,14}") {
+        let _ = read(&[("r.txt", &format!("a ; {text}"))]);
+        let _ = read(&[("r.txt", &format!("a{text}"))]);
+    }
+
+    #[test]
     fn shown_text_reads_back(name in "[a-z][a-z0-9-]{0,6}[a-z]", version in "[0-9]{1,3}(\\.[0-9]{1,3}){0,2}", op in "(==|>=|<|~=|!=)") {
         let version = if op == "~=" { format!("{version}.0") } else { version };
         let first = read(&[("r.txt", &format!("{name}{op}{version}"))]).unwrap();

@@ -6,7 +6,7 @@ use pep508_rs::{ExtraName, MarkerEnvironment, PackageName, VersionOrUrl};
 
 use super::{LineError, Position};
 use crate::packages::python::hash::FileHash;
-use crate::packages::python::location::{DirectUrl, shown};
+use crate::packages::python::location::{DirectUrl, UrlError, shown};
 use crate::packages::python::wheel_name::WheelFileName;
 
 /// Longest requirement in bytes.
@@ -148,9 +148,27 @@ fn parse_kind(text: &str, editable: bool) -> Result<WishKind, LineError> {
     if editable || is_address(text) {
         return parse_address(text, editable).map_err(|error| wrong(error.to_string()));
     }
+    // The reader of requirements counts bytes where it should count characters, and panics.
+    if !text.is_ascii() {
+        return Err(wrong("names, versions and markers are of ASCII".to_owned()));
+    }
+    // It also panics on names and extras that end in punctuation.
+    if let Some(name) = bad_name(text) {
+        return Err(wrong(format!("`{name}` is no name")));
+    }
     Requirement::parse(text, ".")
         .map(WishKind::Named)
         .map_err(|error| wrong(first_line(&error.message.to_string())))
+}
+
+/// A word among name and extras that neither can be.
+fn bad_name(text: &str) -> Option<&str> {
+    let end = text
+        .find(['<', '>', '=', '!', '~', ';', '@', '('])
+        .unwrap_or(text.len());
+    text[..end]
+        .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')))
+        .find(|word| word.ends_with(['.', '-', '_']))
 }
 
 fn first_line(text: &str) -> String {
@@ -170,7 +188,7 @@ fn is_address(text: &str) -> bool {
 }
 
 /// Reads an address that stands without `name @` in front. A wheel tells its name by its file name.
-fn parse_address(text: &str, editable: bool) -> Result<WishKind, super::super::UrlError> {
+fn parse_address(text: &str, editable: bool) -> Result<WishKind, UrlError> {
     let (address, marker) = text
         .split_once(" ;")
         .map_or((text, None), |(address, marker)| {
@@ -189,8 +207,10 @@ fn parse_address(text: &str, editable: bool) -> Result<WishKind, super::super::U
         .ok()
         .or_else(|| egg_name(&parsed));
     let marker = marker.map_or(Ok(pep508_rs::MarkerTree::TRUE), |marker| {
-        pep508_rs::MarkerTree::parse_str::<DirectUrl>(marker)
-            .map_err(|_| super::super::UrlError::BadCharacter)
+        if !marker.is_ascii() {
+            return Err(UrlError::BadCharacter);
+        }
+        pep508_rs::MarkerTree::parse_str::<DirectUrl>(marker).map_err(|_| UrlError::BadCharacter)
     })?;
     match name {
         Some(name) if !editable => Ok(WishKind::Named(Requirement {

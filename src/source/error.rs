@@ -1,0 +1,190 @@
+//! What can go wrong with a source.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::report::{Explain, Explanation, Fate};
+
+/// Why a source cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    /// The folder is not there.
+    #[error("{} does not exist", folder.display())]
+    Missing {
+        /// The folder as asked for.
+        folder: PathBuf,
+    },
+    /// It is a file.
+    #[error("{} is not a folder", folder.display())]
+    NotAFolder {
+        /// The path as asked for.
+        folder: PathBuf,
+    },
+    /// `--context-dir` leads out of the folder.
+    #[error("{} is not within {}", context_dir.display(), folder.display())]
+    ContextOutside {
+        /// The folder.
+        folder: PathBuf,
+        /// The context as asked for.
+        context_dir: PathBuf,
+    },
+    /// Nothing is left to build.
+    #[error("{} holds no files", folder.display())]
+    Empty {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// `--exclude` is no regular expression.
+    #[error("--exclude {pattern:?} is no regular expression")]
+    Exclude {
+        /// What was given.
+        pattern: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A name that would delete files of other layers.
+    #[error("{} begins with .wh.", path.display())]
+    Whiteout {
+        /// The entry.
+        path: PathBuf,
+    },
+    /// More entries, deeper folders or longer paths than [`super::walk`] allows.
+    #[error("{}: more than {limit} {}", path.display(), what.name())]
+    Bound {
+        /// Where the bound was met.
+        path: PathBuf,
+        /// What is bounded.
+        what: Bound,
+        /// The bound.
+        limit: usize,
+    },
+    /// A file that is read whole is too long for that.
+    #[error("{} has {size_bytes} bytes, more than {limit_bytes}", path.display())]
+    Long {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        size_bytes: u64,
+        /// The longest that is read.
+        limit_bytes: u64,
+    },
+    /// The file system refused.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file changed between two looks at it.
+    #[error("{} changed while it was read", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What a source is bounded in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// Files, folders and links in all.
+    Entries,
+    /// Folders within folders.
+    Depth,
+    /// Bytes of a path.
+    PathBytes,
+}
+
+impl Bound {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Entries => "files and folders",
+            Self::Depth => "folders within folders",
+            Self::PathBytes => "bytes in a path",
+        }
+    }
+}
+
+impl Explain for SourceError {
+    fn explain(&self) -> Explanation {
+        let (fate, why, next) = match self {
+            Self::Missing { .. } => (
+                Fate::CommandLine,
+                "There is no such folder.".to_owned(),
+                "Check the path; it is taken relative to the present folder.".to_owned(),
+            ),
+            Self::NotAFolder { .. } => (
+                Fate::CommandLine,
+                "A source is a folder with the project's files.".to_owned(),
+                "Name the folder that holds the file.".to_owned(),
+            ),
+            Self::ContextOutside { .. } => (
+                Fate::CommandLine,
+                "--context-dir names a folder within the source.".to_owned(),
+                "Name a folder below the source, without a leading `..`.".to_owned(),
+            ),
+            Self::Empty { .. } => (
+                Fate::Project,
+                "There is nothing to put into an image.".to_owned(),
+                "Check the path, .s2iignore and --exclude.".to_owned(),
+            ),
+            Self::Exclude { cause, .. } => (
+                Fate::CommandLine,
+                cause.clone(),
+                "Quote it for the shell; to leave nothing out, give an empty one.".to_owned(),
+            ),
+            Self::Whiteout { .. } => (
+                Fate::Project,
+                "In an image layer such a name means that a file of a lower layer is deleted."
+                    .to_owned(),
+                "Rename it, or list it in .s2iignore.".to_owned(),
+            ),
+            Self::Bound { .. } => (
+                Fate::Project,
+                "This is bounded, so that a loop in a file system does not fill the disk."
+                    .to_owned(),
+                "List what the image does not need in .s2iignore.".to_owned(),
+            ),
+            Self::Long { .. } => (
+                Fate::Project,
+                "A file of settings is not that long.".to_owned(),
+                "Check what the file is.".to_owned(),
+            ),
+            Self::Read { source, .. } => (
+                Fate::Project,
+                source.to_string(),
+                "Make it readable for the user that runs s2r, or list it in .s2iignore.".to_owned(),
+            ),
+            Self::Changed { .. } => (
+                Fate::Project,
+                "The image would hold a mixture of two states.".to_owned(),
+                "Build again once nothing writes into the source.".to_owned(),
+            ),
+        };
+        Explanation {
+            fate,
+            what: self.to_string(),
+            place: self.place(),
+            why,
+            next,
+        }
+    }
+}
+
+impl SourceError {
+    fn place(&self) -> String {
+        match self {
+            Self::Missing { folder } | Self::NotAFolder { folder } | Self::Empty { folder } => {
+                folder.display().to_string()
+            }
+            Self::ContextOutside { context_dir, .. } => context_dir.display().to_string(),
+            Self::Exclude { .. } => "--exclude".to_owned(),
+            Self::Whiteout { path }
+            | Self::Bound { path, .. }
+            | Self::Long { path, .. }
+            | Self::Read { path, .. }
+            | Self::Changed { path } => path.display().to_string(),
+        }
+    }
+}

@@ -1,0 +1,503 @@
+//! One walk over a folder. Folders that are left out are not entered, so that a large `.git`
+//! or an ignored `node_modules` costs nothing.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Component, Path, PathBuf};
+
+use regex::bytes::Regex;
+
+use super::error::{Bound, SourceError};
+use super::ignore::Ignore;
+use super::{Entry, Kind, Settings};
+use crate::report::{Event, Report};
+
+/// Files, folders and links in all.
+const MAX_ENTRIES: usize = 2_000_000;
+/// Folders within folders.
+const MAX_DEPTH: usize = 200;
+/// Bytes of a path below the root: Linux's own limit less the prefix that it gets in the image.
+const MAX_PATH_BYTES: usize = 4000;
+/// Longest `.s2iignore` that is read.
+const MAX_IGNORE_BYTES: u64 = 1 << 20;
+/// As many names stand in a warning.
+const MAX_NAMED: usize = 5;
+
+/// The folder that the source is taken from, its links resolved.
+pub(super) fn root(settings: &Settings) -> Result<PathBuf, SourceError> {
+    let folder = directory(&settings.folder)?;
+    let Some(context_dir) = &settings.context_dir else {
+        return Ok(folder);
+    };
+    let outside = || SourceError::ContextOutside {
+        folder: settings.folder.clone(),
+        context_dir: context_dir.clone(),
+    };
+    let mut below = PathBuf::new();
+    for component in context_dir.components() {
+        match component {
+            // s2i joins it to the source, so a leading slash means nothing.
+            Component::RootDir | Component::CurDir => {}
+            Component::Normal(name) => below.push(name),
+            Component::ParentDir if below.pop() => {}
+            Component::ParentDir | Component::Prefix(_) => return Err(outside()),
+        }
+    }
+    // A link is fine (repositories of examples use them), as long as it stays within the source.
+    let root = directory(&folder.join(below))?;
+    if root.starts_with(&folder) {
+        Ok(root)
+    } else {
+        Err(outside())
+    }
+}
+
+fn directory(folder: &Path) -> Result<PathBuf, SourceError> {
+    let resolved = fs::canonicalize(folder).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => SourceError::Missing {
+            folder: folder.to_owned(),
+        },
+        io::ErrorKind::NotADirectory => SourceError::NotAFolder {
+            folder: folder.to_owned(),
+        },
+        _ => read_error(folder, source),
+    })?;
+    if resolved.is_dir() {
+        Ok(resolved)
+    } else {
+        Err(SourceError::NotAFolder {
+            folder: folder.to_owned(),
+        })
+    }
+}
+
+/// All entries below a root that are neither ignored nor excluded, sorted by path.
+pub(super) fn entries(
+    root: &Path,
+    exclude: &str,
+    report: &dyn Report,
+) -> Result<Vec<Entry>, SourceError> {
+    let mut walk = Walk {
+        root,
+        exclude: exclude_expression(exclude)?,
+        ignore: read_ignore(root)?,
+        entries: Vec::new(),
+        special: Vec::new(),
+        leading_out: Vec::new(),
+    };
+    let mut pending = vec![(Vec::new(), 0)];
+    while let Some((folder, depth)) = pending.pop() {
+        for below in walk.folder(&folder)? {
+            if depth >= MAX_DEPTH {
+                return Err(bound(root, &below, Bound::Depth, MAX_DEPTH));
+            }
+            pending.push((below, depth + 1));
+        }
+    }
+    walk.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    walk.warn(report);
+    Ok(walk.entries)
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    exclude: Option<Regex>,
+    ignore: Ignore,
+    entries: Vec<Entry>,
+    special: Vec<Vec<u8>>,
+    leading_out: Vec<Vec<u8>>,
+}
+
+impl Walk<'_> {
+    /// Takes what lies in one folder; returns the folders among it.
+    fn folder(&mut self, folder: &[u8]) -> Result<Vec<Vec<u8>>, SourceError> {
+        let on_disk = join(self.root, folder);
+        let listing = fs::read_dir(&on_disk).map_err(|source| read_error(&on_disk, source))?;
+        let mut folders = Vec::new();
+        for found in listing {
+            let found = found.map_err(|source| read_error(&on_disk, source))?;
+            let name = found.file_name();
+            let path = joined(folder, name.as_bytes());
+            if self.is_left_out(&path) {
+                continue;
+            }
+            if name.as_bytes().starts_with(b".wh.") {
+                return Err(SourceError::Whiteout { path: found.path() });
+            }
+            if path.len() > MAX_PATH_BYTES {
+                return Err(bound(self.root, &path, Bound::PathBytes, MAX_PATH_BYTES));
+            }
+            let Some(kind) = self.kind(&found, &path)? else {
+                continue;
+            };
+            if kind == Kind::Directory {
+                folders.push(path.clone());
+            }
+            if self.entries.len() == MAX_ENTRIES {
+                return Err(bound(self.root, &path, Bound::Entries, MAX_ENTRIES));
+            }
+            self.entries.push(Entry { path, kind });
+        }
+        Ok(folders)
+    }
+
+    fn is_left_out(&self, path: &[u8]) -> bool {
+        self.ignore.matches(path)
+            || self
+                .exclude
+                .as_ref()
+                .is_some_and(|expression| excludes(expression, path))
+    }
+
+    /// What an entry is; `None` for what an image cannot hold.
+    fn kind(&mut self, found: &fs::DirEntry, path: &[u8]) -> Result<Option<Kind>, SourceError> {
+        let failed = |source| read_error(&found.path(), source);
+        let file_type = found.file_type().map_err(failed)?;
+        if file_type.is_dir() {
+            return Ok(Some(Kind::Directory));
+        }
+        if file_type.is_symlink() {
+            let target = fs::read_link(found.path()).map_err(failed)?;
+            let target = target.into_os_string().into_vec();
+            if leads_out(path, &target) {
+                self.leading_out.push(path.to_vec());
+            }
+            return Ok(Some(Kind::Symlink { target }));
+        }
+        if file_type.is_socket()
+            || file_type.is_fifo()
+            || file_type.is_block_device()
+            || file_type.is_char_device()
+        {
+            self.special.push(path.to_vec());
+            return Ok(None);
+        }
+        let metadata = found.metadata().map_err(failed)?;
+        Ok(Some(Kind::File {
+            size_bytes: metadata.size(),
+            executable: metadata.mode() & 0o100 != 0,
+            mode: metadata.mode() & 0o7777,
+        }))
+    }
+
+    fn warn(&mut self, report: &dyn Report) {
+        self.special.sort_unstable();
+        self.leading_out.sort_unstable();
+        if !self.special.is_empty() {
+            report.event(Event::Warning {
+                text: format!(
+                    "sockets, pipes and devices are left out: {}",
+                    named(&self.special)
+                ),
+                hint: "list them in .s2iignore".to_owned(),
+            });
+        }
+        if !self.leading_out.is_empty() {
+            report.event(Event::Warning {
+                text: format!(
+                    "links that lead out of the source stay as they are and may lead nowhere in the image: {}",
+                    named(&self.leading_out)
+                ),
+                hint: "put the file itself in place of the link".to_owned(),
+            });
+        }
+    }
+}
+
+/// A few names and how many more there are.
+fn named(paths: &[Vec<u8>]) -> String {
+    let mut text = paths
+        .iter()
+        .take(MAX_NAMED)
+        .map(|path| String::from_utf8_lossy(path).into_owned())
+        .collect::<Vec<_>>()
+        .join(", ");
+    if paths.len() > MAX_NAMED {
+        text.push_str(&format!(" and {} more", paths.len() - MAX_NAMED));
+    }
+    text
+}
+
+/// Whether a link's target is absolute or climbs above the root.
+fn leads_out(path: &[u8], target: &[u8]) -> bool {
+    if target.starts_with(b"/") {
+        return true;
+    }
+    let mut depth = path.iter().filter(|byte| **byte == b'/').count();
+    for component in target.split(|byte| *byte == b'/') {
+        match component {
+            b"" | b"." => {}
+            b".." => match depth.checked_sub(1) {
+                Some(up) => depth = up,
+                None => return true,
+            },
+            _ => depth += 1,
+        }
+    }
+    false
+}
+
+fn exclude_expression(pattern: &str) -> Result<Option<Regex>, SourceError> {
+    if pattern.is_empty() {
+        return Ok(None);
+    }
+    Regex::new(pattern)
+        .map(Some)
+        .map_err(|error| SourceError::Exclude {
+            pattern: pattern.to_owned(),
+            cause: error.to_string(),
+        })
+}
+
+/// s2i matches the path on its own disk, so that users write `/docs/` as well as `^docs/`: both
+/// mean the folder `docs` here.
+fn excludes(expression: &Regex, path: &[u8]) -> bool {
+    if expression.is_match(path) {
+        return true;
+    }
+    let mut rooted = Vec::with_capacity(path.len() + 1);
+    rooted.push(b'/');
+    rooted.extend_from_slice(path);
+    expression.is_match(&rooted)
+}
+
+fn read_ignore(root: &Path) -> Result<Ignore, SourceError> {
+    let path = root.join(".s2iignore");
+    match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => {
+            if metadata.len() > MAX_IGNORE_BYTES {
+                return Err(SourceError::Long {
+                    path,
+                    size_bytes: metadata.len(),
+                    limit_bytes: MAX_IGNORE_BYTES,
+                });
+            }
+            let text = fs::read(&path).map_err(|source| read_error(&path, source))?;
+            Ok(Ignore::parse(&text))
+        }
+        Ok(_) => Ok(Ignore::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ignore::default()),
+        Err(source) => Err(read_error(&path, source)),
+    }
+}
+
+fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(folder.len() + 1 + name.len());
+    if !folder.is_empty() {
+        path.extend_from_slice(folder);
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    path
+}
+
+fn join(root: &Path, below: &[u8]) -> PathBuf {
+    root.join(std::ffi::OsStr::from_bytes(below))
+}
+
+fn bound(root: &Path, path: &[u8], what: Bound, limit: usize) -> SourceError {
+    SourceError::Bound {
+        path: join(root, path),
+        what,
+        limit,
+    }
+}
+
+fn read_error(path: &Path, source: io::Error) -> SourceError {
+    SourceError::Read {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Mutex;
+
+    use super::super::testing::{folder, settings, tree};
+    use super::super::{Settings, Tree};
+    use super::*;
+    use crate::report::Silent;
+
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Report for Heard {
+        fn event(&self, event: Event) {
+            if let Event::Warning { text, .. } = event {
+                self.0.lock().unwrap().push(text);
+            }
+        }
+    }
+
+    fn paths(tree: &Tree) -> Vec<String> {
+        tree.entries().iter().map(Entry::shown).collect()
+    }
+
+    fn error_of(settings: &Settings) -> SourceError {
+        Tree::read(settings, &Silent).unwrap_err()
+    }
+
+    #[test]
+    fn entries_are_sorted_by_bytes_and_know_what_they_are() {
+        let folder = folder(&[
+            ("a/c", "12345"),
+            ("a-b", ""),
+            ("run.sh*", "#!/bin/sh\n"),
+            ("a/link", "-> c"),
+            ("empty/", ""),
+            ("über.txt", "x"),
+            (".git/config", ""),
+            ("x/.git/config", ""),
+            (".gitignore", ""),
+        ]);
+        let tree = tree(&folder);
+        assert_eq!(
+            paths(&tree),
+            [
+                ".gitignore",
+                "a",
+                "a-b",
+                "a/c",
+                "a/link",
+                "empty",
+                "run.sh",
+                "x",
+                "über.txt"
+            ]
+        );
+        assert_eq!(
+            tree.find(b"a/c").unwrap().kind,
+            Kind::File {
+                size_bytes: 5,
+                executable: false,
+                mode: 0o644
+            }
+        );
+        assert!(matches!(
+            tree.find(b"run.sh").unwrap().kind,
+            Kind::File {
+                executable: true,
+                ..
+            }
+        ));
+        assert_eq!(
+            tree.find(b"a/link").unwrap().kind,
+            Kind::Symlink {
+                target: b"c".to_vec()
+            }
+        );
+    }
+
+    #[test]
+    fn names_need_not_be_utf_8() {
+        let folder = folder(&[("app.py", "")]);
+        fs::write(folder.path().join(OsStr::from_bytes(b"\xff\xfe")), "x").unwrap();
+        let tree = tree(&folder);
+        assert!(tree.find(b"\xff\xfe").is_some());
+    }
+
+    #[test]
+    fn sockets_and_pipes_are_left_out_and_said() {
+        let folder = folder(&[
+            ("app.py", ""),
+            ("l", "-> /abs"),
+            ("m", "-> ../../x"),
+            ("n", "-> app.py"),
+        ]);
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("a.sock")).unwrap();
+        let heard = Heard(Mutex::new(Vec::new()));
+        let tree = Tree::read(&settings(&folder), &heard).unwrap();
+        assert_eq!(paths(&tree), ["app.py", "l", "m", "n"]);
+        assert_eq!(
+            heard.0.into_inner().unwrap(),
+            [
+                "sockets, pipes and devices are left out: a.sock",
+                "links that lead out of the source stay as they are and may lead nowhere in the image: l, m",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_source_is_refused() {
+        let full = folder(&[("app.py", ""), ("sub/x", ""), ("leave", "-> /tmp")]);
+        let with_context = |context: &str| Settings {
+            context_dir: Some(context.into()),
+            ..settings(&full)
+        };
+        let at = |path: PathBuf| Settings {
+            folder: path,
+            ..settings(&full)
+        };
+        assert!(matches!(
+            error_of(&at(full.path().join("no"))),
+            SourceError::Missing { .. }
+        ));
+        assert!(matches!(
+            error_of(&at(full.path().join("app.py"))),
+            SourceError::NotAFolder { .. }
+        ));
+        assert!(matches!(
+            error_of(&at(full.path().join("app.py/x"))),
+            SourceError::NotAFolder { .. }
+        ));
+        assert!(matches!(
+            error_of(&with_context("no")),
+            SourceError::Missing { .. }
+        ));
+        assert!(matches!(
+            error_of(&with_context("../x")),
+            SourceError::ContextOutside { .. }
+        ));
+        assert!(matches!(
+            error_of(&with_context("leave")),
+            SourceError::ContextOutside { .. }
+        ));
+        assert!(matches!(
+            error_of(&settings(&folder(&[("only/folders/", "")]))),
+            SourceError::Empty { .. }
+        ));
+        assert!(matches!(
+            error_of(&settings(&folder(&[("a/.wh.x", "")]))),
+            SourceError::Whiteout { .. }
+        ));
+        let bad = Settings {
+            exclude: "(".to_owned(),
+            ..settings(&full)
+        };
+        assert!(matches!(error_of(&bad), SourceError::Exclude { .. }));
+        let tree = Tree::read(&with_context("/sub/."), &Silent).unwrap();
+        assert_eq!(paths(&tree), ["x"]);
+    }
+
+    #[test]
+    fn exclude_matches_with_and_without_a_leading_slash() {
+        let folder = folder(&[("docs/a", ""), ("b.log", ""), ("c", ""), (".git/x", "")]);
+        let with = |exclude: &str| {
+            let settings = Settings {
+                exclude: exclude.to_owned(),
+                ..settings(&folder)
+            };
+            paths(&Tree::read(&settings, &Silent).unwrap())
+        };
+        assert_eq!(with(r"^docs|\.log$"), [".git", ".git/x", "c"]);
+        assert_eq!(with("/docs(/|$)|/b.log"), [".git", ".git/x", "c"]);
+        assert_eq!(with("").len(), 6);
+    }
+
+    #[test]
+    fn an_unreadable_folder_is_named() {
+        let folder = folder(&[("app.py", ""), ("shut/x", "")]);
+        let shut = folder.path().join("shut");
+        fs::set_permissions(&shut, fs::Permissions::from_mode(0)).unwrap();
+        let result = Tree::read(&settings(&folder), &Silent);
+        fs::set_permissions(&shut, fs::Permissions::from_mode(0o755)).unwrap();
+        // The superuser reads everything.
+        if let Err(error) = result {
+            assert!(matches!(error, SourceError::Read { path, .. } if path.ends_with("shut")));
+        }
+    }
+}
