@@ -3,10 +3,10 @@
 
 use super::{
     BaseOptions,
-    error::DebLayerError,
+    error::Error,
     gather::{DIRECTORY, Gathered, Kind},
 };
-use crate::{archive::tar::Owner, packages::debian::Architecture};
+use crate::{archive::tar::Owner, oci::Architecture};
 
 /// Debian's own system users (`base-passwd`), and the user that the image runs as.
 const PASSWD: &str = "\
@@ -59,7 +59,7 @@ const CA_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 const CA_FOLDER: &str = "usr/share/ca-certificates/";
 
 /// Adds what belongs into the system's layer.
-pub(super) fn system(options: &BaseOptions, gathered: &mut Gathered) -> Result<(), DebLayerError> {
+pub(super) fn system(options: &BaseOptions, gathered: &mut Gathered) -> Result<(), Error> {
     let merged: &[&str] = match options.architecture {
         Architecture::Amd64 => &["bin", "lib", "lib64", "sbin"],
         Architecture::Arm64 => &["bin", "lib", "sbin"],
@@ -107,13 +107,13 @@ fn alternatives(gathered: &mut Gathered) {
 
 /// All certificates of the package `ca-certificates` in one file, sorted by name, and the links by
 /// which OpenSSL finds it. Links by subject hash are not made: OpenSSL asks the file first.
-fn ca_bundle(gathered: &mut Gathered) -> Result<(), DebLayerError> {
+fn ca_bundle(gathered: &mut Gathered) -> Result<(), Error> {
     let mut bundle = Vec::new();
     let mut names = String::new();
     for (path, contents) in gathered.files_below(CA_FOLDER) {
         let Some(name) = path
             .strip_prefix(CA_FOLDER)
-            .filter(|name| name.ends_with(".crt"))
+            .filter(|name| name.as_bytes().ends_with(b".crt"))
         else {
             continue;
         };
@@ -135,10 +135,10 @@ fn ca_bundle(gathered: &mut Gathered) -> Result<(), DebLayerError> {
 }
 
 /// Adds what belongs into Python's layer.
-pub(super) fn python(options: &BaseOptions, gathered: &mut Gathered) -> Result<(), DebLayerError> {
+pub(super) fn python(options: &BaseOptions, gathered: &mut Gathered) -> Result<(), Error> {
     let interpreter = format!("python{}", options.python);
     if gathered.get(&format!("usr/bin/{interpreter}")).is_none() {
-        return Err(DebLayerError::NoMember {
+        return Err(Error::NoMember {
             package: interpreter,
             member: "usr/bin/pythonX.Y",
         });

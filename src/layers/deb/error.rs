@@ -9,7 +9,7 @@ use crate::{
 
 /// What can go wrong here.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DebLayerError {
+pub(crate) enum Error {
     /// The package's file does not open.
     #[error("cannot open {}: {source}", path.display())]
     Open {
@@ -98,7 +98,7 @@ pub(crate) enum EntryFault {
     TooMuch,
 }
 
-impl Explain for DebLayerError {
+impl Explain for Error {
     fn explain(&self) -> Explanation {
         let (fate, what, place, why, next) = match self {
             Self::Open { path, source } => (

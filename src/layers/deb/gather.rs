@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use super::error::{DebLayerError, EntryFault};
+use super::error::{EntryFault, Error};
 use crate::archive::tar::{self, Owner};
 
 /// Most entries of one layer.
@@ -79,9 +79,8 @@ pub(super) struct Gathered {
 
 impl Gathered {
     /// Nothing yet; contents will go to a temporary file in `folder`.
-    pub(super) fn new(folder: &Path) -> Result<Self, DebLayerError> {
-        let spool =
-            tempfile::tempfile_in(folder).map_err(|source| DebLayerError::Spool { source })?;
+    pub(super) fn new(folder: &Path) -> Result<Self, Error> {
+        let spool = tempfile::tempfile_in(folder).map_err(|source| Error::Spool { source })?;
         Ok(Self {
             nodes: BTreeMap::new(),
             spool,
@@ -94,26 +93,24 @@ impl Gathered {
         &mut self,
         bytes: &mut impl Read,
         package: &str,
-    ) -> Result<Contents, DebLayerError> {
+    ) -> Result<Contents, Error> {
         let offset_bytes = self.spooled_bytes;
         self.spool
             .seek(SeekFrom::Start(offset_bytes))
-            .map_err(|source| DebLayerError::Spool { source })?;
+            .map_err(|source| Error::Spool { source })?;
         let mut buffer = vec![0; 64 << 10];
         loop {
-            let read = bytes
-                .read(&mut buffer)
-                .map_err(|source| DebLayerError::Member {
-                    package: package.to_owned(),
-                    member: "data.tar".to_owned(),
-                    source,
-                })?;
+            let read = bytes.read(&mut buffer).map_err(|source| Error::Member {
+                package: package.to_owned(),
+                member: "data.tar".to_owned(),
+                source,
+            })?;
             if read == 0 {
                 break;
             }
             self.spool
                 .write_all(buffer.get(..read).unwrap_or_default())
-                .map_err(|source| DebLayerError::Spool { source })?;
+                .map_err(|source| Error::Spool { source })?;
             self.spooled_bytes += read as u64;
             if self.spooled_bytes > MAX_CONTENT_BYTES {
                 return Err(entry_error(package, b"", EntryFault::TooMuch));
@@ -126,12 +123,8 @@ impl Gathered {
     }
 
     /// Reads contents back, at most `limit` bytes.
-    pub(super) fn read(
-        &mut self,
-        contents: Contents,
-        limit: u64,
-    ) -> Result<Vec<u8>, DebLayerError> {
-        let spool_error = |source| DebLayerError::Spool { source };
+    pub(super) fn read(&mut self, contents: Contents, limit: u64) -> Result<Vec<u8>, Error> {
+        let spool_error = |source| Error::Spool { source };
         self.spool
             .seek(SeekFrom::Start(contents.offset_bytes))
             .map_err(spool_error)?;
@@ -145,7 +138,7 @@ impl Gathered {
 
     /// Adds an entry of a package. What is already there must be the same; of directories the
     /// first package's mode holds.
-    pub(super) fn add(&mut self, path: Vec<u8>, node: Node) -> Result<(), DebLayerError> {
+    pub(super) fn add(&mut self, path: Vec<u8>, node: Node) -> Result<(), Error> {
         if tar::path_fault(&path).is_some() {
             return Err(entry_error(&node.package, &path, EntryFault::Path));
         }
@@ -166,14 +159,14 @@ impl Gathered {
         if same {
             return Ok(());
         }
-        Err(DebLayerError::Conflict {
+        Err(Error::Conflict {
             path: show(&path),
             first: there.package,
             second: node.package,
         })
     }
 
-    fn same_contents(&mut self, first: Contents, second: Contents) -> Result<bool, DebLayerError> {
+    fn same_contents(&mut self, first: Contents, second: Contents) -> Result<bool, Error> {
         if first.size_bytes != second.size_bytes {
             return Ok(false);
         }
@@ -193,7 +186,7 @@ impl Gathered {
     }
 
     /// Puts a file made here, instead of what may be there.
-    pub(super) fn put_file(&mut self, path: &str, text: &[u8]) -> Result<(), DebLayerError> {
+    pub(super) fn put_file(&mut self, path: &str, text: &[u8]) -> Result<(), Error> {
         let contents = self.spool(&mut io::Cursor::new(text), "")?;
         self.put(path, Kind::File(contents), FILE);
         Ok(())
@@ -261,7 +254,7 @@ impl Gathered {
     }
 
     /// Adds the directories that no package names.
-    pub(super) fn complete_parents(&mut self) -> Result<(), DebLayerError> {
+    pub(super) fn complete_parents(&mut self) -> Result<(), Error> {
         let mut missing = BTreeSet::new();
         for (path, node) in &self.nodes {
             for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
@@ -272,7 +265,7 @@ impl Gathered {
                     }
                     Some(there) if there.kind == Kind::Directory => {}
                     Some(there) => {
-                        return Err(DebLayerError::Conflict {
+                        return Err(Error::Conflict {
                             path: show(parent),
                             first: there.package.clone(),
                             second: node.package.clone(),
@@ -293,7 +286,7 @@ impl Gathered {
     }
 
     /// Lets the first name of each hard-linked file hold the contents, as a sorted archive needs.
-    pub(super) fn settle_hardlinks(&mut self) -> Result<(), DebLayerError> {
+    pub(super) fn settle_hardlinks(&mut self) -> Result<(), Error> {
         let mut groups: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
         for (path, node) in &self.nodes {
             if let Kind::Hardlink(target) = &node.kind {
@@ -327,8 +320,8 @@ impl Gathered {
     }
 
     /// The entries in order, and the temporary file.
-    pub(super) fn into_parts(self) -> Result<(BTreeMap<Vec<u8>, Node>, File), DebLayerError> {
-        Ok((self.nodes, self.spool))
+    pub(super) fn into_parts(self) -> (BTreeMap<Vec<u8>, Node>, File) {
+        (self.nodes, self.spool)
     }
 }
 
@@ -338,8 +331,8 @@ pub(super) fn show(path: &[u8]) -> String {
 }
 
 /// An error about one entry.
-pub(super) fn entry_error(package: &str, path: &[u8], reason: EntryFault) -> DebLayerError {
-    DebLayerError::Entry {
+pub(super) fn entry_error(package: &str, path: &[u8], reason: EntryFault) -> Error {
+    Error::Entry {
         package: package.to_owned(),
         path: show(path),
         reason,

@@ -20,11 +20,11 @@ use std::{
 
 use crate::{
     archive::tar::{self, TarGz},
-    oci::{Key, KeyBuilder},
-    packages::debian::{Architecture, DebArtefact},
+    oci::{Architecture, Key, KeyBuilder},
+    packages::debian::DebArtefact,
 };
 
-pub(crate) use error::{DebLayerError, EntryFault};
+pub(crate) use error::Error;
 use gather::{Gathered, Kind, Node};
 
 /// Names how these layers are written; changes whenever their bytes would.
@@ -107,7 +107,7 @@ pub(crate) fn write<W: Write>(
     options: &BaseOptions,
     spool_folder: &Path,
     out: &mut TarGz<W>,
-) -> Result<(), DebLayerError> {
+) -> Result<(), Error> {
     let mut gathered = Gathered::new(spool_folder)?;
     for (artefact, path) in packages {
         package::add(artefact, path, options, &mut gathered)?;
@@ -123,8 +123,8 @@ pub(crate) fn write<W: Write>(
 }
 
 /// Writes what was gathered, in order.
-fn emit<W: Write>(gathered: Gathered, out: &mut TarGz<W>) -> Result<(), DebLayerError> {
-    let (nodes, mut spool) = gathered.into_parts()?;
+fn emit<W: Write>(gathered: Gathered, out: &mut TarGz<W>) -> Result<(), Error> {
+    let (nodes, mut spool) = gathered.into_parts();
     for (path, Node { owner, kind, .. }) in &nodes {
         match kind {
             Kind::Directory => out.directory(path, owner)?,
@@ -133,7 +133,7 @@ fn emit<W: Write>(gathered: Gathered, out: &mut TarGz<W>) -> Result<(), DebLayer
             Kind::File(contents) => {
                 spool
                     .seek(SeekFrom::Start(contents.offset_bytes))
-                    .map_err(|source| DebLayerError::Spool { source })?;
+                    .map_err(|source| Error::Spool { source })?;
                 let mut bytes = (&mut spool).take(contents.size_bytes);
                 out.file(path, owner, contents.size_bytes, &mut bytes)?;
             }

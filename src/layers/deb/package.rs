@@ -4,12 +4,12 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, BufReader, Read},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use super::{
     BaseOptions,
-    error::{DebLayerError, EntryFault},
+    error::{EntryFault, Error},
     gather::{Gathered, Kind, Node, entry_error},
     locale, rules,
 };
@@ -39,20 +39,16 @@ pub(super) struct Data {
 pub(super) type Entry<'a> = tar::Entry<'a, Box<dyn Read>>;
 
 /// Takes one entry; returns whether more are wanted.
-pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &mut Entry<'_>) -> Result<bool, DebLayerError>;
+pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &mut Entry<'_>) -> Result<bool, Error>;
 
 impl Data {
     /// Opens a package's member whose name begins with `prefix` (`control.tar` or `data.tar`).
-    pub(super) fn open(
-        package: &str,
-        path: &Path,
-        prefix: &'static str,
-    ) -> Result<Self, DebLayerError> {
-        let file = File::open(path).map_err(|source| DebLayerError::Open {
+    pub(super) fn open(package: &str, path: &Path, prefix: &'static str) -> Result<Self, Error> {
+        let file = File::open(path).map_err(|source| Error::Open {
             path: path.to_owned(),
             source,
         })?;
-        let ar_error = |source| DebLayerError::Ar {
+        let ar_error = |source| Error::Ar {
             package: package.to_owned(),
             source,
         };
@@ -60,7 +56,7 @@ impl Data {
             ArReader::new(BufReader::with_capacity(64 << 10, file)).map_err(ar_error)?;
         loop {
             let Some(member) = archive.next().map_err(ar_error)? else {
-                return Err(DebLayerError::NoMember {
+                return Err(Error::NoMember {
                     package: package.to_owned(),
                     member: prefix,
                 });
@@ -68,7 +64,7 @@ impl Data {
             let Some(ending) = member.name.strip_prefix(prefix) else {
                 continue;
             };
-            let reader = decompress(archive, ending).map_err(|source| DebLayerError::Member {
+            let reader = decompress(archive, ending).map_err(|source| Error::Member {
                 package: package.to_owned(),
                 member: member.name.clone(),
                 source,
@@ -81,9 +77,9 @@ impl Data {
     }
 
     /// Shows the entries one after the other.
-    pub(super) fn each(&mut self, visit: Visit<'_>) -> Result<(), DebLayerError> {
+    pub(super) fn each(&mut self, visit: Visit<'_>) -> Result<(), Error> {
         let package = self.package.clone();
-        let error = |source| DebLayerError::Member {
+        let error = |source| Error::Member {
             package: package.clone(),
             member: "its tar archive".to_owned(),
             source,
@@ -125,10 +121,10 @@ fn decompress(member: ArReader<BufReader<File>>, ending: &str) -> io::Result<Box
 /// Adds a package's files and its description.
 pub(super) fn add(
     artefact: &DebArtefact,
-    path: &PathBuf,
+    path: &Path,
     options: &BaseOptions,
     gathered: &mut Gathered,
-) -> Result<(), DebLayerError> {
+) -> Result<(), Error> {
     let name = artefact.package.as_str();
     let open = || Data::open(name, path, "data.tar");
     if name == locale::PACKAGE {
@@ -151,7 +147,7 @@ fn add_entry(
     original: &[u8],
     entry: &mut Entry<'_>,
     gathered: &mut Gathered,
-) -> Result<(), DebLayerError> {
+) -> Result<(), Error> {
     let fault = |reason| entry_error(package, original, reason);
     let kind = entry.header().entry_type();
     let Some(path) = rules::place(original) else {
@@ -196,7 +192,7 @@ fn add_entry(
 
 /// Writes `/var/lib/dpkg/status.d/PACKAGE` and the sums of the files that were kept, as images
 /// without dpkg do, so that scanners see what is there.
-fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), DebLayerError> {
+fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), Error> {
     let mut texts: BTreeMap<Vec<u8>, String> = BTreeMap::new();
     let mut control = Data::open(package, path, "control.tar")?;
     control.each(&mut |path, entry| {
@@ -206,7 +202,7 @@ fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), D
             entry
                 .take(MAX_CONTROL_BYTES)
                 .read_to_string(&mut text)
-                .map_err(|source| DebLayerError::Member {
+                .map_err(|source| Error::Member {
                     package: package.to_owned(),
                     member: String::from_utf8_lossy(name).into_owned(),
                     source,
@@ -216,7 +212,7 @@ fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), D
         Ok(true)
     })?;
     let Some(control) = texts.get(b"control".as_slice()) else {
-        return Err(DebLayerError::NoMember {
+        return Err(Error::NoMember {
             package: package.to_owned(),
             member: "control",
         });
