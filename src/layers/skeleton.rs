@@ -9,7 +9,6 @@ use std::{collections::BTreeMap, io::Write};
 use crate::{
     archive::tar::{self, Owner, TarGz},
     oci::{Key, KeyBuilder},
-    report::{Explain, Explanation},
 };
 
 /// Names how this layer is written; changes whenever its bytes would.
@@ -96,22 +95,6 @@ pub(crate) struct SkeletonOptions {
     pub tar: tar::Options,
 }
 
-/// What can go wrong here: only writing, as nothing is read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The layer could not be written.
-    #[error(transparent)]
-    Layer(#[from] tar::Error),
-}
-
-impl Explain for Error {
-    fn explain(&self) -> Explanation {
-        match self {
-            Self::Layer(error) => error.explain(),
-        }
-    }
-}
-
 /// One entry.
 enum Entry<'a> {
     Directory,
@@ -135,7 +118,10 @@ pub(crate) fn key(options: &SkeletonOptions) -> Key {
 }
 
 /// Writes the layer; the caller finishes `out`.
-pub(crate) fn write<W: Write>(options: &SkeletonOptions, out: &mut TarGz<W>) -> Result<(), Error> {
+pub(crate) fn write<W: Write>(
+    options: &SkeletonOptions,
+    out: &mut TarGz<W>,
+) -> Result<(), tar::Error> {
     let config = pyvenv_config(options);
     for (path, (entry, owner)) in entries(options, &config) {
         match entry {

@@ -3,7 +3,7 @@
 
 use super::{
     BaseOptions,
-    error::Error,
+    error::DebLayerError,
     gather::{DIRECTORY, Gathered, Kind},
 };
 use crate::{archive::tar::Owner, oci::Architecture};
@@ -59,7 +59,7 @@ const CA_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 const CA_FOLDER: &str = "usr/share/ca-certificates/";
 
 /// Adds what belongs into the system's layer.
-pub(super) fn system(options: &BaseOptions, gathered: &mut Gathered) -> Result<(), Error> {
+pub(super) fn system(options: &BaseOptions, gathered: &mut Gathered) -> Result<(), DebLayerError> {
     let merged: &[&str] = match options.architecture {
         Architecture::Amd64 => &["bin", "lib", "lib64", "sbin"],
         Architecture::Arm64 => &["bin", "lib", "sbin"],
@@ -107,7 +107,7 @@ fn alternatives(gathered: &mut Gathered) {
 
 /// All certificates of the package `ca-certificates` in one file, sorted by name, and the links by
 /// which OpenSSL finds it. Links by subject hash are not made: OpenSSL asks the file first.
-fn ca_bundle(gathered: &mut Gathered) -> Result<(), Error> {
+fn ca_bundle(gathered: &mut Gathered) -> Result<(), DebLayerError> {
     let mut bundle = Vec::new();
     let mut names = String::new();
     for (path, contents) in gathered.files_below(CA_FOLDER) {
@@ -135,10 +135,10 @@ fn ca_bundle(gathered: &mut Gathered) -> Result<(), Error> {
 }
 
 /// Adds what belongs into Python's layer.
-pub(super) fn python(options: &BaseOptions, gathered: &mut Gathered) -> Result<(), Error> {
+pub(super) fn python(options: &BaseOptions, gathered: &mut Gathered) -> Result<(), DebLayerError> {
     let interpreter = format!("python{}", options.python);
     if gathered.get(&format!("usr/bin/{interpreter}")).is_none() {
-        return Err(Error::NoMember {
+        return Err(DebLayerError::NoMember {
             package: interpreter,
             member: "usr/bin/pythonX.Y",
         });

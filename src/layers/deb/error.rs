@@ -9,7 +9,7 @@ use crate::{
 
 /// What can go wrong here.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum DebLayerError {
     /// The package's file does not open.
     #[error("cannot open {}: {source}", path.display())]
     Open {
@@ -98,7 +98,7 @@ pub(crate) enum EntryFault {
     TooMuch,
 }
 
-impl Explain for Error {
+impl Explain for DebLayerError {
     fn explain(&self) -> Explanation {
         let (fate, what, place, why, next) = match self {
             Self::Open { path, source } => (

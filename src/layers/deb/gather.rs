@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use super::error::{EntryFault, Error};
+use super::error::{DebLayerError, EntryFault};
 use crate::archive::tar::{self, Owner};
 
 /// Most entries of one layer.
@@ -79,8 +79,9 @@ pub(super) struct Gathered {
 
 impl Gathered {
     /// Nothing yet; contents will go to a temporary file in `folder`.
-    pub(super) fn new(folder: &Path) -> Result<Self, Error> {
-        let spool = tempfile::tempfile_in(folder).map_err(|source| Error::Spool { source })?;
+    pub(super) fn new(folder: &Path) -> Result<Self, DebLayerError> {
+        let spool =
+            tempfile::tempfile_in(folder).map_err(|source| DebLayerError::Spool { source })?;
         Ok(Self {
             nodes: BTreeMap::new(),
             spool,
@@ -93,24 +94,26 @@ impl Gathered {
         &mut self,
         bytes: &mut impl Read,
         package: &str,
-    ) -> Result<Contents, Error> {
+    ) -> Result<Contents, DebLayerError> {
         let offset_bytes = self.spooled_bytes;
         self.spool
             .seek(SeekFrom::Start(offset_bytes))
-            .map_err(|source| Error::Spool { source })?;
+            .map_err(|source| DebLayerError::Spool { source })?;
         let mut buffer = vec![0; 64 << 10];
         loop {
-            let read = bytes.read(&mut buffer).map_err(|source| Error::Member {
-                package: package.to_owned(),
-                member: "data.tar".to_owned(),
-                source,
-            })?;
+            let read = bytes
+                .read(&mut buffer)
+                .map_err(|source| DebLayerError::Member {
+                    package: package.to_owned(),
+                    member: "data.tar".to_owned(),
+                    source,
+                })?;
             if read == 0 {
                 break;
             }
             self.spool
                 .write_all(buffer.get(..read).unwrap_or_default())
-                .map_err(|source| Error::Spool { source })?;
+                .map_err(|source| DebLayerError::Spool { source })?;
             self.spooled_bytes += read as u64;
             if self.spooled_bytes > MAX_CONTENT_BYTES {
                 return Err(entry_error(package, b"", EntryFault::TooMuch));
@@ -123,8 +126,12 @@ impl Gathered {
     }
 
     /// Reads contents back, at most `limit` bytes.
-    pub(super) fn read(&mut self, contents: Contents, limit: u64) -> Result<Vec<u8>, Error> {
-        let spool_error = |source| Error::Spool { source };
+    pub(super) fn read(
+        &mut self,
+        contents: Contents,
+        limit: u64,
+    ) -> Result<Vec<u8>, DebLayerError> {
+        let spool_error = |source| DebLayerError::Spool { source };
         self.spool
             .seek(SeekFrom::Start(contents.offset_bytes))
             .map_err(spool_error)?;
@@ -138,7 +145,7 @@ impl Gathered {
 
     /// Adds an entry of a package. What is already there must be the same; of directories the
     /// first package's mode holds.
-    pub(super) fn add(&mut self, path: Vec<u8>, node: Node) -> Result<(), Error> {
+    pub(super) fn add(&mut self, path: Vec<u8>, node: Node) -> Result<(), DebLayerError> {
         if tar::path_fault(&path).is_some() {
             return Err(entry_error(&node.package, &path, EntryFault::Path));
         }
@@ -159,14 +166,14 @@ impl Gathered {
         if same {
             return Ok(());
         }
-        Err(Error::Conflict {
+        Err(DebLayerError::Conflict {
             path: show(&path),
             first: there.package,
             second: node.package,
         })
     }
 
-    fn same_contents(&mut self, first: Contents, second: Contents) -> Result<bool, Error> {
+    fn same_contents(&mut self, first: Contents, second: Contents) -> Result<bool, DebLayerError> {
         if first.size_bytes != second.size_bytes {
             return Ok(false);
         }
@@ -186,7 +193,7 @@ impl Gathered {
     }
 
     /// Puts a file made here, instead of what may be there.
-    pub(super) fn put_file(&mut self, path: &str, text: &[u8]) -> Result<(), Error> {
+    pub(super) fn put_file(&mut self, path: &str, text: &[u8]) -> Result<(), DebLayerError> {
         let contents = self.spool(&mut io::Cursor::new(text), "")?;
         self.put(path, Kind::File(contents), FILE);
         Ok(())
@@ -254,7 +261,7 @@ impl Gathered {
     }
 
     /// Adds the directories that no package names.
-    pub(super) fn complete_parents(&mut self) -> Result<(), Error> {
+    pub(super) fn complete_parents(&mut self) -> Result<(), DebLayerError> {
         let mut missing = BTreeSet::new();
         for (path, node) in &self.nodes {
             for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
@@ -265,7 +272,7 @@ impl Gathered {
                     }
                     Some(there) if there.kind == Kind::Directory => {}
                     Some(there) => {
-                        return Err(Error::Conflict {
+                        return Err(DebLayerError::Conflict {
                             path: show(parent),
                             first: there.package.clone(),
                             second: node.package.clone(),
@@ -286,7 +293,7 @@ impl Gathered {
     }
 
     /// Lets the first name of each hard-linked file hold the contents, as a sorted archive needs.
-    pub(super) fn settle_hardlinks(&mut self) -> Result<(), Error> {
+    pub(super) fn settle_hardlinks(&mut self) -> Result<(), DebLayerError> {
         let mut groups: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
         for (path, node) in &self.nodes {
             if let Kind::Hardlink(target) = &node.kind {
@@ -331,8 +338,8 @@ pub(super) fn show(path: &[u8]) -> String {
 }
 
 /// An error about one entry.
-pub(super) fn entry_error(package: &str, path: &[u8], reason: EntryFault) -> Error {
-    Error::Entry {
+pub(super) fn entry_error(package: &str, path: &[u8], reason: EntryFault) -> DebLayerError {
+    DebLayerError::Entry {
         package: package.to_owned(),
         path: show(path),
         reason,

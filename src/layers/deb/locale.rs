@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, io::Read};
 
 use super::{
-    error::Error,
+    error::DebLayerError,
     gather::{DIRECTORY, FILE, Gathered, Kind, Node, show},
     package::Data,
     rules,
@@ -20,13 +20,13 @@ const MAX_LINKS: usize = 8;
 /// Adds the files of `locale` from the package at hand.
 pub(super) fn add(
     locale: &str,
-    open: impl Fn() -> Result<Data, Error>,
+    open: impl Fn() -> Result<Data, DebLayerError>,
     gathered: &mut Gathered,
-) -> Result<(), Error> {
+) -> Result<(), DebLayerError> {
     let folder = format!("usr/lib/locale/{}", folder_of(locale));
     let sources = find_sources(&folder, open()?)?;
     if sources.is_empty() {
-        return Err(Error::NoLocale {
+        return Err(DebLayerError::NoLocale {
             locale: locale.to_owned(),
         });
     }
@@ -80,7 +80,10 @@ pub(super) fn folder_of(locale: &str) -> String {
 }
 
 /// For each file that is needed, the places in the locale's folder where it is needed.
-fn find_sources(folder: &str, mut data: Data) -> Result<BTreeMap<Vec<u8>, Vec<Vec<u8>>>, Error> {
+fn find_sources(
+    folder: &str,
+    mut data: Data,
+) -> Result<BTreeMap<Vec<u8>, Vec<Vec<u8>>>, DebLayerError> {
     let prefix = format!("{folder}/").into_bytes();
     let mut links: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     let mut wanted: Vec<Vec<u8>> = Vec::new();
@@ -115,7 +118,7 @@ fn find_sources(folder: &str, mut data: Data) -> Result<BTreeMap<Vec<u8>, Vec<Ve
             source = target;
         }
         if links.contains_key(source) {
-            return Err(Error::NoLocale {
+            return Err(DebLayerError::NoLocale {
                 locale: show(&path),
             });
         }

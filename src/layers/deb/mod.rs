@@ -24,7 +24,7 @@ use crate::{
     packages::debian::DebArtefact,
 };
 
-pub(crate) use error::Error;
+pub(crate) use error::DebLayerError;
 use gather::{Gathered, Kind, Node};
 
 /// Names how these layers are written; changes whenever their bytes would.
@@ -107,7 +107,7 @@ pub(crate) fn write<W: Write>(
     options: &BaseOptions,
     spool_folder: &Path,
     out: &mut TarGz<W>,
-) -> Result<(), Error> {
+) -> Result<(), DebLayerError> {
     let mut gathered = Gathered::new(spool_folder)?;
     for (artefact, path) in packages {
         package::add(artefact, path, options, &mut gathered)?;
@@ -123,7 +123,7 @@ pub(crate) fn write<W: Write>(
 }
 
 /// Writes what was gathered, in order.
-fn emit<W: Write>(gathered: Gathered, out: &mut TarGz<W>) -> Result<(), Error> {
+fn emit<W: Write>(gathered: Gathered, out: &mut TarGz<W>) -> Result<(), DebLayerError> {
     let (nodes, mut spool) = gathered.into_parts();
     for (path, Node { owner, kind, .. }) in &nodes {
         match kind {
@@ -133,7 +133,7 @@ fn emit<W: Write>(gathered: Gathered, out: &mut TarGz<W>) -> Result<(), Error> {
             Kind::File(contents) => {
                 spool
                     .seek(SeekFrom::Start(contents.offset_bytes))
-                    .map_err(|source| Error::Spool { source })?;
+                    .map_err(|source| DebLayerError::Spool { source })?;
                 let mut bytes = (&mut spool).take(contents.size_bytes);
                 out.file(path, owner, contents.size_bytes, &mut bytes)?;
             }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     BaseOptions,
-    error::{EntryFault, Error},
+    error::{DebLayerError, EntryFault},
     gather::{Gathered, Kind, Node, entry_error},
     locale, rules,
 };
@@ -39,16 +39,20 @@ pub(super) struct Data {
 pub(super) type Entry<'a> = tar::Entry<'a, Box<dyn Read>>;
 
 /// Takes one entry; returns whether more are wanted.
-pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &mut Entry<'_>) -> Result<bool, Error>;
+pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &mut Entry<'_>) -> Result<bool, DebLayerError>;
 
 impl Data {
     /// Opens a package's member whose name begins with `prefix` (`control.tar` or `data.tar`).
-    pub(super) fn open(package: &str, path: &Path, prefix: &'static str) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| Error::Open {
+    pub(super) fn open(
+        package: &str,
+        path: &Path,
+        prefix: &'static str,
+    ) -> Result<Self, DebLayerError> {
+        let file = File::open(path).map_err(|source| DebLayerError::Open {
             path: path.to_owned(),
             source,
         })?;
-        let ar_error = |source| Error::Ar {
+        let ar_error = |source| DebLayerError::Ar {
             package: package.to_owned(),
             source,
         };
@@ -56,7 +60,7 @@ impl Data {
             ArReader::new(BufReader::with_capacity(64 << 10, file)).map_err(ar_error)?;
         loop {
             let Some(member) = archive.next().map_err(ar_error)? else {
-                return Err(Error::NoMember {
+                return Err(DebLayerError::NoMember {
                     package: package.to_owned(),
                     member: prefix,
                 });
@@ -64,7 +68,7 @@ impl Data {
             let Some(ending) = member.name.strip_prefix(prefix) else {
                 continue;
             };
-            let reader = decompress(archive, ending).map_err(|source| Error::Member {
+            let reader = decompress(archive, ending).map_err(|source| DebLayerError::Member {
                 package: package.to_owned(),
                 member: member.name.clone(),
                 source,
@@ -77,9 +81,9 @@ impl Data {
     }
 
     /// Shows the entries one after the other.
-    pub(super) fn each(&mut self, visit: Visit<'_>) -> Result<(), Error> {
+    pub(super) fn each(&mut self, visit: Visit<'_>) -> Result<(), DebLayerError> {
         let package = self.package.clone();
-        let error = |source| Error::Member {
+        let error = |source| DebLayerError::Member {
             package: package.clone(),
             member: "its tar archive".to_owned(),
             source,
@@ -124,7 +128,7 @@ pub(super) fn add(
     path: &Path,
     options: &BaseOptions,
     gathered: &mut Gathered,
-) -> Result<(), Error> {
+) -> Result<(), DebLayerError> {
     let name = artefact.package.as_str();
     let open = || Data::open(name, path, "data.tar");
     if name == locale::PACKAGE {
@@ -147,7 +151,7 @@ fn add_entry(
     original: &[u8],
     entry: &mut Entry<'_>,
     gathered: &mut Gathered,
-) -> Result<(), Error> {
+) -> Result<(), DebLayerError> {
     let fault = |reason| entry_error(package, original, reason);
     let kind = entry.header().entry_type();
     let Some(path) = rules::place(original) else {
@@ -192,7 +196,7 @@ fn add_entry(
 
 /// Writes `/var/lib/dpkg/status.d/PACKAGE` and the sums of the files that were kept, as images
 /// without dpkg do, so that scanners see what is there.
-fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), Error> {
+fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), DebLayerError> {
     let mut texts: BTreeMap<Vec<u8>, String> = BTreeMap::new();
     let mut control = Data::open(package, path, "control.tar")?;
     control.each(&mut |path, entry| {
@@ -202,7 +206,7 @@ fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), E
             entry
                 .take(MAX_CONTROL_BYTES)
                 .read_to_string(&mut text)
-                .map_err(|source| Error::Member {
+                .map_err(|source| DebLayerError::Member {
                     package: package.to_owned(),
                     member: String::from_utf8_lossy(name).into_owned(),
                     source,
@@ -212,7 +216,7 @@ fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), E
         Ok(true)
     })?;
     let Some(control) = texts.get(b"control".as_slice()) else {
-        return Err(Error::NoMember {
+        return Err(DebLayerError::NoMember {
             package: package.to_owned(),
             member: "control",
         });

@@ -106,7 +106,7 @@ fn options() -> BaseOptions {
 }
 
 /// The layer of these packages.
-fn layer(part: Part, packages: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, Error> {
+fn layer(part: Part, packages: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, DebLayerError> {
     let folder = tempfile::tempdir().unwrap();
     let files: Vec<_> = packages
         .iter()
@@ -288,7 +288,7 @@ fn a_locale_is_taken_with_its_links_followed() {
         let all = deb_of("locales-all", entries, "");
         assert!(matches!(
             layer(Part::System, &[("locales-all", all)]),
-            Err(Error::NoLocale { .. })
+            Err(DebLayerError::NoLocale { .. })
         ));
     }
 }
@@ -308,8 +308,10 @@ fn the_same_path_twice() {
         Part::System,
         &[("a", with("a", "one")), ("b", with("b", "two"))],
     );
-    assert!(matches!(error, Err(Error::Conflict { path, first, second })
-        if path == "etc/x" && first == "a" && second == "b"));
+    assert!(
+        matches!(error, Err(DebLayerError::Conflict { path, first, second })
+        if path == "etc/x" && first == "a" && second == "b")
+    );
 }
 
 #[test]
@@ -330,7 +332,7 @@ fn python_needs_its_interpreter() {
         Part::Python,
         &[("python3.13", with("./usr/bin/python3.12"))],
     );
-    assert!(matches!(error, Err(Error::NoMember { .. })));
+    assert!(matches!(error, Err(DebLayerError::NoMember { .. })));
 }
 
 #[test]
@@ -344,14 +346,14 @@ fn refuses_hostile_packages() {
     ] {
         let error = entry((path, 0o644, None, ""));
         assert!(
-            matches!(error, Err(Error::Entry { reason, .. }) if reason == expected),
+            matches!(error, Err(DebLayerError::Entry { reason, .. }) if reason == expected),
             "{path}: {error:?}"
         );
     }
     let link = entry(("./etc/x", 0o644, Some("=./etc/none"), ""));
     assert!(matches!(
         link,
-        Err(Error::Entry {
+        Err(DebLayerError::Entry {
             reason: EntryFault::Link,
             ..
         })
@@ -361,7 +363,7 @@ fn refuses_hostile_packages() {
         ("./etc/x/y", 0o644, None, "b"),
     ];
     let below = layer(Part::System, &[("a", deb_of("a", &below, ""))]);
-    assert!(matches!(below, Err(Error::Conflict { .. })));
+    assert!(matches!(below, Err(DebLayerError::Conflict { .. })));
     let good = deb_of("a", &[("./etc/x", 0o644, None, "contents")], ".xz");
     for end in [0, 7, 60, 100, good.len() - 40] {
         let error = layer(Part::System, &[("a", good[..end].to_vec())]);
