@@ -1,5 +1,5 @@
 //! The layer between base and dependencies: the virtual environment at `/opt/app-root` as
-//! `python -m venv` lays it out, and the S2I scripts at `/usr/libexec/s2i`.
+//! `python -m venv` lays it out, and the S2I scripts.
 //!
 //! Everything below `/opt/app-root` belongs to user 1001 and group 0 with equal rights, so that any
 //! user of group 0 may write there. Format of `pyvenv.cfg`: Python's `site` module.
@@ -16,18 +16,23 @@ const LAYOUT: &str = "skeleton/1";
 
 /// The virtual environment's folder.
 const PREFIX: &str = "opt/app-root";
-/// Where the S2I scripts are.
-const SCRIPTS: &str = "usr/libexec/s2i";
+/// Below this folder scripts are programs.
+const PROGRAMS: &str = "usr/libexec/";
 
 const SYSTEM_DIRECTORY: Owner = Owner {
     uid: 0,
     gid: 0,
     mode: 0o755,
 };
-const SYSTEM_SCRIPT: Owner = Owner {
+const SYSTEM_PROGRAM: Owner = Owner {
     uid: 0,
     gid: 0,
     mode: 0o755,
+};
+const SYSTEM_FILE: Owner = Owner {
+    uid: 0,
+    gid: 0,
+    mode: 0o644,
 };
 const APP_DIRECTORY: Owner = Owner {
     uid: 1001,
@@ -83,7 +88,8 @@ pub(crate) struct SkeletonOptions {
     pub python: String,
     /// Absolute path of the interpreter that the environment stands on.
     pub interpreter: String,
-    /// Scripts of `/usr/libexec/s2i`: name and bytes.
+    /// Scripts: path in the image without a slash at its start, and bytes. Below `usr/libexec`
+    /// they are made executable, elsewhere (`etc/profile.d`) they are read by others.
     pub scripts: Vec<(String, Vec<u8>)>,
     /// Time and compression of the layer.
     pub tar: tar::Options,
@@ -152,9 +158,7 @@ fn entries<'a>(
     config: &'a str,
 ) -> BTreeMap<String, (Entry<'a>, Owner)> {
     let mut entries = BTreeMap::new();
-    for folder in ["opt", "usr", "usr/libexec", SCRIPTS] {
-        entries.insert(folder.to_owned(), (Entry::Directory, SYSTEM_DIRECTORY));
-    }
+    entries.insert("opt".to_owned(), (Entry::Directory, SYSTEM_DIRECTORY));
     let library = format!("lib/python{}", options.python);
     let packages = format!("{library}/site-packages");
     for folder in ["bin", "etc", "include", "lib", "src", &library, &packages] {
@@ -180,11 +184,19 @@ fn entries<'a>(
             (Entry::File(text.as_bytes()), APP_FILE),
         );
     }
-    for (name, bytes) in &options.scripts {
-        entries.insert(
-            format!("{SCRIPTS}/{name}"),
-            (Entry::File(bytes), SYSTEM_SCRIPT),
-        );
+    for (path, bytes) in &options.scripts {
+        for (at, _) in path.match_indices('/') {
+            let parent = path.get(..at).unwrap_or_default().to_owned();
+            entries
+                .entry(parent)
+                .or_insert((Entry::Directory, SYSTEM_DIRECTORY));
+        }
+        let owner = if path.starts_with(PROGRAMS) {
+            SYSTEM_PROGRAM
+        } else {
+            SYSTEM_FILE
+        };
+        entries.insert(path.clone(), (Entry::File(bytes), owner));
     }
     entries
 }
@@ -198,7 +210,10 @@ mod tests {
         SkeletonOptions {
             python: "3.13".to_owned(),
             interpreter: "/usr/bin/python3.13".to_owned(),
-            scripts: vec![("run".to_owned(), b"#!/bin/sh\n".to_vec())],
+            scripts: vec![
+                ("usr/libexec/s2i/run".to_owned(), b"#!/bin/sh\n".to_vec()),
+                ("etc/profile.d/s2r.sh".to_owned(), b"PATH=\n".to_vec()),
+            ],
             tar: tar::Options {
                 mtime: 315_532_800,
                 level: 6,
@@ -240,6 +255,9 @@ mod tests {
         assert_eq!(
             seen,
             [
+                "etc/ 755 0:0",
+                "etc/profile.d/ 755 0:0",
+                "etc/profile.d/s2r.sh 644 0:0",
                 "opt/ 755 0:0",
                 "opt/app-root/ 775 1001:0",
                 "opt/app-root/bin/ 775 1001:0",
@@ -281,7 +299,7 @@ mod tests {
     #[test]
     fn refuses_a_script_name_that_marks_a_deletion() {
         let mut options = options();
-        options.scripts[0].0 = ".wh.run".to_owned();
+        options.scripts[0].0 = "etc/.wh.passwd".to_owned();
         assert!(write(&options, &mut TarGz::new(Vec::new(), options.tar)).is_err());
     }
 }

@@ -171,6 +171,14 @@ impl BuilderDefinition {
         Self::check(written, origin)
     }
 
+    /// What it stands on, in a few words: `Debian trixie`, or the image's reference.
+    pub(crate) fn base_title(&self) -> String {
+        match &self.base {
+            Base::Debian(debian) => format!("Debian {}", debian.suite),
+            Base::Image(reference) => reference.clone(),
+        }
+    }
+
     /// Checks what the types do not.
     fn check(written: Written, origin: &str) -> Result<Self, BuilderError> {
         let wrong = |field: &'static str, value: &dyn fmt::Display| BuilderError::Value {
@@ -366,6 +374,7 @@ mod tests {
         );
         let text = "name: a\npython: \"3.12\"\nglibc: \"2.34\"\nimage: registry.example/python:3\nuser: \"1001\"\nplatforms: [linux/amd64]\n";
         let builder = BuilderDefinition::from_yaml(text, "a").unwrap();
+        assert_eq!(builder.base_title(), "registry.example/python:3");
         assert_eq!(
             builder.base,
             Base::Image("registry.example/python:3".to_owned())

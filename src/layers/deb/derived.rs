@@ -6,7 +6,7 @@ use super::{
     error::DebLayerError,
     gather::{DIRECTORY, Gathered, Kind},
 };
-use crate::{archive::tar::Owner, packages::debian::Architecture};
+use crate::{archive::tar::Owner, oci::Architecture};
 
 /// Debian's own system users (`base-passwd`), and the user that the image runs as.
 const PASSWD: &str = "\
@@ -113,7 +113,7 @@ fn ca_bundle(gathered: &mut Gathered) -> Result<(), DebLayerError> {
     for (path, contents) in gathered.files_below(CA_FOLDER) {
         let Some(name) = path
             .strip_prefix(CA_FOLDER)
-            .filter(|name| name.ends_with(".crt"))
+            .filter(|name| name.as_bytes().ends_with(b".crt"))
         else {
             continue;
         };

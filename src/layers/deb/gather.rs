@@ -327,8 +327,8 @@ impl Gathered {
     }
 
     /// The entries in order, and the temporary file.
-    pub(super) fn into_parts(self) -> Result<(BTreeMap<Vec<u8>, Node>, File), DebLayerError> {
-        Ok((self.nodes, self.spool))
+    pub(super) fn into_parts(self) -> (BTreeMap<Vec<u8>, Node>, File) {
+        (self.nodes, self.spool)
     }
 }
 

@@ -20,11 +20,11 @@ use std::{
 
 use crate::{
     archive::tar::{self, TarGz},
-    oci::{Key, KeyBuilder},
-    packages::debian::{Architecture, DebArtefact},
+    oci::{Architecture, Key, KeyBuilder},
+    packages::debian::DebArtefact,
 };
 
-pub(crate) use error::{DebLayerError, EntryFault};
+pub(crate) use error::DebLayerError;
 use gather::{Gathered, Kind, Node};
 
 /// Names how these layers are written; changes whenever their bytes would.
@@ -124,7 +124,7 @@ pub(crate) fn write<W: Write>(
 
 /// Writes what was gathered, in order.
 fn emit<W: Write>(gathered: Gathered, out: &mut TarGz<W>) -> Result<(), DebLayerError> {
-    let (nodes, mut spool) = gathered.into_parts()?;
+    let (nodes, mut spool) = gathered.into_parts();
     for (path, Node { owner, kind, .. }) in &nodes {
         match kind {
             Kind::Directory => out.directory(path, owner)?,

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, BufReader, Read},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use super::{
@@ -125,7 +125,7 @@ fn decompress(member: ArReader<BufReader<File>>, ending: &str) -> io::Result<Box
 /// Adds a package's files and its description.
 pub(super) fn add(
     artefact: &DebArtefact,
-    path: &PathBuf,
+    path: &Path,
     options: &BaseOptions,
     gathered: &mut Gathered,
 ) -> Result<(), DebLayerError> {

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use super::*;
+use super::{error::EntryFault, *};
 use crate::packages::debian::Sha256;
 
 /// One entry of a hand-made package: path, mode, link target, contents.
@@ -151,6 +151,7 @@ fn shown(layer: &[u8]) -> Vec<String> {
     shown
 }
 
+#[expect(clippy::too_many_lines, reason = "the listing of a whole layer")]
 #[test]
 fn a_layer_of_hand_made_packages() {
     let tool = deb_of(

@@ -1,44 +1,10 @@
-//! Names of exact things: an architecture, a digest, one `.deb` of one version.
+//! Names of exact things: a digest, one `.deb` of one version.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Architectures for which images are built, by Debian's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Architecture {
-    /// x86-64.
-    Amd64,
-    /// 64-bit ARM.
-    Arm64,
-}
-
-impl Architecture {
-    /// Debian's name, which OCI uses too.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Amd64 => "amd64",
-            Self::Arm64 => "arm64",
-        }
-    }
-
-    /// The folder of libraries that belong to this architecture alone.
-    pub(crate) fn multiarch(self) -> &'static str {
-        match self {
-            Self::Amd64 => "x86_64-linux-gnu",
-            Self::Arm64 => "aarch64-linux-gnu",
-        }
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-/// A text that names no artefact, digest or architecture.
+/// A text that is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no {expected}")]
 pub(crate) struct ParseArtefactError {
@@ -55,22 +21,17 @@ fn error(expected: &'static str, text: &str) -> ParseArtefactError {
     }
 }
 
-impl FromStr for Architecture {
-    type Err = ParseArtefactError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "amd64" => Ok(Self::Amd64),
-            "arm64" => Ok(Self::Arm64),
-            _ => Err(error("architecture known here", text)),
-        }
-    }
-}
-
 /// A SHA-256, shown and read as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Sha256(pub [u8; 32]);
+
+impl Sha256 {
+    /// The digest's bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,11 +129,5 @@ mod tests {
         for bad in ["", "00", &"g".repeat(64), &"ü".repeat(32)] {
             assert!(bad.parse::<Sha256>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn architectures() {
-        assert_eq!("arm64".parse(), Ok(Architecture::Arm64));
-        assert!("riscv64".parse::<Architecture>().is_err());
     }
 }

@@ -38,17 +38,3 @@ pub(crate) struct DebianBase {
 fn yes() -> bool {
     true
 }
-
-impl DebianBase {
-    /// A copy that asks other archives: one setting for both, as companies mirror them side by side.
-    #[must_use]
-    pub(crate) fn with_mirrors(&self, mirror: &str, security_mirror: Option<&str>) -> Self {
-        Self {
-            mirror: mirror.trim_end_matches('/').to_owned(),
-            security_mirror: security_mirror
-                .map(|url| url.trim_end_matches('/').to_owned())
-                .or_else(|| self.security_mirror.clone()),
-            ..self.clone()
-        }
-    }
-}

@@ -12,10 +12,9 @@ mod relation;
 mod release;
 mod version;
 
-pub(crate) use artefact::{Architecture, DebArtefact, ParseArtefactError, Sha256};
+pub(crate) use artefact::{DebArtefact, Sha256};
 pub(crate) use base::DebianBase;
 pub(crate) use control::{ControlError, Paragraph, ParagraphReader};
 pub(crate) use package::{IndexPackage, PackageError};
-pub(crate) use relation::{Alternatives, ParseRelationError, Provide, Relation, Relations};
+pub(crate) use relation::{Alternatives, Relation};
 pub(crate) use release::{Release, ReleaseError, format_date};
-pub(crate) use version::{ParseVersionError, Version};

@@ -15,8 +15,6 @@ pub(crate) struct Release {
     pub suite: String,
     /// Name of the release, for instance `trixie`.
     pub codename: String,
-    /// When it was written, seconds since 1970.
-    pub date: i64,
     /// Until when it may be used, seconds since 1970; suites that change rarely set none.
     pub valid_until: Option<i64>,
     /// Whether indexes lie under `by-hash/` too.
@@ -76,7 +74,6 @@ impl Release {
         Ok(Self {
             suite: paragraph.get("Suite").unwrap_or_default().to_owned(),
             codename: text("Codename")?.to_owned(),
-            date: date("Date", text("Date")?)?,
             valid_until: paragraph
                 .get("Valid-Until")
                 .map(|value| date("Valid-Until", value))
@@ -166,7 +163,6 @@ mod tests {
             ("stable", "trixie")
         );
         assert!(release.by_hash && release.valid_until.is_none());
-        assert_eq!(release.date, 1_789_199_741);
         assert_eq!(release.indexes.len(), 2);
         assert_eq!(release.indexes["main/x"].1, 12);
     }

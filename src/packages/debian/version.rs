@@ -80,11 +80,6 @@ impl Version {
     fn revision(&self) -> &str {
         self.text.get(self.upstream_end + 1..).unwrap_or_default()
     }
-
-    /// The version as it was written.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.text
-    }
 }
 
 impl fmt::Display for Version {

@@ -162,14 +162,6 @@ pub(crate) enum DebianError {
         /// Its file name.
         name: &'static str,
     },
-    /// The store could not keep a download; explained by the store.
-    #[error("cannot keep {package}: {}", explanation.what)]
-    Keep {
-        /// The package.
-        package: String,
-        /// What happened.
-        explanation: Box<Explanation>,
-    },
     /// A worker thread ended without a result.
     #[error("a worker thread ended without a result")]
     Interrupted,
@@ -179,6 +171,10 @@ pub(crate) enum DebianError {
 const NEXT_MIRROR: &str = "Try again; if it stays, another mirror helps: set `mirror` in a builder file of your own (`--builder FILE.yaml`). Nothing was kept.";
 
 impl Explain for DebianError {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm an error, so that the compiler sees that none is forgotten"
+    )]
     fn explain(&self) -> Explanation {
         let (fate, what, place, why, next) = match self {
             Self::Fetch(error) => return error.explain(),
@@ -255,7 +251,6 @@ impl Explain for DebianError {
                 "Check free space and rights of that folder.",
             ),
             Self::Key { name } => ours("an archive key compiled in does not read", name),
-            Self::Keep { explanation, .. } => return explanation.as_ref().clone(),
             Self::Interrupted => ours("a worker thread ended without a result", "resolving Debian packages"),
         };
         Explanation {

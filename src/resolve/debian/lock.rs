@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use crate::{
-    packages::debian::{Architecture, DebArtefact, DebianBase, Sha256},
+    oci::Architecture,
+    packages::debian::{DebArtefact, DebianBase, Sha256},
     report::{Explain, Explanation, Fate},
 };
 
@@ -32,8 +33,8 @@ pub(crate) struct BaseLock {
     pub mirror: String,
     /// Digest of what was asked for; another package list does not fit this lock.
     pub request: Sha256,
-    /// The packages of each architecture, sorted by name.
-    pub packages: BTreeMap<Architecture, Vec<DebArtefact>>,
+    /// The packages of each architecture (by its name), sorted by name.
+    pub packages: BTreeMap<String, Vec<DebArtefact>>,
 }
 
 /// What is wrong with a lock.
@@ -54,7 +55,7 @@ pub(crate) enum LockError {
         origin: String,
     },
     /// It has nothing for an architecture.
-    #[error("{origin} has no packages for {architecture}")]
+    #[error("{origin} has no packages for {}", architecture.name())]
     NoArchitecture {
         /// The file.
         origin: String,
@@ -136,7 +137,7 @@ impl BaseLock {
                 origin: origin.to_owned(),
             });
         }
-        let packages = self.packages.get(&architecture);
+        let packages = self.packages.get(architecture.name());
         packages
             .map(Vec::as_slice)
             .ok_or_else(|| LockError::NoArchitecture {
@@ -164,7 +165,7 @@ impl Explain for LockError {
             } => (
                 "the lock has nothing for this architecture",
                 origin,
-                format!("It names no packages for {architecture}."),
+                format!("It names no packages for {}.", architecture.name()),
             ),
         };
         Explanation {

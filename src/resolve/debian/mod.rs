@@ -1,12 +1,11 @@
-//! Turns a list of Debian packages into exact `.deb` files, and fetches them.
+//! Turns a list of Debian packages into exact `.deb` files: url, digest, size.
 //!
 //! The suite's `InRelease` is checked against the archive keys compiled in, `Packages` against
-//! `InRelease`, each `.deb` against `Packages`. The closure holds what the list needs, without
+//! `InRelease`; each `.deb` is to be held against its digest by who fetches it. The closure holds what the list needs, without
 //! `Recommends` and without implied essential packages, because no maintainer script ever runs.
 //! Refuses anything unsigned, expired or of another suite. Knows no clock: `now` is passed in.
 
 mod error;
-mod fetch;
 mod index;
 mod lock;
 mod signature;
@@ -16,12 +15,12 @@ mod suite;
 use std::{io::Read, path::Path};
 
 use crate::{
-    packages::debian::{Architecture, DebArtefact, DebianBase},
+    oci::Architecture,
+    packages::debian::{DebArtefact, DebianBase},
     report::Report,
 };
 
 pub(crate) use error::{DebianError, FetchError};
-pub(crate) use fetch::{Downloads, fetch};
 pub(crate) use lock::{BaseLock, LockError, MAX_AGE_SECONDS, request_digest};
 
 /// Asks for one url. `crate::net` is the real one; tests have a fake.

@@ -8,7 +8,7 @@ use pgp::{
     composed::{CleartextSignedMessage, Deserializable, SignedPublicKey},
     crypto::hash::HashAlgorithm,
     packet::{Signature, SignatureType},
-    types::{KeyDetails, VerifyingKey},
+    types::{KeyDetails, Timestamp, VerifyingKey},
 };
 
 use super::error::DebianError;
@@ -142,7 +142,7 @@ fn is_current<'a>(
     statements: impl Iterator<Item = &'a Signature>,
     now: i64,
 ) -> bool {
-    let newest = statements.max_by_key(|statement| statement.created().map(|time| time.as_secs()));
+    let newest = statements.max_by_key(|statement| statement.created().map(Timestamp::as_secs));
     let lifetime = newest
         .and_then(Signature::key_expiration_time)
         .map_or(0, |lifetime| i64::from(lifetime.as_secs()));

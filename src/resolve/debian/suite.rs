@@ -12,7 +12,10 @@ use super::{
     error::{DebianError, FetchError},
     signature::{Keyring, SignatureFault},
 };
-use crate::packages::debian::{Architecture, DebianBase, Release, Sha256};
+use crate::{
+    oci::Architecture,
+    packages::debian::{DebianBase, Release, Sha256},
+};
 
 /// Largest `InRelease` taken, in bytes; that of a large suite has 250 KB.
 const MAX_RELEASE_BYTES: u64 = 4 << 20;
@@ -87,7 +90,7 @@ pub(super) fn fetch_indexes(
         .components
         .iter()
         .map(|component| {
-            let path = format!("{component}/binary-{architecture}/Packages");
+            let path = format!("{component}/binary-{}/Packages", architecture.name());
             fetch_index(suite, &release, &path, context)
         })
         .collect()
@@ -184,7 +187,7 @@ fn fetch_index(
 }
 
 /// Copies a body of known size and digest. The outer error is the body's, the inner the sink's.
-pub(super) fn copy_checked(
+fn copy_checked(
     mut body: impl Read,
     sink: &mut (impl Write + ?Sized),
     url: &str,

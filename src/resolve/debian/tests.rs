@@ -1,12 +1,9 @@
 //! The whole way from a signed suite to artefacts, with an archive that is a map of urls.
 
-use std::{collections::BTreeMap, io::Write, path::PathBuf, sync::Mutex};
+use std::{collections::BTreeMap, sync::Mutex};
 
 use super::{signature::Keyring, *};
-use crate::{
-    packages::debian::Sha256,
-    report::{Explain, Fate, Silent},
-};
+use crate::report::{Explain, Fate, Silent};
 
 const KEY: &[u8] = include_bytes!("testdata/archive.gpg");
 const IN_RELEASE: &[u8] = include_bytes!("testdata/InRelease");
@@ -210,73 +207,12 @@ fn a_mirror_without_the_suite_or_the_component() {
     );
 }
 
-/// Downloads in memory.
-#[derive(Default)]
-struct Kept(Mutex<BTreeMap<Sha256, Vec<u8>>>);
-
-impl Downloads for Kept {
-    fn find(&self, sha256: &Sha256) -> Option<PathBuf> {
-        let there = self.0.lock().unwrap().contains_key(sha256);
-        there.then(|| PathBuf::from(sha256.to_string()))
-    }
-
-    fn keep(
-        &self,
-        artefact: &DebArtefact,
-        write: &mut dyn FnMut(&mut dyn Write) -> Result<(), DebianError>,
-    ) -> Result<PathBuf, DebianError> {
-        let mut bytes = Vec::new();
-        write(&mut bytes)?;
-        self.0.lock().unwrap().insert(artefact.sha256, bytes);
-        Ok(PathBuf::from(artefact.sha256.to_string()))
-    }
-}
-
-#[test]
-fn fetches_checks_and_falls_back_to_the_snapshot() {
-    let debs = solve_in(&archive(), &base(&["app"]), NOW).unwrap();
-    let deb = &debs[..1];
-    let archive_of = |url: &str, body: &[u8]| {
-        let mut archive = archive();
-        archive.bodies.insert(url.to_owned(), body.to_vec());
-        archive
-    };
-    let snapshot = "http://old/debian/2020/pool/app_1.0-1_amd64.deb";
-    for url in [deb[0].url.as_str(), snapshot] {
-        let kept = Kept::default();
-        let archive = archive_of(url, b"deb!");
-        assert_eq!(
-            fetch(deb, &kept, &archive, &Silent).unwrap().len(),
-            1,
-            "{url}"
-        );
-        let asked = archive.asked.lock().unwrap().len();
-        fetch(deb, &kept, &archive, &Silent).unwrap();
-        assert_eq!(
-            archive.asked.lock().unwrap().len(),
-            asked,
-            "kept, so not asked for again"
-        );
-    }
-    for url in [deb[0].url.as_str(), snapshot] {
-        let kept = Kept::default();
-        let error = fetch(deb, &kept, &archive_of(url, b"evil"), &Silent).unwrap_err();
-        assert!(matches!(error, DebianError::WrongDigest { .. }));
-        assert!(kept.0.lock().unwrap().is_empty(), "nothing is kept");
-    }
-    let error = fetch(&debs, &Kept::default(), &archive(), &Silent).unwrap_err();
-    assert!(matches!(
-        error,
-        DebianError::Fetch(FetchError::Missing { .. })
-    ));
-}
-
 #[test]
 fn locks_round_trip_and_know_their_base() {
     let base = base(&["app"]);
     let mut lock = BaseLock::new(&base);
     lock.packages.insert(
-        Architecture::Amd64,
+        "amd64".to_owned(),
         solve_in(&archive(), &base, NOW).unwrap(),
     );
     let text = lock.write();
@@ -299,7 +235,8 @@ fn locks_round_trip_and_know_their_base() {
         read.packages_for(&other, Architecture::Amd64, "s2r.lock"),
         Err(LockError::OtherBase { .. })
     ));
-    let moved = base.with_mirrors("http://elsewhere/debian/", None);
+    let mut moved = base.clone();
+    moved.mirror = "http://elsewhere/debian".to_owned();
     assert!(
         read.packages_for(&moved, Architecture::Amd64, "s2r.lock")
             .is_ok()
