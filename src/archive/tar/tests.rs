@@ -114,7 +114,10 @@ fn the_bytes_are_known() {
         hex(&written.diff_sha256),
         "0abbf1d03644ec00b9c690fb9c5e78cc29c6a727e851c43d5e721a5d3bb16d0f"
     );
-    assert_eq!(hex(&written.sha256), "");
+    assert_eq!(
+        hex(&written.sha256),
+        "a1ccf293bd4d4b33d47e62f4cba803ede66319406ef0d39465bb1f229023a4f8"
+    );
 }
 
 #[test]
