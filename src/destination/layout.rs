@@ -238,7 +238,10 @@ mod tests {
         let index = fs::read(dir.path().join("index.json")).unwrap();
         let index: Value = serde_json::from_slice(&index).unwrap();
         assert_eq!(index["x"], json!(1));
-        assert_eq!(index["manifests"][0], json!({"digest": "sha512:00", "y": [2]}));
+        assert_eq!(
+            index["manifests"][0],
+            json!({"digest": "sha512:00", "y": [2]})
+        );
         assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
     }
 

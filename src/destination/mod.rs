@@ -8,6 +8,7 @@ pub(crate) mod archive;
 mod error;
 pub(crate) mod layout;
 pub(crate) mod registry;
+mod target;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +17,8 @@ use std::path::PathBuf;
 
 use crate::oci::{Descriptor, Digest, MediaType};
 
-pub(crate) use error::{ExportError, PushError};
+pub(crate) use error::ExportError;
+pub(crate) use target::{Target, TargetError};
 
 /// Has the blobs of an image as files.
 pub(crate) trait BlobSource: Sync {

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::destination::{BlobSource, PushError, PushImage};
+use crate::destination::{BlobSource, PushImage};
 use crate::net::registry::{Registry, RegistryError, ServedManifest};
 use crate::oci::{Descriptor, Digest, Manifest};
 use crate::report::{BlobFate, Event, Report, TransferId};
+
+pub(crate) use crate::destination::error::PushError;
 
 /// Blobs sent at once, where nothing else is said.
 pub(crate) const DEFAULT_PARALLELISM: usize = 4;

@@ -56,10 +56,9 @@ impl ShownUrl {
 fn pair(pair: &str) -> String {
     match pair.split_once('=') {
         Some((key, _)) if tells(key) => format!("{key}=***"),
-        Some(_) => pair.to_owned(),
         // A bare word may be a token itself.
         None if pair.len() > 16 => "***".to_owned(),
-        None => pair.to_owned(),
+        Some(_) | None => pair.to_owned(),
     }
 }
 

@@ -38,7 +38,8 @@ struct File {
 
 #[derive(Deserialize)]
 struct Auth {
-    auth: Option<String>,
+    #[serde(rename = "auth")]
+    encoded: Option<String>,
     username: Option<String>,
     password: Option<String>,
 }
@@ -78,7 +79,7 @@ impl DockerAuths {
 }
 
 fn basic(key: &str, auth: &Auth) -> Result<Option<Basic>, DockerConfigError> {
-    if let Some(encoded) = auth.auth.as_deref().filter(|encoded| !encoded.is_empty()) {
+    if let Some(encoded) = auth.encoded.as_deref().filter(|encoded| !encoded.is_empty()) {
         let wrong = || DockerConfigError::Auth {
             key: key.to_owned(),
         };

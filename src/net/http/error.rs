@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::net::ShownUrl;
 use crate::net::http::retry::Passing;
@@ -227,10 +227,8 @@ impl HttpError {
         if timed_out || error.kind() == io::ErrorKind::TimedOut {
             return Self::TimedOut { url, tries: 1 };
         }
-        let cause = match error
-            .into_inner()
-            .map(|inner| inner.downcast::<reqwest::Error>())
-        {
+        let cause = error.into_inner().map(<dyn StdError + Send + Sync>::downcast::<reqwest::Error>);
+        let cause = match cause {
             Some(Ok(inner)) => chain(&inner.without_url()),
             Some(Err(inner)) => chain(&*inner),
             None => "the body ended early".to_owned(),
@@ -290,32 +288,9 @@ impl Explain for HttpError {
                 "only http:// and https:// URLs are".to_owned(),
                 "correct the URL where it is configured",
             ),
-            Self::CaFile { path, source } => Explanation {
-                fate: Fate::World,
-                what: "a file of certificate authorities cannot be used".to_owned(),
-                place: path.display().to_string(),
-                why: source.to_string(),
-                next: "give a readable file of PEM certificates".to_owned(),
-            },
-            Self::Setup { cause } => Explanation {
-                fate: Fate::World,
-                what: "TLS cannot be set up".to_owned(),
-                place: String::new(),
-                why: cause.clone(),
-                next: "install the system's certificate authorities (package ca-certificates), or name a PEM file in SSL_CERT_FILE".to_owned(),
-            },
-            Self::Connect { url, cause, .. } if is_certificate(cause) => world(
-                "the server's certificate is not trusted",
-                url,
-                cause.clone(),
-                "if your network signs certificates itself, name its authority's PEM file in SSL_CERT_FILE",
-            ),
-            Self::Connect { url, cause, tries } => world(
-                "no connection",
-                url,
-                format!("{cause}{}", after_tries(*tries)),
-                "check the name, the network and the proxy settings (HTTPS_PROXY, NO_PROXY)",
-            ),
+            Self::CaFile { path, source } => explain_ca_file(path, source),
+            Self::Setup { cause } => explain_setup(cause),
+            Self::Connect { url, cause, tries } => explain_connect(url, cause, *tries),
             Self::TimedOut { url, tries } => world(
                 "the server does not answer in time",
                 url,
@@ -376,6 +351,49 @@ fn after_tries(tries: u32) -> String {
         format!(" (after {tries} tries)")
     } else {
         String::new()
+    }
+}
+
+fn explain_ca_file(path: &Path, source: &io::Error) -> Explanation {
+    Explanation {
+        fate: Fate::World,
+        what: "a file of certificate authorities cannot be used".to_owned(),
+        place: path.display().to_string(),
+        why: source.to_string(),
+        next: "give a readable file of PEM certificates".to_owned(),
+    }
+}
+
+fn explain_setup(cause: &str) -> Explanation {
+    Explanation {
+        fate: Fate::World,
+        what: "TLS cannot be set up".to_owned(),
+        place: String::new(),
+        why: cause.to_owned(),
+        next: "install the system's certificate authorities (package ca-certificates), or name a \
+               PEM file in SSL_CERT_FILE"
+            .to_owned(),
+    }
+}
+
+fn explain_connect(url: &ShownUrl, cause: &str, tries: u32) -> Explanation {
+    let (what, next) = if is_certificate(cause) {
+        (
+            "the server's certificate is not trusted",
+            "if your network signs certificates itself, name its authority's PEM file in SSL_CERT_FILE",
+        )
+    } else {
+        (
+            "no connection",
+            "check the name, the network and the proxy settings (HTTPS_PROXY, NO_PROXY)",
+        )
+    };
+    Explanation {
+        fate: Fate::World,
+        what: what.to_owned(),
+        place: url.to_string(),
+        why: format!("{cause}{}", after_tries(tries)),
+        next: next.to_owned(),
     }
 }
 

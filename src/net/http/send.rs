@@ -211,7 +211,7 @@ impl Read for Counted {
 /// methods into GET, which is never what an upload means.
 fn follows(method: &Method, status: u16) -> bool {
     match status {
-        301 | 302 | 303 => matches!(*method, Method::GET | Method::HEAD),
+        301..=303 => matches!(*method, Method::GET | Method::HEAD),
         307 | 308 => true,
         _ => false,
     }

@@ -157,25 +157,17 @@ pub(super) fn refusals(body: &[u8]) -> Vec<Refusal> {
         code: printable(refusal.code.as_bytes()),
         message: printable(refusal.message.as_bytes()),
     };
-    match serde_json::from_slice::<Envelope>(body) {
-        Ok(envelope) => envelope
-            .errors
-            .into_iter()
-            .take(MAX_SHOWN_ERRORS)
-            .map(shown)
-            .collect(),
-        Err(_) => {
-            let message = printable(body);
-            if message.is_empty() {
-                Vec::new()
-            } else {
-                vec![Refusal {
-                    code: String::new(),
-                    message,
-                }]
-            }
-        }
+    if let Ok(envelope) = serde_json::from_slice::<Envelope>(body) {
+        return envelope.errors.into_iter().take(MAX_SHOWN_ERRORS).map(shown).collect();
     }
+    let message = printable(body);
+    if message.is_empty() {
+        return Vec::new();
+    }
+    vec![Refusal {
+        code: String::new(),
+        message,
+    }]
 }
 
 fn words(refusals: &[Refusal]) -> String {

@@ -232,7 +232,7 @@ impl<'a> Registry<'a> {
             match (self.client.patiently(once), waits.next()) {
                 // A blob just sent may not be seen yet by the replica that checks the manifest.
                 (Err(error), Some(wait)) if error.says("MANIFEST_BLOB_UNKNOWN") => {
-                    thread::sleep(*wait)
+                    thread::sleep(*wait);
                 }
                 (outcome, _) => break outcome?,
             }
