@@ -528,6 +528,4 @@ fn warn(report: &dyn Report, requirements: &Requirements, unusable: &[settings::
 }
 
 #[cfg(test)]
-mod live;
-#[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub(crate) use options::IndexOptions;
-pub(crate) use wish::{Requirement, Wish, WishKind};
+pub(crate) use wish::{Wish, WishKind};
 
 use super::hash::FileHash;
 use options::Parsed;
