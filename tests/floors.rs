@@ -1,1 +1,285 @@
+//! Holds the modules of `src/` to their floors: a module imports only what lies below it, and only what the
+//! table here grants. The compiler would let any module of a crate reach any other.
+//!
+//! Refused as well: climbing out of a module by `super::super`, and a look at the machine (files, clock,
+//! environment, network) by modules that only compute. Code under `#[cfg(test)]` is free to do all of it.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails; clippy exempts only #[test] functions here"
+)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A module and the modules that it may import.
+type Grant = (&'static str, &'static [&'static str]);
+
+/// The floors, lowest first. Modules of one floor do not know each other.
+const FLOORS: &[&[Grant]] = &[
+    &[("report", &[])],
+    &[
+        ("oci", &["report"]),
+        ("packages", &["report"]),
+        ("archive", &["report"]),
+    ],
+    &[
+        ("store", &["oci", "report"]),
+        ("net", &["oci", "report"]),
+        ("image", &["oci", "report"]),
+        // A layer of the source is known by a digest of its files.
+        ("source", &["archive", "oci", "report"]),
+    ],
+    &[
+        ("project", &["packages", "source", "report"]),
+        (
+            "resolve",
+            &["packages", "store", "net", "archive", "oci", "report"],
+        ),
+        (
+            "layers",
+            &["archive", "oci", "packages", "source", "report"],
+        ),
+        ("destination", &["net", "archive", "oci", "image", "report"]),
+    ],
+    &[("plan", &["oci", "packages", "project", "source", "report"])],
+    &[(
+        "pipeline",
+        &[
+            "archive",
+            "destination",
+            "image",
+            "layers",
+            "net",
+            "oci",
+            "packages",
+            "plan",
+            "project",
+            "report",
+            "resolve",
+            "source",
+            "store",
+        ],
+    )],
+    // The store and the image's words are there for `s2r images`, `inspect` and `cache`, which only look, and
+    // destination for the grammar of `-o`.
+    &[(
+        "cli",
+        &[
+            "pipeline",
+            "plan",
+            "destination",
+            "store",
+            "image",
+            "oci",
+            "report",
+        ],
+    )],
+];
+
+/// Modules that are given values and return values.
+const COMPUTES_ONLY: &[&str] = &["report", "oci", "packages", "image", "plan"];
+
+/// Paths by which code would look at the machine it runs on.
+const MACHINE: &[&str] = &[
+    "std::env",
+    "std::fs",
+    // Addresses are values; sockets are not.
+    "TcpListener",
+    "TcpStream",
+    "ToSocketAddrs",
+    "UdpSocket",
+    "std::process",
+    "std::thread",
+    "SystemTime",
+];
+
+#[test]
+fn grants_point_downwards() {
+    let mut lower: Vec<&str> = Vec::new();
+    for floor in FLOORS {
+        for (module, grants) in *floor {
+            for grant in *grants {
+                assert!(
+                    lower.contains(grant),
+                    "{module} is granted {grant}, which is not below it"
+                );
+            }
+        }
+        lower.extend(floor.iter().map(|(module, _)| module));
+    }
+}
+
+#[test]
+fn the_table_names_the_modules_there_are() {
+    let mut listed: Vec<&str> = FLOORS
+        .iter()
+        .flat_map(|floor| floor.iter().map(|(module, _)| *module))
+        .collect();
+    listed.sort_unstable();
+    let sources = sources();
+    let mut found: Vec<&str> = sources
+        .iter()
+        .map(|source| source.module.as_str())
+        .collect();
+    found.dedup();
+    assert_eq!(found, listed);
+}
+
+#[test]
+fn imports_are_granted() {
+    let grants: BTreeMap<&str, &[&str]> = FLOORS
+        .iter()
+        .flat_map(|floor| floor.iter().copied())
+        .collect();
+    let mut complaints = String::new();
+    for source in sources() {
+        for import in crate_imports(&source.code) {
+            if import != source.module && !grants[source.module.as_str()].contains(&import.as_str())
+            {
+                writeln!(complaints, "{}: {import}", source.path.display()).unwrap();
+            }
+        }
+    }
+    assert!(
+        complaints.is_empty(),
+        "imports that no floor grants:\n{complaints}"
+    );
+}
+
+#[test]
+fn nobody_climbs() {
+    for source in sources() {
+        assert!(
+            !source.code.contains("super::super::"),
+            "{}: name it from crate::",
+            source.path.display()
+        );
+    }
+}
+
+#[test]
+fn what_only_computes_does_not_look_around() {
+    for source in sources() {
+        if !COMPUTES_ONLY.contains(&source.module.as_str()) {
+            continue;
+        }
+        // Which processor the program was compiled for is a constant.
+        let code = source.code.replace("std::env::consts", "");
+        for name in MACHINE {
+            assert!(
+                !code.contains(name),
+                "{}: {} only computes, and names {name}",
+                source.path.display(),
+                source.module
+            );
+        }
+    }
+}
+
+#[test]
+fn imports_are_found_in_every_shape() {
+    let code = strip(
+        "use crate::oci::Digest;\n\
+         use crate::{report::{Event, Report}, store::Store};\n\
+         // use crate::cli;\n\
+         fn f() -> crate::net::Client { todo(\"crate::plan\") }\n\
+         #[cfg(test)]\n\
+         mod tests { use crate::pipeline; }\n",
+    );
+    assert_eq!(crate_imports(&code), ["net", "oci", "report", "store"]);
+}
+
+/// A production source file: its top-level module and its code without comments and tests.
+struct Source {
+    path: PathBuf,
+    module: String,
+    code: String,
+}
+
+/// All of them, sorted by path; `lib.rs` and `main.rs`, which only join modules, are left out.
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut pending = vec![root.clone()];
+    let mut sources = Vec::new();
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !matches!(name, "lib.rs" | "main.rs" | "tests.rs")
+            {
+                let inside = path.strip_prefix(&root).unwrap();
+                let first = inside.iter().next().unwrap().to_str().unwrap();
+                sources.push(Source {
+                    module: first.trim_end_matches(".rs").to_owned(),
+                    code: strip(&fs::read_to_string(&path).unwrap()),
+                    path,
+                });
+            }
+        }
+    }
+    sources.sort_by(|a, b| (&a.module, &a.path).cmp(&(&b.module, &b.path)));
+    sources
+}
+
+/// Code up to its tests, without comment lines and without what stands between double quotes on one line.
+fn strip(text: &str) -> String {
+    let mut code = String::new();
+    for line in text.lines() {
+        let line = line.trim();
+        if line == "#[cfg(test)]" {
+            break;
+        }
+        if !line.starts_with("//") {
+            // Every second piece is the inside of a literal; an escaped quote only makes us see a little more.
+            code.extend(line.split('"').step_by(2));
+            code.push('\n');
+        }
+    }
+    code
+}
+
+/// The modules named right after `crate::`, sorted; braces are looked into.
+fn crate_imports(code: &str) -> Vec<String> {
+    let mut imports: Vec<String> = code
+        .split("crate::")
+        .skip(1)
+        .flat_map(|rest| match rest.strip_prefix('{') {
+            Some(group) => heads_of_group(group),
+            None => vec![word(rest)],
+        })
+        .filter(|import| !import.is_empty())
+        .collect();
+    imports.sort();
+    imports.dedup();
+    imports
+}
+
+/// The first word of each member of a group whose brace has just been opened.
+fn heads_of_group(group: &str) -> Vec<String> {
+    let mut depth = 1;
+    let mut outer = String::new();
+    for character in group.chars() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ if depth == 1 => outer.push(character),
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    outer.split(',').map(|member| word(member.trim())).collect()
+}
+
+fn word(text: &str) -> String {
+    text.chars()
+        .take_while(|character| character.is_alphanumeric() || *character == '_')
+        .collect()
+}

@@ -105,7 +105,10 @@ fn parse(header: &[u8]) -> Option<Member> {
     let name = name.strip_suffix('/').unwrap_or(name);
     let size = std::str::from_utf8(header.get(48..58)?).ok()?.trim_end();
     let digits = !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_digit());
-    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+    let plain = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'/');
     if !digits || !plain || header.get(58..60)? != b"`\n" {
         return None;
     }
@@ -124,7 +127,14 @@ mod tests {
     fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         for (name, contents) in members {
-            let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, contents.len());
+            let header = format!(
+                "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+                0,
+                0,
+                0,
+                100_644,
+                contents.len()
+            );
             bytes.extend(header.bytes());
             bytes.extend(*contents);
             if contents.len() % 2 == 1 {
@@ -136,7 +146,11 @@ mod tests {
 
     #[test]
     fn reads_members_and_passes_over_what_was_not_read() {
-        let bytes = archive(&[("debian-binary", b"2.0\n"), ("odd/", b"abc"), ("end", b"xy")]);
+        let bytes = archive(&[
+            ("debian-binary", b"2.0\n"),
+            ("odd/", b"abc"),
+            ("end", b"xy"),
+        ]);
         let mut reader = ArReader::new(&bytes[..]).unwrap();
         assert_eq!(reader.next().unwrap().unwrap().name, "debian-binary");
         assert_eq!(reader.next().unwrap().unwrap().name, "odd");
@@ -149,7 +163,10 @@ mod tests {
 
     #[test]
     fn refuses_broken_archives() {
-        assert!(matches!(ArReader::new(&b"PK\x03\x04abcdef"[..]), Err(ArError::NoArchive)));
+        assert!(matches!(
+            ArReader::new(&b"PK\x03\x04abcdef"[..]),
+            Err(ArError::NoArchive)
+        ));
         assert!(matches!(ArReader::new(&b"!<ar"[..]), Err(ArError::Read(_))));
         let good = archive(&[("a", b"abcd")]);
         let cut = ArReader::new(&good[..good.len() - 2]);
@@ -160,7 +177,10 @@ mod tests {
             let mut bad = good.clone();
             bad[at] = b'/';
             let result = ArReader::new(&bad[..]).unwrap().next();
-            assert!(matches!(result, Err(ArError::Header { .. })), "{at}: {result:?}");
+            assert!(
+                matches!(result, Err(ArError::Header { .. })),
+                "{at}: {result:?}"
+            );
         }
     }
 

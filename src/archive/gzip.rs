@@ -328,3 +328,140 @@ impl Inflation<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::{DeflateEncoder, MultiGzDecoder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn deflated(contents: &[u8]) -> (Deflated, Vec<u8>) {
+        let mut stream = Vec::new();
+        DeflateEncoder::new(contents, Compression::new(6))
+            .read_to_end(&mut stream)
+            .unwrap();
+        let mut crc = Crc::new();
+        crc.update(contents);
+        let announced = Deflated {
+            size: contents.len() as u64,
+            compressed_size: stream.len() as u64,
+            crc32: crc.sum(),
+        };
+        (announced, stream)
+    }
+
+    fn inflate(bytes: &[u8]) -> Vec<u8> {
+        let mut all = Vec::new();
+        MultiGzDecoder::new(bytes).read_to_end(&mut all).unwrap();
+        all
+    }
+
+    fn copy(announced: Deflated, stream: &[u8]) -> Result<(), Error> {
+        Members::new(Vec::new(), 6).copy(announced, &mut &stream[..], |_| ())
+    }
+
+    #[test]
+    fn a_stream_is_copied_as_it_is() {
+        let contents = vec![7_u8; 1 << 20];
+        let (announced, stream) = deflated(&contents);
+        let mut members = Members::new(Vec::new(), 6);
+        let mut seen = Vec::new();
+        members
+            .copy(announced, &mut stream.as_slice(), |piece| {
+                seen.extend_from_slice(piece)
+            })
+            .unwrap();
+        let (bytes, sha256, size) = members.finish().unwrap();
+        assert_eq!(seen, contents);
+        assert_eq!(bytes[10..bytes.len() - 8], stream);
+        assert_eq!(inflate(&bytes), contents);
+        assert_eq!(size, bytes.len() as u64);
+        assert_eq!(sha256, <[u8; 32]>::from(Sha256::digest(&bytes)));
+    }
+
+    #[test]
+    fn what_was_announced_is_checked() {
+        let (announced, stream) = deflated(b"some contents, some contents");
+        let with = |change: fn(&mut Deflated)| {
+            let mut changed = announced;
+            change(&mut changed);
+            copy(changed, &stream)
+        };
+        assert!(copy(announced, &stream).is_ok());
+        assert!(matches!(with(|it| it.crc32 ^= 1), Err(Error::Crc { .. })));
+        assert!(matches!(with(|it| it.size += 1), Err(Error::Length { .. })));
+        assert!(matches!(with(|it| it.size -= 1), Err(Error::Length { .. })));
+        assert!(matches!(
+            with(|it| it.compressed_size -= 1),
+            Err(Error::Short)
+        ));
+        assert!(matches!(
+            with(|it| it.compressed_size += 1),
+            Err(Error::Short)
+        ));
+        let longer = [stream.as_slice(), b"x"].concat();
+        let announced_longer = Deflated {
+            compressed_size: announced.compressed_size + 1,
+            ..announced
+        };
+        assert!(matches!(
+            copy(announced_longer, &longer),
+            Err(Error::Trailing { bytes: 1 })
+        ));
+        assert!(matches!(copy(announced, &[0xff; 64]), Err(Error::Corrupt)));
+        let none = Deflated {
+            size: 0,
+            compressed_size: 0,
+            crc32: 0,
+        };
+        assert!(matches!(copy(none, b""), Err(Error::Short)));
+    }
+
+    #[test]
+    fn a_long_tail_after_the_stream_is_refused_without_reading_it() {
+        let (announced, stream) = deflated(b"short");
+        let tail = [stream.as_slice(), &[0; 300_000]].concat();
+        let longer = Deflated {
+            compressed_size: tail.len() as u64,
+            ..announced
+        };
+        assert!(matches!(copy(longer, &tail), Err(Error::Trailing { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_row_of_members_inflates_to_their_sum(
+            pieces in proptest::collection::vec(
+                (proptest::collection::vec(any::<u8>(), 0..4000), 0..3_u8), 0..12),
+        ) {
+            let mut members = Members::new(Vec::new(), 6);
+            let mut expected = Vec::new();
+            for (contents, how) in &pieces {
+                let (announced, stream) = deflated(contents);
+                match how {
+                    0 => members.write(contents).unwrap(),
+                    1 => members.copy(announced, &mut stream.as_slice(), |_| ()).unwrap(),
+                    _ => members.recompress(announced, &mut stream.as_slice(), |_| ()).unwrap(),
+                }
+                expected.extend_from_slice(contents);
+            }
+            let (bytes, ..) = members.finish().unwrap();
+            if !bytes.is_empty() {
+                prop_assert_eq!(inflate(&bytes), expected);
+            }
+        }
+
+        #[test]
+        fn damaged_streams_never_panic(
+            at in 0..200_usize, bit in 0..8_u8, contents in proptest::collection::vec(0..4_u8, 0..2000),
+        ) {
+            let (announced, mut stream) = deflated(&contents);
+            let at = at % stream.len();
+            stream[at] ^= 1 << bit;
+            let _ = copy(announced, &stream);
+        }
+    }
+}

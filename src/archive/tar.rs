@@ -473,3 +473,6 @@ impl Explain for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

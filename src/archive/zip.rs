@@ -1,1 +1,357 @@
-//! To come.
+//! Reads zip archives: the directory once and strictly, members by position.
+//!
+//! Format: PKWARE's APPNOTE.TXT 6.3; of it stored and deflated members, zip64 and data
+//! descriptors. The directory is what counts, and it must agree with the local headers on names
+//! and methods, so that no other reader sees another archive. Refused: encryption, several
+//! disks, bytes before or after the archive, names that climb, are absolute, hold backslashes or
+//! are there twice, members that overlap, and sizes that deflate cannot reach.
+//!
+//! Our own and not the `zip` crate's reader: that one is lenient by design, and reads through one
+//! cursor, where several threads read one file here.
+
+mod directory;
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use flate2::read::DeflateDecoder;
+
+use crate::archive::gzip::Deflated;
+use crate::archive::tar::PathFault;
+use crate::report::{Explain, Explanation, Fate};
+
+/// Members that an archive may have; the largest wheels have some 30,000.
+pub(crate) const MAX_MEMBERS: u64 = 200_000;
+
+/// Length of an archive's directory in bytes.
+pub(crate) const MAX_DIRECTORY_BYTES: u64 = 32 << 20;
+
+/// Length of all contents together; the largest wheels unpack to some 4 GiB.
+pub(crate) const MAX_CONTENTS_BYTES: u64 = 64 << 30;
+
+/// Deflate gives at most 1032 bytes for one.
+const MAX_RATIO: u64 = 1032;
+
+/// What is wrong with an archive as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// No end record: not a zip archive, cut off, or followed by other bytes.
+    NoEnd,
+    /// The directory is cut off, or its records contradict one another.
+    Directory,
+    /// Parts on several disks.
+    Disks,
+    /// Bytes before the first member or between directory and end.
+    Gap,
+    /// More members than [`MAX_MEMBERS`].
+    Members,
+    /// A directory longer than [`MAX_DIRECTORY_BYTES`].
+    DirectoryLength,
+    /// Contents longer than [`MAX_CONTENTS_BYTES`].
+    ContentsLength,
+}
+
+/// What is wrong with a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MemberFault {
+    /// Its name is not UTF-8.
+    NotUnicode,
+    /// Its name holds a backslash.
+    Backslash,
+    /// Its name cannot be a path in a layer.
+    Path(PathFault),
+    /// Its name is there twice.
+    Twice,
+    /// It is encrypted.
+    Encrypted,
+    /// It is compressed in another way than by deflate.
+    Method(u16),
+    /// Its sizes cannot be true.
+    Size,
+    /// It overlaps another member or the directory.
+    Overlap,
+    /// Its local header is missing or says something else than the directory.
+    LocalHeader,
+    /// Its contents are not what the directory announces.
+    Contents,
+    /// It is longer than the reader allows.
+    TooLong {
+        /// Allowed length in bytes.
+        max_bytes: u64,
+    },
+}
+
+/// What can go wrong with an archive.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is no archive that we take.
+    #[error("{}: {fault:?}", path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong.
+        fault: Fault,
+    },
+    /// A member is not one that we take.
+    #[error("{}: {member}: {fault:?}", path.display())]
+    Member {
+        /// The archive.
+        path: PathBuf,
+        /// The member's name.
+        member: String,
+        /// What is wrong.
+        fault: MemberFault,
+    },
+}
+
+/// How a member is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// As it is.
+    Stored,
+    /// As a raw deflate stream.
+    Deflated,
+}
+
+/// One member, as the directory has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// Path with `/` between components and none at its ends.
+    pub name: String,
+    /// Whether it is a folder.
+    pub directory: bool,
+    /// How it is kept.
+    pub method: Method,
+    /// Lengths and checksum of its contents.
+    pub deflated: Deflated,
+    /// Unix mode with the bits of the file type; `None` if the archive holds none.
+    pub mode: Option<u32>,
+    /// Where its bytes begin.
+    offset: u64,
+}
+
+impl Member {
+    /// Whether Unix may execute it: a regular file with an execute bit.
+    pub(crate) fn is_executable(&self) -> bool {
+        self.mode
+            .is_some_and(|mode| mode & 0o170_000 == 0o100_000 && mode & 0o111 != 0)
+    }
+}
+
+/// An open archive; may be shared by threads.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    file: File,
+    path: PathBuf,
+    members: Vec<Member>,
+}
+
+impl Archive {
+    /// Opens the file and reads its whole directory.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let read_error = |source| Error::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(read_error)?;
+        let length = file.metadata().map_err(read_error)?.len();
+        let members = directory::Reader {
+            file: &file,
+            path,
+            length,
+        }
+        .members()?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            members,
+        })
+    }
+
+    /// Its members, sorted by name.
+    pub(crate) fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The member of this name.
+    pub(crate) fn member(&self, name: &str) -> Option<&Member> {
+        let at = self
+            .members
+            .binary_search_by(|member| member.name.as_str().cmp(name))
+            .ok()?;
+        self.members.get(at)
+    }
+
+    /// The file it is read from.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The member's bytes as they are kept.
+    pub(crate) fn raw(&self, member: &Member) -> Raw<'_> {
+        Raw {
+            file: &self.file,
+            at: member.offset,
+            left: member.deflated.compressed_size,
+        }
+    }
+
+    /// The member's contents, as far as its announced length goes; not checked.
+    pub(crate) fn contents(&self, member: &Member) -> impl Read {
+        let raw = self.raw(member);
+        let contents: Contents<'_> = match member.method {
+            Method::Stored => Contents::Stored(raw),
+            Method::Deflated => {
+                Contents::Deflated(Box::new(DeflateDecoder::new(BufReader::new(raw))))
+            }
+        };
+        contents.take(member.deflated.size)
+    }
+
+    /// The member's whole contents, checked, if they are no longer than `max_bytes`.
+    pub(crate) fn read(&self, member: &Member, max_bytes: u64) -> Result<Vec<u8>, Error> {
+        let size = member.deflated.size;
+        if size > max_bytes {
+            return Err(self.member_error(member, MemberFault::TooLong { max_bytes }));
+        }
+        let mut all = Vec::new();
+        self.contents(member)
+            .read_to_end(&mut all)
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::InvalidInput
+                | io::ErrorKind::InvalidData
+                | io::ErrorKind::UnexpectedEof => self.member_error(member, MemberFault::Contents),
+                _ => Error::Read {
+                    path: self.path.clone(),
+                    source,
+                },
+            })?;
+        if all.len() as u64 != size || crc32fast::hash(&all) != member.deflated.crc32 {
+            return Err(self.member_error(member, MemberFault::Contents));
+        }
+        Ok(all)
+    }
+
+    /// The error that says what is wrong with a member of this archive.
+    pub(crate) fn member_error(&self, member: &Member, fault: MemberFault) -> Error {
+        Error::Member {
+            path: self.path.clone(),
+            member: member.name.clone(),
+            fault,
+        }
+    }
+}
+
+enum Contents<'a> {
+    Stored(Raw<'a>),
+    Deflated(Box<DeflateDecoder<BufReader<Raw<'a>>>>),
+}
+
+impl Read for Contents<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Stored(raw) => raw.read(buffer),
+            Self::Deflated(decoder) => decoder.read(buffer),
+        }
+    }
+}
+
+/// A stretch of the archive's file, read without moving a shared cursor.
+#[derive(Debug)]
+pub(crate) struct Raw<'a> {
+    file: &'a File,
+    at: u64,
+    left: u64,
+}
+
+impl Read for Raw<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let count = self.file.read_at(&mut buffer[..most], self.at)?;
+        self.at += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
+        let again = "the file is damaged or made to mislead; if a fresh download is the same, tell its authors";
+        match self {
+            Self::Read { path, source } => Explanation {
+                fate: Fate::World,
+                what: "an archive cannot be read".to_owned(),
+                place: path.display().to_string(),
+                why: source.to_string(),
+                next: "look at the file and the disk, then build again".to_owned(),
+            },
+            Self::Archive { path, fault } => Explanation {
+                fate: Fate::World,
+                what: "a zip archive is refused".to_owned(),
+                place: path.display().to_string(),
+                why: fault_text(*fault),
+                next: again.to_owned(),
+            },
+            Self::Member {
+                path,
+                member,
+                fault,
+            } => Explanation {
+                fate: Fate::World,
+                what: format!(
+                    "a member of a zip archive is refused: {}",
+                    member.escape_debug()
+                ),
+                place: path.display().to_string(),
+                why: member_fault_text(*fault),
+                next: again.to_owned(),
+            },
+        }
+    }
+}
+
+fn fault_text(fault: Fault) -> String {
+    match fault {
+        Fault::NoEnd => "it does not end as a zip archive does".to_owned(),
+        Fault::Directory => "its directory is damaged".to_owned(),
+        Fault::Disks => "it is one part of several".to_owned(),
+        Fault::Gap => "it holds bytes that belong to no member".to_owned(),
+        Fault::Members => format!("it has more than {MAX_MEMBERS} members"),
+        Fault::DirectoryLength => {
+            format!("its directory is longer than {MAX_DIRECTORY_BYTES} bytes")
+        }
+        Fault::ContentsLength => format!("it unpacks to more than {MAX_CONTENTS_BYTES} bytes"),
+    }
+}
+
+fn member_fault_text(fault: MemberFault) -> String {
+    match fault {
+        MemberFault::NotUnicode => "its name is not UTF-8".to_owned(),
+        MemberFault::Backslash => "its name holds a backslash".to_owned(),
+        MemberFault::Path(fault) => format!("its name cannot be a path in an image: {fault:?}"),
+        MemberFault::Twice => "its name is there twice".to_owned(),
+        MemberFault::Encrypted => "it is encrypted".to_owned(),
+        MemberFault::Method(method) => format!("its compression method {method} is not deflate"),
+        MemberFault::Size => "its sizes cannot be true".to_owned(),
+        MemberFault::Overlap => "it overlaps another part of the archive".to_owned(),
+        MemberFault::LocalHeader => "its two headers differ".to_owned(),
+        MemberFault::Contents => "its contents are not what the directory announces".to_owned(),
+        MemberFault::TooLong { max_bytes } => format!("it is longer than {max_bytes} bytes"),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,13 @@ impl Shown {
         self.bar.finish_and_clear();
     }
 
+    /// Shows the summary of a command, where people read.
+    pub(super) fn summary(&self, text: &str) {
+        if matches!(self.form, Form::Live | Form::Plain) {
+            self.line(text.trim_end());
+        }
+    }
+
     /// Writes a line to stderr, above the live one. A closed stderr is nobody's loss.
     pub(super) fn line(&self, text: &str) {
         self.bar.suspend(|| {

@@ -1,1 +1,116 @@
-//! To come.
+//! Where an image goes: a registry, an OCI layout, or an archive file.
+//!
+//! Owns the order of things (blobs before what names them, names last), what is skipped because it is
+//! there, and the shape of the archives. Knows neither the store nor the plan: bytes come from a
+//! [`BlobSource`].
+
+pub(crate) mod archive;
+mod error;
+pub(crate) mod layout;
+pub(crate) mod registry;
+mod target;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+
+use crate::oci::{Descriptor, Digest, MediaType};
+
+pub(crate) use error::ExportError;
+pub(crate) use target::{Target, TargetError};
+
+/// Has the blobs of an image as files.
+pub(crate) trait BlobSource: Sync {
+    /// Where the blob lies; for error messages.
+    fn path(&self, digest: &Digest) -> PathBuf;
+
+    /// Opens the blob from its beginning.
+    fn open(&self, digest: &Digest) -> io::Result<File> {
+        File::open(self.path(digest))
+    }
+}
+
+/// An image ready to go out: a manifest's exact bytes, and what it names.
+#[derive(Debug, Clone)]
+pub(crate) struct PushImage {
+    /// The manifest as it is stored and hashed.
+    pub manifest: Vec<u8>,
+    /// Its media type.
+    pub media_type: MediaType,
+    /// The image config.
+    pub config: Descriptor,
+    /// The layers, base first.
+    pub layers: Vec<Descriptor>,
+}
+
+impl PushImage {
+    /// A descriptor of the manifest.
+    pub(crate) fn descriptor(&self) -> Descriptor {
+        Descriptor::of(self.media_type.clone(), &self.manifest)
+    }
+
+    /// Layers and config, each digest once, layers first and in order.
+    fn blobs(&self) -> Vec<&Descriptor> {
+        let mut seen = BTreeMap::new();
+        let all = self.layers.iter().chain([&self.config]);
+        all.filter(|blob| seen.insert(blob.digest, ()).is_none())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::oci::Manifest;
+
+    /// Blobs in a folder, by hex digits.
+    pub(super) struct Folder(pub tempfile::TempDir);
+
+    impl Folder {
+        pub(super) fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        pub(super) fn put(&self, media_type: MediaType, bytes: &[u8]) -> Descriptor {
+            let blob = Descriptor::of(media_type, bytes);
+            std::fs::write(self.path(&blob.digest), bytes).unwrap();
+            blob
+        }
+
+        pub(super) fn dir(&self) -> &Path {
+            self.0.path()
+        }
+    }
+
+    impl BlobSource for Folder {
+        fn path(&self, digest: &Digest) -> PathBuf {
+            self.0.path().join(digest.hex())
+        }
+    }
+
+    /// An image of these layers; their bytes need not be archives.
+    pub(super) fn image(folder: &Folder, config: &str, layers: &[&[u8]]) -> PushImage {
+        let config = folder.put(MediaType::Config, config.as_bytes());
+        let layers: Vec<_> = layers
+            .iter()
+            .map(|bytes| folder.put(MediaType::LayerGzip, bytes))
+            .collect();
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(MediaType::Manifest),
+            config: config.clone(),
+            layers: layers.clone(),
+            annotations: BTreeMap::new(),
+        };
+        let manifest = manifest.to_bytes().unwrap();
+        PushImage {
+            manifest,
+            media_type: MediaType::Manifest,
+            config,
+            layers,
+        }
+    }
+}

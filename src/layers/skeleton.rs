@@ -19,11 +19,31 @@ const PREFIX: &str = "opt/app-root";
 /// Where the S2I scripts are.
 const SCRIPTS: &str = "usr/libexec/s2i";
 
-const SYSTEM_DIRECTORY: Owner = Owner { uid: 0, gid: 0, mode: 0o755 };
-const SYSTEM_SCRIPT: Owner = Owner { uid: 0, gid: 0, mode: 0o755 };
-const APP_DIRECTORY: Owner = Owner { uid: 1001, gid: 0, mode: 0o775 };
-const APP_FILE: Owner = Owner { uid: 1001, gid: 0, mode: 0o664 };
-const APP_LINK: Owner = Owner { uid: 1001, gid: 0, mode: 0o777 };
+const SYSTEM_DIRECTORY: Owner = Owner {
+    uid: 0,
+    gid: 0,
+    mode: 0o755,
+};
+const SYSTEM_SCRIPT: Owner = Owner {
+    uid: 0,
+    gid: 0,
+    mode: 0o755,
+};
+const APP_DIRECTORY: Owner = Owner {
+    uid: 1001,
+    gid: 0,
+    mode: 0o775,
+};
+const APP_FILE: Owner = Owner {
+    uid: 1001,
+    gid: 0,
+    mode: 0o664,
+};
+const APP_LINK: Owner = Owner {
+    uid: 1001,
+    gid: 0,
+    mode: 0o777,
+};
 
 /// Sets the environment up for a shell; bash reads it by `BASH_ENV`, other shells by `ENV`. Sourced
 /// any number of times it does its work once.
@@ -116,7 +136,11 @@ fn pyvenv_config(options: &SkeletonOptions) -> String {
         .interpreter
         .rsplit_once('/')
         .map_or("/usr/bin", |(folder, _)| folder);
-    let SkeletonOptions { python, interpreter, .. } = options;
+    let SkeletonOptions {
+        python,
+        interpreter,
+        ..
+    } = options;
     format!(
         "home = {home}\ninclude-system-site-packages = false\nversion = {python}\nexecutable = {interpreter}\ncommand = {interpreter} -m venv /opt/app-root\n"
     )
@@ -134,7 +158,10 @@ fn entries<'a>(
     let library = format!("lib/python{}", options.python);
     let packages = format!("{library}/site-packages");
     for folder in ["bin", "etc", "include", "lib", "src", &library, &packages] {
-        entries.insert(format!("{PREFIX}/{folder}"), (Entry::Directory, APP_DIRECTORY));
+        entries.insert(
+            format!("{PREFIX}/{folder}"),
+            (Entry::Directory, APP_DIRECTORY),
+        );
     }
     entries.insert(PREFIX.to_owned(), (Entry::Directory, APP_DIRECTORY));
     let versioned = format!("bin/python{}", options.python);
@@ -148,10 +175,16 @@ fn entries<'a>(
         entries.insert(link, (Entry::Link(target.to_owned()), APP_LINK));
     }
     for (file, text) in [("bin/activate", ACTIVATE), ("pyvenv.cfg", config)] {
-        entries.insert(format!("{PREFIX}/{file}"), (Entry::File(text.as_bytes()), APP_FILE));
+        entries.insert(
+            format!("{PREFIX}/{file}"),
+            (Entry::File(text.as_bytes()), APP_FILE),
+        );
     }
     for (name, bytes) in &options.scripts {
-        entries.insert(format!("{SCRIPTS}/{name}"), (Entry::File(bytes), SYSTEM_SCRIPT));
+        entries.insert(
+            format!("{SCRIPTS}/{name}"),
+            (Entry::File(bytes), SYSTEM_SCRIPT),
+        );
     }
     entries
 }
@@ -166,7 +199,10 @@ mod tests {
             python: "3.13".to_owned(),
             interpreter: "/usr/bin/python3.13".to_owned(),
             scripts: vec![("run".to_owned(), b"#!/bin/sh\n".to_vec())],
-            tar: tar::Options { mtime: 315_532_800, level: 6 },
+            tar: tar::Options {
+                mtime: 315_532_800,
+                level: 6,
+            },
         }
     }
 

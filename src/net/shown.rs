@@ -7,7 +7,8 @@ use reqwest::Url;
 /// Parts of a query key that say its value grants access. Storage services sign their URLs with
 /// `X-Amz-*`, `X-Goog-*`, `sig`, `Policy`; registries carry upload state in `_state`.
 const TELLING: [&str; 12] = [
-    "amz", "auth", "cred", "goog", "key", "pass", "policy", "pwd", "secret", "sig", "state", "token",
+    "amz", "auth", "cred", "goog", "key", "pass", "policy", "pwd", "secret", "sig", "state",
+    "token",
 ];
 
 /// A URL made fit for logs and errors.
@@ -24,7 +25,12 @@ impl ShownUrl {
             let _ = shown.set_username("***");
         }
         if url.query().is_some() {
-            let pairs: Vec<String> = url.query().unwrap_or_default().split('&').map(pair).collect();
+            let pairs: Vec<String> = url
+                .query()
+                .unwrap_or_default()
+                .split('&')
+                .map(pair)
+                .collect();
             shown.set_query(Some(&pairs.join("&")));
         }
         shown.set_fragment(None);
@@ -50,10 +56,9 @@ impl ShownUrl {
 fn pair(pair: &str) -> String {
     match pair.split_once('=') {
         Some((key, _)) if tells(key) => format!("{key}=***"),
-        Some(_) => pair.to_owned(),
         // A bare word may be a token itself.
         None if pair.len() > 16 => "***".to_owned(),
-        None => pair.to_owned(),
+        Some(_) | None => pair.to_owned(),
     }
 }
 
@@ -82,8 +87,14 @@ mod tests {
                 "https://h/p?X-Amz-Signature=ab&X-Amz-Credential=c&part=2",
                 "https://h/p?X-Amz-Signature=***&X-Amz-Credential=***&part=2",
             ),
-            ("http://h/v2/x?_state=abc&digest=sha256:1", "http://h/v2/x?_state=***&digest=sha256:1"),
-            ("https://h/p?access_token=1&sv=2&sig=3", "https://h/p?access_token=***&sv=2&sig=***"),
+            (
+                "http://h/v2/x?_state=abc&digest=sha256:1",
+                "http://h/v2/x?_state=***&digest=sha256:1",
+            ),
+            (
+                "https://h/p?access_token=1&sv=2&sig=3",
+                "https://h/p?access_token=***&sv=2&sig=***",
+            ),
             ("https://h/p?abcdefghijklmnopqrst", "https://h/p?***"),
             ("//u:pw@nowhere", "(not a URL)"),
             ("plain", "plain"),

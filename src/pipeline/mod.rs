@@ -1,1 +1,151 @@
-//! To come.
+//! The stages of a build in order: source, project, plan, resolve, layers, image, destination.
+//! Everything up to the plan is decided before the first byte is fetched.
+
+mod base;
+mod client;
+mod error;
+mod fetch;
+mod locks;
+mod make;
+mod platform;
+mod publish;
+mod read;
+mod recipes;
+mod stages;
+mod wheels;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) use error::BuildError;
+pub(crate) use locks::lock;
+pub(crate) use make::Made;
+pub(crate) use publish::{Exported, Pushed, Target, TargetError, export, push};
+pub(crate) use read::{builders, plan};
+
+use crate::oci::{Descriptor, Platform, Reference};
+use crate::plan::Request;
+use crate::report::{Report, Stage};
+use crate::store::Store;
+use platform::Site;
+use stages::Stages;
+
+/// What a command may do with locks and network.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rules {
+    /// Resolve nothing.
+    pub locked: bool,
+    /// Touch no network.
+    pub offline: bool,
+    /// Ask again what was asked before.
+    pub refresh: bool,
+}
+
+/// The surroundings of a command, as `cli` read them.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The store's folder.
+    pub store_root: PathBuf,
+    /// The caller's environment.
+    pub variables: BTreeMap<String, String>,
+    /// The caller's working directory.
+    pub directory: PathBuf,
+    /// Now, seconds since 1970; for the validity of indexes alone.
+    pub now_seconds: u64,
+    /// The time of everything in the image, seconds since 1970.
+    pub epoch_seconds: u64,
+    /// Threads that write layers.
+    pub workers: usize,
+    /// Locks and network.
+    pub rules: Rules,
+}
+
+/// Where a built image goes besides the store.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outputs {
+    /// To the registries that its names say.
+    pub push: bool,
+    /// To files and folders.
+    pub targets: Vec<Target>,
+}
+
+/// A built image.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// Its names; may be empty.
+    pub names: Vec<Reference>,
+    /// Its manifest, or the index of its platforms.
+    pub descriptor: Descriptor,
+    /// One for each platform.
+    pub platforms: Vec<BuiltPlatform>,
+    /// What went to registries.
+    pub pushed: Vec<Pushed>,
+    /// What went to files and folders.
+    pub exported: Vec<Exported>,
+    /// Where the time went.
+    pub stages: Vec<(Stage, Duration)>,
+}
+
+/// One platform of a built image.
+#[derive(Debug)]
+pub(crate) struct BuiltPlatform {
+    /// Which.
+    pub platform: Platform,
+    /// Its manifest.
+    pub descriptor: Descriptor,
+    /// Its layers, base first.
+    pub layers: Vec<Made>,
+}
+
+impl Built {
+    /// The reference by digest of what was made.
+    pub(crate) fn pinned(&self) -> String {
+        match self.names.first() {
+            Some(name) => name.at(self.descriptor.digest).to_string(),
+            None => self.descriptor.digest.to_string(),
+        }
+    }
+}
+
+/// Builds an image, names it in the store, and sends it where it is wanted.
+///
+/// # Errors
+/// The first stage's that fails. What was finished stays in the store; a name is given only to an
+/// image that is whole.
+pub(crate) fn build(
+    request: &Request,
+    names: &[Reference],
+    outputs: &Outputs,
+    settings: &Settings,
+    report: &dyn Report,
+) -> Result<Built, BuildError> {
+    let stages = Stages::new(report);
+    let project = stages.run(Stage::Source, || read::project(request, settings, report))?;
+    let plan = stages.run(Stage::Plan, || read::decide(&project, request, report))?;
+    let store = Store::open(&settings.store_root)?;
+    let site = Site::new(&project, &plan, settings, &store, report)?;
+    let platforms = plan
+        .platforms
+        .value
+        .iter()
+        .map(|&platform| site.build(platform, &stages))
+        .collect::<Result<Vec<_>, _>>()?;
+    let descriptor = stages.run(Stage::Image, || publish::name(&platforms, names, &store))?;
+    let image = publish::Image {
+        descriptor: &descriptor,
+        store: &store,
+        client: site.client(),
+        report,
+    };
+    let pushed = stages.run(Stage::Push, || image.push_all(names, outputs.push))?;
+    let exported = stages.run(Stage::Export, || image.export_all(names, &outputs.targets))?;
+    Ok(Built {
+        names: names.to_vec(),
+        descriptor,
+        platforms,
+        pushed,
+        exported,
+        stages: stages.times(),
+    })
+}

@@ -14,8 +14,14 @@ use crate::{
 
 /// The builders compiled in, the default first: name and text.
 const EMBEDDED: [(&str, &str); 2] = [
-    ("python-3.13", include_str!("../../builders/python-3.13.yaml")),
-    ("python-3.11", include_str!("../../builders/python-3.11.yaml")),
+    (
+        "python-3.13",
+        include_str!("../../builders/python-3.13.yaml"),
+    ),
+    (
+        "python-3.11",
+        include_str!("../../builders/python-3.11.yaml"),
+    ),
 ];
 
 /// Longest builder file taken, in bytes.
@@ -141,6 +147,14 @@ pub(crate) fn embedded() -> &'static [(&'static str, &'static str)] {
 }
 
 impl BuilderDefinition {
+    /// What it stands on, for people.
+    pub(crate) fn base_title(&self) -> String {
+        match &self.base {
+            Base::Debian(base) => format!("Debian {}", base.suite),
+            Base::Image(image) => image.clone(),
+        }
+    }
+
     /// Reads a builder file; `origin` names it in errors.
     pub(crate) fn from_yaml(text: &str, origin: &str) -> Result<Self, BuilderError> {
         if text.len() > MAX_BUILDER_BYTES {
@@ -164,7 +178,9 @@ impl BuilderDefinition {
             field,
             value: value.to_string(),
         };
-        let one_base = || BuilderError::OneBase { origin: origin.to_owned() };
+        let one_base = || BuilderError::OneBase {
+            origin: origin.to_owned(),
+        };
         let base = match (written.debian, written.image) {
             (Some(debian), None) => Base::Debian(debian),
             (None, Some(image)) => Base::Image(image),
@@ -177,27 +193,41 @@ impl BuilderDefinition {
             return Err(wrong("python", &written.python));
         }
         let glibc = two_numbers(&written.glibc).ok_or_else(|| wrong("glibc", &written.glibc))?;
-        let numeric = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let numeric =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         if !written.user.splitn(2, ':').all(numeric) {
             return Err(wrong("user", &written.user));
         }
         let platforms = ["linux/amd64", "linux/arm64"];
-        if let Some(other) = written.platforms.iter().find(|one| !platforms.contains(&one.as_str())) {
+        if let Some(other) = written
+            .platforms
+            .iter()
+            .find(|one| !platforms.contains(&one.as_str()))
+        {
             return Err(wrong("platforms", other));
         }
         if written.platforms.is_empty() {
             return Err(wrong("platforms", &"[]"));
         }
-        if let Some(name) = written.environment.keys().find(|name| name.is_empty() || name.contains('=')) {
+        if let Some(name) = written
+            .environment
+            .keys()
+            .find(|name| name.is_empty() || name.contains('='))
+        {
             return Err(wrong("environment", name));
         }
         if let Base::Debian(debian) = &base {
             let web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
-            let urls = [Some(&debian.mirror), debian.security_mirror.as_ref(), debian.snapshot.as_ref()];
+            let urls = [
+                Some(&debian.mirror),
+                debian.security_mirror.as_ref(),
+                debian.snapshot.as_ref(),
+            ];
             if let Some(url) = urls.into_iter().flatten().find(|url| !web(url)) {
                 return Err(wrong("debian.mirror", url));
             }
-            let plain = |text: &str| !text.is_empty() && !text.contains("..") && !text.starts_with('/');
+            let plain =
+                |text: &str| !text.is_empty() && !text.contains("..") && !text.starts_with('/');
             if !plain(&debian.suite) {
                 return Err(wrong("debian.suite", &debian.suite));
             }
@@ -236,14 +266,21 @@ impl Explain for BuilderError {
                 reason.clone(),
                 "Compare it with a builder that works: `s2r builders python-3.13`.".to_owned(),
             ),
-            Self::Value { origin, field, value } => (
+            Self::Value {
+                origin,
+                field,
+                value,
+            } => (
                 origin,
                 format!("`{field}` cannot be `{value}`."),
-                format!("Correct `{field}`; `s2r builders python-3.13` shows a builder that works."),
+                format!(
+                    "Correct `{field}`; `s2r builders python-3.13` shows a builder that works."
+                ),
             ),
             Self::OneBase { origin } => (
                 origin,
-                "It must name what it stands on: Debian packages or an image, one of them.".to_owned(),
+                "It must name what it stands on: Debian packages or an image, one of them."
+                    .to_owned(),
                 "Give it either `debian:` or `image:`.".to_owned(),
             ),
             Self::TooLong { origin, limit } => (
@@ -279,7 +316,11 @@ mod tests {
                 panic!("{name} stands on packages");
             };
             assert!(debian.updates && debian.security_mirror.is_some());
-            assert!(debian.packages.contains(&format!("python{}", builder.python)));
+            assert!(
+                debian
+                    .packages
+                    .contains(&format!("python{}", builder.python))
+            );
         }
     }
 
@@ -294,7 +335,11 @@ mod tests {
         for (from, to, named) in [
             ("user: ", "usr: ", "usr"),
             ("  suite:", "  sweet:", "sweet"),
-            ("platforms: [linux/amd64", "platforms: [linux/s390x", "platforms"),
+            (
+                "platforms: [linux/amd64",
+                "platforms: [linux/s390x",
+                "platforms",
+            ),
             ("user: \"1001\"", "user: default", "user"),
             ("python: \"3.13\"", "python: three", "python"),
             ("glibc: \"2.41\"", "glibc: \"2\"", "glibc"),
@@ -313,10 +358,18 @@ mod tests {
     #[test]
     fn exactly_one_base() {
         let error = changed("debian:\n", "image: registry.example/python:3\ndebian:\n");
-        assert_eq!(error, BuilderError::OneBase { origin: "mine.yaml".to_owned() });
+        assert_eq!(
+            error,
+            BuilderError::OneBase {
+                origin: "mine.yaml".to_owned()
+            }
+        );
         let text = "name: a\npython: \"3.12\"\nglibc: \"2.34\"\nimage: registry.example/python:3\nuser: \"1001\"\nplatforms: [linux/amd64]\n";
         let builder = BuilderDefinition::from_yaml(text, "a").unwrap();
-        assert_eq!(builder.base, Base::Image("registry.example/python:3".to_owned()));
+        assert_eq!(
+            builder.base,
+            Base::Image("registry.example/python:3".to_owned())
+        );
         let without = text.replace("image: registry.example/python:3\n", "");
         assert!(BuilderDefinition::from_yaml(&without, "a").is_err());
     }
@@ -327,6 +380,9 @@ mod tests {
             assert!(BuilderDefinition::from_yaml(text, "x").is_err(), "{text:?}");
         }
         let long = "#".repeat(MAX_BUILDER_BYTES + 1);
-        assert!(matches!(BuilderDefinition::from_yaml(&long, "x"), Err(BuilderError::TooLong { .. })));
+        assert!(matches!(
+            BuilderDefinition::from_yaml(&long, "x"),
+            Err(BuilderError::TooLong { .. })
+        ));
     }
 }

@@ -1,1 +1,34 @@
+//! Drives the program as its users do: examples built, pushed, pulled back and run by other people's tools,
+//! and everything that can go wrong on the way.
+//!
+//! What the tests need besides cargo is installed by `tests/run`. The network is used once, to fill one store
+//! with downloads; each test then works on a store of its own that starts as a copy of that one.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test fails; clippy exempts only #[test] functions here"
+)]
+
+mod harness {
+    pub(crate) mod container;
+    pub(crate) mod files;
+    pub(crate) mod home;
+    pub(crate) mod index;
+    pub(crate) mod layout;
+    pub(crate) mod registry;
+    pub(crate) mod tools;
+    pub(crate) mod wheel;
+}
+
+mod examples;
+mod exits;
+mod inside;
+mod interrupted;
+mod locked;
+mod outputs;
+mod plan;
+mod private_index;
+mod rebuild;
+mod reproducible;
+mod source;

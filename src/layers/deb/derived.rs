@@ -59,10 +59,7 @@ const CA_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 const CA_FOLDER: &str = "usr/share/ca-certificates/";
 
 /// Adds what belongs into the system's layer.
-pub(super) fn system(
-    options: &BaseOptions,
-    gathered: &mut Gathered,
-) -> Result<(), DebLayerError> {
+pub(super) fn system(options: &BaseOptions, gathered: &mut Gathered) -> Result<(), DebLayerError> {
     let merged: &[&str] = match options.architecture {
         Architecture::Amd64 => &["bin", "lib", "lib64", "sbin"],
         Architecture::Arm64 => &["bin", "lib", "sbin"],
@@ -77,7 +74,10 @@ pub(super) fn system(
     gathered.put_file("etc/timezone", b"Etc/UTC\n")?;
     gathered.put_link("etc/localtime", "/usr/share/zoneinfo/Etc/UTC");
     for folder in ["tmp", "var/tmp"] {
-        let everyone = Owner { mode: 0o1777, ..DIRECTORY };
+        let everyone = Owner {
+            mode: 0o1777,
+            ..DIRECTORY
+        };
         gathered.put(folder, Kind::Directory, everyone);
     }
     alternatives(gathered);
@@ -111,7 +111,10 @@ fn ca_bundle(gathered: &mut Gathered) -> Result<(), DebLayerError> {
     let mut bundle = Vec::new();
     let mut names = String::new();
     for (path, contents) in gathered.files_below(CA_FOLDER) {
-        let Some(name) = path.strip_prefix(CA_FOLDER).filter(|name| name.ends_with(".crt")) else {
+        let Some(name) = path
+            .strip_prefix(CA_FOLDER)
+            .filter(|name| name.ends_with(".crt"))
+        else {
             continue;
         };
         names.push_str(name);
@@ -132,10 +135,7 @@ fn ca_bundle(gathered: &mut Gathered) -> Result<(), DebLayerError> {
 }
 
 /// Adds what belongs into Python's layer.
-pub(super) fn python(
-    options: &BaseOptions,
-    gathered: &mut Gathered,
-) -> Result<(), DebLayerError> {
+pub(super) fn python(options: &BaseOptions, gathered: &mut Gathered) -> Result<(), DebLayerError> {
     let interpreter = format!("python{}", options.python);
     if gathered.get(&format!("usr/bin/{interpreter}")).is_none() {
         return Err(DebLayerError::NoMember {

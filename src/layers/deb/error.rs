@@ -135,7 +135,13 @@ impl Explain for DebLayerError {
             ),
             Self::Layer(error) => return error.explain(),
         };
-        Explanation { fate, what: what.to_owned(), place, why, next: next.to_owned() }
+        Explanation {
+            fate,
+            what: what.to_owned(),
+            place,
+            why,
+            next: next.to_owned(),
+        }
     }
 }
 

@@ -18,11 +18,23 @@ const MAX_CONTENT_BYTES: u64 = 8 << 30;
 const COMPARED_BYTES: u64 = 64 << 10;
 
 /// System directories as dpkg makes them when no package says otherwise.
-pub(super) const DIRECTORY: Owner = Owner { uid: 0, gid: 0, mode: 0o755 };
+pub(super) const DIRECTORY: Owner = Owner {
+    uid: 0,
+    gid: 0,
+    mode: 0o755,
+};
 /// System files that are made here.
-pub(super) const FILE: Owner = Owner { uid: 0, gid: 0, mode: 0o644 };
+pub(super) const FILE: Owner = Owner {
+    uid: 0,
+    gid: 0,
+    mode: 0o644,
+};
 /// Symbolic links.
-pub(super) const LINK: Owner = Owner { uid: 0, gid: 0, mode: 0o777 };
+pub(super) const LINK: Owner = Owner {
+    uid: 0,
+    gid: 0,
+    mode: 0o777,
+};
 
 /// Contents in the temporary file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +80,13 @@ pub(super) struct Gathered {
 impl Gathered {
     /// Nothing yet; contents will go to a temporary file in `folder`.
     pub(super) fn new(folder: &Path) -> Result<Self, DebLayerError> {
-        let spool = tempfile::tempfile_in(folder).map_err(|source| DebLayerError::Spool { source })?;
-        Ok(Self { nodes: BTreeMap::new(), spool, spooled_bytes: 0 })
+        let spool =
+            tempfile::tempfile_in(folder).map_err(|source| DebLayerError::Spool { source })?;
+        Ok(Self {
+            nodes: BTreeMap::new(),
+            spool,
+            spooled_bytes: 0,
+        })
     }
 
     /// Appends contents to the temporary file. `package` is named in errors.
@@ -84,11 +101,13 @@ impl Gathered {
             .map_err(|source| DebLayerError::Spool { source })?;
         let mut buffer = vec![0; 64 << 10];
         loop {
-            let read = bytes.read(&mut buffer).map_err(|source| DebLayerError::Member {
-                package: package.to_owned(),
-                member: "data.tar".to_owned(),
-                source,
-            })?;
+            let read = bytes
+                .read(&mut buffer)
+                .map_err(|source| DebLayerError::Member {
+                    package: package.to_owned(),
+                    member: "data.tar".to_owned(),
+                    source,
+                })?;
             if read == 0 {
                 break;
             }
@@ -100,13 +119,22 @@ impl Gathered {
                 return Err(entry_error(package, b"", EntryFault::TooMuch));
             }
         }
-        Ok(Contents { offset_bytes, size_bytes: self.spooled_bytes - offset_bytes })
+        Ok(Contents {
+            offset_bytes,
+            size_bytes: self.spooled_bytes - offset_bytes,
+        })
     }
 
     /// Reads contents back, at most `limit` bytes.
-    pub(super) fn read(&mut self, contents: Contents, limit: u64) -> Result<Vec<u8>, DebLayerError> {
+    pub(super) fn read(
+        &mut self,
+        contents: Contents,
+        limit: u64,
+    ) -> Result<Vec<u8>, DebLayerError> {
         let spool_error = |source| DebLayerError::Spool { source };
-        self.spool.seek(SeekFrom::Start(contents.offset_bytes)).map_err(spool_error)?;
+        self.spool
+            .seek(SeekFrom::Start(contents.offset_bytes))
+            .map_err(spool_error)?;
         let mut bytes = Vec::new();
         (&mut self.spool)
             .take(contents.size_bytes.min(limit))
@@ -180,7 +208,11 @@ impl Gathered {
 
     /// Puts anything made here, instead of what may be there.
     pub(super) fn put(&mut self, path: &str, kind: Kind, owner: Owner) {
-        let node = Node { owner, kind, package: String::new() };
+        let node = Node {
+            owner,
+            kind,
+            package: String::new(),
+        };
         self.nodes.insert(path.as_bytes().to_vec(), node);
     }
 
@@ -250,7 +282,11 @@ impl Gathered {
             }
         }
         for parent in missing {
-            let node = Node { owner: DIRECTORY, kind: Kind::Directory, package: String::new() };
+            let node = Node {
+                owner: DIRECTORY,
+                kind: Kind::Directory,
+                package: String::new(),
+            };
             self.nodes.insert(parent, node);
         }
         Ok(())
@@ -275,9 +311,14 @@ impl Gathered {
             };
             names.push(target);
             names.sort();
-            let Some((first, others)) = names.split_first() else { continue };
+            let Some((first, others)) = names.split_first() else {
+                continue;
+            };
             for other in others {
-                let node = Node { kind: Kind::Hardlink(first.clone()), ..held.clone() };
+                let node = Node {
+                    kind: Kind::Hardlink(first.clone()),
+                    ..held.clone()
+                };
                 self.nodes.insert(other.clone(), node);
             }
             self.nodes.insert(first.clone(), held);

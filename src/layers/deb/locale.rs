@@ -26,7 +26,9 @@ pub(super) fn add(
     let folder = format!("usr/lib/locale/{}", folder_of(locale));
     let sources = find_sources(&folder, open()?)?;
     if sources.is_empty() {
-        return Err(DebLayerError::NoLocale { locale: locale.to_owned() });
+        return Err(DebLayerError::NoLocale {
+            locale: locale.to_owned(),
+        });
     }
     let mut open_sources = sources.len();
     let mut data = open()?;
@@ -37,7 +39,11 @@ pub(super) fn add(
         };
         let contents = gathered.spool(&mut entry.take(u64::MAX), PACKAGE)?;
         for target in targets {
-            let node = Node { owner: FILE, kind: Kind::File(contents), package: PACKAGE.to_owned() };
+            let node = Node {
+                owner: FILE,
+                kind: Kind::File(contents),
+                package: PACKAGE.to_owned(),
+            };
             found.push((target.clone(), node));
         }
         open_sources -= 1;
@@ -46,7 +52,11 @@ pub(super) fn add(
     for (path, node) in found {
         gathered.add(path, node)?;
     }
-    let node = Node { owner: DIRECTORY, kind: Kind::Directory, package: PACKAGE.to_owned() };
+    let node = Node {
+        owner: DIRECTORY,
+        kind: Kind::Directory,
+        package: PACKAGE.to_owned(),
+    };
     gathered.add(folder.into_bytes(), node)
 }
 
@@ -78,7 +88,9 @@ fn find_sources(
     let mut links: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     let mut wanted: Vec<Vec<u8>> = Vec::new();
     data.each(&mut |path, entry| {
-        let Some(path) = rules::place(path) else { return Ok(true) };
+        let Some(path) = rules::place(path) else {
+            return Ok(true);
+        };
         let kind = entry.header().entry_type();
         if kind.is_dir() {
             return Ok(true);
@@ -100,11 +112,15 @@ fn find_sources(
     for path in wanted {
         let mut source = &path;
         for _ in 0..MAX_LINKS {
-            let Some(target) = links.get(source) else { break };
+            let Some(target) = links.get(source) else {
+                break;
+            };
             source = target;
         }
         if links.contains_key(source) {
-            return Err(DebLayerError::NoLocale { locale: show(&path) });
+            return Err(DebLayerError::NoLocale {
+                locale: show(&path),
+            });
         }
         sources.entry(source.clone()).or_default().push(path);
     }
@@ -147,8 +163,15 @@ mod tests {
 
     #[test]
     fn links_resolve_from_the_root() {
-        for (target, expected) in [("../b/LC_TIME", "l/b/LC_TIME"), ("/x/y", "x/y"), ("./z", "l/a/z")] {
-            assert_eq!(resolve(b"l/a/LC_TIME", target.as_bytes()), expected.as_bytes());
+        for (target, expected) in [
+            ("../b/LC_TIME", "l/b/LC_TIME"),
+            ("/x/y", "x/y"),
+            ("./z", "l/a/z"),
+        ] {
+            assert_eq!(
+                resolve(b"l/a/LC_TIME", target.as_bytes()),
+                expected.as_bytes()
+            );
         }
     }
 }

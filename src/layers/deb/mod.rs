@@ -24,7 +24,7 @@ use crate::{
     packages::debian::{Architecture, DebArtefact},
 };
 
-pub(crate) use error::DebLayerError;
+pub(crate) use error::{DebLayerError, EntryFault};
 use gather::{Gathered, Kind, Node};
 
 /// Names how these layers are written; changes whenever their bytes would.

@@ -52,19 +52,31 @@ impl Data {
             path: path.to_owned(),
             source,
         })?;
-        let ar_error = |source| DebLayerError::Ar { package: package.to_owned(), source };
-        let mut archive = ArReader::new(BufReader::with_capacity(64 << 10, file)).map_err(ar_error)?;
+        let ar_error = |source| DebLayerError::Ar {
+            package: package.to_owned(),
+            source,
+        };
+        let mut archive =
+            ArReader::new(BufReader::with_capacity(64 << 10, file)).map_err(ar_error)?;
         loop {
             let Some(member) = archive.next().map_err(ar_error)? else {
-                return Err(DebLayerError::NoMember { package: package.to_owned(), member: prefix });
+                return Err(DebLayerError::NoMember {
+                    package: package.to_owned(),
+                    member: prefix,
+                });
             };
-            let Some(ending) = member.name.strip_prefix(prefix) else { continue };
+            let Some(ending) = member.name.strip_prefix(prefix) else {
+                continue;
+            };
             let reader = decompress(archive, ending).map_err(|source| DebLayerError::Member {
                 package: package.to_owned(),
                 member: member.name.clone(),
                 source,
             })?;
-            return Ok(Self { package: package.to_owned(), archive: tar::Archive::new(reader) });
+            return Ok(Self {
+                package: package.to_owned(),
+                archive: tar::Archive::new(reader),
+            });
         }
     }
 
@@ -142,7 +154,9 @@ fn add_entry(
 ) -> Result<(), DebLayerError> {
     let fault = |reason| entry_error(package, original, reason);
     let kind = entry.header().entry_type();
-    let Some(path) = rules::place(original) else { return Ok(()) };
+    let Some(path) = rules::place(original) else {
+        return Ok(());
+    };
     if !rules::is_wanted(&path, kind.is_symlink()) {
         return Ok(());
     }
@@ -170,7 +184,14 @@ fn add_entry(
         (kind, _) if kind.is_file() => Kind::File(gathered.spool(entry, package)?),
         _ => return Err(fault(EntryFault::Kind)),
     };
-    gathered.add(path, Node { owner, kind, package: package.to_owned() })
+    gathered.add(
+        path,
+        Node {
+            owner,
+            kind,
+            package: package.to_owned(),
+        },
+    )
 }
 
 /// Writes `/var/lib/dpkg/status.d/PACKAGE` and the sums of the files that were kept, as images
@@ -195,10 +216,16 @@ fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), D
         Ok(true)
     })?;
     let Some(control) = texts.get(b"control".as_slice()) else {
-        return Err(DebLayerError::NoMember { package: package.to_owned(), member: "control" });
+        return Err(DebLayerError::NoMember {
+            package: package.to_owned(),
+            member: "control",
+        });
     };
     let status = format!("{}\nStatus: install ok installed\n", control.trim_end());
-    gathered.put_file(&format!("var/lib/dpkg/status.d/{package}"), status.as_bytes())?;
+    gathered.put_file(
+        &format!("var/lib/dpkg/status.d/{package}"),
+        status.as_bytes(),
+    )?;
     if let Some(sums) = texts.get(b"md5sums".as_slice()) {
         let kept: String = sums
             .split_inclusive('\n')
@@ -208,7 +235,10 @@ fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), D
                     .is_some_and(|path| gathered.has(&path))
             })
             .collect();
-        gathered.put_file(&format!("var/lib/dpkg/status.d/{package}.md5sums"), kept.as_bytes())?;
+        gathered.put_file(
+            &format!("var/lib/dpkg/status.d/{package}.md5sums"),
+            kept.as_bytes(),
+        )?;
     }
     Ok(())
 }

@@ -47,6 +47,13 @@ const UNWANTED_PYTHON: [&str; 9] = [
     "sqlite3/test",
 ];
 
+/// Compiled modules by which Python tests itself, by the beginning of their names.
+const UNWANTED_MODULES: [&str; 3] = [
+    "lib-dynload/_test",
+    "lib-dynload/_ctypes_test",
+    "lib-dynload/xxlimited",
+];
+
 /// Converters between character sets that are kept: those that newer suites keep in `libc6` itself.
 const KEPT_CONVERTERS: [&[u8]; 12] = [
     b"gconv-modules",
@@ -122,9 +129,13 @@ pub(super) fn is_wanted(path: &[u8], is_symlink: bool) -> bool {
         && let Some(slash) = rest.iter().position(|byte| *byte == b'/')
     {
         let rest = rest.get(slash + 1..).unwrap_or_default();
-        return !UNWANTED_PYTHON
+        let own_test = UNWANTED_MODULES
             .iter()
-            .any(|folder| is_in(rest, folder.as_bytes()));
+            .any(|module| rest.starts_with(module.as_bytes()));
+        return !own_test
+            && !UNWANTED_PYTHON
+                .iter()
+                .any(|folder| is_in(rest, folder.as_bytes()));
     }
     is_wanted_converter(path)
 }
@@ -176,7 +187,11 @@ mod tests {
             ("./sbin/a", "../bin/b", "/bin/b"),
             ("./lib/x/liba.so", "liba.so.1", "liba.so.1"),
             ("./lib/x/liba.so", "../y/liba.so.1", "../y/liba.so.1"),
-            ("./lib/x/liba.so", "../../usr/lib/x/liba.so.1", "/usr/lib/x/liba.so.1"),
+            (
+                "./lib/x/liba.so",
+                "../../usr/lib/x/liba.so.1",
+                "/usr/lib/x/liba.so.1",
+            ),
             ("./usr/lib/x/liba.so", "../../../lib/a", "../../../lib/a"),
             ("./lib64/ld.so", "/lib/ld.so", "/lib/ld.so"),
         ] {
@@ -198,6 +213,7 @@ mod tests {
             ("usr/lib/python3.13/test/support/__init__.py", false),
             ("usr/lib/python3.13/unittest/case.py", true),
             ("usr/lib/python3.13/testing.py", true),
+            ("usr/lib/python3.13/lib-dynload/_testcapi.so", false),
             ("usr/lib/x86_64-linux-gnu/gconv/EUC-JP.so", false),
             ("usr/lib/x86_64-linux-gnu/gconv/UTF-16.so", true),
             ("usr/lib/x86_64-linux-gnu/libc.so.6", true),

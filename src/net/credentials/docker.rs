@@ -38,7 +38,8 @@ struct File {
 
 #[derive(Deserialize)]
 struct Auth {
-    auth: Option<String>,
+    #[serde(rename = "auth")]
+    encoded: Option<String>,
     username: Option<String>,
     password: Option<String>,
 }
@@ -56,7 +57,9 @@ impl DockerAuths {
         let file: File = serde_json::from_str(text)
             .map_err(|error| DockerConfigError::Json { line: error.line() })?;
         for (key, auth) in file.auths {
-            let Some(basic) = basic(&key, &auth)? else { continue };
+            let Some(basic) = basic(&key, &auth)? else {
+                continue;
+            };
             self.by_key.entry(normal(&key)).or_insert(basic);
         }
         Ok(())
@@ -76,27 +79,54 @@ impl DockerAuths {
 }
 
 fn basic(key: &str, auth: &Auth) -> Result<Option<Basic>, DockerConfigError> {
-    if let Some(encoded) = auth.auth.as_deref().filter(|encoded| !encoded.is_empty()) {
-        let wrong = || DockerConfigError::Auth { key: key.to_owned() };
+    if let Some(encoded) = auth.encoded.as_deref().filter(|encoded| !encoded.is_empty()) {
+        let wrong = || DockerConfigError::Auth {
+            key: key.to_owned(),
+        };
         let decoded = BASE64.decode(encoded.trim()).map_err(|_| wrong())?;
         let decoded = String::from_utf8(decoded).map_err(|_| wrong())?;
         // docker pads with zero bytes in old files.
-        let (user, password) = decoded.trim_end_matches('\0').split_once(':').ok_or_else(wrong)?;
-        return Ok(Some(Basic { user: user.to_owned(), password: Secret::new(password) }));
+        let (user, password) = decoded
+            .trim_end_matches('\0')
+            .split_once(':')
+            .ok_or_else(wrong)?;
+        return Ok(Some(Basic {
+            user: user.to_owned(),
+            password: Secret::new(password),
+        }));
     }
-    let (Some(user), Some(password)) = (&auth.username, &auth.password) else { return Ok(None) };
-    Ok(Some(Basic { user: user.clone(), password: Secret::new(password.as_str()) }))
+    let (Some(user), Some(password)) = (&auth.username, &auth.password) else {
+        return Ok(None);
+    };
+    Ok(Some(Basic {
+        user: user.clone(),
+        password: Secret::new(password.as_str()),
+    }))
 }
 
 /// A key without scheme, `/v1/` and slashes at the end; Docker Hub's names as one.
 fn normal(key: &str) -> String {
-    let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
+    let bare = key
+        .strip_prefix("https://")
+        .or_else(|| key.strip_prefix("http://"))
+        .unwrap_or(key);
     let bare = bare.trim_end_matches('/');
-    let bare = bare.strip_suffix("/v1").or_else(|| bare.strip_suffix("/v2")).unwrap_or(bare);
+    let bare = bare
+        .strip_suffix("/v1")
+        .or_else(|| bare.strip_suffix("/v2"))
+        .unwrap_or(bare);
     let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
     let host = host.to_ascii_lowercase();
-    let host = if DOCKER_HUB.contains(&host.as_str()) { "docker.io".to_owned() } else { host };
-    if path.is_empty() { host } else { format!("{host}/{path}") }
+    let host = if DOCKER_HUB.contains(&host.as_str()) {
+        "docker.io".to_owned()
+    } else {
+        host
+    };
+    if path.is_empty() {
+        host
+    } else {
+        format!("{host}/{path}")
+    }
 }
 
 #[cfg(test)]
@@ -116,12 +146,19 @@ mod tests {
                 }, "credsStore": "x"}"#,
             )
             .unwrap();
-        auths.add(r#"{"auths": {"docker.io": {"auth": "bGF0ZXI6MQ=="}}}"#).unwrap();
+        auths
+            .add(r#"{"auths": {"docker.io": {"auth": "bGF0ZXI6MQ=="}}}"#)
+            .unwrap();
         let user = |registry: &str, repository: &str| {
-            auths.lookup(registry, repository).map(|basic| (basic.user, basic.password.expose().to_owned()))
+            auths
+                .lookup(registry, repository)
+                .map(|basic| (basic.user, basic.password.expose().to_owned()))
         };
         let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
-        assert_eq!(user("registry-1.docker.io", "library/x"), pair("hub", "pw:1"));
+        assert_eq!(
+            user("registry-1.docker.io", "library/x"),
+            pair("hub", "pw:1")
+        );
         assert_eq!(user("r.example:5000", "team/app"), pair("app", "3"));
         assert_eq!(user("r.example:5000", "team/app/sub"), pair("app", "3"));
         assert_eq!(user("r.example:5000", "team/apple"), pair("whole", "2"));
@@ -132,8 +169,14 @@ mod tests {
     #[test]
     fn errors_show_no_password() {
         let error = |text: &str| DockerAuths::default().add(text).unwrap_err().to_string();
-        assert_eq!(error(r#"{"auths": {"h": {"auth": 5}}}"#), "line 1: not a docker configuration");
+        assert_eq!(
+            error(r#"{"auths": {"h": {"auth": 5}}}"#),
+            "line 1: not a docker configuration"
+        );
         let wrong = error(r#"{"auths": {"h": {"auth": "c2VjcmV0"}}}"#);
-        assert!(wrong.contains("auths.h.auth") && !wrong.contains("c2Vj"), "{wrong}");
+        assert!(
+            wrong.contains("auths.h.auth") && !wrong.contains("c2Vj"),
+            "{wrong}"
+        );
     }
 }

@@ -53,7 +53,10 @@ fn percent_decoded(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
         let byte = (*first == b'%')
-            .then(|| tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()))
+            .then(|| {
+                tail.get(..2)
+                    .and_then(|digits| std::str::from_utf8(digits).ok())
+            })
             .flatten()
             .and_then(|digits| u8::from_str_radix(digits, 16).ok());
         decoded.push(byte.unwrap_or(*first));
@@ -94,7 +97,10 @@ impl Credentials {
 
     /// For an index or a file beside it: of several on one origin the one whose path agrees longest.
     pub(crate) fn for_url(&self, url: &Url) -> Option<Basic> {
-        let same_origin = self.indexes.iter().filter(|(index, _)| index.origin() == url.origin());
+        let same_origin = self
+            .indexes
+            .iter()
+            .filter(|(index, _)| index.origin() == url.origin());
         let closest = same_origin.max_by_key(|(index, _)| agreement(index.path(), url.path()));
         match closest {
             Some((_, basic)) => Some(basic.clone()),
@@ -115,7 +121,10 @@ impl Credentials {
 
 /// Path components in which two paths agree from the start.
 fn agreement(left: &str, right: &str) -> usize {
-    left.split('/').zip(right.split('/')).take_while(|(left, right)| left == right).count()
+    left.split('/')
+        .zip(right.split('/'))
+        .take_while(|(left, right)| left == right)
+        .count()
 }
 
 #[cfg(test)]
@@ -129,7 +138,10 @@ mod tests {
     #[test]
     fn reads_users_of_urls() {
         let basic = Basic::of_url(&url("https://me%40x:p%3Aw%zz@h/p")).unwrap();
-        assert_eq!((basic.user.as_str(), basic.password.expose()), ("me@x", "p:w%zz"));
+        assert_eq!(
+            (basic.user.as_str(), basic.password.expose()),
+            ("me@x", "p:w%zz")
+        );
         assert_eq!(Basic::of_url(&url("https://h/p")), None);
         let token = Basic::of_url(&url("https://tok@h/p")).unwrap();
         assert_eq!(token.header().expose(), "Basic dG9rOg==");
@@ -142,7 +154,9 @@ mod tests {
         credentials.add_index("https://a:1@h/team-a/simple");
         credentials.add_index("https://b:2@h/team-b/simple");
         credentials.add_index("https://none/simple");
-        credentials.add_netrc("machine h login n password 3\nmachine other login o password 4").unwrap();
+        credentials
+            .add_netrc("machine h login n password 3\nmachine other login o password 4")
+            .unwrap();
         let user = |text: &str| credentials.for_url(&url(text)).map(|basic| basic.user);
         assert_eq!(user("https://h/team-b/files/x.whl").as_deref(), Some("b"));
         assert_eq!(user("https://h/team-a/simple/flask/").as_deref(), Some("a"));

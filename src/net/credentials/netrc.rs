@@ -51,7 +51,11 @@ pub(super) struct Netrc {
 impl Netrc {
     /// Adds the entries of one file.
     pub(super) fn add(&mut self, text: &str) -> Result<(), NetrcError> {
-        let mut reader = Reader { entries: Vec::new(), due: None, in_macro: false };
+        let mut reader = Reader {
+            entries: Vec::new(),
+            due: None,
+            in_macro: false,
+        };
         let mut last = 0;
         for (index, line) in text.lines().enumerate() {
             last = index + 1;
@@ -61,13 +65,20 @@ impl Netrc {
             return Err(NetrcError::Missing { line: last });
         }
         self.entries.append(&mut reader.entries);
-        if self.entries.len() > MAX_ENTRIES { Err(NetrcError::TooMany) } else { Ok(()) }
+        if self.entries.len() > MAX_ENTRIES {
+            Err(NetrcError::TooMany)
+        } else {
+            Ok(())
+        }
     }
 
     /// The first entry for `host`, else `default`'s; one that names neither user nor password is none.
     pub(super) fn lookup(&self, host: &str) -> Option<Basic> {
         let host = host.to_ascii_lowercase();
-        let named = self.entries.iter().find(|entry| entry.host.as_ref() == Some(&host));
+        let named = self
+            .entries
+            .iter()
+            .find(|entry| entry.host.as_ref() == Some(&host));
         let entry = named.or_else(|| self.entries.iter().find(|entry| entry.host.is_none()))?;
         let empty = entry.basic.user.is_empty() && entry.basic.password.expose().is_empty();
         (!empty).then(|| entry.basic.clone())
@@ -75,7 +86,10 @@ impl Netrc {
 }
 
 fn nobody() -> Basic {
-    Basic { user: String::new(), password: Secret::new("") }
+    Basic {
+        user: String::new(),
+        password: Secret::new(""),
+    }
 }
 
 /// Keywords that take a value.
@@ -128,7 +142,10 @@ impl Reader {
             "password" => Some(Keyword::Password),
             "account" => Some(Keyword::Account),
             "default" => {
-                self.entries.push(Entry { host: None, basic: nobody() });
+                self.entries.push(Entry {
+                    host: None,
+                    basic: nobody(),
+                });
                 None
             }
             _ => return Err(NetrcError::Unexpected { line }),
@@ -139,10 +156,16 @@ impl Reader {
     fn value(&mut self, keyword: Keyword, value: String, line: usize) -> Result<(), NetrcError> {
         if keyword == Keyword::Machine {
             let host = Some(value.to_ascii_lowercase());
-            self.entries.push(Entry { host, basic: nobody() });
+            self.entries.push(Entry {
+                host,
+                basic: nobody(),
+            });
             return Ok(());
         }
-        let entry = self.entries.last_mut().ok_or(NetrcError::Unexpected { line })?;
+        let entry = self
+            .entries
+            .last_mut()
+            .ok_or(NetrcError::Unexpected { line })?;
         match keyword {
             Keyword::Login => entry.basic.user = value,
             Keyword::Password => entry.basic.password = Secret::new(value),
@@ -183,7 +206,9 @@ mod tests {
     fn found(text: &str, host: &str) -> Option<(String, String)> {
         let mut netrc = Netrc::default();
         netrc.add(text).unwrap();
-        netrc.lookup(host).map(|basic| (basic.user, basic.password.expose().to_owned()))
+        netrc
+            .lookup(host)
+            .map(|basic| (basic.user, basic.password.expose().to_owned()))
     }
 
     fn pair(user: &str, password: &str) -> Option<(String, String)> {
@@ -209,10 +234,23 @@ mod tests {
     fn says_where_it_is_wrong_without_the_words() {
         let error = |text: &str| Netrc::default().add(text).unwrap_err();
         assert_eq!(error("machine h\nlogin"), NetrcError::Missing { line: 2 });
-        assert_eq!(error("machine h login u\npasswd s3cret"), NetrcError::Unexpected { line: 2 });
+        assert_eq!(
+            error("machine h login u\npasswd s3cret"),
+            NetrcError::Unexpected { line: 2 }
+        );
         assert_eq!(error("login u"), NetrcError::Unexpected { line: 1 });
-        assert_eq!(error("machine h password \"s3cret"), NetrcError::OpenQuote { line: 1 });
-        assert!(!error("machine h login u\npasswd s3cret").to_string().contains("s3cret"));
-        assert_eq!(error(&"default\n".repeat(MAX_ENTRIES + 1)), NetrcError::TooMany);
+        assert_eq!(
+            error("machine h password \"s3cret"),
+            NetrcError::OpenQuote { line: 1 }
+        );
+        assert!(
+            !error("machine h login u\npasswd s3cret")
+                .to_string()
+                .contains("s3cret")
+        );
+        assert_eq!(
+            error(&"default\n".repeat(MAX_ENTRIES + 1)),
+            NetrcError::TooMany
+        );
     }
 }

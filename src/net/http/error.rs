@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::net::ShownUrl;
 use crate::net::http::retry::Passing;
@@ -154,7 +154,9 @@ impl Refusal {
             Self::Downgrade => "it leads from https to http, where anyone on the way can change it",
             Self::TooMany => "there are too many redirects, in all likelihood a circle",
             Self::Unreadable => "its target is not an http or https URL",
-            Self::Inward => "it leads to an address of a private network, which a public server has no reason to name",
+            Self::Inward => {
+                "it leads to an address of a private network, which a public server has no reason to name"
+            }
         }
     }
 }
@@ -173,9 +175,9 @@ impl HttpError {
         match self {
             Self::Connect { cause, .. } => (!is_certificate(cause)).then_some(Passing::Scheduled),
             Self::TimedOut { .. } | Self::Broken { .. } => Some(Passing::Scheduled),
-            Self::Status { status, passing, .. } => {
-                super::retry::status_may_pass(*status).then_some(*passing)
-            }
+            Self::Status {
+                status, passing, ..
+            } => super::retry::status_may_pass(*status).then_some(*passing),
             _ => None,
         }
     }
@@ -201,9 +203,17 @@ impl HttpError {
         let connect = error.is_connect();
         let cause = chain(&error.without_url());
         if connect {
-            Self::Connect { url, cause, tries: 1 }
+            Self::Connect {
+                url,
+                cause,
+                tries: 1,
+            }
         } else {
-            Self::Broken { url, cause, tries: 1 }
+            Self::Broken {
+                url,
+                cause,
+                tries: 1,
+            }
         }
     }
 
@@ -217,12 +227,17 @@ impl HttpError {
         if timed_out || error.kind() == io::ErrorKind::TimedOut {
             return Self::TimedOut { url, tries: 1 };
         }
-        let cause = match error.into_inner().map(|inner| inner.downcast::<reqwest::Error>()) {
+        let cause = error.into_inner().map(<dyn StdError + Send + Sync>::downcast::<reqwest::Error>);
+        let cause = match cause {
             Some(Ok(inner)) => chain(&inner.without_url()),
             Some(Err(inner)) => chain(&*inner),
             None => "the body ended early".to_owned(),
         };
-        Self::Broken { url, cause, tries: 1 }
+        Self::Broken {
+            url,
+            cause,
+            tries: 1,
+        }
     }
 }
 
@@ -273,32 +288,9 @@ impl Explain for HttpError {
                 "only http:// and https:// URLs are".to_owned(),
                 "correct the URL where it is configured",
             ),
-            Self::CaFile { path, source } => Explanation {
-                fate: Fate::World,
-                what: "a file of certificate authorities cannot be used".to_owned(),
-                place: path.display().to_string(),
-                why: source.to_string(),
-                next: "give a readable file of PEM certificates".to_owned(),
-            },
-            Self::Setup { cause } => Explanation {
-                fate: Fate::World,
-                what: "TLS cannot be set up".to_owned(),
-                place: String::new(),
-                why: cause.clone(),
-                next: "install the system's certificate authorities (package ca-certificates), or name a PEM file in SSL_CERT_FILE".to_owned(),
-            },
-            Self::Connect { url, cause, .. } if is_certificate(cause) => world(
-                "the server's certificate is not trusted",
-                url,
-                cause.clone(),
-                "if your network signs certificates itself, name its authority's PEM file in SSL_CERT_FILE",
-            ),
-            Self::Connect { url, cause, tries } => world(
-                "no connection",
-                url,
-                format!("{cause}{}", after_tries(*tries)),
-                "check the name, the network and the proxy settings (HTTPS_PROXY, NO_PROXY)",
-            ),
+            Self::CaFile { path, source } => explain_ca_file(path, source),
+            Self::Setup { cause } => explain_setup(cause),
+            Self::Connect { url, cause, tries } => explain_connect(url, cause, *tries),
             Self::TimedOut { url, tries } => world(
                 "the server does not answer in time",
                 url,
@@ -355,18 +347,73 @@ impl Explain for HttpError {
 }
 
 fn after_tries(tries: u32) -> String {
-    if tries > 1 { format!(" (after {tries} tries)") } else { String::new() }
+    if tries > 1 {
+        format!(" (after {tries} tries)")
+    } else {
+        String::new()
+    }
+}
+
+fn explain_ca_file(path: &Path, source: &io::Error) -> Explanation {
+    Explanation {
+        fate: Fate::World,
+        what: "a file of certificate authorities cannot be used".to_owned(),
+        place: path.display().to_string(),
+        why: source.to_string(),
+        next: "give a readable file of PEM certificates".to_owned(),
+    }
+}
+
+fn explain_setup(cause: &str) -> Explanation {
+    Explanation {
+        fate: Fate::World,
+        what: "TLS cannot be set up".to_owned(),
+        place: String::new(),
+        why: cause.to_owned(),
+        next: "install the system's certificate authorities (package ca-certificates), or name a \
+               PEM file in SSL_CERT_FILE"
+            .to_owned(),
+    }
+}
+
+fn explain_connect(url: &ShownUrl, cause: &str, tries: u32) -> Explanation {
+    let (what, next) = if is_certificate(cause) {
+        (
+            "the server's certificate is not trusted",
+            "if your network signs certificates itself, name its authority's PEM file in SSL_CERT_FILE",
+        )
+    } else {
+        (
+            "no connection",
+            "check the name, the network and the proxy settings (HTTPS_PROXY, NO_PROXY)",
+        )
+    };
+    Explanation {
+        fate: Fate::World,
+        what: what.to_owned(),
+        place: url.to_string(),
+        why: format!("{cause}{}", after_tries(tries)),
+        next: next.to_owned(),
+    }
 }
 
 fn explain_status(url: &ShownUrl, status: u16, body: &str, tries: u32) -> Explanation {
     let next = match status {
-        401 | 403 => "give credentials for this host (in the URL or in ~/.netrc), or check that they allow this",
+        401 | 403 => {
+            "give credentials for this host (in the URL or in ~/.netrc), or check that they allow this"
+        }
         404 | 410 => "check the URL: the server has no such thing",
         407 => "give the proxy's credentials in HTTPS_PROXY",
-        408 | 425 | 429 | 500..=599 => "the server is busy or broken: try again later, or name another mirror",
+        408 | 425 | 429 | 500..=599 => {
+            "the server is busy or broken: try again later, or name another mirror"
+        }
         _ => "look at the server's answer",
     };
-    let said = if body.is_empty() { String::new() } else { format!(": {body}") };
+    let said = if body.is_empty() {
+        String::new()
+    } else {
+        format!(": {body}")
+    };
     Explanation {
         fate: Fate::World,
         what: format!("the server answers {status}"),

@@ -55,12 +55,12 @@ impl Client {
         &self,
         url: &str,
         sink: &mut dyn Write,
-        expect: Expect,
+        expect: &Expect,
         progress: &dyn Fn(u64),
     ) -> Result<Fetched, HttpError> {
         let mut download = Download {
             sink,
-            expect,
+            expect: *expect,
             progress,
             hasher: Sha256::new(),
             received: 0,
@@ -111,10 +111,17 @@ impl Download<'_> {
         if let (Some(found), Some(expected)) = (length, self.expect.size)
             && found != expected
         {
-            return Err(HttpError::WrongSize { url, expected, found });
+            return Err(HttpError::WrongSize {
+                url,
+                expected,
+                found,
+            });
         }
         if length.is_some_and(|length| length > self.expect.max_bytes) {
-            return Err(HttpError::TooLarge { url, limit_bytes: self.expect.max_bytes });
+            return Err(HttpError::TooLarge {
+                url,
+                limit_bytes: self.expect.max_bytes,
+            });
         }
         // A weak ETag does not promise the same bytes, and must not be used with If-Range.
         let etag = reply.header("etag").filter(|etag| !etag.starts_with("W/"));
@@ -129,7 +136,9 @@ impl Download<'_> {
         let mut left = self.received;
         let mut piece = vec![0; PIECE_BYTES];
         while left > 0 {
-            let wanted = usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+            let wanted = usize::try_from(left)
+                .unwrap_or(PIECE_BYTES)
+                .min(PIECE_BYTES);
             let read = read_some(&mut reply, &mut piece[..wanted], &url)?;
             if read == 0 {
                 return Err(HttpError::Changed { url });
@@ -153,15 +162,25 @@ impl Download<'_> {
             }
             let received = self.received + read as u64;
             if received > self.expect.max_bytes {
-                return Err(HttpError::TooLarge { url, limit_bytes: self.expect.max_bytes });
+                return Err(HttpError::TooLarge {
+                    url,
+                    limit_bytes: self.expect.max_bytes,
+                });
             }
             if let Some(expected) = self.expect.size.filter(|size| received > *size) {
-                return Err(HttpError::WrongSize { url, expected, found: received });
+                return Err(HttpError::WrongSize {
+                    url,
+                    expected,
+                    found: received,
+                });
             }
             let bytes = &piece[..read];
             self.sink
                 .write_all(bytes)
-                .map_err(|source| HttpError::Local { url: url.clone(), source })?;
+                .map_err(|source| HttpError::Local {
+                    url: url.clone(),
+                    source,
+                })?;
             self.hasher.update(bytes);
             self.received = received;
             (self.progress)(received);
@@ -172,7 +191,11 @@ impl Download<'_> {
         let sha256: [u8; 32] = self.hasher.finalize().into();
         let size = self.received;
         if let Some(expected) = self.expect.size.filter(|expected| *expected != size) {
-            return Err(HttpError::WrongSize { url: ShownUrl::parse(url), expected, found: size });
+            return Err(HttpError::WrongSize {
+                url: ShownUrl::parse(url),
+                expected,
+                found: size,
+            });
         }
         match self.expect.sha256.filter(|expected| *expected != sha256) {
             Some(expected) => Err(HttpError::WrongHash {
@@ -186,12 +209,17 @@ impl Download<'_> {
 }
 
 fn read_some(reply: &mut Reply, piece: &mut [u8], url: &ShownUrl) -> Result<usize, HttpError> {
-    reply.inner.read(piece).map_err(|error| HttpError::of_body(error, url))
+    reply
+        .inner
+        .read(piece)
+        .map_err(|error| HttpError::of_body(error, url))
 }
 
 /// Whether a partial answer begins where the download stands (`Content-Range: bytes 5-9/10`).
 fn starts_at(reply: &Reply, offset: u64) -> bool {
-    let range = reply.header("content-range").and_then(|range| range.strip_prefix("bytes "));
+    let range = reply
+        .header("content-range")
+        .and_then(|range| range.strip_prefix("bytes "));
     let start = range.and_then(|range| range.split('-').next());
     start.is_some_and(|start| start.trim().parse() == Ok(offset))
 }

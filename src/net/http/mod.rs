@@ -23,10 +23,10 @@ use crate::net::credentials::Credentials;
 
 pub(crate) use error::{HttpError, Refusal};
 pub(crate) use fetch::{Expect, Fetched};
-pub(crate) use reply::{Reply, Response};
+pub(crate) use reply::{Reply, Response, printable};
 pub(crate) use request::{Body, Open, Request};
-pub(crate) use retry::{Passing, Policy};
-pub(crate) use send::MayPass;
+pub(crate) use retry::{Passing, Policy, status_may_pass};
+pub(crate) use send::{MayPass, location, same_place};
 pub(crate) use wire::is_loopback;
 
 /// A wait before another try, worth telling the user.
@@ -85,14 +85,20 @@ pub(crate) struct Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("offline", &self.settings.offline).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("offline", &self.settings.offline)
+            .finish_non_exhaustive()
     }
 }
 
 impl Client {
     /// A client that has done nothing yet: no file is read and no thread started.
     pub(crate) fn new(settings: ClientSettings) -> Self {
-        Self { settings, wires: wire::Wires::default(), requests: AtomicU64::new(0) }
+        Self {
+            settings,
+            wires: wire::Wires::default(),
+            requests: AtomicU64::new(0),
+        }
     }
 
     /// Requests sent so far, redirects and retries counted.
@@ -124,3 +130,6 @@ impl Client {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,8 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 
 use crate::net::ShownUrl;
-use crate::net::http::retry::{self, Passing};
 use crate::net::http::HttpError;
+use crate::net::http::retry::{self, Passing};
 
 /// Bytes of an error's body that are read; the rest is not worth the time.
 const MAX_ERROR_BODY_BYTES: u64 = 64 << 10;
@@ -35,13 +35,19 @@ impl Reply {
 
     /// A header, if it is there once and readable.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.inner.headers().get(name).and_then(|value| value.to_str().ok())
+        self.inner
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
     }
 
     /// All values of a header that may be repeated.
     pub(crate) fn headers(&self, name: &str) -> Vec<String> {
         let values = self.inner.headers().get_all(name).into_iter();
-        values.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
+        values
+            .filter_map(|value| value.to_str().ok())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// What may be shown of the URL that answered.
@@ -52,8 +58,15 @@ impl Reply {
     /// Reads the body, at most `max_bytes`.
     pub(crate) fn into_response(mut self, max_bytes: u64) -> Result<Response, HttpError> {
         let shown = self.shown();
-        if self.inner.content_length().is_some_and(|length| length > max_bytes) {
-            return Err(HttpError::TooLarge { url: shown, limit_bytes: max_bytes });
+        if self
+            .inner
+            .content_length()
+            .is_some_and(|length| length > max_bytes)
+        {
+            return Err(HttpError::TooLarge {
+                url: shown,
+                limit_bytes: max_bytes,
+            });
         }
         let mut body = Vec::new();
         (&mut self.inner)
@@ -61,21 +74,34 @@ impl Reply {
             .read_to_end(&mut body)
             .map_err(|error| HttpError::of_body(error, &shown))?;
         if body.len() as u64 > max_bytes {
-            return Err(HttpError::TooLarge { url: shown, limit_bytes: max_bytes });
+            return Err(HttpError::TooLarge {
+                url: shown,
+                limit_bytes: max_bytes,
+            });
         }
         let headers = std::mem::take(self.inner.headers_mut());
-        Ok(Response { status: self.status(), headers, body, final_url: self.url })
+        Ok(Response {
+            status: self.status(),
+            headers,
+            body,
+            final_url: self.url,
+        })
     }
 
     /// Reads and forgets a short body, so that the connection can be used again.
     pub(crate) fn drain(mut self) {
-        let _ = std::io::copy(&mut (&mut self.inner).take(MAX_ERROR_BODY_BYTES), &mut std::io::sink());
+        let _ = std::io::copy(
+            &mut (&mut self.inner).take(MAX_ERROR_BODY_BYTES),
+            &mut std::io::sink(),
+        );
     }
 
     /// The beginning of the body; of a body that cannot be read, nothing.
     pub(crate) fn into_excerpt(mut self) -> Vec<u8> {
         let mut body = Vec::new();
-        let _ = (&mut self.inner).take(MAX_ERROR_BODY_BYTES).read_to_end(&mut body);
+        let _ = (&mut self.inner)
+            .take(MAX_ERROR_BODY_BYTES)
+            .read_to_end(&mut body);
         body
     }
 
@@ -88,7 +114,13 @@ impl Reply {
     pub(crate) fn into_error(self) -> HttpError {
         let (url, status, passing) = (self.shown(), self.status(), self.passing());
         let body = printable(&self.into_excerpt());
-        HttpError::Status { url, status, body, passing, tries: 1 }
+        HttpError::Status {
+            url,
+            status,
+            body,
+            passing,
+            tries: 1,
+        }
     }
 }
 
@@ -98,7 +130,10 @@ pub(crate) fn printable(body: &[u8]) -> String {
     if text.trim_start().starts_with('<') {
         return String::new();
     }
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|w| !w.is_empty())
+        .collect();
     let line = words.join(" ");
     match line.char_indices().nth(MAX_SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &line[..end]),
@@ -132,7 +167,10 @@ mod tests {
 
     #[test]
     fn error_bodies_are_bounded_and_printable() {
-        assert_eq!(printable(b"  no\tsuch\x1b[31m\n thing "), "no such [31m thing");
+        assert_eq!(
+            printable(b"  no\tsuch\x1b[31m\n thing "),
+            "no such [31m thing"
+        );
         assert_eq!(printable(b"<html><body>Bad"), "");
         assert_eq!(printable("ä".repeat(400).as_bytes()).chars().count(), 301);
         assert_eq!(printable(b"\xff"), "\u{fffd}");

@@ -39,16 +39,12 @@ pub(crate) struct Request<'a> {
     pub url: Url,
     /// Headers.
     pub headers: HeaderMap,
-    /// `Authorization`, for this origin only. Without it the client's own credentials are looked up.
+    /// `Authorization` from user and password in the URL given.
     pub authorization: Option<Secret>,
-    /// Whether the client's own credentials are looked up if there is no `authorization`.
-    pub own_credentials: bool,
     /// The body.
     pub body: Body<'a>,
     /// For the whole exchange, where the idle time-out does not fit.
     pub time_limit: Option<Duration>,
-    /// Grows by one for each request sent, redirects included.
-    pub counter: Option<&'a AtomicU64>,
 }
 
 impl<'a> Request<'a> {
@@ -60,16 +56,16 @@ impl<'a> Request<'a> {
             url,
             headers: HeaderMap::new(),
             authorization,
-            own_credentials: true,
             body: Body::None,
             time_limit: None,
-            counter: None,
         }
     }
 
     /// A GET of text that must be a URL.
     pub(crate) fn get(url: &str, headers: &[(&str, &str)]) -> Result<Self, HttpError> {
-        let bad = || HttpError::BadUrl { url: ShownUrl::parse(url) };
+        let bad = || HttpError::BadUrl {
+            url: ShownUrl::parse(url),
+        };
         let parsed = Url::parse(url).map_err(|_| bad())?;
         if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
             return Err(bad());
@@ -83,9 +79,10 @@ impl<'a> Request<'a> {
 
     /// Adds a header; one that cannot be sent (a line break in it) is left out.
     pub(crate) fn header(&mut self, name: &str, value: &str) {
-        if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value))
-        {
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_str(value),
+        ) {
             self.headers.append(name, value);
         }
     }

@@ -50,7 +50,11 @@ pub(crate) struct Patience {
 impl Patience {
     /// Nothing used up yet.
     pub(crate) fn new(policy: Policy) -> Self {
-        Self { policy, failures: 0, waited: Duration::ZERO }
+        Self {
+            policy,
+            failures: 0,
+            waited: Duration::ZERO,
+        }
     }
 
     /// Tries made so far that failed.
@@ -92,7 +96,9 @@ pub(crate) fn status_may_pass(status: u16) -> bool {
 
 /// What a server asks by `Retry-After`, given its own `Date`. `None` if it asks nothing readable.
 pub(crate) fn told(retry_after: Option<&str>, date: Option<&str>) -> Passing {
-    let Some(text) = retry_after.map(str::trim) else { return Passing::Scheduled };
+    let Some(text) = retry_after.map(str::trim) else {
+        return Passing::Scheduled;
+    };
     if let Ok(seconds) = text.parse::<u64>() {
         return Passing::Told(Duration::from_secs(seconds));
     }
@@ -107,25 +113,39 @@ pub(crate) fn told(retry_after: Option<&str>, date: Option<&str>) -> Passing {
 fn http_date(text: &str) -> Option<u64> {
     let (_, rest) = text.trim().split_once(", ")?;
     let mut words = rest.split(' ');
-    let day: u64 = words.next()?.parse().ok().filter(|day| (1..=31).contains(day))?;
+    let day: u64 = words
+        .next()?
+        .parse()
+        .ok()
+        .filter(|day| (1..=31).contains(day))?;
     let month = words.next()?;
     let month = MONTHS.iter().position(|name| *name == month)?;
-    let year: u64 = words.next()?.parse().ok().filter(|year| (1970..10_000).contains(year))?;
+    let year: u64 = words
+        .next()?
+        .parse()
+        .ok()
+        .filter(|year| (1970..10_000).contains(year))?;
     let mut clock = words.next()?.split(':').map(str::parse::<u64>);
-    let (hour, minute, second) =
-        (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
+    let (hour, minute, second) = (
+        clock.next()?.ok()?,
+        clock.next()?.ok()?,
+        clock.next()?.ok()?,
+    );
     if words.next() != Some("GMT") || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let leap_days = (1970..year).filter(|year| leap(*year)).count() as u64;
     let in_year = DAYS_BEFORE[month] + u64::from(month > 1 && leap(year)) + day - 1;
     let days = (year - 1970) * 365 + leap_days + in_year;
     Some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
 
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 const DAYS_BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
 
 #[cfg(test)]
@@ -145,22 +165,35 @@ mod tests {
     #[test]
     fn a_server_is_obeyed_within_limits() {
         let mut patience = Patience::new(Policy::default());
-        assert_eq!(patience.after(Passing::Told(Duration::from_secs(7))), Some(Duration::from_secs(7)));
+        assert_eq!(
+            patience.after(Passing::Told(Duration::from_secs(7))),
+            Some(Duration::from_secs(7))
+        );
         assert_eq!(
             patience.after(Passing::Told(Duration::from_secs(86_400))),
             Some(Duration::from_mins(1))
         );
-        assert!(patience.after(Passing::Told(Duration::from_secs(59))).is_some());
+        assert!(
+            patience
+                .after(Passing::Told(Duration::from_secs(59)))
+                .is_some()
+        );
         // 126 s are used up; another minute does not fit into three.
         assert_eq!(patience.after(Passing::Told(Duration::from_secs(60))), None);
     }
 
     #[test]
     fn progress_gives_new_tries_but_no_new_budget() {
-        let mut patience = Patience::new(Policy { budget: Duration::from_secs(1), ..Policy::default() });
+        let mut patience = Patience::new(Policy {
+            budget: Duration::from_secs(1),
+            ..Policy::default()
+        });
         assert!(patience.after(Passing::Scheduled).is_some());
         patience.progressed();
-        assert_eq!(patience.after(Passing::Scheduled), Some(Duration::from_millis(250)));
+        assert_eq!(
+            patience.after(Passing::Scheduled),
+            Some(Duration::from_millis(250))
+        );
         patience.progressed();
         assert!(patience.after(Passing::Scheduled).is_some());
         patience.progressed();
@@ -176,18 +209,43 @@ mod tests {
             (None, None, Passing::Scheduled),
             (Some("3"), None, Passing::Told(Duration::from_secs(3))),
             (Some(" 3 "), date, Passing::Told(Duration::from_secs(3))),
-            (Some("Sun, 06 Nov 1994 08:50:00 GMT"), date, Passing::Told(Duration::from_secs(23))),
-            (Some("Sun, 06 Nov 1994 08:49:00 GMT"), date, Passing::Told(Duration::ZERO)),
-            (Some("Sun, 06 Nov 1994 08:50:00 GMT"), None, Passing::Scheduled),
+            (
+                Some("Sun, 06 Nov 1994 08:50:00 GMT"),
+                date,
+                Passing::Told(Duration::from_secs(23)),
+            ),
+            (
+                Some("Sun, 06 Nov 1994 08:49:00 GMT"),
+                date,
+                Passing::Told(Duration::ZERO),
+            ),
+            (
+                Some("Sun, 06 Nov 1994 08:50:00 GMT"),
+                None,
+                Passing::Scheduled,
+            ),
             (Some("soon"), date, Passing::Scheduled),
             (Some("-1"), date, Passing::Scheduled),
-            (Some("Sun, 41 Nov 1994 08:49:00 GMT"), date, Passing::Scheduled),
+            (
+                Some("Sun, 41 Nov 1994 08:49:00 GMT"),
+                date,
+                Passing::Scheduled,
+            ),
         ];
         for (retry_after, date, expected) in cases {
             assert_eq!(told(retry_after, date), expected, "{retry_after:?}");
         }
-        assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        assert_eq!(http_date("Thu, 29 Feb 2024 00:00:00 GMT"), Some(1_709_164_800));
-        assert_eq!(http_date("Fri, 01 Mar 2024 00:00:00 GMT"), Some(1_709_251_200));
+        assert_eq!(
+            http_date("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(784_111_777)
+        );
+        assert_eq!(
+            http_date("Thu, 29 Feb 2024 00:00:00 GMT"),
+            Some(1_709_164_800)
+        );
+        assert_eq!(
+            http_date("Fri, 01 Mar 2024 00:00:00 GMT"),
+            Some(1_709_251_200)
+        );
     }
 }

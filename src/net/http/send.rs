@@ -65,29 +65,58 @@ impl Client {
             let tries = patience.failures().max(1);
             return Err(error.after(tries));
         };
-        if let Some(notice) = self.settings.notice.as_ref().filter(|_| wait >= SILENT_WAIT) {
-            notice(&Notice { failure: error.to_string(), wait });
+        if let Some(notice) = self
+            .settings
+            .notice
+            .as_ref()
+            .filter(|_| wait >= SILENT_WAIT)
+        {
+            notice(&Notice {
+                failure: error.to_string(),
+                wait,
+            });
         }
         thread::sleep(wait);
         Ok(())
     }
 
-    /// Sends a request once, following redirects. Statuses that may pass are errors; every other
-    /// status is a reply.
+    /// Sends a request once, with the client's own credentials for its URL, following redirects.
+    /// Statuses that may pass are errors; every other status is a reply.
     pub(crate) fn send_once(&self, request: &Request<'_>) -> Result<Reply, HttpError> {
+        let authorization = request.authorization.clone().or_else(|| {
+            self.settings
+                .credentials
+                .for_url(&request.url)
+                .map(|basic| basic.header())
+        });
+        self.send_as(request, authorization, &AtomicU64::new(0))
+    }
+
+    /// Like [`Client::send_once`], with this `Authorization` and no other. `counter` grows by one for
+    /// each request sent, redirects included.
+    pub(crate) fn send_as(
+        &self,
+        request: &Request<'_>,
+        mut authorization: Option<Secret>,
+        counter: &AtomicU64,
+    ) -> Result<Reply, HttpError> {
         if self.settings.offline {
             let method = request.method.to_string();
-            return Err(HttpError::Offline { method, url: request.shown() });
+            return Err(HttpError::Offline {
+                method,
+                url: request.shown(),
+            });
         }
         let mut url = request.url.clone();
-        let mut authorization = request.authorization.clone();
-        if authorization.is_none() && request.own_credentials {
-            authorization = self.settings.credentials.for_url(&url).map(|basic| basic.header());
-        }
         for _ in 0..=MAX_REDIRECTS {
+            counter.fetch_add(1, Ordering::Relaxed);
             let reply = self.exchange(request, &url, authorization.as_ref())?;
             if !follows(&request.method, reply.status()) {
-                return if retry::status_may_pass(reply.status()) { Err(reply.into_error()) } else { Ok(reply) };
+                return if retry::status_may_pass(reply.status()) {
+                    Err(reply.into_error())
+                } else {
+                    Ok(reply)
+                };
             }
             let to = location(&reply, LOCATION.as_str())?;
             if !same_place(&url, &to) {
@@ -121,15 +150,18 @@ impl Client {
         if let Some(limit) = request.time_limit {
             builder = builder.timeout(limit);
         }
-        if let Some(body) = body(&request.body).map_err(|source| HttpError::Local { url: shown.clone(), source })? {
+        if let Some(body) = body(&request.body).map_err(|source| HttpError::Local {
+            url: shown.clone(),
+            source,
+        })? {
             builder = builder.body(body);
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
-        if let Some(counter) = request.counter {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
         match builder.send() {
-            Ok(inner) => Ok(Reply { inner, url: url.clone() }),
+            Ok(inner) => Ok(Reply {
+                inner,
+                url: url.clone(),
+            }),
             Err(error) => Err(HttpError::of(error, &shown)),
         }
     }
@@ -152,7 +184,10 @@ fn body(body: &Body<'_>) -> io::Result<Option<reqwest::blocking::Body>> {
                 sent.store(*size, Ordering::Relaxed);
                 return Ok(Some(bytes.into()));
             }
-            let counted = Counted { source, sent: Arc::clone(sent) };
+            let counted = Counted {
+                source,
+                sent: Arc::clone(sent),
+            };
             Ok(Some(reqwest::blocking::Body::sized(counted, *size)))
         }
     }
@@ -176,7 +211,7 @@ impl Read for Counted {
 /// methods into GET, which is never what an upload means.
 fn follows(method: &Method, status: u16) -> bool {
     match status {
-        301 | 302 | 303 => matches!(*method, Method::GET | Method::HEAD),
+        301..=303 => matches!(*method, Method::GET | Method::HEAD),
         307 | 308 => true,
         _ => false,
     }
@@ -207,7 +242,11 @@ pub(crate) fn location(reply: &Reply, header: &str) -> Result<Url, HttpError> {
 }
 
 fn refused(from: &Url, to: ShownUrl, refusal: Refusal) -> HttpError {
-    HttpError::Redirect { url: ShownUrl::of(from), to, refusal }
+    HttpError::Redirect {
+        url: ShownUrl::of(from),
+        to,
+        refusal,
+    }
 }
 
 /// Whether credentials for `from` are meant for `to` as well: the same origin, or the same host gone
@@ -233,7 +272,9 @@ fn leads_inward(from: &Url, to: &Url) -> bool {
             Ok(IpAddr::V6(v6)) => {
                 v6.is_unicast_link_local()
                     || v6.is_unspecified()
-                    || v6.to_ipv4_mapped().is_some_and(|v4| v4.is_link_local() || v4.is_loopback())
+                    || v6
+                        .to_ipv4_mapped()
+                        .is_some_and(|v4| v4.is_link_local() || v4.is_loopback())
             }
             Err(_) => false,
         };
@@ -285,7 +326,13 @@ mod tests {
 
     #[test]
     fn only_meaning_that_keeps_is_followed() {
-        assert!(follows(&Method::GET, 302) && follows(&Method::HEAD, 303) && follows(&Method::PUT, 307));
-        assert!(!follows(&Method::PUT, 302) && !follows(&Method::POST, 303) && !follows(&Method::GET, 304));
+        assert!(
+            follows(&Method::GET, 302) && follows(&Method::HEAD, 303) && follows(&Method::PUT, 307)
+        );
+        assert!(
+            !follows(&Method::PUT, 302)
+                && !follows(&Method::POST, 303)
+                && !follows(&Method::GET, 304)
+        );
     }
 }

@@ -35,11 +35,20 @@ impl Wires {
     pub(super) fn pool(&self, url: &Url, settings: &ClientSettings) -> Result<Pool, HttpError> {
         if url.scheme() == "http" && url.host_str().is_some_and(is_loopback) {
             // An empty set of authorities, so that none is loaded.
-            made(&self.here, || builder(settings).no_proxy().tls_certs_only([]).build().map_err(setup))
+            made(&self.here, || {
+                builder(settings)
+                    .no_proxy()
+                    .tls_certs_only([])
+                    .build()
+                    .map_err(setup)
+            })
         } else {
             made(&self.world, || {
                 let authorities = authorities(&settings.ca_files)?;
-                builder(settings).tls_certs_merge(authorities).build().map_err(setup)
+                builder(settings)
+                    .tls_certs_merge(authorities)
+                    .build()
+                    .map_err(setup)
             })
         }
     }
@@ -76,14 +85,19 @@ fn builder(settings: &ClientSettings) -> ClientBuilder {
 
 #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
 fn setup(error: reqwest::Error) -> HttpError {
-    HttpError::Setup { cause: super::error::chain(&error) }
+    HttpError::Setup {
+        cause: super::error::chain(&error),
+    }
 }
 
 fn authorities(files: &[impl AsRef<Path>]) -> Result<Vec<Certificate>, HttpError> {
     let mut all = Vec::new();
     for path in files {
         let path = path.as_ref();
-        let failed = |source| HttpError::CaFile { path: path.to_owned(), source };
+        let failed = |source| HttpError::CaFile {
+            path: path.to_owned(),
+            source,
+        };
         let size = fs::metadata(path).map_err(failed)?.len();
         if size > MAX_CA_FILE_BYTES {
             return Err(failed(io::Error::from(io::ErrorKind::FileTooLarge)));
@@ -92,7 +106,10 @@ fn authorities(files: &[impl AsRef<Path>]) -> Result<Vec<Certificate>, HttpError
         let found = Certificate::from_pem_bundle(&pem)
             .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
         if found.is_empty() {
-            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, "no certificate in it")));
+            return Err(failed(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "no certificate in it",
+            )));
         }
         all.extend(found);
     }
@@ -101,9 +118,14 @@ fn authorities(files: &[impl AsRef<Path>]) -> Result<Vec<Certificate>, HttpError
 
 /// Whether `host`, as a URL has it, names this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
 pub(crate) fn is_loopback(host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
     bare.eq_ignore_ascii_case("localhost")
-        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || bare
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -112,10 +134,24 @@ mod tests {
 
     #[test]
     fn knows_this_machine() {
-        for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "[::1]", "::1"] {
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "127.0.0.1",
+            "127.8.9.1",
+            "[::1]",
+            "::1",
+        ] {
             assert!(is_loopback(host), "{host}");
         }
-        for host in ["localhost.example", "128.0.0.1", "10.0.0.1", "[::2]", "", "127.0.0.1.example"] {
+        for host in [
+            "localhost.example",
+            "128.0.0.1",
+            "10.0.0.1",
+            "[::2]",
+            "",
+            "127.0.0.1.example",
+        ] {
             assert!(!is_loopback(host), "{host}");
         }
     }
@@ -125,6 +161,11 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = authorities(&[file.path()]).unwrap_err().to_string();
         assert!(error.contains(file.path().to_str().unwrap()), "{error}");
-        assert!(authorities(&["/nonexistent/ca.pem"]).unwrap_err().to_string().contains("/nonexistent/ca.pem"));
+        assert!(
+            authorities(&["/nonexistent/ca.pem"])
+                .unwrap_err()
+                .to_string()
+                .contains("/nonexistent/ca.pem")
+        );
     }
 }

@@ -82,8 +82,12 @@ impl IndexPackage {
         }
         let filename = text("Filename")?;
         let unsafe_path = filename.starts_with('/')
-            || filename.split('/').any(|part| part.is_empty() || part == "..")
-            || !filename.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\".contains(&byte));
+            || filename
+                .split('/')
+                .any(|part| part.is_empty() || part == "..")
+            || !filename
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !b"?#\\".contains(&byte));
         if unsafe_path {
             return Err(wrong("Filename", filename));
         }
@@ -139,16 +143,25 @@ mod tests {
         for filename in ["/etc/x", "../x", "a//b", "a/../b", "a?b", "a b"] {
             assert!(matches!(
                 read(&text(filename)),
-                Err(PackageError::Wrong { field: "Filename", .. })
+                Err(PackageError::Wrong {
+                    field: "Filename",
+                    ..
+                })
             ));
         }
         assert!(matches!(
             read("Package: a\nVersion: 1\n"),
-            Err(PackageError::Missing { field: "Filename", .. })
+            Err(PackageError::Missing {
+                field: "Filename",
+                ..
+            })
         ));
         assert!(matches!(
             read("Package: a/b\n"),
-            Err(PackageError::Wrong { field: "Package", .. })
+            Err(PackageError::Wrong {
+                field: "Package",
+                ..
+            })
         ));
     }
 }

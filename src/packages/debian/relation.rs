@@ -247,7 +247,11 @@ mod tests {
         let shown: Vec<String> = relations.0.iter().map(ToString::to_string).collect();
         assert_eq!(
             shown,
-            ["libc6 (>= 2.38)", "python3:any (>= 3.13~) | foo", "bar (<< 1:2-3)"]
+            [
+                "libc6 (>= 2.38)",
+                "python3:any (>= 3.13~) | foo",
+                "bar (<< 1:2-3)"
+            ]
         );
         assert_eq!("".parse::<Relations>().unwrap(), Relations::default());
     }
@@ -263,7 +267,11 @@ mod tests {
         ] {
             let relation: Relation = format!("a ({bound} 2)").parse().unwrap();
             for (version, expected) in [("1", lower), ("2", equal), ("3", higher)] {
-                assert_eq!(relation.admits(&version.parse().unwrap()), expected, "{bound} {version}");
+                assert_eq!(
+                    relation.admits(&version.parse().unwrap()),
+                    expected,
+                    "{bound} {version}"
+                );
             }
         }
     }
@@ -272,7 +280,11 @@ mod tests {
     fn a_bound_needs_a_versioned_provide() {
         let provides = Provide::parse_list("mta, awk (= 2.0)").unwrap();
         let relation = |text: &str| text.parse::<Relation>().unwrap();
-        let admitted = |text: &str| provides.iter().any(|provide| relation(text).admits_provide(provide));
+        let admitted = |text: &str| {
+            provides
+                .iter()
+                .any(|provide| relation(text).admits_provide(provide))
+        };
         assert!(admitted("mta") && admitted("awk") && admitted("awk (>= 1)"));
         assert!(!admitted("mta (>= 1)") && !admitted("awk (>= 3)") && !admitted("x"));
         assert!(Provide::parse_list("awk (>= 2)").is_err());
@@ -280,7 +292,18 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_relation() {
-        for bad in ["a b", "(>= 1)", "a (1)", "a (>= )", "a (>= 1", "a [amd64]", "a <!x>", "|a", "a:", "-a"] {
+        for bad in [
+            "a b",
+            "(>= 1)",
+            "a (1)",
+            "a (>= )",
+            "a (>= 1",
+            "a [amd64]",
+            "a <!x>",
+            "|a",
+            "a:",
+            "-a",
+        ] {
             assert!(bad.parse::<Relations>().is_err(), "{bad}");
         }
     }

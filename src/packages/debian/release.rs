@@ -51,13 +51,18 @@ impl Release {
     /// Reads the one paragraph of a `Release` file.
     pub(crate) fn read(input: impl BufRead) -> Result<Self, ReleaseError> {
         let mut reader = ParagraphReader::new(input);
-        let paragraph = reader.next()?.ok_or(ReleaseError::Missing { field: "Codename" })?;
-        let text = |field: &'static str| paragraph.get(field).ok_or(ReleaseError::Missing { field });
-        let date = |field: &'static str, value: &str| {
-            parse_date(value).ok_or_else(|| wrong(field, value))
-        };
+        let paragraph = reader
+            .next()?
+            .ok_or(ReleaseError::Missing { field: "Codename" })?;
+        let text =
+            |field: &'static str| paragraph.get(field).ok_or(ReleaseError::Missing { field });
+        let date =
+            |field: &'static str, value: &str| parse_date(value).ok_or_else(|| wrong(field, value));
         let mut indexes = BTreeMap::new();
-        for line in text("SHA256")?.lines().filter(|line| !line.trim().is_empty()) {
+        for line in text("SHA256")?
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+        {
             let mut words = line.split_ascii_whitespace();
             let (Some(digest), Some(size), Some(path), None) =
                 (words.next(), words.next(), words.next(), words.next())
@@ -122,7 +127,8 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let march_year = if month <= 2 { year - 1 } else { year };
     let march_month = (month + 9) % 12;
     let day_of_year = (153 * march_month + 2) / 5 + day - 1;
-    let days = march_year * 365 + march_year / 4 - march_year / 100 + march_year / 400 + day_of_year;
+    let days =
+        march_year * 365 + march_year / 4 - march_year / 100 + march_year / 400 + day_of_year;
     days - 719_468
 }
 
@@ -155,7 +161,10 @@ mod tests {
             "Suite: stable\nCodename: trixie\nDate: Sat, 12 Sep 2026 07:55:41 UTC\nAcquire-By-Hash: yes\nSHA256:\n {digest}   12 main/x\n {digest} 0 main/y\n"
         );
         let release = Release::read(text.as_bytes()).unwrap();
-        assert_eq!((release.suite.as_str(), release.codename.as_str()), ("stable", "trixie"));
+        assert_eq!(
+            (release.suite.as_str(), release.codename.as_str()),
+            ("stable", "trixie")
+        );
         assert!(release.by_hash && release.valid_until.is_none());
         assert_eq!(release.date, 1_789_199_741);
         assert_eq!(release.indexes.len(), 2);
@@ -187,7 +196,10 @@ mod tests {
             (String::new(), "Codename"),
             ("Codename: t\n".to_owned(), "SHA256"),
             (format!("{head}SHA256:\n abc 1 x\n"), "SHA256"),
-            (format!("{head}Valid-Until: tomorrow\nSHA256:\n"), "Valid-Until"),
+            (
+                format!("{head}Valid-Until: tomorrow\nSHA256:\n"),
+                "Valid-Until",
+            ),
         ] {
             let error = Release::read(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(field), "{error}");

@@ -181,9 +181,27 @@ mod tests {
     #[test]
     fn orders_as_dpkg() {
         let ascending = [
-            "0~~", "0~", "0", "0+x", "1.0~rc1", "1.0~rc1-1", "1.0", "1.0-0+b1", "1.0-1~deb12u1",
-            "1.0-1", "1.0-1+b1", "1.0-1.1", "1.0a", "1.0+dfsg", "1.2", "1.10", "2.41-12",
-            "2.41-12+deb13u2", "10", "1:0.1", "2:0",
+            "0~~",
+            "0~",
+            "0",
+            "0+x",
+            "1.0~rc1",
+            "1.0~rc1-1",
+            "1.0",
+            "1.0-0+b1",
+            "1.0-1~deb12u1",
+            "1.0-1",
+            "1.0-1+b1",
+            "1.0-1.1",
+            "1.0a",
+            "1.0+dfsg",
+            "1.2",
+            "1.10",
+            "2.41-12",
+            "2.41-12+deb13u2",
+            "10",
+            "1:0.1",
+            "2:0",
         ];
         for (at, left) in ascending.iter().enumerate() {
             for (other, right) in ascending.iter().enumerate() {
@@ -198,7 +216,12 @@ mod tests {
 
     #[test]
     fn equal_versions_written_differently() {
-        for (left, right) in [("1.0", "0:1.0"), ("1.0", "1.0-0"), ("1.01", "1.1"), ("1", "1.0"),] {
+        for (left, right) in [
+            ("1.0", "0:1.0"),
+            ("1.0", "1.0-0"),
+            ("1.01", "1.1"),
+            ("1", "1.0"),
+        ] {
             let expected = right != "1.0" || left != "1";
             assert_eq!(version(left) == version(right), expected, "{left} {right}");
         }
@@ -208,7 +231,19 @@ mod tests {
     #[test]
     fn refuses_what_is_none() {
         let long = "1".repeat(300);
-        for bad in ["", "a:1", ":1", "1:", "-1", "1-", "1 2", "1_2", "1-ü", "99999999999:1", &long] {
+        for bad in [
+            "",
+            "a:1",
+            ":1",
+            "1:",
+            "-1",
+            "1-",
+            "1 2",
+            "1_2",
+            "1-ü",
+            "99999999999:1",
+            &long,
+        ] {
             assert!(bad.parse::<Version>().is_err(), "{bad}");
         }
     }

@@ -1,1 +1,28 @@
-//! To come.
+//! Grammar of Python packages: names and versions, wheel file names and tags, requirement text,
+//! lock text. Pure: it reads no file, asks no network and looks at no environment; what it needs
+//! from them is handed in.
+//!
+//! Versions (PEP 440), names and markers (PEP 508) are read by the crates of uv's authors, so that
+//! what this program believes about a requirement is what its resolver believes.
+
+pub(crate) mod entry_points;
+mod hash;
+mod location;
+mod pylock;
+pub(crate) mod record;
+mod requirements;
+mod tags;
+pub(crate) mod wheel_metadata;
+mod wheel_name;
+
+pub(crate) use hash::{FileHash, HashError, Sha256};
+pub(crate) use location::{DirectUrl, Redacted, Url, UrlError, shown};
+pub(crate) use pylock::{LockedFile, LockedPackage, Pylock, PylockError};
+pub(crate) use requirements::{
+    IndexOptions, Position, ReadError, Requirements, Source, Wish, WishKind, parse, resolve_path,
+};
+pub(crate) use tags::{Arch, Libc, PythonVersion, Tags, Target};
+pub(crate) use wheel_name::WheelFileName;
+
+pub(crate) use pep440_rs::{Version, VersionSpecifiers};
+pub(crate) use pep508_rs::{MarkerTree, PackageName};

@@ -258,7 +258,13 @@ impl Explain for DebianError {
             Self::Keep { explanation, .. } => return explanation.as_ref().clone(),
             Self::Interrupted => ours("a worker thread ended without a result", "resolving Debian packages"),
         };
-        Explanation { fate, what, place, why, next }
+        Explanation {
+            fate,
+            what,
+            place,
+            why,
+            next,
+        }
     }
 }
 
@@ -272,7 +278,13 @@ impl Explain for FetchError {
                     "The mirror has dropped it for a newer version, or is not a mirror of this suite.".to_owned(),
                     "Resolve anew (`--refresh`, or `s2r lock`), or set `snapshot` in the builder file to have old versions.",
                 );
-                Explanation { fate, what, place, why, next }
+                Explanation {
+                    fate,
+                    what,
+                    place,
+                    why,
+                    next,
+                }
             }
             Self::Failed { explanation, .. } => explanation.as_ref().clone(),
         }
@@ -282,11 +294,23 @@ impl Explain for FetchError {
 type Parts = (Fate, String, String, String, String);
 
 fn world(what: &str, place: &str, why: String, next: &str) -> Parts {
-    (Fate::World, what.to_owned(), place.to_owned(), why, next.to_owned())
+    (
+        Fate::World,
+        what.to_owned(),
+        place.to_owned(),
+        why,
+        next.to_owned(),
+    )
 }
 
 fn project(what: &str, place: &str, why: String, next: &str) -> Parts {
-    (Fate::Project, what.to_owned(), place.to_owned(), why, next.to_owned())
+    (
+        Fate::Project,
+        what.to_owned(),
+        place.to_owned(),
+        why,
+        next.to_owned(),
+    )
 }
 
 fn ours(what: &str, place: &str) -> Parts {

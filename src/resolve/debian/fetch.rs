@@ -52,7 +52,9 @@ pub(crate) fn fetch(
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(artefact) = artefacts.get(at) else { break };
+                    let Some(artefact) = artefacts.get(at) else {
+                        break;
+                    };
                     let result = have(artefact, downloads, fetch, report);
                     if result.is_err() {
                         stop.store(true, Ordering::Relaxed);

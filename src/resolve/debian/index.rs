@@ -17,7 +17,14 @@ use crate::packages::debian::{IndexPackage, Paragraph, ParagraphReader};
 
 /// Fields that are kept.
 const FIELDS: [&str; 9] = [
-    "Package", "Version", "Architecture", "Pre-Depends", "Depends", "Provides", "Filename", "Size",
+    "Package",
+    "Version",
+    "Architecture",
+    "Pre-Depends",
+    "Depends",
+    "Provides",
+    "Filename",
+    "Size",
     "SHA256",
 ];
 
@@ -132,12 +139,18 @@ impl Index {
     pub(super) fn finish(&mut self) {
         let names = &self.names;
         self.places.sort_unstable_by(|left, right| {
-            (name_of(names, left), left.provided, left.source, left.offset_bytes).cmp(&(
-                name_of(names, right),
-                right.provided,
-                right.source,
-                right.offset_bytes,
-            ))
+            (
+                name_of(names, left),
+                left.provided,
+                left.source,
+                left.offset_bytes,
+            )
+                .cmp(&(
+                    name_of(names, right),
+                    right.provided,
+                    right.source,
+                    right.offset_bytes,
+                ))
         });
     }
 
@@ -152,9 +165,9 @@ impl Index {
     }
 
     fn look_up(&self, name: &str, provided: bool) -> Result<Vec<Offer>, DebianError> {
-        let start = self
-            .places
-            .partition_point(|place| (name_of(&self.names, place), place.provided) < (name, provided));
+        let start = self.places.partition_point(|place| {
+            (name_of(&self.names, place), place.provided) < (name, provided)
+        });
         let places = self.places.get(start..).unwrap_or_default();
         places
             .iter()

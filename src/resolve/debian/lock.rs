@@ -72,7 +72,10 @@ pub(crate) fn request_digest(base: &DebianBase) -> Sha256 {
         hasher.update(bytes);
     };
     field(base.suite.as_bytes());
-    field(&[u8::from(base.updates), u8::from(base.security_mirror.is_some())]);
+    field(&[
+        u8::from(base.updates),
+        u8::from(base.security_mirror.is_some()),
+    ]);
     for list in [&base.components, &base.packages, &base.leave_out] {
         field(&(list.len() as u64).to_le_bytes());
         for item in list {
@@ -129,13 +132,17 @@ impl BaseLock {
         origin: &str,
     ) -> Result<&[DebArtefact], LockError> {
         if self.request != request_digest(base) {
-            return Err(LockError::OtherBase { origin: origin.to_owned() });
+            return Err(LockError::OtherBase {
+                origin: origin.to_owned(),
+            });
         }
         let packages = self.packages.get(&architecture);
-        packages.map(Vec::as_slice).ok_or_else(|| LockError::NoArchitecture {
-            origin: origin.to_owned(),
-            architecture,
-        })
+        packages
+            .map(Vec::as_slice)
+            .ok_or_else(|| LockError::NoArchitecture {
+                origin: origin.to_owned(),
+                architecture,
+            })
     }
 }
 
@@ -148,9 +155,13 @@ impl Explain for LockError {
             Self::OtherBase { origin } => (
                 "the lock is of another base",
                 origin,
-                "The builder's suite or package list has changed since the lock was written.".to_owned(),
+                "The builder's suite or package list has changed since the lock was written."
+                    .to_owned(),
             ),
-            Self::NoArchitecture { origin, architecture } => (
+            Self::NoArchitecture {
+                origin,
+                architecture,
+            } => (
                 "the lock has nothing for this architecture",
                 origin,
                 format!("It names no packages for {architecture}."),

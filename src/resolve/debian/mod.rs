@@ -51,14 +51,27 @@ pub(crate) fn resolve(
     architecture: Architecture,
     context: &Context<'_>,
 ) -> Result<Vec<DebArtefact>, DebianError> {
-    let keys = signature::Keyring::embedded()?;
+    resolve_with(
+        &signature::Keyring::embedded()?,
+        base,
+        architecture,
+        context,
+    )
+}
+
+/// As [`resolve`], with these keys.
+fn resolve_with(
+    keys: &signature::Keyring,
+    base: &DebianBase,
+    architecture: Architecture,
+    context: &Context<'_>,
+) -> Result<Vec<DebArtefact>, DebianError> {
     let suites = suite::suites_of(base);
     let mut index = index::Index::new(context.scratch);
     let found: Vec<_> = std::thread::scope(|scope| {
         let running: Vec<_> = suites
             .iter()
             .map(|suite| {
-                let keys = &keys;
                 scope.spawn(move || suite::fetch_indexes(suite, architecture, keys, context))
             })
             .collect();

@@ -142,9 +142,7 @@ fn is_current<'a>(
     statements: impl Iterator<Item = &'a Signature>,
     now: i64,
 ) -> bool {
-    let newest = statements.max_by_key(|statement| {
-        statement.created().map(|time| time.as_secs())
-    });
+    let newest = statements.max_by_key(|statement| statement.created().map(|time| time.as_secs()));
     let lifetime = newest
         .and_then(Signature::key_expiration_time)
         .map_or(0, |lifetime| i64::from(lifetime.as_secs()));
@@ -182,7 +180,10 @@ mod tests {
             SIGNED.replace("- -Dashed", "- Dashed"),
             SIGNED.replace("\n - with", "\n\n - with"),
         ] {
-            assert_eq!(keys.verify(&changed, NOW), Err(SignatureFault::NotByKnownKey));
+            assert_eq!(
+                keys.verify(&changed, NOW),
+                Err(SignatureFault::NotByKnownKey)
+            );
         }
     }
 
@@ -199,9 +200,17 @@ mod tests {
             body.to_owned(),
             format!("{body}{SIGNED}"),
             format!("{SIGNED}{body}"),
-            SIGNED.split("-----BEGIN PGP SIGNATURE").next().unwrap().to_owned(),
+            SIGNED
+                .split("-----BEGIN PGP SIGNATURE")
+                .next()
+                .unwrap()
+                .to_owned(),
         ] {
-            assert_eq!(keys.verify(&text, NOW), Err(SignatureFault::Unsigned), "{text}");
+            assert_eq!(
+                keys.verify(&text, NOW),
+                Err(SignatureFault::Unsigned),
+                "{text}"
+            );
         }
     }
 }

@@ -30,7 +30,12 @@ pub(super) fn solve(base: &DebianBase, index: &Index) -> Result<Vec<DebArtefact>
         open.push_back((Alternatives(vec![relation]), BUILDER.to_owned()));
     }
     while let Some((group, needed_by)) = open.pop_front() {
-        if needed_by != BUILDER && group.0.iter().any(|one| left_out.contains(one.name.as_str())) {
+        if needed_by != BUILDER
+            && group
+                .0
+                .iter()
+                .any(|one| left_out.contains(one.name.as_str()))
+        {
             continue;
         }
         if group.0.iter().any(|one| is_met(one, &chosen)) {
@@ -40,7 +45,9 @@ pub(super) fn solve(base: &DebianBase, index: &Index) -> Result<Vec<DebArtefact>
             return Err(no_answer(&group, needed_by, &chosen));
         };
         if chosen.len() >= MAX_PACKAGES {
-            return Err(DebianError::TooMany { limit: MAX_PACKAGES });
+            return Err(DebianError::TooMany {
+                limit: MAX_PACKAGES,
+            });
         }
         let title = format!("{} {}", offer.package.name, offer.package.version);
         for group in &offer.package.depends.0 {
@@ -101,9 +108,13 @@ fn choose(
 
 /// The newest version; of equal ones the one of the suite that was read first.
 fn newest(offers: Vec<Offer>) -> Option<Offer> {
-    offers
-        .into_iter()
-        .reduce(|best, offer| if offer.package.version > best.package.version { offer } else { best })
+    offers.into_iter().reduce(|best, offer| {
+        if offer.package.version > best.package.version {
+            offer
+        } else {
+            best
+        }
+    })
 }
 
 /// Tells a missing package from one that is there in a version that does not fit.
@@ -119,7 +130,10 @@ fn no_answer(
             relation,
             needed_by,
         },
-        None => DebianError::NoPackage { relation, needed_by },
+        None => DebianError::NoPackage {
+            relation,
+            needed_by,
+        },
     }
 }
 

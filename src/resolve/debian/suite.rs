@@ -59,10 +59,18 @@ pub(super) fn suites_of(base: &DebianBase) -> Vec<Suite> {
     };
     let mut suites = vec![suite(&base.mirror, "debian", base.suite.clone())];
     if base.updates {
-        suites.push(suite(&base.mirror, "debian", format!("{}-updates", base.suite)));
+        suites.push(suite(
+            &base.mirror,
+            "debian",
+            format!("{}-updates", base.suite),
+        ));
     }
     if let Some(security) = &base.security_mirror {
-        suites.push(suite(security, "debian-security", format!("{}-security", base.suite)));
+        suites.push(suite(
+            security,
+            "debian-security",
+            format!("{}-security", base.suite),
+        ));
     }
     suites
 }
@@ -98,8 +106,12 @@ fn fetch_release(
         .get(&url, MAX_RELEASE_BYTES)?
         .take(MAX_RELEASE_BYTES)
         .read_to_end(&mut bytes)
-        .map_err(|source| DebianError::Body { url: url.clone(), source })?;
-    let message = String::from_utf8(bytes).map_err(|_| DebianError::Unsigned { url: url.clone() })?;
+        .map_err(|source| DebianError::Body {
+            url: url.clone(),
+            source,
+        })?;
+    let message =
+        String::from_utf8(bytes).map_err(|_| DebianError::Unsigned { url: url.clone() })?;
     let now = context.now_unix_seconds;
     let text = keys.verify(&message, now).map_err(|fault| match fault {
         SignatureFault::Unsigned => DebianError::Unsigned { url: url.clone() },
@@ -110,7 +122,11 @@ fn fetch_release(
         source,
     })?;
     if let Some(valid_until) = release.valid_until.filter(|until| *until < now) {
-        return Err(DebianError::Expired { url, valid_until, now });
+        return Err(DebianError::Expired {
+            url,
+            valid_until,
+            now,
+        });
     }
     if release.codename != suite.name && release.suite != suite.name {
         return Err(DebianError::WrongSuite {

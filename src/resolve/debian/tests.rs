@@ -1,2 +1,318 @@
 //! The whole way from a signed suite to artefacts, with an archive that is a map of urls.
 
+use std::{collections::BTreeMap, io::Write, path::PathBuf, sync::Mutex};
+
+use super::{signature::Keyring, *};
+use crate::{
+    packages::debian::Sha256,
+    report::{Explain, Fate, Silent},
+};
+
+const KEY: &[u8] = include_bytes!("testdata/archive.gpg");
+const IN_RELEASE: &[u8] = include_bytes!("testdata/InRelease");
+const PACKAGES: &[u8] = include_bytes!("testdata/Packages.xz");
+const SECURITY_IN_RELEASE: &[u8] = include_bytes!("testdata/InRelease.security");
+const SECURITY_PACKAGES: &[u8] = include_bytes!("testdata/Packages.security.xz");
+const NOW: i64 = 1_600_000_000;
+
+/// An archive: bodies by url.
+struct Archive {
+    bodies: BTreeMap<String, Vec<u8>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Fetch for Archive {
+    fn get(&self, url: &str, _max_bytes: u64) -> Result<Box<dyn Read + '_>, FetchError> {
+        self.asked.lock().unwrap().push(url.to_owned());
+        match self.bodies.get(url) {
+            Some(body) => Ok(Box::new(&body[..])),
+            None => Err(FetchError::Missing {
+                url: url.to_owned(),
+            }),
+        }
+    }
+}
+
+fn archive() -> Archive {
+    let bodies = [
+        ("http://m/dists/trixie/InRelease", IN_RELEASE),
+        (
+            "http://m/dists/trixie/main/binary-amd64/Packages.xz",
+            PACKAGES,
+        ),
+        (
+            "http://s/dists/trixie-security/InRelease",
+            SECURITY_IN_RELEASE,
+        ),
+        (
+            "http://s/dists/trixie-security/main/binary-amd64/Packages.xz",
+            SECURITY_PACKAGES,
+        ),
+    ];
+    let own = |(url, body): (&str, &[u8])| (url.to_owned(), body.to_vec());
+    Archive {
+        bodies: bodies.into_iter().map(own).collect(),
+        asked: Mutex::new(Vec::new()),
+    }
+}
+
+fn base(packages: &[&str]) -> DebianBase {
+    DebianBase {
+        mirror: "http://m/".to_owned(),
+        security_mirror: Some("http://s".to_owned()),
+        snapshot: Some("http://old/{archive}/2020".to_owned()),
+        suite: "trixie".to_owned(),
+        components: vec!["main".to_owned()],
+        updates: false,
+        packages: packages.iter().map(|name| (*name).to_owned()).collect(),
+        leave_out: vec!["scripts-tool".to_owned()],
+        locale: None,
+    }
+}
+
+fn solve_in(
+    archive: &Archive,
+    base: &DebianBase,
+    now: i64,
+) -> Result<Vec<DebArtefact>, DebianError> {
+    let scratch = tempfile::tempdir().unwrap();
+    let context = Context {
+        fetch: archive,
+        scratch: scratch.path(),
+        now_unix_seconds: now,
+        report: &Silent,
+    };
+    let keys = Keyring::of(KEY).unwrap();
+    resolve_with(&keys, base, Architecture::Amd64, &context)
+}
+
+#[test]
+fn finds_the_closure() {
+    let archive = archive();
+    let found = solve_in(&archive, &base(&["app"]), NOW).unwrap();
+    let titles: Vec<String> = found.iter().map(DebArtefact::title).collect();
+    // `helper` does not exist, so `other`; of the providers of awk the first by name; `newlib` from
+    // security, because its epoch makes it newer; what is left out is not asked for.
+    assert_eq!(
+        titles,
+        [
+            "app 1.0-1 (amd64)",
+            "gawk 5 (amd64)",
+            "libc6 2.41-1 (amd64)",
+            "newlib 2:0.1 (amd64)",
+            "other 1 (all)"
+        ]
+    );
+    assert_eq!(found[0].url, "http://m/pool/app_1.0-1_amd64.deb");
+    assert_eq!(found[3].url, "http://s/pool/newlib_0.1_amd64.deb");
+    let snapshot = Some("http://old/debian-security/2020/pool/newlib_0.1_amd64.deb".to_owned());
+    assert_eq!(found[3].snapshot_url, snapshot);
+    // By hash first, by name where the mirror has no such path.
+    let asked = archive.asked.lock().unwrap();
+    assert!(
+        asked
+            .iter()
+            .any(|url| url.contains("/main/binary-amd64/by-hash/SHA256/"))
+    );
+    assert!(
+        asked
+            .iter()
+            .any(|url| url == "http://m/dists/trixie/main/binary-amd64/Packages.xz")
+    );
+}
+
+#[test]
+fn a_chosen_package_counts_for_later_alternatives() {
+    let found = solve_in(&archive(), &base(&["mawk", "app"]), NOW).unwrap();
+    assert!(found.iter().all(|one| one.package != "gawk"));
+}
+
+#[test]
+fn what_cannot_be_solved_says_why() {
+    let error = |packages: &[&str]| solve_in(&archive(), &base(packages), NOW).unwrap_err();
+    let missing = error(&["broken"]);
+    assert!(
+        matches!(&missing, DebianError::NoPackage { relation, needed_by }
+        if relation == "nothing-has-this | neither-this" && needed_by == "broken 1")
+    );
+    assert_eq!(missing.explain().fate, Fate::Project);
+    assert!(matches!(error(&["no-such"]), DebianError::NoPackage { .. }));
+    assert!(matches!(
+        error(&["libc6", "clash"]),
+        DebianError::Conflict { .. }
+    ));
+    assert!(matches!(error(&["a b"]), DebianError::NoPackage { .. }));
+}
+
+#[test]
+fn an_index_must_be_signed_fresh_and_of_the_suite() {
+    let url = "http://m/dists/trixie/InRelease";
+    let with = |body: &[u8]| {
+        let mut archive = archive();
+        archive.bodies.insert(url.to_owned(), body.to_vec());
+        solve_in(&archive, &base(&["app"]), NOW).unwrap_err()
+    };
+    assert!(matches!(
+        with(b"<html>log in</html>"),
+        DebianError::Unsigned { .. }
+    ));
+    let changed = String::from_utf8(IN_RELEASE.to_vec())
+        .unwrap()
+        .replace("stable", "stolen");
+    assert!(matches!(
+        with(changed.as_bytes()),
+        DebianError::BadSignature { .. }
+    ));
+    assert!(matches!(
+        with(SECURITY_IN_RELEASE),
+        DebianError::WrongSuite { expected, found, .. } if expected == "trixie" && found == "trixie-security"
+    ));
+    let late = solve_in(&archive(), &base(&["app"]), 1_700_000_000).unwrap_err();
+    assert!(matches!(late, DebianError::Expired { .. }));
+    assert!(late.explain().why.contains("2021-01-01 00:00:00 UTC"));
+}
+
+#[test]
+fn an_index_must_have_the_signed_digest() {
+    let with = |body: &[u8]| {
+        let mut archive = archive();
+        let url = "http://m/dists/trixie/main/binary-amd64/Packages.xz";
+        archive.bodies.insert(url.to_owned(), body.to_vec());
+        solve_in(&archive, &base(&["app"]), NOW).unwrap_err()
+    };
+    let mut changed = PACKAGES.to_vec();
+    changed[40] ^= 1;
+    assert!(matches!(with(&changed), DebianError::WrongDigest { .. }));
+    assert!(matches!(
+        with(&PACKAGES[..50]),
+        DebianError::WrongSize { found: 50, .. }
+    ));
+    assert!(matches!(
+        with(&[PACKAGES, b"x"].concat()),
+        DebianError::WrongSize { .. }
+    ));
+}
+
+#[test]
+fn a_mirror_without_the_suite_or_the_component() {
+    let mut gone = archive();
+    gone.bodies.clear();
+    let error = solve_in(&gone, &base(&["app"]), NOW).unwrap_err();
+    assert!(matches!(
+        error,
+        DebianError::Fetch(FetchError::Missing { .. })
+    ));
+    let mut other = base(&["app"]);
+    other.components = vec!["universe".to_owned()];
+    let error = solve_in(&archive(), &other, NOW).unwrap_err();
+    assert!(
+        matches!(error, DebianError::NoIndex { path, .. } if path == "universe/binary-amd64/Packages")
+    );
+}
+
+/// Downloads in memory.
+#[derive(Default)]
+struct Kept(Mutex<BTreeMap<Sha256, Vec<u8>>>);
+
+impl Downloads for Kept {
+    fn find(&self, sha256: &Sha256) -> Option<PathBuf> {
+        let there = self.0.lock().unwrap().contains_key(sha256);
+        there.then(|| PathBuf::from(sha256.to_string()))
+    }
+
+    fn keep(
+        &self,
+        artefact: &DebArtefact,
+        write: &mut dyn FnMut(&mut dyn Write) -> Result<(), DebianError>,
+    ) -> Result<PathBuf, DebianError> {
+        let mut bytes = Vec::new();
+        write(&mut bytes)?;
+        self.0.lock().unwrap().insert(artefact.sha256, bytes);
+        Ok(PathBuf::from(artefact.sha256.to_string()))
+    }
+}
+
+#[test]
+fn fetches_checks_and_falls_back_to_the_snapshot() {
+    let debs = solve_in(&archive(), &base(&["app"]), NOW).unwrap();
+    let deb = &debs[..1];
+    let archive_of = |url: &str, body: &[u8]| {
+        let mut archive = archive();
+        archive.bodies.insert(url.to_owned(), body.to_vec());
+        archive
+    };
+    let snapshot = "http://old/debian/2020/pool/app_1.0-1_amd64.deb";
+    for url in [deb[0].url.as_str(), snapshot] {
+        let kept = Kept::default();
+        let archive = archive_of(url, b"deb!");
+        assert_eq!(
+            fetch(deb, &kept, &archive, &Silent).unwrap().len(),
+            1,
+            "{url}"
+        );
+        let asked = archive.asked.lock().unwrap().len();
+        fetch(deb, &kept, &archive, &Silent).unwrap();
+        assert_eq!(
+            archive.asked.lock().unwrap().len(),
+            asked,
+            "kept, so not asked for again"
+        );
+    }
+    for url in [deb[0].url.as_str(), snapshot] {
+        let kept = Kept::default();
+        let error = fetch(deb, &kept, &archive_of(url, b"evil"), &Silent).unwrap_err();
+        assert!(matches!(error, DebianError::WrongDigest { .. }));
+        assert!(kept.0.lock().unwrap().is_empty(), "nothing is kept");
+    }
+    let error = fetch(&debs, &Kept::default(), &archive(), &Silent).unwrap_err();
+    assert!(matches!(
+        error,
+        DebianError::Fetch(FetchError::Missing { .. })
+    ));
+}
+
+#[test]
+fn locks_round_trip_and_know_their_base() {
+    let base = base(&["app"]);
+    let mut lock = BaseLock::new(&base);
+    lock.packages.insert(
+        Architecture::Amd64,
+        solve_in(&archive(), &base, NOW).unwrap(),
+    );
+    let text = lock.write();
+    let read = BaseLock::read(&text, "s2r.lock").unwrap();
+    assert_eq!(read, lock);
+    assert_eq!(read.write(), text);
+    assert_eq!(
+        read.packages_for(&base, Architecture::Amd64, "s2r.lock")
+            .unwrap()
+            .len(),
+        5
+    );
+    assert!(matches!(
+        read.packages_for(&base, Architecture::Arm64, "s2r.lock"),
+        Err(LockError::NoArchitecture { .. })
+    ));
+    let mut other = base.clone();
+    other.packages.push("mawk".to_owned());
+    assert!(matches!(
+        read.packages_for(&other, Architecture::Amd64, "s2r.lock"),
+        Err(LockError::OtherBase { .. })
+    ));
+    let moved = base.with_mirrors("http://elsewhere/debian/", None);
+    assert!(
+        read.packages_for(&moved, Architecture::Amd64, "s2r.lock")
+            .is_ok()
+    );
+    for bad in [
+        "",
+        "{}",
+        &text.replace("\"format\": 1", "\"format\": 9"),
+        &text.replace("size", "siez"),
+    ] {
+        assert!(matches!(
+            BaseLock::read(bad, "x"),
+            Err(LockError::Unreadable { .. })
+        ));
+    }
+}

@@ -1,1 +1,533 @@
-//! To come.
+//! From requirements to exact wheels: name, version, file, address, sha256, for one target.
+//!
+//! Three ways, the first that fits: a `pylock.toml` is only read; requirements that are all pinned
+//! and hashed are looked up in the index; everything else is resolved by uv. Nothing of the project
+//! is run in any of them, and the machine's own Python, if it has one, is not asked.
+//!
+//! Secrets: index credentials travel in [`Url`], which prints without them; uv gets them through
+//! its environment and private files, and its messages are starred out before anyone sees them.
+
+mod error;
+mod fetch;
+mod index;
+mod lock;
+mod pinned;
+mod settings;
+mod uv;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub(crate) use error::ResolveError;
+pub(crate) use fetch::{Fetch, FetchError, Get, Got};
+pub(crate) use index::{IndexFile, find_file};
+pub(crate) use lock::{Location, Lock, LockedWheel, write_pylock};
+pub(crate) use settings::Indexes;
+
+use crate::oci::{Key, KeyBuilder};
+use crate::packages::python::{
+    DirectUrl, FileHash, Pylock, Requirements, Source, Target, WheelFileName, Wish, WishKind,
+    parse, resolve_path,
+};
+use crate::report::{Event, Report};
+use lock::{Candidate, Chosen};
+
+/// Largest wheel that may lie in the source, in bytes: it is held in memory while uv looks at it.
+const MAX_SOURCE_WHEEL_BYTES: usize = 64 * 1024 * 1024;
+/// Where the source lies in the image; variables written for builds there name files by it.
+const SOURCE_IN_IMAGE: &str = "/opt/app-root/src/";
+
+/// One file of requirements.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequirementsFile<'a> {
+    /// Its path in the source, with `/`.
+    pub path: &'a str,
+    /// Its bytes.
+    pub text: &'a [u8],
+}
+
+/// Where the wishes stand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Input<'a> {
+    /// A `pylock.toml`.
+    Pylock(RequirementsFile<'a>),
+    /// Requirement files, all of which are wanted.
+    Requirements(&'a [RequirementsFile<'a>]),
+}
+
+/// What is to be resolved, for whom, and with what.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    /// The wishes.
+    pub input: Input<'a>,
+    /// What wheels are for.
+    pub target: &'a Target,
+    /// The bytes of a file of the source, by its path with `/` and without `..`.
+    pub read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    /// The user's environment: pip's variables, proxies, certificates, PATH, HOME, and what
+    /// `${NAME}` in requirement files means.
+    pub environment: &'a BTreeMap<String, String>,
+    /// Refuse to resolve what is not locked.
+    pub locked: bool,
+    /// Touch no network.
+    pub offline: bool,
+    /// A folder that is kept, for uv.
+    pub tools: &'a Path,
+    /// A folder that is kept, for uv's own cache.
+    pub cache: &'a Path,
+}
+
+/// Resolves to one wheel a package.
+///
+/// # Errors
+/// Whatever keeps the wishes from exact wheels; each error explains itself.
+pub(crate) fn resolve(
+    request: &Request<'_>,
+    fetch: &dyn Fetch,
+    report: &dyn Report,
+) -> Result<Lock, ResolveError> {
+    let prepared = Prepared::new(request, report)?;
+    let mut packages = Vec::new();
+    for candidate in prepared.candidates(fetch)? {
+        packages.push(prepared.finish(candidate, fetch)?);
+    }
+    packages.sort_by(|a: &LockedWheel, b| a.name.cmp(&b.name));
+    Ok(Lock { packages })
+}
+
+/// Names a resolution by all that determines it: every requirement with its options, the target,
+/// the indexes without credentials, and the resolver. Where [`is_exact`](Prepared::is_exact), the
+/// result may be kept under this key for good; else only as long as the index is taken to stand still.
+///
+/// # Errors
+/// As [`resolve`], for what is seen without the network.
+pub(crate) fn resolution_key(
+    request: &Request<'_>,
+    report: &dyn Report,
+) -> Result<(Key, bool), ResolveError> {
+    let prepared = Prepared::new(request, report)?;
+    Ok((prepared.key(), prepared.is_exact()))
+}
+
+/// A request with its files read.
+struct Prepared<'a> {
+    request: Request<'a>,
+    requirements: Requirements,
+    pylock: Option<(&'a str, Pylock)>,
+    indexes: Indexes,
+}
+
+impl<'a> Prepared<'a> {
+    fn new(request: &Request<'a>, report: &dyn Report) -> Result<Self, ResolveError> {
+        let mut requirements = Requirements::default();
+        let mut pylock = None;
+        match request.input {
+            Input::Pylock(file) => {
+                let wrong = |error| ResolveError::Pylock {
+                    path: file.path.to_owned(),
+                    error,
+                };
+                let text = String::from_utf8_lossy(file.text);
+                pylock = Some((file.path, Pylock::parse(&text).map_err(wrong)?));
+            }
+            Input::Requirements(files) => requirements = read_requirements(request, files)?,
+        }
+        let (indexes, unusable) = Indexes::new(&requirements.options, request.environment);
+        warn(report, &requirements, &unusable);
+        Ok(Self {
+            request: *request,
+            requirements,
+            pylock,
+            indexes,
+        })
+    }
+
+    /// Whether nothing has to be resolved.
+    fn is_exact(&self) -> bool {
+        self.pylock.is_some()
+            || (self.requirements.constraints.is_empty()
+                && self
+                    .wishes()
+                    .is_ok_and(|wishes| wishes.iter().all(|wish| pinned::is_exact(wish))))
+    }
+
+    /// The wishes that hold for the target.
+    fn wishes(&self) -> Result<Vec<&Wish>, ResolveError> {
+        applying(&self.requirements.wishes, self.request.target)
+    }
+
+    fn key(&self) -> Key {
+        let mut key = KeyBuilder::new("resolution/1");
+        key.add(self.request.target.to_string().as_bytes());
+        key.add(uv::VERSION.as_bytes());
+        if let Input::Pylock(file) = self.request.input {
+            key.add(file.text);
+        }
+        for list in [&self.requirements.wishes, &self.requirements.constraints] {
+            key.add(&(list.len() as u64).to_le_bytes());
+            for wish in list {
+                key.add(wish.to_string().as_bytes());
+                key.add(format!("{:?}", wish.hashes).as_bytes());
+            }
+        }
+        for index in self.indexes.all().chain(&self.indexes.find_links) {
+            key.add(index.as_str().as_bytes());
+        }
+        key.add(&[
+            u8::from(self.indexes.pre_releases),
+            u8::from(self.indexes.default.is_none()),
+        ]);
+        key.finish()
+    }
+
+    fn candidates(&self, fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
+        if let Some((path, lock)) = &self.pylock {
+            let mut candidates = Chosen {
+                path,
+                lock,
+                target: self.request.target,
+                source_path: &|named| resolve_path(path, named),
+            }
+            .candidates()?;
+            for candidate in &mut candidates {
+                if let Location::Remote(url) = &candidate.location {
+                    candidate.location =
+                        Location::Remote(self.indexes.with_credentials(url.clone()));
+                }
+            }
+            return Ok(candidates);
+        }
+        let wishes = self.wishes()?;
+        self.check(&wishes)?;
+        if wishes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let is_exact = self.is_exact();
+        if self.request.locked && !is_exact {
+            return Err(ResolveError::NotLocked {
+                place: self.requirements.files.join(", "),
+            });
+        }
+        if is_exact {
+            if self.request.offline {
+                return pinned::find_all(&wishes, &self.indexes, self.request.target, &NoNetwork);
+            }
+            return pinned::find_all(&wishes, &self.indexes, self.request.target, fetch);
+        }
+        self.by_uv(&wishes, fetch)
+    }
+
+    /// What can be refused before anyone is asked.
+    fn check(&self, wishes: &[&Wish]) -> Result<(), ResolveError> {
+        let with_hashes = self.requirements.options.require_hashes
+            || wishes.iter().any(|wish| !wish.hashes.is_empty());
+        for wish in wishes {
+            let is_wheel = match wish.address() {
+                None => true,
+                Some(DirectUrl::Archive(url)) => url.file_name().ends_with(".whl"),
+                Some(DirectUrl::Repository(_)) => false,
+                Some(DirectUrl::Path(path)) => path.ends_with(".whl"),
+            };
+            let wish_text = || wish.to_string();
+            if !is_wheel || matches!(wish.kind, WishKind::Unnamed { .. }) {
+                return Err(ResolveError::NeedsBuild {
+                    wish: wish_text(),
+                    position: wish.position.clone(),
+                });
+            }
+            if with_hashes
+                && wish.hashes.is_empty()
+                && !matches!(wish.address(), Some(DirectUrl::Path(_)))
+            {
+                return Err(ResolveError::HashMissing {
+                    wish: wish_text(),
+                    position: wish.position.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn by_uv(&self, wishes: &[&Wish], fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
+        let constraints = applying(&self.requirements.constraints, self.request.target)?;
+        let local = self.source_wheels(wishes)?;
+        let bytes = local
+            .iter()
+            .map(|(name, (_, bytes))| (name.clone(), bytes.clone()))
+            .collect();
+        let network = (!self.request.offline).then_some(fetch);
+        let tool = uv::obtain(
+            self.request.environment,
+            self.request.tools,
+            &self.indexes,
+            network,
+        )?;
+        let task = uv::Compile {
+            wishes,
+            constraints: &constraints,
+            local: &bytes,
+            indexes: &self.indexes,
+            target: self.request.target,
+            environment: self.request.environment,
+            offline: self.request.offline,
+            tools: self.request.tools,
+            cache: self.request.cache,
+        };
+        let lock = uv::compile(&tool, &task).map_err(|error| self.enrich(error, network))?;
+        let mut candidates = Chosen {
+            path: "uv's lock",
+            lock: &lock,
+            target: self.request.target,
+            source_path: &|named| {
+                let name = named.rsplit('/').next().unwrap_or(named);
+                local.get(name).map(|(path, _)| path.clone())
+            },
+        }
+        .candidates()
+        .map_err(|error| self.enrich(error, network))?;
+        for candidate in &mut candidates {
+            if let Location::Remote(url) = &candidate.location {
+                candidate.location = Location::Remote(self.indexes.with_credentials(url.clone()));
+            }
+            self.obey_hashes(candidate, wishes, fetch)?;
+        }
+        Ok(candidates)
+    }
+
+    /// uv chooses among all files; a requirement with hashes allows only some of them.
+    fn obey_hashes(
+        &self,
+        candidate: &mut Candidate,
+        wishes: &[&Wish],
+        fetch: &dyn Fetch,
+    ) -> Result<(), ResolveError> {
+        let Some(wish) = wishes
+            .iter()
+            .find(|wish| wish.name() == Some(&candidate.name) && !wish.hashes.is_empty())
+        else {
+            return Ok(());
+        };
+        if candidate
+            .sha256
+            .is_some_and(|sha256| wish.hashes.contains(&FileHash::Sha256(sha256)))
+        {
+            return Ok(());
+        }
+        *candidate = pinned::find_all(&[wish], &self.indexes, self.request.target, fetch)?
+            .pop()
+            .ok_or_else(|| ResolveError::Hashes {
+                name: candidate.name.clone(),
+                target: *self.request.target,
+                position: wish.position.clone(),
+            })?;
+        Ok(())
+    }
+
+    /// Wheels that lie in the source, by file name: their path and bytes.
+    fn source_wheels(
+        &self,
+        wishes: &[&Wish],
+    ) -> Result<BTreeMap<String, (String, Vec<u8>)>, ResolveError> {
+        let mut wheels = BTreeMap::new();
+        for wish in wishes {
+            let Some(DirectUrl::Path(path)) = wish.address() else {
+                continue;
+            };
+            let missing = || ResolveError::NoSuchWheel {
+                path: path.clone(),
+                position: wish.position.clone(),
+            };
+            let inside = resolve_path(&wish.position.path, path).ok_or_else(missing)?;
+            let bytes = (self.request.read)(&inside)
+                .filter(|bytes| bytes.len() <= MAX_SOURCE_WHEEL_BYTES)
+                .ok_or_else(missing)?;
+            let name = inside.rsplit('/').next().unwrap_or_default().to_owned();
+            wheels.insert(name, (inside, bytes));
+        }
+        Ok(wheels)
+    }
+
+    /// uv takes an index that refuses for one that lacks the project. So the index is asked once
+    /// more, and its refusal, if it is one, is the error.
+    fn refusal(&self, reason: &str, fetch: &dyn Fetch) -> Option<ResolveError> {
+        let before = reason
+            .split(" was not found in the package registry")
+            .next()?;
+        let name = before
+            .split_whitespace()
+            .next_back()?
+            .parse()
+            .ok()
+            .filter(|_| before.len() < reason.len())?;
+        self.indexes.all().find_map(|index| {
+            index::project_files(fetch, &self.indexes, index, &name)
+                .err()
+                .filter(|error| !matches!(error, ResolveError::NoIndexPage { .. }))
+        })
+    }
+
+    /// Adds what the index knows to an error about a project without a wheel: what files there are.
+    /// The index failing to answer changes nothing about the error.
+    fn enrich(&self, error: ResolveError, fetch: Option<&dyn Fetch>) -> ResolveError {
+        let mut no_wheel = match (error, fetch) {
+            (ResolveError::NoWheel(no_wheel), Some(_)) => no_wheel,
+            (ResolveError::Unsatisfiable { places, reason }, Some(fetch)) => {
+                return self
+                    .refusal(&reason, fetch)
+                    .unwrap_or(ResolveError::Unsatisfiable { places, reason });
+            }
+            (error, _) => return error,
+        };
+        let files: Vec<IndexFile> = fetch
+            .into_iter()
+            .flat_map(|fetch| self.indexes.all().map(move |index| (fetch, index)))
+            .flat_map(|(fetch, index)| {
+                index::project_files(fetch, &self.indexes, index, &no_wheel.name)
+                    .unwrap_or_default()
+            })
+            .collect();
+        let version = no_wheel.version.as_ref().and_then(|text| text.parse().ok());
+        let wheels: Vec<WheelFileName> = files
+            .iter()
+            .filter_map(|file| file.name.parse().ok())
+            .collect();
+        let newest = version
+            .clone()
+            .or_else(|| wheels.iter().map(|wheel| &wheel.version).max().cloned());
+        no_wheel.has_sdist |= files.iter().any(|file| match &version {
+            Some(version) => pinned::is_sdist_of(file, version),
+            None => pinned::sdist_stem(&file.name).is_some(),
+        });
+        no_wheel.offered.extend(
+            wheels
+                .iter()
+                .filter(|wheel| Some(&wheel.version) == newest.as_ref())
+                .map(WheelFileName::tag_text),
+        );
+        no_wheel.offered.sort();
+        no_wheel.offered.dedup();
+        ResolveError::NoWheel(no_wheel)
+    }
+
+    /// The hash of a file whose index does not tell it: by reading the file once.
+    fn finish(&self, candidate: Candidate, fetch: &dyn Fetch) -> Result<LockedWheel, ResolveError> {
+        if let Some(sha256) = candidate.sha256 {
+            return Ok(candidate.locked(sha256));
+        }
+        let sha256 = match &candidate.location {
+            Location::Source(path) => {
+                let bytes = (self.request.read)(path).unwrap_or_default();
+                uv::hash(bytes.as_slice())
+            }
+            Location::Remote(url) => {
+                let failed = |error| ResolveError::Index {
+                    url: url.to_string(),
+                    error,
+                };
+                if self.request.offline || self.request.locked {
+                    return Err(failed(FetchError::Offline));
+                }
+                let got = fetch
+                    .get(&Get {
+                        url,
+                        accept: None,
+                        max_bytes: uv::MAX_BYTES,
+                        trusted: self.indexes.trusts(url),
+                    })
+                    .map_err(failed)?;
+                uv::hash(got.body)
+            }
+        };
+        let sha256 = sha256.map_err(|error| ResolveError::Index {
+            url: candidate.file_name.to_string(),
+            error: FetchError::Unreachable(error.to_string()),
+        })?;
+        Ok(candidate.locked(sha256))
+    }
+}
+
+/// Stands in for the network where it is forbidden.
+struct NoNetwork;
+
+impl Fetch for NoNetwork {
+    fn get(&self, _request: &Get<'_>) -> Result<Got, FetchError> {
+        Err(FetchError::Offline)
+    }
+}
+
+fn applying<'a>(wishes: &'a [Wish], target: &Target) -> Result<Vec<&'a Wish>, ResolveError> {
+    let markers = target
+        .markers()
+        .map_err(|error| ResolveError::Target(error.to_string()))?;
+    Ok(wishes
+        .iter()
+        .filter(|wish| wish.applies(&markers))
+        .collect())
+}
+
+fn read_requirements(
+    request: &Request<'_>,
+    files: &[RequirementsFile<'_>],
+) -> Result<Requirements, ResolveError> {
+    let source = Source {
+        read: request.read,
+        variable: &|name| request.environment.get(name).cloned(),
+    };
+    let mut all = Requirements::default();
+    for file in files {
+        all.merge(parse(file.path, file.text, &source)?);
+    }
+    for named in request
+        .environment
+        .get("PIP_CONSTRAINT")
+        .map_or("", String::as_str)
+        .split_whitespace()
+    {
+        let path = named.strip_prefix(SOURCE_IN_IMAGE).unwrap_or(named);
+        let text = (request.read)(path).ok_or_else(|| ResolveError::Variable {
+            name: "PIP_CONSTRAINT",
+            path: crate::packages::python::shown(named),
+        })?;
+        all.constrain(path, &text, &source)?;
+    }
+    Ok(all)
+}
+
+fn warn(report: &dyn Report, requirements: &Requirements, unusable: &[settings::Unusable]) {
+    let say = |text: String, hint: &str| {
+        report.event(Event::Warning {
+            text,
+            hint: hint.to_owned(),
+        });
+    };
+    for (name, reason) in unusable {
+        say(
+            format!("{name} is not followed: {reason}"),
+            "folders of this machine mean nothing to a build elsewhere; give an address",
+        );
+    }
+    for folder in &requirements.options.find_links_folders {
+        say(
+            format!("--find-links {folder} is not followed: it is a folder"),
+            "name the wheels in the source one by one (`./wheels/x-1.0-py3-none-any.whl`)",
+        );
+    }
+    for (position, option) in &requirements.ignored {
+        say(
+            format!("{position}: {option} has no effect"),
+            "nothing is built from source",
+        );
+    }
+    if !requirements.options.no_binary.is_empty() {
+        let names = requirements.options.no_binary.join(", ");
+        say(
+            format!("--no-binary {names} is not followed"),
+            "nothing is built from source",
+        );
+    }
+}
+
+#[cfg(test)]
+mod live;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! One function a command: from arguments to a request of the pipeline, and from its result to
+//! what is printed.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::CommandFactory;
+use serde_json::json;
+
+use super::args::{Build, Builders, Cli, Command, Completion, Export, Lock, Plan, Project, Push, Usage};
+use super::failure::Failure;
+use super::inventory::{self, Answer, reference};
+use super::progress::Shown;
+use super::request::Surroundings;
+use super::summary;
+use crate::oci::{Platform, Reference};
+use crate::pipeline::{self, Outputs, Rules, Settings, Target, TargetError};
+use crate::plan::Request;
+
+/// Runs a command.
+pub(super) fn run(
+    command: &Command,
+    surroundings: &Surroundings,
+    shown: &Shown,
+) -> Result<Answer, Failure> {
+    match command {
+        Command::Build(arguments) => build(arguments, surroundings, shown),
+        Command::Plan(arguments) => plan(arguments, surroundings, shown),
+        Command::Lock(arguments) => lock(arguments, surroundings, shown),
+        Command::Push(arguments) => push(arguments, surroundings, shown),
+        Command::Export(arguments) => export(arguments, surroundings, shown),
+        Command::Images => inventory::images(surroundings),
+        Command::Rm(arguments) => inventory::remove(arguments, surroundings),
+        Command::Inspect(arguments) => inventory::inspect(arguments, surroundings),
+        Command::Builders(arguments) => builders(arguments),
+        Command::Usage(arguments) => usage(arguments),
+        Command::Cache(arguments) => inventory::cache(arguments, surroundings),
+        Command::Completion(arguments) => Ok(completion(arguments)),
+        Command::Version => Ok(Answer {
+            text: format!("s2r {}\n", env!("CARGO_PKG_VERSION")),
+            json: json!({"version": env!("CARGO_PKG_VERSION")}),
+        }),
+    }
+}
+
+fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
+    let start = Instant::now();
+    let mut project = arguments.project.clone();
+    let image = match arguments.names.as_slice() {
+        [builder, image] => {
+            if let Some(other) = &project.builder {
+                return Err(two_builders(builder, other));
+            }
+            project.builder = Some(builder.clone());
+            Some(reference(image)?)
+        }
+        names => names.first().map(|name| reference(name)).transpose()?,
+    };
+    let tags = arguments.tags.iter().map(|name| reference(name)).collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<Reference> = image.into_iter().chain(tags).collect();
+    if arguments.push && names.is_empty() {
+        return Err(Failure::Usage {
+            what: "--push needs an image name".to_owned(),
+            place: "--push".to_owned(),
+            why: "the name says which registry the image goes to".to_owned(),
+            next: "s2r build SOURCE registry.example.com/team/app:1.0 --push".to_owned(),
+        });
+    }
+    let outputs = Outputs {
+        push: arguments.push,
+        targets: arguments.outputs.iter().map(|text| target(text)).collect::<Result<_, _>>()?,
+    };
+    let network = &arguments.network;
+    let settings = settings(surroundings, Rules {
+        locked: network.locked,
+        offline: network.offline,
+        refresh: network.refresh,
+    });
+    let mut request = request(&arguments.source, &project)?;
+    request.image = names.first().cloned();
+    let built = pipeline::build(&request, &names, &outputs, &settings, shown)?;
+    let took = start.elapsed();
+    shown.summary(&summary::render(&built, took));
+    Ok(summary::answer(&built, took))
+}
+
+fn plan(arguments: &Plan, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
+    let request = request(&arguments.source, &arguments.project)?;
+    let settings = settings(surroundings, Rules::default());
+    let plan = pipeline::plan(&request, &settings, shown)?;
+    Ok(Answer {
+        text: crate::plan::render(&plan),
+        json: serde_json::to_value(&plan).unwrap_or_default(),
+    })
+}
+
+fn lock(arguments: &Lock, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
+    let request = request(&arguments.source, &arguments.project)?;
+    let settings = settings(surroundings, Rules {
+        refresh: arguments.refresh,
+        ..Rules::default()
+    });
+    let written = pipeline::lock(&request, &settings, shown)?;
+    Ok(Answer {
+        text: written.iter().map(|path| format!("{}\n", path.display())).collect(),
+        json: json!(written),
+    })
+}
+
+fn push(arguments: &Push, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
+    let image = reference(&arguments.image)?;
+    let destination = arguments.destination.as_deref().map(reference).transpose()?;
+    let settings = settings(surroundings, Rules::default());
+    let pushed = pipeline::push(&image, destination.as_ref(), &settings, shown)?;
+    shown.summary(&summary::push_line(&pushed));
+    Ok(Answer {
+        text: format!("{}\n", pushed.reference.at(pushed.digest)),
+        json: summary::push_object(&pushed),
+    })
+}
+
+fn export(arguments: &Export, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
+    let image = reference(&arguments.image)?;
+    let target = target(&arguments.target)?;
+    let settings = settings(surroundings, Rules::default());
+    let exported = pipeline::export(&image, &target, &settings, shown)?;
+    shown.summary(&summary::export_line(&exported));
+    Ok(Answer {
+        text: format!("{}\n", exported.target),
+        json: json!({"target": exported.target.to_string()}),
+    })
+}
+
+fn builders(arguments: &Builders) -> Result<Answer, Failure> {
+    let known = pipeline::builders()?;
+    if let Some(name) = &arguments.name {
+        let (_, text) = known
+            .iter()
+            .find(|(builder, _)| builder.name == *name)
+            .ok_or_else(|| no_builder(name, known.iter().map(|(builder, _)| builder.name.as_str())))?;
+        return Ok(Answer {
+            text: (*text).to_owned(),
+            json: json!({"name": name, "definition": text}),
+        });
+    }
+    let rows: Vec<Vec<String>> = known
+        .iter()
+        .map(|(builder, _)| {
+            vec![
+                builder.name.clone(),
+                format!("Python {}", builder.python),
+                builder.base_title(),
+                if builder.name == crate::plan::DEFAULT_BUILDER { "default" } else { "" }.to_owned(),
+            ]
+        })
+        .collect();
+    Ok(Answer {
+        text: super::text::table(&rows, &[false; 4]),
+        json: json!(known.iter().map(|(builder, _)| json!({
+            "name": builder.name, "python": builder.python.to_string(), "base": builder.base_title(),
+        })).collect::<Vec<_>>()),
+    })
+}
+
+fn usage(arguments: &Usage) -> Result<Answer, Failure> {
+    let known = pipeline::builders()?;
+    if !known.iter().any(|(builder, _)| builder.name == arguments.builder) {
+        let names = known.iter().map(|(builder, _)| builder.name.as_str());
+        return Err(no_builder(&arguments.builder, names));
+    }
+    let text = include_str!("usage.txt").replace("BUILDER", &arguments.builder);
+    Ok(Answer {
+        json: json!({"usage": text}),
+        text,
+    })
+}
+
+fn completion(arguments: &Completion) -> Answer {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "s2r", &mut script);
+    let text = String::from_utf8_lossy(&script).into_owned();
+    Answer {
+        json: json!({"script": text}),
+        text,
+    }
+}
+
+fn settings(surroundings: &Surroundings, rules: Rules) -> Settings {
+    Settings {
+        store_root: surroundings.store_root.clone(),
+        variables: surroundings.variables.clone(),
+        directory: surroundings.directory.clone(),
+        now_seconds: surroundings.now_seconds,
+        epoch_seconds: surroundings.epoch_seconds,
+        workers: surroundings.workers,
+        rules,
+    }
+}
+
+/// The part of a request that build, plan and lock share.
+fn request(source: &std::path::Path, project: &Project) -> Result<Request, Failure> {
+    let platforms = project
+        .platform
+        .iter()
+        .map(|text| {
+            text.parse::<Platform>().map_err(|reason| Failure::Usage {
+                what: "s2r does not build for this platform".to_owned(),
+                place: format!("--platform {text}"),
+                why: reason.to_string(),
+                next: "leave it out to build for this machine's".to_owned(),
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Request {
+        source: PathBuf::from(source),
+        context_dir: project.context_dir.clone(),
+        exclude: project.exclude.clone(),
+        builder: project.builder.clone(),
+        env: project.env.clone(),
+        environment_file: project.environment_file.clone(),
+        platforms,
+        image: None,
+    })
+}
+
+fn target(text: &str) -> Result<Target, Failure> {
+    text.parse().map_err(|reason: TargetError| Failure::Usage {
+        what: "this is no target for an image".to_owned(),
+        place: text.to_owned(),
+        why: reason.to_string(),
+        next: "write oci:DIR, oci-archive:FILE or docker-archive:FILE".to_owned(),
+    })
+}
+
+fn two_builders(first: &str, second: &str) -> Failure {
+    Failure::Usage {
+        what: "two builders are named".to_owned(),
+        place: format!("{first}, --builder {second}"),
+        why: "`s2r build SOURCE BUILDER IMAGE` names one already".to_owned(),
+        next: "leave one of them out".to_owned(),
+    }
+}
+
+fn no_builder<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
+    Failure::Usage {
+        what: format!("there is no builder {name}"),
+        place: name.to_owned(),
+        why: format!("the builders are {}", known.collect::<Vec<_>>().join(", ")),
+        next: "`s2r builders` describes them; --builder FILE.yaml uses one of your own".to_owned(),
+    }
+}

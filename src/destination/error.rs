@@ -1,0 +1,116 @@
+//! What can go wrong on the way out.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::net::registry::RegistryError;
+use crate::report::{Explain, Explanation, Fate};
+
+/// A push that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PushError {
+    /// The registry, or the way to it.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A blob of the image is missing here, or has another size than the manifest says.
+    #[error("{}: {source}", path.display())]
+    Blob {
+        /// Where it ought to be.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
+}
+
+impl Explain for PushError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Registry(error) => error.explain(),
+            Self::Blob { path, source } => missing_blob(path, source),
+        }
+    }
+}
+
+/// An export that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExportError {
+    /// A file or folder of the target.
+    #[error("{}: {source}", path.display())]
+    Target {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
+    /// The stream that an archive is written to.
+    #[error("writing the archive: {0}")]
+    Stream(io::Error),
+    /// A blob of the image is missing here, or has another size than the manifest says.
+    #[error("{}: {source}", path.display())]
+    Blob {
+        /// Where it ought to be.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
+    /// The target is there, but is no OCI layout that could take another image.
+    #[error("{} is not an OCI image layout", path.display())]
+    NotALayout {
+        /// The file that shows it.
+        path: PathBuf,
+    },
+    /// A document that cannot be written as JSON.
+    #[error("writing {document}: {source}")]
+    Json {
+        /// For instance `index.json`.
+        document: &'static str,
+        /// Why not.
+        source: serde_json::Error,
+    },
+}
+
+impl Explain for ExportError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Target { path, source } => Explanation {
+                fate: Fate::World,
+                what: "the image cannot be written".to_owned(),
+                place: path.display().to_string(),
+                why: source.to_string(),
+                next: "check the path, the rights and the free space; nothing half-written is left there".to_owned(),
+            },
+            Self::Stream(source) => Explanation {
+                fate: Fate::World,
+                what: "the archive cannot be written".to_owned(),
+                place: "standard output".to_owned(),
+                why: source.to_string(),
+                next: "check what reads it".to_owned(),
+            },
+            Self::Blob { path, source } => missing_blob(path, source),
+            Self::NotALayout { path } => Explanation {
+                fate: Fate::World,
+                what: "the folder is not an OCI image layout".to_owned(),
+                place: path.display().to_string(),
+                why: "an image is only added to a layout of version 1.0.0, or to an empty folder".to_owned(),
+                next: "name another folder, or empty this one".to_owned(),
+            },
+            Self::Json { document, source } => Explanation {
+                fate: Fate::Ours,
+                what: "a document of the image cannot be written".to_owned(),
+                place: (*document).to_owned(),
+                why: source.to_string(),
+                next: "report this as a fault of s2r".to_owned(),
+            },
+        }
+    }
+}
+
+fn missing_blob(path: &std::path::Path, source: &io::Error) -> Explanation {
+    Explanation {
+        fate: Fate::World,
+        what: "a part of the image cannot be read".to_owned(),
+        place: path.display().to_string(),
+        why: source.to_string(),
+        next: "build the image again".to_owned(),
+    }
+}

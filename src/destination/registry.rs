@@ -1,0 +1,469 @@
+//! Push: what the tag held before is asked first, so that its blobs need no question each; the rest is
+//! asked for and sent in parallel; the manifest comes last, because it promises all it names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::destination::{BlobSource, PushImage};
+use crate::net::registry::{Registry, RegistryError, ServedManifest};
+use crate::oci::{Descriptor, Digest, Manifest};
+use crate::report::{BlobFate, Event, Report, TransferId};
+
+pub(crate) use crate::destination::error::PushError;
+
+/// Blobs sent at once, where nothing else is said.
+pub(crate) const DEFAULT_PARALLELISM: usize = 4;
+/// Threads beyond this only wait for each other.
+const MAX_PARALLELISM: usize = 32;
+/// How often progress is told.
+const TICK: Duration = Duration::from_millis(100);
+/// Pushes with less to send than this are over before progress is worth telling.
+const QUIET_BYTES: u64 = 1 << 20;
+
+/// Where an image is pushed to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PushTarget<'a> {
+    /// The repository.
+    pub registry: &'a Registry<'a>,
+    /// Tags to set, or digests to store the manifest under; the first is asked for what is there.
+    pub tags: &'a [String],
+    /// Blobs sent at once.
+    pub parallelism: usize,
+}
+
+/// What a push did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PushSummary {
+    /// Digest of the manifest that the tags now name.
+    pub digest: Digest,
+    /// Requests made.
+    pub requests: u64,
+    /// Bytes of blobs sent.
+    pub sent_bytes: u64,
+    /// Each blob, in the image's order, config last.
+    pub blobs: Vec<PushedBlob>,
+    /// How long all of it took.
+    pub took: Duration,
+}
+
+/// What became of one blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PushedBlob {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// How it got there.
+    pub fate: BlobFate,
+    /// How long that took.
+    pub took: Duration,
+}
+
+/// Pushes an image; nothing is sent where the first tag names this very manifest already.
+pub(crate) fn push(
+    image: &PushImage,
+    blobs: &dyn BlobSource,
+    target: PushTarget<'_>,
+    report: &dyn Report,
+) -> Result<PushSummary, PushError> {
+    let start = Instant::now();
+    let before = target.registry.requests();
+    let digest = image.descriptor().digest;
+    let previous = previous(target)?;
+    let same = previous
+        .as_ref()
+        .is_some_and(|previous| previous.digest == digest);
+    let push = Push {
+        image,
+        source: blobs,
+        target,
+        report,
+    };
+    let mut fates = push.blobs(&known(image, previous.as_ref(), same))?;
+    let mut tags = target.tags.iter();
+    if same {
+        tags.next();
+    }
+    for tag in tags {
+        let put = || {
+            target
+                .registry
+                .put_manifest(tag, &image.media_type, &image.manifest)
+        };
+        match put() {
+            // What the old manifest promised was not there; now everything is asked for.
+            Err(error) if error.says("MANIFEST_BLOB_UNKNOWN") => {
+                fates.append(&mut push.blobs(&BTreeSet::new())?);
+                put()?;
+            }
+            outcome => outcome?,
+        }
+    }
+    let blobs: Vec<PushedBlob> = image
+        .blobs()
+        .iter()
+        .filter_map(|blob| fates.remove(&blob.digest))
+        .collect();
+    let sent = blobs.iter().filter(|blob| blob.fate == BlobFate::Pushed);
+    Ok(PushSummary {
+        digest,
+        requests: target.registry.requests() - before,
+        sent_bytes: sent.map(|blob| blob.size_bytes).sum(),
+        blobs,
+        took: start.elapsed(),
+    })
+}
+
+/// What the first tag names now. A registry that gives no answer here may still take a push, and
+/// has a better reason there if it does not.
+fn previous(target: PushTarget<'_>) -> Result<Option<ServedManifest>, PushError> {
+    let Some(tag) = target.tags.first() else {
+        return Ok(None);
+    };
+    match target.registry.get_manifest(tag) {
+        Ok(previous) => Ok(previous),
+        Err(RegistryError::Refused { .. } | RegistryError::WrongDigest { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Blobs that the repository has, because a manifest that it serves names them.
+fn known(image: &PushImage, previous: Option<&ServedManifest>, same: bool) -> BTreeSet<Digest> {
+    if same {
+        return image.blobs().iter().map(|blob| blob.digest).collect();
+    }
+    let manifest = previous.and_then(|previous| Manifest::from_bytes(&previous.bytes).ok());
+    let Some(manifest) = manifest else {
+        return BTreeSet::new();
+    };
+    manifest
+        .layers
+        .iter()
+        .chain([&manifest.config])
+        .map(|blob| blob.digest)
+        .collect()
+}
+
+struct Push<'a> {
+    image: &'a PushImage,
+    source: &'a dyn BlobSource,
+    target: PushTarget<'a>,
+    report: &'a dyn Report,
+}
+
+impl Push<'_> {
+    /// Has all blobs in the repository; asks for all but the known ones.
+    fn blobs(&self, known: &BTreeSet<Digest>) -> Result<BTreeMap<Digest, PushedBlob>, PushError> {
+        let mut fates = BTreeMap::new();
+        let mut due = Vec::new();
+        for blob in self.image.blobs() {
+            if known.contains(&blob.digest) {
+                fates.insert(
+                    blob.digest,
+                    self.told(blob, BlobFate::AlreadyThere, Duration::ZERO),
+                );
+            } else {
+                due.push(blob);
+            }
+        }
+        let moving: Vec<Moving<'_>> = due.into_iter().map(Moving::new).collect();
+        for blob in self.all(&moving)? {
+            fates.insert(blob.digest, blob);
+        }
+        Ok(fates)
+    }
+
+    /// Sends what is due, several at a time, in order; the first failure stops the rest.
+    fn all(&self, moving: &[Moving<'_>]) -> Result<Vec<PushedBlob>, PushError> {
+        let outcome = Mutex::new(Ok(Vec::new()));
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = || {
+            while !stop.load(Ordering::Relaxed)
+                && let Some(blob) = moving.get(next.fetch_add(1, Ordering::Relaxed))
+            {
+                let done = self.one(blob);
+                let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                match (done, &mut *outcome) {
+                    (Ok(done), Ok(all)) => all.push(done),
+                    (Err(error), Ok(_)) => {
+                        *outcome = Err(error);
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                    (_, Err(_)) => {}
+                }
+            }
+        };
+        let threads = self
+            .target
+            .parallelism
+            .clamp(1, MAX_PARALLELISM)
+            .min(moving.len());
+        let total: u64 = moving.iter().map(|blob| blob.blob.size).sum();
+        if threads <= 1 && total < QUIET_BYTES {
+            work();
+        } else {
+            let over = Mutex::new(false);
+            let rung = std::sync::Condvar::new();
+            thread::scope(|scope| {
+                let ticker =
+                    (total >= QUIET_BYTES).then(|| scope.spawn(|| self.tick(moving, &over, &rung)));
+                let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+                for worker in workers {
+                    // A panic in a worker is raised again by the scope itself.
+                    let _ = worker.join();
+                }
+                *over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+                rung.notify_all();
+                drop(ticker);
+            });
+        }
+        outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells progress until all is over.
+    fn tick(&self, moving: &[Moving<'_>], over: &Mutex<bool>, rung: &std::sync::Condvar) {
+        let mut is_over = over.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*is_over {
+            let waited = rung
+                .wait_timeout(is_over, TICK)
+                .unwrap_or_else(PoisonError::into_inner);
+            is_over = waited.0;
+            for blob in moving
+                .iter()
+                .filter(|blob| blob.under_way.load(Ordering::Relaxed))
+            {
+                let done_bytes = blob.sent.load(Ordering::Relaxed);
+                self.report.event(Event::TransferAdvanced {
+                    id: blob.id(),
+                    done_bytes,
+                });
+            }
+        }
+    }
+
+    /// Has one blob in the repository.
+    fn one(&self, moving: &Moving<'_>) -> Result<PushedBlob, PushError> {
+        let start = Instant::now();
+        let blob = moving.blob;
+        // A new manifest has a new config, all but always: the question would cost more than it saves.
+        let asked = blob.digest != self.image.config.digest;
+        if asked && self.target.registry.head_blob(&blob.digest)? {
+            return Ok(self.told(blob, BlobFate::AlreadyThere, start.elapsed()));
+        }
+        self.check(blob)?;
+        let open = || -> io::Result<Box<dyn Read + Send>> {
+            Ok(Box::new(self.source.open(&blob.digest)?))
+        };
+        let (id, name) = (moving.id(), blob.digest.to_string());
+        self.report.event(Event::TransferStarted {
+            id,
+            name,
+            total_bytes: Some(blob.size),
+        });
+        moving.under_way.store(true, Ordering::Relaxed);
+        let done = self
+            .target
+            .registry
+            .upload_blob(&blob.digest, blob.size, &open, &moving.sent);
+        moving.under_way.store(false, Ordering::Relaxed);
+        self.report.event(Event::TransferFinished { id });
+        done?;
+        Ok(self.told(blob, BlobFate::Pushed, start.elapsed()))
+    }
+
+    /// A blob of another size would be a request whose length lies.
+    fn check(&self, blob: &Descriptor) -> Result<(), PushError> {
+        let failed = |source| PushError::Blob {
+            path: self.source.path(&blob.digest),
+            source,
+        };
+        let found = self
+            .source
+            .open(&blob.digest)
+            .and_then(|file| file.metadata())
+            .map_err(failed)?;
+        if found.len() == blob.size {
+            Ok(())
+        } else {
+            Err(failed(io::ErrorKind::InvalidData.into()))
+        }
+    }
+
+    fn told(&self, blob: &Descriptor, fate: BlobFate, took: Duration) -> PushedBlob {
+        let (digest, size_bytes) = (blob.digest, blob.size);
+        self.report.event(Event::Blob {
+            digest: digest.to_string(),
+            size_bytes,
+            fate,
+            took,
+        });
+        PushedBlob {
+            digest,
+            size_bytes,
+            fate,
+            took,
+        }
+    }
+}
+
+/// A blob on its way.
+struct Moving<'a> {
+    blob: &'a Descriptor,
+    sent: Arc<AtomicU64>,
+    under_way: AtomicBool,
+}
+
+impl<'a> Moving<'a> {
+    fn new(blob: &'a Descriptor) -> Self {
+        Self {
+            blob,
+            sent: Arc::new(AtomicU64::new(0)),
+            under_way: AtomicBool::new(false),
+        }
+    }
+
+    /// The digest's own bits tell transfers apart, whoever else counts his.
+    fn id(&self) -> TransferId {
+        let (first, _) = self.blob.digest.as_bytes().split_at(8);
+        TransferId(first.iter().fold(0, |id, byte| id << 8 | u64::from(*byte)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destination::testing::{Folder, image};
+    use crate::net::http::{Client, ClientSettings};
+    use crate::net::testing::{Answer, Server};
+    use crate::report::Silent;
+
+    /// A registry that keeps what it is given.
+    fn registry() -> Server {
+        let kept: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::default();
+        Server::start(move |seen| {
+            let mut kept = kept.lock().unwrap();
+            let path = seen.target.split('?').next().unwrap().to_owned();
+            match seen.method.as_str() {
+                "POST" => Answer::new(202, "").with("location", "/up"),
+                "PUT" if path == "/up" => {
+                    let digest = seen.target.split_once("digest=").unwrap().1;
+                    assert_eq!(digest, Digest::of(&seen.body).to_string());
+                    kept.insert(format!("/v2/app/blobs/{digest}"), seen.body.clone());
+                    Answer::new(201, "")
+                }
+                "PUT" => {
+                    let manifest = Manifest::from_bytes(&seen.body).unwrap();
+                    let missing = manifest
+                        .layers
+                        .iter()
+                        .chain([&manifest.config])
+                        .any(|blob| !kept.contains_key(&format!("/v2/app/blobs/{}", blob.digest)));
+                    if missing {
+                        return Answer::new(
+                            400,
+                            r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}"#,
+                        );
+                    }
+                    kept.insert(path, seen.body.clone());
+                    Answer::new(201, "")
+                }
+                "DELETE" => {
+                    kept.remove(&path);
+                    Answer::new(202, "")
+                }
+                _ => match kept.get(&path) {
+                    Some(bytes) => Answer::new(200, bytes.clone()),
+                    None => Answer::new(404, ""),
+                },
+            }
+        })
+    }
+
+    fn push_to(
+        server: &Server,
+        folder: &Folder,
+        image: &PushImage,
+    ) -> Result<PushSummary, PushError> {
+        let client = Client::new(ClientSettings::default());
+        let reference = format!("{}/app:1", server.host()).parse().unwrap();
+        let registry = Registry::new(&client, &reference).unwrap();
+        let tags = ["1".to_owned()];
+        push(
+            image,
+            folder,
+            PushTarget {
+                registry: &registry,
+                tags: &tags,
+                parallelism: 4,
+            },
+            &Silent,
+        )
+    }
+
+    #[test]
+    fn sends_all_once_then_the_difference_then_nothing() {
+        let (server, folder) = (registry(), Folder::new());
+        let first = image(&folder, "c1", &[b"base", b"source 1", b"base"]);
+        let summary = push_to(&server, &folder, &first).unwrap();
+        // Manifest, 2 questions, 3 uploads of 2, manifest; a layer that stands there twice counts once.
+        assert_eq!((summary.requests, summary.sent_bytes), (10, 14));
+        assert_eq!(summary.digest, Digest::of(&first.manifest));
+        assert!(
+            server
+                .lines()
+                .last()
+                .unwrap()
+                .starts_with("PUT /v2/app/manifests/1")
+        );
+
+        let second = image(&folder, "c2", &[b"base", b"source 2"]);
+        let summary = push_to(&server, &folder, &second).unwrap();
+        let fates: Vec<_> = summary.blobs.iter().map(|blob| blob.fate).collect();
+        assert_eq!(
+            fates,
+            [BlobFate::AlreadyThere, BlobFate::Pushed, BlobFate::Pushed]
+        );
+        assert_eq!((summary.requests, summary.sent_bytes), (7, 10));
+
+        let summary = push_to(&server, &folder, &second).unwrap();
+        assert_eq!((summary.requests, summary.sent_bytes), (1, 0));
+        assert_eq!(summary.blobs.len(), 3);
+    }
+
+    #[test]
+    fn a_manifest_that_promises_too_much_is_not_believed_twice() {
+        let (server, folder) = (registry(), Folder::new());
+        let first = image(&folder, "c1", &[b"base"]);
+        push_to(&server, &folder, &first).unwrap();
+        let client = Client::new(ClientSettings::default());
+        let gone = format!("{}/v2/app/blobs/{}", server.base, Digest::of(b"base"));
+        let request =
+            crate::net::http::Request::new("DELETE".parse().unwrap(), gone.parse().unwrap());
+        client.send_once(&request).unwrap();
+        let summary = push_to(&server, &folder, &image(&folder, "c2", &[b"base"])).unwrap();
+        assert_eq!(summary.blobs.len(), 2);
+        assert_eq!(summary.blobs[0].fate, BlobFate::Pushed);
+    }
+
+    #[test]
+    fn a_missing_blob_stops_before_anything_is_sent() {
+        let (server, folder) = (registry(), Folder::new());
+        let image = image(&folder, "c1", &[b"base"]);
+        std::fs::write(folder.path(&Digest::of(b"base")), "other").unwrap();
+        let error = push_to(&server, &folder, &image).unwrap_err();
+        assert!(
+            matches!(&error, PushError::Blob { path, .. } if path.starts_with(folder.dir())),
+            "{error:?}"
+        );
+        assert!(
+            !server
+                .lines()
+                .iter()
+                .any(|line| line.contains("PUT /v2/app/manifests"))
+        );
+    }
+}

@@ -1,0 +1,381 @@
+//! One wheel's way into the image: which member goes where, and what an installer adds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Error, Target, WheelFile, script};
+use crate::archive::zip::{Archive, Member};
+use crate::packages::python::record::{self, Row};
+use crate::packages::python::{entry_points, wheel_metadata};
+
+/// Length of a `RECORD` in bytes; a row is some 150.
+const MAX_RECORD_BYTES: u64 = 24 << 20;
+
+/// Length of `WHEEL` and `entry_points.txt` in bytes.
+const MAX_METADATA_BYTES: u64 = 1 << 20;
+
+/// What stands in `INSTALLER`.
+const INSTALLER: &[u8] = b"s2r\n";
+
+/// Members of `.dist-info` that are made anew, or hold only for the wheel as a file.
+const NOT_INSTALLED: [&str; 5] = [
+    "RECORD",
+    "RECORD.jws",
+    "RECORD.p7s",
+    "INSTALLER",
+    "REQUESTED",
+];
+
+/// Where a file's bytes come from.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// The member's, as they are.
+    Member(Member),
+    /// The member's with another first line.
+    Script(Member),
+    /// These.
+    Bytes(Vec<u8>),
+}
+
+/// A file in the image.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) content: Content,
+    pub(super) executable: bool,
+}
+
+impl File {
+    /// Whether both surely hold the same, as far as checksums tell.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.executable == other.executable
+            && match (&self.content, &other.content) {
+                (Content::Member(one), Content::Member(other))
+                | (Content::Script(one), Content::Script(other)) => {
+                    (one.deflated.size, one.deflated.crc32)
+                        == (other.deflated.size, other.deflated.crc32)
+                }
+                (Content::Bytes(one), Content::Bytes(other)) => one == other,
+                _ => false,
+            }
+    }
+}
+
+/// A wheel and the files that it becomes, by path in the image.
+pub(super) struct Installation {
+    pub(super) archive: Archive,
+    pub(super) files: BTreeMap<Vec<u8>, File>,
+}
+
+impl Installation {
+    /// Reads the wheel's directory and metadata and places every member.
+    pub(super) fn read(wheel: &WheelFile, target: &Target) -> Result<Self, Error> {
+        let archive = Archive::open(&wheel.path)?;
+        let dist_info = dist_info(&archive, wheel)?;
+        let metadata = required(
+            &archive,
+            wheel,
+            &format!("{dist_info}/WHEEL"),
+            MAX_METADATA_BYTES,
+        )?;
+        // Both libraries of a virtual environment are one folder, so the answer is not needed.
+        wheel_metadata::parse(&metadata).map_err(|source| Error::Metadata {
+            wheel: wheel.path.clone(),
+            source,
+        })?;
+        let record = required(
+            &archive,
+            wheel,
+            &format!("{dist_info}/RECORD"),
+            MAX_RECORD_BYTES,
+        )?;
+        let listed = record::parse(&record).map_err(|source| Error::Record {
+            wheel: wheel.path.clone(),
+            source,
+        })?;
+        let scripts = scripts(&archive, wheel, &dist_info, target)?;
+        let mut placing = Placing {
+            wheel,
+            target,
+            site_packages: format!(
+                "{}/lib/python{}/site-packages",
+                target.prefix, target.python
+            ),
+            files: BTreeMap::new(),
+            rows: BTreeMap::new(),
+        };
+        placing.members(&archive, &dist_info, &listed, &scripts)?;
+        for (name, text) in scripts {
+            placing.add_bytes(
+                format!("{}/bin/{name}", target.prefix),
+                text.into_bytes(),
+                true,
+            );
+        }
+        placing.metadata(&dist_info);
+        Ok(Self {
+            files: placing.files,
+            archive,
+        })
+    }
+}
+
+/// The files of one wheel while they find their places.
+struct Placing<'a> {
+    wheel: &'a WheelFile,
+    target: &'a Target,
+    site_packages: String,
+    files: BTreeMap<Vec<u8>, File>,
+    rows: BTreeMap<String, Row>,
+}
+
+impl Placing<'_> {
+    fn members(
+        &mut self,
+        archive: &Archive,
+        dist_info: &str,
+        listed: &BTreeMap<String, Row>,
+        scripts: &BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        // As pip: what is in a .data folder comes after the root, and so wins over it.
+        let (data, root): (Vec<_>, Vec<_>) = archive
+            .members()
+            .iter()
+            .filter(|member| !member.directory)
+            .partition(|member| in_data_folder(&member.name));
+        for member in root.into_iter().chain(data) {
+            let is_replaced = member
+                .name
+                .strip_prefix(dist_info)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|name| NOT_INSTALLED.contains(&name));
+            if is_replaced {
+                continue;
+            }
+            let (path, is_script) = self.place(member)?;
+            // Old build tools put finished wrappers there as well; ours take their place.
+            let is_wrapper = is_script
+                && path.rsplit_once('/').is_some_and(|(_, name)| {
+                    let plain = name.strip_suffix(".exe").unwrap_or(name);
+                    let plain = plain.strip_suffix("-script.py").unwrap_or(plain);
+                    scripts.contains_key(plain)
+                });
+            if is_wrapper {
+                continue;
+            }
+            let rewrite = is_script && script::wants_interpreter(archive, member)?;
+            let row = if rewrite {
+                row_of(&script::rewritten(archive, member, self.target)?)
+            } else if let Some(row) = listed.get(&member.name) {
+                row.clone()
+            } else {
+                hashed(archive, member)?
+            };
+            let executable = is_script || member.is_executable();
+            let content = if rewrite {
+                Content::Script
+            } else {
+                Content::Member
+            }(member.clone());
+            self.add(
+                path,
+                File {
+                    content,
+                    executable,
+                },
+                row,
+            );
+        }
+        Ok(())
+    }
+
+    /// The member's path in the image, and whether it is a script.
+    fn place(&self, member: &Member) -> Result<(String, bool), Error> {
+        let name = &member.name;
+        if !in_data_folder(name) {
+            return Ok((format!("{}/{name}", self.site_packages), false));
+        }
+        let unknown = || Error::Scheme {
+            wheel: self.wheel.path.clone(),
+            member: name.clone(),
+        };
+        let mut parts = name.splitn(3, '/').skip(1);
+        let (scheme, rest) = parts.next().zip(parts.next()).ok_or_else(unknown)?;
+        let prefix = &self.target.prefix;
+        let folder = match scheme {
+            "purelib" | "platlib" => self.site_packages.clone(),
+            "scripts" => format!("{prefix}/bin"),
+            "headers" => format!(
+                "{prefix}/include/site/python{}/{}",
+                self.target.python, self.wheel.name
+            ),
+            "data" => {
+                // A virtual environment's lib64 is a link to lib, which pip would follow.
+                let path = match rest.strip_prefix("lib64/") {
+                    Some(below) => format!("{prefix}/lib/{below}"),
+                    None => format!("{prefix}/{rest}"),
+                };
+                return Ok((path, false));
+            }
+            _ => return Err(unknown()),
+        };
+        Ok((format!("{folder}/{rest}"), scheme == "scripts"))
+    }
+
+    fn add(&mut self, path: String, file: File, row: Row) {
+        self.rows.insert(self.recorded(&path), row);
+        self.files.insert(path.into_bytes(), file);
+    }
+
+    fn add_bytes(&mut self, path: String, bytes: Vec<u8>, executable: bool) {
+        let row = row_of(&bytes);
+        self.add(
+            path,
+            File {
+                content: Content::Bytes(bytes),
+                executable,
+            },
+            row,
+        );
+    }
+
+    /// What the installer adds to `.dist-info`; `RECORD` last, because it lists the others.
+    fn metadata(&mut self, dist_info: &str) {
+        let folder = format!("{}/{dist_info}", self.site_packages);
+        self.add_bytes(format!("{folder}/INSTALLER"), INSTALLER.to_vec(), false);
+        if self.wheel.requested {
+            self.add_bytes(format!("{folder}/REQUESTED"), Vec::new(), false);
+        }
+        let path = format!("{folder}/RECORD");
+        self.rows.insert(self.recorded(&path), Row::default());
+        let text = record::write(self.rows.iter().map(|(path, row)| (path.as_str(), row)));
+        let content = Content::Bytes(text.into_bytes());
+        self.files.insert(
+            path.into_bytes(),
+            File {
+                content,
+                executable: false,
+            },
+        );
+    }
+
+    /// A path as `RECORD` has it: from site-packages, which is three folders below the prefix.
+    fn recorded(&self, path: &str) -> String {
+        let below = |folder: &str| path.strip_prefix(folder)?.strip_prefix('/');
+        match (below(&self.site_packages), below(&self.target.prefix)) {
+            (Some(rest), _) => rest.to_owned(),
+            (None, Some(rest)) => format!("../../../{rest}"),
+            (None, None) => format!("/{path}"),
+        }
+    }
+}
+
+/// Whether a member belongs to a `.data` folder.
+fn in_data_folder(name: &str) -> bool {
+    name.split_once('/')
+        .is_some_and(|(first, _)| first.ends_with(".data"))
+}
+
+/// The wheel's one `.dist-info` folder, which must be its project's.
+fn dist_info(archive: &Archive, wheel: &WheelFile) -> Result<String, Error> {
+    let found: BTreeSet<&str> = archive
+        .members()
+        .iter()
+        .filter_map(|member| member.name.split_once('/'))
+        .map(|(first, _)| first)
+        .filter(|first| first.ends_with(".dist-info"))
+        .collect();
+    let mut each = found.iter();
+    let (Some(&only), None) = (each.next(), each.next()) else {
+        let found = found.into_iter().map(str::to_owned).collect();
+        return Err(Error::DistInfo {
+            wheel: wheel.path.clone(),
+            found,
+        });
+    };
+    let of_project = normalised(only)
+        .strip_prefix(wheel.name.as_str())
+        .is_some_and(|rest| rest.starts_with('-'));
+    if of_project {
+        Ok(only.to_owned())
+    } else {
+        Err(Error::Name {
+            wheel: wheel.path.clone(),
+            expected: wheel.name.clone(),
+            found: only.to_owned(),
+        })
+    }
+}
+
+/// Lower case, and one hyphen for each run of `-`, `_` and `.`.
+fn normalised(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for letter in name.chars() {
+        match letter {
+            '-' | '_' | '.' if text.ends_with('-') => {}
+            '-' | '_' | '.' => text.push('-'),
+            other => text.push(other.to_ascii_lowercase()),
+        }
+    }
+    text
+}
+
+fn required(
+    archive: &Archive,
+    wheel: &WheelFile,
+    file: &str,
+    max_bytes: u64,
+) -> Result<Vec<u8>, Error> {
+    let member = archive.member(file).ok_or_else(|| Error::Missing {
+        wheel: wheel.path.clone(),
+        file: file.to_owned(),
+    })?;
+    Ok(archive.read(member, max_bytes)?)
+}
+
+/// The wrappers to make, text by name.
+fn scripts(
+    archive: &Archive,
+    wheel: &WheelFile,
+    dist_info: &str,
+    target: &Target,
+) -> Result<BTreeMap<String, String>, Error> {
+    let Some(member) = archive.member(&format!("{dist_info}/entry_points.txt")) else {
+        return Ok(BTreeMap::new());
+    };
+    let text = archive.read(member, MAX_METADATA_BYTES)?;
+    let mut scripts = entry_points::scripts(&text).map_err(|source| Error::EntryPoints {
+        wheel: wheel.path.clone(),
+        source,
+    })?;
+    script::version_pip(&mut scripts, &target.python);
+    Ok(scripts
+        .into_iter()
+        .map(|script| (script.name.clone(), script::wrapper(&script, target)))
+        .collect())
+}
+
+fn row_of(bytes: &[u8]) -> Row {
+    Row::of(Sha256::digest(bytes).into(), bytes.len() as u64)
+}
+
+/// The row of a member that `RECORD` does not list.
+fn hashed(archive: &Archive, member: &Member) -> Result<Row, Error> {
+    let mut hash = HashWriter(Sha256::new());
+    std::io::copy(&mut archive.contents(member), &mut hash)
+        .map_err(|_| archive.member_error(member, crate::archive::zip::MemberFault::Contents))?;
+    Ok(Row::of(hash.0.finalize().into(), member.deflated.size))
+}
+
+struct HashWriter(Sha256);
+
+impl std::io::Write for HashWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

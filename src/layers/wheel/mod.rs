@@ -1,0 +1,394 @@
+//! Wheels as a layer: installed as pip would, without unpacking them.
+//!
+//! Format: "Binary distribution format" and "Recording installed projects" of the Python packaging
+//! specifications; where they leave it open, what pip does. Each member's deflate stream is copied
+//! into the layer as it is ([`TarGz::deflated_file`]); only scripts whose first line changes and
+//! the files that an installer adds are made here.
+//!
+//! A wheel comes with its own sha256 checked against the lock, so the hashes in its `RECORD` are
+//! taken over unchecked; CRC and length of every member are checked while it is copied. A file
+//! that `RECORD` does not list is hashed here and listed.
+//!
+//! Deliberately unlike pip: `INSTALLER` says `s2r`, lines of `RECORD` end with `\n`, no
+//! `__pycache__` is made, scripts of a `.data` folder are always executable.
+
+mod install;
+mod script;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::archive::tar::{self, Owner, TarGz};
+use crate::archive::zip::{self, Archive, MemberFault, Method};
+use crate::oci::{Key, KeyBuilder};
+use crate::packages::python::{entry_points, record, wheel_metadata};
+use crate::report::{Explain, Explanation, Fate};
+use install::{Content, Installation};
+
+/// Names how these layers are made; a change of any byte of them needs another.
+const LAYOUT: &str = "wheels/1";
+
+/// Length of what [`contents`] gives, roughly, in bytes.
+const MAX_CONTENTS_TEXT_BYTES: usize = 200;
+
+/// Where wheels are installed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The virtual environment, without a leading slash: `opt/app-root`.
+    pub prefix: String,
+    /// Python's version as its folders have it: `3.13`.
+    pub python: String,
+    /// Owner of the prefix and all below it.
+    pub uid: u32,
+    /// Group of the prefix and all below it.
+    pub gid: u32,
+    /// Time of all entries, seconds since 1970; part of the key, applied by the writer.
+    pub mtime: u64,
+}
+
+/// A wheel to install.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WheelFile {
+    /// The file; need not exist to know the layer's key.
+    pub path: PathBuf,
+    /// Its project, normalised (`ruamel-yaml`).
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its digest, which the caller has checked.
+    pub sha256: [u8; 32],
+    /// Whether the user asked for it, rather than another package (`REQUESTED`).
+    pub requested: bool,
+}
+
+/// A file that two wheels bring, not the same in both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Overlap {
+    /// Its path in the image, without a leading slash.
+    pub path: String,
+    /// The project whose file is lost.
+    pub lost: String,
+    /// The project whose file is in the layer.
+    pub kept: String,
+}
+
+/// What can go wrong while wheels are written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The wheel cannot be read as a zip archive.
+    #[error(transparent)]
+    Zip(#[from] zip::Error),
+    /// The layer cannot be written.
+    #[error(transparent)]
+    Layer(#[from] tar::Error),
+    /// There is not exactly one `.dist-info` folder.
+    #[error("{} has {} .dist-info folders", wheel.display(), found.len())]
+    DistInfo {
+        /// The wheel.
+        wheel: PathBuf,
+        /// The folders.
+        found: Vec<String>,
+    },
+    /// The `.dist-info` folder is another project's.
+    #[error("{} holds {found}, not {expected}", wheel.display())]
+    Name {
+        /// The wheel.
+        wheel: PathBuf,
+        /// The project, normalised.
+        expected: String,
+        /// The folder.
+        found: String,
+    },
+    /// A file that every wheel has is missing.
+    #[error("{} has no {file}", wheel.display())]
+    Missing {
+        /// The wheel.
+        wheel: PathBuf,
+        /// The file's path in it.
+        file: String,
+    },
+    /// `WHEEL` is not one that we can follow.
+    #[error("{}: WHEEL", wheel.display())]
+    Metadata {
+        /// The wheel.
+        wheel: PathBuf,
+        /// Why.
+        #[source]
+        source: wheel_metadata::Error,
+    },
+    /// `RECORD` cannot be read.
+    #[error("{}: RECORD", wheel.display())]
+    Record {
+        /// The wheel.
+        wheel: PathBuf,
+        /// Why.
+        #[source]
+        source: record::Error,
+    },
+    /// `entry_points.txt` asks for a script that cannot be made.
+    #[error("{}: entry_points.txt", wheel.display())]
+    EntryPoints {
+        /// The wheel.
+        wheel: PathBuf,
+        /// Why.
+        #[source]
+        source: entry_points::Error,
+    },
+    /// A member of a `.data` folder has no known place.
+    #[error("{}: {member} has no known place", wheel.display())]
+    Scheme {
+        /// The wheel.
+        wheel: PathBuf,
+        /// The member.
+        member: String,
+    },
+    /// One path is a file and a folder.
+    #[error("{path} is a file in one wheel and a folder in another; the later is {}", wheel.display())]
+    Conflict {
+        /// The path in the image.
+        path: String,
+        /// The wheel that was added when it showed.
+        wheel: PathBuf,
+    },
+}
+
+/// The key of the layer that [`write`] makes of these wheels; reads nothing.
+pub(crate) fn key(wheels: &[WheelFile], target: &Target) -> Key {
+    let mut key = KeyBuilder::new(LAYOUT)
+        .field(target.prefix.as_bytes())
+        .field(target.python.as_bytes())
+        .field(&target.uid.to_le_bytes())
+        .field(&target.gid.to_le_bytes())
+        .field(&target.mtime.to_le_bytes());
+    for wheel in wheels {
+        key.add(wheel.name.as_bytes());
+        key.add(wheel.version.as_bytes());
+        key.add(&wheel.sha256);
+        key.add(&[u8::from(wheel.requested)]);
+    }
+    key.finish()
+}
+
+/// What is in the layer, for people: `click==8.1.7 flask==3.0.3 +4 more`.
+pub(crate) fn contents(wheels: &[WheelFile]) -> String {
+    let mut text = String::new();
+    for (done, wheel) in wheels.iter().enumerate() {
+        let next = format!("{}=={}", wheel.name, wheel.version);
+        if done > 0 && text.len() + next.len() > MAX_CONTENTS_TEXT_BYTES {
+            return format!("{text} +{} more", wheels.len() - done);
+        }
+        if done > 0 {
+            text.push(' ');
+        }
+        text.push_str(&next);
+    }
+    text
+}
+
+/// Writes the wheels, in the order of their names, as entries of one layer. Of a path that two
+/// wheels have, the later wheel's is kept; those that differ are given back.
+pub(crate) fn write<W: Write>(
+    wheels: &[WheelFile],
+    target: &Target,
+    out: &mut TarGz<W>,
+) -> Result<Vec<Overlap>, Error> {
+    let mut tree = Tree::default();
+    let mut archives = Vec::with_capacity(wheels.len());
+    for (index, wheel) in wheels.iter().enumerate() {
+        let Installation { archive, files } = Installation::read(wheel, target)?;
+        archives.push(archive);
+        for (path, file) in files {
+            tree.add(path, Placed { wheel: index, file }, wheels)?;
+        }
+    }
+    let system = Owner {
+        uid: 0,
+        gid: 0,
+        mode: 0o755,
+    };
+    let owner = |mode| Owner {
+        uid: target.uid,
+        gid: target.gid,
+        mode,
+    };
+    for (path, node) in &tree.nodes {
+        match node {
+            Node::Directory if is_below(path, &target.prefix) => {
+                out.directory(path, &owner(0o775))?;
+            }
+            Node::Directory => out.directory(path, &system)?,
+            Node::File(placed) => {
+                let mode = if placed.file.executable { 0o775 } else { 0o664 };
+                let archive = &archives[placed.wheel];
+                write_file(
+                    out,
+                    path,
+                    &owner(mode),
+                    &placed.file.content,
+                    archive,
+                    target,
+                )?;
+            }
+        }
+    }
+    Ok(tree.overlaps)
+}
+
+fn write_file<W: Write>(
+    out: &mut TarGz<W>,
+    path: &[u8],
+    owner: &Owner,
+    content: &Content,
+    archive: &Archive,
+    target: &Target,
+) -> Result<(), Error> {
+    match content {
+        Content::Bytes(bytes) => {
+            out.file(path, owner, bytes.len() as u64, &mut bytes.as_slice())?
+        }
+        Content::Script(member) => {
+            let bytes = script::rewritten(archive, member, target)?;
+            out.file(path, owner, bytes.len() as u64, &mut bytes.as_slice())?;
+        }
+        Content::Member(member) => match member.method {
+            Method::Deflated => {
+                out.deflated_file(path, owner, member.deflated, &mut archive.raw(member))?;
+            }
+            Method::Stored => {
+                let mut raw = flate2::CrcReader::new(archive.raw(member));
+                out.file(path, owner, member.deflated.size, &mut raw)?;
+                if raw.crc().sum() != member.deflated.crc32 {
+                    return Err(archive.member_error(member, MemberFault::Contents).into());
+                }
+            }
+        },
+    }
+    Ok(())
+}
+
+/// A file and the wheel it comes from.
+struct Placed {
+    wheel: usize,
+    file: install::File,
+}
+
+enum Node {
+    Directory,
+    File(Placed),
+}
+
+/// Everything that goes into the layer, by path.
+#[derive(Default)]
+struct Tree {
+    nodes: BTreeMap<Vec<u8>, Node>,
+    overlaps: Vec<Overlap>,
+}
+
+impl Tree {
+    /// Adds one file with its folders.
+    fn add(&mut self, path: Vec<u8>, placed: Placed, wheels: &[WheelFile]) -> Result<(), Error> {
+        let conflict = |path: &[u8]| Error::Conflict {
+            path: String::from_utf8_lossy(path).into_owned(),
+            wheel: wheels[placed.wheel].path.clone(),
+        };
+        for (at, _) in path
+            .iter()
+            .enumerate()
+            .rev()
+            .filter(|&(_, &byte)| byte == b'/')
+        {
+            match self.nodes.get(&path[..at]) {
+                // Its own folders were added with it.
+                Some(Node::Directory) => break,
+                Some(Node::File(_)) => return Err(conflict(&path[..at])),
+                None => {
+                    self.nodes.insert(path[..at].to_vec(), Node::Directory);
+                }
+            }
+        }
+        match self.nodes.get(&path) {
+            Some(Node::Directory) => return Err(conflict(&path)),
+            Some(Node::File(before)) if !before.file.is_same_as(&placed.file) => {
+                self.overlaps.push(Overlap {
+                    path: String::from_utf8_lossy(&path).into_owned(),
+                    lost: wheels[before.wheel].name.clone(),
+                    kept: wheels[placed.wheel].name.clone(),
+                });
+            }
+            Some(Node::File(_)) | None => {}
+        }
+        self.nodes.insert(path, Node::File(placed));
+        Ok(())
+    }
+}
+
+/// Whether `path` is `prefix` or below it.
+fn is_below(path: &[u8], prefix: &str) -> bool {
+    path.strip_prefix(prefix.as_bytes())
+        .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
+        let (wheel, what, why) = match self {
+            Self::Zip(error) => return error.explain(),
+            Self::Layer(error) => return error.explain(),
+            Self::DistInfo { wheel, found } => (
+                wheel,
+                "the wheel does not hold one distribution",
+                match found.as_slice() {
+                    [] => "it has no .dist-info folder".to_owned(),
+                    several => format!("its .dist-info folders: {}", several.join(", ")),
+                },
+            ),
+            Self::Name {
+                wheel,
+                expected,
+                found,
+            } => (
+                wheel,
+                "the wheel holds another distribution than its name says",
+                format!("{found} where {expected} is due"),
+            ),
+            Self::Missing { wheel, file } => (
+                wheel,
+                "the wheel is not complete",
+                format!("it has no {file}"),
+            ),
+            Self::Metadata { wheel, source } => (
+                wheel,
+                "the wheel's WHEEL file is refused",
+                source.to_string(),
+            ),
+            Self::Record { wheel, source } => {
+                (wheel, "the wheel's RECORD is refused", source.to_string())
+            }
+            Self::EntryPoints { wheel, source } => (
+                wheel,
+                "the wheel asks for a script that cannot be made",
+                source.to_string(),
+            ),
+            Self::Scheme { wheel, member } => (
+                wheel,
+                "the wheel holds a file for an unknown place",
+                format!("{member} is not below purelib, platlib, headers, scripts or data"),
+            ),
+            Self::Conflict { path, wheel } => (
+                wheel,
+                "two wheels cannot be installed together",
+                format!("{path} is a file in one and a folder in the other"),
+            ),
+        };
+        Explanation {
+            fate: Fate::Project,
+            what: what.to_owned(),
+            place: wheel.display().to_string(),
+            why,
+            next: "require another version of it, or tell its authors".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

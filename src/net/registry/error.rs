@@ -1,0 +1,249 @@
+//! What a registry refuses, in its own words.
+
+use serde::Deserialize;
+
+use crate::net::ShownUrl;
+use crate::net::http::{HttpError, MayPass, Passing, Reply, printable, status_may_pass};
+use crate::report::{Explain, Explanation, Fate};
+
+/// Entries of an error document that are shown.
+const MAX_SHOWN_ERRORS: usize = 3;
+
+/// One entry of a registry's error document (distribution-spec, "Error Codes").
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Refusal {
+    /// For instance `MANIFEST_BLOB_UNKNOWN`.
+    #[serde(default)]
+    pub code: String,
+    /// For people; bounded and printable.
+    #[serde(default)]
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    errors: Vec<Refusal>,
+}
+
+/// A failure to talk to a registry.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RegistryError {
+    /// The exchange itself failed.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The registry wants credentials that it has not got, or takes not those that it got.
+    #[error("{registry} refuses access to {repository} ({status})")]
+    Denied {
+        /// Host and port.
+        registry: String,
+        /// The repository.
+        repository: String,
+        /// 401 or 403.
+        status: u16,
+        /// Whether credentials were sent.
+        had_credentials: bool,
+        /// What it says.
+        refusals: Vec<Refusal>,
+    },
+    /// The registry says no.
+    #[error("{url} answers {status}{}", words(refusals))]
+    Refused {
+        /// The URL asked.
+        url: ShownUrl,
+        /// The HTTP status.
+        status: u16,
+        /// What it says.
+        refusals: Vec<Refusal>,
+        /// What it asks by `Retry-After`.
+        passing: Passing,
+        /// Requests made.
+        tries: u32,
+    },
+    /// The registry's answer is not what the protocol has.
+    #[error("{url}: {what}")]
+    Protocol {
+        /// The URL asked.
+        url: ShownUrl,
+        /// What is wrong with it.
+        what: Breach,
+    },
+    /// The registry names another digest than the bytes have.
+    #[error("{url} has digest {found}, not {expected}")]
+    WrongDigest {
+        /// The URL asked.
+        url: ShownUrl,
+        /// As the bytes have it.
+        expected: String,
+        /// As the registry has it.
+        found: String,
+    },
+}
+
+/// Ways to break the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Breach {
+    /// The host is no host.
+    #[error("not the name of a registry")]
+    Name,
+    /// A token service's answer without a token.
+    #[error("the token service gives no token")]
+    NoToken,
+    /// A token service that no credentials are sent to: not https, or of another owner.
+    #[error("the token service is at a place that gets no credentials")]
+    Realm,
+}
+
+impl RegistryError {
+    /// A reply with a status that was not hoped for.
+    pub(super) fn of(reply: Reply) -> Self {
+        let (url, status, passing) = (reply.shown(), reply.status(), reply.passing());
+        let refusals = refusals(&reply.into_excerpt());
+        Self::Refused {
+            url,
+            status,
+            refusals,
+            passing,
+            tries: 1,
+        }
+    }
+
+    /// Whether the registry gives this code as a reason.
+    pub(crate) fn says(&self, code: &str) -> bool {
+        match self {
+            Self::Refused { refusals, .. } | Self::Denied { refusals, .. } => {
+                refusals.iter().any(|refusal| refusal.code == code)
+            }
+            // A 500 carries its body here as text.
+            Self::Http(HttpError::Status { body, .. }) => body.contains(code),
+            Self::Http(_) | Self::Protocol { .. } | Self::WrongDigest { .. } => false,
+        }
+    }
+}
+
+impl MayPass for RegistryError {
+    fn passing(&self) -> Option<Passing> {
+        match self {
+            Self::Http(error) => error.passing(),
+            Self::Refused {
+                status, passing, ..
+            } if status_may_pass(*status) => Some(*passing),
+            // The session is gone, another replica's perhaps; a new one may live.
+            Self::Refused { .. } if self.says("BLOB_UPLOAD_UNKNOWN") => Some(Passing::Scheduled),
+            Self::Refused { .. }
+            | Self::Denied { .. }
+            | Self::Protocol { .. }
+            | Self::WrongDigest { .. } => None,
+        }
+    }
+
+    fn after(mut self, made: u32) -> Self {
+        match &mut self {
+            Self::Refused { tries, .. } => *tries = made,
+            Self::Http(error) => {
+                let placeholder = HttpError::Setup {
+                    cause: String::new(),
+                };
+                *error = std::mem::replace(error, placeholder).after(made);
+            }
+            Self::Denied { .. } | Self::Protocol { .. } | Self::WrongDigest { .. } => {}
+        }
+        self
+    }
+}
+
+/// The entries of an error document; of another body its beginning, as one entry without a code.
+pub(super) fn refusals(body: &[u8]) -> Vec<Refusal> {
+    let shown = |refusal: Refusal| Refusal {
+        code: printable(refusal.code.as_bytes()),
+        message: printable(refusal.message.as_bytes()),
+    };
+    if let Ok(envelope) = serde_json::from_slice::<Envelope>(body) {
+        return envelope.errors.into_iter().take(MAX_SHOWN_ERRORS).map(shown).collect();
+    }
+    let message = printable(body);
+    if message.is_empty() {
+        return Vec::new();
+    }
+    vec![Refusal {
+        code: String::new(),
+        message,
+    }]
+}
+
+fn words(refusals: &[Refusal]) -> String {
+    let one = |refusal: &Refusal| match (refusal.code.as_str(), refusal.message.as_str()) {
+        ("", message) => message.to_owned(),
+        (code, "") => code.to_owned(),
+        (code, message) => format!("{code}: {message}"),
+    };
+    let all: Vec<String> = refusals.iter().map(one).collect();
+    if all.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", all.join("; "))
+    }
+}
+
+impl Explain for RegistryError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Http(error) => error.explain(),
+            Self::Denied { registry, repository, status, had_credentials, refusals } => Explanation {
+                fate: Fate::World,
+                what: "the registry refuses access".to_owned(),
+                place: format!("{registry}/{repository}"),
+                why: if *had_credentials {
+                    format!("it answers {status} to the credentials found for it{}", words(refusals))
+                } else {
+                    format!("it answers {status}, and there are no credentials for it{}", words(refusals))
+                },
+                next: format!("log in (podman login {registry}, docker login {registry}), and check that the account may push to {repository}"),
+            },
+            Self::Refused { url, status, refusals, tries, .. } => Explanation {
+                fate: Fate::World,
+                what: format!("the registry answers {status}"),
+                place: url.to_string(),
+                why: match words(refusals).strip_prefix(": ") {
+                    Some(words) => format!("{words} ({tries} tries)"),
+                    None => format!("it gives no reason ({tries} tries)"),
+                },
+                next: match status {
+                    404 => "check that the repository or project exists; some registries make none by themselves".to_owned(),
+                    413 => "a proxy in front of the registry limits the size of a request: raise its limit".to_owned(),
+                    400 | 409 | 412 => "the tag may be immutable, or the registry may not take this kind of image: see its words".to_owned(),
+                    _ => "try again later; if it stays, ask who runs the registry".to_owned(),
+                },
+            },
+            Self::Protocol { url, what } => Explanation {
+                fate: Fate::World,
+                what: "the registry does not keep to the protocol".to_owned(),
+                place: url.to_string(),
+                why: what.to_string(),
+                next: "check that the address is a container registry's".to_owned(),
+            },
+            Self::WrongDigest { url, expected, found } => Explanation {
+                fate: Fate::World,
+                what: "the registry has other bytes than were sent or asked for".to_owned(),
+                place: url.to_string(),
+                why: format!("expected {expected}\nfound    {found}"),
+                next: "try again; if it stays, something between here and the registry changes the bytes".to_owned(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_error_documents_within_bounds() {
+        let body = br#"{"errors":[{"code":"DENIED","message":"no\n\u001b[1m way","detail":{}},{"code":"X"},{},{}]}"#;
+        let found = refusals(body);
+        assert_eq!(found.len(), MAX_SHOWN_ERRORS);
+        assert_eq!(words(&found), ": DENIED: no [1m way; X; ");
+        assert_eq!(words(&refusals(b"plain")), ": plain");
+        assert_eq!(words(&refusals(b"<html>")), "");
+        assert_eq!(words(&refusals(b"{\"errors\": 5}")), ": {\"errors\": 5}");
+    }
+}

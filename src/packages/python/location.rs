@@ -1,0 +1,349 @@
+//! Addresses of indexes and files, with what must stay secret kept apart from what may be said.
+//!
+//! `https://user:password@host/simple` is split when it is read: [`Url`] prints without the
+//! credentials, and [`Redacted`] never prints at all. No other type of this program holds a url
+//! that came from a user.
+
+use std::fmt;
+use std::path::Path;
+
+/// Longest url that is read, in bytes; longer than any server accepts.
+const MAX_URL_BYTES: usize = 8192;
+
+/// A secret. It has no `Display`, and `Debug` shows stars.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Redacted(String);
+
+impl Redacted {
+    /// Wraps a secret.
+    pub(crate) fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret itself, for the one place that sends it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("****")
+    }
+}
+
+/// An address with a scheme (`https://…`, `file:///…`), its credentials kept apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Url {
+    clean: String,
+    user_info: Option<Redacted>,
+}
+
+/// Text that is no url. Never carries the text: it may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UrlError {
+    /// No `scheme://` in front.
+    #[error("it has no `scheme://`")]
+    NoScheme,
+    /// Nothing where the host should be.
+    #[error("it has no host")]
+    NoHost,
+    /// Blanks or control characters.
+    #[error("it has blanks or control characters")]
+    BadCharacter,
+    /// Longer than any server accepts.
+    #[error("it is longer than {MAX_URL_BYTES} bytes")]
+    TooLong,
+}
+
+impl Url {
+    /// Reads an absolute url and takes `user:password@` out of it.
+    ///
+    /// # Errors
+    /// No scheme, no host, blanks inside, too long.
+    pub(crate) fn parse(text: &str) -> Result<Self, UrlError> {
+        if text.len() > MAX_URL_BYTES {
+            return Err(UrlError::TooLong);
+        }
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(UrlError::BadCharacter);
+        }
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
+        let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+        if !is_scheme {
+            return Err(UrlError::NoScheme);
+        }
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let (user_info, host) = match authority.rsplit_once('@') {
+            Some((user, host)) if !user.is_empty() => (Some(Redacted::new(user)), host),
+            Some((_, host)) => (None, host),
+            None => (None, authority),
+        };
+        let scheme = scheme.to_ascii_lowercase();
+        if host.is_empty() && !scheme.ends_with("file") {
+            return Err(UrlError::NoHost);
+        }
+        Ok(Self {
+            clean: format!("{scheme}://{host}{path}"),
+            user_info,
+        })
+    }
+
+    /// The address without credentials; safe to print, store and hash.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.clean
+    }
+
+    /// `user:password` as it stood in the url, still percent-encoded.
+    pub(crate) fn user_info(&self) -> Option<&Redacted> {
+        self.user_info.as_ref()
+    }
+
+    /// The same address, sent with these credentials.
+    pub(crate) fn with_user_info(self, user_info: Option<Redacted>) -> Self {
+        Self { user_info, ..self }
+    }
+
+    /// The url with its credentials put back, for a receiver that takes one string.
+    pub(crate) fn reveal(&self) -> Redacted {
+        match (&self.user_info, self.clean.split_once("://")) {
+            (Some(user), Some((scheme, rest))) => {
+                Redacted::new(format!("{scheme}://{}@{rest}", user.reveal()))
+            }
+            _ => Redacted::new(self.clean.clone()),
+        }
+    }
+
+    /// Scheme, host and port as written: what decides whether credentials may go along.
+    pub(crate) fn origin(&self) -> &str {
+        let start = self.clean.find("://").map_or(0, |at| at + 3);
+        let end = self.clean[start..]
+            .find(['/', '?', '#'])
+            .map_or(self.clean.len(), |at| start + at);
+        &self.clean[..end]
+    }
+
+    /// The address without query and fragment.
+    pub(crate) fn without_fragment(&self) -> &str {
+        self.clean.split(['?', '#']).next().unwrap_or_default()
+    }
+
+    /// The last segment of the path, percent-decoded: a file name, or nothing.
+    pub(crate) fn file_name(&self) -> String {
+        let path = &self.without_fragment()[self.origin().len()..];
+        percent_decode(path.rsplit('/').next().unwrap_or_default())
+    }
+
+    /// What follows `#`, if anything.
+    pub(crate) fn fragment(&self) -> Option<&str> {
+        self.clean.split_once('#').map(|(_, fragment)| fragment)
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.clean)
+    }
+}
+
+/// A text of a user with whatever stands between `://` and `@` starred out, for messages.
+pub(crate) fn shown(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        clean.push_str(before);
+        let end = after
+            .find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '`'))
+            .unwrap_or(after.len());
+        match after[..end].rfind('@') {
+            Some(at_sign) => {
+                clean.push_str("****");
+                rest = &after[at_sign..];
+            }
+            None => rest = after,
+        }
+    }
+    clean.push_str(rest);
+    clean
+}
+
+/// Undoes `%41`; sequences that are no UTF-8 become U+FFFD, broken ones stay as they are.
+fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let pair = bytes
+            .get(at + 1..at + 3)
+            .and_then(|pair| std::str::from_utf8(pair).ok())
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        match (bytes[at], pair) {
+            (b'%', Some(byte)) => {
+                decoded.push(byte);
+                at += 3;
+            }
+            (byte, _) => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// What stands behind `name @`. Unlike the reader of `pep508_rs` for its own url type, this one
+/// never looks into the process's environment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum DirectUrl {
+    /// An archive on a server: `https://…/x-1-py3-none-any.whl`.
+    Archive(Url),
+    /// A version control address: `git+https://…@v1`.
+    Repository(Url),
+    /// A path, as written; relative ones start at the file that names them.
+    Path(String),
+}
+
+impl fmt::Display for DirectUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Archive(url) | Self::Repository(url) => url.fmt(f),
+            Self::Path(path) => f.write_str(path),
+        }
+    }
+}
+
+impl DirectUrl {
+    /// Reads a url or path as it stands behind `name @` or alone on a line.
+    ///
+    /// # Errors
+    /// As [`Url::parse`]; a text without a scheme is a path.
+    pub(crate) fn parse(text: &str) -> Result<Self, UrlError> {
+        let Some((scheme, rest)) = text.split_once(':') else {
+            return Ok(Self::Path(text.to_owned()));
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "file" => {
+                let path = rest.strip_prefix("//localhost").unwrap_or(rest);
+                let path = path.strip_prefix("//").unwrap_or(path);
+                Ok(Self::Path(percent_decode(
+                    path.split('#').next().unwrap_or_default(),
+                )))
+            }
+            "http" | "https" => Ok(Self::Archive(Url::parse(text)?)),
+            kind if ["git", "hg", "svn", "bzr"]
+                .iter()
+                .any(|vcs| kind == *vcs || kind.starts_with(&format!("{vcs}+"))) =>
+            {
+                // `git+ssh://git@host` has a user that is no secret, and is dropped all the same.
+                Ok(Self::Repository(Url::parse(text)?))
+            }
+            _ if text.contains("://") => Ok(Self::Archive(Url::parse(text)?)),
+            _ => Ok(Self::Path(text.to_owned())),
+        }
+    }
+}
+
+impl pep508_rs::Pep508Url for DirectUrl {
+    type Err = UrlError;
+
+    fn parse_url(url: &str, _working_dir: Option<&Path>) -> Result<Self, UrlError> {
+        Self::parse(url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn takes_credentials_out() {
+        let url = Url::parse("HTTPS://me:p%40ss@host:8443/simple/?q=1#sha256=ab").unwrap();
+        assert_eq!(url.to_string(), "https://host:8443/simple/?q=1#sha256=ab");
+        assert_eq!(url.user_info().unwrap().reveal(), "me:p%40ss");
+        assert_eq!(
+            url.reveal().reveal(),
+            "https://me:p%40ss@host:8443/simple/?q=1#sha256=ab"
+        );
+        assert_eq!(url.origin(), "https://host:8443");
+        assert_eq!(url.without_fragment(), "https://host:8443/simple/");
+        assert_eq!(url.fragment(), Some("sha256=ab"));
+        assert!(!format!("{url:?}").contains("p%40ss"));
+    }
+
+    #[test]
+    fn an_at_sign_in_a_password_or_path_is_no_trap() {
+        let url = Url::parse("https://u:a@b@host/x@y").unwrap();
+        assert_eq!(url.to_string(), "https://host/x@y");
+        assert_eq!(url.user_info().unwrap().reveal(), "u:a@b");
+        let plain = Url::parse("https://host/a@b").unwrap();
+        assert!(plain.user_info().is_none());
+    }
+
+    #[test]
+    fn stars_out_credentials_in_free_text() {
+        assert_eq!(
+            shown("no `https://u:p@h/x` or git+https://t@g/y, mail a@b"),
+            "no `https://****@h/x` or git+https://****@g/y, mail a@b"
+        );
+    }
+
+    #[test]
+    fn refuses_what_is_no_url() {
+        assert_eq!(Url::parse("host/simple"), Err(UrlError::NoScheme));
+        assert_eq!(Url::parse("https:///simple"), Err(UrlError::NoHost));
+        assert_eq!(Url::parse("https://a b/"), Err(UrlError::BadCharacter));
+        assert_eq!(Url::parse("1x://a"), Err(UrlError::NoScheme));
+        assert_eq!(
+            Url::parse(&format!("https://{}", "a".repeat(9000))),
+            Err(UrlError::TooLong)
+        );
+    }
+
+    #[test]
+    fn knows_file_names() {
+        let url =
+            Url::parse("https://h/a/torch-2.5.1%2Bcpu-cp313-cp313-linux_x86_64.whl#x=1").unwrap();
+        assert_eq!(
+            url.file_name(),
+            "torch-2.5.1+cpu-cp313-cp313-linux_x86_64.whl"
+        );
+        assert_eq!(Url::parse("https://h").unwrap().file_name(), "");
+    }
+
+    #[test]
+    fn tells_direct_urls_apart() {
+        assert!(matches!(
+            DirectUrl::parse("git+ssh://git@host/x.git@v1").unwrap(),
+            DirectUrl::Repository(_)
+        ));
+        assert_eq!(
+            DirectUrl::parse("file:///a/b%20c").unwrap(),
+            DirectUrl::Path("/a/b c".into())
+        );
+        assert_eq!(
+            DirectUrl::parse("file:./x").unwrap(),
+            DirectUrl::Path("./x".into())
+        );
+        assert_eq!(
+            DirectUrl::parse("./x.whl").unwrap(),
+            DirectUrl::Path("./x.whl".into())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_never_shows_the_password(text in ".{0,60}", secret in "[a-z]{12}") {
+            let _ = Url::parse(&text);
+            let _ = DirectUrl::parse(&text);
+            let url = Url::parse(&format!("https://user:{secret}@host/simple")).unwrap();
+            let shown = format!("{url} {url:?}");
+            prop_assert!(!shown.contains(&secret));
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! From bytes to logical lines: encoding, continuation, comments, variables; in pip's order, on
+//! which results depend (a comment is cut off after lines are joined, variables come last).
+
+/// A line after joining, with the number of its first physical line, from 1.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) number: usize,
+    pub(super) text: String,
+}
+
+/// Decodes by byte order mark; else as UTF-8; else as Latin-1, which every byte is. What has
+/// meaning to pip is ASCII, so a wrong guess can only garble a comment.
+pub(super) fn decode(bytes: &[u8]) -> String {
+    let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes
+            .chunks_exact(2)
+            .map(|pair| unit([pair[0], pair[1]]))
+            .collect();
+        String::from_utf16_lossy(&units)
+    };
+    match bytes {
+        [0xEF, 0xBB, 0xBF, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
+        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        _ => std::str::from_utf8(bytes).map_or_else(
+            |_| bytes.iter().map(|byte| char::from(*byte)).collect(),
+            ToOwned::to_owned,
+        ),
+    }
+}
+
+/// Joins continued lines, cuts comments, drops empty lines and puts values in for `${NAME}`.
+pub(super) fn logical_lines(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Vec<Line> {
+    join(text)
+        .into_iter()
+        .map(|line| Line {
+            number: line.number,
+            text: cut_comment(&line.text).trim().to_owned(),
+        })
+        .filter(|line| !line.text.is_empty())
+        .map(|line| Line {
+            number: line.number,
+            text: expand(&line.text, variable),
+        })
+        .collect()
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with('#')
+}
+
+fn join(text: &str) -> Vec<Line> {
+    let mut joined = Vec::new();
+    let mut open: Option<Line> = None;
+    for (index, line) in text.lines().enumerate() {
+        let continues = line.ends_with('\\') && !is_comment(line);
+        let part = line.trim_end_matches('\\');
+        let mut whole = open.take().unwrap_or(Line {
+            number: index + 1,
+            text: String::new(),
+        });
+        if continues {
+            whole.text.push_str(part);
+            open = Some(whole);
+        } else {
+            if is_comment(line) {
+                // Keeps the `#` apart from what the lines before ended with.
+                whole.text.push(' ');
+            }
+            whole.text.push_str(line);
+            joined.push(whole);
+        }
+    }
+    joined.extend(open);
+    joined
+}
+
+/// A comment starts at `#` after a blank or at the start; `x#egg=y` is none.
+fn cut_comment(line: &str) -> &str {
+    let mut before_is_blank = true;
+    for (at, c) in line.char_indices() {
+        if c == '#' && before_is_blank {
+            return &line[..at];
+        }
+        before_is_blank = c.is_whitespace();
+    }
+    line
+}
+
+/// Puts values in for `${NAME}`, names being of upper case letters, digits and `_`. A variable
+/// that is unset or empty leaves its text in place, as in pip.
+fn expand(line: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut expanded = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(start) = rest.find("${") {
+        let (before, from) = rest.split_at(start);
+        expanded.push_str(before);
+        let name_end = from[2..]
+            .find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+            .map_or(from.len(), |at| at + 2);
+        let closed = name_end > 2 && from[name_end..].starts_with('}');
+        let value = closed
+            .then(|| variable(&from[2..name_end]))
+            .flatten()
+            .filter(|value| !value.is_empty());
+        if let Some(value) = value {
+            expanded.push_str(&value);
+            rest = &from[name_end + 1..];
+        } else {
+            expanded.push_str("${");
+            rest = &from[2..];
+        }
+    }
+    expanded.push_str(rest);
+    expanded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<(usize, String)> {
+        logical_lines(text, &|name| (name == "TOKEN").then(|| "s3cret".to_owned()))
+            .into_iter()
+            .map(|line| (line.number, line.text))
+            .collect()
+    }
+
+    #[test]
+    fn joins_and_cuts() {
+        assert_eq!(
+            lines("a==1 \\\n  --hash=sha256:1 \\\n  --hash=sha256:2\n\n# no\nb # yes\n"),
+            [
+                (1, "a==1   --hash=sha256:1   --hash=sha256:2".to_owned()),
+                (6, "b".to_owned())
+            ]
+        );
+        assert_eq!(
+            lines("a \\\n# c \\\nb"),
+            [(1, "a".to_owned()), (3, "b".to_owned())]
+        );
+        assert_eq!(
+            lines("x @ git+https://h/x#egg=x"),
+            [(1, "x @ git+https://h/x#egg=x".to_owned())]
+        );
+        assert_eq!(lines("a\\"), [(1, "a".to_owned())]);
+        assert_eq!(
+            lines("\r\na\r\nb\r\n"),
+            [(2, "a".to_owned()), (3, "b".to_owned())]
+        );
+    }
+
+    #[test]
+    fn expands_known_variables_only() {
+        assert_eq!(
+            lines("-i https://u:${TOKEN}@h/")[0].1,
+            "-i https://u:s3cret@h/"
+        );
+        assert_eq!(
+            lines("-i ${NOPE}/${TOKEN} ${lower} ${")[0].1,
+            "-i ${NOPE}/s3cret ${lower} ${"
+        );
+    }
+
+    #[test]
+    fn decodes_what_editors_write() {
+        assert_eq!(decode(b"\xEF\xBB\xBFflask"), "flask");
+        assert_eq!(decode(b"\xFF\xFEf\0l\0"), "fl");
+        assert_eq!(decode(b"\xFE\xFF\0f\0l"), "fl");
+        assert_eq!(decode(b"# caf\xE9"), "# caf\u{e9}");
+    }
+}

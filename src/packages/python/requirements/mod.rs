@@ -1,0 +1,336 @@
+//! Requirement files, as pip reads them: requirements, constraints, and the options that may stand
+//! between them, each with the file and line it came from.
+//!
+//! Specified in <https://pip.pypa.io/en/stable/reference/requirements-file-format/>. Nothing is
+//! read here: the text of an included file comes from a callback, which decides what lies inside
+//! the source. Refused: includes from servers, includes in a circle, more than a bounded number of
+//! files and lines, options that pip does not have.
+
+mod lines;
+mod options;
+mod wish;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+pub(crate) use options::IndexOptions;
+pub(crate) use wish::{Requirement, Wish, WishKind};
+
+use super::hash::FileHash;
+use options::Parsed;
+
+/// Longest chain of files that include each other.
+const MAX_DEPTH: usize = 16;
+/// Most files that one set of requirements may include.
+const MAX_FILES: usize = 256;
+/// Most lines of all files together.
+const MAX_LINES: usize = 100_000;
+/// Largest requirement file in bytes.
+const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
+
+/// A place in a file of the source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    /// The path in the source, with `/`.
+    pub path: String,
+    /// The line, counted from 1; of continued lines, the first.
+    pub line: usize,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.path, self.line)
+    }
+}
+
+/// Everything that a set of requirement files says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Requirements {
+    /// What is wanted, in the order of the files.
+    pub wishes: Vec<Wish>,
+    /// What bounds it, in the order of the files; never wanted by itself.
+    pub constraints: Vec<Wish>,
+    /// Where packages come from and which are acceptable.
+    pub options: IndexOptions,
+    /// The files that were read, in order, each once.
+    pub files: Vec<String>,
+    /// Options that this program reads over, as written, for a warning.
+    pub ignored: Vec<(Position, String)>,
+}
+
+/// What is wrong with a line, without repeating its text where a secret may be in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LineError {
+    /// Neither a requirement nor a path nor a url.
+    #[error("`{text}` is no requirement: {reason}")]
+    Requirement {
+        /// The line without credentials.
+        text: String,
+        /// What the grammar expected.
+        reason: String,
+    },
+    /// pip has no such option in a requirement file.
+    #[error("`{0}` is no option of a requirement file")]
+    UnknownOption(String),
+    /// An option without its value.
+    #[error("`{0}` needs a value")]
+    NoValue(String),
+    /// A quote is opened and not closed.
+    #[error("a quote is not closed")]
+    Quote,
+    /// The value of an option that takes an address.
+    #[error("the address behind `{option}` cannot be used: {reason}")]
+    Address {
+        /// The option.
+        option: String,
+        /// What is wrong with it.
+        reason: super::UrlError,
+    },
+    /// A hash that is none.
+    #[error("{0}")]
+    Hash(super::HashError),
+    /// The included file does not exist, or lies outside the source.
+    #[error("`{0}` is not a file of the source")]
+    NoSuchFile(String),
+    /// Files of a server are not included.
+    #[error("`{0}` is on a server; only files of the source are included")]
+    RemoteFile(String),
+    /// A file includes itself, directly or through others.
+    #[error("`{0}` includes itself")]
+    Circle(String),
+    /// One of the bounds of this reader.
+    #[error("there are more than {limit} {what}")]
+    TooMany {
+        /// What is counted.
+        what: &'static str,
+        /// How many are read.
+        limit: usize,
+    },
+    /// A constraint with extras, or one that is a path: pip refuses both.
+    #[error("`{0}` cannot be a constraint")]
+    Constraint(String),
+}
+
+/// What is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{position}: {error}")]
+pub(crate) struct ReadError {
+    /// File and line.
+    pub position: Position,
+    /// What is wrong there.
+    pub error: LineError,
+}
+
+/// What the reader asks of its surroundings.
+pub(crate) struct Source<'a> {
+    /// The bytes of a file of the source, by its path with `/` and without `..`; none if there is
+    /// no such file.
+    pub read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    /// The value of a variable for `${NAME}`.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Reads one requirement file and what it includes.
+///
+/// # Errors
+/// The first line that cannot be understood, with its place.
+pub(crate) fn parse(
+    path: &str,
+    text: &[u8],
+    source: &Source<'_>,
+) -> Result<Requirements, ReadError> {
+    let mut reader = Reader {
+        source,
+        found: Requirements::default(),
+        seen: BTreeSet::new(),
+        lines: 0,
+    };
+    reader.file(&mut vec![path.to_owned()], text, Role::Wanted)?;
+    Ok(reader.found)
+}
+
+impl Requirements {
+    /// Adds what another set of files says, as pip does with several `-r`.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.wishes.extend(other.wishes);
+        self.constraints.extend(other.constraints);
+        self.options.merge(other.options);
+        self.files.extend(other.files);
+        self.ignored.extend(other.ignored);
+    }
+
+    /// Reads another file only as constraints and adds them.
+    ///
+    /// # Errors
+    /// As [`parse`].
+    pub(crate) fn constrain(
+        &mut self,
+        path: &str,
+        text: &[u8],
+        source: &Source<'_>,
+    ) -> Result<(), ReadError> {
+        let mut reader = Reader {
+            source,
+            found: Self::default(),
+            seen: BTreeSet::new(),
+            lines: 0,
+        };
+        reader.file(&mut vec![path.to_owned()], text, Role::Constraint)?;
+        self.merge(reader.found);
+        Ok(())
+    }
+}
+
+/// Whether a file was named by `-r` or by `-c`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    Wanted,
+    Constraint,
+}
+
+struct Reader<'a> {
+    source: &'a Source<'a>,
+    found: Requirements,
+    seen: BTreeSet<(String, Role)>,
+    lines: usize,
+}
+
+impl Reader<'_> {
+    /// Reads one file; `chain` holds the files from the first to this one.
+    fn file(&mut self, chain: &mut Vec<String>, text: &[u8], role: Role) -> Result<(), ReadError> {
+        let path = chain.last().cloned().unwrap_or_default();
+        if text.len() > MAX_FILE_BYTES {
+            return Err(at(&path, 1, too_many("bytes in a file", MAX_FILE_BYTES)));
+        }
+        if !self.found.files.contains(&path) {
+            self.found.files.push(path.clone());
+        }
+        for line in lines::logical_lines(&lines::decode(text), self.source.variable) {
+            self.lines += 1;
+            if self.lines > MAX_LINES {
+                return Err(at(&path, line.number, too_many("lines", MAX_LINES)));
+            }
+            let position = Position {
+                path: path.clone(),
+                line: line.number,
+            };
+            options::parse_line(&line.text)
+                .and_then(|parsed| self.take(parsed, &position, role))
+                .map_err(|error| ReadError {
+                    position: position.clone(),
+                    error,
+                })
+                .and_then(|includes| {
+                    includes
+                        .into_iter()
+                        .try_for_each(|include| self.include(chain, &position, include, role))
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Takes what a line says; the files it includes are given back.
+    fn take(
+        &mut self,
+        parsed: Parsed,
+        position: &Position,
+        role: Role,
+    ) -> Result<Vec<(String, Role)>, LineError> {
+        let hashes: Vec<FileHash> = parsed
+            .hashes
+            .iter()
+            .map(|text| text.parse().map_err(LineError::Hash))
+            .collect::<Result<_, _>>()?;
+        if let Some(text) = &parsed.requirement {
+            let wish = Wish::parse(text, parsed.editable, hashes, position.clone())?;
+            match role {
+                Role::Wanted => self.found.wishes.push(wish),
+                Role::Constraint if wish.can_constrain() => self.found.constraints.push(wish),
+                Role::Constraint => return Err(LineError::Constraint(wish.to_string())),
+            }
+        }
+        self.found.options.merge(parsed.options);
+        for text in parsed.ignored {
+            self.found.ignored.push((position.clone(), text));
+        }
+        let wanted = parsed.requirements.into_iter().map(|path| (path, role));
+        let bounds = parsed
+            .constraints
+            .into_iter()
+            .map(|path| (path, Role::Constraint));
+        Ok(wanted.chain(bounds).collect())
+    }
+
+    fn include(
+        &mut self,
+        chain: &mut Vec<String>,
+        position: &Position,
+        (named, role): (String, Role),
+        parent: Role,
+    ) -> Result<(), ReadError> {
+        let wrong = |error| ReadError {
+            position: position.clone(),
+            error,
+        };
+        if named.contains("://") {
+            return Err(wrong(LineError::RemoteFile(super::location::shown(&named))));
+        }
+        let path = resolve_path(&position.path, &named)
+            .ok_or_else(|| wrong(LineError::NoSuchFile(named.clone())))?;
+        if chain.contains(&path) {
+            return Err(wrong(LineError::Circle(path)));
+        }
+        if chain.len() >= MAX_DEPTH {
+            return Err(wrong(too_many("files including each other", MAX_DEPTH)));
+        }
+        let role = role.max(parent);
+        if !self.seen.insert((path.clone(), role)) {
+            return Ok(());
+        }
+        if self.seen.len() > MAX_FILES {
+            return Err(wrong(too_many("files", MAX_FILES)));
+        }
+        let text =
+            (self.source.read)(&path).ok_or_else(|| wrong(LineError::NoSuchFile(path.clone())))?;
+        chain.push(path);
+        let done = self.file(chain, &text, role);
+        chain.pop();
+        done
+    }
+}
+
+fn at(path: &str, line: usize, error: LineError) -> ReadError {
+    ReadError {
+        position: Position {
+            path: path.to_owned(),
+            line,
+        },
+        error,
+    }
+}
+
+fn too_many(what: &'static str, limit: usize) -> LineError {
+    LineError::TooMany { what, limit }
+}
+
+/// The path in the source that `named` means when it stands in `file`; none if it leaves the source.
+pub(crate) fn resolve_path(file: &str, named: &str) -> Option<String> {
+    if named.starts_with('/') {
+        return None;
+    }
+    let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(named.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests;

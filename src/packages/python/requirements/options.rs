@@ -1,0 +1,316 @@
+//! One logical line taken apart into requirement and options, by pip's rules: what comes before
+//! the first word that starts with `-` is the requirement, the rest is split as a shell would.
+
+use super::LineError;
+use crate::packages::python::Url;
+
+/// Where packages come from, and which of them are acceptable.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct IndexOptions {
+    /// `--index-url`: the one index, if not the default one. The last one wins.
+    pub index: Option<Url>,
+    /// `--extra-index-url`, in order.
+    pub extra_indexes: Vec<Url>,
+    /// `--find-links`: pages with links to files.
+    pub find_links: Vec<Url>,
+    /// `--find-links` with folders, as written.
+    pub find_links_folders: Vec<String>,
+    /// `--no-index`: only what find-links offer.
+    pub no_index: bool,
+    /// `--pre`: pre-releases are as good as releases.
+    pub pre_releases: bool,
+    /// `--trusted-host`: hosts whose certificate is not checked.
+    pub trusted_hosts: Vec<String>,
+    /// `--require-hashes`.
+    pub require_hashes: bool,
+    /// `--no-binary`: names (or `:all:`) whose wheels are not wanted.
+    pub no_binary: Vec<String>,
+}
+
+impl IndexOptions {
+    /// Adds later options to earlier ones.
+    pub(crate) fn merge(&mut self, later: Self) {
+        if later.index.is_some() {
+            self.index = later.index;
+        }
+        append(&mut self.extra_indexes, later.extra_indexes);
+        append(&mut self.find_links, later.find_links);
+        append(&mut self.find_links_folders, later.find_links_folders);
+        append(&mut self.trusted_hosts, later.trusted_hosts);
+        append(&mut self.no_binary, later.no_binary);
+        self.no_index |= later.no_index;
+        self.pre_releases |= later.pre_releases;
+        self.require_hashes |= later.require_hashes;
+    }
+}
+
+fn append<T: PartialEq>(list: &mut Vec<T>, more: Vec<T>) {
+    for item in more {
+        if !list.contains(&item) {
+            list.push(item);
+        }
+    }
+}
+
+/// What one line says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Parsed {
+    pub(super) requirement: Option<String>,
+    pub(super) editable: bool,
+    pub(super) hashes: Vec<String>,
+    /// `-r`
+    pub(super) requirements: Vec<String>,
+    /// `-c`
+    pub(super) constraints: Vec<String>,
+    pub(super) options: IndexOptions,
+    pub(super) ignored: Vec<String>,
+}
+
+/// What an option means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Requirement,
+    Constraint,
+    Editable,
+    Hash,
+    IndexUrl,
+    ExtraIndexUrl,
+    FindLinks,
+    TrustedHost,
+    NoBinary,
+    NoIndex,
+    Pre,
+    RequireHashes,
+    /// Changes how a package is built, or nothing at all; with a value.
+    IgnoredValue,
+    /// The same without a value.
+    IgnoredFlag,
+}
+
+/// Every option that pip takes in a requirement file.
+const OPTIONS: &[(&str, Meaning)] = &[
+    ("--requirement", Meaning::Requirement),
+    ("-r", Meaning::Requirement),
+    ("--constraint", Meaning::Constraint),
+    ("-c", Meaning::Constraint),
+    ("--editable", Meaning::Editable),
+    ("-e", Meaning::Editable),
+    ("--hash", Meaning::Hash),
+    ("--index-url", Meaning::IndexUrl),
+    ("--pypi-url", Meaning::IndexUrl),
+    ("-i", Meaning::IndexUrl),
+    ("--extra-index-url", Meaning::ExtraIndexUrl),
+    ("--find-links", Meaning::FindLinks),
+    ("-f", Meaning::FindLinks),
+    ("--trusted-host", Meaning::TrustedHost),
+    ("--no-binary", Meaning::NoBinary),
+    ("--no-index", Meaning::NoIndex),
+    ("--pre", Meaning::Pre),
+    ("--require-hashes", Meaning::RequireHashes),
+    // Only wheels are taken anyway.
+    ("--only-binary", Meaning::IgnoredValue),
+    ("--prefer-binary", Meaning::IgnoredFlag),
+    ("--use-feature", Meaning::IgnoredValue),
+    ("--global-option", Meaning::IgnoredValue),
+    ("--install-option", Meaning::IgnoredValue),
+    ("--config-settings", Meaning::IgnoredValue),
+    ("--config-setting", Meaning::IgnoredValue),
+    ("-C", Meaning::IgnoredValue),
+    ("--no-build-isolation", Meaning::IgnoredFlag),
+    ("--process-dependency-links", Meaning::IgnoredFlag),
+    ("--always-unzip", Meaning::IgnoredFlag),
+    ("-Z", Meaning::IgnoredFlag),
+];
+
+/// Takes one logical line apart.
+pub(super) fn parse_line(line: &str) -> Result<Parsed, LineError> {
+    let (requirement, options) = split_requirement(line);
+    let mut parsed = Parsed {
+        requirement: (!requirement.is_empty()).then(|| requirement.to_owned()),
+        ..Parsed::default()
+    };
+    let mut words = split_words(options)?.into_iter();
+    while let Some(word) = words.next() {
+        let (name, kind, attached) = find_option(&word)?;
+        let mut value = || {
+            attached
+                .clone()
+                .or_else(|| words.next())
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| LineError::NoValue(name.to_owned()))
+        };
+        match kind {
+            Meaning::Requirement => parsed.requirements.push(value()?),
+            Meaning::Constraint => parsed.constraints.push(value()?),
+            Meaning::Editable => {
+                parsed.editable = true;
+                parsed.requirement = Some(value()?);
+            }
+            Meaning::Hash => parsed.hashes.push(value()?),
+            Meaning::IgnoredFlag => parsed.ignored.push(name.to_owned()),
+            Meaning::IgnoredValue => {
+                value()?;
+                parsed.ignored.push(name.to_owned());
+            }
+            Meaning::NoIndex => parsed.options.no_index = true,
+            Meaning::Pre => parsed.options.pre_releases = true,
+            Meaning::RequireHashes => parsed.options.require_hashes = true,
+            Meaning::IndexUrl
+            | Meaning::ExtraIndexUrl
+            | Meaning::FindLinks
+            | Meaning::TrustedHost
+            | Meaning::NoBinary => set_index_option(&mut parsed.options, kind, name, &value()?)?,
+        }
+    }
+    // A wheel-only reading of `--only-binary` changes nothing, so nothing needs to be said.
+    parsed
+        .ignored
+        .retain(|name| !matches!(name.as_str(), "--only-binary" | "--prefer-binary"));
+    Ok(parsed)
+}
+
+fn set_index_option(
+    options: &mut IndexOptions,
+    kind: Meaning,
+    name: &str,
+    value: &str,
+) -> Result<(), LineError> {
+    let address = || {
+        Url::parse(value).map_err(|reason| LineError::Address {
+            option: name.to_owned(),
+            reason,
+        })
+    };
+    match kind {
+        Meaning::IndexUrl => options.index = Some(address()?),
+        Meaning::ExtraIndexUrl => options.extra_indexes.push(address()?),
+        Meaning::FindLinks if value.starts_with("http://") || value.starts_with("https://") => {
+            options.find_links.push(address()?);
+        }
+        Meaning::FindLinks => options.find_links_folders.push(value.to_owned()),
+        Meaning::TrustedHost => options.trusted_hosts.push(value.to_owned()),
+        _ => options
+            .no_binary
+            .extend(value.split(',').map(|name| name.trim().to_owned())),
+    }
+    Ok(())
+}
+
+/// Finds the option that a word is: exact, `--name=value`, or `-xvalue`.
+fn find_option(word: &str) -> Result<(&'static str, Meaning, Option<String>), LineError> {
+    let (long, value) = match word.split_once('=') {
+        Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
+        _ => (word, None),
+    };
+    for (name, kind) in OPTIONS {
+        if *name == long {
+            return Ok((name, *kind, value));
+        }
+        let is_short = !name.starts_with("--");
+        if let Some(value) = word
+            .strip_prefix(name)
+            .filter(|_| is_short && !word.starts_with("--"))
+        {
+            return Ok((name, *kind, Some(value.to_owned())));
+        }
+    }
+    Err(LineError::UnknownOption(
+        crate::packages::python::location::shown(long),
+    ))
+}
+
+/// Splits before the first word that starts with `-`.
+fn split_requirement(line: &str) -> (&str, &str) {
+    let mut before_is_blank = true;
+    for (at, c) in line.char_indices() {
+        if c == '-' && before_is_blank {
+            return (line[..at].trim(), &line[at..]);
+        }
+        before_is_blank = c.is_whitespace();
+    }
+    (line.trim(), "")
+}
+
+/// Splits into words at blanks, with quotes and backslashes as in a shell.
+fn split_words(text: &str) -> Result<Vec<String>, LineError> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote: Option<char> = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some('"') | None, '\\') => {
+                word.get_or_insert_default().extend(chars.next());
+            }
+            (Some(_), c) => word.get_or_insert_default().push(c),
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (None, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        return Err(LineError::Quote);
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_requirement_and_options() {
+        let parsed =
+            parse_line("a[x]==1 ; python_version<'4' --hash=sha256:1 --hash sha256:2").unwrap();
+        assert_eq!(
+            parsed.requirement.as_deref(),
+            Some("a[x]==1 ; python_version<'4'")
+        );
+        assert_eq!(parsed.hashes, ["sha256:1", "sha256:2"]);
+    }
+
+    #[test]
+    fn knows_every_form_of_an_option() {
+        for line in [
+            "-r a.txt",
+            "-ra.txt",
+            "--requirement a.txt",
+            "--requirement=a.txt",
+            "-r 'a.txt'",
+        ] {
+            assert_eq!(parse_line(line).unwrap().requirements, ["a.txt"], "{line}");
+        }
+        let parsed = parse_line("-e ./x").unwrap();
+        assert!(parsed.editable);
+        assert_eq!(parsed.requirement.as_deref(), Some("./x"));
+        let parsed =
+            parse_line("-i https://u:p@h/simple --extra-index-url=https://g/ --pre").unwrap();
+        assert_eq!(parsed.options.index.unwrap().as_str(), "https://h/simple");
+        assert!(parsed.options.pre_releases);
+        let parsed = parse_line("-f ./wheels --find-links https://h/links").unwrap();
+        assert_eq!(parsed.options.find_links_folders, ["./wheels"]);
+        assert_eq!(parsed.options.find_links.len(), 1);
+        let parsed = parse_line("--no-binary a,b --only-binary :all: --global-option=x").unwrap();
+        assert_eq!(parsed.options.no_binary, ["a", "b"]);
+        assert_eq!(parsed.ignored, ["--global-option"]);
+    }
+
+    #[test]
+    fn refuses_what_pip_refuses() {
+        assert_eq!(
+            parse_line("--frobnicate"),
+            Err(LineError::UnknownOption("--frobnicate".into()))
+        );
+        assert_eq!(parse_line("-r"), Err(LineError::NoValue("-r".into())));
+        assert_eq!(parse_line("-r 'a"), Err(LineError::Quote));
+        assert!(matches!(
+            parse_line("-i pypi.org/simple"),
+            Err(LineError::Address { .. })
+        ));
+    }
+}

@@ -1,0 +1,190 @@
+//! What can stop a build: the stages' own errors, and the few that belong to no single stage.
+
+use crate::report::{Explain, Explanation, Fate};
+
+/// Why a build, or another command of the pipeline, stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    /// The project's files.
+    #[error(transparent)]
+    Source(#[from] crate::source::SourceError),
+    /// What the files say.
+    #[error(transparent)]
+    Project(#[from] crate::project::ProjectError),
+    /// The decision.
+    #[error(transparent)]
+    Plan(#[from] crate::plan::PlanError),
+    /// A builder file.
+    #[error(transparent)]
+    Builder(#[from] crate::plan::builder::BuilderError),
+    /// The wheels.
+    #[error(transparent)]
+    Wheels(#[from] crate::resolve::wheels::ResolveError),
+    /// The base's packages.
+    #[error(transparent)]
+    Debian(#[from] crate::resolve::debian::DebianError),
+    /// `s2r.lock`.
+    #[error(transparent)]
+    Lock(#[from] crate::resolve::debian::LockError),
+    /// HTTP.
+    #[error(transparent)]
+    Http(#[from] crate::net::http::HttpError),
+    /// An environment file or argument.
+    #[error(transparent)]
+    Environment(#[from] crate::source::environment::Error),
+    /// The bytes of a layer of wheels.
+    #[error(transparent)]
+    WheelLayer(#[from] crate::layers::wheel::Error),
+    /// The bytes of the base.
+    #[error(transparent)]
+    DebLayer(#[from] crate::layers::deb::DebLayerError),
+    /// The bytes of the source layer.
+    #[error(transparent)]
+    SourceLayer(#[from] crate::layers::source::Error),
+    /// The tar writer.
+    #[error(transparent)]
+    Tar(#[from] crate::archive::tar::Error),
+    /// Config and manifest.
+    #[error(transparent)]
+    Image(#[from] crate::image::ImageError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// A push.
+    #[error(transparent)]
+    Push(#[from] crate::destination::registry::PushError),
+    /// A file or folder that an image is written to.
+    #[error(transparent)]
+    Export(#[from] crate::destination::ExportError),
+    /// `--locked`, and something is not.
+    #[error("{file} is needed and is not there")]
+    NotLocked {
+        /// The lock's file name.
+        file: String,
+    },
+    /// `--offline`, and the base was never resolved here.
+    #[error("the packages of {suite} are not known")]
+    OfflineBase {
+        /// The suite.
+        suite: String,
+    },
+    /// A builder upon an image.
+    #[error("{builder} stands on {image}")]
+    ImageBase {
+        /// The builder.
+        builder: String,
+        /// Its base.
+        image: String,
+    },
+    /// An image for several platforms and a target that holds one.
+    #[error("{target} holds an image for one platform")]
+    SeveralPlatforms {
+        /// The target.
+        target: String,
+    },
+    /// A thread of ours panicked.
+    #[error("a thread panicked")]
+    Panicked,
+    /// An artefact without an address.
+    #[error("{name} is to be had nowhere")]
+    Nowhere {
+        /// Its file name.
+        name: String,
+    },
+    /// The project's folder cannot be written to.
+    #[error("{}: {source}", path.display())]
+    Unwritable {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file that a variable or an argument names.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+impl Explain for BuildError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Source(error) => error.explain(),
+            Self::Project(error) => error.explain(),
+            Self::Plan(error) => error.explain(),
+            Self::Builder(error) => error.explain(),
+            Self::Wheels(error) => error.explain(),
+            Self::Debian(error) => error.explain(),
+            Self::Lock(error) => error.explain(),
+            Self::Http(error) => error.explain(),
+            Self::Environment(error) => error.explain(),
+            Self::WheelLayer(error) => error.explain(),
+            Self::DebLayer(error) => error.explain(),
+            Self::SourceLayer(error) => error.explain(),
+            Self::Tar(error) => error.explain(),
+            Self::Image(error) => error.explain(),
+            Self::Store(error) => error.explain(),
+            Self::Push(error) => error.explain(),
+            Self::Export(error) => error.explain(),
+            Self::NotLocked { file } => Explanation {
+                fate: Fate::Project,
+                what: format!("there is no {file}"),
+                place: file.clone(),
+                why: "--locked builds only what locks pin, and resolves nothing".to_owned(),
+                next: "run `s2r lock SOURCE` and commit what it writes, or build without --locked".to_owned(),
+            },
+            Self::OfflineBase { suite } => Explanation {
+                fate: Fate::World,
+                what: format!("the packages of Debian {suite} are not known here"),
+                place: suite.clone(),
+                why: "--offline forbids asking the suite, and no build here has asked it before".to_owned(),
+                next: "build once without --offline, or pin the base with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::ImageBase { builder, image } => Explanation {
+                fate: Fate::Project,
+                what: "builders upon an image are not supported yet".to_owned(),
+                place: format!("builder {builder}: image {image}"),
+                why: "s2r makes bases of Debian packages only, so far".to_owned(),
+                next: "use a builder with `debian:`; `s2r builders python-3.13` prints one to begin with".to_owned(),
+            },
+            Self::SeveralPlatforms { target } => Explanation {
+                fate: Fate::CommandLine,
+                what: "the image is for several platforms, and this target holds one".to_owned(),
+                place: target.clone(),
+                why: "only the store and registries take all platforms under one name, so far".to_owned(),
+                next: "build with one --platform for each file, or --push to a registry".to_owned(),
+            },
+            Self::Panicked => Explanation {
+                fate: Fate::Ours,
+                what: "a part of s2r failed".to_owned(),
+                place: "a thread of the build".to_owned(),
+                why: "it panicked; its message stands above".to_owned(),
+                next: "this is a fault of s2r; please report it with the command line".to_owned(),
+            },
+            Self::Nowhere { name } => Explanation {
+                fate: Fate::Project,
+                what: format!("the lock says nowhere where {name} is to be had"),
+                place: name.clone(),
+                why: "it has neither a url nor a file".to_owned(),
+                next: "make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::Unwritable { path, source } => Explanation {
+                fate: Fate::World,
+                what: "a file cannot be written".to_owned(),
+                place: path.display().to_string(),
+                why: source.to_string(),
+                next: "check the folder's permissions and space".to_owned(),
+            },
+            Self::Unreadable { path, source } => Explanation {
+                fate: Fate::CommandLine,
+                what: "a file cannot be read".to_owned(),
+                place: path.display().to_string(),
+                why: source.to_string(),
+                next: "check its name and permissions".to_owned(),
+            },
+        }
+    }
+}

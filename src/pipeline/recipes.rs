@@ -1,0 +1,178 @@
+//! How each layer of an image is made, base first.
+
+use std::path::PathBuf;
+
+use super::base;
+use super::error::BuildError;
+use super::make::{Needed, Origin, Recipe};
+use super::wheels::revealed;
+use crate::archive::tar::Options;
+use crate::layers::deb::{self, BaseOptions, Part};
+use crate::layers::group::{self, Package};
+use crate::layers::skeleton::{self, SkeletonOptions};
+use crate::layers::source;
+use crate::layers::wheel::{self, Target, WheelFile};
+use crate::packages::debian::DebArtefact;
+use crate::report::{Event, Report};
+use crate::resolve::wheels::{Location, LockedWheel};
+use crate::source::{Contents, Tree};
+use crate::store::Store;
+
+/// Layers of an image in all, at most: few enough for every runtime, whose mounts take longer with
+/// each, and enough that what changes seldom is not sent again.
+const MAX_LAYERS: usize = 24;
+/// Of those, the ones that are not wheels: two of the base, skeleton, pip, application, source,
+/// changes.
+const OTHER_LAYERS: usize = 7;
+
+/// The scripts that go into every image, by name below `/usr/libexec/s2i`, and the snippet that
+/// keeps the virtual environment on the path of login shells.
+const SCRIPTS: &[(&str, &[u8])] = &[
+    ("usr/libexec/s2i/assemble", include_bytes!("../../scripts/assemble")),
+    ("usr/libexec/s2i/init-wrapper", include_bytes!("../../scripts/init-wrapper")),
+    ("usr/libexec/s2i/run", include_bytes!("../../scripts/run")),
+    ("usr/libexec/s2i/save-artifacts", include_bytes!("../../scripts/save-artifacts")),
+    ("usr/libexec/s2i/usage", include_bytes!("../../scripts/usage")),
+    ("etc/profile.d/s2r.sh", include_bytes!("../../scripts/profile.sh")),
+];
+
+/// Where wheels lie and who hears of them.
+#[derive(Clone, Copy)]
+pub(super) struct Shelf<'a> {
+    pub store: &'a Store,
+    pub tree: &'a Tree,
+    pub report: &'a dyn Report,
+}
+
+/// The layers of a Debian base: the system's and Python's, so that two threads can write them.
+pub(super) fn base<'a>(
+    packages: &'a [DebArtefact],
+    options: &'a BaseOptions,
+    suite: &str,
+    store: &'a Store,
+) -> Vec<Recipe<'a>> {
+    [Part::System, Part::Python]
+        .into_iter()
+        .filter_map(|part| {
+            let debs = part.of_all(packages);
+            if debs.is_empty() {
+                return None;
+            }
+            let needs = base::needed(&debs);
+            Some(Recipe {
+                key: deb::key(part, &debs, options),
+                contents: format!("Debian {suite}: {}, {} packages", part.name(), debs.len()),
+                needs: needs.clone(),
+                write: Box::new(move |tar| {
+                    let files: Vec<(DebArtefact, PathBuf)> = debs
+                        .iter()
+                        .zip(&needs)
+                        .map(|(deb, needed)| (deb.clone(), store.download_path(&needed.digest)))
+                        .collect();
+                    deb::write(part, &files, options, &store.scratch(), tar)?;
+                    Ok(())
+                }),
+            })
+        })
+        .collect()
+}
+
+/// The layer of the virtual environment and the scripts.
+pub(super) fn skeleton<'a>(python: &str, interpreter: &str, tar: Options) -> Recipe<'a> {
+    let options = SkeletonOptions {
+        python: python.to_owned(),
+        interpreter: interpreter.to_owned(),
+        scripts: SCRIPTS
+            .iter()
+            .map(|&(path, bytes)| (path.to_owned(), bytes.to_vec()))
+            .collect(),
+        tar,
+    };
+    Recipe {
+        key: skeleton::key(&options),
+        contents: "virtual environment and scripts".to_owned(),
+        needs: Vec::new(),
+        write: Box::new(move |tar| Ok(skeleton::write(&options, tar)?)),
+    }
+}
+
+/// The layers of wheels, large ones alone.
+pub(super) fn wheels<'a>(
+    wheels: &[LockedWheel],
+    target: &'a Target,
+    shelf: &Shelf<'a>,
+) -> Vec<Recipe<'a>> {
+    let sizes: Vec<Package<'_>> = wheels
+        .iter()
+        .map(|wheel| Package {
+            name: wheel.name.as_ref(),
+            compressed_bytes: wheel.size_bytes.unwrap_or(0),
+        })
+        .collect();
+    group::group(&sizes, MAX_LAYERS - OTHER_LAYERS)
+        .into_iter()
+        .map(|members| {
+            let members: Vec<&LockedWheel> = members.into_iter().map(|index| &wheels[index]).collect();
+            wheel_layer(&members, target, shelf)
+        })
+        .collect()
+}
+
+/// One layer of wheels.
+pub(super) fn wheel_layer<'a>(
+    wheels: &[&LockedWheel],
+    target: &'a Target,
+    shelf: &Shelf<'a>,
+) -> Recipe<'a> {
+    let Shelf { store, tree, report } = *shelf;
+    let files: Vec<WheelFile> = wheels
+        .iter()
+        .map(|wheel| WheelFile {
+            path: store.download_path(&wheel.sha256),
+            name: wheel.name.to_string(),
+            version: wheel.version.to_string(),
+            sha256: *wheel.sha256.as_bytes(),
+            requested: false,
+        })
+        .collect();
+    Recipe {
+        key: wheel::key(&files, target),
+        contents: wheel::contents(&files),
+        needs: wheels.iter().map(|wheel| needed_wheel(wheel, tree)).collect(),
+        write: Box::new(move |tar| {
+            for overlap in wheel::write(&files, target, tar)? {
+                report.event(Event::Warning {
+                    text: format!(
+                        "{} and {} both install {}; {}'s is in the image",
+                        overlap.lost, overlap.kept, overlap.path, overlap.kept
+                    ),
+                    hint: String::new(),
+                });
+            }
+            Ok::<(), BuildError>(())
+        }),
+    }
+}
+
+/// The source's own layer, on top.
+pub(super) fn source<'a>(tree: &'a Tree, contents: &'a Contents, tar: Options) -> Recipe<'a> {
+    let files = tree.entries().len();
+    Recipe {
+        key: source::key(contents, tar),
+        contents: format!("source: {files} files and folders"),
+        needs: Vec::new(),
+        write: Box::new(move |tar| Ok(source::write(tree, contents, tar)?)),
+    }
+}
+
+fn needed_wheel(wheel: &LockedWheel, tree: &Tree) -> Needed {
+    Needed {
+        name: wheel.file_name.to_string(),
+        digest: wheel.sha256,
+        size_bytes: wheel.size_bytes,
+        origins: vec![match &wheel.location {
+            Location::Remote(url) => Origin::Url(revealed(url)),
+            Location::Source(path) => Origin::File(tree.root().join(path)),
+        }],
+    }
+}

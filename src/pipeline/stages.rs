@@ -1,0 +1,56 @@
+//! Times the stages of a run and tells of them.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::error::BuildError;
+use crate::report::{Event, Report, Stage};
+
+/// The clock of one run.
+pub(super) struct Stages<'a> {
+    report: &'a dyn Report,
+    times: Mutex<Vec<(Stage, Duration)>>,
+}
+
+impl<'a> Stages<'a> {
+    pub(super) fn new(report: &'a dyn Report) -> Self {
+        Self {
+            report,
+            times: Mutex::default(),
+        }
+    }
+
+    /// Runs a stage. A stage that is run several times, once a platform, is timed as one.
+    pub(super) fn run<T>(
+        &self,
+        stage: Stage,
+        work: impl FnOnce() -> Result<T, BuildError>,
+    ) -> Result<T, BuildError> {
+        self.report.event(Event::StageStarted {
+            stage,
+            detail: String::new(),
+        });
+        let start = Instant::now();
+        let result = work()?;
+        let took = start.elapsed();
+        self.report.event(Event::StageFinished {
+            stage,
+            detail: String::new(),
+            took,
+        });
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        match times.iter_mut().find(|(other, _)| *other == stage) {
+            Some((_, total)) => *total += took,
+            None => times.push((stage, took)),
+        }
+        Ok(result)
+    }
+
+    /// The stages so far, in the order in which they began.
+    pub(super) fn times(&self) -> Vec<(Stage, Duration)> {
+        self.times
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}

@@ -1,0 +1,418 @@
+//! What can go wrong between requirements and exact wheels, and how it is told.
+
+use std::path::PathBuf;
+
+use super::fetch::FetchError;
+use crate::packages::python::{PackageName, Position, PylockError, ReadError, Target};
+use crate::report::{Explain, Explanation, Fate};
+
+/// Most wheels listed in a message.
+const MAX_LISTED: usize = 8;
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ResolveError {
+    /// A requirement file cannot be understood.
+    #[error("{0}")]
+    Requirements(#[from] ReadError),
+    /// A `pylock.toml` cannot be understood.
+    #[error("{path}: {error}")]
+    Pylock {
+        /// The lock's path in the source.
+        path: String,
+        /// What is wrong.
+        error: PylockError,
+    },
+    /// The resolver answered with what is no lock.
+    #[error("uv's answer cannot be read: {0}")]
+    Answer(PylockError),
+    /// A lock names a package twice for the same target.
+    #[error("{path}: `{name}` applies twice")]
+    Twice {
+        /// The lock.
+        path: String,
+        /// The package.
+        name: PackageName,
+    },
+    /// A lock was made for other versions of Python.
+    #[error("{path}: needs Python {requires}, the target has {target}")]
+    Python {
+        /// The lock.
+        path: String,
+        /// What it needs.
+        requires: String,
+        /// What there is.
+        target: Target,
+    },
+    /// `--locked`, and there is something to resolve.
+    #[error("{place} is not locked")]
+    NotLocked {
+        /// The first file that is not.
+        place: String,
+    },
+    /// Something can be installed only after running code of a project.
+    #[error("{position}: `{wish}` has to be built")]
+    NeedsBuild {
+        /// The requirement.
+        wish: String,
+        /// Where it stands.
+        position: Position,
+    },
+    /// A path that is not in the source.
+    #[error("{position}: `{path}` is no file of the source")]
+    NoSuchWheel {
+        /// The path.
+        path: String,
+        /// Where it stands.
+        position: Position,
+    },
+    /// There is no wheel for the target.
+    #[error("{0}")]
+    NoWheel(Box<NoWheel>),
+    /// The requirements contradict each other or the index.
+    #[error("the requirements cannot be met: {reason}")]
+    Unsatisfiable {
+        /// Requirements that have to do with it.
+        places: Vec<Position>,
+        /// The resolver's own words.
+        reason: String,
+    },
+    /// No file has one of the hashes that the requirement lists.
+    #[error("{position}: no wheel of {name} for {target} has a listed hash")]
+    Hashes {
+        /// The project.
+        name: PackageName,
+        /// What wheels are for.
+        target: Target,
+        /// Where the requirement stands.
+        position: Position,
+    },
+    /// Hashes are required and one requirement has none.
+    #[error("{position}: `{wish}` has no hash")]
+    HashMissing {
+        /// The requirement.
+        wish: String,
+        /// Where it stands.
+        position: Position,
+    },
+    /// A variable names a file that is not there.
+    #[error("{name} names `{path}`, which is no file of the source")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        path: String,
+    },
+    /// Something is wanted from the network, which is switched off.
+    #[error("{what} is not here, and the network is switched off")]
+    Offline {
+        /// What is wanted.
+        what: String,
+    },
+    /// An index did not answer.
+    #[error("{url}: {error}")]
+    Index {
+        /// The page.
+        url: String,
+        /// Why.
+        error: FetchError,
+    },
+    /// An index answered with something else than a page of files.
+    #[error("{url}: no page of a package index")]
+    NoIndexPage {
+        /// The page.
+        url: String,
+    },
+    /// The resolver could not reach an index.
+    #[error("an index cannot be reached: {reason}")]
+    Unreachable {
+        /// The indexes, without credentials.
+        indexes: Vec<String>,
+        /// The resolver's own words.
+        reason: String,
+    },
+    /// The resolver is neither on PATH nor in any index.
+    #[error("uv {version} is in none of the indexes")]
+    NoUv {
+        /// The version wanted.
+        version: &'static str,
+    },
+    /// The resolver's file is not what was expected.
+    #[error("{url}: not the pinned uv")]
+    WrongUv {
+        /// Where it came from.
+        url: String,
+    },
+    /// The resolver failed in a way that this program does not know.
+    #[error("uv failed: {text}")]
+    Uv {
+        /// Its own words.
+        text: String,
+    },
+    /// A file of ours.
+    #[error("{path}: {error}")]
+    File {
+        /// The path.
+        path: PathBuf,
+        /// What happened.
+        error: std::io::Error,
+    },
+    /// The target's version cannot be written as a marker.
+    #[error("`{0}` is no target")]
+    Target(String),
+}
+
+/// A project without a wheel for the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NoWheel {
+    /// The project.
+    pub name: PackageName,
+    /// The version, if one was asked for or chosen.
+    pub version: Option<String>,
+    /// What wheels are for.
+    pub target: Target,
+    /// Requirements that have to do with it.
+    pub places: Vec<Position>,
+    /// The resolver's own words, if it was asked.
+    pub reason: String,
+    /// Whether a source distribution exists.
+    pub has_sdist: bool,
+    /// Tags of the wheels that exist.
+    pub offered: Vec<String>,
+}
+
+impl std::fmt::Display for NoWheel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} has no wheel for {}", self.name, self.target)
+    }
+}
+
+fn places(places: &[Position]) -> String {
+    places
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl NoWheel {
+    fn explain(&self) -> Explanation {
+        let version = self
+            .version
+            .as_ref()
+            .map_or_else(String::new, |version| format!("=={version}"));
+        let what = if self.has_sdist && self.offered.is_empty() {
+            format!(
+                "{}{version} exists only as a source distribution",
+                self.name
+            )
+        } else {
+            format!("{}{version} has no wheel for {}", self.name, self.target)
+        };
+        let mut why = String::new();
+        if self.has_sdist {
+            why.push_str("only a source distribution is left, and installing one runs the package's own build code; dependencies are put into the image without running any\n");
+        }
+        if !self.offered.is_empty() {
+            let listed: Vec<&str> = self
+                .offered
+                .iter()
+                .take(MAX_LISTED)
+                .map(String::as_str)
+                .collect();
+            let more = self.offered.len() - listed.len();
+            why.push_str(&format!("wheels exist for: {}", listed.join(", ")));
+            if more > 0 {
+                why.push_str(&format!(" and {more} more"));
+            }
+            why.push('\n');
+        }
+        why.push_str(&self.reason);
+        Explanation {
+            fate: Fate::Project,
+            what,
+            place: places(&self.places),
+            why: why.trim_end().to_owned(),
+            next: format!(
+                "ask for a version of {} that has wheels, for a package that replaces it, or build a wheel once (`pip wheel {}`) and put it into an index or the source",
+                self.name, self.name
+            ),
+        }
+    }
+}
+
+fn project(what: String, place: String, why: String, next: &str) -> Explanation {
+    Explanation {
+        fate: Fate::Project,
+        what,
+        place,
+        why,
+        next: next.to_owned(),
+    }
+}
+
+fn world(what: String, place: String, why: String, next: &str) -> Explanation {
+    Explanation {
+        fate: Fate::World,
+        what,
+        place,
+        why,
+        next: next.to_owned(),
+    }
+}
+
+fn ours(what: &str, why: String) -> Explanation {
+    Explanation {
+        fate: Fate::Ours,
+        what: what.to_owned(),
+        place: String::new(),
+        why,
+        next: "report this as a bug, with the output of `s2r version`".to_owned(),
+    }
+}
+
+const REACH: &str = "check PIP_INDEX_URL, the proxy variables, and SSL_CERT_FILE for a CA of your own; credentials belong into the url or ~/.netrc";
+
+impl Explain for ResolveError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::NoWheel(no_wheel) => no_wheel.explain(),
+            Self::Requirements(error) => project(
+                "a requirement file cannot be understood".to_owned(),
+                error.position.to_string(),
+                error.error.to_string(),
+                "correct that line; `pip install --dry-run -r` reads the same grammar",
+            ),
+            Self::Pylock { .. } | Self::Twice { .. } | Self::Python { .. } => self.explain_lock(),
+            Self::NotLocked { .. }
+            | Self::NeedsBuild { .. }
+            | Self::NoSuchWheel { .. }
+            | Self::Unsatisfiable { .. }
+            | Self::Hashes { .. }
+            | Self::HashMissing { .. }
+            | Self::Variable { .. } => self.explain_project(),
+            Self::Offline { .. }
+            | Self::Index { .. }
+            | Self::NoIndexPage { .. }
+            | Self::Unreachable { .. }
+            | Self::NoUv { .. }
+            | Self::WrongUv { .. }
+            | Self::Uv { .. }
+            | Self::File { .. } => self.explain_world(),
+            Self::Answer(error) => ours("the resolver's answer cannot be read", error.to_string()),
+            Self::Target(text) => ours("the target has no markers", text.clone()),
+        }
+    }
+}
+
+impl ResolveError {
+    fn explain_lock(&self) -> Explanation {
+        let again = "write the lock anew with `s2r lock` or the tool that made it";
+        let what = "the lock cannot be used".to_owned();
+        match self {
+            Self::Pylock { path, error } => project(what, path.clone(), error.to_string(), again),
+            Self::Twice { path, .. } | Self::Python { path, .. } => {
+                project(what, path.clone(), self.to_string(), again)
+            }
+            _ => ours("an error was told in the wrong place", self.to_string()),
+        }
+    }
+
+    fn explain_project(&self) -> Explanation {
+        let text = self.to_string();
+        match self {
+            Self::NotLocked { place } => project(
+                "the dependencies are not locked".to_owned(),
+                place.clone(),
+                "--locked forbids resolving, and not every requirement is `==` a version with a sha256".to_owned(),
+                "run `s2r lock`, or leave --locked out",
+            ),
+            Self::NeedsBuild { wish, position } => project(
+                format!("`{wish}` has to be built before it can be installed"),
+                position.to_string(),
+                "folders, repositories and source archives run their own build code; dependencies are put into the image without running any".to_owned(),
+                "name a released version that has a wheel, or the address of a wheel",
+            ),
+            Self::NoSuchWheel { position, .. } => {
+                project("a wheel is missing".to_owned(), position.to_string(), text, "correct the path")
+            }
+            Self::Unsatisfiable { places: found, reason } => project(
+                "the requirements cannot be met".to_owned(),
+                places(found),
+                reason.clone(),
+                "change the requirements named above; a package of your own needs its index in PIP_EXTRA_INDEX_URL",
+            ),
+            Self::Hashes { position, .. } => project(
+                "no file has a hash that the requirement lists".to_owned(),
+                position.to_string(),
+                text,
+                "the hashes may be those of another platform or of the source distribution; lock again with the hashes of all files",
+            ),
+            Self::HashMissing { position, .. } => project(
+                "a requirement has no hash".to_owned(),
+                position.to_string(),
+                "--require-hashes, or a hash on another requirement, asks for one on each".to_owned(),
+                "add hashes to all requirements (`pip-compile --generate-hashes`, `uv pip compile --generate-hashes`)",
+            ),
+            Self::Variable { name, .. } => {
+                project("a file named by a variable is missing".to_owned(), (*name).to_owned(), text, "correct the variable or unset it")
+            }
+            _ => ours("an error was told in the wrong place", text),
+        }
+    }
+
+    fn explain_world(&self) -> Explanation {
+        let text = self.to_string();
+        match self {
+            Self::Offline { what } => world(
+                format!("{what} is not here"),
+                String::new(),
+                "--offline forbids the network".to_owned(),
+                "build once without --offline, or lock the dependencies",
+            ),
+            Self::Index { url, error } => world(
+                "the package index does not answer".to_owned(),
+                url.clone(),
+                error.to_string(),
+                REACH,
+            ),
+            Self::NoIndexPage { url } => world(
+                "the package index answers with something else".to_owned(),
+                url.clone(),
+                "the answer is no page of the simple repository API".to_owned(),
+                "the address usually ends in `/simple`; a login page in between also does this",
+            ),
+            Self::Unreachable { indexes, reason } => world(
+                "the package index cannot be used".to_owned(),
+                indexes.join(", "),
+                reason.clone(),
+                REACH,
+            ),
+            Self::NoUv { .. } => world(
+                text,
+                String::new(),
+                "it turns requirements into exact wheels".to_owned(),
+                "install uv on PATH, or lock the dependencies elsewhere with hashes",
+            ),
+            Self::WrongUv { url } => world(
+                "the download of uv is not the expected file".to_owned(),
+                url.clone(),
+                "its sha256 is another one".to_owned(),
+                "a proxy or mirror may have changed it; install uv on PATH instead",
+            ),
+            Self::Uv { text } => world(
+                "uv failed".to_owned(),
+                String::new(),
+                text.clone(),
+                "if this is no problem of network or disk, report it with this text",
+            ),
+            Self::File { path, error } => world(
+                "a file cannot be used".to_owned(),
+                path.display().to_string(),
+                error.to_string(),
+                "check space and rights there",
+            ),
+            _ => ours("an error was told in the wrong place", text),
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Pages of package indexes: which files of a project there are.
+//!
+//! Specified in <https://packaging.python.org/en/latest/specifications/simple-repository-api/>:
+//! JSON (PEP 691) where the index has it, else HTML (PEP 503). Which of the two came is seen in
+//! the text, because caches between here and the index are known to forget the `Accept` header.
+
+use std::io::Read;
+
+use serde::Deserialize;
+
+use super::error::ResolveError;
+use super::fetch::{Fetch, FetchError, Get};
+use super::settings::Indexes;
+use crate::packages::python::{PackageName, Sha256, Url};
+
+/// Largest page in bytes; the largest of the public index has about 30 MB.
+const MAX_PAGE_BYTES: u64 = 64 * 1024 * 1024;
+/// Most files of a page.
+const MAX_FILES: usize = 500_000;
+/// JSON first; HTML from indexes that have nothing else.
+const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
+
+/// One file of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IndexFile {
+    /// Its name.
+    pub name: String,
+    /// Where it is, with the index's credentials if it is on the same host.
+    pub url: Url,
+    /// Its hash, if the index tells.
+    pub sha256: Option<Sha256>,
+    /// Its size, if the index tells.
+    pub size_bytes: Option<u64>,
+    /// The versions of Python it is for, as written.
+    pub requires_python: Option<String>,
+    /// Whether its author took it back.
+    pub yanked: bool,
+}
+
+/// The first index that has a file which `wanted` accepts, and that file.
+///
+/// # Errors
+/// An index that does not answer. None of them having the file is no error.
+pub(crate) fn find_file(
+    fetch: &dyn Fetch,
+    indexes: &Indexes,
+    project: &PackageName,
+    wanted: &dyn Fn(&IndexFile) -> bool,
+) -> Result<Option<IndexFile>, ResolveError> {
+    for index in indexes.all() {
+        let files = project_files(fetch, indexes, index, project)?;
+        if let Some(found) = files.into_iter().find(|file| wanted(file)) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The files of a project in one index; empty if the index does not know the project.
+///
+/// # Errors
+/// The index does not answer, refuses, or sends what is no page.
+pub(crate) fn project_files(
+    fetch: &dyn Fetch,
+    indexes: &Indexes,
+    index: &Url,
+    project: &PackageName,
+) -> Result<Vec<IndexFile>, ResolveError> {
+    let address = format!("{}/{project}/", index.as_str().trim_end_matches('/'));
+    let failed = |error| ResolveError::Index {
+        url: address.clone(),
+        error,
+    };
+    let url = Url::parse(&address)
+        .map_err(|_| failed(FetchError::Unreachable("it is no address".to_owned())))?
+        .with_user_info(index.user_info().cloned());
+    let request = Get {
+        url: &url,
+        accept: Some(ACCEPT),
+        max_bytes: MAX_PAGE_BYTES,
+        trusted: indexes.trusts(&url),
+    };
+    let got = match fetch.get(&request) {
+        Ok(got) => got,
+        Err(FetchError::Status(404 | 410)) => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut page = Vec::new();
+    got.body
+        .take(MAX_PAGE_BYTES + 1)
+        .read_to_end(&mut page)
+        .map_err(|error| failed(FetchError::Unreachable(error.to_string())))?;
+    if page.len() as u64 > MAX_PAGE_BYTES {
+        return Err(failed(FetchError::TooLarge(MAX_PAGE_BYTES)));
+    }
+    let mut files = read_page(&page, &got.final_url)
+        .ok_or_else(|| ResolveError::NoIndexPage { url: address })?;
+    for file in &mut files {
+        if file.url.user_info().is_none() {
+            file.url = indexes.with_credentials(file.url.clone());
+        }
+    }
+    Ok(files)
+}
+
+/// Reads a page of either form; none if it is neither.
+fn read_page(page: &[u8], base: &str) -> Option<Vec<IndexFile>> {
+    let base = reqwest::Url::parse(base).ok()?;
+    let text = std::str::from_utf8(page).ok()?;
+    let start = text.trim_start_matches('\u{feff}').trim_start();
+    if start.starts_with('{') {
+        read_json(start, &base)
+    } else if start.starts_with('<') || start.is_empty() {
+        Some(read_html(start, base))
+    } else {
+        None
+    }
+}
+
+#[derive(Deserialize)]
+struct JsonPage {
+    files: Vec<JsonFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct JsonFile {
+    filename: String,
+    url: String,
+    #[serde(default)]
+    hashes: std::collections::BTreeMap<String, String>,
+    size: Option<u64>,
+    requires_python: Option<String>,
+    /// `false`, `true`, or the reason.
+    #[serde(default)]
+    yanked: serde_json::Value,
+}
+
+fn read_json(text: &str, base: &reqwest::Url) -> Option<Vec<IndexFile>> {
+    let page: JsonPage = serde_json::from_str(text).ok()?;
+    let files = page.files.into_iter().take(MAX_FILES).filter_map(|file| {
+        Some(IndexFile {
+            name: file.filename,
+            url: Url::parse(base.join(&file.url).ok()?.as_str()).ok()?,
+            sha256: file
+                .hashes
+                .get("sha256")
+                .and_then(|digits| digits.parse().ok()),
+            size_bytes: file.size,
+            requires_python: file.requires_python,
+            yanked: !matches!(
+                file.yanked,
+                serde_json::Value::Bool(false) | serde_json::Value::Null
+            ),
+        })
+    });
+    Some(files.collect())
+}
+
+/// Reads the anchors of an HTML page. Nothing else on such a page has a meaning, so that no HTML
+/// reader is needed: tags are found by `<`, attributes by their quotes.
+fn read_html(text: &str, mut base: reqwest::Url) -> Vec<IndexFile> {
+    let mut files = Vec::new();
+    let mut rest = text;
+    while let Some(open) = rest.find('<') {
+        rest = &rest[open + 1..];
+        if let Some(comment) = rest.strip_prefix("!--") {
+            rest = comment.find("-->").map_or("", |end| &comment[end + 3..]);
+            continue;
+        }
+        let name_end = rest
+            .find(|c: char| !c.is_ascii_alphanumeric())
+            .unwrap_or(rest.len());
+        let (tag, after) = rest.split_at(name_end);
+        rest = after;
+        let is_base = tag.eq_ignore_ascii_case("base");
+        if !is_base && !tag.eq_ignore_ascii_case("a") {
+            continue;
+        }
+        let (attributes, after) = read_attributes(after);
+        rest = after;
+        let value = |name: &str| {
+            attributes
+                .iter()
+                .find(|(found, _)| found.eq_ignore_ascii_case(name))
+                .map(|(_, value)| unescape(value))
+        };
+        let Some(url) = value("href").and_then(|href| base.join(href.trim()).ok()) else {
+            continue;
+        };
+        if is_base {
+            base = url;
+            continue;
+        }
+        let Ok(url) = Url::parse(url.as_str()) else {
+            continue;
+        };
+        files.push(IndexFile {
+            name: url.file_name(),
+            sha256: url
+                .fragment()
+                .and_then(|fragment| fragment.strip_prefix("sha256="))
+                .and_then(|digits| digits.split('&').next())
+                .and_then(|digits| digits.parse().ok()),
+            url: without_fragment(url),
+            size_bytes: None,
+            requires_python: value("data-requires-python"),
+            yanked: value("data-yanked").is_some(),
+        });
+        if files.len() >= MAX_FILES {
+            break;
+        }
+    }
+    files
+}
+
+fn without_fragment(url: Url) -> Url {
+    let user_info = url.user_info().cloned();
+    let text = url.as_str().split('#').next().unwrap_or_default();
+    Url::parse(text).map_or(url, |url| url.with_user_info(user_info))
+}
+
+/// The attributes up to `>`, and the text after it.
+fn read_attributes(text: &str) -> (Vec<(&str, &str)>, &str) {
+    let mut attributes = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix('>') {
+            return (attributes, after);
+        }
+        let end = rest
+            .find(|c: char| c.is_whitespace() || matches!(c, '=' | '>'))
+            .unwrap_or(rest.len())
+            .max(1);
+        // A character that is no attribute name is passed over whole.
+        let end = (end..=rest.len())
+            .find(|at| rest.is_char_boundary(*at))
+            .unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
+        let after = after.trim_start();
+        let Some(value) = after.strip_prefix('=').map(str::trim_start) else {
+            attributes.push((name, ""));
+            rest = after;
+            continue;
+        };
+        let (value, after) = match value.chars().next() {
+            Some(quote @ ('"' | '\'')) => value[1..].split_once(quote).unwrap_or((&value[1..], "")),
+            _ => value.split_at(
+                value
+                    .find(|c: char| c.is_whitespace() || c == '>')
+                    .unwrap_or(value.len()),
+            ),
+        };
+        attributes.push((name, value));
+        rest = after.trim_start();
+    }
+    (attributes, rest)
+}
+
+/// Undoes the character references that indexes write.
+fn unescape(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let reference = rest.split_once(';').filter(|(name, _)| name.len() <= 8);
+        let character = reference.and_then(|(name, _)| match name {
+            "amp" => Some('&'),
+            "lt" => Some('<'),
+            "gt" => Some('>'),
+            "quot" => Some('"'),
+            "apos" => Some('\''),
+            _ => {
+                let number = name.strip_prefix('#')?;
+                let code = number
+                    .strip_prefix(['x', 'X'])
+                    .map_or_else(|| number.parse(), |hex| u32::from_str_radix(hex, 16));
+                code.ok().and_then(char::from_u32)
+            }
+        });
+        match (character, reference) {
+            (Some(character), Some((_, after))) => {
+                plain.push(character);
+                rest = after;
+            }
+            _ => plain.push('&'),
+        }
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HASH: &str = "e18a57b8b352eb7c8feb317b9f6f533c8f0ad9673fd6cf34bbe3cf1a9f6a8984";
+
+    #[test]
+    fn both_forms_say_the_same() {
+        let html = format!(
+            "<!DOCTYPE html><html><!-- <a href='no'> --><body>\n<a href=\"../../packages/x-1.tar.gz#sha256={HASH}\" \
+             data-requires-python=\"&gt;=3.9\">x-1.tar.gz</a><br/>\
+             <A HREF='https://f/x-1-py3-none-any.whl' data-yanked>x</A></body>"
+        );
+        let json = format!(
+            r#"{{"meta":{{}},"files":[
+            {{"filename":"x-1.tar.gz","url":"../../packages/x-1.tar.gz","hashes":{{"sha256":"{HASH}"}},"requires-python":">=3.9","yanked":false}},
+            {{"filename":"x-1-py3-none-any.whl","url":"https://f/x-1-py3-none-any.whl","hashes":{{}},"yanked":"bad"}}]}}"#
+        );
+        let base = "https://h/simple/x/";
+        let files = read_page(html.as_bytes(), base).unwrap();
+        assert_eq!(files, read_page(json.as_bytes(), base).unwrap());
+        assert_eq!(files[0].url.as_str(), "https://h/packages/x-1.tar.gz");
+        assert_eq!(files[0].sha256, Some(HASH.parse().unwrap()));
+        assert_eq!(files[0].requires_python.as_deref(), Some(">=3.9"));
+        assert!(files[1].yanked && !files[0].yanked);
+    }
+
+    #[test]
+    fn other_text_is_no_page() {
+        assert!(read_page(b"hello", "https://h/").is_none());
+        assert!(read_page(b"{\"x\":1}", "https://h/").is_none());
+        assert!(read_page(b"\xff\xfe", "https://h/").is_none());
+        assert_eq!(read_page(b"", "https://h/"), Some(vec![]));
+    }
+
+    #[test]
+    fn a_base_tag_moves_links() {
+        let files = read_page(
+            b"<html><base href='https://cdn/y/'><a href=z-1.zip>z",
+            "https://h/",
+        )
+        .unwrap();
+        assert_eq!(files[0].url.as_str(), "https://cdn/y/z-1.zip");
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "(?s)(<|>|a|base|href|=|\"|'|&|#|;|ä| |!--|-->|https://h/|/){0,40}") {
+            let _ = read_page(format!("<{text}").as_bytes(), "https://h/s/");
+        }
+    }
+}

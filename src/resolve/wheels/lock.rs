@@ -1,0 +1,232 @@
+//! The result: one exact wheel a package, for one target; from a `pylock.toml` and back to one.
+
+use std::collections::BTreeMap;
+
+use super::error::{NoWheel, ResolveError};
+use crate::oci::Digest;
+use crate::packages::python::{
+    DirectUrl, LockedFile, LockedPackage, MarkerTree, PackageName, Pylock, Sha256, Tags, Target,
+    Url, Version, WheelFileName,
+};
+
+/// The exact wheels of one target, by name, each name once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Lock {
+    /// The wheels.
+    pub packages: Vec<LockedWheel>,
+}
+
+/// One wheel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LockedWheel {
+    /// The project.
+    pub name: PackageName,
+    /// Its version.
+    pub version: Version,
+    /// The file.
+    pub file_name: WheelFileName,
+    /// Where its bytes are.
+    pub location: Location,
+    /// The hash that the bytes must have.
+    pub sha256: Digest,
+    /// Their number, where it is known beforehand.
+    pub size_bytes: Option<u64>,
+}
+
+/// Where a wheel's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Location {
+    /// On a server; the url carries credentials where its index has them, and prints without.
+    Remote(Url),
+    /// A file of the source, by its path with `/`.
+    Source(String),
+}
+
+/// A lock and how it names the paths in it.
+pub(super) struct Chosen<'a> {
+    /// What the lock is called in messages.
+    pub(super) path: &'a str,
+    /// The lock.
+    pub(super) lock: &'a Pylock,
+    /// What to choose for.
+    pub(super) target: &'a Target,
+    /// Turns a path of the lock into one of the source.
+    pub(super) source_path: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// A wheel that may lack a hash still.
+pub(super) struct Candidate {
+    pub(super) name: PackageName,
+    pub(super) file_name: WheelFileName,
+    pub(super) location: Location,
+    pub(super) sha256: Option<Sha256>,
+    pub(super) size_bytes: Option<u64>,
+}
+
+impl Candidate {
+    /// The finished entry.
+    pub(super) fn locked(self, sha256: Sha256) -> LockedWheel {
+        LockedWheel {
+            name: self.name,
+            version: self.file_name.version.clone(),
+            file_name: self.file_name,
+            location: self.location,
+            sha256: Digest::from_bytes(*sha256.as_bytes()),
+            size_bytes: self.size_bytes,
+        }
+    }
+}
+
+impl Chosen<'_> {
+    /// Chooses the best wheel of each package that applies to the target.
+    ///
+    /// # Errors
+    /// A package twice, without a fitting wheel, or to be built; another Python.
+    pub(super) fn candidates(&self) -> Result<Vec<Candidate>, ResolveError> {
+        let markers = self
+            .target
+            .markers()
+            .map_err(|error| ResolveError::Target(error.to_string()))?;
+        self.check_python(self.lock.requires_python.as_ref())?;
+        let tags = self.target.tags();
+        let mut chosen: BTreeMap<PackageName, Candidate> = BTreeMap::new();
+        for package in self
+            .lock
+            .packages
+            .iter()
+            .filter(|package| package.applies(&markers))
+        {
+            self.check_python(package.requires_python.as_ref())?;
+            let candidate = self.choose(package, &tags)?;
+            if chosen.insert(package.name.clone(), candidate).is_some() {
+                return Err(ResolveError::Twice {
+                    path: self.path.to_owned(),
+                    name: package.name.clone(),
+                });
+            }
+        }
+        Ok(chosen.into_values().collect())
+    }
+
+    fn check_python(
+        &self,
+        requires: Option<&crate::packages::python::VersionSpecifiers>,
+    ) -> Result<(), ResolveError> {
+        match requires {
+            Some(requires) if !requires.contains(&self.target.python.version()) => {
+                Err(ResolveError::Python {
+                    path: self.path.to_owned(),
+                    requires: requires.to_string(),
+                    target: *self.target,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn choose(&self, package: &LockedPackage, tags: &Tags) -> Result<Candidate, ResolveError> {
+        let wheels: Vec<(WheelFileName, &LockedFile)> = package
+            .wheels
+            .iter()
+            .chain(&package.archive)
+            .filter_map(|file| Some((file.name.parse().ok()?, file)))
+            .filter(|(name, _): &(WheelFileName, _)| name.name == package.name)
+            .collect();
+        let best = tags.best(wheels.iter().map(|(name, file)| (name, *file)));
+        let Some((file_name, file)) = best else {
+            return Err(ResolveError::NoWheel(Box::new(NoWheel {
+                name: package.name.clone(),
+                version: package.version.as_ref().map(ToString::to_string),
+                target: *self.target,
+                places: Vec::new(),
+                reason: format!("as {} has it", self.path),
+                has_sdist: package.has_sdist || package.is_source_tree || package.archive.is_some(),
+                offered: wheels.iter().map(|(name, _)| name.tag_text()).collect(),
+            })));
+        };
+        let location = match &file.location {
+            DirectUrl::Archive(url) | DirectUrl::Repository(url) => Location::Remote(url.clone()),
+            DirectUrl::Path(path) => Location::Source((self.source_path)(path).ok_or_else(
+                || ResolveError::Pylock {
+                    path: self.path.to_owned(),
+                    error: crate::packages::python::PylockError::Value {
+                        package: package.name.to_string(),
+                        key: "path",
+                        reason: format!("`{path}` is outside the source"),
+                    },
+                },
+            )?),
+        };
+        Ok(Candidate {
+            name: package.name.clone(),
+            file_name: file_name.clone(),
+            location,
+            sha256: file.sha256,
+            size_bytes: file.size_bytes,
+        })
+    }
+}
+
+/// Writes one lock for several targets: packages that all targets share once, with the wheels of
+/// all of them; others with a marker for the processor. Readers choose by tags.
+pub(crate) fn write_pylock(locks: &[(Target, &Lock)]) -> String {
+    let mut packages: BTreeMap<(PackageName, Version), (Vec<&LockedWheel>, Vec<&Target>)> =
+        BTreeMap::new();
+    for (target, lock) in locks {
+        for wheel in &lock.packages {
+            let key = (wheel.name.clone(), wheel.version.clone());
+            let (wheels, targets) = packages.entry(key).or_default();
+            if !wheels
+                .iter()
+                .any(|other| other.file_name == wheel.file_name)
+            {
+                wheels.push(wheel);
+            }
+            targets.push(target);
+        }
+    }
+    let python = locks
+        .first()
+        .map(|(target, _)| format!("=={}.{}.*", target.python.major, target.python.minor));
+    Pylock {
+        requires_python: python.and_then(|text| text.parse().ok()),
+        packages: packages
+            .into_iter()
+            .map(|((name, version), (wheels, targets))| LockedPackage {
+                name,
+                version: Some(version),
+                marker: if targets.len() == locks.len() {
+                    MarkerTree::TRUE
+                } else {
+                    machines(&targets)
+                },
+                requires_python: None,
+                wheels: wheels.into_iter().map(locked_file).collect(),
+                archive: None,
+                has_sdist: false,
+                is_source_tree: false,
+            })
+            .collect(),
+    }
+    .to_toml()
+}
+
+fn machines(targets: &[&Target]) -> MarkerTree {
+    let text: Vec<String> = targets
+        .iter()
+        .map(|target| format!("platform_machine == '{}'", target.arch.name()))
+        .collect();
+    MarkerTree::parse_str::<DirectUrl>(&text.join(" or ")).unwrap_or(MarkerTree::TRUE)
+}
+
+fn locked_file(wheel: &LockedWheel) -> LockedFile {
+    LockedFile {
+        name: wheel.file_name.to_string(),
+        location: match &wheel.location {
+            Location::Remote(url) => DirectUrl::Archive(url.clone()),
+            Location::Source(path) => DirectUrl::Path(path.clone()),
+        },
+        size_bytes: wheel.size_bytes,
+        sha256: Some(Sha256::from_bytes(*wheel.sha256.as_bytes())),
+    }
+}

@@ -1,0 +1,170 @@
+//! Requirements that are pinned and hashed need no resolver: the index's page tells which file has
+//! one of the hashes, and the best of these is taken.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::error::{NoWheel, ResolveError};
+use super::fetch::Fetch;
+use super::index::{IndexFile, project_files};
+use super::lock::{Candidate, Location};
+use super::settings::Indexes;
+use crate::packages::python::{DirectUrl, FileHash, Target, Version, WheelFileName, Wish};
+
+/// Pages asked for at once.
+const CONNECTIONS: usize = 8;
+
+/// Whether a wish names one file's hash: pinned or at an address, with a sha256.
+pub(super) fn is_exact(wish: &Wish) -> bool {
+    let hashed = wish
+        .hashes
+        .iter()
+        .any(|hash| matches!(hash, FileHash::Sha256(_)));
+    let wheel_address = matches!(wish.address(), Some(DirectUrl::Archive(url)) if url.file_name().ends_with(".whl"));
+    hashed && wish.named().is_some() && (wish.pin().is_some() || wheel_address)
+}
+
+/// Finds the file of each exact wish, several pages at a time.
+///
+/// # Errors
+/// The first wish, in their order, whose file is not found.
+pub(super) fn find_all(
+    wishes: &[&Wish],
+    indexes: &Indexes,
+    target: &Target,
+    fetch: &dyn Fetch,
+) -> Result<Vec<Candidate>, ResolveError> {
+    let next = AtomicUsize::new(0);
+    let found: Vec<Mutex<Option<Result<Candidate, ResolveError>>>> =
+        wishes.iter().map(|_| Mutex::new(None)).collect();
+    let work = || {
+        while let Some(wish) = wishes.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let place = wishes
+                .iter()
+                .position(|other| std::ptr::eq(*other, *wish))
+                .unwrap_or(0);
+            let result = find(wish, indexes, target, fetch);
+            if let Ok(mut slot) = found[place].lock() {
+                *slot = Some(result);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..CONNECTIONS.min(wishes.len()) {
+            scope.spawn(work);
+        }
+    });
+    found
+        .into_iter()
+        .filter_map(|slot| slot.into_inner().ok().flatten())
+        .collect()
+}
+
+fn find(
+    wish: &Wish,
+    indexes: &Indexes,
+    target: &Target,
+    fetch: &dyn Fetch,
+) -> Result<Candidate, ResolveError> {
+    let (Some(name), Some(version)) = (wish.name(), wish.pin()) else {
+        return at_address(wish, indexes, target);
+    };
+    let mut files = Vec::new();
+    for index in indexes.all() {
+        files.extend(project_files(fetch, indexes, index, name)?);
+    }
+    let wheels: Vec<(WheelFileName, &IndexFile)> = files
+        .iter()
+        .filter_map(|file| Some((file.name.parse().ok()?, file)))
+        .filter(|(wheel, _): &(WheelFileName, _)| wheel.name == *name && wheel.version == *version)
+        .collect();
+    let tags = target.tags();
+    let allowed = wheels
+        .iter()
+        .filter(|(_, file)| has_listed_hash(wish, file));
+    if let Some((wheel, file)) = tags.best(allowed.map(|(wheel, file)| (wheel, *file))) {
+        return Ok(Candidate {
+            name: name.clone(),
+            file_name: wheel.clone(),
+            location: Location::Remote(file.url.clone()),
+            sha256: file.sha256,
+            size_bytes: file.size_bytes,
+        });
+    }
+    if wheels.iter().any(|(wheel, _)| tags.rank(wheel).is_some()) {
+        return Err(ResolveError::Hashes {
+            name: name.clone(),
+            target: *target,
+            position: wish.position.clone(),
+        });
+    }
+    let has_sdist = files.iter().any(|file| is_sdist_of(file, version));
+    if wheels.is_empty() && !has_sdist {
+        return Err(ResolveError::Unsatisfiable {
+            places: vec![wish.position.clone()],
+            reason: format!("the index has no {name} {version}"),
+        });
+    }
+    Err(ResolveError::NoWheel(Box::new(NoWheel {
+        name: name.clone(),
+        version: Some(version.to_string()),
+        target: *target,
+        places: vec![wish.position.clone()],
+        reason: String::new(),
+        has_sdist,
+        offered: wheels.iter().map(|(wheel, _)| wheel.tag_text()).collect(),
+    })))
+}
+
+/// A wheel named by its address and hash needs no page.
+fn at_address(wish: &Wish, indexes: &Indexes, target: &Target) -> Result<Candidate, ResolveError> {
+    let needs_build = || ResolveError::NeedsBuild {
+        wish: wish.to_string(),
+        position: wish.position.clone(),
+    };
+    let (Some(name), Some(DirectUrl::Archive(url))) = (wish.name(), wish.address()) else {
+        return Err(needs_build());
+    };
+    let wheel: WheelFileName = url.file_name().parse().map_err(|_| needs_build())?;
+    if target.tags().rank(&wheel).is_none() || wheel.name != *name {
+        return Err(ResolveError::NoWheel(Box::new(NoWheel {
+            name: name.clone(),
+            version: Some(wheel.version.to_string()),
+            target: *target,
+            places: vec![wish.position.clone()],
+            reason: String::new(),
+            has_sdist: false,
+            offered: vec![wheel.tag_text()],
+        })));
+    }
+    Ok(Candidate {
+        name: name.clone(),
+        file_name: wheel,
+        location: Location::Remote(indexes.with_credentials(url.clone())),
+        sha256: wish.hashes.iter().find_map(|hash| match hash {
+            FileHash::Sha256(sha256) => Some(*sha256),
+            FileHash::Other(_) => None,
+        }),
+        size_bytes: None,
+    })
+}
+
+fn has_listed_hash(wish: &Wish, file: &IndexFile) -> bool {
+    file.sha256
+        .is_some_and(|sha256| wish.hashes.contains(&FileHash::Sha256(sha256)))
+}
+
+/// Whether a file is a source distribution of a version: `name-1.0.tar.gz`.
+pub(super) fn is_sdist_of(file: &IndexFile, version: &Version) -> bool {
+    sdist_stem(&file.name)
+        .and_then(|stem| stem.rsplit_once('-'))
+        .and_then(|(_, found)| found.parse::<Version>().ok())
+        .is_some_and(|found| found == *version)
+}
+
+/// The name of a source distribution without its ending.
+pub(super) fn sdist_stem(name: &str) -> Option<&str> {
+    [".tar.gz", ".zip", ".tar.bz2", ".tgz"]
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))
+}

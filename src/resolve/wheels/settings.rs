@@ -1,0 +1,178 @@
+//! Where packages come from: what requirement files say, over what pip's variables say, over the
+//! default.
+
+use std::collections::BTreeMap;
+
+use crate::packages::python::{IndexOptions, Redacted, Url};
+
+/// The public index of Python packages, where nothing else is said.
+pub(crate) const DEFAULT_INDEX: &str = "https://pypi.org/simple";
+
+/// The indexes and what goes for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Indexes {
+    /// The first index; none under `--no-index`.
+    pub default: Option<Url>,
+    /// Further ones. As in pip, the best version of all indexes is taken.
+    pub extra: Vec<Url>,
+    /// Pages with links to files.
+    pub find_links: Vec<Url>,
+    /// Hosts whose certificate is not checked.
+    pub trusted_hosts: Vec<String>,
+    /// Whether pre-releases are as good as releases.
+    pub pre_releases: bool,
+}
+
+/// A setting that cannot be followed: its name, and why.
+pub(crate) type Unusable = (String, String);
+
+impl Indexes {
+    /// Puts the options of requirement files over those of pip's variables. As in pip, an
+    /// `--index-url` in a file also replaces `PIP_EXTRA_INDEX_URL`.
+    pub(crate) fn new(
+        options: &IndexOptions,
+        environment: &BTreeMap<String, String>,
+    ) -> (Self, Vec<Unusable>) {
+        let mut unusable = Vec::new();
+        let variable = |name: &str| environment.get(name).map_or("", String::as_str);
+        let mut addresses = |name: &str| -> Vec<Url> {
+            let mut found = Vec::new();
+            for text in variable(name).split_whitespace() {
+                match Url::parse(text) {
+                    Ok(url) => found.push(url),
+                    Err(reason) => unusable.push((name.to_owned(), reason.to_string())),
+                }
+            }
+            found
+        };
+        let own = addresses("PIP_INDEX_URL").pop();
+        let mut extra = addresses("PIP_EXTRA_INDEX_URL");
+        let mut find_links = addresses("PIP_FIND_LINKS");
+        if options.index.is_some() {
+            extra.clear();
+        }
+        merge(&mut extra, &options.extra_indexes);
+        merge(&mut find_links, &options.find_links);
+        let mut trusted_hosts = options.trusted_hosts.clone();
+        trusted_hosts.extend(
+            variable("PIP_TRUSTED_HOST")
+                .split_whitespace()
+                .map(ToOwned::to_owned),
+        );
+        let no_index = options.no_index || is_on(variable("PIP_NO_INDEX"));
+        let default = options
+            .index
+            .clone()
+            .or(own)
+            .or_else(|| Url::parse(DEFAULT_INDEX).ok());
+        let indexes = Self {
+            default: default.filter(|_| !no_index),
+            extra: if no_index { Vec::new() } else { extra },
+            find_links,
+            trusted_hosts,
+            pre_releases: options.pre_releases || is_on(variable("PIP_PRE")),
+        };
+        (indexes, unusable)
+    }
+
+    /// All indexes, in order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Url> {
+        self.default.iter().chain(&self.extra)
+    }
+
+    /// Gives an address the credentials of the index on the same scheme, host and port, if any.
+    pub(crate) fn with_credentials(&self, url: Url) -> Url {
+        let credentials: Option<Redacted> = self
+            .all()
+            .chain(&self.find_links)
+            .find(|index| index.origin() == url.origin())
+            .and_then(|index| index.user_info().cloned());
+        match credentials {
+            Some(credentials) => url.with_user_info(Some(credentials)),
+            None => url,
+        }
+    }
+
+    /// Whether the user trusts the host of an address without a certificate.
+    pub(crate) fn trusts(&self, url: &Url) -> bool {
+        let authority = url.origin().split_once("://").map_or("", |(_, host)| host);
+        let host = authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, _)| host);
+        self.trusted_hosts
+            .iter()
+            .any(|trusted| trusted == authority || trusted == host)
+    }
+}
+
+fn merge(list: &mut Vec<Url>, more: &[Url]) {
+    for url in more {
+        if !list.contains(url) {
+            list.push(url.clone());
+        }
+    }
+}
+
+/// pip's reading of a flag in a variable.
+fn is_on(value: &str) -> bool {
+    matches!(
+        value.to_ascii_lowercase().as_str(),
+        "1" | "true" | "yes" | "on" | "y" | "t"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn variables_count_as_in_pip() {
+        let (indexes, unusable) = Indexes::new(
+            &IndexOptions::default(),
+            &environment(&[
+                ("PIP_INDEX_URL", "https://u:p@a/simple"),
+                ("PIP_EXTRA_INDEX_URL", "https://b/simple https://c/simple"),
+                ("PIP_FIND_LINKS", "/opt/wheels"),
+                ("PIP_TRUSTED_HOST", "b"),
+                ("PIP_PRE", "1"),
+            ]),
+        );
+        let all: Vec<_> = indexes.all().map(ToString::to_string).collect();
+        assert_eq!(
+            all,
+            ["https://a/simple", "https://b/simple", "https://c/simple"]
+        );
+        assert_eq!(unusable[0].0, "PIP_FIND_LINKS");
+        assert!(indexes.pre_releases);
+        assert!(indexes.trusts(&indexes.extra[0]) && !indexes.trusts(&indexes.extra[1]));
+        let file = indexes.with_credentials(Url::parse("https://a/files/x.whl").unwrap());
+        assert_eq!(file.user_info().unwrap().reveal(), "u:p");
+        let other = indexes.with_credentials(Url::parse("https://a:8443/x.whl").unwrap());
+        assert!(other.user_info().is_none());
+    }
+
+    #[test]
+    fn files_beat_variables_and_no_index_beats_all() {
+        let mut options = IndexOptions {
+            index: Url::parse("https://file/simple").ok(),
+            ..IndexOptions::default()
+        };
+        let variables = environment(&[
+            ("PIP_INDEX_URL", "https://env/simple"),
+            ("PIP_EXTRA_INDEX_URL", "https://more/simple"),
+        ]);
+        let (indexes, _) = Indexes::new(&options, &variables);
+        assert_eq!(indexes.all().count(), 1);
+        options.no_index = true;
+        assert_eq!(Indexes::new(&options, &variables).0.all().count(), 0);
+        let (default, _) = Indexes::new(&IndexOptions::default(), &BTreeMap::new());
+        assert_eq!(default.default.unwrap().as_str(), DEFAULT_INDEX);
+    }
+}

@@ -1,0 +1,329 @@
+//! With a scripted network; the real one is tried by hand and by the tests that drive the program.
+
+use std::io::Cursor;
+use std::sync::Mutex;
+
+use super::*;
+use crate::packages::python::{Arch, Libc, PythonVersion};
+use crate::report::{Explain, Fate, Silent};
+
+const HASH: &str = "e18a57b8b352eb7c8feb317b9f6f533c8f0ad9673fd6cf34bbe3cf1a9f6a8984";
+const OTHER: &str = "29451c60f5e8b07403e0a175d5229efc36b0289b34143ff4aaa499a5dd52553a";
+
+/// Answers from a table, and remembers what was asked.
+struct Pages(
+    BTreeMap<String, Result<String, FetchError>>,
+    Mutex<Vec<String>>,
+);
+
+impl Pages {
+    fn new(pages: &[(&str, &str)]) -> Self {
+        let pages = pages
+            .iter()
+            .map(|(url, text)| ((*url).to_owned(), Ok((*text).to_owned())))
+            .collect();
+        Self(pages, Mutex::new(Vec::new()))
+    }
+}
+
+impl Fetch for Pages {
+    fn get(&self, request: &Get<'_>) -> Result<Got, FetchError> {
+        self.1
+            .lock()
+            .unwrap()
+            .push(request.url.reveal().reveal().to_owned());
+        let answer = self
+            .0
+            .get(request.url.as_str())
+            .cloned()
+            .unwrap_or(Err(FetchError::Status(404)))?;
+        Ok(Got {
+            final_url: request.url.to_string(),
+            body: Box::new(Cursor::new(answer.into_bytes())),
+        })
+    }
+}
+
+fn target() -> Target {
+    Target {
+        python: PythonVersion {
+            major: 3,
+            minor: 13,
+            patch: 5,
+        },
+        libc: Libc::Glibc(2, 41),
+        arch: Arch::X86_64,
+    }
+}
+
+struct Case {
+    text: String,
+    locked: bool,
+    offline: bool,
+    environment: BTreeMap<String, String>,
+}
+
+impl Case {
+    fn new(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            locked: false,
+            offline: false,
+            environment: BTreeMap::new(),
+        }
+    }
+
+    fn run(&self, fetch: &dyn Fetch) -> Result<Lock, ResolveError> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RequirementsFile {
+            path: "requirements.txt",
+            text: self.text.as_bytes(),
+        };
+        let files = [file];
+        let target = target();
+        let request = Request {
+            input: if self.text.starts_with("lock-version") {
+                Input::Pylock(RequirementsFile {
+                    path: "pylock.toml",
+                    ..file
+                })
+            } else {
+                Input::Requirements(&files)
+            },
+            target: &target,
+            read: &|_| None,
+            environment: &self.environment,
+            locked: self.locked,
+            offline: self.offline,
+            tools: folder.path(),
+            cache: folder.path(),
+        };
+        resolve(&request, fetch, &Silent)
+    }
+}
+
+fn page(files: &[(&str, &str)]) -> String {
+    files
+        .iter()
+        .map(|(name, hash)| format!("<a href='/f/{name}#sha256={hash}'>{name}</a>"))
+        .collect::<Vec<_>>()
+        .join("<br>")
+        .replacen("<a", "<html><a", 1)
+}
+
+#[test]
+fn exact_requirements_need_only_pages() {
+    let wheels = page(&[
+        ("x-1.0.tar.gz", HASH),
+        ("x-1.0-cp313-cp313-manylinux_2_17_x86_64.whl", OTHER),
+        ("x-1.0-py3-none-any.whl", HASH),
+        ("x-2.0-py3-none-any.whl", HASH),
+    ]);
+    let pages = Pages::new(&[("https://i/simple/x/", &wheels)]);
+    let mut case = Case::new(&format!(
+        "-i https://u:pw@i/simple\nx==1.0 --hash=sha256:{HASH}\ny==1 --hash=sha256:{HASH} ; sys_platform == 'win32'"
+    ));
+    case.text = format!(
+        "-i https://u:pw@i/simple\nx==1.0 --hash=sha256:{HASH}\ny==1 ; sys_platform == 'win32' --hash=sha256:{HASH}"
+    );
+    case.locked = true;
+    let lock = case.run(&pages).unwrap();
+    let [wheel] = lock.packages.as_slice() else {
+        panic!()
+    };
+    assert_eq!(wheel.file_name.as_str(), "x-1.0-py3-none-any.whl");
+    assert_eq!(wheel.sha256.hex(), HASH);
+    let Location::Remote(url) = &wheel.location else {
+        panic!()
+    };
+    assert_eq!(url.as_str(), "https://i/f/x-1.0-py3-none-any.whl");
+    assert_eq!(url.user_info().unwrap().reveal(), "u:pw");
+    assert_eq!(*pages.1.lock().unwrap(), ["https://u:pw@i/simple/x/"]);
+    assert!(!format!("{lock:?}").contains("pw"));
+    case.offline = true;
+    assert!(matches!(
+        case.run(&pages),
+        Err(ResolveError::Index {
+            error: FetchError::Offline,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn exact_requirements_that_fail_say_why() {
+    let pages = Pages::new(&[
+        ("https://pypi.org/simple/x/", &page(&[("x-1.tar.gz", HASH)])),
+        (
+            "https://pypi.org/simple/y/",
+            &page(&[("y-1-py3-none-any.whl", OTHER)]),
+        ),
+        ("https://pypi.org/simple/z/", "hello"),
+    ]);
+    let explain = |text: &str| {
+        Case::new(&text.replace('$', &format!("--hash=sha256:{HASH}")))
+            .run(&pages)
+            .unwrap_err()
+            .explain()
+    };
+    let sdist = explain("\nx==1 $");
+    assert_eq!(sdist.what, "x==1 exists only as a source distribution");
+    assert_eq!(
+        (sdist.place.as_str(), sdist.fate),
+        ("requirements.txt:2", Fate::Project)
+    );
+    assert!(explain("y==1 $").what.contains("hash"));
+    assert!(explain("x==7 $").why.contains("no x 7"));
+    assert!(explain("w==7 $").why.contains("no w 7"));
+    assert_eq!(explain("z==1 $").fate, Fate::World);
+    assert!(explain("x==1 $\ny==1").what.contains("no hash"));
+    assert!(explain(".").what.contains("built"));
+    assert!(
+        explain("git+https://t:ok@h/x#egg=x")
+            .what
+            .contains("git+https://h/x")
+    );
+}
+
+#[test]
+fn locked_and_offline_refuse() {
+    let pages = Pages::new(&[]);
+    let mut case = Case::new("flask");
+    case.locked = true;
+    assert_eq!(
+        case.run(&pages).unwrap_err().explain().place,
+        "requirements.txt"
+    );
+    case.locked = false;
+    case.offline = true;
+    assert!(matches!(
+        case.run(&pages),
+        Err(ResolveError::Offline { .. })
+    ));
+    case.offline = false;
+    assert!(matches!(case.run(&pages), Err(ResolveError::NoUv { .. })));
+    assert!(
+        Case::new("# nothing\n")
+            .run(&pages)
+            .unwrap()
+            .packages
+            .is_empty()
+    );
+}
+
+#[test]
+fn locks_are_read_without_network() {
+    let text = format!(
+        "lock-version = '1.0'\ncreated-by = 'x'\n[[packages]]\nname = 'b'\nversion = '1'\nwheels = [\
+         {{ url = 'https://u:pw@i/b-1-cp313-cp313-manylinux_2_50_x86_64.whl', hashes = {{ sha256 = '{OTHER}' }} }},\
+         {{ path = 'w/b-1-py3-none-any.whl', size = 3, hashes = {{ sha256 = '{HASH}' }} }}]\n\
+         [[packages]]\nname = 'a'\nversion = '2'\nmarker = \"sys_platform == 'win32'\"\n"
+    );
+    let mut case = Case::new(&text);
+    case.locked = true;
+    case.offline = true;
+    let lock = case.run(&Pages::new(&[])).unwrap();
+    assert_eq!(
+        lock.packages[0].location,
+        Location::Source("w/b-1-py3-none-any.whl".into())
+    );
+    let written = write_pylock(&[(target(), &lock)]);
+    let again = Case::new(&written).run(&Pages::new(&[])).unwrap();
+    assert_eq!(lock, again);
+    assert_eq!(written, write_pylock(&[(target(), &again)]));
+    let fails = |text: &str| Case::new(text).run(&Pages::new(&[])).unwrap_err();
+    assert!(matches!(
+        fails(&text.replace("py3-none", "py2-none")),
+        ResolveError::NoWheel(_)
+    ));
+    assert!(matches!(
+        fails(&text.replace("'win32'", "'linux'")),
+        ResolveError::NoWheel(_)
+    ));
+    assert!(matches!(
+        fails(&text.replace("created-by", "requires-python = '<3.13'\ncreated-by")),
+        ResolveError::Python { .. }
+    ));
+    assert!(matches!(
+        fails(&text.replace("w/b-1", "../b-1")),
+        ResolveError::Pylock { .. }
+    ));
+    assert!(matches!(
+        fails("lock-version = '1.0'\n["),
+        ResolveError::Pylock { .. }
+    ));
+}
+
+#[test]
+fn targets_share_what_they_share() {
+    let lock = |version: &str, arch: &str| {
+        let text = format!(
+            "lock-version = '1.0'\ncreated-by = 'x'\n[[packages]]\nname = 'n'\nversion = '{version}'\nwheels = [\
+             {{ url = 'https://i/n-{version}-cp313-cp313-manylinux2014_{arch}.whl', hashes = {{ sha256 = '{HASH}' }} }}]\n"
+        );
+        let target = Target {
+            arch: if arch == "x86_64" {
+                Arch::X86_64
+            } else {
+                Arch::Aarch64
+            },
+            ..target()
+        };
+        let parsed = Pylock::parse(&text).unwrap();
+        let chosen = Chosen {
+            path: "l",
+            lock: &parsed,
+            target: &target,
+            source_path: &|_| None,
+        }
+        .candidates()
+        .unwrap();
+        let packages = chosen
+            .into_iter()
+            .map(|one| {
+                let hash = one.sha256.unwrap();
+                one.locked(hash)
+            })
+            .collect();
+        (target, Lock { packages })
+    };
+    let (amd, amd_lock) = lock("1", "x86_64");
+    let (arm, arm_lock) = lock("1", "aarch64");
+    let (_, newer) = lock("2", "aarch64");
+    let same = Pylock::parse(&write_pylock(&[(amd, &amd_lock), (arm, &arm_lock)])).unwrap();
+    assert_eq!((same.packages.len(), same.packages[0].wheels.len()), (1, 2));
+    let apart = Pylock::parse(&write_pylock(&[(amd, &amd_lock), (arm, &newer)])).unwrap();
+    assert_eq!(apart.packages.len(), 2);
+    assert!(apart.packages[0].applies(&amd.markers().unwrap()));
+    assert!(!apart.packages[0].applies(&arm.markers().unwrap()));
+}
+
+#[test]
+fn keys_change_with_inputs_and_not_with_passwords() {
+    let key = |text: &str| {
+        let files = [RequirementsFile {
+            path: "r.txt",
+            text: text.as_bytes(),
+        }];
+        let folder = Path::new("/nowhere");
+        let request = Request {
+            input: Input::Requirements(&files),
+            target: &target(),
+            read: &|_| None,
+            environment: &BTreeMap::new(),
+            locked: false,
+            offline: false,
+            tools: folder,
+            cache: folder,
+        };
+        resolution_key(&request, &Silent).unwrap()
+    };
+    assert_eq!(
+        key("-i https://a:b@h/s\nx").0,
+        key("-i https://c:d@h/s\n# y\nx").0
+    );
+    assert_ne!(key("x").0, key("x>1").0);
+    assert_ne!(key("x").0, key("-i https://h/s\nx").0);
+    assert_ne!(key("x").0, key("--pre\nx").0);
+    assert!(!key("x").1 && key(&format!("x==1 --hash=sha256:{HASH}")).1);
+}

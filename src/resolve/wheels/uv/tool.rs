@@ -1,0 +1,217 @@
+//! uv itself: on PATH if its version is one that was tried, else fetched once from the package
+//! index, where it is a wheel with the program in it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sha2::{Digest as _, Sha256 as Hasher};
+
+use super::VERSION;
+use crate::packages::python::{PackageName, Sha256};
+use crate::resolve::wheels::error::ResolveError;
+use crate::resolve::wheels::fetch::{Fetch, Get};
+use crate::resolve::wheels::index::find_file;
+use crate::resolve::wheels::settings::Indexes;
+
+/// Versions on PATH that are taken: from the first on that takes a program's path as its Python
+/// and writes locks, to the last minor one that this program was tried with.
+const ACCEPTED: std::ops::RangeInclusive<(u64, u64)> = (0, 8)..=(0, 13);
+/// Largest file that is read, in bytes.
+pub(in crate::resolve::wheels) const MAX_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+
+/// The pinned wheels, statically linked so that they run beside any C library: architecture of
+/// the machine that builds, file name, sha256.
+const PINNED: [(&str, &str, &str); 2] = [
+    (
+        "x86_64",
+        "uv-0.13.8-py3-none-musllinux_1_1_x86_64.whl",
+        "29451c60f5e8b07403e0a175d5229efc36b0289b34143ff4aaa499a5dd52553a",
+    ),
+    (
+        "aarch64",
+        "uv-0.13.8-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64.whl",
+        "0b3e8b1a4f5e405e31e2ff33de8af4744831e9f7338539671efbd8c3c94e791d",
+    ),
+];
+
+/// A uv that can be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::resolve::wheels) struct Uv {
+    /// The program.
+    pub(in crate::resolve::wheels) program: PathBuf,
+}
+
+/// Finds uv on PATH, in the folder of tools, or fetches it into that folder.
+///
+/// # Errors
+/// Offline and not here; no index has it; another file than the pinned one; the disk.
+pub(in crate::resolve::wheels) fn obtain(
+    environment: &BTreeMap<String, String>,
+    tools: &Path,
+    indexes: &Indexes,
+    fetch: Option<&dyn Fetch>,
+) -> Result<Uv, ResolveError> {
+    let kept = tools.join(format!("uv-{VERSION}")).join("uv");
+    if kept.is_file() {
+        return Ok(Uv { program: kept });
+    }
+    if let Some(program) = on_path(environment) {
+        return Ok(Uv { program });
+    }
+    let fetch = fetch.ok_or_else(|| ResolveError::Offline {
+        what: format!("uv {VERSION}, which turns requirements into exact wheels,"),
+    })?;
+    download(&kept, indexes, fetch)?;
+    Ok(Uv { program: kept })
+}
+
+fn on_path(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    environment
+        .get("PATH")?
+        .split(':')
+        .filter(|folder| folder.starts_with('/'))
+        .map(|folder| Path::new(folder).join("uv"))
+        .find(|program| program.is_file() && has_accepted_version(program))
+}
+
+fn has_accepted_version(program: &Path) -> bool {
+    let answer = Command::new(program)
+        .arg("--version")
+        .env_clear()
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output();
+    answer.is_ok_and(|answer| {
+        parse_version(&String::from_utf8_lossy(&answer.stdout))
+            .is_some_and(|version| ACCEPTED.contains(&version))
+    })
+}
+
+/// Major and minor of `uv 0.13.8 (x86_64-unknown-linux-gnu)`.
+fn parse_version(text: &str) -> Option<(u64, u64)> {
+    let mut numbers = text
+        .strip_prefix("uv ")?
+        .split_whitespace()
+        .next()?
+        .split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn download(kept: &Path, indexes: &Indexes, fetch: &dyn Fetch) -> Result<(), ResolveError> {
+    let none = || ResolveError::NoUv { version: VERSION };
+    let (_, name, expected) = PINNED
+        .iter()
+        .find(|(arch, ..)| *arch == std::env::consts::ARCH)
+        .ok_or_else(none)?;
+    let project: PackageName = "uv".parse().map_err(|_| none())?;
+    let file = find_file(fetch, indexes, &project, &|file| file.name == *name)?.ok_or_else(none)?;
+    let wrong = || ResolveError::WrongUv {
+        url: file.url.to_string(),
+    };
+    let expected: Sha256 = expected.parse().map_err(|_| wrong())?;
+    let folder = kept.parent().unwrap_or(kept);
+    let disk = |error| ResolveError::File {
+        path: folder.to_owned(),
+        error,
+    };
+    fs::create_dir_all(folder).map_err(disk)?;
+    let got = fetch
+        .get(&Get {
+            url: &file.url,
+            accept: None,
+            max_bytes: MAX_BYTES,
+            trusted: indexes.trusts(&file.url),
+        })
+        .map_err(|error| ResolveError::Index {
+            url: file.url.to_string(),
+            error,
+        })?;
+    let mut wheel = tempfile::tempfile_in(folder).map_err(disk)?;
+    let found = copy_hashed(got.body, &mut wheel).map_err(disk)?;
+    if found != expected {
+        return Err(wrong());
+    }
+    extract(wheel, kept).map_err(disk)
+}
+
+/// The hash of what is read.
+pub(in crate::resolve::wheels) fn hash(from: impl Read) -> io::Result<Sha256> {
+    copy_hashed(from, &mut io::sink())
+}
+
+/// Copies a bounded number of bytes and gives their hash.
+fn copy_hashed(from: impl Read, to: &mut dyn Write) -> io::Result<Sha256> {
+    let mut from = from.take(MAX_BYTES);
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        let count = from.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(Sha256::from_bytes(hasher.finalize().into()));
+        }
+        hasher.update(&buffer[..count]);
+        to.write_all(&buffer[..count])?;
+    }
+}
+
+/// Takes the program out of the wheel; it appears under its name whole or not at all.
+fn extract(wheel: File, kept: &Path) -> io::Result<()> {
+    let member = format!("uv-{VERSION}.data/scripts/uv");
+    let mut archive = zip::ZipArchive::new(wheel).map_err(io::Error::other)?;
+    let index = archive
+        .index_for_name(&member)
+        .ok_or_else(|| io::Error::other(format!("the wheel has no {member}")))?;
+    let entry = archive.by_index_raw(index).map_err(io::Error::other)?;
+    let is_stored = entry.compression() == zip::CompressionMethod::Stored;
+    let mut program = tempfile::NamedTempFile::new_in(kept.parent().unwrap_or(kept))?;
+    if is_stored {
+        io::copy(&mut entry.take(MAX_BYTES), &mut program)?;
+    } else {
+        io::copy(
+            &mut flate2::read::DeflateDecoder::new(entry).take(MAX_BYTES),
+            &mut program,
+        )?;
+    }
+    program
+        .as_file()
+        .set_permissions(Permissions::from_mode(0o755))?;
+    program.as_file().sync_all()?;
+    program.persist(kept).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_versions() {
+        assert_eq!(
+            parse_version("uv 0.13.8 (x86_64-unknown-linux-gnu)\n"),
+            Some((0, 13))
+        );
+        assert_eq!(parse_version("uv 1.2.3"), Some((1, 2)));
+        assert_eq!(parse_version("not uv"), None);
+        assert!(
+            !ACCEPTED.contains(&(0, 7))
+                && ACCEPTED.contains(&(0, 9))
+                && !ACCEPTED.contains(&(1, 0))
+        );
+    }
+
+    #[test]
+    fn pins_are_well_formed() {
+        for (arch, name, sha256) in PINNED {
+            assert!(name.contains(arch) && name.starts_with(&format!("uv-{VERSION}-")));
+            assert!(
+                name.parse::<crate::packages::python::WheelFileName>()
+                    .is_ok()
+            );
+            assert!(sha256.parse::<Sha256>().is_ok());
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Each example on its whole way: built, looked at, pushed, pulled back by another tool, run, stopped.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::harness::container::Container;
+use crate::harness::files::example;
+use crate::harness::home::{Home, digest_of};
+use crate::harness::layout::{Layout, sha256};
+use crate::harness::registry::Registry;
+use crate::harness::tools::{as_root, finish, tool};
+
+/// Users that a platform may pick: the image's own, another one, and one as `OpenShift` hands them out.
+const UIDS: [u32; 3] = [1001, 12345, 1_000_680_000];
+
+#[test]
+fn flask_gunicorn() {
+    travels("flask-gunicorn", "Hello from Flask\n");
+}
+
+#[test]
+fn app_module() {
+    travels("app-module", "Hello from APP_MODULE\n");
+}
+
+#[test]
+fn script() {
+    travels("script", "Hello from app.py\n");
+}
+
+#[test]
+fn shell() {
+    travels("shell", "Hello from app.sh\n");
+}
+
+#[test]
+fn numpy() {
+    travels("numpy", "The squares of 1 to 10 add up to 385\n");
+}
+
+/// Builds an example, pushes it, and runs what the registry gives back.
+#[track_caller]
+fn travels(name: &str, body: &str) {
+    let home = Home::seeded();
+    let registry = Registry::start();
+    let image = format!("{}:v1", registry.repository(name));
+
+    let reference = home.build(&example(name), &[&image, "--push"]);
+    let digest = digest_of(&reference);
+    home.layout().check(digest);
+
+    let raw = manifest_seen_by_skopeo(&home, digest);
+    assert_eq!(sha256(&raw), digest);
+    assert_eq!(registry.manifest(name, "v1").unwrap(), raw);
+    assert_eq!(registry.manifest(name, digest).unwrap(), raw);
+
+    let pulled = TempDir::new().unwrap();
+    let copy = format!("oci:{}:back", pulled.path().display());
+    let source = format!("docker://{image}");
+    tool(
+        "skopeo",
+        &["copy", "--quiet", "--src-tls-verify=false", &source, &copy],
+    );
+    let layout = Layout::open(pulled.path());
+    assert_eq!(layout.blob(digest), raw);
+
+    unpacks(pulled.path());
+    for layer in layout.layers(digest) {
+        is_read_by_tar(&layout.blob_path(&layer));
+    }
+
+    for uid in UIDS {
+        let container = Container::start(&copy, uid);
+        assert_eq!(container.page("/"), body);
+        let who = container.exec(&["sh", "-c", "id -u; id -g; pwd"]).ok();
+        assert_eq!(who.stdout, format!("{uid}\n0\n/opt/app-root/src\n"));
+        container.stop();
+    }
+}
+
+/// What `skopeo inspect --raw` finds in the store.
+#[track_caller]
+fn manifest_seen_by_skopeo(home: &Home, digest: &str) -> Vec<u8> {
+    let reference = home.layout().reference(digest);
+    tool("skopeo", &["inspect", "--raw", &reference]).into_bytes()
+}
+
+/// umoci validates as it unpacks: digests, diff ids, paths, links.
+#[track_caller]
+fn unpacks(layout: &Path) {
+    let image = format!("{}:back", layout.display());
+    let statistics = tool("umoci", &["stat", "--image", &image, "--json"]);
+    assert!(statistics.contains("\"history\""), "{statistics}");
+    let bundle = layout.join("bundle");
+    finish(
+        as_root("umoci")
+            .args(["unpack", "--image", &image])
+            .arg(&bundle),
+    )
+    .ok();
+    let interpreter = bundle.join("rootfs/usr/bin/python3.13");
+    assert!(fs::metadata(interpreter).unwrap().len() > 1_000_000);
+    finish(as_root("rm").arg("-rf").arg(&bundle)).ok();
+}
+
+/// GNU tar and Python's tarfile agree on what is in a layer.
+#[track_caller]
+fn is_read_by_tar(layer: &Path) {
+    let by_tar = finish(
+        Command::new("tar")
+            .args(["--list", "--gzip", "--quoting-style=literal", "--file"])
+            .arg(layer),
+    )
+    .ok();
+    let by_python = finish(
+        Command::new("python3")
+            .args([
+                "-c",
+                "import sys, tarfile\n\
+                 for m in tarfile.open(sys.argv[1], 'r:gz'):\n\
+                 \x20   print(m.name + ('/' if m.isdir() else ''))",
+            ])
+            .arg(layer),
+    )
+    .ok();
+    assert_eq!(by_tar.stdout, by_python.stdout);
+}

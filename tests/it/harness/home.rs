@@ -1,0 +1,188 @@
+//! A user of s2r: a home folder and a store of their own, and nothing of the machine's environment that could
+//! change a build.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use crate::harness::files::{self, example};
+use crate::harness::layout::Layout;
+use crate::harness::tools::{Finished, finish};
+
+/// Files of at least this size are shared between stores by hard link; the program never writes into a file
+/// that has its final name, so they cannot change. Smaller ones, locks among them, are copied.
+const LINKED_FROM_BYTES: u64 = 16 * 1024;
+
+/// What the program may see of the environment of the tests: how to reach the network, and PATH.
+const PASSED_ON: &[&str] = &[
+    "PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+pub(crate) struct Home {
+    dir: TempDir,
+    data: PathBuf,
+}
+
+impl Home {
+    /// A user who has never run s2r.
+    pub(crate) fn empty() -> Self {
+        let dir = TempDir::new().unwrap();
+        fs::create_dir(dir.path().join("home")).unwrap();
+        let data = dir.path().join("data");
+        Self { dir, data }
+    }
+
+    /// A user who has built the examples before: all downloads are there, and so are the examples' layers.
+    pub(crate) fn seeded() -> Self {
+        let home = Self::empty();
+        let seed = seed();
+        share(&seed.data, &home.data);
+        share(&seed.home(), &home.home());
+        home
+    }
+
+    /// The same, but with the data folder elsewhere.
+    pub(crate) fn with_data(mut self, data: &Path) -> Self {
+        data.clone_into(&mut self.data);
+        self
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    /// The folder that holds everything of this user.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Takes away what was built and leaves what was downloaded.
+    #[track_caller]
+    pub(crate) fn forget_layers(&self) {
+        let images = self.run(&["images", "--json"]).ok().json();
+        let names: Vec<&str> = images
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|image| image["name"].as_str().unwrap())
+            .collect();
+        if !names.is_empty() {
+            self.run(&[&["rm"], names.as_slice()].concat()).ok();
+        }
+        self.run(&["cache", "prune"]).ok();
+        assert!(blobs(self).is_empty());
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The store's folder, an OCI image layout.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.data.join("s2r")
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        Layout::open(&self.store())
+    }
+
+    /// The program with these arguments, not started yet.
+    pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_s2r"));
+        self.prepare(&mut command);
+        command.args(arguments);
+        command
+    }
+
+    /// The program under another one (`unshare -n`, `taskset 1`), not started yet.
+    pub(crate) fn command_under(&self, outer: &[&str], arguments: &[&str]) -> Command {
+        let mut command = Command::new(outer[0]);
+        command.args(&outer[1..]).arg(env!("CARGO_BIN_EXE_s2r"));
+        self.prepare(&mut command);
+        command.args(arguments);
+        command
+    }
+
+    fn prepare(&self, command: &mut Command) {
+        command.env_clear();
+        let inherited = std::env::vars_os();
+        command.envs(inherited.filter(|(name, _)| PASSED_ON.iter().any(|passed| name == passed)));
+        command
+            .env("HOME", self.home())
+            .env("XDG_DATA_HOME", &self.data)
+            .env("XDG_CACHE_HOME", self.home().join(".cache"))
+            .env("XDG_CONFIG_HOME", self.home().join(".config"))
+            .current_dir(self.home());
+    }
+
+    /// Runs the program to its end.
+    #[track_caller]
+    pub(crate) fn run<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Finished {
+        finish(&mut self.command(arguments))
+    }
+
+    /// Builds a folder, which must succeed, and gives the reference by digest that was printed.
+    #[track_caller]
+    pub(crate) fn build(&self, source: &Path, more: &[&str]) -> String {
+        let built = finish(self.command(&["build"]).arg(source).args(more)).ok();
+        let line = built.line().to_owned();
+        assert!(
+            line.contains("@sha256:") && !line.contains('\n'),
+            "stdout is not one reference by digest: {line:?}"
+        );
+        line
+    }
+}
+
+/// The digest in a reference by digest.
+pub(crate) fn digest_of(reference: &str) -> &str {
+    reference.split_once('@').expect("a reference by digest").1
+}
+
+/// The one store that is filled from the network.
+fn seed() -> &'static Home {
+    static SEED: OnceLock<Home> = OnceLock::new();
+    SEED.get_or_init(|| {
+        let home = Home::empty();
+        for name in ["flask-gunicorn", "numpy", "script", "shell", "app-module"] {
+            home.build(&example(name), &[name]);
+        }
+        home
+    })
+}
+
+/// Gives `to` the files of `from`: large ones by hard link, small ones as copies, symlinks as they are.
+fn share(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        let meta = entry.metadata().unwrap();
+        if meta.is_dir() {
+            share(&entry.path(), &target);
+        } else if meta.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(entry.path()).unwrap(), &target).unwrap();
+        } else if meta.len() >= LINKED_FROM_BYTES {
+            fs::hard_link(entry.path(), &target).unwrap();
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+/// Files of the store that are not finished ones: what an interrupted write could have left under a final name.
+pub(crate) fn blobs(home: &Home) -> Vec<PathBuf> {
+    files::walk(&home.store().join("blobs"))
+}

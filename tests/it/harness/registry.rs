@@ -1,0 +1,104 @@
+//! A real registry (Debian's `docker-registry`) on a free port of the loopback address.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::harness::tools::free_port;
+
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// A running registry; ends with the value.
+pub(crate) struct Registry {
+    process: Child,
+    port: u16,
+    _storage: TempDir,
+}
+
+impl Registry {
+    pub(crate) fn start() -> Self {
+        let storage = TempDir::new().unwrap();
+        let port = free_port();
+        let config = storage.path().join("config.yml");
+        fs::write(
+            &config,
+            format!(
+                "version: 0.1\nlog: {{level: error}}\n\
+                 storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
+                 http: {{addr: \"127.0.0.1:{port}\"}}\n",
+                storage.path().join("storage").display()
+            ),
+        )
+        .unwrap();
+        let process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("docker-registry does not start; tests/run installs it");
+        let registry = Self {
+            process,
+            port,
+            _storage: storage,
+        };
+        let started = Instant::now();
+        while get(port, "/v2/").is_none_or(|answer| answer.status != 200) {
+            assert!(started.elapsed() < START_LIMIT, "no registry on {port}");
+            sleep(Duration::from_millis(20));
+        }
+        registry
+    }
+
+    /// A repository in this registry, as it stands in an image reference.
+    pub(crate) fn repository(&self, name: &str) -> String {
+        format!("127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// The manifest's bytes under a tag or digest.
+    pub(crate) fn manifest(&self, name: &str, tag: &str) -> Option<Vec<u8>> {
+        let answer = get(self.port, &format!("/v2/{name}/manifests/{tag}"))?;
+        (answer.status == 200).then_some(answer.body)
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+/// One GET to the loopback address; `None` while nobody answers.
+pub(crate) fn get(port: u16, path: &str) -> Option<Answer> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\
+         Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*\r\n\r\n"
+    )
+    .ok()?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok()?;
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let status = head.split_whitespace().nth(1)?.parse().ok()?;
+    Some(Answer {
+        status,
+        body: bytes[end + 4..].to_vec(),
+    })
+}

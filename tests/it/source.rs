@@ -1,0 +1,150 @@
+//! What of a folder gets into the image.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+
+use crate::harness::files::{Project, example};
+use crate::harness::home::{Home, digest_of};
+use crate::harness::tools::{finish, tool};
+
+#[test]
+fn the_source_is_taken_as_s2i_takes_it() {
+    let home = Home::seeded();
+    let project = Project::new(&[
+        ("app.py", "pass\n"),
+        (".gitignore", "ignored-by-git\n"),
+        ("ignored-by-git", "still there\n"),
+        (
+            ".s2iignore",
+            "# not for the image\nsecret.txt\n*.log\n!kept.log\ndeep\n",
+        ),
+        ("secret.txt", "x\n"),
+        ("a.log", "x\n"),
+        ("kept.log", "x\n"),
+        ("sub/a.log", "not matched: patterns are not recursive\n"),
+        ("deep/er/file", "x\n"),
+        ("caf\u{e9}/n\u{e4}me.txt", "unicode\n"),
+        ("tool.sh", "#!/bin/sh\n"),
+        ("excluded.tmp", "x\n"),
+    ]);
+    let path = project.path();
+    symlink("app.py", path.join("link")).unwrap();
+    symlink("nowhere", path.join("dangling")).unwrap();
+    fs::create_dir(path.join("empty")).unwrap();
+    fs::set_permissions(path.join("app.py"), fs::Permissions::from_mode(0o600)).unwrap();
+    let _socket = UnixListener::bind(path.join("socket")).unwrap();
+    tool("mkfifo", &[path.join("pipe").to_str().unwrap()]);
+
+    let built = finish(
+        home.command(&["build"])
+            .arg(&path)
+            .args(["x", "--exclude", r"\.tmp$"]),
+    )
+    .ok()
+    .says(&["socket", "pipe"]);
+    let members = home.layout().members(digest_of(built.line()));
+    let source: Vec<&str> = members
+        .keys()
+        .filter_map(|path| path.strip_prefix("opt/app-root/src/"))
+        .filter(|path| !path.starts_with(".local") && !path.starts_with(".pki"))
+        .collect();
+    let expected = [
+        ".gitignore",
+        ".s2iignore",
+        "app.py",
+        "caf\u{e9}",
+        "caf\u{e9}/n\u{e4}me.txt",
+        "dangling",
+        "empty",
+        "ignored-by-git",
+        "kept.log",
+        "link",
+        "sub",
+        "sub/a.log",
+        "tool.sh",
+    ];
+    assert_eq!(source, expected);
+    let of = |name: &str| &members[&format!("opt/app-root/src/{name}")];
+    assert_eq!(of("link").link.as_deref(), Some("app.py"));
+    assert_eq!(of("dangling").link.as_deref(), Some("nowhere"));
+    assert_eq!(of("app.py").mode, 0o664);
+    assert_eq!(of("tool.sh").mode, 0o775);
+    assert_eq!(of("empty").mode, 0o775);
+}
+
+#[test]
+fn the_environment_comes_from_the_nearest_to_the_user() {
+    let home = Home::seeded();
+    let project = Project::copy_of("app-module");
+    project.write("file.env", "GREETING=from the file\nONLY_FILE=1\n");
+    let file = project.path().join("file.env");
+    let file = file.to_str().unwrap();
+    let build = |more: &[&str]| {
+        let reference = home.build(&project.path(), more);
+        home.layout().config(digest_of(&reference))["config"]["Env"].clone()
+    };
+    let has = |environment: &serde_json::Value, text: &str| {
+        environment.as_array().unwrap().contains(&text.into())
+    };
+    assert!(has(&build(&["x"]), "GREETING=Hello from APP_MODULE"));
+    let by_file = build(&["x", "-E", file]);
+    assert!(has(&by_file, "GREETING=from the file") && has(&by_file, "ONLY_FILE=1"));
+    let by_flag = build(&["x", "-E", file, "-e", "GREETING=from the flag"]);
+    assert!(has(&by_flag, "GREETING=from the flag") && has(&by_flag, "ONLY_FILE=1"));
+}
+
+#[test]
+fn a_git_checkout_leaves_its_facts_and_no_password() {
+    let home = Home::seeded();
+    let project = Project::copy_of("script");
+    let path = project.path();
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command
+            .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org"])
+            .arg("-C")
+            .arg(&path)
+            .args(arguments);
+        finish(&mut command).ok().stdout
+    };
+    git(&["init", "--quiet", "--initial-branch=main"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "--message", "The first"]);
+    git(&[
+        "remote",
+        "add",
+        "origin",
+        "https://ada:hidden-word@example.org/ada/app.git",
+    ]);
+    let commit = git(&["rev-parse", "HEAD"]);
+    let reference = home.build(&path, &["x"]);
+    let config = home.layout().config(digest_of(&reference));
+    let labels = &config["config"]["Labels"];
+    assert_eq!(labels["io.openshift.s2i.build.commit.id"], commit.trim());
+    assert_eq!(
+        labels["io.openshift.s2i.build.commit.author"],
+        "Ada <ada@example.org>"
+    );
+    assert_eq!(labels["io.openshift.s2i.build.commit.message"], "The first");
+    assert_eq!(labels["io.openshift.s2i.build.commit.ref"], "main");
+    assert_eq!(labels["org.opencontainers.image.revision"], commit.trim());
+    assert!(!config.to_string().contains("hidden-word"), "{config}");
+    let members = home.layout().members(digest_of(&reference));
+    assert!(
+        !members
+            .keys()
+            .any(|path| path.starts_with("opt/app-root/src/.git/"))
+    );
+}
+
+#[test]
+fn a_context_dir_is_the_source() {
+    let home = Home::seeded();
+    let examples = example("script");
+    let examples = examples.parent().unwrap();
+    let by_context = home.build(examples, &["x", "--context-dir", "script"]);
+    let members = home.layout().members(digest_of(&by_context));
+    assert!(members.contains_key("opt/app-root/src/app.py"));
+    assert!(!members.contains_key("opt/app-root/src/numpy/wsgi.py"));
+}
