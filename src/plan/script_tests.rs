@@ -21,7 +21,8 @@ const GUNICORN: &str = "#!/bin/sh\n\
     echo \"WORKERS ${WEB_CONCURRENCY-unset}\"; echo \"PYTHONPATH ${PYTHONPATH-unset}\"\n\
     echo \"VIRTUAL_ENV $VIRTUAL_ENV\"; echo \"PATH $PATH\"; echo \"CWD $PWD\"; echo \"PRELOAD $LD_PRELOAD\"\n\
     echo \"PASSWD $NSS_WRAPPER_PASSWD\"\n";
-const SCRIPT: &str = "#!/bin/sh\necho \"RUN script $0\"\n";
+/// bash gives a program that it becomes its full path, other shells the one that is written.
+const SCRIPT: &str = "#!/bin/sh\nn=${0#./}; echo \"RUN script ./${n#\"$PWD\"/}\"\n";
 const CONF: &str = "wsgi_app = 'x:y'\n";
 
 /// An image's root in a temporary folder.
@@ -34,9 +35,15 @@ impl Image {
             ("opt/app-root/etc/", ""),
             ("opt/app-root/src/", ""),
             ("fake/nproc*", "#!/bin/sh\necho 4\n"),
-            ("fake/id*", "#!/bin/sh\ncase $1 in -u) echo ${FAKE_UID:-1001};; *) echo 0;; esac\n"),
+            (
+                "fake/id*",
+                "#!/bin/sh\ncase $1 in -u) echo ${FAKE_UID:-1001};; *) echo 0;; esac\n",
+            ),
             ("fake/mktemp*", "#!/bin/sh\nexec /usr/bin/mktemp\n"),
-            ("etc/passwd", "root:x:0:0::/root:/bin/sh\ndefault:x:1001:0:D:/x:/bin/bash\n"),
+            (
+                "etc/passwd",
+                "root:x:0:0::/root:/bin/sh\ndefault:x:1001:0:D:/x:/bin/bash\n",
+            ),
         ]);
         let image = Self(root);
         for package in packages {
@@ -170,30 +177,110 @@ const fn fails(
 const ROWS: &[Row] = &[
     // A: gunicorn.conf.py that knows its application beats everything.
     row(G, &[("gunicorn.conf.py", CONF)], &[], "gunicorn"),
-    row(G, &[("gunicorn.conf.py", "# wsgi_app"), WSGI], &[], "gunicorn"),
-    row(G, &[("gunicorn.conf.py", CONF), APP_SH, APP_PY], &["APP_FILE=app.py"], "gunicorn"),
-    row(G, &[("gunicorn.conf.py", CONF), WSGI], &["APP_MODULE=wsgi", "PORT=1"], "gunicorn"),
-    row(GD, &[("gunicorn.conf.py", CONF), MANAGE], &["ENABLE_INIT_WRAPPER=1"], "gunicorn"),
-    row(G, &[("gunicorn.conf.py", CONF), ("sub/wsgi.py", "")], &["APP_HOME=sub"], "gunicorn"),
+    row(
+        G,
+        &[("gunicorn.conf.py", "# wsgi_app"), WSGI],
+        &[],
+        "gunicorn",
+    ),
+    row(
+        G,
+        &[("gunicorn.conf.py", CONF), APP_SH, APP_PY],
+        &["APP_FILE=app.py"],
+        "gunicorn",
+    ),
+    row(
+        G,
+        &[("gunicorn.conf.py", CONF), WSGI],
+        &["APP_MODULE=wsgi", "PORT=1"],
+        "gunicorn",
+    ),
+    row(
+        GD,
+        &[("gunicorn.conf.py", CONF), MANAGE],
+        &["ENABLE_INIT_WRAPPER=1"],
+        "gunicorn",
+    ),
+    row(
+        G,
+        &[("gunicorn.conf.py", CONF), ("sub/wsgi.py", "")],
+        &["APP_HOME=sub"],
+        "gunicorn",
+    ),
     row(G, &[("gunicorn.conf.py", "bind = 'x'"), WSGI], &[], SERVE),
-    row(&[], &[("gunicorn.conf.py", CONF), APP_PY], &[], "python app.py"),
-    row(G, &[("sub/gunicorn.conf.py", CONF), ("sub/wsgi.py", "")], &["APP_HOME=sub"], SERVE),
+    row(
+        &[],
+        &[("gunicorn.conf.py", CONF), APP_PY],
+        &[],
+        "python app.py",
+    ),
+    row(
+        G,
+        &[("sub/gunicorn.conf.py", CONF), ("sub/wsgi.py", "")],
+        &["APP_HOME=sub"],
+        SERVE,
+    ),
     // C: scripts and files.
     row(&[], &[APP_SH], &[], "script ./app.sh"),
     row(&[], &[APP_PY], &[], "python app.py"),
     row(&[], &[APP_SH, APP_PY], &[], "script ./app.sh"),
     row(G, &[APP_PY, WSGI], &[], "python app.py"),
     row(G, &[APP_SH, WSGI, MANAGE], &[], "script ./app.sh"),
-    row(&[], &[APP_SH, ("main.py", "")], &["APP_FILE=main.py"], "python main.py"),
-    row(&[], &[("start*", SCRIPT), APP_PY], &["APP_SCRIPT=start"], "script ./start"),
-    row(&[], &[("bin/start*", SCRIPT)], &["APP_SCRIPT=bin/start"], "script ./bin/start"),
-    row(&[], &[("s*", SCRIPT), ("f.py", "")], &["APP_SCRIPT=s", "APP_FILE=f.py"], "script ./s"),
+    row(
+        &[],
+        &[APP_SH, ("main.py", "")],
+        &["APP_FILE=main.py"],
+        "python main.py",
+    ),
+    row(
+        &[],
+        &[("start*", SCRIPT), APP_PY],
+        &["APP_SCRIPT=start"],
+        "script ./start",
+    ),
+    row(
+        &[],
+        &[("bin/start*", SCRIPT)],
+        &["APP_SCRIPT=bin/start"],
+        "script ./bin/start",
+    ),
+    row(
+        &[],
+        &[("s*", SCRIPT), ("f.py", "")],
+        &["APP_SCRIPT=s", "APP_FILE=f.py"],
+        "script ./s",
+    ),
     row(&[], &[APP_PY], &["APP_FILE="], "python app.py"),
-    row(&[], &[("a/app.py", ""), ("wsgi.py", "")], &["APP_HOME=a"], "python app.py"),
-    row(&[], &[("a/app.sh*", SCRIPT)], &["APP_HOME=./a/"], "script ./app.sh"),
-    row(&[], &[("my app.py", "")], &["APP_FILE=my app.py"], "python my app.py"),
-    row(&[], &[APP_SH], &["ENABLE_INIT_WRAPPER=1"], "script ./app.sh"),
-    row(&[], &[APP_PY], &["ENABLE_INIT_WRAPPER=false"], "python app.py"),
+    row(
+        &[],
+        &[("a/app.py", ""), ("wsgi.py", "")],
+        &["APP_HOME=a"],
+        "python app.py",
+    ),
+    row(
+        &[],
+        &[("a/app.sh*", SCRIPT)],
+        &["APP_HOME=./a/"],
+        "script ./app.sh",
+    ),
+    row(
+        &[],
+        &[("my app.py", "")],
+        &["APP_FILE=my app.py"],
+        "python my app.py",
+    ),
+    row(
+        &[],
+        &[APP_SH],
+        &["ENABLE_INIT_WRAPPER=1"],
+        "script ./app.sh",
+    ),
+    row(
+        &[],
+        &[APP_PY],
+        &["ENABLE_INIT_WRAPPER=false"],
+        "python app.py",
+    ),
     fails(&[], &[APP_PY], &["APP_SCRIPT=no.sh"], 1),
     fails(&[], &[APP_SH], &["APP_FILE=no.py"], 1),
     fails(G, &[WSGI], &["APP_HOME=no"], 1),
@@ -201,15 +288,50 @@ const ROWS: &[Row] = &[
     // E: gunicorn with a module.
     row(G, &[WSGI], &[], SERVE),
     row(G, &[APP_SH, APP_PY, WSGI], &["APP_MODULE=wsgi"], SERVE),
-    row(G, &[WSGI], &["APP_MODULE=a.b:c"], "gunicorn a.b:c --bind=0.0.0.0:8080 --access-logfile=- --config EMPTY"),
-    row(G, &[WSGI], &["PORT=9000"], "gunicorn wsgi --bind=0.0.0.0:9000 --access-logfile=- --config EMPTY"),
-    row(G, &[WSGI], &["APP_CONFIG=c.py"], "gunicorn wsgi --config c.py"),
-    row(G, &[WSGI], &["APP_CONFIG=my c.py"], "gunicorn wsgi --config my c.py"),
-    row(G, &[WSGI], &["GUNICORN_CMD_ARGS=-b :1 --x=*"], "gunicorn wsgi -b :1 --x=* --config EMPTY"),
-    row(G, &[WSGI], &["APP_CONFIG=c.py", "GUNICORN_CMD_ARGS=-w 3"], "gunicorn wsgi -w 3 --config c.py"),
+    row(
+        G,
+        &[WSGI],
+        &["APP_MODULE=a.b:c"],
+        "gunicorn a.b:c --bind=0.0.0.0:8080 --access-logfile=- --config EMPTY",
+    ),
+    row(
+        G,
+        &[WSGI],
+        &["PORT=9000"],
+        "gunicorn wsgi --bind=0.0.0.0:9000 --access-logfile=- --config EMPTY",
+    ),
+    row(
+        G,
+        &[WSGI],
+        &["APP_CONFIG=c.py"],
+        "gunicorn wsgi --config c.py",
+    ),
+    row(
+        G,
+        &[WSGI],
+        &["APP_CONFIG=my c.py"],
+        "gunicorn wsgi --config my c.py",
+    ),
+    row(
+        G,
+        &[WSGI],
+        &["GUNICORN_CMD_ARGS=-b :1 --x=*"],
+        "gunicorn wsgi -b :1 --x=* --config EMPTY",
+    ),
+    row(
+        G,
+        &[WSGI],
+        &["APP_CONFIG=c.py", "GUNICORN_CMD_ARGS=-w 3"],
+        "gunicorn wsgi -w 3 --config c.py",
+    ),
     row(G, &[("a/wsgi.py", "")], &["APP_HOME=a"], SERVE),
     row(G, &[WSGI], &["ENABLE_INIT_WRAPPER=1"], SERVE),
-    row(G, &[SETUP], &[NO_SETUP], "gunicorn fromsetup --bind=0.0.0.0:8080 --access-logfile=- --config EMPTY"),
+    row(
+        G,
+        &[SETUP],
+        &[NO_SETUP],
+        "gunicorn fromsetup --bind=0.0.0.0:8080 --access-logfile=- --config EMPTY",
+    ),
     row(G, &[SETUP, WSGI], &[NO_SETUP], SERVE),
     fails(&[], &[WSGI], &[], 1),
     fails(&[], &[WSGI], &["APP_MODULE=wsgi"], 1),
@@ -221,9 +343,19 @@ const ROWS: &[Row] = &[
     row(GD, &[MANAGE, WSGI], &["DISABLE_MIGRATE=1"], SERVE),
     row(GD, &[WSGI], &[], SERVE),
     row(GD, &[MANAGE, APP_PY], &[], "python app.py"),
-    row(D, &[MANAGE], &["DISABLE_MIGRATE=x", "PORT=81"], "python ./manage.py runserver 0.0.0.0:81"),
+    row(
+        D,
+        &[MANAGE],
+        &["DISABLE_MIGRATE=x", "PORT=81"],
+        "python ./manage.py runserver 0.0.0.0:81",
+    ),
     row(D, &[MANAGE], &["ENABLE_INIT_WRAPPER=1"], MIGRATE_RUNSERVER),
-    row(D, &[("p/manage.py", "")], &["APP_HOME=p"], MIGRATE_RUNSERVER),
+    row(
+        D,
+        &[("p/manage.py", "")],
+        &["APP_HOME=p"],
+        MIGRATE_RUNSERVER,
+    ),
     fails(D, &[("p/manage.py", "")], &[], 1),
     fails(&[], &[MANAGE], &[], 1),
     fails(&[], &[("README", "")], &[], 1),
@@ -268,7 +400,10 @@ fn the_plan_predicts_what_the_script_does() {
             Ok(plan) => {
                 let last = row.started.rsplit("; ").next().unwrap();
                 let strategy = &plan.start.strategy.value;
-                assert!(agrees(strategy, last), "row {index}: {strategy:?} for {last:?}");
+                assert!(
+                    agrees(strategy, last),
+                    "row {index}: {strategy:?} for {last:?}"
+                );
                 let migrates = row.started.contains("migrate");
                 assert_eq!(plan.start.migrates, migrates, "row {index}");
             }
@@ -347,18 +482,31 @@ fn workers_follow_cores_and_memory() {
         (vec![("cpuset.cpus.effective", "0-1,3".to_owned())], "6"),
         (vec![("cpuset/cpuset.cpus", "5".to_owned())], "2"),
         (vec![("cpuset.cpus.effective", String::new())], "8"),
-        (vec![("cpuset.cpus.effective", "0-2".to_owned()), ("cpu.max", "100000 100000".to_owned())], "2"),
+        (
+            vec![
+                ("cpuset.cpus.effective", "0-2".to_owned()),
+                ("cpu.max", "100000 100000".to_owned()),
+            ],
+            "2",
+        ),
     ] {
         for shell in shells() {
             let image = Image::new(G, &[WSGI]);
             for (path, text) in &files {
                 image.write(&format!("sys/fs/cgroup/{path}"), &format!("{text}\n"));
             }
-            assert_eq!(image.seen(shell, &[])["WORKERS"], expected, "{files:?} {shell}");
+            assert_eq!(
+                image.seen(shell, &[])["WORKERS"],
+                expected,
+                "{files:?} {shell}"
+            );
         }
     }
     let image = Image::new(G, &[WSGI]);
-    assert_eq!(image.seen("/bin/sh", &["WEB_CONCURRENCY=77"])["WORKERS"], "77");
+    assert_eq!(
+        image.seen("/bin/sh", &["WEB_CONCURRENCY=77"])["WORKERS"],
+        "77"
+    );
     image.write("fake/nproc*", "#!/bin/sh\necho 64\n");
     assert_eq!(image.seen("/bin/sh", &[])["WORKERS"], "12");
     image.write("fake/nproc*", "#!/bin/sh\nexit 1\n");
@@ -412,7 +560,9 @@ fn the_init_wrapper_passes_signals_and_status() {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/init-wrapper");
     for shell in shells() {
         let run = |script: &str| {
-            Command::new(shell)
+            // What runs the tests may have INT ignored, which a shell cannot undo; runtimes do not.
+            Command::new("/usr/bin/env")
+                .args(["--default-signal=INT", shell])
                 .arg(&scripts)
                 .args(["/bin/sh", "-c", script])
                 .stdout(Stdio::piped())
@@ -420,7 +570,11 @@ fn the_init_wrapper_passes_signals_and_status() {
                 .unwrap()
         };
         assert_eq!(run("exit 5").wait().unwrap().code(), Some(5), "{shell}");
-        assert_eq!(run("kill -KILL $$").wait().unwrap().code(), Some(137), "{shell}");
+        assert_eq!(
+            run("kill -KILL $$").wait().unwrap().code(),
+            Some(137),
+            "{shell}"
+        );
         for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
             let mut child = run("trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done");
             let mut ready = [0; 6];

@@ -119,7 +119,8 @@ fn leading_name(text: &str) -> Option<String> {
     let ends_well = rest.is_empty()
         || rest.starts_with(['[', '=', '<', '>', '!', '~', ';', '@', '(', '&', ','])
         || rest.starts_with("--");
-    (end > 0 && ends_well).then(|| normalised(&text[..end]))
+    let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    (begins_well && ends_well).then(|| normalised(&text[..end]))
 }
 
 /// A name as PEP 503 compares it.
@@ -142,10 +143,19 @@ fn beside(path: &str, other: &str) -> Option<String> {
     if other.contains("://") || other.starts_with('/') {
         return None;
     }
-    Some(match path.rsplit_once('/') {
-        Some((folder, _)) => format!("{folder}/{other}"),
-        None => other.to_owned(),
-    })
+    let mut parts: Vec<&str> = path.split('/').collect();
+    parts.pop();
+    for part in other.split('/') {
+        match part {
+            "" | "." => {}
+            // So that files which include each other have one name each.
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
 }
 
 #[cfg(test)]
