@@ -29,7 +29,8 @@ const FLOORS: &[&[Grant]] = &[
         ("store", &["oci", "report"]),
         ("net", &["oci", "report"]),
         ("image", &["oci", "report"]),
-        ("source", &["archive", "report"]),
+        // A layer of the source is known by a digest of its files.
+        ("source", &["archive", "oci", "report"]),
     ],
     &[
         ("project", &["packages", "source", "report"]),
@@ -62,10 +63,19 @@ const FLOORS: &[&[Grant]] = &[
             "store",
         ],
     )],
-    // The store and the image's words are there for `s2r images`, `inspect` and `cache`, which only look.
+    // The store and the image's words are there for `s2r images`, `inspect` and `cache`, which only look, and
+    // destination for the grammar of `-o`.
     &[(
         "cli",
-        &["pipeline", "plan", "store", "image", "oci", "report"],
+        &[
+            "pipeline",
+            "plan",
+            "destination",
+            "store",
+            "image",
+            "oci",
+            "report",
+        ],
     )],
 ];
 
@@ -76,7 +86,11 @@ const COMPUTES_ONLY: &[&str] = &["report", "oci", "packages", "image", "plan"];
 const MACHINE: &[&str] = &[
     "std::env",
     "std::fs",
-    "std::net",
+    // Addresses are values; sockets are not.
+    "TcpListener",
+    "TcpStream",
+    "ToSocketAddrs",
+    "UdpSocket",
     "std::process",
     "std::thread",
     "SystemTime",

@@ -13,9 +13,8 @@ use super::inventory::{self, Answer, reference};
 use super::progress::Shown;
 use super::request::Surroundings;
 use super::summary;
-use crate::destination::Target;
 use crate::oci::{Platform, Reference};
-use crate::pipeline::{self, Outputs, Rules, Settings};
+use crate::pipeline::{self, Outputs, Rules, Settings, Target, TargetError};
 use crate::plan::Request;
 
 /// Runs a command.
@@ -225,7 +224,7 @@ fn request(source: &std::path::Path, project: &Project) -> Result<Request, Failu
 }
 
 fn target(text: &str) -> Result<Target, Failure> {
-    text.parse().map_err(|reason: crate::destination::TargetError| Failure::Usage {
+    text.parse().map_err(|reason: TargetError| Failure::Usage {
         what: "this is no target for an image".to_owned(),
         place: text.to_owned(),
         why: reason.to_string(),

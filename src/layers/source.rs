@@ -101,7 +101,9 @@ pub(crate) fn write<W: Write>(
                 match out.file(&path, &owner, *size_bytes, &mut file) {
                     Ok(()) => {}
                     // The writer knows the path in the image; the user knows the one on disk.
-                    Err(tar::Error::Read { source, .. }) => return Err(file.explain(source).into()),
+                    Err(tar::Error::Read { source, .. }) => {
+                        return Err(file.explain(source).into());
+                    }
                     Err(error) => return Err(error.into()),
                 }
             }

@@ -12,7 +12,7 @@ mod manifest;
 mod platform;
 mod reference;
 
-pub(crate) use config::{History, ImageConfig, RootFs, RunConfig};
+pub(crate) use config::{Empty, History, ImageConfig, RootFs, RunConfig};
 pub(crate) use digest::{DiffId, Digest, DigestError};
 pub(crate) use key::{Key, KeyBuilder};
 pub(crate) use manifest::{Descriptor, Index, Manifest, MediaType};

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 
 use super::error::BuildError;
 use super::fetch::Fetcher;
-use super::make::Needed;
+use super::make::{Needed, Origin};
 use crate::net::http::{Expect, HttpError};
 use crate::oci::{Architecture, Digest, Key, KeyBuilder};
 use crate::packages::debian::{DebArtefact, DebianBase};
@@ -19,15 +19,15 @@ use crate::store::StoreError;
 const RECORD: &str = "base";
 /// The file that pins a base.
 pub(super) const LOCK_FILE: &str = "s2r.lock";
+/// Longest `s2r.lock` that is read.
+pub(super) const MAX_LOCK_BYTES: u64 = 8 << 20;
 
 /// How a base may be had.
 #[derive(Clone, Copy)]
 pub(super) struct BaseRules<'a> {
     /// Text of the project's `s2r.lock`.
     pub lock: Option<&'a str>,
-    pub locked: bool,
-    pub offline: bool,
-    pub refresh: bool,
+    pub rules: super::Rules,
     /// Seconds since 1970.
     pub now_seconds: u64,
 }
@@ -47,7 +47,7 @@ pub(super) fn packages(
         let lock = BaseLock::read(text, LOCK_FILE)?;
         return Ok(lock.packages_for(base, architecture, LOCK_FILE)?.to_vec());
     }
-    if rules.locked {
+    if rules.rules.locked {
         return Err(BuildError::NotLocked {
             file: LOCK_FILE.to_owned(),
         });
@@ -56,7 +56,7 @@ pub(super) fn packages(
     if let Some(known) = recent(&key, base, architecture, rules, fetcher) {
         return Ok(known);
     }
-    if rules.offline {
+    if rules.rules.offline {
         return Err(BuildError::OfflineBase {
             suite: base.suite.clone(),
         });
@@ -89,7 +89,7 @@ fn recent(
     fetcher: &Fetcher<'_>,
 ) -> Option<Vec<DebArtefact>> {
     let age = fetcher.store.record_age(RECORD, key)?;
-    if !rules.offline && (rules.refresh || age.as_secs() > MAX_AGE_SECONDS) {
+    if !rules.rules.offline && (rules.rules.refresh || age.as_secs() > MAX_AGE_SECONDS) {
         return None;
     }
     let text = String::from_utf8(fetcher.store.record(RECORD, key).ok()??).ok()?;
@@ -114,10 +114,11 @@ pub(super) fn needed(packages: &[DebArtefact]) -> Vec<Needed> {
         .iter()
         .map(|deb| Needed {
             name: format!("{}_{}_{}.deb", deb.package, deb.version, deb.architecture),
-            digest: Digest::from_bytes(*deb.sha256.as_bytes()),
+            digest: Digest::from_bytes(deb.sha256.0),
             size_bytes: Some(deb.size),
-            urls: std::iter::once(deb.url.clone())
-                .chain(deb.snapshot_url.clone())
+            origins: std::iter::once(&deb.url)
+                .chain(&deb.snapshot_url)
+                .map(|url| Origin::Url(url.clone()))
                 .collect(),
         })
         .collect()

@@ -29,18 +29,15 @@ pub(crate) enum BuildError {
     /// HTTP.
     #[error(transparent)]
     Http(#[from] crate::net::http::HttpError),
-    /// netrc.
+    /// An environment file or argument.
     #[error(transparent)]
-    Netrc(#[from] crate::net::credentials::NetrcError),
+    Environment(#[from] crate::source::environment::Error),
     /// The bytes of a layer of wheels.
     #[error(transparent)]
     WheelLayer(#[from] crate::layers::wheel::Error),
     /// The bytes of the base.
     #[error(transparent)]
-    DebLayer(#[from] crate::layers::deb::Error),
-    /// The bytes of the skeleton.
-    #[error(transparent)]
-    Skeleton(#[from] crate::layers::skeleton::Error),
+    DebLayer(#[from] crate::layers::deb::DebLayerError),
     /// The bytes of the source layer.
     #[error(transparent)]
     SourceLayer(#[from] crate::layers::source::Error),
@@ -71,6 +68,23 @@ pub(crate) enum BuildError {
         /// The suite.
         suite: String,
     },
+    /// A builder upon an image.
+    #[error("{builder} stands on {image}")]
+    ImageBase {
+        /// The builder.
+        builder: String,
+        /// Its base.
+        image: String,
+    },
+    /// An image for several platforms and a target that holds one.
+    #[error("{target} holds an image for one platform")]
+    SeveralPlatforms {
+        /// The target.
+        target: String,
+    },
+    /// A thread of ours panicked.
+    #[error("a thread panicked")]
+    Panicked,
     /// An artefact without an address.
     #[error("{name} is to be had nowhere")]
     Nowhere {
@@ -106,10 +120,9 @@ impl Explain for BuildError {
             Self::Debian(error) => error.explain(),
             Self::Lock(error) => error.explain(),
             Self::Http(error) => error.explain(),
-            Self::Netrc(error) => error.explain(),
+            Self::Environment(error) => error.explain(),
             Self::WheelLayer(error) => error.explain(),
             Self::DebLayer(error) => error.explain(),
-            Self::Skeleton(error) => error.explain(),
             Self::SourceLayer(error) => error.explain(),
             Self::Tar(error) => error.explain(),
             Self::Image(error) => error.explain(),
@@ -129,6 +142,27 @@ impl Explain for BuildError {
                 place: suite.clone(),
                 why: "--offline forbids asking the suite, and no build here has asked it before".to_owned(),
                 next: "build once without --offline, or pin the base with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::ImageBase { builder, image } => Explanation {
+                fate: Fate::Project,
+                what: "builders upon an image are not supported yet".to_owned(),
+                place: format!("builder {builder}: image {image}"),
+                why: "s2r makes bases of Debian packages only, so far".to_owned(),
+                next: "use a builder with `debian:`; `s2r builders python-3.13` prints one to begin with".to_owned(),
+            },
+            Self::SeveralPlatforms { target } => Explanation {
+                fate: Fate::CommandLine,
+                what: "the image is for several platforms, and this target holds one".to_owned(),
+                place: target.clone(),
+                why: "only the store and registries take all platforms under one name, so far".to_owned(),
+                next: "build with one --platform for each file, or --push to a registry".to_owned(),
+            },
+            Self::Panicked => Explanation {
+                fate: Fate::Ours,
+                what: "a part of s2r failed".to_owned(),
+                place: "a thread of the build".to_owned(),
+                why: "it panicked; its message stands above".to_owned(),
+                next: "this is a fault of s2r; please report it with the command line".to_owned(),
             },
             Self::Nowhere { name } => Explanation {
                 fate: Fate::Project,

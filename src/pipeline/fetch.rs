@@ -1,9 +1,11 @@
 //! Downloads into the store: checked while they arrive, kept only when they are whole and right.
 
+use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 
 use super::error::BuildError;
-use super::make::{Needed, TransferIds};
+use super::make::{Needed, Origin, TransferIds};
 use crate::net::http::{Client, Expect, Fetched, HttpError};
 use crate::oci::Digest;
 use crate::report::{Event, Report};
@@ -32,8 +34,11 @@ impl Fetcher<'_> {
         let mut outcome = Err(BuildError::Nowhere {
             name: needed.name.clone(),
         });
-        for url in &needed.urls {
-            outcome = self.fetch_from(url, needed);
+        for origin in &needed.origins {
+            outcome = match origin {
+                Origin::Url(url) => self.fetch_from(url, needed),
+                Origin::File(path) => self.copy_from(path, needed),
+            };
             if outcome.is_ok() {
                 break;
             }
@@ -55,6 +60,17 @@ impl Fetcher<'_> {
         self.store
             .keep_download(writer.hashed(found), &needed.digest)?;
         Ok(())
+    }
+
+    fn copy_from(&self, path: &Path, needed: &Needed) -> Result<(), BuildError> {
+        let unreadable = |source| BuildError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let mut file = File::open(path).map_err(unreadable)?;
+        let mut writer = self.store.writer()?;
+        std::io::copy(&mut file, &mut writer).map_err(unreadable)?;
+        Ok(self.store.keep_download(writer, &needed.digest)?)
     }
 
     /// Downloads into a writer, and tells of it.

@@ -2,6 +2,7 @@
 //! a layer that the store has.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use crate::store::{Store, StoredLayer, Writer};
 const DOWNLOADS: usize = 6;
 
 /// A file that a layer is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Needed {
     /// Its name, for people.
     pub name: String,
@@ -27,7 +28,16 @@ pub(super) struct Needed {
     /// Its length in bytes, where known.
     pub size_bytes: Option<u64>,
     /// Where it is to be had; the first is asked first.
-    pub urls: Vec<String>,
+    pub origins: Vec<Origin>,
+}
+
+/// Where a file is to be had.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// By HTTP; the url may hold credentials.
+    Url(String),
+    /// On this machine, as a part of the project.
+    File(PathBuf),
 }
 
 /// Writes a layer's entries.
@@ -65,6 +75,8 @@ pub(super) struct Workshop<'a> {
     pub fetcher: &'a Fetcher<'a>,
     pub report: &'a dyn Report,
     pub tar: Options,
+    /// Place of the first recipe's layer in the image.
+    pub first_index: usize,
     /// Threads that write layers.
     pub workers: usize,
 }
@@ -141,7 +153,7 @@ impl Workshop<'_> {
     ) -> Made {
         let took = start.elapsed();
         self.report.event(Event::Layer(LayerEvent {
-            index,
+            index: self.first_index + index,
             contents: recipe.contents.clone(),
             digest: stored.digest.to_string(),
             size_bytes: stored.size_bytes,

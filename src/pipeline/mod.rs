@@ -2,6 +2,7 @@
 //! Everything up to the plan is decided before the first byte is fetched.
 
 mod base;
+mod client;
 mod error;
 mod fetch;
 mod locks;
@@ -9,6 +10,7 @@ mod make;
 mod platform;
 mod publish;
 mod read;
+mod recipes;
 mod stages;
 mod wheels;
 
@@ -19,10 +21,9 @@ use std::time::Duration;
 pub(crate) use error::BuildError;
 pub(crate) use locks::lock;
 pub(crate) use make::Made;
-pub(crate) use publish::{Exported, Pushed, export, push};
+pub(crate) use publish::{Exported, Pushed, Target, TargetError, export, push};
 pub(crate) use read::{builders, plan};
 
-use crate::destination::Target;
 use crate::oci::{Descriptor, Platform, Reference};
 use crate::plan::Request;
 use crate::report::{Report, Stage};
@@ -121,7 +122,7 @@ pub(crate) fn build(
 ) -> Result<Built, BuildError> {
     let stages = Stages::new(report);
     let project = stages.run(Stage::Source, || read::project(request, settings, report))?;
-    let plan = stages.run(Stage::Plan, || read::decide(&project, request, settings, report))?;
+    let plan = stages.run(Stage::Plan, || read::decide(&project, request, report))?;
     let store = Store::open(&settings.store_root)?;
     let site = Site::new(&project, &plan, settings, &store, report)?;
     let platforms = plan

@@ -4,16 +4,18 @@ use std::path::PathBuf;
 
 use super::base;
 use super::error::BuildError;
-use super::make::{Needed, Recipe};
+use super::make::{Needed, Origin, Recipe};
+use super::wheels::revealed;
 use crate::archive::tar::Options;
 use crate::layers::deb::{self, BaseOptions, Part};
 use crate::layers::group::{self, Package};
 use crate::layers::skeleton::{self, SkeletonOptions};
+use crate::layers::source;
 use crate::layers::wheel::{self, Target, WheelFile};
-use crate::oci::Digest;
 use crate::packages::debian::DebArtefact;
 use crate::report::{Event, Report};
-use crate::resolve::wheels::LockedWheel;
+use crate::resolve::wheels::{Location, LockedWheel};
+use crate::source::{Contents, Tree};
 use crate::store::Store;
 
 /// Layers of an image in all, at most: few enough for every runtime, whose mounts take longer with
@@ -33,6 +35,14 @@ const SCRIPTS: &[(&str, &[u8])] = &[
     ("usr/libexec/s2i/usage", include_bytes!("../../scripts/usage")),
     ("etc/profile.d/s2r.sh", include_bytes!("../../scripts/profile.sh")),
 ];
+
+/// Where wheels lie and who hears of them.
+#[derive(Clone, Copy)]
+pub(super) struct Shelf<'a> {
+    pub store: &'a Store,
+    pub tree: &'a Tree,
+    pub report: &'a dyn Report,
+}
 
 /// The layers of a Debian base: the system's and Python's, so that two threads can write them.
 pub(super) fn base<'a>(
@@ -90,21 +100,20 @@ pub(super) fn skeleton<'a>(python: &str, interpreter: &str, tar: Options) -> Rec
 pub(super) fn wheels<'a>(
     wheels: &[LockedWheel],
     target: &'a Target,
-    store: &'a Store,
-    report: &'a dyn Report,
+    shelf: &Shelf<'a>,
 ) -> Vec<Recipe<'a>> {
     let sizes: Vec<Package<'_>> = wheels
         .iter()
         .map(|wheel| Package {
             name: wheel.name.as_ref(),
-            compressed_bytes: wheel.size.unwrap_or(0),
+            compressed_bytes: wheel.size_bytes.unwrap_or(0),
         })
         .collect();
     group::group(&sizes, MAX_LAYERS - OTHER_LAYERS)
         .into_iter()
         .map(|members| {
             let members: Vec<&LockedWheel> = members.into_iter().map(|index| &wheels[index]).collect();
-            wheel_layer(&members, target, store, report)
+            wheel_layer(&members, target, shelf)
         })
         .collect()
 }
@@ -113,13 +122,13 @@ pub(super) fn wheels<'a>(
 pub(super) fn wheel_layer<'a>(
     wheels: &[&LockedWheel],
     target: &'a Target,
-    store: &'a Store,
-    report: &'a dyn Report,
+    shelf: &Shelf<'a>,
 ) -> Recipe<'a> {
+    let Shelf { store, tree, report } = *shelf;
     let files: Vec<WheelFile> = wheels
         .iter()
         .map(|wheel| WheelFile {
-            path: store.download_path(&Digest::from_bytes(*wheel.sha256.as_bytes())),
+            path: store.download_path(&wheel.sha256),
             name: wheel.name.to_string(),
             version: wheel.version.to_string(),
             sha256: *wheel.sha256.as_bytes(),
@@ -129,7 +138,7 @@ pub(super) fn wheel_layer<'a>(
     Recipe {
         key: wheel::key(&files, target),
         contents: wheel::contents(&files),
-        needs: wheels.iter().map(|wheel| needed_wheel(wheel)).collect(),
+        needs: wheels.iter().map(|wheel| needed_wheel(wheel, tree)).collect(),
         write: Box::new(move |tar| {
             for overlap in wheel::write(&files, target, tar)? {
                 report.event(Event::Warning {
@@ -145,11 +154,25 @@ pub(super) fn wheel_layer<'a>(
     }
 }
 
-fn needed_wheel(wheel: &LockedWheel) -> Needed {
+/// The source's own layer, on top.
+pub(super) fn source<'a>(tree: &'a Tree, contents: &'a Contents, tar: Options) -> Recipe<'a> {
+    let files = tree.entries().len();
+    Recipe {
+        key: source::key(contents, tar),
+        contents: format!("source: {files} files and folders"),
+        needs: Vec::new(),
+        write: Box::new(move |tar| Ok(source::write(tree, contents, tar)?)),
+    }
+}
+
+fn needed_wheel(wheel: &LockedWheel, tree: &Tree) -> Needed {
     Needed {
         name: wheel.file_name.to_string(),
-        digest: Digest::from_bytes(*wheel.sha256.as_bytes()),
-        size_bytes: wheel.size,
-        urls: vec![wheel.url.to_string()],
+        digest: wheel.sha256,
+        size_bytes: wheel.size_bytes,
+        origins: vec![match &wheel.location {
+            Location::Remote(url) => Origin::Url(revealed(url)),
+            Location::Source(path) => Origin::File(tree.root().join(path)),
+        }],
     }
 }

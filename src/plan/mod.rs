@@ -1,2 +1,401 @@
-//! To come.
+//! The decision: from what a project says and what the user asks for to everything that a build
+//! needs to know, each value with where it comes from and why.
+//!
+//! Pure: no disk, no network, no clock. A flag beats the environment, that a file, that the
+//! builder, that a default. What cannot be built is refused here, before anything is fetched.
+
 pub(crate) mod builder;
+mod dependencies;
+mod error;
+mod labels;
+mod python;
+mod render;
+#[cfg(test)]
+mod script_tests;
+mod start;
+mod variables;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+pub(crate) use dependencies::Dependencies;
+pub(crate) use error::PlanError;
+pub(crate) use render::render;
+pub(crate) use start::{Candidate, Start, Strategy};
+pub(crate) use variables::{Setting, Variables};
+
+use crate::oci::{Platform, Reference};
+use crate::project::{Facts, Place};
+use crate::source::environment::{Note as EnvironmentNote, Variable};
+use crate::source::git;
+use builder::BuilderDefinition;
+
+/// The builder that is taken when nothing speaks for another.
+pub(crate) const DEFAULT_BUILDER: &str = "python-3.13";
+/// Where the source lies in the image; working directory and HOME too.
+pub(crate) const SOURCE_FOLDER: &str = "/opt/app-root/src";
+/// The script that starts the application.
+pub(crate) const RUN_SCRIPT: &str = "/usr/libexec/s2i/run";
+
+/// What the user asks for, as `cli` read it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Request {
+    /// The folder with the source.
+    pub source: PathBuf,
+    /// A folder within it, `--context-dir`.
+    pub context_dir: Option<PathBuf>,
+    /// What to leave out, `--exclude`.
+    pub exclude: String,
+    /// A builder's name or file, `--builder`.
+    pub builder: Option<String>,
+    /// `-e`, in order, as typed.
+    pub env: Vec<String>,
+    /// `-E`.
+    pub environment_file: Option<PathBuf>,
+    /// `--platform`; none means the machine's own.
+    pub platforms: Vec<Platform>,
+    /// The image's first name.
+    pub image: Option<Reference>,
+}
+
+/// Everything that a plan is made from.
+#[derive(Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    /// What the user asks for.
+    pub request: &'a Request,
+    /// What the project says.
+    pub facts: &'a Facts,
+    /// Builders to choose from, the default first.
+    pub builders: &'a [BuilderDefinition],
+    /// The builder of a file named by `--builder`; it is taken then.
+    pub own_builder: Option<&'a BuilderDefinition>,
+    /// The variables of the file of `-E`, and what was odd about it.
+    pub environment_file: &'a (Vec<Variable>, Vec<EnvironmentNote>),
+    /// What git knows about the source.
+    pub git: Option<&'a git::Facts>,
+    /// What this machine runs on; `None` if s2r does not build for it.
+    pub host: Option<Platform>,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "from", rename_all = "kebab-case")]
+pub(crate) enum Origin {
+    /// The command line.
+    Flag {
+        /// The flag, for instance `--builder`.
+        flag: &'static str,
+    },
+    /// A variable of the image's environment.
+    Environment {
+        /// Its name.
+        variable: String,
+    },
+    /// A file of the project.
+    File(Place),
+    /// The builder.
+    Builder {
+        /// Its name.
+        builder: String,
+    },
+    /// s2r itself.
+    Default,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag { flag } => f.write_str(flag),
+            Self::Environment { variable } => f.write_str(variable),
+            Self::File(place) => place.fmt(f),
+            Self::Builder { builder } => write!(f, "builder {builder}"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value, where it comes from and why it is that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Decided<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Why, in half a sentence; empty where the origin says it all.
+    pub reason: String,
+}
+
+impl<T> Decided<T> {
+    fn new(value: T, origin: Origin, reason: impl Into<String>) -> Self {
+        Self {
+            value,
+            origin,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Something that the user should know about the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Advice {
+    /// What was seen.
+    pub text: String,
+    /// What to do about it; may be empty.
+    pub hint: String,
+}
+
+impl Advice {
+    fn new(text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// The decision.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Plan {
+    /// The image's name, if it gets one.
+    pub image: Option<String>,
+    /// The builder's name.
+    pub builder: Decided<String>,
+    /// Python's version, two numbers.
+    pub python: Decided<String>,
+    /// What the image runs on.
+    pub platforms: Decided<Vec<Platform>>,
+    /// The project's files that mean something.
+    pub found: Vec<&'static str>,
+    /// What says which packages go in.
+    pub dependencies: Decided<Dependencies>,
+    /// How the application will be started, as `run` will decide.
+    pub start: Start,
+    /// The environment of build and image.
+    pub environment: Variables,
+    /// The image's labels.
+    pub labels: BTreeMap<String, Decided<String>>,
+    /// User of the image's processes.
+    pub user: Decided<String>,
+    /// Where they start.
+    pub working_directory: &'static str,
+    /// TCP ports.
+    pub ports: Decided<Vec<u16>>,
+    /// What the image runs.
+    pub command: Decided<Vec<String>>,
+    /// Distribution name for `run`, which may want it as a module; without it `setup.py` is asked.
+    pub setup_name: Option<String>,
+    /// Layers, lowest first, in words.
+    pub layers: Vec<String>,
+    /// What the user should know.
+    pub advice: Vec<Advice>,
+}
+
+/// Decides.
+///
+/// # Errors
+/// See [`PlanError`].
+pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
+    let mut advice = Vec::new();
+    let facts = inputs.facts;
+    let (definition, builder, python) = python::choose(inputs, &mut advice)?;
+    let platforms = platforms(inputs, definition)?;
+    let environment = variables::decide(inputs, definition, &mut advice)?;
+    let dependencies = dependencies::decide(facts, &environment, &mut advice)?;
+    let start = start::predict(facts, &environment, &dependencies.value, &mut advice)?;
+    dependencies::advise_collectstatic(facts, &environment, &dependencies.value, &mut advice);
+    advise_on_source(inputs, &mut advice);
+    let from_builder = || Origin::Builder {
+        builder: definition.name.clone(),
+    };
+    Ok(Plan {
+        image: inputs.request.image.as_ref().map(ToString::to_string),
+        labels: labels::decide(inputs, definition),
+        user: Decided::new(definition.user.clone(), from_builder(), ""),
+        working_directory: SOURCE_FOLDER,
+        ports: Decided::new(definition.ports.clone(), from_builder(), ""),
+        command: command(&start),
+        setup_name: facts.setup_name.clone(),
+        layers: layers(definition, &dependencies.value),
+        found: facts.found.clone(),
+        builder,
+        python,
+        platforms,
+        dependencies,
+        start,
+        environment,
+        advice,
+    })
+}
+
+fn platforms(
+    inputs: &Inputs<'_>,
+    definition: &BuilderDefinition,
+) -> Result<Decided<Vec<Platform>>, PlanError> {
+    let asked = &inputs.request.platforms;
+    let decided = if asked.is_empty() {
+        let host = inputs.host.ok_or(PlanError::NoPlatform)?;
+        Decided::new(vec![host], Origin::Default, "this machine's own")
+    } else {
+        let mut platforms = asked.clone();
+        platforms.sort_unstable();
+        platforms.dedup();
+        Decided::new(platforms, Origin::Flag { flag: "--platform" }, "")
+    };
+    for platform in &decided.value {
+        if !definition.platforms.contains(&platform.to_string()) {
+            return Err(PlanError::Platform {
+                builder: definition.name.clone(),
+                platform: platform.to_string(),
+                known: definition.platforms.clone(),
+            });
+        }
+    }
+    Ok(decided)
+}
+
+fn command(start: &Start) -> Decided<Vec<String>> {
+    match &start.strategy.value {
+        Strategy::OwnRun { path } => Decided::new(
+            vec![format!("{SOURCE_FOLDER}/{path}")],
+            Origin::File(Place::file(path)),
+            "the project's own start script",
+        ),
+        _ => Decided::new(vec![RUN_SCRIPT.to_owned()], Origin::Default, ""),
+    }
+}
+
+fn layers(definition: &BuilderDefinition, dependencies: &Dependencies) -> Vec<String> {
+    let base = match &definition.base {
+        builder::Base::Debian(debian) => format!("base: packages of Debian {}", debian.suite),
+        builder::Base::Image(image) => format!("base: the layers of {image}"),
+    };
+    let mut layers = vec![
+        base,
+        "skeleton: virtual environment, users, scripts".to_owned(),
+    ];
+    match dependencies {
+        Dependencies::None => {}
+        Dependencies::Requirements { path } | Dependencies::Pylock { path } => {
+            layers.push(format!("dependencies: wheels of {path}, large ones alone"));
+        }
+    }
+    layers.push("source: the project's files".to_owned());
+    layers
+}
+
+fn advise_on_source(inputs: &Inputs<'_>, advice: &mut Vec<Advice>) {
+    let changed = inputs.git.and_then(|git| git.changed_files).unwrap_or(0);
+    if changed > 0 {
+        advice.push(Advice::new(
+            format!("{changed} files differ from the commit; the image holds the folder as it is"),
+            "commit, or list them in .s2iignore, to build what the commit says",
+        ));
+    }
+    if let Some(web) = inputs.facts.processes.iter().find(|one| one.name == "web") {
+        advice.push(Advice::new(
+            format!("{}: the Procfile is not read at start", web.place),
+            "put its command into app.sh, or set APP_MODULE and GUNICORN_CMD_ARGS",
+        ));
+    }
+    if inputs.facts.has("Aptfile") {
+        advice.push(Advice::new(
+            "Aptfile: its packages are not installed",
+            "name them in a builder file of your own (--builder FILE.yaml)",
+        ));
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    //! Plans for tests.
+
+    use super::*;
+    use crate::source::testing::{folder, tree};
+
+    /// Plans a folder with these files and arguments of `-e`.
+    pub(super) fn planned(files: &[(&str, &str)], env: &[&str]) -> Result<Plan, PlanError> {
+        with(files, env, |_| {})
+    }
+
+    /// The same, the request changed.
+    pub(super) fn with(
+        files: &[(&str, &str)],
+        env: &[&str],
+        change: impl FnOnce(&mut Request),
+    ) -> Result<Plan, PlanError> {
+        let folder = folder(files);
+        let facts = Facts::of(&tree(&folder)).unwrap();
+        let mut request = Request {
+            env: env.iter().map(|&text| text.to_owned()).collect(),
+            ..Request::default()
+        };
+        change(&mut request);
+        let builders: Vec<BuilderDefinition> = builder::embedded()
+            .iter()
+            .map(|(name, text)| BuilderDefinition::from_yaml(text, name).unwrap())
+            .collect();
+        plan(&Inputs {
+            request: &request,
+            facts: &facts,
+            builders: &builders,
+            own_builder: None,
+            environment_file: &(Vec::new(), Vec::new()),
+            git: None,
+            host: Some("linux/amd64".parse().unwrap()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{planned, with};
+    use super::*;
+
+    const FLASK: [(&str, &str); 2] = [
+        ("requirements.txt", "flask\ngunicorn\n"),
+        ("wsgi.py", "application = 1\n"),
+    ];
+
+    #[test]
+    fn a_flask_project_is_planned_in_full() {
+        let plan = planned(&FLASK, &[]).unwrap();
+        assert_eq!(plan.builder.value, DEFAULT_BUILDER);
+        assert_eq!(plan.python.value, "3.13");
+        assert_eq!(plan.command.value, [RUN_SCRIPT]);
+        assert_eq!(plan.user.value, "1001");
+        assert_eq!(plan.ports.value, [8080]);
+        assert_eq!(plan.layers.len(), 4);
+        assert!(plan.advice.is_empty(), "{:?}", plan.advice);
+        let json = serde_json::to_value(&plan).unwrap();
+        assert_eq!(json["start"]["strategy"]["value"]["kind"], "gunicorn");
+        assert_eq!(json["dependencies"]["value"]["kind"], "requirements");
+        let text = render(&plan);
+        assert!(
+            text.contains("wsgi") && text.contains("requirements.txt"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn platforms_are_the_builders_or_refused() {
+        let arm = "linux/arm64".parse().unwrap();
+        let plan = with(&FLASK, &[], |request| request.platforms = vec![arm, arm]).unwrap();
+        assert_eq!(plan.platforms.value, [arm]);
+        let plan = planned(&FLASK, &[]).unwrap();
+        assert_eq!(plan.platforms.value[0].to_string(), "linux/amd64");
+    }
+
+    #[test]
+    fn what_is_not_read_is_said() {
+        let files = [
+            FLASK[0],
+            FLASK[1],
+            ("Procfile", "web: x\n"),
+            ("Aptfile", "x\n"),
+        ];
+        let advice = planned(&files, &[]).unwrap().advice;
+        assert_eq!(advice.len(), 2, "{advice:?}");
+    }
+}

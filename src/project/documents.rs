@@ -161,7 +161,10 @@ pub(super) fn setup_name(
 /// `name="x"` in a `setup.py`, if it stands there once.
 fn literal_name(text: &str) -> Option<String> {
     let mut found = None;
-    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+    for line in text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+    {
         for (at, _) in line.match_indices("name") {
             let before = line[..at].chars().next_back();
             if before.is_some_and(|c| c.is_alphanumeric() || "_.\"'".contains(c)) {
@@ -220,7 +223,10 @@ fn place_of(path: &str, text: &str, key: &str) -> Place {
         text.trim_start()
             .trim_start_matches(['"', '\''])
             .strip_prefix(key)
-            .is_some_and(|rest| rest.trim_start_matches(['"', '\'', ' ', '\t']).starts_with('='))
+            .is_some_and(|rest| {
+                rest.trim_start_matches(['"', '\'', ' ', '\t'])
+                    .starts_with('=')
+            })
     });
     match line {
         Some((line, _)) => Place::line(path, line),
@@ -264,7 +270,10 @@ mod tests {
 
     #[test]
     fn pipfile_and_locks_wish_for_a_python() {
-        let wish = pipfile_python("Pipfile", "[packages]\n[requires]\npython_version = \"3.11\"\n");
+        let wish = pipfile_python(
+            "Pipfile",
+            "[packages]\n[requires]\npython_version = \"3.11\"\n",
+        );
         let wish = wish.unwrap().unwrap();
         assert_eq!((wish.text.as_str(), wish.place.line), ("3.11", Some(3)));
         assert!(pipfile_python("Pipfile", "[packages]\n").unwrap().is_none());
@@ -275,7 +284,8 @@ mod tests {
 
     #[test]
     fn setup_files_are_scanned() {
-        let cfg = "[flake8]\nname = no\n[metadata]\nname = my-app\n[options]\npython_requires = >=3.8\n";
+        let cfg =
+            "[flake8]\nname = no\n[metadata]\nname = my-app\n[options]\npython_requires = >=3.8\n";
         assert!(packages_itself(cfg) && !packages_itself("[flake8]\nmax-line-length = 99\n"));
         let wish = setup_cfg_python("setup.cfg", cfg).unwrap().unwrap();
         assert_eq!(wish.place.line, Some(6));
@@ -287,7 +297,11 @@ mod tests {
             ("setup(name=NAME)", None),
             ("setup(name='a')\nsetup(name='b')", None),
         ] {
-            assert_eq!(setup_name(Some(text), None, None).as_deref(), expected, "{text}");
+            assert_eq!(
+                setup_name(Some(text), None, None).as_deref(),
+                expected,
+                "{text}"
+            );
         }
     }
 }

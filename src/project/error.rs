@@ -57,7 +57,8 @@ impl Explain for ProjectError {
             ),
             Self::Version { place, .. } => (
                 place,
-                "The builder is chosen by the version of Python that the project asks for.".to_owned(),
+                "The builder is chosen by the version of Python that the project asks for."
+                    .to_owned(),
                 "Write a version such as 3.13, or a range such as >=3.11,<4 in pyproject.toml."
                     .to_owned(),
             ),

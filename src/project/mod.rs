@@ -213,14 +213,26 @@ impl Facts {
         found
     }
 
-    /// The first line of a script, if it begins with `#!`.
+    /// Whether a file's owner may execute it.
+    pub(crate) fn is_executable(&self, entry: &Entry) -> bool {
+        matches!(
+            entry.kind,
+            Kind::File {
+                executable: true,
+                ..
+            }
+        )
+    }
+
+    /// Whether a script begins with `#!`.
     ///
     /// # Errors
     /// The file cannot be read.
     pub(crate) fn has_shebang(&self, entry: &Entry) -> Result<bool, ProjectError> {
         let mut start = [0; 2];
         let mut file = self.tree.open(entry)?;
-        let read = std::io::Read::read(&mut file, &mut start).map_err(|error| file.explain(error))?;
+        let read =
+            std::io::Read::read(&mut file, &mut start).map_err(|error| file.explain(error))?;
         Ok(start[..read].starts_with(b"#!"))
     }
 }
@@ -291,7 +303,9 @@ impl Reader<'_> {
             return Ok(None);
         };
         let text = String::from_utf8_lossy(&bytes);
-        let line = (1..).zip(text.lines()).find(|(_, text)| text.contains(wanted));
+        let line = (1..)
+            .zip(text.lines())
+            .find(|(_, text)| text.contains(wanted));
         Ok(line.map(|(line, _)| Place::line(path, line)))
     }
 

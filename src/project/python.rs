@@ -86,7 +86,11 @@ fn specifiers(text: &str) -> Option<VersionSpecifiers> {
     let mut parts = Vec::new();
     // Poetry's `||` has no counterpart; its first alternative is enough to choose a builder.
     let text = text.split("||").next().unwrap_or(text);
-    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+    for part in text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
         if part == "*" {
             continue;
         }

@@ -116,7 +116,9 @@ fn leading_name(text: &str) -> Option<String> {
         .find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)))
         .unwrap_or(text.len());
     let rest = text[end..].trim_start();
-    let ends_well = rest.is_empty() || rest.starts_with(['[', '=', '<', '>', '!', '~', ';', '@', '(', '&', ',']) || rest.starts_with("--");
+    let ends_well = rest.is_empty()
+        || rest.starts_with(['[', '=', '<', '>', '!', '~', ';', '@', '(', '&', ','])
+        || rest.starts_with("--");
     (end > 0 && ends_well).then(|| normalised(&text[..end]))
 }
 
@@ -161,9 +163,15 @@ mod tests {
             ("gunicorn # comment", Some("gunicorn")),
             ("gunicorn#no", None),
             ("django @ https://x/y.zip", Some("django")),
-            ("git+https://x/y@main#egg=Thing&subdirectory=z", Some("thing")),
+            (
+                "git+https://x/y@main#egg=Thing&subdirectory=z",
+                Some("thing"),
+            ),
             ("-e git+https://x/y#egg=Thing", Some("thing")),
-            ("https://x/Some_Wheel-1-py3-none-any.whl", Some("some-wheel")),
+            (
+                "https://x/Some_Wheel-1-py3-none-any.whl",
+                Some("some-wheel"),
+            ),
             ("./wheels/other-1-py3-none-any.whl", Some("other")),
             ("https://x/y.tar.gz", None),
             ("./local", None),
@@ -193,7 +201,10 @@ mod tests {
                 "requirements.txt",
                 "\u{feff}A\r\n-r reqs/more.txt\r\nB==1 \\\r\n  --hash=sha256:x\r\nC\r\n",
             ),
-            ("reqs/more.txt", "D\n--requirement=../requirements.txt\n-r https://x\n-rless.txt\n"),
+            (
+                "reqs/more.txt",
+                "D\n--requirement=../requirements.txt\n-r https://x\n-rless.txt\n",
+            ),
             ("reqs/less.txt", "\nE\n-r missing.txt"),
         ]);
         let mut places: Vec<String> = asked(&tree(&folder))

@@ -118,13 +118,6 @@ impl Url {
         }
     }
 
-    /// The scheme, in lower case.
-    pub(crate) fn scheme(&self) -> &str {
-        self.clean
-            .split_once("://")
-            .map_or("", |(scheme, _)| scheme)
-    }
-
     /// Scheme, host and port as written: what decides whether credentials may go along.
     pub(crate) fn origin(&self) -> &str {
         let start = self.clean.find("://").map_or(0, |at| at + 3);

@@ -19,11 +19,10 @@ pub(crate) use hash::{FileHash, HashError, Sha256};
 pub(crate) use location::{DirectUrl, Redacted, Url, UrlError, shown};
 pub(crate) use pylock::{LockedFile, LockedPackage, Pylock, PylockError};
 pub(crate) use requirements::{
-    IndexOptions, LineError, Position, ReadError, Requirement, Requirements, Source, Wish,
-    WishKind, parse, resolve_path,
+    IndexOptions, Position, ReadError, Requirements, Source, Wish, WishKind, parse, resolve_path,
 };
-pub(crate) use tags::{Arch, Libc, PythonVersion, Tag, Tags, Target};
-pub(crate) use wheel_name::{WheelFileName, WheelNameError};
+pub(crate) use tags::{Arch, Libc, PythonVersion, Tags, Target};
+pub(crate) use wheel_name::WheelFileName;
 
 pub(crate) use pep440_rs::{Version, VersionSpecifiers};
-pub(crate) use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName, VersionOrUrl};
+pub(crate) use pep508_rs::{MarkerTree, PackageName};

@@ -151,7 +151,9 @@ impl Target {
     /// Platform tags, best first.
     fn platforms(&self) -> Vec<String> {
         let arch = self.arch.name();
-        let mut tags = Vec::new();
+        // The public index refuses wheels without a libc promise; private ones hold them, and pip
+        // takes them for built on the same machine, so best of all.
+        let mut tags = vec![format!("linux_{arch}")];
         match self.libc {
             Libc::Glibc(major, newest) => {
                 // Below these no Python of the architecture was ever built.
@@ -176,8 +178,6 @@ impl Target {
                 }
             }
         }
-        // The public index refuses wheels without a libc promise; private ones hold them, and pip takes them.
-        tags.push(format!("linux_{arch}"));
         tags
     }
 
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn order_is_that_of_packaging() {
         let tags = ordered(&target(13, Libc::Glibc(2, 41), Arch::X86_64));
-        assert_eq!(tags[0], "cp313-cp313-manylinux_2_41_x86_64");
+        assert_eq!(tags[0], "cp313-cp313-linux_x86_64");
         let place = |tag: &str| tags.iter().position(|other| other == tag).expect(tag);
         let order = [
             "cp313-cp313-manylinux_2_17_x86_64",
@@ -291,7 +291,7 @@ mod tests {
             "cp313-cp313-manylinux_2_16_x86_64",
             "cp313-cp313-manylinux2010_x86_64",
             "cp313-cp313-manylinux1_x86_64",
-            "cp313-cp313-linux_x86_64",
+            "cp313-abi3-linux_x86_64",
             "cp313-abi3-manylinux_2_41_x86_64",
             "cp313-none-linux_x86_64",
             "cp312-abi3-manylinux_2_41_x86_64",
@@ -309,6 +309,20 @@ mod tests {
             assert!(place(pair[0]) < place(pair[1]), "{pair:?}");
         }
         assert_eq!(tags.last().unwrap(), "py30-none-any");
+    }
+
+    #[test]
+    fn list_is_that_of_packaging_to_the_last_tag() {
+        use sha2::Digest as _;
+        // `sys_tags()` of the packaging in pip 26.3, under CPython 3.11 on Debian 12, amd64, joined
+        // by line feeds.
+        let tags = ordered(&target(11, Libc::Glibc(2, 36), Arch::X86_64));
+        assert_eq!(tags.len(), 914);
+        let hash = sha2::Sha256::digest(tags.join("\n").as_bytes());
+        assert_eq!(
+            crate::packages::python::Sha256::from_bytes(hash.into()).to_string(),
+            "d6379b984621391668e1d5bb809100c69d62e26eff39aa4fa3b8d93c4cc07da6"
+        );
     }
 
     #[test]

@@ -18,11 +18,11 @@ mod uv;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub(crate) use error::{NoWheel, ResolveError};
+pub(crate) use error::ResolveError;
 pub(crate) use fetch::{Fetch, FetchError, Get, Got};
 pub(crate) use index::{IndexFile, find_file};
 pub(crate) use lock::{Location, Lock, LockedWheel, write_pylock};
-pub(crate) use settings::{DEFAULT_INDEX, Indexes};
+pub(crate) use settings::Indexes;
 
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::python::{
@@ -347,11 +347,35 @@ impl<'a> Prepared<'a> {
         Ok(wheels)
     }
 
+    /// uv takes an index that refuses for one that lacks the project. So the index is asked once
+    /// more, and its refusal, if it is one, is the error.
+    fn refusal(&self, reason: &str, fetch: &dyn Fetch) -> Option<ResolveError> {
+        let before = reason
+            .split(" was not found in the package registry")
+            .next()?;
+        let name = before
+            .split_whitespace()
+            .next_back()?
+            .parse()
+            .ok()
+            .filter(|_| before.len() < reason.len())?;
+        self.indexes.all().find_map(|index| {
+            index::project_files(fetch, &self.indexes, index, &name)
+                .err()
+                .filter(|error| !matches!(error, ResolveError::NoIndexPage { .. }))
+        })
+    }
+
     /// Adds what the index knows to an error about a project without a wheel: what files there are.
     /// The index failing to answer changes nothing about the error.
     fn enrich(&self, error: ResolveError, fetch: Option<&dyn Fetch>) -> ResolveError {
         let mut no_wheel = match (error, fetch) {
             (ResolveError::NoWheel(no_wheel), Some(_)) => no_wheel,
+            (ResolveError::Unsatisfiable { places, reason }, Some(fetch)) => {
+                return self
+                    .refusal(&reason, fetch)
+                    .unwrap_or(ResolveError::Unsatisfiable { places, reason });
+            }
             (error, _) => return error,
         };
         let files: Vec<IndexFile> = fetch

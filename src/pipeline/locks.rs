@@ -1,0 +1,80 @@
+//! `s2r lock`: writes the exact wheels and the exact base beside the project's files.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::error::BuildError;
+use super::platform::{Resolved, Site};
+use super::{Settings, base, read};
+use crate::plan::{Dependencies, Request};
+use crate::report::{Event, Report};
+use crate::resolve::debian::BaseLock;
+use crate::resolve::wheels::{Location, write_pylock};
+use crate::store::Store;
+
+/// The standard lock (PEP 751).
+const PYLOCK: &str = "pylock.toml";
+
+/// Resolves anew, and writes `pylock.toml` and `s2r.lock` into the source; returns what was
+/// written. A project without dependencies gets the latter alone.
+///
+/// # Errors
+/// What keeps the project from being resolved; a folder that cannot be written to.
+pub(crate) fn lock(
+    request: &Request,
+    settings: &Settings,
+    report: &dyn Report,
+) -> Result<Vec<PathBuf>, BuildError> {
+    let mut project = read::project(request, settings, report)?;
+    let root = project.tree.root().to_owned();
+    // Locks that are there say what was; requirements say what is wished for.
+    project.forget_locks(&[PYLOCK, base::LOCK_FILE])?;
+    let plan = read::decide(&project, request, report)?;
+    let store = Store::open(&settings.store_root)?;
+    let site = Site::new(&project, &plan, settings, &store, report)?;
+    let mut base_lock = BaseLock::new(site.debian()?);
+    let mut resolved: Vec<Resolved> = Vec::new();
+    for platform in &plan.platforms.value {
+        let one = site.resolve(platform.architecture)?;
+        let name = platform.architecture.name().to_owned();
+        base_lock.packages.insert(name, one.packages.clone());
+        resolved.push(one);
+    }
+    let mut written = Vec::new();
+    if !matches!(plan.dependencies.value, Dependencies::None) {
+        let locks: Vec<_> = resolved.iter().map(|one| (one.target, &one.wheels)).collect();
+        tell_of_source_files(&resolved, report);
+        written.push(write(&root, PYLOCK, &write_pylock(&locks))?);
+    }
+    written.push(write(&root, base::LOCK_FILE, &base_lock.write())?);
+    Ok(written)
+}
+
+/// A wheel within the source is locked by its path; that is worth knowing before it moves.
+fn tell_of_source_files(resolved: &[Resolved], report: &dyn Report) {
+    for wheel in resolved.iter().flat_map(|one| &one.wheels.packages) {
+        if let Location::Source(path) = &wheel.location {
+            report.event(Event::Warning {
+                text: format!("{} is locked as the file {path} of the source", wheel.name),
+                hint: String::new(),
+            });
+        }
+    }
+}
+
+/// Writes a file whole or not at all.
+fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, BuildError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.join(name);
+    let unwritable = |source| BuildError::Unwritable {
+        path: path.clone(),
+        source,
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
+    file.write_all(text.as_bytes()).map_err(unwritable)?;
+    file.as_file()
+        .set_permissions(std::fs::Permissions::from_mode(0o644))
+        .map_err(unwritable)?;
+    file.persist(&path).map_err(|error| unwritable(error.error))?;
+    Ok(path)
+}

@@ -1,0 +1,376 @@
+//! One platform of an image: its packages, its wheels, its layers, its documents.
+
+use std::collections::BTreeMap;
+
+use super::error::BuildError;
+use super::fetch::Fetcher;
+use super::make::{Made, Recipe, TransferIds, Workshop};
+use super::read::Project;
+use super::recipes::{self, Shelf};
+use super::stages::Stages;
+use super::wheels::{self, Wheels};
+use super::{BuiltPlatform, Settings, base};
+use crate::archive::tar::Options;
+use crate::image::{BASE_PACKAGES_ANNOTATION, ImageLayer, Parts};
+use crate::layers::deb::BaseOptions;
+use crate::layers::wheel;
+use crate::net::http::Client;
+use crate::oci::{Architecture, Platform, RunConfig};
+use crate::packages::debian::{DebArtefact, DebianBase};
+use crate::packages::python::{Arch, Libc, PythonVersion, Target};
+use crate::plan::builder::{Base, BuilderDefinition};
+use crate::plan::{Origin, Plan};
+use crate::report::{Report, Stage};
+use crate::resolve::wheels::{Lock, LockedWheel};
+use crate::source::Contents;
+use crate::store::Store;
+
+/// How hard layers are compressed where they are compressed at all; more costs time and saves
+/// hardly anything.
+const LEVEL: u32 = 6;
+/// The virtual environment, as a path of a layer.
+const PREFIX: &str = "opt/app-root";
+/// Owner of the virtual environment: the image's user, and the group of arbitrary users.
+const OWNER: (u32, u32) = (1001, 0);
+
+/// Everything that the platforms of one build share.
+pub(super) struct Site<'a> {
+    project: &'a Project,
+    plan: &'a Plan,
+    builder: &'a BuilderDefinition,
+    settings: &'a Settings,
+    store: &'a Store,
+    report: &'a dyn Report,
+    client: Client,
+    ids: TransferIds,
+    /// The caller's environment, with what the project and the command line set above it.
+    environment: BTreeMap<String, String>,
+}
+
+/// What one platform's image is made of, exactly.
+pub(super) struct Resolved {
+    pub packages: Vec<DebArtefact>,
+    pub target: Target,
+    pub wheels: Lock,
+}
+
+impl<'a> Site<'a> {
+    pub(super) fn new(
+        project: &'a Project,
+        plan: &'a Plan,
+        settings: &'a Settings,
+        store: &'a Store,
+        report: &'a dyn Report,
+    ) -> Result<Self, BuildError> {
+        Ok(Self {
+            project,
+            plan,
+            builder: project.builder(plan)?,
+            settings,
+            store,
+            report,
+            client: super::client::new(settings, report),
+            ids: TransferIds::default(),
+            environment: environment(plan, settings),
+        })
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Builds one platform: resolves, makes layers, writes config and manifest into the store.
+    pub(super) fn build(
+        &self,
+        platform: Platform,
+        stages: &Stages<'_>,
+    ) -> Result<BuiltPlatform, BuildError> {
+        let debian = self.debian()?;
+        let architecture = platform.architecture;
+        let packages = stages.run(Stage::Resolve, || self.packages(architecture))?;
+        let options = self.base_options(debian, architecture);
+        let base = recipes::base(&packages, &options, &debian.suite, self.store);
+        let tree = &self.project.tree;
+        // The base is made while the wheels are being resolved: neither waits for the other.
+        let (base_layers, resolved, contents) = std::thread::scope(|scope| {
+            let making = scope.spawn(|| self.make(&base, 0));
+            let contents = scope.spawn(|| tree.contents());
+            let resolved = stages.run(Stage::Resolve, || self.wheels(architecture, &packages));
+            (join(making), resolved, join(contents))
+        });
+        let (target, lock) = resolved?;
+        let contents = contents??;
+        let mut layers = base_layers??;
+        let first = layers.len();
+        layers.extend(stages.run(Stage::Layers, || {
+            self.make(&self.upper(&target, &lock, &contents)?, first)
+        })?);
+        stages.run(Stage::Image, || self.assemble(platform, &packages, layers))
+    }
+
+    /// The exact packages and wheels of one platform, for a lock.
+    pub(super) fn resolve(&self, architecture: Architecture) -> Result<Resolved, BuildError> {
+        let packages = self.packages(architecture)?;
+        let (target, wheels) = self.wheels(architecture, &packages)?;
+        Ok(Resolved {
+            packages,
+            target,
+            wheels,
+        })
+    }
+
+    /// The Debian base of the builder.
+    pub(super) fn debian(&self) -> Result<&'a DebianBase, BuildError> {
+        match &self.builder.base {
+            Base::Debian(base) => Ok(base),
+            Base::Image(image) => Err(BuildError::ImageBase {
+                builder: self.builder.name.clone(),
+                image: image.clone(),
+            }),
+        }
+    }
+
+    fn packages(&self, architecture: Architecture) -> Result<Vec<DebArtefact>, BuildError> {
+        let lock = self
+            .project
+            .tree
+            .read_small(base::LOCK_FILE, base::MAX_LOCK_BYTES)?
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let rules = base::BaseRules {
+            lock: lock.as_deref(),
+            rules: self.settings.rules,
+            now_seconds: self.settings.now_seconds,
+        };
+        base::packages(self.debian()?, architecture, rules, &self.fetcher())
+    }
+
+    fn wheels(
+        &self,
+        architecture: Architecture,
+        packages: &[DebArtefact],
+    ) -> Result<(Target, Lock), BuildError> {
+        let target = self.target(architecture, packages);
+        let lock = Wheels {
+            tree: &self.project.tree,
+            dependencies: &self.plan.dependencies.value,
+            environment: &self.environment,
+            rules: self.settings.rules,
+            fetcher: &self.fetcher(),
+            report: self.report,
+        }
+        .resolve(&target)?;
+        Ok((target, lock))
+    }
+
+    fn fetcher(&self) -> Fetcher<'_> {
+        Fetcher {
+            client: &self.client,
+            store: self.store,
+            report: self.report,
+            ids: &self.ids,
+        }
+    }
+
+    /// Layers above the base, lowest first: skeleton, pip, wheels, source.
+    fn upper<'s>(
+        &'s self,
+        target: &Target,
+        lock: &Lock,
+        contents: &'s Contents,
+    ) -> Result<Vec<Recipe<'s>>, BuildError> {
+        let tar = self.tar();
+        let shelf = Shelf {
+            store: self.store,
+            tree: &self.project.tree,
+            report: self.report,
+        };
+        let place = wheel::Target {
+            prefix: PREFIX.to_owned(),
+            python: self.builder.python.clone(),
+            uid: OWNER.0,
+            gid: OWNER.1,
+            mtime: tar.mtime,
+        };
+        let full = target.python.to_string();
+        let mut recipes = vec![recipes::skeleton(&self.builder.python, &full, tar)];
+        if let Some(pip) = self.pip(lock, &place, &shelf)? {
+            recipes.push(recipes::wheel_layer(&[&pip], &place, &shelf));
+        }
+        recipes.extend(recipes::wheels(&lock.packages, &place, &shelf));
+        recipes.push(recipes::source(&self.project.tree, contents, tar));
+        Ok(recipes)
+    }
+
+    /// pip's wheel, unless the builder wants none or the project brings its own.
+    fn pip(
+        &self,
+        lock: &Lock,
+        place: &wheel::Target,
+        shelf: &Shelf<'_>,
+    ) -> Result<Option<LockedWheel>, BuildError> {
+        let is_own = lock.packages.iter().any(|wheel| wheel.name.as_ref() == "pip");
+        let Some(pinned) = self.builder.pip.as_ref().filter(|_| !is_own) else {
+            return Ok(None);
+        };
+        let known = wheels::pip(pinned, &self.environment, &self.client, false)?;
+        if let Some(pip) = known
+            && (self.store.has_download(&pip.sha256)
+                || self.store.layer(&recipes::wheel_layer(&[&pip], place, shelf).key).is_some())
+        {
+            return Ok(Some(pip));
+        }
+        wheels::pip(pinned, &self.environment, &self.client, true)
+    }
+
+    fn make(&self, recipes: &[Recipe<'_>], first_index: usize) -> Result<Vec<Made>, BuildError> {
+        Workshop {
+            store: self.store,
+            fetcher: &self.fetcher(),
+            report: self.report,
+            tar: self.tar(),
+            first_index,
+            workers: self.settings.workers,
+        }
+        .make(recipes)
+    }
+
+    fn assemble(
+        &self,
+        platform: Platform,
+        packages: &[DebArtefact],
+        layers: Vec<Made>,
+    ) -> Result<BuiltPlatform, BuildError> {
+        let image_layers: Vec<ImageLayer> = layers.iter().map(|made| made.layer.clone()).collect();
+        let versions: Vec<String> = packages
+            .iter()
+            .map(|deb| format!("{}={}", deb.package, deb.version))
+            .collect();
+        let assembled = crate::image::assemble(Parts {
+            platform,
+            created_seconds: self.settings.epoch_seconds,
+            run: self.run_config(),
+            layers: &image_layers,
+            annotations: BTreeMap::from([(
+                BASE_PACKAGES_ANNOTATION.to_owned(),
+                versions.join(" "),
+            )]),
+        })?;
+        self.store.put_blob(&assembled.config)?;
+        self.store.put_blob(&assembled.manifest)?;
+        Ok(BuiltPlatform {
+            platform,
+            descriptor: assembled.descriptor,
+            layers,
+        })
+    }
+
+    fn run_config(&self) -> RunConfig {
+        let plan = self.plan;
+        RunConfig {
+            user: Some(plan.user.value.clone()),
+            exposed_ports: plan
+                .ports
+                .value
+                .iter()
+                .map(|port| (format!("{port}/tcp"), crate::oci::Empty {}))
+                .collect(),
+            env: plan
+                .environment
+                .image()
+                .into_iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+            cmd: Some(plan.command.value.clone()),
+            working_dir: Some(plan.working_directory.to_owned()),
+            labels: plan
+                .labels
+                .iter()
+                .map(|(name, label)| (name.clone(), label.value.clone()))
+                .collect(),
+            ..RunConfig::default()
+        }
+    }
+
+    fn tar(&self) -> Options {
+        Options {
+            mtime: self.settings.epoch_seconds,
+            level: LEVEL,
+        }
+    }
+
+    fn base_options(&self, base: &DebianBase, architecture: Architecture) -> BaseOptions {
+        BaseOptions {
+            architecture,
+            python: self.builder.python.clone(),
+            locale: base.locale.clone(),
+            tar: self.tar(),
+        }
+    }
+
+    /// What wheels are chosen for. The patch of Python's version is the package's; without the
+    /// package (a builder may name it otherwise) it counts as 0.
+    fn target(&self, architecture: Architecture, packages: &[DebArtefact]) -> Target {
+        let (major, minor) = numbers(&self.builder.python);
+        let name = format!("python{}", self.builder.python);
+        let patch = packages
+            .iter()
+            .find(|deb| deb.package == name)
+            .and_then(|deb| deb.version.split('.').nth(2))
+            .map_or(0, leading_number);
+        let (libc_major, libc_minor) = self.builder.glibc;
+        let small = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+        Target {
+            python: PythonVersion {
+                major,
+                minor,
+                patch,
+            },
+            libc: Libc::Glibc(small(libc_major), small(libc_minor)),
+            arch: match architecture {
+                Architecture::Amd64 => Arch::X86_64,
+                Architecture::Arm64 => Arch::Aarch64,
+            },
+        }
+    }
+}
+
+/// What a helper thread came back with. Its panic would be a fault of s2r; it is passed on as one.
+fn join<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> Result<T, BuildError> {
+    handle.join().map_err(|_| BuildError::Panicked)
+}
+
+/// The caller's environment, and above it what the project, `-e` and `-E` set. What builder and
+/// s2r set is for the image alone: its HOME and PATH mean nothing here.
+fn environment(plan: &Plan, settings: &Settings) -> BTreeMap<String, String> {
+    let mut environment = settings.variables.clone();
+    for (name, setting) in plan.environment.settings() {
+        if !matches!(setting.origin, Origin::Builder { .. } | Origin::Default) {
+            environment.insert(name.to_owned(), setting.value.clone());
+        }
+    }
+    environment
+}
+
+/// `3.13` as two numbers.
+fn numbers(version: &str) -> (u16, u16) {
+    let mut parts = version.split('.').map(leading_number);
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+/// The digits that a text begins with: `5-2+deb13u1` is 5.
+fn leading_number(text: &str) -> u16 {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    text[..digits].parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_debian_versions() {
+        assert_eq!(leading_number("5-2+deb13u1"), 5);
+        assert_eq!(leading_number("x"), 0);
+        assert_eq!(numbers("3.13"), (3, 13));
+    }
+}

@@ -1,0 +1,330 @@
+//! Gives a built image its names in the store, and sends it to registries and files.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use super::error::BuildError;
+use super::{BuiltPlatform, Settings};
+use crate::destination::archive::{self, Format};
+use crate::destination::registry::{DEFAULT_PARALLELISM, PushTarget, PushedBlob};
+use crate::destination::{BlobSource, PushImage, layout};
+use crate::net::http::Client;
+use crate::net::registry::Registry;
+use crate::oci::{Descriptor, Digest, MediaType, Reference};
+use crate::report::Report;
+use crate::store::Store;
+
+/// A file or folder that an image is written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// An OCI image layout; its tag is the image's unless it is said.
+    Layout {
+        /// The folder.
+        folder: PathBuf,
+        /// The tag.
+        tag: Option<String>,
+    },
+    /// A tar.
+    Archive {
+        /// The file.
+        file: PathBuf,
+        /// A layout, or what `docker load` reads.
+        format: Format,
+    },
+}
+
+/// A text that names no target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TargetError {
+    /// No kind that is known stands before the colon.
+    #[error("it does not begin with oci:, oci-archive: or docker-archive:")]
+    Kind,
+    /// Nothing stands after it.
+    #[error("there is no path after the colon")]
+    Path,
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (kind, path) = text.split_once(':').ok_or(TargetError::Kind)?;
+        let format = match kind {
+            "oci" => None,
+            "oci-archive" => Some(Format::Oci),
+            "docker-archive" => Some(Format::Docker),
+            _ => return Err(TargetError::Kind),
+        };
+        if path.is_empty() {
+            return Err(TargetError::Path);
+        }
+        if let Some(format) = format {
+            return Ok(Self::Archive {
+                file: PathBuf::from(path),
+                format,
+            });
+        }
+        let (folder, tag) = match path.rsplit_once(':') {
+            Some((folder, tag)) if !tag.contains('/') && !folder.is_empty() => (folder, Some(tag)),
+            _ => (path, None),
+        };
+        Ok(Self::Layout {
+            folder: PathBuf::from(folder),
+            tag: tag.map(ToOwned::to_owned),
+        })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layout { folder, tag: None } => write!(f, "oci:{}", folder.display()),
+            Self::Layout {
+                folder,
+                tag: Some(tag),
+            } => write!(f, "oci:{}:{tag}", folder.display()),
+            Self::Archive { file, format } => {
+                let kind = match format {
+                    Format::Oci => "oci-archive",
+                    Format::Docker => "docker-archive",
+                };
+                write!(f, "{kind}:{}", file.display())
+            }
+        }
+    }
+}
+
+/// What a push did.
+#[derive(Debug)]
+pub(crate) struct Pushed {
+    /// Where it went.
+    pub reference: Reference,
+    /// The digest that the name has there.
+    pub digest: Digest,
+    /// Requests made.
+    pub requests: u64,
+    /// Each blob.
+    pub blobs: Vec<PushedBlob>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What an export did.
+#[derive(Debug)]
+pub(crate) struct Exported {
+    /// Where it went.
+    pub target: Target,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Names the built image in the store: its manifest, or an index of several platforms'.
+pub(super) fn name(
+    platforms: &[BuiltPlatform],
+    names: &[Reference],
+    store: &Store,
+) -> Result<Descriptor, BuildError> {
+    let descriptor = match platforms {
+        [only] => only.descriptor.clone(),
+        several => {
+            let manifests = several.iter().map(|platform| platform.descriptor.clone());
+            let (bytes, descriptor) = crate::image::index_of(manifests.collect())?;
+            store.put_blob(&bytes)?;
+            descriptor
+        }
+    };
+    if names.is_empty() {
+        store.tag("", &descriptor)?;
+    }
+    for name in names {
+        store.tag(&name.canonical(), &descriptor)?;
+    }
+    Ok(descriptor)
+}
+
+/// An image of the store on its way out.
+pub(super) struct Image<'a> {
+    pub descriptor: &'a Descriptor,
+    pub store: &'a Store,
+    pub client: &'a Client,
+    pub report: &'a dyn Report,
+}
+
+impl Image<'_> {
+    /// Pushes under each name, if that is wanted.
+    pub(super) fn push_all(
+        &self,
+        names: &[Reference],
+        is_wanted: bool,
+    ) -> Result<Vec<Pushed>, BuildError> {
+        names
+            .iter()
+            .filter(|_| is_wanted)
+            .map(|name| self.push(name))
+            .collect()
+    }
+
+    /// Writes to each target.
+    pub(super) fn export_all(
+        &self,
+        names: &[Reference],
+        targets: &[Target],
+    ) -> Result<Vec<Exported>, BuildError> {
+        targets
+            .iter()
+            .map(|target| self.export(names.first(), target))
+            .collect()
+    }
+
+    /// Pushes under one name: the platforms' manifests first, then the index that names them.
+    fn push(&self, name: &Reference) -> Result<Pushed, BuildError> {
+        let start = Instant::now();
+        let registry = Registry::new(self.client, name).map_err(crate::destination::PushError::from)?;
+        let is_index = self.descriptor.media_type == MediaType::Index;
+        let tag = name
+            .digest()
+            .map_or_else(|| name.tag_or_latest().to_owned(), ToString::to_string);
+        let mut blobs = Vec::new();
+        for (entry, image) in self.images()? {
+            let tags = [if is_index { entry.digest.to_string() } else { tag.clone() }];
+            let target = PushTarget {
+                registry: &registry,
+                tags: &tags,
+                parallelism: DEFAULT_PARALLELISM,
+            };
+            let summary = crate::destination::registry::push(&image, self, target, self.report)?;
+            blobs.extend(summary.blobs);
+        }
+        if is_index {
+            let bytes = self.store.read_blob(&self.descriptor.digest)?;
+            registry
+                .put_manifest(&tag, &self.descriptor.media_type, &bytes)
+                .map_err(crate::destination::PushError::from)?;
+        }
+        Ok(Pushed {
+            reference: name.clone(),
+            digest: self.descriptor.digest,
+            requests: registry.requests(),
+            blobs,
+            took: start.elapsed(),
+        })
+    }
+
+    fn export(&self, name: Option<&Reference>, target: &Target) -> Result<Exported, BuildError> {
+        let start = Instant::now();
+        let mut images = self.images()?;
+        let (Some((_, image)), None) = (images.pop(), images.pop()) else {
+            return Err(BuildError::SeveralPlatforms {
+                target: target.to_string(),
+            });
+        };
+        let tag_of_name = name.map(|name| name.tag_or_latest().to_owned());
+        match target {
+            Target::Layout { folder, tag } => {
+                let tag = tag.clone().or(tag_of_name);
+                layout::write(folder, tag.as_deref(), &image, self)?;
+            }
+            Target::Archive { file, format } => {
+                let name = match format {
+                    Format::Oci => tag_of_name,
+                    Format::Docker => {
+                        name.map(|name| format!("{}:{}", name.familiar_name(), name.tag_or_latest()))
+                    }
+                };
+                archive::write_file(file, *format, name.as_deref(), &image, self)?;
+            }
+        }
+        Ok(Exported {
+            target: target.clone(),
+            took: start.elapsed(),
+        })
+    }
+
+    /// Each platform's manifest and what it names.
+    fn images(&self) -> Result<Vec<(Descriptor, PushImage)>, BuildError> {
+        self.store
+            .manifests(self.descriptor)?
+            .into_iter()
+            .map(|(entry, manifest)| {
+                let image = PushImage {
+                    manifest: self.store.read_blob(&entry.digest)?,
+                    media_type: entry.media_type.clone(),
+                    config: manifest.config,
+                    layers: manifest.layers,
+                };
+                Ok((entry, image))
+            })
+            .collect()
+    }
+}
+
+impl BlobSource for Image<'_> {
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.store.blob_path(digest)
+    }
+}
+
+/// `s2r push`: sends an image of the store to a registry.
+///
+/// # Errors
+/// No such image, or the registry's.
+pub(crate) fn push(
+    image: &Reference,
+    destination: Option<&Reference>,
+    settings: &Settings,
+    report: &dyn Report,
+) -> Result<Pushed, BuildError> {
+    let store = Store::open(&settings.store_root)?;
+    let descriptor = store.image(image)?.descriptor;
+    let client = super::client::new(settings, report);
+    Image {
+        descriptor: &descriptor,
+        store: &store,
+        client: &client,
+        report,
+    }
+    .push(destination.unwrap_or(image))
+}
+
+/// `s2r export`: writes an image of the store to a file or folder.
+///
+/// # Errors
+/// No such image, or the disk's.
+pub(crate) fn export(
+    image: &Reference,
+    target: &Target,
+    settings: &Settings,
+    report: &dyn Report,
+) -> Result<Exported, BuildError> {
+    let store = Store::open(&settings.store_root)?;
+    let descriptor = store.image(image)?.descriptor;
+    let client = super::client::new(settings, report);
+    Image {
+        descriptor: &descriptor,
+        store: &store,
+        client: &client,
+        report,
+    }
+    .export(Some(image), target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_read_as_they_are_shown() {
+        for text in ["oci:out", "oci:out:1.0", "oci:/a/b", "oci-archive:x.tar", "docker-archive:/x"] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        }
+        for (text, error) in [
+            ("out.tar", TargetError::Kind),
+            ("tar:out", TargetError::Kind),
+            ("oci:", TargetError::Path),
+        ] {
+            assert_eq!(text.parse::<Target>().unwrap_err(), error);
+        }
+    }
+}

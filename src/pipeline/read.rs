@@ -1,0 +1,173 @@
+//! The stages that only look: source, project, plan.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::Settings;
+use super::error::BuildError;
+use crate::oci::{Architecture, Platform};
+use crate::plan::builder::{BuilderDefinition, embedded};
+use crate::plan::{Inputs, Plan, Request};
+use crate::project::Facts;
+use crate::report::{Event, Report};
+use crate::source::environment::{self, Form, Note, Variable};
+use crate::source::{Tree, git};
+
+/// A builder file is refused beyond this.
+const MAX_BUILDER_BYTES: u64 = 1 << 20;
+
+/// What was read before anything was decided.
+pub(super) struct Project {
+    pub tree: Tree,
+    pub facts: Facts,
+    pub git: Option<git::Facts>,
+    pub builders: Vec<BuilderDefinition>,
+    pub own_builder: Option<BuilderDefinition>,
+    pub environment_file: (Vec<Variable>, Vec<Note>),
+}
+
+impl Project {
+    /// The definition that a plan chose.
+    pub(super) fn builder(&self, plan: &Plan) -> Result<&BuilderDefinition, BuildError> {
+        self.own_builder
+            .iter()
+            .chain(&self.builders)
+            .find(|builder| builder.name == plan.builder.value)
+            .ok_or_else(|| BuildError::Nowhere {
+                name: plan.builder.value.clone(),
+            })
+    }
+}
+
+/// The builders compiled in, the default first, with their text.
+///
+/// # Errors
+/// None in practice: a test reads them all.
+pub(crate) fn builders() -> Result<Vec<(BuilderDefinition, &'static str)>, BuildError> {
+    embedded()
+        .iter()
+        .map(|&(name, text)| Ok((BuilderDefinition::from_yaml(text, name)?, text)))
+        .collect()
+}
+
+/// Reads and decides, and does no more.
+///
+/// # Errors
+/// What keeps the project from being built, as far as it is seen without a network.
+pub(crate) fn plan(
+    request: &Request,
+    settings: &Settings,
+    report: &dyn Report,
+) -> Result<Plan, BuildError> {
+    let project = project(request, settings, report)?;
+    decide(&project, request, report)
+}
+
+/// Reads the project.
+pub(super) fn project(
+    request: &Request,
+    settings: &Settings,
+    report: &dyn Report,
+) -> Result<Project, BuildError> {
+    let source = crate::source::Settings {
+        folder: settings.directory.join(&request.source),
+        context_dir: request.context_dir.clone(),
+        exclude: request.exclude.clone(),
+    };
+    let own_builder = own_builder(request, settings)?;
+    let environment_file = environment_file(request, settings)?;
+    let tree = Tree::read(&source, report)?;
+    let facts = Facts::of(&tree)?;
+    let git = git::is_checkout(&source.folder)
+        .then(|| git::facts(&source.folder, &for_git(&settings.variables)))
+        .flatten();
+    Ok(Project {
+        tree,
+        facts,
+        git,
+        builders: builders()?.into_iter().map(|(builder, _)| builder).collect(),
+        own_builder,
+        environment_file,
+    })
+}
+
+/// Decides what to build, and tells what the user should know of it.
+pub(super) fn decide(
+    project: &Project,
+    request: &Request,
+    report: &dyn Report,
+) -> Result<Plan, BuildError> {
+    let plan = crate::plan::plan(&Inputs {
+        request,
+        facts: &project.facts,
+        builders: &project.builders,
+        own_builder: project.own_builder.as_ref(),
+        environment_file: &project.environment_file,
+        git: project.git.as_ref(),
+        host: Architecture::host().map(|architecture| Platform { architecture }),
+    })?;
+    for advice in &plan.advice {
+        report.event(Event::Warning {
+            text: advice.text.clone(),
+            hint: advice.hint.clone(),
+        });
+    }
+    Ok(plan)
+}
+
+/// The builder of a file, if `--builder` names one; a name that is compiled in never is a file.
+fn own_builder(
+    request: &Request,
+    settings: &Settings,
+) -> Result<Option<BuilderDefinition>, BuildError> {
+    let Some(name) = &request.builder else {
+        return Ok(None);
+    };
+    let path = settings.directory.join(name);
+    let is_file_name = Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml");
+    if embedded().iter().any(|(known, _)| known == name) || !(is_file_name || path.is_file()) {
+        return Ok(None);
+    }
+    let bytes = read_file(&path, MAX_BUILDER_BYTES)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(Some(BuilderDefinition::from_yaml(&text, name)?))
+}
+
+/// The variables of the file of `-E`.
+fn environment_file(
+    request: &Request,
+    settings: &Settings,
+) -> Result<(Vec<Variable>, Vec<Note>), BuildError> {
+    let Some(name) = &request.environment_file else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let bytes = read_file(&settings.directory.join(name), environment::MAX_FILE_BYTES)?;
+    Ok(environment::parse(&bytes, Form::CommandLine, &name.display().to_string())?)
+}
+
+/// Reads a file that an argument names.
+fn read_file(path: &Path, max_bytes: u64) -> Result<Vec<u8>, BuildError> {
+    use std::io::Read as _;
+    let unreadable = |source| BuildError::Unreadable {
+        path: PathBuf::from(path),
+        source,
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(max_bytes + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(unreadable(std::io::ErrorKind::FileTooLarge.into()));
+    }
+    Ok(bytes)
+}
+
+fn for_git(variables: &BTreeMap<String, String>) -> BTreeMap<OsString, OsString> {
+    variables
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
+}

@@ -1,0 +1,216 @@
+//! Why no plan can be made.
+
+use crate::project::Place;
+use crate::project::ProjectError;
+use crate::report::{Explain, Explanation, Fate};
+use crate::source::environment::Error as EnvironmentError;
+
+/// Why no plan can be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlanError {
+    /// A fact could not be read.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// An argument of `-e` is wrong.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// `--builder` names none.
+    #[error("there is no builder {name}")]
+    NoBuilder {
+        /// What was asked for.
+        name: String,
+        /// The builders there are.
+        known: Vec<String>,
+    },
+    /// No builder has the version of Python that the project wishes for.
+    #[error("no builder has the Python that the project asks for")]
+    NoPython {
+        /// The wishes: text and place.
+        wishes: Vec<(String, Place)>,
+        /// Builders and their versions.
+        known: Vec<(String, String)>,
+    },
+    /// The builder is not made for a platform.
+    #[error("builder {builder} is not made for {platform}")]
+    Platform {
+        /// The builder.
+        builder: String,
+        /// What was asked for.
+        platform: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// This machine's kind is none that s2r builds for.
+    #[error("s2r does not build for this kind of machine")]
+    NoPlatform,
+    /// Dependencies that only a file says which is not supported yet.
+    #[error("dependencies in {} are not supported yet", files.join(", "))]
+    Dependencies {
+        /// The files.
+        files: Vec<String>,
+    },
+    /// Two switches that exclude each other.
+    #[error("{first} and {second} exclude each other")]
+    Conflict {
+        /// One.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// Code of the project would have to run at build time.
+    #[error("{file} needs code to run at build time, which is not supported yet")]
+    NeedsRunning {
+        /// The file.
+        file: &'static str,
+        /// Variable that leaves it out; `None` where none does.
+        switch: Option<&'static str>,
+    },
+    /// A variable names a file that is not there.
+    #[error("{variable} names {path}, which does not exist")]
+    NamedFile {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        path: String,
+    },
+    /// A script that is started lacks its exec bit.
+    #[error("{path} is not executable")]
+    NotExecutable {
+        /// The script.
+        path: String,
+    },
+    /// Nothing in the project can be started.
+    #[error("nothing here can be started")]
+    NoStart {
+        /// Whether there is any sign of a Python project.
+        is_python: bool,
+        /// Ways to start, and what each of them lacks.
+        lacking: Vec<(String, String)>,
+    },
+}
+
+impl Explain for PlanError {
+    fn explain(&self) -> Explanation {
+        let (fate, place, why, next) = match self {
+            Self::Project(error) => return error.explain(),
+            Self::Environment(error) => return error.explain(),
+            Self::NoBuilder { name, known } => (
+                Fate::CommandLine,
+                format!("--builder {name}"),
+                format!("The builders are {}.", known.join(", ")),
+                "`s2r builders` describes them; --builder FILE.yaml uses one of your own.".to_owned(),
+            ),
+            Self::NoPython { wishes, known } => (
+                Fate::Project,
+                wishes
+                    .iter()
+                    .map(|(_, place)| place.to_string())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                no_python(wishes, known),
+                "Change the wish, or choose with --builder.".to_owned(),
+            ),
+            Self::Platform {
+                platform, known, ..
+            } => (
+                Fate::CommandLine,
+                format!("--platform {platform}"),
+                format!("It is made for {}.", known.join(", ")),
+                "Leave --platform out, or choose another builder.".to_owned(),
+            ),
+            Self::NoPlatform => (
+                Fate::CommandLine,
+                "--platform".to_owned(),
+                "Images are made for the machine they are built on unless told otherwise.".to_owned(),
+                "Say what the image runs on: --platform linux/amd64.".to_owned(),
+            ),
+            Self::Dependencies { files } => (
+                Fate::Project,
+                files.join(", "),
+                "Packages are taken from requirements.txt or pylock.toml, and there is neither."
+                    .to_owned(),
+                "Export one of them: `uv export --format pylock.toml -o pylock.toml`, `poetry export -o requirements.txt`, `pipenv requirements > requirements.txt`."
+                    .to_owned(),
+            ),
+            Self::Conflict { first, second } => (
+                Fate::Project,
+                format!("{first}, {second}"),
+                "Each of them says how all dependencies are installed.".to_owned(),
+                "Set one of them.".to_owned(),
+            ),
+            Self::NeedsRunning { file, switch } => (
+                Fate::Project,
+                (*file).to_owned(),
+                "Images are made without running anything of the project.".to_owned(),
+                match switch {
+                    Some(switch) => format!(
+                        "If the source runs from its folder, leave the install out: -e {switch}=1 (or a line in .s2i/environment)."
+                    ),
+                    None => "Remove it, or list it in .s2iignore, to build with s2r's own steps."
+                        .to_owned(),
+                },
+            ),
+            Self::NamedFile { variable, .. } => (
+                Fate::Project,
+                (*variable).to_owned(),
+                "The container would stop at once.".to_owned(),
+                "Correct the variable; the path is relative to APP_HOME, which is the source's root unless set."
+                    .to_owned(),
+            ),
+            Self::NotExecutable { path } => (
+                Fate::Project,
+                path.clone(),
+                "It is started as a program, so the container would stop at once.".to_owned(),
+                format!("chmod +x {path} (and git update-index --chmod=+x {path})."),
+            ),
+            Self::NoStart { is_python, lacking } => no_start(*is_python, lacking),
+        };
+        Explanation {
+            fate,
+            what: self.to_string(),
+            place,
+            why,
+            next,
+        }
+    }
+}
+
+fn no_python(wishes: &[(String, Place)], known: &[(String, String)]) -> String {
+    let wishes: Vec<String> = wishes
+        .iter()
+        .map(|(text, place)| format!("{place} asks for {text}"))
+        .collect();
+    let known: Vec<String> = known
+        .iter()
+        .map(|(name, python)| format!("{name} (Python {python})"))
+        .collect();
+    format!(
+        "{}; the builders are {}.",
+        wishes.join(", "),
+        known.join(", ")
+    )
+}
+
+fn no_start(is_python: bool, lacking: &[(String, String)]) -> (Fate, String, String, String) {
+    let why = if is_python {
+        lacking
+            .iter()
+            .map(|(way, lack)| format!("{way}: {lack}"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    } else {
+        "None of the files of a Python project are here: requirements.txt, pyproject.toml, wsgi.py, app.py, app.sh, manage.py."
+            .to_owned()
+    };
+    let next = if is_python {
+        "Name the application with `-e APP_MODULE=module:callable` and gunicorn in requirements.txt, or add wsgi.py, app.py or app.sh."
+    } else {
+        "Check the path; --context-dir names a folder within the source."
+    };
+    (
+        Fate::Project,
+        "the source's root".to_owned(),
+        why,
+        next.to_owned(),
+    )
+}

@@ -1,0 +1,169 @@
+//! The image's labels: the builder's, then those that s2i writes and those of the OCI image
+//! specification (annotations.md, "Pre-Defined Annotation Keys").
+//!
+//! No label holds a time, a path of this machine or a credential: they would make the same source
+//! another image elsewhere, or give something away.
+
+use std::collections::BTreeMap;
+
+use super::builder::BuilderDefinition;
+use super::{Decided, Inputs, Origin};
+use crate::project::Place;
+
+type Labels = BTreeMap<String, Decided<String>>;
+
+/// Decides on all labels; empty ones are left out.
+pub(super) fn decide(inputs: &Inputs<'_>, definition: &BuilderDefinition) -> Labels {
+    let mut labels = Labels::new();
+    let builder = || Origin::Builder {
+        builder: definition.name.clone(),
+    };
+    for (name, value) in &definition.labels {
+        labels.insert(name.clone(), Decided::new(value.clone(), builder(), ""));
+    }
+    let mut set = |name: &str, value: &str, origin: Origin| {
+        if !value.is_empty() {
+            labels.insert(name.to_owned(), Decided::new(value.to_owned(), origin, ""));
+        }
+    };
+    if let Some(port) = definition.ports.first() {
+        set(
+            "io.openshift.expose-services",
+            &format!("{port}:http"),
+            builder(),
+        );
+    }
+    let scripts = "image:///usr/libexec/s2i";
+    set("io.openshift.s2i.scripts-url", scripts, Origin::Default);
+    set("io.openshift.s2i.build.image", &definition.name, builder());
+    // The title of the builder is not the application's.
+    set(
+        "org.opencontainers.image.title",
+        &title(inputs),
+        Origin::Default,
+    );
+    if let Some(image) = &inputs.request.image {
+        let name = || Origin::Flag { flag: "image name" };
+        set("io.k8s.display-name", &image.familiar_name(), name());
+    }
+    if let Some(context_dir) = &inputs.request.context_dir {
+        let flag = Origin::Flag {
+            flag: "--context-dir",
+        };
+        let text = context_dir.to_string_lossy();
+        set("io.openshift.s2i.build.source-context-dir", &text, flag);
+    }
+    let version = inputs
+        .facts
+        .pyproject
+        .as_ref()
+        .and_then(|project| project.version.as_deref());
+    let pyproject = Origin::File(Place::file("pyproject.toml"));
+    set(
+        "org.opencontainers.image.version",
+        version.unwrap_or_default(),
+        pyproject,
+    );
+    if let Some(git) = inputs.git {
+        let origin = || Origin::File(Place::file(".git"));
+        for (name, value) in [
+            ("commit.author", &git.author),
+            ("commit.date", &git.date),
+            ("commit.id", &git.commit),
+            ("commit.message", &git.message),
+            ("commit.ref", &git.reference),
+        ] {
+            set(&format!("io.openshift.s2i.build.{name}"), value, origin());
+        }
+        set("org.opencontainers.image.revision", &git.commit, origin());
+        if let Some(remote) = &git.remote {
+            set("io.openshift.s2i.build.source-location", remote, origin());
+            set("org.opencontainers.image.source", remote, origin());
+        }
+    }
+    labels
+}
+
+/// What the application is called: the project's own name, else the image's.
+fn title(inputs: &Inputs<'_>) -> String {
+    let own = inputs
+        .facts
+        .pyproject
+        .as_ref()
+        .and_then(|project| project.name.clone());
+    let of_image = || {
+        let image = inputs.request.image.as_ref()?;
+        image.repository().rsplit('/').next().map(str::to_owned)
+    };
+    own.or_else(of_image).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::with;
+    use super::super::{Inputs, Request, plan};
+    use super::*;
+    use crate::plan::builder::{BuilderDefinition, embedded};
+    use crate::project::Facts;
+    use crate::source::git;
+    use crate::source::testing::{folder, tree};
+
+    #[test]
+    fn an_image_is_named_after_itself() {
+        let plan = with(&[("app.py", "")], &[], |request| {
+            request.image = Some("registry.example.org/team/shop:1".parse().unwrap());
+            request.context_dir = Some("sub".into());
+        })
+        .unwrap();
+        let label = |name: &str| plan.labels.get(name).map(|label| label.value.as_str());
+        assert_eq!(label("org.opencontainers.image.title"), Some("shop"));
+        assert!(label("io.k8s.display-name").unwrap().contains("team/shop"));
+        assert_eq!(label("io.openshift.expose-services"), Some("8080:http"));
+        assert_eq!(label("io.openshift.s2i.build.image"), Some("python-3.13"));
+        assert_eq!(
+            label("io.openshift.s2i.build.source-context-dir"),
+            Some("sub")
+        );
+        assert_eq!(label("org.opencontainers.image.revision"), None);
+    }
+
+    #[test]
+    fn a_checkout_gives_its_commit() {
+        let folder = folder(&[
+            ("app.py", ""),
+            ("pyproject.toml", "[project]\nname='shop'\nversion='1.2'\n"),
+        ]);
+        let git = git::Facts {
+            commit: "c0ffee".to_owned(),
+            author: "A <a@b>".to_owned(),
+            date: "Tue".to_owned(),
+            reference: "main".to_owned(),
+            message: String::new(),
+            remote: Some("https://h/x.git".to_owned()),
+            changed_files: Some(3),
+        };
+        let (name, text) = embedded()[0];
+        let builder = BuilderDefinition::from_yaml(text, name).unwrap();
+        let planned = plan(&Inputs {
+            request: &Request::default(),
+            facts: &Facts::of(&tree(&folder)).unwrap(),
+            builders: &[builder],
+            own_builder: None,
+            environment_file: &(Vec::new(), Vec::new()),
+            git: Some(&git),
+            host: Some("linux/arm64".parse().unwrap()),
+        })
+        .unwrap();
+        let label = |name: &str| planned.labels.get(name).map(|label| label.value.as_str());
+        assert_eq!(label("io.openshift.s2i.build.commit.id"), Some("c0ffee"));
+        assert_eq!(label("io.openshift.s2i.build.commit.message"), None);
+        assert_eq!(
+            label("org.opencontainers.image.source"),
+            Some("https://h/x.git")
+        );
+        assert_eq!(label("org.opencontainers.image.version"), Some("1.2"));
+        assert_eq!(label("org.opencontainers.image.title"), Some("shop"));
+        assert_eq!(label("io.k8s.display-name"), Some("Python 3.13"));
+        assert!(planned.advice[0].text.starts_with("pyproject") || planned.advice.len() == 2);
+    }
+}

@@ -1,0 +1,157 @@
+//! A plan for people: what, from where and why, a line each.
+
+use std::fmt::Write as _;
+
+use super::{Decided, Dependencies, Origin, Plan};
+
+/// Width of the first column.
+const NAMES: usize = 14;
+
+/// The plan as text, with a line break at the end.
+pub(crate) fn render(plan: &Plan) -> String {
+    let mut text = String::new();
+    if let Some(image) = &plan.image {
+        line(&mut text, "image", image, "");
+    }
+    decided(&mut text, "builder", &plan.builder.value, &plan.builder);
+    decided(&mut text, "python", &plan.python.value, &plan.python);
+    let platforms: Vec<String> = plan
+        .platforms
+        .value
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    decided(
+        &mut text,
+        "platforms",
+        &platforms.join(", "),
+        &plan.platforms,
+    );
+    line(&mut text, "files", &plan.found.join(", "), "");
+    let dependencies = match &plan.dependencies.value {
+        Dependencies::None => "none",
+        Dependencies::Requirements { path } | Dependencies::Pylock { path } => path,
+    };
+    decided(&mut text, "dependencies", dependencies, &plan.dependencies);
+    let start = plan.start.strategy.value.to_string();
+    decided(&mut text, "start", &start, &plan.start.strategy);
+    for candidate in &plan.start.candidates {
+        let mark = match (candidate.taken, candidate.possible) {
+            (true, _) => "*",
+            (false, true) => "+",
+            (false, false) => "-",
+        };
+        let way = format!("  {mark} {}", candidate.way);
+        line(&mut text, "", &way, &candidate.reason);
+    }
+    if plan.start.migrates {
+        line(&mut text, "", "manage.py migrate runs before it", "");
+    }
+    environment(&mut text, plan);
+    let ports: Vec<String> = plan
+        .ports
+        .value
+        .iter()
+        .map(|port| format!("{port}/tcp"))
+        .collect();
+    decided(&mut text, "ports", &ports.join(", "), &plan.ports);
+    decided(&mut text, "user", &plan.user.value, &plan.user);
+    decided(
+        &mut text,
+        "command",
+        &plan.command.value.join(" "),
+        &plan.command,
+    );
+    list(
+        &mut text,
+        "layers",
+        plan.layers
+            .iter()
+            .map(|layer| (layer.clone(), String::new())),
+    );
+    let advice = plan
+        .advice
+        .iter()
+        .map(|one| (one.text.clone(), one.hint.clone()));
+    list(&mut text, "note", advice);
+    text
+}
+
+/// Only what the user said: the rest is the builder's, and `--json` has it all.
+fn environment(text: &mut String, plan: &Plan) {
+    let own = plan
+        .environment
+        .settings()
+        .filter(|(_, setting)| !matches!(setting.origin, Origin::Default | Origin::Builder { .. }));
+    let lines = own.map(|(name, setting)| {
+        let place = if setting.in_image { "" } else { ", build only" };
+        (
+            format!("{name}={}", setting.shown()),
+            format!("{}{place}", setting.origin),
+        )
+    });
+    list(text, "environment", lines);
+}
+
+fn decided<T>(text: &mut String, name: &str, value: &str, decided: &Decided<T>) {
+    let why = match (decided.origin.to_string(), decided.reason.as_str()) {
+        (origin, "") => origin,
+        (origin, reason) => format!("{origin}: {reason}"),
+    };
+    line(text, name, value, &why);
+}
+
+fn list(text: &mut String, name: &str, lines: impl Iterator<Item = (String, String)>) {
+    let names = std::iter::once(name).chain(std::iter::repeat(""));
+    for (name, (value, why)) in names.zip(lines) {
+        line(text, name, &value, &why);
+    }
+}
+
+fn line(text: &mut String, name: &str, value: &str, why: &str) {
+    // Writing to a string cannot fail.
+    let _ = match why {
+        "" => writeln!(text, "{name:NAMES$}{value}"),
+        why => writeln!(text, "{name:NAMES$}{value}  ({why})"),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::planned;
+    use super::*;
+
+    #[test]
+    fn a_plan_reads_as_a_table() {
+        let files = [
+            ("requirements.txt", "flask\ngunicorn\n"),
+            ("wsgi.py", ""),
+            (".python-version", "3.11\n"),
+        ];
+        let plan = planned(&files, &["APP_CONFIG=conf.py"]).unwrap();
+        assert_eq!(
+            render(&plan),
+            "\
+builder       python-3.11  (.python-version:1: asks for 3.11)
+python        3.11  (.python-version:1: asks for 3.11)
+platforms     linux/amd64  (default: this machine's own)
+files         requirements.txt, wsgi.py, .python-version
+dependencies  requirements.txt  (requirements.txt)
+start         gunicorn wsgi  (wsgi.py: wsgi.py is there)
+                - gunicorn as gunicorn.conf.py says  (there is no gunicorn.conf.py)
+                - a script  (there is no app.sh)
+                - a Python file  (there is no app.py)
+                * gunicorn wsgi  (wsgi.py is there)
+                - Django's development server  (there is no manage.py)
+environment   APP_CONFIG=conf.py  (-e)
+ports         8080/tcp  (builder python-3.11)
+user          1001  (builder python-3.11)
+command       /usr/libexec/s2i/run  (default)
+layers        base: packages of Debian bookworm
+              skeleton: virtual environment, users, scripts
+              dependencies: wheels of requirements.txt, large ones alone
+              source: the project's files
+"
+        );
+    }
+}

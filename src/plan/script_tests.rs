@@ -1,0 +1,433 @@
+//! `scripts/run` and [`super::start`] asked the same questions: the script runs under every shell
+//! of this machine, with nothing on its PATH but stand-ins that print how they were called.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use super::Strategy;
+use super::testing::planned;
+use crate::source::testing::folder;
+
+/// Prints its name and arguments, and for `setup.py --name` a name.
+const PYTHON: &str = "#!/bin/sh\n\
+    if [ \"$2\" = --name ]; then echo fromsetup; exit 0; fi\n\
+    printf 'RUN python'; for a in \"$@\"; do printf ' %s' \"${a:-EMPTY}\"; done; echo\n\
+    if [ \"$2\" = migrate ]; then exit ${FAIL_MIGRATE:-0}; fi\n";
+const GUNICORN: &str = "#!/bin/sh\n\
+    printf 'RUN gunicorn'; for a in \"$@\"; do printf ' %s' \"${a:-EMPTY}\"; done; echo\n\
+    echo \"WORKERS ${WEB_CONCURRENCY-unset}\"; echo \"PYTHONPATH ${PYTHONPATH-unset}\"\n\
+    echo \"VIRTUAL_ENV $VIRTUAL_ENV\"; echo \"PATH $PATH\"; echo \"CWD $PWD\"; echo \"PRELOAD $LD_PRELOAD\"\n\
+    echo \"PASSWD $NSS_WRAPPER_PASSWD\"\n";
+const SCRIPT: &str = "#!/bin/sh\necho \"RUN script $0\"\n";
+const CONF: &str = "wsgi_app = 'x:y'\n";
+
+/// An image's root in a temporary folder.
+struct Image(tempfile::TempDir);
+
+impl Image {
+    fn new(packages: &[&str], files: &[(&str, &str)]) -> Self {
+        let root = folder(&[
+            ("opt/app-root/bin/python*", PYTHON),
+            ("opt/app-root/etc/", ""),
+            ("opt/app-root/src/", ""),
+            ("fake/nproc*", "#!/bin/sh\necho 4\n"),
+            ("fake/id*", "#!/bin/sh\ncase $1 in -u) echo ${FAKE_UID:-1001};; *) echo 0;; esac\n"),
+            ("fake/mktemp*", "#!/bin/sh\nexec /usr/bin/mktemp\n"),
+            ("etc/passwd", "root:x:0:0::/root:/bin/sh\ndefault:x:1001:0:D:/x:/bin/bash\n"),
+        ]);
+        let image = Self(root);
+        for package in packages {
+            let (name, version) = package.split_once('=').unwrap_or((package, "23.0.0"));
+            let site = "opt/app-root/lib/python3.13/site-packages";
+            image.write(&format!("{site}/{name}/__init__.py"), "");
+            image.write(&format!("{site}/{name}-{version}.dist-info/METADATA"), "");
+            if name == "gunicorn" {
+                image.write("opt/app-root/bin/gunicorn*", GUNICORN);
+            }
+        }
+        for (path, text) in files {
+            image.write(&format!("opt/app-root/src/{path}"), text);
+        }
+        image
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let full = self.path().join(path.trim_end_matches('*'));
+        fs::create_dir_all(full.parent().unwrap()).unwrap();
+        fs::write(&full, text).unwrap();
+        let mode = if path.ends_with('*') { 0o755 } else { 0o644 };
+        fs::set_permissions(&full, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn run(&self, shell: &str, env: &[&str]) -> Output {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+        let home = self.path().join("opt/app-root/src");
+        Command::new(shell)
+            .arg(scripts.join("run"))
+            .env_clear()
+            .env("PATH", self.path().join("fake"))
+            .env("HOME", &home)
+            .env("S2R_ROOT", self.path())
+            .env("STI_SCRIPTS_PATH", &scripts)
+            .envs(env.iter().map(|pair| pair.split_once('=').unwrap()))
+            .current_dir(&home)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// What was started, each program on a line of its own, joined by `; `; and the exit status.
+    fn started(&self, shell: &str, env: &[&str]) -> (String, i32) {
+        let output = self.run(shell, env);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("RUN "))
+            .collect();
+        (lines.join("; "), output.status.code().unwrap())
+    }
+
+    /// What the stand-in for gunicorn saw.
+    fn seen(&self, shell: &str, env: &[&str]) -> BTreeMap<String, String> {
+        let output = self.run(shell, env);
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(name, value)| {
+                let value = value.replace(self.path().to_str().unwrap(), "");
+                (name.to_owned(), value)
+            })
+            .collect()
+    }
+}
+
+fn shells() -> Vec<&'static str> {
+    ["/bin/sh", "/bin/dash", "/bin/bash"]
+        .into_iter()
+        .filter(|shell| Path::new(shell).exists())
+        .collect()
+}
+
+struct Row {
+    packages: &'static [&'static str],
+    files: &'static [(&'static str, &'static str)],
+    env: &'static [&'static str],
+    started: &'static str,
+    status: i32,
+}
+
+const G: &[&str] = &["gunicorn"];
+const D: &[&str] = &["django"];
+const GD: &[&str] = &["gunicorn", "django"];
+const WSGI: (&str, &str) = ("wsgi.py", "");
+const MANAGE: (&str, &str) = ("manage.py", "");
+const APP_PY: (&str, &str) = ("app.py", "");
+const APP_SH: (&str, &str) = ("app.sh*", SCRIPT);
+const SETUP: (&str, &str) = ("setup.py", "setup(name='fromsetup')\n");
+const NO_SETUP: &str = "DISABLE_SETUP_PY_PROCESSING=1";
+const SERVE: &str = "gunicorn wsgi --bind=0.0.0.0:8080 --access-logfile=- --config EMPTY";
+const MIGRATE_SERVE: &str = "python ./manage.py migrate --noinput; gunicorn wsgi --bind=0.0.0.0:8080 --access-logfile=- --config EMPTY";
+const MIGRATE_RUNSERVER: &str =
+    "python ./manage.py migrate --noinput; python ./manage.py runserver 0.0.0.0:8080";
+
+const fn row(
+    packages: &'static [&'static str],
+    files: &'static [(&'static str, &'static str)],
+    env: &'static [&'static str],
+    started: &'static str,
+) -> Row {
+    Row {
+        packages,
+        files,
+        env,
+        started,
+        status: 0,
+    }
+}
+
+const fn fails(
+    packages: &'static [&'static str],
+    files: &'static [(&'static str, &'static str)],
+    env: &'static [&'static str],
+    status: i32,
+) -> Row {
+    Row {
+        packages,
+        files,
+        env,
+        started: "",
+        status,
+    }
+}
+
+const ROWS: &[Row] = &[
+    // A: gunicorn.conf.py that knows its application beats everything.
+    row(G, &[("gunicorn.conf.py", CONF)], &[], "gunicorn"),
+    row(G, &[("gunicorn.conf.py", "# wsgi_app"), WSGI], &[], "gunicorn"),
+    row(G, &[("gunicorn.conf.py", CONF), APP_SH, APP_PY], &["APP_FILE=app.py"], "gunicorn"),
+    row(G, &[("gunicorn.conf.py", CONF), WSGI], &["APP_MODULE=wsgi", "PORT=1"], "gunicorn"),
+    row(GD, &[("gunicorn.conf.py", CONF), MANAGE], &["ENABLE_INIT_WRAPPER=1"], "gunicorn"),
+    row(G, &[("gunicorn.conf.py", CONF), ("sub/wsgi.py", "")], &["APP_HOME=sub"], "gunicorn"),
+    row(G, &[("gunicorn.conf.py", "bind = 'x'"), WSGI], &[], SERVE),
+    row(&[], &[("gunicorn.conf.py", CONF), APP_PY], &[], "python app.py"),
+    row(G, &[("sub/gunicorn.conf.py", CONF), ("sub/wsgi.py", "")], &["APP_HOME=sub"], SERVE),
+    // C: scripts and files.
+    row(&[], &[APP_SH], &[], "script ./app.sh"),
+    row(&[], &[APP_PY], &[], "python app.py"),
+    row(&[], &[APP_SH, APP_PY], &[], "script ./app.sh"),
+    row(G, &[APP_PY, WSGI], &[], "python app.py"),
+    row(G, &[APP_SH, WSGI, MANAGE], &[], "script ./app.sh"),
+    row(&[], &[APP_SH, ("main.py", "")], &["APP_FILE=main.py"], "python main.py"),
+    row(&[], &[("start*", SCRIPT), APP_PY], &["APP_SCRIPT=start"], "script ./start"),
+    row(&[], &[("bin/start*", SCRIPT)], &["APP_SCRIPT=bin/start"], "script ./bin/start"),
+    row(&[], &[("s*", SCRIPT), ("f.py", "")], &["APP_SCRIPT=s", "APP_FILE=f.py"], "script ./s"),
+    row(&[], &[APP_PY], &["APP_FILE="], "python app.py"),
+    row(&[], &[("a/app.py", ""), ("wsgi.py", "")], &["APP_HOME=a"], "python app.py"),
+    row(&[], &[("a/app.sh*", SCRIPT)], &["APP_HOME=./a/"], "script ./app.sh"),
+    row(&[], &[("my app.py", "")], &["APP_FILE=my app.py"], "python my app.py"),
+    row(&[], &[APP_SH], &["ENABLE_INIT_WRAPPER=1"], "script ./app.sh"),
+    row(&[], &[APP_PY], &["ENABLE_INIT_WRAPPER=false"], "python app.py"),
+    fails(&[], &[APP_PY], &["APP_SCRIPT=no.sh"], 1),
+    fails(&[], &[APP_SH], &["APP_FILE=no.py"], 1),
+    fails(G, &[WSGI], &["APP_HOME=no"], 1),
+    fails(&[], &[("app.sh", SCRIPT)], &[], 126),
+    // E: gunicorn with a module.
+    row(G, &[WSGI], &[], SERVE),
+    row(G, &[APP_SH, APP_PY, WSGI], &["APP_MODULE=wsgi"], SERVE),
+    row(G, &[WSGI], &["APP_MODULE=a.b:c"], "gunicorn a.b:c --bind=0.0.0.0:8080 --access-logfile=- --config EMPTY"),
+    row(G, &[WSGI], &["PORT=9000"], "gunicorn wsgi --bind=0.0.0.0:9000 --access-logfile=- --config EMPTY"),
+    row(G, &[WSGI], &["APP_CONFIG=c.py"], "gunicorn wsgi --config c.py"),
+    row(G, &[WSGI], &["APP_CONFIG=my c.py"], "gunicorn wsgi --config my c.py"),
+    row(G, &[WSGI], &["GUNICORN_CMD_ARGS=-b :1 --x=*"], "gunicorn wsgi -b :1 --x=* --config EMPTY"),
+    row(G, &[WSGI], &["APP_CONFIG=c.py", "GUNICORN_CMD_ARGS=-w 3"], "gunicorn wsgi -w 3 --config c.py"),
+    row(G, &[("a/wsgi.py", "")], &["APP_HOME=a"], SERVE),
+    row(G, &[WSGI], &["ENABLE_INIT_WRAPPER=1"], SERVE),
+    row(G, &[SETUP], &[NO_SETUP], "gunicorn fromsetup --bind=0.0.0.0:8080 --access-logfile=- --config EMPTY"),
+    row(G, &[SETUP, WSGI], &[NO_SETUP], SERVE),
+    fails(&[], &[WSGI], &[], 1),
+    fails(&[], &[WSGI], &["APP_MODULE=wsgi"], 1),
+    fails(G, &[("a/b/setup.py", "")], &[], 1),
+    // D and F: Django.
+    row(D, &[MANAGE], &[], MIGRATE_RUNSERVER),
+    row(GD, &[MANAGE, WSGI], &[], MIGRATE_SERVE),
+    row(GD, &[MANAGE], &[], MIGRATE_RUNSERVER),
+    row(GD, &[MANAGE, WSGI], &["DISABLE_MIGRATE=1"], SERVE),
+    row(GD, &[WSGI], &[], SERVE),
+    row(GD, &[MANAGE, APP_PY], &[], "python app.py"),
+    row(D, &[MANAGE], &["DISABLE_MIGRATE=x", "PORT=81"], "python ./manage.py runserver 0.0.0.0:81"),
+    row(D, &[MANAGE], &["ENABLE_INIT_WRAPPER=1"], MIGRATE_RUNSERVER),
+    row(D, &[("p/manage.py", "")], &["APP_HOME=p"], MIGRATE_RUNSERVER),
+    fails(D, &[("p/manage.py", "")], &[], 1),
+    fails(&[], &[MANAGE], &[], 1),
+    fails(&[], &[("README", "")], &[], 1),
+];
+
+/// What a prediction promises of the last program that is started.
+fn agrees(strategy: &Strategy, last: &str) -> bool {
+    match strategy {
+        Strategy::OwnRun { .. } => false,
+        Strategy::GunicornConf => last == "gunicorn",
+        Strategy::AppScript { path } => last == format!("script ./{path}"),
+        Strategy::AppFile { path } => last == format!("python {path}"),
+        Strategy::Gunicorn { module } => last.starts_with(&format!("gunicorn {module} ")),
+        Strategy::DjangoServer => last.starts_with("python ./manage.py runserver "),
+    }
+}
+
+#[test]
+fn the_script_starts_what_the_contract_says() {
+    for (index, row) in ROWS.iter().enumerate() {
+        for shell in shells() {
+            let image = Image::new(row.packages, row.files);
+            assert_eq!(
+                image.started(shell, row.env),
+                (row.started.to_owned(), row.status),
+                "row {index} under {shell}: {:?} {:?} {:?}",
+                row.packages,
+                row.files,
+                row.env
+            );
+        }
+    }
+}
+
+#[test]
+fn the_plan_predicts_what_the_script_does() {
+    for (index, row) in ROWS.iter().enumerate() {
+        let requirements = row.packages.join("\n");
+        let mut files = row.files.to_vec();
+        files.push(("requirements.txt", &requirements));
+        match planned(&files, row.env) {
+            Ok(plan) => {
+                let last = row.started.rsplit("; ").next().unwrap();
+                let strategy = &plan.start.strategy.value;
+                assert!(agrees(strategy, last), "row {index}: {strategy:?} for {last:?}");
+                let migrates = row.started.contains("migrate");
+                assert_eq!(plan.start.migrates, migrates, "row {index}");
+            }
+            Err(error) => assert_ne!(row.status, 0, "row {index}: {error:?}"),
+        }
+        if row.status != 0 {
+            assert!(planned(&files, row.env).is_err(), "row {index}");
+        }
+    }
+}
+
+#[test]
+fn a_gunicorn_before_20_1_does_not_know_wsgi_app() {
+    for (version, expected) in [
+        ("20.0.4", SERVE),
+        ("19.9", SERVE),
+        ("20.1.0", "gunicorn"),
+        ("20.2rc1", "gunicorn"),
+        ("100", "gunicorn"),
+    ] {
+        let package = format!("gunicorn={version}");
+        let image = Image::new(&[&package], &[("gunicorn.conf.py", CONF), WSGI]);
+        assert_eq!(image.started("/bin/sh", &[]).0, expected, "{version}");
+    }
+}
+
+#[test]
+fn a_migration_that_fails_stops_the_container() {
+    let image = Image::new(GD, &[MANAGE, WSGI]);
+    let (started, status) = image.started("/bin/sh", &["FAIL_MIGRATE=7"]);
+    assert_eq!(started, "python ./manage.py migrate --noinput");
+    assert_eq!(status, 7);
+}
+
+#[test]
+fn the_name_of_setup_py_is_read_where_it_was_noted() {
+    let image = Image::new(G, &[("sub/setup.py", "")]);
+    image.write("opt/app-root/etc/s2r/setup-name", "noted\n");
+    let (started, _) = image.started("/bin/sh", &[]);
+    assert!(started.starts_with("gunicorn noted "), "{started}");
+}
+
+#[test]
+fn workers_follow_cores_and_memory() {
+    const MIB: u64 = 1024 * 1024;
+    let mib = |mib: u64| (mib * MIB).to_string();
+    let no_limit = "9223372036854771712".to_owned();
+    for (files, expected) in [
+        (vec![], "8"),
+        (vec![("memory.max", mib(128))], "2"),
+        (vec![("memory.max", "max".to_owned())], "8"),
+        (vec![("memory.max", mib(42))], "1"),
+        (vec![("memory.max", mib(1))], "1"),
+        (vec![("memory.max", "junk".to_owned())], "8"),
+        (vec![("memory/memory.limit_in_bytes", mib(128))], "2"),
+        (vec![("memory/memory.limit_in_bytes", no_limit)], "8"),
+        (vec![("cpu.max", "max 100000".to_owned())], "8"),
+        (vec![("cpu.max", "200000 100000".to_owned())], "4"),
+        (vec![("cpu.max", "190000 100000".to_owned())], "2"),
+        (vec![("cpu.max", "50000 100000".to_owned())], "2"),
+        (vec![("cpu.max", "6400000 100000".to_owned())], "8"),
+        (
+            vec![
+                ("cpu/cpu.cfs_quota_us", "50000".to_owned()),
+                ("cpu/cpu.cfs_period_us", "100000".to_owned()),
+            ],
+            "2",
+        ),
+        (
+            vec![
+                ("cpu/cpu.cfs_quota_us", "-1".to_owned()),
+                ("cpu/cpu.cfs_period_us", "100000".to_owned()),
+            ],
+            "8",
+        ),
+        (vec![("cpuset.cpus.effective", "0-1,3".to_owned())], "6"),
+        (vec![("cpuset/cpuset.cpus", "5".to_owned())], "2"),
+        (vec![("cpuset.cpus.effective", String::new())], "8"),
+        (vec![("cpuset.cpus.effective", "0-2".to_owned()), ("cpu.max", "100000 100000".to_owned())], "2"),
+    ] {
+        for shell in shells() {
+            let image = Image::new(G, &[WSGI]);
+            for (path, text) in &files {
+                image.write(&format!("sys/fs/cgroup/{path}"), &format!("{text}\n"));
+            }
+            assert_eq!(image.seen(shell, &[])["WORKERS"], expected, "{files:?} {shell}");
+        }
+    }
+    let image = Image::new(G, &[WSGI]);
+    assert_eq!(image.seen("/bin/sh", &["WEB_CONCURRENCY=77"])["WORKERS"], "77");
+    image.write("fake/nproc*", "#!/bin/sh\necho 64\n");
+    assert_eq!(image.seen("/bin/sh", &[])["WORKERS"], "12");
+    image.write("fake/nproc*", "#!/bin/sh\nexit 1\n");
+    assert_eq!(image.seen("/bin/sh", &[])["WORKERS"], "1");
+    image.write("opt/app-root/src/gunicorn.conf.py", CONF);
+    assert_eq!(image.seen("/bin/sh", &[])["WORKERS"], "unset");
+}
+
+#[test]
+fn the_application_sees_the_virtual_environment() {
+    let image = Image::new(G, &[("a/wsgi.py", "")]);
+    let seen = image.seen("/bin/sh", &["APP_HOME=a", "PYTHONPATH=/x"]);
+    assert_eq!(seen["VIRTUAL_ENV"], "/opt/app-root");
+    assert_eq!(seen["PATH"], "/opt/app-root/bin:/fake");
+    assert_eq!(seen["CWD"], "/opt/app-root/src/a");
+    assert_eq!(seen["PYTHONPATH"], "/opt/app-root/src:/x");
+    let seen = image.seen("/bin/sh", &["APP_HOME=a"]);
+    assert_eq!(seen["PYTHONPATH"], "unset");
+}
+
+#[test]
+fn an_unknown_uid_gets_a_name() {
+    const LIBRARY: &str = "usr/lib/x86_64-linux-gnu/libnss_wrapper.so";
+    for shell in shells() {
+        let image = Image::new(G, &[WSGI]);
+        image.write(LIBRARY, "");
+        for known in ["FAKE_UID=0", "FAKE_UID=1001"] {
+            assert_eq!(image.seen(shell, &[known])["PASSWD"], "");
+        }
+        let seen = image.seen(shell, &["FAKE_UID=1000680000", "LD_PRELOAD=/other.so"]);
+        assert_eq!(seen["PASSWD"], "/opt/app-root/etc/passwd");
+        assert_eq!(seen["PRELOAD"], format!("/{LIBRARY}:/other.so"));
+        let passwd = fs::read_to_string(image.path().join("opt/app-root/etc/passwd")).unwrap();
+        let passwd = passwd.replace(image.path().to_str().unwrap(), "");
+        assert_eq!(
+            passwd,
+            "root:x:0:0::/root:/bin/sh\nbuilder:x:1001:0:D:/x:/bin/bash\n\
+             default:x:1000680000:0:Default Application User:/opt/app-root/src:/bin/bash\n"
+        );
+        // Where nothing can be written, the application starts all the same.
+        let image = Image::new(G, &[WSGI]);
+        image.write(LIBRARY, "");
+        fs::remove_dir(image.path().join("opt/app-root/etc")).unwrap();
+        let (started, status) = image.started(shell, &["FAKE_UID=7", "TMPDIR=/nonexistent"]);
+        assert_eq!((started.as_str(), status), (SERVE, 0));
+    }
+}
+
+#[test]
+fn the_init_wrapper_passes_signals_and_status() {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/init-wrapper");
+    for shell in shells() {
+        let run = |script: &str| {
+            Command::new(shell)
+                .arg(&scripts)
+                .args(["/bin/sh", "-c", script])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        assert_eq!(run("exit 5").wait().unwrap().code(), Some(5), "{shell}");
+        assert_eq!(run("kill -KILL $$").wait().unwrap().code(), Some(137), "{shell}");
+        for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+            let mut child = run("trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done");
+            let mut ready = [0; 6];
+            std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+            let pid = rustix::process::Pid::from_child(&child);
+            rustix::process::kill_process(pid, signal).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(9), "{shell}");
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The environment of build and image: s2r's defaults, the builder's, then the user's.
+//!
+//! A setting of an installer that holds a credential serves the build and never gets into the image.
+//! Values that look like secrets are not shown.
+
+use std::collections::BTreeMap;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::builder::BuilderDefinition;
+use super::{Advice, Inputs, Origin, PlanError};
+use crate::project::{ENVIRONMENT_FILE, Place};
+use crate::source::environment;
+
+/// What images have unless their builder says otherwise.
+const DEFAULTS: [(&str, &str); 13] = [
+    ("APP_ROOT", "/opt/app-root"),
+    ("BASH_ENV", "/opt/app-root/bin/activate"),
+    ("ENV", "/opt/app-root/bin/activate"),
+    ("HOME", "/opt/app-root/src"),
+    ("LANG", "en_US.UTF-8"),
+    ("LC_ALL", "en_US.UTF-8"),
+    (
+        "PATH",
+        "/opt/app-root/src/.local/bin:/opt/app-root/src/bin:/opt/app-root/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ),
+    ("PIP_NO_CACHE_DIR", "off"),
+    ("PROMPT_COMMAND", ". /opt/app-root/bin/activate"),
+    ("PYTHONIOENCODING", "UTF-8"),
+    ("PYTHONUNBUFFERED", "1"),
+    ("STI_SCRIPTS_PATH", "/usr/libexec/s2i"),
+    ("STI_SCRIPTS_URL", "image:///usr/libexec/s2i"),
+];
+
+/// Variables that are on as soon as they hold anything.
+const SWITCHES: [&str; 9] = [
+    "DISABLE_COLLECTSTATIC",
+    "DISABLE_MIGRATE",
+    "DISABLE_PYPROJECT_TOML_PROCESSING",
+    "DISABLE_SETUP_PY_PROCESSING",
+    "ENABLE_INIT_WRAPPER",
+    "ENABLE_MICROPIPENV",
+    "ENABLE_PIPENV",
+    "UPGRADE_PIP_TO_LATEST",
+    "PIN_PIPENV_VERSION",
+];
+
+/// Installers whose settings are of no use in a finished image.
+const INSTALLERS: [&str; 5] = ["PIP_", "UV_", "PIPENV_", "POETRY_", "MICROPIPENV_"];
+
+/// The value of one variable.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// Its value; may be a secret.
+    pub value: String,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Whether it gets into the image, and not only into the build.
+    pub in_image: bool,
+    /// Whether it is not to be shown.
+    pub secret: bool,
+}
+
+impl Setting {
+    /// The value for people.
+    pub(crate) fn shown(&self) -> &str {
+        if self.secret {
+            "(not shown)"
+        } else {
+            &self.value
+        }
+    }
+}
+
+impl std::fmt::Debug for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} from {}", self.shown(), self.origin)
+    }
+}
+
+impl Serialize for Setting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("value", self.shown())?;
+        map.serialize_entry("origin", &self.origin)?;
+        map.serialize_entry("in_image", &self.in_image)?;
+        map.serialize_entry("secret", &self.secret)?;
+        map.end()
+    }
+}
+
+/// All variables by name.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+#[serde(transparent)]
+pub(crate) struct Variables(BTreeMap<String, Setting>);
+
+impl Variables {
+    /// A variable that holds something; an empty one counts as none, as in the scripts.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(|setting| setting.value.as_str())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// Whether a switch is on.
+    pub(crate) fn is_on(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Where a variable comes from.
+    pub(crate) fn origin(&self, name: &str) -> Option<&Origin> {
+        self.0.get(name).map(|setting| &setting.origin)
+    }
+
+    /// All of them, sorted by name.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = (&str, &Setting)> {
+        self.0
+            .iter()
+            .map(|(name, setting)| (name.as_str(), setting))
+    }
+
+    /// What the image gets, sorted by name.
+    pub(crate) fn image(&self) -> BTreeMap<String, String> {
+        self.values(|setting| setting.in_image)
+    }
+
+    /// What the build gets; secrets among it.
+    pub(crate) fn build(&self) -> BTreeMap<String, String> {
+        self.values(|_| true)
+    }
+
+    fn values(&self, wanted: impl Fn(&Setting) -> bool) -> BTreeMap<String, String> {
+        self.0
+            .iter()
+            .filter(|(_, setting)| wanted(setting))
+            .map(|(name, setting)| (name.clone(), setting.value.clone()))
+            .collect()
+    }
+}
+
+/// Puts the environment together; a later source beats an earlier one.
+pub(super) fn decide(
+    inputs: &Inputs<'_>,
+    definition: &BuilderDefinition,
+    advice: &mut Vec<Advice>,
+) -> Result<Variables, PlanError> {
+    let mut variables = Variables::default();
+    let mut set = |name: &str, value: &str, origin: Origin| {
+        let secret = is_secret(name, value);
+        let is_setting_of_installer = INSTALLERS.iter().any(|prefix| name.starts_with(prefix));
+        let setting = Setting {
+            value: value.to_owned(),
+            origin,
+            in_image: !(secret && is_setting_of_installer),
+            secret,
+        };
+        variables.0.insert(name.to_owned(), setting);
+    };
+    for (name, value) in DEFAULTS {
+        set(name, value, Origin::Default);
+    }
+    set("PYTHON_VERSION", &definition.python, Origin::Default);
+    set("VIRTUAL_ENV", "/opt/app-root", Origin::Default);
+    for (name, value) in &definition.environment {
+        let builder = definition.name.clone();
+        set(name, value, Origin::Builder { builder });
+    }
+    for variable in &inputs.facts.environment {
+        let place = Place {
+            path: ENVIRONMENT_FILE.to_owned(),
+            line: variable.line,
+        };
+        set(&variable.name, &variable.value, Origin::File(place));
+    }
+    for argument in &inputs.request.env {
+        let variable = environment::parse_argument(argument)?;
+        set(&variable.name, &variable.value, Origin::Flag { flag: "-e" });
+    }
+    for variable in &inputs.environment_file.0 {
+        set(&variable.name, &variable.value, Origin::Flag { flag: "-E" });
+    }
+    advise(inputs, &variables, advice);
+    Ok(variables)
+}
+
+fn advise(inputs: &Inputs<'_>, variables: &Variables, advice: &mut Vec<Advice>) {
+    let file = inputs.request.environment_file.as_ref();
+    let file = file.map_or_else(String::new, |path| path.display().to_string());
+    let notes = inputs
+        .facts
+        .environment_notes
+        .iter()
+        .map(|note| note.told(ENVIRONMENT_FILE));
+    let more = inputs
+        .environment_file
+        .1
+        .iter()
+        .map(|note| note.told(&file));
+    advice.extend(
+        notes
+            .chain(more)
+            .map(|(text, hint)| Advice::new(text, hint)),
+    );
+    for name in SWITCHES {
+        let value = variables.get(name).unwrap_or_default().to_ascii_lowercase();
+        if ["false", "0", "no", "off"].contains(&value.as_str()) {
+            advice.push(Advice::new(
+                format!("{name}={value} counts as on, as any value does"),
+                "leave the variable out to have it off",
+            ));
+        }
+    }
+    for (name, setting) in variables.settings().filter(|(_, setting)| setting.secret) {
+        if setting.in_image {
+            advice.push(Advice::new(
+                format!("{name} looks like a secret, and everyone who has the image can read it"),
+                "set it where the container is started",
+            ));
+        } else {
+            advice.push(Advice::new(
+                format!(
+                    "{name} holds a credential: it serves the build and is not put into the image"
+                ),
+                "",
+            ));
+        }
+    }
+}
+
+/// Whether a value is not to be shown: by the variable's name, or because it is a url with a user.
+fn is_secret(name: &str, value: &str) -> bool {
+    if value.is_empty() {
+        return false;
+    }
+    let name = name.to_ascii_uppercase();
+    let named = [
+        "PASSWORD",
+        "PASSWD",
+        "SECRET",
+        "TOKEN",
+        "CREDENTIAL",
+        "API_KEY",
+        "APIKEY",
+        "PRIVATE_KEY",
+    ]
+    .iter()
+    .any(|mark| name.contains(mark));
+    named || value.split_whitespace().any(has_credentials)
+}
+
+/// Whether a url has something before its host that is more than the name `git`.
+fn has_credentials(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else {
+        return false;
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority
+        .rsplit_once('@')
+        .is_some_and(|(user, _)| !user.is_empty() && user != "git")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::planned;
+    use super::*;
+
+    const APP: (&str, &str) = ("app.py", "");
+
+    #[test]
+    fn later_sources_beat_earlier_ones() {
+        let file = (".s2i/environment", "A=file\nB=file\nPYTHONUNBUFFERED=\n");
+        let plan = planned(&[APP, file], &["A=flag", "A=flag2"]).unwrap();
+        let image = plan.environment.image();
+        assert_eq!(
+            (image["A"].as_str(), image["B"].as_str()),
+            ("flag2", "file")
+        );
+        assert_eq!(image["PYTHONUNBUFFERED"], "");
+        assert_eq!(plan.environment.get("PYTHONUNBUFFERED"), None);
+        assert_eq!(image["VIRTUAL_ENV"], "/opt/app-root");
+        assert_eq!(image["PYTHON_VERSION"], "3.13");
+        let origin = plan.environment.origin("B").unwrap();
+        assert_eq!(origin.to_string(), ".s2i/environment:2");
+    }
+
+    #[test]
+    fn credentials_of_installers_stay_in_the_build() {
+        let url = "PIP_INDEX_URL=https://u:hunter2@h/simple";
+        let plan = planned(&[APP], &[url, "DB_PASSWORD=hunter2", "PIP_TIMEOUT=5"]).unwrap();
+        let image = plan.environment.image();
+        assert!(!image.contains_key("PIP_INDEX_URL"));
+        assert!(image.contains_key("DB_PASSWORD") && image.contains_key("PIP_TIMEOUT"));
+        assert!(plan.environment.build()["PIP_INDEX_URL"].contains("hunter2"));
+        assert_eq!(plan.advice.len(), 2, "{:?}", plan.advice);
+        let told = format!(
+            "{plan:?}{}{}",
+            super::super::render(&plan),
+            serde_json::to_string(&plan).unwrap()
+        );
+        assert!(!told.contains("hunter2"));
+    }
+
+    #[test]
+    fn secrets_are_told_by_name_or_url() {
+        for (name, value, expected) in [
+            ("GITHUB_TOKEN", "x", true),
+            ("MY_SECRET_KEY", "x", true),
+            ("PIP_INDEX_URL", "https://h/simple", false),
+            ("PIP_EXTRA_INDEX_URL", "https://h https://u@h/x", true),
+            ("PIP_EXTRA_INDEX_URL", "https://h/a@b", false),
+            ("DATABASE_URL", "postgres://u:p@h/d", true),
+            ("X", "git+ssh://git@h/x", false),
+            ("TOKEN", "", false),
+        ] {
+            assert_eq!(is_secret(name, value), expected, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn switches_that_say_no_are_on() {
+        let plan = planned(&[APP], &["DISABLE_MIGRATE=False", "ENABLE_INIT_WRAPPER=1"]).unwrap();
+        assert_eq!(plan.advice.len(), 1, "{:?}", plan.advice);
+        assert!(plan.environment.is_on("DISABLE_MIGRATE"));
+    }
+
+    #[test]
+    fn an_argument_without_a_value_is_refused() {
+        assert!(matches!(
+            planned(&[APP], &["A"]),
+            Err(PlanError::Environment(_))
+        ));
+    }
+}
