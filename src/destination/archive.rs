@@ -207,6 +207,16 @@ mod tests {
     use super::*;
     use crate::destination::testing::{Folder, image};
 
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     fn archive(format: Format, image: &PushImage, folder: &Folder) -> Vec<u8> {
         let mut bytes = Vec::new();
         write(&mut bytes, format, Some("x:1"), image, folder).unwrap();
@@ -281,16 +291,7 @@ mod tests {
         let nowhere = dir.path().join("no/x.tar");
         let error = write_file(&nowhere, Format::Oci, None, &image, &folder).unwrap_err();
         assert!(error.to_string().contains("no"), "{error}");
-        struct Full;
-        impl Write for Full {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::StorageFull.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let whole = super::tests::image(&folder, "c", &[b"base"]);
+        let whole = self::image(&folder, "c", &[b"base"]);
         let error = write(&mut Full, Format::Oci, None, &whole, &folder).unwrap_err();
         assert!(matches!(error, ExportError::Stream(_)), "{error:?}");
     }

@@ -10,14 +10,14 @@ pub(crate) mod layout;
 pub(crate) mod registry;
 mod target;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
 use crate::oci::{Descriptor, Digest, MediaType};
 
-pub(crate) use error::ExportError;
+pub(crate) use error::{ExportError, PushError};
 pub(crate) use target::{Target, TargetError};
 
 /// Has the blobs of an image as files.
@@ -52,15 +52,15 @@ impl PushImage {
 
     /// Layers and config, each digest once, layers first and in order.
     fn blobs(&self) -> Vec<&Descriptor> {
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         let all = self.layers.iter().chain([&self.config]);
-        all.filter(|blob| seen.insert(blob.digest, ()).is_none())
-            .collect()
+        all.filter(|blob| seen.insert(blob.digest)).collect()
     }
 }
 
 #[cfg(test)]
 mod testing {
+    use std::collections::BTreeMap;
     use std::path::{Path, PathBuf};
 
     use super::*;

@@ -175,15 +175,15 @@ fn answer(mut stream: &TcpStream, seen: &Seen, answer: &Answer) -> Option<()> {
         let _ = stream.shutdown(std::net::Shutdown::Both);
         return None;
     }
-    let mut head = format!("HTTP/1.1 {} X\r\n", answer.status);
+    let mut bytes = Vec::new();
+    write!(bytes, "HTTP/1.1 {} X\r\n", answer.status).ok()?;
     for (name, value) in &answer.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        write!(bytes, "{name}: {value}\r\n").ok()?;
     }
     if answer.status != 204 && answer.status != 304 {
-        head.push_str(&format!("Content-Length: {}\r\n", answer.body.len()));
+        write!(bytes, "Content-Length: {}\r\n", answer.body.len()).ok()?;
     }
-    head.push_str("\r\n");
-    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(b"\r\n");
     let sent = answer.cut_after.unwrap_or(answer.body.len());
     if seen.method != "HEAD" && answer.status != 204 {
         bytes.extend_from_slice(&answer.body[..sent]);

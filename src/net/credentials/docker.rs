@@ -79,7 +79,11 @@ impl DockerAuths {
 }
 
 fn basic(key: &str, auth: &Auth) -> Result<Option<Basic>, DockerConfigError> {
-    if let Some(encoded) = auth.encoded.as_deref().filter(|encoded| !encoded.is_empty()) {
+    if let Some(encoded) = auth
+        .encoded
+        .as_deref()
+        .filter(|encoded| !encoded.is_empty())
+    {
         let wrong = || DockerConfigError::Auth {
             key: key.to_owned(),
         };

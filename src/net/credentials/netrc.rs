@@ -211,8 +211,8 @@ mod tests {
             .map(|basic| (basic.user, basic.password.expose().to_owned()))
     }
 
-    fn pair(user: &str, password: &str) -> Option<(String, String)> {
-        Some((user.to_owned(), password.to_owned()))
+    fn pair(user: &str, password: &str) -> (String, String) {
+        (user.to_owned(), password.to_owned())
     }
 
     #[test]
@@ -221,10 +221,10 @@ mod tests {
             machine b.example\n\tlogin x # the bot\n\taccount z\n\tpassword\n#y\n\
             macdef init\ncd /pub\nmachine evil login no\n\n\
             machine c.example password \"a b\\\"c\" default login d password e";
-        assert_eq!(found(text, "a.EXAMPLE"), pair("u", "p#1"));
-        assert_eq!(found(text, "b.example"), pair("x", "#y"));
-        assert_eq!(found(text, "c.example"), pair("", "a b\"c"));
-        assert_eq!(found(text, "evil"), pair("d", "e"));
+        assert_eq!(found(text, "a.EXAMPLE"), Some(pair("u", "p#1")));
+        assert_eq!(found(text, "b.example"), Some(pair("x", "#y")));
+        assert_eq!(found(text, "c.example"), Some(pair("", "a b\"c")));
+        assert_eq!(found(text, "evil"), Some(pair("d", "e")));
         assert_eq!(found("machine h login u password p", "other"), None);
         assert_eq!(found("machine h\ndefault login d password e", "h"), None);
         assert_eq!(found("", "h"), None);

@@ -227,7 +227,9 @@ impl HttpError {
         if timed_out || error.kind() == io::ErrorKind::TimedOut {
             return Self::TimedOut { url, tries: 1 };
         }
-        let cause = error.into_inner().map(<dyn StdError + Send + Sync>::downcast::<reqwest::Error>);
+        let cause = error
+            .into_inner()
+            .map(<dyn StdError + Send + Sync>::downcast::<reqwest::Error>);
         let cause = match cause {
             Some(Ok(inner)) => chain(&inner.without_url()),
             Some(Err(inner)) => chain(&*inner),
@@ -264,30 +266,17 @@ fn is_certificate(cause: &str) -> bool {
 
 impl Explain for HttpError {
     fn explain(&self) -> Explanation {
-        let told = |fate, what: &str, place: &ShownUrl, why: String, next: &str| Explanation {
-            fate,
-            what: what.to_owned(),
-            place: place.to_string(),
-            why,
-            next: next.to_owned(),
-        };
-        let world = |what: &str, url: &ShownUrl, why: String, next: &str| {
-            told(Fate::World, what, url, why, next)
-        };
         match self {
-            Self::Offline { method, url } => world(
-                "something is needed from the network, and --offline forbids it",
-                url,
-                format!("it would have been asked for by {method}"),
-                "run once without --offline, so that it is kept in the store",
-            ),
-            Self::BadUrl { url } => told(
-                Fate::Project,
-                "a URL cannot be used",
-                url,
-                "only http:// and https:// URLs are".to_owned(),
-                "correct the URL where it is configured",
-            ),
+            Self::Offline { method, url } => explain_offline(method, url),
+            Self::BadUrl { url } => Explanation {
+                fate: Fate::Project,
+                ..world(
+                    "a URL cannot be used",
+                    url,
+                    "only http:// and https:// URLs are".to_owned(),
+                    "correct the URL where it is configured",
+                )
+            },
             Self::CaFile { path, source } => explain_ca_file(path, source),
             Self::Setup { cause } => explain_setup(cause),
             Self::Connect { url, cause, tries } => explain_connect(url, cause, *tries),
@@ -303,9 +292,13 @@ impl Explain for HttpError {
                 format!("{cause}{}", after_tries(*tries)),
                 "try again; if it breaks at the same place, look at proxies in between",
             ),
-            Self::Status { url, status, body, tries, .. } => {
-                explain_status(url, *status, body, *tries)
-            }
+            Self::Status {
+                url,
+                status,
+                body,
+                tries,
+                ..
+            } => explain_status(url, *status, body, *tries),
             Self::Redirect { url, to, refusal } => world(
                 "a redirect is not followed",
                 url,
@@ -318,13 +311,21 @@ impl Explain for HttpError {
                 format!("more than {limit_bytes} bytes came"),
                 "check that the URL names what it should",
             ),
-            Self::WrongHash { url, expected, found } => world(
+            Self::WrongHash {
+                url,
+                expected,
+                found,
+            } => world(
                 "the downloaded bytes are not the expected ones",
                 url,
                 format!("expected sha256 {expected}\nfound    sha256 {found}"),
                 "the file changed or was tampered with: lock anew if the change is known, else ask who serves it",
             ),
-            Self::WrongSize { url, expected, found } => world(
+            Self::WrongSize {
+                url,
+                expected,
+                found,
+            } => world(
                 "the download has the wrong size",
                 url,
                 format!("expected {expected} bytes, found {found}"),
@@ -352,6 +353,25 @@ fn after_tries(tries: u32) -> String {
     } else {
         String::new()
     }
+}
+
+fn world(what: &str, url: &ShownUrl, why: String, next: &str) -> Explanation {
+    Explanation {
+        fate: Fate::World,
+        what: what.to_owned(),
+        place: url.to_string(),
+        why,
+        next: next.to_owned(),
+    }
+}
+
+fn explain_offline(method: &str, url: &ShownUrl) -> Explanation {
+    world(
+        "something is needed from the network, and --offline forbids it",
+        url,
+        format!("it would have been asked for by {method}"),
+        "run once without --offline, so that it is kept in the store",
+    )
 }
 
 fn explain_ca_file(path: &Path, source: &io::Error) -> Explanation {

@@ -170,7 +170,7 @@ mod tests {
             Some(Duration::from_secs(7))
         );
         assert_eq!(
-            patience.after(Passing::Told(Duration::from_secs(86_400))),
+            patience.after(Passing::Told(Duration::from_secs(86_399))),
             Some(Duration::from_mins(1))
         );
         assert!(
@@ -179,7 +179,7 @@ mod tests {
                 .is_some()
         );
         // 126 s are used up; another minute does not fit into three.
-        assert_eq!(patience.after(Passing::Told(Duration::from_secs(60))), None);
+        assert_eq!(patience.after(Passing::Told(Duration::from_mins(1))), None);
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn obeys_retry_after() {
     let told = Arc::clone(&notices);
     let client = Client::new(ClientSettings {
         notice: Some(Box::new(move |notice| {
-            told.lock().unwrap().push(notice.clone())
+            told.lock().unwrap().push(notice.clone());
         })),
         ..quick()
     });
@@ -307,7 +307,7 @@ fn fetches_and_checks() {
     let told = std::cell::Cell::new(0);
     let fetched = client()
         .fetch_to(&server.url("/"), &mut sink, &expect, &|bytes| {
-            told.set(bytes)
+            told.set(bytes);
         })
         .unwrap();
     assert_eq!(

@@ -158,7 +158,12 @@ pub(super) fn refusals(body: &[u8]) -> Vec<Refusal> {
         message: printable(refusal.message.as_bytes()),
     };
     if let Ok(envelope) = serde_json::from_slice::<Envelope>(body) {
-        return envelope.errors.into_iter().take(MAX_SHOWN_ERRORS).map(shown).collect();
+        return envelope
+            .errors
+            .into_iter()
+            .take(MAX_SHOWN_ERRORS)
+            .map(shown)
+            .collect();
     }
     let message = printable(body);
     if message.is_empty() {
