@@ -91,7 +91,7 @@ impl Fetcher<'_> {
             name: name.to_owned(),
             total_bytes,
         });
-        let fetched = self.client.fetch_to(url, sink, expect, &|done_bytes| {
+        let fetched = self.client.fetch_to(url, sink, &expect, &|done_bytes| {
             self.report.event(Event::TransferAdvanced { id, done_bytes });
         });
         self.report.event(Event::TransferFinished { id });

@@ -28,7 +28,7 @@ pub(crate) fn lock(
     let mut project = read::project(request, settings, report)?;
     let root = project.tree.root().to_owned();
     // Locks that are there say what was; requirements say what is wished for.
-    project.forget_locks(&[PYLOCK, base::LOCK_FILE])?;
+    project.forget(&[PYLOCK, base::LOCK_FILE])?;
     let plan = read::decide(&project, request, report)?;
     let store = Store::open(&settings.store_root)?;
     let site = Site::new(&project, &plan, settings, &store, report)?;
@@ -36,8 +36,8 @@ pub(crate) fn lock(
     let mut resolved: Vec<Resolved> = Vec::new();
     for platform in &plan.platforms.value {
         let one = site.resolve(platform.architecture)?;
-        let name = platform.architecture.name().to_owned();
-        base_lock.packages.insert(name, one.packages.clone());
+        let architecture = base::in_debian(platform.architecture);
+        base_lock.packages.insert(architecture, one.packages.clone());
         resolved.push(one);
     }
     let mut written = Vec::new();

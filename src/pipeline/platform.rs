@@ -103,7 +103,8 @@ impl<'a> Site<'a> {
         let mut layers = base_layers??;
         let first = layers.len();
         layers.extend(stages.run(Stage::Layers, || {
-            self.make(&self.upper(&target, &lock, &contents)?, first)
+            let place = self.place();
+            self.make(&self.upper(&target, &lock, &place, &contents)?, first)
         })?);
         stages.run(Stage::Image, || self.assemble(platform, &packages, layers))
     }
@@ -176,6 +177,7 @@ impl<'a> Site<'a> {
         &'s self,
         target: &Target,
         lock: &Lock,
+        place: &'s wheel::Target,
         contents: &'s Contents,
     ) -> Result<Vec<Recipe<'s>>, BuildError> {
         let tar = self.tar();
@@ -184,19 +186,12 @@ impl<'a> Site<'a> {
             tree: &self.project.tree,
             report: self.report,
         };
-        let place = wheel::Target {
-            prefix: PREFIX.to_owned(),
-            python: self.builder.python.clone(),
-            uid: OWNER.0,
-            gid: OWNER.1,
-            mtime: tar.mtime,
-        };
         let full = target.python.to_string();
         let mut recipes = vec![recipes::skeleton(&self.builder.python, &full, tar)];
-        if let Some(pip) = self.pip(lock, &place, &shelf)? {
-            recipes.push(recipes::wheel_layer(&[&pip], &place, &shelf));
+        if let Some(pip) = self.pip(lock, place, &shelf)? {
+            recipes.push(recipes::wheel_layer(&[&pip], place, &shelf));
         }
-        recipes.extend(recipes::wheels(&lock.packages, &place, &shelf));
+        recipes.extend(recipes::wheels(&lock.packages, place, &shelf));
         recipes.push(recipes::source(&self.project.tree, contents, tar));
         Ok(recipes)
     }
@@ -291,6 +286,17 @@ impl<'a> Site<'a> {
         }
     }
 
+    /// Where wheels go.
+    fn place(&self) -> wheel::Target {
+        wheel::Target {
+            prefix: PREFIX.to_owned(),
+            python: self.builder.python.clone(),
+            uid: OWNER.0,
+            gid: OWNER.1,
+            mtime: self.settings.epoch_seconds,
+        }
+    }
+
     fn tar(&self) -> Options {
         Options {
             mtime: self.settings.epoch_seconds,
@@ -300,7 +306,7 @@ impl<'a> Site<'a> {
 
     fn base_options(&self, base: &DebianBase, architecture: Architecture) -> BaseOptions {
         BaseOptions {
-            architecture,
+            architecture: base::in_debian(architecture),
             python: self.builder.python.clone(),
             locale: base.locale.clone(),
             tar: self.tar(),

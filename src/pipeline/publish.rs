@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::error::BuildError;
 use super::{BuiltPlatform, Settings};
 use crate::destination::archive::{self, Format};
-use crate::destination::registry::{DEFAULT_PARALLELISM, PushTarget, PushedBlob};
+use crate::destination::registry::{DEFAULT_PARALLELISM, PushError, PushTarget, PushedBlob};
 use crate::destination::{BlobSource, PushImage, layout};
 use crate::net::http::Client;
 use crate::net::registry::Registry;
@@ -181,7 +181,7 @@ impl Image<'_> {
     /// Pushes under one name: the platforms' manifests first, then the index that names them.
     fn push(&self, name: &Reference) -> Result<Pushed, BuildError> {
         let start = Instant::now();
-        let registry = Registry::new(self.client, name).map_err(crate::destination::PushError::from)?;
+        let registry = Registry::new(self.client, name).map_err(PushError::from)?;
         let is_index = self.descriptor.media_type == MediaType::Index;
         let tag = name
             .digest()
@@ -201,7 +201,7 @@ impl Image<'_> {
             let bytes = self.store.read_blob(&self.descriptor.digest)?;
             registry
                 .put_manifest(&tag, &self.descriptor.media_type, &bytes)
-                .map_err(crate::destination::PushError::from)?;
+                .map_err(PushError::from)?;
         }
         Ok(Pushed {
             reference: name.clone(),

@@ -28,6 +28,13 @@ pub(super) struct Project {
 }
 
 impl Project {
+    /// Forgets files as if they were not there.
+    pub(super) fn forget(&mut self, files: &[&str]) -> Result<(), BuildError> {
+        self.tree = self.tree.without(files);
+        self.facts = Facts::of(&self.tree)?;
+        Ok(())
+    }
+
     /// The definition that a plan chose.
     pub(super) fn builder(&self, plan: &Plan) -> Result<&BuilderDefinition, BuildError> {
         self.own_builder

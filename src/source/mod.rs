@@ -103,6 +103,15 @@ impl Tree {
         &self.entries
     }
 
+    /// The same source without these files.
+    pub(crate) fn without(&self, paths: &[&str]) -> Self {
+        let is_wanted = |entry: &&Entry| !paths.iter().any(|path| path.as_bytes() == entry.path);
+        Self {
+            root: self.root.clone(),
+            entries: self.entries.iter().filter(is_wanted).cloned().collect(),
+        }
+    }
+
     /// The entry at a path, links not followed.
     pub(crate) fn find(&self, path: &[u8]) -> Option<&Entry> {
         self.entries
