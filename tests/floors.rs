@@ -187,9 +187,17 @@ fn imports_are_found_in_every_shape() {
          // use crate::cli;\n\
          fn f() -> crate::net::Client { todo(\"crate::plan\") }\n\
          #[cfg(test)]\n\
-         mod tests { use crate::pipeline; }\n",
+         mod tests {\n\
+         use crate::pipeline;\n\
+         }\n\
+         #[cfg(test)]\n\
+         mod more;\n\
+         use crate::image;\n",
     );
-    assert_eq!(crate_imports(&code), ["net", "oci", "report", "store"]);
+    assert_eq!(
+        crate_imports(&code),
+        ["image", "net", "oci", "report", "store"]
+    );
 }
 
 /// A production source file: its top-level module and its code without comments and tests.
@@ -199,49 +207,93 @@ struct Source {
     code: String,
 }
 
-/// All of them, sorted by path; `lib.rs` and `main.rs`, which only join modules, are left out.
+/// All of them, sorted; `lib.rs` and `main.rs`, which only join modules, and files for tests are left out.
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut pending = vec![root.clone()];
     let mut sources = Vec::new();
+    let mut for_tests = Vec::new();
     while let Some(folder) = pending.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap();
             if path.is_dir() {
                 pending.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs")
-                && !matches!(name, "lib.rs" | "main.rs" | "tests.rs")
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let children = match name {
+                "mod" | "lib" => folder.clone(),
+                name => folder.join(name),
+            };
+            for_tests.extend(test_modules(&text).map(|module| children.join(module)));
+            if path.extension().is_some_and(|extension| extension == "rs")
+                && !(folder == root && matches!(name, "lib" | "main"))
             {
-                let inside = path.strip_prefix(&root).unwrap();
-                let first = inside.iter().next().unwrap().to_str().unwrap();
+                let first = path.strip_prefix(&root).unwrap().iter().next().unwrap();
                 sources.push(Source {
-                    module: first.trim_end_matches(".rs").to_owned(),
-                    code: strip(&fs::read_to_string(&path).unwrap()),
+                    module: first.to_str().unwrap().trim_end_matches(".rs").to_owned(),
+                    code: strip(&text),
                     path,
                 });
             }
         }
     }
+    sources.retain(|source| {
+        !for_tests
+            .iter()
+            .any(|module| source.path.with_extension("").starts_with(module))
+    });
     sources.sort_by(|a, b| (&a.module, &a.path).cmp(&(&b.module, &b.path)));
     sources
 }
 
-/// Code up to its tests, without comment lines and without what stands between double quotes on one line.
+/// Code without comment lines, without what stands between double quotes on one line, and without each item
+/// that is there for tests only.
 fn strip(text: &str) -> String {
     let mut code = String::new();
-    for line in text.lines() {
-        let line = line.trim();
+    let mut lines = text.lines().map(str::trim);
+    while let Some(line) = lines.next() {
         if line == "#[cfg(test)]" {
-            break;
-        }
-        if !line.starts_with("//") {
-            // Every second piece is the inside of a literal; an escaped quote only makes us see a little more.
-            code.extend(line.split('"').step_by(2));
+            skip_item(&mut lines);
+        } else if !line.starts_with("//") {
+            code.push_str(&outside_quotes(line));
             code.push('\n');
         }
     }
     code
+}
+
+/// Leaves the lines after the item that begins with the next one: its braces are closed, or it had none.
+fn skip_item<'a>(lines: &mut impl Iterator<Item = &'a str>) {
+    let mut depth = 0_i32;
+    for line in lines {
+        let code = outside_quotes(line);
+        for character in code.chars() {
+            match character {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+        }
+        if depth <= 0 && code.ends_with([';', '}', ',']) {
+            return;
+        }
+    }
+}
+
+/// A line's code: every second piece is the inside of a literal; an escaped quote only lets us see a little more.
+fn outside_quotes(line: &str) -> String {
+    line.split('"').step_by(2).collect()
+}
+
+/// The modules of a text that are declared for tests only and lie in files of their own.
+fn test_modules(text: &str) -> impl Iterator<Item = &str> {
+    text.split("#[cfg(test)]").skip(1).filter_map(|rest| {
+        let declaration = rest.trim_start().lines().next()?;
+        let name = declaration.strip_suffix(';')?.rsplit_once("mod ")?.1;
+        Some(name)
+    })
 }
 
 /// The modules named right after `crate::`, sorted; braces are looked into.

@@ -74,7 +74,7 @@ fn the_source_is_taken_as_s2i_takes_it() {
 }
 
 #[test]
-fn the_environment_comes_from_the_nearest_to_the_user() {
+fn the_environment_has_s2is_order() {
     let home = Home::seeded();
     let project = Project::copy_of("app-module");
     project.write("file.env", "GREETING=from the file\nONLY_FILE=1\n");
@@ -90,8 +90,19 @@ fn the_environment_comes_from_the_nearest_to_the_user() {
     assert!(has(&build(&["x"]), "GREETING=Hello from APP_MODULE"));
     let by_file = build(&["x", "-E", file]);
     assert!(has(&by_file, "GREETING=from the file") && has(&by_file, "ONLY_FILE=1"));
-    let by_flag = build(&["x", "-E", file, "-e", "GREETING=from the flag"]);
-    assert!(has(&by_flag, "GREETING=from the flag") && has(&by_flag, "ONLY_FILE=1"));
+    let by_flag = build(&["x", "-e", "GREETING=from the flag"]);
+    assert!(has(&by_flag, "GREETING=from the flag"));
+    // s2i's order: what the file of -E says comes last.
+    let both = build(&[
+        "x",
+        "-E",
+        file,
+        "-e",
+        "GREETING=from the flag",
+        "-e",
+        "OTHER=2",
+    ]);
+    assert!(has(&both, "GREETING=from the file") && has(&both, "OTHER=2"));
 }
 
 #[test]
