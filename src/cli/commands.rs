@@ -14,7 +14,8 @@ use super::progress::Shown;
 use super::request::Surroundings;
 use super::summary;
 use crate::oci::{Platform, Reference};
-use crate::pipeline::{self, Outputs, Rules, Settings, Target, TargetError};
+use crate::destination::{Target, TargetError};
+use crate::pipeline::{self, Outputs, Rules, Settings};
 use crate::plan::Request;
 
 /// Runs a command.
@@ -224,12 +225,17 @@ fn request(source: &std::path::Path, project: &Project) -> Result<Request, Failu
 }
 
 fn target(text: &str) -> Result<Target, Failure> {
-    text.parse().map_err(|reason: TargetError| Failure::Usage {
+    let wrong = |why: String| Failure::Usage {
         what: "this is no target for an image".to_owned(),
         place: text.to_owned(),
-        why: reason.to_string(),
+        why,
         next: "write oci:DIR, oci-archive:FILE or docker-archive:FILE".to_owned(),
-    })
+    };
+    let target: Target = text.parse().map_err(|reason: TargetError| wrong(reason.to_string()))?;
+    if target.is_stdout() {
+        return Err(wrong("stdout carries the image's reference alone".to_owned()));
+    }
+    Ok(target)
 }
 
 fn two_builders(first: &str, second: &str) -> Failure {

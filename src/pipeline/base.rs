@@ -45,7 +45,7 @@ pub(super) fn packages(
 ) -> Result<Vec<DebArtefact>, BuildError> {
     if let Some(text) = rules.lock {
         let lock = BaseLock::read(text, LOCK_FILE)?;
-        return Ok(lock.packages_for(base, in_debian(architecture), LOCK_FILE)?.to_vec());
+        return Ok(lock.packages_for(base, architecture, LOCK_FILE)?.to_vec());
     }
     if rules.rules.locked {
         return Err(BuildError::NotLocked {
@@ -63,7 +63,7 @@ pub(super) fn packages(
     }
     let packages = crate::resolve::debian::resolve(
         base,
-        in_debian(architecture),
+        architecture,
         &Context {
             fetch: &Archive { fetcher },
             scratch: &fetcher.store.scratch(),
@@ -73,7 +73,7 @@ pub(super) fn packages(
     )?;
     let mut lock = BaseLock::new(base);
     lock.packages
-        .insert(in_debian(architecture), packages.clone());
+        .insert(architecture.name().to_owned(), packages.clone());
     fetcher
         .store
         .put_record(RECORD, &key, lock.write().as_bytes())?;
@@ -94,7 +94,7 @@ fn recent(
     }
     let text = String::from_utf8(fetcher.store.record(RECORD, key).ok()??).ok()?;
     let lock = BaseLock::read(&text, "the store").ok()?;
-    let packages = lock.packages_for(base, in_debian(architecture), "the store").ok()?;
+    let packages = lock.packages_for(base, architecture, "the store").ok()?;
     Some(packages.to_vec())
 }
 
@@ -106,14 +106,6 @@ fn record_key(base: &DebianBase, architecture: Architecture) -> Key {
         .field(base.snapshot.as_deref().unwrap_or_default().as_bytes())
         .field(architecture.name().as_bytes())
         .finish()
-}
-
-/// The architecture in Debian's terms.
-pub(super) fn in_debian(architecture: Architecture) -> crate::packages::debian::Architecture {
-    match architecture {
-        Architecture::Amd64 => crate::packages::debian::Architecture::Amd64,
-        Architecture::Arm64 => crate::packages::debian::Architecture::Arm64,
-    }
 }
 
 /// What must be in the store before debs can become layers.

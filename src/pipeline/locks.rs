@@ -36,8 +36,7 @@ pub(crate) fn lock(
     let mut resolved: Vec<Resolved> = Vec::new();
     for platform in &plan.platforms.value {
         let one = site.resolve(platform.architecture)?;
-        let architecture = base::in_debian(platform.architecture);
-        base_lock.packages.insert(architecture, one.packages.clone());
+        base_lock.packages.insert(platform.architecture.name().to_owned(), one.packages.clone());
         resolved.push(one);
     }
     let mut written = Vec::new();

@@ -21,9 +21,10 @@ use std::time::Duration;
 pub(crate) use error::BuildError;
 pub(crate) use locks::lock;
 pub(crate) use make::Made;
-pub(crate) use publish::{Exported, Pushed, Target, TargetError, export, push};
+pub(crate) use publish::{Exported, Pushed, export, push};
 pub(crate) use read::{builders, plan};
 
+use crate::destination::Target;
 use crate::oci::{Descriptor, Platform, Reference};
 use crate::plan::Request;
 use crate::report::{Report, Stage};

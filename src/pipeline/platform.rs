@@ -306,7 +306,7 @@ impl<'a> Site<'a> {
 
     fn base_options(&self, base: &DebianBase, architecture: Architecture) -> BaseOptions {
         BaseOptions {
-            architecture: base::in_debian(architecture),
+            architecture,
             python: self.builder.python.clone(),
             locale: base.locale.clone(),
             tar: self.tar(),

@@ -1,100 +1,17 @@
 //! Gives a built image its names in the store, and sends it to registries and files.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use super::error::BuildError;
 use super::{BuiltPlatform, Settings};
-use crate::destination::archive::{self, Format};
 use crate::destination::registry::{DEFAULT_PARALLELISM, PushError, PushTarget, PushedBlob};
-use crate::destination::{BlobSource, PushImage, layout};
+use crate::destination::{BlobSource, PushImage, Target};
 use crate::net::http::Client;
 use crate::net::registry::Registry;
 use crate::oci::{Descriptor, Digest, MediaType, Reference};
 use crate::report::Report;
 use crate::store::Store;
-
-/// A file or folder that an image is written to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// An OCI image layout; its tag is the image's unless it is said.
-    Layout {
-        /// The folder.
-        folder: PathBuf,
-        /// The tag.
-        tag: Option<String>,
-    },
-    /// A tar.
-    Archive {
-        /// The file.
-        file: PathBuf,
-        /// A layout, or what `docker load` reads.
-        format: Format,
-    },
-}
-
-/// A text that names no target.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TargetError {
-    /// No kind that is known stands before the colon.
-    #[error("it does not begin with oci:, oci-archive: or docker-archive:")]
-    Kind,
-    /// Nothing stands after it.
-    #[error("there is no path after the colon")]
-    Path,
-}
-
-impl FromStr for Target {
-    type Err = TargetError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (kind, path) = text.split_once(':').ok_or(TargetError::Kind)?;
-        let format = match kind {
-            "oci" => None,
-            "oci-archive" => Some(Format::Oci),
-            "docker-archive" => Some(Format::Docker),
-            _ => return Err(TargetError::Kind),
-        };
-        if path.is_empty() {
-            return Err(TargetError::Path);
-        }
-        if let Some(format) = format {
-            return Ok(Self::Archive {
-                file: PathBuf::from(path),
-                format,
-            });
-        }
-        let (folder, tag) = match path.rsplit_once(':') {
-            Some((folder, tag)) if !tag.contains('/') && !folder.is_empty() => (folder, Some(tag)),
-            _ => (path, None),
-        };
-        Ok(Self::Layout {
-            folder: PathBuf::from(folder),
-            tag: tag.map(ToOwned::to_owned),
-        })
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Layout { folder, tag: None } => write!(f, "oci:{}", folder.display()),
-            Self::Layout {
-                folder,
-                tag: Some(tag),
-            } => write!(f, "oci:{}:{tag}", folder.display()),
-            Self::Archive { file, format } => {
-                let kind = match format {
-                    Format::Oci => "oci-archive",
-                    Format::Docker => "docker-archive",
-                };
-                write!(f, "{kind}:{}", file.display())
-            }
-        }
-    }
-}
 
 /// What a push did.
 #[derive(Debug)]
@@ -220,22 +137,7 @@ impl Image<'_> {
                 target: target.to_string(),
             });
         };
-        let tag_of_name = name.map(|name| name.tag_or_latest().to_owned());
-        match target {
-            Target::Layout { folder, tag } => {
-                let tag = tag.clone().or(tag_of_name);
-                layout::write(folder, tag.as_deref(), &image, self)?;
-            }
-            Target::Archive { file, format } => {
-                let name = match format {
-                    Format::Oci => tag_of_name,
-                    Format::Docker => {
-                        name.map(|name| format!("{}:{}", name.familiar_name(), name.tag_or_latest()))
-                    }
-                };
-                archive::write_file(file, *format, name.as_deref(), &image, self)?;
-            }
-        }
+        target.write(name, &image, self)?;
         Ok(Exported {
             target: target.clone(),
             took: start.elapsed(),
@@ -308,23 +210,4 @@ pub(crate) fn export(
         report,
     }
     .export(Some(image), target)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn targets_are_read_as_they_are_shown() {
-        for text in ["oci:out", "oci:out:1.0", "oci:/a/b", "oci-archive:x.tar", "docker-archive:/x"] {
-            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
-        }
-        for (text, error) in [
-            ("out.tar", TargetError::Kind),
-            ("tar:out", TargetError::Kind),
-            ("oci:", TargetError::Path),
-        ] {
-            assert_eq!(text.parse::<Target>().unwrap_err(), error);
-        }
-    }
 }

@@ -147,14 +147,6 @@ pub(crate) fn embedded() -> &'static [(&'static str, &'static str)] {
 }
 
 impl BuilderDefinition {
-    /// What it stands on, for people.
-    pub(crate) fn base_title(&self) -> String {
-        match &self.base {
-            Base::Debian(base) => format!("Debian {}", base.suite),
-            Base::Image(image) => image.clone(),
-        }
-    }
-
     /// Reads a builder file; `origin` names it in errors.
     pub(crate) fn from_yaml(text: &str, origin: &str) -> Result<Self, BuilderError> {
         if text.len() > MAX_BUILDER_BYTES {
