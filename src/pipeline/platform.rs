@@ -186,8 +186,8 @@ impl<'a> Site<'a> {
             tree: &self.project.tree,
             report: self.report,
         };
-        let full = target.python.to_string();
-        let mut recipes = vec![recipes::skeleton(&self.builder.python, &full, tar)];
+        let interpreter = format!("/usr/bin/python{}", self.builder.python);
+        let mut recipes = vec![recipes::skeleton(&self.builder.python, &interpreter, tar)];
         if let Some(pip) = self.pip(lock, place, &shelf)? {
             recipes.push(recipes::wheel_layer(&[&pip], place, &shelf));
         }
