@@ -257,7 +257,10 @@ mod tests {
         for (words, names) in [
             (vec!["s2r", "build", "."], vec![]),
             (vec!["s2r", "build", ".", "img"], vec!["img"]),
-            (vec!["s2r", "build", ".", "python-3.13", "img", "--push"], vec!["python-3.13", "img"]),
+            (
+                vec!["s2r", "build", ".", "python-3.13", "img", "--push"],
+                vec!["python-3.13", "img"],
+            ),
         ] {
             let Command::Build(build) = Cli::try_parse_from(words).unwrap().command else {
                 panic!("not a build");

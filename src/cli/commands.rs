@@ -7,14 +7,16 @@ use std::time::Instant;
 use clap::CommandFactory;
 use serde_json::json;
 
-use super::args::{Build, Builders, Cli, Command, Completion, Export, Lock, Plan, Project, Push, Usage};
+use super::args::{
+    Build, Builders, Cli, Command, Completion, Export, Lock, Plan, Project, Push, Usage,
+};
 use super::failure::Failure;
 use super::inventory::{self, Answer, reference};
 use super::progress::Shown;
 use super::request::Surroundings;
 use super::summary;
-use crate::oci::{Platform, Reference};
 use crate::destination::{Target, TargetError};
+use crate::oci::{Platform, Reference};
 use crate::pipeline::{self, Outputs, Rules, Settings};
 use crate::plan::Request;
 
@@ -57,7 +59,11 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
         }
         names => names.first().map(|name| reference(name)).transpose()?,
     };
-    let tags = arguments.tags.iter().map(|name| reference(name)).collect::<Result<Vec<_>, _>>()?;
+    let tags = arguments
+        .tags
+        .iter()
+        .map(|name| reference(name))
+        .collect::<Result<Vec<_>, _>>()?;
     let names: Vec<Reference> = image.into_iter().chain(tags).collect();
     if arguments.push && names.is_empty() {
         return Err(Failure::Usage {
@@ -69,14 +75,21 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
     }
     let outputs = Outputs {
         push: arguments.push,
-        targets: arguments.outputs.iter().map(|text| target(text)).collect::<Result<_, _>>()?,
+        targets: arguments
+            .outputs
+            .iter()
+            .map(|text| target(text))
+            .collect::<Result<_, _>>()?,
     };
     let network = &arguments.network;
-    let settings = settings(surroundings, Rules {
-        locked: network.locked,
-        offline: network.offline,
-        refresh: network.refresh,
-    });
+    let settings = settings(
+        surroundings,
+        Rules {
+            locked: network.locked,
+            offline: network.offline,
+            refresh: network.refresh,
+        },
+    );
     let mut request = request(&arguments.source, &project)?;
     request.image = names.first().cloned();
     let built = pipeline::build(&request, &names, &outputs, &settings, shown)?;
@@ -97,20 +110,30 @@ fn plan(arguments: &Plan, surroundings: &Surroundings, shown: &Shown) -> Result<
 
 fn lock(arguments: &Lock, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
     let request = request(&arguments.source, &arguments.project)?;
-    let settings = settings(surroundings, Rules {
-        refresh: arguments.refresh,
-        ..Rules::default()
-    });
+    let settings = settings(
+        surroundings,
+        Rules {
+            refresh: arguments.refresh,
+            ..Rules::default()
+        },
+    );
     let written = pipeline::lock(&request, &settings, shown)?;
     Ok(Answer {
-        text: written.iter().map(|path| format!("{}\n", path.display())).collect(),
+        text: written
+            .iter()
+            .map(|path| format!("{}\n", path.display()))
+            .collect(),
         json: json!(written),
     })
 }
 
 fn push(arguments: &Push, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
     let image = reference(&arguments.image)?;
-    let destination = arguments.destination.as_deref().map(reference).transpose()?;
+    let destination = arguments
+        .destination
+        .as_deref()
+        .map(reference)
+        .transpose()?;
     let settings = settings(surroundings, Rules::default());
     let pushed = pipeline::push(&image, destination.as_ref(), &settings, shown)?;
     shown.summary(&summary::push_line(&pushed));
@@ -120,7 +143,11 @@ fn push(arguments: &Push, surroundings: &Surroundings, shown: &Shown) -> Result<
     })
 }
 
-fn export(arguments: &Export, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
+fn export(
+    arguments: &Export,
+    surroundings: &Surroundings,
+    shown: &Shown,
+) -> Result<Answer, Failure> {
     let image = reference(&arguments.image)?;
     let target = target(&arguments.target)?;
     let settings = settings(surroundings, Rules::default());
@@ -138,7 +165,9 @@ fn builders(arguments: &Builders) -> Result<Answer, Failure> {
         let (_, text) = known
             .iter()
             .find(|(builder, _)| builder.name == *name)
-            .ok_or_else(|| no_builder(name, known.iter().map(|(builder, _)| builder.name.as_str())))?;
+            .ok_or_else(|| {
+                no_builder(name, known.iter().map(|(builder, _)| builder.name.as_str()))
+            })?;
         return Ok(Answer {
             text: (*text).to_owned(),
             json: json!({"name": name, "definition": text}),
@@ -151,21 +180,29 @@ fn builders(arguments: &Builders) -> Result<Answer, Failure> {
                 builder.name.clone(),
                 format!("Python {}", builder.python),
                 builder.base_title(),
-                if builder.name == crate::plan::DEFAULT_BUILDER { "default" } else { "" }.to_owned(),
+                if builder.name == crate::plan::DEFAULT_BUILDER {
+                    "default"
+                } else {
+                    ""
+                }
+                .to_owned(),
             ]
         })
         .collect();
     Ok(Answer {
         text: super::text::table(&rows, &[false; 4]),
         json: json!(known.iter().map(|(builder, _)| json!({
-            "name": builder.name, "python": builder.python.to_string(), "base": builder.base_title(),
+            "name": builder.name, "python": builder.python.clone(), "base": builder.base_title(),
         })).collect::<Vec<_>>()),
     })
 }
 
 fn usage(arguments: &Usage) -> Result<Answer, Failure> {
     let known = pipeline::builders()?;
-    if !known.iter().any(|(builder, _)| builder.name == arguments.builder) {
+    if !known
+        .iter()
+        .any(|(builder, _)| builder.name == arguments.builder)
+    {
         let names = known.iter().map(|(builder, _)| builder.name.as_str());
         return Err(no_builder(&arguments.builder, names));
     }
@@ -231,9 +268,13 @@ fn target(text: &str) -> Result<Target, Failure> {
         why,
         next: "write oci:DIR, oci-archive:FILE or docker-archive:FILE".to_owned(),
     };
-    let target: Target = text.parse().map_err(|reason: TargetError| wrong(reason.to_string()))?;
+    let target: Target = text
+        .parse()
+        .map_err(|reason: TargetError| wrong(reason.to_string()))?;
     if target.is_stdout() {
-        return Err(wrong("stdout carries the image's reference alone".to_owned()));
+        return Err(wrong(
+            "stdout carries the image's reference alone".to_owned(),
+        ));
     }
     Ok(target)
 }

@@ -52,6 +52,9 @@ mod tests {
             why: "one\ntwo".into(),
             next: String::new(),
         });
-        assert_eq!(text, "error: nothing to build\n  where: ./src\n    why: one\n         two\n");
+        assert_eq!(
+            text,
+            "error: nothing to build\n  where: ./src\n    why: one\n         two\n"
+        );
     }
 }

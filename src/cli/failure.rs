@@ -32,7 +32,8 @@ impl Failure {
             what: "this is not an image name".to_owned(),
             place: name.to_owned(),
             why: reason.to_string(),
-            next: "names look like `myimg`, `myimg:1.0` or `registry.example.com/team/myimg:1.0`".to_owned(),
+            next: "names look like `myimg`, `myimg:1.0` or `registry.example.com/team/myimg:1.0`"
+                .to_owned(),
         }
     }
 }

@@ -19,13 +19,26 @@ pub(super) struct Answer {
 /// `s2r images`
 pub(super) fn images(surroundings: &Surroundings) -> Result<Answer, Failure> {
     let store = Store::open(&surroundings.store_root)?;
-    let mut rows = vec![["IMAGE", "DIGEST", "PLATFORM", "LAYERS", "SIZE"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["IMAGE", "DIGEST", "PLATFORM", "LAYERS", "SIZE"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     let mut objects = Vec::new();
     for image in store.images()? {
         let manifests = store.manifests(&image.descriptor)?;
-        let platforms: Vec<String> = manifests.iter().map(|(entry, _)| platform_of(entry)).collect();
-        let layers = manifests.iter().map(|(_, manifest)| manifest.layers.len()).max();
-        let size: u64 = manifests.iter().map(|(_, manifest)| size_of(manifest)).sum();
+        let platforms: Vec<String> = manifests
+            .iter()
+            .map(|(entry, _)| platform_of(entry))
+            .collect();
+        let layers = manifests
+            .iter()
+            .map(|(_, manifest)| manifest.layers.len())
+            .max();
+        let size: u64 = manifests
+            .iter()
+            .map(|(_, manifest)| size_of(manifest))
+            .sum();
         let digest = image.descriptor.digest;
         objects.push(json!({
             "name": shown_name(&image), "digest": digest, "platforms": platforms,
@@ -116,7 +129,11 @@ pub(super) fn cache(arguments: &Cache, surroundings: &Surroundings) -> Result<An
         ("images", usage.image_bytes, ""),
         ("unused layers", usage.unused_bytes, "s2r cache prune"),
         ("downloads", usage.download_bytes, "s2r cache prune --all"),
-        ("tools and records", usage.other_bytes, "s2r cache prune --all"),
+        (
+            "tools and records",
+            usage.other_bytes,
+            "s2r cache prune --all",
+        ),
     ]
     .map(|(what, count, how)| vec![what.to_owned(), bytes(count), how.to_owned()])
     .to_vec();
@@ -207,7 +224,16 @@ fn describe(entry: &Descriptor, manifest: &Manifest, config: &ImageConfig) -> St
         ("user", run.user.clone()),
         ("directory", run.working_dir.clone()),
         ("command", run.cmd.as_ref().map(|words| words.join(" "))),
-        ("ports", Some(run.exposed_ports.keys().cloned().collect::<Vec<_>>().join(" "))),
+        (
+            "ports",
+            Some(
+                run.exposed_ports
+                    .keys()
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            ),
+        ),
     ] {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             text.push_str(&format!("├─ {name}: {value}\n"));
@@ -229,11 +255,17 @@ fn describe(entry: &Descriptor, manifest: &Manifest, config: &ImageConfig) -> St
             ]
         })
         .collect();
-    let header = ["SIZE", "DIGEST", "KEY", "CONTENTS"].map(str::to_owned).to_vec();
+    let header = ["SIZE", "DIGEST", "KEY", "CONTENTS"]
+        .map(str::to_owned)
+        .to_vec();
     let all: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
     push_branch(&mut text, &table(&all, &[true, false, false, false]));
     text.push_str("├─ labels\n");
-    let labels: Vec<String> = run.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let labels: Vec<String> = run
+        .labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     push_branch(&mut text, &labels.join("\n"));
     text.push_str("├─ environment\n");
     push_branch(&mut text, &run.env.join("\n"));

@@ -32,14 +32,20 @@ impl Surroundings {
         let variables: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        #[expect(clippy::disallowed_methods, reason = "this is the one reader of the directory")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one reader of the directory"
+        )]
         let directory = std::env::current_dir().map_err(|reason| Failure::Usage {
             what: "the working directory cannot be read".to_owned(),
             place: ".".to_owned(),
             why: reason.to_string(),
             next: "change to a folder that exists".to_owned(),
         })?;
-        #[expect(clippy::disallowed_methods, reason = "this is the one reader of the clock")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one reader of the clock"
+        )]
         let now_seconds = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
@@ -56,10 +62,7 @@ impl Surroundings {
 
 /// `$S2R_STORE`, else `$XDG_DATA_HOME/s2r`, else `$HOME/.local/share/s2r` (XDG Base Directory Specification: relative
 /// paths in its variables are to be ignored)..
-fn store_root(
-    variables: &BTreeMap<String, String>,
-    directory: &Path,
-) -> Result<PathBuf, Failure> {
+fn store_root(variables: &BTreeMap<String, String>, directory: &Path) -> Result<PathBuf, Failure> {
     let absolute = |name: &str| {
         variables
             .get(name)
@@ -120,19 +123,34 @@ mod tests {
         let cwd = Path::new("/work");
         for (given, root) in [
             (vec![("XDG_DATA_HOME", "/d"), ("HOME", "/h")], "/d/s2r"),
-            (vec![("XDG_DATA_HOME", "d"), ("HOME", "/h")], "/h/.local/share/s2r"),
-            (vec![("XDG_DATA_HOME", ""), ("HOME", "/h")], "/h/.local/share/s2r"),
+            (
+                vec![("XDG_DATA_HOME", "d"), ("HOME", "/h")],
+                "/h/.local/share/s2r",
+            ),
+            (
+                vec![("XDG_DATA_HOME", ""), ("HOME", "/h")],
+                "/h/.local/share/s2r",
+            ),
             (vec![("S2R_STORE", "here"), ("HOME", "/h")], "/work/here"),
         ] {
-            assert_eq!(store_root(&variables(&given), cwd).unwrap(), Path::new(root));
+            assert_eq!(
+                store_root(&variables(&given), cwd).unwrap(),
+                Path::new(root)
+            );
         }
         assert!(store_root(&variables(&[("HOME", "h")]), cwd).is_err());
     }
 
     #[test]
     fn the_epoch_is_checked() {
-        assert_eq!(epoch_seconds(&variables(&[])).unwrap(), DEFAULT_EPOCH_SECONDS);
-        assert_eq!(epoch_seconds(&variables(&[("SOURCE_DATE_EPOCH", "7")])).unwrap(), 7);
+        assert_eq!(
+            epoch_seconds(&variables(&[])).unwrap(),
+            DEFAULT_EPOCH_SECONDS
+        );
+        assert_eq!(
+            epoch_seconds(&variables(&[("SOURCE_DATE_EPOCH", "7")])).unwrap(),
+            7
+        );
         for wrong in ["yesterday", "-1", "253402300800"] {
             assert!(epoch_seconds(&variables(&[("SOURCE_DATE_EPOCH", wrong)])).is_err());
         }

@@ -50,9 +50,21 @@ fn layers(platform: &BuiltPlatform) -> String {
             ]
         })
         .collect();
-    let made = platform.layers.iter().filter(|made| made.fate == LayerFate::Made).count();
-    let size: u64 = platform.layers.iter().map(|made| made.layer.size_bytes).sum();
-    let unpacked: u64 = platform.layers.iter().map(|made| made.uncompressed_bytes).sum();
+    let made = platform
+        .layers
+        .iter()
+        .filter(|made| made.fate == LayerFate::Made)
+        .count();
+    let size: u64 = platform
+        .layers
+        .iter()
+        .map(|made| made.layer.size_bytes)
+        .sum();
+    let unpacked: u64 = platform
+        .layers
+        .iter()
+        .map(|made| made.uncompressed_bytes)
+        .sum();
     format!(
         "{}   image  {}: {} compressed, {} unpacked, {} layers ({made} made, {} reused)\n",
         table(&rows, &[false, true, true, false]),
@@ -66,7 +78,11 @@ fn layers(platform: &BuiltPlatform) -> String {
 
 /// One line for one push.
 pub(super) fn push_line(pushed: &Pushed) -> String {
-    let sent: Vec<_> = pushed.blobs.iter().filter(|blob| blob.fate == BlobFate::Pushed).collect();
+    let sent: Vec<_> = pushed
+        .blobs
+        .iter()
+        .filter(|blob| blob.fate == BlobFate::Pushed)
+        .collect();
     let sent_bytes: u64 = sent.iter().map(|blob| blob.size_bytes).sum();
     format!(
         "  pushed  {}: {} of {} blobs sent, {}; {} requests, {}\n",

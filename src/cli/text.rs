@@ -94,7 +94,10 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = [vec!["a".into(), "10".into()], vec!["bcd".into(), "1".into()]];
+        let rows = [
+            vec!["a".into(), "10".into()],
+            vec!["bcd".into(), "1".into()],
+        ];
         assert_eq!(table(&rows, &[false, true]), "a    10\nbcd   1\n");
     }
 }

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use crate::oci::{Descriptor, Digest, MediaType};
 
-pub(crate) use error::{ExportError, PushError};
+pub(crate) use error::ExportError;
 pub(crate) use target::{Target, TargetError};
 
 /// Has the blobs of an image as files.

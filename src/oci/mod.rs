@@ -16,5 +16,5 @@ pub(crate) use config::{Empty, History, ImageConfig, RootFs, RunConfig};
 pub(crate) use digest::{DiffId, Digest, DigestError};
 pub(crate) use key::{Key, KeyBuilder};
 pub(crate) use manifest::{Descriptor, Index, Manifest, MediaType};
-pub(crate) use platform::{Architecture, Platform, PlatformError};
+pub(crate) use platform::{Architecture, Platform};
 pub(crate) use reference::{Reference, ReferenceError};

@@ -16,7 +16,7 @@ pub(crate) struct PlatformError(pub String);
 pub(crate) enum Architecture {
     /// x86-64.
     Amd64,
-    /// AArch64.
+    /// `AArch64`.
     Arm64,
 }
 

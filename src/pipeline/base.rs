@@ -102,7 +102,12 @@ fn record_key(base: &DebianBase, architecture: Architecture) -> Key {
     KeyBuilder::new("base-record/1")
         .field(request_digest(base).to_string().as_bytes())
         .field(base.mirror.as_bytes())
-        .field(base.security_mirror.as_deref().unwrap_or_default().as_bytes())
+        .field(
+            base.security_mirror
+                .as_deref()
+                .unwrap_or_default()
+                .as_bytes(),
+        )
         .field(base.snapshot.as_deref().unwrap_or_default().as_bytes())
         .field(architecture.name().as_bytes())
         .finish()
@@ -182,5 +187,7 @@ fn failure(url: &str, error: &HttpError) -> FetchError {
 /// What of a url tells a person which index it is.
 fn last_segments(url: &str) -> String {
     let path = url.split_once("/dists/").map_or(url, |(_, path)| path);
-    path.split_once("/by-hash/").map_or(path, |(path, _)| path).to_owned()
+    path.split_once("/by-hash/")
+        .map_or(path, |(path, _)| path)
+        .to_owned()
 }

@@ -21,7 +21,10 @@ pub(super) fn new(settings: &Settings, report: &dyn Report) -> Client {
 fn credentials(settings: &Settings, report: &dyn Report) -> Credentials {
     let mut credentials = Credentials::default();
     let variable = |name: &str| {
-        let value = settings.variables.get(name).filter(|value| !value.is_empty());
+        let value = settings
+            .variables
+            .get(name)
+            .filter(|value| !value.is_empty());
         value.map(PathBuf::from)
     };
     let home = |file: &str| variable("HOME").map(|home| home.join(file));
@@ -33,7 +36,9 @@ fn credentials(settings: &Settings, report: &dyn Report) -> Credentials {
     }
     for name in ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"] {
         let value = settings.variables.get(name).map_or("", String::as_str);
-        value.split_whitespace().for_each(|url| credentials.add_index(url));
+        value
+            .split_whitespace()
+            .for_each(|url| credentials.add_index(url));
     }
     let docker = variable("REGISTRY_AUTH_FILE")
         .or_else(|| variable("DOCKER_CONFIG").map(|folder| folder.join("config.json")))

@@ -92,7 +92,8 @@ impl Fetcher<'_> {
             total_bytes,
         });
         let fetched = self.client.fetch_to(url, sink, &expect, &|done_bytes| {
-            self.report.event(Event::TransferAdvanced { id, done_bytes });
+            self.report
+                .event(Event::TransferAdvanced { id, done_bytes });
         });
         self.report.event(Event::TransferFinished { id });
         fetched

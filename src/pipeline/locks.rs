@@ -36,12 +36,18 @@ pub(crate) fn lock(
     let mut resolved: Vec<Resolved> = Vec::new();
     for platform in &plan.platforms.value {
         let one = site.resolve(platform.architecture)?;
-        base_lock.packages.insert(platform.architecture.name().to_owned(), one.packages.clone());
+        base_lock.packages.insert(
+            platform.architecture.name().to_owned(),
+            one.packages.clone(),
+        );
         resolved.push(one);
     }
     let mut written = Vec::new();
     if !matches!(plan.dependencies.value, Dependencies::None) {
-        let locks: Vec<_> = resolved.iter().map(|one| (one.target, &one.wheels)).collect();
+        let locks: Vec<_> = resolved
+            .iter()
+            .map(|one| (one.target, &one.wheels))
+            .collect();
         tell_of_source_files(&resolved, report);
         written.push(write(&root, PYLOCK, &write_pylock(&locks))?);
     }
@@ -74,6 +80,7 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, BuildError> {
     file.as_file()
         .set_permissions(std::fs::Permissions::from_mode(0o644))
         .map_err(unwritable)?;
-    file.persist(&path).map_err(|error| unwritable(error.error))?;
+    file.persist(&path)
+        .map_err(|error| unwritable(error.error))?;
     Ok(path)
 }

@@ -41,8 +41,7 @@ pub(super) enum Origin {
 }
 
 /// Writes a layer's entries.
-pub(super) type Write<'a> =
-    dyn Fn(&mut TarGz<Writer>) -> Result<(), BuildError> + Send + Sync + 'a;
+pub(super) type Write<'a> = dyn Fn(&mut TarGz<Writer>) -> Result<(), BuildError> + Send + Sync + 'a;
 
 /// How one layer is made.
 pub(super) struct Recipe<'a> {
@@ -184,9 +183,7 @@ impl Workshop<'_> {
         waiting
             .iter()
             .flat_map(|&index| &recipes[index].needs)
-            .filter(|needed| {
-                seen.insert(needed.digest) && !self.store.has_download(&needed.digest)
-            })
+            .filter(|needed| seen.insert(needed.digest) && !self.store.has_download(&needed.digest))
             .collect()
     }
 

@@ -175,7 +175,7 @@ impl<'a> Site<'a> {
     /// Layers above the base, lowest first: skeleton, pip, wheels, source.
     fn upper<'s>(
         &'s self,
-        target: &Target,
+        _target: &Target,
         lock: &Lock,
         place: &'s wheel::Target,
         contents: &'s Contents,
@@ -203,14 +203,20 @@ impl<'a> Site<'a> {
         place: &wheel::Target,
         shelf: &Shelf<'_>,
     ) -> Result<Option<LockedWheel>, BuildError> {
-        let is_own = lock.packages.iter().any(|wheel| wheel.name.as_ref() == "pip");
+        let is_own = lock
+            .packages
+            .iter()
+            .any(|wheel| wheel.name.as_ref() == "pip");
         let Some(pinned) = self.builder.pip.as_ref().filter(|_| !is_own) else {
             return Ok(None);
         };
         let known = wheels::pip(pinned, &self.environment, &self.client, false)?;
         if let Some(pip) = known
             && (self.store.has_download(&pip.sha256)
-                || self.store.layer(&recipes::wheel_layer(&[&pip], place, shelf).key).is_some())
+                || self
+                    .store
+                    .layer(&recipes::wheel_layer(&[&pip], place, shelf).key)
+                    .is_some())
         {
             return Ok(Some(pip));
         }

@@ -105,7 +105,11 @@ impl Image<'_> {
             .map_or_else(|| name.tag_or_latest().to_owned(), ToString::to_string);
         let mut blobs = Vec::new();
         for (entry, image) in self.images()? {
-            let tags = [if is_index { entry.digest.to_string() } else { tag.clone() }];
+            let tags = [if is_index {
+                entry.digest.to_string()
+            } else {
+                tag.clone()
+            }];
             let target = PushTarget {
                 registry: &registry,
                 tags: &tags,

@@ -93,7 +93,10 @@ pub(super) fn project(
         tree,
         facts,
         git,
-        builders: builders()?.into_iter().map(|(builder, _)| builder).collect(),
+        builders: builders()?
+            .into_iter()
+            .map(|(builder, _)| builder)
+            .collect(),
         own_builder,
         environment_file,
     })
@@ -152,7 +155,11 @@ fn environment_file(
         return Ok((Vec::new(), Vec::new()));
     };
     let bytes = read_file(&settings.directory.join(name), environment::MAX_FILE_BYTES)?;
-    Ok(environment::parse(&bytes, Form::CommandLine, &name.display().to_string())?)
+    Ok(environment::parse(
+        &bytes,
+        Form::CommandLine,
+        &name.display().to_string(),
+    )?)
 }
 
 /// Reads a file that an argument names.

@@ -28,12 +28,27 @@ const OTHER_LAYERS: usize = 7;
 /// The scripts that go into every image, by name below `/usr/libexec/s2i`, and the snippet that
 /// keeps the virtual environment on the path of login shells.
 const SCRIPTS: &[(&str, &[u8])] = &[
-    ("usr/libexec/s2i/assemble", include_bytes!("../../scripts/assemble")),
-    ("usr/libexec/s2i/init-wrapper", include_bytes!("../../scripts/init-wrapper")),
+    (
+        "usr/libexec/s2i/assemble",
+        include_bytes!("../../scripts/assemble"),
+    ),
+    (
+        "usr/libexec/s2i/init-wrapper",
+        include_bytes!("../../scripts/init-wrapper"),
+    ),
     ("usr/libexec/s2i/run", include_bytes!("../../scripts/run")),
-    ("usr/libexec/s2i/save-artifacts", include_bytes!("../../scripts/save-artifacts")),
-    ("usr/libexec/s2i/usage", include_bytes!("../../scripts/usage")),
-    ("etc/profile.d/s2r.sh", include_bytes!("../../scripts/profile.sh")),
+    (
+        "usr/libexec/s2i/save-artifacts",
+        include_bytes!("../../scripts/save-artifacts"),
+    ),
+    (
+        "usr/libexec/s2i/usage",
+        include_bytes!("../../scripts/usage"),
+    ),
+    (
+        "etc/profile.d/s2r.sh",
+        include_bytes!("../../scripts/profile.sh"),
+    ),
 ];
 
 /// Where wheels lie and who hears of them.
@@ -112,7 +127,8 @@ pub(super) fn wheels<'a>(
     group::group(&sizes, MAX_LAYERS - OTHER_LAYERS)
         .into_iter()
         .map(|members| {
-            let members: Vec<&LockedWheel> = members.into_iter().map(|index| &wheels[index]).collect();
+            let members: Vec<&LockedWheel> =
+                members.into_iter().map(|index| &wheels[index]).collect();
             wheel_layer(&members, target, shelf)
         })
         .collect()
@@ -124,7 +140,11 @@ pub(super) fn wheel_layer<'a>(
     target: &'a Target,
     shelf: &Shelf<'a>,
 ) -> Recipe<'a> {
-    let Shelf { store, tree, report } = *shelf;
+    let Shelf {
+        store,
+        tree,
+        report,
+    } = *shelf;
     let files: Vec<WheelFile> = wheels
         .iter()
         .map(|wheel| WheelFile {
@@ -138,7 +158,10 @@ pub(super) fn wheel_layer<'a>(
     Recipe {
         key: wheel::key(&files, target),
         contents: wheel::contents(&files),
-        needs: wheels.iter().map(|wheel| needed_wheel(wheel, tree)).collect(),
+        needs: wheels
+            .iter()
+            .map(|wheel| needed_wheel(wheel, tree))
+            .collect(),
         write: Box::new(move |tar| {
             for overlap in wheel::write(&files, target, tar)? {
                 report.event(Event::Warning {

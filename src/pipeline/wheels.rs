@@ -45,7 +45,10 @@ impl Wheels<'_> {
             Dependencies::Pylock { path } => (path.as_str(), true),
             Dependencies::Requirements { path } => (path.as_str(), false),
         };
-        let text = self.tree.read_small(path, MAX_FILE_BYTES)?.unwrap_or_default();
+        let text = self
+            .tree
+            .read_small(path, MAX_FILE_BYTES)?
+            .unwrap_or_default();
         let file = RequirementsFile { path, text: &text };
         if is_lock {
             return self.ask(Input::Pylock(file), target);
@@ -120,11 +123,16 @@ pub(super) fn pip(
     let name: PackageName = "pip".parse().map_err(|_| nowhere())?;
     let file_name: WheelFileName = pip.filename.parse().map_err(|_| nowhere())?;
     let sha256 = Digest::from_bytes(pip.sha256.0);
-    let (indexes, _) = Indexes::new(&crate::packages::python::IndexOptions::default(), environment);
+    let (indexes, _) = Indexes::new(
+        &crate::packages::python::IndexOptions::default(),
+        environment,
+    );
     // The index is asked only for what has to be fetched.
     let (url, size_bytes) = if is_needed {
-        let found = find_file(&Index(client), &indexes, &name, &|file| file.name == pip.filename)?
-            .ok_or_else(nowhere)?;
+        let found = find_file(&Index(client), &indexes, &name, &|file| {
+            file.name == pip.filename
+        })?
+        .ok_or_else(nowhere)?;
         (found.url, found.size_bytes)
     } else {
         let Some(index) = indexes.all().next() else {
@@ -147,8 +155,11 @@ pub(super) struct Index<'a>(pub &'a Client);
 
 impl Fetch for Index<'_> {
     fn get(&self, request: &Get<'_>) -> Result<Got, FetchError> {
-        let headers: Vec<(&str, &str)> =
-            request.accept.iter().map(|accept| ("accept", *accept)).collect();
+        let headers: Vec<(&str, &str)> = request
+            .accept
+            .iter()
+            .map(|accept| ("accept", *accept))
+            .collect();
         let response = self
             .0
             .get(request.url.reveal().reveal(), &headers, request.max_bytes)

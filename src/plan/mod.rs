@@ -23,8 +23,8 @@ use serde::Serialize;
 pub(crate) use dependencies::Dependencies;
 pub(crate) use error::PlanError;
 pub(crate) use render::render;
-pub(crate) use start::{Candidate, Start, Strategy};
-pub(crate) use variables::{Setting, Variables};
+pub(crate) use start::{Start, Strategy};
+pub(crate) use variables::Variables;
 
 use crate::oci::{Platform, Reference};
 use crate::project::{Facts, Place};

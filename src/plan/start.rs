@@ -26,12 +26,12 @@ pub(crate) enum Strategy {
     GunicornConf,
     /// A script.
     AppScript {
-        /// Relative to APP_HOME, or absolute.
+        /// Relative to `APP_HOME`, or absolute.
         path: String,
     },
     /// A file for the interpreter.
     AppFile {
-        /// Relative to APP_HOME, or absolute.
+        /// Relative to `APP_HOME`, or absolute.
         path: String,
     },
     /// gunicorn with a module.
@@ -162,7 +162,7 @@ struct View<'a> {
     variables: &'a Variables,
     gunicorn: Option<&'a Place>,
     django: Option<&'a Place>,
-    /// APP_HOME relative to the source; `None` if it lies outside.
+    /// `APP_HOME` relative to the source; `None` if it lies outside.
     home: Option<String>,
 }
 
@@ -252,7 +252,7 @@ impl<'a> View<'a> {
         ))
     }
 
-    /// The value of APP_SCRIPT or APP_FILE, or its default if none of the three is set.
+    /// The value of `APP_SCRIPT` or `APP_FILE`, or its default if none of the three is set.
     fn named(&self, variable: &'static str, default: &'static str) -> Option<(String, Origin)> {
         if let Some(value) = self.variables.get(variable) {
             let variable = variable.to_owned();

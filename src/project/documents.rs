@@ -190,10 +190,11 @@ fn value_in<'a>(text: &'a str, section: &str, key: &str) -> Option<(u32, &'a str
     for (line, text) in (1..).zip(text.lines()) {
         if let Some(name) = text.trim().strip_prefix('[') {
             within = name.strip_suffix(']') == Some(section);
-        } else if within && let Some((name, value)) = text.split_once('=') {
-            if name.trim() == key {
-                return Some((line, value.trim()));
-            }
+        } else if within
+            && let Some((name, value)) = text.split_once('=')
+            && name.trim() == key
+        {
+            return Some((line, value.trim()));
         }
     }
     None

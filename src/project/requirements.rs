@@ -48,15 +48,12 @@ fn logical_lines(text: &str) -> Vec<(u32, String)> {
     let mut begun: Option<(u32, String)> = None;
     for (line, text) in (1..).zip(text.lines()) {
         let (start, mut joined) = begun.take().unwrap_or((line, String::new()));
-        match text.strip_suffix('\\') {
-            Some(text) => {
-                joined.push_str(text);
-                begun = Some((start, joined));
-            }
-            None => {
-                joined.push_str(text);
-                lines.push((start, joined));
-            }
+        if let Some(text) = text.strip_suffix('\\') {
+            joined.push_str(text);
+            begun = Some((start, joined));
+        } else {
+            joined.push_str(text);
+            lines.push((start, joined));
         }
     }
     lines.extend(begun);

@@ -208,10 +208,10 @@ impl FileReader {
         if self.file.read(&mut beyond)? != 0 {
             return Err(self.fail());
         }
-        if let Some((expected, sha256)) = self.expected.take() {
-            if <[u8; 32]>::from(sha256.finalize()) != expected {
-                return Err(self.fail());
-            }
+        if let Some((expected, sha256)) = self.expected.take()
+            && <[u8; 32]>::from(sha256.finalize()) != expected
+        {
+            return Err(self.fail());
         }
         Ok(())
     }

@@ -29,7 +29,6 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use blob::Writer;
 pub(crate) use images::StoredImage;
-pub(crate) use prune::{Pruned, Usage};
 
 use crate::oci::{DiffId, Digest, Key};
 use crate::report::{Explain, Explanation, Fate};

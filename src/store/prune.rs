@@ -46,11 +46,11 @@ impl Store {
             }
         })?;
         visit(&self.folder("downloads"), &mut |_, bytes| {
-            usage.download_bytes += bytes
+            usage.download_bytes += bytes;
         })?;
         for folder in ["tools", "records", "layers", "tmp"] {
             visit(&self.folder(folder), &mut |_, bytes| {
-                usage.other_bytes += bytes
+                usage.other_bytes += bytes;
             })?;
         }
         Ok(usage)

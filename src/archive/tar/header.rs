@@ -45,15 +45,12 @@ pub(super) fn blocks(fields: &Fields<'_>) -> Vec<u8> {
     let mut records = Vec::new();
     let mut block = [0_u8; BLOCK_BYTES];
     let split = split_path(fields.path);
-    match split {
-        Some((prefix, name)) => {
-            put(&mut block, 345, prefix);
-            put(&mut block, 0, name);
-        }
-        None => {
-            record(&mut records, b"path", fields.path);
-            put(&mut block, 0, &fields.path[..NAME_BYTES]);
-        }
+    if let Some((prefix, name)) = split {
+        put(&mut block, 345, prefix);
+        put(&mut block, 0, name);
+    } else {
+        record(&mut records, b"path", fields.path);
+        put(&mut block, 0, &fields.path[..NAME_BYTES]);
     }
     if fields.link.len() > NAME_BYTES {
         record(&mut records, b"linkpath", fields.link);

@@ -127,10 +127,10 @@ impl Reader<'_> {
         let members = fields.u16().ok_or_else(broken)?;
         let size = fields.u32().ok_or_else(broken)?;
         let offset = fields.u32().ok_or_else(broken)?;
-        if members == u16::MAX || size == u32::MAX || offset == u32::MAX {
-            if let Some(end) = self.end64(at_in_file)? {
-                return Ok(end);
-            }
+        if (members == u16::MAX || size == u32::MAX || offset == u32::MAX)
+            && let Some(end) = self.end64(at_in_file)?
+        {
+            return Ok(end);
         }
         if disks != [0; 4] || here != members {
             return Err(self.fault(Fault::Disks));

@@ -245,7 +245,7 @@ fn write_file<W: Write>(
 ) -> Result<(), Error> {
     match content {
         Content::Bytes(bytes) => {
-            out.file(path, owner, bytes.len() as u64, &mut bytes.as_slice())?
+            out.file(path, owner, bytes.len() as u64, &mut bytes.as_slice())?;
         }
         Content::Script(member) => {
             let bytes = script::rewritten(archive, member, target)?;

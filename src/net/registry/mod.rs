@@ -23,7 +23,7 @@ use crate::net::{Secret, ShownUrl};
 use crate::oci::{Digest, MediaType, Reference};
 use auth::Asker;
 
-pub(crate) use error::{Breach, Refusal, RegistryError};
+pub(crate) use error::{Breach, RegistryError};
 
 /// Registries take manifests of 4 MiB at least, and hardly one takes more.
 const MAX_MANIFEST_BYTES: u64 = 8 << 20;

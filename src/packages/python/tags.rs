@@ -24,7 +24,7 @@ pub(crate) struct Tag<'a> {
     pub platform: &'a str,
 }
 
-/// A full version of CPython. The patch matters: markers such as `python_full_version < "3.11.3"`
+/// A full version of `CPython`. The patch matters: markers such as `python_full_version < "3.11.3"`
 /// stand in packages as common as redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PythonVersion {
@@ -104,7 +104,7 @@ impl Arch {
 /// What wheels are chosen for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Target {
-    /// CPython's version.
+    /// `CPython`'s version.
     pub python: PythonVersion,
     /// The C library.
     pub libc: Libc,

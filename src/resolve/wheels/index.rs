@@ -93,8 +93,8 @@ pub(crate) fn project_files(
     if page.len() as u64 > MAX_PAGE_BYTES {
         return Err(failed(FetchError::TooLarge(MAX_PAGE_BYTES)));
     }
-    let mut files = read_page(&page, &got.final_url)
-        .ok_or_else(|| ResolveError::NoIndexPage { url: address })?;
+    let mut files =
+        read_page(&page, &got.final_url).ok_or(ResolveError::NoIndexPage { url: address })?;
     for file in &mut files {
         if file.url.user_info().is_none() {
             file.url = indexes.with_credentials(file.url.clone());
