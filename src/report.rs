@@ -12,14 +12,12 @@ pub(crate) enum Event {
     StageStarted {
         /// Which one.
         stage: Stage,
-        /// What exactly, for instance `39 packages of Debian trixie`; may be empty.
-        detail: String,
     },
     /// A stage of the build is over.
     StageFinished {
         /// Which one.
         stage: Stage,
-        /// What came of it, for instance `12 wheels`; may be empty.
+        /// What came of it, for instance `12 wheels`.
         detail: String,
         /// How long it took.
         took: Duration,
@@ -115,9 +113,9 @@ pub(crate) enum Stage {
     Plan,
     /// Finding the exact packages.
     Resolve,
-    /// Downloading them.
-    Fetch,
-    /// Writing layers.
+    /// Fetching and writing the base's layers; goes on while wheels are being resolved.
+    Base,
+    /// Fetching and writing all other layers.
     Layers,
     /// Writing the image's config and manifest.
     Image,
@@ -134,7 +132,7 @@ impl Stage {
             Self::Source => "source",
             Self::Plan => "plan",
             Self::Resolve => "resolve",
-            Self::Fetch => "fetch",
+            Self::Base => "base",
             Self::Layers => "layers",
             Self::Image => "image",
             Self::Push => "push",

@@ -98,9 +98,9 @@ impl Shown {
             return;
         };
         match event {
-            Event::StageStarted { stage, detail } => {
+            Event::StageStarted { stage } => {
                 state.stage = stage.name();
-                self.bar.set_message(format!("{}: {detail}", stage.name()));
+                self.bar.set_message(stage.name());
             }
             Event::StageFinished {
                 stage,
@@ -199,8 +199,8 @@ impl Report for Shown {
 /// One event for machines. Every object has `event`; times are milliseconds, sizes bytes.
 fn object(event: &Event) -> Option<serde_json::Value> {
     Some(match event {
-        Event::StageStarted { stage, detail } => {
-            json!({"event": "stage-started", "stage": stage.name(), "detail": detail})
+        Event::StageStarted { stage } => {
+            json!({"event": "stage-started", "stage": stage.name()})
         }
         Event::StageFinished {
             stage,

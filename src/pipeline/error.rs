@@ -82,6 +82,9 @@ pub(crate) enum BuildError {
         /// The target.
         target: String,
     },
+    /// The build failed elsewhere; that failure is the one to tell.
+    #[error("stopped")]
+    Stopped,
     /// A thread of ours panicked.
     #[error("a thread panicked")]
     Panicked,
@@ -156,6 +159,13 @@ impl Explain for BuildError {
                 place: target.clone(),
                 why: "only the store and registries take all platforms under one name, so far".to_owned(),
                 next: "build with one --platform for each file, or --push to a registry".to_owned(),
+            },
+            Self::Stopped => Explanation {
+                fate: Fate::World,
+                what: "the build was stopped".to_owned(),
+                place: "the layers".to_owned(),
+                why: "another part of it failed".to_owned(),
+                next: "see the other message, and run the command again".to_owned(),
             },
             Self::Panicked => Explanation {
                 fate: Fate::Ours,

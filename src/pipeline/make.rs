@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -78,6 +78,19 @@ pub(super) struct Workshop<'a> {
     pub first_index: usize,
     /// Threads that write layers.
     pub workers: usize,
+    /// Once set, nothing more is begun.
+    pub stop: &'a AtomicBool,
+}
+
+/// Layers that are there, and what they cost.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// In the recipes' order.
+    pub layers: Vec<Made>,
+    /// Files that had to be downloaded.
+    pub fetched_files: usize,
+    /// Their bytes, as far as they were known beforehand.
+    pub fetched_bytes: u64,
 }
 
 /// What downloaders and writers share.
@@ -95,16 +108,13 @@ impl Workshop<'_> {
     ///
     /// # Errors
     /// The first failure; what was finished before it stays in the store.
-    pub(super) fn make(&self, recipes: &[Recipe<'_>]) -> Result<Vec<Made>, BuildError> {
+    pub(super) fn make(&self, recipes: &[Recipe<'_>]) -> Result<Batch, BuildError> {
         let done: Vec<Option<Made>> = recipes
             .iter()
             .enumerate()
             .map(|(index, recipe)| self.known(index, recipe))
             .collect();
         let mut waiting: Vec<usize> = (0..recipes.len()).filter(|&i| done[i].is_none()).collect();
-        if waiting.is_empty() {
-            return Ok(done.into_iter().flatten().collect());
-        }
         // The costliest first, so that none is left alone at the end.
         waiting.sort_by_key(|&index| std::cmp::Reverse(cost(&recipes[index])));
         let downloads = self.missing_downloads(&waiting, recipes);
@@ -118,7 +128,15 @@ impl Workshop<'_> {
         let shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         match shared.failure {
             Some(failure) => Err(failure),
-            None => Ok(shared.done.into_iter().flatten().collect()),
+            None if self.is_stopped() => Err(BuildError::Stopped),
+            None => Ok(Batch {
+                layers: shared.done.into_iter().flatten().collect(),
+                fetched_files: downloads.len(),
+                fetched_bytes: downloads
+                    .iter()
+                    .filter_map(|needed| needed.size_bytes)
+                    .sum(),
+            }),
         }
     }
 
@@ -196,7 +214,8 @@ impl Workshop<'_> {
         changed: &Condvar,
     ) {
         while let Some(needed) = downloads.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if lock(shared).failure.is_some() {
+            if lock(shared).failure.is_some() || self.is_stopped() {
+                changed.notify_all();
                 return;
             }
             let fetched = self.fetcher.fetch(needed);
@@ -218,7 +237,7 @@ impl Workshop<'_> {
     fn write(&self, recipes: &[Recipe<'_>], shared: &Mutex<Shared>, changed: &Condvar) {
         let mut guard = lock(shared);
         loop {
-            if guard.failure.is_some() || guard.waiting.is_empty() {
+            if guard.failure.is_some() || guard.waiting.is_empty() || self.is_stopped() {
                 return;
             }
             let ready = guard
@@ -245,6 +264,10 @@ impl Workshop<'_> {
                 }
             }
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     fn write_layer(&self, recipe: &Recipe<'_>) -> Result<StoredLayer, BuildError> {

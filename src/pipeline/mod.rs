@@ -122,9 +122,18 @@ pub(crate) fn build(
     report: &dyn Report,
 ) -> Result<Built, BuildError> {
     let stages = Stages::new(report);
-    let project = stages.run(Stage::Source, || read::project(request, settings, report))?;
-    let plan = stages.run(Stage::Plan, || read::decide(&project, request, report))?;
+    let project = stages.run(
+        Stage::Source,
+        || read::project(request, settings, report),
+        |project| format!("{} files and folders", project.tree.entries().len()),
+    )?;
+    let plan = stages.run(
+        Stage::Plan,
+        || read::decide(&project, request, report),
+        crate::plan::Plan::title,
+    )?;
     let store = Store::open(&settings.store_root)?;
+    let _in_use = store.in_use()?;
     let site = Site::new(&project, &plan, settings, &store, report)?;
     let platforms = plan
         .platforms
@@ -132,15 +141,15 @@ pub(crate) fn build(
         .iter()
         .map(|&platform| site.build(platform, &stages))
         .collect::<Result<Vec<_>, _>>()?;
-    let descriptor = stages.run(Stage::Image, || publish::name(&platforms, names, &store))?;
+    let descriptor = publish::name(&platforms, names, &store)?;
     let image = publish::Image {
         descriptor: &descriptor,
         store: &store,
         client: site.client(),
         report,
     };
-    let pushed = stages.run(Stage::Push, || image.push_all(names, outputs.push))?;
-    let exported = stages.run(Stage::Export, || image.export_all(names, &outputs.targets))?;
+    let pushed = image.push_all(names, outputs.push, &stages)?;
+    let exported = image.export_all(names.first(), &outputs.targets, &stages)?;
     Ok(Built {
         names: names.to_vec(),
         descriptor,

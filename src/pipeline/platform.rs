@@ -1,10 +1,11 @@
 //! One platform of an image: its packages, its wheels, its layers, its documents.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::BuildError;
 use super::fetch::Fetcher;
-use super::make::{Made, Recipe, TransferIds, Workshop};
+use super::make::{Batch, Made, Recipe, TransferIds, Workshop};
 use super::read::Project;
 use super::recipes::{self, Shelf};
 use super::stages::Stages;
@@ -20,7 +21,7 @@ use crate::packages::debian::{DebArtefact, DebianBase};
 use crate::packages::python::{Arch, Libc, PythonVersion, Target};
 use crate::plan::builder::{Base, BuilderDefinition};
 use crate::plan::{Origin, Plan};
-use crate::report::{Report, Stage};
+use crate::report::{LayerFate, Report, Stage};
 use crate::resolve::wheels::{Lock, LockedWheel};
 use crate::source::Contents;
 use crate::store::Store;
@@ -43,6 +44,8 @@ pub(super) struct Site<'a> {
     report: &'a dyn Report,
     client: Client,
     ids: TransferIds,
+    /// Set when the build has failed elsewhere, so that what goes on meanwhile need not end.
+    stop: AtomicBool,
     /// The caller's environment, with what the project and the command line set above it.
     environment: BTreeMap<String, String>,
 }
@@ -71,6 +74,7 @@ impl<'a> Site<'a> {
             report,
             client: super::client::new(settings, report),
             ids: TransferIds::default(),
+            stop: AtomicBool::new(false),
             environment: environment(plan, settings),
         })
     }
@@ -87,32 +91,49 @@ impl<'a> Site<'a> {
     ) -> Result<BuiltPlatform, BuildError> {
         let debian = self.debian()?;
         let architecture = platform.architecture;
-        let packages = stages.run(Stage::Resolve, || self.packages(architecture))?;
+        let packages = stages.run(
+            Stage::Resolve,
+            || self.packages(architecture),
+            |packages| format!("{} packages of Debian {}", packages.len(), debian.suite),
+        )?;
         let options = self.base_options(debian, architecture);
         let base = recipes::base(&packages, &options, &debian.suite, self.store);
         let tree = &self.project.tree;
         // The base is made while the wheels are being resolved: neither waits for the other.
-        let (base_layers, resolved, contents) = std::thread::scope(|scope| {
-            let making = scope.spawn(|| self.make(&base, 0));
+        let (base_layers, lock, contents) = std::thread::scope(|scope| {
+            let making = scope.spawn(|| stages.run(Stage::Base, || self.make(&base, 0), describe));
             let contents = scope.spawn(|| tree.contents());
-            let resolved = stages.run(Stage::Resolve, || self.wheels(architecture, &packages));
-            (join(making), resolved, join(contents))
+            let lock = stages.run(
+                Stage::Resolve,
+                || self.wheels(self.target(architecture, &packages)),
+                |lock| format!("{} wheels", lock.packages.len()),
+            );
+            if lock.is_err() {
+                self.stop.store(true, Ordering::Relaxed);
+            }
+            (join(making), lock, join(contents))
         });
-        let (target, lock) = resolved?;
-        let contents = contents??;
-        let mut layers = base_layers??;
-        let first = layers.len();
-        layers.extend(stages.run(Stage::Layers, || {
-            let place = self.place();
-            self.make(&self.upper(&target, &lock, &place, &contents)?, first)
-        })?);
-        stages.run(Stage::Image, || self.assemble(platform, &packages, layers))
+        let (lock, contents) = (lock?, contents??);
+        let mut layers = base_layers??.layers;
+        let place = self.place();
+        let upper = stages.run(
+            Stage::Layers,
+            || self.make(&self.upper(&lock, &place, &contents)?, layers.len()),
+            describe,
+        )?;
+        layers.extend(upper.layers);
+        stages.run(
+            Stage::Image,
+            || self.assemble(platform, &packages, layers),
+            |built| built.descriptor.digest.to_string(),
+        )
     }
 
     /// The exact packages and wheels of one platform, for a lock.
     pub(super) fn resolve(&self, architecture: Architecture) -> Result<Resolved, BuildError> {
         let packages = self.packages(architecture)?;
-        let (target, wheels) = self.wheels(architecture, &packages)?;
+        let target = self.target(architecture, &packages);
+        let wheels = self.wheels(target)?;
         Ok(Resolved {
             packages,
             target,
@@ -145,13 +166,8 @@ impl<'a> Site<'a> {
         base::packages(self.debian()?, architecture, rules, &self.fetcher())
     }
 
-    fn wheels(
-        &self,
-        architecture: Architecture,
-        packages: &[DebArtefact],
-    ) -> Result<(Target, Lock), BuildError> {
-        let target = self.target(architecture, packages);
-        let lock = Wheels {
+    fn wheels(&self, target: Target) -> Result<Lock, BuildError> {
+        Wheels {
             tree: &self.project.tree,
             dependencies: &self.plan.dependencies.value,
             environment: &self.environment,
@@ -159,8 +175,7 @@ impl<'a> Site<'a> {
             fetcher: &self.fetcher(),
             report: self.report,
         }
-        .resolve(&target)?;
-        Ok((target, lock))
+        .resolve(&target)
     }
 
     fn fetcher(&self) -> Fetcher<'_> {
@@ -175,7 +190,6 @@ impl<'a> Site<'a> {
     /// Layers above the base, lowest first: skeleton, pip, wheels, source.
     fn upper<'s>(
         &'s self,
-        _target: &Target,
         lock: &Lock,
         place: &'s wheel::Target,
         contents: &'s Contents,
@@ -223,7 +237,7 @@ impl<'a> Site<'a> {
         wheels::pip(pinned, &self.environment, &self.client, true)
     }
 
-    fn make(&self, recipes: &[Recipe<'_>], first_index: usize) -> Result<Vec<Made>, BuildError> {
+    fn make(&self, recipes: &[Recipe<'_>], first_index: usize) -> Result<Batch, BuildError> {
         Workshop {
             store: self.store,
             fetcher: &self.fetcher(),
@@ -231,6 +245,7 @@ impl<'a> Site<'a> {
             tar: self.tar(),
             first_index,
             workers: self.settings.workers,
+            stop: &self.stop,
         }
         .make(recipes)
     }
@@ -344,6 +359,25 @@ impl<'a> Site<'a> {
             },
         }
     }
+}
+
+/// What came of a batch of layers.
+fn describe(batch: &Batch) -> String {
+    let made = batch
+        .layers
+        .iter()
+        .filter(|made| made.fate == LayerFate::Made)
+        .count();
+    let mut text = format!("{made} made, {} reused", batch.layers.len() - made);
+    if batch.fetched_files > 0 {
+        text.push_str(&format!("; {} files fetched", batch.fetched_files));
+    }
+    if batch.fetched_bytes > 0 {
+        // Tenths of a million in whole numbers.
+        let tenths = batch.fetched_bytes / 100_000;
+        text.push_str(&format!(", {}.{} MB", tenths / 10, tenths % 10));
+    }
+    text
 }
 
 /// What a helper thread came back with. Its panic would be a fault of s2r; it is passed on as one.

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::error::BuildError;
+use super::stages::Stages;
 use super::{BuiltPlatform, Settings};
 use crate::destination::registry::{DEFAULT_PARALLELISM, PushError, PushTarget, PushedBlob};
 use crate::destination::{BlobSource, PushImage, Target};
 use crate::net::http::Client;
 use crate::net::registry::Registry;
 use crate::oci::{Descriptor, Digest, MediaType, Reference};
-use crate::report::Report;
+use crate::report::{Report, Stage};
 use crate::store::Store;
 
 /// What a push did.
@@ -75,24 +76,28 @@ impl Image<'_> {
         &self,
         names: &[Reference],
         is_wanted: bool,
+        stages: &Stages<'_>,
     ) -> Result<Vec<Pushed>, BuildError> {
-        names
-            .iter()
-            .filter(|_| is_wanted)
-            .map(|name| self.push(name))
-            .collect()
+        let push =
+            |name: &Reference| stages.run(Stage::Push, || self.push(name), |_| name.to_string());
+        names.iter().filter(|_| is_wanted).map(push).collect()
     }
 
     /// Writes to each target.
     pub(super) fn export_all(
         &self,
-        names: &[Reference],
+        name: Option<&Reference>,
         targets: &[Target],
+        stages: &Stages<'_>,
     ) -> Result<Vec<Exported>, BuildError> {
-        targets
-            .iter()
-            .map(|target| self.export(names.first(), target))
-            .collect()
+        let export = |target: &Target| {
+            stages.run(
+                Stage::Export,
+                || self.export(name, target),
+                |_| target.to_string(),
+            )
+        };
+        targets.iter().map(export).collect()
     }
 
     /// Pushes under one name: the platforms' manifests first, then the index that names them.

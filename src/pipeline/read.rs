@@ -84,11 +84,17 @@ pub(super) fn project(
     };
     let own_builder = own_builder(request, settings)?;
     let environment_file = environment_file(request, settings)?;
-    let tree = Tree::read(&source, report)?;
-    let facts = Facts::of(&tree)?;
-    let git = git::is_checkout(&source.folder)
-        .then(|| git::facts(&source.folder, &for_git(&settings.variables)))
-        .flatten();
+    // git is slower than all the rest of this stage together.
+    let (read, git) = std::thread::scope(|scope| {
+        let folder = &source.folder;
+        let git = git::is_checkout(folder)
+            .then(|| scope.spawn(|| git::facts(folder, &for_git(&settings.variables))));
+        let read = Tree::read(&source, report)
+            .map_err(BuildError::from)
+            .and_then(|tree| Ok((Facts::of(&tree)?, tree)));
+        (read, git.and_then(|thread| thread.join().ok().flatten()))
+    });
+    let (facts, tree) = read?;
     Ok(Project {
         tree,
         facts,

@@ -20,22 +20,21 @@ impl<'a> Stages<'a> {
         }
     }
 
-    /// Runs a stage. A stage that is run several times, once a platform, is timed as one.
+    /// Runs a stage; `describe` says what came of it. A stage that is run several times, once a
+    /// platform, is timed as one.
     pub(super) fn run<T>(
         &self,
         stage: Stage,
         work: impl FnOnce() -> Result<T, BuildError>,
+        describe: impl FnOnce(&T) -> String,
     ) -> Result<T, BuildError> {
-        self.report.event(Event::StageStarted {
-            stage,
-            detail: String::new(),
-        });
+        self.report.event(Event::StageStarted { stage });
         let start = Instant::now();
         let result = work()?;
         let took = start.elapsed();
         self.report.event(Event::StageFinished {
             stage,
-            detail: String::new(),
+            detail: describe(&result),
             took,
         });
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,7 +45,7 @@ impl<'a> Stages<'a> {
         Ok(result)
     }
 
-    /// The stages so far, in the order in which they began.
+    /// The stages so far, in the order in which they ended.
     pub(super) fn times(&self) -> Vec<(Stage, Duration)> {
         self.times
             .lock()

@@ -192,6 +192,22 @@ pub(crate) struct Plan {
     pub advice: Vec<Advice>,
 }
 
+impl Plan {
+    /// The decision in half a line.
+    pub(crate) fn title(&self) -> String {
+        format!(
+            "{} for {}",
+            self.builder.value,
+            self.platforms
+                .value
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        )
+    }
+}
+
 /// Decides.
 ///
 /// # Errors

@@ -311,10 +311,23 @@ impl Store {
 
     /// Waits for, and takes, the lock of this name.
     pub(crate) fn lock(&self, name: &str) -> Result<Lock, StoreError> {
-        let path = self.folder("locks").join(name);
-        let file = fs::File::create(&path).map_err(StoreError::io(&path))?;
+        let (path, file) = self.lock_file(name)?;
         file.lock().map_err(StoreError::io(&path))?;
         Ok(Lock { _file: file })
+    }
+
+    /// Says that a build is going on: nothing is pruned as long as this lives. Waits for a pruning
+    /// that is under way.
+    pub(crate) fn in_use(&self) -> Result<Lock, StoreError> {
+        let (path, file) = self.lock_file("use")?;
+        file.lock_shared().map_err(StoreError::io(&path))?;
+        Ok(Lock { _file: file })
+    }
+
+    fn lock_file(&self, name: &str) -> Result<(PathBuf, fs::File), StoreError> {
+        let path = self.folder("locks").join(name);
+        let file = fs::File::create(&path).map_err(StoreError::io(&path))?;
+        Ok((path, file))
     }
 
     fn folder(&self, name: &str) -> PathBuf {

@@ -57,9 +57,10 @@ impl Store {
     }
 
     /// Removes blobs that no image names, notes of layers without a blob, abandoned files, and with
-    /// `all` the downloads, programs and records too. A build that runs meanwhile may have to make
-    /// a layer again, and never gets a wrong one.
+    /// `all` the downloads, programs and records too. Waits for builds that are under way: they
+    /// count on layers that no image names yet.
     pub(crate) fn prune(&self, all: bool) -> Result<Pruned, StoreError> {
+        let _alone = self.lock("use")?;
         let _lock = self.lock("images")?;
         let used = self.used_blobs()?;
         let mut unneeded: Vec<(PathBuf, u64)> = Vec::new();
