@@ -188,7 +188,8 @@ pub(super) fn source<'a>(tree: &'a Tree, contents: &'a Contents, tar: Options) -
     }
 }
 
-fn needed_wheel(wheel: &LockedWheel, tree: &Tree) -> Needed {
+/// What must be fetched for a wheel.
+pub(super) fn needed_wheel(wheel: &LockedWheel, tree: &Tree) -> Needed {
     Needed {
         name: wheel.file_name.to_string(),
         digest: wheel.sha256,

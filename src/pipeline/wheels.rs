@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::error::BuildError;
 use super::fetch::Fetcher;
 use crate::net::http::{Client, HttpError};
-use crate::oci::Digest;
+use crate::oci::{Digest, KeyBuilder};
 use crate::packages::python::{PackageName, Target, Url, WheelFileName};
 use crate::plan::Dependencies;
 use crate::plan::builder::PipWheel;
@@ -19,6 +19,10 @@ use crate::store::Store;
 
 /// The record kind of resolutions that cannot come out otherwise on another day.
 const RECORD: &str = "wheels";
+/// The record kind of sizes that a server told.
+const SIZE_RECORD: &str = "sizes";
+/// Sizes asked for at once.
+const REQUESTS: usize = 8;
 /// Longest requirement file or lock.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 
@@ -51,7 +55,9 @@ impl Wheels<'_> {
             .unwrap_or_default();
         let file = RequirementsFile { path, text: &text };
         if is_lock {
-            return self.ask(Input::Pylock(file), target);
+            let mut lock = self.ask(Input::Pylock(file), target)?;
+            self.measure(&mut lock)?;
+            return Ok(lock);
         }
         let files = [file];
         let input = Input::Requirements(&files);
@@ -62,7 +68,8 @@ impl Wheels<'_> {
         if is_exact && let Some(known) = self.known(store, &key, target) {
             return Ok(known);
         }
-        let lock = self.ask(input, target)?;
+        let mut lock = self.ask(input, target)?;
+        self.measure(&mut lock)?;
         let is_remote = |wheel: &LockedWheel| matches!(wheel.location, Location::Remote(_));
         if is_exact && lock.packages.iter().all(is_remote) {
             let text = write_pylock(&[(*target, &lock)]);
@@ -79,6 +86,76 @@ impl Wheels<'_> {
             text: &text,
         };
         self.ask(Input::Pylock(file), target).ok()
+    }
+
+    /// Finds out the sizes that neither lock nor index tell: they decide which wheels share a layer,
+    /// so that decision must not depend on what this machine happens to have.
+    fn measure(&self, lock: &mut Lock) -> Result<(), BuildError> {
+        let unknown: Vec<&mut LockedWheel> = lock
+            .packages
+            .iter_mut()
+            .filter(|wheel| wheel.size_bytes.is_none())
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let each = unknown.len().div_ceil(REQUESTS);
+        let mut unknown = unknown;
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = unknown
+                .chunks_mut(each)
+                .map(|wheels| {
+                    scope.spawn(|| {
+                        wheels.iter_mut().try_for_each(|wheel| {
+                            wheel.size_bytes = self.size_of(wheel)?;
+                            Ok(())
+                        })
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| BuildError::Panicked)?)
+        })
+    }
+
+    /// A wheel's size: of the file that is here, as it was once asked for, or as its server tells.
+    fn size_of(&self, wheel: &LockedWheel) -> Result<Option<u64>, BuildError> {
+        let store = self.fetcher.store;
+        let here = match &wheel.location {
+            Location::Remote(_) => store.download_path(&wheel.sha256),
+            Location::Source(path) => self.tree.root().join(path),
+        };
+        if let Ok(file) = std::fs::metadata(here) {
+            return Ok(Some(file.len()));
+        }
+        let key = KeyBuilder::new("size/1")
+            .field(wheel.sha256.as_bytes())
+            .finish();
+        let known = store.record(SIZE_RECORD, &key)?;
+        if let Some(size) = known.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok()) {
+            return Ok(Some(size));
+        }
+        let Location::Remote(url) = &wheel.location else {
+            return Ok(None);
+        };
+        if self.rules.offline {
+            return Ok(None);
+        }
+        let size = match self.fetcher.client.length(&revealed(url)) {
+            Ok(Some(size)) => size,
+            // A server that does not tell, or knows no HEAD: the file itself tells.
+            Ok(None) | Err(HttpError::Status { .. }) => {
+                let needed = super::recipes::needed_wheel(wheel, self.tree);
+                self.fetcher.fetch(&needed)?;
+                return Ok(std::fs::metadata(store.download_path(&wheel.sha256))
+                    .ok()
+                    .map(|file| file.len()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        store.put_record(SIZE_RECORD, &key, size.to_string().as_bytes())?;
+        Ok(Some(size))
     }
 
     fn ask(&self, input: Input<'_>, target: &Target) -> Result<Lock, BuildError> {

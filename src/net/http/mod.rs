@@ -129,6 +129,22 @@ impl Client {
             reply.into_response(max_bytes)
         })
     }
+
+    /// How long a file is, in bytes, without fetching it (RFC 9110, section 9.3.2); `None` if the
+    /// server does not tell.
+    pub(crate) fn length(&self, url: &str) -> Result<Option<u64>, HttpError> {
+        let mut request = Request::get(url, &[])?;
+        request.method = reqwest::Method::HEAD;
+        self.patiently(|| {
+            let reply = self.send_once(&request)?;
+            if reply.status() != 200 {
+                return Err(reply.into_error());
+            }
+            Ok(reply
+                .header("content-length")
+                .and_then(|length| length.parse().ok()))
+        })
+    }
 }
 
 #[cfg(test)]
