@@ -1,4 +1,4 @@
-//! Decompressors by magic number: gzip (RFC 1952), xz (xz-file-format), zstd (RFC 8878), or none.
+//! Decompressors by a file name's ending: gzip (RFC 1952), xz (xz-file-format), zstd (RFC 8878), or none.
 //!
 //! Output length and memory are bounded, because what is read comes from outside: a decompressor
 //! that would give more than it was allowed fails instead.
@@ -16,9 +16,6 @@ const XZ_MEMORY_BYTES: u64 = 80 << 20;
 /// 64 MiB is beyond what Debian's packages use.
 const ZSTD_WINDOW_LOG: u32 = 26;
 
-/// Longest magic number, xz's.
-const MAGIC_BYTES: usize = 6;
-
 /// How a stream is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -28,18 +25,20 @@ pub(crate) enum Format {
     Xz,
     /// zstd, any number of frames.
     Zstd,
-    /// Anything else: taken as it is.
+    /// Not at all: taken as it is.
     Plain,
 }
 
 impl Format {
-    /// The format that begins with these bytes.
-    pub(crate) fn of(start: &[u8]) -> Self {
-        match start {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            _ => Self::Plain,
+    /// The format of a file whose name has this ending behind `.tar` and the like; `None` for one
+    /// that we do not read. The name counts and not the first bytes, because dpkg and apt do the same.
+    pub(crate) fn of_ending(ending: &str) -> Option<Self> {
+        match ending {
+            "" => Some(Self::Plain),
+            ".gz" => Some(Self::Gzip),
+            ".xz" => Some(Self::Xz),
+            ".zst" => Some(Self::Zstd),
+            _ => None,
         }
     }
 }
@@ -47,30 +46,19 @@ impl Format {
 /// Reads what a compressed stream stands for, up to a limit.
 pub(crate) struct Decoder<R: BufRead> {
     inner: Inner<R>,
-    format: Format,
     left_bytes: u64,
 }
 
 enum Inner<R: BufRead> {
-    Gzip(MultiGzDecoder<Started<R>>),
-    Xz(XzDecoder<Started<R>>),
-    Zstd(zstd::stream::read::Decoder<'static, Started<R>>),
-    Plain(Started<R>),
+    Gzip(MultiGzDecoder<R>),
+    Xz(XzDecoder<R>),
+    Zstd(zstd::stream::read::Decoder<'static, R>),
+    Plain(R),
 }
 
-/// The stream with the bytes that were read to know its format.
-type Started<R> = io::Chain<io::Cursor<Vec<u8>>, R>;
-
 impl<R: BufRead> Decoder<R> {
-    /// Looks at the first bytes of `from` and begins; more than `max_bytes` of output is an error
-    /// of kind `FileTooLarge`.
-    pub(crate) fn new(mut from: R, max_bytes: u64) -> io::Result<Self> {
-        let mut start = Vec::with_capacity(MAGIC_BYTES);
-        from.by_ref()
-            .take(MAGIC_BYTES as u64)
-            .read_to_end(&mut start)?;
-        let format = Format::of(&start);
-        let from = io::Cursor::new(start).chain(from);
+    /// Begins; more than `max_bytes` of output will be an error of kind `FileTooLarge`.
+    pub(crate) fn new(from: R, format: Format, max_bytes: u64) -> io::Result<Self> {
         let inner = match format {
             Format::Gzip => Inner::Gzip(MultiGzDecoder::new(from)),
             Format::Xz => {
@@ -87,14 +75,8 @@ impl<R: BufRead> Decoder<R> {
         };
         Ok(Self {
             inner,
-            format,
             left_bytes: max_bytes,
         })
-    }
-
-    /// How the stream is compressed.
-    pub(crate) fn format(&self) -> Format {
-        self.format
     }
 }
 
@@ -132,44 +114,53 @@ mod tests {
         writer.finish().unwrap()
     }
 
-    fn read(bytes: &[u8], limit: u64) -> io::Result<Vec<u8>> {
+    fn zstd(contents: &[u8]) -> Vec<u8> {
+        zstd::stream::encode_all(contents, 1).unwrap()
+    }
+
+    fn read(bytes: &[u8], format: Format, limit: u64) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
-        Decoder::new(bytes, limit)?.read_to_end(&mut all)?;
+        Decoder::new(bytes, format, limit)?.read_to_end(&mut all)?;
         Ok(all)
     }
 
     #[test]
-    fn each_format_is_known_by_its_magic() {
+    fn each_format_is_undone_up_to_the_limit() {
         let contents = b"contents ".repeat(1000);
-        let zstd = zstd::stream::encode_all(contents.as_slice(), 1).unwrap();
-        for (bytes, format) in [
-            (gzip(&contents), Format::Gzip),
-            (xz(&contents), Format::Xz),
-            (zstd, Format::Zstd),
-            (contents.clone(), Format::Plain),
+        for (bytes, ending) in [
+            (gzip(&contents), ".gz"),
+            (xz(&contents), ".xz"),
+            (zstd(&contents), ".zst"),
+            (contents.clone(), ""),
         ] {
-            assert_eq!(Decoder::new(bytes.as_slice(), 0).unwrap().format(), format);
-            assert_eq!(read(&bytes, 9000).unwrap(), contents, "{format:?}");
-            let too_long = read(&bytes, 8999).unwrap_err();
+            let format = Format::of_ending(ending).unwrap();
+            assert_eq!(read(&bytes, format, 9000).unwrap(), contents, "{format:?}");
+            let too_long = read(&bytes, format, 8999).unwrap_err();
             assert_eq!(too_long.kind(), io::ErrorKind::FileTooLarge, "{format:?}");
             let twice = [bytes.clone(), bytes.clone()].concat();
-            assert_eq!(read(&twice, 18_000).unwrap().len(), 18_000, "{format:?}");
+            assert_eq!(read(&twice, format, 18_000).unwrap().len(), 18_000, "{format:?}");
             if format != Format::Plain {
-                assert!(read(&bytes[..bytes.len() - 3], 9000).is_err(), "{format:?}");
+                let cut = read(&bytes[..bytes.len() - 3], format, 9000);
+                assert!(cut.is_err(), "{format:?}");
+                assert!(read(&contents, format, 9000).is_err(), "{format:?}");
             }
         }
-        assert_eq!(read(b"", 0).unwrap(), b"");
-        assert_eq!(read(b"\x1f", 5).unwrap(), b"\x1f");
+        assert_eq!(Format::of_ending(".bz2"), None);
+        assert_eq!(read(b"", Format::Plain, 0).unwrap(), b"");
     }
 
     #[test]
-    fn damaged_streams_are_errors() {
+    fn damaged_streams_do_not_panic() {
         let contents = b"contents ".repeat(100);
-        for whole in [gzip(&contents), xz(&contents)] {
+        for (whole, format) in [
+            (gzip(&contents), Format::Gzip),
+            (xz(&contents), Format::Xz),
+            (zstd(&contents), Format::Zstd),
+        ] {
             for at in 0..whole.len() {
                 let mut bytes = whole.clone();
                 bytes[at] ^= 0x10;
-                let _ = read(&bytes, 10_000);
+                let _ = read(&bytes, format, 10_000);
             }
         }
     }

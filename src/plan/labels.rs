@@ -102,7 +102,6 @@ fn title(inputs: &Inputs<'_>) -> String {
 mod tests {
     use super::super::testing::with;
     use super::super::{Inputs, Request, plan};
-    use super::*;
     use crate::plan::builder::{BuilderDefinition, embedded};
     use crate::project::Facts;
     use crate::source::git;

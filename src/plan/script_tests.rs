@@ -576,7 +576,9 @@ fn the_init_wrapper_passes_signals_and_status() {
             "{shell}"
         );
         for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
-            let mut child = run("trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done");
+            let mut child = run(
+                "trap 'exit 9' TERM; echo ready; n=0; while [ $n -lt 200 ]; do sleep 0.05; n=$((n+1)); done",
+            );
             let mut ready = [0; 6];
             std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
             let pid = rustix::process::Pid::from_child(&child);

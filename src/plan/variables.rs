@@ -108,11 +108,6 @@ impl Variables {
         self.get(name).is_some()
     }
 
-    /// Where a variable comes from.
-    pub(crate) fn origin(&self, name: &str) -> Option<&Origin> {
-        self.0.get(name).map(|setting| &setting.origin)
-    }
-
     /// All of them, sorted by name.
     pub(crate) fn settings(&self) -> impl Iterator<Item = (&str, &Setting)> {
         self.0
@@ -122,19 +117,9 @@ impl Variables {
 
     /// What the image gets, sorted by name.
     pub(crate) fn image(&self) -> BTreeMap<String, String> {
-        self.values(|setting| setting.in_image)
-    }
-
-    /// What the build gets; secrets among it.
-    pub(crate) fn build(&self) -> BTreeMap<String, String> {
-        self.values(|_| true)
-    }
-
-    fn values(&self, wanted: impl Fn(&Setting) -> bool) -> BTreeMap<String, String> {
-        self.0
-            .iter()
-            .filter(|(_, setting)| wanted(setting))
-            .map(|(name, setting)| (name.clone(), setting.value.clone()))
+        self.settings()
+            .filter(|(_, setting)| setting.in_image)
+            .map(|(name, setting)| (name.to_owned(), setting.value.clone()))
             .collect()
     }
 }
@@ -280,8 +265,9 @@ mod tests {
         assert_eq!(plan.environment.get("PYTHONUNBUFFERED"), None);
         assert_eq!(image["VIRTUAL_ENV"], "/opt/app-root");
         assert_eq!(image["PYTHON_VERSION"], "3.13");
-        let origin = plan.environment.origin("B").unwrap();
-        assert_eq!(origin.to_string(), ".s2i/environment:2");
+        let mut settings = plan.environment.settings();
+        let (_, setting) = settings.find(|(name, _)| *name == "B").unwrap();
+        assert_eq!(setting.origin.to_string(), ".s2i/environment:2");
     }
 
     #[test]
@@ -291,7 +277,9 @@ mod tests {
         let image = plan.environment.image();
         assert!(!image.contains_key("PIP_INDEX_URL"));
         assert!(image.contains_key("DB_PASSWORD") && image.contains_key("PIP_TIMEOUT"));
-        assert!(plan.environment.build()["PIP_INDEX_URL"].contains("hunter2"));
+        let mut settings = plan.environment.settings();
+        let (_, url) = settings.find(|(name, _)| *name == "PIP_INDEX_URL").unwrap();
+        assert!(url.value.contains("hunter2"));
         assert_eq!(plan.advice.len(), 2, "{:?}", plan.advice);
         let told = format!(
             "{plan:?}{}{}",

@@ -24,7 +24,6 @@ const BUFFER_BYTES: usize = 64 * 1024;
 pub(crate) struct Contents {
     key: Key,
     hashes: Vec<Option<[u8; 32]>>,
-    size_bytes: u64,
 }
 
 impl Contents {
@@ -32,11 +31,6 @@ impl Contents {
     /// nor owners nor other permission bits nor where the tree is.
     pub(crate) fn key(&self) -> Key {
         self.key
-    }
-
-    /// Bytes of all files.
-    pub(crate) fn size_bytes(&self) -> u64 {
-        self.size_bytes
     }
 
     /// sha256 of the file at this place in [`Tree::entries`]; `None` for what is no file.
@@ -49,7 +43,6 @@ impl Contents {
 pub(super) fn hash(tree: &Tree) -> Result<Contents, SourceError> {
     let hashes = hash_files(tree)?;
     let mut builder = KeyBuilder::new("source/1");
-    let mut total_bytes = 0;
     for (entry, hash) in tree.entries().iter().zip(&hashes) {
         builder.add(&entry.path);
         match &entry.kind {
@@ -58,12 +51,7 @@ pub(super) fn hash(tree: &Tree) -> Result<Contents, SourceError> {
                 builder.add(b"l");
                 builder.add(target);
             }
-            Kind::File {
-                size_bytes,
-                executable,
-                ..
-            } => {
-                total_bytes += size_bytes;
+            Kind::File { executable, .. } => {
                 builder.add(if *executable { b"x" } else { b"f" });
                 builder.add(&hash.unwrap_or_default());
             }
@@ -72,7 +60,6 @@ pub(super) fn hash(tree: &Tree) -> Result<Contents, SourceError> {
     Ok(Contents {
         key: builder.finish(),
         hashes,
-        size_bytes: total_bytes,
     })
 }
 
@@ -278,7 +265,6 @@ mod tests {
         fs::set_permissions(folder.path().join("a"), loose).unwrap();
         let contents = tree(&folder).contents().unwrap();
         assert_eq!(contents.key(), base);
-        assert_eq!(contents.size_bytes(), 2);
         assert_eq!(contents.hash_of(1), None);
         assert_eq!(
             contents.hash_of(2).unwrap(),

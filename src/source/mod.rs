@@ -21,7 +21,8 @@ pub(crate) use error::SourceError;
 
 use crate::report::Report;
 
-/// What s2i leaves out unless told otherwise: git's own folder.
+/// What is left out by default (`--exclude` in `cli` says it to users): git's own folder.
+#[cfg(test)]
 pub(crate) const DEFAULT_EXCLUDE: &str = r"(^|/)\.git(/|$)";
 
 /// Which files to take.

@@ -14,14 +14,14 @@ use super::{
     locale, rules,
 };
 use crate::{
-    archive::{ar::ArReader, tar::Owner},
+    archive::{
+        ar::ArReader,
+        decompress::{Decoder, Format},
+        tar::Owner,
+    },
     packages::debian::DebArtefact,
 };
 
-/// Most memory that the xz decoder may take, in bytes: level 9 needs 65 MB.
-const XZ_MEMORY_BYTES: u64 = 80 << 20;
-/// Largest window of a zstd stream, as a power of two: 64 MiB.
-const ZSTD_WINDOW_LOG: u32 = 26;
 /// Longest decompressed member, in bytes.
 const MAX_MEMBER_BYTES: u64 = 4 << 30;
 /// Longest control file or list of sums, in bytes.
@@ -29,14 +29,17 @@ const MAX_CONTROL_BYTES: u64 = 8 << 20;
 /// Bits of a mode that are kept: no set-user-id, no set-group-id.
 const KEPT_MODE: u32 = 0o1777;
 
+/// The bytes of a member, decompressed.
+type Unpacked = Decoder<BufReader<ArReader<BufReader<File>>>>;
+
 /// A decompressed tar member of a package.
 pub(super) struct Data {
     package: String,
-    archive: tar::Archive<Box<dyn Read>>,
+    archive: tar::Archive<Unpacked>,
 }
 
 /// An entry of it.
-pub(super) type Entry<'a> = tar::Entry<'a, Box<dyn Read>>;
+pub(super) type Entry<'a> = tar::Entry<'a, Unpacked>;
 
 /// Takes one entry; returns whether more are wanted.
 pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &mut Entry<'_>) -> Result<bool, DebLayerError>;
@@ -68,11 +71,15 @@ impl Data {
             let Some(ending) = member.name.strip_prefix(prefix) else {
                 continue;
             };
-            let reader = decompress(archive, ending).map_err(|source| DebLayerError::Member {
-                package: package.to_owned(),
-                member: member.name.clone(),
-                source,
-            })?;
+            let reader = BufReader::with_capacity(64 << 10, archive);
+            let reader = Format::of_ending(ending)
+                .ok_or_else(|| io::ErrorKind::Unsupported.into())
+                .and_then(|format| Decoder::new(reader, format, MAX_MEMBER_BYTES))
+                .map_err(|source| DebLayerError::Member {
+                    package: package.to_owned(),
+                    member: member.name.clone(),
+                    source,
+                })?;
             return Ok(Self {
                 package: package.to_owned(),
                 archive: tar::Archive::new(reader),
@@ -97,29 +104,6 @@ impl Data {
         }
         Ok(())
     }
-}
-
-/// Undoes the compression that a member's ending names.
-fn decompress(member: ArReader<BufReader<File>>, ending: &str) -> io::Result<Box<dyn Read>> {
-    let reader = BufReader::with_capacity(64 << 10, member);
-    Ok(match ending {
-        "" => Box::new(reader.take(MAX_MEMBER_BYTES)),
-        ".gz" => Box::new(flate2::bufread::MultiGzDecoder::new(reader).take(MAX_MEMBER_BYTES)),
-        ".xz" => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(
-                XZ_MEMORY_BYTES,
-                liblzma::stream::CONCATENATED,
-            )?;
-            let decoder = liblzma::bufread::XzDecoder::new_stream(reader, stream);
-            Box::new(decoder.take(MAX_MEMBER_BYTES))
-        }
-        ".zst" => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-            Box::new(decoder.take(MAX_MEMBER_BYTES))
-        }
-        _ => return Err(io::Error::from(io::ErrorKind::Unsupported)),
-    })
 }
 
 /// Adds a package's files and its description.

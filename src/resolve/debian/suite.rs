@@ -13,6 +13,7 @@ use super::{
     signature::{Keyring, SignatureFault},
 };
 use crate::{
+    archive::decompress::{Decoder, Format},
     oci::Architecture,
     packages::debian::{DebianBase, Release, Sha256},
 };
@@ -23,10 +24,8 @@ const MAX_RELEASE_BYTES: u64 = 4 << 20;
 const MAX_INDEX_BYTES: u64 = 128 << 20;
 /// Largest decompressed `Packages` taken, in bytes; that of trixie's `main` has 57 MB.
 const MAX_UNPACKED_BYTES: u64 = 512 << 20;
-/// Most memory that the xz decoder may take, in bytes; the archive's files need 9 MB.
-const XZ_MEMORY_BYTES: u64 = 80 << 20;
 /// Endings of indexes that we read, best first.
-const ENDINGS: [&str; 2] = ["xz", "gz"];
+const ENDINGS: [(&str, Format); 2] = [(".xz", Format::Xz), (".gz", Format::Gzip)];
 
 /// A suite to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +45,7 @@ pub(super) struct IndexFile {
     /// Where it came from.
     pub url: String,
     /// Its text, decompressed as it is read.
-    pub text: Box<dyn Read + Send>,
+    pub text: Decoder<BufReader<File>>,
 }
 
 /// The suites that a base reads: the release, its updates, its security updates.
@@ -149,12 +148,12 @@ fn fetch_index(
     context: &Context<'_>,
 ) -> Result<IndexFile, DebianError> {
     let folder = format!("{}/dists/{}", suite.archive, suite.name);
-    let listed = ENDINGS.iter().find_map(|ending| {
-        let file = format!("{path}.{ending}");
+    let listed = ENDINGS.iter().find_map(|(ending, format)| {
+        let file = format!("{path}{ending}");
         let (digest, size) = release.indexes.get(&file)?;
-        Some((*ending, file, *digest, *size))
+        Some((*format, file, *digest, *size))
     });
-    let Some((ending, file, digest, size)) = listed else {
+    let Some((format, file, digest, size)) = listed else {
         return Err(DebianError::NoIndex {
             url: format!("{folder}/InRelease"),
             path: path.to_owned(),
@@ -179,9 +178,12 @@ fn fetch_index(
     let mut spool = tempfile::tempfile_in(context.scratch).map_err(scratch)?;
     copy_checked(body, &mut spool, &url, (digest, limit))?.map_err(scratch)?;
     spool.seek(SeekFrom::Start(0)).map_err(scratch)?;
-    let text = decompress(spool, ending).map_err(|source| DebianError::Body {
-        url: url.clone(),
-        source,
+    let packed = BufReader::with_capacity(64 << 10, spool);
+    let text = Decoder::new(packed, format, MAX_UNPACKED_BYTES).map_err(|source| {
+        DebianError::Body {
+            url: url.clone(),
+            source,
+        }
     })?;
     Ok(IndexFile { url, text })
 }
@@ -232,19 +234,4 @@ fn copy_checked(
         });
     }
     Ok(Ok(()))
-}
-
-/// Undoes the compression that an ending names.
-fn decompress(file: File, ending: &str) -> io::Result<Box<dyn Read + Send>> {
-    let reader = BufReader::with_capacity(64 << 10, file);
-    Ok(if ending == "gz" {
-        Box::new(flate2::bufread::MultiGzDecoder::new(reader).take(MAX_UNPACKED_BYTES))
-    } else {
-        let stream = liblzma::stream::Stream::new_stream_decoder(
-            XZ_MEMORY_BYTES,
-            liblzma::stream::CONCATENATED,
-        )?;
-        let decoder = liblzma::bufread::XzDecoder::new_stream(reader, stream);
-        Box::new(decoder.take(MAX_UNPACKED_BYTES))
-    })
 }
