@@ -179,12 +179,11 @@ fn fetch_index(
     copy_checked(body, &mut spool, &url, (digest, limit))?.map_err(scratch)?;
     spool.seek(SeekFrom::Start(0)).map_err(scratch)?;
     let packed = BufReader::with_capacity(64 << 10, spool);
-    let text = Decoder::new(packed, format, MAX_UNPACKED_BYTES).map_err(|source| {
-        DebianError::Body {
+    let text =
+        Decoder::new(packed, format, MAX_UNPACKED_BYTES).map_err(|source| DebianError::Body {
             url: url.clone(),
             source,
-        }
-    })?;
+        })?;
     Ok(IndexFile { url, text })
 }
 
