@@ -154,15 +154,15 @@ fn exact_requirements_need_only_pages() {
 fn exact_requirements_that_fail_say_why() {
     let pages = Pages::new(&[
         (
-            &format!("{}/x/", crate::resolve::wheels::DEFAULT_INDEX),
+            &format!("{}/x/", crate::resolve::wheels::settings::DEFAULT_INDEX),
             &page(&[("x-1.tar.gz", HASH)]),
         ),
         (
-            &format!("{}/y/", crate::resolve::wheels::DEFAULT_INDEX),
+            &format!("{}/y/", crate::resolve::wheels::settings::DEFAULT_INDEX),
             &page(&[("y-1-py3-none-any.whl", OTHER)]),
         ),
         (
-            &format!("{}/z/", crate::resolve::wheels::DEFAULT_INDEX),
+            &format!("{}/z/", crate::resolve::wheels::settings::DEFAULT_INDEX),
             "hello",
         ),
     ]);
