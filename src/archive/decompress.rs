@@ -138,7 +138,11 @@ mod tests {
             let too_long = read(&bytes, format, 8999).unwrap_err();
             assert_eq!(too_long.kind(), io::ErrorKind::FileTooLarge, "{format:?}");
             let twice = [bytes.clone(), bytes.clone()].concat();
-            assert_eq!(read(&twice, format, 18_000).unwrap().len(), 18_000, "{format:?}");
+            assert_eq!(
+                read(&twice, format, 18_000).unwrap().len(),
+                18_000,
+                "{format:?}"
+            );
             if format != Format::Plain {
                 let cut = read(&bytes[..bytes.len() - 3], format, 9000);
                 assert!(cut.is_err(), "{format:?}");

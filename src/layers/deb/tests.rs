@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use super::{error::EntryFault, *};
-use crate::packages::debian::Sha256;
+use crate::packages::Sha256;
 
 /// One entry of a hand-made package: path, mode, link target, contents.
 type Made<'a> = (&'a str, u32, Option<&'a str>, &'a str);
@@ -88,7 +88,7 @@ fn artefact(name: &str) -> DebArtefact {
         architecture: "amd64".to_owned(),
         url: String::new(),
         snapshot_url: None,
-        sha256: Sha256([0; 32]),
+        sha256: Sha256::from_bytes([0; 32]),
         size: 0,
     }
 }

@@ -10,8 +10,8 @@ use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{MarkerEnvironment, MarkerTree, PackageName};
 use serde::Deserialize;
 
-use super::hash::Sha256;
 use super::location::{DirectUrl, Url, shown};
+use crate::packages::Sha256;
 
 /// Largest lock in bytes.
 const MAX_LOCK_BYTES: usize = 32 * 1024 * 1024;

@@ -10,7 +10,10 @@ use sha2::{Digest as _, Sha256 as Hasher};
 
 use crate::{
     oci::Architecture,
-    packages::debian::{DebArtefact, DebianBase, Sha256},
+    packages::{
+        Sha256,
+        debian::{DebArtefact, DebianBase},
+    },
     report::{Explain, Explanation, Fate},
 };
 
@@ -83,7 +86,7 @@ pub(crate) fn request_digest(base: &DebianBase) -> Sha256 {
             field(item.as_bytes());
         }
     }
-    Sha256(hasher.finalize().into())
+    Sha256::from_bytes(hasher.finalize().into())
 }
 
 impl BaseLock {

@@ -15,7 +15,10 @@ use super::{
 use crate::{
     archive::decompress::{Decoder, Format},
     oci::Architecture,
-    packages::debian::{DebianBase, Release, Sha256},
+    packages::{
+        Sha256,
+        debian::{DebianBase, Release},
+    },
 };
 
 /// Largest `InRelease` taken, in bytes; that of a large suite has 250 KB.
@@ -179,12 +182,11 @@ fn fetch_index(
     copy_checked(body, &mut spool, &url, (digest, limit))?.map_err(scratch)?;
     spool.seek(SeekFrom::Start(0)).map_err(scratch)?;
     let packed = BufReader::with_capacity(64 << 10, spool);
-    let text = Decoder::new(packed, format, MAX_UNPACKED_BYTES).map_err(|source| {
-        DebianError::Body {
+    let text =
+        Decoder::new(packed, format, MAX_UNPACKED_BYTES).map_err(|source| DebianError::Body {
             url: url.clone(),
             source,
-        }
-    })?;
+        })?;
     Ok(IndexFile { url, text })
 }
 
@@ -225,7 +227,7 @@ fn copy_checked(
             found,
         });
     }
-    let found = Sha256(hasher.finalize().into());
+    let found = Sha256::from_bytes(hasher.finalize().into());
     if found != digest {
         return Err(DebianError::WrongDigest {
             url: url.to_owned(),

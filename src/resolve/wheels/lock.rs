@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::error::{NoWheel, ResolveError};
 use crate::oci::Digest;
+use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, LockedFile, LockedPackage, MarkerTree, PackageName, Pylock, Sha256, Tags, Target,
-    Url, Version, WheelFileName,
+    DirectUrl, LockedFile, LockedPackage, MarkerTree, PackageName, Pylock, Tags, Target, Url,
+    Version, WheelFileName,
 };
 
 /// The exact wheels of one target, by name, each name once.
