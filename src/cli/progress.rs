@@ -37,7 +37,8 @@ struct State {
     transfers: BTreeMap<TransferId, Transfer>,
     done_bytes: u64,
     last_logged: Option<Instant>,
-    stage: &'static str,
+    /// What is going on; the base is made while wheels are being resolved.
+    stages: Vec<&'static str>,
 }
 
 struct Transfer {
@@ -99,18 +100,19 @@ impl Shown {
         };
         match event {
             Event::StageStarted { stage } => {
-                state.stage = stage.name();
-                self.bar.set_message(stage.name());
+                state.stages.push(stage.name());
+                self.bar.set_message(state.stages.join(", "));
             }
             Event::StageFinished {
                 stage,
                 detail,
                 took,
-            } => self.line(&format!(
-                "{:>8}  {detail} ({})",
-                stage.name(),
-                seconds(*took)
-            )),
+            } => {
+                state.stages.retain(|running| *running != stage.name());
+                self.bar.set_message(state.stages.join(", "));
+                let (name, took) = (stage.name(), seconds(*took));
+                self.line(&format!("{name:>8}  {detail} ({took})"));
+            }
             Event::Warning { text, hint } => self.warn(text, hint),
             Event::TransferStarted {
                 id,
@@ -164,7 +166,7 @@ impl Shown {
             .unwrap_or_default();
         let text = format!(
             "{}: {} in all; {} {}{of}",
-            state.stage,
+            state.stages.join(", "),
             bytes(done),
             largest.name,
             bytes(largest.done_bytes),

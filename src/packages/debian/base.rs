@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DebianBase {
-    /// Url of the archive, without a slash at its end.
+    /// Url of the archive, without a slash at its end; Debian's own if not said.
+    #[serde(default = "own_mirror")]
     pub mirror: String,
-    /// Url of the archive of security updates; not asked if there is none.
-    #[serde(default)]
+    /// Url of the archive of security updates; Debian's own if not said, not asked if null.
+    #[serde(default = "own_security_mirror")]
     pub security_mirror: Option<String>,
     /// Url of a snapshot of both archives, asked for a `.deb` that the mirror no longer has.
     #[serde(default)]
@@ -32,6 +33,21 @@ pub(crate) struct DebianBase {
     /// The locale taken out of the package `locales-all`, for instance `en_US.UTF-8`.
     #[serde(default)]
     pub locale: Option<String>,
+}
+
+/// Debian's own archive, in front of which Debian puts the mirror that is nearest.
+const ARCHIVE: &str = "http://deb.debian.org";
+
+fn own_mirror() -> String {
+    format!("{ARCHIVE}/debian")
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it is the default of an optional setting"
+)]
+fn own_security_mirror() -> Option<String> {
+    Some(format!("{ARCHIVE}/debian-security"))
 }
 
 /// The default of a setting that is on.

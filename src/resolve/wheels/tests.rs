@@ -153,12 +153,15 @@ fn exact_requirements_need_only_pages() {
 #[test]
 fn exact_requirements_that_fail_say_why() {
     let pages = Pages::new(&[
-        ("https://pypi.org/simple/x/", &page(&[("x-1.tar.gz", HASH)])),
         (
-            "https://pypi.org/simple/y/",
+            &format!("{DEFAULT_INDEX}/x/"),
+            &page(&[("x-1.tar.gz", HASH)]),
+        ),
+        (
+            &format!("{DEFAULT_INDEX}/y/"),
             &page(&[("y-1-py3-none-any.whl", OTHER)]),
         ),
-        ("https://pypi.org/simple/z/", "hello"),
+        (&format!("{DEFAULT_INDEX}/z/"), "hello"),
     ]);
     let explain = |text: &str| {
         Case::new(&text.replace('$', &format!("--hash=sha256:{HASH}")))

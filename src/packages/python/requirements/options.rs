@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(parse_line("-r"), Err(LineError::NoValue("-r".into())));
         assert_eq!(parse_line("-r 'a"), Err(LineError::Quote));
         assert!(matches!(
-            parse_line("-i pypi.org/simple"),
+            parse_line("-i index.example/simple"),
             Err(LineError::Address { .. })
         ));
     }
