@@ -10,27 +10,15 @@ use serde::{Deserialize, Serialize};
 /// Characters of a wrong text that are quoted.
 const MAX_QUOTED_CHARS: usize = 80;
 
-/// The sha256 of a file.
+/// The sha256 of a file: the 32 bytes of a finished hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(crate) struct Sha256([u8; 32]);
+pub(crate) struct Sha256(pub [u8; 32]);
 
 /// A text that is no sha256.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not 64 hexadecimal digits")]
 pub(crate) struct NotSha256(String);
-
-impl Sha256 {
-    /// Takes the 32 bytes of a finished hash.
-    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 32 bytes.
-    pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -88,7 +88,7 @@ fn artefact(name: &str) -> DebArtefact {
         architecture: "amd64".to_owned(),
         url: String::new(),
         snapshot_url: None,
-        sha256: Sha256::from_bytes([0; 32]),
+        sha256: Sha256([0; 32]),
         size: 0,
     }
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::net::ShownUrl;
 use crate::net::http::retry::Patience;
 use crate::net::http::{Client, HttpError, Reply, Request};
+use crate::oci::Digest;
 
 /// Bytes read at once.
 const PIECE_BYTES: usize = 64 << 10;

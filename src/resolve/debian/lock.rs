@@ -86,7 +86,7 @@ pub(crate) fn request_digest(base: &DebianBase) -> Sha256 {
             field(item.as_bytes());
         }
     }
-    Sha256::from_bytes(hasher.finalize().into())
+    Sha256(hasher.finalize().into())
 }
 
 impl BaseLock {

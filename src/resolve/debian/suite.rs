@@ -227,7 +227,7 @@ fn copy_checked(
             found,
         });
     }
-    let found = Sha256::from_bytes(hasher.finalize().into());
+    let found = Sha256(hasher.finalize().into());
     if found != digest {
         return Err(DebianError::WrongDigest {
             url: url.to_owned(),

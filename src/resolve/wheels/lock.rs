@@ -72,7 +72,7 @@ impl Candidate {
             version: self.file_name.version.clone(),
             file_name: self.file_name,
             location: self.location,
-            sha256: Digest::from_bytes(*sha256.as_bytes()),
+            sha256: Digest::from_bytes(sha256.0),
             size_bytes: self.size_bytes,
         }
     }
@@ -228,6 +228,6 @@ fn locked_file(wheel: &LockedWheel) -> LockedFile {
             Location::Source(path) => DirectUrl::Path(path.clone()),
         },
         size_bytes: wheel.size_bytes,
-        sha256: Some(Sha256::from_bytes(*wheel.sha256.as_bytes())),
+        sha256: Some(Sha256(*wheel.sha256.as_bytes())),
     }
 }

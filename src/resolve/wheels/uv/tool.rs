@@ -152,7 +152,7 @@ fn copy_hashed(from: impl Read, to: &mut dyn Write) -> io::Result<Sha256> {
     loop {
         let count = from.read(&mut buffer)?;
         if count == 0 {
-            return Ok(Sha256::from_bytes(hasher.finalize().into()));
+            return Ok(Sha256(hasher.finalize().into()));
         }
         hasher.update(&buffer[..count]);
         to.write_all(&buffer[..count])?;
