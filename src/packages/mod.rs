@@ -2,3 +2,6 @@
 
 pub(crate) mod debian;
 pub(crate) mod python;
+mod sha256;
+
+pub(crate) use sha256::{NotSha256, Sha256};

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Deserialize;
 
 use crate::{
-    packages::debian::{DebianBase, Sha256},
+    packages::{Sha256, debian::DebianBase},
     report::{Explain, Explanation, Fate},
 };
 

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use super::{error::EntryFault, *};
-use crate::packages::debian::Sha256;
+use crate::packages::Sha256;
 
 /// One entry of a hand-made package: path, mode, link target, contents.
 type Made<'a> = (&'a str, u32, Option<&'a str>, &'a str);

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::net::ShownUrl;
 use crate::net::http::retry::Patience;
 use crate::net::http::{Client, HttpError, Reply, Request};
+use crate::oci::Digest;
 
 /// Bytes read at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -200,8 +201,8 @@ impl Download<'_> {
         match self.expect.sha256.filter(|expected| *expected != sha256) {
             Some(expected) => Err(HttpError::WrongHash {
                 url: ShownUrl::parse(url),
-                expected: hex(&expected),
-                found: hex(&sha256),
+                expected: Digest::from_bytes(expected).hex(),
+                found: Digest::from_bytes(sha256).hex(),
             }),
             None => Ok(Fetched { sha256, size }),
         }
@@ -222,13 +223,4 @@ fn starts_at(reply: &Reply, offset: u64) -> bool {
         .and_then(|range| range.strip_prefix("bytes "));
     let start = range.and_then(|range| range.split('-').next());
     start.is_some_and(|start| start.trim().parse() == Ok(offset))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

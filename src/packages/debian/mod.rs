@@ -12,7 +12,7 @@ mod relation;
 mod release;
 mod version;
 
-pub(crate) use artefact::{DebArtefact, Sha256};
+pub(crate) use artefact::DebArtefact;
 pub(crate) use base::DebianBase;
 pub(crate) use control::{ControlError, Paragraph, ParagraphReader};
 pub(crate) use package::{IndexPackage, PackageError};

@@ -3,11 +3,11 @@
 use std::str::FromStr;
 
 use super::{
-    artefact::{ParseArtefactError, Sha256},
     control::Paragraph,
     relation::{ParseRelationError, Provide, Relations, is_name},
     version::{ParseVersionError, Version},
 };
+use crate::packages::{NotSha256, Sha256};
 
 /// A package that a suite offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) enum PackageError {
     Relation(#[from] ParseRelationError),
     /// A digest that is none.
     #[error(transparent)]
-    Digest(#[from] ParseArtefactError),
+    Digest(#[from] NotSha256),
 }
 
 impl IndexPackage {

@@ -3,10 +3,8 @@
 
 use std::{collections::BTreeMap, io::BufRead};
 
-use super::{
-    artefact::Sha256,
-    control::{ControlError, ParagraphReader},
-};
+use super::control::{ControlError, ParagraphReader};
+use crate::packages::Sha256;
 
 /// What a suite says of itself. Nothing here is trusted before the signature has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

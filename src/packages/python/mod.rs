@@ -15,7 +15,7 @@ mod tags;
 pub(crate) mod wheel_metadata;
 mod wheel_name;
 
-pub(crate) use hash::{FileHash, HashError, Sha256};
+pub(crate) use hash::{FileHash, HashError};
 pub(crate) use location::{DirectUrl, Redacted, Url, UrlError, shown};
 pub(crate) use pylock::{LockedFile, LockedPackage, Pylock, PylockError};
 pub(crate) use requirements::{

@@ -10,8 +10,8 @@ use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{MarkerEnvironment, MarkerTree, PackageName};
 use serde::Deserialize;
 
-use super::hash::Sha256;
 use super::location::{DirectUrl, Url, shown};
+use crate::packages::{NotSha256, Sha256};
 
 /// Largest lock in bytes.
 const MAX_LOCK_BYTES: usize = 32 * 1024 * 1024;
@@ -312,7 +312,7 @@ impl RawFile {
             .get("sha256")
             .map(|digits| digits.parse())
             .transpose()
-            .map_err(|error: super::HashError| wrong("hashes", error.to_string()))?;
+            .map_err(|error: NotSha256| wrong("hashes", error.to_string()))?;
         Ok(LockedFile {
             name,
             location,

@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(tags.len(), 914);
         let hash = sha2::Sha256::digest(tags.join("\n").as_bytes());
         assert_eq!(
-            crate::packages::python::Sha256::from_bytes(hash.into()).to_string(),
+            crate::packages::Sha256(hash.into()).to_string(),
             "d6379b984621391668e1d5bb809100c69d62e26eff39aa4fa3b8d93c4cc07da6"
         );
     }

@@ -3,7 +3,10 @@
 use std::{io, path::PathBuf};
 
 use crate::{
-    packages::debian::{ControlError, PackageError, ReleaseError, Sha256, format_date},
+    packages::{
+        Sha256,
+        debian::{ControlError, PackageError, ReleaseError, format_date},
+    },
     report::{Explain, Explanation, Fate},
 };
 

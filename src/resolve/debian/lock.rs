@@ -10,7 +10,10 @@ use sha2::{Digest as _, Sha256 as Hasher};
 
 use crate::{
     oci::Architecture,
-    packages::debian::{DebArtefact, DebianBase, Sha256},
+    packages::{
+        Sha256,
+        debian::{DebArtefact, DebianBase},
+    },
     report::{Explain, Explanation, Fate},
 };
 

@@ -15,7 +15,10 @@ use super::{
 use crate::{
     archive::decompress::{Decoder, Format},
     oci::Architecture,
-    packages::debian::{DebianBase, Release, Sha256},
+    packages::{
+        Sha256,
+        debian::{DebianBase, Release},
+    },
 };
 
 /// Largest `InRelease` taken, in bytes; that of a large suite has 250 KB.

@@ -14,8 +14,6 @@ pub(crate) struct Get<'a> {
     pub accept: Option<&'static str>,
     /// The body is cut off with an error beyond this.
     pub max_bytes: u64,
-    /// The user trusts this host without a certificate.
-    pub trusted: bool,
 }
 
 /// An answer.

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use super::error::ResolveError;
 use super::fetch::{Fetch, FetchError, Get};
 use super::settings::Indexes;
-use crate::packages::python::{PackageName, Sha256, Url};
+use crate::packages::Sha256;
+use crate::packages::python::{PackageName, Url};
 
 /// Largest page in bytes; the largest of the public index has about 30 MB.
 const MAX_PAGE_BYTES: u64 = 64 * 1024 * 1024;
@@ -78,7 +79,6 @@ pub(crate) fn project_files(
         url: &url,
         accept: Some(ACCEPT),
         max_bytes: MAX_PAGE_BYTES,
-        trusted: indexes.trusts(&url),
     };
     let got = match fetch.get(&request) {
         Ok(got) => got,

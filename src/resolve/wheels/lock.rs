@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::error::{NoWheel, ResolveError};
 use crate::oci::Digest;
+use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, LockedFile, LockedPackage, MarkerTree, PackageName, Pylock, Sha256, Tags, Target,
-    Url, Version, WheelFileName,
+    DirectUrl, LockedFile, LockedPackage, MarkerTree, PackageName, Pylock, Tags, Target, Url,
+    Version, WheelFileName,
 };
 
 /// The exact wheels of one target, by name, each name once.
@@ -71,7 +72,7 @@ impl Candidate {
             version: self.file_name.version.clone(),
             file_name: self.file_name,
             location: self.location,
-            sha256: Digest::from_bytes(*sha256.as_bytes()),
+            sha256: Digest::from_bytes(sha256.0),
             size_bytes: self.size_bytes,
         }
     }
@@ -227,6 +228,6 @@ fn locked_file(wheel: &LockedWheel) -> LockedFile {
             Location::Source(path) => DirectUrl::Path(path.clone()),
         },
         size_bytes: wheel.size_bytes,
-        sha256: Some(Sha256::from_bytes(*wheel.sha256.as_bytes())),
+        sha256: Some(Sha256(*wheel.sha256.as_bytes())),
     }
 }

@@ -133,7 +133,7 @@ impl<'a> Prepared<'a> {
             Input::Requirements(files) => requirements = read_requirements(request, files)?,
         }
         let (indexes, unusable) = Indexes::new(&requirements.options, request.environment);
-        warn(report, &requirements, &unusable);
+        warn(report, &requirements, &indexes, &unusable);
         Ok(Self {
             request: *request,
             requirements,
@@ -432,7 +432,6 @@ impl<'a> Prepared<'a> {
                         url,
                         accept: None,
                         max_bytes: uv::MAX_BYTES,
-                        trusted: self.indexes.trusts(url),
                     })
                     .map_err(failed)?;
                 uv::hash(got.body)
@@ -493,7 +492,12 @@ fn read_requirements(
     Ok(all)
 }
 
-fn warn(report: &dyn Report, requirements: &Requirements, unusable: &[settings::Unusable]) {
+fn warn(
+    report: &dyn Report,
+    requirements: &Requirements,
+    indexes: &Indexes,
+    unusable: &[settings::Unusable],
+) {
     let say = |text: String, hint: &str| {
         report.event(Event::Warning {
             text,
@@ -510,6 +514,12 @@ fn warn(report: &dyn Report, requirements: &Requirements, unusable: &[settings::
         say(
             format!("--find-links {folder} is not followed: it is a folder"),
             "name the wheels in the source one by one (`./wheels/x-1.0-py3-none-any.whl`)",
+        );
+    }
+    for host in &indexes.trusted_hosts {
+        say(
+            format!("--trusted-host {host} is not followed: certificates are always checked"),
+            "plain http needs no such option; for an authority of your own, name its certificate in SSL_CERT_FILE",
         );
     }
     for (position, option) in &requirements.ignored {

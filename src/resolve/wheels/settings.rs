@@ -17,7 +17,7 @@ pub(crate) struct Indexes {
     pub extra: Vec<Url>,
     /// Pages with links to files.
     pub find_links: Vec<Url>,
-    /// Hosts whose certificate is not checked.
+    /// Hosts whose certificate pip would not check. We check every one, and say so.
     pub trusted_hosts: Vec<String>,
     /// Whether pre-releases are as good as releases.
     pub pre_releases: bool,
@@ -92,17 +92,6 @@ impl Indexes {
             None => url,
         }
     }
-
-    /// Whether the user trusts the host of an address without a certificate.
-    pub(crate) fn trusts(&self, url: &Url) -> bool {
-        let authority = url.origin().split_once("://").map_or("", |(_, host)| host);
-        let host = authority
-            .rsplit_once(':')
-            .map_or(authority, |(host, _)| host);
-        self.trusted_hosts
-            .iter()
-            .any(|trusted| trusted == authority || trusted == host)
-    }
 }
 
 fn merge(list: &mut Vec<Url>, more: &[Url]) {
@@ -151,7 +140,7 @@ mod tests {
         );
         assert_eq!(unusable[0].0, "PIP_FIND_LINKS");
         assert!(indexes.pre_releases);
-        assert!(indexes.trusts(&indexes.extra[0]) && !indexes.trusts(&indexes.extra[1]));
+        assert_eq!(indexes.trusted_hosts, ["b"]);
         let file = indexes.with_credentials(Url::parse("https://a/files/x.whl").unwrap());
         assert_eq!(file.user_info().unwrap().reveal(), "u:p");
         let other = indexes.with_credentials(Url::parse("https://a:8443/x.whl").unwrap());

@@ -19,7 +19,7 @@ pub(crate) struct IndexOptions {
     pub no_index: bool,
     /// `--pre`: pre-releases are as good as releases.
     pub pre_releases: bool,
-    /// `--trusted-host`: hosts whose certificate is not checked.
+    /// `--trusted-host`: hosts whose certificate pip would not check.
     pub trusted_hosts: Vec<String>,
     /// `--require-hashes`.
     pub require_hashes: bool,

@@ -208,9 +208,6 @@ fn index_settings(command: &mut Command, task: &Compile<'_>) {
     if !extra.is_empty() {
         command.env("UV_INDEX", extra.join(" "));
     }
-    if !task.indexes.trusted_hosts.is_empty() {
-        command.env("UV_INSECURE_HOST", task.indexes.trusted_hosts.join(" "));
-    }
     if task.indexes.pre_releases {
         command.args(["--prerelease", "allow"]);
     }

@@ -2,7 +2,7 @@
 //! index, where it is a wheel with the program in it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,9 @@ use std::process::{Command, Stdio};
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::VERSION;
-use crate::packages::python::{PackageName, Sha256};
+use crate::archive::zip::Archive;
+use crate::packages::Sha256;
+use crate::packages::python::PackageName;
 use crate::resolve::wheels::error::ResolveError;
 use crate::resolve::wheels::fetch::{Fetch, Get};
 use crate::resolve::wheels::index::find_file;
@@ -124,18 +126,17 @@ fn download(kept: &Path, indexes: &Indexes, fetch: &dyn Fetch) -> Result<(), Res
             url: &file.url,
             accept: None,
             max_bytes: MAX_BYTES,
-            trusted: indexes.trusts(&file.url),
         })
         .map_err(|error| ResolveError::Index {
             url: file.url.to_string(),
             error,
         })?;
-    let mut wheel = tempfile::tempfile_in(folder).map_err(disk)?;
+    let mut wheel = tempfile::NamedTempFile::new_in(folder).map_err(disk)?;
     let found = copy_hashed(got.body, &mut wheel).map_err(disk)?;
     if found != expected {
         return Err(wrong());
     }
-    extract(wheel, kept).map_err(disk)
+    extract(wheel.path(), kept).map_err(disk)
 }
 
 /// The hash of what is read.
@@ -151,7 +152,7 @@ fn copy_hashed(from: impl Read, to: &mut dyn Write) -> io::Result<Sha256> {
     loop {
         let count = from.read(&mut buffer)?;
         if count == 0 {
-            return Ok(Sha256::from_bytes(hasher.finalize().into()));
+            return Ok(Sha256(hasher.finalize().into()));
         }
         hasher.update(&buffer[..count]);
         to.write_all(&buffer[..count])?;
@@ -159,22 +160,16 @@ fn copy_hashed(from: impl Read, to: &mut dyn Write) -> io::Result<Sha256> {
 }
 
 /// Takes the program out of the wheel; it appears under its name whole or not at all.
-fn extract(wheel: File, kept: &Path) -> io::Result<()> {
-    let member = format!("uv-{VERSION}.data/scripts/uv");
-    let mut archive = zip::ZipArchive::new(wheel).map_err(io::Error::other)?;
-    let index = archive
-        .index_for_name(&member)
-        .ok_or_else(|| io::Error::other(format!("the wheel has no {member}")))?;
-    let entry = archive.by_index_raw(index).map_err(io::Error::other)?;
-    let is_stored = entry.compression() == zip::CompressionMethod::Stored;
+fn extract(wheel: &Path, kept: &Path) -> io::Result<()> {
+    let name = format!("uv-{VERSION}.data/scripts/uv");
+    let archive = Archive::open(wheel).map_err(io::Error::other)?;
+    let member = archive
+        .member(&name)
+        .ok_or_else(|| io::Error::other(format!("the wheel has no {name}")))?;
     let mut program = tempfile::NamedTempFile::new_in(kept.parent().unwrap_or(kept))?;
-    if is_stored {
-        io::copy(&mut entry.take(MAX_BYTES), &mut program)?;
-    } else {
-        io::copy(
-            &mut flate2::read::DeflateDecoder::new(entry).take(MAX_BYTES),
-            &mut program,
-        )?;
+    let copied = io::copy(&mut archive.contents(member).take(MAX_BYTES), &mut program)?;
+    if copied != member.deflated.size {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
     program
         .as_file()
