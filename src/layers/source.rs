@@ -16,7 +16,7 @@ const LAYOUT: &str = "source-layer/1";
 
 /// Where the source lies in the image, and the folders above it as every layer writes them.
 const PREFIX: &[u8] = b"opt/app-root/src";
-const PARENTS: [(&[u8], Owner); 3] = [
+const PARENTS: [(&[u8], Owner); 2] = [
     (
         b"opt",
         Owner {
@@ -26,8 +26,10 @@ const PARENTS: [(&[u8], Owner); 3] = [
         },
     ),
     (b"opt/app-root", DIRECTORY),
-    (PREFIX, DIRECTORY),
 ];
+/// The note that spares `run` a `python setup.py --name`, and the folders above it.
+const NOTE_PARENTS: [&[u8]; 2] = [b"opt/app-root/etc", b"opt/app-root/etc/s2r"];
+const SETUP_NAME: &[u8] = b"opt/app-root/etc/s2r/setup-name";
 
 const DIRECTORY: Owner = app(0o775);
 const FILE: Owner = app(0o664);
@@ -62,10 +64,22 @@ impl Explain for Error {
     }
 }
 
+/// What the layer holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    /// The project's files.
+    pub tree: &'a Tree,
+    /// Their hashes.
+    pub contents: &'a Contents,
+    /// The distribution's name as its files say it, noted for `run`, which may want it as a module.
+    pub setup_name: Option<&'a str>,
+}
+
 /// The layer's key.
-pub(crate) fn key(contents: &Contents, options: Options) -> Key {
+pub(crate) fn key(source: Source<'_>, options: Options) -> Key {
     KeyBuilder::new(LAYOUT)
-        .field(contents.key().as_bytes())
+        .field(source.contents.key().as_bytes())
+        .field(source.setup_name.unwrap_or_default().as_bytes())
         .field(&options.mtime.to_le_bytes())
         .field(&options.level.to_le_bytes())
         .finish()
@@ -76,14 +90,19 @@ pub(crate) fn key(contents: &Contents, options: Options) -> Key {
 ///
 /// # Errors
 /// A file that cannot be read or has changed; the sink's failure.
-pub(crate) fn write<W: Write>(
-    tree: &Tree,
-    contents: &Contents,
-    out: &mut TarGz<W>,
-) -> Result<(), Error> {
+pub(crate) fn write<W: Write>(source: Source<'_>, out: &mut TarGz<W>) -> Result<(), Error> {
+    let Source { tree, contents, .. } = source;
     for (path, owner) in PARENTS {
         out.directory(path, &owner)?;
     }
+    if let Some(name) = source.setup_name {
+        for path in NOTE_PARENTS {
+            out.directory(path, &DIRECTORY)?;
+        }
+        let line = format!("{name}\n");
+        out.file(SETUP_NAME, &FILE, line.len() as u64, &mut line.as_bytes())?;
+    }
+    out.directory(PREFIX, &DIRECTORY)?;
     for (index, entry) in tree.entries().iter().enumerate() {
         let mut path = PREFIX.to_vec();
         path.push(b'/');
@@ -124,10 +143,44 @@ mod tests {
         level: 6,
     };
 
+    fn of<'a>(tree: &'a Tree, contents: &'a Contents) -> Source<'a> {
+        Source {
+            tree,
+            contents,
+            setup_name: None,
+        }
+    }
+
+    #[test]
+    fn the_name_for_run_is_noted() {
+        let folder = folder(&[("app.py", "x")]);
+        let tree = tree(&folder);
+        let contents = tree.contents().unwrap();
+        let named = Source {
+            setup_name: Some("shop"),
+            ..of(&tree, &contents)
+        };
+        assert_ne!(key(named, OPTIONS), key(of(&tree, &contents), OPTIONS));
+        let mut out = TarGz::new(Vec::new(), OPTIONS);
+        write(named, &mut out).unwrap();
+        let (bytes, _) = out.finish().unwrap();
+        let mut tar = ::tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes.as_slice()));
+        let mut note = String::new();
+        let is_note = |entry: &::tar::Entry<'_, _>| entry.path_bytes() == SETUP_NAME;
+        let mut entry = tar
+            .entries()
+            .unwrap()
+            .map(Result::unwrap)
+            .find(is_note)
+            .unwrap();
+        entry.read_to_string(&mut note).unwrap();
+        assert_eq!(note, "shop\n");
+    }
+
     fn layer(tree: &Tree) -> Result<Vec<u8>, Error> {
         let contents = tree.contents()?;
         let mut out = TarGz::new(Vec::new(), OPTIONS);
-        write(tree, &contents, &mut out)?;
+        write(of(tree, &contents), &mut out)?;
         Ok(out.finish()?.0)
     }
 
@@ -190,13 +243,14 @@ mod tests {
         let (one, other) = (folder(&files), folder(&files));
         let (one, other) = (tree(&one), tree(&other));
         assert_eq!(layer(&one).unwrap(), layer(&other).unwrap());
-        let (one, other) = (one.contents().unwrap(), other.contents().unwrap());
-        assert_eq!(key(&one, OPTIONS), key(&other, OPTIONS));
+        let contents = (one.contents().unwrap(), other.contents().unwrap());
+        let (one, other) = (of(&one, &contents.0), of(&other, &contents.1));
+        assert_eq!(key(one, OPTIONS), key(other, OPTIONS));
         let later = Options {
             mtime: 1,
             ..OPTIONS
         };
-        assert_ne!(key(&one, OPTIONS), key(&other, later));
+        assert_ne!(key(one, OPTIONS), key(other, later));
     }
 
     #[test]
@@ -207,7 +261,7 @@ mod tests {
             let contents = tree.contents().unwrap();
             std::fs::write(folder.path().join("app.py"), text).unwrap();
             let mut out = TarGz::new(Vec::new(), OPTIONS);
-            let error = write(&tree, &contents, &mut out).unwrap_err();
+            let error = write(of(&tree, &contents), &mut out).unwrap_err();
             assert!(
                 matches!(&error, Error::Source(SourceError::Changed { path }) if path.ends_with("app.py")),
                 "{error:?}"

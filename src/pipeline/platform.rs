@@ -14,6 +14,7 @@ use super::{BuiltPlatform, Settings, base};
 use crate::archive::tar::Options;
 use crate::image::{BASE_PACKAGES_ANNOTATION, ImageLayer, Parts};
 use crate::layers::deb::BaseOptions;
+use crate::layers::source::Source;
 use crate::layers::wheel;
 use crate::net::http::Client;
 use crate::oci::{Architecture, Platform, RunConfig};
@@ -201,12 +202,17 @@ impl<'a> Site<'a> {
             report: self.report,
         };
         let interpreter = format!("/usr/bin/python{}", self.builder.python);
+        let source = Source {
+            tree: &self.project.tree,
+            contents,
+            setup_name: self.plan.setup_name.as_deref(),
+        };
         let mut recipes = vec![recipes::skeleton(&self.builder.python, &interpreter, tar)];
         if let Some(pip) = self.pip(lock, place, &shelf)? {
             recipes.push(recipes::wheel_layer(&[&pip], place, &shelf));
         }
         recipes.extend(recipes::wheels(&lock.packages, place, &shelf));
-        recipes.push(recipes::source(&self.project.tree, contents, tar));
+        recipes.push(recipes::source(source, tar));
         Ok(recipes)
     }
 

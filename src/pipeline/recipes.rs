@@ -10,12 +10,12 @@ use crate::archive::tar::Options;
 use crate::layers::deb::{self, BaseOptions, Part};
 use crate::layers::group::{self, Package};
 use crate::layers::skeleton::{self, SkeletonOptions};
-use crate::layers::source;
+use crate::layers::source::{self, Source};
 use crate::layers::wheel::{self, Target, WheelFile};
 use crate::packages::debian::DebArtefact;
 use crate::report::{Event, Report};
 use crate::resolve::wheels::{Location, LockedWheel};
-use crate::source::{Contents, Tree};
+use crate::source::Tree;
 use crate::store::Store;
 
 /// Layers of an image in all, at most: few enough for every runtime, whose mounts take longer with
@@ -178,13 +178,13 @@ pub(super) fn wheel_layer<'a>(
 }
 
 /// The source's own layer, on top.
-pub(super) fn source<'a>(tree: &'a Tree, contents: &'a Contents, tar: Options) -> Recipe<'a> {
-    let files = tree.entries().len();
+pub(super) fn source(source: Source<'_>, tar: Options) -> Recipe<'_> {
+    let files = source.tree.entries().len();
     Recipe {
-        key: source::key(contents, tar),
+        key: source::key(source, tar),
         contents: format!("source: {files} files and folders"),
         needs: Vec::new(),
-        write: Box::new(move |tar| Ok(source::write(tree, contents, tar)?)),
+        write: Box::new(move |tar| Ok(source::write(source, tar)?)),
     }
 }
 

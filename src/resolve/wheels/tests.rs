@@ -155,14 +155,17 @@ fn exact_requirements_need_only_pages() {
 fn exact_requirements_that_fail_say_why() {
     let pages = Pages::new(&[
         (
-            &format!("{DEFAULT_INDEX}/x/"),
+            &format!("{}/x/", crate::resolve::wheels::settings::DEFAULT_INDEX),
             &page(&[("x-1.tar.gz", HASH)]),
         ),
         (
-            &format!("{DEFAULT_INDEX}/y/"),
+            &format!("{}/y/", crate::resolve::wheels::settings::DEFAULT_INDEX),
             &page(&[("y-1-py3-none-any.whl", OTHER)]),
         ),
-        (&format!("{DEFAULT_INDEX}/z/"), "hello"),
+        (
+            &format!("{}/z/", crate::resolve::wheels::settings::DEFAULT_INDEX),
+            "hello",
+        ),
     ]);
     let explain = |text: &str| {
         Case::new(&text.replace('$', &format!("--hash=sha256:{HASH}")))
