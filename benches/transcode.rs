@@ -11,6 +11,7 @@
 #![allow(
     dead_code,
     unused_imports,
+    clippy::cast_precision_loss,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a measurement: it includes more than it calls, prints, and stops at the first failure"
@@ -186,7 +187,7 @@ fn fastest<T>(run: impl Fn() -> T) -> (Duration, T) {
 }
 
 /// Processor time of this process and of the children it has waited for, in hundredths of a second:
-/// `utime` to `cstime` of proc_pid_stat(5). Other work on the machine does not count.
+/// `utime` to `cstime` of `proc_pid_stat(5)`. Other work on the machine does not count.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let (_, after_name) = stat.rsplit_once(')').unwrap();

@@ -371,7 +371,7 @@ mod tests {
         let mut seen = Vec::new();
         members
             .copy(announced, &mut stream.as_slice(), |piece| {
-                seen.extend_from_slice(piece)
+                seen.extend_from_slice(piece);
             })
             .unwrap();
         let (bytes, sha256, size) = members.finish().unwrap();
@@ -423,7 +423,7 @@ mod tests {
     #[test]
     fn a_long_tail_after_the_stream_is_refused_without_reading_it() {
         let (announced, stream) = deflated(b"short");
-        let tail = [stream.as_slice(), &[0; 300_000]].concat();
+        let tail = [stream.as_slice(), &vec![0; 300_000]].concat();
         let longer = Deflated {
             compressed_size: tail.len() as u64,
             ..announced

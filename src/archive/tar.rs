@@ -167,7 +167,7 @@ impl<W: Write> TarGz<W> {
         self.accept(path)?;
         self.directories.insert(path.to_vec());
         let with_slash = [path, b"/"].concat();
-        self.header(Kind::Directory, &with_slash, b"", owner, 0)
+        self.header(Kind::Directory, &with_slash, owner)
     }
 
     /// A symbolic link; `target` is kept as it is, and may be absolute or climb.
@@ -190,7 +190,7 @@ impl<W: Write> TarGz<W> {
             });
         }
         self.accept(path)?;
-        self.header(Kind::Symlink, path, target, owner, 0)
+        self.header(Kind::Symlink(target), path, owner)
     }
 
     /// A hard link to `target`, the path of an earlier file in this archive.
@@ -208,7 +208,7 @@ impl<W: Write> TarGz<W> {
             });
         }
         self.accept(path)?;
-        self.header(Kind::Hardlink, path, target, owner, 0)
+        self.header(Kind::Hardlink(target), path, owner)
     }
 
     /// A file of exactly `size` bytes, compressed here.
@@ -220,7 +220,7 @@ impl<W: Write> TarGz<W> {
         contents: &mut impl Read,
     ) -> Result<(), Error> {
         self.accept(path)?;
-        self.header(Kind::File, path, b"", owner, size)?;
+        self.header(Kind::File(size), path, owner)?;
         let mut done = 0_u64;
         loop {
             let mut buffer = std::mem::take(&mut self.buffer);
@@ -257,7 +257,7 @@ impl<W: Write> TarGz<W> {
         stream: &mut impl Read,
     ) -> Result<(), Error> {
         self.accept(path)?;
-        self.header(Kind::File, path, b"", owner, deflated.size)?;
+        self.header(Kind::File(deflated.size), path, owner)?;
         let hash = |piece: &[u8]| self.diff_sha256.update(piece);
         let short =
             deflated.compressed_size < COPY_FROM_BYTES && deflated.size <= RECOMPRESS_UP_TO_BYTES;
@@ -313,22 +313,13 @@ impl<W: Write> TarGz<W> {
         Ok(())
     }
 
-    fn header(
-        &mut self,
-        kind: Kind,
-        path: &[u8],
-        link: &[u8],
-        owner: &Owner,
-        size: u64,
-    ) -> Result<(), Error> {
+    fn header(&mut self, kind: Kind<'_>, path: &[u8], owner: &Owner) -> Result<(), Error> {
         let blocks = header::blocks(&Fields {
             kind,
             path,
-            link,
             mode: owner.mode & 0o7777,
             uid: u64::from(owner.uid),
             gid: u64::from(owner.gid),
-            size,
             mtime: self.mtime,
         });
         self.put(&blocks)

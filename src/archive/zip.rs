@@ -193,11 +193,6 @@ impl Archive {
         self.members.get(at)
     }
 
-    /// The file it is read from.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The member's bytes as they are kept.
     pub(crate) fn raw(&self, member: &Member) -> Raw<'_> {
         Raw {

@@ -45,11 +45,6 @@ impl ShownUrl {
             Err(_) => Self(text.to_owned()),
         }
     }
-
-    /// The text to show.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// One `key=value` of a query, its value hidden where the key tells of a secret.
@@ -100,7 +95,7 @@ mod tests {
             ("plain", "plain"),
         ];
         for (url, shown) in cases {
-            assert_eq!(ShownUrl::parse(url).as_str(), shown);
+            assert_eq!(ShownUrl::parse(url).to_string(), shown);
         }
     }
 }

@@ -36,6 +36,10 @@ pub(crate) struct RunConfig {
     pub user: Option<String>,
     /// `8080/tcp` to an empty object.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[expect(
+        clippy::zero_sized_map_values,
+        reason = "the specification writes this set as an object with empty values"
+    )]
     pub exposed_ports: BTreeMap<String, Empty>,
     /// `NAME=value`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -21,16 +21,10 @@ macro_rules! sha256_type {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub(crate) struct $name([u8; 32]);
 
-        #[allow(dead_code, reason = "each kind of hash uses a part of the common interface")]
         impl $name {
             /// Wraps a finished sha256.
             pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
                 Self(bytes)
-            }
-
-            /// The 32 raw bytes.
-            pub(crate) fn as_bytes(&self) -> &[u8; 32] {
-                &self.0
             }
 
             /// 64 lower-case hex digits, without the algorithm.
@@ -80,7 +74,7 @@ sha256_type! {
     Digest
 }
 sha256_type! {
-    /// Digest of a layer's uncompressed tar (image-spec, config.md, "Layer DiffID").
+    /// Digest of a layer's uncompressed tar (image-spec, config.md, "Layer `DiffID`").
     DiffId
 }
 
@@ -88,6 +82,11 @@ impl Digest {
     /// The digest of some bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The 32 raw bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 

@@ -9,6 +9,13 @@ sha256_type! {
     Key
 }
 
+impl Key {
+    /// The 32 raw bytes, as an input of another key.
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 /// Hashes inputs into a [`Key`]. Every field is preceded by its length, so that no two lists of
 /// fields run together into the same bytes.
 #[derive(Clone)]

@@ -29,14 +29,6 @@ impl Architecture {
         }
     }
 
-    /// The name that kernels and wheels use.
-    pub(crate) fn machine(self) -> &'static str {
-        match self {
-            Self::Amd64 => "x86_64",
-            Self::Arm64 => "aarch64",
-        }
-    }
-
     /// The architecture this program runs on, if it is one that s2r builds for.
     pub(crate) fn host() -> Option<Self> {
         match std::env::consts::ARCH {

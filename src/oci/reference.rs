@@ -51,19 +51,9 @@ impl Reference {
         &self.registry
     }
 
-    /// Whether the text named a registry, so that a push knows where the user wants it to go.
-    pub(crate) fn names_registry(&self) -> bool {
-        self.has_registry
-    }
-
     /// The path on the registry, without tag or digest.
     pub(crate) fn repository(&self) -> &str {
         &self.repository
-    }
-
-    /// The tag as written.
-    pub(crate) fn tag(&self) -> Option<&str> {
-        self.tag.as_deref()
     }
 
     /// The digest as written.
@@ -288,7 +278,7 @@ mod tests {
             assert_eq!(reference.to_string(), shown, "{text}");
         }
         let pinned: Reference = format!("quay.io/o/r:t@sha256:{hex}").parse().unwrap();
-        assert_eq!(pinned.tag(), Some("t"));
+        assert_eq!(pinned.tag_or_latest(), "t");
         assert_eq!(pinned.digest().unwrap().hex(), hex);
     }
 

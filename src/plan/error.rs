@@ -142,13 +142,7 @@ impl Explain for PlanError {
                 Fate::Project,
                 (*file).to_owned(),
                 "Images are made without running anything of the project.".to_owned(),
-                match switch {
-                    Some(switch) => format!(
-                        "If the source runs from its folder, leave the install out: -e {switch}=1 (or a line in .s2i/environment)."
-                    ),
-                    None => "Remove it, or list it in .s2iignore, to build with s2r's own steps."
-                        .to_owned(),
-                },
+                without_running(*switch),
             ),
             Self::NamedFile { variable, .. } => (
                 Fate::Project,
@@ -173,6 +167,18 @@ impl Explain for PlanError {
             next,
         }
     }
+}
+
+/// How to do without what would have to be run.
+fn without_running(switch: Option<&str>) -> String {
+    switch.map_or_else(
+        || "Remove it, or list it in .s2iignore, to build with s2r's own steps.".to_owned(),
+        |switch| {
+            format!(
+                "If the source runs from its folder, leave the install out: -e {switch}=1 (or a line in .s2i/environment)."
+            )
+        },
+    )
 }
 
 fn no_python(wishes: &[(String, Place)], known: &[(String, String)]) -> String {

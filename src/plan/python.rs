@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(plan.python.origin, Origin::Flag { flag: "--builder" });
         assert_eq!(plan.advice.len(), 2, "{:?}", plan.advice);
         let error = with(&files, &[], |request| {
-            request.builder = Some("x".to_owned())
+            request.builder = Some("x".to_owned());
         });
         assert!(matches!(error, Err(PlanError::NoBuilder { known, .. }) if known.len() == 2));
     }

@@ -409,7 +409,7 @@ impl<'a> View<'a> {
         let Some(entry) = path.and_then(|path| self.facts.file(&path)) else {
             return Ok(());
         };
-        if !self.facts.is_executable(entry) {
+        if !entry.is_executable() {
             let path = entry.shown();
             return Err(PlanError::NotExecutable { path });
         }

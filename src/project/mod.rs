@@ -213,17 +213,6 @@ impl Facts {
         found
     }
 
-    /// Whether a file's owner may execute it.
-    pub(crate) fn is_executable(&self, entry: &Entry) -> bool {
-        matches!(
-            entry.kind,
-            Kind::File {
-                executable: true,
-                ..
-            }
-        )
-    }
-
     /// Whether a script begins with `#!`.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! or Django is asked for. Versions, markers and indexes are the resolver's business, which also
 //! says what is wrong with a file; here nothing is.
 
+use crate::packages::python::is_wheel;
 use std::collections::BTreeSet;
 
 use super::{Asked, MAX_FILE_BYTES, Place, ProjectError};
@@ -102,8 +103,8 @@ fn name_of(text: &str) -> Option<String> {
     let first = text.split_whitespace().next()?;
     if first.contains("://") && !text.contains('@') || first.contains('/') && !text.contains('@') {
         let file = first.rsplit('/').next()?;
-        let is_wheel = file.split('#').next()?.ends_with(".whl");
-        return is_wheel.then(|| file.split('-').next().map(normalised))?;
+        return is_wheel(file.split('#').next()?)
+            .then(|| file.split('-').next().map(normalised))?;
     }
     leading_name(text)
 }

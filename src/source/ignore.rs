@@ -119,14 +119,14 @@ impl Glob {
             let character = characters[at];
             at += 1;
             match ascii(character) {
-                Some('*') => {
+                '*' => {
                     if !matches!(parts.last(), Some(Part::Any)) {
                         parts.push(Part::Any);
                     }
                 }
-                Some('?') => parts.push(Part::One),
-                Some('[') => parts.push(class(&characters, &mut at)?),
-                Some('\\') => {
+                '?' => parts.push(Part::One),
+                '[' => parts.push(class(&characters, &mut at)?),
+                '\\' => {
                     parts.push(Part::Literal(*characters.get(at)?));
                     at += 1;
                 }
@@ -187,19 +187,19 @@ impl Part {
 
 /// Reads a class behind its `[`.
 fn class(characters: &[u32], at: &mut usize) -> Option<Part> {
-    let negated = ascii(*characters.get(*at)?) == Some('^');
+    let negated = ascii(*characters.get(*at)?) == '^';
     if negated {
         *at += 1;
     }
     let mut ranges = Vec::new();
     loop {
-        if ascii(*characters.get(*at)?) == Some(']') && !ranges.is_empty() {
+        if ascii(*characters.get(*at)?) == ']' && !ranges.is_empty() {
             *at += 1;
             return Some(Part::Class { negated, ranges });
         }
         let low = class_character(characters, at)?;
         let mut high = low;
-        if ascii(*characters.get(*at)?) == Some('-') {
+        if ascii(*characters.get(*at)?) == '-' {
             *at += 1;
             high = class_character(characters, at)?;
         }
@@ -209,7 +209,7 @@ fn class(characters: &[u32], at: &mut usize) -> Option<Part> {
 
 fn class_character(characters: &[u32], at: &mut usize) -> Option<u32> {
     let mut character = *characters.get(*at)?;
-    match ascii(character)? {
+    match ascii(character) {
         '-' | ']' => return None,
         '\\' => {
             *at += 1;
@@ -222,12 +222,10 @@ fn class_character(characters: &[u32], at: &mut usize) -> Option<u32> {
 }
 
 /// A character as ASCII where it is, else something that no rule is about.
-fn ascii(character: u32) -> Option<char> {
-    Some(
-        char::from_u32(character)
-            .filter(char::is_ascii)
-            .unwrap_or('\u{fffd}'),
-    )
+fn ascii(character: u32) -> char {
+    char::from_u32(character)
+        .filter(char::is_ascii)
+        .unwrap_or('\u{fffd}')
 }
 
 /// Characters of a name; bytes that are no UTF-8 each stand for themselves, beyond Unicode.

@@ -71,6 +71,17 @@ impl Entry {
     pub(crate) fn shown(&self) -> String {
         String::from_utf8_lossy(&self.path).into_owned()
     }
+
+    /// Whether it is a file that its owner may execute.
+    pub(crate) fn is_executable(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::File {
+                executable: true,
+                ..
+            }
+        )
+    }
 }
 
 /// The source: entries sorted by path bytes, folders before what they hold. Cheap to clone.

@@ -492,7 +492,7 @@ mod tests {
     fn an_unreadable_folder_is_named() {
         let folder = folder(&[("app.py", ""), ("shut/x", "")]);
         let shut = folder.path().join("shut");
-        fs::set_permissions(&shut, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&shut, fs::Permissions::from_mode(0o0)).unwrap();
         let result = Tree::read(&settings(&folder), &Silent);
         fs::set_permissions(&shut, fs::Permissions::from_mode(0o755)).unwrap();
         // The superuser reads everything.

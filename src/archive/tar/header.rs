@@ -8,35 +8,50 @@
 /// Length of a tar block in bytes.
 pub(super) const BLOCK_BYTES: usize = 512;
 
-/// What an entry is, as its type flag.
+/// What an entry is, with what only this kind has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    File,
+pub(super) enum Kind<'a> {
+    /// With the length of its contents.
+    File(u64),
     Directory,
-    Symlink,
-    Hardlink,
+    /// With where it points.
+    Symlink(&'a [u8]),
+    /// With the entry that it is another name of.
+    Hardlink(&'a [u8]),
 }
 
-impl Kind {
+impl<'a> Kind<'a> {
     fn flag(self) -> u8 {
         match self {
-            Self::File => b'0',
-            Self::Hardlink => b'1',
-            Self::Symlink => b'2',
+            Self::File(_) => b'0',
+            Self::Hardlink(_) => b'1',
+            Self::Symlink(_) => b'2',
             Self::Directory => b'5',
+        }
+    }
+
+    fn size(self) -> u64 {
+        match self {
+            Self::File(size) => size,
+            Self::Directory | Self::Symlink(_) | Self::Hardlink(_) => 0,
+        }
+    }
+
+    fn link(self) -> &'a [u8] {
+        match self {
+            Self::Symlink(link) | Self::Hardlink(link) => link,
+            Self::File(_) | Self::Directory => b"",
         }
     }
 }
 
 /// Everything that a header says; the path of a directory ends with a slash.
 pub(super) struct Fields<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: Kind<'a>,
     pub(super) path: &'a [u8],
-    pub(super) link: &'a [u8],
     pub(super) mode: u32,
     pub(super) uid: u64,
     pub(super) gid: u64,
-    pub(super) size: u64,
     pub(super) mtime: u64,
 }
 
@@ -52,17 +67,18 @@ pub(super) fn blocks(fields: &Fields<'_>) -> Vec<u8> {
         record(&mut records, b"path", fields.path);
         put(&mut block, 0, &fields.path[..NAME_BYTES]);
     }
-    if fields.link.len() > NAME_BYTES {
-        record(&mut records, b"linkpath", fields.link);
-        put(&mut block, 157, &fields.link[..NAME_BYTES]);
+    let link = fields.kind.link();
+    if link.len() > NAME_BYTES {
+        record(&mut records, b"linkpath", link);
+        put(&mut block, 157, &link[..NAME_BYTES]);
     } else {
-        put(&mut block, 157, fields.link);
+        put(&mut block, 157, link);
     }
     octal(&mut block[100..108], u64::from(fields.mode));
     for (at, digits, name, value) in [
         (108, 8, b"uid".as_slice(), fields.uid),
         (116, 8, b"gid", fields.gid),
-        (124, 12, b"size", fields.size),
+        (124, 12, b"size", fields.kind.size()),
         (136, 12, b"mtime", fields.mtime),
     ] {
         if !octal(&mut block[at..at + digits], value) {
@@ -163,13 +179,11 @@ mod tests {
 
     fn fields(path: &[u8]) -> Fields<'_> {
         Fields {
-            kind: Kind::File,
+            kind: Kind::File(5),
             path,
-            link: b"",
             mode: 0o664,
             uid: 1001,
             gid: 0,
-            size: 5,
             mtime: 315_532_800,
         }
     }
@@ -200,7 +214,7 @@ mod tests {
     #[test]
     fn numbers_beyond_octal_become_records() {
         let mut large = fields(b"f");
-        large.size = 1 << 33;
+        large.kind = Kind::File(1 << 33);
         large.uid = 1 << 21;
         let all = blocks(&large);
         assert!(all[512..].starts_with(b"15 uid=2097152\n19 size=8589934592\n"));

@@ -69,18 +69,18 @@ pub(crate) fn zip(specs: &[Spec]) -> Vec<u8> {
         } else {
             [spec.crc32, compressed, size]
         };
-        in_local
-            .iter()
-            .for_each(|it| out.extend_from_slice(&it.to_le_bytes()));
+        for number in in_local {
+            out.extend_from_slice(&u32::to_le_bytes(number));
+        }
         out.extend_from_slice(&u16::try_from(spec.local_name.len()).unwrap().to_le_bytes());
         out.extend_from_slice(&[0, 0]);
         out.extend_from_slice(&spec.local_name);
         out.extend_from_slice(&data);
         if spec.descriptor {
             out.extend_from_slice(b"PK\x07\x08");
-            [spec.crc32, compressed, size]
-                .iter()
-                .for_each(|it| out.extend_from_slice(&it.to_le_bytes()));
+            for number in [spec.crc32, compressed, size] {
+                out.extend_from_slice(&number.to_le_bytes());
+            }
         }
         let mut extra = Vec::new();
         if spec.zip64 {

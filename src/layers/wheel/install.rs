@@ -273,7 +273,7 @@ impl Placing<'_> {
 /// Whether a member belongs to a `.data` folder.
 fn in_data_folder(name: &str) -> bool {
     name.split_once('/')
-        .is_some_and(|(first, _)| first.ends_with(".data"))
+        .is_some_and(|(first, _)| first.strip_suffix(".data").is_some())
 }
 
 /// The wheel's one `.dist-info` folder, which must be its project's.

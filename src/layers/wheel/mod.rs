@@ -20,7 +20,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::archive::tar::{self, Owner, TarGz};
-use crate::archive::zip::{self, Archive, MemberFault, Method};
+use crate::archive::zip::{self, Archive, Member, MemberFault, Method};
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::python::{entry_points, record, wheel_metadata};
 use crate::report::{Explain, Explanation, Fate};
@@ -221,48 +221,49 @@ pub(crate) fn write<W: Write>(
             Node::File(placed) => {
                 let mode = if placed.file.executable { 0o775 } else { 0o664 };
                 let archive = &archives[placed.wheel];
-                write_file(
-                    out,
-                    path,
-                    &owner(mode),
-                    &placed.file.content,
-                    archive,
-                    target,
-                )?;
+                let owner = owner(mode);
+                match &placed.file.content {
+                    Content::Bytes(bytes) => write_bytes(out, path, &owner, bytes)?,
+                    Content::Script(member) => {
+                        let bytes = script::rewritten(archive, member, target)?;
+                        write_bytes(out, path, &owner, &bytes)?;
+                    }
+                    Content::Member(member) => write_member(out, path, &owner, archive, member)?,
+                }
             }
         }
     }
     Ok(tree.overlaps)
 }
 
-fn write_file<W: Write>(
+fn write_bytes<W: Write>(
     out: &mut TarGz<W>,
     path: &[u8],
     owner: &Owner,
-    content: &Content,
-    archive: &Archive,
-    target: &Target,
+    mut bytes: &[u8],
 ) -> Result<(), Error> {
-    match content {
-        Content::Bytes(bytes) => {
-            out.file(path, owner, bytes.len() as u64, &mut bytes.as_slice())?;
+    out.file(path, owner, bytes.len() as u64, &mut bytes)?;
+    Ok(())
+}
+
+fn write_member<W: Write>(
+    out: &mut TarGz<W>,
+    path: &[u8],
+    owner: &Owner,
+    archive: &Archive,
+    member: &Member,
+) -> Result<(), Error> {
+    match member.method {
+        Method::Deflated => {
+            out.deflated_file(path, owner, member.deflated, &mut archive.raw(member))?;
         }
-        Content::Script(member) => {
-            let bytes = script::rewritten(archive, member, target)?;
-            out.file(path, owner, bytes.len() as u64, &mut bytes.as_slice())?;
+        Method::Stored => {
+            let mut raw = flate2::CrcReader::new(archive.raw(member));
+            out.file(path, owner, member.deflated.size, &mut raw)?;
+            if raw.crc().sum() != member.deflated.crc32 {
+                return Err(archive.member_error(member, MemberFault::Contents).into());
+            }
         }
-        Content::Member(member) => match member.method {
-            Method::Deflated => {
-                out.deflated_file(path, owner, member.deflated, &mut archive.raw(member))?;
-            }
-            Method::Stored => {
-                let mut raw = flate2::CrcReader::new(archive.raw(member));
-                out.file(path, owner, member.deflated.size, &mut raw)?;
-                if raw.crc().sum() != member.deflated.crc32 {
-                    return Err(archive.member_error(member, MemberFault::Contents).into());
-                }
-            }
-        },
     }
     Ok(())
 }

@@ -16,7 +16,6 @@ mod wire;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::net::credentials::Credentials;
@@ -80,7 +79,6 @@ impl Default for ClientSettings {
 pub(crate) struct Client {
     settings: ClientSettings,
     wires: wire::Wires,
-    requests: AtomicU64,
 }
 
 impl fmt::Debug for Client {
@@ -97,13 +95,7 @@ impl Client {
         Self {
             settings,
             wires: wire::Wires::default(),
-            requests: AtomicU64::new(0),
         }
-    }
-
-    /// Requests sent so far, redirects and retries counted.
-    pub(crate) fn requests(&self) -> u64 {
-        self.requests.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// The credentials it was given.

@@ -81,7 +81,6 @@ impl Reply {
         }
         let headers = std::mem::take(self.inner.headers_mut());
         Ok(Response {
-            status: self.status(),
             headers,
             body,
             final_url: self.url,
@@ -144,8 +143,6 @@ pub(crate) fn printable(body: &[u8]) -> String {
 /// An answer with its body in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Response {
-    /// The HTTP status.
-    pub status: u16,
     /// Its headers.
     pub headers: HeaderMap,
     /// Its body, bounded by the caller's limit.

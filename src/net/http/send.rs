@@ -156,7 +156,6 @@ impl Client {
         })? {
             builder = builder.body(body);
         }
-        self.requests.fetch_add(1, Ordering::Relaxed);
         match builder.send() {
             Ok(inner) => Ok(Reply {
                 inner,

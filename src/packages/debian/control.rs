@@ -43,14 +43,12 @@ pub(crate) struct ParagraphReader<R> {
     input: R,
     buffer: Vec<u8>,
     line: u64,
-    consumed_bytes: u64,
 }
 
 /// One paragraph: text whose every line has been checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Paragraph<'a> {
     text: &'a str,
-    offset_bytes: u64,
 }
 
 impl<R: BufRead> ParagraphReader<R> {
@@ -60,14 +58,12 @@ impl<R: BufRead> ParagraphReader<R> {
             input,
             buffer: Vec::new(),
             line: 0,
-            consumed_bytes: 0,
         }
     }
 
     /// The next paragraph, `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Paragraph<'_>>, ControlError> {
         self.buffer.clear();
-        let mut offset_bytes = self.consumed_bytes;
         loop {
             let start = self.buffer.len();
             let read = self.read_line()?;
@@ -75,14 +71,12 @@ impl<R: BufRead> ParagraphReader<R> {
                 break;
             }
             self.line += 1;
-            self.consumed_bytes += read as u64;
             let line = self.buffer.get(start..).unwrap_or_default();
             let blank = line.iter().all(u8::is_ascii_whitespace);
             let first = line.first().copied().unwrap_or_default();
             if blank {
                 self.buffer.truncate(start);
                 if start == 0 {
-                    offset_bytes = self.consumed_bytes;
                     continue;
                 }
                 break;
@@ -105,7 +99,7 @@ impl<R: BufRead> ParagraphReader<R> {
         }
         let text = std::str::from_utf8(&self.buffer)
             .map_err(|_| ControlError::NotUtf8 { line: self.line })?;
-        Ok(Some(Paragraph { text, offset_bytes }))
+        Ok(Some(Paragraph { text }))
     }
 
     /// Appends one line to the buffer, bounded by what is left of a paragraph's limit.
@@ -153,11 +147,6 @@ fn is_field(line: &[u8]) -> bool {
 }
 
 impl<'a> Paragraph<'a> {
-    /// Where the paragraph starts in the input, in bytes.
-    pub(crate) fn offset_bytes(&self) -> u64 {
-        self.offset_bytes
-    }
-
     /// A field's value without the white space around it; later lines of a long value keep their
     /// line ends and their leading space. Names are compared without case; the first one counts.
     pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
@@ -202,16 +191,11 @@ mod tests {
         let text = "\n\nPackage: a\n# a comment\nDescription: one\n two\n .\n three\nsize:4\n\n\nPackage: b";
         let mut reader = ParagraphReader::new(text.as_bytes());
         let first = reader.next().unwrap().unwrap();
-        assert_eq!(first.offset_bytes(), 2);
         assert_eq!(first.get("package"), Some("a"));
         assert_eq!(first.get("Description"), Some("one\n two\n .\n three"));
         assert_eq!(first.get("Size"), Some("4"));
         assert_eq!(first.get("two"), None);
         let second = reader.next().unwrap().unwrap();
-        assert_eq!(
-            text.get(usize::try_from(second.offset_bytes()).unwrap()..),
-            Some("Package: b")
-        );
         assert_eq!(second.get("Package"), Some("b"));
         assert!(reader.next().unwrap().is_none());
     }

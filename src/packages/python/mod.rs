@@ -22,7 +22,7 @@ pub(crate) use requirements::{
     IndexOptions, Position, ReadError, Requirements, Source, Wish, WishKind, parse, resolve_path,
 };
 pub(crate) use tags::{Arch, Libc, PythonVersion, Tags, Target};
-pub(crate) use wheel_name::WheelFileName;
+pub(crate) use wheel_name::{WheelFileName, is_wheel};
 
 pub(crate) use pep440_rs::{Version, VersionSpecifiers};
 pub(crate) use pep508_rs::{MarkerTree, PackageName};

@@ -69,15 +69,12 @@ impl FromStr for PythonVersion {
 pub(crate) enum Libc {
     /// glibc major and minor, for manylinux wheels.
     Glibc(u16, u16),
-    /// musl major and minor, for musllinux wheels.
-    Musl(u16, u16),
 }
 
 impl fmt::Display for Libc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Glibc(major, minor) => write!(f, "glibc {major}.{minor}"),
-            Self::Musl(major, minor) => write!(f, "musl {major}.{minor}"),
         }
     }
 }
@@ -170,11 +167,6 @@ impl Target {
                         _ => continue,
                     };
                     tags.push(format!("{legacy}_{arch}"));
-                }
-            }
-            Libc::Musl(major, newest) => {
-                for minor in (0..=newest).rev() {
-                    tags.push(format!("musllinux_{major}_{minor}_{arch}"));
                 }
             }
         }
@@ -339,15 +331,6 @@ mod tests {
         assert!(rank("x-1-py2.py3-none-any.whl").is_some());
         assert!(rank("x-1-py2-none-any.whl").is_none());
         assert!(rank("x-1-py314-none-any.whl").is_none());
-        let musl = target(13, Libc::Musl(1, 2), Arch::X86_64).tags();
-        assert!(
-            musl.rank(&"x-1-cp313-cp313-musllinux_1_1_x86_64.whl".parse().unwrap())
-                .is_some()
-        );
-        assert!(
-            musl.rank(&"x-1-cp313-cp313-manylinux2014_x86_64.whl".parse().unwrap())
-                .is_none()
-        );
     }
 
     #[test]

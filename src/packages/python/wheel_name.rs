@@ -117,6 +117,11 @@ impl Ord for WheelFileName {
     }
 }
 
+/// Whether a file name claims to be a wheel's. Case counts, as it does for installers.
+pub(crate) fn is_wheel(file_name: &str) -> bool {
+    file_name.strip_suffix(".whl").is_some()
+}
+
 impl FromStr for WheelFileName {
     type Err = WheelNameError;
 

@@ -171,8 +171,9 @@ impl Chosen<'_> {
 /// Writes one lock for several targets: packages that all targets share once, with the wheels of
 /// all of them; others with a marker for the processor. Readers choose by tags.
 pub(crate) fn write_pylock(locks: &[(Target, &Lock)]) -> String {
-    let mut packages: BTreeMap<(PackageName, Version), (Vec<&LockedWheel>, Vec<&Target>)> =
-        BTreeMap::new();
+    /// The wheels of one version, and the targets that want it.
+    type Shared<'a> = (Vec<&'a LockedWheel>, Vec<&'a Target>);
+    let mut packages: BTreeMap<(PackageName, Version), Shared<'_>> = BTreeMap::new();
     for (target, lock) in locks {
         for wheel in &lock.packages {
             let key = (wheel.name.clone(), wheel.version.clone());

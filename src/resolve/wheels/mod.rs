@@ -27,7 +27,7 @@ pub(crate) use settings::Indexes;
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::python::{
     DirectUrl, FileHash, Pylock, Requirements, Source, Target, WheelFileName, Wish, WishKind,
-    parse, resolve_path,
+    is_wheel, parse, resolve_path,
 };
 use crate::report::{Event, Report};
 use lock::{Candidate, Chosen};
@@ -224,9 +224,9 @@ impl<'a> Prepared<'a> {
         for wish in wishes {
             let is_wheel = match wish.address() {
                 None => true,
-                Some(DirectUrl::Archive(url)) => url.file_name().ends_with(".whl"),
+                Some(DirectUrl::Archive(url)) => is_wheel(&url.file_name()),
                 Some(DirectUrl::Repository(_)) => false,
-                Some(DirectUrl::Path(path)) => path.ends_with(".whl"),
+                Some(DirectUrl::Path(path)) => is_wheel(path),
             };
             let wish_text = || wish.to_string();
             if !is_wheel || matches!(wish.kind, WishKind::Unnamed { .. }) {

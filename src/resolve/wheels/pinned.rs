@@ -9,7 +9,9 @@ use super::fetch::Fetch;
 use super::index::{IndexFile, project_files};
 use super::lock::{Candidate, Location};
 use super::settings::Indexes;
-use crate::packages::python::{DirectUrl, FileHash, Target, Version, WheelFileName, Wish};
+use crate::packages::python::{
+    DirectUrl, FileHash, Target, Version, WheelFileName, Wish, is_wheel,
+};
 
 /// Pages asked for at once.
 const CONNECTIONS: usize = 8;
@@ -20,7 +22,8 @@ pub(super) fn is_exact(wish: &Wish) -> bool {
         .hashes
         .iter()
         .any(|hash| matches!(hash, FileHash::Sha256(_)));
-    let wheel_address = matches!(wish.address(), Some(DirectUrl::Archive(url)) if url.file_name().ends_with(".whl"));
+    let wheel_address =
+        matches!(wish.address(), Some(DirectUrl::Archive(url)) if is_wheel(&url.file_name()));
     hashed && wish.named().is_some() && (wish.pin().is_some() || wheel_address)
 }
 

@@ -243,13 +243,12 @@ fn split_words(text: &str) -> Result<Vec<String>, LineError> {
             (Some('"') | None, '\\') => {
                 word.get_or_insert_default().extend(chars.next());
             }
-            (Some(_), c) => word.get_or_insert_default().push(c),
             (None, '"' | '\'') => {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
             (None, c) if c.is_whitespace() => words.extend(word.take()),
-            (None, c) => word.get_or_insert_default().push(c),
+            (_, c) => word.get_or_insert_default().push(c),
         }
     }
     if quote.is_some() {

@@ -43,11 +43,8 @@ fn answer(target: &Target, path: &Path) -> String {
     let full = target.python.to_string();
     let short = format!("{}.{}", target.python.major, target.python.minor);
     let arch = target.arch.name();
-    let (family, major, minor) = match target.libc {
-        Libc::Glibc(major, minor) => ("manylinux", major, minor),
-        Libc::Musl(major, minor) => ("musllinux", major, minor),
-    };
-    let system = json!({ "name": family, "major": major, "minor": minor });
+    let Libc::Glibc(major, minor) = target.libc;
+    let system = json!({ "name": "manylinux", "major": major, "minor": minor });
     let packages = format!("/usr/lib/python{short}/site-packages");
     let answer = json!({
         "result": "success",
