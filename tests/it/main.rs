@@ -28,6 +28,7 @@ mod interrupted;
 mod locked;
 mod outputs;
 mod plan;
+mod platforms;
 mod private_index;
 mod rebuild;
 mod reproducible;

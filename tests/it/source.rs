@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
 
 use crate::harness::files::{Project, example};
 use crate::harness::home::{Home, digest_of};
@@ -158,4 +159,34 @@ fn a_context_dir_is_the_source() {
     let members = home.layout().members(digest_of(&by_context));
     assert!(members.contains_key("opt/app-root/src/app.py"));
     assert!(!members.contains_key("opt/app-root/src/numpy/wsgi.py"));
+}
+
+#[test]
+fn a_hundred_thousand_files() {
+    const FOLDERS: usize = 100;
+    const FILES: usize = 1000;
+    /// For the machine at its busiest; alone it takes some seconds.
+    const LIMIT: Duration = Duration::from_secs(60);
+    let home = Home::seeded();
+    let project = Project::new(&[("app.py", "pass\n")]);
+    for folder in 0..FOLDERS {
+        let folder = project.path().join(format!("data/{folder}"));
+        fs::create_dir_all(&folder).unwrap();
+        for file in 0..FILES {
+            fs::write(folder.join(file.to_string()), file.to_string()).unwrap();
+        }
+    }
+    let started = Instant::now();
+    let reference = home.build(&project.path(), &["x"]);
+    assert!(started.elapsed() < LIMIT, "{:?}", started.elapsed());
+
+    let members = home.layout().members(digest_of(&reference));
+    let files = members
+        .iter()
+        .filter(|(path, member)| {
+            path.starts_with("opt/app-root/src/data/")
+                && path.rsplit('/').next().unwrap().as_bytes() == member.body
+        })
+        .count();
+    assert_eq!(files, FOLDERS * FILES);
 }

@@ -1,0 +1,132 @@
+//! Other builders than the default, and other processors than this machine's.
+
+use serde_json::Value;
+
+use crate::harness::container::{Container, run_once};
+use crate::harness::files::example;
+use crate::harness::home::{Home, digest_of};
+use crate::harness::layout::{Layout, Member, sha256};
+use crate::harness::registry::Registry;
+use crate::harness::tools::{temporary, tool};
+
+/// `e_machine` of ELF files (elf(5)).
+const X86_64: u16 = 62;
+const AARCH64: u16 = 183;
+
+#[test]
+fn python_3_11_on_bookworm() {
+    let home = Home::seeded();
+    let reference = home.build(
+        &example("flask-gunicorn"),
+        &["old:v1", "--builder", "python-3.11"],
+    );
+    let image = home.layout().reference(digest_of(&reference));
+
+    let container = Container::start(&image, 1_000_680_000);
+    assert_eq!(container.page("/"), "Hello from Flask\n");
+    container.stop();
+
+    let script = "set -e\n\
+        python -c 'import sys, ssl, sqlite3, markupsafe._speedups; print(*sys.version_info[:2], sys.prefix)'\n\
+        python -c \"import locale; print(locale.setlocale(locale.LC_ALL, ''))\"\n\
+        pip check\n\
+        . /etc/os-release; echo $VERSION_CODENAME $PYTHON_VERSION\n";
+    let ran = run_once(&image, 12345, &["sh", "-c", script]).ok();
+    assert_eq!(
+        ran.stdout,
+        "3 11 /opt/app-root\nen_US.UTF-8\nNo broken requirements found.\nbookworm 3.11\n"
+    );
+}
+
+#[test]
+fn two_processors_under_one_name() {
+    let home = Home::seeded();
+    let registry = Registry::start();
+    let image = registry.repository("both:v1");
+    let source = example("flask-gunicorn");
+    let reference = home.build(
+        &source,
+        &[&image, "--platform", "linux/amd64,linux/arm64", "--push"],
+    );
+    let digest = digest_of(&reference);
+    let layout = home.layout();
+    let index = layout.document(digest);
+    assert_eq!(
+        index["mediaType"],
+        "application/vnd.oci.image.index.v1+json"
+    );
+    let manifests = index["manifests"].as_array().unwrap();
+    let of = |architecture: &str| -> &str {
+        let mut found = manifests
+            .iter()
+            .filter(|manifest| manifest["platform"]["architecture"] == architecture);
+        let manifest = found.next().expect(architecture);
+        assert!(found.next().is_none() && manifest["platform"]["os"] == "linux");
+        manifest["digest"].as_str().unwrap()
+    };
+    assert_eq!(manifests.len(), 2);
+    for (architecture, machine) in [("amd64", X86_64), ("arm64", AARCH64)] {
+        let manifest = of(architecture);
+        layout.check(manifest);
+        let config = layout.config(manifest);
+        assert_eq!(config["architecture"], architecture);
+        let members = layout.members(manifest);
+        is_for(machine, &members["usr/bin/python3.13"]);
+        let site = "opt/app-root/lib/python3.13/site-packages/markupsafe/_speedups";
+        let (_, speedups) = members
+            .iter()
+            .find(|(path, _)| path.starts_with(site) && path.ends_with(".so"))
+            .unwrap();
+        is_for(machine, speedups);
+        assert_eq!(seen_by_skopeo(&layout, digest, architecture), architecture);
+    }
+
+    // One of the two alone is what it is among the two.
+    let alone = home.build(&source, &["alone", "--platform", "linux/arm64"]);
+    assert_eq!(digest_of(&alone), of("arm64"));
+
+    is_pushed(&registry, &image, digest);
+}
+
+/// The file is a program or library for this processor.
+#[track_caller]
+fn is_for(machine: u16, file: &Member) {
+    assert_eq!(file.body[..4], *b"\x7fELF");
+    assert_eq!(u16::from_le_bytes([file.body[18], file.body[19]]), machine);
+}
+
+/// The architecture of what skopeo takes out of an index for a machine.
+#[track_caller]
+fn seen_by_skopeo(layout: &Layout, index: &str, architecture: &str) -> String {
+    let reference = layout.reference(index);
+    let seen = tool(
+        "skopeo",
+        &["--override-arch", architecture, "inspect", &reference],
+    );
+    let seen: Value = serde_json::from_str(&seen).unwrap();
+    seen["Architecture"].as_str().unwrap().to_owned()
+}
+
+/// The registry gives back the index and both images.
+#[track_caller]
+fn is_pushed(registry: &Registry, image: &str, digest: &str) {
+    assert_eq!(sha256(&registry.manifest("both", "v1").unwrap()), digest);
+    let pulled = temporary();
+    let copy = format!("oci:{}:back", pulled.path().display());
+    let source = format!("docker://{image}");
+    tool(
+        "skopeo",
+        &[
+            "copy",
+            "--quiet",
+            "--all",
+            "--src-tls-verify=false",
+            &source,
+            &copy,
+        ],
+    );
+    let layout = Layout::open(pulled.path());
+    for manifest in layout.document(digest)["manifests"].as_array().unwrap() {
+        layout.check(manifest["digest"].as_str().unwrap());
+    }
+}
