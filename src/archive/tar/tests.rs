@@ -32,7 +32,7 @@ fn deflated(contents: &[u8]) -> (Deflated, Vec<u8>) {
     let announced = Deflated {
         size: contents.len() as u64,
         compressed_size: stream.len() as u64,
-        crc32: crc32fast::hash(contents),
+        crc32: crc32(contents),
     };
     (announced, stream)
 }
