@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::inventory::Answer;
 use super::progress::{blob_fate, layer_fate, milliseconds};
 use super::text::{bytes, seconds, table};
+use crate::destination::registry::PushedBlob;
 use crate::pipeline::{Built, BuiltPlatform, Exported, Pushed};
 use crate::report::{BlobFate, LayerFate};
 
@@ -15,7 +16,7 @@ use crate::report::{BlobFate, LayerFate};
 pub(super) fn render(built: &Built, took: Duration) -> String {
     let mut text = String::new();
     for platform in &built.platforms {
-        text.push_str(&layers(platform));
+        text.push_str(&layers(platform, &built.pushed));
     }
     for pushed in &built.pushed {
         text.push_str(&push_line(pushed));
@@ -37,17 +38,22 @@ pub(super) fn render(built: &Built, took: Duration) -> String {
     text
 }
 
-fn layers(platform: &BuiltPlatform) -> String {
+fn layers(platform: &BuiltPlatform, pushed: &[Pushed]) -> String {
     let rows: Vec<Vec<String>> = platform
         .layers
         .iter()
         .map(|made| {
-            vec![
+            let mut row = vec![
                 format!("  {}", layer_fate(made.fate)),
                 bytes(made.layer.size_bytes),
                 seconds(made.took),
-                made.layer.contents.clone(),
-            ]
+            ];
+            // How the layer came to be in each registry it was pushed to.
+            let blobs = pushed.iter().flat_map(|pushed| &pushed.blobs);
+            let here = blobs.filter(|blob| blob.digest == made.layer.digest);
+            row.push(here.map(push_cell).collect::<Vec<_>>().join(", "));
+            row.push(made.layer.contents.clone());
+            row
         })
         .collect();
     let made = platform
@@ -67,13 +73,20 @@ fn layers(platform: &BuiltPlatform) -> String {
         .sum();
     format!(
         "{}   image  {}: {} compressed, {} unpacked, {} layers ({made} made, {} reused)\n",
-        table(&rows, &[false, true, true, false]),
+        table(&rows, &[false, true, true, false, false]),
         platform.platform,
         bytes(size),
         bytes(unpacked),
         platform.layers.len(),
         platform.layers.len() - made,
     )
+}
+
+fn push_cell(blob: &PushedBlob) -> String {
+    match blob.fate {
+        BlobFate::Pushed => format!("pushed {}", seconds(blob.took)),
+        BlobFate::AlreadyThere => blob_fate(blob.fate).to_owned(),
+    }
 }
 
 /// One line for one push.

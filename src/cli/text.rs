@@ -52,6 +52,8 @@ pub(super) fn table(rows: &[Vec<String>], right: &[bool]) -> String {
             .iter()
             .zip(&widths)
             .zip(right)
+            // A column without any text takes no room.
+            .filter(|((_, width), _)| **width > 0)
             .map(|((cell, &width), &right)| {
                 if right {
                     format!("{cell:>width$}")

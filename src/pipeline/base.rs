@@ -1,7 +1,8 @@
 //! The base's exact packages: from `s2r.lock`, from what was resolved within the last hour, or from
 //! the suite.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 
 use super::error::BuildError;
 use super::fetch::Fetcher;
@@ -136,39 +137,78 @@ struct Archive<'a> {
 
 impl Fetch for Archive<'_> {
     fn get(&self, url: &str, max_bytes: u64) -> Result<Box<dyn Read + '_>, FetchError> {
-        let store = self.fetcher.store;
         // An index under its own hash never changes: what was fetched once is known.
         let known = url
             .rsplit_once("/by-hash/SHA256/")
             .and_then(|(_, hex)| format!("sha256:{hex}").parse::<Digest>().ok());
         if let Some(digest) = known
-            && let Ok(file) = std::fs::File::open(store.download_path(&digest))
+            && let Ok(file) = File::open(self.fetcher.store.download_path(&digest))
         {
             return Ok(Box::new(file));
         }
+        match known {
+            Some(digest) => self.keep(url, digest, max_bytes),
+            None => self.look_at(url, max_bytes),
+        }
+    }
+}
+
+impl Archive<'_> {
+    /// Fetches a file whose hash is known, for good.
+    fn keep(&self, url: &str, digest: Digest, max_bytes: u64) -> Result<Box<dyn Read>, FetchError> {
+        let store = self.fetcher.store;
         let unwritable = |error: StoreError| FetchError::Failed {
             url: url.to_owned(),
             explanation: Box::new(error.explain()),
         };
         let mut writer = store.writer().map_err(unwritable)?.unhashed();
-        let expect = Expect {
-            sha256: known.map(|digest| *digest.as_bytes()),
-            size: None,
-            max_bytes,
-        };
-        let fetched = self
-            .fetcher
-            .fetch_shown(url, &last_segments(url), &mut writer, expect, None)
-            .map_err(|error| failure(url, &error))?;
-        let _ = writer.flush();
-        let digest = Digest::from_bytes(fetched.sha256);
+        self.fetch(url, &mut writer, Some(digest), max_bytes)?;
         store
             .keep_download(writer.hashed(digest), &digest)
             .map_err(unwritable)?;
         let path = store.download_path(&digest);
-        std::fs::File::open(&path)
-            .map(|file| Box::new(file) as Box<dyn Read>)
-            .map_err(|source| unwritable(StoreError::Io { path, source }))
+        match File::open(&path) {
+            Ok(file) => Ok(Box::new(file)),
+            Err(source) => Err(unwritable(StoreError::Io { path, source })),
+        }
+    }
+
+    /// Fetches a file that has yet to be judged, such as a suite's signed index: it is gone when its
+    /// reader is.
+    fn look_at(&self, url: &str, max_bytes: u64) -> Result<Box<dyn Read>, FetchError> {
+        let path = self.fetcher.store.scratch();
+        let unwritable = |source| FetchError::Failed {
+            url: url.to_owned(),
+            explanation: Box::new(
+                StoreError::Io {
+                    path: path.clone(),
+                    source,
+                }
+                .explain(),
+            ),
+        };
+        let mut file = tempfile::tempfile_in(&path).map_err(unwritable)?;
+        self.fetch(url, &mut file, None, max_bytes)?;
+        file.seek(SeekFrom::Start(0)).map_err(unwritable)?;
+        Ok(Box::new(file))
+    }
+
+    fn fetch(
+        &self,
+        url: &str,
+        sink: &mut dyn Write,
+        digest: Option<Digest>,
+        max_bytes: u64,
+    ) -> Result<(), FetchError> {
+        let expect = Expect {
+            sha256: digest.map(|digest| *digest.as_bytes()),
+            size: None,
+            max_bytes,
+        };
+        self.fetcher
+            .fetch_shown(url, &last_segments(url), sink, &expect)
+            .map(|_| ())
+            .map_err(|error| failure(url, &error))
     }
 }
 

@@ -54,8 +54,7 @@ impl Fetcher<'_> {
             size: needed.size_bytes,
             max_bytes: MAX_DOWNLOAD_BYTES,
         };
-        let fetched =
-            self.fetch_shown(url, &needed.name, &mut writer, expect, needed.size_bytes)?;
+        let fetched = self.fetch_shown(url, &needed.name, &mut writer, &expect)?;
         let found = Digest::from_bytes(fetched.sha256);
         self.store
             .keep_download(writer.hashed(found), &needed.digest)?;
@@ -82,16 +81,15 @@ impl Fetcher<'_> {
         url: &str,
         name: &str,
         sink: &mut dyn Write,
-        expect: Expect,
-        total_bytes: Option<u64>,
+        expect: &Expect,
     ) -> Result<Fetched, HttpError> {
         let id = self.ids.next();
         self.report.event(Event::TransferStarted {
             id,
             name: name.to_owned(),
-            total_bytes,
+            total_bytes: expect.size,
         });
-        let fetched = self.client.fetch_to(url, sink, &expect, &|done_bytes| {
+        let fetched = self.client.fetch_to(url, sink, expect, &|done_bytes| {
             self.report
                 .event(Event::TransferAdvanced { id, done_bytes });
         });

@@ -157,7 +157,7 @@ impl Workshop<'_> {
     fn known(&self, index: usize, recipe: &Recipe<'_>) -> Option<Made> {
         let start = Instant::now();
         let stored = self.store.layer(&recipe.key)?;
-        Some(self.made(index, recipe, &stored, LayerFate::Reused, start))
+        Some(self.made(index, recipe, &stored, (LayerFate::Reused, start.elapsed())))
     }
 
     fn made(
@@ -165,10 +165,8 @@ impl Workshop<'_> {
         index: usize,
         recipe: &Recipe<'_>,
         stored: &StoredLayer,
-        fate: LayerFate,
-        start: Instant,
+        (fate, took): (LayerFate, Duration),
     ) -> Made {
-        let took = start.elapsed();
         self.report.event(Event::Layer(LayerEvent {
             index: self.first_index + index,
             contents: recipe.contents.clone(),
@@ -255,7 +253,8 @@ impl Workshop<'_> {
             guard = lock(shared);
             match written {
                 Ok(stored) => {
-                    let made = self.made(index, &recipes[index], &stored, LayerFate::Made, start);
+                    let how = (LayerFate::Made, start.elapsed());
+                    let made = self.made(index, &recipes[index], &stored, how);
                     guard.done[index] = Some(made);
                 }
                 Err(failure) => {
