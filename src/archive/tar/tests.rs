@@ -7,6 +7,7 @@ use flate2::read::{DeflateEncoder, MultiGzDecoder};
 use proptest::prelude::*;
 
 use super::*;
+use crate::archive::gzip::crc32;
 
 const OPTIONS: Options = Options {
     mtime: 315_532_800,
