@@ -4,14 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use tempfile::TempDir;
-
 use crate::harness::container::Container;
 use crate::harness::files::example;
 use crate::harness::home::{Home, digest_of};
 use crate::harness::layout::{Layout, sha256};
 use crate::harness::registry::Registry;
-use crate::harness::tools::{as_root, finish, tool};
+use crate::harness::tools::{as_root, finish, temporary, tool};
 
 /// Users that a platform may pick: the image's own, another one, and one as `OpenShift` hands them out.
 const UIDS: [u32; 3] = [1001, 12345, 1_000_680_000];
@@ -57,7 +55,7 @@ fn travels(name: &str, body: &str) {
     assert_eq!(registry.manifest(name, "v1").unwrap(), raw);
     assert_eq!(registry.manifest(name, digest).unwrap(), raw);
 
-    let pulled = TempDir::new().unwrap();
+    let pulled = temporary();
     let copy = format!("oci:{}:back", pulled.path().display());
     let source = format!("docker://{image}");
     tool(

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::harness::files::{Project, example};
 use crate::harness::home::{Home, blobs};
 use crate::harness::index::{Fault, Index};
-use crate::harness::tools::{finish, free_port};
+use crate::harness::tools::{finish, free_port, temporary};
 use crate::harness::wheel::Wheel;
 
 /// A project's files, and what must be said of it.
@@ -76,10 +76,10 @@ fn a_wrong_project_is_65() {
             .exits(65)
             .says(texts);
     }
-    let empty = tempfile::TempDir::new().unwrap();
+    let empty = temporary();
     finish(home.command(&["build"]).arg(empty.path()).arg("x"))
         .exits(65)
-        .says(&["empty"]);
+        .says(&["no files"]);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn requirements_that_conflict_are_65() {
 #[test]
 fn a_faulty_index_is_an_error_and_nothing_is_kept() {
     for (fault, texts) in [
-        (Fault::WrongHash, ["known", "hash"]),
+        (Fault::WrongHash, ["known", "sha256"]),
         (Fault::CutOff, ["known", "known"]),
         (Fault::Unavailable, ["known", "503"]),
     ] {

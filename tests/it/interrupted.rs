@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::harness::files::{example, walk};
 use crate::harness::home::{Home, blobs, digest_of};
 use crate::harness::layout::sha256;
-use crate::harness::tools::{as_root, finish, tool};
+use crate::harness::tools::{as_root, finish, temporary, tool};
 
 /// Every file that the store shows under a digest has that digest, and skopeo can read every image in it.
 #[track_caller]
@@ -133,7 +133,7 @@ struct Disk(TempDir);
 
 impl Disk {
     fn of_mebibytes(size: u32) -> Self {
-        let dir = TempDir::new().unwrap();
+        let dir = temporary();
         let user = rustix::process::getuid().as_raw();
         let options = format!("size={size}m,uid={user}");
         finish(

@@ -5,7 +5,7 @@ use std::fs;
 use crate::harness::files::{Project, example};
 use crate::harness::home::Home;
 use crate::harness::index::{Fault, Index};
-use crate::harness::tools::{finish, is_root};
+use crate::harness::tools::{finish, without_network};
 use crate::harness::wheel::Wheel;
 
 #[test]
@@ -69,15 +69,12 @@ fn offline_builds_from_what_is_there_or_says_what_is_missing() {
     let home = Home::seeded();
     let source = example("script");
     let source = source.to_str().unwrap();
-    let outer: &[&str] = if is_root() {
-        &["unshare", "--net"]
-    } else {
-        &["env"]
-    };
-    finish(&mut home.command_under(outer, &["build", source, "x", "--offline"])).ok();
+    finish(&mut home.command_under(without_network(), &["build", source, "x", "--offline"])).ok();
 
     let stranger = Home::empty();
-    let refused = finish(&mut stranger.command_under(outer, &["build", source, "x", "--offline"]));
+    let refused = finish(
+        &mut stranger.command_under(without_network(), &["build", source, "x", "--offline"]),
+    );
     refused.exits(69).says(&["--offline"]);
 }
 

@@ -2,19 +2,17 @@
 
 use std::fs;
 
-use tempfile::TempDir;
-
 use crate::harness::container::{load, run_once};
 use crate::harness::files::example;
 use crate::harness::home::{Home, blobs, digest_of};
 use crate::harness::layout::{Layout, sha256};
 use crate::harness::registry::Registry;
-use crate::harness::tools::tool;
+use crate::harness::tools::{temporary, tool};
 
 #[test]
 fn files_and_folders_are_read_by_others() {
     let home = Home::seeded();
-    let out = TempDir::new().unwrap();
+    let out = temporary();
     let path = |name: &str| out.path().join(name).display().to_string();
     let targets = [
         format!("oci:{}", path("layout")),
@@ -55,7 +53,7 @@ fn files_and_folders_are_read_by_others() {
 fn export_and_push_later() {
     let home = Home::seeded();
     let registry = Registry::start();
-    let out = TempDir::new().unwrap();
+    let out = temporary();
     let reference = home.build(&example("script"), &["later:v1"]);
     let digest = digest_of(&reference);
 

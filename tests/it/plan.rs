@@ -2,16 +2,12 @@
 
 use crate::harness::files::{Project, example};
 use crate::harness::home::Home;
-use crate::harness::tools::{Finished, finish, is_root};
+use crate::harness::tools::{Finished, finish, without_network};
 
-/// Runs `s2r plan`; as root without any network interface.
+/// Runs `s2r plan` without any network interface.
 #[track_caller]
 fn plan(home: &Home, source: &std::path::Path, more: &[&str]) -> Finished {
-    let mut command = if is_root() {
-        home.command_under(&["unshare", "--net"], &["plan"])
-    } else {
-        home.command(&["plan"])
-    };
+    let mut command = home.command_under(without_network(), &["plan"]);
     finish(command.arg(source).args(more)).ok()
 }
 

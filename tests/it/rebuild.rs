@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::harness::files::Project;
 use crate::harness::home::{Home, digest_of};
 use crate::harness::registry::Registry;
-use crate::harness::tools::{finish, is_root};
+use crate::harness::tools::{finish, without_network};
 
 /// Builds with `--json` and gives what was said.
 #[track_caller]
@@ -37,14 +37,9 @@ fn nothing_changed_nothing_is_done() {
     let source = project.path();
     finish(home.command(&["lock"]).arg(&source)).ok();
     let first = summary(&home, &source, &["x"]);
-    let outer: &[&str] = if is_root() {
-        &["unshare", "--net"]
-    } else {
-        &["env"]
-    };
     let source = source.to_str().unwrap();
     let again = finish(&mut home.command_under(
-        outer,
+        without_network(),
         &["build", source, "x", "--offline", "--locked", "--json"],
     ))
     .ok()

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::harness::tools::temporary;
+
 /// A folder of `examples/`.
 pub(crate) fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -21,9 +23,7 @@ pub(crate) struct Project {
 impl Project {
     /// A project of these files; a name that ends in `.sh` becomes executable.
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
-        let project = Self {
-            dir: TempDir::new().unwrap(),
-        };
+        let project = Self { dir: temporary() };
         for (name, text) in files {
             project.write(name, text);
         }

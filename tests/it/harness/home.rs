@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::harness::files::{self, example};
 use crate::harness::layout::Layout;
-use crate::harness::tools::{Finished, finish};
+use crate::harness::tools::{Finished, finish, temporary};
 
 /// Files of at least this size are shared between stores by hard link; the program never writes into a file
 /// that has its final name, so they cannot change. Smaller ones, locks among them, are copied.
@@ -38,7 +38,7 @@ pub(crate) struct Home {
 impl Home {
     /// A user who has never run s2r.
     pub(crate) fn empty() -> Self {
-        let dir = TempDir::new().unwrap();
+        let dir = temporary();
         fs::create_dir(dir.path().join("home")).unwrap();
         let data = dir.path().join("data");
         Self { dir, data }
@@ -146,9 +146,13 @@ impl Home {
     }
 }
 
-/// The digest in a reference by digest.
+/// The digest in a reference by digest; an image without a name has nothing else.
 pub(crate) fn digest_of(reference: &str) -> &str {
-    reference.split_once('@').expect("a reference by digest").1
+    let digest = reference
+        .split_once('@')
+        .map_or(reference, |(_, digest)| digest);
+    assert!(digest.starts_with("sha256:"), "{reference:?}");
+    digest
 }
 
 /// The one store that is filled from the network.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::harness::tools::free_port;
+use crate::harness::tools::{free_port, temporary};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -22,7 +22,7 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn start() -> Self {
-        let storage = TempDir::new().unwrap();
+        let storage = temporary();
         let port = free_port();
         let config = storage.path().join("config.yml");
         fs::write(

@@ -2,6 +2,9 @@
 
 use std::net::TcpListener;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
 
 /// A finished process: its exit code and what it wrote.
 pub(crate) struct Finished {
@@ -96,6 +99,30 @@ pub(crate) fn as_root(program: &str) -> Command {
 
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// The program under which another one sees no network.
+pub(crate) fn without_network() -> &'static [&'static str] {
+    if is_root() {
+        &["unshare", "--net"]
+    } else {
+        &["unshare", "--map-root-user", "--net"]
+    }
+}
+
+/// A temporary folder whose path podman takes as part of an image's name, that is, in lower case.
+pub(crate) fn temporary() -> TempDir {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "s2r-it-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
+    tempfile::Builder::new()
+        .prefix(&name)
+        .rand_bytes(0)
+        .tempdir()
+        .unwrap()
 }
 
 /// A port of the loopback address that nobody listened on a moment ago.
