@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::error::BuildError;
+use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use super::make::{Batch, Made, Recipe, TransferIds, Workshop};
 use super::read::Project;
@@ -146,10 +146,11 @@ impl<'a> Site<'a> {
     pub(super) fn debian(&self) -> Result<&'a DebianBase, BuildError> {
         match &self.builder.base {
             Base::Debian(base) => Ok(base),
-            Base::Image(image) => Err(BuildError::ImageBase {
+            Base::Image(image) => Err(Obstacle::ImageBase {
                 builder: self.builder.name.clone(),
                 image: image.clone(),
-            }),
+            }
+            .into()),
         }
     }
 
@@ -388,7 +389,7 @@ fn describe(batch: &Batch) -> String {
 
 /// What a helper thread came back with. Its panic would be a fault of s2r; it is passed on as one.
 fn join<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> Result<T, BuildError> {
-    handle.join().map_err(|_| BuildError::Panicked)
+    handle.join().map_err(|_| Obstacle::Panicked.into())
 }
 
 /// The caller's environment, and above it what the project, `-e` and `-E` set. What builder and

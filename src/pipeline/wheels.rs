@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::error::BuildError;
+use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use crate::net::http::{Client, HttpError};
 use crate::oci::{Digest, KeyBuilder};
@@ -115,7 +115,7 @@ impl Wheels<'_> {
                 .collect();
             threads
                 .into_iter()
-                .try_for_each(|thread| thread.join().map_err(|_| BuildError::Panicked)?)
+                .try_for_each(|thread| thread.join().map_err(|_| Obstacle::Panicked)?)
         })
     }
 
@@ -194,7 +194,7 @@ pub(super) fn pip(
     client: &Client,
     is_needed: bool,
 ) -> Result<Option<LockedWheel>, BuildError> {
-    let nowhere = || BuildError::Nowhere {
+    let nowhere = || Obstacle::Nowhere {
         name: pip.filename.clone(),
     };
     let name: PackageName = "pip".parse().map_err(|_| nowhere())?;
