@@ -231,7 +231,7 @@ impl<'a> Site<'a> {
         let Some(pinned) = self.builder.pip.as_ref().filter(|_| !is_own) else {
             return Ok(None);
         };
-        let known = wheels::pip(pinned, &self.environment, &self.client, false)?;
+        let known = wheels::pip(pinned, &self.environment, &self.fetcher(), false)?;
         if let Some(pip) = known
             && (self.store.has_download(&pip.sha256)
                 || self
@@ -241,7 +241,7 @@ impl<'a> Site<'a> {
         {
             return Ok(Some(pip));
         }
-        wheels::pip(pinned, &self.environment, &self.client, true)
+        wheels::pip(pinned, &self.environment, &self.fetcher(), true)
     }
 
     fn make(&self, recipes: &[Recipe<'_>], first_index: usize) -> Result<Batch, BuildError> {
