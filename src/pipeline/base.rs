@@ -71,7 +71,6 @@ pub(super) fn packages(
             fetch: &Archive { fetcher },
             scratch: &fetcher.store.scratch(),
             now_unix_seconds: i64::try_from(rules.now_seconds).unwrap_or(i64::MAX),
-            report: fetcher.report,
         },
     )?;
     let mut lock = BaseLock::new(base);
