@@ -4,15 +4,15 @@
 //! The modules, lowest floor first; a module imports only from floors below its own
 //! (`tests/floors.rs` holds the table):
 //!
-//! - floor 0: [`oci`] names and documents of images; [`packages`] grammar of Python and Debian
-//!   packages; [`report`] what may be said; [`archive`] readers and the one tar writer
-//! - floor 1: [`store`] content-addressed files; [`net`] HTTP and the registry protocol;
-//!   [`image`] manifest and config; [`source`] the project's files
-//! - floor 2: [`project`] what the files say; [`resolve`] exact artefacts; [`layers`] bytes;
-//!   [`destination`] where an image goes
-//! - floor 3: [`plan`] the decision
-//! - floor 4: [`pipeline`] the stages in order
-//! - floor 5: [`cli`] the command line
+//! - floor 0: `oci` names and documents of images; `packages` grammar of Python and Debian
+//!   packages; `report` what may be said; `archive` readers and the one tar writer
+//! - floor 1: `store` content-addressed files; `net` HTTP and the registry protocol;
+//!   `image` manifest and config; `source` the project's files
+//! - floor 2: `project` what the files say; `resolve` exact artefacts; `layers` bytes;
+//!   `destination` where an image goes
+//! - floor 3: `plan` the decision
+//! - floor 4: `pipeline` the stages in order
+//! - floor 5: `cli` the command line
 
 mod archive;
 mod cli;

@@ -329,6 +329,13 @@ impl Inflation<'_> {
     }
 }
 
+/// The checksum that gzip and zip keep of contents (RFC 1952, section 8).
+pub(super) fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
@@ -343,12 +350,10 @@ mod tests {
         DeflateEncoder::new(contents, Compression::new(6))
             .read_to_end(&mut stream)
             .unwrap();
-        let mut crc = Crc::new();
-        crc.update(contents);
         let announced = Deflated {
             size: contents.len() as u64,
             compressed_size: stream.len() as u64,
-            crc32: crc.sum(),
+            crc32: crc32(contents),
         };
         (announced, stream)
     }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::DeflateDecoder;
 
-use crate::archive::gzip::Deflated;
+use crate::archive::gzip::{self, Deflated};
 use crate::archive::tar::PathFault;
 use crate::report::{Explain, Explanation, Fate};
 
@@ -232,7 +232,7 @@ impl Archive {
                     source,
                 },
             })?;
-        if all.len() as u64 != size || crc32fast::hash(&all) != member.deflated.crc32 {
+        if all.len() as u64 != size || gzip::crc32(&all) != member.deflated.crc32 {
             return Err(self.member_error(member, MemberFault::Contents));
         }
         Ok(all)

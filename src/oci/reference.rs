@@ -309,4 +309,13 @@ mod tests {
             assert_eq!(text.parse::<Reference>().unwrap_err(), expected, "{text}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "(docker://|[a-z0-9]{1,4}|\\.|:|/|@|sha256:|[0-9]{5}|A|-|_|ä|\\[|\\]){0,12}") {
+            if let Ok(reference) = text.parse::<Reference>() {
+                assert!(reference.canonical().parse::<Reference>().is_ok(), "{text}");
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 
-use super::error::BuildError;
+use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use super::make::{Needed, Origin};
 use crate::net::http::{Expect, HttpError};
@@ -49,18 +49,20 @@ pub(super) fn packages(
         return Ok(lock.packages_for(base, architecture, LOCK_FILE)?.to_vec());
     }
     if rules.rules.locked {
-        return Err(BuildError::NotLocked {
+        return Err(Obstacle::NotLocked {
             file: LOCK_FILE.to_owned(),
-        });
+        }
+        .into());
     }
     let key = record_key(base, architecture);
     if let Some(known) = recent(&key, base, architecture, rules, fetcher) {
         return Ok(known);
     }
     if rules.rules.offline {
-        return Err(BuildError::OfflineBase {
+        return Err(Obstacle::OfflineBase {
             suite: base.suite.clone(),
-        });
+        }
+        .into());
     }
     let packages = crate::resolve::debian::resolve(
         base,
@@ -69,7 +71,6 @@ pub(super) fn packages(
             fetch: &Archive { fetcher },
             scratch: &fetcher.store.scratch(),
             now_unix_seconds: i64::try_from(rules.now_seconds).unwrap_or(i64::MAX),
-            report: fetcher.report,
         },
     )?;
     let mut lock = BaseLock::new(base);

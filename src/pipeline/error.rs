@@ -56,6 +56,39 @@ pub(crate) enum BuildError {
     /// A file or folder that an image is written to.
     #[error(transparent)]
     Export(#[from] crate::destination::ExportError),
+    /// What belongs to no single stage.
+    #[error(transparent)]
+    Own(#[from] Obstacle),
+}
+
+impl Explain for BuildError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Source(error) => error.explain(),
+            Self::Project(error) => error.explain(),
+            Self::Plan(error) => error.explain(),
+            Self::Builder(error) => error.explain(),
+            Self::Wheels(error) => error.explain(),
+            Self::Debian(error) => error.explain(),
+            Self::Lock(error) => error.explain(),
+            Self::Http(error) => error.explain(),
+            Self::Environment(error) => error.explain(),
+            Self::WheelLayer(error) => error.explain(),
+            Self::DebLayer(error) => error.explain(),
+            Self::SourceLayer(error) => error.explain(),
+            Self::Tar(error) => error.explain(),
+            Self::Image(error) => error.explain(),
+            Self::Store(error) => error.explain(),
+            Self::Push(error) => error.explain(),
+            Self::Export(error) => error.explain(),
+            Self::Own(error) => error.explain(),
+        }
+    }
+}
+
+/// What stops a build between its stages.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Obstacle {
     /// `--locked`, and something is not.
     #[error("{file} is needed and is not there")]
     NotLocked {
@@ -67,6 +100,12 @@ pub(crate) enum BuildError {
     OfflineBase {
         /// The suite.
         suite: String,
+    },
+    /// A plan that names a builder which nobody defined.
+    #[error("no builder {name}")]
+    UnknownBuilder {
+        /// Its name.
+        name: String,
     },
     /// A builder upon an image.
     #[error("{builder} stands on {image}")]
@@ -112,26 +151,9 @@ pub(crate) enum BuildError {
     },
 }
 
-impl Explain for BuildError {
+impl Explain for Obstacle {
     fn explain(&self) -> Explanation {
         match self {
-            Self::Source(error) => error.explain(),
-            Self::Project(error) => error.explain(),
-            Self::Plan(error) => error.explain(),
-            Self::Builder(error) => error.explain(),
-            Self::Wheels(error) => error.explain(),
-            Self::Debian(error) => error.explain(),
-            Self::Lock(error) => error.explain(),
-            Self::Http(error) => error.explain(),
-            Self::Environment(error) => error.explain(),
-            Self::WheelLayer(error) => error.explain(),
-            Self::DebLayer(error) => error.explain(),
-            Self::SourceLayer(error) => error.explain(),
-            Self::Tar(error) => error.explain(),
-            Self::Image(error) => error.explain(),
-            Self::Store(error) => error.explain(),
-            Self::Push(error) => error.explain(),
-            Self::Export(error) => error.explain(),
             Self::NotLocked { file } => Explanation {
                 fate: Fate::Project,
                 what: format!("there is no {file}"),
@@ -145,6 +167,13 @@ impl Explain for BuildError {
                 place: suite.clone(),
                 why: "--offline forbids asking the suite, and no build here has asked it before".to_owned(),
                 next: "build once without --offline, or pin the base with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::UnknownBuilder { name } => Explanation {
+                fate: Fate::Ours,
+                what: format!("the plan names a builder {name} that is not there"),
+                place: name.clone(),
+                why: "a plan can only choose among builders that were read".to_owned(),
+                next: "this is a fault of s2r; please report it with the command line".to_owned(),
             },
             Self::ImageBase { builder, image } => Explanation {
                 fate: Fate::Project,

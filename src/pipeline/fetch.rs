@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use super::error::BuildError;
+use super::error::{BuildError, Obstacle};
 use super::make::{Needed, Origin, TransferIds};
 use crate::net::http::{Client, Expect, Fetched, HttpError};
 use crate::oci::Digest;
@@ -31,9 +31,10 @@ impl Fetcher<'_> {
         if self.store.has_download(&needed.digest) {
             return Ok(());
         }
-        let mut outcome = Err(BuildError::Nowhere {
+        let mut outcome = Err(Obstacle::Nowhere {
             name: needed.name.clone(),
-        });
+        }
+        .into());
         for origin in &needed.origins {
             outcome = match origin {
                 Origin::Url(url) => self.fetch_from(url, needed),
@@ -62,7 +63,7 @@ impl Fetcher<'_> {
     }
 
     fn copy_from(&self, path: &Path, needed: &Needed) -> Result<(), BuildError> {
-        let unreadable = |source| BuildError::Unreadable {
+        let unreadable = |source| Obstacle::Unreadable {
             path: path.to_owned(),
             source,
         };

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::error::BuildError;
+use super::error::{BuildError, Obstacle};
 use super::platform::{Resolved, Site};
 use super::{Settings, base, read};
 use crate::plan::{Dependencies, Request};
@@ -71,7 +71,7 @@ fn tell_of_source_files(resolved: &[Resolved], report: &dyn Report) {
 fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, BuildError> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = folder.join(name);
-    let unwritable = |source| BuildError::Unwritable {
+    let unwritable = |source| Obstacle::Unwritable {
         path: path.clone(),
         source,
     };

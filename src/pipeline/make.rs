@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::error::BuildError;
+use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use crate::archive::tar::{Options, TarGz};
 use crate::image::ImageLayer;
@@ -128,7 +128,7 @@ impl Workshop<'_> {
         let shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         match shared.failure {
             Some(failure) => Err(failure),
-            None if self.is_stopped() => Err(BuildError::Stopped),
+            None if self.is_stopped() => Err(Obstacle::Stopped.into()),
             None => Ok(Batch {
                 layers: shared.done.into_iter().flatten().collect(),
                 fetched_files: downloads.len(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::error::BuildError;
+use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use super::make::{Batch, Made, Recipe, TransferIds, Workshop};
 use super::read::Project;
@@ -146,10 +146,11 @@ impl<'a> Site<'a> {
     pub(super) fn debian(&self) -> Result<&'a DebianBase, BuildError> {
         match &self.builder.base {
             Base::Debian(base) => Ok(base),
-            Base::Image(image) => Err(BuildError::ImageBase {
+            Base::Image(image) => Err(Obstacle::ImageBase {
                 builder: self.builder.name.clone(),
                 image: image.clone(),
-            }),
+            }
+            .into()),
         }
     }
 
@@ -230,7 +231,7 @@ impl<'a> Site<'a> {
         let Some(pinned) = self.builder.pip.as_ref().filter(|_| !is_own) else {
             return Ok(None);
         };
-        let known = wheels::pip(pinned, &self.environment, &self.client, false)?;
+        let known = wheels::pip(pinned, &self.environment, &self.fetcher(), false)?;
         if let Some(pip) = known
             && (self.store.has_download(&pip.sha256)
                 || self
@@ -240,7 +241,7 @@ impl<'a> Site<'a> {
         {
             return Ok(Some(pip));
         }
-        wheels::pip(pinned, &self.environment, &self.client, true)
+        wheels::pip(pinned, &self.environment, &self.fetcher(), true)
     }
 
     fn make(&self, recipes: &[Recipe<'_>], first_index: usize) -> Result<Batch, BuildError> {
@@ -388,7 +389,7 @@ fn describe(batch: &Batch) -> String {
 
 /// What a helper thread came back with. Its panic would be a fault of s2r; it is passed on as one.
 fn join<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> Result<T, BuildError> {
-    handle.join().map_err(|_| BuildError::Panicked)
+    handle.join().map_err(|_| Obstacle::Panicked.into())
 }
 
 /// The caller's environment, and above it what the project, `-e` and `-E` set. What builder and

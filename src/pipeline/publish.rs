@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::error::BuildError;
+use super::error::{BuildError, Obstacle};
 use super::stages::Stages;
 use super::{BuiltPlatform, Settings};
 use crate::destination::registry::{DEFAULT_PARALLELISM, PushError, PushTarget, PushedBlob};
@@ -142,9 +142,10 @@ impl Image<'_> {
         let start = Instant::now();
         let mut images = self.images()?;
         let (Some((_, image)), None) = (images.pop(), images.pop()) else {
-            return Err(BuildError::SeveralPlatforms {
+            return Err(Obstacle::SeveralPlatforms {
                 target: target.to_string(),
-            });
+            }
+            .into());
         };
         target.write(name, &image, self)?;
         Ok(Exported {
@@ -187,16 +188,9 @@ pub(crate) fn push(
     settings: &Settings,
     report: &dyn Report,
 ) -> Result<Pushed, BuildError> {
-    let store = Store::open(&settings.store_root)?;
-    let descriptor = store.image(image)?.descriptor;
-    let client = super::client::new(settings, report);
-    Image {
-        descriptor: &descriptor,
-        store: &store,
-        client: &client,
-        report,
-    }
-    .push(destination.unwrap_or(image))
+    with(image, settings, report, |stored| {
+        stored.push(destination.unwrap_or(image))
+    })
 }
 
 /// `s2r export`: writes an image of the store to a file or folder.
@@ -209,14 +203,25 @@ pub(crate) fn export(
     settings: &Settings,
     report: &dyn Report,
 ) -> Result<Exported, BuildError> {
+    with(image, settings, report, |stored| {
+        stored.export(Some(image), target)
+    })
+}
+
+/// Does something with an image of the store.
+fn with<T>(
+    image: &Reference,
+    settings: &Settings,
+    report: &dyn Report,
+    work: impl FnOnce(&Image<'_>) -> Result<T, BuildError>,
+) -> Result<T, BuildError> {
     let store = Store::open(&settings.store_root)?;
     let descriptor = store.image(image)?.descriptor;
     let client = super::client::new(settings, report);
-    Image {
+    work(&Image {
         descriptor: &descriptor,
         store: &store,
         client: &client,
         report,
-    }
-    .export(Some(image), target)
+    })
 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::Settings;
-use super::error::BuildError;
+use super::error::{BuildError, Obstacle};
 use crate::oci::{Architecture, Platform};
 use crate::plan::builder::{BuilderDefinition, embedded};
 use crate::plan::{Inputs, Plan, Request};
@@ -41,8 +41,11 @@ impl Project {
             .iter()
             .chain(&self.builders)
             .find(|builder| builder.name == plan.builder.value)
-            .ok_or_else(|| BuildError::Nowhere {
-                name: plan.builder.value.clone(),
+            .ok_or_else(|| {
+                Obstacle::UnknownBuilder {
+                    name: plan.builder.value.clone(),
+                }
+                .into()
             })
     }
 }
@@ -171,7 +174,7 @@ fn environment_file(
 /// Reads a file that an argument names.
 fn read_file(path: &Path, max_bytes: u64) -> Result<Vec<u8>, BuildError> {
     use std::io::Read as _;
-    let unreadable = |source| BuildError::Unreadable {
+    let unreadable = |source| Obstacle::Unreadable {
         path: PathBuf::from(path),
         source,
     };
@@ -180,7 +183,7 @@ fn read_file(path: &Path, max_bytes: u64) -> Result<Vec<u8>, BuildError> {
         .and_then(|file| file.take(max_bytes + 1).read_to_end(&mut bytes))
         .map_err(unreadable)?;
     if bytes.len() as u64 > max_bytes {
-        return Err(unreadable(std::io::ErrorKind::FileTooLarge.into()));
+        return Err(unreadable(std::io::ErrorKind::FileTooLarge.into()).into());
     }
     Ok(bytes)
 }

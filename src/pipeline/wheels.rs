@@ -1,10 +1,11 @@
 //! The project's exact wheels, and the files that the builder itself takes from the package index.
 
 use std::collections::BTreeMap;
+use std::io::{Seek, SeekFrom};
 
-use super::error::BuildError;
+use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
-use crate::net::http::{Client, HttpError};
+use crate::net::http::{Expect, HttpError};
 use crate::oci::{Digest, KeyBuilder};
 use crate::packages::python::{PackageName, Target, Url, WheelFileName};
 use crate::plan::Dependencies;
@@ -115,7 +116,7 @@ impl Wheels<'_> {
                 .collect();
             threads
                 .into_iter()
-                .try_for_each(|thread| thread.join().map_err(|_| BuildError::Panicked)?)
+                .try_for_each(|thread| thread.join().map_err(|_| Obstacle::Panicked)?)
         })
     }
 
@@ -160,7 +161,7 @@ impl Wheels<'_> {
 
     fn ask(&self, input: Input<'_>, target: &Target) -> Result<Lock, BuildError> {
         Ok(self.with(input, target, |request| {
-            resolve(request, &Index(self.fetcher.client), self.report)
+            resolve(request, &Index(self.fetcher), self.report)
         })?)
     }
 
@@ -191,10 +192,10 @@ impl Wheels<'_> {
 pub(super) fn pip(
     pip: &PipWheel,
     environment: &BTreeMap<String, String>,
-    client: &Client,
+    fetcher: &Fetcher<'_>,
     is_needed: bool,
 ) -> Result<Option<LockedWheel>, BuildError> {
-    let nowhere = || BuildError::Nowhere {
+    let nowhere = || Obstacle::Nowhere {
         name: pip.filename.clone(),
     };
     let name: PackageName = "pip".parse().map_err(|_| nowhere())?;
@@ -206,7 +207,7 @@ pub(super) fn pip(
     );
     // The index is asked only for what has to be fetched.
     let (url, size_bytes) = if is_needed {
-        let found = find_file(&Index(client), &indexes, &name, &|file| {
+        let found = find_file(&Index(fetcher), &indexes, &name, &|file| {
             file.name == pip.filename
         })?
         .ok_or_else(nowhere)?;
@@ -228,18 +229,43 @@ pub(super) fn pip(
 }
 
 /// A package index, asked by way of the HTTP client.
-pub(super) struct Index<'a>(pub &'a Client);
+pub(super) struct Index<'a>(&'a Fetcher<'a>);
+
+impl Index<'_> {
+    /// A file is streamed through the disk: programs are too large for memory.
+    fn file(&self, request: &Get<'_>) -> Result<Got, FetchError> {
+        let unwritable = |error: std::io::Error| FetchError::Unreachable(error.to_string());
+        let mut file = tempfile::tempfile_in(self.0.store.scratch()).map_err(unwritable)?;
+        let expect = Expect {
+            sha256: None,
+            size: None,
+            max_bytes: request.max_bytes,
+        };
+        let name = request.url.file_name();
+        self.0
+            .fetch_shown(&revealed(request.url), &name, &mut file, &expect)
+            .map_err(|error| failure(&error, request.max_bytes))?;
+        file.seek(SeekFrom::Start(0)).map_err(unwritable)?;
+        Ok(Got {
+            final_url: request.url.as_str().to_owned(),
+            body: Box::new(file),
+        })
+    }
+}
 
 impl Fetch for Index<'_> {
     fn get(&self, request: &Get<'_>) -> Result<Got, FetchError> {
-        let headers: Vec<(&str, &str)> = request
-            .accept
-            .iter()
-            .map(|accept| ("accept", *accept))
-            .collect();
+        let Some(accept) = request.accept else {
+            return self.file(request);
+        };
         let response = self
             .0
-            .get(request.url.reveal().reveal(), &headers, request.max_bytes)
+            .client
+            .get(
+                request.url.reveal().reveal(),
+                &[("accept", accept)],
+                request.max_bytes,
+            )
             .map_err(|error| failure(&error, request.max_bytes))?;
         Ok(Got {
             final_url: response.final_url.to_string(),

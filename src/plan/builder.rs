@@ -343,10 +343,10 @@ mod tests {
             ("user: \"1001\"", "user: default", "user"),
             ("python: \"3.13\"", "python: three", "python"),
             ("glibc: \"2.41\"", "glibc: \"2\"", "glibc"),
-            ("mirror: http:", "mirror: ftp:", "mirror"),
+            ("  suite:", "  mirror: ftp://x\n  suite:", "mirror"),
             ("suite: trixie", "suite: ../trixie", "suite"),
             ("ports: [8080]", "ports: [80800]", "80800"),
-            ("sha256: f3", "sha256: zz", "SHA-256"),
+            ("sha256: f3", "sha256: zz", "64 hexadecimal digits"),
         ] {
             let error = changed(from, to);
             let told = error.to_string();
@@ -385,5 +385,19 @@ mod tests {
             BuilderDefinition::from_yaml(&long, "x"),
             Err(BuilderError::TooLong { .. })
         ));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damage_never_panics(
+            at in 0..2000_usize, to in "[a-z0-9:&*{}\\[\\]<>!|\\-\n \"'ä]{0,4}",
+        ) {
+            let whole = EMBEDDED[0].1;
+            let at = at % whole.len();
+            let (Some(head), Some(tail)) = (whole.get(..at), whole.get(at + 1..)) else {
+                return Ok(());
+            };
+            let _ = BuilderDefinition::from_yaml(&format!("{head}{to}{tail}"), "x");
+        }
     }
 }

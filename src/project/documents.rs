@@ -305,4 +305,16 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "(\\[project\\]\n|\\[tool.poetry\\]\n|\\[metadata\\]\n|\\[requires\\]\n|requires-python|python_version|python|dependencies|name|setup\\(|\\)|=|\"|\\[|\\]|\\{|\\}|'|,|>|3\\.1|ä|\n| ){0,25}") {
+            let _ = pyproject("f", &text);
+            let _ = locked_packages("f", &text);
+            let _ = pipfile_python("f", &text);
+            let _ = lock_python("f", &text);
+            let _ = setup_cfg_python("f", &text);
+            let _ = setup_name(Some(&text), Some(&text), None);
+        }
+    }
 }

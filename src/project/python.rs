@@ -216,4 +216,18 @@ mod tests {
         }
         assert!(runtime_file("f", "nodejs-20").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "(python-|[0-9]{1,25}|\\.|\\*|>=|<|~=|\\^|!=|,|\\||x|-dev|rc1| |\n|#|ä){0,12}") {
+            for wish in [
+                version_file("f", &text),
+                runtime_file("f", &text),
+                PythonWish::range(&text, Place::file("f")).map(Some),
+                PythonWish::exactly(&text, Place::file("f")).map(Some),
+            ] {
+                let _ = wish.map(|wish| wish.map(|wish| wish.admits("3.13")));
+            }
+        }
+    }
 }

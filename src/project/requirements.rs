@@ -240,4 +240,13 @@ mod tests {
         let empty = folder(&[("requirements.txt", "")]);
         assert_eq!(asked(&tree(&empty)).unwrap(), Some(Vec::new()));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "(-r |-e |--hash=|git\\+|https://|#egg=|\\[|\\]|;|@|#|\\\\\n|\n|==|\\.whl|[a-zä]{1,3}| |\\.|/|-|_|=){0,30}") {
+            for (_, line) in logical_lines(&text) {
+                let _ = line_of(&line);
+            }
+        }
+    }
 }

@@ -331,4 +331,13 @@ mod tests {
         assert!(!format!("{error:?} {:?}", error.explain()).contains("secret"));
         assert!(parse_argument("A").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(proptest::sample::select(&b"A= \n\r\"'#/\\\xff\xef\xbb\xbf"[..]), 0..60)) {
+            let _ = parse(&bytes, Form::Project, "f");
+            let _ = parse(&bytes, Form::CommandLine, "f");
+            let _ = parse_argument(&String::from_utf8_lossy(&bytes));
+        }
+    }
 }

@@ -326,4 +326,14 @@ mod tests {
         assert!(Ignore::parse(b"?").matches(b"\xff"));
         assert!(!Ignore::parse(b"\xfe").matches(b"\xff"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(
+            rules in proptest::collection::vec(proptest::sample::select(&b"*?[]^-!\\/.a\n#\xff\xc3"[..]), 0..40),
+            path in proptest::collection::vec(proptest::sample::select(&b"a/.[\xc3\xa4\xff"[..]), 0..12),
+        ) {
+            let _ = Ignore::parse(&rules).matches(&path);
+        }
+    }
 }

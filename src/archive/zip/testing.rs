@@ -5,6 +5,8 @@ use std::io::Read as _;
 use flate2::Compression;
 use flate2::read::DeflateEncoder;
 
+use crate::archive::gzip::crc32;
+
 /// One member to write; change what should be wrong.
 #[derive(Clone)]
 pub(crate) struct Spec {
@@ -28,7 +30,7 @@ impl Spec {
             method: 8,
             flags: 1 << 11,
             mode: 0o100_644,
-            crc32: crc32fast::hash(contents),
+            crc32: crc32(contents),
             zip64: false,
             descriptor: false,
         }

@@ -393,3 +393,36 @@ fn keys_follow_every_input() {
     assert_eq!(Part::System.of_all(&packages), [artefact("a")]);
     assert_eq!(Part::Python.of_all(&packages), [artefact("python3.13")]);
 }
+
+mod damage {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn never_panics(
+            changes in proptest::collection::vec((any::<Index>(), any::<u8>()), 1..6),
+            length in any::<Index>(),
+        ) {
+            let entries: [Made<'_>; 4] = [
+                ("./bin/", 0o755, None, ""),
+                ("./bin/tool", 0o4755, None, "tool"),
+                ("./bin/alias", 0o755, Some("=./bin/tool"), ""),
+                ("./bin/link", 0o777, Some("../usr/lib/x"), ""),
+            ];
+            for ending in ["", ".gz", ".xz", ".zst"] {
+                let mut bytes = deb_of("tool", &entries, ending);
+                for (at, value) in &changes {
+                    let at = at.index(bytes.len());
+                    bytes[at] = *value;
+                }
+                let _ = layer(Part::System, &[("tool", bytes.clone())]);
+                bytes.truncate(length.index(bytes.len()));
+                let _ = layer(Part::System, &[("tool", bytes)]);
+            }
+        }
+    }
+}

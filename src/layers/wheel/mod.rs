@@ -153,7 +153,7 @@ pub(crate) enum Error {
     },
 }
 
-/// The key of the layer that [`write`] makes of these wheels; reads nothing.
+/// The key of the layer that [`write()`] makes of these wheels; reads nothing.
 pub(crate) fn key(wheels: &[WheelFile], target: &Target) -> Key {
     let mut key = KeyBuilder::new(LAYOUT)
         .field(target.prefix.as_bytes())

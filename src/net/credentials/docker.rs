@@ -183,4 +183,16 @@ mod tests {
             "{wrong}"
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(key in ".{0,12}", auth in "[A-Za-z0-9+/=ä]{0,16}", at in 0..60_usize) {
+            let key = serde_json::to_string(&key).unwrap();
+            let text = format!(r#"{{"auths": {{{key}: {{"auth": "{auth}"}}}}}}"#);
+            let mut auths = DockerAuths::default();
+            let _ = auths.add(&text);
+            let _ = auths.lookup("h:5000", "team/app");
+            let _ = DockerAuths::default().add(text.get(..at).unwrap_or_default());
+        }
+    }
 }

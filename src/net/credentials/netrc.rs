@@ -253,4 +253,11 @@ mod tests {
             NetrcError::TooMany
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "(machine|default|login|password|macdef|account| |\n|\"|\\\\|#|[a-zä]{1,3}){0,30}") {
+            let _ = Netrc::default().add(&text);
+        }
+    }
 }

@@ -144,4 +144,11 @@ mod tests {
         assert_eq!(parse(""), []);
         assert_eq!(parse("a=b"), []);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "(Bearer|Basic|realm|=|\"|\\\\|,| |[a-zä]{1,3}|\t){0,30}") {
+            let _ = parse(&text);
+        }
+    }
 }

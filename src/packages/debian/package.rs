@@ -164,4 +164,14 @@ mod tests {
             })
         ));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "(Package: |Version: |Depends: |Filename: |Size: |SHA256: |Provides: |[a-z0-9/.]{1,8}|\\(|\\)|,| |\n|ä){0,30}") {
+            let mut reader = ParagraphReader::new(text.as_bytes());
+            while let Ok(Some(paragraph)) = reader.next() {
+                let _ = IndexPackage::read(&paragraph);
+            }
+        }
+    }
 }

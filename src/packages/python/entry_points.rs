@@ -168,4 +168,11 @@ mod tests {
         }
         assert_eq!(scripts(b"\xff"), Err(Error::NotUnicode));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "(\\[console_scripts\\]\n|\\[|\\]|=|:|;|#|\n| |a|ä|\\.){0,30}") {
+            let _ = scripts(text.as_bytes());
+        }
+    }
 }

@@ -11,16 +11,13 @@ use pep508_rs::{MarkerEnvironment, MarkerTree, PackageName};
 use serde::Deserialize;
 
 use super::location::{DirectUrl, Url, shown};
+use super::marker;
 use crate::packages::{NotSha256, Sha256};
 
 /// Largest lock in bytes.
 const MAX_LOCK_BYTES: usize = 32 * 1024 * 1024;
 /// Most packages of a lock.
 const MAX_PACKAGES: usize = 20_000;
-/// Longest marker in bytes: its grammar is read recursively.
-const MAX_MARKER_BYTES: usize = 4096;
-/// Most parentheses in a marker, for the same reason.
-const MAX_PARENTHESES: usize = 64;
 
 /// A lock, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -347,13 +344,7 @@ fn specifiers(
 /// which the grammar of requirements lacks: these parts are decided here and put in as a marker
 /// that always or never holds.
 fn read_marker(text: &str, groups: &[String]) -> Result<MarkerTree, String> {
-    if text.len() > MAX_MARKER_BYTES || text.matches('(').count() > MAX_PARENTHESES {
-        return Err("it is too long".to_owned());
-    }
-    // The reader of markers counts bytes where it should count characters, and panics.
-    if !text.is_ascii() {
-        return Err("it has characters that no marker has".to_owned());
-    }
+    marker::check(text)?;
     let mut plain = text.to_owned();
     for (variable, members) in [("dependency_groups", groups), ("extras", &[])] {
         while let Some(end) = find_word(&plain, variable) {
@@ -384,15 +375,7 @@ fn read_marker(text: &str, groups: &[String]) -> Result<MarkerTree, String> {
             plain = format!("{}{decided}{}", &plain[..open], &plain[end..]);
         }
     }
-    MarkerTree::parse_str::<DirectUrl>(&plain).map_err(|error| {
-        error
-            .message
-            .to_string()
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned()
-    })
+    marker::parse(&plain)
 }
 
 /// The end of the first place where `word` stands as a word of its own, outside quotes.

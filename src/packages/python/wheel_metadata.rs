@@ -92,4 +92,11 @@ mod tests {
         assert_eq!(parse(b"\n\nWheel-Version: 1.0"), Err(Error::NoVersion));
         assert_eq!(parse(b"\xff"), Err(Error::NotUnicode));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "(Wheel-Version|Root-Is-Purelib|:|[0-9]{1,12}|\\.|\n| |ä){0,20}") {
+            let _ = parse(text.as_bytes());
+        }
+    }
 }

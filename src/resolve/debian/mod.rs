@@ -17,7 +17,6 @@ use std::{io::Read, path::Path};
 use crate::{
     oci::Architecture,
     packages::debian::{DebArtefact, DebianBase},
-    report::Report,
 };
 
 pub(crate) use error::{DebianError, FetchError};
@@ -38,8 +37,6 @@ pub(crate) struct Context<'a> {
     pub scratch: &'a Path,
     /// The time, against which `Valid-Until` is held; seconds since 1970.
     pub now_unix_seconds: i64,
-    /// Who hears of transfers.
-    pub report: &'a dyn Report,
 }
 
 /// The exact packages of `base` for one architecture, sorted by name.

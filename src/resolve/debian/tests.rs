@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use super::{signature::Keyring, *};
-use crate::report::{Explain, Fate, Silent};
+use crate::report::{Explain, Fate};
 
 const KEY: &[u8] = include_bytes!("testdata/archive.gpg");
 const IN_RELEASE: &[u8] = include_bytes!("testdata/InRelease");
@@ -77,7 +77,6 @@ fn solve_in(
         fetch: archive,
         scratch: scratch.path(),
         now_unix_seconds: now,
-        report: &Silent,
     };
     let keys = Keyring::of(KEY).unwrap();
     resolve_with(&keys, base, Architecture::Amd64, &context)

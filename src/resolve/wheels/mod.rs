@@ -4,7 +4,7 @@
 //! and hashed are looked up in the index; everything else is resolved by uv. Nothing of the project
 //! is run in any of them, and the machine's own Python, if it has one, is not asked.
 //!
-//! Secrets: index credentials travel in [`Url`], which prints without them; uv gets them through
+//! Secrets: index credentials travel in `Url`, which prints without them; uv gets them through
 //! its environment and private files, and its messages are starred out before anyone sees them.
 
 mod error;

@@ -3,7 +3,6 @@
 use std::io::Cursor;
 use std::sync::Mutex;
 
-use super::settings::DEFAULT_INDEX;
 use super::*;
 use crate::packages::python::{Arch, Libc, PythonVersion};
 use crate::report::{Explain, Fate, Silent};

@@ -7,12 +7,11 @@ use pep508_rs::{ExtraName, MarkerEnvironment, PackageName, VersionOrUrl};
 use super::{LineError, Position};
 use crate::packages::python::hash::FileHash;
 use crate::packages::python::location::{DirectUrl, UrlError, shown};
+use crate::packages::python::marker::{self, MAX_PARENTHESES};
 use crate::packages::python::wheel_name::WheelFileName;
 
 /// Longest requirement in bytes.
 const MAX_REQUIREMENT_BYTES: usize = 4096;
-/// Most parentheses in one requirement: its grammar is read recursively.
-const MAX_PARENTHESES: usize = 64;
 
 /// A requirement of PEP 508, direct addresses in our own type.
 pub(crate) type Requirement = pep508_rs::Requirement<DirectUrl>;
@@ -206,11 +205,8 @@ fn parse_address(text: &str, editable: bool) -> Result<WishKind, UrlError> {
         .map(|wheel| wheel.name)
         .ok()
         .or_else(|| egg_name(&parsed));
-    let marker = marker.map_or(Ok(pep508_rs::MarkerTree::TRUE), |marker| {
-        if !marker.is_ascii() {
-            return Err(UrlError::BadCharacter);
-        }
-        pep508_rs::MarkerTree::parse_str::<DirectUrl>(marker).map_err(|_| UrlError::BadCharacter)
+    let marker = marker.map_or(Ok(pep508_rs::MarkerTree::TRUE), |text| {
+        marker::parse(text).map_err(|_| UrlError::BadCharacter)
     })?;
     match name {
         Some(name) if !editable => Ok(WishKind::Named(Requirement {
