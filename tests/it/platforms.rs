@@ -82,7 +82,7 @@ fn two_processors_under_one_name() {
     }
 
     // One of the two alone is what it is among the two.
-    let alone = home.build(&source, &["alone", "--platform", "linux/arm64"]);
+    let alone = home.build(&source, &[&image, "--platform", "linux/arm64"]);
     assert_eq!(digest_of(&alone), of("arm64"));
 
     is_pushed(&registry, &image, digest);
