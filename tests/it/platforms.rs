@@ -68,6 +68,7 @@ fn two_processors_under_one_name() {
     for (architecture, machine) in [("amd64", X86_64), ("arm64", AARCH64)] {
         let manifest = of(architecture);
         layout.check(manifest);
+        layout.is_read_by_others(manifest);
         let config = layout.config(manifest);
         assert_eq!(config["architecture"], architecture);
         let members = layout.members(manifest);

@@ -109,3 +109,35 @@ fn quiet_is_quiet() {
     assert_eq!(built.stderr, "");
     assert_eq!(built.stdout.lines().count(), 1);
 }
+
+#[test]
+fn sixty_wheels_are_packed_into_few_layers_that_stay() {
+    const WHEELS: usize = 60;
+    const MAX_LAYERS: usize = 24;
+    let home = Home::seeded();
+    let wheels: Vec<Wheel> = (0..=WHEELS)
+        .map(|number| {
+            let name = format!("part{number}");
+            Wheel::new(&name, "1.0").file(&format!("{name}.py"), "PART = 1\n")
+        })
+        .collect();
+    let index = Index::serving(&wheels, None, Fault::None);
+    let needs = |count: usize| -> String {
+        (0..count)
+            .map(|number| format!("part{number}==1.0\n"))
+            .collect()
+    };
+    let project = Project::new(&[("app.py", "pass\n")]);
+    let layers_with = |count: usize| {
+        project.write("requirements.txt", &needs(count));
+        let built = build(&home, &project, &index).ok();
+        assert_eq!(installed(&home, &built).len(), count);
+        home.layout().layers(digest_of(built.line()))
+    };
+    let before = layers_with(WHEELS);
+    assert!(before.len() <= MAX_LAYERS, "{}", before.len());
+    let after = layers_with(WHEELS + 1);
+    let lost = before.iter().filter(|layer| !after.contains(layer)).count();
+    // The new one's group, and the source, which holds requirements.txt.
+    assert!(lost <= 2, "{lost} of {} layers changed", before.len());
+}

@@ -256,3 +256,20 @@ fn locks_round_trip_and_know_their_base() {
         ));
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn a_damaged_lock_never_panics(at in 0..2000_usize, byte in 0..128_u8, cut in 0..2000_usize) {
+        let base = base(&["app"]);
+        let mut lock = BaseLock::new(&base);
+        let packages = solve_in(&archive(), &base, NOW).unwrap();
+        lock.packages.insert("amd64".to_owned(), packages);
+        let mut text = lock.write().into_bytes();
+        let at = at % text.len();
+        text[at] = byte;
+        let _ = BaseLock::read(&String::from_utf8_lossy(&text), "x");
+        // Without its last line feed alone the text would still be whole.
+        text.truncate(cut % (text.len() - 1));
+        proptest::prop_assert!(BaseLock::read(&String::from_utf8_lossy(&text), "x").is_err());
+    }
+}
