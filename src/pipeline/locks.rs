@@ -31,6 +31,7 @@ pub(crate) fn lock(
     project.forget(&[PYLOCK, base::LOCK_FILE])?;
     let plan = read::decide(&project, request, report)?;
     let store = Store::open(&settings.store_root)?;
+    let _in_use = store.in_use()?;
     let site = Site::new(&project, &plan, settings, &store, report)?;
     let mut base_lock = BaseLock::new(site.debian()?);
     let mut resolved: Vec<Resolved> = Vec::new();
