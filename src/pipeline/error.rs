@@ -134,6 +134,12 @@ pub(crate) enum Obstacle {
         /// Its file name.
         name: String,
     },
+    /// `--locked`, and the requirements have changed since.
+    #[error("{file} is older than the requirements")]
+    StaleLock {
+        /// The lock's file name.
+        file: String,
+    },
     /// A lock that names a wheel which the source does not hold.
     #[error("{path} is no file of the source")]
     NoWheel {
@@ -226,6 +232,13 @@ impl Explain for Obstacle {
                 place: name.clone(),
                 why: "it has neither a url nor a file".to_owned(),
                 next: "make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::StaleLock { file } => Explanation {
+                fate: Fate::Project,
+                what: format!("the requirements have changed since {file} was made"),
+                place: file.clone(),
+                why: "--locked builds only what the requirements were when they were locked".to_owned(),
+                next: "run `s2r lock SOURCE` and commit what it writes, or build without --locked".to_owned(),
             },
             Self::NoWheel { path } => Explanation {
                 fate: Fate::Project,

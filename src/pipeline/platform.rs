@@ -233,7 +233,7 @@ impl<'a> Site<'a> {
         };
         let known = wheels::pip(pinned, &self.environment, &self.fetcher(), false)?;
         if let Some(pip) = known
-            && (self.store.has_download(&pip.sha256, None)
+            && (self.store.is_sound_download(&pip.sha256)
                 || self
                     .store
                     .layer(&recipes::wheel_layer(&[&pip], place, shelf).key)
