@@ -2,7 +2,7 @@
 //!
 //! Specified in <https://packaging.python.org/en/latest/specifications/pylock-toml/> (PEP 751).
 //! Keys that this program has no use for are read over, as the specification asks. Refused: a
-//! newer major version of the format, files without a sha256, more packages than any project has.
+//! newer major version of the format, more packages than any project has.
 
 use std::fmt::Write as _;
 

@@ -34,6 +34,16 @@ pub(crate) enum ResolveError {
         /// The package.
         name: PackageName,
     },
+    /// A lock does not tell the hash of a file.
+    #[error("{path}: {name}: `{file}` has no sha256")]
+    NoHashInLock {
+        /// The lock.
+        path: String,
+        /// The package.
+        name: PackageName,
+        /// The file.
+        file: String,
+    },
     /// A lock was made for other versions of Python.
     #[error("{path}: needs Python {requires}, the target has {target}")]
     Python {
@@ -283,7 +293,10 @@ impl Explain for ResolveError {
                 error.error.to_string(),
                 "correct that line; `pip install --dry-run -r` reads the same grammar",
             ),
-            Self::Pylock { .. } | Self::Twice { .. } | Self::Python { .. } => self.explain_lock(),
+            Self::Pylock { .. }
+            | Self::Twice { .. }
+            | Self::NoHashInLock { .. }
+            | Self::Python { .. } => self.explain_lock(),
             Self::NotLocked { .. }
             | Self::NeedsBuild { .. }
             | Self::NoSuchWheel { .. }
@@ -311,9 +324,9 @@ impl ResolveError {
         let what = "the lock cannot be used".to_owned();
         match self {
             Self::Pylock { path, error } => project(what, path.clone(), error.to_string(), again),
-            Self::Twice { path, .. } | Self::Python { path, .. } => {
-                project(what, path.clone(), self.to_string(), again)
-            }
+            Self::Twice { path, .. }
+            | Self::NoHashInLock { path, .. }
+            | Self::Python { path, .. } => project(what, path.clone(), self.to_string(), again),
             _ => ours("an error was told in the wrong place", self.to_string()),
         }
     }

@@ -409,10 +409,18 @@ impl<'a> Prepared<'a> {
         ResolveError::NoWheel(no_wheel)
     }
 
-    /// The hash of a file whose index does not tell it: by reading the file once.
+    /// The hash of a file whose index does not tell it: by reading the file once. A lock has to
+    /// tell it, for a lock that takes what comes locks nothing.
     fn finish(&self, candidate: Candidate, fetch: &dyn Fetch) -> Result<LockedWheel, ResolveError> {
         if let Some(sha256) = candidate.sha256 {
             return Ok(candidate.locked(sha256));
+        }
+        if let Some((path, _)) = &self.pylock {
+            return Err(ResolveError::NoHashInLock {
+                path: (*path).to_owned(),
+                name: candidate.name,
+                file: candidate.file_name.to_string(),
+            });
         }
         let sha256 = match &candidate.location {
             Location::Source(path) => {

@@ -261,6 +261,42 @@ fn locks_are_read_without_network() {
 }
 
 #[test]
+fn locks_without_a_hash_are_refused() {
+    let url = "https://i/b-1-py3-none-any.whl";
+    let pages = Pages::new(&[(url, "a wheel")]);
+    let file = [
+        format!("url = '{url}'"),
+        "path = 'b-1-py3-none-any.whl'".to_owned(),
+    ];
+    for (location, hashes) in [
+        (&file[0], ""),
+        (&file[0], ", hashes = {}"),
+        (&file[0], ", hashes = { sha512 = '00' }"),
+        (&file[1], ""),
+    ] {
+        for key in ["archive = $", "wheels = [$]"] {
+            let entry = key.replace('$', &format!("{{ {location}{hashes} }}"));
+            let error = Case::new(&format!(
+                "lock-version = '1.0'\ncreated-by = 'x'\n[[packages]]\nname = 'b'\n{entry}\n"
+            ))
+            .run(&pages)
+            .unwrap_err();
+            let told = error.explain();
+            assert_eq!(
+                (told.fate, told.place.as_str()),
+                (Fate::Project, "pylock.toml")
+            );
+            assert!(
+                told.why.contains("b: `b-1-py3-none-any.whl` has no sha256"),
+                "{}",
+                told.why
+            );
+        }
+    }
+    assert!(pages.1.lock().unwrap().is_empty());
+}
+
+#[test]
 fn targets_share_what_they_share() {
     let lock = |version: &str, arch: &str| {
         let text = format!(
