@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::error::{BuildError, Obstacle};
+use super::error::{BuildError, PinError};
 use super::make::{Needed, Origin, TransferIds};
 use crate::net::http::{Client, Expect, Fetched, HttpError};
 use crate::oci::Digest;
@@ -32,7 +32,7 @@ impl Fetcher<'_> {
         if self.store.has_download(&needed.digest, needed.size_bytes) {
             return Ok(());
         }
-        let mut outcome = Err(Obstacle::Nowhere {
+        let mut outcome = Err(PinError::Nowhere {
             name: needed.name.clone(),
         }
         .into());
@@ -65,7 +65,7 @@ impl Fetcher<'_> {
 
     /// Takes a wheel out of the project's own files, within their bounds.
     fn copy_from(&self, path: &str, needed: &Needed) -> Result<(), BuildError> {
-        let missing = || Obstacle::NoWheel {
+        let missing = || PinError::NoWheel {
             path: path.to_owned(),
         };
         let entry = self.tree.follow(path.as_bytes()).ok_or_else(missing)?;
@@ -78,7 +78,7 @@ impl Fetcher<'_> {
         match self.store.keep_download(writer, &needed.digest) {
             Err(StoreError::Mismatch {
                 expected, found, ..
-            }) => Err(Obstacle::OtherWheel {
+            }) => Err(PinError::OtherWheel {
                 path: path.to_owned(),
                 expected,
                 found,

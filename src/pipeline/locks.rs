@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::error::{BuildError, Obstacle};
+use super::error::{BuildError, Obstacle, PinError};
 use super::platform::{Resolved, Site};
 use super::{Rules, Settings, base, read};
 use crate::oci::KeyBuilder;
@@ -85,7 +85,7 @@ pub(super) fn check(
         return Ok(());
     }
     if rules.locked {
-        return Err(Obstacle::StaleLock { file: path.clone() }.into());
+        return Err(PinError::StaleLock { file: path.clone() }.into());
     }
     report.event(Event::Warning {
         text: format!("the requirements have changed since {path} was made; the lock counts"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Seek, SeekFrom};
 
-use super::error::{BuildError, Obstacle};
+use super::error::{BuildError, Obstacle, PinError};
 use super::fetch::Fetcher;
 use crate::net::http::{Expect, HttpError};
 use crate::oci::{Digest, KeyBuilder};
@@ -195,7 +195,7 @@ pub(super) fn pip(
     fetcher: &Fetcher<'_>,
     is_needed: bool,
 ) -> Result<Option<LockedWheel>, BuildError> {
-    let nowhere = || Obstacle::Nowhere {
+    let nowhere = || PinError::Nowhere {
         name: pip.filename.clone(),
     };
     let name: PackageName = "pip".parse().map_err(|_| nowhere())?;
