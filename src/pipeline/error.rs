@@ -1,5 +1,6 @@
 //! What can stop a build: the stages' own errors, and the few that belong to no single stage.
 
+use crate::oci::Digest;
 use crate::report::{Explain, Explanation, Fate};
 
 /// Why a build, or another command of the pipeline, stopped.
@@ -133,6 +134,28 @@ pub(crate) enum Obstacle {
         /// Its file name.
         name: String,
     },
+    /// `--locked`, and the requirements have changed since.
+    #[error("{file} is older than the requirements")]
+    StaleLock {
+        /// The lock's file name.
+        file: String,
+    },
+    /// A lock that names a wheel which the source does not hold.
+    #[error("{path} is no file of the source")]
+    NoWheel {
+        /// Its path in the source.
+        path: String,
+    },
+    /// A wheel of the source that is not the one which the lock means.
+    #[error("{path}: expected {expected}, found {found}")]
+    OtherWheel {
+        /// Its path in the source.
+        path: String,
+        /// The lock's hash.
+        expected: Digest,
+        /// The file's.
+        found: Digest,
+    },
     /// The project's folder cannot be written to.
     #[error("{}: {source}", path.display())]
     Unwritable {
@@ -209,6 +232,31 @@ impl Explain for Obstacle {
                 place: name.clone(),
                 why: "it has neither a url nor a file".to_owned(),
                 next: "make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::StaleLock { file } => Explanation {
+                fate: Fate::Project,
+                what: format!("the requirements have changed since {file} was made"),
+                place: file.clone(),
+                why: "--locked builds only what the requirements were when they were locked".to_owned(),
+                next: "run `s2r lock SOURCE` and commit what it writes, or build without --locked".to_owned(),
+            },
+            Self::NoWheel { path } => Explanation {
+                fate: Fate::Project,
+                what: "a wheel is named that is not there".to_owned(),
+                place: path.clone(),
+                why: "it is no file of the source, or a link that leads out of it".to_owned(),
+                next: "put it there, or make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::OtherWheel {
+                path,
+                expected,
+                found,
+            } => Explanation {
+                fate: Fate::Project,
+                what: "a wheel of the source is not the one that the lock means".to_owned(),
+                place: path.clone(),
+                why: format!("the lock says {expected}, the file is {found}"),
+                next: "restore the file, or make the lock anew with `s2r lock SOURCE`".to_owned(),
             },
             Self::Unwritable { path, source } => Explanation {
                 fate: Fate::World,

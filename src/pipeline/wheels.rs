@@ -147,7 +147,7 @@ impl Wheels<'_> {
             Ok(Some(size)) => size,
             // A server that does not tell, or knows no HEAD: the file itself tells.
             Ok(None) | Err(HttpError::Status { .. }) => {
-                let needed = super::recipes::needed_wheel(wheel, self.tree);
+                let needed = super::recipes::needed_wheel(wheel);
                 self.fetcher.fetch(&needed)?;
                 return Ok(std::fs::metadata(store.download_path(&wheel.sha256))
                     .ok()
