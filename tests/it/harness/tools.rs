@@ -1,5 +1,6 @@
 //! Other people's programs, and what a finished process said.
 
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -113,16 +114,17 @@ pub(crate) fn without_network() -> &'static [&'static str] {
 /// A temporary folder whose path podman takes as part of an image's name, that is, in lower case.
 pub(crate) fn temporary() -> TempDir {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!(
-        "s2r-it-{}-{}",
-        std::process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    );
-    tempfile::Builder::new()
-        .prefix(&name)
-        .rand_bytes(0)
-        .tempdir()
-        .unwrap()
+    loop {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("s2r-it-{}-{number}", std::process::id());
+        let mut builder = tempfile::Builder::new();
+        match builder.prefix(&name).rand_bytes(0).tempdir() {
+            Ok(dir) => return dir,
+            // A run that was cut off had the same process id.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
 }
 
 /// A port of the loopback address that nobody listened on a moment ago.
