@@ -352,8 +352,8 @@ mod tests {
         std::fs::write(&more, format!("[filter \"evil\"]\nclean = {spy}\n")).unwrap();
         let set = |arguments: &[&str]| git(path, &[&["config"], arguments].concat());
         let look = || {
-            // Another length and time than the index has, so that git would read it again.
-            std::fs::write(path.join("app.py"), "changed").unwrap();
+            // As long as before, so that git has to read it, through filters, to see the change.
+            std::fs::write(path.join("app.py"), "2").unwrap();
             let facts = facts(path, &environment(path)).unwrap();
             assert!(!path.join("ran").exists());
             facts.changed_files
