@@ -101,7 +101,7 @@ impl Explain for ExportError {
                 what: "a part of the image is damaged".to_owned(),
                 place: path.display().to_string(),
                 why: format!("its bytes are not those of {digest}"),
-                next: "remove what the store keeps with `s2r cache prune --all`, and build again".to_owned(),
+                next: "remove the images that need it with `s2r rm`, then what is left with `s2r cache prune --all`, and build again".to_owned(),
             },
             Self::NotALayout { path } => Explanation {
                 fate: Fate::World,
