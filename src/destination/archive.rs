@@ -4,13 +4,13 @@
 //! Same image, same bytes: fixed order, times 0, owner 0. Layers stay compressed in both; docker, podman
 //! and skopeo look at the bytes and not at the name.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 use serde_json::json;
 use tar::{EntryType, Header};
 
+use crate::destination::blob::Blob;
 use crate::destination::layout::{self, OCI_LAYOUT};
 use crate::destination::{BlobSource, ExportError, PushImage};
 use crate::oci::{Descriptor, Digest, MediaType};
@@ -151,17 +151,9 @@ impl Archive<'_> {
         blob: &Descriptor,
         blobs: &dyn BlobSource,
     ) -> Result<(), ExportError> {
-        let file = open(blobs, blob)?;
+        let from = Blob::open(blobs, blob)?;
         self.header(path, blob.size, EntryType::Regular)?;
-        let copied =
-            io::copy(&mut file.take(blob.size), &mut self.sink).map_err(ExportError::Stream)?;
-        if copied != blob.size {
-            let source = io::ErrorKind::UnexpectedEof.into();
-            return Err(ExportError::Blob {
-                path: blobs.path(&blob.digest),
-                source,
-            });
-        }
+        from.copy_to(&mut self.sink, ExportError::Stream)?;
         self.pad(blob.size)
     }
 
@@ -186,20 +178,6 @@ impl Archive<'_> {
             .map(drop)
             .map_err(ExportError::Stream)
     }
-}
-
-/// Opens a blob whose size is what its descriptor says.
-pub(super) fn open(blobs: &dyn BlobSource, blob: &Descriptor) -> Result<File, ExportError> {
-    let failed = |source| ExportError::Blob {
-        path: blobs.path(&blob.digest),
-        source,
-    };
-    let file = blobs.open(&blob.digest).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
-    if size != blob.size {
-        return Err(failed(io::ErrorKind::InvalidData.into()));
-    }
-    Ok(file)
 }
 
 #[cfg(test)]
@@ -283,9 +261,11 @@ mod tests {
         let path = dir.path().join("x.tar");
         write_file(&path, Format::Oci, None, &image, &folder).unwrap();
         let before = std::fs::read(&path).unwrap();
-        std::fs::write(folder.path(&Digest::of(b"base")), "longer than it was").unwrap();
-        let error = write_file(&path, Format::Oci, None, &image, &folder).unwrap_err();
-        assert!(matches!(error, ExportError::Blob { .. }), "{error:?}");
+        for damaged in ["longer than it was", "Base"] {
+            std::fs::write(folder.path(&Digest::of(b"base")), damaged).unwrap();
+            let error = write_file(&path, Format::Oci, None, &image, &folder).unwrap_err();
+            assert!(matches!(error, ExportError::Damaged { .. }), "{error:?}");
+        }
         assert_eq!(std::fs::read(&path).unwrap(), before);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         let nowhere = dir.path().join("no/x.tar");

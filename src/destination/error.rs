@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::net::registry::RegistryError;
+use crate::oci::Digest;
 use crate::report::{Explain, Explanation, Fate};
 
 /// A push that did not succeed.
@@ -45,7 +46,7 @@ pub(crate) enum ExportError {
     /// The stream that an archive is written to.
     #[error("writing the archive: {0}")]
     Stream(io::Error),
-    /// A blob of the image is missing here, or has another size than the manifest says.
+    /// A blob of the image is missing here, or cannot be read.
     #[error("{}: {source}", path.display())]
     Blob {
         /// Where it ought to be.
@@ -53,10 +54,18 @@ pub(crate) enum ExportError {
         /// What is wrong.
         source: io::Error,
     },
+    /// A blob of the image has other bytes than the manifest says.
+    #[error("{} is damaged: it does not hold {digest}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What it ought to hold.
+        digest: Digest,
+    },
     /// The target is there, but is no OCI layout that could take another image.
     #[error("{} is not an OCI image layout", path.display())]
     NotALayout {
-        /// The file that shows it.
+        /// The file that shows it, or the folder if it holds other things.
         path: PathBuf,
     },
     /// A document that cannot be written as JSON.
@@ -87,6 +96,13 @@ impl Explain for ExportError {
                 next: "check what reads it".to_owned(),
             },
             Self::Blob { path, source } => missing_blob(path, source),
+            Self::Damaged { path, digest } => Explanation {
+                fate: Fate::World,
+                what: "a part of the image is damaged".to_owned(),
+                place: path.display().to_string(),
+                why: format!("its bytes are not those of {digest}"),
+                next: "remove the images that need it with `s2r rm`, then what is left with `s2r cache prune --all`, and build again".to_owned(),
+            },
             Self::NotALayout { path } => Explanation {
                 fate: Fate::World,
                 what: "the folder is not an OCI image layout".to_owned(),

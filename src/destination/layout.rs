@@ -2,7 +2,8 @@
 //!
 //! An image is added beside those already there; one under the same name is replaced in the index, its
 //! blobs stay for whoever else names them. Blobs are copied, not linked: a link would let a user who
-//! edits the layout edit the store. (The copy shares extents where the file system can.)
+//! edits the layout edit the store. They are hashed on the way: what is damaged in the store does not
+//! leave it.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
 
+use crate::destination::blob::Blob;
 use crate::destination::{BlobSource, ExportError, PushImage};
 use crate::oci::{Descriptor, MediaType};
 
@@ -18,27 +20,32 @@ use crate::oci::{Descriptor, MediaType};
 pub(super) const OCI_LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 /// Names an image in an index.
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Temporary files begin so; one that is left over belongs to a writer that was stopped.
+const TEMPORARY: &str = ".s2r-";
 /// A layout's index, and the file that marks a layout, are not larger.
 const MAX_INDEX_BYTES: u64 = 16 << 20;
 
-/// Adds an image to the layout in `dir`, which is made if it is not there; under `name` (a tag), or
-/// without one.
+/// Adds an image to the layout in `dir`, which is made if it is not there or empty; under `name` (a
+/// tag), or without one. A folder of other things is refused, and stays as it is.
 pub(crate) fn write(
     dir: &Path,
     name: Option<&str>,
     image: &PushImage,
     blobs: &dyn BlobSource,
 ) -> Result<(), ExportError> {
+    let _lock = begin(dir)?;
     let folder = dir.join("blobs/sha256");
     fs::create_dir_all(&folder).map_err(target(&folder))?;
-    let _lock = begin(dir)?;
     for blob in image.blobs() {
         let to = folder.join(blob.digest.hex());
         if fs::metadata(&to).is_ok_and(|found| found.len() == blob.size) {
             continue;
         }
-        let mut from = super::archive::open(blobs, blob)?;
-        put(&folder, &to, |file| io::copy(&mut from, file).map(drop))?;
+        let from = Blob::open(blobs, blob)?;
+        let mut file = temporary(&folder).map_err(target(&folder))?;
+        from.copy_to(file.as_file_mut(), target(&to))?;
+        file.persist(&to)
+            .map_err(|error| target(&to)(error.error))?;
     }
     let manifest = image.descriptor();
     let to = folder.join(manifest.digest.hex());
@@ -57,10 +64,19 @@ pub(crate) fn write(
     put(dir, &path, |file| file.write_all(&bytes))
 }
 
-/// Marks the folder as a layout, or sees that it is one, and locks it against another writer.
+/// Locks the folder against another writer, and marks it as a layout or sees that it is one.
 fn begin(dir: &Path) -> Result<File, ExportError> {
+    fs::create_dir_all(dir).map_err(target(dir))?;
+    // The folder and not a file in it, because files in it are replaced.
+    let lock = File::open(dir).map_err(target(dir))?;
+    lock.lock().map_err(target(dir))?;
     let path = dir.join("oci-layout");
     match read(&path)? {
+        None if !is_empty(dir)? => {
+            return Err(ExportError::NotALayout {
+                path: dir.to_owned(),
+            });
+        }
         None => put(dir, &path, |file| file.write_all(OCI_LAYOUT.as_bytes()))?,
         Some(bytes) => {
             let version: Option<Value> = serde_json::from_slice(&bytes).ok();
@@ -73,10 +89,18 @@ fn begin(dir: &Path) -> Result<File, ExportError> {
             }
         }
     }
-    // The folder and not a file in it, because files in it are replaced.
-    let lock = File::open(dir).map_err(target(dir))?;
-    lock.lock().map_err(target(dir))?;
     Ok(lock)
+}
+
+/// Whether nothing is in a folder, temporary files left over aside.
+fn is_empty(dir: &Path) -> Result<bool, ExportError> {
+    for found in fs::read_dir(dir).map_err(target(dir))? {
+        let name = found.map_err(target(dir))?.file_name();
+        if !name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The index with the image in it, everything else in it as it was. `None` if it is no index.
@@ -151,7 +175,7 @@ pub(super) fn put(
 pub(super) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     use std::os::unix::fs::PermissionsExt as _;
     tempfile::Builder::new()
-        .prefix(".s2r-")
+        .prefix(TEMPORARY)
         .permissions(fs::Permissions::from_mode(0o666))
         .tempfile_in(folder)
 }
@@ -243,6 +267,38 @@ mod tests {
             json!({"digest": "sha512:00", "y": [2]})
         );
         assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_folder_of_other_things_is_refused() {
+        let (folder, dir) = (Folder::new(), tempfile::tempdir().unwrap());
+        let image = image(&folder, "c", &[b"l"]);
+        fs::write(dir.path().join("notes"), "mine").unwrap();
+        let error = write(dir.path(), None, &image, &folder).unwrap_err();
+        assert!(
+            matches!(&error, ExportError::NotALayout { path } if path == dir.path()),
+            "{error:?}"
+        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        // What a writer left that was stopped early is no hindrance, nor is an empty folder.
+        fs::rename(dir.path().join("notes"), dir.path().join(".s2r-x")).unwrap();
+        write(dir.path(), None, &image, &folder).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_blob_does_not_leave_the_store() {
+        let (folder, dir) = (Folder::new(), tempfile::tempdir().unwrap());
+        let image = image(&folder, "c", &[b"l"]);
+        let digest = Digest::of(b"l");
+        fs::write(folder.path(&digest), "L").unwrap();
+        let error = write(dir.path(), None, &image, &folder).unwrap_err();
+        assert!(
+            matches!(&error, ExportError::Damaged { digest: named, .. } if *named == digest),
+            "{error:?}"
+        );
+        assert!(!dir.path().join("index.json").exists());
+        let blobs = fs::read_dir(dir.path().join("blobs/sha256")).unwrap();
+        assert_eq!(blobs.count(), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! [`BlobSource`].
 
 pub(crate) mod archive;
+mod blob;
 mod error;
 pub(crate) mod layout;
 pub(crate) mod registry;

@@ -3,9 +3,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::{Entry, Kind, SourceError, Tree};
@@ -131,10 +134,7 @@ pub(crate) struct FileReader {
 
 impl FileReader {
     pub(super) fn open(path: PathBuf, entry: &Entry) -> Result<Self, SourceError> {
-        let file = File::open(&path).map_err(|source| SourceError::Read {
-            path: path.clone(),
-            source,
-        })?;
+        let file = open_file(&path)?;
         let left_bytes = match entry.kind {
             Kind::File { size_bytes, .. } => size_bytes,
             Kind::Directory | Kind::Symlink { .. } => 0,
@@ -201,6 +201,34 @@ impl FileReader {
             return Err(self.fail());
         }
         Ok(())
+    }
+}
+
+/// Opens what was a file when the tree was read. If it has become a link or a pipe since, that is an
+/// error: a link could lead anywhere, and opening a pipe could wait for ever.
+fn open_file(path: &Path) -> Result<File, SourceError> {
+    let changed = || SourceError::Changed {
+        path: path.to_owned(),
+    };
+    let failed = |source: io::Error| {
+        if source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
+            return changed();
+        }
+        SourceError::Read {
+            path: path.to_owned(),
+            source,
+        }
+    };
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_file() {
+        Ok(file)
+    } else {
+        Err(changed())
     }
 }
 
@@ -297,6 +325,31 @@ mod tests {
             assert!(
                 matches!(file.explain(error), SourceError::Changed { path } if path.ends_with("a")),
                 "{now}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_becomes_something_else_is_noticed() {
+        type Swap = fn(&Path);
+        let swaps: [Swap; 3] = [
+            |path| {
+                let mode = rustix::fs::Mode::from_raw_mode(0o600);
+                rustix::fs::mkfifoat(rustix::fs::CWD, path, mode).unwrap();
+            },
+            |path| std::os::unix::fs::symlink("b", path).unwrap(),
+            |path| fs::create_dir(path).unwrap(),
+        ];
+        for swap in swaps {
+            let folder = folder(&[("a", "abc"), ("b", "abc")]);
+            let tree = tree(&folder);
+            let path = folder.path().join("a");
+            fs::remove_file(&path).unwrap();
+            swap(&path);
+            let error = tree.contents().unwrap_err();
+            assert!(
+                matches!(&error, SourceError::Changed { path } if path.ends_with("a")),
+                "{error:?}"
             );
         }
     }

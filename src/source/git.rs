@@ -1,9 +1,9 @@
 //! What git knows about a checkout: asked of the `git` program, because its formats are its own.
 //!
 //! A source is data: nothing that a checkout configures may run here. So the network, hooks, the
-//! file system monitor and prompts are off; and in a folder that belongs to someone else, whose
-//! filters could run, the state of the working tree is not asked for at all. Where git is missing,
-//! slow or refuses, there are simply no facts.
+//! file system monitor and prompts are off; and in a folder that belongs to someone else, or whose own
+//! settings name programs (filters above all), the state of the working tree is not asked for at
+//! all. Where git is missing, slow or refuses, there are simply no facts.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -33,6 +33,12 @@ const PASSED: [&str; 6] = [
     "SYSTEMROOT",
 ];
 
+/// Settings by which a checkout has programs run, or has more settings read, when the state of its
+/// working tree is asked for; as git writes their names, in lower case.
+const RISKY_SETTINGS: [&str; 2] = ["core.fsmonitor", "diff.external"];
+/// All settings that begin so are of that kind too: filters, and files to include.
+const RISKY_SECTIONS: [&str; 3] = ["filter.", "include.", "includeif."];
+
 /// A checkout's commit and state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Facts {
@@ -49,7 +55,8 @@ pub(crate) struct Facts {
     /// Url of the remote `origin`, without user and password.
     pub remote: Option<String>,
     /// Files that differ from the commit or are not in it (ignored ones do not count); `None`
-    /// where that was not asked because the folder belongs to someone else.
+    /// where that was not asked, because the folder belongs to someone else or its own settings
+    /// could run programs.
     pub changed_files: Option<usize>,
 }
 
@@ -93,11 +100,37 @@ pub(crate) fn facts(folder: &Path, environment: &BTreeMap<OsString, OsString>) -
             .ask(&["config", "--get", "remote.origin.url"])
             .and_then(text)
             .map(|url| without_credentials(&url)),
-        changed_files: if foreign { None } else { changed_files(&git) },
+        changed_files: changed_files(&git),
     })
 }
 
+/// Whether the checkout's own settings (those of its worktree and of files they include among
+/// them) could run something; also where git does not say. The user's own settings are theirs.
+fn could_run_programs(git: &Git<'_>) -> bool {
+    let Some(answer) = git.ask(&["config", "--list", "--show-scope", "--name-only", "-z"]) else {
+        return true;
+    };
+    // Scope and name take turns.
+    let mut words = answer.split(|byte| *byte == 0);
+    while let (Some(scope), Some(name)) = (words.next(), words.next()) {
+        if (scope == b"local" || scope == b"worktree") && is_risky(name) {
+            return true;
+        }
+    }
+    false
+}
+
+fn is_risky(name: &[u8]) -> bool {
+    RISKY_SETTINGS.iter().any(|one| name == one.as_bytes())
+        || RISKY_SECTIONS
+            .iter()
+            .any(|section| name.starts_with(section.as_bytes()))
+}
+
 fn changed_files(git: &Git<'_>) -> Option<usize> {
+    if git.foreign || could_run_programs(git) {
+        return None;
+    }
     let answer = git.ask(&[
         "status",
         "--porcelain=v1",
@@ -136,6 +169,7 @@ impl Git<'_> {
             .env("GIT_PAGER", "cat")
             .args(["-c", "core.fsmonitor=false"])
             .args(["-c", "core.hooksPath=/dev/null"])
+            .args(["-c", "core.attributesFile=/dev/null"])
             .args(["-c", "core.quotePath=false"]);
         if self.foreign {
             // CI checks out as one user and builds as another (often root). Nothing of the
@@ -182,13 +216,14 @@ fn run_bounded(mut command: Command) -> Option<Vec<u8>> {
     answer.filter(|_| succeeded)
 }
 
-/// A remote's url without user and password; `user@host:path` keeps its user, which is no secret
-/// there but a part of the address.
+/// A remote's url without user and password, query and fragment, all of which may be secrets;
+/// `user@host:path` keeps its user, which is no secret there but a part of the address.
 pub(crate) fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
+        return without_password(url);
     };
-    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = match authority.rsplit_once('@') {
         Some((user, host)) if scheme == "ssh" || scheme == "git+ssh" => {
             let name = user.split(':').next().unwrap_or_default();
@@ -198,6 +233,17 @@ pub(crate) fn without_credentials(url: &str) -> String {
         None => authority,
     };
     format!("{scheme}://{host}{path}")
+}
+
+/// The same for `user:password@host:path`. No git takes that for an address, but people write it.
+fn without_password(address: &str) -> String {
+    let (head, path) = address.split_at(address.find('/').unwrap_or(address.len()));
+    match (head.split_once(':'), head.rsplit_once('@')) {
+        (Some((user, _)), Some((_, host))) if !user.contains('@') => {
+            format!("{user}@{host}{path}")
+        }
+        _ => address.to_owned(),
+    }
 }
 
 /// Whether a folder is the top of a checkout, which is what s2i asks too.
@@ -290,6 +336,46 @@ mod tests {
     }
 
     #[test]
+    fn filters_of_the_checkout_are_not_run() {
+        let folder = folder(&[
+            ("app.py", "1"),
+            (".gitattributes", "*.py filter=evil"),
+            ("spy*", "#!/bin/sh\ntouch \"$(dirname \"$0\")/ran\"\ncat\n"),
+        ]);
+        let path = folder.path();
+        git(path, &["init", "-q"]);
+        git(path, &["add", "app.py", ".gitattributes"]);
+        git(path, &["commit", "-q", "-m", "m"]);
+        let spy = path.join("spy");
+        let spy = spy.to_str().unwrap();
+        let more = path.join("more");
+        std::fs::write(&more, format!("[filter \"evil\"]\nclean = {spy}\n")).unwrap();
+        let set = |arguments: &[&str]| git(path, &[&["config"], arguments].concat());
+        let look = || {
+            // As long as before, so that git has to read it, through filters, to see the change.
+            std::fs::write(path.join("app.py"), "2").unwrap();
+            let facts = facts(path, &environment(path)).unwrap();
+            assert!(!path.join("ran").exists());
+            facts.changed_files
+        };
+        assert_eq!(look(), Some(3));
+        for kind in ["filter.evil.clean", "filter.evil.process"] {
+            set(&[kind, spy]);
+            assert_eq!(look(), None, "{kind}");
+            set(&["--unset", kind]);
+        }
+        for kind in ["include.path", "includeIf.gitdir:/.path"] {
+            set(&[kind, more.to_str().unwrap()]);
+            assert_eq!(look(), None, "{kind}");
+            set(&["--unset", kind]);
+        }
+        set(&["extensions.worktreeConfig", "true"]);
+        assert_eq!(look(), Some(3));
+        set(&["--worktree", "filter.evil.clean", spy]);
+        assert_eq!(look(), None);
+    }
+
+    #[test]
     fn without_git_or_commits_there_are_no_facts() {
         let empty = folder(&[("app.py", "")]);
         let path = empty.path();
@@ -306,7 +392,14 @@ mod tests {
     fn credentials_are_cut_from_urls() {
         for (url, expected) in [
             ("https://u:p@h/x", "https://h/x"),
-            ("https://token@h:1/x?y@z", "https://h:1/x?y@z"),
+            ("https://token@h:1/x?y@z", "https://h:1/x"),
+            ("https://h/x.git?private_token=s#t", "https://h/x.git"),
+            ("https://u:p@h?token=s/x", "https://h"),
+            ("ssh://git@h/x#s", "ssh://git@h/x"),
+            ("user:token@h:x/y.git", "user@h:x/y.git"),
+            ("user:to@ken@h:x", "user@h:x"),
+            ("git@h:x@y", "git@h:x@y"),
+            ("h:x/a@b", "h:x/a@b"),
             ("https://u:p@w@h", "https://h"),
             ("https://h/a@b", "https://h/a@b"),
             ("ssh://git@h/x", "ssh://git@h/x"),

@@ -173,7 +173,9 @@ impl HttpError {
     /// Whether trying again can help, and when.
     pub(crate) fn passing(&self) -> Option<Passing> {
         match self {
-            Self::Connect { cause, .. } => (!is_certificate(cause)).then_some(Passing::Scheduled),
+            Self::Connect { cause, .. } if is_certificate(cause) => None,
+            Self::Connect { cause, .. } if is_nobody(cause) => Some(Passing::Unlikely),
+            Self::Connect { .. } => Some(Passing::Scheduled),
             Self::TimedOut { .. } | Self::Broken { .. } => Some(Passing::Scheduled),
             Self::Status {
                 status, passing, ..
@@ -262,6 +264,19 @@ pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
 
 fn is_certificate(cause: &str) -> bool {
     cause.contains("certificate")
+}
+
+/// No such host, or nothing that listens there. A resolver's errors have no numbers here, so they
+/// are told apart by what glibc, musl and macOS call them; "temporary failure" is none of them.
+fn is_nobody(cause: &str) -> bool {
+    const WORDS: [&str; 5] = [
+        "Connection refused",
+        "Name or service not known",
+        "No address associated with",
+        "Name does not resolve",
+        "nodename nor servname",
+    ];
+    WORDS.iter().any(|words| cause.contains(words))
 }
 
 impl Explain for HttpError {
@@ -448,4 +463,40 @@ fn reason(status: u16) -> &'static str {
         .ok()
         .and_then(|status| status.canonical_reason())
         .unwrap_or("a status without a name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_there_is_told_from_a_broken_connection() {
+        let cases = [
+            (
+                "dns error: failed to lookup address information: Name or service not known",
+                Some(Passing::Unlikely),
+            ),
+            (
+                "tcp connect error: Connection refused (os error 111)",
+                Some(Passing::Unlikely),
+            ),
+            (
+                "tcp connect error: Connection reset by peer (os error 104)",
+                Some(Passing::Scheduled),
+            ),
+            (
+                "dns error: failed to lookup address information: Temporary failure in name resolution",
+                Some(Passing::Scheduled),
+            ),
+            ("invalid peer certificate: UnknownIssuer", None),
+        ];
+        for (cause, expected) in cases {
+            let error = HttpError::Connect {
+                url: ShownUrl::of(&reqwest::Url::parse("https://example.org/").unwrap()),
+                cause: cause.to_owned(),
+                tries: 1,
+            };
+            assert_eq!(error.passing(), expected, "{cause}");
+        }
+    }
 }

@@ -6,10 +6,13 @@
 
 use std::time::Duration;
 
+/// Tries in all for a failure that will hardly pass.
+const UNLIKELY_TRIES: u32 = 2;
+
 /// How often and how patiently a request is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Policy {
-    /// Tries in all, the first included.
+    /// Tries in all, the first included; of these, [`UNLIKELY_TRIES`] for what will hardly pass.
     pub tries: u32,
     /// Wait before the second try; each later one is twice as long.
     pub first_wait: Duration,
@@ -35,6 +38,9 @@ impl Default for Policy {
 pub(crate) enum Passing {
     /// Wait as the schedule has it.
     Scheduled,
+    /// Nobody is there, so in all likelihood the address is wrong: one more try, after twice the
+    /// first wait.
+    Unlikely,
     /// Wait as long as the server asks.
     Told(Duration),
 }
@@ -44,6 +50,7 @@ pub(crate) enum Passing {
 pub(crate) struct Patience {
     policy: Policy,
     failures: u32,
+    unlikely: u32,
     waited: Duration,
 }
 
@@ -53,6 +60,7 @@ impl Patience {
         Self {
             policy,
             failures: 0,
+            unlikely: 0,
             waited: Duration::ZERO,
         }
     }
@@ -66,13 +74,15 @@ impl Patience {
     /// none left.
     pub(crate) fn after(&mut self, passing: Passing) -> Option<Duration> {
         self.failures += 1;
-        if self.failures >= self.policy.tries {
+        self.unlikely += u32::from(passing == Passing::Unlikely);
+        if self.failures >= self.policy.tries || self.unlikely >= UNLIKELY_TRIES {
             return None;
         }
         let doubled = 1u32.checked_shl(self.failures - 1).unwrap_or(u32::MAX);
         let scheduled = self.policy.first_wait.saturating_mul(doubled);
         let wait = match passing {
             Passing::Scheduled => scheduled,
+            Passing::Unlikely => self.policy.first_wait.saturating_mul(2),
             Passing::Told(asked) => asked,
         };
         let wait = wait.min(self.policy.longest_wait);
@@ -86,6 +96,7 @@ impl Patience {
     /// The transfer has moved on: failures from here on are counted anew, waits are not.
     pub(crate) fn progressed(&mut self) {
         self.failures = 0;
+        self.unlikely = 0;
     }
 }
 
@@ -160,6 +171,18 @@ mod tests {
             .collect();
         assert_eq!(waits, [250, 500, 1000, 2000, 4000]);
         assert_eq!(patience.failures(), 6);
+    }
+
+    #[test]
+    fn nobody_there_is_tried_twice() {
+        let mut patience = Patience::new(Policy::default());
+        assert!(patience.after(Passing::Scheduled).is_some());
+        assert_eq!(
+            patience.after(Passing::Unlikely),
+            Some(Duration::from_millis(500))
+        );
+        assert_eq!(patience.after(Passing::Unlikely), None);
+        assert_eq!(patience.failures(), 3);
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn no_server_is_a_connect_error() {
         .get(&format!("http://127.0.0.1:{port}/"), &[], 10)
         .unwrap_err();
     assert!(
-        matches!(&error, HttpError::Connect { tries: 6, .. }),
+        matches!(&error, HttpError::Connect { tries: 2, .. }),
         "{error:?}"
     );
 }

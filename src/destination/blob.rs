@@ -1,0 +1,129 @@
+//! The bytes of a blob on their way out, checked against what its descriptor says.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::destination::{BlobSource, ExportError};
+use crate::oci::{Descriptor, Digest};
+
+/// Bytes read at once.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// A blob opened for one pass over its bytes.
+pub(super) struct Blob {
+    path: PathBuf,
+    file: File,
+    digest: Digest,
+    size: u64,
+}
+
+impl Blob {
+    /// Opens a blob whose size is what its descriptor says.
+    pub(super) fn open(
+        blobs: &dyn BlobSource,
+        descriptor: &Descriptor,
+    ) -> Result<Self, ExportError> {
+        let path = blobs.path(&descriptor.digest);
+        let opened = blobs
+            .open(&descriptor.digest)
+            .and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (size, file) = match opened {
+            Ok(opened) => opened,
+            Err(source) => return Err(ExportError::Blob { path, source }),
+        };
+        let blob = Self {
+            path,
+            file,
+            digest: descriptor.digest,
+            size: descriptor.size,
+        };
+        if size == blob.size {
+            Ok(blob)
+        } else {
+            Err(blob.damaged())
+        }
+    }
+
+    /// Copies it into a sink, whose failures become errors by `failed`. Bytes that are not the
+    /// digest's are an error too, but only once all are written: the sink is to be thrown away then.
+    pub(super) fn copy_to(
+        mut self,
+        sink: &mut dyn Write,
+        failed: impl Fn(io::Error) -> ExportError,
+    ) -> Result<(), ExportError> {
+        let mut sha256 = Sha256::new();
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut copied = 0;
+        loop {
+            let count = match self.file.read(&mut buffer) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => {
+                    let path = self.path;
+                    return Err(ExportError::Blob { path, source });
+                }
+            };
+            if count == 0 {
+                break;
+            }
+            copied += count as u64;
+            if copied > self.size {
+                return Err(self.damaged());
+            }
+            sha256.update(&buffer[..count]);
+            sink.write_all(&buffer[..count]).map_err(&failed)?;
+        }
+        if copied == self.size && Digest::from_bytes(sha256.finalize().into()) == self.digest {
+            Ok(())
+        } else {
+            Err(self.damaged())
+        }
+    }
+
+    fn damaged(self) -> ExportError {
+        ExportError::Damaged {
+            path: self.path,
+            digest: self.digest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destination::testing::Folder;
+    use crate::oci::MediaType;
+    use crate::report::Explain as _;
+
+    fn copy(folder: &Folder, blob: &Descriptor) -> Result<Vec<u8>, ExportError> {
+        let mut bytes = Vec::new();
+        Blob::open(folder, blob)?.copy_to(&mut bytes, ExportError::Stream)?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn a_blob_is_what_its_descriptor_says() {
+        let folder = Folder::new();
+        let content = vec![7; 3 * BUFFER_BYTES + 1];
+        let blob = folder.put(MediaType::LayerGzip, &content);
+        assert_eq!(copy(&folder, &blob).unwrap(), content);
+        let mut other = content.clone();
+        other[BUFFER_BYTES] = 8;
+        for bytes in [&other[..], &content[1..], &[]] {
+            std::fs::write(folder.path(&blob.digest), bytes).unwrap();
+            let error = copy(&folder, &blob).unwrap_err();
+            assert!(
+                matches!(&error, ExportError::Damaged { digest, .. } if *digest == blob.digest),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains(&blob.digest.hex()), "{error}");
+            assert!(error.explain().next.contains("s2r cache prune --all"));
+        }
+        std::fs::remove_file(folder.path(&blob.digest)).unwrap();
+        let error = copy(&folder, &blob).unwrap_err();
+        assert!(matches!(error, ExportError::Blob { .. }), "{error:?}");
+    }
+}
