@@ -54,6 +54,14 @@ pub(crate) enum ResolveError {
         /// What there is.
         target: Target,
     },
+    /// A lock was made for other environments.
+    #[error("{path}: none of its environments is {target}")]
+    Environment {
+        /// The lock.
+        path: String,
+        /// What there is.
+        target: Target,
+    },
     /// `--locked`, and there is something to resolve.
     #[error("{place} is not locked")]
     NotLocked {
@@ -296,6 +304,7 @@ impl Explain for ResolveError {
             Self::Pylock { .. }
             | Self::Twice { .. }
             | Self::NoHashInLock { .. }
+            | Self::Environment { .. }
             | Self::Python { .. } => self.explain_lock(),
             Self::NotLocked { .. }
             | Self::NeedsBuild { .. }
@@ -326,6 +335,7 @@ impl ResolveError {
             Self::Pylock { path, error } => project(what, path.clone(), error.to_string(), again),
             Self::Twice { path, .. }
             | Self::NoHashInLock { path, .. }
+            | Self::Environment { path, .. }
             | Self::Python { path, .. } => project(what, path.clone(), self.to_string(), again),
             _ => ours("an error was told in the wrong place", self.to_string()),
         }

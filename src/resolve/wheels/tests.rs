@@ -250,6 +250,21 @@ fn locks_are_read_without_network() {
         fails(&text.replace("created-by", "requires-python = '<3.13'\ncreated-by")),
         ResolveError::Python { .. }
     ));
+    let environments = |marker: &str| {
+        text.replace(
+            "created-by",
+            &format!("environments = [\"{marker}\"]\ncreated-by"),
+        )
+    };
+    assert_eq!(
+        Case::new(&environments("platform_machine == 'x86_64'"))
+            .run(&Pages::new(&[]))
+            .unwrap(),
+        lock
+    );
+    let elsewhere = fails(&environments("platform_machine == 'arm64'"));
+    assert!(matches!(elsewhere, ResolveError::Environment { .. }));
+    assert_eq!(elsewhere.explain().fate, Fate::Project);
     assert!(matches!(
         fails(&text.replace("w/b-1", "../b-1")),
         ResolveError::Pylock { .. }
