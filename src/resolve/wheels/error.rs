@@ -113,6 +113,14 @@ pub(crate) enum ResolveError {
         /// Where it stands.
         position: Position,
     },
+    /// Hashes are required and a package that others need is not listed.
+    #[error("the requirements need {missing}, which {place} does not list")]
+    NotListed {
+        /// The files.
+        place: String,
+        /// The packages, with the versions that would be taken.
+        missing: String,
+    },
     /// A variable names a file that is not there.
     #[error("{name} names `{path}`, which is no file of the source")]
     Variable {
@@ -312,6 +320,7 @@ impl Explain for ResolveError {
             | Self::Unsatisfiable { .. }
             | Self::Hashes { .. }
             | Self::HashMissing { .. }
+            | Self::NotListed { .. }
             | Self::Variable { .. } => self.explain_project(),
             Self::Offline { .. }
             | Self::Index { .. }
@@ -376,6 +385,12 @@ impl ResolveError {
                 position.to_string(),
                 "--require-hashes, or a hash on another requirement, asks for one on each".to_owned(),
                 "add hashes to all requirements (`pip-compile --generate-hashes`, `uv pip compile --generate-hashes`)",
+            ),
+            Self::NotListed { place, .. } => project(
+                "the requirements with hashes are not complete".to_owned(),
+                place.clone(),
+                format!("{text}; where one requirement has a hash, every package must be listed with its own"),
+                "list them too, with hashes (`pip-compile --generate-hashes`, `uv pip compile --generate-hashes` list all)",
             ),
             Self::Variable { name, .. } => {
                 project("a file named by a variable is missing".to_owned(), (*name).to_owned(), text, "correct the variable or unset it")
