@@ -65,6 +65,14 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
         .map(|name| reference(name))
         .collect::<Result<Vec<_>, _>>()?;
     let names: Vec<Reference> = image.into_iter().chain(tags).collect();
+    if let Some(name) = names.iter().find(|name| name.digest().is_some()) {
+        return Err(Failure::Usage {
+            what: "an image cannot be named by a digest before it is built".to_owned(),
+            place: name.to_string(),
+            why: "the digest is what the build finds out".to_owned(),
+            next: "leave @sha256:… out; the build prints it".to_owned(),
+        });
+    }
     if arguments.push && names.is_empty() {
         return Err(Failure::Usage {
             what: "--push needs an image name".to_owned(),
@@ -237,6 +245,15 @@ fn settings(surroundings: &Surroundings, rules: Rules) -> Settings {
 
 /// The part of a request that build, plan and lock share.
 fn request(source: &std::path::Path, project: &Project) -> Result<Request, Failure> {
+    let text = source.to_string_lossy();
+    if text.contains("://") || text == "-" {
+        return Err(Failure::Usage {
+            what: "only folders can be built so far".to_owned(),
+            place: text.into_owned(),
+            why: "s2r does not fetch sources yet".to_owned(),
+            next: "clone or unpack it, and name the folder".to_owned(),
+        });
+    }
     let platforms = project
         .platform
         .iter()

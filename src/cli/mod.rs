@@ -40,7 +40,7 @@ pub fn run() -> ExitCode {
     shown.finish();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => fail(&failure, &shown),
+        Err(failure) => fail(&failure, &shown, cli.output.json),
     }
 }
 
@@ -59,9 +59,9 @@ fn print(answer: &Answer, as_json: bool) -> Result<(), Failure> {
     }
 }
 
-fn fail(failure: &Failure, shown: &Shown) -> ExitCode {
+fn fail(failure: &Failure, shown: &Shown, as_json: bool) -> ExitCode {
     let explanation = failure.explain();
-    if shown.is_json() {
+    if as_json || shown.is_json() {
         shown.line(&explain::json(&explanation).to_string());
     } else {
         shown.line(explain::render(&explanation).trim_end());

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 
-use super::error::{BuildError, Obstacle};
+use super::error::{BuildError, PinError};
 use super::fetch::Fetcher;
 use super::make::{Needed, Origin};
 use crate::net::http::{Expect, HttpError};
@@ -49,7 +49,7 @@ pub(super) fn packages(
         return Ok(lock.packages_for(base, architecture, LOCK_FILE)?.to_vec());
     }
     if rules.rules.locked {
-        return Err(Obstacle::NotLocked {
+        return Err(PinError::NotLocked {
             file: LOCK_FILE.to_owned(),
         }
         .into());
@@ -59,7 +59,7 @@ pub(super) fn packages(
         return Ok(known);
     }
     if rules.rules.offline {
-        return Err(Obstacle::OfflineBase {
+        return Err(PinError::OfflineBase {
             suite: base.suite.clone(),
         }
         .into());

@@ -11,9 +11,20 @@ use crate::report::{Event, Report};
 pub(super) fn new(settings: &Settings, report: &dyn Report) -> Client {
     Client::new(ClientSettings {
         offline: settings.rules.offline,
+        ca_files: ca_files(settings),
         credentials: credentials(settings, report),
         ..ClientSettings::default()
     })
+}
+
+/// The authorities that pip's users trust besides the system's.
+fn ca_files(settings: &Settings) -> Vec<PathBuf> {
+    let named = settings.variables.get("PIP_CERT");
+    named
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .into_iter()
+        .collect()
 }
 
 /// What netrc and docker's config hold. A file that cannot be read costs a warning and no more: it

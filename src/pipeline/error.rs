@@ -1,5 +1,6 @@
 //! What can stop a build: the stages' own errors, and the few that belong to no single stage.
 
+use crate::oci::Digest;
 use crate::report::{Explain, Explanation, Fate};
 
 /// Why a build, or another command of the pipeline, stopped.
@@ -56,6 +57,9 @@ pub(crate) enum BuildError {
     /// A file or folder that an image is written to.
     #[error(transparent)]
     Export(#[from] crate::destination::ExportError),
+    /// What is pinned, and how.
+    #[error(transparent)]
+    Pin(#[from] PinError),
     /// What belongs to no single stage.
     #[error(transparent)]
     Own(#[from] Obstacle),
@@ -81,14 +85,15 @@ impl Explain for BuildError {
             Self::Store(error) => error.explain(),
             Self::Push(error) => error.explain(),
             Self::Export(error) => error.explain(),
+            Self::Pin(error) => error.explain(),
             Self::Own(error) => error.explain(),
         }
     }
 }
 
-/// What stops a build between its stages.
+/// What is wrong with what locks and builders pin.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Obstacle {
+pub(crate) enum PinError {
     /// `--locked`, and something is not.
     #[error("{file} is needed and is not there")]
     NotLocked {
@@ -101,6 +106,97 @@ pub(crate) enum Obstacle {
         /// The suite.
         suite: String,
     },
+    /// An artefact without an address.
+    #[error("{name} is to be had nowhere")]
+    Nowhere {
+        /// Its file name.
+        name: String,
+    },
+    /// `--locked`, and the requirements have changed since.
+    #[error("{file} is older than the requirements")]
+    StaleLock {
+        /// The lock's file name.
+        file: String,
+    },
+    /// A lock that names a wheel which the source does not hold.
+    #[error("{path} is no file of the source")]
+    NoWheel {
+        /// Its path in the source.
+        path: String,
+    },
+    /// A wheel of the source that is not the one which the lock means.
+    #[error("{path}: expected {expected}, found {found}")]
+    OtherWheel {
+        /// Its path in the source.
+        path: String,
+        /// The lock's hash.
+        expected: Digest,
+        /// The file's.
+        found: Digest,
+    },
+}
+
+impl Explain for PinError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::NotLocked { file } => Explanation {
+                fate: Fate::Project,
+                what: format!("there is no {file}"),
+                place: file.clone(),
+                why: "--locked builds only what locks pin, and resolves nothing".to_owned(),
+                next: "run `s2r lock SOURCE` and commit what it writes, or build without --locked"
+                    .to_owned(),
+            },
+            Self::OfflineBase { suite } => Explanation {
+                fate: Fate::World,
+                what: format!("the packages of Debian {suite} are not known here"),
+                place: suite.clone(),
+                why: "--offline forbids asking the suite, and no build here has asked it before"
+                    .to_owned(),
+                next: "build once without --offline, or pin the base with `s2r lock SOURCE`"
+                    .to_owned(),
+            },
+            Self::Nowhere { name } => Explanation {
+                fate: Fate::Project,
+                what: format!("the lock says nowhere where {name} is to be had"),
+                place: name.clone(),
+                why: "it has neither a url nor a file".to_owned(),
+                next: "make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::StaleLock { file } => Explanation {
+                fate: Fate::Project,
+                what: format!("the requirements have changed since {file} was made"),
+                place: file.clone(),
+                why: "--locked builds only what the requirements were when they were locked"
+                    .to_owned(),
+                next: "run `s2r lock SOURCE` and commit what it writes, or build without --locked"
+                    .to_owned(),
+            },
+            Self::NoWheel { path } => Explanation {
+                fate: Fate::Project,
+                what: "a wheel is named that is not there".to_owned(),
+                place: path.clone(),
+                why: "it is no file of the source, or a link that leads out of it".to_owned(),
+                next: "put it there, or make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::OtherWheel {
+                path,
+                expected,
+                found,
+            } => Explanation {
+                fate: Fate::Project,
+                what: "a wheel of the source is not the one that the lock means".to_owned(),
+                place: path.clone(),
+                why: format!("the lock says {expected}, the file is {found}"),
+                next: "restore the file, or make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+        }
+    }
+}
+
+/// What stops a build between its stages.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Obstacle {
     /// A plan that names a builder which nobody defined.
     #[error("no builder {name}")]
     UnknownBuilder {
@@ -127,12 +223,6 @@ pub(crate) enum Obstacle {
     /// A thread of ours panicked.
     #[error("a thread panicked")]
     Panicked,
-    /// An artefact without an address.
-    #[error("{name} is to be had nowhere")]
-    Nowhere {
-        /// Its file name.
-        name: String,
-    },
     /// The project's folder cannot be written to.
     #[error("{}: {source}", path.display())]
     Unwritable {
@@ -154,20 +244,6 @@ pub(crate) enum Obstacle {
 impl Explain for Obstacle {
     fn explain(&self) -> Explanation {
         match self {
-            Self::NotLocked { file } => Explanation {
-                fate: Fate::Project,
-                what: format!("there is no {file}"),
-                place: file.clone(),
-                why: "--locked builds only what locks pin, and resolves nothing".to_owned(),
-                next: "run `s2r lock SOURCE` and commit what it writes, or build without --locked".to_owned(),
-            },
-            Self::OfflineBase { suite } => Explanation {
-                fate: Fate::World,
-                what: format!("the packages of Debian {suite} are not known here"),
-                place: suite.clone(),
-                why: "--offline forbids asking the suite, and no build here has asked it before".to_owned(),
-                next: "build once without --offline, or pin the base with `s2r lock SOURCE`".to_owned(),
-            },
             Self::UnknownBuilder { name } => Explanation {
                 fate: Fate::Ours,
                 what: format!("the plan names a builder {name} that is not there"),
@@ -202,13 +278,6 @@ impl Explain for Obstacle {
                 place: "a thread of the build".to_owned(),
                 why: "it panicked; its message stands above".to_owned(),
                 next: "this is a fault of s2r; please report it with the command line".to_owned(),
-            },
-            Self::Nowhere { name } => Explanation {
-                fate: Fate::Project,
-                what: format!("the lock says nowhere where {name} is to be had"),
-                place: name.clone(),
-                why: "it has neither a url nor a file".to_owned(),
-                next: "make the lock anew with `s2r lock SOURCE`".to_owned(),
             },
             Self::Unwritable { path, source } => Explanation {
                 fate: Fate::World,

@@ -1,15 +1,14 @@
 //! Downloads into the store: checked while they arrive, kept only when they are whole and right.
 
-use std::fs::File;
 use std::io::Write;
-use std::path::Path;
 
-use super::error::{BuildError, Obstacle};
+use super::error::{BuildError, PinError};
 use super::make::{Needed, Origin, TransferIds};
 use crate::net::http::{Client, Expect, Fetched, HttpError};
 use crate::oci::Digest;
 use crate::report::{Event, Report};
-use crate::store::Store;
+use crate::source::{Kind, Tree};
+use crate::store::{Store, StoreError};
 
 /// The largest file that is fetched: the largest wheels of the field are some 2 GB.
 const MAX_DOWNLOAD_BYTES: u64 = 16 << 30;
@@ -18,6 +17,8 @@ const MAX_DOWNLOAD_BYTES: u64 = 16 << 30;
 pub(super) struct Fetcher<'a> {
     pub client: &'a Client,
     pub store: &'a Store,
+    /// The project's files, for wheels among them.
+    pub tree: &'a Tree,
     pub report: &'a dyn Report,
     pub ids: &'a TransferIds,
 }
@@ -28,17 +29,17 @@ impl Fetcher<'_> {
     /// # Errors
     /// The last place's failure, when none of its places has it with the right hash.
     pub(super) fn fetch(&self, needed: &Needed) -> Result<(), BuildError> {
-        if self.store.has_download(&needed.digest) {
+        if self.store.has_download(&needed.digest, needed.size_bytes) {
             return Ok(());
         }
-        let mut outcome = Err(Obstacle::Nowhere {
+        let mut outcome = Err(PinError::Nowhere {
             name: needed.name.clone(),
         }
         .into());
         for origin in &needed.origins {
             outcome = match origin {
                 Origin::Url(url) => self.fetch_from(url, needed),
-                Origin::File(path) => self.copy_from(path, needed),
+                Origin::Source(path) => self.copy_from(path, needed),
             };
             if outcome.is_ok() {
                 break;
@@ -62,15 +63,29 @@ impl Fetcher<'_> {
         Ok(())
     }
 
-    fn copy_from(&self, path: &Path, needed: &Needed) -> Result<(), BuildError> {
-        let unreadable = |source| Obstacle::Unreadable {
+    /// Takes a wheel out of the project's own files, within their bounds.
+    fn copy_from(&self, path: &str, needed: &Needed) -> Result<(), BuildError> {
+        let missing = || PinError::NoWheel {
             path: path.to_owned(),
-            source,
         };
-        let mut file = File::open(path).map_err(unreadable)?;
+        let entry = self.tree.follow(path.as_bytes()).ok_or_else(missing)?;
+        if !matches!(entry.kind, Kind::File { .. }) {
+            return Err(missing().into());
+        }
+        let mut file = self.tree.open(entry)?;
         let mut writer = self.store.writer()?;
-        std::io::copy(&mut file, &mut writer).map_err(unreadable)?;
-        Ok(self.store.keep_download(writer, &needed.digest)?)
+        std::io::copy(&mut file, &mut writer).map_err(|error| file.explain(error))?;
+        match self.store.keep_download(writer, &needed.digest) {
+            Err(StoreError::Mismatch {
+                expected, found, ..
+            }) => Err(PinError::OtherWheel {
+                path: path.to_owned(),
+                expected,
+                found,
+            }
+            .into()),
+            kept => Ok(kept?),
+        }
     }
 
     /// Downloads into a writer, and tells of it.

@@ -3,17 +3,24 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::error::{BuildError, Obstacle};
+use super::error::{BuildError, Obstacle, PinError};
 use super::platform::{Resolved, Site};
-use super::{Settings, base, read};
+use super::{Rules, Settings, base, read};
+use crate::oci::KeyBuilder;
+use crate::packages::Sha256;
 use crate::plan::{Dependencies, Request};
 use crate::report::{Event, Report};
 use crate::resolve::debian::BaseLock;
 use crate::resolve::wheels::{Location, write_pylock};
+use crate::source::Tree;
 use crate::store::Store;
 
 /// The standard lock (PEP 751).
 const PYLOCK: &str = "pylock.toml";
+/// What it is made from.
+const REQUIREMENTS: &str = "requirements.txt";
+/// Longest requirement file.
+const MAX_REQUIREMENTS_BYTES: u64 = 64 << 20;
 
 /// Resolves anew, and writes `pylock.toml` and `s2r.lock` into the source; returns what was
 /// written. A project without dependencies gets the latter alone.
@@ -31,6 +38,7 @@ pub(crate) fn lock(
     project.forget(&[PYLOCK, base::LOCK_FILE])?;
     let plan = read::decide(&project, request, report)?;
     let store = Store::open(&settings.store_root)?;
+    let _in_use = store.in_use()?;
     let site = Site::new(&project, &plan, settings, &store, report)?;
     let mut base_lock = BaseLock::new(site.debian()?);
     let mut resolved: Vec<Resolved> = Vec::new();
@@ -42,6 +50,7 @@ pub(crate) fn lock(
         );
         resolved.push(one);
     }
+    base_lock.requirements = wishes(&project.tree)?;
     let mut written = Vec::new();
     if !matches!(plan.dependencies.value, Dependencies::None) {
         let locks: Vec<_> = resolved
@@ -53,6 +62,57 @@ pub(crate) fn lock(
     }
     written.push(write(&root, base::LOCK_FILE, &base_lock.write())?);
     Ok(written)
+}
+
+/// Sees to it that the locks were made from the requirement files as they are now.
+///
+/// # Errors
+/// They were not, and `--locked` forbids to go on.
+pub(super) fn check(
+    tree: &Tree,
+    dependencies: &Dependencies,
+    rules: Rules,
+    report: &dyn Report,
+) -> Result<(), BuildError> {
+    let Dependencies::Pylock { path } = dependencies else {
+        return Ok(());
+    };
+    let Some(text) = tree.read_small(base::LOCK_FILE, base::MAX_LOCK_BYTES)? else {
+        return Ok(());
+    };
+    let lock = BaseLock::read(&String::from_utf8_lossy(&text), base::LOCK_FILE)?;
+    if lock.requirements.is_none() || lock.requirements == wishes(tree)? {
+        return Ok(());
+    }
+    if rules.locked {
+        return Err(PinError::StaleLock { file: path.clone() }.into());
+    }
+    report.event(Event::Warning {
+        text: format!("the requirements have changed since {path} was made; the lock counts"),
+        hint: "run `s2r lock SOURCE` to bring it up to date".to_owned(),
+    });
+    Ok(())
+}
+
+/// Names what `requirements.txt` and the files that it includes say; none if there is no such file.
+fn wishes(tree: &Tree) -> Result<Option<Sha256>, BuildError> {
+    let Some(text) = tree.read_small(REQUIREMENTS, MAX_REQUIREMENTS_BYTES)? else {
+        return Ok(None);
+    };
+    let read = |path: &str| tree.read_small(path, MAX_REQUIREMENTS_BYTES).ok().flatten();
+    let source = crate::packages::python::Source {
+        read: &read,
+        variable: &|_| None,
+    };
+    let mut key = KeyBuilder::new("requirements/1").field(&text);
+    // A file that cannot be read is told of where it is resolved; here its bytes are enough.
+    if let Ok(found) = crate::packages::python::parse(REQUIREMENTS, &text, &source) {
+        for file in &found.files {
+            key.add(file.as_bytes());
+            key.add(&read(file).unwrap_or_default());
+        }
+    }
+    Ok(Some(Sha256(*key.finish().as_bytes())))
 }
 
 /// A wheel within the source is locked by its path; that is worth knowing before it moves.

@@ -2,7 +2,6 @@
 //! a layer that the store has.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,8 +35,8 @@ pub(super) struct Needed {
 pub(super) enum Origin {
     /// By HTTP; the url may hold credentials.
     Url(String),
-    /// On this machine, as a part of the project.
-    File(PathBuf),
+    /// A file of the project, by its path there.
+    Source(String),
 }
 
 /// Writes a layer's entries.
@@ -199,7 +198,10 @@ impl Workshop<'_> {
         waiting
             .iter()
             .flat_map(|&index| &recipes[index].needs)
-            .filter(|needed| seen.insert(needed.digest) && !self.store.has_download(&needed.digest))
+            .filter(|needed| {
+                seen.insert(needed.digest)
+                    && !self.store.has_download(&needed.digest, needed.size_bytes)
+            })
             .collect()
     }
 
@@ -211,6 +213,7 @@ impl Workshop<'_> {
         shared: &Mutex<Shared>,
         changed: &Condvar,
     ) {
+        let _guard = Guard { shared, changed };
         while let Some(needed) = downloads.get(next.fetch_add(1, Ordering::Relaxed)) {
             if lock(shared).failure.is_some() || self.is_stopped() {
                 changed.notify_all();
@@ -249,7 +252,7 @@ impl Workshop<'_> {
             let index = guard.waiting.remove(place);
             drop(guard);
             let start = Instant::now();
-            let written = self.write_layer(&recipes[index]);
+            let written = self.write_or_mend(&recipes[index]);
             guard = lock(shared);
             match written {
                 Ok(stored) => {
@@ -269,6 +272,28 @@ impl Workshop<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Writes a layer. If that fails, its files are looked at again: one that was damaged since it
+    /// was fetched is fetched once more, and the layer written anew.
+    fn write_or_mend(&self, recipe: &Recipe<'_>) -> Result<StoredLayer, BuildError> {
+        let failure = match self.write_layer(recipe) {
+            Ok(stored) => return Ok(stored),
+            Err(failure) => failure,
+        };
+        let mut mended = false;
+        for needed in &recipe.needs {
+            if !self.store.is_sound_download(&needed.digest) {
+                self.store.forget_download(&needed.digest)?;
+                self.fetcher.fetch(needed)?;
+                mended = true;
+            }
+        }
+        if mended {
+            self.write_layer(recipe)
+        } else {
+            Err(failure)
+        }
+    }
+
     fn write_layer(&self, recipe: &Recipe<'_>) -> Result<StoredLayer, BuildError> {
         // The tar writer hashes what it writes, so the store need not do it again.
         let mut tar = TarGz::new(self.store.writer()?.unhashed(), self.tar);
@@ -284,6 +309,23 @@ impl Workshop<'_> {
             .keep_blob(writer.hashed(stored.digest), &stored.digest)?;
         self.store.put_layer(&recipe.key, &stored)?;
         Ok(stored)
+    }
+}
+
+/// Turns the panic of a downloader into a failure, which writers wait for.
+struct Guard<'a> {
+    shared: &'a Mutex<Shared>,
+    changed: &'a Condvar,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            lock(self.shared)
+                .failure
+                .get_or_insert(Obstacle::Panicked.into());
+            self.changed.notify_all();
+        }
     }
 }
 

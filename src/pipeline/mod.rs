@@ -132,6 +132,12 @@ pub(crate) fn build(
         || read::decide(&project, request, report),
         crate::plan::Plan::title,
     )?;
+    locks::check(
+        &project.tree,
+        &plan.dependencies.value,
+        settings.rules,
+        report,
+    )?;
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
     let site = Site::new(&project, &plan, settings, &store, report)?;

@@ -184,6 +184,7 @@ impl<'a> Site<'a> {
         Fetcher {
             client: &self.client,
             store: self.store,
+            tree: &self.project.tree,
             report: self.report,
             ids: &self.ids,
         }
@@ -199,7 +200,6 @@ impl<'a> Site<'a> {
         let tar = self.tar();
         let shelf = Shelf {
             store: self.store,
-            tree: &self.project.tree,
             report: self.report,
         };
         let interpreter = format!("/usr/bin/python{}", self.builder.python);
@@ -233,7 +233,7 @@ impl<'a> Site<'a> {
         };
         let known = wheels::pip(pinned, &self.environment, &self.fetcher(), false)?;
         if let Some(pip) = known
-            && (self.store.has_download(&pip.sha256)
+            && (self.store.is_sound_download(&pip.sha256)
                 || self
                     .store
                     .layer(&recipes::wheel_layer(&[&pip], place, shelf).key)
@@ -392,16 +392,36 @@ fn join<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> Result<T, BuildError
     handle.join().map_err(|_| Obstacle::Panicked.into())
 }
 
-/// The caller's environment, and above it what the project, `-e` and `-E` set. What builder and
-/// s2r set is for the image alone: its HOME and PATH mean nothing here.
+/// The caller's environment, and above it what the project, `-e` and `-E` set: pip's variables, and
+/// what `${NAME}` in requirement files means. What builder and s2r set is for the image alone.
 fn environment(plan: &Plan, settings: &Settings) -> BTreeMap<String, String> {
     let mut environment = settings.variables.clone();
     for (name, setting) in plan.environment.settings() {
-        if !matches!(setting.origin, Origin::Builder { .. } | Origin::Default) {
+        let is_users = !matches!(setting.origin, Origin::Builder { .. } | Origin::Default);
+        if is_users && !is_callers_alone(name) {
             environment.insert(name.to_owned(), setting.value.clone());
         }
     }
     environment
+}
+
+/// Variables that decide which programs run and whom they trust: a project must not set them for
+/// the machine that builds it.
+fn is_callers_alone(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    [
+        "PATH",
+        "HOME",
+        "NETRC",
+        "PIP_CERT",
+        "PIP_CLIENT_CERT",
+        "TMPDIR",
+    ]
+    .contains(&upper.as_str())
+        || upper.ends_with("_PROXY")
+        || ["SSL_", "UV_", "LD_", "XDG_"]
+            .iter()
+            .any(|start| upper.starts_with(start))
 }
 
 /// `3.13` as two numbers.
@@ -419,6 +439,24 @@ fn leading_number(text: &str) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_project_names_no_programs_and_no_authorities() {
+        for name in [
+            "PATH",
+            "HOME",
+            "NETRC",
+            "SSL_CERT_FILE",
+            "https_proxy",
+            "UV_INDEX",
+            "PIP_CERT",
+        ] {
+            assert!(is_callers_alone(name), "{name}");
+        }
+        for name in ["PIP_INDEX_URL", "PIP_CONSTRAINT", "TOKEN", "MY_PATH"] {
+            assert!(!is_callers_alone(name), "{name}");
+        }
+    }
 
     #[test]
     fn versions_are_read_from_debian_versions() {

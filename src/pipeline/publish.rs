@@ -216,6 +216,7 @@ fn with<T>(
     work: impl FnOnce(&Image<'_>) -> Result<T, BuildError>,
 ) -> Result<T, BuildError> {
     let store = Store::open(&settings.store_root)?;
+    let _in_use = store.in_use()?;
     let descriptor = store.image(image)?.descriptor;
     let client = super::client::new(settings, report);
     work(&Image {

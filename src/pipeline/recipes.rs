@@ -15,7 +15,6 @@ use crate::layers::wheel::{self, Target, WheelFile};
 use crate::packages::debian::DebArtefact;
 use crate::report::{Event, Report};
 use crate::resolve::wheels::{Location, LockedWheel};
-use crate::source::Tree;
 use crate::store::Store;
 
 /// Layers of an image in all, at most: few enough for every runtime, whose mounts take longer with
@@ -55,7 +54,6 @@ const SCRIPTS: &[(&str, &[u8])] = &[
 #[derive(Clone, Copy)]
 pub(super) struct Shelf<'a> {
     pub store: &'a Store,
-    pub tree: &'a Tree,
     pub report: &'a dyn Report,
 }
 
@@ -140,11 +138,7 @@ pub(super) fn wheel_layer<'a>(
     target: &'a Target,
     shelf: &Shelf<'a>,
 ) -> Recipe<'a> {
-    let Shelf {
-        store,
-        tree,
-        report,
-    } = *shelf;
+    let Shelf { store, report } = *shelf;
     let files: Vec<WheelFile> = wheels
         .iter()
         .map(|wheel| WheelFile {
@@ -158,10 +152,7 @@ pub(super) fn wheel_layer<'a>(
     Recipe {
         key: wheel::key(&files, target),
         contents: wheel::contents(&files),
-        needs: wheels
-            .iter()
-            .map(|wheel| needed_wheel(wheel, tree))
-            .collect(),
+        needs: wheels.iter().map(|wheel| needed_wheel(wheel)).collect(),
         write: Box::new(move |tar| {
             for overlap in wheel::write(&files, target, tar)? {
                 report.event(Event::Warning {
@@ -189,14 +180,14 @@ pub(super) fn source(source: Source<'_>, tar: Options) -> Recipe<'_> {
 }
 
 /// What must be fetched for a wheel.
-pub(super) fn needed_wheel(wheel: &LockedWheel, tree: &Tree) -> Needed {
+pub(super) fn needed_wheel(wheel: &LockedWheel) -> Needed {
     Needed {
         name: wheel.file_name.to_string(),
         digest: wheel.sha256,
         size_bytes: wheel.size_bytes,
         origins: vec![match &wheel.location {
             Location::Remote(url) => Origin::Url(revealed(url)),
-            Location::Source(path) => Origin::File(tree.root().join(path)),
+            Location::Source(path) => Origin::Source(path.clone()),
         }],
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Seek, SeekFrom};
 
-use super::error::{BuildError, Obstacle};
+use super::error::{BuildError, Obstacle, PinError};
 use super::fetch::Fetcher;
 use crate::net::http::{Expect, HttpError};
 use crate::oci::{Digest, KeyBuilder};
@@ -147,7 +147,7 @@ impl Wheels<'_> {
             Ok(Some(size)) => size,
             // A server that does not tell, or knows no HEAD: the file itself tells.
             Ok(None) | Err(HttpError::Status { .. }) => {
-                let needed = super::recipes::needed_wheel(wheel, self.tree);
+                let needed = super::recipes::needed_wheel(wheel);
                 self.fetcher.fetch(&needed)?;
                 return Ok(std::fs::metadata(store.download_path(&wheel.sha256))
                     .ok()
@@ -195,7 +195,7 @@ pub(super) fn pip(
     fetcher: &Fetcher<'_>,
     is_needed: bool,
 ) -> Result<Option<LockedWheel>, BuildError> {
-    let nowhere = || Obstacle::Nowhere {
+    let nowhere = || PinError::Nowhere {
         name: pip.filename.clone(),
     };
     let name: PackageName = "pip".parse().map_err(|_| nowhere())?;

@@ -80,6 +80,27 @@ impl Write for Writer {
     }
 }
 
+/// Hashes what is written to it.
+#[derive(Default)]
+pub(super) struct Hasher(Sha256);
+
+impl Hasher {
+    pub(super) fn finish(self) -> Digest {
+        Digest::from_bytes(self.0.finalize().into())
+    }
+}
+
+impl Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Temporary files are private to their owner; what is kept is as readable as other data files,
 /// whatever the umask, so that a layout can be shared.
 pub(super) fn make_readable(file: &fs::File) -> io::Result<()> {

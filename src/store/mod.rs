@@ -267,9 +267,33 @@ impl Store {
         self.folder("downloads").join(digest.hex())
     }
 
-    /// Whether a download is there. Its hash was checked when it was written.
-    pub(crate) fn has_download(&self, digest: &Digest) -> bool {
-        self.download_path(digest).is_file()
+    /// Whether a download is there, in full length where that is known. Its hash was checked when
+    /// it was written.
+    pub(crate) fn has_download(&self, digest: &Digest, size_bytes: Option<u64>) -> bool {
+        fs::metadata(self.download_path(digest))
+            .is_ok_and(|file| file.is_file() && size_bytes.is_none_or(|size| size == file.len()))
+    }
+
+    /// Whether a download still has the bytes that it was kept for; reads all of it.
+    pub(crate) fn is_sound_download(&self, digest: &Digest) -> bool {
+        let hash = || -> io::Result<Digest> {
+            let mut file = fs::File::open(self.download_path(digest))?;
+            let mut hasher = blob::Hasher::default();
+            io::copy(&mut file, &mut hasher)?;
+            Ok(hasher.finish())
+        };
+        hash().is_ok_and(|found| found == *digest)
+    }
+
+    /// Drops a download; one that is not there is no error.
+    pub(crate) fn forget_download(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.download_path(digest);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io(&path)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Keeps a finished file as a download, after comparing its hash with the promised one.
@@ -398,7 +422,7 @@ mod tests {
         assert!(
             matches!(error, StoreError::Mismatch { found, .. } if found == Digest::of(b"wrong"))
         );
-        assert!(!store.has_download(&promised));
+        assert!(!store.has_download(&promised, None));
         assert_eq!(fs::read_dir(store.scratch()).unwrap().count(), 0);
     }
 

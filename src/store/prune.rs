@@ -3,13 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::{Store, StoreError, StoredLayer, read_bounded};
 use crate::oci::Digest;
-
-/// A file in `s2r/tmp` older than this has lost its writer.
-const ABANDONED: Duration = Duration::from_hours(24);
 
 /// How much of the disk the store takes, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,9 +67,8 @@ impl Store {
             }
         })?;
         visit(&self.folder("tmp"), &mut |path, bytes| {
-            if is_abandoned(path) {
-                take(path, bytes);
-            }
+            // No build is under way, so whatever lies here has lost its writer.
+            take(path, bytes);
         })?;
         visit(&self.folder("layers"), &mut |path, bytes| {
             let note = read_bounded(path).ok().flatten().unwrap_or_default();
@@ -123,12 +118,6 @@ fn is_in(used: &BTreeSet<String>, path: &Path) -> bool {
     path.file_name()
         .and_then(|name| name.to_str())
         .is_some_and(|name| used.contains(name))
-}
-
-fn is_abandoned(path: &Path) -> bool {
-    fs::metadata(path)
-        .and_then(|file| file.modified())
-        .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED))
 }
 
 /// Calls `each` with every file below a folder and its length; a folder that is not there is empty.

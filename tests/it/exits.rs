@@ -73,6 +73,12 @@ fn a_wrong_project_is_65() {
             &[("requirements.txt", "-r missing.txt\n"), ("app.py", SCRIPT)],
             &["missing.txt"],
         ),
+        // It would delete a file of a lower layer.
+        (&[("app.py", SCRIPT), ("a/.wh.b", "")], &["a/.wh.b"]),
+        (
+            &[("pyproject.toml", "[project\n"), ("app.py", SCRIPT)],
+            &["pyproject.toml"],
+        ),
     ];
     for (files, texts) in cases {
         let project = Project::new(files);

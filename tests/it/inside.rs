@@ -135,6 +135,7 @@ fn a_hand_made_wheel_is_installed_as_pip_does_it() {
     )
     .ok();
     let image = home.layout().reference(digest_of(built.line()));
+    home.layout().is_read_by_others(digest_of(built.line()));
     let script = "set -e\n\
         tool; tool-gui; tool-script\n\
         cat /opt/app-root/share/tool/data.txt\n\

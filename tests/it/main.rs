@@ -21,6 +21,7 @@ mod harness {
     pub(crate) mod wheel;
 }
 
+mod base;
 mod examples;
 mod exits;
 mod inside;
@@ -32,4 +33,5 @@ mod platforms;
 mod private_index;
 mod rebuild;
 mod reproducible;
+mod requirements;
 mod source;

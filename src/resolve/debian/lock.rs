@@ -36,6 +36,10 @@ pub(crate) struct BaseLock {
     pub mirror: String,
     /// Digest of what was asked for; another package list does not fit this lock.
     pub request: Sha256,
+    /// Digest of the requirement files that `pylock.toml` was made from beside this lock, so that a
+    /// later change of them is seen; none where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requirements: Option<Sha256>,
     /// The packages of each architecture (by its name), sorted by name.
     pub packages: BTreeMap<String, Vec<DebArtefact>>,
 }
@@ -97,6 +101,7 @@ impl BaseLock {
             suite: base.suite.clone(),
             mirror: base.mirror.clone(),
             request: request_digest(base),
+            requirements: None,
             packages: BTreeMap::new(),
         }
     }

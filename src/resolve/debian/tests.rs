@@ -1,6 +1,9 @@
 //! The whole way from a signed suite to artefacts, with an archive that is a map of urls.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{LazyLock, Mutex},
+};
 
 use super::{signature::Keyring, *};
 use crate::report::{Explain, Fate};
@@ -254,5 +257,27 @@ fn locks_round_trip_and_know_their_base() {
             BaseLock::read(bad, "x"),
             Err(LockError::Unreadable { .. })
         ));
+    }
+}
+
+/// A lock as it is written.
+static LOCK_TEXT: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let base = base(&["app"]);
+    let mut lock = BaseLock::new(&base);
+    let packages = solve_in(&archive(), &base, NOW).unwrap();
+    lock.packages.insert("amd64".to_owned(), packages);
+    lock.write().into_bytes()
+});
+
+proptest::proptest! {
+    #[test]
+    fn a_damaged_lock_never_panics(at in 0..2000_usize, byte in 0..128_u8, cut in 0..2000_usize) {
+        let mut text = LOCK_TEXT.clone();
+        let at = at % text.len();
+        text[at] = byte;
+        let _ = BaseLock::read(&String::from_utf8_lossy(&text), "x");
+        // Without its last line feed alone the text would still be whole.
+        text.truncate(cut % (text.len() - 1));
+        proptest::prop_assert!(BaseLock::read(&String::from_utf8_lossy(&text), "x").is_err());
     }
 }

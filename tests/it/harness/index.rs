@@ -47,10 +47,19 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) fn serving(wheels: &[Wheel], login: Option<(&str, &str)>, fault: Fault) -> Self {
+        Self::of_pages(pages(wheels, fault), login, fault)
+    }
+
+    /// A server of these bytes under these paths.
+    pub(crate) fn of_pages(
+        pages: BTreeMap<String, Vec<u8>>,
+        login: Option<(&str, &str)>,
+        fault: Fault,
+    ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let shelf = Arc::new(Shelf {
-            pages: pages(wheels, fault),
+            pages,
             login: login.map(|(user, password)| (user.to_owned(), password.to_owned())),
             fault,
             stopped: AtomicBool::new(false),
@@ -80,6 +89,11 @@ impl Index {
     pub(crate) fn url(&self, login: Option<&str>) -> String {
         let login = login.map(|login| format!("{login}@")).unwrap_or_default();
         format!("http://{login}127.0.0.1:{}/simple", self.port)
+    }
+
+    /// The address that paths of pages begin behind.
+    pub(crate) fn root(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     pub(crate) fn requests(&self) -> usize {

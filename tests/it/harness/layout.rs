@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
@@ -126,6 +127,26 @@ impl Layout {
         members
     }
 
+    /// Fails the test unless GNU tar and Python's tarfile agree on names and contents of every layer's members.
+    pub(crate) fn is_read_by_others(&self, manifest: &str) {
+        for layer in self.layers(manifest) {
+            let layer = self.blob_path(&layer);
+            let by_tar = |action: &str| {
+                let mut tar = Command::new("tar");
+                tar.args([action, "--gzip", "--quoting-style=literal", "--file"]);
+                bytes_of(tar.arg(&layer))
+            };
+            let by_python = |action: &str| {
+                let mut python = Command::new("python3");
+                bytes_of(python.args(["-c", READ_BY_PYTHON, action]).arg(&layer))
+            };
+            for actions in [["--list", "list"], ["-xO", "extract"]] {
+                let [tar, python] = [by_tar(actions[0]), by_python(actions[1])];
+                assert!(tar == python, "{actions:?}: {}", layer.display());
+            }
+        }
+    }
+
     /// Fails the test unless the whole image is there and every digest holds, diff ids included.
     pub(crate) fn check(&self, manifest: &str) {
         let config = self.config(manifest);
@@ -142,6 +163,31 @@ impl Layout {
             .collect();
         assert_eq!(found, diff_ids);
     }
+}
+
+/// Does to a layer what tar does with `--list` and with `--extract --to-stdout`.
+const READ_BY_PYTHON: &str = "
+import os, sys, tarfile
+out = sys.stdout.buffer
+with tarfile.open(sys.argv[2], 'r:gz', encoding='utf-8') as layer:
+    for member in layer:
+        if sys.argv[1] == 'list':
+            out.write(os.fsencode(member.name) + (b'/\\n' if member.isdir() else b'\\n'))
+        elif member.isfile():
+            out.write(layer.extractfile(member).read())
+";
+
+/// What a command that must succeed writes to stdout.
+#[track_caller]
+fn bytes_of(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}\n{said}");
+    assert!(
+        !output.stdout.is_empty(),
+        "{command:?} wrote nothing\n{said}"
+    );
+    output.stdout
 }
 
 /// `sha256:` and the hex digest of some bytes.
