@@ -18,12 +18,16 @@ use crate::packages::{NotSha256, Sha256};
 const MAX_LOCK_BYTES: usize = 32 * 1024 * 1024;
 /// Most packages of a lock.
 const MAX_PACKAGES: usize = 20_000;
+/// Most environments of a lock.
+const MAX_ENVIRONMENTS: usize = 1000;
 
 /// A lock, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pylock {
     /// The versions of Python that the lock was made for.
     pub requires_python: Option<VersionSpecifiers>,
+    /// The environments that the lock was made for; empty if it does not say.
+    pub environments: Vec<MarkerTree>,
     /// The packages, in the order of the file.
     pub packages: Vec<LockedPackage>,
 }
@@ -104,6 +108,8 @@ struct RawLock {
     lock_version: String,
     requires_python: Option<String>,
     #[serde(default)]
+    environments: Vec<String>,
+    #[serde(default)]
     default_groups: Vec<String>,
     #[serde(default)]
     packages: Vec<RawPackage>,
@@ -158,9 +164,25 @@ impl Pylock {
                 limit: MAX_PACKAGES,
             });
         }
+        if raw.environments.len() > MAX_ENVIRONMENTS {
+            return Err(PylockError::TooLarge {
+                what: "environments",
+                limit: MAX_ENVIRONMENTS,
+            });
+        }
         let groups = raw.default_groups;
         Ok(Self {
             requires_python: specifiers("the lock", raw.requires_python)?,
+            environments: raw
+                .environments
+                .iter()
+                .map(|text| read_marker(text, &groups))
+                .collect::<Result<_, _>>()
+                .map_err(|reason| PylockError::Value {
+                    package: "the lock".to_owned(),
+                    key: "environments",
+                    reason: shown(&reason),
+                })?,
             packages: raw
                 .packages
                 .into_iter()
@@ -169,11 +191,29 @@ impl Pylock {
         })
     }
 
+    /// Whether the lock was made for an environment.
+    pub(crate) fn is_for(&self, markers: &MarkerEnvironment) -> bool {
+        self.environments.is_empty()
+            || self
+                .environments
+                .iter()
+                .any(|environment| environment.evaluate(markers, &[]))
+    }
+
     /// Writes the lock, packages by name and version, files by name: the same lock is the same text.
     pub(crate) fn to_toml(&self) -> String {
         let mut text = String::from("lock-version = \"1.0\"\ncreated-by = \"s2r\"\n");
         if let Some(specifiers) = &self.requires_python {
             line(&mut text, "requires-python", &specifiers.to_string());
+        }
+        // A marker without text always holds: beside it the others say nothing.
+        let environments: Option<Vec<String>> = self
+            .environments
+            .iter()
+            .map(|environment| environment.try_to_string().map(|text| quoted(&text)))
+            .collect();
+        if let Some(environments) = environments.filter(|list| !list.is_empty()) {
+            let _ = writeln!(text, "environments = [{}]", environments.join(", "));
         }
         let mut packages: Vec<&LockedPackage> = self.packages.iter().collect();
         packages.sort_by(|a, b| {
@@ -501,6 +541,31 @@ directory = {{ path = "." }}
         lock.packages.reverse();
         assert_eq!(Pylock::parse(&text).unwrap(), lock);
         assert_eq!(Pylock::parse(&text).unwrap().to_toml(), text);
+    }
+
+    #[test]
+    fn environments_are_read_and_written() {
+        let lock = |environments: &str| {
+            let text =
+                format!("lock-version = '1.0'\nenvironments = {environments}\npackages = []\n");
+            Pylock::parse(&text)
+        };
+        assert!(lock("[]").unwrap().is_for(&markers()));
+        let other = lock("[\"sys_platform == 'win32'\", \"python_version < '3'\"]").unwrap();
+        assert!(!other.is_for(&markers()));
+        assert_eq!(Pylock::parse(&other.to_toml()).unwrap(), other);
+        let both = lock("[\"sys_platform == 'win32'\", \"platform_machine == 'x86_64'\"]").unwrap();
+        assert!(both.is_for(&markers()));
+        assert!(matches!(
+            lock("['frob']"),
+            Err(PylockError::Value {
+                key: "environments",
+                ..
+            })
+        ));
+        assert!(lock("'x'").is_err());
+        let many = format!("[{}]", "'a', ".repeat(MAX_ENVIRONMENTS + 1));
+        assert!(matches!(lock(&many), Err(PylockError::TooLarge { .. })));
     }
 
     #[test]

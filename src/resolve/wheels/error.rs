@@ -54,6 +54,14 @@ pub(crate) enum ResolveError {
         /// What there is.
         target: Target,
     },
+    /// A lock was made for other environments.
+    #[error("{path}: none of its environments is {target}")]
+    Environment {
+        /// The lock.
+        path: String,
+        /// What there is.
+        target: Target,
+    },
     /// `--locked`, and there is something to resolve.
     #[error("{place} is not locked")]
     NotLocked {
@@ -104,6 +112,14 @@ pub(crate) enum ResolveError {
         wish: String,
         /// Where it stands.
         position: Position,
+    },
+    /// Hashes are required and a package that others need is not listed.
+    #[error("the requirements need {missing}, which {place} does not list")]
+    NotListed {
+        /// The files.
+        place: String,
+        /// The packages, with the versions that would be taken.
+        missing: String,
     },
     /// A variable names a file that is not there.
     #[error("{name} names `{path}`, which is no file of the source")]
@@ -296,6 +312,7 @@ impl Explain for ResolveError {
             Self::Pylock { .. }
             | Self::Twice { .. }
             | Self::NoHashInLock { .. }
+            | Self::Environment { .. }
             | Self::Python { .. } => self.explain_lock(),
             Self::NotLocked { .. }
             | Self::NeedsBuild { .. }
@@ -303,6 +320,7 @@ impl Explain for ResolveError {
             | Self::Unsatisfiable { .. }
             | Self::Hashes { .. }
             | Self::HashMissing { .. }
+            | Self::NotListed { .. }
             | Self::Variable { .. } => self.explain_project(),
             Self::Offline { .. }
             | Self::Index { .. }
@@ -326,6 +344,7 @@ impl ResolveError {
             Self::Pylock { path, error } => project(what, path.clone(), error.to_string(), again),
             Self::Twice { path, .. }
             | Self::NoHashInLock { path, .. }
+            | Self::Environment { path, .. }
             | Self::Python { path, .. } => project(what, path.clone(), self.to_string(), again),
             _ => ours("an error was told in the wrong place", self.to_string()),
         }
@@ -366,6 +385,12 @@ impl ResolveError {
                 position.to_string(),
                 "--require-hashes, or a hash on another requirement, asks for one on each".to_owned(),
                 "add hashes to all requirements (`pip-compile --generate-hashes`, `uv pip compile --generate-hashes`)",
+            ),
+            Self::NotListed { place, .. } => project(
+                "the requirements with hashes are not complete".to_owned(),
+                place.clone(),
+                format!("{text}; where one requirement has a hash, every package must be listed with its own"),
+                "list them too, with hashes (`pip-compile --generate-hashes`, `uv pip compile --generate-hashes` list all)",
             ),
             Self::Variable { name, .. } => {
                 project("a file named by a variable is missing".to_owned(), (*name).to_owned(), text, "correct the variable or unset it")

@@ -82,13 +82,19 @@ impl Chosen<'_> {
     /// Chooses the best wheel of each package that applies to the target.
     ///
     /// # Errors
-    /// A package twice, without a fitting wheel, or to be built; another Python.
+    /// A package twice, without a fitting wheel, or to be built; another Python or environment.
     pub(super) fn candidates(&self) -> Result<Vec<Candidate>, ResolveError> {
         let markers = self
             .target
             .markers()
             .map_err(|error| ResolveError::Target(error.to_string()))?;
         self.check_python(self.lock.requires_python.as_ref())?;
+        if !self.lock.is_for(&markers) {
+            return Err(ResolveError::Environment {
+                path: self.path.to_owned(),
+                target: *self.target,
+            });
+        }
         let tags = self.target.tags();
         let mut chosen: BTreeMap<PackageName, Candidate> = BTreeMap::new();
         for package in self
@@ -192,6 +198,7 @@ pub(crate) fn write_pylock(locks: &[(Target, &Lock)]) -> String {
         .map(|(target, _)| format!("=={}.{}.*", target.python.major, target.python.minor));
     Pylock {
         requires_python: python.and_then(|text| text.parse().ok()),
+        environments: Vec::new(),
         packages: packages
             .into_iter()
             .map(|((name, version), (wheels, targets))| LockedPackage {

@@ -1,8 +1,8 @@
 //! From requirements to exact wheels: name, version, file, address, sha256, for one target.
 //!
 //! Three ways, the first that fits: a `pylock.toml` is only read; requirements that are all pinned
-//! and hashed are looked up in the index; everything else is resolved by uv. Nothing of the project
-//! is run in any of them, and the machine's own Python, if it has one, is not asked.
+//! and hashed are looked up in the index, and uv only tells whether the list is complete; everything
+//! else is resolved by uv. Nothing of the project is run in any of them, and the machine's own Python, if it has one, is not asked.
 //!
 //! Secrets: index credentials travel in `Url`, which prints without them; uv gets them through
 //! its environment and private files, and its messages are starred out before anyone sees them.
@@ -157,7 +157,7 @@ impl<'a> Prepared<'a> {
     }
 
     fn key(&self) -> Key {
-        let mut key = KeyBuilder::new("resolution/1");
+        let mut key = KeyBuilder::new("resolution/2");
         key.add(self.request.target.to_string().as_bytes());
         key.add(uv::VERSION.as_bytes());
         if let Input::Pylock(file) = self.request.input {
@@ -208,19 +208,43 @@ impl<'a> Prepared<'a> {
                 place: self.requirements.files.join(", "),
             });
         }
-        if is_exact {
-            if self.request.offline {
-                return pinned::find_all(&wishes, &self.indexes, self.request.target, &NoNetwork);
-            }
-            return pinned::find_all(&wishes, &self.indexes, self.request.target, fetch);
+        if !is_exact {
+            return self.by_uv(&wishes, fetch);
         }
-        self.by_uv(&wishes, fetch)
+        if self.request.offline {
+            return pinned::find_all(&wishes, &self.indexes, self.request.target, &NoNetwork);
+        }
+        let found = pinned::find_all(&wishes, &self.indexes, self.request.target, fetch)?;
+        // As pip: hashes for some of the packages that are needed vouch for none of them.
+        self.check_listed(&self.ask_uv(&wishes, &[], fetch)?, &wishes)?;
+        Ok(found)
+    }
+
+    /// Whether every package needs a hash: pip's `--require-hashes`, which one hash switches on.
+    fn is_with_hashes(&self, wishes: &[&Wish]) -> bool {
+        self.requirements.options.require_hashes
+            || wishes.iter().any(|wish| !wish.hashes.is_empty())
+    }
+
+    /// Refuses packages that are needed and not among those listed with hashes.
+    fn check_listed(&self, needed: &[Candidate], listed: &[&Wish]) -> Result<(), ResolveError> {
+        let missing: Vec<String> = needed
+            .iter()
+            .filter(|one| !listed.iter().any(|wish| wish.name() == Some(&one.name)))
+            .map(|one| format!("{}=={}", one.name, one.file_name.version))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(ResolveError::NotListed {
+            place: self.requirements.files.join(", "),
+            missing: missing.join(", "),
+        })
     }
 
     /// What can be refused before anyone is asked.
     fn check(&self, wishes: &[&Wish]) -> Result<(), ResolveError> {
-        let with_hashes = self.requirements.options.require_hashes
-            || wishes.iter().any(|wish| !wish.hashes.is_empty());
+        let with_hashes = self.is_with_hashes(wishes);
         for wish in wishes {
             let is_wheel = match wish.address() {
                 None => true,
@@ -250,6 +274,26 @@ impl<'a> Prepared<'a> {
 
     fn by_uv(&self, wishes: &[&Wish], fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
         let constraints = applying(&self.requirements.constraints, self.request.target)?;
+        let mut candidates = self.ask_uv(wishes, &constraints, fetch)?;
+        // As in pip, a constraint may bring the hashes of a package that others need.
+        let hashed = constraints.iter().filter(|wish| !wish.hashes.is_empty());
+        let listed: Vec<&Wish> = wishes.iter().chain(hashed).copied().collect();
+        if self.is_with_hashes(wishes) {
+            self.check_listed(&candidates, &listed)?;
+        }
+        for candidate in &mut candidates {
+            self.obey_hashes(candidate, &listed, fetch)?;
+        }
+        Ok(candidates)
+    }
+
+    /// What uv chooses for the wishes and all that they need.
+    fn ask_uv(
+        &self,
+        wishes: &[&Wish],
+        constraints: &[&Wish],
+        fetch: &dyn Fetch,
+    ) -> Result<Vec<Candidate>, ResolveError> {
         let local = self.source_wheels(wishes)?;
         let bytes = local
             .iter()
@@ -264,7 +308,7 @@ impl<'a> Prepared<'a> {
         )?;
         let task = uv::Compile {
             wishes,
-            constraints: &constraints,
+            constraints,
             local: &bytes,
             indexes: &self.indexes,
             target: self.request.target,
@@ -289,7 +333,6 @@ impl<'a> Prepared<'a> {
             if let Location::Remote(url) = &candidate.location {
                 candidate.location = Location::Remote(self.indexes.with_credentials(url.clone()));
             }
-            self.obey_hashes(candidate, wishes, fetch)?;
         }
         Ok(candidates)
     }
@@ -313,13 +356,17 @@ impl<'a> Prepared<'a> {
         {
             return Ok(());
         }
+        let none = || ResolveError::Hashes {
+            name: candidate.name.clone(),
+            target: *self.request.target,
+            position: wish.position.clone(),
+        };
+        if !pinned::is_exact(wish) {
+            return Err(none());
+        }
         *candidate = pinned::find_all(&[wish], &self.indexes, self.request.target, fetch)?
             .pop()
-            .ok_or_else(|| ResolveError::Hashes {
-                name: candidate.name.clone(),
-                target: *self.request.target,
-                position: wish.position.clone(),
-            })?;
+            .ok_or_else(none)?;
         Ok(())
     }
 

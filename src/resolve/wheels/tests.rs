@@ -111,8 +111,84 @@ fn page(files: &[(&str, &str)]) -> String {
         .replacen("<a", "<html><a", 1)
 }
 
+/// A uv on PATH that answers with a lock of these wheels, whatever it is asked.
+fn scripted_uv(wheels: &[&str]) -> (tempfile::TempDir, String) {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let mut answer = String::from("lock-version = \"1.0\"\npackages = [\n");
+    for file in wheels {
+        let (name, version) = file.split_once('-').unwrap();
+        let version = version.split('-').next().unwrap();
+        answer.push_str(&format!(
+            "{{ name = \"{name}\", version = \"{version}\", wheels = [{{ url = \"https://i/f/{file}\", hashes = {{ sha256 = \"{OTHER}\" }} }}] }},\n"
+        ));
+    }
+    let script = format!(
+        "#!/bin/sh\ntest \"$1\" = --version && exec echo uv 0.13.8\ncat <<'END'\n{answer}]\nEND\n"
+    );
+    let program = folder.path().join("uv");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = folder.path().display().to_string();
+    (folder, path)
+}
+
 #[test]
-fn exact_requirements_need_only_pages() {
+fn hashes_for_some_of_the_packages_are_not_enough() {
+    let wheel = page(&[("x-1.0-py3-none-any.whl", HASH)]);
+    let more = page(&[
+        ("y-2-py3-none-any.whl", OTHER),
+        ("y-3-py3-none-any.whl", HASH),
+    ]);
+    let pages = Pages::new(&[
+        ("https://i/simple/x/", &wheel),
+        ("https://i/simple/y/", &more),
+    ]);
+    let (_folder, path) = scripted_uv(&["x-1.0-py3-none-any.whl", "y-2-py3-none-any.whl"]);
+    let run = |text: &str, locked: bool| {
+        let mut case = Case::new(&format!(
+            "-i https://i/simple\n{}",
+            text.replace('$', "--hash=sha256:")
+        ));
+        case.locked = locked;
+        case.environment.insert("PATH".to_owned(), path.clone());
+        case.run(&pages)
+    };
+    for (text, locked) in [
+        (format!("x==1.0 ${HASH}"), false),
+        (format!("x==1.0 ${HASH}"), true),
+        (
+            format!("x==1.0 ${HASH}\ny==2 ; sys_platform == 'win32' ${OTHER}"),
+            false,
+        ),
+        // Not all pinned, so that uv chooses.
+        (format!("x>=1.0 ${HASH}"), false),
+    ] {
+        let told = run(&text, locked).unwrap_err().explain();
+        assert_eq!(
+            (told.fate, told.place.as_str()),
+            (Fate::Project, "requirements.txt")
+        );
+        assert!(told.why.contains("need y==2, which"), "{}", told.why);
+    }
+    for locked in [false, true] {
+        let lock = run(&format!("x==1.0 ${HASH}\ny==2 ${OTHER}"), locked).unwrap();
+        assert_eq!(lock.packages.len(), 2);
+        assert_eq!(lock.packages[0].sha256.hex(), HASH);
+    }
+    // A file that is not among those listed is neither taken from uv nor from the index.
+    assert!(matches!(
+        run(&format!("x==1.0 ${HASH}\ny==2 ${HASH}"), false),
+        Err(ResolveError::Hashes { .. })
+    ));
+    assert!(matches!(
+        run(&format!("x==1.0 ${HASH}\ny>=2 ${HASH}"), false),
+        Err(ResolveError::Hashes { .. })
+    ));
+}
+
+#[test]
+fn exact_requirements_need_only_pages_and_a_look_at_what_they_need() {
     let wheels = page(&[
         ("x-1.0.tar.gz", HASH),
         ("x-1.0-cp313-cp313-manylinux_2_17_x86_64.whl", OTHER),
@@ -127,6 +203,8 @@ fn exact_requirements_need_only_pages() {
         "-i https://u:pw@i/simple\nx==1.0 --hash=sha256:{HASH}\ny==1 ; sys_platform == 'win32' --hash=sha256:{HASH}"
     );
     case.locked = true;
+    let (_folder, path) = scripted_uv(&["x-1.0-py3-none-any.whl"]);
+    case.environment.insert("PATH".to_owned(), path);
     let lock = case.run(&pages).unwrap();
     let [wheel] = lock.packages.as_slice() else {
         panic!()
@@ -250,6 +328,21 @@ fn locks_are_read_without_network() {
         fails(&text.replace("created-by", "requires-python = '<3.13'\ncreated-by")),
         ResolveError::Python { .. }
     ));
+    let environments = |marker: &str| {
+        text.replace(
+            "created-by",
+            &format!("environments = [\"{marker}\"]\ncreated-by"),
+        )
+    };
+    assert_eq!(
+        Case::new(&environments("platform_machine == 'x86_64'"))
+            .run(&Pages::new(&[]))
+            .unwrap(),
+        lock
+    );
+    let elsewhere = fails(&environments("platform_machine == 'arm64'"));
+    assert!(matches!(elsewhere, ResolveError::Environment { .. }));
+    assert_eq!(elsewhere.explain().fate, Fate::Project);
     assert!(matches!(
         fails(&text.replace("w/b-1", "../b-1")),
         ResolveError::Pylock { .. }

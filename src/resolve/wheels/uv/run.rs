@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -89,13 +89,17 @@ pub(in crate::resolve::wheels) fn compile(
     Pylock::parse(&answer).map_err(ResolveError::Answer)
 }
 
-/// Writes what uv reads into a folder that only this user enters.
+/// Writes what uv reads into a folder that only this user enters, from its first moment on. It is
+/// removed when dropped: after success, failure and panic alike.
 fn prepare(task: &Compile<'_>) -> io::Result<tempfile::TempDir> {
-    fs::create_dir_all(task.cache)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(task.cache)?;
     let folder = tempfile::Builder::new()
         .prefix("uv-")
+        .permissions(fs::Permissions::from_mode(0o700))
         .tempdir_in(task.cache)?;
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700))?;
     for (name, bytes) in task.local {
         write_private(&folder.path().join(name), bytes)?;
     }
@@ -130,13 +134,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn command(uv: &Uv, task: &Compile<'_>, folder: &Path, python: &PathBuf) -> Command {
     let mut command = Command::new(&uv.program);
     command
-        .args([
-            "pip",
-            "compile",
-            "wanted.txt",
-            "--constraints",
-            "bounds.txt",
-        ])
+        .args(["pip", "compile", "wanted.txt"])
         .args([
             "--format",
             "pylock.toml",
@@ -226,7 +224,8 @@ fn run(command: &mut Command) -> io::Result<(ExitStatus, String, String)> {
     Ok((status, answer, message))
 }
 
-fn start(command: &mut Command) -> io::Result<Child> {
+/// Starts a program, also one that was just written.
+pub(super) fn start(command: &mut Command) -> io::Result<Child> {
     for _ in 1..MAX_STARTS {
         match command.spawn() {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
@@ -253,4 +252,86 @@ fn read_bounded(from: Option<impl Read>, limit: u64) -> String {
 fn clean(message: &str, folder: &Path) -> String {
     let folder = format!("{}/", folder.display());
     crate::packages::python::shown(&message.replace(&folder, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packages::python::{
+        Arch, IndexOptions, Libc, PythonVersion, Requirements, Source, parse,
+    };
+
+    /// Gives `check` a task in a folder of its own, with a credential and one constraint or none.
+    fn with_task(bounds: &str, check: impl FnOnce(&Compile<'_>)) {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source {
+            read: &|_| None,
+            variable: &|_| None,
+        };
+        let read = |text: &str| -> Requirements { parse("r", text.as_bytes(), &source).unwrap() };
+        let (wanted, bounds) = (
+            read("x @ https://u:pw@i/x-1-py3-none-any.whl"),
+            read(bounds),
+        );
+        let (indexes, _) = Indexes::new(&IndexOptions::default(), &BTreeMap::new());
+        check(&Compile {
+            wishes: &wanted.wishes.iter().collect::<Vec<_>>(),
+            constraints: &bounds.wishes.iter().collect::<Vec<_>>(),
+            local: &BTreeMap::new(),
+            indexes: &indexes,
+            target: &Target {
+                python: PythonVersion {
+                    major: 3,
+                    minor: 13,
+                    patch: 5,
+                },
+                libc: Libc::Glibc(2, 41),
+                arch: Arch::X86_64,
+            },
+            environment: &BTreeMap::new(),
+            offline: false,
+            tools: folder.path(),
+            cache: &folder.path().join("uv-cache"),
+        });
+    }
+
+    #[test]
+    fn constraints_are_given_once_or_not() {
+        for (bounds, times) in [("y<2", 1), ("", 0)] {
+            with_task(bounds, |task| {
+                let uv = Uv {
+                    program: "/uv".into(),
+                };
+                let command = command(&uv, task, Path::new("/f"), &PathBuf::from("/p"));
+                let given = command.get_args().filter(|arg| *arg == "--constraints");
+                assert_eq!(given.count(), times);
+            });
+        }
+    }
+
+    #[test]
+    fn credentials_lie_in_a_private_folder_that_goes_away() {
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        with_task("", |task| {
+            let folder = prepare(task).unwrap();
+            assert_eq!((mode(task.cache), mode(folder.path())), (0o700, 0o700));
+            let wanted = folder.path().join("wanted.txt");
+            assert_eq!(mode(&wanted), 0o600);
+            assert!(fs::read_to_string(wanted).unwrap().contains("u:pw@"));
+        });
+        let good = "printf \"lock-version = '1.0'\\npackages = []\\n\"";
+        for (script, is_good) in [(good, true), ("exit 1", false), ("echo [", false)] {
+            with_task("", |task| {
+                let program = task.tools.join("uv");
+                fs::write(
+                    &program,
+                    format!("#!/bin/sh\ntest -f wanted.txt && {script}\n"),
+                )
+                .unwrap();
+                fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+                assert_eq!(compile(&Uv { program }, task).is_ok(), is_good);
+                assert_eq!(fs::read_dir(task.cache).unwrap().count(), 0, "{script}");
+            });
+        }
+    }
 }

@@ -6,11 +6,12 @@ use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::VERSION;
+use super::run::start;
 use crate::archive::zip::Archive;
 use crate::packages::Sha256;
 use crate::packages::python::PackageName;
@@ -57,12 +58,12 @@ pub(in crate::resolve::wheels) fn obtain(
     indexes: &Indexes,
     fetch: Option<&dyn Fetch>,
 ) -> Result<Uv, ResolveError> {
+    if let Some(program) = on_path(environment) {
+        return Ok(Uv { program });
+    }
     let kept = tools.join(format!("uv-{VERSION}")).join("uv");
     if kept.is_file() {
         return Ok(Uv { program: kept });
-    }
-    if let Some(program) = on_path(environment) {
-        return Ok(Uv { program });
     }
     let fetch = fetch.ok_or_else(|| ResolveError::Offline {
         what: format!("uv {VERSION}, which turns requirements into exact wheels,"),
@@ -81,12 +82,15 @@ fn on_path(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
 }
 
 fn has_accepted_version(program: &Path) -> bool {
-    let answer = Command::new(program)
-        .arg("--version")
-        .env_clear()
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
+    let answer = start(
+        Command::new(program)
+            .arg("--version")
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null()),
+    )
+    .and_then(Child::wait_with_output);
     answer.is_ok_and(|answer| {
         parse_version(&String::from_utf8_lossy(&answer.stdout))
             .is_some_and(|version| ACCEPTED.contains(&version))
@@ -196,6 +200,34 @@ mod tests {
                 && ACCEPTED.contains(&(0, 9))
                 && !ACCEPTED.contains(&(1, 0))
         );
+    }
+
+    #[test]
+    fn one_on_path_goes_first_if_its_version_fits() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &Path, version: &str| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, format!("#!/bin/sh\necho 'uv {version}'\n")).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+        };
+        let kept = folder.path().join(format!("tools/uv-{VERSION}/uv"));
+        let own = folder.path().join("bin/uv");
+        let path = format!("relative:/nowhere:{}", folder.path().join("bin").display());
+        let environment = BTreeMap::from([("PATH".to_owned(), path)]);
+        let (indexes, _) = Indexes::new(
+            &crate::packages::python::IndexOptions::default(),
+            &BTreeMap::new(),
+        );
+        let obtained = || {
+            obtain(&environment, &folder.path().join("tools"), &indexes, None).map(|uv| uv.program)
+        };
+        write(&own, "0.2.0");
+        assert!(matches!(obtained(), Err(ResolveError::Offline { .. })));
+        write(&kept, VERSION);
+        assert_eq!(obtained().unwrap(), kept);
+        fs::remove_file(&own).unwrap();
+        write(&own, "0.9.1 (some build)");
+        assert_eq!(obtained().unwrap(), own);
     }
 
     #[test]
