@@ -175,8 +175,9 @@ impl HttpError {
         match self {
             Self::Connect { cause, .. } if is_certificate(cause) => None,
             Self::Connect { cause, .. } if is_nobody(cause) => Some(Passing::Unlikely),
-            Self::Connect { .. } => Some(Passing::Scheduled),
-            Self::TimedOut { .. } | Self::Broken { .. } => Some(Passing::Scheduled),
+            Self::Connect { .. } | Self::TimedOut { .. } | Self::Broken { .. } => {
+                Some(Passing::Scheduled)
+            }
             Self::Status {
                 status, passing, ..
             } => super::retry::status_may_pass(*status).then_some(*passing),
