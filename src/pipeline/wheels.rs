@@ -72,7 +72,8 @@ impl Wheels<'_> {
         let mut lock = self.ask(input, target)?;
         self.measure(&mut lock)?;
         let is_remote = |wheel: &LockedWheel| matches!(wheel.location, Location::Remote(_));
-        if is_exact && lock.packages.iter().all(is_remote) {
+        // Offline, nobody could be asked whether the list is complete.
+        if is_exact && !self.rules.offline && lock.packages.iter().all(is_remote) {
             let text = write_pylock(&[(*target, &lock)]);
             store.put_record(RECORD, &key, text.as_bytes())?;
         }
