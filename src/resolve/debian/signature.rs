@@ -79,10 +79,11 @@ impl Keyring {
         let (message, _) =
             CleartextSignedMessage::from_string(message).map_err(|_| SignatureFault::Unsigned)?;
         let text = message.signed_text();
-        let good = message
-            .signatures()
-            .iter()
-            .any(|signature| is_strong(signature) && self.has_signed(signature, &text, now));
+        let good = message.signatures().iter().any(|signature| {
+            is_strong(signature)
+                && is_unexpired(signature, now)
+                && self.has_signed(signature, &text, now)
+        });
         if good {
             Ok(text.replace("\r\n", "\n"))
         } else {
@@ -134,6 +135,18 @@ fn is_strong(signature: &Signature) -> bool {
             signature.hash_alg(),
             Some(HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512)
         )
+}
+
+/// Whether the signature's own lifetime, if its maker gave it one, is not over (RFC 9580, section
+/// 5.2.3.18).
+fn is_unexpired(signature: &Signature, now: i64) -> bool {
+    let lifetime = signature
+        .signature_expiration_time()
+        .map_or(0, |lifetime| i64::from(lifetime.as_secs()));
+    let created = signature
+        .created()
+        .map_or(0, |created| i64::from(created.as_secs()));
+    lifetime == 0 || created + lifetime > now
 }
 
 /// Whether the newest statement of a key about itself leaves it valid at `now`.
