@@ -190,6 +190,11 @@ fn a_layer_of_hand_made_packages() {
     );
     let packages = [("certs", certificates), ("tool", tool)];
     let bytes = layer(Part::System, &packages).unwrap();
+    // The very bytes: another digest is another image for everybody, and wants another `LAYOUT`.
+    assert_eq!(
+        crate::oci::Digest::of(&bytes).hex(),
+        "bca7f7b19b5aac7bffa84be782d98accdbef4e3edd396cdb373165db35c94757"
+    );
     assert_eq!(
         shown(&bytes),
         [

@@ -32,7 +32,7 @@ use crate::packages::python::{
 use crate::report::{Event, Report};
 use lock::{Candidate, Chosen};
 
-/// Largest wheel that may lie in the source, in bytes: it is held in memory while uv looks at it.
+/// Bytes of all wheels that may lie in the source: they are held in memory while uv looks at them.
 const MAX_SOURCE_WHEEL_BYTES: usize = 64 * 1024 * 1024;
 /// Where the source lies in the image; variables written for builds there name files by it.
 const SOURCE_IN_IMAGE: &str = "/opt/app-root/src/";
@@ -107,6 +107,15 @@ pub(crate) fn resolution_key(
 ) -> Result<(Key, bool), ResolveError> {
     let prepared = Prepared::new(request, report)?;
     Ok((prepared.key(), prepared.is_exact()))
+}
+
+/// Wheels that lie in the source, by file name.
+#[derive(Default)]
+struct SourceWheels {
+    /// Where in the source.
+    paths: BTreeMap<String, String>,
+    /// Their bytes, for uv to look at.
+    bytes: BTreeMap<String, Vec<u8>>,
 }
 
 /// A request with its files read.
@@ -294,11 +303,7 @@ impl<'a> Prepared<'a> {
         constraints: &[&Wish],
         fetch: &dyn Fetch,
     ) -> Result<Vec<Candidate>, ResolveError> {
-        let local = self.source_wheels(wishes)?;
-        let bytes = local
-            .iter()
-            .map(|(name, (_, bytes))| (name.clone(), bytes.clone()))
-            .collect();
+        let SourceWheels { paths, bytes } = self.source_wheels(wishes)?;
         let network = (!self.request.offline).then_some(fetch);
         let tool = uv::obtain(
             self.request.environment,
@@ -324,7 +329,7 @@ impl<'a> Prepared<'a> {
             target: self.request.target,
             source_path: &|named| {
                 let name = named.rsplit('/').next().unwrap_or(named);
-                local.get(name).map(|(path, _)| path.clone())
+                paths.get(name).cloned()
             },
         }
         .candidates()
@@ -371,11 +376,9 @@ impl<'a> Prepared<'a> {
     }
 
     /// Wheels that lie in the source, by file name: their path and bytes.
-    fn source_wheels(
-        &self,
-        wishes: &[&Wish],
-    ) -> Result<BTreeMap<String, (String, Vec<u8>)>, ResolveError> {
-        let mut wheels = BTreeMap::new();
+    fn source_wheels(&self, wishes: &[&Wish]) -> Result<SourceWheels, ResolveError> {
+        let mut wheels = SourceWheels::default();
+        let mut left_bytes = MAX_SOURCE_WHEEL_BYTES;
         for wish in wishes {
             let Some(DirectUrl::Path(path)) = wish.address() else {
                 continue;
@@ -386,10 +389,12 @@ impl<'a> Prepared<'a> {
             };
             let inside = resolve_path(&wish.position.path, path).ok_or_else(missing)?;
             let bytes = (self.request.read)(&inside)
-                .filter(|bytes| bytes.len() <= MAX_SOURCE_WHEEL_BYTES)
+                .filter(|bytes| bytes.len() <= left_bytes)
                 .ok_or_else(missing)?;
+            left_bytes -= bytes.len();
             let name = inside.rsplit('/').next().unwrap_or_default().to_owned();
-            wheels.insert(name, (inside, bytes));
+            wheels.paths.insert(name.clone(), inside);
+            wheels.bytes.insert(name, bytes);
         }
         Ok(wheels)
     }
