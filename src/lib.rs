@@ -6,8 +6,8 @@
 //!
 //! - floor 0: `oci` names and documents of images; `packages` grammar of Python and Debian
 //!   packages; `report` what may be said; `archive` readers and the one tar writer
-//! - floor 1: `store` content-addressed files; `net` HTTP and the registry protocol;
-//!   `image` manifest and config; `source` the project's files
+//! - floor 1: `store` content-addressed files; `net` HTTP and the registry protocol; `sandbox` one
+//!   command over a root; `image` manifest and config; `source` the project's files
 //! - floor 2: `project` what the files say; `resolve` exact artefacts; `layers` bytes;
 //!   `destination` where an image goes
 //! - floor 3: `plan` the decision
@@ -27,6 +27,7 @@ mod plan;
 mod project;
 mod report;
 mod resolve;
+mod sandbox;
 mod source;
 mod store;
 

@@ -28,6 +28,7 @@ const FLOORS: &[&[Grant]] = &[
     &[
         ("store", &["oci", "report"]),
         ("net", &["oci", "report"]),
+        ("sandbox", &["report"]),
         ("image", &["oci", "report"]),
         // A layer of the source is known by a digest of its files.
         ("source", &["archive", "oci", "report"]),
@@ -59,6 +60,7 @@ const FLOORS: &[&[Grant]] = &[
             "project",
             "report",
             "resolve",
+            "sandbox",
             "source",
             "store",
         ],
