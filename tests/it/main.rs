@@ -22,6 +22,7 @@ mod harness {
 }
 
 mod base;
+mod contract;
 mod examples;
 mod exits;
 mod inside;
