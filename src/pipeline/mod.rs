@@ -7,6 +7,7 @@ mod error;
 mod fetch;
 mod locks;
 mod make;
+mod obtain;
 mod platform;
 mod publish;
 mod read;
