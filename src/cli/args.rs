@@ -2,10 +2,11 @@
 //! decided in `request`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Turn a Python web project into a container image: no daemon, no root, nothing run.
+/// Turn a Python web project into a container image: no daemon, no root.
 #[derive(Debug, Parser)]
 #[command(
     name = "s2r",
@@ -128,6 +129,67 @@ pub(super) struct Network {
     pub(super) refresh: bool,
 }
 
+/// How code of the project is run at build time, where it has to be.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Steps {
+    /// How far code of the project is kept from this machine
+    #[arg(long, value_enum, default_value_t = Isolation::Auto, value_name = "HOW")]
+    pub(super) isolation: Isolation,
+
+    /// Memory that one step may take, for instance 512M or 4G
+    #[arg(long, value_name = "SIZE", default_value = "8G", value_parser = size)]
+    pub(super) step_memory: u64,
+
+    /// Time that one step may take, for instance 90s, 10m or 2h
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
+    pub(super) step_time: Duration,
+}
+
+/// The ways to run code of the project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Isolation {
+    /// The strongest that works here
+    Auto,
+    /// In namespaces of its own
+    Userns,
+    /// In another root folder, for root where namespaces are refused
+    Chroot,
+    /// Directly, where s2r itself stands in the builder's image
+    None,
+}
+
+/// Reads `512M`: bytes, or thousands of thousands by 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let unit = text.trim_end_matches(['i', 'B', 'b']);
+    let (digits, factor) = match unit.chars().last() {
+        Some('k' | 'K') => (&unit[..unit.len() - 1], 1 << 10),
+        Some('m' | 'M') => (&unit[..unit.len() - 1], 1 << 20),
+        Some('g' | 'G') => (&unit[..unit.len() - 1], 1 << 30),
+        _ => (unit, 1),
+    };
+    let count: Option<u64> = digits.parse().ok();
+    count
+        .and_then(|count| count.checked_mul(factor))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "a size is a number with K, M or G, for instance 512M".to_owned())
+}
+
+/// Reads `10m`: seconds, minutes or hours.
+fn time(text: &str) -> Result<Duration, String> {
+    let (digits, factor) = match text.chars().last() {
+        Some('s') => (&text[..text.len() - 1], 1),
+        Some('m') => (&text[..text.len() - 1], 60),
+        Some('h') => (&text[..text.len() - 1], 3600),
+        _ => (text, 1),
+    };
+    let count: Option<u64> = digits.parse().ok();
+    count
+        .and_then(|count| count.checked_mul(factor))
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "a time is a number with s, m or h, for instance 10m".to_owned())
+}
+
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  \
     s2r build . myimg\n  \
@@ -148,6 +210,9 @@ pub(super) struct Build {
 
     #[command(flatten)]
     pub(super) network: Network,
+
+    #[command(flatten)]
+    pub(super) steps: Steps,
 
     /// Push the image to the registry that its name says
     #[arg(long)]
@@ -178,6 +243,9 @@ pub(super) struct Lock {
 
     #[command(flatten)]
     pub(super) project: Project,
+
+    #[command(flatten)]
+    pub(super) steps: Steps,
 
     /// Ask the Debian suite again now, not only after an hour
     #[arg(long)]
@@ -256,6 +324,26 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_times_have_units() {
+        assert_eq!(size("512M"), Ok(512 << 20));
+        assert_eq!(size("4GiB"), Ok(4 << 30));
+        assert_eq!(size("7"), Ok(7));
+        assert_eq!(time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(time("2h"), Ok(Duration::from_secs(7200)));
+        for wrong in [
+            "",
+            "0",
+            "G",
+            "ü",
+            "-1",
+            "99999999999999999999",
+            "18446744073709551615G",
+        ] {
+            assert!(size(wrong).is_err() && time(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::time::Instant;
 use clap::CommandFactory;
 use serde_json::json;
 
+use super::args;
 use super::args::{
-    Build, Builders, Cli, Command, Completion, Export, Lock, Plan, Project, Push, Usage,
+    Build, Builders, Cli, Command, Completion, Export, Lock, Plan, Project, Push, Steps, Usage,
 };
 use super::failure::Failure;
 use super::inventory::{self, Answer, reference};
@@ -17,7 +18,7 @@ use super::request::Surroundings;
 use super::summary;
 use crate::destination::{Target, TargetError};
 use crate::oci::{Platform, Reference};
-use crate::pipeline::{self, Outputs, Rules, Settings};
+use crate::pipeline::{self, Isolation, Limits, Outputs, Rules, Running, Settings};
 use crate::plan::Request;
 
 /// Runs a command.
@@ -90,7 +91,7 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
             .collect::<Result<_, _>>()?,
     };
     let network = &arguments.network;
-    let settings = settings(
+    let mut settings = settings(
         surroundings,
         Rules {
             locked: network.locked,
@@ -98,6 +99,7 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
             refresh: network.refresh,
         },
     );
+    settings.running = running(&arguments.steps);
     let mut request = request(&arguments.source, &project)?;
     request.image = names.first().cloned();
     let built = pipeline::build(&request, &names, &outputs, &settings, shown)?;
@@ -118,13 +120,14 @@ fn plan(arguments: &Plan, surroundings: &Surroundings, shown: &Shown) -> Result<
 
 fn lock(arguments: &Lock, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
     let request = request(&arguments.source, &arguments.project)?;
-    let settings = settings(
+    let mut settings = settings(
         surroundings,
         Rules {
             refresh: arguments.refresh,
             ..Rules::default()
         },
     );
+    settings.running = running(&arguments.steps);
     let written = pipeline::lock(&request, &settings, shown)?;
     Ok(Answer {
         text: written
@@ -231,8 +234,27 @@ fn completion(arguments: &Completion) -> Answer {
     }
 }
 
+/// How code of the project is run, as typed.
+fn running(steps: &Steps) -> Running {
+    let default = Running::default();
+    Running {
+        isolation: match steps.isolation {
+            args::Isolation::Auto => Isolation::Auto,
+            args::Isolation::Userns => Isolation::Userns,
+            args::Isolation::Chroot => Isolation::Chroot,
+            args::Isolation::None => Isolation::None,
+        },
+        limits: Limits {
+            memory_bytes: steps.step_memory,
+            time: steps.step_time,
+            ..default.limits
+        },
+    }
+}
+
 fn settings(surroundings: &Surroundings, rules: Rules) -> Settings {
     Settings {
+        running: Running::default(),
         store_root: surroundings.store_root.clone(),
         variables: surroundings.variables.clone(),
         directory: surroundings.directory.clone(),

@@ -63,12 +63,31 @@ pub(crate) enum BuildError {
     /// A file or folder that an image is written to.
     #[error(transparent)]
     Export(#[from] crate::destination::ExportError),
+    /// A step in the sandbox.
+    #[error(transparent)]
+    Step(#[from] super::steps::StepError),
+    /// The sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] crate::sandbox::SandboxError),
+    /// A wheel that was to be built.
+    #[error(transparent)]
+    WheelBuild(#[from] super::build_wheel::WheelBuildError),
+    /// The bytes of a layer of changes.
+    #[error(transparent)]
+    Changes(#[from] crate::layers::changes::Error),
     /// What is pinned, and how.
     #[error(transparent)]
     Pin(#[from] PinError),
     /// What belongs to no single stage.
     #[error(transparent)]
     Own(#[from] Obstacle),
+}
+
+impl BuildError {
+    /// Whether this is only the echo of another failure.
+    pub(super) fn is_stopped(&self) -> bool {
+        matches!(self, Self::Own(Obstacle::Stopped))
+    }
 }
 
 impl Explain for BuildError {
@@ -93,6 +112,10 @@ impl Explain for BuildError {
             Self::Store(error) => error.explain(),
             Self::Push(error) => error.explain(),
             Self::Export(error) => error.explain(),
+            Self::Step(error) => error.explain(),
+            Self::Sandbox(error) => error.explain(),
+            Self::WheelBuild(error) => error.explain(),
+            Self::Changes(error) => error.explain(),
             Self::Pin(error) => error.explain(),
             Self::Own(error) => error.explain(),
         }
@@ -219,6 +242,12 @@ pub(crate) enum Obstacle {
         /// Its base.
         image: String,
     },
+    /// Code would have to run for another kind of machine.
+    #[error("something has to be built on {architecture}")]
+    ForeignBuild {
+        /// The image's architecture.
+        architecture: String,
+    },
     /// An image for several platforms and a target that holds one.
     #[error("{target} holds an image for one platform")]
     SeveralPlatforms {
@@ -271,6 +300,13 @@ impl Explain for Obstacle {
                 place: format!("builder {builder}: image {image}"),
                 why: "s2r makes bases of Debian packages only, so far".to_owned(),
                 next: "use a builder with `debian:`; `s2r builders python-3.13` prints one to begin with".to_owned(),
+            },
+            Self::ForeignBuild { architecture } => Explanation {
+                fate: Fate::Project,
+                what: format!("code would have to run on {architecture}, which this machine is not"),
+                place: "the packages without a wheel, the project's own install, collectstatic or assemble script".to_owned(),
+                why: "s2r emulates no other machine".to_owned(),
+                next: "name versions that have wheels for that platform, leave the step out (DISABLE_SETUP_PY_PROCESSING, DISABLE_PYPROJECT_TOML_PROCESSING, DISABLE_COLLECTSTATIC), or build on such a machine".to_owned(),
             },
             Self::SeveralPlatforms { target } => Explanation {
                 fate: Fate::CommandLine,

@@ -49,6 +49,12 @@ pub(crate) fn lock(
             platform.architecture.name().to_owned(),
             one.packages.clone(),
         );
+        if !one.build_packages.is_empty() {
+            base_lock.build_packages.insert(
+                platform.architecture.name().to_owned(),
+                one.build_packages.clone(),
+            );
+        }
         resolved.push(one);
     }
     base_lock.requirements = wishes(&project.tree)?;
