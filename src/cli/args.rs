@@ -53,7 +53,7 @@ pub(super) enum Progress {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Build an image from a project's folder
+    /// Build an image from a project: a folder, a git repository, an archive
     Build(Box<Build>),
     /// Show what would be built and why; no network, nothing written
     Plan(Plan),
@@ -95,6 +95,10 @@ pub(super) struct Project {
     /// Read variables from a file of NAME=VALUE lines
     #[arg(short = 'E', long = "environment-file", value_name = "FILE")]
     pub(super) environment_file: Option<PathBuf>,
+
+    /// Build this branch, tag or commit of a git repository
+    #[arg(short = 'r', long = "ref", value_name = "REF")]
+    pub(super) reference: Option<String>,
 
     /// Build this folder within the source
     #[arg(long, value_name = "DIR")]
@@ -190,9 +194,11 @@ fn time(text: &str) -> Result<Duration, String> {
 #[command(after_help = "Examples:\n  \
     s2r build . myimg\n  \
     s2r build ./src registry.example.com/team/app:1.0 --push\n  \
+    s2r build https://git.example.com/team/app.git app -r v1.2 --context-dir web\n  \
+    tar -c . | s2r build - app\n  \
     s2r build . app -e APP_MODULE=shop.wsgi:app -o docker-archive:app.tar")]
 pub(super) struct Build {
-    /// The project's folder
+    /// A folder, a git URL (#REF), a .tar.gz or .zip (file or URL), or - for a tar on stdin
     pub(super) source: PathBuf,
 
     /// The image's name; or, in s2i's order, a builder and the image's name
@@ -223,7 +229,7 @@ pub(super) struct Build {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Plan {
-    /// The project's folder
+    /// A folder, a git URL (#REF), a .tar.gz or .zip (file or URL), or - for a tar on stdin
     pub(super) source: PathBuf,
 
     #[command(flatten)]

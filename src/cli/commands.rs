@@ -267,15 +267,6 @@ fn settings(surroundings: &Surroundings, rules: Rules) -> Settings {
 
 /// The part of a request that build, plan and lock share.
 fn request(source: &std::path::Path, project: &Project) -> Result<Request, Failure> {
-    let text = source.to_string_lossy();
-    if text.contains("://") || text == "-" {
-        return Err(Failure::Usage {
-            what: "only folders can be built so far".to_owned(),
-            place: text.into_owned(),
-            why: "s2r does not fetch sources yet".to_owned(),
-            next: "clone or unpack it, and name the folder".to_owned(),
-        });
-    }
     let platforms = project
         .platform
         .iter()
@@ -290,6 +281,7 @@ fn request(source: &std::path::Path, project: &Project) -> Result<Request, Failu
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Request {
         source: PathBuf::from(source),
+        reference: project.reference.clone(),
         context_dir: project.context_dir.clone(),
         exclude: project.exclude.clone(),
         builder: project.builder.clone(),

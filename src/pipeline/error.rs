@@ -9,6 +9,12 @@ pub(crate) enum BuildError {
     /// The project's files.
     #[error(transparent)]
     Source(#[from] crate::source::SourceError),
+    /// What names the project.
+    #[error(transparent)]
+    Location(#[from] crate::source::location::LocationError),
+    /// A git repository.
+    #[error(transparent)]
+    Git(#[from] crate::source::git::GitError),
     /// What the files say.
     #[error(transparent)]
     Project(#[from] crate::project::ProjectError),
@@ -88,6 +94,8 @@ impl Explain for BuildError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Source(error) => error.explain(),
+            Self::Location(error) => error.explain(),
+            Self::Git(error) => error.explain(),
             Self::Project(error) => error.explain(),
             Self::Plan(error) => error.explain(),
             Self::Builder(error) => error.explain(),
@@ -246,6 +254,12 @@ pub(crate) enum Obstacle {
         /// The target.
         target: String,
     },
+    /// Locks are written into the source, and this one is no folder.
+    #[error("{shown} is no folder")]
+    NoFolder {
+        /// The source, without password.
+        shown: String,
+    },
     /// The build failed elsewhere; that failure is the one to tell.
     #[error("stopped")]
     Stopped,
@@ -300,6 +314,13 @@ impl Explain for Obstacle {
                 place: target.clone(),
                 why: "only the store and registries take all platforms under one name, so far".to_owned(),
                 next: "build with one --platform for each file, or --push to a registry".to_owned(),
+            },
+            Self::NoFolder { shown } => Explanation {
+                fate: Fate::CommandLine,
+                what: "locks are written into the project's folder, and this is none".to_owned(),
+                place: shown.clone(),
+                why: "what is fetched or unpacked for a command is gone after it".to_owned(),
+                next: "clone or unpack it, run `s2r lock FOLDER` there, and commit the locks".to_owned(),
             },
             Self::Stopped => Explanation {
                 fate: Fate::World,

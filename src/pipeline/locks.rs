@@ -32,6 +32,7 @@ pub(crate) fn lock(
     settings: &Settings,
     report: &dyn Report,
 ) -> Result<Vec<PathBuf>, BuildError> {
+    super::obtain::check_is_folder(request, settings)?;
     let mut project = read::project(request, settings, report)?;
     let root = project.tree.root().to_owned();
     // Locks that are there say what was; requirements say what is wished for.

@@ -11,6 +11,7 @@ mod fetch;
 mod ground;
 mod locks;
 mod make;
+mod obtain;
 mod platform;
 mod publish;
 mod read;
