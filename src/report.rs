@@ -50,6 +50,13 @@ pub(crate) enum Event {
         /// The transfer.
         id: TransferId,
     },
+    /// A line that a step in the sandbox wrote.
+    Output {
+        /// The step, for instance `psycopg2`.
+        step: String,
+        /// The line, without its end.
+        line: String,
+    },
     /// A layer of the image is known.
     Layer(LayerEvent),
     /// A blob is in the destination.
@@ -113,6 +120,8 @@ pub(crate) enum Stage {
     Plan,
     /// Finding the exact packages.
     Resolve,
+    /// Running the project's own code in the sandbox: wheels from source, collected files.
+    Build,
     /// Fetching and writing the base's layers; goes on while wheels are being resolved.
     Base,
     /// Fetching and writing all other layers.
@@ -132,6 +141,7 @@ impl Stage {
             Self::Source => "source",
             Self::Plan => "plan",
             Self::Resolve => "resolve",
+            Self::Build => "build",
             Self::Base => "base",
             Self::Layers => "layers",
             Self::Image => "image",

@@ -114,6 +114,7 @@ impl Shown {
                 self.line(&format!("{name:>8}  {detail} ({took})"));
             }
             Event::Warning { text, hint } => self.warn(text, hint),
+            Event::Output { step, line } => self.line(&format!("{step} | {line}")),
             Event::TransferStarted {
                 id,
                 name,
@@ -220,6 +221,7 @@ fn object(event: &Event) -> Option<serde_json::Value> {
         } => json!({
             "event": "transfer-started", "id": id.0, "name": name, "bytes": total_bytes,
         }),
+        Event::Output { step, line } => json!({"event": "output", "step": step, "line": line}),
         // Too many to be of use to a reader of lines.
         Event::TransferAdvanced { .. } => return None,
         Event::TransferFinished { id } => json!({"event": "transfer-finished", "id": id.0}),

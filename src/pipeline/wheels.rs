@@ -27,11 +27,33 @@ const REQUESTS: usize = 8;
 /// Longest requirement file or lock.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 
+/// The folder that built wheels seem to lie in, beside the source's own.
+const BUILT_FOLDER: &str = ".s2r-built/";
+/// A requirement file that names them.
+const BUILT: &str = ".s2r-built/requirements.txt";
+
+/// A wheel that was built and is wanted.
+#[derive(Debug, Clone)]
+pub(super) struct BuiltWheel {
+    /// Its project, with extras: `shop[mail]`.
+    pub wish: String,
+    /// Its file name.
+    pub file_name: WheelFileName,
+    /// Its hash, by which the store has it.
+    pub sha256: Digest,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+    /// Whether it is the project that an image is made of.
+    pub is_own: bool,
+}
+
 /// What resolving wheels needs.
 #[derive(Clone, Copy)]
 pub(super) struct Wheels<'a> {
     pub tree: &'a Tree,
     pub dependencies: &'a Dependencies,
+    /// Wheels that were built, which stand in for what they were built from.
+    pub built: &'a [BuiltWheel],
     /// pip's variables and the surroundings of uv.
     pub environment: &'a BTreeMap<String, String>,
     pub rules: super::Rules,
@@ -45,22 +67,45 @@ impl Wheels<'_> {
     /// # Errors
     /// Whatever keeps the wishes from exact wheels.
     pub(super) fn resolve(&self, target: &Target) -> Result<Lock, BuildError> {
-        let (path, is_lock) = match self.dependencies {
-            Dependencies::None => return Ok(Lock::default()),
-            Dependencies::Pylock { path } => (path.as_str(), true),
-            Dependencies::Requirements { path } => (path.as_str(), false),
+        let named = match self.dependencies {
+            Dependencies::None => None,
+            Dependencies::Pylock { path } => {
+                let text = self.text_of(path)?;
+                let file = RequirementsFile { path, text: &text };
+                let mut lock = self.ask(Input::Pylock(file), target)?;
+                self.measure(&mut lock)?;
+                return Ok(lock);
+            }
+            Dependencies::Requirements { path } => Some((path.as_str(), self.text_of(path)?)),
         };
-        let text = self
-            .tree
-            .read_small(path, MAX_FILE_BYTES)?
-            .unwrap_or_default();
-        let file = RequirementsFile { path, text: &text };
-        if is_lock {
-            let mut lock = self.ask(Input::Pylock(file), target)?;
-            self.measure(&mut lock)?;
-            return Ok(lock);
+        let files: Vec<RequirementsFile<'_>> = named
+            .iter()
+            .map(|(path, text)| RequirementsFile { path, text })
+            .collect();
+        self.requirements(&files, target)
+    }
+
+    /// The exact wheels of requirement files, and of wheels that were built for them.
+    pub(super) fn requirements(
+        &self,
+        files: &[RequirementsFile<'_>],
+        target: &Target,
+    ) -> Result<Lock, BuildError> {
+        let built: String = self
+            .built
+            .iter()
+            .map(|wheel| format!("{} @ ./{}\n", wheel.wish, wheel.file_name))
+            .collect();
+        let mut files = files.to_vec();
+        if !built.is_empty() {
+            files.push(RequirementsFile {
+                path: BUILT,
+                text: built.as_bytes(),
+            });
         }
-        let files = [file];
+        if files.is_empty() {
+            return Ok(Lock::default());
+        }
         let input = Input::Requirements(&files);
         let (key, is_exact) = self.with(input, target, |request| {
             resolution_key(request, &crate::report::Silent)
@@ -70,6 +115,7 @@ impl Wheels<'_> {
             return Ok(known);
         }
         let mut lock = self.ask(input, target)?;
+        self.mark_built(&mut lock);
         self.measure(&mut lock)?;
         let is_remote = |wheel: &LockedWheel| matches!(wheel.location, Location::Remote(_));
         // Offline, nobody could be asked whether the list is complete.
@@ -78,6 +124,38 @@ impl Wheels<'_> {
             store.put_record(RECORD, &key, text.as_bytes())?;
         }
         Ok(lock)
+    }
+
+    /// Says of wheels that were built that they were.
+    fn mark_built(&self, lock: &mut Lock) {
+        for wheel in &mut lock.packages {
+            let found = self.built.iter().find(|built| built.sha256 == wheel.sha256);
+            if let Some(built) = found {
+                wheel.location = Location::Built {
+                    is_own: built.is_own,
+                };
+            }
+        }
+    }
+
+    fn text_of(&self, path: &str) -> Result<Vec<u8>, BuildError> {
+        Ok(self
+            .tree
+            .read_small(path, MAX_FILE_BYTES)?
+            .unwrap_or_default())
+    }
+
+    /// A small file of the source, or a wheel that was built.
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        let name = path.strip_prefix(BUILT_FOLDER);
+        match name.and_then(|name| {
+            self.built
+                .iter()
+                .find(|wheel| wheel.file_name.to_string() == name)
+        }) {
+            Some(wheel) => std::fs::read(self.fetcher.store.download_path(&wheel.sha256)).ok(),
+            None => self.tree.read_small(path, MAX_FILE_BYTES).ok().flatten(),
+        }
     }
 
     /// A resolution that was kept, read back as the lock it is.
@@ -127,6 +205,7 @@ impl Wheels<'_> {
         let here = match &wheel.location {
             Location::Remote(_) => store.download_path(&wheel.sha256),
             Location::Source(path) => self.tree.root().join(path),
+            Location::Built { .. } => store.download_path(&wheel.sha256),
         };
         if let Ok(file) = std::fs::metadata(here) {
             return Ok(Some(file.len()));
@@ -176,7 +255,7 @@ impl Wheels<'_> {
         use_request(&Request {
             input,
             target,
-            read: &|path| self.tree.read_small(path, MAX_FILE_BYTES).ok().flatten(),
+            read: &|path| self.read(path),
             environment: self.environment,
             locked: self.rules.locked,
             offline: self.rules.offline,
@@ -230,7 +309,7 @@ pub(super) fn pip(
 }
 
 /// A package index, asked by way of the HTTP client.
-pub(super) struct Index<'a>(&'a Fetcher<'a>);
+pub(super) struct Index<'a>(pub(super) &'a Fetcher<'a>);
 
 impl Index<'_> {
     /// A file is streamed through the disk: programs are too large for memory.

@@ -1,4 +1,4 @@
-//! Which file says what is installed, and what would need the project's code to run.
+//! Which file says what is installed.
 
 use serde::Serialize;
 
@@ -38,16 +38,8 @@ pub(super) fn decide(
     variables: &Variables,
     advice: &mut Vec<Advice>,
 ) -> Result<Decided<Dependencies>, PlanError> {
-    if facts.has(".s2i/bin/assemble") {
-        return Err(PlanError::NeedsRunning {
-            file: ".s2i/bin/assemble",
-            switch: None,
-        });
-    }
     refuse_tools(facts, variables)?;
-    let decided = file(facts, advice)?;
-    project_itself(facts, variables, advice)?;
-    Ok(decided)
+    file(facts, advice)
 }
 
 fn file(facts: &Facts, advice: &mut Vec<Advice>) -> Result<Decided<Dependencies>, PlanError> {
@@ -129,54 +121,6 @@ fn refuse_tools(facts: &Facts, variables: &Variables) -> Result<(), PlanError> {
     }
 }
 
-/// Installing the project itself runs its build backend.
-fn project_itself(
-    facts: &Facts,
-    variables: &Variables,
-    advice: &mut Vec<Advice>,
-) -> Result<(), PlanError> {
-    let needs = |file, switch| {
-        if variables.is_on(switch) {
-            return Ok(());
-        }
-        Err(PlanError::NeedsRunning {
-            file,
-            switch: Some(switch),
-        })
-    };
-    if facts.has("setup.py") {
-        needs("setup.py", "DISABLE_SETUP_PY_PROCESSING")?;
-    } else if facts.setup_cfg_packages {
-        needs("setup.cfg", "DISABLE_SETUP_PY_PROCESSING")?;
-    } else if facts.has("setup.cfg") {
-        advice.push(Advice::new(
-            "setup.cfg holds settings of tools only, so nothing is installed from it",
-            "",
-        ));
-    }
-    let Some(pyproject) = &facts.pyproject else {
-        return Ok(());
-    };
-    if pyproject.build_backend.is_some() {
-        return needs("pyproject.toml", "DISABLE_PYPROJECT_TOML_PROCESSING");
-    }
-    if variables.is_on("DISABLE_PYPROJECT_TOML_PROCESSING") {
-        return Ok(());
-    }
-    advice.push(if pyproject.is_project {
-        Advice::new(
-            "pyproject.toml has no [build-system], so the project itself is not installed",
-            "set DISABLE_PYPROJECT_TOML_PROCESSING to silence this",
-        )
-    } else {
-        Advice::new(
-            "pyproject.toml holds settings of tools only, so nothing is installed from it",
-            "",
-        )
-    });
-    Ok(())
-}
-
 /// What the decided file names.
 pub(super) fn names<'a>(facts: &'a Facts, dependencies: &Dependencies) -> &'a [Asked] {
     let names = match dependencies {
@@ -200,28 +144,6 @@ pub(super) fn django<'a>(facts: &'a Facts, dependencies: &Dependencies) -> Optio
             let is_exact = matches!(dependencies, Dependencies::Pylock { .. });
             names.iter().find(|asked| !is_exact && related(&asked.name))
         })
-}
-
-/// s2i would run `collectstatic`.
-pub(super) fn advise_collectstatic(
-    facts: &Facts,
-    variables: &Variables,
-    dependencies: &Dependencies,
-    advice: &mut Vec<Advice>,
-) {
-    let manage = match variables.get("APP_HOME") {
-        Some(home) => format!("{home}/manage.py"),
-        None => "manage.py".to_owned(),
-    };
-    if django(facts, dependencies).is_some()
-        && facts.has(&manage)
-        && !variables.is_on("DISABLE_COLLECTSTATIC")
-    {
-        advice.push(Advice::new(
-            "Django: collectstatic is not run, because nothing of the project runs at build time",
-            "collect before the build or at start; set DISABLE_COLLECTSTATIC to silence this",
-        ));
-    }
 }
 
 #[cfg(test)]
@@ -281,54 +203,5 @@ mod tests {
             decided(&[], &both),
             Err(PlanError::Conflict { .. })
         ));
-    }
-
-    #[test]
-    fn what_needs_the_projects_code_is_refused_unless_switched_off() {
-        const SETUP: &str = "DISABLE_SETUP_PY_PROCESSING";
-        const PYPROJECT: &str = "DISABLE_PYPROJECT_TOML_PROCESSING";
-        for (path, text, switch) in [
-            ("setup.py", "", Some(SETUP)),
-            ("setup.cfg", "[metadata]\nname=x\n", Some(SETUP)),
-            (
-                "pyproject.toml",
-                "[build-system]\nrequires=[]\n",
-                Some(PYPROJECT),
-            ),
-            (".s2i/bin/assemble", "", None),
-        ] {
-            let files = [(path, text), ("requirements.txt", "")];
-            let error = decided(&files, &[]).unwrap_err();
-            assert!(
-                matches!(error, PlanError::NeedsRunning { file, switch: s } if file == path && s == switch),
-                "{path}"
-            );
-            if let Some(switch) = switch {
-                assert!(decided(&files, &[&format!("{switch}=1")]).is_ok(), "{path}");
-            }
-        }
-    }
-
-    #[test]
-    fn settings_of_tools_are_ignored_with_a_note() {
-        for (path, text) in [
-            ("setup.cfg", "[flake8]\n"),
-            ("pyproject.toml", "[tool.black]\n"),
-            ("pyproject.toml", "[project]\nname='x'\n"),
-        ] {
-            let plan = planned(&[("app.py", ""), (path, text)], &[]).unwrap();
-            assert_eq!(plan.advice.len(), 1, "{path}");
-        }
-    }
-
-    #[test]
-    fn collectstatic_is_said_to_be_skipped() {
-        let files = [("manage.py", ""), ("requirements.txt", "Django\n")];
-        let says = |env: &[&str]| {
-            let advice = planned(&files, env).unwrap().advice;
-            advice.iter().any(|one| one.text.contains("collectstatic"))
-        };
-        assert!(says(&[]));
-        assert!(!says(&["DISABLE_COLLECTSTATIC=1"]));
     }
 }

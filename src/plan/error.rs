@@ -57,14 +57,6 @@ pub(crate) enum PlanError {
         /// The other.
         second: &'static str,
     },
-    /// Code of the project would have to run at build time.
-    #[error("{file} needs code to run at build time, which is not supported yet")]
-    NeedsRunning {
-        /// The file.
-        file: &'static str,
-        /// Variable that leaves it out; `None` where none does.
-        switch: Option<&'static str>,
-    },
     /// A variable names a file that is not there.
     #[error("{variable} names {path}, which does not exist")]
     NamedFile {
@@ -138,12 +130,6 @@ impl Explain for PlanError {
                 "Each of them says how all dependencies are installed.".to_owned(),
                 "Set one of them.".to_owned(),
             ),
-            Self::NeedsRunning { file, switch } => (
-                Fate::Project,
-                (*file).to_owned(),
-                "Images are made without running anything of the project.".to_owned(),
-                without_running(*switch),
-            ),
             Self::NamedFile { variable, .. } => (
                 Fate::Project,
                 (*variable).to_owned(),
@@ -167,18 +153,6 @@ impl Explain for PlanError {
             next,
         }
     }
-}
-
-/// How to do without what would have to be run.
-fn without_running(switch: Option<&str>) -> String {
-    switch.map_or_else(
-        || "Remove it, or list it in .s2iignore, to build with s2r's own steps.".to_owned(),
-        |switch| {
-            format!(
-                "If the source runs from its folder, leave the install out: -e {switch}=1 (or a line in .s2i/environment)."
-            )
-        },
-    )
 }
 
 fn no_python(wishes: &[(String, Place)], known: &[(String, String)]) -> String {

@@ -10,6 +10,7 @@ mod error;
 mod labels;
 mod python;
 mod render;
+mod running;
 #[cfg(test)]
 mod script_tests;
 mod start;
@@ -23,6 +24,7 @@ use serde::Serialize;
 pub(crate) use dependencies::Dependencies;
 pub(crate) use error::PlanError;
 pub(crate) use render::render;
+pub(crate) use running::{Running, manage_py};
 pub(crate) use start::{Start, Strategy};
 pub(crate) use variables::Variables;
 
@@ -42,8 +44,10 @@ pub(crate) const RUN_SCRIPT: &str = "/usr/libexec/s2i/run";
 /// What the user asks for, as `cli` read it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
-    /// The folder with the source.
+    /// The source as typed: a folder, a repository, an archive, or `-`.
     pub source: PathBuf,
+    /// `-r`: a branch, tag or commit of the source.
+    pub reference: Option<String>,
     /// A folder within it, `--context-dir`.
     pub context_dir: Option<PathBuf>,
     /// What to leave out, `--exclude`.
@@ -170,6 +174,8 @@ pub(crate) struct Plan {
     pub found: Vec<&'static str>,
     /// What says which packages go in.
     pub dependencies: Decided<Dependencies>,
+    /// What of the project's own code runs at build time.
+    pub running: Running,
     /// How the application will be started, as `run` will decide.
     pub start: Start,
     /// The environment of build and image.
@@ -220,7 +226,7 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     let environment = variables::decide(inputs, definition, &mut advice)?;
     let dependencies = dependencies::decide(facts, &environment, &mut advice)?;
     let start = start::predict(facts, &environment, &dependencies.value, &mut advice)?;
-    dependencies::advise_collectstatic(facts, &environment, &dependencies.value, &mut advice);
+    let running = running::decide(facts, &environment, &dependencies.value, &mut advice);
     advise_on_source(inputs, &mut advice);
     let from_builder = || Origin::Builder {
         builder: definition.name.clone(),
@@ -233,12 +239,13 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
         ports: Decided::new(definition.ports.clone(), from_builder(), ""),
         command: command(&start),
         setup_name: facts.setup_name.clone(),
-        layers: layers(definition, &dependencies.value),
+        layers: layers(definition, &dependencies.value, &running),
         found: facts.found.clone(),
         builder,
         python,
         platforms,
         dependencies,
+        running,
         start,
         environment,
         advice,
@@ -282,7 +289,11 @@ fn command(start: &Start) -> Decided<Vec<String>> {
     }
 }
 
-fn layers(definition: &BuilderDefinition, dependencies: &Dependencies) -> Vec<String> {
+fn layers(
+    definition: &BuilderDefinition,
+    dependencies: &Dependencies,
+    running: &Running,
+) -> Vec<String> {
     let base = match &definition.base {
         builder::Base::Debian(debian) => format!("base: packages of Debian {}", debian.suite),
         builder::Base::Image(image) => format!("base: the layers of {image}"),
@@ -291,13 +302,23 @@ fn layers(definition: &BuilderDefinition, dependencies: &Dependencies) -> Vec<St
         base,
         "skeleton: virtual environment, users, scripts".to_owned(),
     ];
+    if running.assemble.value {
+        layers.push(format!("what {} leaves", running::ASSEMBLE));
+        return layers;
+    }
     match dependencies {
         Dependencies::None => {}
         Dependencies::Requirements { path } | Dependencies::Pylock { path } => {
             layers.push(format!("dependencies: wheels of {path}, large ones alone"));
         }
     }
+    if running.install.value {
+        layers.push("application: the project itself, as a wheel".to_owned());
+    }
     layers.push("source: the project's files".to_owned());
+    if running.collectstatic.value {
+        layers.push("changes: what collectstatic writes, if Django is installed".to_owned());
+    }
     layers
 }
 

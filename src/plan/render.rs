@@ -33,6 +33,7 @@ pub(crate) fn render(plan: &Plan) -> String {
         Dependencies::Requirements { path } | Dependencies::Pylock { path } => path,
     };
     decided(&mut text, "dependencies", dependencies, &plan.dependencies);
+    running(&mut text, plan);
     let start = plan.start.strategy.value.to_string();
     decided(&mut text, "start", &start, &plan.start.strategy);
     for candidate in &plan.start.candidates {
@@ -78,6 +79,20 @@ pub(crate) fn render(plan: &Plan) -> String {
 }
 
 /// Only what the user said: the rest is the builder's, and `--json` has it all.
+/// What runs in the sandbox, a line each.
+fn running(text: &mut String, plan: &Plan) {
+    let running = &plan.running;
+    for (what, decided_on) in [
+        ("the project's own assemble script", &running.assemble),
+        ("install of the project itself", &running.install),
+        ("collectstatic", &running.collectstatic),
+    ] {
+        if decided_on.value {
+            decided(text, "runs", what, decided_on);
+        }
+    }
+}
+
 fn environment(text: &mut String, plan: &Plan) {
     let own = plan
         .environment

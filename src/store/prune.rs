@@ -44,7 +44,7 @@ impl Store {
         visit(&self.folder("downloads"), &mut |_, bytes| {
             usage.download_bytes += bytes;
         })?;
-        for folder in ["tools", "records", "layers", "tmp"] {
+        for folder in ["tools", "records", "layers", "tmp", "git"] {
             visit(&self.folder(folder), &mut |_, bytes| {
                 usage.other_bytes += bytes;
             })?;
@@ -78,7 +78,7 @@ impl Store {
             }
         })?;
         if all {
-            for folder in ["downloads", "tools", "records"] {
+            for folder in ["downloads", "tools", "records", "git"] {
                 visit(&self.folder(folder), &mut take)?;
             }
         }
@@ -92,6 +92,11 @@ impl Store {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(StoreError::io(&path)(error)),
             }
+        }
+        // Folders of which nothing is left, and which were made for one use.
+        let emptied: &[&str] = if all { &["tmp", "git"] } else { &["tmp"] };
+        for folder in emptied {
+            remove_folders(&self.folder(folder))?;
         }
         Ok(pruned)
     }
@@ -118,6 +123,17 @@ fn is_in(used: &BTreeSet<String>, path: &Path) -> bool {
     path.file_name()
         .and_then(|name| name.to_str())
         .is_some_and(|name| used.contains(name))
+}
+
+/// Removes the folders in a folder of ours.
+fn remove_folders(folder: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let path = entry.path();
+            fs::remove_dir_all(&path).map_err(StoreError::io(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Calls `each` with every file below a folder and its length; a folder that is not there is empty.

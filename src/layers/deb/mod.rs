@@ -37,6 +37,8 @@ pub(crate) enum Part {
     System,
     /// The interpreter and its library.
     Python,
+    /// Packages above a base, which has all that scripts would have made already.
+    Added,
 }
 
 /// What decides the bytes of a base layer beside its packages.
@@ -77,6 +79,7 @@ impl Part {
         match self {
             Self::System => "system",
             Self::Python => "python",
+            Self::Added => "added",
         }
     }
 }
@@ -115,6 +118,7 @@ pub(crate) fn write<W: Write>(
     match part {
         Part::System => derived::system(options, &mut gathered)?,
         Part::Python => derived::python(options, &mut gathered)?,
+        Part::Added => {}
     }
     gathered.prune_empty_directories();
     gathered.complete_parents()?;

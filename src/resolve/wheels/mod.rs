@@ -25,6 +25,7 @@ pub(crate) use lock::{Location, Lock, LockedWheel, write_pylock};
 pub(crate) use settings::Indexes;
 
 use crate::oci::{Key, KeyBuilder};
+use crate::packages::Sha256;
 use crate::packages::python::{
     DirectUrl, FileHash, Pylock, Requirements, Source, Target, WheelFileName, Wish, WishKind,
     is_wheel, parse, resolve_path,
@@ -479,6 +480,7 @@ impl<'a> Prepared<'a> {
                 let bytes = (self.request.read)(path).unwrap_or_default();
                 uv::hash(bytes.as_slice())
             }
+            Location::Built { .. } => Ok(Sha256([0; 32])),
             Location::Remote(url) => {
                 let failed = |error| ResolveError::Index {
                     url: url.to_string(),

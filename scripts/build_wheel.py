@@ -1,0 +1,124 @@
+"""Builds a wheel by its project's own backend, as PEP 517 and PEP 660 have it.
+
+Runs in the sandbox and never goes into an image. Three commands, because what a backend needs is
+only known after it was asked, and because everything is fetched outside:
+
+    declare SOURCE OUT              what pyproject.toml says is needed    -> OUT/declared.json
+    ask     SOURCE OUT KIND         what the backend says is needed too   -> OUT/asked.json
+    build   SOURCE OUT KIND         the wheel                             -> OUT/built.json
+
+SOURCE is a folder, or an archive that is unpacked beside it; KIND is `wheel` or `editable`.
+"""
+
+import importlib
+import json
+import os
+import sys
+import tarfile
+import tomllib
+import zipfile
+
+# What pip takes where a project names no backend.
+LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
+LEGACY_REQUIRES = ["setuptools>=40.8.0"]
+UNPACKED = "/build/source"
+# What tells that a project compiles something.
+NATIVE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".pyx", ".f", ".f90", ".rs", ".s", ".S", ".go")
+NATIVE_REQUIRES = (
+    "cffi", "cmake", "cython", "maturin", "meson", "mypy", "nanobind", "ninja", "numpy",
+    "pybind11", "rust", "scikit-build", "swig",
+)
+NATIVE_WORDS = ("ext_modules", "cffi_modules", "Extension(", "cmdclass")
+# Folders whose files a backend does not compile.
+SKIPPED = {".git", "node_modules", "static", "docs", "doc", "__pycache__"}
+
+
+def main():
+    command, source, out = sys.argv[1:4]
+    kind = sys.argv[4] if len(sys.argv) > 4 else "wheel"
+    os.makedirs(out, exist_ok=True)
+    folder = unpacked(source)
+    if not os.path.exists(os.path.join(folder, "pyproject.toml")) and not any(
+        os.path.exists(os.path.join(folder, name)) for name in ("setup.py", "setup.cfg")
+    ):
+        sys.exit("there is neither pyproject.toml nor setup.py nor setup.cfg in " + folder)
+    system = build_system(folder)
+    if command == "declare":
+        declared = {"requires": system["requires"], "is_native": is_native(folder, system)}
+        return write(out, "declared", declared)
+    os.chdir(folder)
+    backend = load(system, folder)
+    if command == "ask":
+        hook = getattr(backend, "get_requires_for_build_" + kind, None)
+        return write(out, "asked", {"requires": list(hook() if hook else [])})
+    hook = getattr(backend, "build_" + kind, None)
+    if hook is None:
+        sys.exit(f"the backend {system['backend']} cannot build an {kind} install")
+    write(out, "built", {"file": hook(out)})
+
+
+def unpacked(source):
+    """The folder of the project; an archive is unpacked once."""
+    if os.path.isdir(source):
+        return source
+    if not os.path.isdir(UNPACKED):
+        if zipfile.is_zipfile(source):
+            with zipfile.ZipFile(source) as archive:
+                archive.extractall(UNPACKED)
+        else:
+            with tarfile.open(source) as archive:
+                archive.extractall(UNPACKED, filter="data")
+    entries = [name for name in os.listdir(UNPACKED) if name != "pax_global_header"]
+    if len(entries) == 1 and os.path.isdir(os.path.join(UNPACKED, entries[0])):
+        return os.path.join(UNPACKED, entries[0], os.environ.get("S2R_SUBDIRECTORY", ""))
+    return os.path.join(UNPACKED, os.environ.get("S2R_SUBDIRECTORY", ""))
+
+
+def build_system(folder):
+    """The table `build-system`, with what pip takes for what it lacks."""
+    try:
+        with open(os.path.join(folder, "pyproject.toml"), "rb") as file:
+            table = tomllib.load(file).get("build-system")
+    except FileNotFoundError:
+        table = None
+    if table is None:
+        return {"requires": LEGACY_REQUIRES, "backend": LEGACY_BACKEND, "path": []}
+    return {
+        "requires": table.get("requires", LEGACY_REQUIRES),
+        "backend": table.get("build-backend", LEGACY_BACKEND),
+        "path": table.get("backend-path", []),
+    }
+
+
+def is_native(folder, system):
+    """Whether something is compiled: there are sources for it, or the project speaks of it."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in SKIPPED]
+        if any(name.endswith(NATIVE_SUFFIXES) for name in files):
+            return True
+    if any(word in text.lower() for text in system["requires"] for word in NATIVE_REQUIRES):
+        return True
+    try:
+        with open(os.path.join(folder, "setup.py"), encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return False
+    return any(word in text for word in NATIVE_WORDS)
+
+
+def load(system, folder):
+    sys.path[:0] = [os.path.join(folder, path) for path in system["path"]]
+    module, _, attributes = system["backend"].partition(":")
+    backend = importlib.import_module(module)
+    for name in filter(None, attributes.split(".")):
+        backend = getattr(backend, name)
+    return backend
+
+
+def write(out, name, value):
+    with open(os.path.join(out, name + ".json"), "w", encoding="utf-8") as file:
+        json.dump(value, file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+//! What of the project's own code a build runs, and which variable leaves it out: the project's own
+//! assemble script, the install of the project itself, Django's `collectstatic`.
+
+use serde::Serialize;
+
+use super::dependencies::{self, Dependencies};
+use super::{Advice, Decided, Origin, Variables};
+use crate::project::{Facts, Place};
+
+/// The project's own assemble script, which takes the place of all that s2r would install.
+pub(crate) const ASSEMBLE: &str = ".s2i/bin/assemble";
+/// Leaves the install by setup.py or setup.cfg out.
+const NO_SETUP: &str = "DISABLE_SETUP_PY_PROCESSING";
+/// Leaves the install by pyproject.toml out.
+const NO_PYPROJECT: &str = "DISABLE_PYPROJECT_TOML_PROCESSING";
+/// Leaves `collectstatic` out.
+const NO_COLLECTSTATIC: &str = "DISABLE_COLLECTSTATIC";
+
+/// What runs at build time, in the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Running {
+    /// The project's own assemble script is run instead of everything else here.
+    pub assemble: Decided<bool>,
+    /// The project itself is built into a wheel and installed, as `pip install .` does.
+    pub install: Decided<bool>,
+    /// `manage.py collectstatic`, if Django turns out to be installed.
+    pub collectstatic: Decided<bool>,
+    /// The newest pip, setuptools and wheel go in.
+    pub newest_pip: Decided<bool>,
+}
+
+impl Running {
+    /// The variables by which what runs here could be left out.
+    pub(crate) fn switches(&self) -> Vec<&'static str> {
+        let of_install = match &self.install.origin {
+            Origin::File(place) if place.path == "pyproject.toml" => NO_PYPROJECT,
+            _ => NO_SETUP,
+        };
+        [
+            (self.install.value, of_install),
+            (self.collectstatic.value, NO_COLLECTSTATIC),
+        ]
+        .into_iter()
+        .filter_map(|(runs, switch)| runs.then_some(switch))
+        .collect()
+    }
+}
+
+/// Decides.
+pub(super) fn decide(
+    facts: &Facts,
+    variables: &Variables,
+    dependencies: &Dependencies,
+    advice: &mut Vec<Advice>,
+) -> Running {
+    let assemble = if facts.has(ASSEMBLE) {
+        Decided::new(true, of_file(ASSEMBLE), "the project's own script")
+    } else {
+        Decided::new(false, Origin::Default, "")
+    };
+    let upgrade = "UPGRADE_PIP_TO_LATEST";
+    let newest_pip = if variables.is_on(upgrade) {
+        Decided::new(true, of_variable(upgrade), "")
+    } else {
+        Decided::new(false, Origin::Default, "")
+    };
+    Running {
+        install: install(facts, variables, advice),
+        collectstatic: collectstatic(facts, variables, dependencies, advice),
+        assemble,
+        newest_pip,
+    }
+}
+
+fn of_file(path: &str) -> Origin {
+    Origin::File(Place::file(path))
+}
+
+fn of_variable(name: &str) -> Origin {
+    Origin::Environment {
+        variable: name.to_owned(),
+    }
+}
+
+/// Whether the project is installed. The image of s2i asks setup.py, setup.cfg and pyproject.toml
+/// one after the other and installs twice where it finds two; once is the same.
+fn install(facts: &Facts, variables: &Variables, advice: &mut Vec<Advice>) -> Decided<bool> {
+    let mut off = None;
+    for (file, switch, is_package) in [
+        ("setup.py", NO_SETUP, facts.has("setup.py")),
+        ("setup.cfg", NO_SETUP, facts.setup_cfg_packages),
+        ("pyproject.toml", NO_PYPROJECT, is_package(facts)),
+    ] {
+        if !is_package {
+            continue;
+        }
+        if !variables.is_on(switch) {
+            return Decided::new(true, of_file(file), "the project itself is installed");
+        }
+        off.get_or_insert(switch);
+    }
+    if let Some(switch) = off {
+        return Decided::new(false, of_variable(switch), "");
+    }
+    if facts.has("setup.cfg") {
+        advice.push(Advice::new(
+            "setup.cfg holds settings of tools only, so nothing is installed from it",
+            "",
+        ));
+    }
+    if let Some(pyproject) = &facts.pyproject
+        && !variables.is_on(NO_PYPROJECT)
+    {
+        let text = if pyproject.is_project {
+            "pyproject.toml has no [build-system], so the project runs from its folder and is not installed"
+        } else {
+            "pyproject.toml holds settings of tools only, so nothing is installed from it"
+        };
+        advice.push(Advice::new(
+            text,
+            format!("set {NO_PYPROJECT} to silence this"),
+        ));
+    }
+    Decided::new(false, Origin::Default, "nothing says how to install it")
+}
+
+/// Whether pyproject.toml makes a package: it names a backend; or it names a project whose code lies
+/// below `src`, where Python finds it only once it is installed.
+fn is_package(facts: &Facts) -> bool {
+    facts.pyproject.as_ref().is_some_and(|pyproject| {
+        pyproject.build_backend.is_some() || (pyproject.is_project && facts.is_directory("src"))
+    })
+}
+
+fn collectstatic(
+    facts: &Facts,
+    variables: &Variables,
+    dependencies: &Dependencies,
+    advice: &mut Vec<Advice>,
+) -> Decided<bool> {
+    if variables.is_on(NO_COLLECTSTATIC) {
+        return Decided::new(false, of_variable(NO_COLLECTSTATIC), "");
+    }
+    let path = manage_py(variables);
+    if facts.has(&path) {
+        return Decided::new(true, of_file(&path), "if Django is installed");
+    }
+    if dependencies::django(facts, dependencies).is_some() {
+        advice.push(Advice::new(
+            format!("Django without {path}: static files are not collected"),
+            format!("set APP_HOME to its folder, or {NO_COLLECTSTATIC} to silence this"),
+        ));
+    }
+    Decided::new(false, Origin::Default, "there is no manage.py")
+}
+
+/// Where Django's script lies in the source.
+pub(crate) fn manage_py(variables: &Variables) -> String {
+    let home = variables.get("APP_HOME").unwrap_or_default();
+    let home = home.trim_end_matches('/').trim_start_matches("./");
+    match home {
+        "" | "." => "manage.py".to_owned(),
+        home => format!("{home}/manage.py"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::planned;
+    use super::*;
+
+    fn running(files: &[(&str, &str)], env: &[&str]) -> Running {
+        let mut all = vec![("app.py", "")];
+        all.extend_from_slice(files);
+        planned(&all, env).unwrap().running
+    }
+
+    #[test]
+    fn the_project_is_installed_unless_switched_off() {
+        let setup = ("setup.py", "");
+        let cfg = ("setup.cfg", "[metadata]\nname=x\n");
+        let pyproject = ("pyproject.toml", "[build-system]\nrequires=[]\n");
+        let lying_below_src = ("pyproject.toml", "[project]\nname='x'\n");
+        let no_setup = "DISABLE_SETUP_PY_PROCESSING=1";
+        let no_pyproject = "DISABLE_PYPROJECT_TOML_PROCESSING=1";
+        for (files, env, installed) in [
+            (vec![setup], vec![], true),
+            (vec![setup], vec![no_setup], false),
+            (vec![cfg], vec![], true),
+            (vec![cfg], vec![no_setup], false),
+            (vec![pyproject], vec![], true),
+            (vec![pyproject], vec![no_pyproject], false),
+            (vec![setup, pyproject], vec![no_setup], true),
+            (vec![setup, pyproject], vec![no_setup, no_pyproject], false),
+            (
+                vec![lying_below_src, ("src/x/__init__.py", "")],
+                vec![],
+                true,
+            ),
+            (vec![lying_below_src], vec![], false),
+        ] {
+            let decided = running(&files, &env);
+            assert_eq!(decided.install.value, installed, "{files:?} {env:?}");
+            assert_eq!(!decided.switches().is_empty(), installed);
+        }
+    }
+
+    #[test]
+    fn settings_of_tools_are_ignored_with_a_note() {
+        for (path, text) in [
+            ("setup.cfg", "[flake8]\n"),
+            ("pyproject.toml", "[tool.black]\n"),
+            ("pyproject.toml", "[project]\nname='x'\n"),
+        ] {
+            let plan = planned(&[("app.py", ""), (path, text)], &[]).unwrap();
+            assert_eq!(plan.advice.len(), 1, "{path}");
+            assert!(!plan.running.install.value);
+        }
+    }
+
+    #[test]
+    fn static_files_are_collected_where_manage_py_is() {
+        let django = ("requirements.txt", "Django\n");
+        let collects =
+            |files: &[(&str, &str)], env: &[&str]| running(files, env).collectstatic.value;
+        let manage = ("manage.py", "");
+        assert!(collects(&[manage, django], &[]));
+        assert!(!collects(&[manage, django], &["DISABLE_COLLECTSTATIC=0"]));
+        let below = [("shop/manage.py", ""), ("shop/app.py", ""), django];
+        assert!(collects(&below, &["APP_HOME=shop"]));
+        assert!(!collects(&below, &[]));
+        let advice = planned(&[("app.py", ""), django], &[]).unwrap().advice;
+        assert!(
+            advice.iter().any(|one| one.text.contains("manage.py")),
+            "{advice:?}"
+        );
+    }
+
+    #[test]
+    fn an_assemble_script_of_its_own_is_seen() {
+        assert!(running(&[(ASSEMBLE, "#!/bin/sh\n")], &[]).assemble.value);
+        assert!(!running(&[], &[]).assemble.value);
+        assert!(running(&[], &["UPGRADE_PIP_TO_LATEST=1"]).newest_pip.value);
+    }
+}
