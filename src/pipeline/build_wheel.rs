@@ -22,7 +22,7 @@ use super::toolchain::Toolchain;
 use crate::layers::wheel;
 use crate::oci::{Digest, Key, KeyBuilder};
 use crate::packages::python::{PackageName, Target, WheelFileName};
-use crate::report::{Explain, Explanation, Fate, Report, Silent};
+use crate::report::{Event, Explain, Explanation, Fate};
 use crate::resolve::wheels::Lock;
 use crate::sandbox::{self, ChangeKind, Mount};
 
@@ -166,7 +166,7 @@ struct File {
 /// How much is put into a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effort {
-    /// Python alone, and silently: its failure is not the last word.
+    /// Python alone: its failure is not the last word.
     PythonOnly,
     /// Compilers and headers too.
     Full,
@@ -208,7 +208,13 @@ impl Builder<'_> {
                 return Err(error);
             }
             // It says that it compiles something, or it failed where it could not have.
-            Ok(None) | Err(_) => {
+            tried @ (Ok(None) | Err(_)) => {
+                if tried.is_err() {
+                    self.exact.site.report().event(Event::Output {
+                        step: title.to_owned(),
+                        line: "once more, with the builder's build packages".to_owned(),
+                    });
+                }
                 let full = self.exact.ground.full()?;
                 let key = self.key(material, full)?;
                 if let Some(known) = self.known(&key)? {
@@ -306,7 +312,7 @@ impl Builder<'_> {
         toolchain: &Toolchain,
         effort: Effort,
     ) -> Result<Option<Built>, BuildError> {
-        let session = Session::open(self, title, material, toolchain, effort)?;
+        let session = Session::open(self, title, material, toolchain)?;
         let declared = session.ask::<Declared>("declare", &[])?;
         if declared.is_native && effort == Effort::PythonOnly {
             return Ok(None);
@@ -358,7 +364,6 @@ struct Session<'a> {
     mounts: Vec<Mount>,
     environment: BTreeMap<String, String>,
     kind: &'static str,
-    effort: Effort,
     _staged: Option<Staged>,
 }
 
@@ -368,7 +373,6 @@ impl<'a> Session<'a> {
         title: &'a str,
         material: &Material<'_>,
         toolchain: &Toolchain,
-        effort: Effort,
     ) -> Result<Self, BuildError> {
         let site = builder.exact.site;
         let mut lower = toolchain.roots(site)?.to_vec();
@@ -439,7 +443,6 @@ impl<'a> Session<'a> {
             mounts,
             environment,
             kind,
-            effort,
             _staged: staged,
         })
     }
@@ -453,13 +456,9 @@ impl<'a> Session<'a> {
         let site = self.builder.exact.site;
         let python = format!("/usr/bin/python{}", site.python());
         let root = self.place.over(environment);
-        let report: &dyn Report = match self.effort {
-            Effort::PythonOnly => &Silent,
-            Effort::Full => site.report(),
-        };
         Steps {
             settings: site.settings(),
-            report,
+            report: site.report(),
         }
         .run(
             &root,

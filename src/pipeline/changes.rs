@@ -10,7 +10,7 @@ use super::make::{Made, Recipe};
 use super::platform::Site;
 use super::roots::Roots;
 use super::staging::{SOURCE, Staged};
-use super::steps::{Order, Place, Steps};
+use super::steps::{Order, Place, Steps, how, is_success};
 use super::toolchain::Toolchain;
 use crate::layers::changes::{self, Change, Kind};
 use crate::oci::{Key, KeyBuilder};
@@ -87,11 +87,12 @@ pub(super) fn collect_static(
             ..order(&[])
         },
     )?;
-    if !ended.is_success() {
+    if !is_success(&ended) {
         site.report().event(Event::Warning {
             text: format!(
-                "static files are not collected: `{} --dry-run` in {directory}: {ended}\n{}",
+                "static files are not collected: `{} --dry-run` in {directory}: {}\n{}",
                 "manage.py collectstatic",
+                how(&ended, &site.settings().running.limits),
                 ended.last_lines.join("\n")
             ),
             hint: "mend it (settings that exist at run time only are the usual cause), or set DISABLE_COLLECTSTATIC to silence this".to_owned(),

@@ -9,7 +9,9 @@ use super::Settings;
 use super::error::{BuildError, Obstacle};
 use crate::packages::python::shown;
 use crate::report::{Event, Explain, Explanation, Fate, Report};
-use crate::sandbox::{Ended, Isolation, Limits, Mount, Root, Sandbox, SandboxError, Step, Stream};
+use crate::sandbox::{
+    Ended, Isolation, Limits, Mount, Reason, Root, Sandbox, SandboxError, Status, Step, Stream,
+};
 use crate::store::Store;
 
 /// Who a step believes to be: the image's user.
@@ -40,6 +42,8 @@ const PROXIES: [&str; 6] = [
     "https_proxy",
     "no_proxy",
 ];
+/// This program, which is the sandbox's helper too.
+const OURSELVES: &str = "/proc/self/exe";
 /// Longest line of a step's output; longer ones are broken.
 const MAX_LINE_BYTES: usize = 4096;
 
@@ -205,7 +209,7 @@ impl Steps<'_> {
             source,
         };
         let running = self.settings.running;
-        let sandbox = Sandbox::new(running.isolation).map_err(refused)?;
+        let sandbox = Sandbox::new(running.isolation, Path::new(OURSELVES)).map_err(refused)?;
         let mut mounts = order.mounts.clone();
         let mut environment = BTreeMap::from(
             [
@@ -257,13 +261,13 @@ impl Steps<'_> {
     /// It does not, or the sandbox does not work here.
     pub(super) fn run(&self, root: &Root, order: &Order<'_>) -> Result<Ended, BuildError> {
         let ended = self.try_run(root, order)?;
-        if ended.is_success() {
+        if is_success(&ended) {
             return Ok(ended);
         }
         Err(StepError::Failed {
             step: order.title.to_owned(),
             command: order.command.join(" "),
-            ended: ended.to_string(),
+            ended: how(&ended, &self.settings.running.limits),
             last_lines: ended.last_lines.iter().map(|line| shown(line)).collect(),
         }
         .into())
@@ -299,6 +303,34 @@ impl Steps<'_> {
                 environment.insert(name.to_owned(), CERTIFICATES.to_owned());
             }
         }
+    }
+}
+
+/// Whether a step did what it should.
+pub(super) fn is_success(ended: &Ended) -> bool {
+    ended.reason == Reason::Exited && ended.status == Status::Code(0)
+}
+
+/// How a step ended, in half a sentence.
+pub(super) fn how(ended: &Ended, limits: &Limits) -> String {
+    match (ended.reason, ended.status) {
+        (Reason::Exited, Status::Code(code)) => format!("it ended with status {code}"),
+        (Reason::Exited, Status::Signal(signal)) => format!("signal {signal} ended it"),
+        (Reason::OutOfTime, _) => format!(
+            "it was stopped after {} seconds (--step-time)",
+            limits.time.as_secs()
+        ),
+        (Reason::OutOfMemory, _) => format!(
+            "it was stopped at {} MiB of memory (--step-memory)",
+            limits.memory_bytes >> 20
+        ),
+        (Reason::TooManyProcesses, _) => {
+            format!("it was stopped at {} processes", limits.processes)
+        }
+        (Reason::DiskFull, _) => format!(
+            "it was stopped when it had written {} MiB",
+            limits.disk_bytes >> 20
+        ),
     }
 }
 
