@@ -11,6 +11,7 @@ mod platform;
 mod publish;
 mod read;
 mod recipes;
+mod roots;
 mod stages;
 mod wheels;
 
