@@ -341,7 +341,9 @@ impl Builder<'_> {
         if requires.is_empty() {
             return Ok(Vec::new());
         }
-        let lock = self.exact.build_requirements(&requires.join("\n"))?;
+        let lock = self
+            .exact
+            .build_requirements(&requires.join("\n"), self.depth + 1)?;
         let place = wheel::Target {
             prefix: ENVIRONMENT.to_owned(),
             ..self.exact.site.place()

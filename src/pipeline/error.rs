@@ -72,6 +72,9 @@ pub(crate) enum BuildError {
     /// A wheel that was to be built.
     #[error(transparent)]
     WheelBuild(#[from] super::build_wheel::WheelBuildError),
+    /// What a wheel was to be built from.
+    #[error(transparent)]
+    Material(#[from] super::exact::MaterialError),
     /// The bytes of a layer of changes.
     #[error(transparent)]
     Changes(#[from] crate::layers::changes::Error),
@@ -115,6 +118,7 @@ impl Explain for BuildError {
             Self::Step(error) => error.explain(),
             Self::Sandbox(error) => error.explain(),
             Self::WheelBuild(error) => error.explain(),
+            Self::Material(error) => error.explain(),
             Self::Changes(error) => error.explain(),
             Self::Pin(error) => error.explain(),
             Self::Own(error) => error.explain(),
