@@ -36,6 +36,10 @@ impl<'a> Roots<'a> {
             .collect()
     }
 
+    pub(super) fn of_digest(&self, digest: &crate::oci::Digest) -> Result<PathBuf, BuildError> {
+        self.one(&digest.hex(), &self.store.blob_path(digest))
+    }
+
     pub(super) fn of_recipe(
         &self,
         recipe: &Recipe<'_>,
