@@ -15,6 +15,9 @@ pub(crate) enum BuildError {
     /// A git repository.
     #[error(transparent)]
     Git(#[from] crate::source::git::GitError),
+    /// An archive.
+    #[error(transparent)]
+    Unpack(#[from] crate::source::unpack::UnpackError),
     /// What the files say.
     #[error(transparent)]
     Project(#[from] crate::project::ProjectError),
@@ -96,6 +99,7 @@ impl Explain for BuildError {
             Self::Source(error) => error.explain(),
             Self::Location(error) => error.explain(),
             Self::Git(error) => error.explain(),
+            Self::Unpack(error) => error.explain(),
             Self::Project(error) => error.explain(),
             Self::Plan(error) => error.explain(),
             Self::Builder(error) => error.explain(),
