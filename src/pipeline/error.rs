@@ -51,6 +51,9 @@ pub(crate) enum BuildError {
     /// The bytes of the source layer.
     #[error(transparent)]
     SourceLayer(#[from] crate::layers::source::Error),
+    /// A layer as a folder.
+    #[error(transparent)]
+    Unpack(#[from] crate::layers::unpack::UnpackError),
     /// The tar writer.
     #[error(transparent)]
     Tar(#[from] crate::archive::tar::Error),
@@ -75,6 +78,9 @@ pub(crate) enum BuildError {
     /// A wheel that was to be built.
     #[error(transparent)]
     WheelBuild(#[from] super::build_wheel::WheelBuildError),
+    /// What a wheel was to be built from.
+    #[error(transparent)]
+    Material(#[from] super::exact::MaterialError),
     /// The bytes of a layer of changes.
     #[error(transparent)]
     Changes(#[from] crate::layers::changes::Error),
@@ -111,6 +117,7 @@ impl Explain for BuildError {
             Self::WheelLayer(error) => error.explain(),
             Self::DebLayer(error) => error.explain(),
             Self::SourceLayer(error) => error.explain(),
+            Self::Unpack(error) => error.explain(),
             Self::Tar(error) => error.explain(),
             Self::Image(error) => error.explain(),
             Self::Store(error) => error.explain(),
@@ -119,6 +126,7 @@ impl Explain for BuildError {
             Self::Step(error) => error.explain(),
             Self::Sandbox(error) => error.explain(),
             Self::WheelBuild(error) => error.explain(),
+            Self::Material(error) => error.explain(),
             Self::Changes(error) => error.explain(),
             Self::Pin(error) => error.explain(),
             Self::Own(error) => error.explain(),

@@ -162,24 +162,93 @@ fn fetched(
     report: &dyn Report,
 ) -> Result<Obtained, BuildError> {
     let private = Private::new(settings)?;
+    let facts = fetch(
+        repository,
+        settings,
+        &private.store,
+        &private.files(),
+        report,
+    )?;
+    let shown = PathBuf::from(without_credentials(&repository.address));
+    Ok(private.with(shown, Some(facts)))
+}
+
+/// Lays a commit of a repository elsewhere out in a folder.
+fn fetch(
+    repository: &Repository,
+    settings: &Settings,
+    store: &Store,
+    into: &Path,
+    report: &dyn Report,
+) -> Result<git::Facts, BuildError> {
     let key = KeyBuilder::new("git-repository/1")
         .field(repository.address.as_bytes())
         .finish()
         .hex();
-    let _alone = private.store.lock(&format!("git-{key}"))?;
-    let facts = git::remote::fetch(
+    let _alone = store.lock(&format!("git-{key}"))?;
+    Ok(git::remote::fetch(
         repository,
         &git::remote::Bench {
-            kept: &private.store.repositories().join(&key),
-            into: &private.files(),
+            kept: &store.repositories().join(&key),
+            into,
             environment: &for_git(&settings.variables),
             offline: settings.rules.offline,
             report,
             transfer: TransferIds::default().next(),
         },
-    )?;
-    let shown = PathBuf::from(without_credentials(&repository.address));
-    Ok(private.with(shown, Some(facts)))
+    )?)
+}
+
+/// A commit that a requirement names, laid out in a folder of its own for the sandbox.
+pub(super) struct Checkout {
+    folder: TempDir,
+    commit: String,
+}
+
+impl Checkout {
+    /// Has it on disk; `None` for a repository that lies on this machine's disk already, which a
+    /// project must not reach for.
+    ///
+    /// # Errors
+    /// The address is none, or git fails.
+    pub(super) fn of(
+        address: &str,
+        reference: Option<&str>,
+        settings: &Settings,
+        store: &Store,
+        report: &dyn Report,
+    ) -> Result<Option<Self>, BuildError> {
+        let parsed = Location::parse(Path::new(address), reference, Path::new("/nonexistent"))?;
+        let Location::Git(repository) = parsed else {
+            return Ok(None);
+        };
+        if repository.is_local() {
+            return Ok(None);
+        }
+        let scratch = store.scratch();
+        let failed = |source| StoreError::Io {
+            path: scratch.clone(),
+            source,
+        };
+        let folder = tempfile::tempdir_in(&scratch).map_err(failed)?;
+        let into = folder.path().join("build/source");
+        std::fs::create_dir_all(&into).map_err(failed)?;
+        let facts = fetch(&repository, settings, store, &into, report)?;
+        Ok(Some(Self {
+            folder,
+            commit: facts.commit,
+        }))
+    }
+
+    /// The folder that the files lie below, at `build/source`.
+    pub(super) fn root(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// The commit's name.
+    pub(super) fn commit(&self) -> &str {
+        &self.commit
+    }
 }
 
 /// An archive, and the private folder that it is unpacked into.

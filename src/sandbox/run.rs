@@ -109,7 +109,7 @@ pub(super) fn run(
     spec: spec::Spec,
     limits: &Limits,
     meter: Meter,
-    streams: Streams<'_>,
+    streams: &mut Streams<'_>,
 ) -> Result<Ended, SandboxError> {
     let failed = |source| SandboxError::Helper { source };
     let is_watched = matches!(streams, Streams::Watched(_));
@@ -196,7 +196,7 @@ enum From {
 
 impl Watch {
     /// Goes on until the helper and everybody who holds the step's output is gone.
-    fn wait(&mut self, mut streams: Streams<'_>) -> Result<(), SandboxError> {
+    fn wait(&mut self, streams: &mut Streams<'_>) -> Result<(), SandboxError> {
         let mut chunk = vec![0; CHUNK_BYTES];
         while self.helper.socket.is_some() || self.output.is_some() || self.error.is_some() {
             let ready = self.ready().map_err(|errno| SandboxError::Helper {
@@ -205,7 +205,7 @@ impl Watch {
             for from in ready {
                 match from {
                     From::Helper => self.listen(),
-                    From::Stream(stream) => self.pass(stream, &mut chunk, &mut streams),
+                    From::Stream(stream) => self.pass(stream, &mut chunk, streams),
                     From::Signals => self.hear(),
                 }
             }
