@@ -133,6 +133,10 @@ impl<'a> Site<'a> {
             (Err(error), _) => return Err(error),
         };
         let contents = contents??;
+        if !self.plan.running.assemble.value {
+            let installed = lock.packages.iter().map(|wheel| wheel.name.as_ref());
+            self.plan.start.check(installed)?;
+        }
         let base_count = layers.len();
         let place = self.place();
         let upper = self.upper(&lock, &place, &contents)?;

@@ -229,8 +229,21 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     let platforms = platforms(inputs, definition)?;
     let environment = variables::decide(inputs, definition, &mut advice)?;
     let dependencies = dependencies::decide(facts, &environment, &mut advice)?;
-    let start = start::predict(facts, &environment, &dependencies.value, &mut advice)?;
-    let running = running::decide(facts, &environment, &dependencies.value, &mut advice);
+    let mut advice_on_running = Vec::new();
+    let running = running::decide(
+        facts,
+        &environment,
+        &dependencies.value,
+        &mut advice_on_running,
+    );
+    let start = start::predict(
+        facts,
+        &environment,
+        &dependencies.value,
+        &running,
+        &mut advice,
+    )?;
+    advice.append(&mut advice_on_running);
     advise_on_source(inputs, &mut advice);
     let packages = packages::decide(facts, definition);
     let from_builder = || Origin::Builder {
