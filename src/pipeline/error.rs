@@ -15,6 +15,9 @@ pub(crate) enum BuildError {
     /// A git repository.
     #[error(transparent)]
     Git(#[from] crate::source::git::GitError),
+    /// An archive that is the source.
+    #[error(transparent)]
+    Archive(#[from] crate::source::unpack::UnpackError),
     /// What the files say.
     #[error(transparent)]
     Project(#[from] crate::project::ProjectError),
@@ -105,6 +108,7 @@ impl Explain for BuildError {
             Self::Source(error) => error.explain(),
             Self::Location(error) => error.explain(),
             Self::Git(error) => error.explain(),
+            Self::Archive(error) => error.explain(),
             Self::Project(error) => error.explain(),
             Self::Plan(error) => error.explain(),
             Self::Builder(error) => error.explain(),
