@@ -48,6 +48,9 @@ pub(crate) enum BuildError {
     /// The bytes of the source layer.
     #[error(transparent)]
     SourceLayer(#[from] crate::layers::source::Error),
+    /// A layer as a folder.
+    #[error(transparent)]
+    Unpack(#[from] crate::layers::unpack::UnpackError),
     /// The tar writer.
     #[error(transparent)]
     Tar(#[from] crate::archive::tar::Error),
@@ -110,6 +113,7 @@ impl Explain for BuildError {
             Self::WheelLayer(error) => error.explain(),
             Self::DebLayer(error) => error.explain(),
             Self::SourceLayer(error) => error.explain(),
+            Self::Unpack(error) => error.explain(),
             Self::Tar(error) => error.explain(),
             Self::Image(error) => error.explain(),
             Self::Store(error) => error.explain(),

@@ -9,6 +9,7 @@ use super::ground::Ground;
 use super::make::{Batch, Made, Recipe, TransferIds, Workshop};
 use super::read::Project;
 use super::recipes::{self, Shelf};
+use super::roots::Roots;
 use super::stages::Stages;
 use super::wheels;
 use super::{BuiltPlatform, Settings, base, changes, exact};
@@ -259,6 +260,13 @@ impl<'a> Site<'a> {
 
     pub(super) fn store(&self) -> &'a Store {
         self.store
+    }
+
+    pub(super) fn roots(&self) -> Roots<'a> {
+        Roots {
+            store: self.store,
+            report: self.report,
+        }
     }
 
     pub(super) fn report(&self) -> &'a dyn Report {

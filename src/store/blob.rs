@@ -41,8 +41,17 @@ impl Writer {
         self
     }
 
-    pub(super) fn persist(self, expected: &Digest, path: &Path) -> Result<(), StoreError> {
-        let found = match (self.hasher, self.known) {
+    /// The written bytes from their beginning; the file is gone when its reader is.
+    pub(crate) fn into_reader(self) -> Result<fs::File, StoreError> {
+        let file = self.file.into_inner().map_err(|error| {
+            let (error, file) = error.into_parts();
+            StoreError::io(file.get_ref().path())(error)
+        })?;
+        file.reopen().map_err(StoreError::io(file.path()))
+    }
+
+    pub(super) fn persist(mut self, expected: &Digest, path: &Path) -> Result<(), StoreError> {
+        let found = match (self.hasher.take(), self.known) {
             (Some(hasher), _) => Digest::from_bytes(hasher.finalize().into()),
             (None, Some(known)) => known,
             // Nobody hashed: the bytes cannot be vouched for.
@@ -55,6 +64,11 @@ impl Writer {
                 found,
             });
         }
+        self.persist_unnamed(path)
+    }
+
+    /// Puts the file where its name says nothing of its bytes.
+    pub(super) fn persist_unnamed(self, path: &Path) -> Result<(), StoreError> {
         let file = self
             .file
             .into_inner()
