@@ -22,6 +22,15 @@ import zipfile
 LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 LEGACY_REQUIRES = ["setuptools>=40.8.0"]
 UNPACKED = "/build/source"
+# What tells that a project compiles something.
+NATIVE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".pyx", ".f", ".f90", ".rs", ".s", ".S", ".go")
+NATIVE_REQUIRES = (
+    "cffi", "cmake", "cython", "maturin", "meson", "mypy", "nanobind", "ninja", "numpy",
+    "pybind11", "rust", "scikit-build", "swig",
+)
+NATIVE_WORDS = ("ext_modules", "cffi_modules", "Extension(", "cmdclass")
+# Folders whose files a backend does not compile.
+SKIPPED = {".git", "node_modules", "static", "docs", "doc", "__pycache__"}
 
 
 def main():
@@ -35,7 +44,8 @@ def main():
         sys.exit("there is neither pyproject.toml nor setup.py nor setup.cfg in " + folder)
     system = build_system(folder)
     if command == "declare":
-        return write(out, "declared", {"requires": system["requires"]})
+        declared = {"requires": system["requires"], "is_native": is_native(folder, system)}
+        return write(out, "declared", declared)
     os.chdir(folder)
     backend = load(system, folder)
     if command == "ask":
@@ -78,6 +88,22 @@ def build_system(folder):
         "backend": table.get("build-backend", LEGACY_BACKEND),
         "path": table.get("backend-path", []),
     }
+
+
+def is_native(folder, system):
+    """Whether something is compiled: there are sources for it, or the project speaks of it."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in SKIPPED]
+        if any(name.endswith(NATIVE_SUFFIXES) for name in files):
+            return True
+    if any(word in text.lower() for text in system["requires"] for word in NATIVE_REQUIRES):
+        return True
+    try:
+        with open(os.path.join(folder, "setup.py"), encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return False
+    return any(word in text for word in NATIVE_WORDS)
 
 
 def load(system, folder):

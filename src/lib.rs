@@ -32,3 +32,10 @@ mod source;
 mod store;
 
 pub use cli::run;
+
+/// The program's other life: started by itself as the helper of a sandbox, it does that work and
+/// returns its exit status. To be called first, while the process has one thread.
+#[must_use]
+pub fn sandboxed() -> Option<std::process::ExitCode> {
+    sandbox::enter()
+}

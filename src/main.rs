@@ -1,5 +1,5 @@
 //! The `s2r` program; everything is in the library, behind one door.
 
 fn main() -> std::process::ExitCode {
-    s2r::run()
+    s2r::sandboxed().unwrap_or_else(s2r::run)
 }

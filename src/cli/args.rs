@@ -2,10 +2,11 @@
 //! decided in `request`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Turn a Python web project into a container image: no daemon, no root, nothing run.
+/// Turn a Python web project into a container image: no daemon, no root.
 #[derive(Debug, Parser)]
 #[command(
     name = "s2r",
@@ -52,7 +53,7 @@ pub(super) enum Progress {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Build an image from a project's folder
+    /// Build an image from a project: a folder, a git repository, an archive
     Build(Box<Build>),
     /// Show what would be built and why; no network, nothing written
     Plan(Plan),
@@ -95,6 +96,10 @@ pub(super) struct Project {
     #[arg(short = 'E', long = "environment-file", value_name = "FILE")]
     pub(super) environment_file: Option<PathBuf>,
 
+    /// Build this branch, tag or commit of a git repository
+    #[arg(short = 'r', long = "ref", value_name = "REF")]
+    pub(super) reference: Option<String>,
+
     /// Build this folder within the source
     #[arg(long, value_name = "DIR")]
     pub(super) context_dir: Option<PathBuf>,
@@ -124,13 +129,76 @@ pub(super) struct Network {
     pub(super) refresh: bool,
 }
 
+/// How code of the project is run at build time, where it has to be.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Steps {
+    /// How far code of the project is kept from this machine
+    #[arg(long, value_enum, default_value_t = Isolation::Auto, value_name = "HOW")]
+    pub(super) isolation: Isolation,
+
+    /// Memory that one step may take, for instance 512M or 4G
+    #[arg(long, value_name = "SIZE", default_value = "8G", value_parser = size)]
+    pub(super) step_memory: u64,
+
+    /// Time that one step may take, for instance 90s, 10m or 2h
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
+    pub(super) step_time: Duration,
+}
+
+/// The ways to run code of the project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Isolation {
+    /// The strongest that works here
+    Auto,
+    /// In namespaces of its own
+    Userns,
+    /// In another root folder, for root where namespaces are refused
+    Chroot,
+    /// Directly, where s2r itself stands in the builder's image
+    None,
+}
+
+/// Reads `512M`: bytes, or thousands of thousands by 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let unit = text.trim_end_matches(['i', 'B', 'b']);
+    let (digits, factor) = match unit.chars().last() {
+        Some('k' | 'K') => (&unit[..unit.len() - 1], 1 << 10),
+        Some('m' | 'M') => (&unit[..unit.len() - 1], 1 << 20),
+        Some('g' | 'G') => (&unit[..unit.len() - 1], 1 << 30),
+        _ => (unit, 1),
+    };
+    let count: Option<u64> = digits.parse().ok();
+    count
+        .and_then(|count| count.checked_mul(factor))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "a size is a number with K, M or G, for instance 512M".to_owned())
+}
+
+/// Reads `10m`: seconds, minutes or hours.
+fn time(text: &str) -> Result<Duration, String> {
+    let (digits, factor) = match text.chars().last() {
+        Some('s') => (&text[..text.len() - 1], 1),
+        Some('m') => (&text[..text.len() - 1], 60),
+        Some('h') => (&text[..text.len() - 1], 3600),
+        _ => (text, 1),
+    };
+    let count: Option<u64> = digits.parse().ok();
+    count
+        .and_then(|count| count.checked_mul(factor))
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "a time is a number with s, m or h, for instance 10m".to_owned())
+}
+
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  \
     s2r build . myimg\n  \
     s2r build ./src registry.example.com/team/app:1.0 --push\n  \
+    s2r build https://git.example.com/team/app.git app -r v1.2 --context-dir web\n  \
+    tar -c . | s2r build - app\n  \
     s2r build . app -e APP_MODULE=shop.wsgi:app -o docker-archive:app.tar")]
 pub(super) struct Build {
-    /// The project's folder
+    /// A folder, a git URL (#REF), a .tar.gz or .zip (file or URL), or - for a tar on stdin
     pub(super) source: PathBuf,
 
     /// The image's name; or, in s2i's order, a builder and the image's name
@@ -142,6 +210,9 @@ pub(super) struct Build {
 
     #[command(flatten)]
     pub(super) network: Network,
+
+    #[command(flatten)]
+    pub(super) steps: Steps,
 
     /// Push the image to the registry that its name says
     #[arg(long)]
@@ -158,7 +229,7 @@ pub(super) struct Build {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Plan {
-    /// The project's folder
+    /// A folder, a git URL (#REF), a .tar.gz or .zip (file or URL), or - for a tar on stdin
     pub(super) source: PathBuf,
 
     #[command(flatten)]
@@ -172,6 +243,9 @@ pub(super) struct Lock {
 
     #[command(flatten)]
     pub(super) project: Project,
+
+    #[command(flatten)]
+    pub(super) steps: Steps,
 
     /// Ask the Debian suite again now, not only after an hour
     #[arg(long)]
@@ -250,6 +324,26 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_times_have_units() {
+        assert_eq!(size("512M"), Ok(512 << 20));
+        assert_eq!(size("4GiB"), Ok(4 << 30));
+        assert_eq!(size("7"), Ok(7));
+        assert_eq!(time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(time("2h"), Ok(Duration::from_secs(7200)));
+        for wrong in [
+            "",
+            "0",
+            "G",
+            "ü",
+            "-1",
+            "99999999999999999999",
+            "18446744073709551615G",
+        ] {
+            assert!(size(wrong).is_err() && time(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

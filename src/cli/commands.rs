@@ -7,8 +7,9 @@ use std::time::Instant;
 use clap::CommandFactory;
 use serde_json::json;
 
+use super::args;
 use super::args::{
-    Build, Builders, Cli, Command, Completion, Export, Lock, Plan, Project, Push, Usage,
+    Build, Builders, Cli, Command, Completion, Export, Lock, Plan, Project, Push, Steps, Usage,
 };
 use super::failure::Failure;
 use super::inventory::{self, Answer, reference};
@@ -17,7 +18,7 @@ use super::request::Surroundings;
 use super::summary;
 use crate::destination::{Target, TargetError};
 use crate::oci::{Platform, Reference};
-use crate::pipeline::{self, Outputs, Rules, Settings};
+use crate::pipeline::{self, Isolation, Limits, Outputs, Rules, Running, Settings};
 use crate::plan::Request;
 
 /// Runs a command.
@@ -90,7 +91,7 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
             .collect::<Result<_, _>>()?,
     };
     let network = &arguments.network;
-    let settings = settings(
+    let mut settings = settings(
         surroundings,
         Rules {
             locked: network.locked,
@@ -98,6 +99,7 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
             refresh: network.refresh,
         },
     );
+    settings.running = running(&arguments.steps);
     let mut request = request(&arguments.source, &project)?;
     request.image = names.first().cloned();
     let built = pipeline::build(&request, &names, &outputs, &settings, shown)?;
@@ -118,13 +120,14 @@ fn plan(arguments: &Plan, surroundings: &Surroundings, shown: &Shown) -> Result<
 
 fn lock(arguments: &Lock, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
     let request = request(&arguments.source, &arguments.project)?;
-    let settings = settings(
+    let mut settings = settings(
         surroundings,
         Rules {
             refresh: arguments.refresh,
             ..Rules::default()
         },
     );
+    settings.running = running(&arguments.steps);
     let written = pipeline::lock(&request, &settings, shown)?;
     Ok(Answer {
         text: written
@@ -231,8 +234,27 @@ fn completion(arguments: &Completion) -> Answer {
     }
 }
 
+/// How code of the project is run, as typed.
+fn running(steps: &Steps) -> Running {
+    let default = Running::default();
+    Running {
+        isolation: match steps.isolation {
+            args::Isolation::Auto => Isolation::Auto,
+            args::Isolation::Userns => Isolation::Userns,
+            args::Isolation::Chroot => Isolation::Chroot,
+            args::Isolation::None => Isolation::None,
+        },
+        limits: Limits {
+            memory_bytes: steps.step_memory,
+            time: steps.step_time,
+            ..default.limits
+        },
+    }
+}
+
 fn settings(surroundings: &Surroundings, rules: Rules) -> Settings {
     Settings {
+        running: Running::default(),
         store_root: surroundings.store_root.clone(),
         variables: surroundings.variables.clone(),
         directory: surroundings.directory.clone(),
@@ -245,15 +267,6 @@ fn settings(surroundings: &Surroundings, rules: Rules) -> Settings {
 
 /// The part of a request that build, plan and lock share.
 fn request(source: &std::path::Path, project: &Project) -> Result<Request, Failure> {
-    let text = source.to_string_lossy();
-    if text.contains("://") || text == "-" {
-        return Err(Failure::Usage {
-            what: "only folders can be built so far".to_owned(),
-            place: text.into_owned(),
-            why: "s2r does not fetch sources yet".to_owned(),
-            next: "clone or unpack it, and name the folder".to_owned(),
-        });
-    }
     let platforms = project
         .platform
         .iter()
@@ -268,6 +281,7 @@ fn request(source: &std::path::Path, project: &Project) -> Result<Request, Failu
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Request {
         source: PathBuf::from(source),
+        reference: project.reference.clone(),
         context_dir: project.context_dir.clone(),
         exclude: project.exclude.clone(),
         builder: project.builder.clone(),

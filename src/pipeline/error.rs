@@ -9,6 +9,12 @@ pub(crate) enum BuildError {
     /// The project's files.
     #[error(transparent)]
     Source(#[from] crate::source::SourceError),
+    /// What names the project.
+    #[error(transparent)]
+    Location(#[from] crate::source::location::LocationError),
+    /// A git repository.
+    #[error(transparent)]
+    Git(#[from] crate::source::git::GitError),
     /// What the files say.
     #[error(transparent)]
     Project(#[from] crate::project::ProjectError),
@@ -60,6 +66,21 @@ pub(crate) enum BuildError {
     /// A file or folder that an image is written to.
     #[error(transparent)]
     Export(#[from] crate::destination::ExportError),
+    /// A step in the sandbox.
+    #[error(transparent)]
+    Step(#[from] super::steps::StepError),
+    /// The sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] crate::sandbox::SandboxError),
+    /// A wheel that was to be built.
+    #[error(transparent)]
+    WheelBuild(#[from] super::build_wheel::WheelBuildError),
+    /// What a wheel was to be built from.
+    #[error(transparent)]
+    Material(#[from] super::exact::MaterialError),
+    /// The bytes of a layer of changes.
+    #[error(transparent)]
+    Changes(#[from] crate::layers::changes::Error),
     /// What is pinned, and how.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -68,10 +89,19 @@ pub(crate) enum BuildError {
     Own(#[from] Obstacle),
 }
 
+impl BuildError {
+    /// Whether this is only the echo of another failure.
+    pub(super) fn is_stopped(&self) -> bool {
+        matches!(self, Self::Own(Obstacle::Stopped))
+    }
+}
+
 impl Explain for BuildError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Source(error) => error.explain(),
+            Self::Location(error) => error.explain(),
+            Self::Git(error) => error.explain(),
             Self::Project(error) => error.explain(),
             Self::Plan(error) => error.explain(),
             Self::Builder(error) => error.explain(),
@@ -89,6 +119,11 @@ impl Explain for BuildError {
             Self::Store(error) => error.explain(),
             Self::Push(error) => error.explain(),
             Self::Export(error) => error.explain(),
+            Self::Step(error) => error.explain(),
+            Self::Sandbox(error) => error.explain(),
+            Self::WheelBuild(error) => error.explain(),
+            Self::Material(error) => error.explain(),
+            Self::Changes(error) => error.explain(),
             Self::Pin(error) => error.explain(),
             Self::Own(error) => error.explain(),
         }
@@ -215,11 +250,23 @@ pub(crate) enum Obstacle {
         /// Its base.
         image: String,
     },
+    /// Code would have to run for another kind of machine.
+    #[error("something has to be built on {architecture}")]
+    ForeignBuild {
+        /// The image's architecture.
+        architecture: String,
+    },
     /// An image for several platforms and a target that holds one.
     #[error("{target} holds an image for one platform")]
     SeveralPlatforms {
         /// The target.
         target: String,
+    },
+    /// Locks are written into the source, and this one is no folder.
+    #[error("{shown} is no folder")]
+    NoFolder {
+        /// The source, without password.
+        shown: String,
     },
     /// The build failed elsewhere; that failure is the one to tell.
     #[error("stopped")]
@@ -262,12 +309,26 @@ impl Explain for Obstacle {
                 why: "s2r makes bases of Debian packages only, so far".to_owned(),
                 next: "use a builder with `debian:`; `s2r builders python-3.13` prints one to begin with".to_owned(),
             },
+            Self::ForeignBuild { architecture } => Explanation {
+                fate: Fate::Project,
+                what: format!("code would have to run on {architecture}, which this machine is not"),
+                place: "the packages without a wheel, the project's own install, collectstatic or assemble script".to_owned(),
+                why: "s2r emulates no other machine".to_owned(),
+                next: "name versions that have wheels for that platform, leave the step out (DISABLE_SETUP_PY_PROCESSING, DISABLE_PYPROJECT_TOML_PROCESSING, DISABLE_COLLECTSTATIC), or build on such a machine".to_owned(),
+            },
             Self::SeveralPlatforms { target } => Explanation {
                 fate: Fate::CommandLine,
                 what: "the image is for several platforms, and this target holds one".to_owned(),
                 place: target.clone(),
                 why: "only the store and registries take all platforms under one name, so far".to_owned(),
                 next: "build with one --platform for each file, or --push to a registry".to_owned(),
+            },
+            Self::NoFolder { shown } => Explanation {
+                fate: Fate::CommandLine,
+                what: "locks are written into the project's folder, and this is none".to_owned(),
+                place: shown.clone(),
+                why: "what is fetched or unpacked for a command is gone after it".to_owned(),
+                next: "clone or unpack it, run `s2r lock FOLDER` there, and commit the locks".to_owned(),
             },
             Self::Stopped => Explanation {
                 fate: Fate::World,

@@ -63,6 +63,23 @@ impl Fetcher<'_> {
         Ok(())
     }
 
+    /// Fetches a file whose hash nobody told, keeps it, and tells its hash.
+    ///
+    /// # Errors
+    /// The client's.
+    pub(super) fn fetch_any(&self, url: &str, name: &str) -> Result<Digest, BuildError> {
+        let mut writer = self.store.writer()?.unhashed();
+        let expect = Expect {
+            sha256: None,
+            size: None,
+            max_bytes: MAX_DOWNLOAD_BYTES,
+        };
+        let fetched = self.fetch_shown(url, name, &mut writer, &expect)?;
+        let found = Digest::from_bytes(fetched.sha256);
+        self.store.keep_download(writer.hashed(found), &found)?;
+        Ok(found)
+    }
+
     /// Takes a wheel out of the project's own files, within their bounds.
     fn copy_from(&self, path: &str, needed: &Needed) -> Result<(), BuildError> {
         let missing = || PinError::NoWheel {

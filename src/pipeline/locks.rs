@@ -32,6 +32,7 @@ pub(crate) fn lock(
     settings: &Settings,
     report: &dyn Report,
 ) -> Result<Vec<PathBuf>, BuildError> {
+    super::obtain::check_is_folder(request, settings)?;
     let mut project = read::project(request, settings, report)?;
     let root = project.tree.root().to_owned();
     // Locks that are there say what was; requirements say what is wished for.
@@ -48,6 +49,12 @@ pub(crate) fn lock(
             platform.architecture.name().to_owned(),
             one.packages.clone(),
         );
+        if !one.build_packages.is_empty() {
+            base_lock.build_packages.insert(
+                platform.architecture.name().to_owned(),
+                one.build_packages.clone(),
+            );
+        }
         resolved.push(one);
     }
     base_lock.requirements = wishes(&project.tree)?;

@@ -2,17 +2,25 @@
 //! Everything up to the plan is decided before the first byte is fetched.
 
 mod base;
+mod build_wheel;
+mod changes;
 mod client;
 mod error;
+mod exact;
 mod fetch;
+mod ground;
 mod locks;
 mod make;
+mod obtain;
 mod platform;
 mod publish;
 mod read;
 mod recipes;
 mod roots;
 mod stages;
+mod staging;
+mod steps;
+mod toolchain;
 mod wheels;
 
 use std::collections::BTreeMap;
@@ -24,6 +32,9 @@ pub(crate) use locks::lock;
 pub(crate) use make::Made;
 pub(crate) use publish::{Exported, Pushed, export, push};
 pub(crate) use read::{builders, plan};
+pub(crate) use steps::Running;
+
+pub(crate) use crate::sandbox::{Isolation, Limits};
 
 use crate::destination::Target;
 use crate::oci::{Descriptor, Platform, Reference};
@@ -61,6 +72,8 @@ pub(crate) struct Settings {
     pub workers: usize,
     /// Locks and network.
     pub rules: Rules,
+    /// How code of the project is run.
+    pub running: Running,
 }
 
 /// Where a built image goes besides the store.

@@ -5,26 +5,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
+use super::ground::Ground;
 use super::make::{Batch, Made, Recipe, TransferIds, Workshop};
 use super::read::Project;
 use super::recipes::{self, Shelf};
 use super::stages::Stages;
-use super::wheels::{self, Wheels};
-use super::{BuiltPlatform, Settings, base};
+use super::wheels;
+use super::{BuiltPlatform, Settings, base, changes, exact};
 use crate::archive::tar::Options;
 use crate::image::{BASE_PACKAGES_ANNOTATION, ImageLayer, Parts};
 use crate::layers::deb::BaseOptions;
 use crate::layers::source::Source;
 use crate::layers::wheel;
 use crate::net::http::Client;
-use crate::oci::{Architecture, Platform, RunConfig};
+use crate::oci::{Architecture, Key, Platform, RunConfig};
 use crate::packages::debian::{DebArtefact, DebianBase};
 use crate::packages::python::{Arch, Libc, PythonVersion, Target};
 use crate::plan::builder::{Base, BuilderDefinition};
 use crate::plan::{Origin, Plan};
 use crate::report::{LayerFate, Report, Stage};
-use crate::resolve::wheels::{Lock, LockedWheel};
-use crate::source::Contents;
+use crate::resolve::debian::BaseLock;
+use crate::resolve::wheels::{Location, Lock, LockedWheel};
+use crate::source::{Contents, Tree};
 use crate::store::Store;
 
 /// How hard layers are compressed where they are compressed at all; more costs time and saves
@@ -54,6 +56,8 @@ pub(super) struct Site<'a> {
 /// What one platform's image is made of, exactly.
 pub(super) struct Resolved {
     pub packages: Vec<DebArtefact>,
+    /// What was added to them to build wheels; none where none was built.
+    pub build_packages: Vec<DebArtefact>,
     pub target: Target,
     pub wheels: Lock,
 }
@@ -99,14 +103,20 @@ impl<'a> Site<'a> {
         )?;
         let options = self.base_options(debian, architecture);
         let base = recipes::base(&packages, &options, &debian.suite, self.store);
+        let ground = Ground::new(self, architecture, &packages);
         let tree = &self.project.tree;
-        // The base is made while the wheels are being resolved: neither waits for the other.
+        // The base is made while the wheels are being resolved: neither waits for the other, unless
+        // a wheel has to be built upon the base.
         let (base_layers, lock, contents) = std::thread::scope(|scope| {
-            let making = scope.spawn(|| stages.run(Stage::Base, || self.make(&base, 0), describe));
+            let making = scope.spawn(|| {
+                let made = stages.run(Stage::Base, || self.make(&base, 0), describe);
+                ground.stand_on(made.as_ref().ok().map(|batch| batch.layers.as_slice()));
+                made
+            });
             let contents = scope.spawn(|| tree.contents());
             let lock = stages.run(
                 Stage::Resolve,
-                || self.wheels(self.target(architecture, &packages)),
+                || self.wheels(self.target(architecture, &packages), &ground),
                 |lock| format!("{} wheels", lock.packages.len()),
             );
             if lock.is_err() {
@@ -114,15 +124,27 @@ impl<'a> Site<'a> {
             }
             (join(making), lock, join(contents))
         });
-        let (lock, contents) = (lock?, contents??);
-        let mut layers = base_layers??.layers;
+        let base_layers = base_layers?;
+        // Where both failed, one of them was merely stopped.
+        let (lock, mut layers) = match (lock, base_layers) {
+            (Ok(lock), base) => (lock, base?.layers),
+            (Err(stopped), Err(base)) if stopped.is_stopped() => return Err(base),
+            (Err(error), _) => return Err(error),
+        };
+        let contents = contents??;
+        let base_count = layers.len();
         let place = self.place();
-        let upper = stages.run(
-            Stage::Layers,
-            || self.make(&self.upper(&lock, &place, &contents)?, layers.len()),
-            describe,
-        )?;
+        let upper = self.upper(&lock, &place, &contents)?;
+        let upper = stages.run(Stage::Layers, || self.make(&upper, base_count), describe)?;
         layers.extend(upper.layers);
+        if self.runs_last(&lock) {
+            let changes = stages.run(
+                Stage::Build,
+                || self.changes(&ground, &layers, base_count, &lock),
+                |made| describe_changes(made.as_ref()),
+            )?;
+            layers.extend(changes);
+        }
         stages.run(
             Stage::Image,
             || self.assemble(platform, &packages, layers),
@@ -130,12 +152,37 @@ impl<'a> Site<'a> {
         )
     }
 
+    /// Whether code of the project runs over the finished layers.
+    fn runs_last(&self, lock: &Lock) -> bool {
+        let running = &self.plan.running;
+        running.assemble.value || (running.collectstatic.value && has_django(lock))
+    }
+
+    /// The layer of what code of the project changes.
+    fn changes(
+        &self,
+        ground: &Ground<'_>,
+        layers: &[Made],
+        base_count: usize,
+        lock: &Lock,
+    ) -> Result<Option<Made>, BuildError> {
+        if self.plan.running.assemble.value {
+            return changes::assemble(self, ground.full()?, layers, base_count);
+        }
+        match layers.split_last() {
+            Some((source, below)) => changes::collect_static(self, below, source, has_django(lock)),
+            None => Ok(None),
+        }
+    }
+
     /// The exact packages and wheels of one platform, for a lock.
     pub(super) fn resolve(&self, architecture: Architecture) -> Result<Resolved, BuildError> {
         let packages = self.packages(architecture)?;
         let target = self.target(architecture, &packages);
-        let wheels = self.wheels(target)?;
+        let ground = Ground::new(self, architecture, &packages).alone();
+        let wheels = self.wheels(target, &ground)?;
         Ok(Resolved {
+            build_packages: ground.build_packages(),
             packages,
             target,
             wheels,
@@ -160,27 +207,43 @@ impl<'a> Site<'a> {
             .tree
             .read_small(base::LOCK_FILE, base::MAX_LOCK_BYTES)?
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let rules = base::BaseRules {
-            lock: lock.as_deref(),
-            rules: self.settings.rules,
-            now_seconds: self.settings.now_seconds,
-        };
+        let rules = self.base_rules(lock.as_deref());
         base::packages(self.debian()?, architecture, rules, &self.fetcher())
     }
 
-    fn wheels(&self, target: Target) -> Result<Lock, BuildError> {
-        Wheels {
-            tree: &self.project.tree,
-            dependencies: &self.plan.dependencies.value,
-            environment: &self.environment,
-            rules: self.settings.rules,
-            fetcher: &self.fetcher(),
-            report: self.report,
-        }
-        .resolve(&target)
+    /// What the project's `s2r.lock` pins.
+    pub(super) fn base_lock(&self) -> Result<Option<BaseLock>, BuildError> {
+        let bytes = self
+            .project
+            .tree
+            .read_small(base::LOCK_FILE, base::MAX_LOCK_BYTES)?;
+        Ok(bytes
+            .map(|bytes| BaseLock::read(&String::from_utf8_lossy(&bytes), base::LOCK_FILE))
+            .transpose()?)
     }
 
-    fn fetcher(&self) -> Fetcher<'_> {
+    pub(super) fn base_rules<'l>(&self, lock: Option<&'l str>) -> base::BaseRules<'l> {
+        base::BaseRules {
+            lock,
+            rules: self.settings.rules,
+            now_seconds: self.settings.now_seconds,
+        }
+    }
+
+    /// The exact wheels, those that have to be built among them.
+    fn wheels(&self, target: Target, ground: &Ground<'_>) -> Result<Lock, BuildError> {
+        if self.plan.running.assemble.value {
+            return Ok(Lock::default());
+        }
+        exact::Exact {
+            site: self,
+            ground,
+            target: &target,
+        }
+        .wheels()
+    }
+
+    pub(super) fn fetcher(&self) -> Fetcher<'_> {
         Fetcher {
             client: &self.client,
             store: self.store,
@@ -188,6 +251,77 @@ impl<'a> Site<'a> {
             report: self.report,
             ids: &self.ids,
         }
+    }
+
+    pub(super) fn store(&self) -> &'a Store {
+        self.store
+    }
+
+    pub(super) fn report(&self) -> &'a dyn Report {
+        self.report
+    }
+
+    pub(super) fn settings(&self) -> &'a Settings {
+        self.settings
+    }
+
+    pub(super) fn plan(&self) -> &'a Plan {
+        self.plan
+    }
+
+    pub(super) fn tree(&self) -> &'a Tree {
+        &self.project.tree
+    }
+
+    /// Python's version, two numbers.
+    pub(super) fn python(&self) -> &'a str {
+        &self.builder.python
+    }
+
+    pub(super) fn epoch_seconds(&self) -> u64 {
+        self.settings.epoch_seconds
+    }
+
+    /// Debian packages for building, which never reach the image.
+    pub(super) fn build_packages(&self) -> Vec<String> {
+        self.builder.build_packages.clone()
+    }
+
+    /// pip's variables, and what requirement files may name.
+    pub(super) fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
+    /// What the project and the command line set for steps that build.
+    pub(super) fn build_variables(&self) -> BTreeMap<String, String> {
+        self.plan
+            .environment
+            .settings()
+            .filter(|(name, setting)| {
+                !matches!(setting.origin, Origin::Builder { .. } | Origin::Default)
+                    && !is_callers_alone(name)
+            })
+            .map(|(name, setting)| (name.to_owned(), setting.value.clone()))
+            .collect()
+    }
+
+    pub(super) fn shelf(&self) -> Shelf<'a> {
+        Shelf {
+            store: self.store,
+            report: self.report,
+        }
+    }
+
+    /// A layer that the store knows by its key.
+    pub(super) fn known_layer(&self, key: &Key, contents: &str, index: usize) -> Option<Made> {
+        self.store.layer(key)?;
+        let recipe = Recipe {
+            key: *key,
+            contents: contents.to_owned(),
+            needs: Vec::new(),
+            write: Box::new(|_| Ok(())),
+        };
+        self.make(&[recipe], index).ok()?.layers.pop()
     }
 
     /// Layers above the base, lowest first: skeleton, pip, wheels, source.
@@ -212,7 +346,20 @@ impl<'a> Site<'a> {
         if let Some(pip) = self.pip(lock, place, &shelf)? {
             recipes.push(recipes::wheel_layer(&[&pip], place, &shelf));
         }
-        recipes.extend(recipes::wheels(&lock.packages, place, &shelf));
+        if self.plan.running.assemble.value {
+            return Ok(recipes);
+        }
+        // The project itself goes above its dependencies, because it changes more often.
+        let (own, others): (Vec<LockedWheel>, Vec<LockedWheel>) = lock
+            .packages
+            .iter()
+            .cloned()
+            .partition(|wheel| matches!(wheel.location, Location::Built { is_own: true }));
+        recipes.extend(recipes::wheels(&others, place, &shelf));
+        if !own.is_empty() {
+            let own: Vec<&LockedWheel> = own.iter().collect();
+            recipes.push(recipes::wheel_layer(&own, place, &shelf));
+        }
         recipes.push(recipes::source(source, tar));
         Ok(recipes)
     }
@@ -244,7 +391,11 @@ impl<'a> Site<'a> {
         wheels::pip(pinned, &self.environment, &self.fetcher(), true)
     }
 
-    fn make(&self, recipes: &[Recipe<'_>], first_index: usize) -> Result<Batch, BuildError> {
+    pub(super) fn make(
+        &self,
+        recipes: &[Recipe<'_>],
+        first_index: usize,
+    ) -> Result<Batch, BuildError> {
         Workshop {
             store: self.store,
             fetcher: &self.fetcher(),
@@ -315,7 +466,7 @@ impl<'a> Site<'a> {
     }
 
     /// Where wheels go.
-    fn place(&self) -> wheel::Target {
+    pub(super) fn place(&self) -> wheel::Target {
         wheel::Target {
             prefix: PREFIX.to_owned(),
             python: self.builder.python.clone(),
@@ -325,14 +476,18 @@ impl<'a> Site<'a> {
         }
     }
 
-    fn tar(&self) -> Options {
+    pub(super) fn tar(&self) -> Options {
         Options {
             mtime: self.settings.epoch_seconds,
             level: LEVEL,
         }
     }
 
-    fn base_options(&self, base: &DebianBase, architecture: Architecture) -> BaseOptions {
+    pub(super) fn base_options(
+        &self,
+        base: &DebianBase,
+        architecture: Architecture,
+    ) -> BaseOptions {
         BaseOptions {
             architecture,
             python: self.builder.python.clone(),
@@ -365,6 +520,22 @@ impl<'a> Site<'a> {
                 Architecture::Arm64 => Arch::Aarch64,
             },
         }
+    }
+}
+
+/// Whether Django is among the wheels.
+fn has_django(lock: &Lock) -> bool {
+    lock.packages
+        .iter()
+        .any(|wheel| wheel.name.as_ref() == "django")
+}
+
+/// What came of running code of the project.
+fn describe_changes(made: Option<&Made>) -> String {
+    match made.map(|made| made.fate) {
+        None => "nothing changed".to_owned(),
+        Some(LayerFate::Made) => "changes made".to_owned(),
+        Some(LayerFate::Reused) => "changes reused".to_owned(),
     }
 }
 

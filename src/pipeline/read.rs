@@ -1,11 +1,10 @@
 //! The stages that only look: source, project, plan.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::Settings;
 use super::error::{BuildError, Obstacle};
+use super::obtain::{Obtained, for_git};
 use crate::oci::{Architecture, Platform};
 use crate::plan::builder::{BuilderDefinition, embedded};
 use crate::plan::{Inputs, Plan, Request};
@@ -25,6 +24,8 @@ pub(super) struct Project {
     pub builders: Vec<BuilderDefinition>,
     pub own_builder: Option<BuilderDefinition>,
     pub environment_file: (Vec<Variable>, Vec<Note>),
+    /// What was fetched or unpacked for this command; gone with it.
+    pub obtained: Obtained,
 }
 
 impl Project {
@@ -80,17 +81,19 @@ pub(super) fn project(
     settings: &Settings,
     report: &dyn Report,
 ) -> Result<Project, BuildError> {
+    let own_builder = own_builder(request, settings)?;
+    let environment_file = environment_file(request, settings)?;
+    let obtained = Obtained::of(request, settings, report)?;
     let source = crate::source::Settings {
-        folder: settings.directory.join(&request.source),
+        folder: obtained.folder.clone(),
+        shown: obtained.shown.clone(),
         context_dir: request.context_dir.clone(),
         exclude: request.exclude.clone(),
     };
-    let own_builder = own_builder(request, settings)?;
-    let environment_file = environment_file(request, settings)?;
     // git is slower than all the rest of this stage together.
     let (read, git) = std::thread::scope(|scope| {
         let folder = &source.folder;
-        let git = git::is_checkout(folder)
+        let git = (obtained.is_users() && git::is_checkout(folder))
             .then(|| scope.spawn(|| git::facts(folder, &for_git(&settings.variables))));
         let read = Tree::read(&source, report)
             .map_err(BuildError::from)
@@ -101,7 +104,8 @@ pub(super) fn project(
     Ok(Project {
         tree,
         facts,
-        git,
+        git: git.or_else(|| obtained.git.clone()),
+        obtained,
         builders: builders()?
             .into_iter()
             .map(|(builder, _)| builder)
@@ -186,11 +190,4 @@ fn read_file(path: &Path, max_bytes: u64) -> Result<Vec<u8>, BuildError> {
         return Err(unreadable(std::io::ErrorKind::FileTooLarge.into()).into());
     }
     Ok(bytes)
-}
-
-fn for_git(variables: &BTreeMap<String, String>) -> BTreeMap<OsString, OsString> {
-    variables
-        .iter()
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect()
 }

@@ -90,6 +90,30 @@ pub(super) fn base<'a>(
         .collect()
 }
 
+/// The layer of packages above a base.
+pub(super) fn added<'a>(
+    title: &str,
+    packages: &'a [DebArtefact],
+    options: &'a BaseOptions,
+    store: &'a Store,
+) -> Recipe<'a> {
+    let needs = base::needed(packages);
+    Recipe {
+        key: deb::key(Part::Added, packages, options),
+        contents: format!("{title}: {} packages", packages.len()),
+        needs: needs.clone(),
+        write: Box::new(move |tar| {
+            let files: Vec<(DebArtefact, PathBuf)> = packages
+                .iter()
+                .zip(&needs)
+                .map(|(deb, needed)| (deb.clone(), store.download_path(&needed.digest)))
+                .collect();
+            deb::write(Part::Added, &files, options, &store.scratch(), tar)?;
+            Ok(())
+        }),
+    }
+}
+
 /// The layer of the virtual environment and the scripts.
 pub(super) fn skeleton<'a>(python: &str, interpreter: &str, tar: Options) -> Recipe<'a> {
     let options = SkeletonOptions {
@@ -185,9 +209,10 @@ pub(super) fn needed_wheel(wheel: &LockedWheel) -> Needed {
         name: wheel.file_name.to_string(),
         digest: wheel.sha256,
         size_bytes: wheel.size_bytes,
-        origins: vec![match &wheel.location {
-            Location::Remote(url) => Origin::Url(revealed(url)),
-            Location::Source(path) => Origin::Source(path.clone()),
-        }],
+        origins: match &wheel.location {
+            Location::Remote(url) => vec![Origin::Url(revealed(url))],
+            Location::Source(path) => vec![Origin::Source(path.clone())],
+            Location::Built { .. } => Vec::new(),
+        },
     }
 }

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::error::BuildError;
+use super::fetch::Fetcher;
+use super::make::{Made, Recipe};
+use crate::archive::tar::{Options, TarGz};
 use crate::layers::unpack::unpack;
 use crate::oci::Digest;
 use crate::report::{Event, Report};
@@ -15,6 +18,12 @@ use crate::store::{Store, StoreError};
 
 /// Layers that are unpacked at once. More would wait for the disk.
 const WORKERS: usize = 2;
+
+/// How layers that only become folders are compressed: they are read once.
+const PASSING: Options = Options {
+    mtime: 315_532_800,
+    level: 1,
+};
 
 /// A layer of the store that is wanted as a folder.
 #[derive(Debug, Clone)]
@@ -28,11 +37,54 @@ pub(super) struct RootLayer {
 /// Where folders of layers lie, and who hears of their making.
 #[derive(Clone, Copy)]
 pub(super) struct Roots<'a> {
-    pub store: &'a Store,
-    pub report: &'a dyn Report,
+    store: &'a Store,
+    report: &'a dyn Report,
 }
 
-impl Roots<'_> {
+impl<'a> Roots<'a> {
+    pub(super) fn new(store: &'a Store, report: &'a dyn Report) -> Self {
+        Self { store, report }
+    }
+
+    /// The folders of an image's layers, in their order.
+    ///
+    /// # Errors
+    /// The first layer's that cannot be unpacked.
+    pub(super) fn of_layers(&self, layers: &[Made]) -> Result<Vec<PathBuf>, BuildError> {
+        let layers: Vec<RootLayer> = layers
+            .iter()
+            .map(|made| RootLayer {
+                digest: made.layer.digest,
+                name: made.layer.contents.clone(),
+            })
+            .collect();
+        self.of(&layers)
+    }
+
+    /// The folder of a layer that goes into no image, known by its key.
+    ///
+    /// # Errors
+    /// Its files cannot be fetched, or it cannot be written or unpacked.
+    pub(super) fn of_recipe(
+        &self,
+        recipe: &Recipe<'_>,
+        fetcher: &Fetcher<'_>,
+    ) -> Result<PathBuf, BuildError> {
+        let name = recipe.key.hex();
+        if let Some(path) = self.store.root_of(&name) {
+            return Ok(path);
+        }
+        for needed in &recipe.needs {
+            fetcher.fetch(needed)?;
+        }
+        let mut tar = TarGz::new(self.store.writer()?.unhashed(), PASSING);
+        (recipe.write)(&mut tar)?;
+        let (writer, written) = tar.finish()?;
+        let digest = Digest::from_bytes(written.sha256);
+        self.store.keep_blob(writer.hashed(digest), &digest)?;
+        self.unpack(&digest, &recipe.contents, &name)
+    }
+
     /// The folders of layers, in their order; those that are not there are unpacked.
     ///
     /// # Errors
@@ -62,20 +114,25 @@ impl Roots<'_> {
 
     /// The folder of one layer.
     fn one(&self, layer: &RootLayer) -> Result<PathBuf, BuildError> {
-        if let Some(path) = self.store.root_of(&layer.digest) {
+        let name = layer.digest.hex();
+        if let Some(path) = self.store.root_of(&name) {
             return Ok(path);
         }
+        self.unpack(&layer.digest, &layer.name, &name)
+    }
+
+    fn unpack(&self, blob: &Digest, contents: &str, name: &str) -> Result<PathBuf, BuildError> {
         let start = Instant::now();
-        let path = self.store.blob_path(&layer.digest);
+        let path = self.store.blob_path(blob);
         let blob = File::open(&path).map_err(|source| StoreError::Io { path, source })?;
         let draft = self.store.draft_root()?;
         let unpacked = unpack(blob, draft.path())?;
-        let root = self.store.keep_root(draft, &layer.digest)?;
+        let root = self.store.keep_root(draft, name)?;
         self.report.event(Event::Output {
             step: "unpack".to_owned(),
             line: format!(
                 "{}: {} files, {} bytes in {} ms",
-                layer.name,
+                contents,
                 unpacked.files,
                 unpacked.bytes,
                 start.elapsed().as_millis()
@@ -116,10 +173,7 @@ mod tests {
     #[test]
     fn layers_are_folders_in_their_order() {
         let (_folder, store) = store();
-        let roots = Roots {
-            store: &store,
-            report: &Silent,
-        };
+        let roots = Roots::new(&store, &Silent);
         let layers: Vec<RootLayer> = ["one", "two", "three"]
             .map(|text| layer(&store, text))
             .to_vec();
@@ -136,10 +190,7 @@ mod tests {
     #[test]
     fn a_layer_that_is_not_there_is_named() {
         let (_folder, store) = store();
-        let roots = Roots {
-            store: &store,
-            report: &Silent,
-        };
+        let roots = Roots::new(&store, &Silent);
         let layer = RootLayer {
             digest: Digest::of(b"none"),
             name: "none".to_owned(),

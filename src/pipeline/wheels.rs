@@ -7,13 +7,13 @@ use super::error::{BuildError, Obstacle, PinError};
 use super::fetch::Fetcher;
 use crate::net::http::{Expect, HttpError};
 use crate::oci::{Digest, KeyBuilder};
-use crate::packages::python::{PackageName, Target, Url, WheelFileName};
-use crate::plan::Dependencies;
+use crate::packages::python::{PackageName, Position, Target, Url, WheelFileName, Wish};
 use crate::plan::builder::PipWheel;
 use crate::report::Report;
 use crate::resolve::wheels::{
-    Fetch, FetchError, Get, Got, Indexes, Input, Location, Lock, LockedWheel, Request,
-    RequirementsFile, find_file, resolution_key, resolve, write_pylock,
+    BUILT_FOLDER, Fetch, FetchError, Get, Got, Indexes, Input, Location, Lock, LockedWheel,
+    Request, RequirementsFile, Sdist, Stand, find_file, resolution_key, resolve, sdist_for,
+    to_build, write_pylock,
 };
 use crate::source::Tree;
 use crate::store::Store;
@@ -25,13 +25,44 @@ const SIZE_RECORD: &str = "sizes";
 /// Sizes asked for at once.
 const REQUESTS: usize = 8;
 /// Longest requirement file or lock.
-const MAX_FILE_BYTES: u64 = 64 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// A wheel that was built and is wanted.
+#[derive(Debug, Clone)]
+pub(super) struct BuiltWheel {
+    /// The line of the requirements that it was built for; none if it is wanted otherwise.
+    pub instead_of: Option<Position>,
+    /// Its file name.
+    pub file_name: WheelFileName,
+    /// Its hash, by which the store has it.
+    pub sha256: Digest,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+    /// Whether it is the project that an image is made of.
+    pub is_own: bool,
+}
+
+/// What is wanted, as text.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted<'a> {
+    /// A lock of PEP 751.
+    Pylock {
+        /// Its path.
+        path: &'a str,
+        /// Its text.
+        text: &'a [u8],
+    },
+    /// Requirement files.
+    Requirements(&'a [RequirementsFile<'a>]),
+}
 
 /// What resolving wheels needs.
 #[derive(Clone, Copy)]
 pub(super) struct Wheels<'a> {
     pub tree: &'a Tree,
-    pub dependencies: &'a Dependencies,
+    pub wanted: Wanted<'a>,
+    /// Wheels that were built, which stand in for what they were built from.
+    pub built: &'a [BuiltWheel],
     /// pip's variables and the surroundings of uv.
     pub environment: &'a BTreeMap<String, String>,
     pub rules: super::Rules,
@@ -45,23 +76,59 @@ impl Wheels<'_> {
     /// # Errors
     /// Whatever keeps the wishes from exact wheels.
     pub(super) fn resolve(&self, target: &Target) -> Result<Lock, BuildError> {
-        let (path, is_lock) = match self.dependencies {
-            Dependencies::None => return Ok(Lock::default()),
-            Dependencies::Pylock { path } => (path.as_str(), true),
-            Dependencies::Requirements { path } => (path.as_str(), false),
-        };
-        let text = self
-            .tree
-            .read_small(path, MAX_FILE_BYTES)?
-            .unwrap_or_default();
-        let file = RequirementsFile { path, text: &text };
-        if is_lock {
-            let mut lock = self.ask(Input::Pylock(file), target)?;
-            self.measure(&mut lock)?;
-            return Ok(lock);
+        match self.wanted {
+            Wanted::Pylock { path, text } => {
+                let mut lock = self.ask(Input::Pylock(RequirementsFile { path, text }), target)?;
+                self.mark_built(&mut lock);
+                self.measure(&mut lock)?;
+                Ok(lock)
+            }
+            Wanted::Requirements(files) => self.requirements(files, target),
         }
-        let files = [file];
-        let input = Input::Requirements(&files);
+    }
+
+    /// What of the wishes has to be built before the rest can be resolved.
+    ///
+    /// # Errors
+    /// Requirement files that do not read.
+    pub(super) fn to_build(&self, target: &Target) -> Result<Vec<Wish>, BuildError> {
+        match self.wanted {
+            Wanted::Pylock { .. } => Ok(Vec::new()),
+            Wanted::Requirements(files) => {
+                Ok(self.with(Input::Requirements(files), target, to_build)?)
+            }
+        }
+    }
+
+    /// The source distribution that stands for a project without a wheel.
+    ///
+    /// # Errors
+    /// The index cannot be asked.
+    pub(super) fn sdist_for(
+        &self,
+        name: &PackageName,
+        version: Option<&str>,
+        target: &Target,
+    ) -> Result<Option<Sdist>, BuildError> {
+        let input = match self.wanted {
+            Wanted::Pylock { path, text } => Input::Pylock(RequirementsFile { path, text }),
+            Wanted::Requirements(files) => Input::Requirements(files),
+        };
+        Ok(self.with(input, target, |request| {
+            sdist_for(request, name, version, &Index(self.fetcher))
+        })?)
+    }
+
+    /// The exact wheels of requirement files, and of wheels that were built for them.
+    fn requirements(
+        &self,
+        files: &[RequirementsFile<'_>],
+        target: &Target,
+    ) -> Result<Lock, BuildError> {
+        if files.is_empty() && self.built.is_empty() {
+            return Ok(Lock::default());
+        }
+        let input = Input::Requirements(files);
         let (key, is_exact) = self.with(input, target, |request| {
             resolution_key(request, &crate::report::Silent)
         })?;
@@ -70,6 +137,7 @@ impl Wheels<'_> {
             return Ok(known);
         }
         let mut lock = self.ask(input, target)?;
+        self.mark_built(&mut lock);
         self.measure(&mut lock)?;
         let is_remote = |wheel: &LockedWheel| matches!(wheel.location, Location::Remote(_));
         // Offline, nobody could be asked whether the list is complete.
@@ -78,6 +146,44 @@ impl Wheels<'_> {
             store.put_record(RECORD, &key, text.as_bytes())?;
         }
         Ok(lock)
+    }
+
+    /// Says of wheels that were built that they were.
+    fn mark_built(&self, lock: &mut Lock) {
+        for wheel in &mut lock.packages {
+            let found = self.built.iter().find(|built| built.sha256 == wheel.sha256);
+            if let Some(built) = found {
+                wheel.location = Location::Built {
+                    is_own: built.is_own,
+                };
+            }
+        }
+    }
+
+    /// The built wheels as the resolver knows them.
+    fn stands(&self) -> Vec<Stand> {
+        self.built
+            .iter()
+            .map(|wheel| Stand {
+                name: wheel.file_name.name.clone(),
+                file_name: wheel.file_name.to_string(),
+                instead_of: wheel.instead_of.clone(),
+                extras: Vec::new(),
+            })
+            .collect()
+    }
+
+    /// A small file of the source, or a wheel that was built.
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        let name = path.strip_prefix(BUILT_FOLDER);
+        match name.and_then(|name| {
+            self.built
+                .iter()
+                .find(|wheel| wheel.file_name.to_string() == name)
+        }) {
+            Some(wheel) => std::fs::read(self.fetcher.store.download_path(&wheel.sha256)).ok(),
+            None => self.tree.read_small(path, MAX_FILE_BYTES).ok().flatten(),
+        }
     }
 
     /// A resolution that was kept, read back as the lock it is.
@@ -127,6 +233,7 @@ impl Wheels<'_> {
         let here = match &wheel.location {
             Location::Remote(_) => store.download_path(&wheel.sha256),
             Location::Source(path) => self.tree.root().join(path),
+            Location::Built { .. } => store.download_path(&wheel.sha256),
         };
         if let Ok(file) = std::fs::metadata(here) {
             return Ok(Some(file.len()));
@@ -176,7 +283,8 @@ impl Wheels<'_> {
         use_request(&Request {
             input,
             target,
-            read: &|path| self.tree.read_small(path, MAX_FILE_BYTES).ok().flatten(),
+            built: &self.stands(),
+            read: &|path| self.read(path),
             environment: self.environment,
             locked: self.rules.locked,
             offline: self.rules.offline,
@@ -230,7 +338,7 @@ pub(super) fn pip(
 }
 
 /// A package index, asked by way of the HTTP client.
-pub(super) struct Index<'a>(&'a Fetcher<'a>);
+pub(super) struct Index<'a>(pub(super) &'a Fetcher<'a>);
 
 impl Index<'_> {
     /// A file is streamed through the disk: programs are too large for memory.

@@ -44,8 +44,10 @@ pub(crate) const RUN_SCRIPT: &str = "/usr/libexec/s2i/run";
 /// What the user asks for, as `cli` read it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
-    /// The folder with the source.
+    /// The source as typed: a folder, a repository, an archive, or `-`.
     pub source: PathBuf,
+    /// `-r`: a branch, tag or commit of the source.
+    pub reference: Option<String>,
     /// A folder within it, `--context-dir`.
     pub context_dir: Option<PathBuf>,
     /// What to leave out, `--exclude`.

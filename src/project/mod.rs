@@ -148,7 +148,6 @@ impl Facts {
         let facts = Reader { tree };
         let pyproject = facts.parsed("pyproject.toml", MAX_FILE_BYTES, documents::pyproject)?;
         let setup_cfg = facts.text("setup.cfg", MAX_FILE_BYTES)?;
-        let setup_py = facts.text("setup.py", MAX_FILE_BYTES)?;
         let (environment, environment_notes) = facts.environment()?;
         Ok(Self {
             found: KNOWN
@@ -165,11 +164,7 @@ impl Facts {
                 .text("Procfile", MAX_FILE_BYTES)?
                 .map(|text| processes(&text))
                 .unwrap_or_default(),
-            setup_name: documents::setup_name(
-                setup_py.as_deref(),
-                setup_cfg.as_deref(),
-                pyproject.as_ref(),
-            ),
+            setup_name: facts.setup_name(setup_cfg.as_deref(), pyproject.as_ref())?,
             pyproject,
             environment,
             environment_notes,
@@ -201,16 +196,7 @@ impl Facts {
 
     /// `setup.py` in the root or in a folder of it, as `run` looks for it: the root first.
     pub(crate) fn setup_scripts(&self) -> Vec<String> {
-        let mut found: Vec<String> = self
-            .tree
-            .entries()
-            .iter()
-            .map(Entry::shown)
-            .filter(|path| path == "setup.py" || path.ends_with("/setup.py"))
-            .filter(|path| path.matches('/').count() <= 1)
-            .collect();
-        found.sort_by_key(|path| (path.contains('/'), path.starts_with('.'), path.clone()));
-        found
+        setup_scripts(&self.tree)
     }
 
     /// Whether a script begins with `#!`.
@@ -263,6 +249,19 @@ fn processes(text: &str) -> Vec<Process> {
         .collect()
 }
 
+/// See [`Facts::setup_scripts`].
+fn setup_scripts(tree: &Tree) -> Vec<String> {
+    let mut found: Vec<String> = tree
+        .entries()
+        .iter()
+        .map(Entry::shown)
+        .filter(|path| path == "setup.py" || path.ends_with("/setup.py"))
+        .filter(|path| path.matches('/').count() <= 1)
+        .collect();
+    found.sort_by_key(|path| (path.contains('/'), path.starts_with('.'), path.clone()));
+    found
+}
+
 struct Reader<'a> {
     tree: &'a Tree,
 }
@@ -285,6 +284,28 @@ impl Reader<'_> {
             Some(text) => parse(path, &text).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// What the first of the `setup.py` calls its distribution. Beside one in a folder only its own
+    /// `setup.cfg` counts; the root's describes something else.
+    fn setup_name(
+        &self,
+        setup_cfg: Option<&str>,
+        pyproject: Option<&Pyproject>,
+    ) -> Result<Option<String>, ProjectError> {
+        let scripts = setup_scripts(self.tree);
+        let first = scripts.first().map_or("setup.py", String::as_str);
+        let setup_py = self.text(first, MAX_FILE_BYTES)?;
+        let Some(folder) = first.strip_suffix("/setup.py") else {
+            let name = documents::setup_name(setup_py.as_deref(), setup_cfg, pyproject);
+            return Ok(name);
+        };
+        let setup_cfg = self.text(&format!("{folder}/setup.cfg"), MAX_FILE_BYTES)?;
+        Ok(documents::setup_name(
+            setup_py.as_deref(),
+            setup_cfg.as_deref(),
+            None,
+        ))
     }
 
     fn line_with(&self, path: &str, wanted: &str) -> Result<Option<Place>, ProjectError> {
@@ -380,8 +401,24 @@ mod tests {
         assert_eq!(facts.found, ["requirements.txt", "wsgi.py", "app.py"]);
         assert_eq!(facts.named_pylocks, ["pylock.dev.toml"]);
         assert_eq!(facts.setup_scripts(), ["sub/setup.py"]);
+        assert_eq!(facts.setup_name, None);
         assert!(facts.is_directory("./") && facts.is_directory("sub") && !facts.is_directory("x"));
         assert_eq!(facts.file("wsgi.py").unwrap().shown(), "app.py");
+    }
+
+    #[test]
+    fn the_first_setup_py_names_the_distribution() {
+        let below = ("sub/setup.py", "setup(name='below')\n");
+        let pyproject = ("pyproject.toml", "[project]\nname = 'root'\n");
+        let cfg = ("sub/setup.cfg", "[metadata]\nname = configured\n");
+        for (files, expected) in [
+            (vec![below, pyproject], "below"),
+            (vec![below, ("setup.py", "setup(name='root')\n")], "root"),
+            (vec![pyproject, ("setup.py", "setup()\n")], "root"),
+            (vec![cfg, ("sub/setup.py", "setup()\n")], "configured"),
+        ] {
+            assert_eq!(facts(&files).setup_name.as_deref(), Some(expected));
+        }
     }
 
     #[test]

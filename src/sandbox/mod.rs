@@ -4,9 +4,34 @@
 //! `unsafe`. Knows nothing of Python, plans or layers, and runs in no thread of ours: a process with
 //! threads cannot enter a user namespace, so the program starts itself anew as a helper.
 
+mod changes;
+mod copy;
+mod error;
+mod filter;
+mod folder;
+mod inside;
+mod meter;
+mod prepare;
+mod probe;
+mod run;
+mod spec;
+mod system;
+mod tail;
+mod tree;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub(crate) use changes::changes;
+pub(crate) use error::SandboxError;
+pub(crate) use inside::enter;
+pub(crate) use prepare::remove;
+pub(crate) use spec::Status;
+
+use meter::Meter;
+use run::Streams;
+use spec::{Act, Bind, Bounds, Ground, Spec};
 
 /// How far a step is kept from the machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -78,6 +103,59 @@ pub(crate) struct Step {
     pub limits: Limits,
 }
 
+impl Limits {
+    /// None at all.
+    pub(crate) const NONE: Self = Self {
+        memory_bytes: u64::MAX,
+        time: Duration::MAX,
+        processes: u64::MAX,
+        disk_bytes: u64::MAX,
+        output_bytes: u64::MAX,
+    };
+
+    /// What the kernel can watch by itself. Processes have some room above the limit, so that whoever
+    /// uses it up is seen doing so and told, and not only refused.
+    fn bounds(&self) -> Bounds {
+        const ROOM: u64 = 16;
+        let below_all = |limit: u64| Some(limit).filter(|limit| *limit != u64::MAX);
+        Bounds {
+            file_bytes: below_all(self.disk_bytes),
+            processes: below_all(self.processes).map(|limit| limit.saturating_add(ROOM)),
+            memory_file_bytes: below_all(self.memory_bytes).map(|limit| limit / 2),
+        }
+    }
+}
+
+/// Why a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// By itself, or by a signal that was not ours.
+    Exited,
+    /// It was ended after its time.
+    OutOfTime,
+    /// It was ended for the memory of its processes.
+    OutOfMemory,
+    /// It was ended for the number of its processes.
+    TooManyProcesses,
+    /// It wrote more than it may, or `/tmp` was full when it failed.
+    DiskFull,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// Its status, or the signal that ended it.
+    pub status: Status,
+    /// Why.
+    pub reason: Reason,
+    /// Some of its output was dropped, because it was more than the limit.
+    pub is_output_cut: bool,
+    /// The last lines of both streams, without control characters; bounded.
+    pub last_lines: Vec<String>,
+    /// How long it ran.
+    pub took: Duration,
+}
+
 /// Where output comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
@@ -121,3 +199,179 @@ pub(crate) struct Change {
     /// Where its bytes lie on the machine.
     pub file: PathBuf,
 }
+
+/// Runs steps.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    program: PathBuf,
+    isolation: Isolation,
+    copies: bool,
+}
+
+impl Sandbox {
+    /// Finds out what works here, which costs a process. `program` is s2r itself, for the helper;
+    /// `/proc/self/exe` will do.
+    pub(crate) fn new(isolation: Isolation, program: &Path) -> Result<Self, SandboxError> {
+        Ok(Self {
+            isolation: probe::choose(isolation, program)?,
+            program: program.to_owned(),
+            copies: false,
+        })
+    }
+
+    /// Without isolation: whoever calls this knows that s2r stands in the image that steps expect.
+    /// Lower folders count for nothing then, and no changes are known afterwards.
+    pub(crate) fn bare(program: &Path) -> Self {
+        Self {
+            isolation: Isolation::None,
+            program: program.to_owned(),
+            copies: false,
+        }
+    }
+
+    /// Copies the lower folders, even where they could be laid over each other.
+    #[cfg(test)]
+    fn with_copies(self) -> Self {
+        Self {
+            copies: true,
+            ..self
+        }
+    }
+
+    /// What was chosen; never [`Isolation::Auto`].
+    pub(crate) fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// Runs a step to its end, and passes what it prints to `output`. A command that fails is no error.
+    pub(crate) fn run(
+        &self,
+        root: &Root,
+        step: &Step,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<Ended, SandboxError> {
+        self.start(root, step, &mut Streams::Watched(output))
+    }
+
+    /// Runs a step with the standard streams of this process, to which signals are passed on (TERM,
+    /// INT, HUP, QUIT): for a process that has nothing else to do. Threads that it has started before
+    /// must not take those signals.
+    pub(crate) fn attach(&self, root: &Root, step: &Step) -> Result<Ended, SandboxError> {
+        self.start(root, step, &mut Streams::Ours)
+    }
+
+    fn start(
+        &self,
+        root: &Root,
+        step: &Step,
+        streams: &mut Streams<'_>,
+    ) -> Result<Ended, SandboxError> {
+        match self.isolation {
+            Isolation::None => self.start_bare(step, streams),
+            Isolation::Chroot => self.start_chroot(root, step, streams),
+            Isolation::Auto | Isolation::Userns => self.start_userns(root, step, streams),
+        }
+    }
+
+    fn start_userns(
+        &self,
+        root: &Root,
+        step: &Step,
+        streams: &mut Streams<'_>,
+    ) -> Result<Ended, SandboxError> {
+        let binds = prepare::binds(root, step)?;
+        prepare::make_points(root, &binds)?;
+        if !self.copies && !copy::is_there(root) {
+            let ground = prepare::overlay(root)?;
+            let ended = self.go(
+                spec(ground, step, binds.clone()),
+                step,
+                Some(&root.upper),
+                streams,
+            );
+            prepare::clear(root);
+            match ended {
+                // An older kernel, or a disk that the kernel lays nothing over.
+                Err(SandboxError::Setup {
+                    act: Act::Overlay, ..
+                }) => {}
+                ended => return ended,
+            }
+        }
+        let at = copy::make(root, None)?;
+        copy::note_mounts(root, &binds)?;
+        let ground = Ground::Copy {
+            at: prepare::absolute(&at)?,
+        };
+        self.go(spec(ground, step, binds), step, Some(&at), streams)
+    }
+
+    fn start_chroot(
+        &self,
+        root: &Root,
+        step: &Step,
+        streams: &mut Streams<'_>,
+    ) -> Result<Ended, SandboxError> {
+        let binds = prepare::binds(root, step)?;
+        prepare::make_points(root, &binds)?;
+        let at = copy::make(root, Some(step.user))?;
+        copy::note_mounts(root, &binds)?;
+        folder::equip(&at, &binds, step.user)?;
+        let ground = Ground::Chroot {
+            at: prepare::absolute(&at)?,
+        };
+        let ended = self.go(spec(ground, step, binds.clone()), step, Some(&at), streams);
+        folder::bring_back(&at, &binds)?;
+        ended
+    }
+
+    fn start_bare(&self, step: &Step, streams: &mut Streams<'_>) -> Result<Ended, SandboxError> {
+        for mount in &step.mounts {
+            if mount.from != Path::new(&mount.to) {
+                return Err(SandboxError::Moved {
+                    from: mount.from.clone(),
+                    to: mount.to.clone(),
+                });
+            }
+        }
+        self.go(spec(Ground::Bare, step, Vec::new()), step, None, streams)
+    }
+
+    fn go(
+        &self,
+        mut spec: Spec,
+        step: &Step,
+        written: Option<&Path>,
+        streams: &mut Streams<'_>,
+    ) -> Result<Ended, SandboxError> {
+        spec.has_input = matches!(streams, Streams::Ours);
+        let meter = Meter::new(written, &step.limits);
+        run::run(&self.program, spec, &step.limits, meter, streams)
+    }
+}
+
+/// A step as the helper gets it.
+fn spec(ground: Ground, step: &Step, mounts: Vec<Bind>) -> Spec {
+    Spec {
+        ground,
+        command: step.command.clone(),
+        directory: step.directory.clone(),
+        environment: step
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        user: step.user,
+        caller: (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        ),
+        mounts,
+        has_network: step.has_network,
+        bounds: step.limits.bounds(),
+        has_input: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

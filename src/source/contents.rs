@@ -124,6 +124,7 @@ fn hash_file(tree: &Tree, entry: &Entry, buffer: &mut [u8]) -> Result<[u8; 32], 
 /// One file's bytes; ends in an error if they are not as many as were seen, or not those that
 /// were hashed.
 pub(crate) struct FileReader {
+    /// What messages call it.
     path: PathBuf,
     file: File,
     left_bytes: u64,
@@ -133,14 +134,15 @@ pub(crate) struct FileReader {
 }
 
 impl FileReader {
-    pub(super) fn open(path: PathBuf, entry: &Entry) -> Result<Self, SourceError> {
-        let file = open_file(&path)?;
+    /// Opens the file at `path`, which messages call `shown`.
+    pub(super) fn open(path: &Path, shown: PathBuf, entry: &Entry) -> Result<Self, SourceError> {
+        let file = open_file(path, &shown)?;
         let left_bytes = match entry.kind {
             Kind::File { size_bytes, .. } => size_bytes,
             Kind::Directory | Kind::Symlink { .. } => 0,
         };
         Ok(Self {
-            path,
+            path: shown,
             file,
             left_bytes,
             expected: None,
@@ -206,16 +208,16 @@ impl FileReader {
 
 /// Opens what was a file when the tree was read. If it has become a link or a pipe since, that is an
 /// error: a link could lead anywhere, and opening a pipe could wait for ever.
-fn open_file(path: &Path) -> Result<File, SourceError> {
+fn open_file(path: &Path, shown: &Path) -> Result<File, SourceError> {
     let changed = || SourceError::Changed {
-        path: path.to_owned(),
+        path: shown.to_owned(),
     };
     let failed = |source: io::Error| {
         if source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
             return changed();
         }
         SourceError::Read {
-            path: path.to_owned(),
+            path: shown.to_owned(),
             source,
         }
     };

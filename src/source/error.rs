@@ -1,7 +1,7 @@
 //! What can go wrong with a source.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::report::{Explain, Explanation, Fate};
 
@@ -172,7 +172,33 @@ impl Explain for SourceError {
     }
 }
 
+/// What messages call a path below a private folder.
+pub(super) fn shown_as(path: &Path, folder: &Path, shown: &Path) -> PathBuf {
+    match path.strip_prefix(folder) {
+        Ok(below) if below.as_os_str().is_empty() => shown.to_owned(),
+        Ok(below) => shown.join(below),
+        Err(_) => path.to_owned(),
+    }
+}
+
 impl SourceError {
+    /// The same about what the user named, where it is about a private folder.
+    pub(super) fn shown_as(mut self, folder: &Path, shown: &Path) -> Self {
+        match &mut self {
+            Self::Missing { folder: path }
+            | Self::NotAFolder { folder: path }
+            | Self::Empty { folder: path }
+            | Self::ContextOutside { folder: path, .. }
+            | Self::Whiteout { path }
+            | Self::Bound { path, .. }
+            | Self::Long { path, .. }
+            | Self::Read { path, .. }
+            | Self::Changed { path } => *path = shown_as(path, folder, shown),
+            Self::Exclude { .. } => {}
+        }
+        self
+    }
+
     fn place(&self) -> String {
         match self {
             Self::Missing { folder } | Self::NotAFolder { folder } | Self::Empty { folder } => {

@@ -10,6 +10,8 @@ pub(crate) mod environment;
 mod error;
 pub(crate) mod git;
 mod ignore;
+pub(crate) mod location;
+pub(crate) mod unpack;
 mod walk;
 
 use std::os::unix::ffi::OsStrExt as _;
@@ -28,8 +30,10 @@ pub(crate) const DEFAULT_EXCLUDE: &str = r"(^|/)\.git(/|$)";
 /// Which files to take.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// The folder as the user named it, absolute or relative to the process.
+    /// The folder, absolute or relative to the process.
     pub folder: PathBuf,
+    /// What messages call the folder, if it is a private one: the source as the user named it.
+    pub shown: Option<PathBuf>,
     /// Folder within it that is the root of the source, `--context-dir`.
     pub context_dir: Option<PathBuf>,
     /// What to leave out, `--exclude`; an empty text leaves nothing out.
@@ -88,18 +92,33 @@ impl Entry {
 #[derive(Debug, Clone)]
 pub(crate) struct Tree {
     root: PathBuf,
+    /// What messages call the root.
+    shown: PathBuf,
     entries: Arc<[Entry]>,
 }
 
 impl Tree {
     /// Reads the folder's entries, not their contents. Says through `report` what was left out.
     pub(crate) fn read(settings: &Settings, report: &dyn Report) -> Result<Self, SourceError> {
+        let Some(shown) = &settings.shown else {
+            return Self::read_as_it_is(settings, report);
+        };
+        let folder = std::fs::canonicalize(&settings.folder);
+        let folder = folder.unwrap_or_else(|_| settings.folder.clone());
+        let mut tree = Self::read_as_it_is(settings, report)
+            .map_err(|error| error.shown_as(&folder, shown))?;
+        tree.shown = error::shown_as(&tree.root, &folder, shown);
+        Ok(tree)
+    }
+
+    fn read_as_it_is(settings: &Settings, report: &dyn Report) -> Result<Self, SourceError> {
         let root = walk::root(settings)?;
         let entries = walk::entries(&root, &settings.exclude, report)?;
         if !entries.iter().any(|entry| entry.kind != Kind::Directory) {
             return Err(SourceError::Empty { folder: root });
         }
         Ok(Self {
+            shown: root.clone(),
             root,
             entries: entries.into(),
         })
@@ -120,6 +139,7 @@ impl Tree {
         let is_wanted = |entry: &&Entry| !paths.iter().any(|path| path.as_bytes() == entry.path);
         Self {
             root: self.root.clone(),
+            shown: self.shown.clone(),
             entries: self.entries.iter().filter(is_wanted).cloned().collect(),
         }
     }
@@ -168,7 +188,7 @@ impl Tree {
 
     /// Opens a file of the tree, wherever links lead within it, for one pass over its bytes.
     pub(crate) fn open(&self, entry: &Entry) -> Result<FileReader, SourceError> {
-        FileReader::open(self.path_of(entry), entry)
+        FileReader::open(&self.path_of(entry), self.shown_path_of(entry), entry)
     }
 
     /// A small file's bytes, links within the tree followed; `None` if there is no such file.
@@ -186,7 +206,7 @@ impl Tree {
         };
         if size_bytes > limit_bytes {
             return Err(SourceError::Long {
-                path: self.path_of(entry),
+                path: self.shown_path_of(entry),
                 size_bytes,
                 limit_bytes,
             });
@@ -197,6 +217,11 @@ impl Tree {
     /// Reads every file once and hashes it, on two threads.
     pub(crate) fn contents(&self) -> Result<Contents, SourceError> {
         contents::hash(self)
+    }
+
+    /// What messages call an entry.
+    fn shown_path_of(&self, entry: &Entry) -> PathBuf {
+        self.shown.join(std::ffi::OsStr::from_bytes(&entry.path))
     }
 
     /// Where an entry is on disk.
@@ -266,6 +291,7 @@ pub(crate) mod testing {
     pub(crate) fn settings(folder: &tempfile::TempDir) -> Settings {
         Settings {
             folder: folder.path().to_owned(),
+            shown: None,
             context_dir: None,
             exclude: DEFAULT_EXCLUDE.to_owned(),
         }
@@ -276,6 +302,29 @@ pub(crate) mod testing {
 mod tests {
     use super::testing::{folder, tree};
     use super::*;
+
+    #[test]
+    fn a_private_folder_goes_by_the_name_that_was_typed() {
+        let folder = folder(&[("sub/app.py", "x"), ("sub/a/.wh.b", "")]);
+        let mut settings = super::testing::settings(&folder);
+        settings.shown = Some("https://h/x".into());
+        settings.context_dir = Some("sub".into());
+        let error = Tree::read(&settings, &crate::report::Silent).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "https://h/x/sub/a/.wh.b begins with .wh."
+        );
+        settings.exclude = "wh".to_owned();
+        let tree = Tree::read(&settings, &crate::report::Silent).unwrap();
+        let long = tree.read_small("app.py", 0).unwrap_err();
+        assert!(long.to_string().starts_with("https://h/x/sub/app.py has"));
+        std::fs::remove_file(folder.path().join("sub/app.py")).unwrap();
+        let gone = tree.contents().unwrap_err();
+        assert_eq!(gone.to_string(), "cannot read https://h/x/sub/app.py");
+        settings.context_dir = Some("no".into());
+        let missing = Tree::read(&settings, &crate::report::Silent).unwrap_err();
+        assert_eq!(missing.to_string(), "https://h/x/no does not exist");
+    }
 
     #[test]
     fn links_are_followed_within_the_tree_only() {

@@ -11,6 +11,7 @@
 //! s2r/compiled/<key>                              byte code of a set of files
 //! s2r/records/<kind>/<key>                        small results worth keeping
 //! s2r/tools/                                      programs that were fetched
+//! s2r/git/<key>/                                  repositories that sources come from
 //! s2r/tmp/                                        files being written
 //! s2r/locks/                                      advisory locks
 //! ```
@@ -331,6 +332,11 @@ impl Store {
     /// The folder of fetched programs.
     pub(crate) fn tools(&self) -> PathBuf {
         self.folder("tools")
+    }
+
+    /// The folder of git repositories that sources were fetched from, a folder a repository.
+    pub(crate) fn repositories(&self) -> PathBuf {
+        self.folder("git")
     }
 
     /// The folder for files being written; on the same disk as all else here.

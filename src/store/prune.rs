@@ -49,7 +49,7 @@ impl Store {
         visit(&self.folder("roots"), &mut |_, bytes| {
             usage.root_bytes += bytes;
         })?;
-        for folder in ["tools", "compiled", "records", "layers", "tmp"] {
+        for folder in ["tools", "compiled", "records", "layers", "tmp", "git"] {
             visit(&self.folder(folder), &mut |_, bytes| {
                 usage.other_bytes += bytes;
             })?;
@@ -88,7 +88,7 @@ impl Store {
             }
         })?;
         if all {
-            for folder in ["downloads", "compiled", "tools", "records"] {
+            for folder in ["downloads", "compiled", "tools", "records", "git"] {
                 visit(&self.folder(folder), &mut take)?;
             }
         }
@@ -102,6 +102,11 @@ impl Store {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(StoreError::io(&path)(error)),
             }
+        }
+        // Folders of which nothing is left, and which were made for one use.
+        let emptied: &[&str] = if all { &["tmp", "git"] } else { &["tmp"] };
+        for folder in emptied {
+            remove_folders(&self.folder(folder))?;
         }
         Ok(pruned)
     }
@@ -160,6 +165,17 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(StoreError::io(folder)(error)),
     }
+}
+
+/// Removes the folders in a folder of ours.
+fn remove_folders(folder: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let path = entry.path();
+            fs::remove_dir_all(&path).map_err(StoreError::io(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Calls `each` with every file below a folder and its length; a folder that is not there is empty.
@@ -224,7 +240,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let draft = store.draft_root().unwrap();
         fs::write(draft.path().join("a"), b"12345").unwrap();
-        let root = store.keep_root(draft, &Digest::of(b"layer")).unwrap();
+        let root = store.keep_root(draft, &Digest::of(b"layer").hex()).unwrap();
         let abandoned = store.draft_root().unwrap().keep();
         fs::write(abandoned.join("b"), b"67").unwrap();
         assert_eq!(store.usage().unwrap().root_bytes, 5);

@@ -38,6 +38,29 @@ fn numpy() {
     travels("numpy", "The squares of 1 to 10 add up to 385\n");
 }
 
+#[test]
+fn gunicorn_conf() {
+    answers("gunicorn-conf", &[("/", "Hello from gunicorn.conf.py\n")]);
+}
+
+#[test]
+fn app_home() {
+    answers("app-home", &[("/", "Hello from web, with shared things\n")]);
+}
+
+/// Builds an example and asks it for pages, as a user that a platform may pick.
+#[track_caller]
+fn answers(name: &str, pages: &[(&str, &str)]) -> (Home, Container) {
+    let home = Home::seeded();
+    let reference = home.build(&example(name), &[name]);
+    let image = home.layout().reference(digest_of(&reference));
+    let container = Container::start(&image, 1_000_680_000);
+    for (path, body) in pages {
+        assert_eq!(container.page(path), *body, "{path}");
+    }
+    (home, container)
+}
+
 /// Builds an example, pushes it, and runs what the registry gives back.
 #[track_caller]
 fn travels(name: &str, body: &str) {

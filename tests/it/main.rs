@@ -13,6 +13,7 @@
 mod harness {
     pub(crate) mod container;
     pub(crate) mod files;
+    pub(crate) mod git;
     pub(crate) mod home;
     pub(crate) mod index;
     pub(crate) mod layout;
@@ -22,6 +23,7 @@ mod harness {
 }
 
 mod base;
+mod contract;
 mod examples;
 mod exits;
 mod inside;
@@ -35,3 +37,4 @@ mod rebuild;
 mod reproducible;
 mod requirements;
 mod source;
+mod sources;

@@ -42,6 +42,9 @@ pub(crate) struct BaseLock {
     pub requirements: Option<Sha256>,
     /// The packages of each architecture (by its name), sorted by name.
     pub packages: BTreeMap<String, Vec<DebArtefact>>,
+    /// What is added to them to build from source, never in the image; empty where nothing is built.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub build_packages: BTreeMap<String, Vec<DebArtefact>>,
 }
 
 /// What is wrong with a lock.
@@ -103,6 +106,7 @@ impl BaseLock {
             request: request_digest(base),
             requirements: None,
             packages: BTreeMap::new(),
+            build_packages: BTreeMap::new(),
         }
     }
 

@@ -41,6 +41,11 @@ pub(crate) enum Location {
     Remote(Url),
     /// A file of the source, by its path with `/`.
     Source(String),
+    /// In the store: it was built.
+    Built {
+        /// Whether it is the project itself.
+        is_own: bool,
+    },
 }
 
 /// A lock and how it names the paths in it.
@@ -234,6 +239,7 @@ fn locked_file(wheel: &LockedWheel) -> LockedFile {
         location: match &wheel.location {
             Location::Remote(url) => DirectUrl::Archive(url.clone()),
             Location::Source(path) => DirectUrl::Path(path.clone()),
+            Location::Built { .. } => DirectUrl::Path(wheel.file_name.to_string()),
         },
         size_bytes: wheel.size_bytes,
         sha256: Some(Sha256(*wheel.sha256.as_bytes())),

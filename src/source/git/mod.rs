@@ -5,6 +5,14 @@
 //! settings name programs (filters above all), the state of the working tree is not asked for at
 //! all. Where git is missing, slow or refuses, there are simply no facts.
 
+mod desk;
+mod error;
+mod program;
+pub(crate) mod remote;
+pub(crate) mod revision;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
@@ -15,6 +23,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+pub(crate) use error::GitError;
 use serde::Serialize;
 
 /// The longest that one question to git may take.
@@ -60,48 +69,47 @@ pub(crate) struct Facts {
     pub changed_files: Option<usize>,
 }
 
+/// How to ask for what [`Facts::of_log`] reads; the commit comes after it.
+const LOG: [&str; 6] = [
+    "log",
+    "-1",
+    "--no-show-signature",
+    "--encoding=UTF-8",
+    "--date=default",
+    "--format=%H%x00%an <%ae>%x00%ad%x00%s",
+];
+
+impl Facts {
+    /// From the answer to [`LOG`]; `None` if it is no such answer.
+    fn of_log(answer: &[u8], reference: &str, remote: Option<String>) -> Option<Self> {
+        let commit = String::from_utf8_lossy(answer);
+        let mut fields = commit.trim_end_matches('\n').split('\0');
+        let mut field = || fields.next().map(str::to_owned);
+        let (commit, author, date, subject) = (field()?, field()?, field()?, field()?);
+        Some(Self {
+            commit,
+            author,
+            date,
+            reference: reference.to_owned(),
+            message: subject.chars().take(MAX_SUBJECT_CHARS).collect(),
+            remote,
+            changed_files: Some(0),
+        })
+    }
+}
+
 /// Asks git about the checkout whose top is `folder` (it has an entry `.git`). `environment` is the
 /// caller's; only what git needs is passed on.
 pub(crate) fn facts(folder: &Path, environment: &BTreeMap<OsString, OsString>) -> Option<Facts> {
-    let found = std::fs::symlink_metadata(folder.join(".git")).ok()?;
-    let foreign = found.uid() != rustix::process::geteuid().as_raw();
-    let git = Git {
-        folder,
-        environment,
-        foreign,
-    };
-    let commit = git.ask(&[
-        "log",
-        "-1",
-        "--no-show-signature",
-        "--encoding=UTF-8",
-        "--date=default",
-        "--format=%H%x00%an <%ae>%x00%ad%x00%s",
-        "HEAD",
-    ])?;
-    let commit = String::from_utf8_lossy(&commit);
-    let mut fields = commit.trim_end_matches('\n').split('\0');
-    let mut field = || fields.next().map(str::to_owned);
-    let (commit, author, date, subject) = (field()?, field()?, field()?, field()?);
-    let text = |answer: Vec<u8>| {
-        let text = String::from_utf8_lossy(&answer).trim().to_owned();
-        (!text.is_empty()).then_some(text)
-    };
-    Some(Facts {
-        commit,
-        author,
-        date,
-        reference: git
-            .ask(&["rev-parse", "--abbrev-ref", "HEAD"])
-            .and_then(text)
-            .unwrap_or_else(|| "HEAD".to_owned()),
-        message: subject.chars().take(MAX_SUBJECT_CHARS).collect(),
-        remote: git
-            .ask(&["config", "--get", "remote.origin.url"])
-            .and_then(text)
-            .map(|url| without_credentials(&url)),
-        changed_files: changed_files(&git),
-    })
+    let git = Git::at(folder, environment)?;
+    let answer = git.ask(&[&LOG[..], &["HEAD"]].concat())?;
+    let reference = git
+        .text(&["rev-parse", "--abbrev-ref", "HEAD"])
+        .unwrap_or_else(|| "HEAD".to_owned());
+    let remote = git.remote().map(|url| without_credentials(&url));
+    let mut facts = Facts::of_log(&answer, &reference, remote)?;
+    facts.changed_files = changed_files(&git);
+    Some(facts)
 }
 
 /// Whether the checkout's own settings (those of its worktree and of files they include among
@@ -153,7 +161,29 @@ struct Git<'a> {
     foreign: bool,
 }
 
-impl Git<'_> {
+impl<'a> Git<'a> {
+    /// git in a checkout; `None` where there is none.
+    fn at(folder: &'a Path, environment: &'a BTreeMap<OsString, OsString>) -> Option<Self> {
+        let found = std::fs::symlink_metadata(folder.join(".git")).ok()?;
+        Some(Self {
+            folder,
+            environment,
+            foreign: found.uid() != rustix::process::geteuid().as_raw(),
+        })
+    }
+
+    /// The same as text, if there is any.
+    fn text(&self, arguments: &[&str]) -> Option<String> {
+        let answer = self.ask(arguments)?;
+        let text = String::from_utf8_lossy(&answer).trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// Url of the remote `origin`, as it is written there.
+    fn remote(&self) -> Option<String> {
+        self.text(&["config", "--get", "remote.origin.url"])
+    }
+
     /// What git answers, if it does so in time and with success.
     fn ask(&self, arguments: &[&str]) -> Option<Vec<u8>> {
         let mut command = Command::new("git");
@@ -249,165 +279,4 @@ fn without_password(address: &str) -> String {
 /// Whether a folder is the top of a checkout, which is what s2i asks too.
 pub(crate) fn is_checkout(folder: &Path) -> bool {
     folder.join(OsStr::new(".git")).symlink_metadata().is_ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::testing::folder;
-    use super::*;
-
-    /// The tests' own environment: where git is, and a home without settings.
-    fn environment(home: &Path) -> BTreeMap<OsString, OsString> {
-        BTreeMap::from([
-            ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()),
-            ("HOME".into(), home.into()),
-        ])
-    }
-
-    fn git(folder: &Path, arguments: &[&str]) {
-        let status = Command::new("git")
-            .current_dir(folder)
-            .env("HOME", folder)
-            .env("GIT_AUTHOR_DATE", "2026-07-07T12:00:00+0200")
-            .env("GIT_COMMITTER_DATE", "2026-07-07T12:00:00+0200")
-            .args(["-c", "user.name=A B", "-c", "user.email=a@b.c"])
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(status.success(), "{arguments:?}");
-    }
-
-    #[test]
-    fn a_checkout_is_described() {
-        let folder = folder(&[("app.py", "1"), ("b", "1")]);
-        let path = folder.path();
-        git(path, &["init", "-q", "-b", "trunk"]);
-        git(path, &["add", "."]);
-        let message = format!("{}\n\nbody", "x".repeat(100));
-        git(path, &["commit", "-q", "-m", &message]);
-        git(
-            path,
-            &[
-                "remote",
-                "add",
-                "origin",
-                "https://u:secret@example.org/x.git",
-            ],
-        );
-        let clean = facts(path, &environment(path)).unwrap();
-        assert_eq!(clean.commit.len(), 40);
-        assert_eq!(clean.author, "A B <a@b.c>");
-        assert_eq!(clean.date, "Tue Jul 7 12:00:00 2026 +0200");
-        assert_eq!(clean.reference, "trunk");
-        assert_eq!(clean.message, "x".repeat(80));
-        assert_eq!(clean.remote.as_deref(), Some("https://example.org/x.git"));
-        assert_eq!(clean.changed_files, Some(0));
-        std::fs::write(path.join("b"), "22").unwrap();
-        std::fs::write(path.join("new"), "").unwrap();
-        let dirty = facts(path, &environment(path)).unwrap();
-        assert_eq!(dirty.changed_files, Some(2));
-    }
-
-    #[test]
-    fn nothing_of_the_checkout_is_run() {
-        let folder = folder(&[
-            ("app.py", "1"),
-            ("spy*", "#!/bin/sh\ntouch \"$(dirname \"$0\")/ran\"\n"),
-        ]);
-        let path = folder.path();
-        git(path, &["init", "-q"]);
-        git(path, &["add", "app.py"]);
-        git(path, &["commit", "-q", "-m", "m"]);
-        let spy = path.join("spy");
-        let spy = spy.to_str().unwrap();
-        for setting in [
-            "core.fsmonitor",
-            "core.pager",
-            "gpg.program",
-            "core.sshCommand",
-        ] {
-            git(path, &["config", setting, spy]);
-        }
-        git(path, &["config", "log.showSignature", "true"]);
-        assert!(facts(path, &environment(path)).is_some());
-        assert!(!path.join("ran").exists());
-    }
-
-    #[test]
-    fn filters_of_the_checkout_are_not_run() {
-        let folder = folder(&[
-            ("app.py", "1"),
-            (".gitattributes", "*.py filter=evil"),
-            ("spy*", "#!/bin/sh\ntouch \"$(dirname \"$0\")/ran\"\ncat\n"),
-        ]);
-        let path = folder.path();
-        git(path, &["init", "-q"]);
-        git(path, &["add", "app.py", ".gitattributes"]);
-        git(path, &["commit", "-q", "-m", "m"]);
-        let spy = path.join("spy");
-        let spy = spy.to_str().unwrap();
-        let more = path.join("more");
-        std::fs::write(&more, format!("[filter \"evil\"]\nclean = {spy}\n")).unwrap();
-        let set = |arguments: &[&str]| git(path, &[&["config"], arguments].concat());
-        let look = || {
-            // As long as before, so that git has to read it, through filters, to see the change.
-            std::fs::write(path.join("app.py"), "2").unwrap();
-            let facts = facts(path, &environment(path)).unwrap();
-            assert!(!path.join("ran").exists());
-            facts.changed_files
-        };
-        assert_eq!(look(), Some(3));
-        for kind in ["filter.evil.clean", "filter.evil.process"] {
-            set(&[kind, spy]);
-            assert_eq!(look(), None, "{kind}");
-            set(&["--unset", kind]);
-        }
-        for kind in ["include.path", "includeIf.gitdir:/.path"] {
-            set(&[kind, more.to_str().unwrap()]);
-            assert_eq!(look(), None, "{kind}");
-            set(&["--unset", kind]);
-        }
-        set(&["extensions.worktreeConfig", "true"]);
-        assert_eq!(look(), Some(3));
-        set(&["--worktree", "filter.evil.clean", spy]);
-        assert_eq!(look(), None);
-    }
-
-    #[test]
-    fn without_git_or_commits_there_are_no_facts() {
-        let empty = folder(&[("app.py", "")]);
-        let path = empty.path();
-        assert!(!is_checkout(path));
-        assert!(facts(path, &environment(path)).is_none());
-        git(path, &["init", "-q"]);
-        assert!(is_checkout(path));
-        assert!(facts(path, &environment(path)).is_none());
-        let nowhere = BTreeMap::from([("PATH".into(), "/nonexistent".into())]);
-        assert!(facts(path, &nowhere).is_none());
-    }
-
-    #[test]
-    fn credentials_are_cut_from_urls() {
-        for (url, expected) in [
-            ("https://u:p@h/x", "https://h/x"),
-            ("https://token@h:1/x?y@z", "https://h:1/x"),
-            ("https://h/x.git?private_token=s#t", "https://h/x.git"),
-            ("https://u:p@h?token=s/x", "https://h"),
-            ("ssh://git@h/x#s", "ssh://git@h/x"),
-            ("user:token@h:x/y.git", "user@h:x/y.git"),
-            ("user:to@ken@h:x", "user@h:x"),
-            ("git@h:x@y", "git@h:x@y"),
-            ("h:x/a@b", "h:x/a@b"),
-            ("https://u:p@w@h", "https://h"),
-            ("https://h/a@b", "https://h/a@b"),
-            ("ssh://git@h/x", "ssh://git@h/x"),
-            ("ssh://git:p@h/x", "ssh://git@h/x"),
-            ("git@h:x/y.git", "git@h:x/y.git"),
-            ("/srv/x", "/srv/x"),
-        ] {
-            assert_eq!(without_credentials(url), expected);
-        }
-    }
 }

@@ -1,0 +1,3 @@
+"""What several applications of this repository have in common."""
+
+THINGS = "shared things"

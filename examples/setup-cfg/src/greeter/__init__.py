@@ -1,0 +1,3 @@
+"""What the project installs."""
+
+VERSION = "2.1"

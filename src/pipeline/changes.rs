@@ -1,0 +1,251 @@
+//! Layers that come of running code of the project over the image: what `collectstatic` writes, and
+//! what the project's own assemble script leaves. Known by all that lay beneath, so that nothing is
+//! run twice for the same input.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::error::BuildError;
+use super::make::{Made, Recipe};
+use super::platform::Site;
+use super::roots::Roots;
+use super::staging::{SOURCE, Staged};
+use super::steps::{Order, Place, Steps, how, is_success};
+use super::toolchain::Toolchain;
+use crate::layers::changes::{self, Change, Kind};
+use crate::oci::{Key, KeyBuilder};
+use crate::plan::manage_py;
+use crate::report::Event;
+use crate::sandbox::{self, ChangeKind, Mount, Root};
+
+/// The record kind of steps that changed nothing.
+const RECORD: &str = "unchanged";
+/// The only part of a root whose changes reach an image.
+const KEPT: &[u8] = b"opt/app-root/";
+/// What steps may write to without a word about it being lost.
+const SCRATCH: [&str; 7] = ["tmp", "run", "build", "dev", "proc", "var/tmp", "etc"];
+/// The virtual environment's Python.
+const PYTHON: &str = "/opt/app-root/bin/python";
+
+/// Runs `collectstatic` over the image's layers, if that is to be done; the layer of what it wrote.
+///
+/// # Errors
+/// It fails although its dry run did not; there is no sandbox.
+pub(super) fn collect_static(
+    site: &Site<'_>,
+    below: &[Made],
+    source: &Made,
+    has_django: bool,
+) -> Result<Option<Made>, BuildError> {
+    let plan = site.plan();
+    if !plan.running.collectstatic.value || !has_django {
+        return Ok(None);
+    }
+    let key = key("collectstatic/1", below, source.layer.key.as_bytes(), site);
+    if let Some(known) = known(site, &key, below.len() + 1)? {
+        return Ok(known);
+    }
+    let lower = || -> Result<Vec<PathBuf>, BuildError> {
+        Roots::new(site.store(), site.report()).of_layers(below)
+    };
+    let staged = Staged::new(site.store(), site.tree(), SOURCE)?;
+    let mut folders = lower()?;
+    folders.push(staged.root());
+    let manage = manage_py(&plan.environment);
+    let home = manage.strip_suffix("manage.py").unwrap_or_default();
+    let directory = format!("/{SOURCE}/{home}");
+    let directory = directory.trim_end_matches('/');
+    let order = |command: &'static [&'static str]| Order {
+        title: "collectstatic",
+        command,
+        directory,
+        environment: environment(site),
+        mounts: Vec::new(),
+        has_network: false,
+        instead: "Set DISABLE_COLLECTSTATIC, and collect static files before the build or at start.",
+    };
+    let steps = Steps {
+        settings: site.settings(),
+        report: site.report(),
+    };
+    let dry = Place::new(site.store(), folders.clone())?;
+    let dry_run = [
+        PYTHON,
+        "manage.py",
+        "collectstatic",
+        "--dry-run",
+        "--noinput",
+    ];
+    let ended = Steps {
+        report: &crate::report::Silent,
+        ..steps
+    }
+    .try_run(
+        &dry.root,
+        &Order {
+            command: &dry_run,
+            ..order(&[])
+        },
+    )?;
+    if !is_success(&ended) {
+        site.report().event(Event::Warning {
+            text: format!(
+                "static files are not collected: `{} --dry-run` in {directory}: {}\n{}",
+                "manage.py collectstatic",
+                how(&ended, &site.settings().running.limits),
+                ended.last_lines.join("\n")
+            ),
+            hint: "mend it (settings that exist at run time only are the usual cause), or set DISABLE_COLLECTSTATIC to silence this".to_owned(),
+        });
+        return Ok(None);
+    }
+    let place = Place::new(site.store(), folders)?;
+    steps.run(
+        &place.root,
+        &order(&[PYTHON, "manage.py", "collectstatic", "--noinput"]),
+    )?;
+    layer(site, &key, "collectstatic", &place.root, below.len() + 1)
+}
+
+/// Runs the project's own assemble script in the builder's file system; the layer of what it left.
+///
+/// # Errors
+/// It fails; there is no sandbox.
+pub(super) fn assemble(
+    site: &Site<'_>,
+    toolchain: &Toolchain,
+    below: &[Made],
+    base_layers: usize,
+) -> Result<Option<Made>, BuildError> {
+    let contents = site.tree().contents()?.key();
+    let beneath = KeyBuilder::new("assemble-input/1")
+        .field(contents.as_bytes())
+        .field(toolchain.key.as_bytes())
+        .finish();
+    let key = key("assemble/1", below, beneath.as_bytes(), site);
+    if let Some(known) = known(site, &key, below.len())? {
+        return Ok(known);
+    }
+    let staged = Staged::new(site.store(), site.tree(), "src")?;
+    let mut lower = toolchain.roots(site)?.to_vec();
+    lower.extend(Roots::new(site.store(), site.report()).of_layers(&below[base_layers..])?);
+    let place = Place::new(site.store(), lower)?;
+    let mounts = [("src", "/tmp/src"), ("src/.s2i/bin", "/tmp/scripts")]
+        .map(|(from, to)| Mount {
+            from: staged.root().join(from),
+            to: to.to_owned(),
+            is_writable: true,
+        })
+        .to_vec();
+    let mut environment = environment(site);
+    environment.extend(site.build_variables());
+    Steps {
+        settings: site.settings(),
+        report: site.report(),
+    }
+    .run(
+        &place.root,
+        &Order {
+            title: "assemble",
+            command: &["/tmp/scripts/assemble"],
+            directory: "/opt/app-root/src",
+            environment,
+            mounts,
+            has_network: true,
+            instead: "Remove .s2i/bin/assemble, or list it in .s2iignore, to build with s2r's own steps.",
+        },
+    )?;
+    layer(site, &key, "assemble", &place.root, below.len())
+}
+
+/// Names a step's layer by what lay beneath it and what it was told.
+fn key(domain: &'static str, below: &[Made], input: &[u8], site: &Site<'_>) -> Key {
+    let mut key = KeyBuilder::new(domain).field(input);
+    for made in below {
+        key.add(made.layer.diff_id.to_string().as_bytes());
+    }
+    for (name, value) in environment(site) {
+        key.add(name.as_bytes());
+        key.add(value.as_bytes());
+    }
+    key.add(&site.epoch_seconds().to_le_bytes());
+    key.finish()
+}
+
+/// The image's environment, as a container has it, and what is set for the build alone.
+fn environment(site: &Site<'_>) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> =
+        site.plan().environment.image().into_iter().collect();
+    environment.insert("VIRTUAL_ENV".to_owned(), "/opt/app-root".to_owned());
+    if let Some(path) = environment.get_mut("PATH") {
+        *path = format!("/opt/app-root/bin:{path}");
+    }
+    environment
+}
+
+/// What is known of a step that ran before: its layer, or that it changed nothing.
+#[expect(
+    clippy::option_option,
+    reason = "not known, known to change nothing, and known are three answers"
+)]
+fn known(site: &Site<'_>, key: &Key, index: usize) -> Result<Option<Option<Made>>, BuildError> {
+    if site.store().record(RECORD, key)?.is_some() {
+        return Ok(Some(None));
+    }
+    Ok(site.known_layer(key, "changes", index).map(Some))
+}
+
+/// The layer of what steps changed below the virtual environment.
+fn layer(
+    site: &Site<'_>,
+    key: &Key,
+    step: &str,
+    root: &Root,
+    index: usize,
+) -> Result<Option<Made>, BuildError> {
+    let mut lost = Vec::new();
+    let mut kept = Vec::new();
+    for change in sandbox::changes(root)? {
+        if change.path.starts_with(KEPT) {
+            kept.push(Change {
+                path: change.path,
+                mode: change.mode,
+                file: change.file,
+                kind: match change.kind {
+                    ChangeKind::Folder { is_opaque } => Kind::Folder { is_opaque },
+                    ChangeKind::File { size_bytes } => Kind::File { size_bytes },
+                    ChangeKind::Link { target } => Kind::Link { target },
+                    ChangeKind::Removed => Kind::Removed,
+                },
+            });
+        } else if !matches!(change.kind, ChangeKind::Folder { .. }) {
+            let path = String::from_utf8_lossy(&change.path).into_owned();
+            if !SCRATCH.iter().any(|scratch| path.starts_with(scratch)) {
+                lost.push(path);
+            }
+        }
+    }
+    if let Some(first) = lost.first() {
+        site.report().event(Event::Warning {
+            text: format!(
+                "{step} wrote {} files outside /opt/app-root, such as /{first}; they are not in the image",
+                lost.len()
+            ),
+            hint: "an image's own user could not have written there".to_owned(),
+        });
+    }
+    if !kept
+        .iter()
+        .any(|change| !matches!(change.kind, Kind::Folder { .. }))
+    {
+        site.store().put_record(RECORD, key, b"")?;
+        return Ok(None);
+    }
+    let recipe = Recipe {
+        key: *key,
+        contents: "changes".to_owned(),
+        needs: Vec::new(),
+        write: Box::new(move |tar| Ok(changes::write(&kept, tar)?)),
+    };
+    Ok(site.make(&[recipe], index)?.layers.pop())
+}

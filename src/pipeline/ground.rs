@@ -1,0 +1,114 @@
+//! What code of a project is built upon, made when something needs it and not before: most builds
+//! run nothing and never ask.
+
+use std::sync::OnceLock;
+
+use super::error::{BuildError, Obstacle};
+use super::make::Made;
+use super::platform::Site;
+use super::recipes;
+use super::toolchain::Toolchain;
+use crate::oci::Architecture;
+use crate::packages::debian::DebArtefact;
+
+/// The ground of one platform.
+pub(super) struct Ground<'a> {
+    site: &'a Site<'a>,
+    architecture: Architecture,
+    packages: &'a [DebArtefact],
+    /// Whether nobody else makes the base.
+    is_alone: bool,
+    /// The base's layers, once they are there; `None` in it if they will not be.
+    base: OnceLock<Option<Vec<Made>>>,
+    plain: OnceLock<Toolchain>,
+    full: OnceLock<Toolchain>,
+}
+
+impl<'a> Ground<'a> {
+    pub(super) fn new(
+        site: &'a Site<'a>,
+        architecture: Architecture,
+        packages: &'a [DebArtefact],
+    ) -> Self {
+        Self {
+            site,
+            architecture,
+            packages,
+            is_alone: false,
+            base: OnceLock::new(),
+            plain: OnceLock::new(),
+            full: OnceLock::new(),
+        }
+    }
+
+    /// The same, for a command that makes no image and so no base.
+    pub(super) fn alone(self) -> Self {
+        Self {
+            is_alone: true,
+            ..self
+        }
+    }
+
+    /// Says that the base is there, or that it will not be.
+    pub(super) fn stand_on(&self, layers: Option<&[Made]>) {
+        let _ = self.base.set(layers.map(<[Made]>::to_vec));
+    }
+
+    /// The builder's file system, without compilers; waits for the base.
+    ///
+    /// # Errors
+    /// The base failed; another machine's architecture.
+    pub(super) fn plain(&self) -> Result<&Toolchain, BuildError> {
+        if let Some(toolchain) = self.plain.get() {
+            return Ok(toolchain);
+        }
+        let made = Toolchain::plain(self.site, self.architecture, self.base()?)?;
+        Ok(self.plain.get_or_init(|| made))
+    }
+
+    /// The builder's file system with its build packages; waits for the base.
+    ///
+    /// # Errors
+    /// The base failed; build packages that cannot be had; another machine's architecture.
+    pub(super) fn full(&self) -> Result<&Toolchain, BuildError> {
+        if let Some(toolchain) = self.full.get() {
+            return Ok(toolchain);
+        }
+        let made = Toolchain::full(self.site, self.architecture, self.base()?, self.packages)?;
+        Ok(self.full.get_or_init(|| made))
+    }
+
+    fn base(&self) -> Result<&[Made], BuildError> {
+        if Architecture::host() != Some(self.architecture) {
+            return Err(Obstacle::ForeignBuild {
+                architecture: self.architecture.name().to_owned(),
+            }
+            .into());
+        }
+        if self.is_alone {
+            self.make_base()?;
+        }
+        match self.base.wait() {
+            Some(base) => Ok(base),
+            None => Err(Obstacle::Stopped.into()),
+        }
+    }
+
+    /// What was added to the base for building, if anything was built.
+    pub(super) fn build_packages(&self) -> Vec<DebArtefact> {
+        let toolchain = self.full.get();
+        toolchain.map_or_else(Vec::new, |toolchain| toolchain.packages.clone())
+    }
+
+    /// Makes the base itself.
+    fn make_base(&self) -> Result<(), BuildError> {
+        if self.base.get().is_none() {
+            let debian = self.site.debian()?;
+            let options = self.site.base_options(debian, self.architecture);
+            let base = recipes::base(self.packages, &options, &debian.suite, self.site.store());
+            let made = self.site.make(&base, 0)?;
+            self.stand_on(Some(&made.layers));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,380 @@
+//! Runs steps in the sandbox: what they see of the machine, what is told of them, and how their
+//! failure is explained.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Settings;
+use super::error::{BuildError, Obstacle};
+use crate::packages::python::shown;
+use crate::report::{Event, Explain, Explanation, Fate, Report};
+use crate::sandbox::{
+    Ended, Isolation, Limits, Mount, Reason, Root, Sandbox, SandboxError, Status, Step, Stream,
+};
+use crate::store::Store;
+
+/// Who a step believes to be: the image's user.
+const USER: (u32, u32) = (1001, 0);
+/// Where the caller's certificates are seen in a step.
+const CERTIFICATES: &str = "/run/s2r/ca-certificates.crt";
+/// Where systems keep the certificates that they trust, if `SSL_CERT_FILE` names no others.
+const SYSTEM_CERTIFICATES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+/// Variables by which programs find the certificates to trust.
+const CERTIFICATE_VARIABLES: [&str; 6] = [
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+];
+/// The caller's variables that a step with a network gets too.
+const PROXIES: [&str; 6] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+/// This program, which is the sandbox's helper too.
+const OURSELVES: &str = "/proc/self/exe";
+/// Longest line of a step's output; longer ones are broken.
+const MAX_LINE_BYTES: usize = 4096;
+
+/// How the project's own code is run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Running {
+    /// How far it is kept from the machine.
+    pub isolation: Isolation,
+    /// What one step may use up.
+    pub limits: Limits,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self {
+            isolation: Isolation::Auto,
+            limits: Limits {
+                memory_bytes: 8 << 30,
+                time: Duration::from_secs(3600),
+                processes: 4096,
+                disk_bytes: 32 << 30,
+                output_bytes: 64 << 20,
+            },
+        }
+    }
+}
+
+/// A root that steps write into, gone when it is dropped.
+pub(super) struct Place {
+    pub root: Root,
+    _folder: tempfile::TempDir,
+}
+
+impl Place {
+    /// A place over these folders, the lowest first.
+    pub(super) fn new(store: &Store, lower: Vec<PathBuf>) -> Result<Self, BuildError> {
+        let at = store.scratch();
+        let unwritable = |source| Obstacle::Unwritable {
+            path: at.clone(),
+            source,
+        };
+        let folder = tempfile::tempdir_in(&at).map_err(unwritable)?;
+        let root = Root {
+            lower,
+            upper: folder.path().join("upper"),
+            scratch: folder.path().join("scratch"),
+        };
+        for path in [&root.upper, &root.scratch] {
+            std::fs::create_dir(path).map_err(unwritable)?;
+        }
+        Ok(Self {
+            root,
+            _folder: folder,
+        })
+    }
+
+    /// The same with more folders on top of the lower ones.
+    pub(super) fn over(&self, folders: &[PathBuf]) -> Root {
+        let mut root = self.root.clone();
+        root.lower.extend_from_slice(folders);
+        root
+    }
+}
+
+/// One command to be run.
+pub(super) struct Order<'a> {
+    /// What users call it.
+    pub title: &'a str,
+    /// Program and arguments.
+    pub command: &'a [&'a str],
+    /// Where it starts.
+    pub directory: &'a str,
+    /// Its environment, beside what every step gets.
+    pub environment: BTreeMap<String, String>,
+    /// What it sees of the machine beside its root.
+    pub mounts: Vec<Mount>,
+    /// Whether it reaches the network.
+    pub has_network: bool,
+    /// How to do without it, should the sandbox not work here.
+    pub instead: &'a str,
+}
+
+/// What steps are run with.
+#[derive(Clone, Copy)]
+pub(super) struct Steps<'a> {
+    pub settings: &'a Settings,
+    pub report: &'a dyn Report,
+}
+
+/// A step that did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    /// It ended badly.
+    #[error("{step}: {ended}")]
+    Failed {
+        /// What users call it.
+        step: String,
+        /// The command, as one would type it.
+        command: String,
+        /// How it ended.
+        ended: String,
+        /// Its last lines.
+        last_lines: Vec<String>,
+    },
+    /// There is no sandbox to run it in.
+    #[error("{step} cannot be run: {source}")]
+    NoSandbox {
+        /// What users call it.
+        step: String,
+        /// How to do without it.
+        instead: String,
+        /// Why not.
+        source: SandboxError,
+    },
+}
+
+impl Explain for StepError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Failed {
+                step,
+                command,
+                ended,
+                last_lines,
+            } => Explanation {
+                fate: Fate::Project,
+                what: format!("{step} failed: {ended}"),
+                place: command.clone(),
+                why: if last_lines.is_empty() {
+                    "It wrote nothing.".to_owned()
+                } else {
+                    format!("Its last lines:\n{}", last_lines.join("\n"))
+                },
+                next: "Mend what these lines say; the step ran in a sandbox with the builder's packages (Aptfile adds more) and nothing of this machine.".to_owned(),
+            },
+            Self::NoSandbox {
+                step,
+                instead,
+                source,
+            } => {
+                let cause = source.explain();
+                Explanation {
+                    fate: cause.fate,
+                    what: format!("{step} needs code of the project to run, and no sandbox works here"),
+                    place: cause.place,
+                    why: cause.why,
+                    next: format!("{instead} {}", cause.next),
+                }
+            }
+        }
+    }
+}
+
+impl Steps<'_> {
+    /// Runs a command to its end and tells its output; whether it ended well.
+    ///
+    /// # Errors
+    /// The sandbox does not work here.
+    pub(super) fn try_run(&self, root: &Root, order: &Order<'_>) -> Result<Ended, BuildError> {
+        let refused = |source| StepError::NoSandbox {
+            step: order.title.to_owned(),
+            instead: order.instead.to_owned(),
+            source,
+        };
+        let running = self.settings.running;
+        let sandbox = Sandbox::new(running.isolation, Path::new(OURSELVES)).map_err(refused)?;
+        let mut mounts = order.mounts.clone();
+        let mut environment = BTreeMap::from(
+            [
+                (
+                    "PATH",
+                    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                ),
+                ("LANG", "C.UTF-8"),
+                ("LC_ALL", "C.UTF-8"),
+                ("PYTHONHASHSEED", "0"),
+                ("PYTHONDONTWRITEBYTECODE", "1"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        environment.insert(
+            "SOURCE_DATE_EPOCH".to_owned(),
+            self.settings.epoch_seconds.to_string(),
+        );
+        environment.extend(order.environment.clone());
+        if order.has_network {
+            self.add_network(&mut environment, &mut mounts);
+        }
+        let step = Step {
+            command: order.command.iter().map(|&word| word.to_owned()).collect(),
+            directory: order.directory.to_owned(),
+            environment,
+            user: USER,
+            mounts,
+            has_network: order.has_network,
+            limits: running.limits,
+        };
+        let mut lines = Lines {
+            title: order.title,
+            report: self.report,
+            open: [Vec::new(), Vec::new()],
+        };
+        let ended = sandbox
+            .run(root, &step, &mut |stream, bytes| {
+                lines.add(stream, bytes);
+            })
+            .map_err(refused)?;
+        lines.finish();
+        Ok(ended)
+    }
+
+    /// Runs a command that must end well.
+    ///
+    /// # Errors
+    /// It does not, or the sandbox does not work here.
+    pub(super) fn run(&self, root: &Root, order: &Order<'_>) -> Result<Ended, BuildError> {
+        let ended = self.try_run(root, order)?;
+        if is_success(&ended) {
+            return Ok(ended);
+        }
+        Err(StepError::Failed {
+            step: order.title.to_owned(),
+            command: order.command.join(" "),
+            ended: how(&ended, &self.settings.running.limits),
+            last_lines: ended.last_lines.iter().map(|line| shown(line)).collect(),
+        }
+        .into())
+    }
+
+    /// Names of hosts, certificates and proxies, as the caller has them.
+    fn add_network(&self, environment: &mut BTreeMap<String, String>, mounts: &mut Vec<Mount>) {
+        let variables = &self.settings.variables;
+        let read_only = |from: PathBuf, to: &str| Mount {
+            from,
+            to: to.to_owned(),
+            is_writable: false,
+        };
+        for path in ["/etc/resolv.conf", "/etc/hosts"] {
+            if Path::new(path).is_file() {
+                mounts.push(read_only(path.into(), path));
+            }
+        }
+        for name in PROXIES {
+            if let Some(value) = variables.get(name) {
+                environment.insert(name.to_owned(), value.clone());
+            }
+        }
+        let own = ["SSL_CERT_FILE", "PIP_CERT"]
+            .into_iter()
+            .filter_map(|name| variables.get(name).map(PathBuf::from));
+        let found = own
+            .chain(SYSTEM_CERTIFICATES.map(PathBuf::from))
+            .find(|path| path.is_absolute() && path.is_file());
+        if let Some(file) = found {
+            mounts.push(read_only(file, CERTIFICATES));
+            for name in CERTIFICATE_VARIABLES {
+                environment.insert(name.to_owned(), CERTIFICATES.to_owned());
+            }
+        }
+    }
+}
+
+/// Whether a step did what it should.
+pub(super) fn is_success(ended: &Ended) -> bool {
+    ended.reason == Reason::Exited && ended.status == Status::Code(0)
+}
+
+/// How a step ended, in half a sentence.
+pub(super) fn how(ended: &Ended, limits: &Limits) -> String {
+    match (ended.reason, ended.status) {
+        (Reason::Exited, Status::Code(code)) => format!("it ended with status {code}"),
+        (Reason::Exited, Status::Signal(signal)) => format!("signal {signal} ended it"),
+        (Reason::OutOfTime, _) => format!(
+            "it was stopped after {} seconds (--step-time)",
+            limits.time.as_secs()
+        ),
+        (Reason::OutOfMemory, _) => format!(
+            "it was stopped at {} MiB of memory (--step-memory)",
+            limits.memory_bytes >> 20
+        ),
+        (Reason::TooManyProcesses, _) => {
+            format!("it was stopped at {} processes", limits.processes)
+        }
+        (Reason::DiskFull, _) => format!(
+            "it was stopped when it had written {} MiB",
+            limits.disk_bytes >> 20
+        ),
+    }
+}
+
+/// Turns what a step writes into lines.
+struct Lines<'a> {
+    title: &'a str,
+    report: &'a dyn Report,
+    open: [Vec<u8>; 2],
+}
+
+impl Lines<'_> {
+    fn add(&mut self, stream: Stream, bytes: &[u8]) {
+        let place = match stream {
+            Stream::Output => 0,
+            Stream::Error => 1,
+        };
+        for &byte in bytes {
+            if byte == b'\n' || self.open[place].len() >= MAX_LINE_BYTES {
+                let line = std::mem::take(&mut self.open[place]);
+                self.tell(&line);
+            }
+            if byte != b'\n' {
+                self.open[place].push(byte);
+            }
+        }
+    }
+
+    fn finish(mut self) {
+        for line in std::mem::take(&mut self.open) {
+            if !line.is_empty() {
+                self.tell(&line);
+            }
+        }
+    }
+
+    /// Tells one line, without what would move the cursor and without credentials.
+    fn tell(&self, line: &[u8]) {
+        let text: String = String::from_utf8_lossy(line)
+            .chars()
+            .filter(|one| !one.is_control() || *one == '\t')
+            .collect();
+        self.report.event(Event::Output {
+            step: self.title.to_owned(),
+            line: shown(&text),
+        });
+    }
+}

@@ -1,0 +1,289 @@
+//! What can go wrong with a sandbox; a step that fails is no error but an [`super::Ended`].
+
+use std::io;
+use std::path::PathBuf;
+
+use super::Isolation;
+use super::spec::Act;
+use crate::report::{Explain, Explanation, Fate};
+
+/// Why a step could not be run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SandboxError {
+    /// The machine refuses every isolation that was allowed.
+    #[error("no isolation can be had")]
+    Refused {
+        /// What was tried, and why not.
+        tried: Vec<(Isolation, Refusal)>,
+    },
+    /// The helper could not do something.
+    #[error("the sandbox cannot be set up: {act:?} {subject}")]
+    Setup {
+        /// What.
+        act: Act,
+        /// With what; may be empty.
+        subject: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The command does not exist or is no program.
+    #[error("cannot start {program}")]
+    Command {
+        /// The program as asked for.
+        program: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The helper ended without a word.
+    #[error("the sandbox's helper ended without a word")]
+    Silent,
+    /// The helper could not be started or spoken to.
+    #[error("cannot speak to the sandbox's helper")]
+    Helper {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A place of a mount that is not plain.
+    #[error("{to:?} is no place for a mount")]
+    Target {
+        /// As asked for.
+        to: String,
+    },
+    /// Without isolation nothing can be moved.
+    #[error("{} cannot be seen as {to} without isolation", from.display())]
+    Moved {
+        /// On the machine.
+        from: PathBuf,
+        /// As asked for.
+        to: String,
+    },
+    /// Too many lower folders.
+    #[error("{count} folders, more than {limit}")]
+    Folders {
+        /// How many.
+        count: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// More changes than can be true, or too deep.
+    #[error("{}: more than {limit} entries", path.display())]
+    Entries {
+        /// Where.
+        path: PathBuf,
+        /// The bound.
+        limit: usize,
+    },
+    /// A file of ours.
+    #[error("{} failed", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Why an isolation cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// `user.max_user_namespaces` is 0, or as many are there already.
+    SwitchedOff {
+        /// What it is.
+        most: u64,
+    },
+    /// A rule of AppArmor for programs without a profile (Ubuntu 23.10 and later).
+    AppArmor,
+    /// Debian's old switch.
+    UnprivilegedOff,
+    /// Nothing of the machine's settings says why: a filter of system calls, as container runtimes set one.
+    Filtered {
+        /// The kernel's words.
+        cause: String,
+    },
+    /// The namespaces are there, but something in them is refused.
+    Within {
+        /// What.
+        act: Act,
+        /// The kernel's words.
+        cause: String,
+    },
+    /// Only root can.
+    NotRoot,
+    /// s2r does not stand in the builder's image.
+    NotInBuilder,
+}
+
+impl SandboxError {
+    fn parts(&self) -> (Fate, String, String, String) {
+        let what = self.to_string();
+        match self {
+            Self::Refused { tried } => (Fate::World, what, refusals(tried), advice(tried)),
+            Self::Setup { source, .. } => (
+                Fate::World,
+                what,
+                source.to_string(),
+                "s2r needs Linux 5.12 or later for this; `--isolation chroot` does with less, and so does a build that runs nothing: wheels and a lock.".to_owned(),
+            ),
+            Self::Command { source, .. } => (
+                Fate::Project,
+                what,
+                source.to_string(),
+                "The program is looked for on PATH inside the image; see that the image holds it and that it may be executed.".to_owned(),
+            ),
+            Self::Silent | Self::Helper { .. } => (
+                Fate::World,
+                what,
+                self.source_text(),
+                "If the machine ran out of memory, its log (`dmesg`) says so. Otherwise try again.".to_owned(),
+            ),
+            Self::Target { .. } | Self::Folders { .. } => (
+                Fate::Ours,
+                what,
+                "s2r asked its sandbox for something that it does not do.".to_owned(),
+                "Report it, with the command line.".to_owned(),
+            ),
+            Self::Moved { .. } => (
+                Fate::World,
+                what,
+                "Without isolation the step sees the machine as it is.".to_owned(),
+                "Use `--isolation auto` where the machine allows namespaces or s2r runs as root.".to_owned(),
+            ),
+            Self::Entries { .. } => (
+                Fate::Project,
+                what,
+                "A step left more files than an image may hold.".to_owned(),
+                "See what the step writes, and have it remove what is not needed.".to_owned(),
+            ),
+            Self::File { source, .. } => (
+                Fate::World,
+                what,
+                source.to_string(),
+                "See that the disk has room and that the folder may be written to.".to_owned(),
+            ),
+        }
+    }
+
+    fn source_text(&self) -> String {
+        std::error::Error::source(self).map_or_else(String::new, ToString::to_string)
+    }
+}
+
+impl Explain for SandboxError {
+    fn explain(&self) -> Explanation {
+        let (fate, what, why, next) = self.parts();
+        Explanation {
+            fate,
+            what,
+            place: String::new(),
+            why,
+            next,
+        }
+    }
+}
+
+impl Isolation {
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Userns => "userns",
+            Self::Chroot => "chroot",
+            Self::None => "none",
+        }
+    }
+}
+
+fn refusals(tried: &[(Isolation, Refusal)]) -> String {
+    tried
+        .iter()
+        .map(|(isolation, refusal)| format!("{}: {}", isolation.name(), refusal.why()))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn advice(tried: &[(Isolation, Refusal)]) -> String {
+    tried
+        .iter()
+        .filter_map(|(_, refusal)| refusal.next())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+impl Refusal {
+    fn why(&self) -> String {
+        match self {
+            Self::SwitchedOff { most: 0 } => {
+                "user namespaces are switched off (user.max_user_namespaces is 0)".to_owned()
+            }
+            Self::SwitchedOff { most } => {
+                format!(
+                    "there are as many user namespaces as there may be (user.max_user_namespaces is {most})"
+                )
+            }
+            Self::AppArmor => "AppArmor keeps user namespaces from programs without a profile \
+                (kernel.apparmor_restrict_unprivileged_userns is 1)"
+                .to_owned(),
+            Self::UnprivilegedOff => "user namespaces are for root alone \
+                (kernel.unprivileged_userns_clone is 0)"
+                .to_owned(),
+            Self::Filtered { cause } => format!(
+                "the kernel refuses user namespaces ({cause}); no setting of the machine says why, \
+                so it is the container that s2r runs in: its seccomp profile or a root of its own"
+            ),
+            Self::Within { act, cause } => {
+                format!(
+                    "user namespaces can be had, but not {} in them ({cause})",
+                    act.name()
+                )
+            }
+            Self::NotRoot => "only root can change the root folder".to_owned(),
+            Self::NotInBuilder => "s2r does not stand in the builder's image".to_owned(),
+        }
+    }
+
+    fn next(&self) -> Option<&'static str> {
+        match self {
+            Self::SwitchedOff { .. } => {
+                Some("Allow more of them: sysctl user.max_user_namespaces=10000.")
+            }
+            Self::AppArmor => Some(
+                "Allow them: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or a profile for s2r with `userns,`.",
+            ),
+            Self::UnprivilegedOff => Some("Allow them: sysctl kernel.unprivileged_userns_clone=1."),
+            Self::Filtered { .. } => Some(
+                "Give the container a seccomp profile that allows unshare, mount and pivot_root \
+                (podman and docker: --security-opt seccomp=unconfined; Kubernetes: hostUsers: false with procMount: Unmasked).",
+            ),
+            Self::Within { .. } => Some(
+                "Give the container a seccomp profile that allows mount and pivot_root, or use podman's default one, which does.",
+            ),
+            Self::NotRoot | Self::NotInBuilder => None,
+        }
+    }
+}
+
+impl Act {
+    /// What it is, in a sentence.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Namespaces => "namespaces",
+            Self::Identity => "a map of users",
+            Self::Fork => "a process",
+            Self::Overlay => "an overlay",
+            Self::Source => "a source of a mount",
+            Self::Mount => "a mount",
+            Self::Target => "a place for a mount",
+            Self::Root => "another root",
+            Self::Network => "a network",
+            Self::Privileges => "giving up rights",
+            Self::Limits => "limits",
+            Self::Directory => "the working directory",
+            Self::Command => "a command",
+            Self::Spec => "an order",
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The helper's side: s2r started anew with one thread, which becomes the sandbox.
+//!
+//! It has no environment, one socket as its standard input, and the step's output as its own. The
+//! processes: this one asks for namespaces and waits; its child is the first process of the new
+//! namespaces, builds the root and watches over the step; the step is that one's child. Whatever
+//! dies, the kernel ends all that is below it.
+
+mod chroot;
+mod mounts;
+mod privileges;
+mod watch;
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use rustix::io::Errno;
+use rustix::process::{Signal, WaitOptions, set_parent_process_death_signal};
+use rustix::thread::UnshareFlags;
+
+use crate::sandbox::spec::{self, Act, Ground, News, Order, Spec};
+use crate::sandbox::system::{self, Fork};
+
+/// How the helper is told apart: its name in place of a program's.
+pub(crate) const HELPER: &str = "s2r: sandbox";
+
+/// Something that the helper could not do.
+#[derive(Debug)]
+struct Trouble {
+    act: Act,
+    subject: String,
+    errno: i32,
+}
+
+/// Adds what was tried to what the kernel said.
+trait Tried<T> {
+    fn tried(self, act: Act, subject: impl ToString) -> Result<T, Trouble>;
+}
+
+impl<T> Tried<T> for rustix::io::Result<T> {
+    fn tried(self, act: Act, subject: impl ToString) -> Result<T, Trouble> {
+        self.map_err(|errno| Trouble {
+            act,
+            subject: subject.to_string(),
+            errno: errno.raw_os_error(),
+        })
+    }
+}
+
+impl<T> Tried<T> for io::Result<T> {
+    fn tried(self, act: Act, subject: impl ToString) -> Result<T, Trouble> {
+        self.map_err(|error| Trouble {
+            act,
+            subject: subject.to_string(),
+            errno: error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
+        })
+    }
+}
+
+/// The socket to s2r, and what came over it.
+struct Control {
+    socket: UnixStream,
+}
+
+impl Control {
+    fn tell(&mut self, news: &News) {
+        // If s2r is gone, so are we in a moment.
+        let _ = spec::send(&mut self.socket, news);
+    }
+
+    fn fail(&mut self, trouble: Trouble) -> ExitCode {
+        self.tell(&News::Failed {
+            act: trouble.act,
+            subject: trouble.subject,
+            errno: trouble.errno,
+        });
+        ExitCode::FAILURE
+    }
+}
+
+/// If this process was started as a helper, does the helper's work and returns its status. To be
+/// called before anything else: no thread may run yet.
+pub(crate) fn enter() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os();
+    if arguments.next()? != HELPER || arguments.next().is_some() {
+        return None;
+    }
+    system::close_strangers();
+    let socket = io::stdin().as_fd().try_clone_to_owned().ok()?;
+    let mut control = Control {
+        socket: UnixStream::from(socket),
+    };
+    Some(match work(&mut control) {
+        Ok(status) => status,
+        Err(trouble) => control.fail(trouble),
+    })
+}
+
+fn work(control: &mut Control) -> Result<ExitCode, Trouble> {
+    let order = spec::receive(&mut control.socket)
+        .tried(Act::Spec, "")?
+        .ok_or(Errno::PIPE)
+        .tried(Act::Spec, "")?;
+    die_with_parent()?;
+    match order {
+        Order::Probe => probe(control),
+        Order::Run(spec) => {
+            let input = take_input(control, &spec)?;
+            match spec.ground {
+                Ground::Overlay { .. } | Ground::Copy { .. } => {
+                    in_namespaces(control, &spec, input)
+                }
+                Ground::Chroot { .. } | Ground::Bare => {
+                    chroot::without_namespaces(control, &spec, input)
+                }
+            }
+        }
+    }
+}
+
+fn die_with_parent() -> Result<(), Trouble> {
+    set_parent_process_death_signal(Some(Signal::KILL)).tried(Act::Privileges, "death signal")
+}
+
+/// Replaces our standard input, the socket, by the step's: nothing, or what s2r was given.
+fn take_input(control: &mut Control, spec: &Spec) -> Result<OwnedFd, Trouble> {
+    if spec.has_input {
+        return receive_descriptor(&control.socket).tried(Act::Spec, "standard input");
+    }
+    fs::File::open("/dev/null")
+        .map(OwnedFd::from)
+        .tried(Act::Source, "/dev/null")
+}
+
+/// A descriptor that comes with one byte.
+fn receive_descriptor(socket: &UnixStream) -> io::Result<OwnedFd> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let mut byte = [0];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    recvmsg(
+        socket,
+        &mut [io::IoSliceMut::new(&mut byte)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    ancillary
+        .drain()
+        .find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        })
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Can we have what a step needs? Costs a process and no more.
+fn probe(control: &mut Control) -> Result<ExitCode, Trouble> {
+    let caller = (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
+    separate(false)?;
+    identify((0, 0), caller)?;
+    mounts::try_one()?;
+    control.tell(&News::Works);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Leaves the namespaces of the machine.
+fn separate(has_network: bool) -> Result<(), Trouble> {
+    let mut flags = UnshareFlags::NEWUSER
+        | UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWUTS;
+    if !has_network {
+        flags |= UnshareFlags::NEWNET;
+    }
+    system::unshare(flags).tried(Act::Namespaces, "")
+}
+
+/// Says who stands for whom: one user and one group, which needs no right and no setuid helper.
+fn identify(inside: (u32, u32), caller: (u32, u32)) -> Result<(), Trouble> {
+    let lines = [
+        ("/proc/self/setgroups", "deny".to_owned()),
+        ("/proc/self/uid_map", format!("{} {} 1", inside.0, caller.0)),
+        ("/proc/self/gid_map", format!("{} {} 1", inside.1, caller.1)),
+    ];
+    for (path, line) in lines {
+        fs::write(path, line).tried(Act::Identity, path)?;
+    }
+    Ok(())
+}
+
+fn in_namespaces(control: &mut Control, spec: &Spec, input: OwnedFd) -> Result<ExitCode, Trouble> {
+    // Groups that the caller is in beside its own would count inside too. Only root may leave them.
+    let _ = rustix::thread::set_thread_groups(&[]);
+    separate(spec.has_network)?;
+    identify(spec.user, spec.caller)?;
+    // A change of who we are forgets this.
+    die_with_parent()?;
+    match system::fork().tried(Act::Fork, "")? {
+        Fork::Parent(pid) => {
+            control.tell(&News::Head {
+                pid: pid.as_raw_nonzero().get(),
+            });
+            // Returns when every process of the namespace is gone.
+            let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+            Ok(ExitCode::SUCCESS)
+        }
+        Fork::Child => {
+            die_with_parent()?;
+            mounts::build(spec)?;
+            if !spec.has_network {
+                mounts::start_loopback()?;
+            }
+            watch::over_step(control, spec, input)
+        }
+    }
+}
+
+/// Whether s2r still holds the other end: it says nothing, or the number of a signal.
+fn heard(control: &mut Control) -> io::Result<Option<u8>> {
+    let mut byte = [0];
+    match control.socket.read(&mut byte)? {
+        0 => Ok(None),
+        _ => Ok(Some(byte[0])),
+    }
+}

@@ -1,0 +1,74 @@
+//! What a step may not do: rights given up, limits of the kernel, the filter of system calls.
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::thread::{
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
+    set_no_new_privs,
+};
+
+use super::{Tried, Trouble};
+use crate::sandbox::filter;
+use crate::sandbox::spec::{Act, Bounds};
+use crate::sandbox::system;
+
+/// Open files a process; more than any build tool asks for, and few enough for those that close all.
+const OPEN_FILES: u64 = 65_536;
+
+/// Gives up every right, for this process and all that it starts. User 0 inside is a name only.
+pub(super) fn drop_all() -> Result<(), Trouble> {
+    clear_ambient_capability_set().tried(Act::Privileges, "ambient set")?;
+    for capability in CapabilitySet::all().iter() {
+        // Fails for those that this kernel does not know, and for all where we have no right to: then
+        // no new privileges, below, must do.
+        let _ = remove_capability_from_bounding_set(capability);
+    }
+    let _ = set_capabilities_secure_bits(
+        CapabilitiesSecureBits::NO_ROOT
+            | CapabilitiesSecureBits::NO_ROOT_LOCKED
+            | CapabilitiesSecureBits::NO_SETUID_FIXUP
+            | CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED
+            | CapabilitiesSecureBits::KEEP_CAPS_LOCKED
+            | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
+            | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED,
+    );
+    let none = CapabilitySet::empty();
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: none,
+            permitted: none,
+            inheritable: none,
+        },
+    )
+    .tried(Act::Privileges, "capabilities")?;
+    set_no_new_privs(true).tried(Act::Privileges, "no new privileges")?;
+    system::install_filter(&filter::program()).tried(Act::Privileges, "filter of system calls")
+}
+
+/// Sets the limits that the kernel keeps.
+pub(super) fn limit(bounds: &Bounds) -> Result<(), Trouble> {
+    lower(Resource::Core, 0)?;
+    lower(Resource::Nofile, OPEN_FILES)?;
+    if let Some(bytes) = bounds.file_bytes {
+        lower(Resource::Fsize, bytes)?;
+    }
+    if let Some(processes) = bounds.processes {
+        lower(Resource::Nproc, processes)?;
+    }
+    Ok(())
+}
+
+/// Lowers a limit; one that is lower already stays.
+fn lower(resource: Resource, to: u64) -> Result<(), Trouble> {
+    let now = rustix::process::getrlimit(resource);
+    let least = |limit: Option<u64>| Some(limit.map_or(to, |limit| limit.min(to)));
+    setrlimit(
+        resource,
+        Rlimit {
+            current: least(now.current),
+            maximum: least(now.maximum),
+        },
+    )
+    .tried(Act::Limits, format!("{resource:?}"))
+}

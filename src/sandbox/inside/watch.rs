@@ -1,0 +1,171 @@
+//! The process that watches over a step: starts it, passes signals on, reaps, and takes everything
+//! down when the step ends or s2r is gone.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, setsid, wait,
+};
+
+use super::{Control, Tried, Trouble, chroot, die_with_parent, heard, privileges};
+use crate::sandbox::spec::{Act, Ground, News, Spec, Status};
+use crate::sandbox::system::{self, Fork};
+
+/// Starts the step and stays until it ends. Returns its status; the caller's end ends what it left.
+pub(super) fn over_step(
+    control: &mut Control,
+    spec: &Spec,
+    input: OwnedFd,
+) -> Result<ExitCode, Trouble> {
+    let mut children = fs::File::from(
+        system::hold_signals(&[libc::SIGCHLD]).tried(Act::Fork, "signals of children")?,
+    );
+    match system::fork().tried(Act::Fork, "")? {
+        Fork::Child => start(spec, &input),
+        Fork::Parent(step) => {
+            drop(input);
+            // Our copies of the step's output would keep it open.
+            quiet()?;
+            match stay(control, step, &mut children)? {
+                Some(status) => {
+                    let is_memory_file_full = ["/tmp", "/dev/shm"].into_iter().any(is_full);
+                    control.tell(&News::Ended {
+                        status,
+                        is_memory_file_full,
+                    });
+                    Ok(ExitCode::SUCCESS)
+                }
+                None => Ok(ExitCode::FAILURE),
+            }
+        }
+    }
+}
+
+/// Turns our own standard streams away from the step's.
+fn quiet() -> Result<(), Trouble> {
+    let nothing = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .tried(Act::Source, "/dev/null")?;
+    rustix::stdio::dup2_stdin(&nothing).tried(Act::Source, "/dev/null")?;
+    rustix::stdio::dup2_stdout(&nothing).tried(Act::Source, "/dev/null")?;
+    rustix::stdio::dup2_stderr(&nothing).tried(Act::Source, "/dev/null")
+}
+
+/// Passes signals on until the step has ended (its status) or s2r is gone or wants an end (`None`).
+fn stay(
+    control: &mut Control,
+    step: Pid,
+    children: &mut fs::File,
+) -> Result<Option<Status>, Trouble> {
+    loop {
+        let mut ready = [
+            PollFd::new(&control.socket, PollFlags::IN),
+            PollFd::new(children, PollFlags::IN),
+        ];
+        match poll(&mut ready, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno).tried(Act::Fork, "waiting"),
+        }
+        let [from_above, from_below] = ready.map(|ready| !ready.revents().is_empty());
+        if from_below {
+            let mut held = [0; system::HELD_SIGNAL_BYTES];
+            let _ = children.read(&mut held);
+            if let Some(status) = reap(step) {
+                return Ok(Some(status));
+            }
+        }
+        if from_above {
+            match heard(control) {
+                Ok(Some(number)) if i32::from(number) != libc::SIGKILL => pass(step, number),
+                Ok(_) | Err(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Takes in the ended; the step's status if it is among them.
+fn reap(step: Pid) -> Option<Status> {
+    let mut ended = None;
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        if pid == step {
+            ended = Some(status_of(status));
+        }
+    }
+    ended
+}
+
+fn status_of(status: WaitStatus) -> Status {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Status::Code(code),
+        (None, Some(signal)) => Status::Signal(signal),
+        (None, None) => Status::Code(1),
+    }
+}
+
+/// Keys of a terminal reach a whole group; other signals are for the command alone.
+fn pass(step: Pid, number: u8) {
+    let Some(signal) = Signal::from_named_raw(i32::from(number)) else {
+        return;
+    };
+    let _ = if matches!(signal, Signal::INT | Signal::QUIT) {
+        kill_process_group(step, signal)
+    } else {
+        kill_process(step, signal)
+    };
+}
+
+/// Whether a file system in memory took all that it may.
+fn is_full(path: &str) -> bool {
+    const NEARLY: u64 = 16;
+    rustix::fs::statfs(path).is_ok_and(|space| {
+        space.f_type == TMPFS && space.f_blocks > 0 && space.f_bavail <= space.f_blocks.min(NEARLY)
+    })
+}
+
+/// `linux/magic.h`.
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+
+/// Becomes the step. Returns only if that fails.
+fn start(spec: &Spec, input: &OwnedFd) -> Result<ExitCode, Trouble> {
+    setsid().tried(Act::Fork, "session")?;
+    die_with_parent()?;
+    rustix::stdio::dup2_stdin(input.as_fd()).tried(Act::Command, "standard input")?;
+    if let Ground::Chroot { at } = &spec.ground {
+        chroot::enter(at, spec)?;
+    }
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    privileges::limit(&spec.bounds)?;
+    let directory = Path::new(&spec.directory);
+    std::env::set_current_dir(directory)
+        .or_else(|_| {
+            fs::create_dir_all(directory).and_then(|()| std::env::set_current_dir(directory))
+        })
+        .tried(Act::Directory, &spec.directory)?;
+    let (program, arguments) = spec
+        .command
+        .split_first()
+        .ok_or(Errno::INVAL)
+        .tried(Act::Command, "")?;
+    privileges::drop_all()?;
+    let error = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(
+            spec.environment
+                .iter()
+                .map(|(name, value)| (OsStr::new(name), OsStr::new(value))),
+        )
+        .exec();
+    Err(error).tried(Act::Command, program)
+}

@@ -1,0 +1,404 @@
+//! The side of s2r: starts the helper, hands it the step, passes output on, and watches the limits.
+//!
+//! One thread and one `poll`: the helper lives as long as the thread that started it, so that is the
+//! one that waits.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::error::SandboxError;
+use super::inside::HELPER;
+use super::meter::Meter;
+use super::spec::{self, Act, News, Order, Status};
+use super::system;
+use super::tail::Tail;
+use super::{Ended, Limits, Reason, Stream};
+
+/// How often limits are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long the helper may take to end when it has been told to.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is read of a stream at once, in bytes.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Signals that a caller passes on to what runs in its place.
+const PASSED: &[i32] = &[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+
+/// What becomes of the step's streams.
+pub(super) enum Streams<'a> {
+    /// Nothing comes in; what comes out is passed to a function.
+    Watched(&'a mut dyn FnMut(Stream, &[u8])),
+    /// Those of this process; signals are passed on as well.
+    Ours,
+}
+
+/// A helper that has been started.
+struct Helper {
+    child: Child,
+    socket: Option<UnixStream>,
+}
+
+impl Drop for Helper {
+    /// An error on our side must not leave the step behind.
+    fn drop(&mut self) {
+        // Without us at the other end, the helper ends everything.
+        self.socket = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts s2r anew as a helper, with nothing of our environment.
+fn start(program: &Path, is_watched: bool) -> Result<Helper, SandboxError> {
+    let failed = |source| SandboxError::Helper { source };
+    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let streams = || {
+        if is_watched {
+            Stdio::piped()
+        } else {
+            Stdio::inherit()
+        }
+    };
+    let child = Command::new(program)
+        .arg0(HELPER)
+        .env_clear()
+        .current_dir("/")
+        .stdin(OwnedFd::from(theirs))
+        .stdout(streams())
+        .stderr(streams())
+        // Keys of the terminal are for us; what the step is to hear of them we pass on.
+        .process_group(0)
+        .spawn()
+        .map_err(failed)?;
+    Ok(Helper {
+        child,
+        socket: Some(ours),
+    })
+}
+
+/// Asks a helper whether namespaces can be had here: what it says, or what it failed at.
+pub(super) fn probe(program: &Path) -> Result<Result<(), (Act, io::Error)>, SandboxError> {
+    let mut helper = start(program, true)?;
+    let answer = helper.socket.as_mut().map_or(Ok(None), |socket| {
+        spec::send(socket, &Order::Probe).and_then(|()| spec::receive(socket))
+    });
+    helper.socket = None;
+    let _ = helper.child.wait();
+    match answer.map_err(|source| SandboxError::Helper { source })? {
+        Some(News::Works) => Ok(Ok(())),
+        Some(News::Failed { act, errno, .. }) => {
+            Ok(Err((act, io::Error::from_raw_os_error(errno))))
+        }
+        Some(_) | None => Err(SandboxError::Silent),
+    }
+}
+
+/// Runs a step in a helper, and returns how it ended.
+pub(super) fn run(
+    program: &Path,
+    spec: spec::Spec,
+    limits: &Limits,
+    meter: Meter,
+    streams: &mut Streams<'_>,
+) -> Result<Ended, SandboxError> {
+    let failed = |source| SandboxError::Helper { source };
+    let is_watched = matches!(streams, Streams::Watched(_));
+    // Held back before the helper is there, so that none is lost; the helper starts without any held.
+    let signals = if is_watched {
+        None
+    } else {
+        Some(system::hold_signals(PASSED).map_err(failed)?.into())
+    };
+    let mut helper = start(program, is_watched)?;
+    if let Some(socket) = &mut helper.socket {
+        let has_input = spec.has_input;
+        spec::send(socket, &Order::Run(Box::new(spec))).map_err(failed)?;
+        if has_input {
+            send_descriptor(socket, io::stdin().as_fd()).map_err(failed)?;
+        }
+    }
+    let mut watch = Watch {
+        output: helper.child.stdout.take(),
+        error: helper.child.stderr.take(),
+        helper,
+        signals,
+        limits: *limits,
+        meter,
+        started: Instant::now(),
+        looked: Instant::now(),
+        told_to_end: None,
+        passed_bytes: 0,
+        tail: Tail::default(),
+        outcome: Outcome::default(),
+    };
+    watch.wait(streams)?;
+    watch.end()
+}
+
+fn send_descriptor(socket: &UnixStream, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let descriptors = [descriptor];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg(
+        socket,
+        &[io::IoSlice::new(&[0])],
+        &mut ancillary,
+        SendFlags::NOSIGNAL,
+    )?;
+    Ok(())
+}
+
+/// What is known of the end.
+#[derive(Debug, Default)]
+struct Outcome {
+    status: Option<Status>,
+    is_memory_file_full: bool,
+    failed: Option<(Act, String, i32)>,
+    over: Option<Reason>,
+    is_output_cut: bool,
+}
+
+/// A step while it runs.
+struct Watch {
+    helper: Helper,
+    output: Option<ChildStdout>,
+    error: Option<ChildStderr>,
+    signals: Option<fs::File>,
+    limits: Limits,
+    meter: Meter,
+    started: Instant,
+    looked: Instant,
+    told_to_end: Option<Instant>,
+    passed_bytes: u64,
+    tail: Tail,
+    outcome: Outcome,
+}
+
+/// Who may have something for us.
+#[derive(Debug, Clone, Copy)]
+enum From {
+    Helper,
+    Stream(Stream),
+    Signals,
+}
+
+impl Watch {
+    /// Goes on until the helper and everybody who holds the step's output is gone.
+    fn wait(&mut self, streams: &mut Streams<'_>) -> Result<(), SandboxError> {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        while self.helper.socket.is_some() || self.output.is_some() || self.error.is_some() {
+            let ready = self.ready().map_err(|errno| SandboxError::Helper {
+                source: errno.into(),
+            })?;
+            for from in ready {
+                match from {
+                    From::Helper => self.listen(),
+                    From::Stream(stream) => self.pass(stream, &mut chunk, streams),
+                    From::Signals => self.hear(),
+                }
+            }
+            if self.looked.elapsed() >= TICK {
+                self.look();
+                self.looked = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    fn ready(&self) -> Result<Vec<From>, Errno> {
+        let mut polled = Vec::with_capacity(4);
+        let mut whose = Vec::with_capacity(4);
+        if let Some(socket) = &self.helper.socket {
+            polled.push(PollFd::new(socket, PollFlags::IN));
+            whose.push(From::Helper);
+        }
+        if let Some(output) = &self.output {
+            polled.push(PollFd::new(output, PollFlags::IN));
+            whose.push(From::Stream(Stream::Output));
+        }
+        if let Some(error) = &self.error {
+            polled.push(PollFd::new(error, PollFlags::IN));
+            whose.push(From::Stream(Stream::Error));
+        }
+        if let Some(signals) = &self.signals {
+            polled.push(PollFd::new(signals, PollFlags::IN));
+            whose.push(From::Signals);
+        }
+        let patience = TICK.saturating_sub(self.looked.elapsed());
+        let patience = Timespec {
+            tv_sec: 0,
+            tv_nsec: patience.subsec_nanos().into(),
+        };
+        match poll(&mut polled, Some(&patience)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        Ok(polled
+            .iter()
+            .zip(whose)
+            .filter(|(polled, _)| !polled.revents().is_empty())
+            .map(|(_, whose)| whose)
+            .collect())
+    }
+
+    /// Takes news of the helper.
+    fn listen(&mut self) {
+        let Some(socket) = &mut self.helper.socket else {
+            return;
+        };
+        match spec::receive(socket) {
+            Ok(Some(News::Head { pid })) => self.meter.begin(pid),
+            Ok(Some(News::Failed {
+                act,
+                subject,
+                errno,
+            })) => {
+                self.outcome.failed.get_or_insert((act, subject, errno));
+            }
+            Ok(Some(News::Ended {
+                status,
+                is_memory_file_full,
+            })) => {
+                self.outcome.status = Some(status);
+                self.outcome.is_memory_file_full = is_memory_file_full;
+            }
+            Ok(Some(News::Works)) => {}
+            Ok(None) | Err(_) => self.helper.socket = None,
+        }
+    }
+
+    /// Reads a stream, and passes on what the limit leaves.
+    fn pass(&mut self, stream: Stream, chunk: &mut [u8], streams: &mut Streams<'_>) {
+        let read = match stream {
+            Stream::Output => self.output.as_mut().map(|from| from.read(chunk)),
+            Stream::Error => self.error.as_mut().map(|from| from.read(chunk)),
+        };
+        let length = match read {
+            Some(Ok(length)) if length > 0 => length,
+            Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => return,
+            _ => {
+                match stream {
+                    Stream::Output => self.output = None,
+                    Stream::Error => self.error = None,
+                }
+                return;
+            }
+        };
+        let bytes = chunk.get(..length).unwrap_or_default();
+        self.tail.take(stream, bytes);
+        let room = self.limits.output_bytes.saturating_sub(self.passed_bytes);
+        let passed = usize::try_from(room).unwrap_or(usize::MAX).min(length);
+        self.outcome.is_output_cut |= passed < length;
+        self.passed_bytes += passed as u64;
+        if let (Streams::Watched(to), Some(bytes @ [_, ..])) = (streams, bytes.get(..passed)) {
+            to(stream, bytes);
+        }
+    }
+
+    /// Passes on a signal that we were sent.
+    fn hear(&mut self) {
+        let mut held = [0; system::HELD_SIGNAL_BYTES];
+        if let Some(signals) = &mut self.signals
+            && signals.read(&mut held).is_ok()
+            // The number comes first, in the machine's order, and none is above 64.
+            && let [number, 0, 0, 0, ..] | [0, 0, 0, number, ..] = held
+        {
+            self.tell(number);
+        }
+    }
+
+    fn tell(&mut self, signal: u8) {
+        if let Some(socket) = &mut self.helper.socket {
+            // It may just have ended.
+            let _ = socket.write_all(&[signal]);
+        }
+    }
+
+    /// Looks at the limits, and ends the step if it is over one.
+    fn look(&mut self) {
+        match self.told_to_end {
+            None => {
+                let over = if self.started.elapsed() > self.limits.time {
+                    Some(Reason::OutOfTime)
+                } else if self.outcome.status.is_none() {
+                    self.meter.over(&self.limits)
+                } else {
+                    None
+                };
+                if over.is_some() {
+                    self.outcome.over = over;
+                    self.told_to_end = Some(Instant::now());
+                    self.tell(KILL);
+                }
+            }
+            Some(told) if told.elapsed() > END_WITHIN => {
+                // Whatever it hangs on: without it, the kernel ends the rest.
+                let _ = self.helper.child.kill();
+                self.helper.socket = None;
+                self.output = None;
+                self.error = None;
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// What came of it, when everything is gone.
+    fn end(mut self) -> Result<Ended, SandboxError> {
+        let waited = self.helper.child.wait();
+        let took = self.started.elapsed();
+        if let Some((act, subject, errno)) = self.outcome.failed {
+            let source = io::Error::from_raw_os_error(errno);
+            return Err(match act {
+                Act::Command => SandboxError::Command {
+                    program: subject,
+                    source,
+                },
+                act => SandboxError::Setup {
+                    act,
+                    subject,
+                    source,
+                },
+            });
+        }
+        let status = match (self.outcome.status, self.outcome.over) {
+            (Some(status), _) => status,
+            (None, Some(_)) => Status::Signal(libc::SIGKILL),
+            (None, None) => {
+                return Err(match waited {
+                    Ok(_) => SandboxError::Silent,
+                    Err(source) => SandboxError::Helper { source },
+                });
+            }
+        };
+        let reason = self
+            .outcome
+            .over
+            .or_else(|| {
+                self.meter
+                    .blames(status, self.outcome.is_memory_file_full, &self.limits)
+            })
+            .unwrap_or(Reason::Exited);
+        Ok(Ended {
+            status,
+            reason,
+            is_output_cut: self.outcome.is_output_cut,
+            last_lines: self.tail.lines(),
+            took,
+        })
+    }
+}
+
+/// `SIGKILL`, as a byte for the helper.
+const KILL: u8 = 9;

@@ -1,0 +1,161 @@
+//! The few calls of the kernel for which no safe wrapper exists. All `unsafe` of s2r is in this file.
+//!
+//! Everything else of the sandbox goes by way of `rustix`.
+
+#![expect(
+    unsafe_code,
+    reason = "fork, signalfd, seccomp, mount_setattr, close_range and the loopback's flags have no safe wrapper"
+)]
+
+use std::ffi::CStr;
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::process::Pid;
+use rustix::thread::UnshareFlags;
+
+/// Which of two processes goes on.
+pub(crate) enum Fork {
+    /// The one that was there.
+    Parent(Pid),
+    /// The new one.
+    Child,
+}
+
+/// Splits the process in two. Only the helper may call it, which has one thread.
+pub(crate) fn fork() -> io::Result<Fork> {
+    // SAFETY: the helper has a single thread, so no lock is held by a thread that is missing in the
+    // child, and the child may go on as any process.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child),
+        pid => Pid::from_raw(pid)
+            .map(Fork::Parent)
+            .ok_or_else(|| io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Leaves namespaces of the caller for new ones. Only the helper may call it, which has one thread.
+pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    // SAFETY: what makes this call dangerous is other threads that count on a shared table of
+    // descriptors or a shared folder; there are none, and no flag of ours unshares descriptors.
+    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(io::Error::from)
+}
+
+/// Closes all descriptors above standard error: whoever started s2r may have left some open.
+pub(crate) fn close_strangers() {
+    // SAFETY: called first in the helper, before it holds any descriptor above 2.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
+    if done != 0 {
+        // Before Linux 5.9.
+        for descriptor in 3..1024 {
+            // SAFETY: as above; closing a number that is not open does nothing.
+            unsafe { libc::close(descriptor) };
+        }
+    }
+}
+
+/// Holds signals back, and returns a descriptor that reads them.
+pub(crate) fn hold_signals(signals: &[i32]) -> io::Result<OwnedFd> {
+    // SAFETY: an all-zero set is a valid value, and `sigemptyset` makes it the empty one.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` lives on this stack for all calls; the numbers are checked by the callee.
+    let descriptor = unsafe {
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+    };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given it to us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Length of what a descriptor of [`hold_signals`] reads for one signal.
+pub(crate) const HELD_SIGNAL_BYTES: usize = size_of::<libc::signalfd_siginfo>();
+
+/// Makes a mounted tree read-only, all that is mounted below it too, without loosening anything.
+pub(crate) fn restrict_mount(
+    tree: BorrowedFd<'_>,
+    is_read_only: bool,
+    has_devices: bool,
+) -> io::Result<()> {
+    let mut set = libc::MOUNT_ATTR_NOSUID;
+    if is_read_only {
+        set |= libc::MOUNT_ATTR_RDONLY;
+    }
+    if !has_devices {
+        set |= libc::MOUNT_ATTR_NODEV;
+    }
+    let attributes = libc::mount_attr {
+        attr_set: set,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: the path is a constant with its zero, the struct is of the size given, and the
+    // kernel keeps neither.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    checked(done)
+}
+
+/// Has the kernel ask `program` about each system call of this process and its children, for ever.
+pub(crate) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+    let length = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog {
+        len: length,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: the program lives until the call is over; the kernel copies, verifies and does not
+    // write to it.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const program,
+        )
+    };
+    checked(done)
+}
+
+/// Switches a network interface on, as a new network's loopback is off.
+pub(crate) fn bring_up(socket: BorrowedFd<'_>, interface: &CStr) -> io::Result<()> {
+    // SAFETY: an all-zero `ifreq` is a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays zero.
+    for (place, byte) in request.ifr_name[..libc::IFNAMSIZ - 1]
+        .iter_mut()
+        .zip(interface.to_bytes())
+    {
+        *place = libc::c_char::try_from(*byte).unwrap_or(0);
+    }
+    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or(0);
+    // SAFETY: the request is of the type that this ioctl reads, and lives until it is over.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    checked(done.into())
+}
+
+fn checked(done: libc::c_long) -> io::Result<()> {
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

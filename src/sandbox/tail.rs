@@ -1,0 +1,93 @@
+//! The last lines of a step's output, which say why it failed.
+
+use std::collections::VecDeque;
+
+use super::Stream;
+
+/// Lines that are kept.
+const LINES: usize = 40;
+
+/// Bytes of a line that are kept.
+const LINE_BYTES: usize = 1000;
+
+/// What a chunk can hold of interest; what comes before it is pushed out anyway.
+const CHUNK_BYTES: usize = LINES * LINE_BYTES;
+
+/// The last lines of both streams, in the order in which they were read.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    lines: VecDeque<String>,
+    output: Vec<u8>,
+    error: Vec<u8>,
+}
+
+impl Tail {
+    /// Takes what was read of a stream.
+    pub(super) fn take(&mut self, stream: Stream, bytes: &[u8]) {
+        let from = bytes.len().saturating_sub(CHUNK_BYTES);
+        let open = match stream {
+            Stream::Output => &mut self.output,
+            Stream::Error => &mut self.error,
+        };
+        for piece in bytes[from..].split_inclusive(|byte| *byte == b'\n') {
+            let room = LINE_BYTES.saturating_sub(open.len());
+            open.extend(piece.iter().take(room));
+            if piece.ends_with(b"\n") {
+                close(open, &mut self.lines);
+            }
+        }
+    }
+
+    /// The lines, the last one last.
+    pub(super) fn lines(mut self) -> Vec<String> {
+        for mut open in [self.output, self.error] {
+            if !open.is_empty() {
+                close(&mut open, &mut self.lines);
+            }
+        }
+        self.lines.into()
+    }
+}
+
+fn close(open: &mut Vec<u8>, lines: &mut VecDeque<String>) {
+    let line = String::from_utf8_lossy(open);
+    // What moves the cursor has no place among quoted lines.
+    let line: String = line
+        .trim_end()
+        .chars()
+        .filter(|character| !character.is_control() || *character == '\t')
+        .collect();
+    open.clear();
+    if lines.len() == LINES {
+        lines.pop_front();
+    }
+    lines.push_back(line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_together_from_pieces() {
+        let mut tail = Tail::default();
+        tail.take(Stream::Output, b"one\ntw");
+        tail.take(Stream::Error, b"bad\r\n");
+        tail.take(Stream::Output, b"o\nend");
+        assert_eq!(tail.lines(), ["one", "bad", "two", "end"]);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut tail = Tail::default();
+        for _ in 0..3 {
+            tail.take(Stream::Output, &vec![b'x'; 1 << 20]);
+        }
+        tail.take(Stream::Output, b"\n");
+        tail.take(Stream::Output, "\n1\n\u{1b}[31m2\n".repeat(1000).as_bytes());
+        let lines = tail.lines();
+        assert_eq!(lines.len(), LINES);
+        assert_eq!(lines.last().map(String::as_str), Some("[31m2"));
+        assert!(lines.iter().all(|line| line.len() <= LINE_BYTES));
+    }
+}

@@ -1,0 +1,178 @@
+//! What needs code of a project to run: wheels from source, the project itself, collected files, an assemble
+//! script of its own. The backends and the Django here are hand-made, so that nothing comes from outside.
+
+use crate::harness::files::Project;
+use crate::harness::home::{Home, digest_of};
+use crate::harness::index::{Fault, Index};
+use crate::harness::tools::{Finished, finish};
+use crate::harness::wheel::Wheel;
+
+const SITE: &str = "opt/app-root/lib/python3.13/site-packages/";
+
+/// A backend in the project's own tree, as PEP 517 allows: needs nothing but Python.
+const BACKEND: &str = r#"
+import os, zipfile
+
+def _wheel(folder, body, name="shop"):
+    info = name + "-1.0.dist-info/"
+    with zipfile.ZipFile(os.path.join(folder, name + "-1.0-py3-none-any.whl"), "w") as wheel:
+        for path, text in body.items():
+            wheel.writestr(path, text)
+        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: " + name + "\nVersion: 1.0\n")
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nGenerator: own\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(info + "RECORD", "")
+    return name + "-1.0-py3-none-any.whl"
+
+def get_requires_for_build_wheel(config_settings=None):
+    return []
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    print("building in", os.getcwd(), "as", os.getuid(), os.getgid())
+    seen = sorted(name for name in os.environ if "SECRET" in name)
+    return _wheel(folder, {"shop.py": "SEEN = %r\nCOLOUR = %r\n" % (seen, os.environ.get("COLOUR"))})
+"#;
+
+const PYPROJECT: &str =
+    "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n";
+
+fn build(home: &Home, project: &Project, more: &[&str]) -> Finished {
+    finish(
+        home.command(&["build"])
+            .arg(project.path())
+            .args(["shop", "--progress", "plain", "--bytecode", "none"])
+            .args(more)
+            .env("MY_SECRET", "of the machine"),
+    )
+}
+
+fn text_of(home: &Home, built: &Finished, path: &str) -> String {
+    let members = home.layout().members(digest_of(built.line()));
+    let Some(member) = members.get(path) else {
+        panic!("{path} is not in the image: {:?}", members.keys());
+    };
+    String::from_utf8_lossy(&member.body).into_owned()
+}
+
+#[test]
+fn the_project_itself_is_installed_and_built_once() {
+    let home = Home::seeded();
+    let project = Project::new(&[
+        ("app.py", "import shop\n"),
+        ("pyproject.toml", PYPROJECT),
+        ("backend.py", BACKEND),
+    ]);
+    let built = build(&home, &project, &["-e", "COLOUR=red"]).ok();
+    let text = text_of(&home, &built, &format!("{SITE}shop.py"));
+    assert_eq!(text, "SEEN = []\nCOLOUR = 'red'\n");
+    assert!(built.stderr.contains("building in /opt/app-root/src as 1001 0"), "{}", built.stderr);
+
+    let again = build(&home, &project, &["-e", "COLOUR=red"]).ok();
+    assert_eq!(again.line(), built.line());
+    assert!(!again.stderr.contains("building in"), "{}", again.stderr);
+
+    let without = build(&home, &project, &["-e", "DISABLE_PYPROJECT_TOML_PROCESSING=1"]).ok();
+    let members = home.layout().members(digest_of(without.line()));
+    assert!(!members.contains_key(&format!("{SITE}shop.py")));
+}
+
+#[test]
+fn a_backend_that_fails_is_told_with_its_last_lines() {
+    let home = Home::seeded();
+    let project = Project::new(&[
+        ("app.py", "import shop\n"),
+        ("pyproject.toml", PYPROJECT),
+        (
+            "backend.py",
+            "import sys\ndef build_wheel(*rest):\n    print('the oven is cold')\n    sys.exit(7)\n",
+        ),
+    ]);
+    build(&home, &project, &[])
+        .exits(65)
+        .says(&["the oven is cold", "7"]);
+}
+
+#[test]
+fn a_wheel_that_is_no_file_is_not_taken() {
+    let home = Home::seeded();
+    let project = Project::new(&[
+        ("app.py", "import shop\n"),
+        ("pyproject.toml", PYPROJECT),
+        (
+            "backend.py",
+            "import os\ndef build_wheel(folder, *rest):\n    os.symlink('/etc/shadow', folder + '/shop-1.0-py3-none-any.whl')\n    return 'shop-1.0-py3-none-any.whl'\n",
+        ),
+    ]);
+    build(&home, &project, &[]).exits(65).says(&["wheel"]);
+}
+
+/// A Django that can do what is asked of it here.
+fn django() -> Wheel {
+    Wheel::new("django", "5.0").file("django/__init__.py", "VERSION = (5, 0)\n")
+}
+
+const MANAGE: &str = r#"
+import os, sys, django
+if "collectstatic" in sys.argv:
+    if os.environ.get("BROKEN") == "dry" or (os.environ.get("BROKEN") and "--dry-run" not in sys.argv):
+        print("settings need a DATABASE_URL")
+        sys.exit(3)
+    if "--dry-run" not in sys.argv:
+        os.makedirs("static/css")
+        open("static/css/site.css", "w").write("a {}\n")
+        os.remove("rubbish.txt")
+        open("/usr/lib/outside", "w").write("lost")
+"#;
+
+#[test]
+fn static_files_are_collected_into_a_layer_of_their_own() {
+    let home = Home::seeded();
+    let index = Index::serving(&[django()], None, Fault::None);
+    let project = Project::new(&[
+        ("manage.py", MANAGE),
+        ("rubbish.txt", ""),
+        ("requirements.txt", "django\n"),
+    ]);
+    let url = format!("PIP_INDEX_URL={}", index.url(None));
+    let built = build(&home, &project, &["-e", &url]).ok();
+    let css = text_of(&home, &built, "opt/app-root/src/static/css/site.css");
+    assert_eq!(css, "a {}\n");
+    let members = home.layout().members(digest_of(built.line()));
+    assert!(!members.contains_key("opt/app-root/src/rubbish.txt"));
+    assert!(!members.contains_key("usr/lib/outside"));
+    assert!(built.stderr.contains("outside"), "{}", built.stderr);
+    let again = build(&home, &project, &["-e", &url]).ok();
+    assert_eq!(again.line(), built.line());
+
+    let soft = build(&home, &project, &["-e", &url, "-e", "BROKEN=dry"]).ok();
+    assert!(soft.stderr.contains("settings need a DATABASE_URL"), "{}", soft.stderr);
+    let members = home.layout().members(digest_of(soft.line()));
+    assert!(!members.contains_key("opt/app-root/src/static"));
+
+    build(&home, &project, &["-e", &url, "-e", "BROKEN=hard"])
+        .exits(65)
+        .says(&["collectstatic", "settings need a DATABASE_URL", "3"]);
+}
+
+#[test]
+fn an_assemble_script_of_its_own_runs_instead() {
+    let home = Home::seeded();
+    let builder = crate::harness::files::own_builder("build_packages: [gcc, g++, make, pkgconf, libc6-dev, python3.13-dev]", "build_packages: [make]");
+    let project = Project::new(&[
+        ("app.py", "pass\n"),
+        (
+            ".s2i/bin/assemble",
+            "#!/bin/bash\nset -e\ncp -R /tmp/src/. ./\nwhich make\necho \"made by $(id -u) in $PWD\" > made.txt\nmkdir -p /opt/app-root/extra\n",
+        ),
+    ]);
+    use std::os::unix::fs::PermissionsExt as _;
+    let script = project.path().join(".s2i/bin/assemble");
+    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let builder = builder.path().display().to_string();
+    let built = build(&home, &project, &["--builder", &builder]).ok();
+    let made = text_of(&home, &built, "opt/app-root/src/made.txt");
+    assert_eq!(made, "made by 1001 in /opt/app-root/src\n");
+    assert_eq!(text_of(&home, &built, "opt/app-root/src/app.py"), "pass\n");
+    let members = home.layout().members(digest_of(built.line()));
+    assert!(members.contains_key("opt/app-root/extra"));
+    assert!(!members.contains_key("usr/bin/make"));
+}

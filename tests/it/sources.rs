@@ -1,0 +1,314 @@
+//! Sources that are no plain folders: git repositories, archives, standard input.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use crate::harness::files::walk;
+use crate::harness::git::{Daemon, Shelf, Web};
+use crate::harness::home::{Home, digest_of};
+use crate::harness::layout::Member;
+use crate::harness::tools::finish;
+
+const APP: &str = "print('one')\n";
+
+/// The image's files of the source, by their paths below it.
+fn files(home: &Home, reference: &str) -> BTreeMap<String, Member> {
+    let members = home.layout().members(digest_of(reference));
+    members
+        .into_iter()
+        .filter_map(|(path, member)| {
+            let path = path.strip_prefix("opt/app-root/src/")?.to_owned();
+            (!path.starts_with(".local") && !path.starts_with(".pki")).then_some((path, member))
+        })
+        .collect()
+}
+
+fn names(files: &BTreeMap<String, Member>) -> Vec<&str> {
+    files.keys().map(String::as_str).collect()
+}
+
+fn labels(home: &Home, reference: &str) -> serde_json::Value {
+    home.layout().config(digest_of(reference))["config"]["Labels"].clone()
+}
+
+fn label<'a>(labels: &'a serde_json::Value, name: &str) -> &'a str {
+    labels[format!("io.openshift.s2i.build.{name}")]
+        .as_str()
+        .unwrap_or_default()
+}
+
+/// Builds what is typed, which must succeed.
+#[track_caller]
+fn build(home: &Home, arguments: &[&str]) -> String {
+    let arguments = [&["build"], arguments, &["-t", "x"]].concat();
+    home.run(&arguments).ok().line().to_owned()
+}
+
+/// No file of the store or home holds these words.
+fn nowhere(home: &Home, words: &[&str]) {
+    for path in walk(&home.store()).into_iter().chain(walk(&home.home())) {
+        if path.ends_with(".git-credentials") {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        for word in words {
+            let found = bytes
+                .windows(word.len())
+                .any(|window| window == word.as_bytes());
+            assert!(!found, "{} holds {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_branch_a_tag_and_a_commit_are_built() {
+    let home = Home::seeded();
+    let shelf = Shelf::new();
+    let repository = shelf.repository("shop", &[("app.py", APP), (".gitignore", "x\n")]);
+    let first = repository.git(&["rev-parse", "HEAD"]);
+    repository.git(&["tag", "v1"]);
+    repository.git(&["checkout", "--quiet", "-b", "dev/two"]);
+    let second = repository.commit("The second\n\nand more", &[("two.py", "2\n")]);
+    repository.git(&["tag", "--annotate", "v2", "--message", "v2"]);
+    repository.git(&["checkout", "--quiet", "main"]);
+    repository.write("app.py", "not committed\n");
+    let url = repository.url();
+
+    let cases: &[(&[&str], &str, &str)] = &[
+        (&[&url], &first, "main"),
+        (&[&format!("{url}#v1")], &first, "v1"),
+        (&[&url, "-r", "dev/two"], &second, "dev/two"),
+        (&[&format!("git+{url}"), "--ref=v2"], &second, "v2"),
+        (&[&url, "-r", &second], &second, "HEAD"),
+        (&[&url, "-r", &first[..8]], &first, "HEAD"),
+    ];
+    for (arguments, commit, reference) in cases {
+        let built = build(&home, arguments);
+        let labels = labels(&home, &built);
+        assert_eq!(label(&labels, "commit.id"), *commit, "{arguments:?}");
+        assert_eq!(label(&labels, "commit.ref"), *reference, "{arguments:?}");
+        assert_eq!(label(&labels, "commit.author"), "Ada <ada@example.org>");
+        // A path of this machine says nothing elsewhere.
+        assert_eq!(label(&labels, "source-location"), "");
+        let files = files(&home, &built);
+        if *commit == first {
+            assert_eq!(names(&files), [".gitignore", "app.py"], "{arguments:?}");
+        } else {
+            assert_eq!(label(&labels, "commit.message"), "The second");
+            assert_eq!(names(&files), [".gitignore", "app.py", "two.py"]);
+        }
+        assert_eq!(files["app.py"].body, APP.as_bytes());
+    }
+    // What was fetched stays, and needs no network.
+    for arguments in [
+        vec![url.as_str()],
+        vec![&url, "-r", "v2"],
+        vec![&url, "-r", &second],
+    ] {
+        build(&home, &[arguments.as_slice(), &["--offline"]].concat());
+    }
+    let private: Vec<_> = std::fs::read_dir(home.store().join("s2r/tmp"))
+        .unwrap()
+        .collect();
+    assert!(private.is_empty(), "{private:?}");
+    home.run(&["cache", "prune", "--all"]).ok();
+    home.run(&["plan", &url, "--exclude", ""]).ok();
+    home.run(&["build", &url, "x", "-r", "v9"])
+        .exits(2)
+        .says(&["v9", "ls-remote"]);
+    home.run(&["lock", &url])
+        .exits(2)
+        .says(&["the project's folder", "clone"]);
+}
+
+#[test]
+fn a_checkout_is_built_as_it_lies_or_by_revision() {
+    let home = Home::seeded();
+    let shelf = Shelf::new();
+    let repository = shelf.repository("shop", &[("app.py", APP), ("a.bin", "1\r\n")]);
+    repository.git(&["branch", "old"]);
+    repository.commit(
+        "More",
+        &[("more.py", ""), (".gitattributes", "* filter=evil\n")],
+    );
+    // What a hostile checkout would have run.
+    let spy = shelf.path().join("spy.sh");
+    std::fs::write(
+        &spy,
+        format!("#!/bin/sh\ntouch {}/ran\ncat\n", shelf.path().display()),
+    )
+    .unwrap();
+    finish(Command::new("chmod").arg("+x").arg(&spy)).ok();
+    let spy = spy.to_str().unwrap();
+    for setting in [
+        "filter.evil.smudge",
+        "core.fsmonitor",
+        "uploadpack.packObjectsHook",
+    ] {
+        repository.git(&["config", setting, spy]);
+    }
+    repository.write(".git/hooks/post-checkout", "#!/bin/sh\ntouch ../ran\n");
+    finish(
+        Command::new("chmod")
+            .args(["+x"])
+            .arg(repository.path().join(".git/hooks/post-checkout")),
+    )
+    .ok();
+    std::fs::remove_file(shelf.path().join("ran")).ok();
+    repository.git(&["config", "--unset", "filter.evil.smudge"]);
+    repository.git(&["config", "--unset", "core.fsmonitor"]);
+    repository.write("app.py", "changed\n");
+    let path = repository.path().to_str().unwrap().to_owned();
+
+    let as_it_lies = home
+        .run(&["build", &path, "-t", "x"])
+        .ok()
+        .says(&["1 files differ from the commit"]);
+    let found = files(&home, as_it_lies.line());
+    assert_eq!(found["app.py"].body, b"changed\n");
+
+    repository.git(&["config", "filter.evil.smudge", spy]);
+    repository.git(&["config", "core.fsmonitor", spy]);
+    for (reference, more) in [
+        ("HEAD", true),
+        ("main", true),
+        ("old", false),
+        ("HEAD~1", false),
+    ] {
+        let built = build(&home, &[&path, "-r", reference]);
+        let found = files(&home, &built);
+        assert_eq!(found["app.py"].body, APP.as_bytes(), "{reference}");
+        assert_eq!(found["a.bin"].body, b"1\r\n", "{reference}");
+        assert_eq!(found.contains_key("more.py"), more, "{reference}");
+    }
+    assert!(!shelf.path().join("ran").exists());
+    home.run(&["plan", &path, "-r", "v9"])
+        .exits(2)
+        .says(&["v9"]);
+    let below = shelf.path().join("shop/.git/hooks");
+    home.run(&["plan", below.to_str().unwrap(), "-r", "main"])
+        .exits(2)
+        .says(&["checkout", "--context-dir"]);
+}
+
+#[test]
+fn submodules_and_context_folders_come_along() {
+    let home = Home::seeded();
+    let shelf = Shelf::new();
+    let inner = shelf.repository("inner", &[("inner.py", "")]);
+    let library = shelf.repository("lib", &[("lib.py", "1\n")]);
+    library.git(&["submodule", "--quiet", "add", "../inner", "inner"]);
+    library.commit("With inner", &[]);
+    let repository = shelf.repository("shop", &[("web/app.py", APP), ("README", "")]);
+    repository.git(&["submodule", "--quiet", "add", "../lib", "web/lib"]);
+    repository.commit("With lib", &[]);
+    // The commit that is wanted is no branch's.
+    library.commit("Newer", &[("lib.py", "2\n")]);
+    drop(inner);
+
+    let daemon = Daemon::serving(&shelf);
+    let url = daemon.url("shop");
+    for _ in 0..2 {
+        let built = build(&home, &[&url, "--context-dir", "web"]);
+        let found = files(&home, &built);
+        let expected = [
+            "app.py",
+            "lib",
+            "lib/.gitmodules",
+            "lib/inner",
+            "lib/inner/inner.py",
+            "lib/lib.py",
+        ];
+        assert_eq!(names(&found), expected);
+        assert_eq!(found["lib/lib.py"].body, b"1\n");
+        let labels = labels(&home, &built);
+        assert_eq!(label(&labels, "source-location"), url);
+        assert_eq!(label(&labels, "source-context-dir"), "web");
+    }
+    // Whole, even where --exclude leaves nothing out.
+    let built = build(&home, &[&url, "--context-dir", "web", "--exclude", ""]);
+    assert!(!files(&home, &built).contains_key("lib/.git"));
+    drop(daemon);
+    build(&home, &[&repository.url(), "--context-dir", "web"]);
+    home.run(&["plan", &url]).exits(69).says(&["127.0.0.1"]);
+}
+
+#[test]
+fn a_submodule_cannot_reach_what_the_source_could_not() {
+    let home = Home::seeded();
+    let shelf = Shelf::new();
+    let secret = shelf.repository("secret", &[("secret.py", "")]);
+    let repository = shelf.repository("shop", &[("app.py", APP)]);
+    repository.git(&["submodule", "--quiet", "add", &secret.url(), "lib"]);
+    repository.commit("With lib", &[]);
+    let daemon = Daemon::serving(&shelf);
+    home.run(&["plan", &daemon.url("shop")])
+        .exits(69)
+        .says(&["submodules", "transport 'file' not allowed"]);
+    let ran = shelf.path().join("ran");
+    let address = format!("ext::sh -c 'touch {}'", ran.display());
+    repository.git(&["config", "-f", ".gitmodules", "submodule.lib.url", &address]);
+    repository.commit("Evil", &[]);
+    for url in [daemon.url("shop"), repository.url()] {
+        home.run(&["plan", &url]).exits(69).says(&["submodules"]);
+    }
+    home.run(&["plan", &address]).exits(2).says(&["ext"]);
+    assert!(!ran.exists());
+}
+
+#[test]
+fn passwords_reach_the_host_and_nothing_else() {
+    let home = Home::seeded();
+    let shelf = Shelf::new();
+    let library = shelf.repository("lib", &[("lib.py", "1\n")]);
+    let repository = shelf.repository("shop", &[("app.py", APP)]);
+    repository.git(&["submodule", "--quiet", "add", "../lib", "lib"]);
+    repository.commit("With lib", &[]);
+    drop(library);
+    let web = Web::serving(&shelf, Some(("ada", "pass:word-hidden")));
+    let url = web.url("ada:pass%3Aword-hidden", "shop");
+
+    let built = home.run(&["build", &url, "x", "--progress", "plain"]).ok();
+    assert!(!built.stderr.contains("word-hidden"), "{}", built.stderr);
+    let found = labels(&home, built.line());
+    assert_eq!(label(&found, "source-location"), web.url("", "shop"));
+    assert!(files(&home, built.line()).contains_key("lib/lib.py"));
+    // A second build of the same commit asks which one that is, and no more.
+    web.take_log();
+    home.run(&["build", &url, "x"]).ok();
+    let asked = web.take_log();
+    assert!(
+        asked.iter().all(|line| line.contains("/shop/")) && asked.len() <= 2,
+        "{asked:?}"
+    );
+    let commit = label(&found, "commit.id").to_owned();
+    home.run(&["build", &web.url("", "shop"), "x", "-r", &commit])
+        .ok();
+    assert!(web.take_log().is_empty());
+    nowhere(&home, &["word-hidden", "word%2Dhidden"]);
+
+    // Without a password, or with a wrong one, nobody waits for an answer.
+    let wrong = web.url("ada:wrong-hidden", "shop");
+    for url in [
+        &wrong,
+        &web.url("", "shop"),
+        &web.url("token-hidden", "shop"),
+    ] {
+        let failed = home
+            .run(&["build", url, "x"])
+            .exits(69)
+            .says(&["credential helper"]);
+        assert!(!failed.stderr.contains("hidden"), "{}", failed.stderr);
+    }
+    // The user's own ways of logging in count.
+    std::fs::write(
+        home.home().join(".gitconfig"),
+        "[credential]\nhelper = store\n",
+    )
+    .unwrap();
+    let line = format!("{}\n", web.url("ada:pass%3aword-hidden", ""));
+    std::fs::write(home.home().join(".git-credentials"), line).unwrap();
+    home.run(&["build", &web.url("", "shop"), "x"]).ok();
+    home.run(&["build", &web.url("ada", "shop"), "x"]).ok();
+    nowhere(&home, &["word-hidden"]);
+}
