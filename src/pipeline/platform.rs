@@ -293,7 +293,7 @@ impl<'a> Site<'a> {
 
     /// Debian packages for building, which never reach the image.
     pub(super) fn build_packages(&self) -> Vec<String> {
-        self.builder.build_packages.clone()
+        self.plan.packages.build_names()
     }
 
     /// pip's variables, and what requirement files may name.
