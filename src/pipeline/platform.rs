@@ -21,12 +21,12 @@ use crate::layers::wheel;
 use crate::net::http::Client;
 use crate::oci::{Architecture, Key, Platform, RunConfig};
 use crate::packages::debian::{DebArtefact, DebianBase};
-use crate::packages::python::{Arch, Libc, PythonVersion, Target};
+use crate::packages::python::{Arch, Libc, PythonVersion, Target, Url};
 use crate::plan::builder::{Base, BuilderDefinition};
 use crate::plan::{Origin, Plan};
 use crate::report::{LayerFate, Report, Stage};
 use crate::resolve::debian::BaseLock;
-use crate::resolve::wheels::{Location, Lock, LockedWheel};
+use crate::resolve::wheels::{Indexes, Lock, LockedWheel};
 use crate::source::{Contents, Tree};
 use crate::store::Store;
 
@@ -296,6 +296,13 @@ impl<'a> Site<'a> {
         self.plan.packages.build_names()
     }
 
+    /// An address with the credentials of the index that it belongs to.
+    pub(super) fn with_credentials(&self, url: Url) -> Url {
+        let options = crate::packages::python::IndexOptions::default();
+        let (indexes, _) = Indexes::new(&options, &self.environment);
+        indexes.with_credentials(url)
+    }
+
     /// pip's variables, and what requirement files may name.
     pub(super) fn environment(&self) -> &BTreeMap<String, String> {
         &self.environment
@@ -359,11 +366,8 @@ impl<'a> Site<'a> {
             return Ok(recipes);
         }
         // The project itself goes above its dependencies, because it changes more often.
-        let (own, others): (Vec<LockedWheel>, Vec<LockedWheel>) = lock
-            .packages
-            .iter()
-            .cloned()
-            .partition(|wheel| matches!(wheel.location, Location::Built { is_own: true }));
+        let (own, others): (Vec<LockedWheel>, Vec<LockedWheel>) =
+            lock.packages.iter().cloned().partition(LockedWheel::is_own);
         recipes.extend(recipes::wheels(&others, place, &shelf));
         if !own.is_empty() {
             let own: Vec<&LockedWheel> = own.iter().collect();
