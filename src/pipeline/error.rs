@@ -84,6 +84,9 @@ pub(crate) enum BuildError {
     /// The bytes of a layer of changes.
     #[error(transparent)]
     Changes(#[from] crate::layers::changes::Error),
+    /// An image that is to be run.
+    #[error(transparent)]
+    Run(#[from] super::run::RunError),
     /// What is pinned, and how.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -128,6 +131,7 @@ impl Explain for BuildError {
             Self::WheelBuild(error) => error.explain(),
             Self::Material(error) => error.explain(),
             Self::Changes(error) => error.explain(),
+            Self::Run(error) => error.explain(),
             Self::Pin(error) => error.explain(),
             Self::Own(error) => error.explain(),
         }

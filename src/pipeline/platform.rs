@@ -276,10 +276,7 @@ impl<'a> Site<'a> {
     }
 
     pub(super) fn roots(&self) -> Roots<'a> {
-        Roots {
-            store: self.store,
-            report: self.report,
-        }
+        Roots::new(self.store, self.report)
     }
 
     pub(super) fn report(&self) -> &'a dyn Report {

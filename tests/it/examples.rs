@@ -70,6 +70,17 @@ fn setup_cfg() {
     container.stop();
 }
 
+#[test]
+fn sdist() {
+    let (home, container) = answers("sdist", &[("/", "lo has 127.0.0.1\n")]);
+    let compiler = container.exec(&["sh", "-c", "command -v cc gcc make"]);
+    assert_eq!(compiler.stdout, "", "the compiler is in the image");
+    container.stop();
+    // A wheel that was built once is kept, whoever needs it next.
+    let again = home.run(&["build", example("sdist").to_str().unwrap(), "again"]);
+    assert!(!again.ok().stderr.contains("netifaces |"));
+}
+
 /// Builds an example and asks it for pages, as a user that a platform may pick.
 #[track_caller]
 fn answers(name: &str, pages: &[(&str, &str)]) -> (Home, Container) {
