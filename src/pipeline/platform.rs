@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::debs::{Debs, Wish};
 use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use super::ground::Ground;
@@ -56,7 +57,7 @@ pub(super) struct Site<'a> {
 
 /// What one platform's image is made of, exactly.
 pub(super) struct Resolved {
-    pub packages: Vec<DebArtefact>,
+    pub packages: Debs,
     /// What was added to them to build wheels; none where none was built.
     pub build_packages: Vec<DebArtefact>,
     pub target: Target,
@@ -100,10 +101,10 @@ impl<'a> Site<'a> {
         let packages = stages.run(
             Stage::Resolve,
             || self.packages(architecture),
-            |packages| format!("{} packages of Debian {}", packages.len(), debian.suite),
+            |debs| format!("{} packages of Debian {}", debs.all().len(), debian.suite),
         )?;
         let options = self.base_options(debian, architecture);
-        let base = recipes::base(&packages, &options, &debian.suite, self.store);
+        let base = packages.recipes(&self.wish(architecture)?, &options, self.store);
         let ground = Ground::new(self, architecture, &packages);
         let tree = &self.project.tree;
         // The base is made while the wheels are being resolved: neither waits for the other, unless
@@ -117,7 +118,7 @@ impl<'a> Site<'a> {
             let contents = scope.spawn(|| tree.contents());
             let lock = stages.run(
                 Stage::Resolve,
-                || self.wheels(self.target(architecture, &packages), &ground),
+                || self.wheels(self.target(architecture, &packages.base), &ground),
                 |lock| format!("{} wheels", lock.packages.len()),
             );
             if lock.is_err() {
@@ -152,7 +153,7 @@ impl<'a> Site<'a> {
         }
         stages.run(
             Stage::Image,
-            || self.assemble(platform, &packages, layers),
+            || self.assemble(platform, &packages.all(), layers),
             |built| built.descriptor.digest.to_string(),
         )
     }
@@ -183,7 +184,7 @@ impl<'a> Site<'a> {
     /// The exact packages and wheels of one platform, for a lock.
     pub(super) fn resolve(&self, architecture: Architecture) -> Result<Resolved, BuildError> {
         let packages = self.packages(architecture)?;
-        let target = self.target(architecture, &packages);
+        let target = self.target(architecture, &packages.base);
         let ground = Ground::new(self, architecture, &packages).alone();
         let wheels = self.wheels(target, &ground)?;
         Ok(Resolved {
@@ -206,14 +207,27 @@ impl<'a> Site<'a> {
         }
     }
 
-    fn packages(&self, architecture: Architecture) -> Result<Vec<DebArtefact>, BuildError> {
-        let lock = self
-            .project
-            .tree
-            .read_small(base::LOCK_FILE, base::MAX_LOCK_BYTES)?
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let rules = self.base_rules(lock.as_deref());
-        base::packages(self.debian()?, architecture, rules, &self.fetcher())
+    fn packages(&self, architecture: Architecture) -> Result<Debs, BuildError> {
+        let wish = self.wish(architecture)?;
+        match self.base_lock()? {
+            Some(lock) => wish.locked(&lock),
+            None => wish.resolved(self.base_rules(), &self.fetcher()),
+        }
+    }
+
+    /// What a lock of the base is for.
+    pub(super) fn asked(&self) -> Result<DebianBase, BuildError> {
+        // It is the same for all architectures.
+        Ok(self.wish(Architecture::Amd64)?.asked())
+    }
+
+    /// Which Debian packages are wanted.
+    pub(super) fn wish(&self, architecture: Architecture) -> Result<Wish<'a>, BuildError> {
+        Ok(Wish {
+            base: self.debian()?,
+            packages: &self.plan.packages,
+            architecture,
+        })
     }
 
     /// What the project's `s2r.lock` pins.
@@ -227,9 +241,8 @@ impl<'a> Site<'a> {
             .transpose()?)
     }
 
-    pub(super) fn base_rules<'l>(&self, lock: Option<&'l str>) -> base::BaseRules<'l> {
+    pub(super) fn base_rules(&self) -> base::BaseRules {
         base::BaseRules {
-            lock,
             rules: self.settings.rules,
             now_seconds: self.settings.now_seconds,
         }
