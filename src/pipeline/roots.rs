@@ -19,6 +19,12 @@ use crate::store::{Store, StoreError};
 /// Layers that are unpacked at once. More would wait for the disk.
 const WORKERS: usize = 2;
 
+/// How layers that only become folders are compressed: they are read once.
+const PASSING: Options = Options {
+    mtime: 315_532_800,
+    level: 1,
+};
+
 /// A layer of the store that is wanted as a folder.
 #[derive(Debug, Clone)]
 pub(super) struct RootLayer {
@@ -31,11 +37,50 @@ pub(super) struct RootLayer {
 /// Where folders of layers lie, and who hears of their making.
 #[derive(Clone, Copy)]
 pub(super) struct Roots<'a> {
-    pub store: &'a Store,
-    pub report: &'a dyn Report,
+    store: &'a Store,
+    report: &'a dyn Report,
 }
 
-impl Roots<'_> {
+impl<'a> Roots<'a> {
+    pub(super) fn new(store: &'a Store, report: &'a dyn Report) -> Self {
+        Self { store, report }
+    }
+
+    /// The folders of an image's layers, in their order.
+    ///
+    /// # Errors
+    /// The first layer's that cannot be unpacked.
+    pub(super) fn of_layers(&self, layers: &[Made]) -> Result<Vec<PathBuf>, BuildError> {
+        let layers: Vec<RootLayer> = layers
+            .iter()
+            .map(|made| RootLayer {
+                digest: made.layer.digest,
+                name: made.layer.contents.clone(),
+            })
+            .collect();
+        self.of(&layers)
+    }
+
+    /// The folder of a layer that goes into no image, known by its key.
+    ///
+    /// # Errors
+    /// Its files cannot be fetched, or it cannot be written or unpacked.
+    pub(super) fn of_recipe(
+        &self,
+        recipe: &Recipe<'_>,
+        fetcher: &Fetcher<'_>,
+    ) -> Result<PathBuf, BuildError> {
+        let name = recipe.key.hex();
+        if let Some(path) = self.store.root_of(&name) {
+            return Ok(path);
+        }
+        fetcher.fetch_all(&recipe.needs)?;
+        let mut tar = TarGz::new(self.store.writer()?.unhashed(), PASSING);
+        (recipe.write)(&mut tar)?;
+        let bytes = tar.finish()?.0.into_reader()?;
+        self.keep(bytes, &recipe.contents, &name)
+    }
+
     /// The folders of layers, in their order; those that are not there are unpacked.
     ///
     /// # Errors
@@ -63,60 +108,28 @@ impl Roots<'_> {
         layers.iter().map(|layer| self.one(layer)).collect()
     }
 
-    /// The folders of layers that a build has made.
-    ///
-    /// # Errors
-    /// As [`Roots::of`].
-    pub(super) fn of_layers(&self, layers: &[Made]) -> Result<Vec<PathBuf>, BuildError> {
-        let layers: Vec<RootLayer> = layers
-            .iter()
-            .map(|made| RootLayer {
-                digest: made.layer.digest,
-                name: made.layer.contents.clone(),
-            })
-            .collect();
-        self.of(&layers)
-    }
-
-    /// The folder of what would be a layer but goes into no image: no blob is kept of it.
-    ///
-    /// # Errors
-    /// What it is made of cannot be fetched or written.
-    pub(super) fn of_recipe(
-        &self,
-        recipe: &Recipe<'_>,
-        fetcher: &Fetcher<'_>,
-    ) -> Result<PathBuf, BuildError> {
-        let name = Digest::from_bytes(*recipe.key.as_bytes());
+    /// The folder of one layer.
+    fn one(&self, layer: &RootLayer) -> Result<PathBuf, BuildError> {
+        let name = layer.digest.hex();
         if let Some(path) = self.store.root_of(&name) {
             return Ok(path);
         }
-        fetcher.fetch_all(&recipe.needs)?;
-        let options = Options { mtime: 0, level: 1 };
-        let mut tar = TarGz::new(self.store.writer()?.unhashed(), options);
-        (recipe.write)(&mut tar)?;
-        let blob = tar.finish()?.0.into_reader()?;
-        let draft = self.store.draft_root()?;
-        unpack(blob, draft.path())?;
-        Ok(self.store.keep_root(draft, &name)?)
-    }
-
-    /// The folder of one layer.
-    fn one(&self, layer: &RootLayer) -> Result<PathBuf, BuildError> {
-        if let Some(path) = self.store.root_of(&layer.digest) {
-            return Ok(path);
-        }
-        let start = Instant::now();
         let path = self.store.blob_path(&layer.digest);
         let blob = File::open(&path).map_err(|source| StoreError::Io { path, source })?;
+        self.keep(blob, &layer.name, &name)
+    }
+
+    /// Unpacks a layer, and keeps the folder under a name.
+    fn keep(&self, blob: File, contents: &str, name: &str) -> Result<PathBuf, BuildError> {
+        let start = Instant::now();
         let draft = self.store.draft_root()?;
         let unpacked = unpack(blob, draft.path())?;
-        let root = self.store.keep_root(draft, &layer.digest)?;
+        let root = self.store.keep_root(draft, name)?;
         self.report.event(Event::Output {
             step: "unpack".to_owned(),
             line: format!(
                 "{}: {} files, {} bytes in {} ms",
-                layer.name,
+                contents,
                 unpacked.files,
                 unpacked.bytes,
                 start.elapsed().as_millis()
@@ -129,7 +142,7 @@ impl Roots<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::tar::Owner;
+    use crate::archive::tar::{Options, Owner, TarGz};
     use crate::report::Silent;
 
     fn store() -> (tempfile::TempDir, Store) {
@@ -157,10 +170,7 @@ mod tests {
     #[test]
     fn layers_are_folders_in_their_order() {
         let (_folder, store) = store();
-        let roots = Roots {
-            store: &store,
-            report: &Silent,
-        };
+        let roots = Roots::new(&store, &Silent);
         let layers: Vec<RootLayer> = ["one", "two", "three"]
             .map(|text| layer(&store, text))
             .to_vec();
@@ -177,10 +187,7 @@ mod tests {
     #[test]
     fn a_layer_that_is_not_there_is_named() {
         let (_folder, store) = store();
-        let roots = Roots {
-            store: &store,
-            report: &Silent,
-        };
+        let roots = Roots::new(&store, &Silent);
         let layer = RootLayer {
             digest: Digest::of(b"none"),
             name: "none".to_owned(),

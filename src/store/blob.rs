@@ -50,8 +50,8 @@ impl Writer {
         file.reopen().map_err(StoreError::io(file.path()))
     }
 
-    pub(super) fn persist(mut self, expected: &Digest, path: &Path) -> Result<(), StoreError> {
-        let found = match (self.hasher.take(), self.known) {
+    pub(super) fn persist(self, expected: &Digest, path: &Path) -> Result<(), StoreError> {
+        let found = match (self.hasher, self.known) {
             (Some(hasher), _) => Digest::from_bytes(hasher.finalize().into()),
             (None, Some(known)) => known,
             // Nobody hashed: the bytes cannot be vouched for.
@@ -64,11 +64,6 @@ impl Writer {
                 found,
             });
         }
-        self.persist_unnamed(path)
-    }
-
-    /// Puts the file where its name says nothing of its bytes.
-    pub(super) fn persist_unnamed(self, path: &Path) -> Result<(), StoreError> {
         let file = self
             .file
             .into_inner()

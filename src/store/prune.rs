@@ -155,17 +155,6 @@ fn is_in(used: &BTreeSet<String>, path: &Path) -> bool {
         .is_some_and(|name| used.contains(name))
 }
 
-/// Removes the folders in a folder of ours.
-fn remove_folders(folder: &Path) -> Result<(), StoreError> {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let path = entry.path();
-            fs::remove_dir_all(&path).map_err(StoreError::io(&path))?;
-        }
-    }
-    Ok(())
-}
-
 /// What lies in a folder; one that is not there is empty.
 fn children(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     match fs::read_dir(folder) {
@@ -176,6 +165,17 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(StoreError::io(folder)(error)),
     }
+}
+
+/// Removes the folders in a folder of ours.
+fn remove_folders(folder: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let path = entry.path();
+            fs::remove_dir_all(&path).map_err(StoreError::io(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Calls `each` with every file below a folder and its length; a folder that is not there is empty.
@@ -240,7 +240,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let draft = store.draft_root().unwrap();
         fs::write(draft.path().join("a"), b"12345").unwrap();
-        let root = store.keep_root(draft, &Digest::of(b"layer")).unwrap();
+        let root = store.keep_root(draft, &Digest::of(b"layer").hex()).unwrap();
         let abandoned = store.draft_root().unwrap().keep();
         fs::write(abandoned.join("b"), b"67").unwrap();
         assert_eq!(store.usage().unwrap().root_bytes, 5);

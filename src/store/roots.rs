@@ -5,13 +5,14 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{Store, StoreError, Writer};
-use crate::oci::{Digest, Key};
+use super::{Store, StoreError};
+use crate::oci::Key;
 
 impl Store {
-    /// The folder of the layer with this digest, if it was unpacked before.
-    pub(crate) fn root_of(&self, digest: &Digest) -> Option<PathBuf> {
-        let path = self.root_path(digest);
+    /// The folder of a layer, if it was unpacked before. Its name is the layer's digest in hex, or
+    /// its key's.
+    pub(crate) fn root_of(&self, name: &str) -> Option<PathBuf> {
+        let path = self.root_path(name);
         path.is_dir().then_some(path)
     }
 
@@ -29,9 +30,9 @@ impl Store {
     pub(crate) fn keep_root(
         &self,
         draft: tempfile::TempDir,
-        digest: &Digest,
+        name: &str,
     ) -> Result<PathBuf, StoreError> {
-        let path = self.root_path(digest);
+        let path = self.root_path(name);
         make_parent(&path)?;
         match fs::rename(draft.path(), &path) {
             Ok(()) => {
@@ -56,15 +57,15 @@ impl Store {
         self.folder("compiled").join(key.hex())
     }
 
-    /// Keeps byte code.
-    pub(crate) fn keep_compiled(&self, writer: Writer, key: &Key) -> Result<(), StoreError> {
+    /// Keeps byte code that was written to a file of [`Store::scratch`].
+    pub(crate) fn keep_compiled(&self, draft: &Path, key: &Key) -> Result<(), StoreError> {
         let path = self.compiled_path(key);
         make_parent(&path)?;
-        writer.persist_unnamed(&path)
+        fs::rename(draft, &path).map_err(StoreError::io(&path))
     }
 
-    fn root_path(&self, digest: &Digest) -> PathBuf {
-        self.folder("roots").join(digest.hex())
+    fn root_path(&self, name: &str) -> PathBuf {
+        self.folder("roots").join(name)
     }
 }
 
@@ -78,22 +79,19 @@ fn make_parent(path: &Path) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
 
     #[test]
     fn a_folder_is_kept_once() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let digest = Digest::of(b"layer");
-        assert_eq!(store.root_of(&digest), None);
+        assert_eq!(store.root_of("layer"), None);
         for text in ["one", "two"] {
             let draft = store.draft_root().unwrap();
             fs::write(draft.path().join("a"), text).unwrap();
-            store.keep_root(draft, &digest).unwrap();
+            store.keep_root(draft, "layer").unwrap();
         }
-        let root = store.root_of(&digest).unwrap();
+        let root = store.root_of("layer").unwrap();
         assert_eq!(fs::read(root.join("a")).unwrap(), b"one");
         assert_eq!(fs::read_dir(store.scratch()).unwrap().count(), 0);
     }
@@ -104,9 +102,9 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         fs::remove_dir(folder.path().join("s2r/compiled")).unwrap();
         let key = crate::oci::KeyBuilder::new("c").finish();
-        let mut writer = store.writer().unwrap().unhashed();
-        writer.write_all(b"code").unwrap();
-        store.keep_compiled(writer, &key).unwrap();
+        let draft = store.scratch().join("draft");
+        fs::write(&draft, b"code").unwrap();
+        store.keep_compiled(&draft, &key).unwrap();
         assert_eq!(fs::read(store.compiled_path(&key)).unwrap(), b"code");
     }
 }
