@@ -15,7 +15,6 @@ use super::exact::Exact;
 use super::make::Needed;
 use super::platform::Site;
 use super::recipes;
-use super::roots::Roots;
 use super::staging::{SOURCE, Staged};
 use super::steps::{Order, Place, StepError, Steps};
 use super::toolchain::Toolchain;
@@ -351,7 +350,10 @@ impl Builder<'_> {
         let shelf = self.exact.site.shelf();
         let wheels: Vec<_> = lock.packages.iter().collect();
         let recipe = recipes::wheel_layer(&wheels, &place, &shelf);
-        let folder = Roots::new(self.exact.site.store(), self.exact.site.report())
+        let folder = self
+            .exact
+            .site
+            .roots()
             .of_recipe(&recipe, &self.exact.site.fetcher())?;
         Ok(vec![folder])
     }

@@ -15,6 +15,9 @@ pub(crate) enum BuildError {
     /// A git repository.
     #[error(transparent)]
     Git(#[from] crate::source::git::GitError),
+    /// An archive that is the source.
+    #[error(transparent)]
+    Archive(#[from] crate::source::unpack::UnpackError),
     /// What the files say.
     #[error(transparent)]
     Project(#[from] crate::project::ProjectError),
@@ -81,6 +84,9 @@ pub(crate) enum BuildError {
     /// The bytes of a layer of changes.
     #[error(transparent)]
     Changes(#[from] crate::layers::changes::Error),
+    /// An image that is to be run.
+    #[error(transparent)]
+    Run(#[from] super::run::RunError),
     /// What is pinned, and how.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -102,6 +108,7 @@ impl Explain for BuildError {
             Self::Source(error) => error.explain(),
             Self::Location(error) => error.explain(),
             Self::Git(error) => error.explain(),
+            Self::Archive(error) => error.explain(),
             Self::Project(error) => error.explain(),
             Self::Plan(error) => error.explain(),
             Self::Builder(error) => error.explain(),
@@ -124,6 +131,7 @@ impl Explain for BuildError {
             Self::WheelBuild(error) => error.explain(),
             Self::Material(error) => error.explain(),
             Self::Changes(error) => error.explain(),
+            Self::Run(error) => error.explain(),
             Self::Pin(error) => error.explain(),
             Self::Own(error) => error.explain(),
         }

@@ -74,15 +74,11 @@ impl<'a> Roots<'a> {
         if let Some(path) = self.store.root_of(&name) {
             return Ok(path);
         }
-        for needed in &recipe.needs {
-            fetcher.fetch(needed)?;
-        }
+        fetcher.fetch_all(&recipe.needs)?;
         let mut tar = TarGz::new(self.store.writer()?.unhashed(), PASSING);
         (recipe.write)(&mut tar)?;
-        let (writer, written) = tar.finish()?;
-        let digest = Digest::from_bytes(written.sha256);
-        self.store.keep_blob(writer.hashed(digest), &digest)?;
-        self.unpack(&digest, &recipe.contents, &name)
+        let bytes = tar.finish()?.0.into_reader()?;
+        self.keep(bytes, &recipe.contents, &name)
     }
 
     /// The folders of layers, in their order; those that are not there are unpacked.
@@ -118,13 +114,14 @@ impl<'a> Roots<'a> {
         if let Some(path) = self.store.root_of(&name) {
             return Ok(path);
         }
-        self.unpack(&layer.digest, &layer.name, &name)
+        let path = self.store.blob_path(&layer.digest);
+        let blob = File::open(&path).map_err(|source| StoreError::Io { path, source })?;
+        self.keep(blob, &layer.name, &name)
     }
 
-    fn unpack(&self, blob: &Digest, contents: &str, name: &str) -> Result<PathBuf, BuildError> {
+    /// Unpacks a layer, and keeps the folder under a name.
+    fn keep(&self, blob: File, contents: &str, name: &str) -> Result<PathBuf, BuildError> {
         let start = Instant::now();
-        let path = self.store.blob_path(blob);
-        let blob = File::open(&path).map_err(|source| StoreError::Io { path, source })?;
         let draft = self.store.draft_root()?;
         let unpacked = unpack(blob, draft.path())?;
         let root = self.store.keep_root(draft, name)?;

@@ -30,6 +30,8 @@ pub(crate) use prepare::remove;
 pub(crate) use spec::Status;
 
 use meter::Meter;
+pub(crate) use run::Signals;
+
 use run::Streams;
 use spec::{Act, Bind, Bounds, Ground, Spec};
 
@@ -253,11 +255,15 @@ impl Sandbox {
         self.start(root, step, &mut Streams::Watched(output))
     }
 
-    /// Runs a step with the standard streams of this process, to which signals are passed on (TERM,
-    /// INT, HUP, QUIT): for a process that has nothing else to do. Threads that it has started before
-    /// must not take those signals.
-    pub(crate) fn attach(&self, root: &Root, step: &Step) -> Result<Ended, SandboxError> {
-        self.start(root, step, &mut Streams::Ours)
+    /// Runs a step with the standard streams of this process, to which signals are passed on: for a
+    /// process that has nothing else to do.
+    pub(crate) fn attach(
+        &self,
+        root: &Root,
+        step: &Step,
+        signals: Signals,
+    ) -> Result<Ended, SandboxError> {
+        self.start(root, step, &mut Streams::Ours(signals))
     }
 
     fn start(
@@ -344,7 +350,7 @@ impl Sandbox {
         written: Option<&Path>,
         streams: &mut Streams<'_>,
     ) -> Result<Ended, SandboxError> {
-        spec.has_input = matches!(streams, Streams::Ours);
+        spec.has_input = matches!(streams, Streams::Ours(_));
         let meter = Meter::new(written, &step.limits);
         run::run(&self.program, spec, &step.limits, meter, streams)
     }

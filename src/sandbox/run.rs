@@ -40,7 +40,21 @@ pub(super) enum Streams<'a> {
     /// Nothing comes in; what comes out is passed to a function.
     Watched(&'a mut dyn FnMut(Stream, &[u8])),
     /// Those of this process; signals are passed on as well.
-    Ours,
+    Ours(Signals),
+}
+
+/// Signals that end a process, held back so that they can be passed on (TERM, INT, HUP, QUIT).
+#[derive(Debug)]
+pub(crate) struct Signals(fs::File);
+
+impl Signals {
+    /// Holds them back, for this thread and those that it starts from now on. Threads that are there
+    /// already would end the process on such a signal.
+    pub(crate) fn hold() -> Result<Self, SandboxError> {
+        let held =
+            system::hold_signals(PASSED).map_err(|source| SandboxError::Helper { source })?;
+        Ok(Self(held.into()))
+    }
 }
 
 /// A helper that has been started.
@@ -112,12 +126,9 @@ pub(super) fn run(
     streams: &mut Streams<'_>,
 ) -> Result<Ended, SandboxError> {
     let failed = |source| SandboxError::Helper { source };
-    let is_watched = matches!(streams, Streams::Watched(_));
-    // Held back before the helper is there, so that none is lost; the helper starts without any held.
-    let signals = if is_watched {
-        None
-    } else {
-        Some(system::hold_signals(PASSED).map_err(failed)?.into())
+    let (is_watched, signals) = match streams {
+        Streams::Watched(_) => (true, None),
+        Streams::Ours(Signals(file)) => (false, Some(file.try_clone().map_err(failed)?)),
     };
     let mut helper = start(program, is_watched)?;
     if let Some(socket) = &mut helper.socket {

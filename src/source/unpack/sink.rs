@@ -27,7 +27,7 @@ pub(super) const MAX_LINK_BYTES: usize = 64 << 20;
 /// Bytes unpacked for each byte read: what deflate can reach, and no source of text does.
 pub(super) const MAX_RATIO: u64 = 1032;
 /// Only beyond this many bytes is the ratio looked at.
-const RATIO_FROM_BYTES: u64 = 256 << 20;
+const RATIO_FROM_BYTES: u64 = 64 << 20;
 /// As many names stand in a warning.
 const MAX_NAMED: usize = 5;
 /// Bytes copied at once.
