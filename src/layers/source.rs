@@ -2,11 +2,14 @@
 //!
 //! Everything belongs to user 1001 and group 0, and the group has the owner's rights, so that any
 //! user of group 0 may write there. Of the modes on disk the owner's exec bit alone counts: the
-//! rest depends on a umask. Links keep their targets.
+//! rest depends on a umask. Links keep their targets. Byte code, where there is
+//! some, lies beside its sources, as if Python had written it.
 
-use std::io::Write;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
 
 use crate::archive::tar::{self, Options, Owner, TarGz};
+use crate::layers::bytecode::{self, ByteCode, Span};
 use crate::oci::{Key, KeyBuilder};
 use crate::report::{Explain, Explanation};
 use crate::source::{Contents, Kind, SourceError, Tree};
@@ -412,7 +415,15 @@ mod tests {
         ]);
         let tree = tree(&folder);
         let contents = tree.contents().unwrap();
-        let key_of = |bytecode| key(Source { bytecode, ..of(&tree, &contents) }, OPTIONS);
+        let key_of = |bytecode| {
+            key(
+                Source {
+                    bytecode,
+                    ..of(&tree, &contents)
+                },
+                OPTIONS,
+            )
+        };
         let compiler = KeyBuilder::new("c").finish();
         assert_ne!(key_of(None), key_of(Some(("3.13", compiler))));
         let source = Source {
@@ -429,7 +440,10 @@ mod tests {
             ["a/m.py", "app.py", "b/n.py"].map(|path| format!("opt/app-root/src/{path}"))
         );
         assert_eq!(read(source, &modules[1]).unwrap(), b"x");
-        let sources: Vec<(&str, &[u8])> = paths.iter().map(|path| (path.as_str(), b"code".as_slice())).collect();
+        let sources: Vec<(&str, &[u8])> = paths
+            .iter()
+            .map(|path| (path.as_str(), b"code".as_slice()))
+            .collect();
         let code = compiled(&sources, Trust::Checked);
         let mut out = TarGz::new(Vec::new(), OPTIONS);
         write(source, &code, &mut out).unwrap();

@@ -424,7 +424,10 @@ fn byte_code_lies_beside_its_sources_and_is_listed() {
     assert!(pyc.ends_with(b"code"), "ours takes the wheel's place");
     assert!(!files.contains_key(&format!("{SITE}/app/__pycache__/b.cpython-313.pyc")));
     let record = String::from_utf8_lossy(&files[&format!("{SITE}/{info}/RECORD")]).into_owned();
-    assert!(record.contains("app/__pycache__/a.cpython-313.pyc,,\n"), "{record}");
+    assert!(
+        record.contains("app/__pycache__/a.cpython-313.pyc,,\n"),
+        "{record}"
+    );
 }
 
 #[test]
@@ -446,5 +449,10 @@ fn byte_code_of_a_replaced_source_goes() {
     let bytes = out.finish().unwrap().0;
     let mut archive = ::tar::Archive::new(MultiGzDecoder::new(bytes.as_slice()));
     let is_compiled = |entry: ::tar::Entry<'_, _>| entry.path_bytes().ends_with(b".pyc");
-    assert!(!archive.entries().unwrap().any(|entry| is_compiled(entry.unwrap())));
+    assert!(
+        !archive
+            .entries()
+            .unwrap()
+            .any(|entry| is_compiled(entry.unwrap()))
+    );
 }
