@@ -20,9 +20,8 @@ use super::steps::{Order, Place, StepError, Steps};
 use super::toolchain::Toolchain;
 use crate::layers::wheel;
 use crate::oci::{Digest, Key, KeyBuilder};
-use crate::packages::python::{PackageName, Target, WheelFileName};
+use crate::packages::python::{PackageName, WheelFileName};
 use crate::report::{Event, Explain, Explanation, Fate};
-use crate::resolve::wheels::Lock;
 use crate::sandbox::{self, ChangeKind, Mount};
 
 /// The record kind of wheels that were built.

@@ -335,10 +335,7 @@ impl<'a> Site<'a> {
     }
 
     pub(super) fn roots(&self) -> Roots<'a> {
-        Roots {
-            store: self.store,
-            report: self.report,
-        }
+        Roots::new(self.store, self.report)
     }
 
     pub(super) fn report(&self) -> &'a dyn Report {
@@ -368,7 +365,7 @@ impl<'a> Site<'a> {
 
     /// Debian packages for building, which never reach the image.
     pub(super) fn build_packages(&self) -> Vec<String> {
-        self.builder.build_packages.clone()
+        self.plan.packages.build_names()
     }
 
     /// pip's variables, and what requirement files may name.

@@ -171,11 +171,7 @@ pub(crate) fn run(
             name: image.to_string(),
         })
         .collect();
-    let roots = Roots {
-        store: &store,
-        report,
-    };
-    let lower = roots.of(&layers)?;
+    let lower = Roots::new(&store, report).of(&layers)?;
     let step = step(launch, &image, &config.config, settings, &lower)?;
     let place = Place::new(&store, lower)?;
     let refused = |source| RunError::Sandbox {

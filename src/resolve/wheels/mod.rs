@@ -30,7 +30,7 @@ use crate::oci::{Key, KeyBuilder};
 use crate::packages::Sha256;
 use crate::packages::python::{
     DirectUrl, FileHash, Pylock, Requirements, Source, Target, WheelFileName, Wish, WishKind,
-    is_wheel, parse, resolve_path,
+    parse, resolve_path,
 };
 use crate::report::{Event, Report};
 use lock::{Candidate, Chosen};
