@@ -191,10 +191,7 @@ impl<'a> Site<'a> {
         if self.plan.bytecode.value == Bytecode::None {
             return None;
         }
-        let roots = Roots {
-            store: self.store,
-            report: self.report,
-        };
+        let roots = Roots::new(self.store, self.report);
         let image = base.to_vec();
         let machine: Folders<'s> = if Architecture::host() == Some(architecture) {
             let base = base.to_vec();
