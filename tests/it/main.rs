@@ -24,6 +24,7 @@ mod harness {
 
 mod base;
 mod builds;
+mod bytecode;
 mod contract;
 mod examples;
 mod exits;
