@@ -39,5 +39,6 @@ mod private_index;
 mod rebuild;
 mod reproducible;
 mod requirements;
+mod sandbox;
 mod source;
 mod sources;
