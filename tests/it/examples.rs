@@ -71,6 +71,42 @@ fn setup_cfg() {
 }
 
 #[test]
+fn django() {
+    let (_home, container) = answers(
+        "django",
+        &[
+            ("/", "Visit 1\n"),
+            ("/", "Visit 2\n"),
+            ("/static/guestbook/style.css", "body { margin: 2rem }\n"),
+        ],
+    );
+    assert!(
+        container
+            .logs()
+            .contains("Applying guestbook.0001_initial... OK")
+    );
+    // The development server finds static files by itself; what was collected lies there too.
+    let collected = container.exec(&["cat", "staticfiles/guestbook/style.css"]);
+    assert_eq!(collected.ok().stdout, "body { margin: 2rem }\n");
+}
+
+#[test]
+fn django_gunicorn() {
+    let (_home, container) = answers(
+        "django-gunicorn",
+        &[
+            ("/", "/static/pages/style.0514f3ba83a8.css\n"),
+            (
+                "/static/pages/style.0514f3ba83a8.css",
+                "body { margin: 2rem }\n",
+            ),
+        ],
+    );
+    assert!(!container.logs().contains("migrat"));
+    container.stop();
+}
+
+#[test]
 fn sdist() {
     let (home, container) = answers("sdist", &[("/", "lo has 127.0.0.1\n")]);
     let compiler = container.exec(&["sh", "-c", "command -v cc gcc make"]);
