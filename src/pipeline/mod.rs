@@ -5,6 +5,7 @@ mod base;
 mod build_wheel;
 mod changes;
 mod client;
+mod debs;
 mod error;
 mod exact;
 mod fetch;

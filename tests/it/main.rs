@@ -22,6 +22,7 @@ mod harness {
     pub(crate) mod wheel;
 }
 
+mod aptfile;
 mod base;
 mod builds;
 mod contract;
