@@ -34,6 +34,7 @@ mod packages {
 }
 #[path = "../src/layers"]
 mod layers {
+    pub(crate) mod bytecode;
     pub(crate) mod wheel;
 }
 
@@ -141,6 +142,7 @@ fn transcode(wheels: &[WheelFile], sink: impl Write) -> Written {
         uid: 1001,
         gid: 0,
         mtime: 315_532_800,
+        bytecode: None,
     };
     let mut out = TarGz::new(
         sink,
@@ -149,7 +151,7 @@ fn transcode(wheels: &[WheelFile], sink: impl Write) -> Written {
             level: 6,
         },
     );
-    wheel::write(wheels, &target, &mut out).unwrap();
+    wheel::write(wheels, &target, &[], &mut out).unwrap();
     out.finish().unwrap().1
 }
 

@@ -114,6 +114,21 @@ pub(super) struct Project {
     /// What the image runs on: linux/amd64, linux/arm64, or both with a comma
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
     pub(super) platform: Vec<String>,
+
+    /// Which sources to compile to byte code; all, unless said otherwise
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub(super) bytecode: Option<Bytecode>,
+}
+
+/// The sources that may be compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Bytecode {
+    /// Python's standard library, dependencies and the application
+    All,
+    /// The application
+    App,
+    /// None: images are smaller, and containers start more slowly
+    None,
 }
 
 /// How the network is used.

@@ -19,7 +19,7 @@ use super::summary;
 use crate::destination::{Target, TargetError};
 use crate::oci::{Platform, Reference};
 use crate::pipeline::{self, Isolation, Launch, Limits, Outputs, Rules, Running, Settings};
-use crate::plan::Request;
+use crate::plan::{Bytecode, Request};
 
 /// Runs a command.
 pub(super) fn run(
@@ -317,6 +317,11 @@ fn request(source: &std::path::Path, project: &Project) -> Result<Request, Failu
         env: project.env.clone(),
         environment_file: project.environment_file.clone(),
         platforms,
+        bytecode: project.bytecode.map(|which| match which {
+            args::Bytecode::All => Bytecode::All,
+            args::Bytecode::App => Bytecode::App,
+            args::Bytecode::None => Bytecode::None,
+        }),
         image: None,
     })
 }

@@ -24,6 +24,9 @@ pub(super) fn render(built: &Built, took: Duration) -> String {
     for exported in &built.exported {
         text.push_str(&export_line(exported));
     }
+    for platform in &built.platforms {
+        text.push_str(&compiled(platform));
+    }
     let times: Vec<String> = built
         .stages
         .iter()
@@ -79,6 +82,24 @@ fn layers(platform: &BuiltPlatform, pushed: &[Pushed]) -> String {
         bytes(unpacked),
         platform.layers.len(),
         platform.layers.len() - made,
+    )
+}
+
+/// What byte code was made, if some was.
+fn compiled(platform: &BuiltPlatform) -> String {
+    let compiled = &platform.compiled;
+    if compiled.compiled_files + compiled.failed_files == 0 {
+        return String::new();
+    }
+    let failed = match compiled.failed_files {
+        0 => String::new(),
+        count => format!(", {count} left as sources"),
+    };
+    format!(
+        "compiled  {} files in {} of interpreters' time, {} known{failed}\n",
+        compiled.compiled_files,
+        seconds(compiled.took),
+        compiled.known_files,
     )
 }
 
@@ -142,6 +163,12 @@ fn platform_object(platform: &BuiltPlatform) -> Value {
     json!({
         "platform": platform.platform,
         "digest": platform.descriptor.digest,
+        "bytecode": {
+            "compiled_files": platform.compiled.compiled_files,
+            "known_files": platform.compiled.known_files,
+            "failed_files": platform.compiled.failed_files,
+            "milliseconds": milliseconds(platform.compiled.took),
+        },
         "layers": platform.layers.iter().map(|made| json!({
             "digest": made.layer.digest,
             "diff_id": made.layer.diff_id,

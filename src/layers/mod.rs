@@ -1,6 +1,7 @@
 //! The bytes of layers: what each kind of layer holds and in which order it is written.
 //! Where the bytes go is the caller's business: every writer here takes a `Write`.
 
+pub(crate) mod bytecode;
 pub(crate) mod changes;
 pub(crate) mod deb;
 pub(crate) mod group;

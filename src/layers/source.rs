@@ -2,11 +2,14 @@
 //!
 //! Everything belongs to user 1001 and group 0, and the group has the owner's rights, so that any
 //! user of group 0 may write there. Of the modes on disk the owner's exec bit alone counts: the
-//! rest depends on a umask. Links keep their targets.
+//! rest depends on a umask. Links keep their targets. Byte code, where there is
+//! some, lies beside its sources, as if Python had written it.
 
-use std::io::Write;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
 
 use crate::archive::tar::{self, Options, Owner, TarGz};
+use crate::layers::bytecode::{self, ByteCode, Span};
 use crate::oci::{Key, KeyBuilder};
 use crate::report::{Explain, Explanation};
 use crate::source::{Contents, Kind, SourceError, Tree};
@@ -73,16 +76,72 @@ pub(crate) struct Source<'a> {
     pub contents: &'a Contents,
     /// The distribution's name as its files say it, noted for `run`, which may want it as a module.
     pub setup_name: Option<&'a str>,
+    /// Python's version and the key of the compiler whose byte code lies beside the sources.
+    pub bytecode: Option<(&'a str, Key)>,
+}
+
+/// A file of the project that can be compiled.
+#[derive(Debug, Clone)]
+pub(crate) struct Module {
+    /// Its path in the image, without a leading slash.
+    pub path: Vec<u8>,
+    /// Its place among the tree's entries.
+    pub index: usize,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+}
+
+/// The modules of the project, sorted by path.
+pub(crate) fn modules(tree: &Tree) -> Vec<Module> {
+    let mut modules = Vec::new();
+    for (index, entry) in tree.entries().iter().enumerate() {
+        if let Kind::File { size_bytes, .. } = entry.kind
+            && size_bytes <= bytecode::MAX_SOURCE_BYTES
+            && bytecode::is_module(&entry.path)
+        {
+            modules.push(Module {
+                path: below(&entry.path),
+                index,
+                size_bytes,
+            });
+        }
+    }
+    modules
+}
+
+/// The bytes of a module, which must still be those that were hashed.
+///
+/// # Errors
+/// It cannot be read, or it has changed.
+pub(crate) fn read(source: Source<'_>, module: &Module) -> Result<Vec<u8>, Error> {
+    let Some(entry) = source.tree.entries().get(module.index) else {
+        return Ok(Vec::new());
+    };
+    let hash = source.contents.hash_of(module.index);
+    let mut file = source.tree.open(entry)?.expecting(hash);
+    let mut bytes = Vec::new();
+    match file.read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(file.explain(error).into()),
+    }
+}
+
+fn below(path: &[u8]) -> Vec<u8> {
+    [PREFIX, b"/", path].concat()
 }
 
 /// The layer's key.
 pub(crate) fn key(source: Source<'_>, options: Options) -> Key {
-    KeyBuilder::new(LAYOUT)
+    let mut key = KeyBuilder::new(LAYOUT)
         .field(source.contents.key().as_bytes())
         .field(source.setup_name.unwrap_or_default().as_bytes())
         .field(&options.mtime.to_le_bytes())
-        .field(&options.level.to_le_bytes())
-        .finish()
+        .field(&options.level.to_le_bytes());
+    if let Some((python, compiler)) = &source.bytecode {
+        key.add(python.as_bytes());
+        key.add(compiler.as_bytes());
+    }
+    key.finish()
 }
 
 /// Writes the layer; the caller finishes `out`. Each file must still hold what was hashed into
@@ -90,8 +149,11 @@ pub(crate) fn key(source: Source<'_>, options: Options) -> Key {
 ///
 /// # Errors
 /// A file that cannot be read or has changed; the sink's failure.
-pub(crate) fn write<W: Write>(source: Source<'_>, out: &mut TarGz<W>) -> Result<(), Error> {
-    let Source { tree, contents, .. } = source;
+pub(crate) fn write<W: Write>(
+    source: Source<'_>,
+    code: &ByteCode,
+    out: &mut TarGz<W>,
+) -> Result<(), Error> {
     for (path, owner) in PARENTS {
         out.directory(path, &owner)?;
     }
@@ -103,28 +165,98 @@ pub(crate) fn write<W: Write>(source: Source<'_>, out: &mut TarGz<W>) -> Result<
         out.file(SETUP_NAME, &FILE, line.len() as u64, &mut line.as_bytes())?;
     }
     out.directory(PREFIX, &DIRECTORY)?;
-    for (index, entry) in tree.entries().iter().enumerate() {
-        let mut path = PREFIX.to_vec();
-        path.push(b'/');
-        path.extend_from_slice(&entry.path);
-        match &entry.kind {
-            Kind::Directory => out.directory(&path, &DIRECTORY)?,
-            Kind::Symlink { target } => out.symlink(&path, target, &LINK)?,
-            Kind::File {
-                size_bytes,
-                executable,
-                ..
-            } => {
-                let owner = if *executable { EXECUTABLE } else { FILE };
-                let mut file = tree.open(entry)?.expecting(contents.hash_of(index));
-                match out.file(&path, &owner, *size_bytes, &mut file) {
-                    Ok(()) => {}
-                    // The writer knows the path in the image; the user knows the one on disk.
-                    Err(tar::Error::Read { source, .. }) => {
-                        return Err(file.explain(source).into());
-                    }
-                    Err(error) => return Err(error.into()),
-                }
+    let mut added = compiled(source, code).into_iter().peekable();
+    for (index, entry) in source.tree.entries().iter().enumerate() {
+        let path = below(&entry.path);
+        while let Some((at, item)) = added.next_if(|(at, _)| *at < path) {
+            write_added(&at, &item, code, out)?;
+        }
+        match added.next_if(|(at, _)| *at == path) {
+            Some((at, item)) => write_added(&at, &item, code, out)?,
+            None => write_entry(source, index, &path, out)?,
+        }
+    }
+    for (at, item) in added {
+        write_added(&at, &item, code, out)?;
+    }
+    Ok(())
+}
+
+/// What byte code adds to the tree: its folders, and itself.
+enum Added {
+    Directory,
+    Code(Span),
+}
+
+/// Byte code by its path in the image, and the folders that it needs; where the project has such a
+/// file already, this one takes its place. Where it has something else there, it keeps that.
+fn compiled(source: Source<'_>, code: &ByteCode) -> BTreeMap<Vec<u8>, Added> {
+    let mut added = BTreeMap::new();
+    let Some((python, _)) = source.bytecode else {
+        return added;
+    };
+    let kind = |path: &[u8]| -> Option<&Kind> {
+        let path = path.strip_prefix(PREFIX)?.strip_prefix(b"/")?;
+        Some(&source.tree.find(path)?.kind)
+    };
+    for (module, span) in code.sources() {
+        let path = bytecode::place(module, python);
+        let Some(slash) = path.iter().rposition(|&byte| byte == b'/') else {
+            continue;
+        };
+        let is_free = matches!(kind(&path), None | Some(Kind::File { .. }));
+        match kind(&path[..slash]) {
+            Some(Kind::Directory) => {}
+            None => {
+                added.insert(path[..slash].to_vec(), Added::Directory);
+            }
+            Some(_) => continue,
+        }
+        if is_free {
+            added.insert(path, Added::Code(span));
+        }
+    }
+    added
+}
+
+fn write_added<W: Write>(
+    path: &[u8],
+    item: &Added,
+    code: &ByteCode,
+    out: &mut TarGz<W>,
+) -> Result<(), Error> {
+    match item {
+        Added::Directory => out.directory(path, &DIRECTORY)?,
+        Added::Code(span) => out.file(path, &FILE, span.size_bytes, &mut code.read(*span))?,
+    }
+    Ok(())
+}
+
+fn write_entry<W: Write>(
+    source: Source<'_>,
+    index: usize,
+    path: &[u8],
+    out: &mut TarGz<W>,
+) -> Result<(), Error> {
+    let Some(entry) = source.tree.entries().get(index) else {
+        return Ok(());
+    };
+    match &entry.kind {
+        Kind::Directory => out.directory(path, &DIRECTORY)?,
+        Kind::Symlink { target } => out.symlink(path, target, &LINK)?,
+        Kind::File {
+            size_bytes,
+            executable,
+            ..
+        } => {
+            let owner = if *executable { EXECUTABLE } else { FILE };
+            let hash = source.contents.hash_of(index);
+            let mut file = source.tree.open(entry)?.expecting(hash);
+            match out.file(path, &owner, *size_bytes, &mut file) {
+                Ok(()) => {}
+                // The writer knows the path in the image; the user knows the one on disk.
+                Err(tar::Error::Read { source, .. }) => return Err(file.explain(source).into()),
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -133,8 +265,6 @@ pub(crate) fn write<W: Write>(source: Source<'_>, out: &mut TarGz<W>) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-
     use super::*;
     use crate::source::testing::{folder, tree};
 
@@ -148,6 +278,7 @@ mod tests {
             tree,
             contents,
             setup_name: None,
+            bytecode: None,
         }
     }
 
@@ -162,7 +293,7 @@ mod tests {
         };
         assert_ne!(key(named, OPTIONS), key(of(&tree, &contents), OPTIONS));
         let mut out = TarGz::new(Vec::new(), OPTIONS);
-        write(named, &mut out).unwrap();
+        write(named, &ByteCode::default(), &mut out).unwrap();
         let (bytes, _) = out.finish().unwrap();
         let mut tar = ::tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes.as_slice()));
         let mut note = String::new();
@@ -180,7 +311,7 @@ mod tests {
     fn layer(tree: &Tree) -> Result<Vec<u8>, Error> {
         let contents = tree.contents()?;
         let mut out = TarGz::new(Vec::new(), OPTIONS);
-        write(of(tree, &contents), &mut out)?;
+        write(of(tree, &contents), &ByteCode::default(), &mut out)?;
         Ok(out.finish()?.0)
     }
 
@@ -261,11 +392,79 @@ mod tests {
             let contents = tree.contents().unwrap();
             std::fs::write(folder.path().join("app.py"), text).unwrap();
             let mut out = TarGz::new(Vec::new(), OPTIONS);
-            let error = write(of(&tree, &contents), &mut out).unwrap_err();
+            let error = write(of(&tree, &contents), &ByteCode::default(), &mut out).unwrap_err();
             assert!(
                 matches!(&error, Error::Source(SourceError::Changed { path }) if path.ends_with("app.py")),
                 "{error:?}"
             );
         }
+    }
+
+    #[test]
+    fn byte_code_lies_beside_its_sources() {
+        use crate::layers::bytecode::{Trust, testing::compiled};
+
+        let folder = folder(&[
+            ("app.py", "x"),
+            ("a/__pycache__/m.cpython-313.pyc", "stale"),
+            ("a/__pycache__/z.txt", ""),
+            ("a/m.py", "y"),
+            ("b/__pycache__", "a file"),
+            ("b/n.py", ""),
+            ("tests/t.py", ""),
+        ]);
+        let tree = tree(&folder);
+        let contents = tree.contents().unwrap();
+        let key_of = |bytecode| {
+            key(
+                Source {
+                    bytecode,
+                    ..of(&tree, &contents)
+                },
+                OPTIONS,
+            )
+        };
+        let compiler = KeyBuilder::new("c").finish();
+        assert_ne!(key_of(None), key_of(Some(("3.13", compiler))));
+        let source = Source {
+            bytecode: Some(("3.13", compiler)),
+            ..of(&tree, &contents)
+        };
+        let modules = modules(&tree);
+        let paths: Vec<String> = modules
+            .iter()
+            .map(|module| String::from_utf8_lossy(&module.path).into_owned())
+            .collect();
+        assert_eq!(
+            paths,
+            ["a/m.py", "app.py", "b/n.py"].map(|path| format!("opt/app-root/src/{path}"))
+        );
+        assert_eq!(read(source, &modules[1]).unwrap(), b"x");
+        let sources: Vec<(&str, &[u8])> = paths
+            .iter()
+            .map(|path| (path.as_str(), b"code".as_slice()))
+            .collect();
+        let code = compiled(&sources, Trust::Checked);
+        let mut out = TarGz::new(Vec::new(), OPTIONS);
+        write(source, &code, &mut out).unwrap();
+        let listing = listing(&out.finish().unwrap().0);
+        assert_eq!(
+            listing[3..],
+            [
+                "775 1001:0 opt/app-root/src/__pycache__/",
+                "664 1001:0 opt/app-root/src/__pycache__/app.cpython-313.pyc",
+                "775 1001:0 opt/app-root/src/a/",
+                "775 1001:0 opt/app-root/src/a/__pycache__/",
+                "664 1001:0 opt/app-root/src/a/__pycache__/m.cpython-313.pyc",
+                "664 1001:0 opt/app-root/src/a/__pycache__/z.txt",
+                "664 1001:0 opt/app-root/src/a/m.py",
+                "664 1001:0 opt/app-root/src/app.py",
+                "775 1001:0 opt/app-root/src/b/",
+                "664 1001:0 opt/app-root/src/b/__pycache__",
+                "664 1001:0 opt/app-root/src/b/n.py",
+                "775 1001:0 opt/app-root/src/tests/",
+                "664 1001:0 opt/app-root/src/tests/t.py",
+            ]
+        );
     }
 }

@@ -51,6 +51,9 @@ pub(crate) enum BuildError {
     /// The bytes of the source layer.
     #[error(transparent)]
     SourceLayer(#[from] crate::layers::source::Error),
+    /// Byte code.
+    #[error(transparent)]
+    Compile(#[from] super::bytecode::CompileError),
     /// A layer as a folder.
     #[error(transparent)]
     Unpack(#[from] crate::layers::unpack::UnpackError),
@@ -120,6 +123,7 @@ impl Explain for BuildError {
             Self::WheelLayer(error) => error.explain(),
             Self::DebLayer(error) => error.explain(),
             Self::SourceLayer(error) => error.explain(),
+            Self::Compile(error) => error.explain(),
             Self::Unpack(error) => error.explain(),
             Self::Tar(error) => error.explain(),
             Self::Image(error) => error.explain(),

@@ -3,6 +3,7 @@
 
 mod base;
 mod build_wheel;
+mod bytecode;
 mod changes;
 mod client;
 mod debs;
@@ -116,6 +117,8 @@ pub(crate) struct BuiltPlatform {
     pub descriptor: Descriptor,
     /// Its layers, base first.
     pub layers: Vec<Made>,
+    /// What compiling came to.
+    pub compiled: bytecode::Compiled,
 }
 
 impl Built {

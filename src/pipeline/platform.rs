@@ -1,8 +1,10 @@
 //! One platform of an image: its packages, its wheels, its layers, its documents.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::bytecode::{CompileError, Compiled, Compiler, Folders};
 use super::debs::{Debs, Wish};
 use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
@@ -13,7 +15,7 @@ use super::recipes::{self, Shelf};
 use super::roots::Roots;
 use super::stages::Stages;
 use super::wheels;
-use super::{BuiltPlatform, Settings, base, changes, exact};
+use super::{BuiltPlatform, Settings, base, bytecode, changes, exact};
 use crate::archive::tar::Options;
 use crate::image::{BASE_PACKAGES_ANNOTATION, ImageLayer, Parts};
 use crate::layers::deb::BaseOptions;
@@ -24,7 +26,7 @@ use crate::oci::{Architecture, Key, Platform, RunConfig};
 use crate::packages::debian::{DebArtefact, DebianBase};
 use crate::packages::python::{Arch, Libc, PythonVersion, Target, Url};
 use crate::plan::builder::{Base, BuilderDefinition};
-use crate::plan::{Origin, Plan};
+use crate::plan::{Bytecode, Origin, Plan};
 use crate::report::{LayerFate, Report, Stage};
 use crate::resolve::debian::BaseLock;
 use crate::resolve::wheels::{Indexes, Lock, LockedWheel};
@@ -139,10 +141,24 @@ impl<'a> Site<'a> {
             self.plan.start.check(installed)?;
         }
         let base_count = layers.len();
-        let place = self.place();
-        let upper = self.upper(&lock, &place, &contents)?;
+        let compiler = self.compiler(architecture, &packages.base, &layers);
+        let pip_place = self.place();
+        let place = wheel::Target {
+            bytecode: compiler
+                .as_ref()
+                .filter(|_| self.compiles_all())
+                .map(|compiler| compiler.key),
+            ..self.place()
+        };
+        let upper = self.upper(
+            (&lock, &packages.base),
+            (&pip_place, &place),
+            &contents,
+            compiler.as_ref(),
+        )?;
         let upper = stages.run(Stage::Layers, || self.make(&upper, base_count), describe)?;
         layers.extend(upper.layers);
+        let compiled = compiler.as_ref().map(Compiler::totals).unwrap_or_default();
         if self.runs_last(&lock) {
             let changes = stages.run(
                 Stage::Build,
@@ -153,9 +169,62 @@ impl<'a> Site<'a> {
         }
         stages.run(
             Stage::Image,
-            || self.assemble(platform, &packages.all(), layers),
+            || {
+                let built = self.assemble(platform, &packages.all(), layers)?;
+                Ok(BuiltPlatform { compiled, ..built })
+            },
             |built| built.descriptor.digest.to_string(),
         )
+    }
+
+    /// Whether dependencies and the standard library are compiled too.
+    fn compiles_all(&self) -> bool {
+        self.plan.bytecode.value == Bytecode::All
+    }
+
+    /// What makes byte code for an image, if some is wanted. It does nothing until it is asked.
+    fn compiler<'s>(
+        &'s self,
+        architecture: Architecture,
+        packages: &[DebArtefact],
+        base: &[Made],
+    ) -> Option<Compiler<'s>> {
+        if self.plan.bytecode.value == Bytecode::None {
+            return None;
+        }
+        let roots = Roots::new(self.store, self.report);
+        let image = base.to_vec();
+        let machine: Folders<'s> = if Architecture::host() == Some(architecture) {
+            let base = base.to_vec();
+            Box::new(move || roots.of_layers(&base))
+        } else {
+            Box::new(move || self.machine_base(&roots))
+        };
+        Some(Compiler::new(
+            (self.store, self.report),
+            self.settings.workers,
+            (&self.builder.python, bytecode::compiler_key(packages)),
+            machine,
+            Box::new(move || roots.of_layers(&image)),
+        ))
+    }
+
+    /// Folders of the base as it is for this machine, when the image is for another: byte code is
+    /// the same everywhere, and an interpreter is not.
+    fn machine_base(&self, roots: &Roots<'_>) -> Result<Vec<PathBuf>, BuildError> {
+        let Some(host) = Architecture::host() else {
+            return Err(CompileError::NoInterpreter {
+                python: self.builder.python.clone(),
+            }
+            .into());
+        };
+        let debian = self.debian()?;
+        let packages = self.packages(host)?;
+        let options = self.base_options(debian, host);
+        recipes::base(&packages.base, &options, &debian.suite, self.store)
+            .iter()
+            .map(|recipe| roots.of_recipe(recipe, &self.fetcher()))
+            .collect()
     }
 
     /// Whether code of the project runs over the finished layers.
@@ -338,6 +407,7 @@ impl<'a> Site<'a> {
         Shelf {
             store: self.store,
             report: self.report,
+            compiler: None,
         }
     }
 
@@ -356,24 +426,32 @@ impl<'a> Site<'a> {
     /// Layers above the base, lowest first: skeleton, pip, wheels, source.
     fn upper<'s>(
         &'s self,
-        lock: &Lock,
-        place: &'s wheel::Target,
+        (lock, packages): (&Lock, &[DebArtefact]),
+        (pip_place, place): (&'s wheel::Target, &'s wheel::Target),
         contents: &'s Contents,
+        compiler: Option<&'s Compiler<'s>>,
     ) -> Result<Vec<Recipe<'s>>, BuildError> {
         let tar = self.tar();
         let shelf = Shelf {
             store: self.store,
             report: self.report,
+            compiler,
         };
         let interpreter = format!("/usr/bin/python{}", self.builder.python);
         let source = Source {
             tree: &self.project.tree,
             contents,
             setup_name: self.plan.setup_name.as_deref(),
+            bytecode: compiler.map(|compiler| (compiler.python, compiler.key)),
         };
-        let mut recipes = vec![recipes::skeleton(&self.builder.python, &interpreter, tar)];
-        if let Some(pip) = self.pip(lock, place, &shelf)? {
-            recipes.push(recipes::wheel_layer(&[&pip], place, &shelf));
+        let mut recipes = Vec::new();
+        if let Some(compiler) = compiler.filter(|_| self.compiles_all()) {
+            recipes.push(recipes::library(packages, compiler, tar));
+        }
+        recipes.push(recipes::skeleton(&self.builder.python, &interpreter, tar));
+        // No application imports pip, and its byte code is as large as Flask's and Django's together.
+        if let Some(pip) = self.pip(lock, pip_place, &shelf)? {
+            recipes.push(recipes::wheel_layer(&[&pip], pip_place, &shelf));
         }
         if self.plan.running.assemble.value {
             return Ok(recipes);
@@ -386,7 +464,7 @@ impl<'a> Site<'a> {
             let own: Vec<&LockedWheel> = own.iter().collect();
             recipes.push(recipes::wheel_layer(&own, place, &shelf));
         }
-        recipes.push(recipes::source(source, tar));
+        recipes.push(recipes::source(source, compiler, tar));
         Ok(recipes)
     }
 
@@ -461,6 +539,7 @@ impl<'a> Site<'a> {
             platform,
             descriptor: assembled.descriptor,
             layers,
+            compiled: Compiled::default(),
         })
     }
 
@@ -499,6 +578,7 @@ impl<'a> Site<'a> {
             uid: OWNER.0,
             gid: OWNER.1,
             mtime: self.settings.epoch_seconds,
+            bytecode: None,
         }
     }
 
@@ -585,7 +665,7 @@ fn describe(batch: &Batch) -> String {
 }
 
 /// What a helper thread came back with. Its panic would be a fault of s2r; it is passed on as one.
-fn join<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> Result<T, BuildError> {
+pub(super) fn join<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> Result<T, BuildError> {
     handle.join().map_err(|_| Obstacle::Panicked.into())
 }
 

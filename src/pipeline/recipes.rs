@@ -3,15 +3,18 @@
 use std::path::PathBuf;
 
 use super::base;
+use super::bytecode::Compiler;
 use super::error::BuildError;
 use super::make::{Needed, Origin, Recipe};
 use super::wheels::revealed;
 use crate::archive::tar::Options;
+use crate::layers::bytecode::{self, ByteCode};
 use crate::layers::deb::{self, BaseOptions, Part};
 use crate::layers::group::{self, Package};
 use crate::layers::skeleton::{self, SkeletonOptions};
 use crate::layers::source::{self, Source};
 use crate::layers::wheel::{self, Target, WheelFile};
+use crate::oci::KeyBuilder;
 use crate::packages::debian::DebArtefact;
 use crate::report::{Event, Report};
 use crate::resolve::wheels::{Location, LockedWheel};
@@ -20,9 +23,9 @@ use crate::store::Store;
 /// Layers of an image in all, at most: few enough for every runtime, whose mounts take longer with
 /// each, and enough that what changes seldom is not sent again.
 const MAX_LAYERS: usize = 24;
-/// Of those, the ones that are not wheels: two of the base, added packages, skeleton, pip,
+/// Of those, the ones that are not wheels: two of the base, its byte code, added packages, skeleton, pip,
 /// application, source, changes.
-const OTHER_LAYERS: usize = 8;
+const OTHER_LAYERS: usize = 9;
 
 /// The scripts that go into every image, by name below `/usr/libexec/s2i`, and the snippet that
 /// keeps the virtual environment on the path of login shells.
@@ -55,6 +58,8 @@ const SCRIPTS: &[(&str, &[u8])] = &[
 pub(super) struct Shelf<'a> {
     pub store: &'a Store,
     pub report: &'a dyn Report,
+    /// What makes byte code, if some is wanted.
+    pub compiler: Option<&'a Compiler<'a>>,
 }
 
 /// The layers of a Debian base: the system's and Python's, so that two threads can write them.
@@ -162,7 +167,11 @@ pub(super) fn wheel_layer<'a>(
     target: &'a Target,
     shelf: &Shelf<'a>,
 ) -> Recipe<'a> {
-    let Shelf { store, report } = *shelf;
+    let Shelf {
+        store,
+        report,
+        compiler,
+    } = *shelf;
     let files: Vec<WheelFile> = wheels
         .iter()
         .map(|wheel| WheelFile {
@@ -178,7 +187,11 @@ pub(super) fn wheel_layer<'a>(
         contents: wheel::contents(&files),
         needs: wheels.iter().map(|wheel| needed_wheel(wheel)).collect(),
         write: Box::new(move |tar| {
-            for overlap in wheel::write(&files, target, tar)? {
+            let code = match compiler {
+                Some(compiler) if target.bytecode.is_some() => compiler.wheels(&files, target)?,
+                _ => Vec::new(),
+            };
+            for overlap in wheel::write(&files, target, &code, tar)? {
                 report.event(Event::Warning {
                     text: format!(
                         "{} and {} both install {}; {}'s is in the image",
@@ -192,14 +205,49 @@ pub(super) fn wheel_layer<'a>(
     }
 }
 
+/// The layer of the standard library's byte code, right above the base.
+pub(super) fn library<'a>(
+    packages: &[DebArtefact],
+    compiler: &'a Compiler<'a>,
+    tar: Options,
+) -> Recipe<'a> {
+    let mut key = KeyBuilder::new("library-bytecode/1")
+        .field(compiler.key.as_bytes())
+        .field(&tar.mtime.to_le_bytes())
+        .field(&tar.level.to_le_bytes());
+    for deb in Part::Python.of_all(packages) {
+        key.add(&deb.sha256.0);
+    }
+    let key = key.finish();
+    Recipe {
+        key,
+        contents: "byte code of Python's standard library".to_owned(),
+        needs: Vec::new(),
+        write: Box::new(move |tar| {
+            let code = compiler.library(&key)?;
+            Ok(bytecode::write(&code, compiler.python, tar)?)
+        }),
+    }
+}
+
 /// The source's own layer, on top.
-pub(super) fn source(source: Source<'_>, tar: Options) -> Recipe<'_> {
+pub(super) fn source<'a>(
+    source: Source<'a>,
+    compiler: Option<&'a Compiler<'a>>,
+    tar: Options,
+) -> Recipe<'a> {
     let files = source.tree.entries().len();
     Recipe {
         key: source::key(source, tar),
         contents: format!("source: {files} files and folders"),
         needs: Vec::new(),
-        write: Box::new(move |tar| Ok(source::write(source, tar)?)),
+        write: Box::new(move |tar| {
+            let code = match compiler {
+                Some(compiler) => compiler.application(source)?,
+                None => ByteCode::default(),
+            };
+            Ok(source::write(source, &code, tar)?)
+        }),
     }
 }
 

@@ -5,6 +5,7 @@
 //! builder, that a default. What cannot be built is refused here, before anything is fetched.
 
 pub(crate) mod builder;
+mod bytecode;
 mod dependencies;
 mod error;
 mod labels;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub(crate) use bytecode::Bytecode;
 pub(crate) use dependencies::Dependencies;
 pub(crate) use error::PlanError;
 pub(crate) use packages::Packages;
@@ -62,6 +64,8 @@ pub(crate) struct Request {
     pub environment_file: Option<PathBuf>,
     /// `--platform`; none means the machine's own.
     pub platforms: Vec<Platform>,
+    /// `--bytecode`.
+    pub bytecode: Option<Bytecode>,
     /// The image's first name.
     pub image: Option<Reference>,
 }
@@ -180,6 +184,8 @@ pub(crate) struct Plan {
     pub running: Running,
     /// Debian packages besides the base's.
     pub packages: Packages,
+    /// Which sources are compiled.
+    pub bytecode: Decided<Bytecode>,
     /// How the application will be started, as `run` will decide.
     pub start: Start,
     /// The environment of build and image.
@@ -265,6 +271,7 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
         dependencies,
         packages,
         running,
+        bytecode: bytecode::decide(inputs.request.bytecode),
         start,
         environment,
         advice,

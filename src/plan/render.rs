@@ -42,6 +42,8 @@ pub(crate) fn render(plan: &Plan) -> String {
         .map(|(one, what)| (one.value.clone(), format!("{}{what}", one.origin)));
     list(&mut text, "packages", of_project);
     running(&mut text, plan);
+    let bytecode = plan.bytecode.value.to_string();
+    decided(&mut text, "byte code", &bytecode, &plan.bytecode);
     let start = plan.start.strategy.value.to_string();
     decided(&mut text, "start", &start, &plan.start.strategy);
     for candidate in &plan.start.candidates {
@@ -160,6 +162,7 @@ python        3.11  (.python-version:1: asks for 3.11)
 platforms     linux/amd64  (default: this machine's own)
 files         requirements.txt, wsgi.py, .python-version
 dependencies  requirements.txt  (requirements.txt)
+byte code     all  (default: containers start without compiling)
 start         gunicorn wsgi  (wsgi.py: wsgi.py is there)
                 - gunicorn as gunicorn.conf.py says  (there is no gunicorn.conf.py)
                 - a script  (there is no app.sh)

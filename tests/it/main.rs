@@ -25,6 +25,7 @@ mod harness {
 mod aptfile;
 mod base;
 mod builds;
+mod bytecode;
 mod contract;
 mod examples;
 mod exits;

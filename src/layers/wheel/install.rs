@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Error, Target, WheelFile, script};
 use crate::archive::zip::{Archive, Member};
+use crate::layers::bytecode::{self, ByteCode, Span};
 use crate::packages::python::record::{self, Row};
 use crate::packages::python::{entry_points, wheel_metadata};
 
@@ -36,6 +37,8 @@ pub(super) enum Content {
     Script(Member),
     /// These.
     Bytes(Vec<u8>),
+    /// This part of the wheel's byte code.
+    Compiled(Span),
 }
 
 /// A file in the image.
@@ -69,7 +72,11 @@ pub(super) struct Installation {
 
 impl Installation {
     /// Reads the wheel's directory and metadata and places every member.
-    pub(super) fn read(wheel: &WheelFile, target: &Target) -> Result<Self, Error> {
+    pub(super) fn read(
+        wheel: &WheelFile,
+        target: &Target,
+        bytecode: Option<&ByteCode>,
+    ) -> Result<Self, Error> {
         let archive = Archive::open(&wheel.path)?;
         let dist_info = dist_info(&archive, wheel)?;
         let metadata = required(
@@ -97,10 +104,7 @@ impl Installation {
         let mut placing = Placing {
             wheel,
             target,
-            site_packages: format!(
-                "{}/lib/python{}/site-packages",
-                target.prefix, target.python
-            ),
+            site_packages: site_packages(target),
             files: BTreeMap::new(),
             rows: BTreeMap::new(),
         };
@@ -111,6 +115,9 @@ impl Installation {
                 text.into_bytes(),
                 true,
             );
+        }
+        if let Some(bytecode) = bytecode {
+            placing.compiled(bytecode);
         }
         placing.metadata(&dist_info);
         Ok(Self {
@@ -239,6 +246,32 @@ impl Placing<'_> {
         );
     }
 
+    /// Byte code beside its sources.
+    fn compiled(&mut self, bytecode: &ByteCode) {
+        let found: Vec<(Vec<u8>, Span)> = self
+            .files
+            .iter()
+            .filter(|(_, file)| matches!(file.content, Content::Member(_)))
+            .filter_map(|(path, _)| {
+                let span = bytecode.of(path)?;
+                Some((bytecode::place(path, &self.target.python), span))
+            })
+            .collect();
+        for (path, span) in found {
+            // Names of members are Unicode, so these are.
+            let recorded = self.recorded(&String::from_utf8_lossy(&path));
+            self.rows.insert(recorded, Row::default());
+            let content = Content::Compiled(span);
+            self.files.insert(
+                path,
+                File {
+                    content,
+                    executable: false,
+                },
+            );
+        }
+    }
+
     /// What the installer adds to `.dist-info`; `RECORD` last, because it lists the others.
     fn metadata(&mut self, dist_info: &str) {
         let folder = format!("{}/{dist_info}", self.site_packages);
@@ -268,6 +301,14 @@ impl Placing<'_> {
             (None, None) => format!("/{path}"),
         }
     }
+}
+
+/// The folder of packages, as a path of the image.
+pub(super) fn site_packages(target: &Target) -> String {
+    format!(
+        "{}/lib/python{}/site-packages",
+        target.prefix, target.python
+    )
 }
 
 /// Whether a member belongs to a `.data` folder.

@@ -9,8 +9,12 @@
 //! taken over unchecked; CRC and length of every member are checked while it is copied. A file
 //! that `RECORD` does not list is hashed here and listed.
 //!
-//! Deliberately unlike pip: `INSTALLER` says `s2r`, lines of `RECORD` end with `\n`, no
-//! `__pycache__` is made, scripts of a `.data` folder are always executable.
+//! Byte code comes from the pipeline's interpreter; it is listed in `RECORD` without a hash, as pip
+//! does it, and takes the place of what the wheel may ship itself.
+//!
+//! Deliberately unlike pip: `INSTALLER` says `s2r`, lines of `RECORD` end with `\n`, byte code is
+//! of the kind that does not look at its source's time, scripts of a `.data` folder are always
+//! executable.
 
 mod install;
 mod script;
@@ -21,12 +25,14 @@ use std::path::PathBuf;
 
 use crate::archive::tar::{self, Owner, TarGz};
 use crate::archive::zip::{self, Archive, Member, MemberFault, Method};
+use crate::layers::bytecode::{self, ByteCode};
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::python::{entry_points, record, wheel_metadata};
 use crate::report::{Explain, Explanation, Fate};
 use install::{Content, Installation};
 
-/// Names how these layers are made; a change of any byte of them needs another.
+/// Names how these layers are made; a change of any byte of them needs another. Byte code adds its
+/// compiler's key.
 const LAYOUT: &str = "wheels/1";
 
 /// Length of what [`contents`] gives, roughly, in bytes.
@@ -45,6 +51,8 @@ pub(crate) struct Target {
     pub gid: u32,
     /// Time of all entries, seconds since 1970; part of the key, applied by the writer.
     pub mtime: u64,
+    /// Key of the compiler whose byte code lies beside the sources; `None` for none.
+    pub bytecode: Option<Key>,
 }
 
 /// A wheel to install.
@@ -161,6 +169,10 @@ pub(crate) fn key(wheels: &[WheelFile], target: &Target) -> Key {
         .field(&target.uid.to_le_bytes())
         .field(&target.gid.to_le_bytes())
         .field(&target.mtime.to_le_bytes());
+    if let Some(compiler) = &target.bytecode {
+        key.add(b"bytecode");
+        key.add(compiler.as_bytes());
+    }
     for wheel in wheels {
         key.add(wheel.name.as_bytes());
         key.add(wheel.version.as_bytes());
@@ -186,18 +198,69 @@ pub(crate) fn contents(wheels: &[WheelFile]) -> String {
     text
 }
 
-/// Writes the wheels, in the order of their names, as entries of one layer. Of a path that two
-/// wheels have, the later wheel's is kept; those that differ are given back.
+/// What of a wheel can be compiled.
+pub(crate) struct Sources {
+    archive: Archive,
+    files: Vec<(Vec<u8>, Member)>,
+}
+
+impl Sources {
+    /// Reads the wheel's directory and metadata.
+    pub(crate) fn open(wheel: &WheelFile, target: &Target) -> Result<Self, Error> {
+        let Installation { archive, files } = Installation::read(wheel, target, None)?;
+        let files = files
+            .into_iter()
+            .filter_map(|(path, file)| match file.content {
+                Content::Member(member) if is_source(&path, &member, target) => {
+                    Some((path, member))
+                }
+                _ => None,
+            })
+            .collect();
+        Ok(Self { archive, files })
+    }
+
+    /// Paths in the image and lengths in bytes, sorted.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        self.files
+            .iter()
+            .map(|(path, member)| (path.as_slice(), member.deflated.size))
+    }
+
+    /// The bytes of one.
+    pub(crate) fn read(&self, index: usize) -> Result<Vec<u8>, Error> {
+        match self.files.get(index) {
+            Some((_, member)) => Ok(self.archive.read(member, bytecode::MAX_SOURCE_BYTES)?),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Whether a file of the image is a module that is worth compiling.
+fn is_source(path: &[u8], member: &Member, target: &Target) -> bool {
+    let site_packages = install::site_packages(target);
+    path.strip_prefix(site_packages.as_bytes())
+        .and_then(|rest| rest.strip_prefix(b"/"))
+        .is_some_and(bytecode::is_module)
+        && member.deflated.size <= bytecode::MAX_SOURCE_BYTES
+}
+
+/// Writes the wheels, in the order of their names, as entries of one layer, each with its byte code
+/// if there is some. Of a path that two wheels have, the later wheel's is kept; those that differ
+/// are given back.
 pub(crate) fn write<W: Write>(
     wheels: &[WheelFile],
     target: &Target,
+    bytecode: &[ByteCode],
     out: &mut TarGz<W>,
 ) -> Result<Vec<Overlap>, Error> {
     let mut tree = Tree::default();
     let mut archives = Vec::with_capacity(wheels.len());
     for (index, wheel) in wheels.iter().enumerate() {
-        let Installation { archive, files } = Installation::read(wheel, target)?;
+        let read = Installation::read(wheel, target, bytecode.get(index))?;
+        let Installation { archive, files } = read;
         archives.push(archive);
+        tree.forget_compiled(&files, target);
         for (path, file) in files {
             tree.add(path, Placed { wheel: index, file }, wheels)?;
         }
@@ -229,6 +292,11 @@ pub(crate) fn write<W: Write>(
                         write_bytes(out, path, &owner, &bytes)?;
                     }
                     Content::Member(member) => write_member(out, path, &owner, archive, member)?,
+                    Content::Compiled(span) => {
+                        if let Some(code) = bytecode.get(placed.wheel) {
+                            out.file(path, &owner, span.size_bytes, &mut code.read(*span))?;
+                        }
+                    }
                 }
             }
         }
@@ -287,6 +355,16 @@ struct Tree {
 }
 
 impl Tree {
+    /// Drops byte code of sources that another wheel is about to replace: nobody would notice that
+    /// it is another source's.
+    fn forget_compiled(&mut self, files: &BTreeMap<Vec<u8>, install::File>, target: &Target) {
+        for path in files.keys().filter(|path| path.ends_with(b".py")) {
+            if self.nodes.contains_key(path) {
+                self.nodes.remove(&bytecode::place(path, &target.python));
+            }
+        }
+    }
+
     /// Adds one file with its folders.
     fn add(&mut self, path: Vec<u8>, placed: Placed, wheels: &[WheelFile]) -> Result<(), Error> {
         let conflict = |path: &[u8]| Error::Conflict {
@@ -310,7 +388,10 @@ impl Tree {
         }
         match self.nodes.get(&path) {
             Some(Node::Directory) => return Err(conflict(&path)),
-            Some(Node::File(before)) if !before.file.is_same_as(&placed.file) => {
+            Some(Node::File(before))
+                if !matches!(placed.file.content, Content::Compiled(_))
+                    && !before.file.is_same_as(&placed.file) =>
+            {
                 self.overlaps.push(Overlap {
                     path: String::from_utf8_lossy(&path).into_owned(),
                     lost: wheels[before.wheel].name.clone(),

@@ -100,6 +100,7 @@ mod tests {
             uid: 1001,
             gid: 0,
             mtime: 0,
+            bytecode: None,
         }
     }
 

@@ -18,6 +18,7 @@ fn target() -> Target {
         uid: 1001,
         gid: 0,
         mtime: 315_532_800,
+        bytecode: None,
     }
 }
 
@@ -87,7 +88,7 @@ fn layer(wheels: &[WheelFile]) -> Result<(Vec<u8>, Written, Vec<Overlap>), Error
             level: 6,
         },
     );
-    let overlaps = write(wheels, &target(), &mut out)?;
+    let overlaps = write(wheels, &target(), &[], &mut out)?;
     let (bytes, written) = out.finish()?;
     Ok((bytes, written, overlaps))
 }
@@ -381,4 +382,77 @@ fn contents_are_told_in_short() {
     let text = contents(&wheels);
     assert!(text.ends_with(" more") && text.len() < 220, "{text}");
     assert_eq!(contents(&[]), "");
+}
+
+#[test]
+fn byte_code_lies_beside_its_sources_and_is_listed() {
+    use crate::layers::bytecode::{Trust, testing::compiled};
+
+    let info = "app-1.0.dist-info";
+    let mut specs = basic(info, "");
+    specs.extend([
+        Spec::new("app/a.py", b"a = 1\n"),
+        Spec::new("app/b.py", b"broken("),
+        Spec::new("app/tests/c.py", b""),
+        Spec::new("app/__pycache__/a.cpython-313.pyc", b"the wheel's own"),
+        Spec::new("app-1.0.data/scripts/run.py", b"x"),
+    ]);
+    let (_kept, app) = wheel("app", &specs);
+    let sources = Sources::open(&app, &target()).unwrap();
+    let listed: Vec<(&[u8], u64)> = sources.files().collect();
+    let (a, b) = (format!("{SITE}/app/a.py"), format!("{SITE}/app/b.py"));
+    assert_eq!(listed, [(a.as_bytes(), 6), (b.as_bytes(), 7)]);
+    assert_eq!(sources.read(1).unwrap(), b"broken(");
+
+    let code = compiled(&[(&a, b"code"), (&b, b"")], Trust::Unchecked);
+    let mut out = TarGz::new(Vec::new(), Options { mtime: 0, level: 6 });
+    let overlaps = write(&[app], &target(), &[code], &mut out).unwrap();
+    assert_eq!(overlaps, []);
+    let bytes = out.finish().unwrap().0;
+    let mut archive = ::tar::Archive::new(MultiGzDecoder::new(bytes.as_slice()));
+    let files: BTreeMap<String, Vec<u8>> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| {
+            let mut entry = entry.unwrap();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).unwrap();
+            (entry.path().unwrap().display().to_string(), bytes)
+        })
+        .collect();
+    let pyc = &files[&format!("{SITE}/app/__pycache__/a.cpython-313.pyc")];
+    assert!(pyc.ends_with(b"code"), "ours takes the wheel's place");
+    assert!(!files.contains_key(&format!("{SITE}/app/__pycache__/b.cpython-313.pyc")));
+    let record = String::from_utf8_lossy(&files[&format!("{SITE}/{info}/RECORD")]).into_owned();
+    assert!(
+        record.contains("app/__pycache__/a.cpython-313.pyc,,\n"),
+        "{record}"
+    );
+}
+
+#[test]
+fn byte_code_of_a_replaced_source_goes() {
+    use crate::layers::bytecode::{ByteCode, Trust, testing::compiled};
+
+    let module = format!("{SITE}/shared.py");
+    let of = |name: &str, text: &[u8]| {
+        let mut specs = basic(&format!("{name}-1.0.dist-info"), "");
+        specs.push(Spec::new("shared.py", text));
+        wheel(name, &specs)
+    };
+    let ((_one_kept, one), (_two_kept, two)) = (of("one", b"1"), of("two", b"22("));
+    let code = compiled(&[(&module, b"code")], Trust::Unchecked);
+    let mut out = TarGz::new(Vec::new(), Options { mtime: 0, level: 6 });
+    let none = ByteCode::default();
+    let overlaps = write(&[one, two], &target(), &[code, none], &mut out).unwrap();
+    assert_eq!(overlaps.len(), 1);
+    let bytes = out.finish().unwrap().0;
+    let mut archive = ::tar::Archive::new(MultiGzDecoder::new(bytes.as_slice()));
+    let is_compiled = |entry: ::tar::Entry<'_, _>| entry.path_bytes().ends_with(b".pyc");
+    assert!(
+        !archive
+            .entries()
+            .unwrap()
+            .any(|entry| is_compiled(entry.unwrap()))
+    );
 }

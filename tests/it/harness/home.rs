@@ -83,7 +83,7 @@ impl Home {
         self.dir.path()
     }
 
-    /// Takes away what was built and leaves what was downloaded.
+    /// Takes away what was built, byte code included, and leaves what was downloaded.
     #[track_caller]
     pub(crate) fn forget_layers(&self) {
         let images = self.run(&["images", "--json"]).ok().json();
@@ -97,6 +97,10 @@ impl Home {
             self.run(&[&["rm"], names.as_slice()].concat()).ok();
         }
         self.run(&["cache", "prune"]).ok();
+        let compiled = self.store().join("s2r/compiled");
+        if compiled.exists() {
+            fs::remove_dir_all(compiled).unwrap();
+        }
         assert!(blobs(self).is_empty());
     }
 
