@@ -108,7 +108,8 @@ fn django_gunicorn() {
 
 #[test]
 fn sdist() {
-    let (home, container) = answers("sdist", &[("/", "lo has 127.0.0.1\n")]);
+    let home = Home::with_compiler();
+    let container = asked(&home, "sdist", &[("/", "lo has 127.0.0.1\n")]);
     let compiler = container.exec(&["sh", "-c", "command -v cc gcc make"]);
     assert_eq!(compiler.stdout, "", "the compiler is in the image");
     container.stop();
@@ -121,13 +122,19 @@ fn sdist() {
 #[track_caller]
 fn answers(name: &str, pages: &[(&str, &str)]) -> (Home, Container) {
     let home = Home::seeded();
+    let container = asked(&home, name, pages);
+    (home, container)
+}
+
+#[track_caller]
+fn asked(home: &Home, name: &str, pages: &[(&str, &str)]) -> Container {
     let reference = home.build(&example(name), &[name]);
     let image = home.layout().reference(digest_of(&reference));
     let container = Container::start(&image, 1_000_680_000);
     for (path, body) in pages {
         assert_eq!(container.page(path), *body, "{path}");
     }
-    (home, container)
+    container
 }
 
 /// Builds an example, pushes it, and runs what the registry gives back.
