@@ -15,6 +15,7 @@ use std::fmt;
 
 pub(crate) use options::IndexOptions;
 pub(crate) use wish::{Wish, WishKind};
+pub(super) use wish::{Requirement, parse_requirement};
 
 use super::hash::FileHash;
 use options::Parsed;

@@ -1,0 +1,9 @@
+//! Not yet.
+use super::{Converted, Given, LockFileError, unsupported};
+pub(super) fn convert(_given: &Given<'_>) -> Result<Converted, LockFileError> {
+    Err(unsupported(
+        "poetry.lock",
+        "the project",
+        "it is not read yet",
+    ))
+}
