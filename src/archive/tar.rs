@@ -5,7 +5,8 @@
 //!
 //! It holds its callers to an order (paths strictly increasing as bytes, parents before
 //! children) and refuses what must not be in a layer: absolute paths, `..`, NUL bytes, and
-//! components that begin with `.wh.`, which would delete files of the layers below.
+//! components that begin with `.wh.`, which would delete files of the layers below, unless that is
+//! asked for.
 
 mod header;
 
@@ -193,6 +194,32 @@ impl<W: Write> TarGz<W> {
         self.header(Kind::Symlink(target), path, owner)
     }
 
+    /// The mark that `path` of the layers below is gone (OCI image specification, "Whiteouts").
+    pub(crate) fn removed(&mut self, path: &[u8]) -> Result<(), Error> {
+        check_path(path)?;
+        let (folder, name) = match path.iter().rposition(|&byte| byte == b'/') {
+            Some(slash) => path.split_at(slash + 1),
+            None => (b"".as_slice(), path),
+        };
+        self.mark(&[folder, b".wh.".as_slice(), name].concat())
+    }
+
+    /// The mark that a directory, written before, hides what the layers below have in it.
+    pub(crate) fn opaque(&mut self, directory: &[u8]) -> Result<(), Error> {
+        check_path(directory)?;
+        self.mark(&[directory, b"/.wh..wh..opq".as_slice()].concat())
+    }
+
+    fn mark(&mut self, path: &[u8]) -> Result<(), Error> {
+        self.accept_in_order(path)?;
+        let nobody = Owner {
+            uid: 0,
+            gid: 0,
+            mode: 0,
+        };
+        self.header(Kind::File(0), path, &nobody)
+    }
+
     /// A hard link to `target`, the path of an earlier file in this archive.
     pub(crate) fn hardlink(
         &mut self,
@@ -297,6 +324,10 @@ impl<W: Write> TarGz<W> {
     /// Holds a new path against the rules of layers and against what came before.
     fn accept(&mut self, path: &[u8]) -> Result<(), Error> {
         check_path(path)?;
+        self.accept_in_order(path)
+    }
+
+    fn accept_in_order(&mut self, path: &[u8]) -> Result<(), Error> {
         if path <= self.last.as_slice() {
             return Err(Error::Order {
                 path: text(path),

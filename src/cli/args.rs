@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::pipeline::Port;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Turn a Python web project into a container image: no daemon, no root.
@@ -55,6 +56,8 @@ pub(super) enum Progress {
 pub(super) enum Command {
     /// Build an image from a project: a folder, a git repository, an archive
     Build(Box<Build>),
+    /// Start an image of the store here, without a daemon
+    Run(Run),
     /// Show what would be built and why; no network, nothing written
     Plan(Plan),
     /// Write pylock.toml and s2r.lock: exact packages and base, for builds that repeat
@@ -158,6 +161,18 @@ pub(super) enum Isolation {
     None,
 }
 
+impl Isolation {
+    /// As it is typed.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Userns => "userns",
+            Self::Chroot => "chroot",
+            Self::None => "none",
+        }
+    }
+}
+
 /// Reads `512M`: bytes, or thousands of thousands by 1024.
 fn size(text: &str) -> Result<u64, String> {
     let unit = text.trim_end_matches(['i', 'B', 'b']);
@@ -218,6 +233,10 @@ pub(super) struct Build {
     #[arg(long)]
     pub(super) push: bool,
 
+    /// Start the image when it is built, as `s2r run` does
+    #[arg(long)]
+    pub(super) run: bool,
+
     /// A further name for the image; may be repeated
     #[arg(short = 't', long = "tag", value_name = "IMAGE")]
     pub(super) tags: Vec<String>,
@@ -225,6 +244,42 @@ pub(super) struct Build {
     /// Also write the image: oci:DIR, oci-archive:FILE or docker-archive:FILE; may be repeated
     #[arg(short = 'o', long = "output", value_name = "TARGET")]
     pub(super) outputs: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "The image runs on the network of this machine, as the user that it names, over its own files; \
+    what it writes is gone when it ends. Signals are passed on, and the exit status is its own (128 and more: a signal).\n\n\
+    -p HOST:PORT: the image listens on PORT of this machine; if HOST is another port, s2r carries connections from there. \
+    An image of s2r is told PORT by the variable of that name if it would listen elsewhere by itself.\n\n\
+    Examples:\n  \
+    s2r run myimg -p 9000:8080\n  \
+    s2r run myimg -e APP_MODULE=shop.wsgi:app -p 5000\n  \
+    s2r run myimg --user 1000680000 -- python -V"
+)]
+pub(super) struct Run {
+    /// The image in the store
+    pub(super) image: String,
+
+    /// Reach the image's PORT at HOST; PORT alone for both; may be repeated
+    #[arg(short = 'p', long = "publish", value_name = "[ADDRESS:]HOST:PORT")]
+    pub(super) ports: Vec<Port>,
+
+    /// Set a variable, or pass on the caller's; may be repeated
+    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
+    pub(super) env: Vec<String>,
+
+    /// Run as this user, by number or name
+    #[arg(short = 'u', long, value_name = "UID[:GID]")]
+    pub(super) user: Option<String>,
+
+    /// How far the image is kept from this machine
+    #[arg(long, value_enum, default_value_t = Isolation::Auto, value_name = "HOW")]
+    pub(super) isolation: Isolation,
+
+    /// What to run in place of the image's command
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(super) command: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]

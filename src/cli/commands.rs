@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::args;
 use super::args::{
-    Build, Builders, Cli, Command, Completion, Export, Lock, Plan, Project, Push, Steps, Usage,
+    Build, Builders, Cli, Command, Completion, Export, Lock, Plan, Project, Push, Run, Steps, Usage,
 };
 use super::failure::Failure;
 use super::inventory::{self, Answer, reference};
@@ -18,7 +18,7 @@ use super::request::Surroundings;
 use super::summary;
 use crate::destination::{Target, TargetError};
 use crate::oci::{Platform, Reference};
-use crate::pipeline::{self, Isolation, Limits, Outputs, Rules, Running, Settings};
+use crate::pipeline::{self, Isolation, Launch, Limits, Outputs, Rules, Running, Settings};
 use crate::plan::Request;
 
 /// Runs a command.
@@ -29,6 +29,11 @@ pub(super) fn run(
 ) -> Result<Answer, Failure> {
     match command {
         Command::Build(arguments) => build(arguments, surroundings, shown),
+        // Has no answer but its exit status: `launch`.
+        Command::Run(_) => Ok(Answer {
+            text: String::new(),
+            json: json!(null),
+        }),
         Command::Plan(arguments) => plan(arguments, surroundings, shown),
         Command::Lock(arguments) => lock(arguments, surroundings, shown),
         Command::Push(arguments) => push(arguments, surroundings, shown),
@@ -106,6 +111,26 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
     let took = start.elapsed();
     shown.summary(&summary::render(&built, took));
     Ok(summary::answer(&built, took))
+}
+
+/// Starts an image; the exit status that it ends with.
+pub(super) fn launch(
+    arguments: &Run,
+    surroundings: &Surroundings,
+    shown: &Shown,
+) -> Result<u8, Failure> {
+    let launch = Launch {
+        image: reference(&arguments.image)?,
+        command: arguments.command.clone(),
+        env: arguments.env.clone(),
+        user: arguments.user.clone(),
+        ports: arguments.ports.clone(),
+    };
+    let mut settings = settings(surroundings, Rules::default());
+    settings.running.isolation = isolation(arguments.isolation);
+    Ok(pipeline::run(&launch, &settings, shown)?
+        .status
+        .shell_code())
 }
 
 fn plan(arguments: &Plan, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
@@ -238,17 +263,21 @@ fn completion(arguments: &Completion) -> Answer {
 fn running(steps: &Steps) -> Running {
     let default = Running::default();
     Running {
-        isolation: match steps.isolation {
-            args::Isolation::Auto => Isolation::Auto,
-            args::Isolation::Userns => Isolation::Userns,
-            args::Isolation::Chroot => Isolation::Chroot,
-            args::Isolation::None => Isolation::None,
-        },
+        isolation: isolation(steps.isolation),
         limits: Limits {
             memory_bytes: steps.step_memory,
             time: steps.step_time,
             ..default.limits
         },
+    }
+}
+
+fn isolation(typed: args::Isolation) -> Isolation {
+    match typed {
+        args::Isolation::Auto => Isolation::Auto,
+        args::Isolation::Userns => Isolation::Userns,
+        args::Isolation::Chroot => Isolation::Chroot,
+        args::Isolation::None => Isolation::None,
     }
 }
 

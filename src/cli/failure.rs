@@ -21,6 +21,8 @@ pub(super) enum Failure {
         /// What to type instead.
         next: String,
     },
+    /// s2r cannot be started anew.
+    Again(std::io::Error),
     /// stdout cannot be written.
     Output(std::io::Error),
 }
@@ -65,6 +67,13 @@ impl Explain for Failure {
                 place: place.clone(),
                 why: why.clone(),
                 next: next.clone(),
+            },
+            Self::Again(error) => Explanation {
+                fate: Fate::World,
+                what: "the image is built, but s2r cannot be started anew to run it".to_owned(),
+                place: "/proc/self/exe".to_owned(),
+                why: error.to_string(),
+                next: "run it yourself: s2r run IMAGE".to_owned(),
             },
             Self::Output(error) => Explanation {
                 fate: Fate::World,

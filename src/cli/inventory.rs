@@ -129,6 +129,7 @@ pub(super) fn cache(arguments: &Cache, surroundings: &Surroundings) -> Result<An
         ("images", usage.image_bytes, ""),
         ("unused layers", usage.unused_bytes, "s2r cache prune"),
         ("downloads", usage.download_bytes, "s2r cache prune --all"),
+        ("unpacked layers", usage.root_bytes, "s2r cache prune --all"),
         (
             "tools and records",
             usage.other_bytes,
@@ -146,7 +147,7 @@ pub(super) fn cache(arguments: &Cache, surroundings: &Surroundings) -> Result<An
         json: json!({
             "root": store.root(), "image_bytes": usage.image_bytes,
             "unused_bytes": usage.unused_bytes, "download_bytes": usage.download_bytes,
-            "other_bytes": usage.other_bytes,
+            "root_bytes": usage.root_bytes, "other_bytes": usage.other_bytes,
         }),
     })
 }

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::report::Explain;
-use args::Cli;
+use args::{Cli, Command};
 use failure::Failure;
 use inventory::Answer;
 use progress::Shown;
@@ -33,15 +33,47 @@ pub fn run() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    if let Command::Run(arguments) = &cli.command {
+        return start(arguments, cli.output.json);
+    }
     let shown = Shown::new(cli.output.progress);
     let outcome = Surroundings::read()
         .and_then(|surroundings| commands::run(&cli.command, &surroundings, &shown))
-        .and_then(|answer| print(&answer, cli.output.json));
+        .and_then(|answer| print(&answer, cli.output.json).map(|()| answer));
     shown.finish();
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(answer) => match &cli.command {
+            Command::Build(build) if build.run => {
+                let failure = go_on(&answer, build);
+                fail(&failure, &shown, cli.output.json)
+            }
+            _ => ExitCode::SUCCESS,
+        },
         Err(failure) => fail(&failure, &shown, cli.output.json),
     }
+}
+
+/// Starts an image, which has the terminal to itself: no thread of ours draws on it.
+fn start(arguments: &args::Run, as_json: bool) -> ExitCode {
+    let shown = Shown::new(args::Progress::None);
+    let outcome = Surroundings::read()
+        .and_then(|surroundings| commands::launch(arguments, &surroundings, &shown));
+    match outcome {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => fail(&failure, &shown, as_json),
+    }
+}
+
+/// After a build: becomes `s2r run` of what was built. Anew, because that takes signals for others and
+/// threads of the build would get in the way. Returns only if it cannot.
+fn go_on(built: &Answer, build: &args::Build) -> Failure {
+    use std::os::unix::process::CommandExt;
+    let image = built.text.trim();
+    let error = std::process::Command::new("/proc/self/exe")
+        .arg0("s2r")
+        .args(["run", "--isolation", build.steps.isolation.word(), image])
+        .exec();
+    Failure::Again(error)
 }
 
 /// stdout carries the answer alone.

@@ -6,4 +6,5 @@ pub(crate) mod deb;
 pub(crate) mod group;
 pub(crate) mod skeleton;
 pub(crate) mod source;
+pub(crate) mod unpack;
 pub(crate) mod wheel;

@@ -15,15 +15,13 @@ use super::exact::Exact;
 use super::make::Needed;
 use super::platform::Site;
 use super::recipes;
-use super::roots::Roots;
 use super::staging::{SOURCE, Staged};
 use super::steps::{Order, Place, StepError, Steps};
 use super::toolchain::Toolchain;
 use crate::layers::wheel;
 use crate::oci::{Digest, Key, KeyBuilder};
-use crate::packages::python::{PackageName, Target, WheelFileName};
+use crate::packages::python::{PackageName, WheelFileName};
 use crate::report::{Event, Explain, Explanation, Fate};
-use crate::resolve::wheels::Lock;
 use crate::sandbox::{self, ChangeKind, Mount};
 
 /// The record kind of wheels that were built.
@@ -341,7 +339,9 @@ impl Builder<'_> {
         if requires.is_empty() {
             return Ok(Vec::new());
         }
-        let lock = self.exact.build_requirements(&requires.join("\n"))?;
+        let lock = self
+            .exact
+            .build_requirements(&requires.join("\n"), self.depth + 1)?;
         let place = wheel::Target {
             prefix: ENVIRONMENT.to_owned(),
             ..self.exact.site.place()
@@ -349,7 +349,10 @@ impl Builder<'_> {
         let shelf = self.exact.site.shelf();
         let wheels: Vec<_> = lock.packages.iter().collect();
         let recipe = recipes::wheel_layer(&wheels, &place, &shelf);
-        let folder = Roots::new(self.exact.site.store(), self.exact.site.report())
+        let folder = self
+            .exact
+            .site
+            .roots()
             .of_recipe(&recipe, &self.exact.site.fetcher())?;
         Ok(vec![folder])
     }

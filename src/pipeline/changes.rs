@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use super::error::BuildError;
 use super::make::{Made, Recipe};
 use super::platform::Site;
-use super::roots::Roots;
 use super::staging::{SOURCE, Staged};
 use super::steps::{Order, Place, Steps, how, is_success};
 use super::toolchain::Toolchain;
@@ -45,9 +44,7 @@ pub(super) fn collect_static(
     if let Some(known) = known(site, &key, below.len() + 1)? {
         return Ok(known);
     }
-    let lower = || -> Result<Vec<PathBuf>, BuildError> {
-        Roots::new(site.store(), site.report()).of_layers(below)
-    };
+    let lower = || -> Result<Vec<PathBuf>, BuildError> { site.roots().of_layers(below) };
     let staged = Staged::new(site.store(), site.tree(), SOURCE)?;
     let mut folders = lower()?;
     folders.push(staged.root());
@@ -128,7 +125,7 @@ pub(super) fn assemble(
     }
     let staged = Staged::new(site.store(), site.tree(), "src")?;
     let mut lower = toolchain.roots(site)?.to_vec();
-    lower.extend(Roots::new(site.store(), site.report()).of_layers(&below[base_layers..])?);
+    lower.extend(site.roots().of_layers(&below[base_layers..])?);
     let place = Place::new(site.store(), lower)?;
     let mounts = [("src", "/tmp/src"), ("src/.s2i/bin", "/tmp/scripts")]
         .map(|(from, to)| Mount {

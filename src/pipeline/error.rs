@@ -15,6 +15,9 @@ pub(crate) enum BuildError {
     /// A git repository.
     #[error(transparent)]
     Git(#[from] crate::source::git::GitError),
+    /// An archive that is the source.
+    #[error(transparent)]
+    Archive(#[from] crate::source::unpack::UnpackError),
     /// What the files say.
     #[error(transparent)]
     Project(#[from] crate::project::ProjectError),
@@ -48,6 +51,9 @@ pub(crate) enum BuildError {
     /// The bytes of the source layer.
     #[error(transparent)]
     SourceLayer(#[from] crate::layers::source::Error),
+    /// A layer as a folder.
+    #[error(transparent)]
+    Unpack(#[from] crate::layers::unpack::UnpackError),
     /// The tar writer.
     #[error(transparent)]
     Tar(#[from] crate::archive::tar::Error),
@@ -72,9 +78,15 @@ pub(crate) enum BuildError {
     /// A wheel that was to be built.
     #[error(transparent)]
     WheelBuild(#[from] super::build_wheel::WheelBuildError),
+    /// What a wheel was to be built from.
+    #[error(transparent)]
+    Material(#[from] super::exact::MaterialError),
     /// The bytes of a layer of changes.
     #[error(transparent)]
     Changes(#[from] crate::layers::changes::Error),
+    /// An image that is to be run.
+    #[error(transparent)]
+    Run(#[from] super::run::RunError),
     /// What is pinned, and how.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -96,6 +108,7 @@ impl Explain for BuildError {
             Self::Source(error) => error.explain(),
             Self::Location(error) => error.explain(),
             Self::Git(error) => error.explain(),
+            Self::Archive(error) => error.explain(),
             Self::Project(error) => error.explain(),
             Self::Plan(error) => error.explain(),
             Self::Builder(error) => error.explain(),
@@ -107,6 +120,7 @@ impl Explain for BuildError {
             Self::WheelLayer(error) => error.explain(),
             Self::DebLayer(error) => error.explain(),
             Self::SourceLayer(error) => error.explain(),
+            Self::Unpack(error) => error.explain(),
             Self::Tar(error) => error.explain(),
             Self::Image(error) => error.explain(),
             Self::Store(error) => error.explain(),
@@ -115,7 +129,9 @@ impl Explain for BuildError {
             Self::Step(error) => error.explain(),
             Self::Sandbox(error) => error.explain(),
             Self::WheelBuild(error) => error.explain(),
+            Self::Material(error) => error.explain(),
             Self::Changes(error) => error.explain(),
+            Self::Run(error) => error.explain(),
             Self::Pin(error) => error.explain(),
             Self::Own(error) => error.explain(),
         }

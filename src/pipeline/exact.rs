@@ -1,21 +1,113 @@
 //! From what a project wishes for to exact wheels, those included that have to be built from source:
-//! the project itself, folders and checkouts that requirements name, packages without a wheel.
+//! the project itself, folders and repositories that requirements name, packages without a wheel.
+
+use std::collections::BTreeMap;
 
 use super::Rules;
 use super::build_wheel::{Builder, Built, Material};
 use super::error::BuildError;
 use super::ground::Ground;
+use super::make::{Needed, Origin};
+use super::obtain;
 use super::platform::Site;
-use super::wheels::{BuiltWheel, Wheels};
-use crate::packages::python::Target;
+use super::wheels::{BuiltWheel, MAX_FILE_BYTES, Wanted, Wheels, revealed};
+use crate::oci::Digest;
+use crate::packages::python::{
+    DirectUrl, FileHash, PackageName, Position, Target, Url, Wish, WishKind, is_wheel, resolve_path,
+};
 use crate::plan::Dependencies;
-use crate::resolve::wheels::{Location, Lock, LockedWheel, RequirementsFile};
+use crate::report::{Explain, Explanation, Fate};
+use crate::resolve::wheels::{Location, Lock, LockedWheel, RequirementsFile, ResolveError, Sdist};
+use crate::source::Kind;
+
+/// Most packages without a wheel that one set of requirements may bring.
+const MAX_SDISTS: usize = 64;
+/// How deep build requirements may need building themselves.
+const MAX_DEPTH: usize = 4;
+/// The newest pip, as `UPGRADE_PIP_TO_LATEST` has it.
+const NEWEST_PIP: RequirementsFile<'_> = RequirementsFile {
+    path: "UPGRADE_PIP_TO_LATEST",
+    text: b"pip\nsetuptools\nwheel\n",
+};
 
 /// What exact wheels are found with.
 pub(super) struct Exact<'a> {
     pub site: &'a Site<'a>,
     pub ground: &'a Ground<'a>,
     pub target: &'a Target,
+}
+
+/// Why something that a requirement names cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MaterialError {
+    /// A path that leads to nothing that can be built.
+    #[error("{position}: {path} is neither a folder nor a source distribution of the source")]
+    NoFolder {
+        /// Where it is wished for.
+        position: Position,
+        /// The path.
+        path: String,
+    },
+    /// A repository on the disk of the machine that builds.
+    #[error("{position}: a repository of this machine's disk")]
+    LocalRepository {
+        /// Where it is wished for.
+        position: Position,
+    },
+    /// A version control system that is not git.
+    #[error("{position}: {scheme} is not read")]
+    NotGit {
+        /// Where it is wished for.
+        position: Position,
+        /// The system.
+        scheme: String,
+    },
+    /// A file that is not the one that the hashes mean.
+    #[error("{position}: the file has another hash")]
+    Hash {
+        /// Where it is wished for.
+        position: Position,
+        /// What the file has.
+        found: Digest,
+    },
+}
+
+impl Explain for MaterialError {
+    fn explain(&self) -> Explanation {
+        let (position, what, why, next) = match self {
+            Self::NoFolder { position, path } => (
+                position,
+                "a path of the requirements leads to nothing that can be built",
+                format!("{path} is neither a folder nor a source distribution within the source."),
+                "Correct the path; it is relative to the file that names it. .s2iignore and --exclude may leave it out.",
+            ),
+            Self::LocalRepository { position } => (
+                position,
+                "the requirements name a repository on this machine's disk",
+                "A project must not reach for files of the machine that builds it.".to_owned(),
+                "Give the repository's https or ssh address, or put its files into the source and name the folder.",
+            ),
+            Self::NotGit { position, scheme } => (
+                position,
+                "the requirements name a repository that is not git",
+                format!("{scheme} is not read, git is."),
+                "Name a wheel, a source distribution, or a git repository.",
+            ),
+            Self::Hash { position, found } => (
+                position,
+                "a file that the requirements name has another hash",
+                format!("It has {found}, which is none of those that the line lists."),
+                "Check where the file comes from; then list its hash.",
+            ),
+        };
+        Explanation {
+            fate: Fate::Project,
+            what: what.to_owned(),
+            place: position.to_string(),
+            why,
+            next: next.to_owned(),
+        }
+    }
 }
 
 impl Exact<'_> {
@@ -29,22 +121,52 @@ impl Exact<'_> {
         if plan.running.install.value {
             built.push(self.own()?);
         }
-        let dependencies = &plan.dependencies.value;
         let rules = self.site.settings().rules;
-        if matches!(
-            dependencies,
-            Dependencies::None | Dependencies::Requirements { .. }
-        ) {
-            return self.with(dependencies, &built, rules, |wheels| {
-                wheels.resolve(self.target)
-            });
+        let read = |path: &str| -> Result<Vec<u8>, BuildError> {
+            let text = self.site.tree().read_small(path, MAX_FILE_BYTES)?;
+            Ok(text.unwrap_or_default())
+        };
+        match &plan.dependencies.value {
+            Dependencies::Pylock { path } => {
+                let text = read(path)?;
+                self.locked(path, &text, built, rules)
+            }
+            Dependencies::Requirements { path } => {
+                let text = read(path)?;
+                let file = RequirementsFile { path, text: &text };
+                self.requirements(&[file], built, rules, 0)
+            }
+            Dependencies::None => self.requirements(&[], built, rules, 0),
         }
-        // A lock is complete without the project itself, which is installed beside it.
-        let mut lock = self.with(dependencies, &[], rules, |wheels| {
+    }
+
+    /// Exact wheels of what a build needs. No lock pins them, and they reach no image: they are
+    /// resolved even where the image's own packages must not be.
+    pub(super) fn build_requirements(&self, text: &str, depth: usize) -> Result<Lock, BuildError> {
+        let file = RequirementsFile {
+            path: "build-system.requires",
+            text: text.as_bytes(),
+        };
+        let rules = Rules {
+            locked: false,
+            ..self.site.settings().rules
+        };
+        self.requirements(&[file], Vec::new(), rules, depth)
+    }
+
+    /// A lock is complete without the project itself, which is installed beside it.
+    fn locked(
+        &self,
+        path: &str,
+        text: &[u8],
+        built: Vec<BuiltWheel>,
+        rules: Rules,
+    ) -> Result<Lock, BuildError> {
+        let mut lock = self.with(Wanted::Pylock { path, text }, &[], rules, |wheels| {
             wheels.resolve(self.target)
         })?;
-        for wheel in &built {
-            let locked = locked(wheel);
+        for wheel in built {
+            let locked = locked(&wheel);
             lock.packages.retain(|other| other.name != locked.name);
             lock.packages.push(locked);
         }
@@ -52,22 +174,68 @@ impl Exact<'_> {
         Ok(lock)
     }
 
+    /// Requirement files: what they name by address is built first, then what turns out to have no
+    /// wheel, one package after the other.
+    fn requirements(
+        &self,
+        files: &[RequirementsFile<'_>],
+        mut built: Vec<BuiltWheel>,
+        rules: Rules,
+        depth: usize,
+    ) -> Result<Lock, BuildError> {
+        let mut files = files.to_vec();
+        if depth == 0 && self.site.plan().running.newest_pip.value {
+            files.push(NEWEST_PIP);
+        }
+        let wanted = Wanted::Requirements(&files);
+        for wish in self.with(wanted, &built, rules, |wheels| wheels.to_build(self.target))? {
+            built.push(self.wish(&wish, depth)?);
+        }
+        let mut sdists = 0;
+        loop {
+            let resolved = self.with(wanted, &built, rules, |wheels| wheels.resolve(self.target));
+            let error = match resolved {
+                Ok(lock) => return Ok(lock),
+                Err(error) => error,
+            };
+            let Some((name, version)) = without_wheel(&error) else {
+                return Err(error);
+            };
+            let is_known = built.iter().any(|wheel| wheel.file_name.name == name);
+            sdists += 1;
+            if is_known || sdists > MAX_SDISTS || depth > MAX_DEPTH {
+                return Err(error);
+            }
+            let sdist = self.with(wanted, &built, rules, |wheels| {
+                wheels.sdist_for(&name, version.as_deref(), self.target)
+            })?;
+            let Some(sdist) = sdist else {
+                return Err(error);
+            };
+            built.push(self.sdist(&name, &sdist, depth)?);
+        }
+    }
+
     fn with<T>(
         &self,
-        dependencies: &Dependencies,
+        wanted: Wanted<'_>,
         built: &[BuiltWheel],
         rules: Rules,
         use_wheels: impl FnOnce(&Wheels<'_>) -> T,
     ) -> T {
         use_wheels(&Wheels {
             tree: self.site.tree(),
-            dependencies,
+            wanted,
             built,
             environment: self.site.environment(),
             rules,
             fetcher: &self.site.fetcher(),
             report: self.site.report(),
         })
+    }
+
+    fn builder(&self, depth: usize) -> Builder<'_> {
+        Builder { exact: self, depth }
     }
 
     /// The project itself, built.
@@ -79,34 +247,235 @@ impl Exact<'_> {
             is_editable: false,
         };
         let built = self.builder(0).wheel(title, None, &material)?;
-        Ok(wanted(&built, true))
+        Ok(wanted(&built, None, true))
     }
 
-    fn builder(&self, depth: usize) -> Builder<'_> {
-        Builder { exact: self, depth }
+    /// A package of the index without a wheel, built.
+    fn sdist(
+        &self,
+        name: &PackageName,
+        sdist: &Sdist,
+        depth: usize,
+    ) -> Result<BuiltWheel, BuildError> {
+        let material = Material::Archive {
+            file: Needed {
+                name: sdist.file_name.clone(),
+                digest: Digest::from_bytes(sdist.sha256.0),
+                size_bytes: sdist.size_bytes,
+                origins: vec![Origin::Url(revealed(&sdist.url))],
+            },
+            subdirectory: None,
+        };
+        let built = self
+            .builder(depth)
+            .wheel(name.as_ref(), Some(name), &material)?;
+        Ok(wanted(&built, None, false))
     }
 
-    /// Exact wheels of what a build needs. No lock pins them, and they reach no image: they are
-    /// resolved even where the image's own packages must not be.
-    pub(super) fn build_requirements(&self, text: &str) -> Result<Lock, BuildError> {
-        let file = RequirementsFile {
-            path: "build-system.requires",
-            text: text.as_bytes(),
+    /// What a requirement names by its address, built.
+    fn wish(&self, wish: &Wish, depth: usize) -> Result<BuiltWheel, BuildError> {
+        let is_editable = matches!(wish.kind, WishKind::Unnamed { editable: true, .. });
+        let title = wish
+            .name()
+            .map_or_else(|| wish.to_string(), ToString::to_string);
+        let name = wish.name();
+        let build = |material: &Material<'_>| self.builder(depth).wheel(&title, name, material);
+        let built = match wish.address() {
+            Some(DirectUrl::Path(path)) => self.own_path(wish, path, is_editable, &build)?,
+            Some(DirectUrl::Archive(url)) => {
+                let fragment = fragment(url);
+                let file = self.archive(wish, url, fragment.get("sha256").copied())?;
+                build(&Material::Archive {
+                    file,
+                    subdirectory: fragment.get("subdirectory").map(|text| (*text).to_owned()),
+                })?
+            }
+            Some(DirectUrl::Repository(url)) => self.repository(wish, url, &build)?,
+            None => {
+                return Err(MaterialError::NoFolder {
+                    position: wish.position.clone(),
+                    path: title.clone(),
+                }
+                .into());
+            }
         };
-        let rules = Rules {
-            locked: false,
-            ..self.site.settings().rules
+        Ok(wanted(&built, Some(wish.position.clone()), false))
+    }
+
+    /// A folder or a source distribution of the source.
+    fn own_path(
+        &self,
+        wish: &Wish,
+        path: &str,
+        is_editable: bool,
+        build: &dyn Fn(&Material<'_>) -> Result<Built, BuildError>,
+    ) -> Result<Built, BuildError> {
+        let no_folder = || MaterialError::NoFolder {
+            position: wish.position.clone(),
+            path: path.to_owned(),
         };
-        self.with(&Dependencies::None, &[], rules, |wheels| {
-            wheels.requirements(&[file], self.target)
+        let tree = self.site.tree();
+        let plain = path.split('[').next().unwrap_or(path).trim_end_matches('/');
+        let below = if matches!(plain, "." | "./") && !wish.position.path.contains('/') {
+            Some(String::new())
+        } else {
+            resolve_path(&wish.position.path, plain)
+        };
+        let inside = below.ok_or_else(no_folder)?;
+        if inside.is_empty() {
+            return build(&Material::Own {
+                path: "",
+                is_editable,
+            });
+        }
+        let entry = tree.follow(inside.as_bytes()).ok_or_else(no_folder)?;
+        match entry.kind {
+            Kind::Directory => build(&Material::Own {
+                path: &inside,
+                is_editable,
+            }),
+            Kind::File { size_bytes, .. } if !is_wheel(&inside) => {
+                let hash = hash_of(&mut tree.open(entry)?).map_err(|_| no_folder())?;
+                check(wish, hash)?;
+                build(&Material::Archive {
+                    file: Needed {
+                        name: inside.clone(),
+                        digest: hash,
+                        size_bytes: Some(size_bytes),
+                        origins: vec![Origin::Source(inside.clone())],
+                    },
+                    subdirectory: None,
+                })
+            }
+            _ => Err(no_folder().into()),
+        }
+    }
+
+    /// A source distribution at an address: by its hash where one is told, else as it is now.
+    fn archive(&self, wish: &Wish, url: &Url, told: Option<&str>) -> Result<Needed, BuildError> {
+        let listed = wish.hashes.iter().find_map(|hash| match hash {
+            FileHash::Sha256(sha256) => Some(Digest::from_bytes(sha256.0)),
+            FileHash::Other(_) => None,
+        });
+        let told = told.and_then(|hex| format!("sha256:{hex}").parse().ok());
+        let address = revealed(url);
+        let address = address.split('#').next().unwrap_or_default().to_owned();
+        let digest = match listed.or(told) {
+            Some(digest) => digest,
+            None => self.site.fetcher().fetch_any(&address, &url.file_name())?,
+        };
+        check(wish, digest)?;
+        Ok(Needed {
+            name: url.file_name(),
+            digest,
+            size_bytes: None,
+            origins: vec![Origin::Url(address)],
+        })
+    }
+
+    /// A commit of a repository.
+    fn repository(
+        &self,
+        wish: &Wish,
+        url: &Url,
+        build: &dyn Fn(&Material<'_>) -> Result<Built, BuildError>,
+    ) -> Result<Built, BuildError> {
+        let address = revealed(url);
+        let scheme = address.split('+').next().unwrap_or_default();
+        if scheme != "git" {
+            return Err(MaterialError::NotGit {
+                position: wish.position.clone(),
+                scheme: scheme.to_owned(),
+            }
+            .into());
+        }
+        let fragment = fragment(url);
+        let address = address.split('#').next().unwrap_or_default();
+        // The reference follows the last `@` of the path, not the one behind a user.
+        let path_from = address
+            .find("://")
+            .and_then(|at| address[at + 3..].find('/').map(|path| at + 3 + path))
+            .unwrap_or(address.len());
+        let (address, reference) = match address[path_from..].rsplit_once('@') {
+            Some((path, reference)) => (
+                format!("{}{path}", &address[..path_from]),
+                Some(reference.to_owned()),
+            ),
+            None => (address.to_owned(), None),
+        };
+        let checkout = obtain::Checkout::of(
+            &address,
+            reference.as_deref(),
+            self.site.settings(),
+            self.site.store(),
+            self.site.report(),
+        )?;
+        let Some(checkout) = checkout else {
+            return Err(MaterialError::LocalRepository {
+                position: wish.position.clone(),
+            }
+            .into());
+        };
+        build(&Material::Checkout {
+            folder: checkout.root(),
+            subdirectory: fragment.get("subdirectory").map(|text| (*text).to_owned()),
+            identity: format!("{} {}", url.without_fragment(), checkout.commit()),
         })
     }
 }
 
+/// The project, and its version where one is pinned, that an error says has no wheel but could be
+/// built.
+fn without_wheel(error: &BuildError) -> Option<(PackageName, Option<String>)> {
+    match error {
+        BuildError::Wheels(ResolveError::NoWheel(no_wheel)) if no_wheel.has_sdist => {
+            Some((no_wheel.name.clone(), no_wheel.version.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// `a=b&c=d` behind a url.
+fn fragment(url: &Url) -> BTreeMap<&str, &str> {
+    let text = url.fragment().unwrap_or_default();
+    text.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .collect()
+}
+
+/// Holds a file against the hashes of its line, if it lists any.
+fn check(wish: &Wish, found: Digest) -> Result<(), BuildError> {
+    let is_listed = wish.hashes.iter().any(|hash| match hash {
+        FileHash::Sha256(sha256) => sha256.0 == *found.as_bytes(),
+        FileHash::Other(_) => false,
+    });
+    if wish.hashes.is_empty() || is_listed {
+        return Ok(());
+    }
+    Err(MaterialError::Hash {
+        position: wish.position.clone(),
+        found,
+    }
+    .into())
+}
+
+fn hash_of(file: &mut dyn std::io::Read) -> std::io::Result<Digest> {
+    use sha2::Digest as _;
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(Digest::from_bytes(hasher.finalize().into()));
+        }
+        hasher.update(&buffer[..count]);
+    }
+}
+
 /// A built wheel as a wish.
-fn wanted(built: &Built, is_own: bool) -> BuiltWheel {
+fn wanted(built: &Built, instead_of: Option<Position>, is_own: bool) -> BuiltWheel {
     BuiltWheel {
-        wish: built.file_name.name.to_string(),
+        instead_of,
         file_name: built.file_name.clone(),
         sha256: built.sha256,
         size_bytes: built.size_bytes,

@@ -1,9 +1,11 @@
 //! Downloads into the store: checked while they arrive, kept only when they are whole and right.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::error::{BuildError, PinError};
-use super::make::{Needed, Origin, TransferIds};
+use super::make::{DOWNLOADS, Needed, Origin, TransferIds};
 use crate::net::http::{Client, Expect, Fetched, HttpError};
 use crate::oci::Digest;
 use crate::report::{Event, Report};
@@ -61,6 +63,48 @@ impl Fetcher<'_> {
         self.store
             .keep_download(writer.hashed(found), &needed.digest)?;
         Ok(())
+    }
+
+    /// Has several files in the store's downloads, some at once.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub(super) fn fetch_all(&self, needs: &[Needed]) -> Result<(), BuildError> {
+        let next = AtomicUsize::new(0);
+        let failure = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..DOWNLOADS.min(needs.len()) {
+                scope.spawn(|| {
+                    while let Some(needed) = needs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if let Err(error) = self.fetch(needed) {
+                            let mut failure =
+                                failure.lock().unwrap_or_else(PoisonError::into_inner);
+                            failure.get_or_insert(error);
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Fetches a file whose hash nobody told, keeps it, and tells its hash.
+    ///
+    /// # Errors
+    /// The client's.
+    pub(super) fn fetch_any(&self, url: &str, name: &str) -> Result<Digest, BuildError> {
+        let mut writer = self.store.writer()?.unhashed();
+        let expect = Expect {
+            sha256: None,
+            size: None,
+            max_bytes: MAX_DOWNLOAD_BYTES,
+        };
+        let fetched = self.fetch_shown(url, name, &mut writer, &expect)?;
+        let found = Digest::from_bytes(fetched.sha256);
+        self.store.keep_download(writer.hashed(found), &found)?;
+        Ok(found)
     }
 
     /// Takes a wheel out of the project's own files, within their bounds.

@@ -15,7 +15,7 @@ use crate::report::{Event, LayerEvent, LayerFate, Report};
 use crate::store::{Store, StoredLayer, Writer};
 
 /// Downloads under way at once. Mirrors and indexes serve one connection slower than a line carries.
-const DOWNLOADS: usize = 6;
+pub(super) const DOWNLOADS: usize = 6;
 
 /// A file that a layer is made of.
 #[derive(Clone, PartialEq, Eq)]

@@ -16,7 +16,9 @@ mod platform;
 mod publish;
 mod read;
 mod recipes;
+mod relay;
 mod roots;
+mod run;
 mod stages;
 mod staging;
 mod steps;
@@ -32,6 +34,8 @@ pub(crate) use locks::lock;
 pub(crate) use make::Made;
 pub(crate) use publish::{Exported, Pushed, export, push};
 pub(crate) use read::{builders, plan};
+pub(crate) use relay::Port;
+pub(crate) use run::{Launch, run};
 pub(crate) use steps::Running;
 
 pub(crate) use crate::sandbox::{Isolation, Limits};

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -10,13 +12,17 @@ use tempfile::TempDir;
 use super::Settings;
 use super::error::{BuildError, Obstacle};
 use super::make::TransferIds;
-use crate::oci::KeyBuilder;
+use crate::net::http::Expect;
+use crate::oci::{Digest, KeyBuilder};
 use crate::plan::Request;
-use crate::report::Report;
+use crate::report::{Event, Report};
 use crate::source::git::{self, without_credentials};
-use crate::source::location::{Location, Reference, Repository};
+use crate::source::location::{Location, Reference, Repository, SecretUrl};
+use crate::source::unpack::{self, UnpackError, Unpacking};
 use crate::store::{Lock, Store, StoreError};
 
+/// Longest archive that is fetched.
+const MAX_ARCHIVE_BYTES: u64 = 4 << 30;
 /// The name of the folder with the files, below a private one.
 const FILES: &str = "source";
 
@@ -95,8 +101,18 @@ impl Obtained {
                 reference,
             } => revision(&checkout, &reference, settings),
             Location::Git(repository) => fetched(&repository, settings, report),
-            Location::Archive { .. } | Location::ArchiveUrl { .. } | Location::Stdin => {
-                unimplemented!()
+            Location::Archive { path, sha256 } => Archive::new(request, settings, report)?
+                .unpacked(|unpacking| Ok(unpacking.file(&path, sha256.as_ref())?)),
+            Location::ArchiveUrl { url, sha256 } => {
+                downloaded(&url, sha256, request, settings, report)
+            }
+            Location::Stdin => {
+                let stdin = std::io::stdin().lock();
+                if stdin.is_terminal() {
+                    return Err(UnpackError::Terminal.into());
+                }
+                Archive::new(request, settings, report)?
+                    .unpacked(|unpacking| Ok(unpacking.stream(stdin)?))
             }
         }
     }
@@ -146,24 +162,193 @@ fn fetched(
     report: &dyn Report,
 ) -> Result<Obtained, BuildError> {
     let private = Private::new(settings)?;
+    let facts = fetch(
+        repository,
+        settings,
+        &private.store,
+        &private.files(),
+        report,
+    )?;
+    let shown = PathBuf::from(without_credentials(&repository.address));
+    Ok(private.with(shown, Some(facts)))
+}
+
+/// Lays a commit of a repository elsewhere out in a folder.
+fn fetch(
+    repository: &Repository,
+    settings: &Settings,
+    store: &Store,
+    into: &Path,
+    report: &dyn Report,
+) -> Result<git::Facts, BuildError> {
     let key = KeyBuilder::new("git-repository/1")
         .field(repository.address.as_bytes())
         .finish()
         .hex();
-    let _alone = private.store.lock(&format!("git-{key}"))?;
-    let facts = git::remote::fetch(
+    let _alone = store.lock(&format!("git-{key}"))?;
+    Ok(git::remote::fetch(
         repository,
         &git::remote::Bench {
-            kept: &private.store.repositories().join(&key),
-            into: &private.files(),
+            kept: &store.repositories().join(&key),
+            into,
             environment: &for_git(&settings.variables),
             offline: settings.rules.offline,
             report,
             transfer: TransferIds::default().next(),
         },
-    )?;
-    let shown = PathBuf::from(without_credentials(&repository.address));
-    Ok(private.with(shown, Some(facts)))
+    )?)
+}
+
+/// A commit that a requirement names, laid out in a folder of its own for the sandbox.
+pub(super) struct Checkout {
+    folder: TempDir,
+    commit: String,
+}
+
+impl Checkout {
+    /// Has it on disk; `None` for a repository that lies on this machine's disk already, which a
+    /// project must not reach for.
+    ///
+    /// # Errors
+    /// The address is none, or git fails.
+    pub(super) fn of(
+        address: &str,
+        reference: Option<&str>,
+        settings: &Settings,
+        store: &Store,
+        report: &dyn Report,
+    ) -> Result<Option<Self>, BuildError> {
+        let parsed = Location::parse(Path::new(address), reference, Path::new("/nonexistent"))?;
+        let Location::Git(repository) = parsed else {
+            return Ok(None);
+        };
+        if repository.is_local() {
+            return Ok(None);
+        }
+        let scratch = store.scratch();
+        let failed = |source| StoreError::Io {
+            path: scratch.clone(),
+            source,
+        };
+        let folder = tempfile::tempdir_in(&scratch).map_err(failed)?;
+        let into = folder.path().join("build/source");
+        std::fs::create_dir_all(&into).map_err(failed)?;
+        let facts = fetch(&repository, settings, store, &into, report)?;
+        Ok(Some(Self {
+            folder,
+            commit: facts.commit,
+        }))
+    }
+
+    /// The folder that the files lie below, at `build/source`.
+    pub(super) fn root(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// The commit's name.
+    pub(super) fn commit(&self) -> &str {
+        &self.commit
+    }
+}
+
+/// An archive, and the private folder that it is unpacked into.
+struct Archive<'a> {
+    request: &'a Request,
+    /// What messages call it.
+    shown: String,
+    private: Private,
+    ids: TransferIds,
+    report: &'a dyn Report,
+}
+
+impl<'a> Archive<'a> {
+    fn new(
+        request: &'a Request,
+        settings: &Settings,
+        report: &'a dyn Report,
+    ) -> Result<Self, BuildError> {
+        let typed = request.source.to_string_lossy();
+        Ok(Self {
+            shown: match typed.as_ref() {
+                "-" => "standard input".to_owned(),
+                typed => without_credentials(typed),
+            },
+            request,
+            private: Private::new(settings)?,
+            ids: TransferIds::default(),
+            report,
+        })
+    }
+
+    fn unpacked(
+        self,
+        unpack: impl FnOnce(&Unpacking<'_>) -> Result<(), BuildError>,
+    ) -> Result<Obtained, BuildError> {
+        let files = self.private.files();
+        unpack(&Unpacking {
+            into: &files,
+            shown: &self.shown,
+            report: self.report,
+            transfer: self.ids.next(),
+        })?;
+        let folder = unpack::top(&files, self.request.context_dir.as_deref());
+        Ok(Obtained {
+            folder,
+            ..self.private.with(self.shown.into(), None)
+        })
+    }
+}
+
+/// An archive of somewhere else. One whose hash is known stays among the downloads; any other may
+/// be a different one tomorrow.
+fn downloaded(
+    url: &SecretUrl,
+    sha256: Option<Digest>,
+    request: &Request,
+    settings: &Settings,
+    report: &dyn Report,
+) -> Result<Obtained, BuildError> {
+    let archive = Archive::new(request, settings, report)?;
+    let client = super::client::new(settings, report);
+    let store = archive.private.store.clone();
+    let expect = Expect {
+        sha256: sha256.map(|digest| *digest.as_bytes()),
+        size: None,
+        max_bytes: MAX_ARCHIVE_BYTES,
+    };
+    let fetch = |sink: &mut dyn Write| {
+        let id = archive.ids.next();
+        report.event(Event::TransferStarted {
+            id,
+            name: archive.shown.clone(),
+            total_bytes: None,
+        });
+        let fetched = client.fetch_to(url.reveal(), sink, &expect, &|done_bytes| {
+            report.event(Event::TransferAdvanced { id, done_bytes });
+        });
+        report.event(Event::TransferFinished { id });
+        fetched
+    };
+    let path = if let Some(digest) = &sha256 {
+        if !store.is_sound_download(digest) {
+            let mut writer = store.writer()?.unhashed();
+            let fetched = fetch(&mut writer)?;
+            let found = Digest::from_bytes(fetched.sha256);
+            store.keep_download(writer.hashed(found), digest)?;
+        }
+        store.download_path(digest)
+    } else {
+        let path = archive.private.folder.path().join("archive");
+        let failed = |source| StoreError::Io {
+            path: path.clone(),
+            source,
+        };
+        let mut file = BufWriter::new(File::create_new(&path).map_err(failed)?);
+        fetch(&mut file)?;
+        file.flush().map_err(failed)?;
+        path
+    };
+    archive.unpacked(|unpacking| Ok(unpacking.file(&path, None)?))
 }
 
 /// The caller's environment as processes take it.

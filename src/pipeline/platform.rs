@@ -9,6 +9,7 @@ use super::ground::Ground;
 use super::make::{Batch, Made, Recipe, TransferIds, Workshop};
 use super::read::Project;
 use super::recipes::{self, Shelf};
+use super::roots::Roots;
 use super::stages::Stages;
 use super::wheels;
 use super::{BuiltPlatform, Settings, base, changes, exact};
@@ -132,6 +133,10 @@ impl<'a> Site<'a> {
             (Err(error), _) => return Err(error),
         };
         let contents = contents??;
+        if !self.plan.running.assemble.value {
+            let installed = lock.packages.iter().map(|wheel| wheel.name.as_ref());
+            self.plan.start.check(installed)?;
+        }
         let base_count = layers.len();
         let place = self.place();
         let upper = self.upper(&lock, &place, &contents)?;
@@ -257,6 +262,10 @@ impl<'a> Site<'a> {
         self.store
     }
 
+    pub(super) fn roots(&self) -> Roots<'a> {
+        Roots::new(self.store, self.report)
+    }
+
     pub(super) fn report(&self) -> &'a dyn Report {
         self.report
     }
@@ -284,7 +293,7 @@ impl<'a> Site<'a> {
 
     /// Debian packages for building, which never reach the image.
     pub(super) fn build_packages(&self) -> Vec<String> {
-        self.builder.build_packages.clone()
+        self.plan.packages.build_names()
     }
 
     /// pip's variables, and what requirement files may name.

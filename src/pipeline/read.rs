@@ -25,7 +25,7 @@ pub(super) struct Project {
     pub own_builder: Option<BuilderDefinition>,
     pub environment_file: (Vec<Variable>, Vec<Note>),
     /// What was fetched or unpacked for this command; gone with it.
-    pub obtained: Obtained,
+    pub _obtained: Obtained,
 }
 
 impl Project {
@@ -105,7 +105,7 @@ pub(super) fn project(
         tree,
         facts,
         git: git.or_else(|| obtained.git.clone()),
-        obtained,
+        _obtained: obtained,
         builders: builders()?
             .into_iter()
             .map(|(builder, _)| builder)

@@ -1,85 +1,198 @@
-//! Layers unpacked into folders of the store, so that steps in the sandbox can stand on them.
+//! The folders of image layers, for what has to run over them: unpacked once, and kept in the store.
 
-use std::fs;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-use super::error::{BuildError, Obstacle};
+use super::error::BuildError;
 use super::fetch::Fetcher;
 use super::make::{Made, Recipe};
 use crate::archive::tar::{Options, TarGz};
-use crate::report::Report;
-use crate::store::Store;
+use crate::layers::unpack::unpack;
+use crate::oci::Digest;
+use crate::report::{Event, Report};
+use crate::store::{Store, StoreError};
 
+/// Layers that are unpacked at once. More would wait for the disk.
+const WORKERS: usize = 2;
+
+/// How layers that only become folders are compressed: they are read once.
+const PASSING: Options = Options {
+    mtime: 315_532_800,
+    level: 1,
+};
+
+/// A layer of the store that is wanted as a folder.
+#[derive(Debug, Clone)]
+pub(super) struct RootLayer {
+    /// Its blob.
+    pub digest: Digest,
+    /// What it holds, for people.
+    pub name: String,
+}
+
+/// Where folders of layers lie, and who hears of their making.
+#[derive(Clone, Copy)]
 pub(super) struct Roots<'a> {
     store: &'a Store,
-    _report: &'a dyn Report,
+    report: &'a dyn Report,
 }
 
 impl<'a> Roots<'a> {
     pub(super) fn new(store: &'a Store, report: &'a dyn Report) -> Self {
-        Self {
-            store,
-            _report: report,
-        }
+        Self { store, report }
     }
 
+    /// The folders of an image's layers, in their order.
+    ///
+    /// # Errors
+    /// The first layer's that cannot be unpacked.
     pub(super) fn of_layers(&self, layers: &[Made]) -> Result<Vec<PathBuf>, BuildError> {
-        layers
+        let layers: Vec<RootLayer> = layers
             .iter()
-            .map(|made| {
-                self.one(
-                    &made.layer.digest.hex(),
-                    &self.store.blob_path(&made.layer.digest),
-                )
+            .map(|made| RootLayer {
+                digest: made.layer.digest,
+                name: made.layer.contents.clone(),
             })
-            .collect()
+            .collect();
+        self.of(&layers)
     }
 
+    /// The folder of a layer that goes into no image, known by its key.
+    ///
+    /// # Errors
+    /// Its files cannot be fetched, or it cannot be written or unpacked.
     pub(super) fn of_recipe(
         &self,
         recipe: &Recipe<'_>,
         fetcher: &Fetcher<'_>,
     ) -> Result<PathBuf, BuildError> {
-        let folder = self.store.root().join("s2r/roots").join(recipe.key.hex());
-        if folder.is_dir() {
-            return Ok(folder);
+        let name = recipe.key.hex();
+        if let Some(path) = self.store.root_of(&name) {
+            return Ok(path);
         }
-        for needed in &recipe.needs {
-            fetcher.fetch(needed)?;
-        }
-        let mut tar = TarGz::new(
-            self.store.writer()?.unhashed(),
-            Options {
-                mtime: 315_532_800,
-                level: 1,
-            },
-        );
+        fetcher.fetch_all(&recipe.needs)?;
+        let mut tar = TarGz::new(self.store.writer()?.unhashed(), PASSING);
         (recipe.write)(&mut tar)?;
-        let (writer, written) = tar.finish()?;
-        let digest = crate::oci::Digest::from_bytes(written.sha256);
-        self.store.keep_blob(writer.hashed(digest), &digest)?;
-        self.one(&recipe.key.hex(), &self.store.blob_path(&digest))
+        let bytes = tar.finish()?.0.into_reader()?;
+        self.keep(bytes, &recipe.contents, &name)
     }
 
-    fn one(&self, name: &str, blob: &Path) -> Result<PathBuf, BuildError> {
-        let roots = self.store.root().join("s2r/roots");
-        let folder = roots.join(name);
-        if folder.is_dir() {
-            return Ok(folder);
+    /// The folders of layers, in their order; those that are not there are unpacked.
+    ///
+    /// # Errors
+    /// The first layer's that cannot be unpacked.
+    pub(super) fn of(&self, layers: &[RootLayer]) -> Result<Vec<PathBuf>, BuildError> {
+        let next = AtomicUsize::new(0);
+        let failure = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..WORKERS.min(layers.len()) {
+                scope.spawn(|| {
+                    while let Some(layer) = layers.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if let Err(error) = self.one(layer) {
+                            let mut failure =
+                                failure.lock().unwrap_or_else(PoisonError::into_inner);
+                            failure.get_or_insert(error);
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        if let Some(failure) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(failure);
         }
-        let bad = |source| Obstacle::Unwritable {
-            path: folder.clone(),
-            source,
+        layers.iter().map(|layer| self.one(layer)).collect()
+    }
+
+    /// The folder of one layer.
+    fn one(&self, layer: &RootLayer) -> Result<PathBuf, BuildError> {
+        let name = layer.digest.hex();
+        if let Some(path) = self.store.root_of(&name) {
+            return Ok(path);
+        }
+        let path = self.store.blob_path(&layer.digest);
+        let blob = File::open(&path).map_err(|source| StoreError::Io { path, source })?;
+        self.keep(blob, &layer.name, &name)
+    }
+
+    /// Unpacks a layer, and keeps the folder under a name.
+    fn keep(&self, blob: File, contents: &str, name: &str) -> Result<PathBuf, BuildError> {
+        let start = Instant::now();
+        let draft = self.store.draft_root()?;
+        let unpacked = unpack(blob, draft.path())?;
+        let root = self.store.keep_root(draft, name)?;
+        self.report.event(Event::Output {
+            step: "unpack".to_owned(),
+            line: format!(
+                "{}: {} files, {} bytes in {} ms",
+                contents,
+                unpacked.files,
+                unpacked.bytes,
+                start.elapsed().as_millis()
+            ),
+        });
+        Ok(root)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::tar::{Options, Owner, TarGz};
+    use crate::report::Silent;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        (folder, store)
+    }
+
+    fn layer(store: &Store, text: &str) -> RootLayer {
+        let options = Options { mtime: 0, level: 6 };
+        let owner = Owner {
+            uid: 0,
+            gid: 0,
+            mode: 0o644,
         };
-        fs::create_dir_all(&roots).map_err(bad)?;
-        let temp = tempfile::tempdir_in(&roots).map_err(bad)?;
-        let file = fs::File::open(blob).map_err(bad)?;
-        let mut archive =
-            tar::Archive::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(file)));
-        archive.set_preserve_permissions(true);
-        archive.unpack(temp.path()).map_err(bad)?;
-        fs::rename(temp.keep(), &folder).map_err(bad)?;
-        Ok(folder)
+        let mut tar = TarGz::new(Vec::new(), options);
+        tar.file(b"a", &owner, text.len() as u64, &mut text.as_bytes())
+            .unwrap();
+        RootLayer {
+            digest: store.put_blob(&tar.finish().unwrap().0).unwrap(),
+            name: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn layers_are_folders_in_their_order() {
+        let (_folder, store) = store();
+        let roots = Roots::new(&store, &Silent);
+        let layers: Vec<RootLayer> = ["one", "two", "three"]
+            .map(|text| layer(&store, text))
+            .to_vec();
+        let first = roots.of(&layers).unwrap();
+        for (folder, layer) in first.iter().zip(&layers) {
+            assert_eq!(
+                std::fs::read_to_string(folder.join("a")).unwrap(),
+                layer.name
+            );
+        }
+        assert_eq!(roots.of(&layers).unwrap(), first);
+    }
+
+    #[test]
+    fn a_layer_that_is_not_there_is_named() {
+        let (_folder, store) = store();
+        let roots = Roots::new(&store, &Silent);
+        let layer = RootLayer {
+            digest: Digest::of(b"none"),
+            name: "none".to_owned(),
+        };
+        let error = roots.of(&[layer.clone()]).unwrap_err();
+        assert!(error.to_string().contains(&layer.digest.hex()), "{error}");
     }
 }

@@ -43,7 +43,7 @@ const PROXIES: [&str; 6] = [
     "no_proxy",
 ];
 /// This program, which is the sandbox's helper too.
-const OURSELVES: &str = "/proc/self/exe";
+pub(super) const OURSELVES: &str = "/proc/self/exe";
 /// Longest line of a step's output; longer ones are broken.
 const MAX_LINE_BYTES: usize = 4096;
 

@@ -9,7 +9,6 @@ use super::error::{BuildError, Obstacle};
 use super::make::Made;
 use super::platform::Site;
 use super::recipes;
-use super::roots::Roots;
 use crate::archive::tar::Options;
 use crate::layers::deb::{self, BaseOptions, Part};
 use crate::oci::{Architecture, Key, KeyBuilder};
@@ -88,7 +87,7 @@ impl Toolchain {
         if let Some(roots) = self.roots.get() {
             return Ok(roots);
         }
-        let roots = Roots::new(site.store(), site.report());
+        let roots = site.roots();
         let mut folders = roots.of_layers(&self.base)?;
         if !self.packages.is_empty() {
             let recipe = recipes::added(

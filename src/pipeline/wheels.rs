@@ -7,13 +7,13 @@ use super::error::{BuildError, Obstacle, PinError};
 use super::fetch::Fetcher;
 use crate::net::http::{Expect, HttpError};
 use crate::oci::{Digest, KeyBuilder};
-use crate::packages::python::{PackageName, Target, Url, WheelFileName};
-use crate::plan::Dependencies;
+use crate::packages::python::{PackageName, Position, Target, Url, WheelFileName, Wish};
 use crate::plan::builder::PipWheel;
 use crate::report::Report;
 use crate::resolve::wheels::{
-    Fetch, FetchError, Get, Got, Indexes, Input, Location, Lock, LockedWheel, Request,
-    RequirementsFile, find_file, resolution_key, resolve, write_pylock,
+    BUILT_FOLDER, Fetch, FetchError, Get, Got, Indexes, Input, Location, Lock, LockedWheel,
+    Request, RequirementsFile, Sdist, Stand, find_file, resolution_key, resolve, sdist_for,
+    to_build, write_pylock,
 };
 use crate::source::Tree;
 use crate::store::Store;
@@ -25,18 +25,13 @@ const SIZE_RECORD: &str = "sizes";
 /// Sizes asked for at once.
 const REQUESTS: usize = 8;
 /// Longest requirement file or lock.
-const MAX_FILE_BYTES: u64 = 64 << 20;
-
-/// The folder that built wheels seem to lie in, beside the source's own.
-const BUILT_FOLDER: &str = ".s2r-built/";
-/// A requirement file that names them.
-const BUILT: &str = ".s2r-built/requirements.txt";
+pub(super) const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// A wheel that was built and is wanted.
 #[derive(Debug, Clone)]
 pub(super) struct BuiltWheel {
-    /// Its project, with extras: `shop[mail]`.
-    pub wish: String,
+    /// The line of the requirements that it was built for; none if it is wanted otherwise.
+    pub instead_of: Option<Position>,
     /// Its file name.
     pub file_name: WheelFileName,
     /// Its hash, by which the store has it.
@@ -47,11 +42,25 @@ pub(super) struct BuiltWheel {
     pub is_own: bool,
 }
 
+/// What is wanted, as text.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted<'a> {
+    /// A lock of PEP 751.
+    Pylock {
+        /// Its path.
+        path: &'a str,
+        /// Its text.
+        text: &'a [u8],
+    },
+    /// Requirement files.
+    Requirements(&'a [RequirementsFile<'a>]),
+}
+
 /// What resolving wheels needs.
 #[derive(Clone, Copy)]
 pub(super) struct Wheels<'a> {
     pub tree: &'a Tree,
-    pub dependencies: &'a Dependencies,
+    pub wanted: Wanted<'a>,
     /// Wheels that were built, which stand in for what they were built from.
     pub built: &'a [BuiltWheel],
     /// pip's variables and the surroundings of uv.
@@ -67,46 +76,59 @@ impl Wheels<'_> {
     /// # Errors
     /// Whatever keeps the wishes from exact wheels.
     pub(super) fn resolve(&self, target: &Target) -> Result<Lock, BuildError> {
-        let named = match self.dependencies {
-            Dependencies::None => None,
-            Dependencies::Pylock { path } => {
-                let text = self.text_of(path)?;
-                let file = RequirementsFile { path, text: &text };
-                let mut lock = self.ask(Input::Pylock(file), target)?;
+        match self.wanted {
+            Wanted::Pylock { path, text } => {
+                let mut lock = self.ask(Input::Pylock(RequirementsFile { path, text }), target)?;
+                self.mark_built(&mut lock);
                 self.measure(&mut lock)?;
-                return Ok(lock);
+                Ok(lock)
             }
-            Dependencies::Requirements { path } => Some((path.as_str(), self.text_of(path)?)),
+            Wanted::Requirements(files) => self.requirements(files, target),
+        }
+    }
+
+    /// What of the wishes has to be built before the rest can be resolved.
+    ///
+    /// # Errors
+    /// Requirement files that do not read.
+    pub(super) fn to_build(&self, target: &Target) -> Result<Vec<Wish>, BuildError> {
+        match self.wanted {
+            Wanted::Pylock { .. } => Ok(Vec::new()),
+            Wanted::Requirements(files) => {
+                Ok(self.with(Input::Requirements(files), target, to_build)?)
+            }
+        }
+    }
+
+    /// The source distribution that stands for a project without a wheel.
+    ///
+    /// # Errors
+    /// The index cannot be asked.
+    pub(super) fn sdist_for(
+        &self,
+        name: &PackageName,
+        version: Option<&str>,
+        target: &Target,
+    ) -> Result<Option<Sdist>, BuildError> {
+        let input = match self.wanted {
+            Wanted::Pylock { path, text } => Input::Pylock(RequirementsFile { path, text }),
+            Wanted::Requirements(files) => Input::Requirements(files),
         };
-        let files: Vec<RequirementsFile<'_>> = named
-            .iter()
-            .map(|(path, text)| RequirementsFile { path, text })
-            .collect();
-        self.requirements(&files, target)
+        Ok(self.with(input, target, |request| {
+            sdist_for(request, name, version, &Index(self.fetcher))
+        })?)
     }
 
     /// The exact wheels of requirement files, and of wheels that were built for them.
-    pub(super) fn requirements(
+    fn requirements(
         &self,
         files: &[RequirementsFile<'_>],
         target: &Target,
     ) -> Result<Lock, BuildError> {
-        let built: String = self
-            .built
-            .iter()
-            .map(|wheel| format!("{} @ ./{}\n", wheel.wish, wheel.file_name))
-            .collect();
-        let mut files = files.to_vec();
-        if !built.is_empty() {
-            files.push(RequirementsFile {
-                path: BUILT,
-                text: built.as_bytes(),
-            });
-        }
-        if files.is_empty() {
+        if files.is_empty() && self.built.is_empty() {
             return Ok(Lock::default());
         }
-        let input = Input::Requirements(&files);
+        let input = Input::Requirements(files);
         let (key, is_exact) = self.with(input, target, |request| {
             resolution_key(request, &crate::report::Silent)
         })?;
@@ -138,11 +160,17 @@ impl Wheels<'_> {
         }
     }
 
-    fn text_of(&self, path: &str) -> Result<Vec<u8>, BuildError> {
-        Ok(self
-            .tree
-            .read_small(path, MAX_FILE_BYTES)?
-            .unwrap_or_default())
+    /// The built wheels as the resolver knows them.
+    fn stands(&self) -> Vec<Stand> {
+        self.built
+            .iter()
+            .map(|wheel| Stand {
+                name: wheel.file_name.name.clone(),
+                file_name: wheel.file_name.to_string(),
+                instead_of: wheel.instead_of.clone(),
+                extras: Vec::new(),
+            })
+            .collect()
     }
 
     /// A small file of the source, or a wheel that was built.
@@ -255,6 +283,7 @@ impl Wheels<'_> {
         use_request(&Request {
             input,
             target,
+            built: &self.stands(),
             read: &|path| self.read(path),
             environment: self.environment,
             locked: self.rules.locked,

@@ -131,6 +131,14 @@ pub(super) fn names<'a>(facts: &'a Facts, dependencies: &Dependencies) -> &'a [A
     names.map_or(&[], Vec::as_slice)
 }
 
+/// Whether packages may come along that the decided file does not name.
+pub(super) fn may_bring_others(facts: &Facts, dependencies: &Dependencies) -> bool {
+    match dependencies {
+        Dependencies::None | Dependencies::Pylock { .. } => false,
+        Dependencies::Requirements { .. } => !names(facts, dependencies).is_empty(),
+    }
+}
+
 /// The package that brings Django, if one does: Django itself, or one that is named after it.
 pub(super) fn django<'a>(facts: &'a Facts, dependencies: &Dependencies) -> Option<&'a Asked> {
     /// Packages that stand on Django without its name in theirs.

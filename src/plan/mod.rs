@@ -8,6 +8,7 @@ pub(crate) mod builder;
 mod dependencies;
 mod error;
 mod labels;
+mod packages;
 mod python;
 mod render;
 mod running;
@@ -23,6 +24,7 @@ use serde::Serialize;
 
 pub(crate) use dependencies::Dependencies;
 pub(crate) use error::PlanError;
+pub(crate) use packages::Packages;
 pub(crate) use render::render;
 pub(crate) use running::{Running, manage_py};
 pub(crate) use start::{Start, Strategy};
@@ -176,6 +178,8 @@ pub(crate) struct Plan {
     pub dependencies: Decided<Dependencies>,
     /// What of the project's own code runs at build time.
     pub running: Running,
+    /// Debian packages besides the base's.
+    pub packages: Packages,
     /// How the application will be started, as `run` will decide.
     pub start: Start,
     /// The environment of build and image.
@@ -225,9 +229,23 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     let platforms = platforms(inputs, definition)?;
     let environment = variables::decide(inputs, definition, &mut advice)?;
     let dependencies = dependencies::decide(facts, &environment, &mut advice)?;
-    let start = start::predict(facts, &environment, &dependencies.value, &mut advice)?;
-    let running = running::decide(facts, &environment, &dependencies.value, &mut advice);
+    let mut advice_on_running = Vec::new();
+    let running = running::decide(
+        facts,
+        &environment,
+        &dependencies.value,
+        &mut advice_on_running,
+    );
+    let start = start::predict(
+        facts,
+        &environment,
+        &dependencies.value,
+        &running,
+        &mut advice,
+    )?;
+    advice.append(&mut advice_on_running);
     advise_on_source(inputs, &mut advice);
+    let packages = packages::decide(facts, definition);
     let from_builder = || Origin::Builder {
         builder: definition.name.clone(),
     };
@@ -239,12 +257,13 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
         ports: Decided::new(definition.ports.clone(), from_builder(), ""),
         command: command(&start),
         setup_name: facts.setup_name.clone(),
-        layers: layers(definition, &dependencies.value, &running),
+        layers: layers(definition, &packages, &dependencies.value, &running),
         found: facts.found.clone(),
         builder,
         python,
         platforms,
         dependencies,
+        packages,
         running,
         start,
         environment,
@@ -291,6 +310,7 @@ fn command(start: &Start) -> Decided<Vec<String>> {
 
 fn layers(
     definition: &BuilderDefinition,
+    packages: &Packages,
     dependencies: &Dependencies,
     running: &Running,
 ) -> Vec<String> {
@@ -298,10 +318,12 @@ fn layers(
         builder::Base::Debian(debian) => format!("base: packages of Debian {}", debian.suite),
         builder::Base::Image(image) => format!("base: the layers of {image}"),
     };
-    let mut layers = vec![
-        base,
-        "skeleton: virtual environment, users, scripts".to_owned(),
-    ];
+    let mut layers = vec![base];
+    let added = packages.image_names();
+    if !added.is_empty() {
+        layers.push(format!("added packages: {}", added.join(", ")));
+    }
+    layers.push("skeleton: virtual environment, users, scripts".to_owned());
     if running.assemble.value {
         layers.push(format!("what {} leaves", running::ASSEMBLE));
         return layers;
@@ -334,12 +356,6 @@ fn advise_on_source(inputs: &Inputs<'_>, advice: &mut Vec<Advice>) {
         advice.push(Advice::new(
             format!("{}: the Procfile is not read at start", web.place),
             "put its command into app.sh, or set APP_MODULE and GUNICORN_CMD_ARGS",
-        ));
-    }
-    if inputs.facts.has("Aptfile") {
-        advice.push(Advice::new(
-            "Aptfile: its packages are not installed",
-            "name them in a builder file of your own (--builder FILE.yaml)",
         ));
     }
 }
@@ -426,13 +442,8 @@ mod tests {
 
     #[test]
     fn what_is_not_read_is_said() {
-        let files = [
-            FLASK[0],
-            FLASK[1],
-            ("Procfile", "web: x\n"),
-            ("Aptfile", "x\n"),
-        ];
+        let files = [FLASK[0], FLASK[1], ("Procfile", "web: x\n")];
         let advice = planned(&files, &[]).unwrap().advice;
-        assert_eq!(advice.len(), 2, "{advice:?}");
+        assert_eq!(advice.len(), 1, "{advice:?}");
     }
 }

@@ -33,6 +33,14 @@ pub(crate) fn render(plan: &Plan) -> String {
         Dependencies::Requirements { path } | Dependencies::Pylock { path } => path,
     };
     decided(&mut text, "dependencies", dependencies, &plan.dependencies);
+    let packages = plan.packages.image.iter().map(|one| (one, ""));
+    let build = plan.packages.build.iter().map(|one| (one, ", to build"));
+    // What every build with this builder has is the builder's to list.
+    let of_project = packages
+        .chain(build)
+        .filter(|(one, _)| matches!(one.origin, Origin::File(_)))
+        .map(|(one, what)| (one.value.clone(), format!("{}{what}", one.origin)));
+    list(&mut text, "packages", of_project);
     running(&mut text, plan);
     let start = plan.start.strategy.value.to_string();
     decided(&mut text, "start", &start, &plan.start.strategy);

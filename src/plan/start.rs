@@ -7,8 +7,9 @@
 use serde::Serialize;
 
 use super::dependencies::{self, Dependencies};
+use super::running::Running;
 use super::{Advice, Decided, Origin, PlanError, SOURCE_FOLDER, Variables};
-use crate::project::{Facts, Place};
+use crate::project::{Asked, Facts, Place};
 
 /// The project's own start script, which s2i takes instead of the image's.
 const OWN_RUN: &str = ".s2i/bin/run";
@@ -78,65 +79,136 @@ pub(crate) struct Start {
     pub candidates: Vec<Candidate>,
     /// Whether the database is migrated first.
     pub migrates: bool,
+    /// What the way that is taken, and those that could stand in for it, hope to find installed
+    /// though no file names it. Empty where the way is certain.
+    #[serde(skip)]
+    hopes: Vec<&'static str>,
+}
+
+impl Start {
+    /// Holds the prediction against what is installed, as soon as that is known: whether some way
+    /// to start is left.
+    ///
+    /// # Errors
+    /// [`PlanError::NoStart`].
+    pub(crate) fn check<'a>(
+        &self,
+        mut installed: impl Iterator<Item = &'a str>,
+    ) -> Result<(), PlanError> {
+        if self.hopes.is_empty() || installed.any(|name| self.hopes.contains(&name)) {
+            return Ok(());
+        }
+        let lacking = self
+            .candidates
+            .iter()
+            .map(|one| (one.way.clone(), one.reason.clone()))
+            .collect();
+        Err(PlanError::NoStart {
+            is_python: true,
+            lacking,
+        })
+    }
+}
+
+/// Whether a package that a way needs gets into the image.
+#[derive(Clone, Copy)]
+enum Presence<'a> {
+    /// A file names it.
+    Named(&'a Place),
+    /// None does, but what is named, or the project itself, may need it.
+    Hoped,
+    /// It is not there.
+    Absent,
 }
 
 /// A way that was looked at.
 enum Look {
     Possible(Decided<Strategy>),
-    Impossible { way: &'static str, lack: String },
+    /// Possible if this package comes along with others.
+    Hoped(Decided<Strategy>, &'static str),
+    Impossible {
+        way: &'static str,
+        lack: String,
+    },
     Fatal(PlanError),
 }
 
-/// Predicts what `run` does.
+/// Predicts what `run` does: the first way that is certain, else the first that may work.
 pub(super) fn predict(
     facts: &Facts,
     variables: &Variables,
     dependencies: &Dependencies,
+    running: &Running,
     advice: &mut Vec<Advice>,
 ) -> Result<Start, PlanError> {
-    let view = View::new(facts, variables, dependencies);
-    let mut strategy: Option<Decided<Strategy>> = None;
+    let view = View::new(facts, variables, dependencies, running);
+    let mut certain: Option<Decided<Strategy>> = None;
+    let mut hoped: Option<(usize, Decided<Strategy>)> = None;
+    let mut hopes = Vec::new();
     let mut candidates = Vec::new();
-    let mut lacking = Vec::new();
     for look in view.looks()? {
         match look {
             Look::Possible(found) => {
-                candidates.push(candidate(&found, strategy.as_ref()));
-                strategy.get_or_insert(found);
+                candidates.push(candidate(&found, certain.as_ref()));
+                certain.get_or_insert(found);
             }
-            Look::Impossible { way, lack } => {
-                lacking.push((way.to_owned(), lack.clone()));
-                candidates.push(Candidate {
-                    way: way.to_owned(),
-                    possible: false,
-                    taken: false,
-                    reason: lack,
-                });
+            Look::Hoped(found, package) => {
+                let lack = format!(
+                    "{}, but {package} is not among the dependencies, unless another of them needs it",
+                    found.reason
+                );
+                candidates.push(impossible(&found.value.to_string(), lack));
+                hopes.push(package);
+                hoped.get_or_insert((candidates.len() - 1, found));
             }
+            Look::Impossible { way, lack } => candidates.push(impossible(way, lack)),
             // A wrong variable stops `run` only if nothing before it has started.
-            Look::Fatal(error) if strategy.is_none() => return Err(error),
+            Look::Fatal(error) if certain.is_none() => return Err(error),
             Look::Fatal(_) => {}
         }
     }
-    let Some(strategy) = strategy else {
-        return Err(PlanError::NoStart {
-            is_python: !facts.found.is_empty(),
-            lacking,
-        });
+    let strategy = match (certain, hoped) {
+        (Some(certain), _) => {
+            hopes.clear();
+            certain
+        }
+        (None, Some((index, hoped))) => {
+            candidates[index].taken = true;
+            hoped
+        }
+        (None, None) => {
+            return Err(PlanError::NoStart {
+                is_python: !facts.found.is_empty(),
+                lacking: candidates
+                    .into_iter()
+                    .map(|one| (one.way, one.reason))
+                    .collect(),
+            });
+        }
     };
-    view.advise(&strategy.value, &candidates, advice)?;
+    view.advise(&strategy.value, &candidates, &hopes, advice)?;
     let reaches_migration = matches!(
         strategy.value,
         Strategy::Gunicorn { .. } | Strategy::DjangoServer
     );
     Ok(Start {
         migrates: reaches_migration
-            && view.django.is_some()
+            && matches!(view.django, Presence::Named(_))
             && view.is_file("manage.py")
             && !variables.is_on("DISABLE_MIGRATE"),
         strategy,
         candidates,
+        hopes,
     })
+}
+
+fn impossible(way: &str, lack: String) -> Candidate {
+    Candidate {
+        way: way.to_owned(),
+        possible: false,
+        taken: false,
+        reason: lack,
+    }
 }
 
 fn candidate(found: &Decided<Strategy>, taken: Option<&Decided<Strategy>>) -> Candidate {
@@ -160,21 +232,35 @@ fn candidate(found: &Decided<Strategy>, taken: Option<&Decided<Strategy>>) -> Ca
 struct View<'a> {
     facts: &'a Facts,
     variables: &'a Variables,
-    gunicorn: Option<&'a Place>,
-    django: Option<&'a Place>,
+    gunicorn: Presence<'a>,
+    django: Presence<'a>,
     /// `APP_HOME` relative to the source; `None` if it lies outside.
     home: Option<String>,
 }
 
 impl<'a> View<'a> {
-    fn new(facts: &'a Facts, variables: &'a Variables, dependencies: &Dependencies) -> Self {
+    fn new(
+        facts: &'a Facts,
+        variables: &'a Variables,
+        dependencies: &Dependencies,
+        running: &Running,
+    ) -> Self {
         let names = dependencies::names(facts, dependencies);
         let gunicorn = names.iter().find(|asked| asked.name == "gunicorn");
+        // The project itself needs what its build says; an assemble script installs what it likes.
+        let more_may_come = running.install.value
+            || running.assemble.value
+            || dependencies::may_bring_others(facts, dependencies);
+        let presence = |asked: Option<&'a Asked>| match asked {
+            Some(asked) => Presence::Named(&asked.place),
+            None if more_may_come => Presence::Hoped,
+            None => Presence::Absent,
+        };
         Self {
             facts,
             variables,
-            gunicorn: gunicorn.map(|asked| &asked.place),
-            django: dependencies::django(facts, dependencies).map(|asked| &asked.place),
+            gunicorn: presence(gunicorn),
+            django: presence(dependencies::django(facts, dependencies)),
             home: below_source(variables.get("APP_HOME").unwrap_or(".")),
         }
     }
@@ -242,14 +328,16 @@ impl<'a> View<'a> {
                 "there is no gunicorn.conf.py"
             });
         };
-        if self.gunicorn.is_none() {
-            return lack("gunicorn is not among the dependencies");
-        }
-        Look::Possible(Decided::new(
+        let found = Decided::new(
             Strategy::GunicornConf,
             Origin::File(place.clone()),
             "gunicorn.conf.py mentions wsgi_app, which goes before all else",
-        ))
+        );
+        match self.gunicorn {
+            Presence::Named(_) => Look::Possible(found),
+            Presence::Hoped => Look::Hoped(found, "gunicorn"),
+            Presence::Absent => lack("gunicorn is not among the dependencies"),
+        }
     }
 
     /// The value of `APP_SCRIPT` or `APP_FILE`, or its default if none of the three is set.
@@ -316,13 +404,15 @@ impl<'a> View<'a> {
             lack: lack.to_owned(),
         };
         let possible = |module: &str, origin, reason: &str| {
-            if self.gunicorn.is_none() {
-                return lack(&format!(
-                    "{reason}, but gunicorn is not among the dependencies"
-                ));
-            }
             let module = module.to_owned();
-            Look::Possible(Decided::new(Strategy::Gunicorn { module }, origin, reason))
+            let found = Decided::new(Strategy::Gunicorn { module }, origin, reason);
+            match self.gunicorn {
+                Presence::Named(_) => Look::Possible(found),
+                Presence::Hoped => Look::Hoped(found, "gunicorn"),
+                Presence::Absent => lack(&format!(
+                    "{reason}, but gunicorn is not among the dependencies"
+                )),
+            }
         };
         if let Some(module) = self.variables.get("APP_MODULE") {
             let variable = "APP_MODULE".to_owned();
@@ -356,8 +446,16 @@ impl<'a> View<'a> {
         };
         match self.django {
             _ if !self.is_file("manage.py") => lack("there is no manage.py"),
-            None => lack("Django is not among the dependencies"),
-            Some(place) => Look::Possible(Decided::new(
+            Presence::Absent => lack("Django is not among the dependencies"),
+            Presence::Hoped => Look::Hoped(
+                Decided::new(
+                    Strategy::DjangoServer,
+                    Origin::File(Place::file("manage.py")),
+                    "manage.py is there",
+                ),
+                "django",
+            ),
+            Presence::Named(place) => Look::Possible(Decided::new(
                 Strategy::DjangoServer,
                 Origin::File(place.clone()),
                 "Django and manage.py are there",
@@ -369,8 +467,15 @@ impl<'a> View<'a> {
         &self,
         strategy: &Strategy,
         candidates: &[Candidate],
+        hopes: &[&str],
         advice: &mut Vec<Advice>,
     ) -> Result<(), PlanError> {
+        if let Some(package) = hopes.first() {
+            advice.push(Advice::new(
+                format!("{strategy} needs {package}, which nothing names; the build stops if nothing brings it along"),
+                format!("add {package} to the dependencies"),
+            ));
+        }
         let others: Vec<&str> = candidates
             .iter()
             .filter(|one| one.possible && !one.taken)
@@ -489,7 +594,7 @@ mod tests {
 
     #[test]
     fn nothing_to_start_says_what_lacks() {
-        let error = planned(&[("requirements.txt", "flask\n"), ("wsgi.py", "")], &[]).unwrap_err();
+        let error = planned(&[("wsgi.py", "")], &[]).unwrap_err();
         let explanation = error.explain();
         assert!(
             explanation.why.contains("gunicorn is not among"),
@@ -505,6 +610,35 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn what_nothing_names_may_come_along() {
+        let flask = ("requirements.txt", "flask\n");
+        let plan = planned(&[flask, ("wsgi.py", "")], &[]).unwrap();
+        let module = "wsgi".to_owned();
+        assert_eq!(plan.start.strategy.value, Strategy::Gunicorn { module });
+        assert!(plan.advice[0].text.contains("needs gunicorn"));
+        assert!(plan.start.check(["flask", "gunicorn"].into_iter()).is_ok());
+        let error = plan.start.check(["flask"].into_iter()).unwrap_err();
+        let explanation = error.explain();
+        assert!(
+            explanation.why.contains("gunicorn is not among"),
+            "{}",
+            explanation.why
+        );
+        // The project itself says what it needs only when it is built.
+        let setup = ("setup.py", "setup(name='shop')\n");
+        assert!(planned(&[setup], &[]).is_ok());
+        assert!(planned(&[setup], &["DISABLE_SETUP_PY_PROCESSING=1"]).is_err());
+        // What is certain goes before what is hoped for, and needs no check.
+        let django = ("requirements.txt", "django\n");
+        let files = [django, ("wsgi.py", ""), ("manage.py", "")];
+        let plan = planned(&files, &["DISABLE_COLLECTSTATIC=1"]).unwrap();
+        assert_eq!(plan.start.strategy.value, Strategy::DjangoServer);
+        assert!(plan.start.check(["django"].into_iter()).is_ok());
+        let lock = ("pylock.toml", "lock-version = '1.0'\npackages = []\n");
+        assert!(planned(&[lock, ("wsgi.py", "")], &[]).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What can be wrong with a project's files.
 
+use crate::packages::debian::aptfile::AptfileFault;
 use crate::report::{Explain, Explanation, Fate};
 use crate::source::SourceError;
 use crate::source::environment::Error as EnvironmentError;
@@ -29,6 +30,16 @@ pub(crate) enum ProjectError {
         /// What the parser says.
         cause: String,
     },
+    /// A line of an Aptfile that is no package's name.
+    #[error("{place}: {text:?} is no name of a Debian package")]
+    Aptfile {
+        /// File and line.
+        place: Place,
+        /// What stands there, shortened.
+        text: String,
+        /// What it is.
+        fault: AptfileFault,
+    },
     /// A version of Python that nothing can mean.
     #[error("{place}: {text:?} is no version of Python")]
     Version {
@@ -37,6 +48,45 @@ pub(crate) enum ProjectError {
         /// What stands there, shortened.
         text: String,
     },
+}
+
+/// What a line of an Aptfile is, and what to write instead.
+fn aptfile_text(fault: AptfileFault) -> (&'static str, &'static str) {
+    let builder = "Name other archives in a builder file of your own (--builder FILE.yaml).";
+    match fault {
+        AptfileFault::Option => (
+            "It is an option of apt, and apt does not run here.",
+            "Leave it out; packages come without what they only recommend.",
+        ),
+        AptfileFault::Url => (
+            "It is a package's file; packages come from the suite's signed index alone.",
+            builder,
+        ),
+        AptfileFault::Archive => (
+            "It is a further archive; packages come from the builder's suite alone.",
+            builder,
+        ),
+        AptfileFault::Version => (
+            "It asks for a version or suite; the suite's newest is taken.",
+            "Write the name alone; `s2r lock SOURCE` pins the versions.",
+        ),
+        AptfileFault::Architecture => (
+            "It asks for an architecture; that is the image's.",
+            "Write the name alone.",
+        ),
+        AptfileFault::Several => (
+            "It holds several words.",
+            "Write one package a line, without quotes.",
+        ),
+        AptfileFault::Name => (
+            "Names have lower-case letters, digits, `+`, `-` and `.`, and at least two of them.",
+            "Correct the name; packages.debian.org knows them all.",
+        ),
+        AptfileFault::TooMany => (
+            "There are more packages than an image of an application has.",
+            "Use a builder of your own on another base.",
+        ),
+    }
 }
 
 impl Explain for ProjectError {
@@ -55,6 +105,10 @@ impl Explain for ProjectError {
                 "Correct the line, or list the file in .s2iignore if the image does not need it."
                     .to_owned(),
             ),
+            Self::Aptfile { place, fault, .. } => {
+                let (why, next) = aptfile_text(*fault);
+                (place, why.to_owned(), next.to_owned())
+            }
             Self::Version { place, .. } => (
                 place,
                 "The builder is chosen by the version of Python that the project asks for."

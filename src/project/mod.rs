@@ -15,6 +15,7 @@ pub(crate) use documents::Pyproject;
 pub(crate) use error::ProjectError;
 pub(crate) use python::PythonWish;
 
+use crate::packages::debian::aptfile;
 use crate::source::environment::{self, Form, Note, Variable};
 use crate::source::{Entry, Kind, Tree};
 
@@ -69,6 +70,17 @@ pub(crate) struct Asked {
     pub place: Place,
 }
 
+/// A Debian package of an `Aptfile`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AptPackage {
+    /// Its name.
+    pub name: String,
+    /// Whether it is for building alone.
+    pub for_building: bool,
+    /// Where it is named.
+    pub place: Place,
+}
+
 /// A process of a `Procfile`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Process {
@@ -102,6 +114,8 @@ pub(crate) struct Facts {
     pub wsgi_app: Option<Place>,
     /// Processes of a `Procfile`.
     pub processes: Vec<Process>,
+    /// Debian packages of an `Aptfile`, in its order.
+    pub packages: Vec<AptPackage>,
     /// Distribution name that `setup.cfg`, `pyproject.toml` or a literal in `setup.py` says.
     pub setup_name: Option<String>,
     /// Variables of `.s2i/environment`, in order.
@@ -163,6 +177,9 @@ impl Facts {
             processes: facts
                 .text("Procfile", MAX_FILE_BYTES)?
                 .map(|text| processes(&text))
+                .unwrap_or_default(),
+            packages: facts
+                .parsed("Aptfile", MAX_FILE_BYTES, apt_packages)?
                 .unwrap_or_default(),
             setup_name: facts.setup_name(setup_cfg.as_deref(), pyproject.as_ref())?,
             pyproject,
@@ -229,6 +246,25 @@ fn named_pylocks(tree: &Tree) -> Vec<String> {
                 .is_some_and(|name| !name.is_empty() && !name.contains('.'))
         })
         .collect()
+}
+
+fn apt_packages(path: &str, text: &str) -> Result<Vec<AptPackage>, ProjectError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match aptfile::parse(text) {
+        Ok(wanted) => Ok(wanted
+            .into_iter()
+            .map(|one| AptPackage {
+                for_building: one.is_for_building(),
+                place: Place::line(path, one.line),
+                name: one.name,
+            })
+            .collect()),
+        Err(error) => Err(ProjectError::Aptfile {
+            place: Place::line(path, error.line),
+            text: error.text,
+            fault: error.fault,
+        }),
+    }
 }
 
 fn processes(text: &str) -> Vec<Process> {

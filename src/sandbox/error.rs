@@ -90,8 +90,11 @@ pub(crate) enum SandboxError {
 /// Why an isolation cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// `user.max_user_namespaces` is 0.
-    SwitchedOff,
+    /// `user.max_user_namespaces` is 0, or as many are there already.
+    SwitchedOff {
+        /// What it is.
+        most: u64,
+    },
     /// A rule of AppArmor for programs without a profile (Ubuntu 23.10 and later).
     AppArmor,
     /// Debian's old switch.
@@ -213,8 +216,13 @@ fn advice(tried: &[(Isolation, Refusal)]) -> String {
 impl Refusal {
     fn why(&self) -> String {
         match self {
-            Self::SwitchedOff => {
+            Self::SwitchedOff { most: 0 } => {
                 "user namespaces are switched off (user.max_user_namespaces is 0)".to_owned()
+            }
+            Self::SwitchedOff { most } => {
+                format!(
+                    "there are as many user namespaces as there may be (user.max_user_namespaces is {most})"
+                )
             }
             Self::AppArmor => "AppArmor keeps user namespaces from programs without a profile \
                 (kernel.apparmor_restrict_unprivileged_userns is 1)"
@@ -239,7 +247,9 @@ impl Refusal {
 
     fn next(&self) -> Option<&'static str> {
         match self {
-            Self::SwitchedOff => Some("Switch them on: sysctl user.max_user_namespaces=10000."),
+            Self::SwitchedOff { .. } => {
+                Some("Allow more of them: sysctl user.max_user_namespaces=10000.")
+            }
             Self::AppArmor => Some(
                 "Allow them: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or a profile for s2r with `userns,`.",
             ),

@@ -5,15 +5,19 @@
 //! threads cannot enter a user namespace, so the program starts itself anew as a helper.
 
 mod changes;
+mod copy;
 mod error;
 mod filter;
+mod folder;
 mod inside;
 mod meter;
 mod prepare;
+mod probe;
 mod run;
 mod spec;
 mod system;
 mod tail;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,8 +30,10 @@ pub(crate) use prepare::remove;
 pub(crate) use spec::Status;
 
 use meter::Meter;
+pub(crate) use run::Signals;
+
 use run::Streams;
-use spec::{Bounds, Spec};
+use spec::{Act, Bind, Bounds, Ground, Spec};
 
 /// How far a step is kept from the machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -201,21 +207,37 @@ pub(crate) struct Change {
 pub(crate) struct Sandbox {
     program: PathBuf,
     isolation: Isolation,
+    copies: bool,
 }
 
 impl Sandbox {
-    /// Finds out what works here. `program` is s2r itself, for the helper; `/proc/self/exe` will do.
+    /// Finds out what works here, which costs a process. `program` is s2r itself, for the helper;
+    /// `/proc/self/exe` will do.
     pub(crate) fn new(isolation: Isolation, program: &Path) -> Result<Self, SandboxError> {
-        run::probe(program)?.map_err(|(act, source)| SandboxError::Setup {
-            act,
-            subject: String::new(),
-            source,
-        })?;
-        let _ = isolation;
         Ok(Self {
+            isolation: probe::choose(isolation, program)?,
             program: program.to_owned(),
-            isolation: Isolation::Userns,
+            copies: false,
         })
+    }
+
+    /// Without isolation: whoever calls this knows that s2r stands in the image that steps expect.
+    /// Lower folders count for nothing then, and no changes are known afterwards.
+    pub(crate) fn bare(program: &Path) -> Self {
+        Self {
+            isolation: Isolation::None,
+            program: program.to_owned(),
+            copies: false,
+        }
+    }
+
+    /// Copies the lower folders, even where they could be laid over each other.
+    #[cfg(test)]
+    fn with_copies(self) -> Self {
+        Self {
+            copies: true,
+            ..self
+        }
     }
 
     /// What was chosen; never [`Isolation::Auto`].
@@ -230,42 +252,130 @@ impl Sandbox {
         step: &Step,
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<Ended, SandboxError> {
-        self.start(root, step, Streams::Watched(output))
+        self.start(root, step, &mut Streams::Watched(output))
     }
 
-    /// Runs a step with the standard streams of this process, to which signals are passed on (TERM,
-    /// INT, HUP, QUIT): for a process that has nothing else to do, and whose only thread this is.
-    pub(crate) fn attach(&self, root: &Root, step: &Step) -> Result<Ended, SandboxError> {
-        self.start(root, step, Streams::Ours)
+    /// Runs a step with the standard streams of this process, to which signals are passed on: for a
+    /// process that has nothing else to do.
+    pub(crate) fn attach(
+        &self,
+        root: &Root,
+        step: &Step,
+        signals: Signals,
+    ) -> Result<Ended, SandboxError> {
+        self.start(root, step, &mut Streams::Ours(signals))
     }
 
-    fn start(&self, root: &Root, step: &Step, streams: Streams<'_>) -> Result<Ended, SandboxError> {
-        let mounts = prepare::binds(root, step)?;
-        prepare::make_points(root, &mounts)?;
-        let ground = prepare::overlay(root)?;
-        let spec = Spec {
-            ground,
-            command: step.command.clone(),
-            directory: step.directory.clone(),
-            environment: step
-                .environment
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
-            user: step.user,
-            caller: (
-                rustix::process::geteuid().as_raw(),
-                rustix::process::getegid().as_raw(),
-            ),
-            mounts,
-            has_network: step.has_network,
-            bounds: step.limits.bounds(),
-            has_input: matches!(streams, Streams::Ours),
+    fn start(
+        &self,
+        root: &Root,
+        step: &Step,
+        streams: &mut Streams<'_>,
+    ) -> Result<Ended, SandboxError> {
+        match self.isolation {
+            Isolation::None => self.start_bare(step, streams),
+            Isolation::Chroot => self.start_chroot(root, step, streams),
+            Isolation::Auto | Isolation::Userns => self.start_userns(root, step, streams),
+        }
+    }
+
+    fn start_userns(
+        &self,
+        root: &Root,
+        step: &Step,
+        streams: &mut Streams<'_>,
+    ) -> Result<Ended, SandboxError> {
+        let binds = prepare::binds(root, step)?;
+        prepare::make_points(root, &binds)?;
+        if !self.copies && !copy::is_there(root) {
+            let ground = prepare::overlay(root)?;
+            let ended = self.go(
+                spec(ground, step, binds.clone()),
+                step,
+                Some(&root.upper),
+                streams,
+            );
+            prepare::clear(root);
+            match ended {
+                // An older kernel, or a disk that the kernel lays nothing over.
+                Err(SandboxError::Setup {
+                    act: Act::Overlay, ..
+                }) => {}
+                ended => return ended,
+            }
+        }
+        let at = copy::make(root, None)?;
+        copy::note_mounts(root, &binds)?;
+        let ground = Ground::Copy {
+            at: prepare::absolute(&at)?,
         };
-        let meter = Meter::new(Some(root.upper.clone()));
-        let ended = run::run(&self.program, spec, &step.limits, meter, streams);
-        prepare::clear(root);
+        self.go(spec(ground, step, binds), step, Some(&at), streams)
+    }
+
+    fn start_chroot(
+        &self,
+        root: &Root,
+        step: &Step,
+        streams: &mut Streams<'_>,
+    ) -> Result<Ended, SandboxError> {
+        let binds = prepare::binds(root, step)?;
+        prepare::make_points(root, &binds)?;
+        let at = copy::make(root, Some(step.user))?;
+        copy::note_mounts(root, &binds)?;
+        folder::equip(&at, &binds, step.user)?;
+        let ground = Ground::Chroot {
+            at: prepare::absolute(&at)?,
+        };
+        let ended = self.go(spec(ground, step, binds.clone()), step, Some(&at), streams);
+        folder::bring_back(&at, &binds)?;
         ended
+    }
+
+    fn start_bare(&self, step: &Step, streams: &mut Streams<'_>) -> Result<Ended, SandboxError> {
+        for mount in &step.mounts {
+            if mount.from != Path::new(&mount.to) {
+                return Err(SandboxError::Moved {
+                    from: mount.from.clone(),
+                    to: mount.to.clone(),
+                });
+            }
+        }
+        self.go(spec(Ground::Bare, step, Vec::new()), step, None, streams)
+    }
+
+    fn go(
+        &self,
+        mut spec: Spec,
+        step: &Step,
+        written: Option<&Path>,
+        streams: &mut Streams<'_>,
+    ) -> Result<Ended, SandboxError> {
+        spec.has_input = matches!(streams, Streams::Ours(_));
+        let meter = Meter::new(written, &step.limits);
+        run::run(&self.program, spec, &step.limits, meter, streams)
+    }
+}
+
+/// A step as the helper gets it.
+fn spec(ground: Ground, step: &Step, mounts: Vec<Bind>) -> Spec {
+    Spec {
+        ground,
+        command: step.command.clone(),
+        directory: step.directory.clone(),
+        environment: step
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        user: step.user,
+        caller: (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        ),
+        mounts,
+        has_network: step.has_network,
+        bounds: step.limits.bounds(),
+        has_input: false,
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Mount, Root, Step};
 const LOWER_LIMIT: usize = 400;
 
 /// Places that the sandbox itself mounts on.
-const OWN_POINTS: &[&str] = &["/proc", "/dev", "/tmp"];
+pub(super) const OWN_POINTS: &[&str] = &["/proc", "/dev", "/tmp"];
 
 /// The lowest folder.
 pub(super) fn points(root: &Root) -> PathBuf {

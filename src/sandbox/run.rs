@@ -40,7 +40,21 @@ pub(super) enum Streams<'a> {
     /// Nothing comes in; what comes out is passed to a function.
     Watched(&'a mut dyn FnMut(Stream, &[u8])),
     /// Those of this process; signals are passed on as well.
-    Ours,
+    Ours(Signals),
+}
+
+/// Signals that end a process, held back so that they can be passed on (TERM, INT, HUP, QUIT).
+#[derive(Debug)]
+pub(crate) struct Signals(fs::File);
+
+impl Signals {
+    /// Holds them back, for this thread and those that it starts from now on. Threads that are there
+    /// already would end the process on such a signal.
+    pub(crate) fn hold() -> Result<Self, SandboxError> {
+        let held =
+            system::hold_signals(PASSED).map_err(|source| SandboxError::Helper { source })?;
+        Ok(Self(held.into()))
+    }
 }
 
 /// A helper that has been started.
@@ -109,15 +123,12 @@ pub(super) fn run(
     spec: spec::Spec,
     limits: &Limits,
     meter: Meter,
-    streams: Streams<'_>,
+    streams: &mut Streams<'_>,
 ) -> Result<Ended, SandboxError> {
     let failed = |source| SandboxError::Helper { source };
-    let is_watched = matches!(streams, Streams::Watched(_));
-    // Held back before the helper is there, so that none is lost; the helper starts without any held.
-    let signals = if is_watched {
-        None
-    } else {
-        Some(system::hold_signals(PASSED).map_err(failed)?.into())
+    let (is_watched, signals) = match streams {
+        Streams::Watched(_) => (true, None),
+        Streams::Ours(Signals(file)) => (false, Some(file.try_clone().map_err(failed)?)),
     };
     let mut helper = start(program, is_watched)?;
     if let Some(socket) = &mut helper.socket {
@@ -196,7 +207,7 @@ enum From {
 
 impl Watch {
     /// Goes on until the helper and everybody who holds the step's output is gone.
-    fn wait(&mut self, mut streams: Streams<'_>) -> Result<(), SandboxError> {
+    fn wait(&mut self, streams: &mut Streams<'_>) -> Result<(), SandboxError> {
         let mut chunk = vec![0; CHUNK_BYTES];
         while self.helper.socket.is_some() || self.output.is_some() || self.error.is_some() {
             let ready = self.ready().map_err(|errno| SandboxError::Helper {
@@ -205,7 +216,7 @@ impl Watch {
             for from in ready {
                 match from {
                     From::Helper => self.listen(),
-                    From::Stream(stream) => self.pass(stream, &mut chunk, &mut streams),
+                    From::Stream(stream) => self.pass(stream, &mut chunk, streams),
                     From::Signals => self.hear(),
                 }
             }

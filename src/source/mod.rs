@@ -11,6 +11,7 @@ mod error;
 pub(crate) mod git;
 mod ignore;
 pub(crate) mod location;
+pub(crate) mod unpack;
 mod walk;
 
 use std::os::unix::ffi::OsStrExt as _;

@@ -41,6 +41,15 @@ impl Writer {
         self
     }
 
+    /// The written bytes from their beginning; the file is gone when its reader is.
+    pub(crate) fn into_reader(self) -> Result<fs::File, StoreError> {
+        let file = self.file.into_inner().map_err(|error| {
+            let (error, file) = error.into_parts();
+            StoreError::io(file.get_ref().path())(error)
+        })?;
+        file.reopen().map_err(StoreError::io(file.path()))
+    }
+
     pub(super) fn persist(self, expected: &Digest, path: &Path) -> Result<(), StoreError> {
         let found = match (self.hasher, self.known) {
             (Some(hasher), _) => Digest::from_bytes(hasher.finalize().into()),

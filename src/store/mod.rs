@@ -7,6 +7,8 @@
 //! oci-layout  index.json  blobs/sha256/<hex>      the layout: images by name
 //! s2r/layers/<key>                                a layer's key -> digest, diff id, sizes
 //! s2r/downloads/<sha256>                          wheels, debs, index files
+//! s2r/roots/<digest>/                             layers unpacked, by the layer's digest
+//! s2r/compiled/<key>                              byte code of a set of files
 //! s2r/records/<kind>/<key>                        small results worth keeping
 //! s2r/tools/                                      programs that were fetched
 //! s2r/git/<key>/                                  repositories that sources come from
@@ -21,6 +23,7 @@
 mod blob;
 mod images;
 mod prune;
+mod roots;
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -170,6 +173,8 @@ impl Store {
             "blobs/sha256",
             "s2r/layers",
             "s2r/downloads",
+            "s2r/roots",
+            "s2r/compiled",
             "s2r/records",
             "s2r/tools",
             "s2r/tmp",

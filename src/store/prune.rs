@@ -16,7 +16,9 @@ pub(crate) struct Usage {
     pub unused_bytes: u64,
     /// Wheels, debs and index files.
     pub download_bytes: u64,
-    /// Fetched programs and their caches, records, files being written.
+    /// Layers unpacked to folders.
+    pub root_bytes: u64,
+    /// Fetched programs and their caches, records, byte code, files being written.
     pub other_bytes: u64,
 }
 
@@ -44,7 +46,10 @@ impl Store {
         visit(&self.folder("downloads"), &mut |_, bytes| {
             usage.download_bytes += bytes;
         })?;
-        for folder in ["tools", "records", "layers", "tmp", "git"] {
+        visit(&self.folder("roots"), &mut |_, bytes| {
+            usage.root_bytes += bytes;
+        })?;
+        for folder in ["tools", "compiled", "records", "layers", "tmp", "git"] {
             visit(&self.folder(folder), &mut |_, bytes| {
                 usage.other_bytes += bytes;
             })?;
@@ -52,8 +57,9 @@ impl Store {
         Ok(usage)
     }
 
-    /// Removes blobs that no image names, notes of layers without a blob, abandoned files, and with
-    /// `all` the downloads, programs and records too. Waits for builds that are under way: they
+    /// Removes blobs that no image names, notes of layers without a blob, unpacked layers without an
+    /// image, abandoned files, and with `all` the downloads, all unpacked layers, byte code, programs
+    /// and records too. Waits for builds that are under way: they
     /// count on layers that no image names yet.
     pub(crate) fn prune(&self, all: bool) -> Result<Pruned, StoreError> {
         let _alone = self.lock("use")?;
@@ -66,10 +72,14 @@ impl Store {
                 take(path, bytes);
             }
         })?;
-        visit(&self.folder("tmp"), &mut |path, bytes| {
+        for path in children(&self.folder("tmp"))? {
             // No build is under way, so whatever lies here has lost its writer.
-            take(path, bytes);
-        })?;
+            if let Ok(file) = path.symlink_metadata()
+                && !file.is_dir()
+            {
+                take(&path, file.len());
+            }
+        }
         visit(&self.folder("layers"), &mut |path, bytes| {
             let note = read_bounded(path).ok().flatten().unwrap_or_default();
             let layer = serde_json::from_slice::<StoredLayer>(&note);
@@ -78,11 +88,11 @@ impl Store {
             }
         })?;
         if all {
-            for folder in ["downloads", "tools", "records", "git"] {
+            for folder in ["downloads", "compiled", "tools", "records", "git"] {
                 visit(&self.folder(folder), &mut take)?;
             }
         }
-        let mut pruned = Pruned::default();
+        let mut pruned = self.prune_roots(all, &used)?;
         for (path, bytes) in unneeded {
             match fs::remove_file(&path) {
                 Ok(()) => {
@@ -97,6 +107,26 @@ impl Store {
         let emptied: &[&str] = if all { &["tmp", "git"] } else { &["tmp"] };
         for folder in emptied {
             remove_folders(&self.folder(folder))?;
+        }
+        Ok(pruned)
+    }
+
+    /// Removes unpacked layers, and folders that were being unpacked.
+    fn prune_roots(&self, all: bool, used: &BTreeSet<String>) -> Result<Pruned, StoreError> {
+        let mut pruned = Pruned::default();
+        for folder in ["roots", "tmp"] {
+            let folder = self.folder(folder);
+            for path in children(&folder)? {
+                let is_kept = folder.ends_with("roots") && !all && is_in(used, &path);
+                if is_kept || !path.is_dir() {
+                    continue;
+                }
+                visit(&path, &mut |_, bytes| {
+                    pruned.files += 1;
+                    pruned.bytes += bytes;
+                })?;
+                fs::remove_dir_all(&path).map_err(StoreError::io(&path))?;
+            }
         }
         Ok(pruned)
     }
@@ -123,6 +153,18 @@ fn is_in(used: &BTreeSet<String>, path: &Path) -> bool {
     path.file_name()
         .and_then(|name| name.to_str())
         .is_some_and(|name| used.contains(name))
+}
+
+/// What lies in a folder; one that is not there is empty.
+fn children(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()
+            .map_err(StoreError::io(folder)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(StoreError::io(folder)(error)),
+    }
 }
 
 /// Removes the folders in a folder of ours.
@@ -190,5 +232,20 @@ mod tests {
         assert_eq!((pruned.files, pruned.bytes), (1, 7));
         assert!(store.has_blob(&Digest::of(b"layer"), 5));
         assert_eq!(store.prune(false).unwrap(), Pruned::default());
+    }
+
+    #[test]
+    fn folders_of_layers_without_an_image_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let draft = store.draft_root().unwrap();
+        fs::write(draft.path().join("a"), b"12345").unwrap();
+        let root = store.keep_root(draft, &Digest::of(b"layer").hex()).unwrap();
+        let abandoned = store.draft_root().unwrap().keep();
+        fs::write(abandoned.join("b"), b"67").unwrap();
+        assert_eq!(store.usage().unwrap().root_bytes, 5);
+        let pruned = store.prune(false).unwrap();
+        assert_eq!((pruned.files, pruned.bytes), (2, 7));
+        assert!(!root.exists() && !abandoned.exists());
     }
 }

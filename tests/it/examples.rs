@@ -40,12 +40,45 @@ fn numpy() {
 
 #[test]
 fn gunicorn_conf() {
-    answers("gunicorn-conf", &[("/", "Hello from gunicorn.conf.py\n")]);
+    let (_home, container) = answers("gunicorn-conf", &[("/", "Hello from gunicorn.conf.py\n")]);
+    container.stop();
 }
 
 #[test]
 fn app_home() {
-    answers("app-home", &[("/", "Hello from web, with shared things\n")]);
+    let (_home, container) = answers("app-home", &[("/", "Hello from web, with shared things\n")]);
+    container.stop();
+}
+
+#[test]
+fn setup_py() {
+    let (_home, container) = answers("setup-py", &[("/", "Hello from setup.py\n")]);
+    let greeted = container.exec(&["greet"]).ok();
+    assert_eq!(greeted.stdout, "Hello from setup.py\n");
+    container.stop();
+}
+
+#[test]
+fn setup_cfg() {
+    let (_home, container) = answers("setup-cfg", &[("/", "Hello from setup.cfg, version 2.1\n")]);
+    let where_from = container.exec(&["python", "-c", "import greeter; print(greeter.__file__)"]);
+    let site = "/opt/app-root/lib/python3.13/site-packages";
+    assert_eq!(
+        where_from.ok().stdout,
+        format!("{site}/greeter/__init__.py\n")
+    );
+    container.stop();
+}
+
+#[test]
+fn sdist() {
+    let (home, container) = answers("sdist", &[("/", "lo has 127.0.0.1\n")]);
+    let compiler = container.exec(&["sh", "-c", "command -v cc gcc make"]);
+    assert_eq!(compiler.stdout, "", "the compiler is in the image");
+    container.stop();
+    // A wheel that was built once is kept, whoever needs it next.
+    let again = home.run(&["build", example("sdist").to_str().unwrap(), "again"]);
+    assert!(!again.ok().stderr.contains("netifaces |"));
 }
 
 /// Builds an example and asks it for pages, as a user that a platform may pick.

@@ -23,6 +23,7 @@ mod harness {
 }
 
 mod base;
+mod builds;
 mod contract;
 mod examples;
 mod exits;

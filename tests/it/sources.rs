@@ -1,13 +1,17 @@
 //! Sources that are no plain folders: git repositories, archives, standard input.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::thread;
 
-use crate::harness::files::walk;
+use crate::harness::container::Container;
+use crate::harness::files::{Project, example, walk};
 use crate::harness::git::{Daemon, Shelf, Web};
 use crate::harness::home::{Home, digest_of};
-use crate::harness::layout::Member;
-use crate::harness::tools::finish;
+use crate::harness::index::{Fault, Index};
+use crate::harness::layout::{Member, sha256};
+use crate::harness::tools::{Finished, finish, temporary};
 
 const APP: &str = "print('one')\n";
 
@@ -311,4 +315,207 @@ fn passwords_reach_the_host_and_nothing_else() {
     home.run(&["build", &web.url("", "shop"), "x"]).ok();
     home.run(&["build", &web.url("ada", "shop"), "x"]).ok();
     nowhere(&home, &["word-hidden"]);
+}
+
+/// A tar of these files.
+fn tar(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        // As it is, for `append_data` takes no path that climbs.
+        header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        builder.append(&header, text.as_bytes()).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    writer.write_all(bytes).unwrap();
+    writer.finish().unwrap()
+}
+
+fn zip(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, text) in files {
+        writer.start_file(*name, options).unwrap();
+        writer.write_all(text.as_bytes()).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// Runs s2r with these bytes on its standard input.
+#[track_caller]
+fn with_stdin(home: &Home, arguments: &[&str], bytes: &[u8]) -> Finished {
+    let mut command = home.command(arguments);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let bytes = bytes.to_vec();
+    // It may end before it has read all.
+    let writer = thread::spawn(move || stdin.write_all(&bytes));
+    let output = child.wait_with_output().unwrap();
+    let _ = writer.join().unwrap();
+    Finished::new(&command, &output)
+}
+
+#[test]
+fn an_archive_gives_the_image_of_its_folder() {
+    let home = Home::seeded();
+    let content = [
+        ("app.py", APP),
+        ("sub/.s2iignore", ""),
+        (".s2iignore", "*.log\n"),
+        ("a.log", ""),
+    ];
+    let project = Project::new(&content);
+    let expected = home.build(&project.path(), &["x"]);
+    let inside = content.map(|(name, text)| (format!("shop-1.0/{name}"), text));
+    let inside = inside.each_ref().map(|(name, text)| (name.as_str(), *text));
+    let dir = temporary();
+    let at = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let flat = tar(&content);
+    let plain = at("flat.tar", &flat);
+    at("flat2.tar", &flat);
+    finish(Command::new("xz").arg("-k").arg(&plain)).ok();
+    finish(Command::new("zstd").args(["-q", "-k"]).arg(&plain)).ok();
+    let zipped = zip(&inside);
+    let hash = sha256(&zipped).replace(':', "=");
+    let server = Index::of_pages(
+        BTreeMap::from([
+            (
+                "/shop-1.0.tar.gz?token=word-hidden".to_owned(),
+                gzip(&tar(&inside)),
+            ),
+            ("/main.zip".to_owned(), zipped.clone()),
+            ("/page.zip".to_owned(), b"<html>log in".to_vec()),
+        ]),
+        Some(("ada", "word-hidden")),
+        Fault::None,
+    );
+    let with_login = server.root().replace("http://", "http://ada:word-hidden@");
+    let pinned = format!("{with_login}/main.zip#{hash}");
+    for typed in [
+        plain.clone(),
+        format!("{plain}.xz"),
+        format!("{plain}.zst"),
+        format!("file://{plain}"),
+        at("flat.tgz", &gzip(&flat)),
+        at("inside.tar.gz", &gzip(&tar(&inside))),
+        at("inside.zip", &zipped),
+        format!("{with_login}/shop-1.0.tar.gz?token=word-hidden"),
+        pinned.clone(),
+    ] {
+        let built = home
+            .run(&["build", &typed, "x", "--progress", "plain"])
+            .ok();
+        assert_eq!(built.line(), expected, "{typed}");
+        assert!(!built.stderr.contains("word-hidden"), "{}", built.stderr);
+    }
+    for bytes in [flat.clone(), gzip(&flat), gzip(&tar(&inside))] {
+        let built = with_stdin(&home, &["build", "-", "x"], &bytes).ok();
+        assert_eq!(built.line(), expected);
+    }
+    // The only folder is the one that is asked for.
+    let built = with_stdin(
+        &home,
+        &["build", "-", "x", "--context-dir", "shop-1.0"],
+        &tar(&inside),
+    );
+    assert_eq!(
+        files(&home, built.ok().line())["app.py"].body,
+        APP.as_bytes()
+    );
+    // What is known by its hash is not fetched again.
+    home.run(&["build", &pinned, "x", "--offline"]).ok();
+    nowhere(&home, &["word-hidden"]);
+    for (arguments, code, texts) in [
+        (
+            vec!["plan", &format!("{with_login}/page.zip")[..]],
+            65,
+            vec!["web page"],
+        ),
+        (
+            vec!["plan", &format!("{with_login}/none.zip")],
+            69,
+            vec!["404"],
+        ),
+        (
+            vec!["plan", &format!("{}/main.zip", server.root())],
+            69,
+            vec!["401"],
+        ),
+        (
+            vec!["plan", &format!("{plain}#sha256={}", "0".repeat(64))],
+            65,
+            vec!["sha256"],
+        ),
+        (vec!["plan", &pinned, "-r", "main"], 2, vec!["-r"]),
+        (vec!["lock", &plain], 2, vec!["unpack"]),
+        (vec!["plan", &at("x.rar", b"Rar!")], 2, vec![".tar.gz"]),
+    ] {
+        let failed = home.run(&arguments).exits(code).says(&texts);
+        assert!(!failed.stderr.contains("word-hidden"), "{}", failed.stderr);
+    }
+    let left: Vec<_> = std::fs::read_dir(home.store().join("s2r/tmp"))
+        .unwrap()
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_hostile_archive_is_refused_by_the_name_that_was_typed() {
+    let home = Home::empty();
+    let climbing = tar(&[("app.py", APP), ("../../evil", "x")]);
+    with_stdin(&home, &["build", "-", "x"], &climbing)
+        .exits(65)
+        .says(&["standard input: ../../evil is refused", ".."]);
+    let whiteout = tar(&[("app.py", APP), ("sub/.wh.app.py", "")]);
+    with_stdin(&home, &["build", "-", "x"], &whiteout)
+        .exits(65)
+        .says(&["standard input/sub/.wh.app.py"]);
+    let folders = tar(&[("only/a/", ""), ("only/b/", "")]);
+    with_stdin(&home, &["build", "-", "x"], &folders)
+        .exits(65)
+        .says(&["standard input holds no files"]);
+    let whole = gzip(&tar(&[("app.py", &APP.repeat(1000))]));
+    with_stdin(&home, &["build", "-", "x"], &whole[..whole.len() / 2]).exits(65);
+    with_stdin(&home, &["build", "-", "x"], b"")
+        .exits(65)
+        .says(&["not a single byte"]);
+    assert!(!walk(home.dir()).iter().any(|path| path.ends_with("evil")));
+    let left: Vec<_> = std::fs::read_dir(home.store().join("s2r/tmp"))
+        .unwrap()
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn the_example_is_built_from_a_repository_made_on_the_fly() {
+    let home = Home::seeded();
+    let dir = temporary();
+    let mut command = home.other(&example("git-source").join("build.sh"));
+    command
+        .arg("git-source")
+        .env("S2R", env!("CARGO_BIN_EXE_s2r"))
+        .env("REPOSITORY", dir.path().join("repository"));
+    let built = finish(&mut command).ok();
+    let found = labels(&home, built.line());
+    assert_eq!(label(&found, "commit.ref"), "v1.0");
+    assert_eq!(label(&found, "commit.message"), "The first release");
+    let image = home.layout().reference(digest_of(built.line()));
+    let container = Container::start(&image, 1_000_680_000);
+    assert_eq!(container.page("/"), "Hello from v1.0\n");
 }

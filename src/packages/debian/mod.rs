@@ -4,6 +4,7 @@
 //! Specified by the Debian Policy Manual chapters 5 (control files) and 7 (relations),
 //! deb-version(7) and the repository format page of the Debian wiki.
 
+pub(crate) mod aptfile;
 mod artefact;
 mod base;
 mod control;

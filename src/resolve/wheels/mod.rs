@@ -9,6 +9,7 @@
 
 mod error;
 mod fetch;
+mod from_source;
 mod index;
 mod lock;
 mod pinned;
@@ -20,6 +21,7 @@ use std::path::Path;
 
 pub(crate) use error::ResolveError;
 pub(crate) use fetch::{Fetch, FetchError, Get, Got};
+pub(crate) use from_source::{BUILT_FOLDER, Sdist, Stand, sdist_for, to_build};
 pub(crate) use index::{IndexFile, find_file};
 pub(crate) use lock::{Location, Lock, LockedWheel, write_pylock};
 pub(crate) use settings::Indexes;
@@ -28,7 +30,7 @@ use crate::oci::{Key, KeyBuilder};
 use crate::packages::Sha256;
 use crate::packages::python::{
     DirectUrl, FileHash, Pylock, Requirements, Source, Target, WheelFileName, Wish, WishKind,
-    is_wheel, parse, resolve_path,
+    parse, resolve_path,
 };
 use crate::report::{Event, Report};
 use lock::{Candidate, Chosen};
@@ -63,6 +65,8 @@ pub(crate) struct Request<'a> {
     pub input: Input<'a>,
     /// What wheels are for.
     pub target: &'a Target,
+    /// Wheels that were built, in place of what they were built from.
+    pub built: &'a [Stand],
     /// The bytes of a file of the source, by its path with `/` and without `..`.
     pub read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
     /// The user's environment: pip's variables, proxies, certificates, PATH, HOME, and what
@@ -140,7 +144,10 @@ impl<'a> Prepared<'a> {
                 let text = String::from_utf8_lossy(file.text);
                 pylock = Some((file.path, Pylock::parse(&text).map_err(wrong)?));
             }
-            Input::Requirements(files) => requirements = read_requirements(request, files)?,
+            Input::Requirements(files) => {
+                requirements = read_requirements(request, files)?;
+                from_source::put_in(&mut requirements.wishes, request.built)?;
+            }
         }
         let (indexes, unusable) = Indexes::new(&requirements.options, request.environment);
         warn(report, &requirements, &indexes, &unusable);
@@ -256,14 +263,8 @@ impl<'a> Prepared<'a> {
     fn check(&self, wishes: &[&Wish]) -> Result<(), ResolveError> {
         let with_hashes = self.is_with_hashes(wishes);
         for wish in wishes {
-            let is_wheel = match wish.address() {
-                None => true,
-                Some(DirectUrl::Archive(url)) => is_wheel(&url.file_name()),
-                Some(DirectUrl::Repository(_)) => false,
-                Some(DirectUrl::Path(path)) => is_wheel(path),
-            };
             let wish_text = || wish.to_string();
-            if !is_wheel || matches!(wish.kind, WishKind::Unnamed { .. }) {
+            if from_source::needs_build(wish) || matches!(wish.kind, WishKind::Unnamed { .. }) {
                 return Err(ResolveError::NeedsBuild {
                     wish: wish_text(),
                     position: wish.position.clone(),
@@ -350,6 +351,10 @@ impl<'a> Prepared<'a> {
         wishes: &[&Wish],
         fetch: &dyn Fetch,
     ) -> Result<(), ResolveError> {
+        // What was built here was held against its hashes before it was built.
+        if matches!(&candidate.location, Location::Source(path) if path.starts_with(BUILT_FOLDER)) {
+            return Ok(());
+        }
         let Some(wish) = wishes
             .iter()
             .find(|wish| wish.name() == Some(&candidate.name) && !wish.hashes.is_empty())

@@ -82,6 +82,7 @@ impl Case {
         let files = [file];
         let target = target();
         let request = Request {
+            built: &[],
             input: if self.text.starts_with("lock-version") {
                 Input::Pylock(RequirementsFile {
                     path: "pylock.toml",
@@ -442,6 +443,7 @@ fn keys_change_with_inputs_and_not_with_passwords() {
         }];
         let folder = Path::new("/nowhere");
         let request = Request {
+            built: &[],
             input: Input::Requirements(&files),
             target: &target(),
             read: &|_| None,

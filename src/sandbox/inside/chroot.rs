@@ -1,22 +1,75 @@
-//! Without namespaces: another root folder and another user, or nothing at all.
+//! Without namespaces: another root folder and another user, or nothing at all. What the step leaves
+//! running is found by its descent: the helper takes in all orphans below it.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 
-use rustix::io::Errno;
+use rustix::process::{
+    Signal, WaitOptions, getpid, kill_process, set_child_subreaper,
+    set_parent_process_death_signal, wait,
+};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::{Control, Tried, Trouble};
-use crate::sandbox::spec::{Act, Spec};
+use super::{Control, Tried, Trouble, die_with_parent, watch};
+use crate::sandbox::spec::{Act, News, Spec};
+use crate::sandbox::tree;
 
+/// Runs the step, and ends what it leaves.
 pub(super) fn without_namespaces(
-    _control: &mut Control,
-    _spec: &Spec,
-    _input: OwnedFd,
+    control: &mut Control,
+    spec: &Spec,
+    input: OwnedFd,
 ) -> Result<ExitCode, Trouble> {
-    Err(Errno::NOSYS).tried(Act::Root, "")
+    // Nobody but us ends what is below; so we must not be ended with s2r, but notice its end.
+    set_parent_process_death_signal(None).tried(Act::Privileges, "death signal")?;
+    let own = getpid();
+    set_child_subreaper(Some(own)).tried(Act::Fork, "orphans")?;
+    control.tell(&News::Head {
+        pid: own.as_raw_nonzero().get(),
+    });
+    let ended = watch::over_step(control, spec, input);
+    if getpid() == own {
+        sweep(own.as_raw_nonzero().get());
+    }
+    ended
 }
 
-pub(super) fn enter(_at: &Path, _spec: &Spec) -> Result<(), Trouble> {
-    Err(Errno::NOSYS).tried(Act::Root, "")
+/// Ends everything below us. Stopped first, because who is stopped starts nothing new.
+fn sweep(own: i32) {
+    loop {
+        let below = tree::below(own, u64::MAX).processes;
+        for signal in [Signal::STOP, Signal::KILL] {
+            for pid in below.iter().filter(|pid| **pid != own) {
+                if let Some(pid) = rustix::process::Pid::from_raw(*pid) {
+                    let _ = kill_process(pid, signal);
+                }
+            }
+        }
+        // No child is left, or none has ended yet.
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+/// Goes to another root, as the step's user.
+pub(super) fn enter(at: &Path, spec: &Spec) -> Result<(), Trouble> {
+    rustix::process::chroot(at).tried(Act::Root, at.display())?;
+    rustix::process::chdir("/").tried(Act::Root, "/")?;
+    let (user, group) = spec.user;
+    let (user, group) = (
+        rustix::fs::Uid::from_raw(user),
+        rustix::fs::Gid::from_raw(group),
+    );
+    set_thread_groups(&[]).tried(Act::Identity, "groups")?;
+    set_thread_res_gid(group, group, group).tried(Act::Identity, "group")?;
+    set_thread_res_uid(user, user, user).tried(Act::Identity, "user")?;
+    // A change of who we are forgets this.
+    die_with_parent()
 }

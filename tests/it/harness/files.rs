@@ -82,3 +82,13 @@ pub(crate) fn walk(dir: &Path) -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+/// The default builder's file, one line changed.
+pub(crate) fn own_builder(from: &str, to: &str) -> tempfile::NamedTempFile {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("builders/python-3.13.yaml");
+    let text = fs::read_to_string(default).unwrap();
+    assert!(text.contains(from), "{from}");
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    fs::write(file.path(), text.replace(from, to)).unwrap();
+    file
+}

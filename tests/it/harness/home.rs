@@ -115,6 +115,13 @@ impl Home {
         command
     }
 
+    /// Another program in the same surroundings, not started yet.
+    pub(crate) fn other(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        self.prepare(&mut command);
+        command
+    }
+
     fn prepare(&self, command: &mut Command) {
         command.env_clear();
         let inherited = std::env::vars_os();

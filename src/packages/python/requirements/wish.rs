@@ -58,6 +58,14 @@ impl Wish {
         })
     }
 
+    /// Reads one requirement of our own making.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(crate) fn read(text: &str, position: Position) -> Result<Self, LineError> {
+        Self::parse(text, false, Vec::new(), position)
+    }
+
     /// The requirement, if the wish has a name.
     pub(crate) fn named(&self) -> Option<&Requirement> {
         match &self.kind {

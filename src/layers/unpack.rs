@@ -1,0 +1,585 @@
+//! A layer as a folder: what a build step or an interpreter of ours needs of an image, laid out by
+//! whoever runs s2r, root or not.
+//!
+//! Format: "Image Layer Filesystem Changeset" of the OCI image specification; the folder is one
+//! that overlayfs takes as a lower one (kernel documentation, `overlayfs.rst`): a whiteout is a
+//! character device 0:0, an opaque folder has the attribute `user.overlay.opaque`.
+//!
+//! A layer may come from a registry, so it is hostile. Every path is walked from the folder's own
+//! descriptor, one component at a time, without following links: nothing outside of the folder is
+//! ever opened, whatever an entry's path, its parents or a hard link say. Devices, pipes and
+//! sockets are left out: what a step needs of them is given to it. Owners, set-user-id and
+//! set-group-id bits and extended attributes are dropped.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
+use rustix::io::Errno;
+use tar::EntryType;
+
+use crate::archive::decompress::{Decoder, Format};
+use crate::report::{Explain, Explanation, Fate};
+
+/// Most entries of one layer.
+const MAX_ENTRIES: u64 = 1_000_000;
+/// Most bytes that one layer may unpack to.
+const MAX_UNPACKED_BYTES: u64 = 32 << 30;
+/// Longest header of extended names and numbers, in bytes.
+const MAX_EXTENSION_BYTES: u64 = 1 << 20;
+/// Longest path, Linux's own limit.
+const MAX_PATH_BYTES: usize = 4096;
+/// Deepest path: each level is a folder that somebody has to open to remove it.
+const MAX_DEPTH: usize = 256;
+
+/// Marks a removed path of the layers below.
+const WHITEOUT: &[u8] = b".wh.";
+/// Marks a folder that hides what the layers below have in it.
+const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Names with this beginning are notes of other tools and stand for no file.
+const RESERVED: &[u8] = b".wh..wh.";
+
+/// What was unpacked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Unpacked {
+    /// Files, links and folders.
+    pub files: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+}
+
+/// What is wrong with an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EntryFault {
+    /// It climbs by `..`, or is longer than a path may be.
+    Path,
+    /// A part of its path is a link or a file.
+    Parent,
+    /// A folder stands where it should go.
+    Folder,
+    /// A hard link to what is no file of this layer.
+    Link,
+    /// A name or number that its header does not tell soundly.
+    Header,
+}
+
+/// Why a layer cannot be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnpackError {
+    /// The layer cannot be read.
+    #[error("cannot read the layer: {source}")]
+    Read {
+        /// The system's or the decompressor's reason.
+        source: io::Error,
+    },
+    /// The layer has more entries or bytes than a layer may have.
+    #[error("the layer has more than {entries} entries or {bytes} bytes")]
+    TooMuch {
+        /// Most entries.
+        entries: u64,
+        /// Most bytes.
+        bytes: u64,
+    },
+    /// An entry that cannot be unpacked safely.
+    #[error("{path}: {fault:?}")]
+    Entry {
+        /// Its path in the layer.
+        path: String,
+        /// What is wrong with it.
+        fault: EntryFault,
+    },
+    /// The mark of a removed path cannot be made here.
+    #[error("{}: {source}", path.display())]
+    Whiteout {
+        /// The path that the layer removes.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The disk.
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// Which file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl Explain for UnpackError {
+    fn explain(&self) -> Explanation {
+        let (fate, what, place, why, next) = match self {
+            Self::Read { source } => (
+                Fate::World,
+                "a layer cannot be read",
+                "the layer".to_owned(),
+                source.to_string(),
+                "delete it (`s2r cache prune`) and build again",
+            ),
+            Self::TooMuch { entries, bytes } => (
+                Fate::Project,
+                "a layer is too large to be unpacked",
+                "the layer".to_owned(),
+                format!("at most {entries} entries and {bytes} bytes are unpacked"),
+                "take a smaller base",
+            ),
+            Self::Entry { path, fault } => (
+                Fate::Project,
+                "a layer holds what cannot be unpacked safely",
+                path.clone(),
+                match fault {
+                    EntryFault::Path => "its path leaves the image, or is too long",
+                    EntryFault::Parent => "a part of its path is no folder",
+                    EntryFault::Folder => "the layer has a folder of that name already",
+                    EntryFault::Link => "it is another name of what is no file of this layer",
+                    EntryFault::Header => "its header is damaged or of an unknown kind",
+                }
+                .to_owned(),
+                "take another base; this layer was not made by a usual tool",
+            ),
+            Self::Whiteout { path, source } => (
+                Fate::World,
+                "a path that a layer removes cannot be marked as removed",
+                path.display().to_string(),
+                format!(
+                    "the mark is a character device 0:0 or a `user.overlay` attribute: {source}"
+                ),
+                "put the store (XDG_DATA_HOME) on a file system such as ext4, xfs or tmpfs of a Linux 6.6 or later, or take a base without removed files",
+            ),
+            Self::Write { path, source } => (
+                Fate::World,
+                "a layer cannot be unpacked",
+                path.display().to_string(),
+                source.to_string(),
+                "make room on the disk (`s2r cache prune`), then build again",
+            ),
+        };
+        Explanation {
+            fate,
+            what: what.to_owned(),
+            place,
+            why,
+            next: next.to_owned(),
+        }
+    }
+}
+
+/// Unpacks a layer, a tar that may be compressed by gzip or zstd, into a folder that is there and
+/// empty.
+///
+/// # Errors
+/// The first entry that cannot be unpacked; the folder then holds what came before it.
+pub(crate) fn unpack(reader: impl Read, folder: &Path) -> Result<Unpacked, UnpackError> {
+    let unreadable = |source| UnpackError::Read { source };
+    let mut reader = BufReader::with_capacity(256 << 10, reader);
+    let format = format(reader.fill_buf().map_err(unreadable)?);
+    let decoder = Decoder::new(reader, format, MAX_UNPACKED_BYTES).map_err(unreadable)?;
+    // Entries are small and many: without a buffer each header would be a call of the decompressor.
+    let mut archive = tar::Archive::new(BufReader::with_capacity(128 << 10, decoder));
+    let root = rustix::fs::open(folder, FOLDER, Mode::empty())
+        .map_err(|error| write_error(folder.to_owned(), error))?;
+    let mut place = Place {
+        folder,
+        parent: Vec::new(),
+        descriptor: root.try_clone().map_err(|source| UnpackError::Write {
+            path: folder.to_owned(),
+            source,
+        })?,
+        root,
+    };
+    let mut unpacked = Unpacked::default();
+    let mut told = Told::default();
+    // Raw, because the library would read names of any length into memory.
+    for entry in archive.entries().map_err(unreadable)?.raw(true) {
+        let mut entry = entry.map_err(unreadable)?;
+        if unpacked.files >= MAX_ENTRIES {
+            return Err(UnpackError::TooMuch {
+                entries: MAX_ENTRIES,
+                bytes: MAX_UNPACKED_BYTES,
+            });
+        }
+        if told.take(&mut entry)? {
+            continue;
+        }
+        let header = Header::of(&entry, std::mem::take(&mut told))?;
+        place.add(&header, &mut entry, &mut unpacked)?;
+    }
+    Ok(unpacked)
+}
+
+/// How a stream is compressed, by its first bytes: a layer of the store has no name that tells.
+fn format(start: &[u8]) -> Format {
+    match start {
+        [0x1f, 0x8b, ..] => Format::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Format::Zstd,
+        _ => Format::Plain,
+    }
+}
+
+/// What extension headers tell of the entry after them.
+#[derive(Default)]
+struct Told {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+}
+
+impl Told {
+    /// Reads an extension header; `false` if the entry is none.
+    fn take<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<bool, UnpackError> {
+        let kind = entry.header().entry_type();
+        let is_ours = kind.is_gnu_longname()
+            || kind.is_gnu_longlink()
+            || kind.is_pax_local_extensions()
+            || kind.is_pax_global_extensions();
+        if !is_ours {
+            return Ok(false);
+        }
+        let fault = || entry_error(b"an extension header", EntryFault::Header);
+        if entry.size() > MAX_EXTENSION_BYTES {
+            return Err(fault());
+        }
+        let mut bytes = Vec::new();
+        entry
+            .read_to_end(&mut bytes)
+            .map_err(|source| UnpackError::Read { source })?;
+        if kind.is_gnu_longname() {
+            self.path = Some(until_nul(bytes));
+        } else if kind.is_gnu_longlink() {
+            self.link = Some(until_nul(bytes));
+        } else if kind.is_pax_local_extensions() {
+            for record in tar::PaxExtensions::new(&bytes) {
+                let record = record.map_err(|_| fault())?;
+                match record.key_bytes() {
+                    b"path" => self.path = Some(record.value_bytes().to_vec()),
+                    b"linkpath" => self.link = Some(record.value_bytes().to_vec()),
+                    // A file beyond 8 GiB, which the header cannot tell.
+                    b"size" => return Err(fault()),
+                    _ => {}
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
+    if let Some(end) = bytes.iter().position(|&byte| byte == 0) {
+        bytes.truncate(end);
+    }
+    bytes
+}
+
+/// An entry's header, checked.
+struct Header {
+    /// Without `/` at either end; empty for the root.
+    path: Vec<u8>,
+    kind: EntryType,
+    mode: u32,
+    mtime: u64,
+    link: Vec<u8>,
+}
+
+impl Header {
+    fn of<R: Read>(entry: &tar::Entry<'_, R>, told: Told) -> Result<Self, UnpackError> {
+        let raw = told.path.unwrap_or_else(|| entry.path_bytes().into_owned());
+        let path = relative(&raw).ok_or_else(|| entry_error(&raw, EntryFault::Path))?;
+        let link = match told.link {
+            Some(link) => link,
+            None => entry
+                .link_name_bytes()
+                .map(std::borrow::Cow::into_owned)
+                .unwrap_or_default(),
+        };
+        let header = entry.header();
+        let bad = |_| entry_error(&raw, EntryFault::Header);
+        Ok(Self {
+            kind: header.entry_type(),
+            mode: header.mode().map_err(bad)?,
+            mtime: header.mtime().map_err(bad)?,
+            path,
+            link,
+        })
+    }
+
+    fn mode(&self) -> Mode {
+        // Folders must let their owner in, so that they can be removed; files, so that they can be
+        // read when the caller is not root, who owned them.
+        let least = if self.kind.is_dir() { 0o700 } else { 0o400 };
+        Mode::from_raw_mode((self.mode & 0o777) | least)
+    }
+}
+
+/// A path without empty and `.` parts; `None` if it climbs, or is too long or too deep.
+fn relative(path: &[u8]) -> Option<Vec<u8>> {
+    let parts: Vec<&[u8]> = path
+        .split(|&byte| byte == b'/')
+        .filter(|part| !part.is_empty() && *part != b".")
+        .collect();
+    let is_sound = path.len() <= MAX_PATH_BYTES
+        && parts.len() <= MAX_DEPTH
+        && !path.contains(&0)
+        && !parts.contains(&b"..".as_slice());
+    is_sound.then(|| parts.join(&b'/'))
+}
+
+/// Flags that open a folder and never a link.
+const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Where entries go.
+struct Place<'a> {
+    folder: &'a Path,
+    root: OwnedFd,
+    /// The folder of the last entry, because the next one mostly lies there too.
+    parent: Vec<u8>,
+    descriptor: OwnedFd,
+}
+
+impl Place<'_> {
+    fn add(
+        &mut self,
+        header: &Header,
+        contents: &mut impl Read,
+        unpacked: &mut Unpacked,
+    ) -> Result<(), UnpackError> {
+        let (parent, name) = split(&header.path);
+        if name.is_empty() {
+            return Ok(());
+        }
+        if self.parent != parent {
+            self.descriptor = self.walk(parent, &header.path)?;
+            self.parent = parent.to_vec();
+        }
+        if let Some(removed) = name.strip_prefix(WHITEOUT) {
+            return self.remove(name, removed, &header.path);
+        }
+        let kind = header.kind;
+        if kind.is_dir() {
+            self.directory(name, header)?;
+        } else if kind.is_symlink() {
+            self.clear(name, header)?;
+            rustix::fs::symlinkat(header.link.as_slice(), &self.descriptor, name)
+                .map_err(|error| self.error(&header.path, error))?;
+        } else if kind.is_hard_link() {
+            self.hard_link(name, header)?;
+        } else if kind.is_file() || kind.is_contiguous() {
+            unpacked.bytes += self.file(name, header, contents)?;
+        } else if kind.is_character_special() || kind.is_block_special() || kind.is_fifo() {
+            return Ok(());
+        } else {
+            return Err(entry_error(&header.path, EntryFault::Header));
+        }
+        unpacked.files += 1;
+        Ok(())
+    }
+
+    /// The folder at a path, made where it is not there.
+    fn walk(&self, path: &[u8], entry: &[u8]) -> Result<OwnedFd, UnpackError> {
+        let mut folder = self.open(self.root.as_fd(), b".", entry)?;
+        for part in path
+            .split(|&byte| byte == b'/')
+            .filter(|part| !part.is_empty())
+        {
+            match rustix::fs::mkdirat(&folder, part, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(self.error(entry, error)),
+            }
+            folder = self.open(folder.as_fd(), part, entry)?;
+        }
+        Ok(folder)
+    }
+
+    fn open(&self, at: BorrowedFd<'_>, name: &[u8], entry: &[u8]) -> Result<OwnedFd, UnpackError> {
+        rustix::fs::openat(at, name, FOLDER, Mode::empty()).map_err(|error| match error {
+            Errno::LOOP | Errno::NOTDIR => entry_error(entry, EntryFault::Parent),
+            error => self.error(entry, error),
+        })
+    }
+
+    fn directory(&self, name: &[u8], header: &Header) -> Result<(), UnpackError> {
+        let error = |error| self.error(&header.path, error);
+        match self.kind_of(name) {
+            Some(FileType::Directory) => {}
+            found => {
+                if found.is_some() {
+                    self.clear(name, header)?;
+                }
+                rustix::fs::mkdirat(&self.descriptor, name, Mode::from_raw_mode(0o755))
+                    .map_err(error)?;
+                if found == Some(FileType::CharacterDevice) {
+                    self.hide(name, &header.path)?;
+                }
+            }
+        }
+        let folder = self.open(self.descriptor.as_fd(), name, &header.path)?;
+        rustix::fs::fchmod(&folder, header.mode()).map_err(error)
+    }
+
+    fn file(
+        &self,
+        name: &[u8],
+        header: &Header,
+        contents: &mut impl Read,
+    ) -> Result<u64, UnpackError> {
+        let error = |error| self.error(&header.path, error);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let open = || rustix::fs::openat(&self.descriptor, name, flags, header.mode());
+        let file = match open() {
+            Err(Errno::EXIST) => {
+                self.clear(name, header)?;
+                open()
+            }
+            opened => opened,
+        };
+        let mut file = File::from(file.map_err(error)?);
+        let bytes = copy(contents, &mut file, |source| UnpackError::Write {
+            path: self.on_disk(&header.path),
+            source,
+        })?;
+        // The umask had its say when the file was made.
+        rustix::fs::fchmod(&file, header.mode()).map_err(error)?;
+        let time = rustix::fs::Timespec {
+            tv_sec: i64::try_from(header.mtime).unwrap_or_default(),
+            tv_nsec: 0,
+        };
+        let times = rustix::fs::Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        rustix::fs::futimens(&file, &times).map_err(error)?;
+        Ok(bytes)
+    }
+
+    fn hard_link(&self, name: &[u8], header: &Header) -> Result<(), UnpackError> {
+        let fault = || entry_error(&header.path, EntryFault::Link);
+        let target = relative(&header.link).ok_or_else(fault)?;
+        if target == header.path {
+            return Err(fault());
+        }
+        let (parent, target) = split(&target);
+        let folder = self.walk(parent, &header.path)?;
+        let found = rustix::fs::statat(&folder, target, AtFlags::SYMLINK_NOFOLLOW);
+        if !found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_file()) {
+            return Err(fault());
+        }
+        self.clear(name, header)?;
+        rustix::fs::linkat(&folder, target, &self.descriptor, name, AtFlags::empty())
+            .map_err(|error| self.error(&header.path, error))
+    }
+
+    /// Makes way for an entry that the layer holds twice.
+    fn clear(&self, name: &[u8], header: &Header) -> Result<(), UnpackError> {
+        match rustix::fs::unlinkat(&self.descriptor, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::ISDIR | Errno::PERM) => Err(entry_error(&header.path, EntryFault::Folder)),
+            Err(error) => Err(self.error(&header.path, error)),
+        }
+    }
+
+    /// Marks a path of the layers below as removed, or this folder as hiding what is below it.
+    fn remove(&self, name: &[u8], removed: &[u8], path: &[u8]) -> Result<(), UnpackError> {
+        if name == OPAQUE {
+            return self.hide(b".", path);
+        }
+        if name.starts_with(RESERVED) {
+            return Ok(());
+        }
+        if matches!(removed, b"" | b"." | b"..") {
+            return Err(entry_error(path, EntryFault::Path));
+        }
+        // What the layer itself brings stays, in whichever order its entries come.
+        if self.kind_of(removed).is_some() {
+            return Ok(());
+        }
+        let device = rustix::fs::makedev(0, 0);
+        let mode = Mode::empty();
+        rustix::fs::mknodat(
+            &self.descriptor,
+            removed,
+            FileType::CharacterDevice,
+            mode,
+            device,
+        )
+        .map_err(|error| UnpackError::Whiteout {
+            path: self.on_disk(path),
+            source: error.into(),
+        })
+    }
+
+    /// Makes a folder opaque.
+    fn hide(&self, name: &[u8], path: &[u8]) -> Result<(), UnpackError> {
+        let folder = self.open(self.descriptor.as_fd(), name, path)?;
+        rustix::fs::fsetxattr(&folder, "user.overlay.opaque", b"y", XattrFlags::empty()).map_err(
+            |error| UnpackError::Whiteout {
+                path: self.on_disk(path),
+                source: error.into(),
+            },
+        )
+    }
+
+    fn kind_of(&self, name: &[u8]) -> Option<FileType> {
+        rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)
+            .ok()
+            .map(|found| FileType::from_raw_mode(found.st_mode))
+    }
+
+    fn on_disk(&self, path: &[u8]) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt;
+        self.folder.join(std::ffi::OsStr::from_bytes(path))
+    }
+
+    fn error(&self, path: &[u8], error: Errno) -> UnpackError {
+        write_error(self.on_disk(path), error)
+    }
+}
+
+/// Copies contents, telling who is to blame when that fails.
+fn copy(
+    from: &mut impl Read,
+    to: &mut File,
+    unwritable: impl Fn(io::Error) -> UnpackError,
+) -> Result<u64, UnpackError> {
+    use std::io::Write as _;
+    let mut buffer = [0; 64 << 10];
+    let mut bytes = 0;
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => return Ok(bytes),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(source) => return Err(UnpackError::Read { source }),
+        };
+        to.write_all(buffer.get(..count).unwrap_or_default())
+            .map_err(&unwritable)?;
+        bytes += count as u64;
+    }
+}
+
+/// A path's folder and its last component.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
+    }
+}
+
+fn entry_error(path: &[u8], fault: EntryFault) -> UnpackError {
+    UnpackError::Entry {
+        path: String::from_utf8_lossy(path).into_owned(),
+        fault,
+    }
+}
+
+fn write_error(path: PathBuf, error: Errno) -> UnpackError {
+    UnpackError::Write {
+        path,
+        source: error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,471 @@
+//! Starts an image of the store here, without a daemon: in the sandbox, on the machine's network.
+//!
+//! What the image says of itself counts (config.md of the image specification): user, variables,
+//! folder, entrypoint and command. What the run changes is thrown away.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Settings;
+use super::error::BuildError;
+use super::relay::{self, Port};
+use super::roots::{RootLayer, Roots};
+use super::steps::{OURSELVES, Place};
+use crate::oci::{Architecture, Descriptor, ImageConfig, Manifest, Reference, RunConfig};
+use crate::report::{Explain, Explanation, Fate, Report};
+use crate::sandbox::{self, Ended, Limits, Sandbox, SandboxError, Signals, Step};
+use crate::store::Store;
+
+/// Processes of one run: enough for any server, and few enough for the machine to live on.
+const PROCESS_LIMIT: u64 = 8192;
+
+/// Where programs are looked for if the image does not say, as other runtimes have it.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Labels of images whose `run` script reads `PORT`: ours and other S2I images'.
+const S2I_LABELS: [&str; 2] = ["io.openshift.s2i.scripts-url", "io.k8s.s2i.scripts-url"];
+
+/// What to start, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    /// The image.
+    pub image: Reference,
+    /// In place of the image's command, if it is not empty.
+    pub command: Vec<String>,
+    /// `NAME=VALUE`, or `NAME` for the caller's value.
+    pub env: Vec<String>,
+    /// `UID`, `UID:GID` or a name of the image's, in place of the image's.
+    pub user: Option<String>,
+    /// Ports.
+    pub ports: Vec<Port>,
+}
+
+/// Why an image cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// It is for other machines.
+    #[error("{image} has nothing for this machine")]
+    Platform {
+        /// Its name.
+        image: String,
+        /// What it is for.
+        found: Vec<String>,
+    },
+    /// Its layers are elsewhere.
+    #[error("{count} layers of {image} are not in the store")]
+    Layers {
+        /// Its name.
+        image: String,
+        /// How many are missing.
+        count: usize,
+    },
+    /// Neither the image nor the caller says what to run.
+    #[error("{image} has no command")]
+    NoCommand {
+        /// Its name.
+        image: String,
+    },
+    /// A user that the image does not know.
+    #[error("{user} is no user of {image}")]
+    User {
+        /// Its name.
+        image: String,
+        /// The user as given.
+        user: String,
+    },
+    /// A port that cannot be listened on.
+    #[error("cannot listen on port {port}: {source}")]
+    Port {
+        /// The port.
+        port: u16,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The sandbox.
+    #[error("{image} cannot be run: {source}")]
+    Sandbox {
+        /// Its name.
+        image: String,
+        /// Why.
+        source: SandboxError,
+    },
+}
+
+impl Explain for RunError {
+    fn explain(&self) -> Explanation {
+        let what = self.to_string();
+        let (fate, why, next) = match self {
+            Self::Platform { found, .. } => (
+                Fate::CommandLine,
+                format!("it is for {}", found.join(", ")),
+                "build it with --platform for this machine".to_owned(),
+            ),
+            Self::Layers { .. } => (
+                Fate::World,
+                "it stands on an image of a registry, whose layers s2r does not download to build on them".to_owned(),
+                "run it with another tool from its registry, or build it on a `debian:` builder"
+                    .to_owned(),
+            ),
+            Self::NoCommand { .. } => (
+                Fate::CommandLine,
+                "there is neither an entrypoint nor a command in its config".to_owned(),
+                "name one: s2r run IMAGE -- COMMAND".to_owned(),
+            ),
+            Self::User { .. } => (
+                Fate::CommandLine,
+                "its /etc/passwd does not list that name".to_owned(),
+                "give numbers: --user 1001:0".to_owned(),
+            ),
+            Self::Port { source, .. } => (
+                Fate::World,
+                source.to_string(),
+                "another program may use the port: choose another, -p OTHER:PORT".to_owned(),
+            ),
+            Self::Sandbox { source, .. } => {
+                let cause = source.explain();
+                (cause.fate, cause.why, cause.next)
+            }
+        };
+        Explanation {
+            fate,
+            what,
+            place: String::new(),
+            why,
+            next,
+        }
+    }
+}
+
+/// Runs an image to its end with the standard streams of this process.
+///
+/// # Errors
+/// It cannot be started. That it ends badly is none.
+pub(crate) fn run(
+    launch: &Launch,
+    settings: &Settings,
+    report: &dyn Report,
+) -> Result<Ended, BuildError> {
+    let image = launch.image.to_string();
+    let store = Store::open(&settings.store_root)?;
+    let _in_use = store.in_use()?;
+    let stored = store.image(&launch.image)?;
+    let (manifest, config) = for_this_machine(&image, &stored.descriptor, &store)?;
+    let missing = manifest
+        .layers
+        .iter()
+        .filter(|layer| !store.has_blob(&layer.digest, layer.size))
+        .count();
+    if missing > 0 {
+        return Err(RunError::Layers {
+            image,
+            count: missing,
+        }
+        .into());
+    }
+    let layers: Vec<RootLayer> = manifest
+        .layers
+        .iter()
+        .map(|layer| RootLayer {
+            digest: layer.digest,
+            name: image.to_string(),
+        })
+        .collect();
+    let lower = Roots::new(&store, report).of(&layers)?;
+    let step = step(launch, &image, &config.config, settings, &lower)?;
+    let place = Place::new(&store, lower)?;
+    let refused = |source| RunError::Sandbox {
+        image: image.clone(),
+        source,
+    };
+    let sandbox =
+        Sandbox::new(settings.running.isolation, Path::new(OURSELVES)).map_err(refused)?;
+    // Before the threads of the relays, which would end s2r if they took a signal.
+    let signals = Signals::hold().map_err(refused)?;
+    for port in launch.ports.iter().filter(|port| port.outer != port.inner) {
+        relay::start(*port).map_err(|source| RunError::Port {
+            port: port.outer,
+            source,
+        })?;
+    }
+    let ended = sandbox.attach(&place.root, &step, signals).map_err(refused);
+    // Whatever rights the run took from its folders.
+    let _ = sandbox::remove(&place.root.upper);
+    let _ = sandbox::remove(&place.root.scratch);
+    Ok(ended?)
+}
+
+/// The manifest and config of an image that fit this machine.
+fn for_this_machine(
+    image: &str,
+    descriptor: &Descriptor,
+    store: &Store,
+) -> Result<(Manifest, ImageConfig), BuildError> {
+    let host = Architecture::host().map_or("", Architecture::name);
+    let mut found = Vec::new();
+    for (_, manifest) in store.manifests(descriptor)? {
+        let bytes = store.read_blob(&manifest.config.digest)?;
+        let Ok(config) = ImageConfig::from_bytes(&bytes) else {
+            continue;
+        };
+        if config.os == "linux" && config.architecture == host {
+            return Ok((manifest, config));
+        }
+        found.push(format!("{}/{}", config.os, config.architecture));
+    }
+    Err(RunError::Platform {
+        image: image.to_owned(),
+        found,
+    }
+    .into())
+}
+
+fn step(
+    launch: &Launch,
+    image: &str,
+    config: &RunConfig,
+    settings: &Settings,
+    lower: &[PathBuf],
+) -> Result<Step, RunError> {
+    let of_image = |part: &Option<Vec<String>>| part.clone().unwrap_or_default();
+    let mut command = of_image(&config.entrypoint);
+    if launch.command.is_empty() {
+        command.extend(of_image(&config.cmd));
+    } else {
+        command.extend(launch.command.iter().cloned());
+    }
+    if command.is_empty() {
+        return Err(RunError::NoCommand {
+            image: image.to_owned(),
+        });
+    }
+    let asked = launch.user.as_ref().or(config.user.as_ref());
+    let asked = asked.map_or("0", String::as_str);
+    let accounts = Accounts::read(lower);
+    let account = accounts.find(asked).ok_or_else(|| RunError::User {
+        image: image.to_owned(),
+        user: asked.to_owned(),
+    })?;
+    let mut environment = environment(launch, config, &settings.variables);
+    environment.entry("HOME".to_owned()).or_insert(account.home);
+    let directory = config.working_dir.clone().unwrap_or_default();
+    Ok(Step {
+        command,
+        directory: if directory.starts_with('/') {
+            directory
+        } else {
+            "/".to_owned()
+        },
+        environment,
+        user: (account.user, account.group),
+        mounts: Vec::new(),
+        has_network: true,
+        limits: Limits {
+            processes: PROCESS_LIMIT,
+            ..Limits::NONE
+        },
+    })
+}
+
+/// The image's variables, then the caller's.
+fn environment(
+    launch: &Launch,
+    config: &RunConfig,
+    callers: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut environment = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
+    if let Some(terminal) = callers.get("TERM") {
+        environment.insert("TERM".to_owned(), terminal.clone());
+    }
+    if let Some(port) = port_to_tell(&launch.ports, config) {
+        environment.insert("PORT".to_owned(), port.to_string());
+    }
+    for line in config.env.iter().chain(&launch.env) {
+        match line.split_once('=') {
+            Some((name, value)) => {
+                environment.insert(name.to_owned(), value.to_owned());
+            }
+            None => {
+                if let Some(value) = callers.get(line) {
+                    environment.insert(line.clone(), value.clone());
+                }
+            }
+        }
+    }
+    environment
+}
+
+/// The port that the image is told to listen on: the one that `-p` counts on, if the image is of the
+/// kind that can be told, and would listen elsewhere by itself.
+fn port_to_tell(ports: &[Port], config: &RunConfig) -> Option<u16> {
+    let inner = ports.first()?.inner;
+    let is_s2i = S2I_LABELS
+        .iter()
+        .any(|label| config.labels.contains_key(*label));
+    let is_exposed = config
+        .exposed_ports
+        .keys()
+        .any(|port| port.split('/').next() == Some(inner.to_string().as_str()));
+    (is_s2i && !is_exposed).then_some(inner)
+}
+
+/// Who the image knows.
+struct Accounts {
+    passwd: String,
+    group: String,
+}
+
+/// One of them.
+#[derive(Debug, PartialEq, Eq)]
+struct Account {
+    user: u32,
+    group: u32,
+    home: String,
+}
+
+impl Accounts {
+    /// From the topmost folder that has them. No link is followed: it would lead out of the folder.
+    fn read(lower: &[PathBuf]) -> Self {
+        /// Longer ones are none.
+        const LIMIT_BYTES: u64 = 1 << 20;
+        let text = |name: &str| {
+            lower
+                .iter()
+                .rev()
+                .find_map(|folder| {
+                    let is_folder = fs::symlink_metadata(folder.join("etc"))
+                        .is_ok_and(|metadata| metadata.is_dir());
+                    let path = folder.join("etc").join(name);
+                    let metadata = fs::symlink_metadata(&path).ok()?;
+                    if !is_folder || !metadata.is_file() || metadata.len() > LIMIT_BYTES {
+                        return None;
+                    }
+                    fs::read_to_string(path).ok()
+                })
+                .unwrap_or_default()
+        };
+        Self {
+            passwd: text("passwd"),
+            group: text("group"),
+        }
+    }
+
+    /// `UID`, `UID:GID`, or names in place of either.
+    fn find(&self, asked: &str) -> Option<Account> {
+        let (user, group) = match asked.split_once(':') {
+            Some((user, group)) => (user, Some(group)),
+            None => (asked, None),
+        };
+        let number = user.parse::<u32>().ok();
+        let line = self.passwd.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let is_it = match number {
+                Some(number) => fields.get(2)?.parse::<u32>().ok()? == number,
+                None => *fields.first()? == user,
+            };
+            is_it.then(|| {
+                (
+                    fields.get(2).and_then(|field| field.parse().ok()),
+                    fields.get(3).and_then(|field| field.parse().ok()),
+                    fields.get(5).map(|home| (*home).to_owned()),
+                )
+            })
+        });
+        let (listed_user, listed_group, home) = line.unwrap_or((None, None, None));
+        let group = match group {
+            Some(group) => group.parse().ok().or_else(|| self.group_number(group))?,
+            None => listed_group.unwrap_or(0),
+        };
+        Some(Account {
+            user: number.or(listed_user)?,
+            group,
+            home: home.unwrap_or_else(|| "/".to_owned()),
+        })
+    }
+
+    fn group_number(&self, name: &str) -> Option<u32> {
+        self.group.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next()? == name).then(|| fields.nth(1)?.parse().ok())?
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch(ports: &[&str], env: &[&str]) -> Launch {
+        Launch {
+            image: "app".parse().unwrap(),
+            command: Vec::new(),
+            env: env.iter().map(|&line| line.to_owned()).collect(),
+            user: None,
+            ports: ports.iter().map(|text| text.parse().unwrap()).collect(),
+        }
+    }
+
+    fn config() -> RunConfig {
+        serde_json::from_value(serde_json::json!({
+            "Env": ["PATH=/x", "A=image"],
+            "ExposedPorts": {"8080/tcp": {}},
+            "Labels": {"io.openshift.s2i.scripts-url": "image:///usr/libexec/s2i"},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn variables_of_the_image_are_overruled() {
+        let callers = BTreeMap::from([("B".to_owned(), "mine".to_owned())]);
+        let environment = environment(&launch(&[], &["A=x=y", "B", "C"]), &config(), &callers);
+        let shown: Vec<String> = environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(shown, ["A=x=y", "B=mine", "PATH=/x"]);
+    }
+
+    #[test]
+    fn an_image_is_told_a_port_that_it_would_not_choose() {
+        for (ports, told) in [
+            (&[][..], None),
+            (&["8080"], None),
+            (&["9000:8080"], None),
+            (&["9000:9000"], Some(9000)),
+            (&["80:5000", "9000"], Some(5000)),
+        ] {
+            assert_eq!(port_to_tell(&launch(ports, &[]).ports, &config()), told);
+        }
+        let mut other = config();
+        other.labels.clear();
+        assert_eq!(port_to_tell(&launch(&["9000"], &[]).ports, &other), None);
+    }
+
+    #[test]
+    fn users_are_found_by_number_and_name() {
+        let accounts = Accounts {
+            passwd: "root:x:0:0::/root:/bin/sh\ndefault:x:1001:7::/opt/app-root/src:/bin/sh\n"
+                .to_owned(),
+            group: "staff:x:50:\n".to_owned(),
+        };
+        let account = |user, group, home: &str| {
+            Some(Account {
+                user,
+                group,
+                home: home.to_owned(),
+            })
+        };
+        for (asked, found) in [
+            ("0", account(0, 0, "/root")),
+            ("default", account(1001, 7, "/opt/app-root/src")),
+            ("1001:0", account(1001, 0, "/opt/app-root/src")),
+            ("1001:staff", account(1001, 50, "/opt/app-root/src")),
+            ("1000680000", account(1_000_680_000, 0, "/")),
+            ("nobody", None),
+            ("0:nobody", None),
+            ("", None),
+        ] {
+            assert_eq!(accounts.find(asked), found, "{asked}");
+        }
+    }
+}

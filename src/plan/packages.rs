@@ -1,0 +1,119 @@
+//! Which Debian packages come besides the base's: into the image, by the project's `Aptfile`; and for
+//! building only, by the builder, and by the Aptfile's names that end in `-dev`.
+
+use serde::Serialize;
+
+use super::builder::BuilderDefinition;
+use super::{Decided, Origin};
+use crate::project::Facts;
+
+/// Debian packages besides the base's, each name once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Packages {
+    /// In the image, in a layer of their own above the base.
+    pub image: Vec<Decided<String>>,
+    /// Where code is built, and never in the image.
+    pub build: Vec<Decided<String>>,
+}
+
+/// Decides.
+pub(super) fn decide(facts: &Facts, definition: &BuilderDefinition) -> Packages {
+    let mut packages = Packages {
+        image: Vec::new(),
+        build: definition
+            .build_packages
+            .iter()
+            .map(|name| {
+                let builder = definition.name.clone();
+                Decided::new(name.clone(), Origin::Builder { builder }, "")
+            })
+            .collect(),
+    };
+    for package in &facts.packages {
+        let origin = Origin::File(package.place.clone());
+        let (list, reason) = if package.for_building {
+            (&mut packages.build, "-dev is for building")
+        } else {
+            (&mut packages.image, "")
+        };
+        if !list.iter().any(|one| one.value == package.name) {
+            list.push(Decided::new(package.name.clone(), origin, reason));
+        }
+    }
+    packages
+}
+
+impl Packages {
+    /// Names of those in the image.
+    pub(crate) fn image_names(&self) -> Vec<String> {
+        names(&self.image, |_| true)
+    }
+
+    /// Names of those for building.
+    pub(crate) fn build_names(&self) -> Vec<String> {
+        names(&self.build, |_| true)
+    }
+
+    /// Names of all that the project asks for.
+    pub(crate) fn of_project(&self) -> Vec<String> {
+        let is_projects = |origin: &Origin| matches!(origin, Origin::File(_));
+        [
+            names(&self.image, is_projects),
+            names(&self.build, is_projects),
+        ]
+        .concat()
+    }
+
+    /// Where a name stands.
+    pub(crate) fn origin_of(&self, name: &str) -> Option<&Origin> {
+        self.image
+            .iter()
+            .chain(&self.build)
+            .find(|one| one.value == name && matches!(one.origin, Origin::File(_)))
+            .map(|one| &one.origin)
+    }
+}
+
+fn names(list: &[Decided<String>], is_wanted: impl Fn(&Origin) -> bool) -> Vec<String> {
+    list.iter()
+        .filter(|one| is_wanted(&one.origin))
+        .map(|one| one.value.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::with;
+
+    #[test]
+    fn an_aptfile_is_split_into_image_and_building() {
+        let files = [("app.py", ""), ("Aptfile", "jq\nlibpq-dev\ngcc\nlibpq5\n")];
+        let plan = with(&files, &[], |_| {}).unwrap();
+        assert_eq!(plan.packages.image_names(), ["jq", "gcc", "libpq5"]);
+        let build = plan.packages.build_names();
+        assert_eq!(build.last().map(String::as_str), Some("libpq-dev"));
+        assert!(build.len() > 1, "the builder's own: {build:?}");
+        let project = ["jq", "gcc", "libpq5", "libpq-dev"];
+        assert_eq!(plan.packages.of_project(), project);
+        let origin = plan.packages.origin_of("libpq-dev").unwrap();
+        assert_eq!(origin.to_string(), "Aptfile:2");
+        assert!(
+            plan.layers[1].contains("jq, gcc, libpq5"),
+            "{:?}",
+            plan.layers
+        );
+        assert!(plan.advice.is_empty(), "{:?}", plan.advice);
+        assert!(super::super::render(&plan).contains("jq  (Aptfile:1)"));
+    }
+
+    #[test]
+    fn a_wrong_line_is_named() {
+        let files = [("app.py", ""), ("Aptfile", "jq\nppa:a/b\n")];
+        let folder = crate::source::testing::folder(&files);
+        let tree = crate::source::testing::tree(&folder);
+        let error = crate::project::Facts::of(&tree).unwrap_err();
+        let told = crate::report::Explain::explain(&error);
+        assert_eq!(told.place, "Aptfile:2");
+        assert_eq!(told.fate, crate::report::Fate::Project);
+    }
+}

@@ -1,0 +1,250 @@
+//! What has no wheel until somebody builds one: which wishes those are, which source distribution
+//! stands for a name, and the built wheels that stand in for both.
+
+use super::error::ResolveError;
+use super::fetch::Fetch;
+use super::index::{IndexFile, project_files};
+use super::pinned::sdist_stem;
+use super::{Prepared, Request};
+use crate::packages::Sha256;
+use crate::packages::python::{
+    DirectUrl, FileHash, PackageName, Position, Url, Version, VersionSpecifiers, Wish, WishKind,
+    is_wheel,
+};
+use crate::report::Silent;
+use pep508_rs::VersionOrUrl;
+
+/// The folder that built wheels seem to lie in, beside the source's own.
+pub(crate) const BUILT_FOLDER: &str = ".s2r-built/";
+
+/// A wheel that was built, in place of what it was built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stand {
+    /// The project.
+    pub name: PackageName,
+    /// The wheel's file name.
+    pub file_name: String,
+    /// The line that it was built for; none where nobody wished for it by address.
+    pub instead_of: Option<Position>,
+    /// Extras that are wanted of it where no line says so.
+    pub extras: Vec<String>,
+}
+
+/// A source distribution of an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sdist {
+    /// The file's name.
+    pub file_name: String,
+    /// Where it is; carries the index's credentials.
+    pub url: Url,
+    /// Its hash.
+    pub sha256: Sha256,
+    /// Its length in bytes, where the index tells.
+    pub size_bytes: Option<u64>,
+}
+
+/// Whether a wish names something that has to be built before anything is known of it.
+pub(super) fn needs_build(wish: &Wish) -> bool {
+    match wish.address() {
+        None => false,
+        Some(DirectUrl::Archive(url)) => !is_wheel(&url.file_name()),
+        Some(DirectUrl::Repository(_)) => true,
+        Some(DirectUrl::Path(path)) => {
+            !is_wheel(path) || matches!(wish.kind, WishKind::Unnamed { editable: true, .. })
+        }
+    }
+}
+
+/// The wishes of a request that have to be built first.
+///
+/// # Errors
+/// As [`super::resolve`], for what is seen without the network.
+pub(crate) fn to_build(request: &Request<'_>) -> Result<Vec<Wish>, ResolveError> {
+    let prepared = Prepared::new(request, &Silent)?;
+    let wishes = prepared.wishes()?;
+    Ok(wishes
+        .into_iter()
+        .filter(|wish| needs_build(wish))
+        .cloned()
+        .collect())
+}
+
+/// Puts built wheels in the place of the wishes that they were built for.
+pub(super) fn put_in(wishes: &mut Vec<Wish>, built: &[Stand]) -> Result<(), ResolveError> {
+    for stand in built {
+        let place = stand
+            .instead_of
+            .as_ref()
+            .and_then(|position| wishes.iter().position(|wish| wish.position == *position));
+        let (marker, extras) = match place.and_then(|at| wishes[at].named()) {
+            Some(named) => {
+                let extras = named.extras.iter().map(ToString::to_string).collect();
+                (named.marker.clone(), extras)
+            }
+            None => (pep508_rs::MarkerTree::TRUE, stand.extras.clone()),
+        };
+        let extras = if extras.is_empty() {
+            String::new()
+        } else {
+            format!("[{}]", extras.join(","))
+        };
+        let text = format!("{}{extras} @ ./{}", stand.name, stand.file_name);
+        let position = Position {
+            path: format!("{BUILT_FOLDER}requirements.txt"),
+            line: wishes.len() + 1,
+        };
+        let mut wish = Wish::read(&text, position.clone()).map_err(|error| {
+            ResolveError::Requirements(crate::packages::python::ReadError { position, error })
+        })?;
+        if let WishKind::Named(requirement) = &mut wish.kind {
+            requirement.marker = marker;
+        }
+        match place {
+            Some(at) => wishes[at] = wish,
+            None => wishes.push(wish),
+        }
+    }
+    Ok(())
+}
+
+/// The newest source distribution of a project that the request's wishes and constraints allow, as
+/// pip would choose: no pre-release unless asked for, nothing that was taken back, hashes obeyed.
+///
+/// # Errors
+/// An index that does not answer.
+pub(crate) fn sdist_for(
+    request: &Request<'_>,
+    name: &PackageName,
+    version: Option<&str>,
+    fetch: &dyn Fetch,
+) -> Result<Option<Sdist>, ResolveError> {
+    let prepared = Prepared::new(request, &Silent)?;
+    let of_name: Vec<&Wish> = prepared
+        .requirements
+        .wishes
+        .iter()
+        .chain(&prepared.requirements.constraints)
+        .filter(|wish| wish.name() == Some(name))
+        .collect();
+    let exact: Option<Version> = version.and_then(|text| text.parse().ok());
+    let bounds: Vec<&VersionSpecifiers> = of_name
+        .iter()
+        .filter_map(|wish| match &wish.named()?.version_or_url {
+            Some(VersionOrUrl::VersionSpecifier(specifiers)) => Some(specifiers),
+            _ => None,
+        })
+        .collect();
+    let hashes: Vec<FileHash> = of_name
+        .iter()
+        .flat_map(|wish| wish.hashes.clone())
+        .collect();
+    let python = request.target.python.version();
+    let mut found: Vec<(Version, IndexFile)> = Vec::new();
+    for index in prepared.indexes.all() {
+        for file in project_files(fetch, &prepared.indexes, index, name)? {
+            let fits_python = file.requires_python.as_deref().is_none_or(|text| {
+                text.parse::<VersionSpecifiers>()
+                    .map_or(true, |requires| requires.contains(&python))
+            });
+            let Some(version) = version_of(&file.name, name) else {
+                continue;
+            };
+            let is_allowed = bounds.iter().all(|bound| bound.contains(&version))
+                && exact.as_ref().is_none_or(|exact| *exact == version)
+                && (exact.is_some() || !file.yanked)
+                && file.sha256.is_some_and(|sha256| {
+                    hashes.is_empty() || hashes.contains(&FileHash::Sha256(sha256))
+                });
+            if fits_python && is_allowed {
+                found.push((version, file));
+            }
+        }
+    }
+    if !prepared.indexes.pre_releases && found.iter().any(|(version, _)| version.is_stable()) {
+        found.retain(|(version, _)| version.is_stable());
+    }
+    // Of one version's files, the tar archive before the zip.
+    let best = found.into_iter().max_by(|(a, x), (b, y)| {
+        a.cmp(b).then_with(|| y.name.cmp(&x.name)).then_with(|| {
+            x.name
+                .ends_with(".tar.gz")
+                .cmp(&y.name.ends_with(".tar.gz"))
+        })
+    });
+    Ok(best.and_then(|(_, file)| {
+        Some(Sdist {
+            sha256: file.sha256?,
+            file_name: file.name,
+            url: file.url,
+            size_bytes: file.size_bytes,
+        })
+    }))
+}
+
+/// The version in a source distribution's file name, if it is one of this project.
+fn version_of(file_name: &str, name: &PackageName) -> Option<Version> {
+    let (project, version) = sdist_stem(file_name)?.rsplit_once('-')?;
+    let project: PackageName = project.parse().ok()?;
+    (project == *name).then(|| version.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_versions_of_source_distributions() {
+        let name: PackageName = "my-thing".parse().unwrap();
+        for (file, version) in [
+            ("my_thing-1.0.tar.gz", Some("1.0")),
+            ("my-thing-1.0rc1.zip", Some("1.0rc1")),
+            ("my.thing-2.tar.bz2", Some("2")),
+            ("other-1.0.tar.gz", None),
+            ("my_thing-1.0-py3-none-any.whl", None),
+            ("my_thing.tar.gz", None),
+        ] {
+            let expected = version.map(|text| text.parse::<Version>().unwrap());
+            assert_eq!(version_of(file, &name), expected, "{file}");
+        }
+    }
+
+    #[test]
+    fn built_wheels_stand_where_they_were_wished_for() {
+        let source = crate::packages::python::Source {
+            read: &|_| None,
+            variable: &|_| None,
+        };
+        let text = b"-e ./lib\nflask\nx[a] @ git+https://h/x.git ; python_version > '3'\n";
+        let mut wishes = crate::packages::python::parse("r.txt", text, &source)
+            .unwrap()
+            .wishes;
+        assert_eq!(wishes.iter().filter(|wish| needs_build(wish)).count(), 2);
+        let stand = |name: &str, line: Option<usize>| Stand {
+            name: name.parse().unwrap(),
+            file_name: format!("{name}-1-py3-none-any.whl"),
+            instead_of: line.map(|line| Position {
+                path: "r.txt".to_owned(),
+                line,
+            }),
+            extras: vec!["own".to_owned()],
+        };
+        put_in(
+            &mut wishes,
+            &[
+                stand("lib", Some(1)),
+                stand("x", Some(3)),
+                stand("app", None),
+            ],
+        )
+        .unwrap();
+        let shown: Vec<String> = wishes.iter().map(ToString::to_string).collect();
+        assert_eq!(shown.len(), 4);
+        assert!(
+            shown[0].starts_with("lib[own] @") || shown[0].starts_with("lib @"),
+            "{shown:?}"
+        );
+        assert!(shown[2].starts_with("x[a] @"), "{shown:?}");
+        assert!(shown[3].starts_with("app[own] @"), "{shown:?}");
+        assert!(!wishes.iter().any(needs_build));
+    }
+}

@@ -1,0 +1,159 @@
+//! Which isolation can be had here, and if none, why not.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
+
+use super::error::{Refusal, SandboxError};
+use super::spec::Act;
+use super::{Isolation, run};
+
+/// The isolation to use, given what was asked for.
+pub(super) fn choose(asked: Isolation, program: &Path) -> Result<Isolation, SandboxError> {
+    let mut tried = Vec::new();
+    if matches!(asked, Isolation::Auto | Isolation::Userns) {
+        match run::probe(program)? {
+            Ok(()) => return Ok(Isolation::Userns),
+            Err((act, cause)) => {
+                tried.push((Isolation::Userns, why(act, &cause, &Settings::read())))
+            }
+        }
+    }
+    if matches!(asked, Isolation::Auto | Isolation::Chroot) {
+        if can_change_root() {
+            return Ok(Isolation::Chroot);
+        }
+        tried.push((Isolation::Chroot, Refusal::NotRoot));
+    }
+    if asked == Isolation::None {
+        tried.push((Isolation::None, Refusal::NotInBuilder));
+    }
+    Err(SandboxError::Refused { tried })
+}
+
+/// What it takes to go to another root as another user, over files that are that user's.
+fn can_change_root() -> bool {
+    let needed = CapabilitySet::SYS_CHROOT
+        | CapabilitySet::SETUID
+        | CapabilitySet::SETGID
+        | CapabilitySet::CHOWN
+        | CapabilitySet::DAC_OVERRIDE
+        | CapabilitySet::FOWNER
+        | CapabilitySet::KILL;
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
+}
+
+/// Settings of the machine that keep user namespaces from programs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Settings {
+    most: Option<u64>,
+    unprivileged: Option<u64>,
+    apparmor: Option<u64>,
+    is_root: bool,
+}
+
+impl Settings {
+    fn read() -> Self {
+        let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse().ok();
+        Self {
+            most: number("/proc/sys/user/max_user_namespaces"),
+            unprivileged: number("/proc/sys/kernel/unprivileged_userns_clone"),
+            apparmor: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
+            is_root: rustix::process::geteuid().is_root(),
+        }
+    }
+}
+
+/// What stands behind a refusal.
+fn why(act: Act, cause: &io::Error, settings: &Settings) -> Refusal {
+    let is_full = cause.raw_os_error() == Some(Errno::NOSPC.raw_os_error());
+    match settings {
+        Settings {
+            most: Some(most), ..
+        } if *most == 0 || is_full => Refusal::SwitchedOff { most: *most },
+        Settings {
+            unprivileged: Some(0),
+            is_root: false,
+            ..
+        } => Refusal::UnprivilegedOff,
+        Settings {
+            apparmor: Some(1),
+            is_root: false,
+            ..
+        } => Refusal::AppArmor,
+        _ if act == Act::Namespaces => Refusal::Filtered {
+            cause: cause.to_string(),
+        },
+        _ => Refusal::Within {
+            act,
+            cause: cause.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_the_machine_explain_a_refusal() {
+        let refused = io::Error::from_raw_os_error(libc::EPERM);
+        let full = io::Error::from_raw_os_error(libc::ENOSPC);
+        let none = Settings::default();
+        let off = Settings {
+            most: Some(0),
+            ..none
+        };
+        let apparmor = Settings {
+            most: Some(100),
+            apparmor: Some(1),
+            ..none
+        };
+        let debian = Settings {
+            unprivileged: Some(0),
+            ..none
+        };
+        let root = Settings {
+            is_root: true,
+            ..apparmor
+        };
+        let of = |act, cause, settings| why(act, cause, settings);
+        assert_eq!(
+            of(Act::Namespaces, &full, &off),
+            Refusal::SwitchedOff { most: 0 }
+        );
+        assert_eq!(
+            of(Act::Namespaces, &full, &apparmor),
+            Refusal::SwitchedOff { most: 100 }
+        );
+        // There the namespace is made, and is of no use.
+        assert_eq!(of(Act::Mount, &refused, &apparmor), Refusal::AppArmor);
+        assert_eq!(
+            of(Act::Namespaces, &refused, &debian),
+            Refusal::UnprivilegedOff
+        );
+        assert!(matches!(
+            of(Act::Namespaces, &refused, &root),
+            Refusal::Filtered { .. }
+        ));
+        assert!(matches!(
+            of(Act::Mount, &refused, &root),
+            Refusal::Within {
+                act: Act::Mount,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn without_isolation_only_where_it_was_said() {
+        let refused = choose(Isolation::None, Path::new("/none")).unwrap_err();
+        let SandboxError::Refused { tried } = refused else {
+            panic!("{refused}");
+        };
+        assert_eq!(tried, [(Isolation::None, Refusal::NotInBuilder)]);
+    }
+}

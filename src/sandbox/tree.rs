@@ -1,0 +1,194 @@
+//! The processes of a step, as the machine's `/proc` shows them (proc(5)).
+
+use std::collections::BTreeMap;
+use std::fs;
+
+/// What runs below one process, itself included.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    /// Their numbers.
+    pub processes: Vec<i32>,
+    /// Processes and threads.
+    pub tasks: u64,
+    /// Memory that is not merely a file's, added up without regard to what they share.
+    pub memory_bytes: u64,
+}
+
+/// Walks down from `head`; stops when it has met more than `most` tasks.
+pub(super) fn below(head: i32, most: u64) -> Tree {
+    let mut tree = Tree::default();
+    let mut pending = vec![head];
+    let mut parents = None;
+    while let Some(pid) = pending.pop() {
+        if tree.tasks > most {
+            break;
+        }
+        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
+            continue;
+        };
+        let threads = field(&status, "Threads:").unwrap_or(1);
+        tree.processes.push(pid);
+        tree.tasks += threads;
+        for part in ["RssAnon:", "RssShmem:", "VmSwap:"] {
+            let kilobytes = field(&status, part).unwrap_or(0);
+            tree.memory_bytes += kilobytes.saturating_mul(1024);
+        }
+        match children(pid, threads) {
+            Some(children) => pending.extend(children),
+            // A kernel that does not list children: everybody is asked for its parent.
+            None => pending.extend(
+                parents
+                    .get_or_insert_with(all_parents)
+                    .get(&pid)
+                    .into_iter()
+                    .flatten(),
+            ),
+        }
+    }
+    tree
+}
+
+/// A number behind a name in a file of lines.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// The children of a process's threads; `None` if the kernel has no such list.
+fn children(pid: i32, threads: u64) -> Option<Vec<i32>> {
+    let list = |task: &str| {
+        fs::read_to_string(format!("/proc/{pid}/task/{task}/children")).map(|text| {
+            text.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<i32>>()
+        })
+    };
+    let own = list(&pid.to_string());
+    if threads <= 1 {
+        return own.ok();
+    }
+    own.ok()?;
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    Some(
+        tasks
+            .flatten()
+            .filter_map(|task| list(task.file_name().to_str()?).ok())
+            .flatten()
+            .collect(),
+    )
+}
+
+/// Every process's children, by way of their `stat`.
+fn all_parents() -> BTreeMap<i32, Vec<i32>> {
+    let mut parents: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let parent = pid
+            .and_then(|pid: i32| parent_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?));
+        if let (Some(pid), Some(parent)) = (pid, parent) {
+            parents.entry(parent).or_default().push(pid);
+        }
+    }
+    parents
+}
+
+/// The parent in a line of `stat`: behind the name, which may hold anything, and the state.
+fn parent_of(stat: &str) -> Option<i32> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Memory of these processes, what they share counted once. Dear: the kernel walks their pages.
+pub(super) fn shared_out(processes: &[i32]) -> u64 {
+    processes
+        .iter()
+        .filter_map(|pid| {
+            let Ok(rollup) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else {
+                // Not readable, or gone: then what it said of itself before must do.
+                let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+                return field(&status, "RssAnon:");
+            };
+            ["Pss_Anon:", "Pss_Shmem:", "SwapPss:"]
+                .iter()
+                .map(|part| field(&rollup, part))
+                .sum::<Option<u64>>()
+        })
+        .map(|kilobytes| kilobytes.saturating_mul(1024))
+        .sum()
+}
+
+/// What files in the memory of a step's own `/tmp` and `/dev/shm` take.
+pub(super) fn memory_files(head: i32) -> u64 {
+    /// `linux/magic.h`.
+    const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+    ["tmp", "dev/shm"]
+        .iter()
+        .filter_map(|path| rustix::fs::statfs(format!("/proc/{head}/root/{path}")).ok())
+        .filter(|space| space.f_type == TMPFS)
+        .map(|space| {
+            let block = u64::try_from(space.f_bsize).unwrap_or(0);
+            space
+                .f_blocks
+                .saturating_sub(space.f_bfree)
+                .saturating_mul(block)
+        })
+        .sum()
+}
+
+/// How often the kernel ended a process of our control group for its memory, where it tells.
+pub(super) fn out_of_memory_kills() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let events = fs::read_to_string(format!("/sys/fs/cgroup{own}/memory.events")).ok()?;
+    field(&events, "oom_kill ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_their_names() {
+        let text = "Name:\tx\nThreads:\t7\nRssAnon:\t      96 kB\noom 1\noom_kill 3\n";
+        assert_eq!(field(text, "Threads:"), Some(7));
+        assert_eq!(field(text, "RssAnon:"), Some(96));
+        assert_eq!(field(text, "oom_kill "), Some(3));
+        assert_eq!(field(text, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn names_of_processes_confuse_nobody() {
+        assert_eq!(parent_of("12 (a) S 5 (b) R 77 1 1"), Some(77));
+        assert_eq!(parent_of("12 (sh) S 5 12 12"), Some(5));
+        assert_eq!(parent_of("nonsense"), None);
+    }
+
+    #[test]
+    fn children_are_found_either_way() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("30")
+            .spawn()
+            .unwrap();
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        let pid = i32::try_from(child.id()).unwrap();
+        let tree = below(own, u64::MAX);
+        let parents = all_parents();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(tree.processes.contains(&pid));
+        assert!(tree.tasks >= 2 && tree.memory_bytes > 0);
+        assert!(parents[&own].contains(&pid));
+    }
+
+    #[test]
+    fn what_is_shared_counts_once() {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        let tree = below(own, u64::MAX);
+        assert!(shared_out(&[own]) > 0);
+        assert!(shared_out(&tree.processes) <= tree.memory_bytes * 2);
+        assert_eq!(shared_out(&[i32::MAX]), 0);
+    }
+}

@@ -1,0 +1,280 @@
+//! What can be wrong with an archive that is a source.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::sink::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES, MAX_LINK_BYTES, MAX_PATH_BYTES, MAX_RATIO};
+use crate::archive::zip;
+use crate::oci::Digest;
+use crate::report::{Explain, Explanation, Fate};
+
+/// Why an archive gives no source.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnpackError {
+    /// The archive cannot be read, or its compression is damaged.
+    #[error("{shown} cannot be read")]
+    Read {
+        /// The archive as typed.
+        shown: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is none.
+    #[error("{shown} is no archive")]
+    Kind {
+        /// The archive as typed.
+        shown: String,
+        /// What it seems to be.
+        found: Found,
+    },
+    /// It ends too early.
+    #[error("{shown} is cut off")]
+    Cut {
+        /// The archive as typed.
+        shown: String,
+    },
+    /// Something that ought to be a header is none.
+    #[error("{shown} is damaged")]
+    Header {
+        /// The archive as typed.
+        shown: String,
+        /// The entry before it; empty at the beginning.
+        after: String,
+    },
+    /// An entry is refused.
+    #[error("{shown}: {} is refused", entry.escape_debug())]
+    Entry {
+        /// The archive as typed.
+        shown: String,
+        /// The entry's path.
+        entry: String,
+        /// What is wrong with it.
+        fault: EntryFault,
+    },
+    /// It holds too much.
+    #[error("{shown} holds too much")]
+    Bound {
+        /// The archive as typed.
+        shown: String,
+        /// Of what.
+        bound: Bound,
+    },
+    /// A zip archive is wrong.
+    #[error(transparent)]
+    Zip(#[from] zip::Error),
+    /// It is not the archive that was meant.
+    #[error("{shown}: expected {expected}, found {found}")]
+    Hash {
+        /// The archive as typed.
+        shown: String,
+        /// What was typed behind `#sha256=`.
+        expected: Digest,
+        /// What the file has.
+        found: Digest,
+    },
+    /// Nobody sends an archive.
+    #[error("standard input is a terminal")]
+    Terminal,
+    /// The store could not be written to.
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What stands where an archive was expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// No byte at all.
+    Nothing,
+    /// A zip, where only a stream can be read.
+    ZipOnStdin,
+    /// bzip2.
+    Bzip2,
+    /// Markup, such as a page that asks for a login.
+    WebPage,
+    /// Anything else.
+    Other,
+}
+
+/// What is wrong with an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EntryFault {
+    /// Its path is absolute.
+    Absolute,
+    /// Its path climbs by `..`.
+    Climbs,
+    /// Its path holds a NUL byte.
+    Nul,
+    /// Its path, or the target of a link, is too long.
+    Long,
+    /// Its path is too deep.
+    Deep,
+    /// Something of that path is there already, or a file is where a folder must be.
+    Twice,
+    /// A hard link to what is no earlier file.
+    HardLink,
+    /// A link without a target.
+    NoTarget,
+    /// Its length is no number.
+    Size,
+    /// A file with holes, or in pieces, or of a vendor's own kind.
+    Kind,
+    /// Its bytes are not those that the archive announces.
+    Contents,
+}
+
+/// What an archive is bounded in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// Files, folders and links.
+    Entries,
+    /// Bytes of all files.
+    Bytes,
+    /// Bytes for one byte of the archive.
+    Ratio,
+    /// Bytes of links and their targets.
+    Links,
+}
+
+fn fault_text(fault: EntryFault) -> String {
+    match fault {
+        EntryFault::Absolute => "Its path is absolute.".to_owned(),
+        EntryFault::Climbs => "Its path climbs by `..`.".to_owned(),
+        EntryFault::Nul => "Its path holds a NUL byte.".to_owned(),
+        EntryFault::Long => {
+            format!("Its path, or what it links to, is longer than {MAX_PATH_BYTES} bytes.")
+        }
+        EntryFault::Deep => format!("Its path is deeper than {MAX_DEPTH} folders."),
+        EntryFault::Twice => {
+            "Its path is there twice, or is a file in one place and a folder in another.".to_owned()
+        }
+        EntryFault::HardLink => "It is a hard link to what is no file before it.".to_owned(),
+        EntryFault::NoTarget => "It is a link to nothing.".to_owned(),
+        EntryFault::Size => "Its length is no number.".to_owned(),
+        EntryFault::Kind => {
+            "It is a file with holes, a part of a file, or of a kind that is not for sources."
+                .to_owned()
+        }
+        EntryFault::Contents => "Its bytes are not those that the archive announces.".to_owned(),
+    }
+}
+
+fn bound_text(bound: Bound) -> String {
+    match bound {
+        Bound::Entries => format!("More than {MAX_ENTRIES} files, folders and links."),
+        Bound::Bytes => format!("More than {} GiB of files.", MAX_BYTES >> 30),
+        Bound::Ratio => {
+            format!("More than {MAX_RATIO} bytes for each of its own: made to fill a disk.")
+        }
+        Bound::Links => format!("More than {} MiB of links.", MAX_LINK_BYTES >> 20),
+    }
+}
+
+fn found_text(found: Found) -> (&'static str, &'static str) {
+    match found {
+        Found::Nothing => (
+            "There is not a single byte in it.",
+            "Check what writes it: `tar -c . | s2r build - IMAGE`.",
+        ),
+        Found::ZipOnStdin => (
+            "A zip's directory is at its end, so it cannot be read from a stream.",
+            "Send a tar, or name the zip file.",
+        ),
+        Found::Bzip2 => (
+            "It is compressed by bzip2, which s2r does not read.",
+            "Pack it with gzip, xz or zstd.",
+        ),
+        Found::WebPage => (
+            "It begins like a web page; the host may want a login.",
+            "Open the address in a browser; credentials come from ~/.netrc or the URL.",
+        ),
+        Found::Other => (
+            "It begins neither like tar nor like gzip, xz, zstd or zip.",
+            "Check the file: `file NAME` tells what it is.",
+        ),
+    }
+}
+
+impl Explain for UnpackError {
+    fn explain(&self) -> Explanation {
+        let again = "Pack it anew, or fetch it anew.";
+        let (fate, place, why, next) = match self {
+            Self::Read { shown, source } => (Fate::Project, shown, source.to_string(), again),
+            Self::Kind { shown, found } => {
+                let (why, next) = found_text(*found);
+                (Fate::Project, shown, why.to_owned(), next)
+            }
+            Self::Cut { shown } => (
+                Fate::Project,
+                shown,
+                "It ends before its end mark: what sent it broke off.".to_owned(),
+                again,
+            ),
+            Self::Header { shown, after } => {
+                let why = if after.is_empty() {
+                    "It does not begin as a tar does.".to_owned()
+                } else {
+                    format!("What follows {} is no entry.", after.escape_debug())
+                };
+                (Fate::Project, shown, why, again)
+            }
+            Self::Entry { shown, fault, .. } => (
+                Fate::Project,
+                shown,
+                fault_text(*fault),
+                "Pack the folder anew with `tar -C FOLDER -c .` or `git archive HEAD`; do not unpack this archive elsewhere if you do not know its maker.",
+            ),
+            Self::Bound { shown, bound } => (
+                Fate::Project,
+                shown,
+                bound_text(*bound),
+                "Leave out what the image does not need, or unpack it and build the folder.",
+            ),
+            Self::Zip(error) => return error.explain(),
+            Self::Hash {
+                shown,
+                expected,
+                found,
+            } => (
+                Fate::Project,
+                shown,
+                format!(
+                    "#sha256= says {}, the file has {}.",
+                    expected.hex(),
+                    found.hex()
+                ),
+                "Correct the hash if the file is the right one; else do not use it.",
+            ),
+            Self::Terminal => {
+                return Explanation {
+                    fate: Fate::CommandLine,
+                    what: self.to_string(),
+                    place: "-".to_owned(),
+                    why: "`-` stands for a tar that another program sends.".to_owned(),
+                    next: "Send one, `tar -c . | s2r build - IMAGE`, or name a folder.".to_owned(),
+                };
+            }
+            Self::Write { path, source } => {
+                return Explanation {
+                    fate: Fate::World,
+                    what: "an unpacked file cannot be written".to_owned(),
+                    place: path.display().to_string(),
+                    why: source.to_string(),
+                    next: "Check space and permissions; XDG_DATA_HOME names another place for the store.".to_owned(),
+                };
+            }
+        };
+        Explanation {
+            fate,
+            what: self.to_string(),
+            place: place.clone(),
+            why,
+            next: next.to_owned(),
+        }
+    }
+}

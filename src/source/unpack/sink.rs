@@ -1,0 +1,337 @@
+//! Writes the entries of a hostile archive below one folder, and nothing anywhere else.
+//!
+//! The folder is ours alone and empty at first. Links are made when all else is there: so no entry
+//! is ever written through one, and a path that is there twice, or is a link and a folder, meets
+//! what is there already and is refused. Of modes only the owner's execute bit is taken.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::error::{Bound, EntryFault, UnpackError};
+use crate::report::{Event, Report};
+
+/// Files, folders and links in all, those folders counted that no entry names.
+pub(super) const MAX_ENTRIES: u64 = 2_000_000;
+/// Bytes of all files.
+pub(super) const MAX_BYTES: u64 = 16 << 30;
+/// Folders within folders.
+pub(super) const MAX_DEPTH: usize = 200;
+/// Bytes of a path, and of a link's target.
+pub(super) const MAX_PATH_BYTES: usize = 4000;
+/// Bytes of all links with their targets, which are held in memory.
+pub(super) const MAX_LINK_BYTES: usize = 64 << 20;
+/// Bytes unpacked for each byte read: what deflate can reach, and no source of text does.
+pub(super) const MAX_RATIO: u64 = 1032;
+/// Only beyond this many bytes is the ratio looked at.
+const RATIO_FROM_BYTES: u64 = 64 << 20;
+/// As many names stand in a warning.
+const MAX_NAMED: usize = 5;
+/// Bytes copied at once.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Where entries go.
+pub(super) struct Sink<'a> {
+    root: &'a Path,
+    shown: &'a str,
+    entries: u64,
+    bytes: u64,
+    links: Vec<(PathBuf, Vec<u8>)>,
+    link_bytes: usize,
+    /// Devices and the like, by name, and how many.
+    special: Vec<String>,
+    special_count: usize,
+    /// The folder that was made or found last.
+    last_folder: PathBuf,
+    buffer: Vec<u8>,
+}
+
+/// An entry's path below the root, made of plain names.
+struct Place {
+    path: PathBuf,
+    /// For messages.
+    named: String,
+}
+
+impl<'a> Sink<'a> {
+    /// `root` is an empty folder of ours, `shown` the archive as typed.
+    pub(super) fn new(root: &'a Path, shown: &'a str) -> Self {
+        Self {
+            root,
+            shown,
+            entries: 0,
+            bytes: 0,
+            links: Vec::new(),
+            link_bytes: 0,
+            special: Vec::new(),
+            special_count: 0,
+            last_folder: root.to_owned(),
+            buffer: vec![0; PIECE_BYTES],
+        }
+    }
+
+    /// The error of an entry.
+    pub(super) fn refuse(&self, entry: &[u8], fault: EntryFault) -> UnpackError {
+        UnpackError::Entry {
+            shown: self.shown.to_owned(),
+            entry: String::from_utf8_lossy(entry).into_owned(),
+            fault,
+        }
+    }
+
+    fn bound(&self, bound: Bound) -> UnpackError {
+        UnpackError::Bound {
+            shown: self.shown.to_owned(),
+            bound,
+        }
+    }
+
+    /// A path of the archive as one below the root; `None` for the root itself.
+    fn place(&self, entry: &[u8]) -> Result<Option<Place>, UnpackError> {
+        let refuse = |fault| Err(self.refuse(entry, fault));
+        if entry.contains(&0) {
+            return refuse(EntryFault::Nul);
+        }
+        if entry.len() > MAX_PATH_BYTES {
+            return refuse(EntryFault::Long);
+        }
+        if entry.starts_with(b"/") {
+            return refuse(EntryFault::Absolute);
+        }
+        let mut path = self.root.to_owned();
+        let mut depth = 0;
+        for component in entry.split(|byte| *byte == b'/') {
+            match component {
+                b"" | b"." => {}
+                b".." => return refuse(EntryFault::Climbs),
+                name => {
+                    path.push(OsStr::from_bytes(name));
+                    depth += 1;
+                }
+            }
+        }
+        if depth > MAX_DEPTH {
+            return refuse(EntryFault::Deep);
+        }
+        Ok((depth > 0).then(|| Place {
+            path,
+            named: String::from_utf8_lossy(entry).into_owned(),
+        }))
+    }
+
+    fn count_entry(&mut self) -> Result<(), UnpackError> {
+        self.entries += 1;
+        if self.entries > MAX_ENTRIES {
+            return Err(self.bound(Bound::Entries));
+        }
+        Ok(())
+    }
+
+    fn count_bytes(&mut self, bytes: u64, read_bytes: u64) -> Result<(), UnpackError> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > MAX_BYTES {
+            return Err(self.bound(Bound::Bytes));
+        }
+        if self.bytes > RATIO_FROM_BYTES && self.bytes / MAX_RATIO > read_bytes {
+            return Err(self.bound(Bound::Ratio));
+        }
+        Ok(())
+    }
+
+    /// The error of the file system at a place.
+    fn failed(&self, place: &Place, source: io::Error) -> UnpackError {
+        let is_taken = matches!(
+            source.kind(),
+            io::ErrorKind::AlreadyExists
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::IsADirectory
+        );
+        if is_taken {
+            return self.refuse(place.named.as_bytes(), EntryFault::Twice);
+        }
+        if source.kind() == io::ErrorKind::InvalidFilename {
+            return self.refuse(place.named.as_bytes(), EntryFault::Long);
+        }
+        UnpackError::Write {
+            path: place.path.clone(),
+            source,
+        }
+    }
+
+    /// Makes the folders that a place lies in, as far as they are not there.
+    fn parents(&mut self, place: &Place) -> Result<(), UnpackError> {
+        let Some(parent) = place.path.parent() else {
+            return Ok(());
+        };
+        self.folders(&parent.to_owned(), place)
+    }
+
+    fn folders(&mut self, folder: &Path, place: &Place) -> Result<(), UnpackError> {
+        if folder == self.last_folder {
+            return Ok(());
+        }
+        let below = folder.strip_prefix(self.root).unwrap_or(Path::new(""));
+        let mut path = self.root.to_owned();
+        for name in below.components() {
+            path.push(name);
+            match fs::create_dir(&path) {
+                Ok(()) => self.count_entry()?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    // No link is here yet, so what is no folder is a file.
+                    if !path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+                        return Err(self.refuse(place.named.as_bytes(), EntryFault::Twice));
+                    }
+                }
+                Err(error) => return Err(self.failed(place, error)),
+            }
+        }
+        folder.clone_into(&mut self.last_folder);
+        Ok(())
+    }
+
+    /// Takes a folder; one that is there already is no fault, because archives repeat them.
+    pub(super) fn folder(&mut self, entry: &[u8]) -> Result<(), UnpackError> {
+        match self.place(entry)? {
+            Some(place) => self.folders(&place.path.clone(), &place),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a file of `size_bytes`. `read_bytes` tells how much of the archive has been read.
+    pub(super) fn file(
+        &mut self,
+        entry: &[u8],
+        is_executable: bool,
+        size_bytes: u64,
+        contents: &mut dyn Read,
+        read_bytes: &dyn Fn() -> u64,
+    ) -> Result<(), UnpackError> {
+        let Some(place) = self.place(entry)? else {
+            return Err(self.refuse(entry, EntryFault::Twice));
+        };
+        self.count_entry()?;
+        if size_bytes > MAX_BYTES - self.bytes {
+            return Err(self.bound(Bound::Bytes));
+        }
+        self.parents(&place)?;
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(if is_executable { 0o755 } else { 0o644 })
+            .open(&place.path)
+            .map_err(|error| self.failed(&place, error))?;
+        let mut left = size_bytes;
+        while left > 0 {
+            let most = usize::try_from(left)
+                .unwrap_or(PIECE_BYTES)
+                .min(PIECE_BYTES);
+            let count =
+                contents
+                    .read(&mut self.buffer[..most])
+                    .map_err(|source| UnpackError::Read {
+                        shown: self.shown.to_owned(),
+                        source,
+                    })?;
+            if count == 0 {
+                return Err(UnpackError::Cut {
+                    shown: self.shown.to_owned(),
+                });
+            }
+            file.write_all(&self.buffer[..count])
+                .map_err(|error| self.failed(&place, error))?;
+            left -= count as u64;
+            self.count_bytes(count as u64, read_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Takes a symbolic link; where it leads is the business of whoever reads the folder.
+    pub(super) fn link(&mut self, entry: &[u8], target: &[u8]) -> Result<(), UnpackError> {
+        let Some(place) = self.place(entry)? else {
+            return Err(self.refuse(entry, EntryFault::Twice));
+        };
+        let fault = match target {
+            [] => Some(EntryFault::NoTarget),
+            target if target.contains(&0) => Some(EntryFault::Nul),
+            target if target.len() > MAX_PATH_BYTES => Some(EntryFault::Long),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            return Err(self.refuse(entry, fault));
+        }
+        self.count_entry()?;
+        self.link_bytes += entry.len() + target.len();
+        if self.link_bytes > MAX_LINK_BYTES {
+            return Err(self.bound(Bound::Links));
+        }
+        self.parents(&place)?;
+        self.links.push((place.path, target.to_vec()));
+        Ok(())
+    }
+
+    /// Takes a hard link to an earlier file. Each counts with the file's whole length, because the
+    /// image will hold it as often.
+    pub(super) fn hard_link(
+        &mut self,
+        entry: &[u8],
+        target: &[u8],
+        read_bytes: u64,
+    ) -> Result<(), UnpackError> {
+        let (Some(place), Some(target)) = (self.place(entry)?, self.place(target)?) else {
+            return Err(self.refuse(entry, EntryFault::HardLink));
+        };
+        let size_bytes = match target.path.symlink_metadata() {
+            Ok(found) if found.is_file() => found.len(),
+            _ => return Err(self.refuse(entry, EntryFault::HardLink)),
+        };
+        self.count_entry()?;
+        self.count_bytes(size_bytes, read_bytes)?;
+        self.parents(&place)?;
+        fs::hard_link(&target.path, &place.path).map_err(|error| self.failed(&place, error))
+    }
+
+    /// Leaves out what no image holds: devices, pipes, sockets.
+    pub(super) fn special(&mut self, entry: &[u8]) -> Result<(), UnpackError> {
+        self.count_entry()?;
+        self.special_count += 1;
+        if self.special.len() < MAX_NAMED {
+            self.special
+                .push(String::from_utf8_lossy(entry).into_owned());
+        }
+        Ok(())
+    }
+
+    /// Makes the links, and says what was left out.
+    pub(super) fn finish(self, report: &dyn Report) -> Result<(), UnpackError> {
+        for (path, target) in &self.links {
+            let place = Place {
+                named: path
+                    .strip_prefix(self.root)
+                    .unwrap_or(path)
+                    .to_string_lossy()
+                    .into_owned(),
+                path: path.clone(),
+            };
+            std::os::unix::fs::symlink(OsStr::from_bytes(target), path)
+                .map_err(|error| self.failed(&place, error))?;
+        }
+        if self.special_count > 0 {
+            let mut names = self.special.join(", ");
+            if self.special_count > self.special.len() {
+                let more = self.special_count - self.special.len();
+                names.push_str(&format!(" and {more} more"));
+            }
+            report.event(Event::Warning {
+                text: format!(
+                    "sockets, pipes and devices are left out: {}",
+                    names.escape_debug()
+                ),
+                hint: "leave them out of the archive".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! Unpacks a zip archive: the strict reader of [`crate::archive::zip`], and each member's checksum.
+
+use std::cell::RefCell;
+use std::io::{self, Read};
+use std::path::Path;
+
+use flate2::Crc;
+
+use super::error::{EntryFault, UnpackError};
+use super::sink::{MAX_PATH_BYTES, Sink};
+use crate::archive::zip::{Archive, Error, Member, MemberFault};
+
+/// The bits of a mode that tell a file's type, and what they say.
+const TYPE: u32 = 0o170_000;
+const LINK: u32 = 0o120_000;
+const REGULAR: u32 = 0o100_000;
+const FOLDER: u32 = 0o040_000;
+
+/// Gives all members to the sink. `shown` is what messages call the file at `path`.
+pub(super) fn unpack(path: &Path, shown: &str, sink: &mut Sink<'_>) -> Result<(), UnpackError> {
+    let named = |error| UnpackError::Zip(named(error, shown));
+    let size_bytes = path.metadata().map_or(u64::MAX, |found| found.len());
+    let archive = Archive::open(path).map_err(named)?;
+    for member in archive.members() {
+        let name = member.name.as_bytes();
+        let kind = member.mode.map_or(0, |mode| mode & TYPE);
+        if member.directory {
+            sink.folder(name)?;
+        } else if kind == LINK {
+            let target = archive.read(member, MAX_PATH_BYTES as u64 + 1);
+            sink.link(name, &target.map_err(named)?)?;
+        } else if matches!(kind, 0 | REGULAR) {
+            let mut contents = Checked {
+                from: archive.contents(member),
+                crc: RefCell::new(Crc::new()),
+            };
+            let read = &|| size_bytes;
+            let executable = member.is_executable();
+            sink.file(name, executable, member.deflated.size, &mut contents, read)
+                .map_err(|error| of_contents(error, &archive, member, shown))?;
+            if contents.crc.into_inner().sum() != member.deflated.crc32 {
+                return Err(named(archive.member_error(member, MemberFault::Contents)));
+            }
+        } else if kind == FOLDER {
+            return Err(sink.refuse(name, EntryFault::Kind));
+        } else {
+            sink.special(name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Contents that do not inflate, or end early, are the archive's fault.
+fn of_contents(error: UnpackError, archive: &Archive, member: &Member, shown: &str) -> UnpackError {
+    match error {
+        UnpackError::Cut { .. } | UnpackError::Read { .. } => {
+            let error = archive.member_error(member, MemberFault::Contents);
+            UnpackError::Zip(named(error, shown))
+        }
+        other => other,
+    }
+}
+
+/// The error about what the user typed.
+fn named(mut error: Error, shown: &str) -> Error {
+    match &mut error {
+        Error::Read { path, .. } | Error::Archive { path, .. } | Error::Member { path, .. } => {
+            *path = shown.into();
+        }
+    }
+    error
+}
+
+struct Checked<R> {
+    from: R,
+    crc: RefCell<Crc>,
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        self.crc.get_mut().update(&buffer[..count]);
+        Ok(count)
+    }
+}
