@@ -72,6 +72,11 @@ pub(super) fn decide(
     }
 }
 
+/// Whether the project itself is installed.
+pub(super) fn is_installed(facts: &Facts, variables: &Variables) -> bool {
+    install(facts, variables, &mut Vec::new()).value
+}
+
 fn of_file(path: &str) -> Origin {
     Origin::File(Place::file(path))
 }

@@ -93,7 +93,7 @@ impl LockKind {
 }
 
 /// What is wanted beyond the dependencies themselves.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Choice {
     /// Extras of the project.
     pub extras: Vec<String>,

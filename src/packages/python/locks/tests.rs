@@ -17,6 +17,13 @@ const UV: &str = fixture!("uv/uv.lock");
 const STANDARD: &str = fixture!("uv/pyproject.toml");
 const PIPFILE_LOCK: &str = fixture!("pipenv/Pipfile.lock");
 const PIPFILE: &str = fixture!("pipenv/Pipfile");
+/// No names beyond those of flask and gunicorn.
+const NOTHING: [&str; 0] = [];
+const PDM: &str = fixture!("pdm/pdm.lock");
+const POETRY: &str = fixture!("poetry/poetry.lock");
+const POETRY_OLD: &str = fixture!("poetryold/poetry.lock");
+const POETRY_18: &str = fixture!("poetry18/poetry.lock");
+const POETRYS: &str = fixture!("poetryold/pyproject.toml");
 /// What flask needs.
 const FLASKS: [&str; 7] = [
     "blinker",
@@ -275,4 +282,160 @@ fn a_pipfile_alone_is_wishes() {
     );
     assert!(of("develop").names.contains("g"));
     assert!(converted(LockKind::Pipfile, "[packages]\na = 1\n", None, ("", "")).is_err());
+}
+
+#[test]
+fn poetry_gives_what_the_environment_needs() {
+    let of = |extras, groups| beyond(LockKind::Poetry, POETRY, STANDARD, (extras, groups));
+    assert_eq!(of("", ""), NOTHING);
+    assert_eq!(of("mail", ""), ["pyyaml"]);
+    assert_eq!(of("", "dev"), ["iniconfig", "pathspec"]);
+    for lock in [POETRY_OLD, POETRY_18] {
+        let of = |extras, groups| beyond(LockKind::Poetry, lock, POETRYS, (extras, groups));
+        assert_eq!(of("", ""), NOTHING);
+        assert_eq!(of("mail", ""), ["pyyaml"]);
+        assert_eq!(of("", "dev"), ["iniconfig"]);
+        let text = converted(LockKind::Poetry, lock, Some(POETRYS), ("", ""))
+            .unwrap()
+            .text;
+        assert!(
+            text.lines()
+                .all(|line| line.contains("==") && line.contains("--hash=sha256:"))
+        );
+    }
+}
+
+#[test]
+fn poetry_locks_grow_stale() {
+    let stale = |from: &str, to: &str| {
+        assert!(POETRYS.contains(from), "{from}");
+        is_stale(LockKind::Poetry, POETRY_18, &POETRYS.replace(from, to))
+    };
+    assert!(!stale("description = \"\"", "description = \"x\""));
+    assert!(stale("^3.0", "^4.0") && stale("mail =", "post =") && stale("^2.0", "^1.0"));
+    assert!(is_stale(
+        LockKind::Poetry,
+        POETRY,
+        &STANDARD.replace("flask>=3", "flask>=4")
+    ));
+}
+
+#[test]
+fn poetry_sources_keep_their_kind() {
+    let project = "[tool.poetry.dependencies]\na = '*'\n";
+    let empty =
+        r#"{"dependencies": {"a": "*"}, "dev-dependencies": null, "extras": null, "source": null}"#;
+    let sum = {
+        use sha2::Digest as _;
+        let digest = sha2::Sha256::digest(empty.as_bytes());
+        digest
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let of = |source: &str| {
+        let lock = format!(
+            "[[package]]\nname = 'a'\nversion = '1'\n[package.source]\n{source}\n[metadata]\ncontent-hash = '{sum}'\n"
+        );
+        converted(LockKind::Poetry, &lock, Some(project), ("", "")).map(|one| one.text)
+    };
+    assert_eq!(
+        of("type = 'git'\nurl = 'https://h/a'\nreference = 'main'\nresolved_reference = '0f'\nsubdirectory = 's'").unwrap(),
+        "a @ git+https://h/a@0f#subdirectory=s\n"
+    );
+    assert_eq!(
+        of("type = 'directory'\nurl = 'lib/a'").unwrap(),
+        "a @ ./lib/a\n"
+    );
+    assert_eq!(
+        of("type = 'legacy'\nurl = 'https://h/simple'").unwrap(),
+        "--index-url https://h/simple\na==1\n"
+    );
+    assert!(matches!(
+        of("type = 'frob'"),
+        Err(LockFileError::Unsupported { .. })
+    ));
+}
+
+#[test]
+fn a_project_alone_is_wishes() {
+    let of = |text: &str, choice| converted(LockKind::Pyproject, text, None, choice);
+    assert_eq!(of(STANDARD, ("", "")).unwrap().text, "flask>=3\ngunicorn\n");
+    assert_eq!(
+        of(STANDARD, ("mail", "dev")).unwrap().text,
+        "blinker\nflask>=3\ngunicorn\niniconfig\npathspec\npyyaml>=6\n"
+    );
+    assert_eq!(
+        of(POETRYS, ("", "")).unwrap().text,
+        "flask>=3.0,<4.0\ngunicorn\n"
+    );
+    assert_eq!(
+        of(POETRYS, ("mail", "dev")).unwrap().text,
+        "flask>=3.0,<4.0\ngunicorn\niniconfig>=2.0,<3.0\npyyaml>=6.0,<7.0\n"
+    );
+    let circle =
+        "[dependency-groups]\na = [{ include-group = 'b' }]\nb = [{ include-group = 'a' }]\n";
+    assert!(of(circle, ("", "a")).is_err());
+    let itself = "[project]\nname = 'x'\ndependencies = ['a @ git+https://h/a@v1']\n[project.optional-dependencies]\nall = ['X[b]']\nb = ['c']\n";
+    assert_eq!(
+        of(itself, ("all", "")).unwrap().text,
+        "a @ git+https://h/a@v1\nc\n"
+    );
+    let bars = "[tool.poetry.dependencies]\na = '^1 || ^2'\n";
+    assert!(matches!(
+        of(bars, ("", "")),
+        Err(LockFileError::Unsupported { .. })
+    ));
+    let old = "[tool.poetry.dependencies]\na = { version = '1', python = '<3.8 || >=3.14' }\nb = { version = '*', python = '^3.9' }\n";
+    assert_eq!(of(old, ("", "")).unwrap().text, "b\n");
+}
+
+#[test]
+fn pdm_gives_what_the_environment_needs() {
+    let of = |extras, groups| beyond(LockKind::Pdm, PDM, STANDARD, (extras, groups));
+    assert_eq!(of("", ""), NOTHING);
+    assert_eq!(of("mail", ""), ["pyyaml"]);
+    assert_eq!(of("", "dev"), ["iniconfig", "pathspec"]);
+    assert!(is_stale(
+        LockKind::Pdm,
+        PDM,
+        &STANDARD.replace("flask>=3", "flask>=4")
+    ));
+    assert!(!is_stale(
+        LockKind::Pdm,
+        PDM,
+        &STANDARD.replace("1.0", "1.1")
+    ));
+}
+
+/// All kinds with texts that they read.
+fn samples() -> [(LockKind, &'static str, &'static str); 8] {
+    [
+        (LockKind::Uv, UV, STANDARD),
+        (LockKind::Poetry, POETRY, STANDARD),
+        (LockKind::Poetry, POETRY_18, POETRYS),
+        (LockKind::Pdm, PDM, STANDARD),
+        (LockKind::PipfileLock, PIPFILE_LOCK, PIPFILE),
+        (LockKind::Pipfile, PIPFILE, ""),
+        (LockKind::Pyproject, STANDARD, ""),
+        (LockKind::Pyproject, POETRYS, ""),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn damage_never_panics(at in 0.0..1.0_f64, length in 0_usize..40, patch in "(?s)(\\PC|[\\[\\]{}='\",;.*^~|#\\n]|name|==){0,8}") {
+        for (kind, text, made_from) in samples() {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in a text")]
+            let start = (at * text.len() as f64) as usize;
+            let mut bytes = text.as_bytes().to_vec();
+            let end = (start + length).min(bytes.len());
+            bytes.splice(start..end, patch.bytes());
+            let damaged = String::from_utf8_lossy(&bytes);
+            let _ = converted(kind, &damaged, Some(made_from), ("mail", "dev"));
+            let _ = converted(kind, text, Some(&damaged), ("", ""));
+        }
+    }
 }
