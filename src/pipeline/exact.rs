@@ -13,11 +13,12 @@ use super::platform::Site;
 use super::wheels::{BuiltWheel, MAX_FILE_BYTES, Wanted, Wheels, revealed};
 use crate::oci::Digest;
 use crate::packages::Sha256;
+use crate::packages::python::locks::{Choice, Form, Given, LockKind, convert};
 use crate::packages::python::{
     DirectUrl, FileHash, LockedTree, PackageName, Position, Target, Url, Wish, WishKind, is_wheel,
     resolve_path,
 };
-use crate::plan::Dependencies;
+use crate::plan::{Dependencies, PlanError};
 use crate::report::{Explain, Explanation, Fate};
 use crate::resolve::wheels::{
     Lock, LockedSource, LockedWheel, RequirementsFile, ResolveError, Sdist, SourceOf,
@@ -140,7 +141,51 @@ impl Exact<'_> {
                 let file = RequirementsFile { path, text: &text };
                 self.requirements(&[file], built, rules, 0)
             }
+            Dependencies::Converted { file, choice, .. } => {
+                self.converted(*file, choice, &read, built, rules)
+            }
             Dependencies::None => self.requirements(&[], built, rules, 0),
+        }
+    }
+
+    /// A file of another tool, by way of the text that the resolver reads.
+    fn converted(
+        &self,
+        file: LockKind,
+        choice: &Choice,
+        read: &dyn Fn(&str) -> Result<Vec<u8>, BuildError>,
+        built: Vec<BuiltWheel>,
+        rules: Rules,
+    ) -> Result<Lock, BuildError> {
+        let path = file.path();
+        let text = read(path)?;
+        let made_from = file.made_from().map(read).transpose()?;
+        let markers = self
+            .target
+            .markers()
+            .map_err(|error| ResolveError::Target(error.to_string()))?;
+        let converted = convert(
+            file,
+            &Given {
+                text: &String::from_utf8_lossy(&text),
+                made_from: made_from.as_deref().map(String::from_utf8_lossy).as_deref(),
+                choice,
+                markers: &markers,
+            },
+        )
+        .map_err(PlanError::from)?;
+        let text = converted.text.as_bytes();
+        match converted.form {
+            Form::Pylock => self.locked(path, text, built, rules),
+            Form::Requirements => {
+                let lines = [RequirementsFile { path, text }];
+                if file.is_lock() {
+                    let lock = self.requirements(&lines, Vec::new(), rules, 0)?;
+                    Ok(with_built(lock, &built))
+                } else {
+                    self.requirements(&lines, built, rules, 0)
+                }
+            }
         }
     }
 
@@ -177,14 +222,8 @@ impl Exact<'_> {
             }
         }
         stands.extend(built.iter().cloned());
-        let mut lock = self.with(wanted, &stands, rules, |wheels| wheels.resolve(self.target))?;
-        for wheel in built {
-            let locked = locked(&wheel);
-            lock.packages.retain(|other| other.name != locked.name);
-            lock.packages.push(locked);
-        }
-        lock.packages.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(lock)
+        let lock = self.with(wanted, &stands, rules, |wheels| wheels.resolve(self.target))?;
+        Ok(with_built(lock, &built))
     }
 
     /// Requirement files: what they name by address is built first, then what turns out to have no
@@ -616,6 +655,17 @@ fn wanted(built: &Built, instead_of: Option<Position>, from: SourceOf) -> BuiltW
         is_own: false,
         from,
     }
+}
+
+/// A lock with wheels that were built beside it.
+fn with_built(mut lock: Lock, built: &[BuiltWheel]) -> Lock {
+    for wheel in built {
+        let locked = locked(wheel);
+        lock.packages.retain(|other| other.name != locked.name);
+        lock.packages.push(locked);
+    }
+    lock.packages.sort_by(|a, b| a.name.cmp(&b.name));
+    lock
 }
 
 /// A built wheel as an entry of a lock.

@@ -32,6 +32,7 @@ mod exits;
 mod inside;
 mod interrupted;
 mod locked;
+mod locks;
 mod outputs;
 mod plan;
 mod platforms;

@@ -8,6 +8,7 @@
 pub(crate) mod entry_points;
 mod hash;
 mod location;
+pub(crate) mod locks;
 mod marker;
 mod pylock;
 pub(crate) mod record;
