@@ -130,7 +130,7 @@ impl Exact<'_> {
         match &plan.dependencies.value {
             Dependencies::Pylock { path } => {
                 let text = read(path)?;
-                self.locked(path, &text, built, rules)
+                self.locked(path, &text, &built, rules)
             }
             Dependencies::Requirements { path } => {
                 let text = read(path)?;
@@ -160,28 +160,34 @@ impl Exact<'_> {
             .target
             .markers()
             .map_err(|error| ResolveError::Target(error.to_string()))?;
-        let converted = convert(
-            file,
-            &Given {
-                text: &String::from_utf8_lossy(&text),
-                made_from: made_from.as_deref().map(String::from_utf8_lossy).as_deref(),
-                choice,
-                markers: &markers,
-            },
-        )
-        .map_err(PlanError::from)?;
-        let text = converted.text.as_bytes();
-        match converted.form {
-            Form::Pylock => self.locked(path, text, built, rules),
-            Form::Requirements => {
-                let lines = [RequirementsFile { path, text }];
-                if file.is_lock() {
-                    let lock = self.requirements(&lines, Vec::new(), rules, 0)?;
-                    Ok(with_built(lock, &built))
-                } else {
-                    self.requirements(&lines, built, rules, 0)
-                }
+        let convert = |as_requirements: bool| {
+            convert(
+                file,
+                &Given {
+                    text: &String::from_utf8_lossy(&text),
+                    made_from: made_from.as_deref().map(String::from_utf8_lossy).as_deref(),
+                    choice,
+                    markers: &markers,
+                    as_requirements,
+                },
+            )
+            .map_err(PlanError::from)
+        };
+        let mut converted = convert(false)?;
+        if converted.form == Form::Pylock {
+            match self.locked(path, converted.text.as_bytes(), &built, rules) {
+                // Folders, repositories and source distributions are built by way of requirements.
+                Err(error) if without_wheel(&error).is_some() => converted = convert(true)?,
+                result => return result,
             }
+        }
+        let text = converted.text.as_bytes();
+        let lines = [RequirementsFile { path, text }];
+        if file.is_lock() {
+            let lock = self.requirements(&lines, Vec::new(), rules, 0)?;
+            Ok(with_built(lock, &built))
+        } else {
+            self.requirements(&lines, built, rules, 0)
         }
     }
 
@@ -204,13 +210,13 @@ impl Exact<'_> {
         &self,
         path: &str,
         text: &[u8],
-        built: Vec<BuiltWheel>,
+        built: &[BuiltWheel],
         rules: Rules,
     ) -> Result<Lock, BuildError> {
         let lock = self.with(Wanted::Pylock { path, text }, &[], rules, |wheels| {
             wheels.resolve(self.target)
         })?;
-        Ok(with_built(lock, &built))
+        Ok(with_built(lock, built))
     }
 
     /// Requirement files: what they name by address is built first, then what turns out to have no
