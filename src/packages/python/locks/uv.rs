@@ -478,6 +478,8 @@ struct Teller {
     /// Packages that `[tool.uv.sources]` takes from elsewhere.
     elsewhere: BTreeSet<String>,
     python: (Bound<Version>, Bound<Version>),
+    /// The same as a marker.
+    supported: MarkerTree,
 }
 
 impl Teller {
@@ -495,6 +497,15 @@ impl Teller {
                 Some((lower.cloned(), upper.cloned()))
             })
             .unwrap_or((Bound::Unbounded, Bound::Unbounded));
+        let mut supported = MarkerTree::TRUE;
+        for (bound, including, excluding) in [(&python.0, ">=", ">"), (&python.1, "<=", "<")] {
+            let text = match bound {
+                Bound::Included(version) => format!("python_full_version {including} '{version}'"),
+                Bound::Excluded(version) => format!("python_full_version {excluding} '{version}'"),
+                Bound::Unbounded => continue,
+            };
+            supported.and(parse_marker(PATH, "the lock", &text)?);
+        }
         let sources = table_in(project, &["tool", "uv", "sources"]);
         Ok(Self {
             own: normalised(own),
@@ -504,15 +515,14 @@ impl Teller {
                 .map(|name| normalised(name))
                 .collect(),
             python,
+            supported,
         })
     }
 
-    fn marker(&self, marker: MarkerTree) -> String {
-        let (lower, upper) = (self.python.0.as_ref(), self.python.1.as_ref());
-        marker
-            .simplify_python_versions(lower, upper)
-            .try_to_string()
-            .unwrap_or_default()
+    /// Markers are the same that differ only beyond the versions of Python that the lock is for.
+    fn marker(&self, mut marker: MarkerTree) -> String {
+        marker.and(self.supported.clone());
+        marker.try_to_string().unwrap_or_default()
     }
 
     /// One requirement; none for the project itself, which extras may name to gather others.

@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub(crate) use options::IndexOptions;
-pub(crate) use wish::{Wish, WishKind};
 pub(super) use wish::{Requirement, parse_requirement};
+pub(crate) use wish::{Wish, WishKind};
 
 use super::hash::FileHash;
 use options::Parsed;
