@@ -127,25 +127,27 @@ impl Exact<'_> {
             built.push(self.own()?);
         }
         let rules = self.site.settings().rules;
-        let read = |path: &str| -> Result<Vec<u8>, BuildError> {
-            let text = self.site.tree().read_small(path, MAX_FILE_BYTES)?;
-            Ok(text.unwrap_or_default())
-        };
         match &plan.dependencies.value {
             Dependencies::Pylock { path } => {
-                let text = read(path)?;
-                self.locked(path, &text, built, rules)
+                let text = self.read(path)?;
+                self.locked(path, &text, &built, rules)
             }
             Dependencies::Requirements { path } => {
-                let text = read(path)?;
+                let text = self.read(path)?;
                 let file = RequirementsFile { path, text: &text };
                 self.requirements(&[file], built, rules, 0)
             }
             Dependencies::Converted { file, choice, .. } => {
-                self.converted(*file, choice, &read, built, rules)
+                self.converted(*file, choice, built, rules)
             }
             Dependencies::None => self.requirements(&[], built, rules, 0),
         }
+    }
+
+    /// A file of the source; one that is not there is empty.
+    fn read(&self, path: &str) -> Result<Vec<u8>, BuildError> {
+        let text = self.site.tree().read_small(path, MAX_FILE_BYTES)?;
+        Ok(text.unwrap_or_default())
     }
 
     /// A file of another tool, by way of the text that the resolver reads.
@@ -153,13 +155,12 @@ impl Exact<'_> {
         &self,
         file: LockKind,
         choice: &Choice,
-        read: &dyn Fn(&str) -> Result<Vec<u8>, BuildError>,
         built: Vec<BuiltWheel>,
         rules: Rules,
     ) -> Result<Lock, BuildError> {
         let path = file.path();
-        let text = read(path)?;
-        let made_from = file.made_from().map(read).transpose()?;
+        let text = self.read(path)?;
+        let made_from = file.made_from().map(|path| self.read(path)).transpose()?;
         let markers = self
             .target
             .markers()
@@ -171,21 +172,20 @@ impl Exact<'_> {
                 made_from: made_from.as_deref().map(String::from_utf8_lossy).as_deref(),
                 choice,
                 markers: &markers,
+                as_requirements: false,
             },
         )
         .map_err(PlanError::from)?;
+        if converted.form == Form::Pylock {
+            return self.locked(path, converted.text.as_bytes(), &built, rules);
+        }
         let text = converted.text.as_bytes();
-        match converted.form {
-            Form::Pylock => self.locked(path, text, built, rules),
-            Form::Requirements => {
-                let lines = [RequirementsFile { path, text }];
-                if file.is_lock() {
-                    let lock = self.requirements(&lines, Vec::new(), rules, 0)?;
-                    Ok(with_built(lock, &built))
-                } else {
-                    self.requirements(&lines, built, rules, 0)
-                }
-            }
+        let lines = [RequirementsFile { path, text }];
+        if file.is_lock() {
+            let lock = self.requirements(&lines, Vec::new(), rules, 0)?;
+            Ok(with_built(lock, &built))
+        } else {
+            self.requirements(&lines, built, rules, 0)
         }
     }
 
@@ -208,7 +208,7 @@ impl Exact<'_> {
         &self,
         path: &str,
         text: &[u8],
-        built: Vec<BuiltWheel>,
+        built: &[BuiltWheel],
         rules: Rules,
     ) -> Result<Lock, BuildError> {
         let wanted = Wanted::Pylock { path, text };
@@ -223,7 +223,7 @@ impl Exact<'_> {
         }
         stands.extend(built.iter().cloned());
         let lock = self.with(wanted, &stands, rules, |wheels| wheels.resolve(self.target))?;
-        Ok(with_built(lock, &built))
+        Ok(with_built(lock, built))
     }
 
     /// Requirement files: what they name by address is built first, then what turns out to have no

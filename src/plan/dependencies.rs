@@ -225,6 +225,7 @@ fn converted(
                 made_from: kind.made_from().and_then(text),
                 choice: &choice,
                 markers: &markers,
+                as_requirements: false,
             };
             convert(kind, &given)?.names
         }

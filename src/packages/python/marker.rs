@@ -20,6 +20,26 @@ pub(super) fn check(text: &str) -> Result<(), String> {
     if !text.is_ascii() {
         return Err("it has characters that no marker has".to_owned());
     }
+    check_tilde(text)
+}
+
+/// The reader takes zeros off the end of versions, and panics where `~=` is left with one number:
+/// `python_version ~= '3.0'`.
+pub(super) fn check_tilde(text: &str) -> Result<(), String> {
+    let numbers = |quoted: &str| {
+        let release = quoted.rsplit('!').next().unwrap_or_default();
+        let mut numbers = release.trim().split('.').map(|part| {
+            let end = part.find(|c: char| !c.is_ascii_digit());
+            part[..end.unwrap_or(part.len())].trim_start_matches('0')
+        });
+        numbers.next();
+        numbers.any(|number| !number.is_empty())
+    };
+    let mut quoted = text.split(['"', '\'']).skip(1).step_by(2);
+    let is_version = |text: &&str| text.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    if text.contains("~=") && quoted.any(|text| is_version(&text) && !numbers(text)) {
+        return Err("`~=` needs a version of two numbers, the last of which is not 0".to_owned());
+    }
     Ok(())
 }
 
@@ -41,7 +61,15 @@ mod tests {
     fn reads_markers_and_refuses_the_rest() {
         assert!(parse("python_version >= '3.8' and os_name == 'posix'").is_ok());
         let deep = format!("{}os_name == 'x'{}", "(".repeat(65), ")".repeat(65));
-        for wrong in ["", "ä == 'x'", "os_name == 'ä'", "os_name ==", &deep] {
+        for wrong in [
+            "",
+            "python_version ~= '3.0'",
+            "python_version ~= '3'",
+            "ä == 'x'",
+            "os_name == 'ä'",
+            "os_name ==",
+            &deep,
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

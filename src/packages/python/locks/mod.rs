@@ -137,6 +137,8 @@ pub(crate) struct Given<'a> {
     pub choice: &'a Choice,
     /// What markers are decided by.
     pub markers: &'a MarkerEnvironment,
+    /// Whether something has to be built first, which only the wishes of requirement files are.
+    pub as_requirements: bool,
 }
 
 /// What a file became.

@@ -61,6 +61,7 @@ fn converted(
             made_from,
             choice: &Choice::new(Some(extras), Some(groups)),
             markers: &markers(),
+            as_requirements: false,
         },
     )?;
     // Whatever comes out can be read.
@@ -222,6 +223,30 @@ fn uv_sources_keep_their_kind() {
             .is_empty()
     );
     assert!(matches!(uv_of_a(""), Err(LockFileError::Unreadable { .. })));
+}
+
+#[test]
+fn uv_locks_become_requirements_where_something_is_built() {
+    let hash = "0".repeat(64);
+    let lock = format!(
+        "version = 1\n[[package]]\nname = 'shop'\nsource = {{ virtual = '.' }}\ndependencies = [{{ name = 'a' }}, {{ name = 'b' }}, {{ name = 'c' }}]\n[package.metadata]\nrequires-dist = [{{ name = 'a' }}]\n[[package]]\nname = 'a'\nversion = '1'\nsource = {{ registry = 'https://h/simple' }}\nsdist = {{ url = 'https://h/a-1.tar.gz', hash = 'sha256:{hash}' }}\n[[package]]\nname = 'b'\nversion = '1'\nsource = {{ git = 'https://h/b?rev=main&subdirectory=s#0f' }}\n[[package]]\nname = 'c'\nversion = '1'\nsource = {{ editable = 'lib/c' }}\n"
+    );
+    let choice = Choice::default();
+    let markers = markers();
+    let given = Given {
+        text: &lock,
+        made_from: Some("[project]\nname = 'shop'\ndependencies = ['a']\n"),
+        choice: &choice,
+        markers: &markers,
+        as_requirements: true,
+    };
+    let converted = convert(LockKind::Uv, &given).unwrap();
+    assert_eq!(
+        converted.text,
+        format!(
+            "--index-url https://h/simple\na==1 --hash=sha256:{hash}\nb @ git+https://h/b@0f#subdirectory=s\nc @ ./lib/c\n"
+        )
+    );
 }
 
 #[test]
@@ -434,8 +459,20 @@ proptest! {
             let end = (start + length).min(bytes.len());
             bytes.splice(start..end, patch.bytes());
             let damaged = String::from_utf8_lossy(&bytes);
-            let _ = converted(kind, &damaged, Some(made_from), ("mail", "dev"));
-            let _ = converted(kind, text, Some(&damaged), ("", ""));
+            let of = |text: &str, made_from: &str, choice: &Choice| {
+                for as_requirements in [false, true] {
+                    let given = Given {
+                        text,
+                        made_from: Some(made_from),
+                        choice,
+                        markers: &markers(),
+                        as_requirements,
+                    };
+                    let _ = convert(kind, &given);
+                }
+            };
+            of(&damaged, made_from, &Choice::new(Some("mail"), Some("dev")));
+            of(text, &damaged, &Choice::default());
         }
     }
 }

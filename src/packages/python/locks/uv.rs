@@ -14,6 +14,7 @@ use pep508_rs::{ExtraName, MarkerTree, VersionOrUrl};
 use toml::{Table, Value};
 
 use super::graph::{Edge, Node, reach};
+use super::lines::{Lines, Wanted, git_address, path_address};
 use super::pyproject::{Groups, requirement};
 use super::{
     Converted, Form, Given, LockFileError, LockKind, check_chosen, extra_names, list_in, made_from,
@@ -23,6 +24,8 @@ use super::{
 use crate::packages::python::pylock::{line, quoted};
 
 const PATH: &str = "uv.lock";
+/// The index that needs no naming.
+const PUBLIC: &str = "https://pypi.org/simple";
 
 /// A package as the lock has it.
 struct Package<'a> {
@@ -105,6 +108,14 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
         .collect::<Result<Vec<_>, _>>()?;
     let (wishes, active) = wishes(root, given)?;
     let reached = reach(PATH, &nodes, &wishes, given.markers, &active)?;
+    let reached: Vec<usize> = reached
+        .into_iter()
+        // A virtual member has needs and no code.
+        .filter(|at| !packages[*at].is_root() && !packages[*at].source.contains_key("virtual"))
+        .collect();
+    if given.as_requirements {
+        return as_requirements(reached.iter().map(|at| &packages[*at]));
+    }
     let mut text = String::from("lock-version = \"1.0\"\ncreated-by = \"uv\"\n");
     if let Some(range) = text_in(&lock, "requires-python") {
         line(&mut text, "requires-python", range);
@@ -112,10 +123,6 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
     let mut names = BTreeSet::new();
     for at in reached {
         let package = &packages[at];
-        // A virtual member has needs and no code.
-        if package.is_root() || package.source.contains_key("virtual") {
-            continue;
-        }
         write_package(&mut text, package)?;
         names.insert(nodes[at].name.clone());
     }
@@ -285,6 +292,57 @@ fn write_package(text: &mut String, package: &Package<'_>) -> Result<(), LockFil
     Ok(())
 }
 
+/// The same packages as lines, which may name things that have to be built.
+fn as_requirements<'a>(
+    packages: impl Iterator<Item = &'a Package<'a>> + Clone,
+) -> Result<Converted, LockFileError> {
+    let mut lines = Lines::new(PATH);
+    let registries: BTreeSet<&str> = packages
+        .clone()
+        .filter_map(|package| text_in(package.source, "registry"))
+        .collect();
+    let is_public = |url: &&&str| url.trim_end_matches('/') == PUBLIC;
+    let public = registries.iter().find(is_public);
+    for registry in public.into_iter().chain(&registries) {
+        if registry.contains("://") {
+            lines.index(registry)?;
+        } else {
+            lines.links(&path_address(registry))?;
+        }
+    }
+    for package in packages {
+        let key = |key: &str| text_in(package.source, key);
+        let sdist = table_in(package.table, &["sdist"]);
+        let wheels = list_in(package.table, "wheels");
+        let hashes: Vec<&str> = wheels
+            .iter()
+            .filter_map(Value::as_table)
+            .chain(sdist)
+            .filter_map(|file| text_in(file, "hash"))
+            .collect();
+        let folder = || key("directory").or_else(|| key("editable"));
+        let wanted = if let Some(address) = key("git") {
+            let git = Git::of(package.name, address)?;
+            Wanted::Address(git_address(git.url, Some(git.commit), git.subdirectory))
+        } else if let Some(path) = key("path").or_else(folder) {
+            Wanted::Address(path_address(path))
+        } else if let Some(url) = key("url") {
+            let fragment = key("subdirectory").map(|sub| format!("#subdirectory={sub}"));
+            Wanted::Address(format!("{url}{}", fragment.unwrap_or_default()))
+        } else {
+            let version = package
+                .version()?
+                .ok_or_else(|| unreadable(PATH, format!("{} has no version", package.name)))?;
+            let exact: VersionSpecifiers = format!("=={version}").parse().map_err(|_| {
+                unreadable(PATH, format!("{}: `{version}` is no version", package.name))
+            })?;
+            Wanted::Versions(exact)
+        };
+        lines.add(package.name, &[], &wanted, &hashes)?;
+    }
+    Ok(lines.finish())
+}
+
 /// A file of a registry, which may be a folder.
 fn file_of(package: &str, registry: &str, file: &Table) -> Result<String, LockFileError> {
     let mut parts = Vec::new();
@@ -318,24 +376,44 @@ fn size_and_hash(file: &Table) -> Vec<String> {
 }
 
 /// `https://host/x?subdirectory=a&rev=main#COMMIT`
+struct Git<'a> {
+    url: &'a str,
+    commit: &'a str,
+    subdirectory: Option<&'a str>,
+    revision: Option<&'a str>,
+}
+
+impl<'a> Git<'a> {
+    fn of(package: &str, address: &'a str) -> Result<Self, LockFileError> {
+        let (address, commit) = address
+            .split_once('#')
+            .ok_or_else(|| unreadable(PATH, format!("{package}: its repository has no commit")))?;
+        let (url, query) = address.split_once('?').unwrap_or((address, ""));
+        let value = |wanted: &[&str]| {
+            let mut pairs = query.split('&').filter_map(|part| part.split_once('='));
+            pairs.find_map(|(key, value)| wanted.contains(&key).then_some(value))
+        };
+        Ok(Self {
+            url,
+            commit,
+            subdirectory: value(&["subdirectory"]),
+            revision: value(&["rev", "tag", "branch"]),
+        })
+    }
+}
+
 fn write_git(text: &mut String, package: &str, address: &str) -> Result<(), LockFileError> {
-    let (address, commit) = address
-        .split_once('#')
-        .ok_or_else(|| unreadable(PATH, format!("{package}: its repository has no commit")))?;
-    let (url, query) = address.split_once('?').unwrap_or((address, ""));
+    let git = Git::of(package, address)?;
     let mut parts = vec![
         "type = \"git\"".to_owned(),
-        format!("url = {}", quoted(url)),
-        format!("commit-id = {}", quoted(commit)),
+        format!("url = {}", quoted(git.url)),
+        format!("commit-id = {}", quoted(git.commit)),
     ];
-    for (key, value) in query.split('&').filter_map(|part| part.split_once('=')) {
-        match key {
-            "subdirectory" => parts.push(format!("subdirectory = {}", quoted(value))),
-            "rev" | "tag" | "branch" => {
-                parts.push(format!("requested-revision = {}", quoted(value)));
-            }
-            _ => {}
-        }
+    for (key, value) in [
+        ("subdirectory", git.subdirectory),
+        ("requested-revision", git.revision),
+    ] {
+        parts.extend(value.map(|value| format!("{key} = {}", quoted(value))));
     }
     let _ = writeln!(text, "vcs = {{ {} }}", parts.join(", "));
     Ok(())
@@ -400,6 +478,8 @@ struct Teller {
     /// Packages that `[tool.uv.sources]` takes from elsewhere.
     elsewhere: BTreeSet<String>,
     python: (Bound<Version>, Bound<Version>),
+    /// The same as a marker.
+    supported: MarkerTree,
 }
 
 impl Teller {
@@ -417,6 +497,15 @@ impl Teller {
                 Some((lower.cloned(), upper.cloned()))
             })
             .unwrap_or((Bound::Unbounded, Bound::Unbounded));
+        let mut supported = MarkerTree::TRUE;
+        for (bound, including, excluding) in [(&python.0, ">=", ">"), (&python.1, "<=", "<")] {
+            let text = match bound {
+                Bound::Included(version) => format!("python_full_version {including} '{version}'"),
+                Bound::Excluded(version) => format!("python_full_version {excluding} '{version}'"),
+                Bound::Unbounded => continue,
+            };
+            supported.and(parse_marker(PATH, "the lock", &text)?);
+        }
         let sources = table_in(project, &["tool", "uv", "sources"]);
         Ok(Self {
             own: normalised(own),
@@ -426,15 +515,14 @@ impl Teller {
                 .map(|name| normalised(name))
                 .collect(),
             python,
+            supported,
         })
     }
 
-    fn marker(&self, marker: MarkerTree) -> String {
-        let (lower, upper) = (self.python.0.as_ref(), self.python.1.as_ref());
-        marker
-            .simplify_python_versions(lower, upper)
-            .try_to_string()
-            .unwrap_or_default()
+    /// Markers are the same that differ only beyond the versions of Python that the lock is for.
+    fn marker(&self, mut marker: MarkerTree) -> String {
+        marker.and(self.supported.clone());
+        marker.try_to_string().unwrap_or_default()
     }
 
     /// One requirement; none for the project itself, which extras may name to gather others.

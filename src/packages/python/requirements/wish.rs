@@ -170,6 +170,9 @@ fn parse_kind(text: &str, editable: bool) -> Result<WishKind, LineError> {
     if !text.is_ascii() {
         return Err(wrong("names, versions and markers are of ASCII".to_owned()));
     }
+    if let Some((_, marker)) = text.split_once(';') {
+        marker::check_tilde(marker).map_err(wrong)?;
+    }
     // It also panics on names and extras that end in punctuation.
     if let Some(name) = bad_name(text) {
         return Err(wrong(format!("`{name}` is no name")));
