@@ -146,13 +146,20 @@ impl GitError {
 
     /// Whether the failure is about what the store keeps, and not about the repository.
     pub(super) fn is_of_the_store(&self) -> bool {
-        matches!(
+        let of_files = matches!(
             self,
             Self::Failed {
                 action: Action::CheckOut | Action::Describe,
                 ..
             }
-        )
+        );
+        of_files
+            || self.said_one_of(&[
+                "bad object",
+                "bad config",
+                "corrupt",
+                "not a git repository",
+            ])
     }
 }
 

@@ -119,7 +119,18 @@ impl Remote<'_> {
             Wanted::Commit(id) => self.exact(id)?,
             Wanted::Abbreviated(start) => self.abbreviated(start)?,
         };
-        let commit = self.desk.commit(&slot).ok_or_else(|| self.missing())?;
+        let commit = match (self.desk.commit(&slot), &wanted) {
+            (Some(commit), _) => commit,
+            // The tag of a file, or a kept repository that has lost something.
+            (None, Wanted::Named { name, .. }) => {
+                return Err(GitError::Failed {
+                    shown: self.desk.shown.to_owned(),
+                    action: Action::Describe,
+                    said: format!("{name} leads to no commit"),
+                });
+            }
+            (None, _) => return Err(self.missing()),
+        };
         self.desk.lay_out(&commit)?;
         // A path of this machine is nothing that others could find.
         let remote = (!self.repository.is_local()).then(|| self.desk.shown.to_owned());
