@@ -1,5 +1,4 @@
-//! The base's exact packages: from `s2r.lock`, from what was resolved within the last hour, or from
-//! the suite.
+//! The base's exact packages: from what was resolved within the last hour, or from the suite.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -25,9 +24,7 @@ pub(super) const MAX_LOCK_BYTES: u64 = 8 << 20;
 
 /// How a base may be had.
 #[derive(Clone, Copy)]
-pub(super) struct BaseRules<'a> {
-    /// Text of the project's `s2r.lock`.
-    pub lock: Option<&'a str>,
+pub(super) struct BaseRules {
     pub rules: super::Rules,
     /// Seconds since 1970.
     pub now_seconds: u64,
@@ -36,18 +33,13 @@ pub(super) struct BaseRules<'a> {
 /// The packages of a base for one architecture, sorted by name.
 ///
 /// # Errors
-/// A lock that does not fit; nothing known while resolving is forbidden; a suite that cannot be
-/// asked or trusted.
+/// Nothing known while resolving is forbidden; a suite that cannot be asked or trusted.
 pub(super) fn packages(
     base: &DebianBase,
     architecture: Architecture,
-    rules: BaseRules<'_>,
+    rules: BaseRules,
     fetcher: &Fetcher<'_>,
 ) -> Result<Vec<DebArtefact>, BuildError> {
-    if let Some(text) = rules.lock {
-        let lock = BaseLock::read(text, LOCK_FILE)?;
-        return Ok(lock.packages_for(base, architecture, LOCK_FILE)?.to_vec());
-    }
     if rules.rules.locked {
         return Err(PinError::NotLocked {
             file: LOCK_FILE.to_owned(),
@@ -87,7 +79,7 @@ fn recent(
     key: &Key,
     base: &DebianBase,
     architecture: Architecture,
-    rules: BaseRules<'_>,
+    rules: BaseRules,
     fetcher: &Fetcher<'_>,
 ) -> Option<Vec<DebArtefact>> {
     let age = fetcher.store.record_age(RECORD, key)?;

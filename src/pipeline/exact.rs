@@ -5,19 +5,24 @@ use std::collections::BTreeMap;
 
 use super::Rules;
 use super::build_wheel::{Builder, Built, Material};
-use super::error::BuildError;
+use super::error::{BuildError, Obstacle};
 use super::ground::Ground;
 use super::make::{Needed, Origin};
 use super::obtain;
 use super::platform::Site;
 use super::wheels::{BuiltWheel, MAX_FILE_BYTES, Wanted, Wheels, revealed};
 use crate::oci::Digest;
+use crate::packages::Sha256;
+use crate::packages::python::locks::{Choice, Form, Given, LockKind, convert};
 use crate::packages::python::{
-    DirectUrl, FileHash, PackageName, Position, Target, Url, Wish, WishKind, is_wheel, resolve_path,
+    DirectUrl, FileHash, LockedTree, PackageName, Position, Target, Url, Wish, WishKind, is_wheel,
+    resolve_path,
 };
-use crate::plan::Dependencies;
+use crate::plan::{Dependencies, PlanError};
 use crate::report::{Explain, Explanation, Fate};
-use crate::resolve::wheels::{Location, Lock, LockedWheel, RequirementsFile, ResolveError, Sdist};
+use crate::resolve::wheels::{
+    Lock, LockedSource, LockedWheel, RequirementsFile, ResolveError, Sdist, SourceOf,
+};
 use crate::source::Kind;
 
 /// Most packages without a wheel that one set of requirements may bring.
@@ -136,7 +141,51 @@ impl Exact<'_> {
                 let file = RequirementsFile { path, text: &text };
                 self.requirements(&[file], built, rules, 0)
             }
+            Dependencies::Converted { file, choice, .. } => {
+                self.converted(*file, choice, &read, built, rules)
+            }
             Dependencies::None => self.requirements(&[], built, rules, 0),
+        }
+    }
+
+    /// A file of another tool, by way of the text that the resolver reads.
+    fn converted(
+        &self,
+        file: LockKind,
+        choice: &Choice,
+        read: &dyn Fn(&str) -> Result<Vec<u8>, BuildError>,
+        built: Vec<BuiltWheel>,
+        rules: Rules,
+    ) -> Result<Lock, BuildError> {
+        let path = file.path();
+        let text = read(path)?;
+        let made_from = file.made_from().map(read).transpose()?;
+        let markers = self
+            .target
+            .markers()
+            .map_err(|error| ResolveError::Target(error.to_string()))?;
+        let converted = convert(
+            file,
+            &Given {
+                text: &String::from_utf8_lossy(&text),
+                made_from: made_from.as_deref().map(String::from_utf8_lossy).as_deref(),
+                choice,
+                markers: &markers,
+            },
+        )
+        .map_err(PlanError::from)?;
+        let text = converted.text.as_bytes();
+        match converted.form {
+            Form::Pylock => self.locked(path, text, built, rules),
+            Form::Requirements => {
+                let lines = [RequirementsFile { path, text }];
+                if file.is_lock() {
+                    let lock = self.requirements(&lines, Vec::new(), rules, 0)?;
+                    Ok(with_built(lock, &built))
+                } else {
+                    self.requirements(&lines, built, rules, 0)
+                }
+            }
         }
     }
 
@@ -162,16 +211,19 @@ impl Exact<'_> {
         built: Vec<BuiltWheel>,
         rules: Rules,
     ) -> Result<Lock, BuildError> {
-        let mut lock = self.with(Wanted::Pylock { path, text }, &[], rules, |wheels| {
-            wheels.resolve(self.target)
-        })?;
-        for wheel in built {
-            let locked = locked(&wheel);
-            lock.packages.retain(|other| other.name != locked.name);
-            lock.packages.push(locked);
+        let wanted = Wanted::Pylock { path, text };
+        let mut stands = Vec::new();
+        for source in self.with(wanted, &[], rules, |wheels| {
+            wheels.locked_sources(self.target)
+        })? {
+            // The project itself may stand in its lock; it is built already.
+            if !built.iter().any(|own| own.file_name.name == source.name) {
+                stands.push(self.source(&source)?);
+            }
         }
-        lock.packages.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(lock)
+        stands.extend(built.iter().cloned());
+        let lock = self.with(wanted, &stands, rules, |wheels| wheels.resolve(self.target))?;
+        Ok(with_built(lock, &built))
     }
 
     /// Requirement files: what they name by address is built first, then what turns out to have no
@@ -247,7 +299,14 @@ impl Exact<'_> {
             is_editable: false,
         };
         let built = self.builder(0).wheel(title, None, &material)?;
-        Ok(wanted(&built, None, true))
+        let from = SourceOf::Tree(LockedTree::Folder {
+            path: ".".to_owned(),
+            is_editable: false,
+        });
+        Ok(BuiltWheel {
+            is_own: true,
+            ..wanted(&built, None, from)
+        })
     }
 
     /// A package of the index without a wheel, built.
@@ -257,19 +316,53 @@ impl Exact<'_> {
         sdist: &Sdist,
         depth: usize,
     ) -> Result<BuiltWheel, BuildError> {
-        let material = Material::Archive {
-            file: Needed {
-                name: sdist.file_name.clone(),
-                digest: Digest::from_bytes(sdist.sha256.0),
-                size_bytes: sdist.size_bytes,
-                origins: vec![Origin::Url(revealed(&sdist.url))],
-            },
-            subdirectory: None,
+        let from = SourceOf::Archive {
+            file_name: sdist.file_name.clone(),
+            location: DirectUrl::Archive(sdist.url.clone()),
+            sha256: sdist.sha256,
+            size_bytes: sdist.size_bytes,
         };
-        let built = self
-            .builder(depth)
-            .wheel(name.as_ref(), Some(name), &material)?;
-        Ok(wanted(&built, None, false))
+        let build = |material: &Material<'_>| {
+            self.builder(depth)
+                .wheel(name.as_ref(), Some(name), material)
+        };
+        let built = self.archive(&from, None, &build)?;
+        Ok(wanted(&built, None, from))
+    }
+
+    /// A package of a lock, built.
+    fn source(&self, source: &LockedSource) -> Result<BuiltWheel, BuildError> {
+        let name = &source.name;
+        let build =
+            |material: &Material<'_>| self.builder(0).wheel(name.as_ref(), Some(name), material);
+        let built = match &source.from {
+            SourceOf::Archive { .. } => self.archive(&source.from, None, &build)?,
+            SourceOf::Tree(LockedTree::Folder { path, is_editable }) => build(&Material::Own {
+                path,
+                is_editable: *is_editable,
+            })?,
+            SourceOf::Tree(LockedTree::Repository {
+                url,
+                commit,
+                subdirectory,
+            }) => {
+                let address = revealed(url);
+                let commit = Some(commit.as_str());
+                let Some((built, _)) =
+                    self.checkout(&address, commit, subdirectory.clone(), &build)?
+                else {
+                    return Err(MaterialError::LocalRepository {
+                        position: Position {
+                            path: name.to_string(),
+                            line: 0,
+                        },
+                    }
+                    .into());
+                };
+                built
+            }
+        };
+        Ok(wanted(&built, None, source.from.clone()))
     }
 
     /// What a requirement names by its address, built.
@@ -280,15 +373,13 @@ impl Exact<'_> {
             .map_or_else(|| wish.to_string(), ToString::to_string);
         let name = wish.name();
         let build = |material: &Material<'_>| self.builder(depth).wheel(&title, name, material);
-        let built = match wish.address() {
+        let (built, from) = match wish.address() {
             Some(DirectUrl::Path(path)) => self.own_path(wish, path, is_editable, &build)?,
             Some(DirectUrl::Archive(url)) => {
                 let fragment = fragment(url);
-                let file = self.archive(wish, url, fragment.get("sha256").copied())?;
-                build(&Material::Archive {
-                    file,
-                    subdirectory: fragment.get("subdirectory").map(|text| (*text).to_owned()),
-                })?
+                let below = fragment.get("subdirectory").map(|text| (*text).to_owned());
+                let from = self.at_address(wish, url, fragment.get("sha256").copied())?;
+                (self.archive(&from, below, &build)?, from)
             }
             Some(DirectUrl::Repository(url)) => self.repository(wish, url, &build)?,
             None => {
@@ -299,7 +390,7 @@ impl Exact<'_> {
                 .into());
             }
         };
-        Ok(wanted(&built, Some(wish.position.clone()), false))
+        Ok(wanted(&built, Some(wish.position.clone()), from))
     }
 
     /// A folder or a source distribution of the source.
@@ -308,119 +399,201 @@ impl Exact<'_> {
         wish: &Wish,
         path: &str,
         is_editable: bool,
-        build: &dyn Fn(&Material<'_>) -> Result<Built, BuildError>,
-    ) -> Result<Built, BuildError> {
+        build: &Build<'_>,
+    ) -> Result<(Built, SourceOf), BuildError> {
         let no_folder = || MaterialError::NoFolder {
             position: wish.position.clone(),
             path: path.to_owned(),
         };
         let tree = self.site.tree();
         let plain = path.split('[').next().unwrap_or(path).trim_end_matches('/');
-        let below = if matches!(plain, "." | "./") && !wish.position.path.contains('/') {
+        let below = if plain == "." && !wish.position.path.contains('/') {
             Some(String::new())
         } else {
             resolve_path(&wish.position.path, plain)
         };
         let inside = below.ok_or_else(no_folder)?;
-        if inside.is_empty() {
-            return build(&Material::Own {
-                path: "",
-                is_editable,
-            });
-        }
-        let entry = tree.follow(inside.as_bytes()).ok_or_else(no_folder)?;
-        match entry.kind {
-            Kind::Directory => build(&Material::Own {
-                path: &inside,
-                is_editable,
-            }),
-            Kind::File { size_bytes, .. } if !is_wheel(&inside) => {
-                let hash = hash_of(&mut tree.open(entry)?).map_err(|_| no_folder())?;
-                check(wish, hash)?;
-                build(&Material::Archive {
-                    file: Needed {
-                        name: inside.clone(),
-                        digest: hash,
-                        size_bytes: Some(size_bytes),
-                        origins: vec![Origin::Source(inside.clone())],
-                    },
-                    subdirectory: None,
-                })
+        let entry = tree.follow(inside.as_bytes());
+        match entry.map(|entry| (&entry.kind, entry)) {
+            Some((Kind::File { size_bytes, .. }, entry)) if !is_wheel(&inside) => {
+                let found = hash_of(&mut tree.open(entry)?).map_err(|_| no_folder())?;
+                check(wish, found)?;
+                let from = SourceOf::Archive {
+                    file_name: inside.rsplit('/').next().unwrap_or(&inside).to_owned(),
+                    location: DirectUrl::Path(inside.clone()),
+                    sha256: Sha256(*found.as_bytes()),
+                    size_bytes: Some(*size_bytes),
+                };
+                Ok((self.archive(&from, None, build)?, from))
             }
+            Some((Kind::Directory, _)) => self.folder(inside, is_editable, build),
+            None if inside.is_empty() => self.folder(inside, is_editable, build),
             _ => Err(no_folder().into()),
         }
     }
 
+    fn folder(
+        &self,
+        path: String,
+        is_editable: bool,
+        build: &Build<'_>,
+    ) -> Result<(Built, SourceOf), BuildError> {
+        let built = build(&Material::Own {
+            path: &path,
+            is_editable,
+        })?;
+        let path = if path.is_empty() {
+            ".".to_owned()
+        } else {
+            path
+        };
+        Ok((
+            built,
+            SourceOf::Tree(LockedTree::Folder { path, is_editable }),
+        ))
+    }
+
     /// A source distribution at an address: by its hash where one is told, else as it is now.
-    fn archive(&self, wish: &Wish, url: &Url, told: Option<&str>) -> Result<Needed, BuildError> {
+    fn at_address(
+        &self,
+        wish: &Wish,
+        url: &Url,
+        told: Option<&str>,
+    ) -> Result<SourceOf, BuildError> {
         let listed = wish.hashes.iter().find_map(|hash| match hash {
             FileHash::Sha256(sha256) => Some(Digest::from_bytes(sha256.0)),
             FileHash::Other(_) => None,
         });
         let told = told.and_then(|hex| format!("sha256:{hex}").parse().ok());
-        let address = revealed(url);
-        let address = address.split('#').next().unwrap_or_default().to_owned();
         let digest = match listed.or(told) {
             Some(digest) => digest,
-            None => self.site.fetcher().fetch_any(&address, &url.file_name())?,
+            None => self
+                .site
+                .fetcher()
+                .fetch_any(without_fragment(&revealed(url)), &url.file_name())?,
         };
         check(wish, digest)?;
-        Ok(Needed {
-            name: url.file_name(),
-            digest,
+        Ok(SourceOf::Archive {
+            file_name: url.file_name(),
+            location: DirectUrl::Archive(url.clone()),
+            sha256: Sha256(*digest.as_bytes()),
             size_bytes: None,
-            origins: vec![Origin::Url(address)],
         })
     }
 
-    /// A commit of a repository.
+    /// An archive, built.
+    fn archive(
+        &self,
+        from: &SourceOf,
+        subdirectory: Option<String>,
+        build: &Build<'_>,
+    ) -> Result<Built, BuildError> {
+        let SourceOf::Archive {
+            file_name,
+            location,
+            sha256,
+            size_bytes,
+        } = from
+        else {
+            return Err(Obstacle::Stopped.into());
+        };
+        let origin = match location {
+            DirectUrl::Path(path) => Origin::Source(path.clone()),
+            DirectUrl::Archive(url) | DirectUrl::Repository(url) => {
+                let url = self.site.with_credentials(url.clone());
+                Origin::Url(without_fragment(&revealed(&url)).to_owned())
+            }
+        };
+        build(&Material::Archive {
+            file: Needed {
+                name: file_name.clone(),
+                digest: Digest::from_bytes(sha256.0),
+                size_bytes: *size_bytes,
+                origins: vec![origin],
+            },
+            subdirectory,
+        })
+    }
+
+    /// A commit of a repository that a requirement names.
     fn repository(
         &self,
         wish: &Wish,
         url: &Url,
-        build: &dyn Fn(&Material<'_>) -> Result<Built, BuildError>,
-    ) -> Result<Built, BuildError> {
+        build: &Build<'_>,
+    ) -> Result<(Built, SourceOf), BuildError> {
         let address = revealed(url);
-        let scheme = address.split('+').next().unwrap_or_default();
-        if scheme != "git" {
+        let Some(address) = address.strip_prefix("git+") else {
             return Err(MaterialError::NotGit {
                 position: wish.position.clone(),
-                scheme: scheme.to_owned(),
+                scheme: address.split('+').next().unwrap_or_default().to_owned(),
             }
             .into());
-        }
-        let fragment = fragment(url);
-        let address = address.split('#').next().unwrap_or_default();
-        // The reference follows the last `@` of the path, not the one behind a user.
-        let path_from = address
-            .find("://")
-            .and_then(|at| address[at + 3..].find('/').map(|path| at + 3 + path))
-            .unwrap_or(address.len());
-        let (address, reference) = match address[path_from..].rsplit_once('@') {
-            Some((path, reference)) => (
-                format!("{}{path}", &address[..path_from]),
-                Some(reference.to_owned()),
-            ),
-            None => (address.to_owned(), None),
         };
+        let subdirectory = fragment(url)
+            .get("subdirectory")
+            .map(|text| (*text).to_owned());
+        let (address, reference) = split_reference(without_fragment(address));
+        let local = || MaterialError::LocalRepository {
+            position: wish.position.clone(),
+        };
+        let (built, commit) = self
+            .checkout(address, reference, subdirectory.clone(), build)?
+            .ok_or_else(local)?;
+        let from = SourceOf::Tree(LockedTree::Repository {
+            url: Url::parse(address).map_err(|_| local())?,
+            commit,
+            subdirectory,
+        });
+        Ok((built, from))
+    }
+
+    /// A commit, laid out and built; `None` for a repository on this machine's disk.
+    fn checkout(
+        &self,
+        address: &str,
+        reference: Option<&str>,
+        subdirectory: Option<String>,
+        build: &Build<'_>,
+    ) -> Result<Option<(Built, String)>, BuildError> {
         let checkout = obtain::Checkout::of(
-            &address,
-            reference.as_deref(),
+            address,
+            reference,
             self.site.settings(),
             self.site.store(),
             self.site.report(),
         )?;
         let Some(checkout) = checkout else {
-            return Err(MaterialError::LocalRepository {
-                position: wish.position.clone(),
-            }
-            .into());
+            return Ok(None);
         };
-        build(&Material::Checkout {
+        let built = build(&Material::Checkout {
             folder: checkout.root(),
-            subdirectory: fragment.get("subdirectory").map(|text| (*text).to_owned()),
-            identity: format!("{} {}", url.without_fragment(), checkout.commit()),
-        })
+            subdirectory,
+            identity: checkout.commit().to_owned(),
+        })?;
+        Ok(Some((built, checkout.commit().to_owned())))
+    }
+}
+
+/// Builds a material under the name that it was wished for by.
+type Build<'a> = dyn Fn(&Material<'_>) -> Result<Built, BuildError> + 'a;
+
+fn without_fragment(address: &str) -> &str {
+    address.split('#').next().unwrap_or_default()
+}
+
+/// The reference follows the last `@` of the path, not the one behind a user.
+fn split_reference(address: &str) -> (&str, Option<&str>) {
+    let path_from = address
+        .find("://")
+        .and_then(|at| address[at + 3..].find('/').map(|path| at + 3 + path))
+        .unwrap_or(address.len());
+    match address[path_from..].rfind('@') {
+        Some(at) => (
+            &address[..path_from + at],
+            Some(&address[path_from + at + 1..]),
+        ),
+        None => (address, None),
     }
 }
 
@@ -473,14 +646,26 @@ fn hash_of(file: &mut dyn std::io::Read) -> std::io::Result<Digest> {
 }
 
 /// A built wheel as a wish.
-fn wanted(built: &Built, instead_of: Option<Position>, is_own: bool) -> BuiltWheel {
+fn wanted(built: &Built, instead_of: Option<Position>, from: SourceOf) -> BuiltWheel {
     BuiltWheel {
         instead_of,
         file_name: built.file_name.clone(),
         sha256: built.sha256,
         size_bytes: built.size_bytes,
-        is_own,
+        is_own: false,
+        from,
     }
+}
+
+/// A lock with wheels that were built beside it.
+fn with_built(mut lock: Lock, built: &[BuiltWheel]) -> Lock {
+    for wheel in built {
+        let locked = locked(wheel);
+        lock.packages.retain(|other| other.name != locked.name);
+        lock.packages.push(locked);
+    }
+    lock.packages.sort_by(|a, b| a.name.cmp(&b.name));
+    lock
 }
 
 /// A built wheel as an entry of a lock.
@@ -489,10 +674,25 @@ fn locked(wheel: &BuiltWheel) -> LockedWheel {
         name: wheel.file_name.name.clone(),
         version: wheel.file_name.version.clone(),
         file_name: wheel.file_name.clone(),
-        location: Location::Built {
-            is_own: wheel.is_own,
-        },
+        location: wheel.location(),
         sha256: wheel.sha256,
         size_bytes: Some(wheel.size_bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_told_from_users() {
+        for (address, expected) in [
+            ("https://h/x.git", ("https://h/x.git", None)),
+            ("https://u@h/x.git@v1", ("https://u@h/x.git", Some("v1"))),
+            ("ssh://git@h/x@a/b", ("ssh://git@h/x", Some("a/b"))),
+            ("https://u:p@h", ("https://u:p@h", None)),
+        ] {
+            assert_eq!(split_reference(address), expected, "{address}");
+        }
     }
 }

@@ -3,10 +3,10 @@
 
 use std::sync::OnceLock;
 
+use super::debs::Debs;
 use super::error::{BuildError, Obstacle};
 use super::make::Made;
 use super::platform::Site;
-use super::recipes;
 use super::toolchain::Toolchain;
 use crate::oci::Architecture;
 use crate::packages::debian::DebArtefact;
@@ -15,7 +15,7 @@ use crate::packages::debian::DebArtefact;
 pub(super) struct Ground<'a> {
     site: &'a Site<'a>,
     architecture: Architecture,
-    packages: &'a [DebArtefact],
+    packages: &'a Debs,
     /// Whether nobody else makes the base.
     is_alone: bool,
     /// The base's layers, once they are there; `None` in it if they will not be.
@@ -25,11 +25,7 @@ pub(super) struct Ground<'a> {
 }
 
 impl<'a> Ground<'a> {
-    pub(super) fn new(
-        site: &'a Site<'a>,
-        architecture: Architecture,
-        packages: &'a [DebArtefact],
-    ) -> Self {
+    pub(super) fn new(site: &'a Site<'a>, architecture: Architecture, packages: &'a Debs) -> Self {
         Self {
             site,
             architecture,
@@ -74,7 +70,12 @@ impl<'a> Ground<'a> {
         if let Some(toolchain) = self.full.get() {
             return Ok(toolchain);
         }
-        let made = Toolchain::full(self.site, self.architecture, self.base()?, self.packages)?;
+        let made = Toolchain::full(
+            self.site,
+            self.architecture,
+            self.base()?,
+            &self.packages.all(),
+        )?;
         Ok(self.full.get_or_init(|| made))
     }
 
@@ -105,7 +106,8 @@ impl<'a> Ground<'a> {
         if self.base.get().is_none() {
             let debian = self.site.debian()?;
             let options = self.site.base_options(debian, self.architecture);
-            let base = recipes::base(self.packages, &options, &debian.suite, self.site.store());
+            let wish = self.site.wish(self.architecture)?;
+            let base = self.packages.recipes(&wish, &options, self.site.store());
             let made = self.site.make(&base, 0)?;
             self.stand_on(Some(&made.layers));
         }

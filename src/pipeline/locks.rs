@@ -41,14 +41,20 @@ pub(crate) fn lock(
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
     let site = Site::new(&project, &plan, settings, &store, report)?;
-    let mut base_lock = BaseLock::new(site.debian()?);
+    let mut base_lock = BaseLock::new(&site.asked()?);
     let mut resolved: Vec<Resolved> = Vec::new();
     for platform in &plan.platforms.value {
         let one = site.resolve(platform.architecture)?;
         base_lock.packages.insert(
             platform.architecture.name().to_owned(),
-            one.packages.clone(),
+            one.packages.base.clone(),
         );
+        if !one.packages.added.is_empty() {
+            base_lock.added_packages.insert(
+                platform.architecture.name().to_owned(),
+                one.packages.added.clone(),
+            );
+        }
         if !one.build_packages.is_empty() {
             base_lock.build_packages.insert(
                 platform.architecture.name().to_owned(),

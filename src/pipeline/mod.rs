@@ -6,6 +6,7 @@ mod build_wheel;
 mod bytecode;
 mod changes;
 mod client;
+mod debs;
 mod error;
 mod exact;
 mod fetch;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::bytecode::{Compiled, Compiler, Folders};
+use super::debs::{Debs, Wish};
 use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use super::ground::Ground;
@@ -24,12 +25,12 @@ use crate::layers::wheel;
 use crate::net::http::Client;
 use crate::oci::{Architecture, Key, Platform, RunConfig};
 use crate::packages::debian::{DebArtefact, DebianBase};
-use crate::packages::python::{Arch, Libc, PythonVersion, Target};
+use crate::packages::python::{Arch, Libc, PythonVersion, Target, Url};
 use crate::plan::builder::{Base, BuilderDefinition};
 use crate::plan::{Bytecode, Origin, Plan};
 use crate::report::{LayerFate, Report, Stage};
 use crate::resolve::debian::BaseLock;
-use crate::resolve::wheels::{Location, Lock, LockedWheel};
+use crate::resolve::wheels::{Indexes, Lock, LockedWheel};
 use crate::source::{Contents, Tree};
 use crate::store::Store;
 
@@ -59,7 +60,7 @@ pub(super) struct Site<'a> {
 
 /// What one platform's image is made of, exactly.
 pub(super) struct Resolved {
-    pub packages: Vec<DebArtefact>,
+    pub packages: Debs,
     /// What was added to them to build wheels; none where none was built.
     pub build_packages: Vec<DebArtefact>,
     pub target: Target,
@@ -103,10 +104,10 @@ impl<'a> Site<'a> {
         let packages = stages.run(
             Stage::Resolve,
             || self.packages(architecture),
-            |packages| format!("{} packages of Debian {}", packages.len(), debian.suite),
+            |debs| format!("{} packages of Debian {}", debs.all().len(), debian.suite),
         )?;
         let options = self.base_options(debian, architecture);
-        let base = recipes::base(&packages, &options, &debian.suite, self.store);
+        let base = packages.recipes(&self.wish(architecture)?, &options, self.store);
         let ground = Ground::new(self, architecture, &packages);
         let tree = &self.project.tree;
         // The base is made while the wheels are being resolved: neither waits for the other, unless
@@ -120,7 +121,7 @@ impl<'a> Site<'a> {
             let contents = scope.spawn(|| tree.contents());
             let lock = stages.run(
                 Stage::Resolve,
-                || self.wheels(self.target(architecture, &packages), &ground),
+                || self.wheels(self.target(architecture, &packages.base), &ground),
                 |lock| format!("{} wheels", lock.packages.len()),
             );
             if lock.is_err() {
@@ -141,7 +142,7 @@ impl<'a> Site<'a> {
             self.plan.start.check(installed)?;
         }
         let base_count = layers.len();
-        let compiler = self.compiler(architecture, &packages, &layers);
+        let compiler = self.compiler(architecture, &packages.base, &layers);
         let pip_place = self.place();
         let place = wheel::Target {
             bytecode: compiler
@@ -151,7 +152,7 @@ impl<'a> Site<'a> {
             ..self.place()
         };
         let upper = self.upper(
-            (&lock, &packages),
+            (&lock, &packages.base),
             (&pip_place, &place),
             &contents,
             compiler.as_ref(),
@@ -170,7 +171,7 @@ impl<'a> Site<'a> {
         stages.run(
             Stage::Image,
             || {
-                let built = self.assemble(platform, &packages, layers)?;
+                let built = self.assemble(platform, &packages.all(), layers)?;
                 Ok(BuiltPlatform { compiled, ..built })
             },
             |built| built.descriptor.digest.to_string(),
@@ -221,7 +222,7 @@ impl<'a> Site<'a> {
         let debian = self.debian()?;
         let packages = self.packages(host)?;
         let options = self.base_options(debian, host);
-        recipes::base(&packages, &options, &debian.suite, self.store)
+        recipes::base(&packages.base, &options, &debian.suite, self.store)
             .iter()
             .map(|recipe| roots.of_recipe(recipe, &self.fetcher()))
             .collect()
@@ -253,7 +254,7 @@ impl<'a> Site<'a> {
     /// The exact packages and wheels of one platform, for a lock.
     pub(super) fn resolve(&self, architecture: Architecture) -> Result<Resolved, BuildError> {
         let packages = self.packages(architecture)?;
-        let target = self.target(architecture, &packages);
+        let target = self.target(architecture, &packages.base);
         let ground = Ground::new(self, architecture, &packages).alone();
         let wheels = self.wheels(target, &ground)?;
         Ok(Resolved {
@@ -276,14 +277,27 @@ impl<'a> Site<'a> {
         }
     }
 
-    fn packages(&self, architecture: Architecture) -> Result<Vec<DebArtefact>, BuildError> {
-        let lock = self
-            .project
-            .tree
-            .read_small(base::LOCK_FILE, base::MAX_LOCK_BYTES)?
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let rules = self.base_rules(lock.as_deref());
-        base::packages(self.debian()?, architecture, rules, &self.fetcher())
+    fn packages(&self, architecture: Architecture) -> Result<Debs, BuildError> {
+        let wish = self.wish(architecture)?;
+        match self.base_lock()? {
+            Some(lock) => wish.locked(&lock),
+            None => wish.resolved(self.base_rules(), &self.fetcher()),
+        }
+    }
+
+    /// What a lock of the base is for.
+    pub(super) fn asked(&self) -> Result<DebianBase, BuildError> {
+        // It is the same for all architectures.
+        Ok(self.wish(Architecture::Amd64)?.asked())
+    }
+
+    /// Which Debian packages are wanted.
+    pub(super) fn wish(&self, architecture: Architecture) -> Result<Wish<'a>, BuildError> {
+        Ok(Wish {
+            base: self.debian()?,
+            packages: &self.plan.packages,
+            architecture,
+        })
     }
 
     /// What the project's `s2r.lock` pins.
@@ -297,9 +311,8 @@ impl<'a> Site<'a> {
             .transpose()?)
     }
 
-    pub(super) fn base_rules<'l>(&self, lock: Option<&'l str>) -> base::BaseRules<'l> {
+    pub(super) fn base_rules(&self) -> base::BaseRules {
         base::BaseRules {
-            lock,
             rules: self.settings.rules,
             now_seconds: self.settings.now_seconds,
         }
@@ -364,6 +377,13 @@ impl<'a> Site<'a> {
     /// Debian packages for building, which never reach the image.
     pub(super) fn build_packages(&self) -> Vec<String> {
         self.plan.packages.build_names()
+    }
+
+    /// An address with the credentials of the index that it belongs to.
+    pub(super) fn with_credentials(&self, url: Url) -> Url {
+        let options = crate::packages::python::IndexOptions::default();
+        let (indexes, _) = Indexes::new(&options, &self.environment);
+        indexes.with_credentials(url)
     }
 
     /// pip's variables, and what requirement files may name.
@@ -438,11 +458,8 @@ impl<'a> Site<'a> {
             return Ok(recipes);
         }
         // The project itself goes above its dependencies, because it changes more often.
-        let (own, others): (Vec<LockedWheel>, Vec<LockedWheel>) = lock
-            .packages
-            .iter()
-            .cloned()
-            .partition(|wheel| matches!(wheel.location, Location::Built { is_own: true }));
+        let (own, others): (Vec<LockedWheel>, Vec<LockedWheel>) =
+            lock.packages.iter().cloned().partition(LockedWheel::is_own);
         recipes.extend(recipes::wheels(&others, place, &shelf));
         if !own.is_empty() {
             let own: Vec<&LockedWheel> = own.iter().collect();

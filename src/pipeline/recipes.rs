@@ -23,9 +23,9 @@ use crate::store::Store;
 /// Layers of an image in all, at most: few enough for every runtime, whose mounts take longer with
 /// each, and enough that what changes seldom is not sent again.
 const MAX_LAYERS: usize = 24;
-/// Of those, the ones that are not wheels: two of the base, its byte code, skeleton, pip,
+/// Of those, the ones that are not wheels: two of the base, its byte code, added packages, skeleton, pip,
 /// application, source, changes.
-const OTHER_LAYERS: usize = 8;
+const OTHER_LAYERS: usize = 9;
 
 /// The scripts that go into every image, by name below `/usr/libexec/s2i`, and the snippet that
 /// keeps the virtual environment on the path of login shells.
@@ -105,7 +105,7 @@ pub(super) fn added<'a>(
     let needs = base::needed(packages);
     Recipe {
         key: deb::key(Part::Added, packages, options),
-        contents: format!("{title}: {} packages", packages.len()),
+        contents: title.to_owned(),
         needs: needs.clone(),
         write: Box::new(move |tar| {
             let files: Vec<(DebArtefact, PathBuf)> = packages

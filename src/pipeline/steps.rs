@@ -147,6 +147,8 @@ pub(crate) enum StepError {
         ended: String,
         /// Its last lines.
         last_lines: Vec<String>,
+        /// How to do without it.
+        instead: String,
     },
     /// There is no sandbox to run it in.
     #[error("{step} cannot be run: {source}")]
@@ -168,6 +170,7 @@ impl Explain for StepError {
                 command,
                 ended,
                 last_lines,
+                instead,
             } => Explanation {
                 fate: Fate::Project,
                 what: format!("{step} failed: {ended}"),
@@ -177,7 +180,9 @@ impl Explain for StepError {
                 } else {
                     format!("Its last lines:\n{}", last_lines.join("\n"))
                 },
-                next: "Mend what these lines say; the step ran in a sandbox with the builder's packages (Aptfile adds more) and nothing of this machine.".to_owned(),
+                next: format!(
+                    "Mend what these lines say; the step ran in a sandbox with the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
+                ),
             },
             Self::NoSandbox {
                 step,
@@ -187,7 +192,9 @@ impl Explain for StepError {
                 let cause = source.explain();
                 Explanation {
                     fate: cause.fate,
-                    what: format!("{step} needs code of the project to run, and no sandbox works here"),
+                    what: format!(
+                        "{step} needs code of the project to run, and no sandbox works here"
+                    ),
                     place: cause.place,
                     why: cause.why,
                     next: format!("{instead} {}", cause.next),
@@ -269,6 +276,7 @@ impl Steps<'_> {
             command: order.command.join(" "),
             ended: how(&ended, &self.settings.running.limits),
             last_lines: ended.last_lines.iter().map(|line| shown(line)).collect(),
+            instead: order.instead.to_owned(),
         }
         .into())
     }

@@ -116,7 +116,7 @@ fn added(
     }
     let mut wanted = site.debian()?.clone();
     wanted.packages.extend(site.build_packages());
-    let rules = site.base_rules(None);
+    let rules = site.base_rules();
     let all = base::packages(&wanted, architecture, rules, &site.fetcher())?;
     Ok(all
         .into_iter()

@@ -7,13 +7,14 @@ use super::error::{BuildError, Obstacle, PinError};
 use super::fetch::Fetcher;
 use crate::net::http::{Expect, HttpError};
 use crate::oci::{Digest, KeyBuilder};
+use crate::packages::Sha256;
 use crate::packages::python::{PackageName, Position, Target, Url, WheelFileName, Wish};
 use crate::plan::builder::PipWheel;
 use crate::report::Report;
 use crate::resolve::wheels::{
-    BUILT_FOLDER, Fetch, FetchError, Get, Got, Indexes, Input, Location, Lock, LockedWheel,
-    Request, RequirementsFile, Sdist, Stand, find_file, resolution_key, resolve, sdist_for,
-    to_build, write_pylock,
+    BUILT_FOLDER, Fetch, FetchError, Get, Got, Indexes, Input, Location, Lock, LockedSource,
+    LockedWheel, Request, RequirementsFile, Sdist, SourceOf, Stand, find_file, locked_sources,
+    resolution_key, resolve, sdist_for, to_build, write_pylock,
 };
 use crate::source::Tree;
 use crate::store::Store;
@@ -40,6 +41,18 @@ pub(super) struct BuiltWheel {
     pub size_bytes: u64,
     /// Whether it is the project that an image is made of.
     pub is_own: bool,
+    /// What it was built from.
+    pub from: SourceOf,
+}
+
+impl BuiltWheel {
+    /// Its place, as a lock of wheels has it.
+    pub(super) fn location(&self) -> Location {
+        Location::Built {
+            is_own: self.is_own,
+            from: Box::new(self.from.clone()),
+        }
+    }
 }
 
 /// What is wanted, as text.
@@ -100,6 +113,20 @@ impl Wheels<'_> {
         }
     }
 
+    /// What of a lock has to be built.
+    ///
+    /// # Errors
+    /// A lock that does not read.
+    pub(super) fn locked_sources(&self, target: &Target) -> Result<Vec<LockedSource>, BuildError> {
+        match self.wanted {
+            Wanted::Pylock { path, text } => {
+                let input = Input::Pylock(RequirementsFile { path, text });
+                Ok(self.with(input, target, locked_sources)?)
+            }
+            Wanted::Requirements(_) => Ok(Vec::new()),
+        }
+    }
+
     /// The source distribution that stands for a project without a wheel.
     ///
     /// # Errors
@@ -153,9 +180,7 @@ impl Wheels<'_> {
         for wheel in &mut lock.packages {
             let found = self.built.iter().find(|built| built.sha256 == wheel.sha256);
             if let Some(built) = found {
-                wheel.location = Location::Built {
-                    is_own: built.is_own,
-                };
+                wheel.location = built.location();
             }
         }
     }
@@ -167,6 +192,7 @@ impl Wheels<'_> {
             .map(|wheel| Stand {
                 name: wheel.file_name.name.clone(),
                 file_name: wheel.file_name.to_string(),
+                sha256: Sha256(*wheel.sha256.as_bytes()),
                 instead_of: wheel.instead_of.clone(),
                 extras: Vec::new(),
             })

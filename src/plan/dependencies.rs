@@ -1,8 +1,12 @@
 //! Which file says what is installed.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{Advice, Decided, Origin, PlanError, Variables};
+use crate::packages::python::locks::{Choice, Given, LockKind, convert};
+use crate::packages::python::{Arch, Libc, PythonVersion, Target};
 use crate::project::{Asked, Facts, Place};
 
 /// What says which packages go in.
@@ -21,81 +25,39 @@ pub(crate) enum Dependencies {
         /// Its path.
         path: String,
     },
+    /// A file of another tool, which is turned into one of the other two.
+    Converted {
+        /// Its path.
+        path: String,
+        /// Which file it is.
+        file: LockKind,
+        /// Extras and groups that go in.
+        choice: Choice,
+        /// The packages that it brings.
+        #[serde(skip)]
+        asked: Vec<Asked>,
+    },
 }
 
-/// Files that hold dependencies in forms that are not read yet.
-const OTHERS: [&str; 5] = [
-    "Pipfile",
-    "Pipfile.lock",
-    "poetry.lock",
-    "uv.lock",
-    "pdm.lock",
+/// The locks of other tools, in the order in which they count.
+const LOCKS: [LockKind; 4] = [
+    LockKind::Uv,
+    LockKind::Poetry,
+    LockKind::Pdm,
+    LockKind::PipfileLock,
 ];
+/// Extras of the project that go in.
+const EXTRAS: &str = "S2R_EXTRAS";
+/// Dependency groups that go in.
+const GROUPS: &str = "S2R_GROUPS";
 
-/// Decides on the file: `pylock.toml`, because it is exact, else `requirements.txt`.
+/// Decides on the file: `pylock.toml`, because it is exact; what a switch of the image of s2i asks
+/// for; `requirements.txt`, which is the contract; a lock of another tool; wishes without a lock.
 pub(super) fn decide(
     facts: &Facts,
     variables: &Variables,
     advice: &mut Vec<Advice>,
 ) -> Result<Decided<Dependencies>, PlanError> {
-    refuse_tools(facts, variables)?;
-    file(facts, advice)
-}
-
-fn file(facts: &Facts, advice: &mut Vec<Advice>) -> Result<Decided<Dependencies>, PlanError> {
-    let of_file = |path: &str, dependencies, reason: &str| {
-        Ok(Decided::new(
-            dependencies,
-            Origin::File(Place::file(path)),
-            reason,
-        ))
-    };
-    let others: Vec<String> = OTHERS
-        .into_iter()
-        .filter(|path| facts.has(path))
-        .map(str::to_owned)
-        .collect();
-    let has_requirements = facts.requirements.is_some();
-    if facts.pylock.is_some() {
-        let reason = if has_requirements {
-            "it is exact, so it goes before requirements.txt"
-        } else {
-            "it is exact"
-        };
-        let path = "pylock.toml".to_owned();
-        return of_file("pylock.toml", Dependencies::Pylock { path }, reason);
-    }
-    if has_requirements {
-        if !others.is_empty() {
-            advice.push(Advice::new(
-                format!(
-                    "{} is not read; packages come from requirements.txt",
-                    others.join(", ")
-                ),
-                "remove it, or write pylock.toml with `s2r lock`",
-            ));
-        }
-        let path = "requirements.txt".to_owned();
-        return of_file("requirements.txt", Dependencies::Requirements { path }, "");
-    }
-    let mut files = others;
-    files.extend(facts.named_pylocks.iter().cloned());
-    let listed = facts
-        .pyproject
-        .as_ref()
-        .is_some_and(|project| !project.dependencies.is_empty());
-    if listed && files.is_empty() {
-        files.push("pyproject.toml".to_owned());
-    }
-    if files.is_empty() {
-        let reason = "no file names any";
-        return Ok(Decided::new(Dependencies::None, Origin::Default, reason));
-    }
-    Err(PlanError::Dependencies { files })
-}
-
-/// pipenv and micropipenv would take the dependencies from files of their own.
-fn refuse_tools(facts: &Facts, variables: &Variables) -> Result<(), PlanError> {
     let pipenv = variables.is_on("ENABLE_PIPENV");
     let micropipenv = variables.is_on("ENABLE_MICROPIPENV");
     if pipenv && micropipenv {
@@ -104,29 +66,193 @@ fn refuse_tools(facts: &Facts, variables: &Variables) -> Result<(), PlanError> {
             second: "ENABLE_MICROPIPENV",
         });
     }
-    let read_by: &[&str] = match (pipenv, micropipenv) {
-        (true, _) => &["Pipfile"],
-        (_, true) => &["Pipfile.lock", "poetry.lock"],
-        _ => &[],
+    if variables.is_on("PIN_PIPENV_VERSION") {
+        advice.push(Advice::new(
+            "PIN_PIPENV_VERSION: s2r reads Pipfile.lock itself, no version of pipenv is run",
+            "",
+        ));
+    }
+    if facts.pylock.is_some() {
+        return Ok(pylock(facts));
+    }
+    let choice = Choice::new(variables.get(EXTRAS), variables.get(GROUPS));
+    let by_tool = match (pipenv, micropipenv) {
+        (true, _) => by_pipenv(facts)?,
+        (_, true) => by_micropipenv(facts)?,
+        _ => None,
     };
-    let files: Vec<String> = read_by
-        .iter()
+    if let Some((kind, variable)) = by_tool {
+        let reason = format!("as {variable} asks for");
+        return converted(facts, kind, choice, &reason);
+    }
+    if facts.requirements.is_some() {
+        let others: Vec<&str> = LOCKS
+            .into_iter()
+            .chain([LockKind::Pipfile])
+            .map(LockKind::path)
+            .filter(|path| facts.has(path))
+            .collect();
+        advise_on_losers(&others, "requirements.txt", advice);
+        let path = "requirements.txt".to_owned();
+        let dependencies = Dependencies::Requirements { path };
+        return Ok(of_file("requirements.txt", dependencies, ""));
+    }
+    let mut locks = LOCKS.into_iter().filter(|kind| facts.has(kind.path()));
+    if let Some(kind) = locks.next() {
+        let others: Vec<&str> = locks.map(LockKind::path).collect();
+        advise_on_losers(&others, kind.path(), advice);
+        return converted(facts, kind, choice, "it is a lock");
+    }
+    wishes(facts, variables, choice)
+}
+
+/// Wishes that no lock goes with.
+fn wishes(
+    facts: &Facts,
+    variables: &Variables,
+    choice: Choice,
+) -> Result<Decided<Dependencies>, PlanError> {
+    let listed = facts
+        .pyproject
+        .as_ref()
+        .is_some_and(|project| !project.dependencies.is_empty());
+    let has_more = !choice.is_empty() && facts.has("pyproject.toml");
+    // The wheel of the project brings its dependencies, but no extras and no groups.
+    let is_installed = super::running::is_installed(facts, variables);
+    if has_more || (listed && !is_installed) {
+        return converted(facts, LockKind::Pyproject, choice, "there is no lock");
+    }
+    if facts.has("Pipfile") && !listed {
+        return converted(facts, LockKind::Pipfile, choice, "there is no lock");
+    }
+    if listed || facts.named_pylocks.is_empty() {
+        let reason = if listed {
+            "the project's own wheel names them"
+        } else {
+            "no file names any"
+        };
+        return Ok(Decided::new(Dependencies::None, Origin::Default, reason));
+    }
+    Err(PlanError::Dependencies {
+        files: facts.named_pylocks.clone(),
+    })
+}
+
+fn of_file(path: &str, dependencies: Dependencies, reason: &str) -> Decided<Dependencies> {
+    Decided::new(dependencies, Origin::File(Place::file(path)), reason)
+}
+
+fn pylock(facts: &Facts) -> Decided<Dependencies> {
+    let others: Vec<&str> = ["requirements.txt"]
+        .into_iter()
+        .chain(LOCKS.map(LockKind::path))
         .filter(|path| facts.has(path))
-        .map(|&path| path.to_owned())
         .collect();
-    if files.is_empty() {
-        Ok(())
+    let reason = if others.is_empty() {
+        "it is exact".to_owned()
     } else {
-        Err(PlanError::Dependencies { files })
+        format!("it is exact, so it goes before {}", others.join(", "))
+    };
+    let path = "pylock.toml".to_owned();
+    of_file("pylock.toml", Dependencies::Pylock { path }, &reason)
+}
+
+/// As `pipenv install --deploy`, which is run only where there is a Pipfile and needs its lock.
+fn by_pipenv(facts: &Facts) -> Result<Option<(LockKind, &'static str)>, PlanError> {
+    const SWITCH: &str = "ENABLE_PIPENV";
+    match (facts.has("Pipfile"), facts.has("Pipfile.lock")) {
+        (_, true) => Ok(Some((LockKind::PipfileLock, SWITCH))),
+        (true, false) => Err(PlanError::NoLock {
+            variable: SWITCH,
+            files: "Pipfile.lock",
+        }),
+        (false, false) => Ok(None),
     }
 }
 
+/// As `micropipenv install --deploy`, which takes the first of three files.
+fn by_micropipenv(facts: &Facts) -> Result<Option<(LockKind, &'static str)>, PlanError> {
+    const SWITCH: &str = "ENABLE_MICROPIPENV";
+    let found = [LockKind::PipfileLock, LockKind::Poetry]
+        .into_iter()
+        .find(|kind| facts.has(kind.path()));
+    match found {
+        Some(kind) => Ok(Some((kind, SWITCH))),
+        None if facts.requirements.is_some() => Ok(None),
+        None => Err(PlanError::NoLock {
+            variable: SWITCH,
+            files: "Pipfile.lock, poetry.lock, requirements.txt",
+        }),
+    }
+}
+
+fn advise_on_losers(losers: &[&str], winner: &str, advice: &mut Vec<Advice>) {
+    if !losers.is_empty() {
+        advice.push(Advice::new(
+            format!(
+                "{} is not read; packages come from {winner}",
+                losers.join(", ")
+            ),
+            "remove it, or write pylock.toml with `s2r lock`",
+        ));
+    }
+}
+
+/// A file of another tool. It is read here already, for the names in it and so that a stale lock
+/// stops the build before anything is fetched.
+fn converted(
+    facts: &Facts,
+    kind: LockKind,
+    choice: Choice,
+    reason: &str,
+) -> Result<Decided<Dependencies>, PlanError> {
+    let text = |path: &str| facts.documents.get(path).map(String::as_str);
+    let markers = Target {
+        // Names do not hang on patches and processors; the exact set is found for each platform.
+        python: PythonVersion {
+            major: 3,
+            minor: 13,
+            patch: 0,
+        },
+        libc: Libc::Glibc(2, 41),
+        arch: Arch::X86_64,
+    }
+    .markers();
+    let names = match markers {
+        Ok(markers) => {
+            let given = Given {
+                text: text(kind.path()).unwrap_or_default(),
+                made_from: kind.made_from().and_then(text),
+                choice: &choice,
+                markers: &markers,
+            };
+            convert(kind, &given)?.names
+        }
+        Err(_) => BTreeSet::new(),
+    };
+    let asked = names
+        .into_iter()
+        .map(|name| Asked {
+            name,
+            place: Place::file(kind.path()),
+        })
+        .collect();
+    let dependencies = Dependencies::Converted {
+        path: kind.path().to_owned(),
+        file: kind,
+        choice,
+        asked,
+    };
+    Ok(of_file(kind.path(), dependencies, reason))
+}
+
 /// What the decided file names.
-pub(super) fn names<'a>(facts: &'a Facts, dependencies: &Dependencies) -> &'a [Asked] {
+pub(super) fn names<'a>(facts: &'a Facts, dependencies: &'a Dependencies) -> &'a [Asked] {
     let names = match dependencies {
         Dependencies::None => None,
         Dependencies::Requirements { .. } => facts.requirements.as_ref(),
         Dependencies::Pylock { .. } => facts.pylock.as_ref(),
+        Dependencies::Converted { asked, .. } => Some(asked),
     };
     names.map_or(&[], Vec::as_slice)
 }
@@ -135,12 +261,15 @@ pub(super) fn names<'a>(facts: &'a Facts, dependencies: &Dependencies) -> &'a [A
 pub(super) fn may_bring_others(facts: &Facts, dependencies: &Dependencies) -> bool {
     match dependencies {
         Dependencies::None | Dependencies::Pylock { .. } => false,
-        Dependencies::Requirements { .. } => !names(facts, dependencies).is_empty(),
+        Dependencies::Converted { file, .. } if file.is_lock() => false,
+        Dependencies::Requirements { .. } | Dependencies::Converted { .. } => {
+            !names(facts, dependencies).is_empty()
+        }
     }
 }
 
 /// The package that brings Django, if one does: Django itself, or one that is named after it.
-pub(super) fn django<'a>(facts: &'a Facts, dependencies: &Dependencies) -> Option<&'a Asked> {
+pub(super) fn django<'a>(facts: &'a Facts, dependencies: &'a Dependencies) -> Option<&'a Asked> {
     /// Packages that stand on Django without its name in theirs.
     const ON_DJANGO: [&str; 4] = ["wagtail", "mezzanine", "drf-spectacular", "drf-yasg"];
     let names = names(facts, dependencies);
@@ -149,7 +278,11 @@ pub(super) fn django<'a>(facts: &'a Facts, dependencies: &Dependencies) -> Optio
         .find(|asked| asked.name == "django")
         .or_else(|| {
             let related = |name: &str| name.starts_with("django") || ON_DJANGO.contains(&name);
-            let is_exact = matches!(dependencies, Dependencies::Pylock { .. });
+            let is_exact = match dependencies {
+                Dependencies::Pylock { .. } => true,
+                Dependencies::Converted { file, .. } => file.is_lock(),
+                Dependencies::None | Dependencies::Requirements { .. } => false,
+            };
             names.iter().find(|asked| !is_exact && related(&asked.name))
         })
 }
@@ -177,35 +310,67 @@ mod tests {
         assert_eq!(decided(&[], &[]).unwrap().value, Dependencies::None);
     }
 
-    #[test]
-    fn files_that_are_not_read_are_refused() {
-        for (path, text, env) in [
-            ("Pipfile", "", ""),
-            ("Pipfile.lock", "{}", ""),
-            ("poetry.lock", "", ""),
-            ("uv.lock", "", ""),
-            ("pdm.lock", "", ""),
-            ("pylock.dev.toml", "", ""),
-            (
-                "pyproject.toml",
-                "[project]\nname='x'\ndependencies=['flask']\n",
-                "",
-            ),
-            ("Pipfile", "", "ENABLE_PIPENV=1"),
-        ] {
-            let env: Vec<&str> = Some(env)
-                .filter(|env| !env.is_empty())
-                .into_iter()
-                .collect();
-            let error = decided(&[(path, text)], &env).unwrap_err();
-            assert!(
-                matches!(&error, PlanError::Dependencies { files } if files == &[path.to_owned()]),
-                "{path}: {error:?}"
-            );
+    const PYPROJECT: (&str, &str) = (
+        "pyproject.toml",
+        "[project]\nname='x'\ndependencies=['flask']\n[project.optional-dependencies]\nmail=['pyyaml']\n",
+    );
+
+    fn kind(files: &[(&str, &str)], env: &[&str]) -> Option<LockKind> {
+        match decided(files, env).unwrap().value {
+            Dependencies::Converted { file, .. } => Some(file),
+            _ => None,
         }
-        let requirements = ("requirements.txt", "");
-        let error = decided(&[requirements, ("Pipfile", "")], &["ENABLE_PIPENV=1"]);
-        assert!(matches!(error, Err(PlanError::Dependencies { .. })));
+    }
+
+    #[test]
+    fn wishes_without_a_lock_are_read() {
+        let pipfile = ("Pipfile", "[packages]\nflask = '*'\n");
+        assert_eq!(kind(&[pipfile], &[]), Some(LockKind::Pipfile));
+        assert_eq!(kind(&[PYPROJECT], &[]), Some(LockKind::Pyproject));
+        assert_eq!(kind(&[PYPROJECT, ("requirements.txt", "")], &[]), None);
+        // The wheel of a project that is installed brings them.
+        let setup = ("setup.py", "");
+        assert_eq!(kind(&[PYPROJECT, setup], &[]), None);
+        let more = kind(&[PYPROJECT, setup], &["S2R_EXTRAS=mail"]);
+        assert_eq!(more, Some(LockKind::Pyproject));
+        let wrong = decided(&[PYPROJECT], &["S2R_EXTRAS=frob"]);
+        assert!(matches!(wrong, Err(PlanError::LockFile(_))));
+        let stale = (
+            "uv.lock",
+            "version = 1\n[[package]]\nname='x'\nsource={virtual='.'}\n",
+        );
+        assert!(matches!(
+            decided(&[PYPROJECT, stale], &[]),
+            Err(PlanError::LockFile(_))
+        ));
+    }
+
+    #[test]
+    fn switches_choose_the_file() {
+        let requirements = ("requirements.txt", "flask\n");
+        let pipfile = ("Pipfile", "");
+        // printf '{"_meta":{"requires":{},"sources":[{"name":"pypi","url":"https://pypi.org/simple","verify_ssl":true}]},"default":{},"develop":{}}' | sha256sum
+        let lock = (
+            "Pipfile.lock",
+            r#"{"_meta": {"hash": {"sha256": "ebffa69a1fa192d1cef7cb42ad79231ca976565c5ce371a70160b3048d3cbc06"}}, "default": {}}"#,
+        );
+        let pipenv = ["ENABLE_PIPENV=1"];
+        let micropipenv = ["ENABLE_MICROPIPENV=1"];
+        assert_eq!(kind(&[requirements], &pipenv), None);
+        assert_eq!(kind(&[requirements], &micropipenv), None);
+        for env in [pipenv, micropipenv] {
+            let found = kind(&[requirements, pipfile, lock], &env);
+            assert_eq!(found, Some(LockKind::PipfileLock));
+        }
+        assert_eq!(kind(&[requirements, pipfile, lock], &[]), None);
+        for (files, env) in [(&[requirements, pipfile][..], pipenv), (&[], micropipenv)] {
+            assert!(matches!(
+                decided(files, &env),
+                Err(PlanError::NoLock { .. })
+            ));
+        }
+        let named = decided(&[("pylock.dev.toml", "")], &[]);
+        assert!(matches!(named, Err(PlanError::Dependencies { .. })));
         let both = ["ENABLE_PIPENV=1", "ENABLE_MICROPIPENV=1"];
         assert!(matches!(
             decided(&[], &both),

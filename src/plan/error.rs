@@ -1,5 +1,6 @@
 //! Why no plan can be made.
 
+use crate::packages::python::locks::LockFileError;
 use crate::project::Place;
 use crate::project::ProjectError;
 use crate::report::{Explain, Explanation, Fate};
@@ -11,6 +12,17 @@ pub(crate) enum PlanError {
     /// A fact could not be read.
     #[error(transparent)]
     Project(#[from] ProjectError),
+    /// A file of another tool cannot be taken.
+    #[error(transparent)]
+    LockFile(#[from] LockFileError),
+    /// A switch asks for files that are not there.
+    #[error("{variable} is set and there is no {files}")]
+    NoLock {
+        /// The switch.
+        variable: &'static str,
+        /// The files.
+        files: &'static str,
+    },
     /// An argument of `-e` is wrong.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
@@ -43,8 +55,8 @@ pub(crate) enum PlanError {
     /// This machine's kind is none that s2r builds for.
     #[error("s2r does not build for this kind of machine")]
     NoPlatform,
-    /// Dependencies that only a file says which is not supported yet.
-    #[error("dependencies in {} are not supported yet", files.join(", "))]
+    /// Dependencies that only locks under names of their own say.
+    #[error("dependencies in {} are not read", files.join(", "))]
     Dependencies {
         /// The files.
         files: Vec<String>,
@@ -86,6 +98,13 @@ impl Explain for PlanError {
         let (fate, place, why, next) = match self {
             Self::Project(error) => return error.explain(),
             Self::Environment(error) => return error.explain(),
+            Self::LockFile(error) => return error.explain(),
+            Self::NoLock { variable, files } => (
+                Fate::Project,
+                (*files).to_owned(),
+                "The tool that the variable stands for installs nothing without it.".to_owned(),
+                format!("Commit the file (`pipenv lock` writes Pipfile.lock), or unset {variable}."),
+            ),
             Self::NoBuilder { name, known } => (
                 Fate::CommandLine,
                 format!("--builder {name}"),
@@ -119,9 +138,9 @@ impl Explain for PlanError {
             Self::Dependencies { files } => (
                 Fate::Project,
                 files.join(", "),
-                "Packages are taken from requirements.txt or pylock.toml, and there is neither."
+                "A lock with a name of its own is taken only under the name pylock.toml, and nothing else here names packages."
                     .to_owned(),
-                "Export one of them: `uv export --format pylock.toml -o pylock.toml`, `poetry export -o requirements.txt`, `pipenv requirements > requirements.txt`."
+                "Rename it to pylock.toml, or write one with `s2r lock`."
                     .to_owned(),
             ),
             Self::Conflict { first, second } => (

@@ -337,7 +337,9 @@ fn layers(
     }
     match dependencies {
         Dependencies::None => {}
-        Dependencies::Requirements { path } | Dependencies::Pylock { path } => {
+        Dependencies::Requirements { path }
+        | Dependencies::Pylock { path }
+        | Dependencies::Converted { path, .. } => {
             layers.push(format!("dependencies: wheels of {path}, large ones alone"));
         }
     }

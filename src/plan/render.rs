@@ -30,7 +30,9 @@ pub(crate) fn render(plan: &Plan) -> String {
     line(&mut text, "files", &plan.found.join(", "), "");
     let dependencies = match &plan.dependencies.value {
         Dependencies::None => "none",
-        Dependencies::Requirements { path } | Dependencies::Pylock { path } => path,
+        Dependencies::Requirements { path }
+        | Dependencies::Pylock { path }
+        | Dependencies::Converted { path, .. } => path,
     };
     decided(&mut text, "dependencies", dependencies, &plan.dependencies);
     let packages = plan.packages.image.iter().map(|one| (one, ""));

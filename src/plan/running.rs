@@ -29,23 +29,6 @@ pub(crate) struct Running {
     pub newest_pip: Decided<bool>,
 }
 
-impl Running {
-    /// The variables by which what runs here could be left out.
-    pub(crate) fn switches(&self) -> Vec<&'static str> {
-        let of_install = match &self.install.origin {
-            Origin::File(place) if place.path == "pyproject.toml" => NO_PYPROJECT,
-            _ => NO_SETUP,
-        };
-        [
-            (self.install.value, of_install),
-            (self.collectstatic.value, NO_COLLECTSTATIC),
-        ]
-        .into_iter()
-        .filter_map(|(runs, switch)| runs.then_some(switch))
-        .collect()
-    }
-}
-
 /// Decides.
 pub(super) fn decide(
     facts: &Facts,
@@ -70,6 +53,11 @@ pub(super) fn decide(
         assemble,
         newest_pip,
     }
+}
+
+/// Whether the project itself is installed.
+pub(super) fn is_installed(facts: &Facts, variables: &Variables) -> bool {
+    install(facts, variables, &mut Vec::new()).value
 }
 
 fn of_file(path: &str) -> Origin {
@@ -201,7 +189,6 @@ mod tests {
         ] {
             let decided = running(&files, &env);
             assert_eq!(decided.install.value, installed, "{files:?} {env:?}");
-            assert_eq!(!decided.switches().is_empty(), installed);
         }
     }
 

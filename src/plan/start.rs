@@ -242,7 +242,7 @@ impl<'a> View<'a> {
     fn new(
         facts: &'a Facts,
         variables: &'a Variables,
-        dependencies: &Dependencies,
+        dependencies: &'a Dependencies,
         running: &Running,
     ) -> Self {
         let names = dependencies::names(facts, dependencies);

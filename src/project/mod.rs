@@ -9,6 +9,8 @@ mod error;
 mod python;
 mod requirements;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 pub(crate) use documents::Pyproject;
@@ -118,11 +120,23 @@ pub(crate) struct Facts {
     pub packages: Vec<AptPackage>,
     /// Distribution name that `setup.cfg`, `pyproject.toml` or a literal in `setup.py` says.
     pub setup_name: Option<String>,
+    /// Texts of the files of other tools that name packages, by path.
+    pub documents: BTreeMap<&'static str, String>,
     /// Variables of `.s2i/environment`, in order.
     pub environment: Vec<Variable>,
     /// What was odd about that file.
     pub environment_notes: Vec<Note>,
 }
+
+/// Files of other tools that name packages.
+const DOCUMENTS: [&str; 6] = [
+    "Pipfile",
+    "Pipfile.lock",
+    "pdm.lock",
+    "poetry.lock",
+    "pyproject.toml",
+    "uv.lock",
+];
 
 /// The files whose presence is a fact.
 pub(crate) const KNOWN: [&str; 25] = [
@@ -183,6 +197,7 @@ impl Facts {
                 .unwrap_or_default(),
             setup_name: facts.setup_name(setup_cfg.as_deref(), pyproject.as_ref())?,
             pyproject,
+            documents: facts.documents()?,
             environment,
             environment_notes,
             tree: tree.clone(),
@@ -308,6 +323,16 @@ impl Reader<'_> {
             Some(bytes) => text_of(path, &bytes).map(Some),
             None => Ok(None),
         }
+    }
+
+    fn documents(&self) -> Result<BTreeMap<&'static str, String>, ProjectError> {
+        let mut texts = BTreeMap::new();
+        for path in DOCUMENTS {
+            if let Some(text) = self.text(path, MAX_LOCK_BYTES)? {
+                texts.insert(path, text);
+            }
+        }
+        Ok(texts)
     }
 
     fn parsed<T>(

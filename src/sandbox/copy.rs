@@ -37,10 +37,10 @@ pub(super) fn is_there(root: &Root) -> bool {
 type Joined = BTreeMap<PathBuf, PathBuf>;
 
 /// Joins the lower folders in mind, as the kernel would; relative paths, and where their file lies.
-fn join(root: &Root) -> Result<Joined, SandboxError> {
+fn join(root: &Root, lower: &[PathBuf]) -> Result<Joined, SandboxError> {
     let mut joined = Joined::new();
     let lowest = points(root);
-    for folder in std::iter::once(&lowest).chain(&root.lower) {
+    for folder in std::iter::once(&lowest).chain(lower) {
         for Found { path, metadata, .. } in walk(folder)? {
             let within = path.strip_prefix(folder).unwrap_or(&path).to_owned();
             let hides = is_whiteout(&metadata)
@@ -81,12 +81,15 @@ fn hide(joined: &mut Joined, path: &Path) {
 pub(super) fn make(root: &Root, owner: Option<(u32, u32)>) -> Result<PathBuf, SandboxError> {
     let copy = place(root);
     if is_there(root) {
+        if noted_lower(root) != root.lower {
+            renew(root, &copy, owner)?;
+        }
         return Ok(copy);
     }
     // What an interrupted try left.
     remove(&copy)?;
     fs::create_dir(&copy).map_err(|source| at(&copy, source))?;
-    let joined = join(root)?;
+    let joined = join(root, &root.lower)?;
     let mut folders = vec![(copy.clone(), 0o755)];
     // Parents come before their children.
     for (within, from) in &joined {
@@ -112,9 +115,83 @@ pub(super) fn make(root: &Root, owner: Option<(u32, u32)>) -> Result<PathBuf, Sa
         std::os::unix::fs::chown(&copy, Some(user), Some(group))
             .map_err(|source| at(&copy, source))?;
     }
+    note_lower(root)?;
     let stamp = stamp(root);
     fs::write(&stamp, "").map_err(|source| at(&stamp, source))?;
     Ok(copy)
+}
+
+/// The folders that the copy was made of.
+fn lower_list(root: &Root) -> PathBuf {
+    root.scratch.join("copied-from")
+}
+
+fn noted_lower(root: &Root) -> Vec<PathBuf> {
+    fs::read(lower_list(root))
+        .unwrap_or_default()
+        .split(|byte| *byte == 0)
+        .filter(|path| !path.is_empty())
+        .map(|path| PathBuf::from(OsStr::from_bytes(path)))
+        .collect()
+}
+
+fn note_lower(root: &Root) -> Result<(), SandboxError> {
+    let path = lower_list(root);
+    let list: Vec<&[u8]> = root
+        .lower
+        .iter()
+        .map(|path| path.as_os_str().as_bytes())
+        .collect();
+    fs::write(&path, list.join(&0)).map_err(|source| at(&path, source))
+}
+
+/// Follows a change of the lower folders between two steps, as an overlay would: what steps have
+/// changed stays on top. The stamp stays as well, so that what is new here is compared later.
+fn renew(root: &Root, copy: &Path, owner: Option<(u32, u32)>) -> Result<(), SandboxError> {
+    let before = join(root, &noted_lower(root))?;
+    let now = join(root, &root.lower)?;
+    // Children before their parents.
+    for (within, from) in before.iter().rev() {
+        if now.get(within) == Some(from) {
+            continue;
+        }
+        let to = copy.join(within);
+        let Ok(metadata) = fs::symlink_metadata(&to) else {
+            continue;
+        };
+        if metadata.is_dir() {
+            if !now
+                .get(within)
+                .is_some_and(|now| now.is_dir() && !now.is_symlink())
+            {
+                // Stays if a step put something in it.
+                let _ = fs::remove_dir(&to);
+            }
+        } else if is_equal(from, &to, &metadata)? {
+            fs::remove_file(&to).map_err(|source| at(&to, source))?;
+        }
+    }
+    for (within, from) in &now {
+        let to = copy.join(within);
+        let is_old = before.get(within) == Some(from);
+        // Whatever is there is a step's; and what a step removed stays so.
+        if is_old || fs::symlink_metadata(&to).is_ok() || !to.parent().is_some_and(Path::is_dir) {
+            continue;
+        }
+        let metadata = fs::symlink_metadata(from).map_err(|source| at(from, source))?;
+        if metadata.is_dir() {
+            fs::create_dir(&to)
+                .and_then(|()| fs::set_permissions(&to, metadata.permissions()))
+                .map_err(|source| at(&to, source))?;
+        } else {
+            entry(from, &to, &metadata)?;
+        }
+        if let Some((user, group)) = owner {
+            std::os::unix::fs::lchown(&to, Some(user), Some(group))
+                .map_err(|source| at(&to, source))?;
+        }
+    }
+    note_lower(root)
 }
 
 /// Copies a file or a link; anything else has no place in an image.
@@ -168,7 +245,7 @@ pub(super) fn changes(root: &Root) -> Result<Vec<Change>, SandboxError> {
     let stamp = stamp(root);
     let finished = fs::symlink_metadata(&stamp).map_err(|source| at(&stamp, source))?;
     let finished = (finished.ctime(), finished.ctime_nsec());
-    let mut gone = join(root)?;
+    let mut gone = join(root, &root.lower)?;
     let mut outside = mounts(root);
     outside.extend(
         OWN_POINTS

@@ -3,6 +3,22 @@
 //! Owns namespaces, mounts, limits and the filter of system calls, and is the only place with
 //! `unsafe`. Knows nothing of Python, plans or layers, and runs in no thread of ours: a process with
 //! threads cannot enter a user namespace, so the program starts itself anew as a helper.
+//!
+//! How: `prepare` lays folders ready, `run` starts the helper, hands it a `spec` and watches the limits
+//! (`meter`, `tree`); `inside` is the helper's side; `changes` tells what came of it. Where the kernel
+//! lays no folders over each other there is a `copy`, and without namespaces the copy is made fit for a
+//! change of root (`folder`).
+//!
+//! `libcontainer` (youki's) would do the namespaces too. It was left out: it brings about a hundred
+//! crates (D-Bus and cgroup managers among them) where the calls below need two that we have; it wants
+//! a bundle on disk, an OCI runtime spec and a state folder for each command, and control groups that
+//! are not ours to make in a pod; and what we need beside the namespaces, the overlay in one user's
+//! namespace, its fallbacks and limits without control groups, it has not.
+//!
+//! What the borders are: the step's user is one user to itself and its caller to the machine, without
+//! any right; it sees no file but the root and the mounts, no process but its own, no network but its
+//! own unless it is given the machine's. With the machine's network it also reaches the machine's
+//! abstract sockets and whatever listens on the loopback address.
 
 mod changes;
 mod copy;
@@ -318,6 +334,9 @@ impl Sandbox {
         step: &Step,
         streams: &mut Streams<'_>,
     ) -> Result<Ended, SandboxError> {
+        let mut step = step.clone();
+        step.user = probe::possible(step.user);
+        let step = &step;
         let binds = prepare::binds(root, step)?;
         prepare::make_points(root, &binds)?;
         let at = copy::make(root, Some(step.user))?;

@@ -46,6 +46,30 @@ fn can_change_root() -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
+/// The user to be after a change of root: in a user namespace that does not know the one wanted, ours.
+pub(super) fn possible(wanted: (u32, u32)) -> (u32, u32) {
+    let knows = |map: &str, id: u32| fs::read_to_string(map).is_ok_and(|map| is_mapped(&map, id));
+    if knows("/proc/self/uid_map", wanted.0) && knows("/proc/self/gid_map", wanted.1) {
+        wanted
+    } else {
+        (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        )
+    }
+}
+
+/// Whether a map of user_namespaces(7), lines of `inside outside length`, has an id.
+fn is_mapped(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let fields: Vec<u64> = line
+            .split_whitespace()
+            .filter_map(|field| field.parse().ok())
+            .collect();
+        matches!(fields[..], [first, _, length] if (first..first.saturating_add(length)).contains(&u64::from(id)))
+    })
+}
+
 /// Settings of the machine that keep user namespaces from programs.
 #[derive(Debug, Clone, Copy, Default)]
 struct Settings {
@@ -146,6 +170,14 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn maps_are_read() {
+        assert!(is_mapped("         0          0 4294967295\n", 1001));
+        assert!(is_mapped("0 1000 1\n1 100000 65536\n", 1001));
+        assert!(!is_mapped("0 1000 1\n", 1001));
+        assert!(!is_mapped("nonsense", 0));
     }
 
     #[test]

@@ -78,6 +78,19 @@ pub(crate) fn hold_signals(signals: &[i32]) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
+/// Lets all signals through. Which are held is passed on to children and by `exec`, so whoever is
+/// started from a process that holds some would be deaf to them.
+pub(crate) fn release_signals() -> io::Result<()> {
+    // SAFETY: an all-zero set is a valid value, and `sigemptyset` makes it the empty one; it lives on
+    // this stack for both calls.
+    let done = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut())
+    };
+    checked(done.into())
+}
+
 /// Length of what a descriptor of [`hold_signals`] reads for one signal.
 pub(crate) const HELD_SIGNAL_BYTES: usize = size_of::<libc::signalfd_siginfo>();
 
@@ -151,6 +164,20 @@ pub(crate) fn bring_up(socket: BorrowedFd<'_>, interface: &CStr) -> io::Result<(
     let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
     checked(done.into())
 }
+
+/// Makes the test program a helper as well: this runs before its `main`, while it has one thread.
+#[cfg(test)]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_TESTS: extern "C" fn() = {
+    extern "C" fn enter() {
+        if crate::sandbox::enter().is_some() {
+            // SAFETY: takes a number, and does not return.
+            unsafe { libc::_exit(0) };
+        }
+    }
+    enter
+};
 
 fn checked(done: libc::c_long) -> io::Result<()> {
     if done == 0 {

@@ -10,9 +10,6 @@ const LINES: usize = 40;
 /// Bytes of a line that are kept.
 const LINE_BYTES: usize = 1000;
 
-/// What a chunk can hold of interest; what comes before it is pushed out anyway.
-const CHUNK_BYTES: usize = LINES * LINE_BYTES;
-
 /// The last lines of both streams, in the order in which they were read.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
@@ -24,7 +21,7 @@ pub(super) struct Tail {
 impl Tail {
     /// Takes what was read of a stream.
     pub(super) fn take(&mut self, stream: Stream, bytes: &[u8]) {
-        let from = bytes.len().saturating_sub(CHUNK_BYTES);
+        let from = start_of_last(bytes);
         let open = match stream {
             Stream::Output => &mut self.output,
             Stream::Error => &mut self.error,
@@ -47,6 +44,18 @@ impl Tail {
         }
         self.lines.into()
     }
+}
+
+/// Where the last lines of a chunk begin: those before them would be pushed out at once, and a step may
+/// print gigabytes.
+fn start_of_last(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(_, byte)| **byte == b'\n')
+        .nth(LINES)
+        .map_or(0, |(at, _)| at + 1)
 }
 
 fn close(open: &mut Vec<u8>, lines: &mut VecDeque<String>) {

@@ -82,6 +82,13 @@ pub(crate) struct Login {
     pub password: Option<String>,
 }
 
+impl Login {
+    fn has_control(&self) -> bool {
+        let password = self.password.as_deref().unwrap_or_default();
+        (self.user.chars().chain(password.chars())).any(char::is_control)
+    }
+}
+
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Login(***)")
@@ -268,7 +275,7 @@ impl Location {
         let reference = reference.map(Reference::parse).transpose()?;
         if typed == Path::new("-") {
             let shown = "standard input";
-            return without_revision(reference, shown, "a stream").map(|()| Self::Stdin);
+            return without_revision(reference.as_ref(), shown, "a stream").map(|()| Self::Stdin);
         }
         let on_disk = directory.join(typed);
         if on_disk.symlink_metadata().is_ok() {
@@ -328,7 +335,7 @@ fn at_path(
     if !is_archive(&name) {
         return Err(LocationError::ArchiveKind { shown: shown() });
     }
-    without_revision(reference, &shown(), "an archive")?;
+    without_revision(reference.as_ref(), &shown(), "an archive")?;
     Ok(Location::Archive {
         path: path.to_owned(),
         sha256: fragment.map(hash).transpose()?,
@@ -368,7 +375,7 @@ fn of_url(
     let is_http = plain_scheme == "http" || plain_scheme == "https";
     let end_of_path = path.split('?').next().unwrap_or_default();
     if !is_git && (is_http || is_file) && is_archive(&end_of_path.to_ascii_lowercase()) {
-        without_revision(reference, &shown(), "an archive")?;
+        without_revision(reference.as_ref(), &shown(), "an archive")?;
         let sha256 = fragment.map(hash).transpose()?;
         if is_file {
             let path = PathBuf::from(path);
@@ -378,6 +385,10 @@ fn of_url(
         return Ok(Location::ArchiveUrl { url, sha256 });
     }
     let login = user.filter(|_| is_http).map(login);
+    // What git hands to credential helpers has a line for each of them.
+    if login.as_ref().is_some_and(Login::has_control) {
+        return Err(LocationError::Address { shown: shown() });
+    }
     let user = match user {
         // The user is a part of the address here, and no password is ever asked for.
         Some(user) if plain_scheme == "ssh" => {
@@ -456,7 +467,7 @@ fn one_reference(
 }
 
 fn without_revision(
-    reference: Option<Reference>,
+    reference: Option<&Reference>,
     shown: &str,
     kind: &'static str,
 ) -> Result<(), LocationError> {
@@ -494,16 +505,8 @@ fn decoded(text: &str) -> String {
             .and_then(|hex| std::str::from_utf8(hex).ok())
             .filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
             .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match code {
-            Some(byte) => {
-                plain.push(byte);
-                at += 3;
-            }
-            None => {
-                plain.push(bytes[at]);
-                at += 1;
-            }
-        }
+        plain.push(code.unwrap_or(bytes[at]));
+        at += if code.is_some() { 3 } else { 1 };
     }
     String::from_utf8_lossy(&plain).into_owned()
 }
@@ -680,6 +683,7 @@ mod tests {
             "u@-h:y",
             "h:",
             "https://h/x\ny",
+            "https://u:p%0aurl=x@h/y",
         ] {
             assert!(
                 matches!(parse(text), Err(LocationError::Address { .. })),

@@ -6,6 +6,7 @@
 //! real one), because `run` knows it by its folder, and `manage.py` is the project's own file. What is seen is
 //! told by `seen.py`, which all rows install.
 
+mod builds;
 mod django;
 mod files;
 mod gunicorn;

@@ -71,8 +71,45 @@ fn setup_cfg() {
 }
 
 #[test]
+fn django() {
+    let (_home, container) = answers(
+        "django",
+        &[
+            ("/", "Visit 1\n"),
+            ("/", "Visit 2\n"),
+            ("/static/guestbook/style.css", "body { margin: 2rem }\n"),
+        ],
+    );
+    assert!(
+        container
+            .logs()
+            .contains("Applying guestbook.0001_initial... OK")
+    );
+    // The development server finds static files by itself; what was collected lies there too.
+    let collected = container.exec(&["cat", "staticfiles/guestbook/style.css"]);
+    assert_eq!(collected.ok().stdout, "body { margin: 2rem }\n");
+}
+
+#[test]
+fn django_gunicorn() {
+    let (_home, container) = answers(
+        "django-gunicorn",
+        &[
+            ("/", "/static/pages/style.0514f3ba83a8.css\n"),
+            (
+                "/static/pages/style.0514f3ba83a8.css",
+                "body { margin: 2rem }\n",
+            ),
+        ],
+    );
+    assert!(!container.logs().contains("migrat"));
+    container.stop();
+}
+
+#[test]
 fn sdist() {
-    let (home, container) = answers("sdist", &[("/", "lo has 127.0.0.1\n")]);
+    let home = Home::with_compiler();
+    let container = asked(&home, "sdist", &[("/", "lo has 127.0.0.1\n")]);
     let compiler = container.exec(&["sh", "-c", "command -v cc gcc make"]);
     assert_eq!(compiler.stdout, "", "the compiler is in the image");
     container.stop();
@@ -85,13 +122,19 @@ fn sdist() {
 #[track_caller]
 fn answers(name: &str, pages: &[(&str, &str)]) -> (Home, Container) {
     let home = Home::seeded();
+    let container = asked(&home, name, pages);
+    (home, container)
+}
+
+#[track_caller]
+fn asked(home: &Home, name: &str, pages: &[(&str, &str)]) -> Container {
     let reference = home.build(&example(name), &[name]);
     let image = home.layout().reference(digest_of(&reference));
     let container = Container::start(&image, 1_000_680_000);
     for (path, body) in pages {
         assert_eq!(container.page(path), *body, "{path}");
     }
-    (home, container)
+    container
 }
 
 /// Builds an example, pushes it, and runs what the registry gives back.

@@ -22,6 +22,7 @@ mod harness {
     pub(crate) mod wheel;
 }
 
+mod aptfile;
 mod base;
 mod builds;
 mod bytecode;
@@ -31,6 +32,7 @@ mod exits;
 mod inside;
 mod interrupted;
 mod locked;
+mod locks;
 mod outputs;
 mod plan;
 mod platforms;
@@ -38,5 +40,6 @@ mod private_index;
 mod rebuild;
 mod reproducible;
 mod requirements;
+mod sandbox;
 mod source;
 mod sources;

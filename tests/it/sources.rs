@@ -367,39 +367,86 @@ fn with_stdin(home: &Home, arguments: &[&str], bytes: &[u8]) -> Finished {
     Finished::new(&command, &output)
 }
 
+/// A project as it lies in an archive.
+const CONTENT: [(&str, &str); 4] = [
+    ("app.py", APP),
+    ("sub/.s2iignore", ""),
+    (".s2iignore", "*.log\n"),
+    ("a.log", ""),
+];
+
+/// The same in one folder, as git hosts pack it.
+const INSIDE: [(&str, &str); 4] = [
+    ("shop-1.0/app.py", APP),
+    ("shop-1.0/sub/.s2iignore", ""),
+    ("shop-1.0/.s2iignore", "*.log\n"),
+    ("shop-1.0/a.log", ""),
+];
+
+/// Nothing that was unpacked is left.
+fn nothing_is_left(home: &Home) {
+    let left: Vec<_> = std::fs::read_dir(home.store().join("s2r/tmp"))
+        .unwrap()
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn an_archive_gives_the_image_of_its_folder() {
     let home = Home::seeded();
-    let content = [
-        ("app.py", APP),
-        ("sub/.s2iignore", ""),
-        (".s2iignore", "*.log\n"),
-        ("a.log", ""),
-    ];
-    let project = Project::new(&content);
-    let expected = home.build(&project.path(), &["x"]);
-    let inside = content.map(|(name, text)| (format!("shop-1.0/{name}"), text));
-    let inside = inside.each_ref().map(|(name, text)| (name.as_str(), *text));
+    let expected = home.build(&Project::new(&CONTENT).path(), &["x"]);
     let dir = temporary();
     let at = |name: &str, bytes: &[u8]| {
         let path = dir.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let flat = tar(&content);
+    let flat = tar(&CONTENT);
     let plain = at("flat.tar", &flat);
-    at("flat2.tar", &flat);
     finish(Command::new("xz").arg("-k").arg(&plain)).ok();
     finish(Command::new("zstd").args(["-q", "-k"]).arg(&plain)).ok();
-    let zipped = zip(&inside);
+    for typed in [
+        plain.clone(),
+        format!("{plain}.xz"),
+        format!("{plain}.zst"),
+        format!("file://{plain}"),
+        at("flat.tgz", &gzip(&flat)),
+        at("inside.tar.gz", &gzip(&tar(&INSIDE))),
+        at("inside.zip", &zip(&INSIDE)),
+    ] {
+        assert_eq!(build(&home, &[&typed]), expected, "{typed}");
+    }
+    for bytes in [flat.clone(), gzip(&flat), gzip(&tar(&INSIDE))] {
+        let built = with_stdin(&home, &["build", "-", "x"], &bytes).ok();
+        assert_eq!(built.line(), expected);
+    }
+    // The only folder is the one that is asked for.
+    let arguments = ["build", "-", "x", "--context-dir", "shop-1.0"];
+    let built = with_stdin(&home, &arguments, &tar(&INSIDE)).ok();
+    assert_eq!(files(&home, built.line())["app.py"].body, APP.as_bytes());
+    let wrong = format!("{plain}#sha256={}", "0".repeat(64));
+    for (arguments, code, text) in [
+        (vec!["plan", &wrong[..]], 65, "sha256"),
+        (vec!["plan", &plain, "-r", "main"], 2, "-r"),
+        (vec!["lock", &plain], 2, "unpack"),
+        (vec!["plan", &at("x.rar", b"Rar!")], 2, ".tar.gz"),
+    ] {
+        home.run(&arguments).exits(code).says(&[text]);
+    }
+    nothing_is_left(&home);
+}
+
+#[test]
+fn an_archive_is_fetched_with_a_password_that_nobody_sees() {
+    let home = Home::seeded();
+    let expected = home.build(&Project::new(&CONTENT).path(), &["x"]);
+    let zipped = zip(&INSIDE);
     let hash = sha256(&zipped).replace(':', "=");
+    let packed = gzip(&tar(&INSIDE));
     let server = Index::of_pages(
         BTreeMap::from([
-            (
-                "/shop-1.0.tar.gz?token=word-hidden".to_owned(),
-                gzip(&tar(&inside)),
-            ),
-            ("/main.zip".to_owned(), zipped.clone()),
+            ("/shop-1.0.tar.gz?token=word-hidden".to_owned(), packed),
+            ("/main.zip".to_owned(), zipped),
             ("/page.zip".to_owned(), b"<html>log in".to_vec()),
         ]),
         Some(("ada", "word-hidden")),
@@ -407,72 +454,30 @@ fn an_archive_gives_the_image_of_its_folder() {
     );
     let with_login = server.root().replace("http://", "http://ada:word-hidden@");
     let pinned = format!("{with_login}/main.zip#{hash}");
-    for typed in [
-        plain.clone(),
-        format!("{plain}.xz"),
-        format!("{plain}.zst"),
-        format!("file://{plain}"),
-        at("flat.tgz", &gzip(&flat)),
-        at("inside.tar.gz", &gzip(&tar(&inside))),
-        at("inside.zip", &zipped),
-        format!("{with_login}/shop-1.0.tar.gz?token=word-hidden"),
-        pinned.clone(),
+    let signed = format!("{with_login}/shop-1.0.tar.gz?token=word-hidden");
+    // What is known by its hash is not fetched again.
+    for (typed, more) in [
+        (&signed, "--refresh"),
+        (&pinned, "--refresh"),
+        (&pinned, "--offline"),
     ] {
         let built = home
-            .run(&["build", &typed, "x", "--progress", "plain"])
+            .run(&["build", typed, "x", "--progress", "plain", more])
             .ok();
         assert_eq!(built.line(), expected, "{typed}");
         assert!(!built.stderr.contains("word-hidden"), "{}", built.stderr);
     }
-    for bytes in [flat.clone(), gzip(&flat), gzip(&tar(&inside))] {
-        let built = with_stdin(&home, &["build", "-", "x"], &bytes).ok();
-        assert_eq!(built.line(), expected);
-    }
-    // The only folder is the one that is asked for.
-    let built = with_stdin(
-        &home,
-        &["build", "-", "x", "--context-dir", "shop-1.0"],
-        &tar(&inside),
-    );
-    assert_eq!(
-        files(&home, built.ok().line())["app.py"].body,
-        APP.as_bytes()
-    );
-    // What is known by its hash is not fetched again.
-    home.run(&["build", &pinned, "x", "--offline"]).ok();
-    nowhere(&home, &["word-hidden"]);
-    for (arguments, code, texts) in [
-        (
-            vec!["plan", &format!("{with_login}/page.zip")[..]],
-            65,
-            vec!["web page"],
-        ),
-        (
-            vec!["plan", &format!("{with_login}/none.zip")],
-            69,
-            vec!["404"],
-        ),
-        (
-            vec!["plan", &format!("{}/main.zip", server.root())],
-            69,
-            vec!["401"],
-        ),
-        (
-            vec!["plan", &format!("{plain}#sha256={}", "0".repeat(64))],
-            65,
-            vec!["sha256"],
-        ),
-        (vec!["plan", &pinned, "-r", "main"], 2, vec!["-r"]),
-        (vec!["lock", &plain], 2, vec!["unpack"]),
-        (vec!["plan", &at("x.rar", b"Rar!")], 2, vec![".tar.gz"]),
+    for (typed, code, text) in [
+        (format!("{with_login}/page.zip"), 65, "web page"),
+        (format!("{with_login}/none.zip"), 69, "404"),
+        (format!("{}/main.zip", server.root()), 69, "401"),
+        (format!("{signed}#sha256={}", "0".repeat(64)), 69, "sha256"),
     ] {
-        let failed = home.run(&arguments).exits(code).says(&texts);
+        let failed = home.run(&["plan", &typed]).exits(code).says(&[text]);
         assert!(!failed.stderr.contains("word-hidden"), "{}", failed.stderr);
     }
-    let left: Vec<_> = std::fs::read_dir(home.store().join("s2r/tmp"))
-        .unwrap()
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
+    nowhere(&home, &["word-hidden"]);
+    nothing_is_left(&home);
 }
 
 #[test]
@@ -496,10 +501,7 @@ fn a_hostile_archive_is_refused_by_the_name_that_was_typed() {
         .exits(65)
         .says(&["not a single byte"]);
     assert!(!walk(home.dir()).iter().any(|path| path.ends_with("evil")));
-    let left: Vec<_> = std::fs::read_dir(home.store().join("s2r/tmp"))
-        .unwrap()
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
+    nothing_is_left(&home);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 pub(crate) mod entry_points;
 mod hash;
 mod location;
+pub(crate) mod locks;
 mod marker;
 mod pylock;
 pub(crate) mod record;
@@ -18,7 +19,7 @@ mod wheel_name;
 
 pub(crate) use hash::{FileHash, HashError};
 pub(crate) use location::{DirectUrl, Redacted, Url, UrlError, shown};
-pub(crate) use pylock::{LockedFile, LockedPackage, Pylock, PylockError};
+pub(crate) use pylock::{LockedFile, LockedPackage, LockedTree, Pylock, PylockError};
 pub(crate) use requirements::{
     IndexOptions, Position, ReadError, Requirements, Source, Wish, WishKind, parse, resolve_path,
 };

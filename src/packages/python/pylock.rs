@@ -47,10 +47,31 @@ pub(crate) struct LockedPackage {
     pub wheels: Vec<LockedFile>,
     /// A file named directly instead of found in an index.
     pub archive: Option<LockedFile>,
-    /// Whether there is a source distribution.
-    pub has_sdist: bool,
-    /// Whether the package is a folder or a repository.
-    pub is_source_tree: bool,
+    /// Its source distribution.
+    pub sdist: Option<LockedFile>,
+    /// The folder or repository that it is.
+    pub tree: Option<LockedTree>,
+}
+
+/// A package that is neither a wheel nor an archive (PEP 751, `packages.vcs`, `packages.directory`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LockedTree {
+    /// A commit of a git repository.
+    Repository {
+        /// Its address.
+        url: Url,
+        /// The commit's name.
+        commit: String,
+        /// The folder in it.
+        subdirectory: Option<String>,
+    },
+    /// A folder beside the lock.
+    Folder {
+        /// Its path, relative to the lock.
+        path: String,
+        /// Whether it is installed in place.
+        is_editable: bool,
+    },
 }
 
 impl LockedPackage {
@@ -126,8 +147,27 @@ struct RawPackage {
     wheels: Vec<RawFile>,
     sdist: Option<RawFile>,
     archive: Option<RawFile>,
-    vcs: Option<toml::Value>,
-    directory: Option<toml::Value>,
+    vcs: Option<RawVcs>,
+    directory: Option<RawDirectory>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct RawVcs {
+    #[serde(rename = "type")]
+    kind: String,
+    url: Option<String>,
+    commit_id: String,
+    subdirectory: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct RawDirectory {
+    path: String,
+    #[serde(default)]
+    editable: bool,
+    subdirectory: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -251,6 +291,36 @@ impl LockedPackage {
             archive.write(text, false);
             text.push('\n');
         }
+        match &self.tree {
+            Some(LockedTree::Repository {
+                url,
+                commit,
+                subdirectory,
+            }) => {
+                let below = subdirectory
+                    .as_deref()
+                    .map(|below| format!(", subdirectory = {}", quoted(below)))
+                    .unwrap_or_default();
+                let (url, commit) = (quoted(url.as_str()), quoted(commit));
+                let _ = writeln!(
+                    text,
+                    "vcs = {{ type = \"git\", url = {url}, commit-id = {commit}{below} }}"
+                );
+            }
+            Some(LockedTree::Folder { path, is_editable }) => {
+                let path = quoted(path);
+                let _ = writeln!(
+                    text,
+                    "directory = {{ path = {path}, editable = {is_editable} }}"
+                );
+            }
+            None => {}
+        }
+        if let Some(sdist) = &self.sdist {
+            text.push_str("sdist = ");
+            sdist.write(text, true);
+            text.push('\n');
+        }
         if !self.wheels.is_empty() {
             text.push_str("wheels = [\n");
             let mut wheels: Vec<&LockedFile> = self.wheels.iter().collect();
@@ -317,10 +387,40 @@ impl RawPackage {
             requires_python: specifiers(&package, self.requires_python)?,
             wheels: files(self.wheels)?,
             archive: files(self.archive.into_iter().collect())?.pop(),
-            has_sdist: self.sdist.is_some(),
-            is_source_tree: self.vcs.is_some() || self.directory.is_some(),
+            sdist: files(self.sdist.into_iter().collect())?.pop(),
+            tree: tree(self.vcs, self.directory).map_err(|(key, reason)| wrong(key, reason))?,
         })
     }
+}
+
+/// The tree that a package is, if it is one; else the key and what is wrong with it.
+fn tree(
+    vcs: Option<RawVcs>,
+    directory: Option<RawDirectory>,
+) -> Result<Option<LockedTree>, (&'static str, String)> {
+    if let Some(vcs) = vcs {
+        if vcs.kind != "git" {
+            return Err(("vcs", format!("`{}` is not read, git is", vcs.kind)));
+        }
+        let is_commit = (40..=64).contains(&vcs.commit_id.len())
+            && vcs.commit_id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_commit {
+            return Err(("vcs", "its commit-id is no commit".to_owned()));
+        }
+        let url = vcs.url.unwrap_or_default();
+        return Ok(Some(LockedTree::Repository {
+            url: Url::parse(&url).map_err(|error| ("vcs", error.to_string()))?,
+            commit: vcs.commit_id,
+            subdirectory: vcs.subdirectory,
+        }));
+    }
+    Ok(directory.map(|directory| LockedTree::Folder {
+        path: match directory.subdirectory {
+            Some(below) => format!("{}/{below}", directory.path.trim_end_matches('/')),
+            None => directory.path,
+        },
+        is_editable: directory.editable,
+    }))
 }
 
 impl RawFile {
@@ -443,11 +543,11 @@ fn find_word(text: &str, word: &str) -> Option<usize> {
     None
 }
 
-fn line(text: &mut String, key: &str, value: &str) {
+pub(super) fn line(text: &mut String, key: &str, value: &str) {
     let _ = writeln!(text, "{key} = {}", quoted(value));
 }
 
-fn quoted(value: &str) -> String {
+pub(super) fn quoted(value: &str) -> String {
     let mut quoted = String::with_capacity(value.len() + 2);
     quoted.push('"');
     for c in value.chars() {
@@ -517,7 +617,7 @@ directory = {{ path = "." }}
             panic!()
         };
         assert_eq!(zope.name.to_string(), "zope-interface");
-        assert!(zope.applies(&markers()) && zope.has_sdist);
+        assert!(zope.applies(&markers()) && zope.sdist.is_some());
         assert_eq!(zope.wheels[0].name, "z-5-py3-none-any.whl");
         assert_eq!(
             zope.wheels[0].location.to_string(),
@@ -526,19 +626,20 @@ directory = {{ path = "." }}
         assert_eq!(zope.wheels[0].size_bytes, Some(7));
         assert!(!a.applies(&markers()));
         assert_eq!(a.archive.as_ref().unwrap().name, "a-1-py3-none-any.whl");
-        assert!(tree.is_source_tree);
+        assert!(matches!(
+            &tree.tree,
+            Some(LockedTree::Repository { .. } | LockedTree::Folder { .. })
+        ));
     }
 
     #[test]
     fn writes_what_it_reads_back() {
         let mut lock = Pylock::parse(&sample()).unwrap();
-        lock.packages.truncate(2);
-        lock.packages[0].has_sdist = false;
         lock.packages[0].wheels[0].location =
             DirectUrl::parse("https://h/z-5-py3-none-any.whl").unwrap();
         let text = lock.to_toml();
         assert!(text.starts_with("lock-version = \"1.0\"\ncreated-by = \"s2r\"\n"));
-        lock.packages.reverse();
+        lock.packages.sort_by(|a, b| a.name.cmp(&b.name));
         assert_eq!(Pylock::parse(&text).unwrap(), lock);
         assert_eq!(Pylock::parse(&text).unwrap().to_toml(), text);
     }

@@ -233,7 +233,7 @@ impl Explain for DebianError {
                 "a Debian package is not to be had",
                 needed_by,
                 format!("No package of the suite is `{relation}`."),
-                "Check the spelling in `packages`, the suite and its components; or name it in `leave_out`.",
+                "Check the spelling, the suite and its components; or name it in the builder's `leave_out`.",
             ),
             Self::Conflict { chosen, relation, needed_by } => project(
                 "two Debian packages do not go together",

@@ -42,6 +42,9 @@ pub(crate) struct BaseLock {
     pub requirements: Option<Sha256>,
     /// The packages of each architecture (by its name), sorted by name.
     pub packages: BTreeMap<String, Vec<DebArtefact>>,
+    /// What the project's `Aptfile` adds to them in the image; empty where it adds nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub added_packages: BTreeMap<String, Vec<DebArtefact>>,
     /// What is added to them to build from source, never in the image; empty where nothing is built.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub build_packages: BTreeMap<String, Vec<DebArtefact>>,
@@ -106,6 +109,7 @@ impl BaseLock {
             request: request_digest(base),
             requirements: None,
             packages: BTreeMap::new(),
+            added_packages: BTreeMap::new(),
             build_packages: BTreeMap::new(),
         }
     }
@@ -124,7 +128,11 @@ impl BaseLock {
         if lock.format != FORMAT {
             return Err(unreadable(format!("format {} is not known", lock.format)));
         }
-        for packages in lock.packages.values_mut() {
+        for packages in lock
+            .packages
+            .values_mut()
+            .chain(lock.added_packages.values_mut())
+        {
             packages.sort();
         }
         Ok(lock)
@@ -168,7 +176,7 @@ impl Explain for LockError {
             Self::OtherBase { origin } => (
                 "the lock is of another base",
                 origin,
-                "The builder's suite or package list has changed since the lock was written."
+                "The builder's suite or package list, or the project's Aptfile, has changed since the lock was written."
                     .to_owned(),
             ),
             Self::NoArchitecture {

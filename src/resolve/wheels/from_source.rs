@@ -4,12 +4,13 @@
 use super::error::ResolveError;
 use super::fetch::Fetch;
 use super::index::{IndexFile, project_files};
+use super::lock::{Chosen, LockedSource};
 use super::pinned::sdist_stem;
 use super::{Prepared, Request};
 use crate::packages::Sha256;
 use crate::packages::python::{
     DirectUrl, FileHash, PackageName, Position, Url, Version, VersionSpecifiers, Wish, WishKind,
-    is_wheel,
+    is_wheel, resolve_path,
 };
 use crate::report::Silent;
 use pep508_rs::VersionOrUrl;
@@ -24,6 +25,8 @@ pub(crate) struct Stand {
     pub name: PackageName,
     /// The wheel's file name.
     pub file_name: String,
+    /// Its hash.
+    pub sha256: Sha256,
     /// The line that it was built for; none where nobody wished for it by address.
     pub instead_of: Option<Position>,
     /// Extras that are wanted of it where no line says so.
@@ -67,6 +70,25 @@ pub(crate) fn to_build(request: &Request<'_>) -> Result<Vec<Wish>, ResolveError>
         .filter(|wish| needs_build(wish))
         .cloned()
         .collect())
+}
+
+/// The packages of a lock that have to be built for the target.
+///
+/// # Errors
+/// As [`super::resolve`], for what is seen without building.
+pub(crate) fn locked_sources(request: &Request<'_>) -> Result<Vec<LockedSource>, ResolveError> {
+    let prepared = Prepared::new(request, &Silent)?;
+    let Some((path, lock)) = &prepared.pylock else {
+        return Ok(Vec::new());
+    };
+    Chosen {
+        path,
+        lock,
+        target: request.target,
+        source_path: &|named| resolve_path(path, named),
+        built: request.built,
+    }
+    .sources()
 }
 
 /// Puts built wheels in the place of the wishes that they were built for.
@@ -222,6 +244,7 @@ mod tests {
         let stand = |name: &str, line: Option<usize>| Stand {
             name: name.parse().unwrap(),
             file_name: format!("{name}-1-py3-none-any.whl"),
+            sha256: Sha256([0; 32]),
             instead_of: line.map(|line| Position {
                 path: "r.txt".to_owned(),
                 line,

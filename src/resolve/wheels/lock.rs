@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::error::{NoWheel, ResolveError};
+use super::from_source::{BUILT_FOLDER, Stand};
 use crate::oci::Digest;
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, LockedFile, LockedPackage, MarkerTree, PackageName, Pylock, Tags, Target, Url,
-    Version, WheelFileName,
+    DirectUrl, LockedFile, LockedPackage, LockedTree, MarkerTree, PackageName, Pylock, Tags,
+    Target, Url, Version, WheelFileName,
 };
 
 /// The exact wheels of one target, by name, each name once.
@@ -34,6 +35,13 @@ pub(crate) struct LockedWheel {
     pub size_bytes: Option<u64>,
 }
 
+impl LockedWheel {
+    /// Whether it is the project itself, which no lock of its dependencies names.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self.location, Location::Built { is_own: true, .. })
+    }
+}
+
 /// Where a wheel's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Location {
@@ -45,7 +53,36 @@ pub(crate) enum Location {
     Built {
         /// Whether it is the project itself.
         is_own: bool,
+        /// What from, for a lock.
+        from: Box<SourceOf>,
     },
+}
+
+/// What a wheel is built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SourceOf {
+    /// A source distribution or another archive.
+    Archive {
+        /// Its name.
+        file_name: String,
+        /// Where it is; a path is one of the source.
+        location: DirectUrl,
+        /// Its hash.
+        sha256: Sha256,
+        /// Its length in bytes, where it is known beforehand.
+        size_bytes: Option<u64>,
+    },
+    /// A folder or a repository; paths are the source's.
+    Tree(LockedTree),
+}
+
+/// A package of a lock that has to be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LockedSource {
+    /// The project.
+    pub name: PackageName,
+    /// What from.
+    pub from: SourceOf,
 }
 
 /// A lock and how it names the paths in it.
@@ -58,6 +95,8 @@ pub(super) struct Chosen<'a> {
     pub(super) target: &'a Target,
     /// Turns a path of the lock into one of the source.
     pub(super) source_path: &'a dyn Fn(&str) -> Option<String>,
+    /// Wheels that were built for packages of the lock.
+    pub(super) built: &'a [Stand],
 }
 
 /// A wheel that may lack a hash still.
@@ -136,7 +175,90 @@ impl Chosen<'_> {
         }
     }
 
-    fn choose(&self, package: &LockedPackage, tags: &Tags) -> Result<Candidate, ResolveError> {
+    /// The packages that apply to the target and have to be built.
+    ///
+    /// # Errors
+    /// As [`Self::candidates`], for what is seen without building.
+    pub(super) fn sources(&self) -> Result<Vec<LockedSource>, ResolveError> {
+        let markers = self
+            .target
+            .markers()
+            .map_err(|error| ResolveError::Target(error.to_string()))?;
+        let tags = self.target.tags();
+        let mut sources = Vec::new();
+        for package in self
+            .lock
+            .packages
+            .iter()
+            .filter(|package| package.applies(&markers))
+        {
+            if self.best(package, &tags).is_none()
+                && let Some(from) = self.source_of(package)?
+            {
+                sources.push(LockedSource {
+                    name: package.name.clone(),
+                    from,
+                });
+            }
+        }
+        Ok(sources)
+    }
+
+    /// What a package is built from, if it can be.
+    fn source_of(&self, package: &LockedPackage) -> Result<Option<SourceOf>, ResolveError> {
+        let inside =
+            |path: &str| (self.source_path)(path).ok_or_else(|| self.outside(package, path));
+        match &package.tree {
+            Some(LockedTree::Folder { path, is_editable }) => {
+                return Ok(Some(SourceOf::Tree(LockedTree::Folder {
+                    path: if path == "." {
+                        String::new()
+                    } else {
+                        inside(path)?
+                    },
+                    is_editable: *is_editable,
+                })));
+            }
+            Some(tree) => return Ok(Some(SourceOf::Tree(tree.clone()))),
+            None => {}
+        }
+        let Some(file) = package.sdist.as_ref().or(package.archive.as_ref()) else {
+            return Ok(None);
+        };
+        let Some(sha256) = file.sha256 else {
+            return Err(ResolveError::NoHashInLock {
+                path: self.path.to_owned(),
+                name: package.name.clone(),
+                file: file.name.clone(),
+            });
+        };
+        Ok(Some(SourceOf::Archive {
+            file_name: file.name.clone(),
+            location: match &file.location {
+                DirectUrl::Path(path) => DirectUrl::Path(inside(path)?),
+                other => other.clone(),
+            },
+            sha256,
+            size_bytes: file.size_bytes,
+        }))
+    }
+
+    fn outside(&self, package: &LockedPackage, path: &str) -> ResolveError {
+        ResolveError::Pylock {
+            path: self.path.to_owned(),
+            error: crate::packages::python::PylockError::Value {
+                package: package.name.to_string(),
+                key: "path",
+                reason: format!("`{path}` is outside the source"),
+            },
+        }
+    }
+
+    fn best<'p>(
+        &self,
+        package: &'p LockedPackage,
+        tags: &Tags,
+    ) -> Option<(WheelFileName, &'p LockedFile)> {
         let wheels: Vec<(WheelFileName, &LockedFile)> = package
             .wheels
             .iter()
@@ -145,6 +267,22 @@ impl Chosen<'_> {
             .filter(|(name, _): &(WheelFileName, _)| name.name == package.name)
             .collect();
         let best = tags.best(wheels.iter().map(|(name, file)| (name, *file)));
+        best.map(|(name, file)| (name.clone(), file))
+    }
+
+    fn choose(&self, package: &LockedPackage, tags: &Tags) -> Result<Candidate, ResolveError> {
+        if let Some(stand) = self.built.iter().find(|stand| stand.name == package.name)
+            && let Ok(file_name) = stand.file_name.parse()
+        {
+            return Ok(Candidate {
+                name: package.name.clone(),
+                file_name,
+                location: Location::Source(format!("{BUILT_FOLDER}{}", stand.file_name)),
+                sha256: Some(stand.sha256),
+                size_bytes: None,
+            });
+        }
+        let best = self.best(package, tags);
         let Some((file_name, file)) = best else {
             return Err(ResolveError::NoWheel(Box::new(NoWheel {
                 name: package.name.clone(),
@@ -152,22 +290,20 @@ impl Chosen<'_> {
                 target: *self.target,
                 places: Vec::new(),
                 reason: format!("as {} has it", self.path),
-                has_sdist: package.has_sdist || package.is_source_tree || package.archive.is_some(),
-                offered: wheels.iter().map(|(name, _)| name.tag_text()).collect(),
+                has_sdist: package.sdist.is_some() || package.tree.is_some(),
+                offered: package
+                    .wheels
+                    .iter()
+                    .filter_map(|file| file.name.parse::<WheelFileName>().ok())
+                    .map(|name| name.tag_text())
+                    .collect(),
             })));
         };
         let location = match &file.location {
             DirectUrl::Archive(url) | DirectUrl::Repository(url) => Location::Remote(url.clone()),
-            DirectUrl::Path(path) => Location::Source((self.source_path)(path).ok_or_else(
-                || ResolveError::Pylock {
-                    path: self.path.to_owned(),
-                    error: crate::packages::python::PylockError::Value {
-                        package: package.name.to_string(),
-                        key: "path",
-                        reason: format!("`{path}` is outside the source"),
-                    },
-                },
-            )?),
+            DirectUrl::Path(path) => Location::Source(
+                (self.source_path)(path).ok_or_else(|| self.outside(package, path))?,
+            ),
         };
         Ok(Candidate {
             name: package.name.clone(),
@@ -186,7 +322,7 @@ pub(crate) fn write_pylock(locks: &[(Target, &Lock)]) -> String {
     type Shared<'a> = (Vec<&'a LockedWheel>, Vec<&'a Target>);
     let mut packages: BTreeMap<(PackageName, Version), Shared<'_>> = BTreeMap::new();
     for (target, lock) in locks {
-        for wheel in &lock.packages {
+        for wheel in lock.packages.iter().filter(|wheel| !wheel.is_own()) {
             let key = (wheel.name.clone(), wheel.version.clone());
             let (wheels, targets) = packages.entry(key).or_default();
             if !wheels
@@ -206,19 +342,44 @@ pub(crate) fn write_pylock(locks: &[(Target, &Lock)]) -> String {
         environments: Vec::new(),
         packages: packages
             .into_iter()
-            .map(|((name, version), (wheels, targets))| LockedPackage {
-                name,
-                version: Some(version),
-                marker: if targets.len() == locks.len() {
-                    MarkerTree::TRUE
-                } else {
-                    machines(&targets)
-                },
-                requires_python: None,
-                wheels: wheels.into_iter().map(locked_file).collect(),
-                archive: None,
-                has_sdist: false,
-                is_source_tree: false,
+            .map(|((name, version), (wheels, targets))| {
+                let from = wheels.iter().find_map(|wheel| match &wheel.location {
+                    Location::Built { from, .. } => Some(from.as_ref()),
+                    Location::Remote(_) | Location::Source(_) => None,
+                });
+                let (sdist, tree) = match from {
+                    Some(SourceOf::Archive {
+                        file_name,
+                        location,
+                        sha256,
+                        size_bytes,
+                    }) => {
+                        let sdist = LockedFile {
+                            name: file_name.clone(),
+                            location: location.clone(),
+                            size_bytes: *size_bytes,
+                            sha256: Some(*sha256),
+                        };
+                        (Some(sdist), None)
+                    }
+                    Some(SourceOf::Tree(tree)) => (None, Some(tree.clone())),
+                    None => (None, None),
+                };
+                LockedPackage {
+                    name,
+                    // A folder's version is what building it tells.
+                    version: Some(version).filter(|_| tree.is_none()),
+                    marker: if targets.len() == locks.len() {
+                        MarkerTree::TRUE
+                    } else {
+                        machines(&targets)
+                    },
+                    requires_python: None,
+                    wheels: wheels.into_iter().filter_map(locked_file).collect(),
+                    archive: None,
+                    sdist,
+                    tree,
+                }
             })
             .collect(),
     }
@@ -233,15 +394,16 @@ fn machines(targets: &[&Target]) -> MarkerTree {
     MarkerTree::parse_str::<DirectUrl>(&text.join(" or ")).unwrap_or(MarkerTree::TRUE)
 }
 
-fn locked_file(wheel: &LockedWheel) -> LockedFile {
-    LockedFile {
+/// A wheel's entry; one that was built has none, its source has.
+fn locked_file(wheel: &LockedWheel) -> Option<LockedFile> {
+    Some(LockedFile {
         name: wheel.file_name.to_string(),
         location: match &wheel.location {
             Location::Remote(url) => DirectUrl::Archive(url.clone()),
             Location::Source(path) => DirectUrl::Path(path.clone()),
-            Location::Built { .. } => DirectUrl::Path(wheel.file_name.to_string()),
+            Location::Built { .. } => return None,
         },
         size_bytes: wheel.size_bytes,
         sha256: Some(Sha256(*wheel.sha256.as_bytes())),
-    }
+    })
 }

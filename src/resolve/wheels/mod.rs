@@ -21,9 +21,9 @@ use std::path::Path;
 
 pub(crate) use error::ResolveError;
 pub(crate) use fetch::{Fetch, FetchError, Get, Got};
-pub(crate) use from_source::{BUILT_FOLDER, Sdist, Stand, sdist_for, to_build};
+pub(crate) use from_source::{BUILT_FOLDER, Sdist, Stand, locked_sources, sdist_for, to_build};
 pub(crate) use index::{IndexFile, find_file};
-pub(crate) use lock::{Location, Lock, LockedWheel, write_pylock};
+pub(crate) use lock::{Location, Lock, LockedSource, LockedWheel, SourceOf, write_pylock};
 pub(crate) use settings::Indexes;
 
 use crate::oci::{Key, KeyBuilder};
@@ -204,6 +204,7 @@ impl<'a> Prepared<'a> {
                 lock,
                 target: self.request.target,
                 source_path: &|named| resolve_path(path, named),
+                built: self.request.built,
             }
             .candidates()?;
             for candidate in &mut candidates {
@@ -333,6 +334,7 @@ impl<'a> Prepared<'a> {
                 let name = named.rsplit('/').next().unwrap_or(named);
                 paths.get(name).cloned()
             },
+            built: &[],
         }
         .candidates()
         .map_err(|error| self.enrich(error, network))?;

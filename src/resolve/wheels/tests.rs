@@ -407,6 +407,7 @@ fn targets_share_what_they_share() {
         };
         let parsed = Pylock::parse(&text).unwrap();
         let chosen = Chosen {
+            built: &[],
             path: "l",
             lock: &parsed,
             target: &target,

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 
+use rustix::io::Errno;
 use rustix::process::{
     Signal, WaitOptions, getpid, kill_process, set_child_subreaper,
     set_parent_process_death_signal, wait,
@@ -67,7 +68,11 @@ pub(super) fn enter(at: &Path, spec: &Spec) -> Result<(), Trouble> {
         rustix::fs::Uid::from_raw(user),
         rustix::fs::Gid::from_raw(group),
     );
-    set_thread_groups(&[]).tried(Act::Identity, "groups")?;
+    match set_thread_groups(&[]) {
+        // In a user namespace of one group nobody may leave groups, and there are none to leave.
+        Ok(()) | Err(Errno::PERM) => {}
+        Err(errno) => return Err(errno).tried(Act::Identity, "groups"),
+    }
     set_thread_res_gid(group, group, group).tried(Act::Identity, "group")?;
     set_thread_res_uid(user, user, user).tried(Act::Identity, "user")?;
     // A change of who we are forgets this.

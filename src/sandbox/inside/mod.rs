@@ -103,6 +103,7 @@ fn work(control: &mut Control) -> Result<ExitCode, Trouble> {
         .tried(Act::Spec, "")?
         .ok_or(Errno::PIPE)
         .tried(Act::Spec, "")?;
+    system::release_signals().tried(Act::Privileges, "signals")?;
     die_with_parent()?;
     match order {
         Order::Probe => probe(control),

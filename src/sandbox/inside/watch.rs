@@ -139,6 +139,7 @@ const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 /// Becomes the step. Returns only if that fails.
 fn start(spec: &Spec, input: &OwnedFd) -> Result<ExitCode, Trouble> {
     setsid().tried(Act::Fork, "session")?;
+    system::release_signals().tried(Act::Privileges, "signals")?;
     die_with_parent()?;
     rustix::stdio::dup2_stdin(input.as_fd()).tried(Act::Command, "standard input")?;
     if let Ground::Chroot { at } = &spec.ground {

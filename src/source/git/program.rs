@@ -254,8 +254,10 @@ impl<'a> Program<'a> {
     fn passed(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
         self.environment.iter().filter(|(name, _)| {
             let name = name.as_bytes();
-            let starts = |start: &&str| name.starts_with(start.as_bytes());
-            !name.starts_with(b"GIT_") || PASSED_OF_GIT.iter().any(|start| starts(&start))
+            !name.starts_with(b"GIT_")
+                || PASSED_OF_GIT
+                    .iter()
+                    .any(|start| name.starts_with(start.as_bytes()))
         })
     }
 

@@ -164,7 +164,7 @@ impl Remote<'_> {
             ));
         }
         let names = possible_names(typed);
-        let listed = self.patiently(|| self.list(&names))?;
+        let listed = patiently(|| self.list(&names))?;
         let Some(name) = names.iter().find(|name| listed.ids.contains_key(*name)) else {
             if self.repository.reference.is_none() {
                 return Err(GitError::Empty {
@@ -266,7 +266,7 @@ impl Remote<'_> {
         let slot = slot(name);
         if self.object(&slot).as_deref() != Some(id) {
             let wish = format!("+{name}:{slot}");
-            self.patiently(|| match self.get(&["--depth=1"], &[&wish]) {
+            patiently(|| match self.get(&["--depth=1"], &[&wish]) {
                 Err(error) if error.gives_no_single_commit() => self.get(&[], &[&wish]),
                 outcome => outcome,
             })?;
@@ -284,10 +284,10 @@ impl Remote<'_> {
             return Err(self.offline());
         }
         let wish = format!("+{id}:{slot}");
-        match self.patiently(|| self.get(&["--depth=1"], &[&wish])) {
+        match patiently(|| self.get(&["--depth=1"], &[&wish])) {
             Ok(()) => return Ok(slot),
             Err(error) if error.is_unknown_there() => return Err(self.missing()),
-            Err(error) if error.gives_no_single_commit() => self.patiently(|| self.get_all())?,
+            Err(error) if error.gives_no_single_commit() => patiently(|| self.get_all())?,
             Err(error) => return Err(error),
         }
         let found = self.desk.commit(id).ok_or_else(|| self.missing())?;
@@ -304,7 +304,7 @@ impl Remote<'_> {
         if self.bench.offline {
             return Err(self.offline());
         }
-        self.patiently(|| self.get_all())?;
+        patiently(|| self.get_all())?;
         self.desk.commit(start).ok_or_else(|| self.missing())
     }
 
@@ -331,16 +331,16 @@ impl Remote<'_> {
             .args(wishes);
         self.desk.done_slowly(command, Action::Fetch).map(|_| ())
     }
+}
 
-    /// Twice, if it may have failed by accident.
-    fn patiently<T>(&self, step: impl Fn() -> Result<T, GitError>) -> Result<T, GitError> {
-        match step() {
-            Err(error) if error.may_pass() => {
-                std::thread::sleep(PAUSE);
-                step()
-            }
-            outcome => outcome,
+/// Twice, if it may have failed by accident.
+fn patiently<T>(step: impl Fn() -> Result<T, GitError>) -> Result<T, GitError> {
+    match step() {
+        Err(error) if error.may_pass() => {
+            std::thread::sleep(PAUSE);
+            step()
         }
+        outcome => outcome,
     }
 }
 

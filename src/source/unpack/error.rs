@@ -124,8 +124,6 @@ pub(crate) enum EntryFault {
     Size,
     /// A file with holes, or in pieces, or of a vendor's own kind.
     Kind,
-    /// Its bytes are not those that the archive announces.
-    Contents,
 }
 
 /// What an archive is bounded in.
@@ -160,7 +158,6 @@ fn fault_text(fault: EntryFault) -> String {
             "It is a file with holes, a part of a file, or of a kind that is not for sources."
                 .to_owned()
         }
-        EntryFault::Contents => "Its bytes are not those that the archive announces.".to_owned(),
     }
 }
 

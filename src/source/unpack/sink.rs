@@ -49,6 +49,16 @@ pub(super) struct Sink<'a> {
     buffer: Vec<u8>,
 }
 
+/// A file as an archive announces it.
+pub(super) struct NewFile<'a> {
+    /// Its path.
+    pub entry: &'a [u8],
+    /// Whether its owner may execute it.
+    pub is_executable: bool,
+    /// How long it is.
+    pub size_bytes: u64,
+}
+
 /// An entry's path below the root, made of plain names.
 struct Place {
     path: PathBuf,
@@ -166,7 +176,7 @@ impl<'a> Sink<'a> {
         let Some(parent) = place.path.parent() else {
             return Ok(());
         };
-        self.folders(&parent.to_owned(), place)
+        self.folders(parent, place)
     }
 
     fn folders(&mut self, folder: &Path, place: &Place) -> Result<(), UnpackError> {
@@ -200,15 +210,18 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Takes a file of `size_bytes`. `read_bytes` tells how much of the archive has been read.
+    /// Takes a file with its contents. `read_bytes` tells how much of the archive has been read.
     pub(super) fn file(
         &mut self,
-        entry: &[u8],
-        is_executable: bool,
-        size_bytes: u64,
+        file: &NewFile<'_>,
         contents: &mut dyn Read,
         read_bytes: &dyn Fn() -> u64,
     ) -> Result<(), UnpackError> {
+        let &NewFile {
+            entry,
+            is_executable,
+            size_bytes,
+        } = file;
         let Some(place) = self.place(entry)? else {
             return Err(self.refuse(entry, EntryFault::Twice));
         };

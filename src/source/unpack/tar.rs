@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use tar::{EntryType, Header, PaxExtensions};
 
 use super::error::{EntryFault, UnpackError};
-use super::sink::{MAX_PATH_BYTES, Sink};
+use super::sink::{MAX_PATH_BYTES, NewFile, Sink};
 
 /// A tar's unit.
 const BLOCK_BYTES: usize = 512;
@@ -87,7 +87,7 @@ impl<R: Read> Tar<'_, R> {
             .or(of_header)
             .ok_or_else(|| sink.refuse(path, EntryFault::Size))?;
         let link = || {
-            let own = || header.link_name_bytes().map(|name| name.into_owned());
+            let own = || header.link_name_bytes().map(std::borrow::Cow::into_owned);
             about.link.clone().or_else(own).unwrap_or_default()
         };
         let kind = header.entry_type();
@@ -101,9 +101,12 @@ impl<R: Read> Tar<'_, R> {
                 self.skip(size_bytes)
             }
             EntryType::Regular | EntryType::Continuous => {
-                let is_executable = header.mode().is_ok_and(|mode| mode & 0o100 != 0);
-                let from = &mut self.from;
-                sink.file(path, is_executable, size_bytes, from, self.read_bytes)?;
+                let file = NewFile {
+                    entry: path,
+                    is_executable: header.mode().is_ok_and(|mode| mode & 0o100 != 0),
+                    size_bytes,
+                };
+                sink.file(&file, &mut self.from, self.read_bytes)?;
                 self.pad(size_bytes)
             }
             EntryType::Directory => {

@@ -1,13 +1,12 @@
 //! Unpacks a zip archive: the strict reader of [`crate::archive::zip`], and each member's checksum.
 
-use std::cell::RefCell;
 use std::io::{self, Read};
 use std::path::Path;
 
 use flate2::Crc;
 
 use super::error::{EntryFault, UnpackError};
-use super::sink::{MAX_PATH_BYTES, Sink};
+use super::sink::{MAX_PATH_BYTES, NewFile, Sink};
 use crate::archive::zip::{Archive, Error, Member, MemberFault};
 
 /// The bits of a mode that tell a file's type, and what they say.
@@ -32,13 +31,17 @@ pub(super) fn unpack(path: &Path, shown: &str, sink: &mut Sink<'_>) -> Result<()
         } else if matches!(kind, 0 | REGULAR) {
             let mut contents = Checked {
                 from: archive.contents(member),
-                crc: RefCell::new(Crc::new()),
+                crc: Crc::new(),
             };
             let read = &|| size_bytes;
-            let executable = member.is_executable();
-            sink.file(name, executable, member.deflated.size, &mut contents, read)
+            let file = NewFile {
+                entry: name,
+                is_executable: member.is_executable(),
+                size_bytes: member.deflated.size,
+            };
+            sink.file(&file, &mut contents, read)
                 .map_err(|error| of_contents(error, &archive, member, shown))?;
-            if contents.crc.into_inner().sum() != member.deflated.crc32 {
+            if contents.crc.sum() != member.deflated.crc32 {
                 return Err(named(archive.member_error(member, MemberFault::Contents)));
             }
         } else if kind == FOLDER {
@@ -73,13 +76,13 @@ fn named(mut error: Error, shown: &str) -> Error {
 
 struct Checked<R> {
     from: R,
-    crc: RefCell<Crc>,
+    crc: Crc,
 }
 
 impl<R: Read> Read for Checked<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.from.read(buffer)?;
-        self.crc.get_mut().update(&buffer[..count]);
+        self.crc.update(&buffer[..count]);
         Ok(count)
     }
 }

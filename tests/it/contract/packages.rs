@@ -33,9 +33,15 @@ struct Shelf {
     blocks: BTreeMap<&'static str, String>,
 }
 
-/// The user who builds all rows.
+/// The user who builds most rows.
 pub(super) fn home() -> &'static Home {
     &shelf().home
+}
+
+/// One who has the builder's compiler too, for rows whose builds need all of the builder.
+pub(super) fn home_with_compiler() -> &'static Home {
+    static HOME: OnceLock<Home> = OnceLock::new();
+    HOME.get_or_init(Home::with_compiler)
 }
 
 /// The lock of these requirements.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use super::packages::{PYLOCK, home, lock};
+use super::packages::{PYLOCK, home, home_with_compiler, lock};
 use crate::harness::container::podman;
 use crate::harness::files::Project;
 use crate::harness::home::digest_of;
@@ -35,11 +35,15 @@ pub(super) struct Row {
     /// Files that stand where the container's control group is read.
     pub(super) cgroup: Files,
     pub(super) uid: u32,
+    /// Whether the build needs all of the builder, its compiler too.
+    pub(super) needs_compiler: bool,
     pub(super) end: End,
     /// Whole lines of the page; `{workers}` is twice the number of processors.
     pub(super) page: &'static [&'static str],
     /// Beginnings of lines that the page must not have.
     pub(super) page_lacks: &'static [&'static str],
+    /// Texts in what a build says that succeeds.
+    pub(super) build_log: &'static [&'static str],
     /// Texts in the log, or in what the build says if it is refused.
     pub(super) log: &'static [&'static str],
     pub(super) log_lacks: &'static [&'static str],
@@ -70,9 +74,11 @@ pub(super) const ROW: Row = Row {
     flags: &[],
     cgroup: &[],
     uid: 1001,
+    needs_compiler: false,
     end: End::Serves(8080),
     page: &[],
     page_lacks: &[],
+    build_log: &[],
     log: &[],
     log_lacks: &[],
     exec: &[],
@@ -111,7 +117,12 @@ impl Row {
             fs::set_permissions(project.path().join(name), mode).unwrap();
         }
         let name = format!("contract-{}", unique());
-        let mut command = home().command(&["build", "--progress", "plain"]);
+        let home = if self.needs_compiler {
+            home_with_compiler()
+        } else {
+            home()
+        };
+        let mut command = home.command(&["build", "--progress", "plain"]);
         command.arg(project.path()).arg(&name);
         for variable in self.build {
             command.args(["-e", variable]);
@@ -119,7 +130,17 @@ impl Row {
         let built = finish(&mut command);
         match self.end {
             End::Refused(status) if built.code == Some(status) => Err(built),
-            _ if built.code == Some(0) => Ok(home().layout().reference(digest_of(built.line()))),
+            _ if built.code == Some(0) => {
+                let said = |text: &&&str| built.stderr.contains(**text);
+                if let Some(text) = self.build_log.iter().find(|text| !said(text)) {
+                    self.fail(
+                        &format!("of the build: {text}"),
+                        "nothing like it",
+                        &built.stderr,
+                    );
+                }
+                Ok(home.layout().reference(digest_of(built.line())))
+            }
             _ => self.fail(
                 "a build that succeeds, or is refused as the row says",
                 &format!("status {:?}", built.code),

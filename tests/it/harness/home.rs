@@ -53,6 +53,21 @@ impl Home {
         home
     }
 
+    /// The same, with a compiler and what was compiled for the example `sdist`: some hundred megabytes, which
+    /// tests share that need them.
+    pub(crate) fn with_compiler() -> Self {
+        static SEED: OnceLock<Home> = OnceLock::new();
+        let seed = SEED.get_or_init(|| {
+            let home = Self::seeded();
+            home.build(&example("sdist"), &["sdist"]);
+            home
+        });
+        let home = Self::empty();
+        share(&seed.data, &home.data);
+        share(&seed.home(), &home.home());
+        home
+    }
+
     /// The same, but with the data folder elsewhere.
     pub(crate) fn with_data(mut self, data: &Path) -> Self {
         data.clone_into(&mut self.data);

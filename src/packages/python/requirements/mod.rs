@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub(crate) use options::IndexOptions;
+pub(super) use wish::{Requirement, parse_requirement};
 pub(crate) use wish::{Wish, WishKind};
 
 use super::hash::FileHash;

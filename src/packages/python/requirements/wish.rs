@@ -137,6 +137,17 @@ impl fmt::Display for Wish {
     }
 }
 
+/// Reads a requirement that has a name, as it stands in other files than those of requirements.
+pub(in crate::packages::python) fn parse_requirement(text: &str) -> Result<Requirement, LineError> {
+    match parse_kind(text, false)? {
+        WishKind::Named(requirement) => Ok(requirement),
+        WishKind::Unnamed { .. } => Err(LineError::Requirement {
+            text: shown(text),
+            reason: "it has no name".to_owned(),
+        }),
+    }
+}
+
 fn parse_kind(text: &str, editable: bool) -> Result<WishKind, LineError> {
     let wrong = |reason: String| LineError::Requirement {
         text: shown(text),

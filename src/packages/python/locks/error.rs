@@ -1,0 +1,105 @@
+//! What keeps a file of another tool from being read.
+
+use crate::report::{Explain, Explanation, Fate};
+
+/// What is wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LockFileError {
+    /// It is not of its form, or larger than anything that is read.
+    #[error("{path} cannot be read: {reason}")]
+    Unreadable {
+        /// The file.
+        path: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It was made from another state of the file beside it.
+    #[error("{path} is older than {of}")]
+    Stale {
+        /// The lock.
+        path: &'static str,
+        /// What it was made from.
+        of: &'static str,
+        /// The command that makes it anew.
+        renew: &'static str,
+    },
+    /// The file that it was made from is missing.
+    #[error("{path} lies there without {of}")]
+    Alone {
+        /// The lock.
+        path: &'static str,
+        /// What it was made from.
+        of: &'static str,
+    },
+    /// A package is asked for in a form that cannot be passed on.
+    #[error("{path}: {package}: {what}")]
+    Unsupported {
+        /// The file.
+        path: &'static str,
+        /// The package.
+        package: String,
+        /// What cannot be passed on.
+        what: String,
+    },
+    /// An extra or group is chosen that the file does not have.
+    #[error("{path} has no {kind} {name}")]
+    NoSuchChoice {
+        /// The file.
+        path: &'static str,
+        /// `extra` or `group`.
+        kind: &'static str,
+        /// What was chosen.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+}
+
+impl Explain for LockFileError {
+    fn explain(&self) -> Explanation {
+        let (place, why, next) = match self {
+            Self::Unreadable { path, reason } => (
+                *path,
+                reason.clone(),
+                "make the file anew with the tool that wrote it".to_owned(),
+            ),
+            Self::Stale { path, of, renew } => (
+                *path,
+                format!("it was made from another {of}; what is wished for now may not be in it"),
+                format!("run `{renew}` and commit {path}"),
+            ),
+            Self::Alone { path, of } => (
+                *path,
+                format!("{of} says which of the locked packages the project wants"),
+                format!("commit {of} beside it; .s2iignore or --exclude may leave it out"),
+            ),
+            Self::Unsupported { path, what, .. } => (
+                *path,
+                what.clone(),
+                "write the requirement in another form, or export pylock.toml or requirements.txt, which go first"
+                    .to_owned(),
+            ),
+            Self::NoSuchChoice {
+                path, kind, known, ..
+            } => (
+                *path,
+                if known.is_empty() {
+                    format!("it has no {kind}s at all")
+                } else {
+                    format!("it has {}", known.join(", "))
+                },
+                format!(
+                    "correct {}",
+                    if *kind == "extra" { "S2R_EXTRAS" } else { "S2R_GROUPS" }
+                ),
+            ),
+        };
+        Explanation {
+            fate: Fate::Project,
+            what: self.to_string(),
+            place: place.to_owned(),
+            why,
+            next,
+        }
+    }
+}

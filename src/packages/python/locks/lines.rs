@@ -1,0 +1,214 @@
+//! Lines of a requirement file, written from values that were read: names, versions, addresses and
+//! hashes, each in its own grammar.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use pep440_rs::VersionSpecifiers;
+
+use super::{Converted, Form, LockFileError, is_name, normalised, unreadable, unsupported};
+use crate::packages::python::hash::FileHash;
+
+/// The one index that needs no naming; left out, so that PIP_INDEX_URL may stand in for it.
+const PUBLIC: &str = "https://pypi.org/simple";
+
+/// What is wanted of a package.
+pub(super) enum Wanted {
+    /// Any of these versions.
+    Versions(VersionSpecifiers),
+    /// What lies at an address or path, in the form of PEP 508.
+    Address(String),
+}
+
+/// The lines.
+pub(super) struct Lines {
+    path: &'static str,
+    indexes: Vec<String>,
+    links: Vec<String>,
+    lines: Vec<(String, String)>,
+    names: BTreeSet<String>,
+}
+
+impl Lines {
+    pub(super) fn new(path: &'static str) -> Self {
+        Self {
+            path,
+            indexes: Vec::new(),
+            links: Vec::new(),
+            lines: Vec::new(),
+            names: BTreeSet::new(),
+        }
+    }
+
+    /// Adds an index, the first being the one that is asked first.
+    pub(super) fn index(&mut self, url: &str) -> Result<(), LockFileError> {
+        self.check_address("the index", url)?;
+        let url = url.trim_end_matches('/').to_owned();
+        if !self.indexes.contains(&url) {
+            self.indexes.push(url);
+        }
+        Ok(())
+    }
+
+    /// Adds a page or folder of links to files.
+    pub(super) fn links(&mut self, url: &str) -> Result<(), LockFileError> {
+        self.check_address("the list of links", url)?;
+        self.links.push(url.to_owned());
+        Ok(())
+    }
+
+    /// Adds a package. The same line twice is one.
+    pub(super) fn add(
+        &mut self,
+        name: &str,
+        extras: &[String],
+        wanted: &Wanted,
+        hashes: &[&str],
+    ) -> Result<(), LockFileError> {
+        if let Some(wrong) = std::iter::once(name)
+            .chain(extras.iter().map(String::as_str))
+            .find(|name| !is_name(name))
+        {
+            let reason = format!("`{wrong}` is no name of a package");
+            return Err(unreadable(self.path, reason));
+        }
+        let name = normalised(name);
+        let mut line = name.clone();
+        if !extras.is_empty() {
+            let extras: BTreeSet<String> = extras.iter().map(|extra| normalised(extra)).collect();
+            let extras: Vec<String> = extras.into_iter().collect();
+            let _ = write!(line, "[{}]", extras.join(","));
+        }
+        match wanted {
+            Wanted::Versions(specifiers) => {
+                let specifiers: Vec<String> = specifiers.iter().map(ToString::to_string).collect();
+                line.push_str(&specifiers.join(","));
+            }
+            Wanted::Address(address) => {
+                self.check_address(&name, address)?;
+                let _ = write!(line, " @ {address}");
+            }
+        }
+        for hash in hashes {
+            hash.parse::<FileHash>()
+                .map_err(|error| unreadable(self.path, format!("{name}: {error}")))?;
+            self.check_address(&name, hash)?;
+            let _ = write!(line, " --hash={hash}");
+        }
+        self.names.insert(name.clone());
+        let line = (name, line);
+        if !self.lines.contains(&line) {
+            self.lines.push(line);
+        }
+        Ok(())
+    }
+
+    /// A line ends at a blank, a quote or a line's end; so nothing may bring one along.
+    fn check_address(&self, package: &str, text: &str) -> Result<(), LockFileError> {
+        let is_odd =
+            |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '\\');
+        if text.is_empty() || text.starts_with('-') || text.chars().any(is_odd) {
+            let what = format!("`{}` cannot be passed on", text.escape_debug());
+            return Err(unsupported(self.path, package, what));
+        }
+        Ok(())
+    }
+
+    /// The text: options, then packages by name.
+    pub(super) fn finish(mut self) -> Converted {
+        let mut text = String::new();
+        for (at, url) in self.indexes.iter().enumerate() {
+            let option = if at == 0 {
+                "--index-url"
+            } else {
+                "--extra-index-url"
+            };
+            if at > 0 || url != PUBLIC {
+                let _ = writeln!(text, "{option} {url}");
+            }
+        }
+        for url in &self.links {
+            let _ = writeln!(text, "--find-links {url}");
+        }
+        self.lines.sort();
+        for (_, line) in &self.lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        Converted {
+            text,
+            form: Form::Requirements,
+            names: self.names,
+        }
+    }
+}
+
+/// A repository's address in the form of requirements: `git+https://host/x@COMMIT#subdirectory=sub`.
+pub(super) fn git_address(url: &str, commit: Option<&str>, subdirectory: Option<&str>) -> String {
+    let url = url.strip_prefix("git+").unwrap_or(url);
+    let mut address = match (url.contains("://"), url.split_once(':')) {
+        // As scp has it: git@host:owner/name.
+        (false, Some((host, path))) => format!("git+ssh://{host}/{path}"),
+        _ => format!("git+{url}"),
+    };
+    if let Some(commit) = commit {
+        let _ = write!(address, "@{commit}");
+    }
+    if let Some(subdirectory) = subdirectory.filter(|folder| !folder.is_empty()) {
+        let _ = write!(address, "#subdirectory={subdirectory}");
+    }
+    address
+}
+
+/// A path in the form of requirements, which tell paths from names by a separator.
+pub(super) fn path_address(path: &str) -> String {
+    if path.starts_with("./") || path.starts_with("../") || path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("./{path}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_take_the_form_of_requirements() {
+        for (url, expected) in [
+            ("https://h/x.git", "git+https://h/x.git@1#subdirectory=a"),
+            ("git+https://h/x", "git+https://h/x@1#subdirectory=a"),
+            ("git@h:o/x.git", "git+ssh://git@h/o/x.git@1#subdirectory=a"),
+            ("ssh://git@h/x", "git+ssh://git@h/x@1#subdirectory=a"),
+        ] {
+            assert_eq!(git_address(url, Some("1"), Some("a")), expected);
+        }
+        assert_eq!(path_address("lib"), "./lib");
+        assert_eq!(path_address("../lib"), "../lib");
+    }
+
+    #[test]
+    fn nothing_brings_a_line_of_its_own() {
+        let mut lines = Lines::new("x");
+        let any = || Wanted::Versions(VersionSpecifiers::empty());
+        assert!(lines.add("a\n-r b", &[], &any(), &[]).is_err());
+        assert!(lines.add("a", &["b]\n".to_owned()], &any(), &[]).is_err());
+        assert!(lines.add("a", &[], &any(), &["md5:1\n-e ."]).is_err());
+        assert!(lines.index("https://h/\n-r x").is_err());
+        let odd = Wanted::Address("https://h/ --x".to_owned());
+        assert!(lines.add("a", &[], &odd, &[]).is_err());
+        lines.index("https://pypi.org/simple/").unwrap();
+        lines.index("https://${USER}:${KEY}@h/simple").unwrap();
+        lines
+            .add("B_c", &["X".to_owned()], &any(), &["sha512:1"])
+            .unwrap();
+        lines
+            .add("b.c", &["x".to_owned()], &any(), &["sha512:1"])
+            .unwrap();
+        let converted = lines.finish();
+        assert_eq!(
+            converted.text,
+            "--extra-index-url https://${USER}:${KEY}@h/simple\nb-c[x] --hash=sha512:1\n"
+        );
+    }
+}

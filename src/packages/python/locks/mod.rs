@@ -1,0 +1,321 @@
+//! The files of other tools that say which packages go in (`uv.lock`, `poetry.lock`, `pdm.lock`,
+//! `Pipfile.lock`, `Pipfile`, `pyproject.toml`), turned into text that the resolver reads already:
+//! lines of a requirement file, or a `pylock.toml` (PEP 751).
+//!
+//! Each file is read for one environment: markers are decided here and do not appear in the result.
+//! A lock that does not belong to the file that it was made from is refused, by the test of the
+//! tool that made it. Everything from a file is read into a type of its grammar before it is written
+//! again, so no value of a lock can add a line or an option to the result.
+
+mod constraint;
+mod content;
+mod error;
+mod graph;
+mod lines;
+mod pdm;
+mod pipfile;
+mod poetry;
+mod pyproject;
+mod uv;
+
+use std::collections::BTreeSet;
+
+use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree};
+use serde::Serialize;
+use toml::{Table, Value};
+
+pub(crate) use error::LockFileError;
+
+use super::location::shown;
+use super::marker;
+
+/// Largest file in bytes.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Most packages of a lock, and most entries of a list of requirements.
+const MAX_PACKAGES: usize = 20_000;
+/// Most extras and groups that are chosen.
+const MAX_CHOSEN: usize = 100;
+
+/// The kinds of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LockKind {
+    /// `uv.lock`
+    Uv,
+    /// `poetry.lock`
+    Poetry,
+    /// `pdm.lock`
+    Pdm,
+    /// `Pipfile.lock`
+    PipfileLock,
+    /// `Pipfile`, which is no lock.
+    Pipfile,
+    /// `pyproject.toml`, which is no lock.
+    Pyproject,
+}
+
+impl LockKind {
+    /// The file's name.
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Self::Uv => "uv.lock",
+            Self::Poetry => "poetry.lock",
+            Self::Pdm => "pdm.lock",
+            Self::PipfileLock => "Pipfile.lock",
+            Self::Pipfile => "Pipfile",
+            Self::Pyproject => "pyproject.toml",
+        }
+    }
+
+    /// The file that a lock was made from.
+    pub(crate) const fn made_from(self) -> Option<&'static str> {
+        match self {
+            Self::Uv | Self::Poetry | Self::Pdm => Some("pyproject.toml"),
+            Self::PipfileLock => Some("Pipfile"),
+            Self::Pipfile | Self::Pyproject => None,
+        }
+    }
+
+    /// Whether the file lists everything, what the listed packages need included.
+    pub(crate) const fn is_lock(self) -> bool {
+        self.made_from().is_some()
+    }
+
+    /// The command that brings a lock up to date.
+    const fn renew(self) -> &'static str {
+        match self {
+            Self::Uv => "uv lock",
+            Self::Poetry => "poetry lock",
+            Self::Pdm => "pdm lock",
+            Self::PipfileLock | Self::Pipfile | Self::Pyproject => "pipenv lock",
+        }
+    }
+}
+
+/// What is wanted beyond the dependencies themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Choice {
+    /// Extras of the project.
+    pub extras: Vec<String>,
+    /// Dependency groups.
+    pub groups: Vec<String>,
+}
+
+impl Choice {
+    /// Reads the values of two variables: names with blanks or commas between them.
+    pub(crate) fn new(extras: Option<&str>, groups: Option<&str>) -> Self {
+        let list = |text: Option<&str>| -> Vec<String> {
+            let names: BTreeSet<String> = text
+                .unwrap_or_default()
+                .split([',', ' ', '\t', '\n'])
+                .filter(|name| !name.is_empty())
+                .map(normalised)
+                .take(MAX_CHOSEN)
+                .collect();
+            names.into_iter().collect()
+        };
+        Self {
+            extras: list(extras),
+            groups: list(groups),
+        }
+    }
+
+    /// Whether nothing is wanted beyond the dependencies.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.extras.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// What a file is converted from and for.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    /// The file's text.
+    pub text: &'a str,
+    /// The text of the file that it was made from.
+    pub made_from: Option<&'a str>,
+    /// Extras and groups.
+    pub choice: &'a Choice,
+    /// What markers are decided by.
+    pub markers: &'a MarkerEnvironment,
+}
+
+/// What a file became.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Converted {
+    /// The text.
+    pub text: String,
+    /// Its form.
+    pub form: Form,
+    /// The packages in it, by name.
+    pub names: BTreeSet<String>,
+}
+
+/// Forms of a text that the resolver reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Lines of a requirement file.
+    Requirements,
+    /// `pylock.toml`.
+    Pylock,
+}
+
+/// Converts a file.
+///
+/// # Errors
+/// A file that cannot be read, is older than what it was made from, or asks for something that has no
+/// form here.
+pub(crate) fn convert(kind: LockKind, given: &Given<'_>) -> Result<Converted, LockFileError> {
+    let path = kind.path();
+    for (path, text) in [
+        (path, Some(given.text)),
+        (kind.made_from().unwrap_or(path), given.made_from),
+    ] {
+        if text.is_some_and(|text| text.len() > MAX_BYTES) {
+            let reason = format!("it is larger than {MAX_BYTES} bytes");
+            return Err(unreadable(path, reason));
+        }
+    }
+    match kind {
+        LockKind::Uv => uv::convert(given),
+        LockKind::Poetry => poetry::convert(given),
+        LockKind::Pdm => pdm::convert(given),
+        LockKind::PipfileLock => pipfile::convert_lock(given),
+        LockKind::Pipfile => pipfile::convert(given),
+        LockKind::Pyproject => pyproject::convert(given),
+    }
+}
+
+fn unreadable(path: &'static str, reason: impl AsRef<str>) -> LockFileError {
+    LockFileError::Unreadable {
+        path,
+        reason: shown(reason.as_ref()),
+    }
+}
+
+fn unsupported(path: &'static str, package: &str, what: impl AsRef<str>) -> LockFileError {
+    LockFileError::Unsupported {
+        path,
+        package: shown(package),
+        what: shown(what.as_ref()),
+    }
+}
+
+fn stale(kind: LockKind) -> LockFileError {
+    LockFileError::Stale {
+        path: kind.path(),
+        of: kind.made_from().unwrap_or_default(),
+        renew: kind.renew(),
+    }
+}
+
+/// The text that a lock was made from.
+fn made_from<'a>(kind: LockKind, given: &Given<'a>) -> Result<&'a str, LockFileError> {
+    given.made_from.ok_or(LockFileError::Alone {
+        path: kind.path(),
+        of: kind.made_from().unwrap_or_default(),
+    })
+}
+
+/// Refuses names that are chosen and do not exist.
+fn check_chosen<'a>(
+    path: &'static str,
+    kind: &'static str,
+    chosen: &[String],
+    known: impl IntoIterator<Item = &'a str>,
+) -> Result<(), LockFileError> {
+    let known: BTreeSet<String> = known.into_iter().map(normalised).collect();
+    match chosen.iter().find(|name| !known.contains(*name)) {
+        None => Ok(()),
+        Some(name) => Err(LockFileError::NoSuchChoice {
+            path,
+            kind,
+            name: name.clone(),
+            known: known.into_iter().collect(),
+        }),
+    }
+}
+
+fn parse_toml(path: &'static str, text: &str) -> Result<Table, LockFileError> {
+    text.strip_prefix('\u{feff}')
+        .unwrap_or(text)
+        .parse::<Table>()
+        .map_err(|error| unreadable(path, error.to_string().trim()))
+}
+
+/// The table below a path of keys.
+fn table_in<'a>(table: &'a Table, keys: &[&str]) -> Option<&'a Table> {
+    keys.iter()
+        .try_fold(table, |table, key| table.get(*key)?.as_table())
+}
+
+fn text_in<'a>(table: &'a Table, key: &str) -> Option<&'a str> {
+    table.get(key)?.as_str()
+}
+
+fn list_in<'a>(table: &'a Table, key: &str) -> &'a [Value] {
+    table
+        .get(key)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+/// Texts of a list.
+fn texts_in<'a>(table: &'a Table, key: &str) -> impl Iterator<Item = &'a str> {
+    list_in(table, key).iter().filter_map(Value::as_str)
+}
+
+/// `[[package]]`, bounded.
+fn packages<'a>(path: &'static str, table: &'a Table) -> Result<Vec<&'a Table>, LockFileError> {
+    let list = list_in(table, "package");
+    if list.len() > MAX_PACKAGES {
+        let reason = format!("it has more than {MAX_PACKAGES} packages");
+        return Err(unreadable(path, reason));
+    }
+    Ok(list.iter().filter_map(Value::as_table).collect())
+}
+
+fn parse_marker(
+    path: &'static str,
+    package: &str,
+    text: &str,
+) -> Result<MarkerTree, LockFileError> {
+    marker::parse(text).map_err(|reason| {
+        let reason = format!("{package}: its marker `{text}` cannot be read: {reason}");
+        unreadable(path, reason)
+    })
+}
+
+/// Names as extras, those that are none left out.
+fn extra_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<ExtraName> {
+    names
+        .into_iter()
+        .filter(|name| is_name(name))
+        .filter_map(|name| name.parse().ok())
+        .collect()
+}
+
+/// Whether a text is a name of a package, an extra or a group.
+fn is_name(text: &str) -> bool {
+    let is_end = |c: char| c.is_ascii_alphanumeric();
+    text.starts_with(is_end)
+        && text.ends_with(is_end)
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+/// A name as PEP 503 compares it.
+fn normalised(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for c in name.chars() {
+        if !matches!(c, '-' | '_' | '.') {
+            text.push(c.to_ascii_lowercase());
+        } else if !text.ends_with('-') {
+            text.push('-');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

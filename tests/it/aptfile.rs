@@ -1,0 +1,104 @@
+//! Debian packages that a project asks for.
+
+use std::fs;
+
+use crate::harness::container::Container;
+use crate::harness::files::Project;
+use crate::harness::home::{Home, digest_of};
+use crate::harness::tools::finish;
+
+/// Answers with what the packages of the Aptfile below are good for.
+const APP: &str = r#"
+import ctypes, os, signal, subprocess, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        text = subprocess.run(["jq", "-r", ".a[1]"], input=b'{"a": [1, "two"]}', capture_output=True).stdout
+        text += b"%d\n" % (ctypes.CDLL("libpq.so.5").PQlibVersion() >= 100000)
+        text += b"%s\n" % str(os.path.exists("/usr/include/jq.h")).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+HTTPServer(("", int(os.environ.get("PORT") or 8080)), Answer).serve_forever()
+"#;
+
+#[test]
+fn packages_of_the_aptfile_lie_above_the_base() {
+    let home = Home::seeded();
+    let project = Project::new(&[
+        ("app.py", APP),
+        (
+            "Aptfile",
+            "# what the page needs\njq\nlibpq5  # by ctypes\nlibjq-dev\n",
+        ),
+    ]);
+    let plain = home.build(&Project::copy_of("script").path(), &["plain"]);
+    let built = home.build(&project.path(), &["apt"]);
+
+    let layers = |reference: &str| -> Vec<(String, String)> {
+        let manifest = home.layout().document(digest_of(reference));
+        let layers = manifest["layers"].as_array().unwrap().clone();
+        layers
+            .iter()
+            .map(|layer| {
+                let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+                (
+                    text(&layer["digest"]),
+                    text(&layer["annotations"]["io.s2r.layer.contents"]),
+                )
+            })
+            .collect()
+    };
+    let (of_plain, of_built) = (layers(&plain), layers(&built));
+    assert_eq!(of_plain[..2], of_built[..2], "the base is everybody's");
+    assert_eq!(of_built[2].1, "Aptfile: jq, libpq5");
+    assert_eq!(of_plain[2..4], of_built[3..5]);
+    let inspected = home.run(&["inspect", "apt"]).ok().stdout;
+    for package in ["jq=", "libjq1=", "libpq5=", "python3.13="] {
+        assert!(inspected.contains(package), "{package}: {inspected}");
+    }
+    assert!(!inspected.contains("libjq-dev="), "{inspected}");
+
+    let image = home.layout().reference(digest_of(&built));
+    let container = Container::start(&image, 1_000_680_000);
+    assert_eq!(container.page("/"), "two\n1\nFalse\n");
+    drop(container);
+
+    // Pinned, they need no suite.
+    finish(home.command(&["lock"]).arg(project.path())).ok();
+    let lock = fs::read_to_string(project.path().join("s2r.lock")).unwrap();
+    assert!(lock.contains("\"added_packages\"") && lock.contains("\"libpq5\""));
+    fs::remove_dir_all(home.store().join("s2r/records")).unwrap();
+    let locked = home.build(&project.path(), &["apt", "--locked", "--offline"]);
+    assert_eq!(layers(&locked)[..3], of_built[..3]);
+    project.write("Aptfile", "jq\n");
+    finish(
+        home.command(&["build"])
+            .arg(project.path())
+            .args(["apt", "--locked"]),
+    )
+    .exits(65)
+    .says(&["s2r.lock", "Aptfile"]);
+}
+
+#[test]
+fn what_cannot_be_installed_is_named_by_its_line() {
+    let home = Home::seeded();
+    for (text, says) in [
+        (
+            "jq\nno-such-package-at-all\n",
+            ["Aptfile:2", "no-such-package-at-all"],
+        ),
+        ("\nppa:deadsnakes/ppa\n", ["Aptfile:2", "archive"]),
+        ("jq=1.7\n", ["Aptfile:1", "s2r lock"]),
+    ] {
+        let project = Project::new(&[("app.py", "pass\n"), ("Aptfile", text)]);
+        finish(home.command(&["build"]).arg(project.path()).arg("x"))
+            .exits(65)
+            .says(&says);
+    }
+}
