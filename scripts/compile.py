@@ -18,15 +18,17 @@ import os
 import resource
 import sys
 from _imp import source_hash
-from _frozen_importlib_external import MAGIC_NUMBER, _RAW_MAGIC_NUMBER
+from _frozen_importlib_external import MAGIC_NUMBER
 
+# The import system keys its hash of a source by the magic number.
+KEY = int.from_bytes(MAGIC_NUMBER, "little")
 FAULTS = (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError, LookupError)
 
 
 def pyc(path, source, flags):
     try:
         code = compile(source, path, "exec", dont_inherit=True, optimize=0)
-        return MAGIC_NUMBER + flags + source_hash(_RAW_MAGIC_NUMBER, source) + marshal.dumps(code)
+        return MAGIC_NUMBER + flags + source_hash(KEY, source) + marshal.dumps(code)
     except FAULTS:
         return b""
 

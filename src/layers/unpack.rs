@@ -544,7 +544,7 @@ fn copy(
     unwritable: impl Fn(io::Error) -> UnpackError,
 ) -> Result<u64, UnpackError> {
     use std::io::Write as _;
-    let mut buffer = [0; 64 << 10];
+    let mut buffer = vec![0; 16 << 10];
     let mut bytes = 0;
     loop {
         let count = match from.read(&mut buffer) {

@@ -7,33 +7,25 @@
 //! all projects, and a change of the application compiles its own portion only.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::BuildError;
+use super::interpreter::{CompileError, Interpreter, SCRIPT, frame, length};
 use crate::layers::bytecode::{self, ByteCode, Trust};
+use crate::layers::deb::Part;
 use crate::layers::source::{self, Source};
 use crate::layers::wheel::{self, Sources, Target, WheelFile};
-use crate::layers::{deb::Part, wheel::Error as WheelError};
-use crate::oci::{Architecture, Key, KeyBuilder};
+use crate::oci::{Key, KeyBuilder};
 use crate::packages::debian::DebArtefact;
-use crate::report::{Event, Explain, Explanation, Fate, Report};
+use crate::report::{Event, Report};
 use crate::store::{Store, StoreError};
 
-/// What runs in the interpreter.
-const SCRIPT: &str = include_str!("../../scripts/compile.py");
-/// Address space of one compiling process; some 60 MiB are usual.
-const MEMORY_BYTES: u64 = 1 << 30;
-/// Processor time for one portion; a tenth of a second is usual.
-const CPU_SECONDS: u64 = 300;
-/// What one portion may write.
-const OUTPUT_BYTES: u64 = 256 << 20;
 /// What is read of an interpreter's complaint.
 const MAX_COMPLAINT_BYTES: u64 = 4 << 10;
 /// Most files of a standard library; Python's has some 2000.
@@ -50,48 +42,6 @@ pub(crate) struct Compiled {
     pub failed_files: usize,
     /// Time that interpreters ran, all together.
     pub took: Duration,
-}
-
-/// Why there is no byte code.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CompileError {
-    /// The base has no interpreter that runs here.
-    #[error("no python{python} in the base")]
-    NoInterpreter {
-        /// Its version.
-        python: String,
-    },
-    /// The interpreter cannot be run, or gives up.
-    #[error("{}: {complaint}", program.display())]
-    Interpreter {
-        /// Which.
-        program: PathBuf,
-        /// The system's reason, or its last words.
-        complaint: String,
-    },
-}
-
-impl Explain for CompileError {
-    fn explain(&self) -> Explanation {
-        match self {
-            Self::NoInterpreter { python } => Explanation {
-                fate: Fate::World,
-                what: "byte code cannot be made".to_owned(),
-                place: format!("python{python}"),
-                why: "the base has no such interpreter, or none for this machine".to_owned(),
-                next: "build with --bytecode none; Python then compiles at each start of a container"
-                    .to_owned(),
-            },
-            Self::Interpreter { program, complaint } => Explanation {
-                fate: Fate::World,
-                what: "the base's Python does not run here, so byte code cannot be made".to_owned(),
-                place: program.display().to_string(),
-                why: complaint.clone(),
-                next: "put the store (XDG_DATA_HOME) on a file system that allows programs, or build with --bytecode none"
-                    .to_owned(),
-            },
-        }
-    }
 }
 
 /// A source to compile.
@@ -118,15 +68,6 @@ struct Job {
     set: usize,
     range: Range<usize>,
     key: Key,
-}
-
-/// An interpreter of a base, and how it is run without being in its root.
-#[derive(Debug, Clone)]
-struct Interpreter {
-    loader: PathBuf,
-    libraries: OsString,
-    program: PathBuf,
-    home: PathBuf,
 }
 
 /// Gives folders of layers when they are wanted.
@@ -158,7 +99,7 @@ pub(super) fn compiler_key(packages: &[DebArtefact]) -> Key {
     let mut key = KeyBuilder::new("compiler/1").field(SCRIPT.as_bytes());
     for deb in Part::Python.of_all(packages) {
         key.add(deb.package.as_bytes());
-        key.add(deb.version.to_string().as_bytes());
+        key.add(deb.version.as_bytes());
     }
     key.finish()
 }
@@ -206,7 +147,7 @@ impl<'a> Compiler<'a> {
         let sources = wheels
             .iter()
             .map(|wheel| Sources::open(wheel, target))
-            .collect::<Result<Vec<_>, WheelError>>()?;
+            .collect::<Result<Vec<_>, wheel::Error>>()?;
         let sets: Vec<Set<'_>> = sources
             .iter()
             .zip(wheels)
@@ -219,7 +160,7 @@ impl<'a> Compiler<'a> {
                         size_bytes,
                     })
                     .collect(),
-                read: Box::new(move |index| Ok(sources.read(index).map_err(wheel::Error::from)?)),
+                read: Box::new(move |index| Ok(sources.read(index)?)),
                 trust: Trust::Unchecked,
             })
             .collect();
@@ -297,17 +238,19 @@ impl<'a> Compiler<'a> {
         let mut now = Compiled::default();
         let mut missing = Vec::new();
         for job in jobs(sets, &self.key) {
-            match self.take(&job, sets, &mut code) {
-                true => now.known_files += job.range.len(),
-                false => missing.push(job),
+            if self.take(&job, sets, &mut code) {
+                now.known_files += job.range.len();
+            } else {
+                missing.push(job);
             }
         }
         if !missing.is_empty() {
             now.took = self.run_all(&missing, sets)?;
             for job in &missing {
-                match self.take(job, sets, &mut code) {
-                    true => now.compiled_files += job.range.len(),
-                    false => now.failed_files += job.range.len(),
+                if self.take(job, sets, &mut code) {
+                    now.compiled_files += job.range.len();
+                } else {
+                    now.failed_files += job.range.len();
                 }
             }
         }
@@ -429,69 +372,6 @@ impl<'a> Compiler<'a> {
     }
 }
 
-impl Interpreter {
-    /// Looks for it in the folders of a base's layers.
-    fn find(roots: &[PathBuf], python: &str) -> Option<Self> {
-        let (triplet, loader) = match Architecture::host()? {
-            Architecture::Amd64 => ("x86_64-linux-gnu", "ld-linux-x86-64.so.2"),
-            Architecture::Arm64 => ("aarch64-linux-gnu", "ld-linux-aarch64.so.1"),
-        };
-        let file = |path: &str| {
-            let mut paths = roots.iter().map(|root| root.join(path));
-            paths.find(|path| path.is_file())
-        };
-        let libraries: Vec<PathBuf> = roots
-            .iter()
-            .map(|root| root.join("usr/lib").join(triplet))
-            .filter(|path| path.is_dir())
-            .collect();
-        let library = format!("usr/lib/python{python}/os.py");
-        let home = roots.iter().find(|root| root.join(&library).is_file())?;
-        let mut joined = OsString::new();
-        for path in &libraries {
-            if !joined.is_empty() {
-                joined.push(":");
-            }
-            joined.push(path);
-        }
-        Some(Self {
-            loader: file(&format!("usr/lib/{triplet}/{loader}"))?,
-            libraries: joined,
-            program: file(&format!("usr/bin/python{python}"))?,
-            home: home.join("usr"),
-        })
-    }
-
-    /// The command, with its standard input to be fed. The loader is called by name, because the
-    /// program asks for one at a path of its own root.
-    fn command(&self, is_checked: bool, folder: &Path) -> Command {
-        let mut command = Command::new(&self.loader);
-        command
-            .arg("--library-path")
-            .arg(&self.libraries)
-            .arg(&self.program)
-            // No site, no user's packages, no folder of its own on the path, nothing written.
-            .args(["-S", "-s", "-P", "-B", "-W", "ignore", "-c", SCRIPT])
-            .arg(u8::from(is_checked).to_string())
-            .args([MEMORY_BYTES, CPU_SECONDS, OUTPUT_BYTES].map(|limit| limit.to_string()))
-            .env_clear()
-            .env("PYTHONHOME", &self.home)
-            .env("PYTHONHASHSEED", "0")
-            .env("PYTHONUTF8", "1")
-            .env("LC_ALL", "C.UTF-8")
-            .current_dir(folder)
-            .stdin(Stdio::piped());
-        command
-    }
-
-    fn failed(&self, complaint: String) -> CompileError {
-        CompileError::Interpreter {
-            program: self.program.clone(),
-            complaint,
-        }
-    }
-}
-
 /// All portions of all sets, with their keys.
 fn jobs(sets: &[Set<'_>], compiler: &Key) -> Vec<Job> {
     let mut jobs = Vec::new();
@@ -567,16 +447,6 @@ fn feed(child: &mut Child, lane: &[&Job], sets: &[Set<'_>]) -> Result<(), BuildE
     // What cannot be flushed has no reader any more, and its status tells why.
     let _ = pipe.flush();
     Ok(())
-}
-
-fn frame(pipe: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    length(pipe, bytes.len())?;
-    pipe.write_all(bytes)
-}
-
-fn length(pipe: &mut impl Write, length: usize) -> io::Result<()> {
-    let length = u32::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
-    pipe.write_all(&length.to_le_bytes())
 }
 
 /// What was written to a file, as far as it is of interest.
@@ -688,15 +558,6 @@ mod tests {
         let after = keys(changed);
         assert_eq!((before[0], before[2]), (after[0], after[2]));
         assert_ne!(before[1], after[1]);
-    }
-
-    #[test]
-    fn a_base_without_python_is_an_error_that_says_what_to_do() {
-        assert!(Interpreter::find(&[PathBuf::from("/nowhere")], "3.13").is_none());
-        let error = CompileError::NoInterpreter {
-            python: "3.13".to_owned(),
-        };
-        assert!(error.explain().next.contains("--bytecode none"));
     }
 
     #[test]

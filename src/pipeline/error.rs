@@ -53,7 +53,7 @@ pub(crate) enum BuildError {
     SourceLayer(#[from] crate::layers::source::Error),
     /// Byte code.
     #[error(transparent)]
-    Compile(#[from] super::bytecode::CompileError),
+    Compile(#[from] super::interpreter::CompileError),
     /// A layer as a folder.
     #[error(transparent)]
     Unpack(#[from] crate::layers::unpack::UnpackError),

@@ -11,6 +11,7 @@ mod error;
 mod exact;
 mod fetch;
 mod ground;
+mod interpreter;
 mod locks;
 mod make;
 mod obtain;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::bytecode::{CompileError, Compiled, Compiler, Folders};
+use super::bytecode::{Compiled, Compiler, Folders};
 use super::debs::{Debs, Wish};
 use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use super::ground::Ground;
+use super::interpreter::CompileError;
 use super::make::{Batch, Made, Recipe, TransferIds, Workshop};
 use super::read::Project;
 use super::recipes::{self, Shelf};

@@ -192,7 +192,7 @@ mod tests {
             digest: Digest::of(b"none"),
             name: "none".to_owned(),
         };
-        let error = roots.of(&[layer.clone()]).unwrap_err();
+        let error = roots.of(std::slice::from_ref(&layer)).unwrap_err();
         assert!(error.to_string().contains(&layer.digest.hex()), "{error}");
     }
 }
