@@ -71,9 +71,7 @@ fn an_image_runs_as_it_says_of_itself() {
     let said = shell(&home, "ls; exit 7").exits(7);
     assert!(!said.stdout.contains("new"), "{}", said.stdout);
     assert_eq!(
-        fs::read_dir(home.store().join("s2r/scratch"))
-            .unwrap()
-            .count(),
+        fs::read_dir(home.store().join("s2r/tmp")).unwrap().count(),
         0
     );
 
@@ -248,6 +246,16 @@ impl Shared {
                 "cp",
                 &["-r", from.to_str().unwrap(), own.store().to_str().unwrap()],
             );
+        }
+        // Of what is not the images' own, the folders will do.
+        fs::create_dir(own.store().join("s2r")).unwrap();
+        for entry in fs::read_dir(home.store().join("s2r")).unwrap().flatten() {
+            let to = own.store().join("s2r").join(entry.file_name());
+            if entry.path().is_dir() {
+                fs::create_dir(to).unwrap();
+            } else {
+                fs::copy(entry.path(), to).unwrap();
+            }
         }
         let program = Path::new(env!("CARGO_BIN_EXE_s2r"));
         fs::hard_link(program, own.program())
