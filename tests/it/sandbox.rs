@@ -400,8 +400,6 @@ fn another_root_does_where_namespaces_are_refused() {
 fn a_project_that_runs_wild_is_contained() {
     let home = Home::seeded();
     home.build(&example("script"), &["script"]);
-    let said = shell(&home, "b() { b | b & b; }; b; sleep 60");
-    assert_ne!(said.code, Some(0));
     let said = shell(
         &home,
         "unshare -Ur true; mount -t tmpfs x /mnt; chroot / true; echo still here",
