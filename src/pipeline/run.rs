@@ -18,7 +18,7 @@ use crate::sandbox::{self, Ended, Limits, Sandbox, SandboxError, Signals, Step};
 use crate::store::Store;
 
 /// Processes of one run: enough for any server, and few enough for the machine to live on.
-const PROCESS_LIMIT: u64 = 8192;
+const PROCESS_LIMIT: u64 = 4096;
 
 /// Where programs are looked for if the image does not say, as other runtimes have it.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

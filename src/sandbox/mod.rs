@@ -239,6 +239,10 @@ impl Sandbox {
 
     /// Without isolation: whoever calls this knows that s2r stands in the image that steps expect.
     /// Lower folders count for nothing then, and no changes are known afterwards.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "no caller knows yet when that is so")
+    )]
     pub(crate) fn bare(program: &Path) -> Self {
         Self {
             isolation: Isolation::None,
@@ -254,11 +258,6 @@ impl Sandbox {
             copies: true,
             ..self
         }
-    }
-
-    /// What was chosen; never [`Isolation::Auto`].
-    pub(crate) fn isolation(&self) -> Isolation {
-        self.isolation
     }
 
     /// Runs a step to its end, and passes what it prints to `output`. A command that fails is no error.

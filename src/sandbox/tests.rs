@@ -61,7 +61,13 @@ const LIMITS: Limits = Limits {
 
 fn shell(script: &str) -> Step {
     Step {
-        command: ["sh", "-c", script].map(str::to_owned).to_vec(),
+        // One stream, so that lines come in the order in which they were written.
+        command: [
+            "sh".to_owned(),
+            "-c".to_owned(),
+            format!("exec 2>&1; {script}"),
+        ]
+        .to_vec(),
         directory: "/".to_owned(),
         environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
         user: (1001, 0),
