@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::packages::{PYLOCK, home, home_with_compiler, lock};
 use crate::harness::container::podman;
 use crate::harness::files::Project;
-use crate::harness::home::digest_of;
+use crate::harness::home::{Home, digest_of};
 use crate::harness::tools::{Finished, finish, temporary};
 
 /// A container that should end by itself is killed after this many seconds.
@@ -139,7 +139,7 @@ impl Row {
                         &built.stderr,
                     );
                 }
-                Ok(home.layout().reference(digest_of(built.line())))
+                Ok(pulled(home, digest_of(built.line())))
             }
             _ => self.fail(
                 "a build that succeeds, or is refused as the row says",
@@ -294,6 +294,16 @@ impl Row {
         );
         panic!("{text}--- log\n{log}---");
     }
+}
+
+/// Has podman copy an image, and gives its id there. podman gives all images of one layout the same name, so by
+/// that name a row would sometimes get another one's.
+#[track_caller]
+fn pulled(home: &Home, digest: &str) -> String {
+    let layout = home.layout();
+    finish(podman().args(["pull", "--quiet", &layout.reference(digest)])).ok();
+    let config = &layout.document(digest)["config"]["digest"];
+    config.as_str().unwrap().replace("sha256:", "")
 }
 
 /// A container, removed with the value.
