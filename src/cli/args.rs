@@ -402,7 +402,7 @@ mod tests {
         assert_eq!(size("4GiB"), Ok(4 << 30));
         assert_eq!(size("7"), Ok(7));
         assert_eq!(time("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(time("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(time("2h"), Ok(Duration::from_hours(2)));
         for wrong in [
             "",
             "0",

@@ -426,14 +426,13 @@ impl Exact<'_> {
                 };
                 Ok((self.archive(&from, None, build)?, from))
             }
-            Some((Kind::Directory, _)) => self.folder(inside, is_editable, build),
-            None if inside.is_empty() => self.folder(inside, is_editable, build),
+            Some((Kind::Directory, _)) => Self::folder(inside, is_editable, build),
+            None if inside.is_empty() => Self::folder(inside, is_editable, build),
             _ => Err(no_folder().into()),
         }
     }
 
     fn folder(
-        &self,
         path: String,
         is_editable: bool,
         build: &Build<'_>,

@@ -62,7 +62,7 @@ impl Default for Running {
             isolation: Isolation::Auto,
             limits: Limits {
                 memory_bytes: 8 << 30,
-                time: Duration::from_secs(3600),
+                time: Duration::from_hours(1),
                 processes: 4096,
                 disk_bytes: 32 << 30,
                 output_bytes: 64 << 20,

@@ -104,7 +104,7 @@ impl Wheels<'_> {
     ///
     /// # Errors
     /// Requirement files that do not read.
-    pub(super) fn to_build(&self, target: &Target) -> Result<Vec<Wish>, BuildError> {
+    pub(super) fn to_build(self, target: &Target) -> Result<Vec<Wish>, BuildError> {
         match self.wanted {
             Wanted::Pylock { .. } => Ok(Vec::new()),
             Wanted::Requirements(files) => {
@@ -257,9 +257,8 @@ impl Wheels<'_> {
     fn size_of(&self, wheel: &LockedWheel) -> Result<Option<u64>, BuildError> {
         let store = self.fetcher.store;
         let here = match &wheel.location {
-            Location::Remote(_) => store.download_path(&wheel.sha256),
             Location::Source(path) => self.tree.root().join(path),
-            Location::Built { .. } => store.download_path(&wheel.sha256),
+            Location::Remote(_) | Location::Built { .. } => store.download_path(&wheel.sha256),
         };
         if let Ok(file) = std::fs::metadata(here) {
             return Ok(Some(file.len()));

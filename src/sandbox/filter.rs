@@ -251,8 +251,8 @@ mod tests {
                     loaded = match step.k {
                         NUMBER => call,
                         ARCHITECTURE => architecture,
-                        FIRST_ARGUMENT => arguments[0] as u32,
-                        SECOND_ARGUMENT => arguments[1] as u32,
+                        FIRST_ARGUMENT => u32::try_from(arguments[0] & 0xffff_ffff).unwrap(),
+                        SECOND_ARGUMENT => u32::try_from(arguments[1] & 0xffff_ffff).unwrap(),
                         other => panic!("no such offset: {other}"),
                     };
                 }
@@ -310,7 +310,7 @@ mod tests {
     fn arguments_are_looked_at() {
         for flag in [libc::CLONE_NEWUSER, libc::CLONE_NEWNET, libc::CLONE_NEWNS] {
             assert_eq!(
-                native(libc::SYS_clone, [u64::from(flag.cast_unsigned()) | 17, 0]),
+                native(libc::SYS_clone, [u64::from(flag.cast_unsigned()) | 0x11, 0]),
                 EPERM
             );
         }

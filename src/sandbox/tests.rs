@@ -53,7 +53,7 @@ fn sandbox() -> Sandbox {
 
 const LIMITS: Limits = Limits {
     memory_bytes: 300 << 20,
-    time: Duration::from_secs(60),
+    time: Duration::from_mins(1),
     processes: 100,
     disk_bytes: 30 << 20,
     output_bytes: 1 << 20,
@@ -86,7 +86,7 @@ fn run_in(sandbox: &Sandbox, place: &Place, step: &Step) -> (Ended, String) {
     let mut printed = Vec::new();
     let ended = sandbox
         .run(&place.root, step, &mut |_, bytes| {
-            printed.extend_from_slice(bytes)
+            printed.extend_from_slice(bytes);
         })
         .unwrap();
     (ended, String::from_utf8_lossy(&printed).into_owned())
@@ -223,7 +223,7 @@ fn lower_folders_may_be_added_between_steps() {
         let step = shell("cd /etc; cat kept mine added; ls gone");
         sandbox
             .run(&root, &step, &mut |_, bytes| {
-                printed.extend_from_slice(bytes)
+                printed.extend_from_slice(bytes);
             })
             .unwrap();
         let printed = String::from_utf8_lossy(&printed).into_owned();

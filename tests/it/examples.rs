@@ -118,6 +118,18 @@ fn sdist() {
     assert!(!again.ok().stderr.contains("netifaces |"));
 }
 
+#[test]
+fn locks_of_other_tools() {
+    for (name, page) in [
+        ("pipenv", "Hello from Pipenv\n"),
+        ("uv-locked", "Hello from uv\n"),
+        ("poetry-src-layout", "Hello from Poetry, greeter 1.2.0\n"),
+    ] {
+        let (_home, container) = answers(name, &[("/", page)]);
+        container.stop();
+    }
+}
+
 /// Builds an example and asks it for pages, as a user that a platform may pick.
 #[track_caller]
 fn answers(name: &str, pages: &[(&str, &str)]) -> (Home, Container) {

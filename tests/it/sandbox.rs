@@ -332,7 +332,7 @@ fn images_run_within_another_user_namespace() {
 }
 
 /// Runs a script in a user namespace of its own, with the program and its arguments behind it.
-fn within<'a>(script: &'a str) -> [&'a str; 5] {
+fn within(script: &str) -> [&str; 5] {
     ["unshare", "-Urm", "sh", "-ec", script]
 }
 

@@ -192,7 +192,7 @@ impl Chosen<'_> {
             .iter()
             .filter(|package| package.applies(&markers))
         {
-            if self.best(package, &tags).is_none()
+            if Self::best(package, &tags).is_none()
                 && let Some(from) = self.source_of(package)?
             {
                 sources.push(LockedSource {
@@ -255,7 +255,6 @@ impl Chosen<'_> {
     }
 
     fn best<'p>(
-        &self,
         package: &'p LockedPackage,
         tags: &Tags,
     ) -> Option<(WheelFileName, &'p LockedFile)> {
@@ -282,7 +281,7 @@ impl Chosen<'_> {
                 size_bytes: None,
             });
         }
-        let best = self.best(package, tags);
+        let best = Self::best(package, tags);
         let Some((file_name, file)) = best else {
             return Err(ResolveError::NoWheel(Box::new(NoWheel {
                 name: package.name.clone(),

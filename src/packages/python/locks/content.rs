@@ -160,7 +160,6 @@ mod tests {
     #[test]
     fn texts_are_those_of_python() {
         let table: Table = "b = [1, true, 1.5, 'ä😀\"\\\\\\t\\u007f']\na = { y = 'x', x = [] }\n"
-            .replace('\'', "'")
             .parse()
             .unwrap();
         let mut writer = Writer {

@@ -9,7 +9,7 @@ use pep440_rs::VersionSpecifiers;
 use super::{Converted, Form, LockFileError, is_name, normalised, unreadable, unsupported};
 use crate::packages::python::hash::FileHash;
 
-/// The one index that needs no naming; left out, so that PIP_INDEX_URL may stand in for it.
+/// The one index that needs no naming; left out, so that `PIP_INDEX_URL` may stand in for it.
 const PUBLIC: &str = "https://pypi.org/simple";
 
 /// What is wanted of a package.

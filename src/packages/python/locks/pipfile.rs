@@ -212,9 +212,10 @@ impl<'a> Entry<'a> {
         let wanted = if let Some(url) = self.git {
             Wanted::Address(git_address(url, self.revision, self.subdirectory))
         } else if let Some(place) = self.place {
-            Wanted::Address(match place.contains("://") {
-                true => place.to_owned(),
-                false => path_address(place),
+            Wanted::Address(if place.contains("://") {
+                place.to_owned()
+            } else {
+                path_address(place)
             })
         } else {
             Wanted::Versions(versions(path, self.name, self.version)?)

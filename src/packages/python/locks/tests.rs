@@ -48,6 +48,7 @@ fn markers() -> MarkerEnvironment {
     target.markers().unwrap()
 }
 
+#[expect(clippy::panic_in_result_fn, reason = "a panic is how a test fails")]
 fn converted(
     kind: LockKind,
     text: &str,
@@ -196,9 +197,12 @@ fn uv_sources_keep_their_kind() {
         .unwrap()
         .text
     };
-    let git = source("git = 'https://h/a.git?subdirectory=s&rev=main#0f'", "");
+    let git = source(
+        "git = 'https://h/a.git?subdirectory=s&rev=main#0123456789abcdef0123456789abcdef01234567'",
+        "",
+    );
     assert!(
-        git.contains("vcs = { type = \"git\", url = \"https://h/a.git\", commit-id = \"0f\", subdirectory = \"s\", requested-revision = \"main\" }"),
+        git.contains("vcs = { type = \"git\", url = \"https://h/a.git\", commit-id = \"0123456789abcdef0123456789abcdef01234567\", subdirectory = \"s\", requested-revision = \"main\" }"),
         "{git}"
     );
     assert!(source("directory = 'lib/a'", "").contains("directory = { path = \"lib/a\" }"));

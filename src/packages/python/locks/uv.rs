@@ -529,7 +529,7 @@ impl Teller {
     fn one(
         &self,
         name: &str,
-        extras: Vec<String>,
+        extras: &[String],
         marker: MarkerTree,
         versions: Option<&VersionSpecifiers>,
     ) -> Option<(String, Vec<String>, String, Option<String>)> {
@@ -564,8 +564,8 @@ impl Teller {
                     })
                 })
                 .transpose()?;
-            let extras = texts_in(table, "extras").map(str::to_owned).collect();
-            told.extend(self.one(name, extras, marker, versions.as_ref()));
+            let extras: Vec<String> = texts_in(table, "extras").map(str::to_owned).collect();
+            told.extend(self.one(name, &extras, marker, versions.as_ref()));
         }
         Ok(told)
     }
@@ -580,8 +580,8 @@ impl Teller {
             };
             let mut marker = wish.marker;
             marker.and(with.clone());
-            let extras = wish.extras.iter().map(ToString::to_string).collect();
-            told.extend(self.one(wish.name.as_ref(), extras, marker, versions));
+            let extras: Vec<String> = wish.extras.iter().map(ToString::to_string).collect();
+            told.extend(self.one(wish.name.as_ref(), &extras, marker, versions));
         }
         Ok(told)
     }
