@@ -168,7 +168,7 @@ pub(crate) fn run(
         .iter()
         .map(|layer| RootLayer {
             digest: layer.digest,
-            name: image.to_string(),
+            name: image.clone(),
         })
         .collect();
     let lower = Roots::new(&store, report).of(&layers)?;

@@ -95,7 +95,7 @@ pub(crate) enum Refusal {
         /// What it is.
         most: u64,
     },
-    /// A rule of AppArmor for programs without a profile (Ubuntu 23.10 and later).
+    /// A rule of `AppArmor` for programs without a profile (Ubuntu 23.10 and later).
     AppArmor,
     /// Debian's old switch.
     UnprivilegedOff,

@@ -18,7 +18,7 @@ pub(super) fn choose(asked: Isolation, program: &Path) -> Result<Isolation, Sand
         match run::probe(program)? {
             Ok(()) => return Ok(Isolation::Userns),
             Err((act, cause)) => {
-                tried.push((Isolation::Userns, why(act, &cause, &Settings::read())))
+                tried.push((Isolation::Userns, why(act, &cause, &Settings::read())));
             }
         }
     }
@@ -59,7 +59,7 @@ pub(super) fn possible(wanted: (u32, u32)) -> (u32, u32) {
     }
 }
 
-/// Whether a map of user_namespaces(7), lines of `inside outside length`, has an id.
+/// Whether a map of `user_namespaces(7)`, lines of `inside outside length`, has an id.
 fn is_mapped(map: &str, id: u32) -> bool {
     map.lines().any(|line| {
         let fields: Vec<u64> = line
