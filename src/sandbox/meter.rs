@@ -136,9 +136,8 @@ impl Disk {
         let gone = self.walked.free_bytes.saturating_sub(free);
         let is_time = self.walked.at.elapsed() > WALK_AFTER.max(self.walked.took * WALK_SHARE);
         // Others use the disk too; so its free space only says when to look.
-        if (is_time || self.used().saturating_add(gone) >= limit)
-            && self.walked.at.elapsed() > self.walked.took * WALK_SHARE / 4
-        {
+        let is_due = is_time || self.used().saturating_add(gone) >= limit;
+        if is_due && self.walked.at.elapsed() > self.walked.took * WALK_SHARE / 4 {
             self.walked = Walked::now(&self.folder);
         }
         // A file without a name is in no folder; before the machine suffers, it counts all the same.
