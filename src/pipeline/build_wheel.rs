@@ -202,10 +202,8 @@ impl Builder<'_> {
         }
         let (key, built) = match self.build(title, material, plain, Effort::PythonOnly) {
             Ok(Some(built)) => (plain_key, built),
-            Err(error) if !matches!(error, BuildError::Step(StepError::Failed { .. })) => {
-                return Err(error);
-            }
-            // It says that it compiles something, or it failed where it could not have.
+            Err(error) if !misses_compiler(&error) => return Err(error),
+            // It says that it compiles something, or it failed for want of a compiler.
             tried @ (Ok(None) | Err(_)) => {
                 if tried.is_err() {
                     self.exact.site.report().event(Event::Output {
@@ -526,6 +524,17 @@ impl<'a> Session<'a> {
             sha256,
             size_bytes,
         })
+    }
+}
+
+/// Whether a step failed for want of something that only the build packages bring.
+fn misses_compiler(error: &BuildError) -> bool {
+    const SIGNS: [&str; 6] = ["gcc", "g++", "compiler", "pkg-config", "Python.h", "'make'"];
+    match error {
+        BuildError::Step(StepError::Failed { last_lines, .. }) => last_lines
+            .iter()
+            .any(|line| SIGNS.iter().any(|sign| line.contains(sign))),
+        _ => false,
     }
 }
 

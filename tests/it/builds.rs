@@ -1,6 +1,8 @@
 //! What needs code of a project to run: wheels from source, the project itself, collected files, an assemble
 //! script of its own. The backends and the Django here are hand-made, so that nothing comes from outside.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::harness::files::Project;
 use crate::harness::home::{Home, digest_of};
 use crate::harness::index::{Fault, Index};
@@ -183,7 +185,6 @@ fn an_assemble_script_of_its_own_runs_instead() {
             "#!/bin/bash\nset -e\ncp -R /tmp/src/. ./\nwhich make\necho \"made by $(id -u) in $PWD\" > made.txt\nmkdir -p /opt/app-root/extra\n",
         ),
     ]);
-    use std::os::unix::fs::PermissionsExt as _;
     let script = project.path().join(".s2i/bin/assemble");
     std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
     let builder = builder.path().display().to_string();

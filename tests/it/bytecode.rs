@@ -129,7 +129,7 @@ fn less_or_none_is_made_when_less_or_none_is_wanted() {
         let members = home.layout().members(&digest);
         let found: Vec<&String> = members
             .keys()
-            .filter(|path| path.contains(".cpython-"))
+            .filter(|path| path.contains("/__pycache__/"))
             .collect();
         assert_eq!(found.len(), expected, "{which}: {found:?}");
     }

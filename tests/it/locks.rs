@@ -45,7 +45,7 @@ fn build(home: &Home, project: &Project, index: &Index, more: &[&str]) -> Finish
     finish(
         home.command(&["build"])
             .arg(project.path())
-            .args(["shop", "--locked"])
+            .arg("shop")
             .args(more)
             .env("PIP_INDEX_URL", index.url(None)),
     )

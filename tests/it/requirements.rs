@@ -75,7 +75,7 @@ fn hashes_are_held_against_the_files() {
 }
 
 #[test]
-fn what_has_no_wheel_is_named() {
+fn a_source_distribution_that_is_none_is_named() {
     let home = Home::seeded();
     let archive = b"not read".to_vec();
     let link = format!(
@@ -89,9 +89,11 @@ fn what_has_no_wheel_is_named() {
     let index = Index::of_pages(pages, None, Fault::None);
     for text in ["old==1.0\n", "old\n"] {
         let project = Project::new(&[("app.py", "pass\n"), ("requirements.txt", text)]);
-        build(&home, &project, &index)
-            .exits(65)
-            .says(&["old", "source", "requirements.txt"]);
+        build(&home, &project, &index).exits(65).says(&[
+            "old-1.0.tar.gz",
+            "not a gzip file",
+            "has wheels",
+        ]);
     }
 }
 

@@ -286,7 +286,10 @@ impl Shared {
             .args(arguments)
             .current_dir("/")
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
             .env("HOME", self.dir.path())
             .env("S2R_STORE", self.store())
             .stdin(Stdio::null());

@@ -27,8 +27,13 @@ fn files(home: &Home, reference: &str) -> BTreeMap<String, Member> {
         .collect()
 }
 
+/// Paths of the source; byte code is a test of its own.
 fn names(files: &BTreeMap<String, Member>) -> Vec<&str> {
-    files.keys().map(String::as_str).collect()
+    files
+        .keys()
+        .map(String::as_str)
+        .filter(|path| !path.contains("__pycache__"))
+        .collect()
 }
 
 fn labels(home: &Home, reference: &str) -> serde_json::Value {
