@@ -7,6 +7,8 @@
 use std::fmt;
 use std::path::Path;
 
+/// The public index of Python packages, where nothing else is said.
+pub(crate) const PUBLIC_INDEX: &str = "https://pypi.org/simple";
 /// Longest url that is read, in bytes; longer than any server accepts.
 const MAX_URL_BYTES: usize = 8192;
 

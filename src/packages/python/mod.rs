@@ -18,7 +18,7 @@ pub(crate) mod wheel_metadata;
 mod wheel_name;
 
 pub(crate) use hash::{FileHash, HashError};
-pub(crate) use location::{DirectUrl, Redacted, Url, UrlError, shown};
+pub(crate) use location::{DirectUrl, PUBLIC_INDEX, Redacted, Url, UrlError, shown};
 pub(crate) use pylock::{LockedFile, LockedPackage, LockedTree, Pylock, PylockError};
 pub(crate) use requirements::{
     IndexOptions, Position, ReadError, Requirements, Source, Wish, WishKind, parse, resolve_path,

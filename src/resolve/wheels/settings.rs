@@ -3,10 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::packages::python::{IndexOptions, Redacted, Url};
-
-/// The public index of Python packages, where nothing else is said.
-pub(crate) const DEFAULT_INDEX: &str = "https://pypi.org/simple";
+use crate::packages::python::{IndexOptions, PUBLIC_INDEX, Redacted, Url};
 
 /// The indexes and what goes for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +61,7 @@ impl Indexes {
             .index
             .clone()
             .or(own)
-            .or_else(|| Url::parse(DEFAULT_INDEX).ok());
+            .or_else(|| Url::parse(PUBLIC_INDEX).ok());
         let indexes = Self {
             default: default.filter(|_| !no_index),
             extra: if no_index { Vec::new() } else { extra },
@@ -162,6 +159,6 @@ mod tests {
         options.no_index = true;
         assert_eq!(Indexes::new(&options, &variables).0.all().count(), 0);
         let (default, _) = Indexes::new(&IndexOptions::default(), &BTreeMap::new());
-        assert_eq!(default.default.unwrap().as_str(), DEFAULT_INDEX);
+        assert_eq!(default.default.unwrap().as_str(), PUBLIC_INDEX);
     }
 }

@@ -233,15 +233,15 @@ fn exact_requirements_need_only_pages_and_a_look_at_what_they_need() {
 fn exact_requirements_that_fail_say_why() {
     let pages = Pages::new(&[
         (
-            &format!("{}/x/", crate::resolve::wheels::settings::DEFAULT_INDEX),
+            &format!("{}/x/", crate::packages::python::PUBLIC_INDEX),
             &page(&[("x-1.tar.gz", HASH)]),
         ),
         (
-            &format!("{}/y/", crate::resolve::wheels::settings::DEFAULT_INDEX),
+            &format!("{}/y/", crate::packages::python::PUBLIC_INDEX),
             &page(&[("y-1-py3-none-any.whl", OTHER)]),
         ),
         (
-            &format!("{}/z/", crate::resolve::wheels::settings::DEFAULT_INDEX),
+            &format!("{}/z/", crate::packages::python::PUBLIC_INDEX),
             "hello",
         ),
     ]);

@@ -10,7 +10,7 @@ use super::{Converted, Form, LockFileError, is_name, normalised, unreadable, uns
 use crate::packages::python::hash::FileHash;
 
 /// The one index that needs no naming; left out, so that `PIP_INDEX_URL` may stand in for it.
-const PUBLIC: &str = "https://pypi.org/simple";
+const PUBLIC: &str = crate::packages::python::PUBLIC_INDEX;
 
 /// What is wanted of a package.
 pub(super) enum Wanted {
@@ -197,7 +197,7 @@ mod tests {
         assert!(lines.index("https://h/\n-r x").is_err());
         let odd = Wanted::Address("https://h/ --x".to_owned());
         assert!(lines.add("a", &[], &odd, &[]).is_err());
-        lines.index("https://pypi.org/simple/").unwrap();
+        lines.index(&format!("{PUBLIC}/")).unwrap();
         lines.index("https://${USER}:${KEY}@h/simple").unwrap();
         lines
             .add("B_c", &["X".to_owned()], &any(), &["sha512:1"])

@@ -76,7 +76,7 @@ fn add_sources(lines: &mut Lines, project: &Table) -> Result<(), LockFileError> 
         .iter()
         .find(is_public)
         .and_then(|source| text_in(source, "url"));
-    lines.index(public.unwrap_or("https://pypi.org/simple"))?;
+    lines.index(public.unwrap_or(crate::packages::python::PUBLIC_INDEX))?;
     for source in sources {
         let Some(url) = text_in(source, "url") else {
             continue;

@@ -305,7 +305,10 @@ fn value_of(value: &Value) -> Json<'_> {
 fn default_sources() -> Json<'static> {
     Json::List(vec![Json::Map(vec![
         ("name".to_owned(), Json::Text("pypi")),
-        ("url".to_owned(), Json::Text("https://pypi.org/simple")),
+        (
+            "url".to_owned(),
+            Json::Text(crate::packages::python::PUBLIC_INDEX),
+        ),
         ("verify_ssl".to_owned(), Json::True),
     ])])
 }

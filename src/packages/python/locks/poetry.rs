@@ -25,7 +25,7 @@ use super::{
 
 const PATH: &str = "poetry.lock";
 /// The index of packages that name none.
-const PUBLIC: &str = "https://pypi.org/simple";
+const PUBLIC: &str = crate::packages::python::PUBLIC_INDEX;
 
 /// Converts the lock.
 pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {

@@ -262,7 +262,7 @@ fn add_poetrys(lines: &mut Lines, project: &Table, given: &Given<'_>) -> Result<
     let optional = chosen_optional(extras, &given.choice.extras);
     for source in list_in(poetry, "source").iter().filter_map(Value::as_table) {
         if let Some(url) = text_in(source, "url") {
-            lines.index("https://pypi.org/simple")?;
+            lines.index(crate::packages::python::PUBLIC_INDEX)?;
             lines.index(url)?;
         }
     }

@@ -25,7 +25,7 @@ use crate::packages::python::pylock::{line, quoted};
 
 const PATH: &str = "uv.lock";
 /// The index that needs no naming.
-const PUBLIC: &str = "https://pypi.org/simple";
+const PUBLIC: &str = crate::packages::python::PUBLIC_INDEX;
 
 /// A package as the lock has it.
 struct Package<'a> {
