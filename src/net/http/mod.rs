@@ -24,7 +24,7 @@ pub(crate) use error::{HttpError, Refusal};
 pub(crate) use fetch::{Expect, Fetched};
 pub(crate) use reply::{Reply, Response, printable};
 pub(crate) use request::{Body, Open, Request};
-pub(crate) use retry::{Passing, Policy, status_may_pass};
+pub(crate) use retry::{Passing, Patience, Policy, status_may_pass};
 pub(crate) use send::{MayPass, location, same_place};
 pub(crate) use wire::is_loopback;
 

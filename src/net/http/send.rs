@@ -55,8 +55,13 @@ impl Client {
         }
     }
 
+    /// The patience that its settings allow for one request.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.settings.retry)
+    }
+
     /// Waits for another try after `error`, or returns it.
-    pub(super) fn wait_or_give_up<E: MayPass>(
+    pub(crate) fn wait_or_give_up<E: MayPass>(
         &self,
         patience: &mut Patience,
         error: E,

@@ -107,6 +107,15 @@ impl RegistryError {
         }
     }
 
+    /// What a [`super::BlobReader`] put into an error of reading.
+    pub(crate) fn of_read(error: std::io::Error, url: &ShownUrl) -> Self {
+        let url = url.clone();
+        match error.downcast::<Self>() {
+            Ok(ours) => ours,
+            Err(source) => HttpError::Local { url, source }.into(),
+        }
+    }
+
     /// Whether the registry gives this code as a reason.
     pub(crate) fn says(&self, code: &str) -> bool {
         match self {
