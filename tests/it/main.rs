@@ -38,6 +38,7 @@ mod plan;
 mod platforms;
 mod private_index;
 mod rebuild;
+mod remote_cache;
 mod reproducible;
 mod requirements;
 mod sandbox;
