@@ -44,9 +44,17 @@ impl Client {
     /// Does `once` until it succeeds, fails for good, or patience ends.
     pub(crate) fn patiently<T, E: MayPass>(
         &self,
+        once: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.with_patience(self.patience(), once)
+    }
+
+    /// Does `once` until it succeeds, fails for good, or this patience ends.
+    pub(crate) fn with_patience<T, E: MayPass>(
+        &self,
+        mut patience: Patience,
         mut once: impl FnMut() -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut patience = Patience::new(self.settings.retry);
         loop {
             match once() {
                 Ok(done) => return Ok(done),

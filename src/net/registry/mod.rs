@@ -10,15 +10,18 @@ mod challenge;
 mod error;
 mod manifests;
 mod mount;
+mod pieces;
+mod place;
+mod quirks;
 mod upload;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reqwest::Url;
+use reqwest::{Method, Url};
 
 use crate::net::credentials::Basic;
-use crate::net::http::{Client, Patience, Reply, Request, is_loopback, same_place};
+use crate::net::http::{Budget, Client, Host, Patience, Reply, Request, is_loopback, same_place};
 use crate::net::{Secret, ShownUrl};
 use crate::oci::Reference;
 use auth::Asker;
@@ -29,6 +32,9 @@ pub(crate) use manifests::ServedManifest;
 pub(crate) use mount::Mounted;
 pub(crate) use upload::Session;
 
+/// Noted for a host that is there.
+const ANSWERED: &str = "answered";
+
 /// One repository of one registry.
 #[derive(Debug)]
 pub(crate) struct Registry<'a> {
@@ -38,6 +44,10 @@ pub(crate) struct Registry<'a> {
     repository: String,
     authorization: Mutex<Option<Secret>>,
     requests: Arc<AtomicU64>,
+    /// What this run knows of the registry's host.
+    host: Arc<Host>,
+    /// Time for waits, for all that is done by this and by repositories beside it.
+    budget: Arc<Budget>,
 }
 
 impl<'a> Registry<'a> {
@@ -70,13 +80,16 @@ impl<'a> Registry<'a> {
             repository: reference.repository().to_owned(),
             authorization: Mutex::new(None),
             requests: Arc::default(),
+            host: client.host(host),
+            budget: client.budget(),
         })
     }
 
-    /// Another repository, by the same client; its requests count as this one's.
+    /// Another repository, by the same client; its requests and waits count as this one's.
     pub(crate) fn beside(&self, reference: &Reference) -> Result<Self, RegistryError> {
         Ok(Self {
             requests: Arc::clone(&self.requests),
+            budget: Arc::clone(&self.budget),
             ..Self::new(self.client, reference)?
         })
     }
@@ -84,6 +97,11 @@ impl<'a> Registry<'a> {
     /// Whether `reference` names a repository of this very registry.
     pub(crate) fn is_registry_of(&self, reference: &Reference) -> bool {
         self.name == reference.registry()
+    }
+
+    /// The registry's name: host, and port if there is one.
+    fn name(&self) -> &str {
+        &self.name
     }
 
     /// The repository's name, without the registry's.
@@ -106,7 +124,15 @@ impl<'a> Registry<'a> {
         &self,
         once: impl FnMut() -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
-        self.client.patiently(once)
+        self.client.with_patience(self.patience(), once)
+    }
+
+    fn patience(&self) -> Patience {
+        let known = self.host.note(ANSWERED).is_some();
+        self.client
+            .patience()
+            .within(&self.budget)
+            .with_known_host(known)
     }
 
     /// Waits for another try after `error`, or returns it.
@@ -156,9 +182,20 @@ impl<'a> Registry<'a> {
         // An upload's place may be another host, which gets nothing of ours.
         let here = same_place(&self.base, &request.url);
         let authorization = authorization.filter(|_| here).cloned();
-        Ok(self
-            .client
-            .send_as(request, authorization, &self.requests)?)
+        // Reading is left out: a blob may be read to feed a request that has its turn already.
+        let turn = (request.method != Method::GET).then(|| self.host.turn());
+        let answer = self.client.send_as(request, authorization, &self.requests);
+        if let Some(turn) = turn {
+            match &answer {
+                Err(error) if error.status() == Some(429) => turn.too_many(),
+                Ok(_) => turn.went_well(),
+                Err(_) => {}
+            }
+        }
+        if answer.is_ok() {
+            self.host.set_note(ANSWERED, 1);
+        }
+        Ok(answer?)
     }
 
     fn held(&self) -> Option<Secret> {
