@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use super::error::{BuildError, Obstacle};
 use super::stages::Stages;
 use super::{BuiltPlatform, Settings};
-use crate::destination::registry::{DEFAULT_PARALLELISM, PushError, PushTarget, PushedBlob};
+use crate::destination::registry::{
+    DEFAULT_PARALLELISM, Previous, PushError, PushTarget, PushedBlob,
+};
 use crate::destination::{BlobSource, PushImage, Target};
 use crate::net::http::Client;
 use crate::net::registry::Registry;
@@ -119,6 +121,7 @@ impl Image<'_> {
                 registry: &registry,
                 tags: &tags,
                 parallelism: DEFAULT_PARALLELISM,
+                previous: Previous::Ask,
             };
             let summary = crate::destination::registry::push(&image, self, target, self.report)?;
             blobs.extend(summary.blobs);
