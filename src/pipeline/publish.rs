@@ -10,7 +10,9 @@ use super::make::TransferIds;
 use super::platform::Means;
 use super::stages::Stages;
 use super::{BuiltPlatform, Settings};
-use crate::destination::registry::{DEFAULT_PARALLELISM, PushError, PushTarget, PushedBlob};
+use crate::destination::registry::{
+    DEFAULT_PARALLELISM, Previous, PushError, PushTarget, PushedBlob,
+};
 use crate::destination::{BlobSource, PushImage, Target};
 use crate::image::CONTENTS_ANNOTATION;
 use crate::net::registry::Registry;
@@ -121,6 +123,7 @@ impl Image<'_> {
                 registry: &registry,
                 tags: &tags,
                 parallelism: DEFAULT_PARALLELISM,
+                previous: Previous::Ask,
             };
             let summary =
                 crate::destination::registry::push(&image, self, target, self.means.report)?;
