@@ -27,6 +27,7 @@ pub(super) struct Session {
     /// End of the first chunk.
     first_end: Option<usize>,
     patches: usize,
+    pub(super) last_chunk: Option<usize>,
     /// An answer was lost or a body cut, so the client cannot know where it stands.
     pub(super) shaken: bool,
 }
@@ -207,6 +208,7 @@ impl Shelf {
             issued: Vec::new(),
             first_end: None,
             patches: 0,
+            last_chunk: None,
             shaken: false,
         };
         self.sessions.insert(id, session);
@@ -278,6 +280,7 @@ impl Shelf {
         }
         session.bytes.extend(body);
         session.patches += 1;
+        session.last_chunk = Some(body.len());
         let end = session.bytes.len().saturating_sub(1);
         let first = *session.first_end.get_or_insert(end);
         let end = if quirks.chunks == Chunks::StuckRange {
