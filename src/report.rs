@@ -105,6 +105,10 @@ pub(crate) enum BlobFate {
     Pushed,
     /// The destination had it.
     AlreadyThere,
+    /// The destination had it in another repository, and was told so.
+    Mounted,
+    /// It was copied from another registry.
+    Copied,
 }
 
 /// Tells the transfers of one run apart.

@@ -255,6 +255,8 @@ pub(super) fn blob_fate(fate: BlobFate) -> &'static str {
     match fate {
         BlobFate::Pushed => "pushed",
         BlobFate::AlreadyThere => "already there",
+        BlobFate::Mounted => "mounted",
+        BlobFate::Copied => "copied",
     }
 }
 

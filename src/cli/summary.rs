@@ -106,7 +106,8 @@ fn compiled(platform: &BuiltPlatform) -> String {
 fn push_cell(blob: &PushedBlob) -> String {
     match blob.fate {
         BlobFate::Pushed => format!("pushed {}", seconds(blob.took)),
-        BlobFate::AlreadyThere => blob_fate(blob.fate).to_owned(),
+        BlobFate::Copied => format!("copied {}", seconds(blob.took)),
+        BlobFate::AlreadyThere | BlobFate::Mounted => blob_fate(blob.fate).to_owned(),
     }
 }
 

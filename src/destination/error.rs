@@ -21,6 +21,20 @@ pub(crate) enum PushError {
         /// What is wrong.
         source: io::Error,
     },
+    /// A blob of the image is no local file, and none of the repositories that are said to have it
+    /// gives it.
+    #[error("{digest} is neither here nor in {}", names(origins))]
+    Nowhere {
+        /// The blob.
+        digest: Digest,
+        /// The repositories asked, and what each said.
+        origins: Vec<(String, RegistryError)>,
+    },
+}
+
+fn names(origins: &[(String, RegistryError)]) -> String {
+    let names: Vec<&str> = origins.iter().map(|(name, _)| name.as_str()).collect();
+    names.join(", ")
 }
 
 impl Explain for PushError {
@@ -28,6 +42,17 @@ impl Explain for PushError {
         match self {
             Self::Registry(error) => error.explain(),
             Self::Blob { path, source } => missing_blob(path, source),
+            Self::Nowhere { digest, origins } => Explanation {
+                fate: Fate::World,
+                what: "a layer of the image is neither here nor where it is said to be".to_owned(),
+                place: digest.to_string(),
+                why: origins
+                    .iter()
+                    .map(|(name, error)| format!("{name}: {error}"))
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+                next: "check that these repositories still hold the image it came from, and that the account may read them; or build again, so that the layer is made anew".to_owned(),
+            },
         }
     }
 }

@@ -16,12 +16,12 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-use crate::oci::{Descriptor, Digest, MediaType};
+use crate::oci::{Descriptor, Digest, MediaType, Reference};
 
 pub(crate) use error::ExportError;
 pub(crate) use target::{Target, TargetError};
 
-/// Has the blobs of an image as files.
+/// Has the blobs of an image, as files or by knowing where else they are.
 pub(crate) trait BlobSource: Sync {
     /// Where the blob lies; for error messages.
     fn path(&self, digest: &Digest) -> PathBuf;
@@ -29,6 +29,12 @@ pub(crate) trait BlobSource: Sync {
     /// Opens the blob from its beginning.
     fn open(&self, digest: &Digest) -> io::Result<File> {
         File::open(self.path(digest))
+    }
+
+    /// Repositories that are said to hold a blob which is no local file; `path` then names no file.
+    /// A push mounts it, or copies it from there.
+    fn origins(&self, _digest: &Digest) -> Vec<Reference> {
+        Vec::new()
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod error;
 mod fetch;
+mod hosts;
 mod reply;
 mod request;
 mod retry;
@@ -16,15 +17,17 @@ mod wire;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::net::credentials::Credentials;
 
 pub(crate) use error::{HttpError, Refusal};
 pub(crate) use fetch::{Expect, Fetched};
+pub(crate) use hosts::Host;
 pub(crate) use reply::{Reply, Response, printable};
 pub(crate) use request::{Body, Open, Request};
-pub(crate) use retry::{Passing, Policy, status_may_pass};
+pub(crate) use retry::{Budget, Passing, Patience, Policy, status_may_pass};
 pub(crate) use send::{MayPass, location, same_place};
 pub(crate) use wire::is_loopback;
 
@@ -79,6 +82,7 @@ impl Default for ClientSettings {
 pub(crate) struct Client {
     settings: ClientSettings,
     wires: wire::Wires,
+    hosts: hosts::Hosts,
 }
 
 impl fmt::Debug for Client {
@@ -95,12 +99,23 @@ impl Client {
         Self {
             settings,
             wires: wire::Wires::default(),
+            hosts: hosts::Hosts::default(),
         }
     }
 
     /// The credentials it was given.
     pub(crate) fn credentials(&self) -> &Credentials {
         &self.settings.credentials
+    }
+
+    /// What this run has learnt of a host.
+    pub(crate) fn host(&self, name: &str) -> Arc<Host> {
+        self.hosts.host(name)
+    }
+
+    /// Waits that one piece of work of many requests may make in all.
+    pub(crate) fn budget(&self) -> Arc<Budget> {
+        Arc::new(Budget::new(self.settings.retry.total))
     }
 
     /// Gets a document of at most `max_bytes`, retrying what may pass. `headers` are sent as they

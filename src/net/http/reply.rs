@@ -87,6 +87,24 @@ impl Reply {
         })
     }
 
+    /// How long the body is, where the server tells.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.inner.content_length()
+    }
+
+    /// Where a partial answer begins (`Content-Range: bytes 5-9/10`).
+    pub(crate) fn range_start(&self) -> Option<u64> {
+        let range = self.header("content-range")?.strip_prefix("bytes ")?;
+        range.split('-').next()?.trim().parse().ok()
+    }
+
+    /// Reads some bytes of the body; 0 is its end.
+    pub(crate) fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, HttpError> {
+        let shown = self.shown();
+        let read = self.inner.read(buffer);
+        read.map_err(|error| HttpError::of_body(error, &shown))
+    }
+
     /// Reads and forgets a short body, so that the connection can be used again.
     pub(crate) fn drain(mut self) {
         let _ = std::io::copy(

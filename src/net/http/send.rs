@@ -44,9 +44,17 @@ impl Client {
     /// Does `once` until it succeeds, fails for good, or patience ends.
     pub(crate) fn patiently<T, E: MayPass>(
         &self,
+        once: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.with_patience(self.patience(), once)
+    }
+
+    /// Does `once` until it succeeds, fails for good, or this patience ends.
+    pub(crate) fn with_patience<T, E: MayPass>(
+        &self,
+        mut patience: Patience,
         mut once: impl FnMut() -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut patience = Patience::new(self.settings.retry);
         loop {
             match once() {
                 Ok(done) => return Ok(done),
@@ -55,8 +63,13 @@ impl Client {
         }
     }
 
+    /// The patience that its settings allow for one request.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.settings.retry)
+    }
+
     /// Waits for another try after `error`, or returns it.
-    pub(super) fn wait_or_give_up<E: MayPass>(
+    pub(crate) fn wait_or_give_up<E: MayPass>(
         &self,
         patience: &mut Patience,
         error: E,

@@ -107,6 +107,34 @@ impl RegistryError {
         }
     }
 
+    /// What a [`super::BlobReader`] put into an error of reading.
+    pub(crate) fn of_read(error: std::io::Error, url: &ShownUrl) -> Self {
+        let url = url.clone();
+        match error.downcast::<Self>() {
+            Ok(ours) => ours,
+            Err(source) => HttpError::Local { url, source }.into(),
+        }
+    }
+
+    /// The HTTP status, if an answer is the failure.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } | Self::Denied { status, .. } => Some(*status),
+            Self::Http(error) => error.status(),
+            Self::Protocol { .. } | Self::WrongDigest { .. } => None,
+        }
+    }
+
+    /// Whether the registry gives a reason that the specification has a code for; proxies do not.
+    pub(super) fn has_a_code(&self) -> bool {
+        match self {
+            Self::Refused { refusals, .. } | Self::Denied { refusals, .. } => refusals
+                .iter()
+                .any(|refusal| !matches!(refusal.code.as_str(), "" | "UNKNOWN" | "UNSUPPORTED")),
+            Self::Http(_) | Self::Protocol { .. } | Self::WrongDigest { .. } => false,
+        }
+    }
+
     /// Whether the registry gives this code as a reason.
     pub(crate) fn says(&self, code: &str) -> bool {
         match self {

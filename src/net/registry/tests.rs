@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+mod upload;
+
 use super::*;
 use crate::net::http::{ClientSettings, HttpError, Policy};
 use crate::net::testing::{Answer, Seen, Server};
+use crate::oci::{Digest, MediaType};
 use crate::report::Explain;
 
 fn settings() -> ClientSettings {
@@ -28,7 +31,7 @@ fn reference(server: &Server) -> Reference {
 fn upload(registry: &Registry<'_>, bytes: &'static [u8]) -> Result<(), RegistryError> {
     let open = || Ok(Box::new(Cursor::new(bytes)) as Box<dyn Read + Send>);
     let sent = Arc::new(AtomicU64::new(0));
-    registry.upload_blob(&Digest::of(bytes), bytes.len() as u64, &open, &sent)
+    registry.upload_blob(&Digest::of(bytes), bytes.len() as u64, &open, &sent, None)
 }
 
 fn refusal(status: u16, code: &str) -> Answer {
@@ -74,8 +77,14 @@ fn uploads_by_one_post_and_one_put() {
         let registry = Registry::new(&client, &reference(&server)).unwrap();
         upload(&registry, b"layer").unwrap();
         let seen = server.seen();
-        assert_eq!(seen[0].target, "/v2/team/app/blobs/uploads/");
-        assert_eq!(seen[0].header("content-length"), Some("0"));
+        // A registry that takes no blob in a POST says so by its answer.
+        assert_eq!(
+            seen[0].target,
+            format!(
+                "/v2/team/app/blobs/uploads/?digest={}",
+                Digest::of(b"layer")
+            )
+        );
         assert_eq!(
             seen[1].target,
             format!("{expected}{}", Digest::of(b"layer"))
@@ -356,4 +365,149 @@ fn heads_count_only_a_plain_yes() {
         matches!(error, RegistryError::Http(HttpError::Offline { .. })),
         "{error:?}"
     );
+}
+
+/// Serves a blob from another host, as registries with a storage service do.
+fn stored(script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> (Server, Server) {
+    let storage = Server::start(script);
+    let place = storage.url("/blob?X-Amz-Signature=1");
+    let server = Server::start(move |seen| match seen.header("authorization") {
+        Some(_) => Answer::new(307, "").with("location", place.clone()),
+        None => Answer::new(401, "").with("www-authenticate", "Basic realm=\"x\""),
+    });
+    (server, storage)
+}
+
+fn logged_in(server: &Server) -> Client {
+    let mut with_login = settings();
+    let config = format!(
+        r#"{{"auths":{{"{}":{{"auth":"bWU6cHc="}}}}}}"#,
+        server.host()
+    );
+    with_login.credentials.add_docker_config(&config).unwrap();
+    Client::new(with_login)
+}
+
+fn read(server: &Server, blob: &[u8], size: u64) -> Result<Vec<u8>, RegistryError> {
+    let client = logged_in(server);
+    let registry = Registry::new(&client, &reference(server)).unwrap();
+    registry.fetch_blob_bytes(&Digest::of(blob), size, 1 << 20)
+}
+
+const BLOB: &[u8] = b"0123456789";
+
+#[test]
+fn a_blob_is_read_from_where_a_redirect_leads_without_credentials() {
+    let (server, storage) = stored(|_| Answer::new(200, BLOB));
+    assert_eq!(read(&server, BLOB, 10).unwrap(), BLOB);
+    assert_eq!(storage.seen()[0].header("authorization"), None);
+    assert_eq!(storage.lines().len(), 1);
+}
+
+#[test]
+fn a_cut_stream_is_taken_up_again_by_range() {
+    let (server, storage) = stored(|seen| match (seen.index, seen.header("range")) {
+        (0, None) => Answer::new(200, BLOB).cut_after(4),
+        (1, Some("bytes=4-")) => Answer::hang_up(),
+        (2, Some("bytes=4-")) => Answer::new(206, &BLOB[4..])
+            .with("content-range", "bytes 4-9/10")
+            .cut_after(3),
+        (3, Some("bytes=7-")) => Answer::new(206, &BLOB[7..]).with("content-range", "bytes 7-9/10"),
+        _ => Answer::new(404, ""),
+    });
+    assert_eq!(read(&server, BLOB, 10).unwrap(), BLOB);
+    // Each time the registry was asked for a new link.
+    assert_eq!(storage.lines().len(), 4);
+    assert_eq!(server.lines().len(), 5);
+}
+
+#[test]
+fn a_server_without_ranges_is_read_from_the_start_again() {
+    let (server, storage) = stored(|seen| match seen.index {
+        0 => Answer::new(200, BLOB).cut_after(4),
+        _ => Answer::new(200, BLOB),
+    });
+    assert_eq!(read(&server, BLOB, 10).unwrap(), BLOB);
+    assert_eq!(storage.lines().len(), 2);
+    // Other bytes than before are found out, whichever part they are in.
+    let (server, _storage) = stored(|seen| match seen.index {
+        0 => Answer::new(200, &b"x123456789"[..]).cut_after(4),
+        _ => Answer::new(200, BLOB),
+    });
+    let error = read(&server, BLOB, 10).unwrap_err();
+    assert!(
+        matches!(error, RegistryError::WrongDigest { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_blob_that_lies_is_an_error_before_its_end() {
+    let (server, _storage) = stored(|_| Answer::new(200, &b"012345678x"[..]));
+    let client = logged_in(&server);
+    let registry = Registry::new(&client, &reference(&server)).unwrap();
+    let mut reader = registry.open_blob(&Digest::of(BLOB), 10).unwrap();
+    let mut given = Vec::new();
+    let error = reader.read_to_end(&mut given).unwrap_err();
+    assert!(given.len() < 10, "{given:?}");
+    let error = RegistryError::of_read(error, &registry.shown());
+    assert!(
+        matches!(error, RegistryError::WrongDigest { .. }),
+        "{error:?}"
+    );
+    for (status, body, size) in [(200, BLOB, 9), (200, BLOB, 11), (404, BLOB, 10)] {
+        let (server, _storage) = stored(move |_| Answer::new(status, body));
+        let client = logged_in(&server);
+        let registry = Registry::new(&client, &reference(&server)).unwrap();
+        let error = registry.open_blob(&Digest::of(BLOB), size).err().unwrap();
+        match error {
+            RegistryError::Http(HttpError::WrongSize { .. }) => assert_eq!(status, 200),
+            RegistryError::Refused { status: 404, .. } => assert_eq!(status, 404),
+            other => panic!("{other:?}"),
+        }
+    }
+    let error = read(&server, BLOB, 2 << 20).unwrap_err();
+    assert!(
+        matches!(error, RegistryError::Http(HttpError::TooLarge { .. })),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn an_empty_blob_is_read() {
+    let (server, _storage) = stored(|_| Answer::new(200, ""));
+    assert_eq!(read(&server, b"", 0).unwrap(), b"");
+}
+
+#[test]
+fn a_manifest_is_asked_for_without_its_bytes() {
+    let digest = Digest::of(b"{}");
+    let server = Server::start(move |seen| {
+        let (name, answer) = (
+            seen.target.rsplit('/').next().unwrap(),
+            Answer::new(200, "{}"),
+        );
+        match (seen.method.as_str(), name) {
+            ("HEAD", "full") => answer
+                .with("docker-content-digest", digest.to_string())
+                .with("content-type", MediaType::Index.as_str()),
+            ("HEAD", "refused") => Answer::new(503, ""),
+            (_, "gone") => Answer::new(404, ""),
+            (_, _) => answer.with("content-type", MediaType::Manifest.as_str()),
+        }
+    });
+    let client = Client::new(settings());
+    let registry = Registry::new(&client, &reference(&server)).unwrap();
+    let full = registry.head_manifest("full").unwrap().unwrap();
+    assert_eq!((full.digest, full.media_type), (digest, MediaType::Index));
+    assert_eq!(registry.head_manifest("gone").unwrap(), None);
+    assert_eq!(server.lines().len(), 2);
+    for name in ["bare", "refused"] {
+        let head = registry.head_manifest(name).unwrap().unwrap();
+        assert_eq!(
+            (head.digest, head.media_type),
+            (digest, MediaType::Manifest),
+            "{name}"
+        );
+    }
 }

@@ -1,17 +1,20 @@
 //! Push: what the tag held before is asked first, so that its blobs need no question each; the rest is
 //! asked for and sent in parallel; the manifest comes last, because it promises all it names.
 
+mod transfer;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::destination::{BlobSource, PushImage};
 use crate::net::registry::{Registry, RegistryError, ServedManifest};
 use crate::oci::{Descriptor, Digest, Manifest};
-use crate::report::{BlobFate, Event, Report, TransferId};
+use crate::report::{BlobFate, Event, Report};
+
+use transfer::Moving;
 
 pub(crate) use crate::destination::error::PushError;
 
@@ -245,54 +248,6 @@ impl Push<'_> {
         }
     }
 
-    /// Has one blob in the repository.
-    fn one(&self, moving: &Moving<'_>) -> Result<PushedBlob, PushError> {
-        let start = Instant::now();
-        let blob = moving.blob;
-        // A new manifest has a new config, all but always: the question would cost more than it saves.
-        let asked = blob.digest != self.image.config.digest;
-        if asked && self.target.registry.head_blob(&blob.digest)? {
-            return Ok(self.told(blob, BlobFate::AlreadyThere, start.elapsed()));
-        }
-        self.check(blob)?;
-        let open = || -> io::Result<Box<dyn Read + Send>> {
-            Ok(Box::new(self.source.open(&blob.digest)?))
-        };
-        let (id, name) = (moving.id(), blob.digest.to_string());
-        self.report.event(Event::TransferStarted {
-            id,
-            name,
-            total_bytes: Some(blob.size),
-        });
-        moving.under_way.store(true, Ordering::Relaxed);
-        let done = self
-            .target
-            .registry
-            .upload_blob(&blob.digest, blob.size, &open, &moving.sent);
-        moving.under_way.store(false, Ordering::Relaxed);
-        self.report.event(Event::TransferFinished { id });
-        done?;
-        Ok(self.told(blob, BlobFate::Pushed, start.elapsed()))
-    }
-
-    /// A blob of another size would be a request whose length lies.
-    fn check(&self, blob: &Descriptor) -> Result<(), PushError> {
-        let failed = |source| PushError::Blob {
-            path: self.source.path(&blob.digest),
-            source,
-        };
-        let found = self
-            .source
-            .open(&blob.digest)
-            .and_then(|file| file.metadata())
-            .map_err(failed)?;
-        if found.len() == blob.size {
-            Ok(())
-        } else {
-            Err(failed(io::ErrorKind::InvalidData.into()))
-        }
-    }
-
     fn told(&self, blob: &Descriptor, fate: BlobFate, took: Duration) -> PushedBlob {
         let (digest, size_bytes) = (blob.digest, blob.size);
         self.report.event(Event::Blob {
@@ -310,160 +265,5 @@ impl Push<'_> {
     }
 }
 
-/// A blob on its way.
-struct Moving<'a> {
-    blob: &'a Descriptor,
-    sent: Arc<AtomicU64>,
-    under_way: AtomicBool,
-}
-
-impl<'a> Moving<'a> {
-    fn new(blob: &'a Descriptor) -> Self {
-        Self {
-            blob,
-            sent: Arc::new(AtomicU64::new(0)),
-            under_way: AtomicBool::new(false),
-        }
-    }
-
-    /// The digest's own bits tell transfers apart, whoever else counts his.
-    fn id(&self) -> TransferId {
-        let (first, _) = self.blob.digest.as_bytes().split_at(8);
-        TransferId(first.iter().fold(0, |id, byte| id << 8 | u64::from(*byte)))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::destination::testing::{Folder, image};
-    use crate::net::http::{Client, ClientSettings};
-    use crate::net::testing::{Answer, Server};
-    use crate::report::Silent;
-
-    /// A registry that keeps what it is given.
-    fn registry() -> Server {
-        let kept: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::default();
-        Server::start(move |seen| {
-            let mut kept = kept.lock().unwrap();
-            let path = seen.target.split('?').next().unwrap().to_owned();
-            match seen.method.as_str() {
-                "POST" => Answer::new(202, "").with("location", "/up"),
-                "PUT" if path == "/up" => {
-                    let digest = seen.target.split_once("digest=").unwrap().1;
-                    assert_eq!(digest, Digest::of(&seen.body).to_string());
-                    kept.insert(format!("/v2/app/blobs/{digest}"), seen.body.clone());
-                    Answer::new(201, "")
-                }
-                "PUT" => {
-                    let manifest = Manifest::from_bytes(&seen.body).unwrap();
-                    let missing = manifest
-                        .layers
-                        .iter()
-                        .chain([&manifest.config])
-                        .any(|blob| !kept.contains_key(&format!("/v2/app/blobs/{}", blob.digest)));
-                    if missing {
-                        return Answer::new(
-                            400,
-                            r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}"#,
-                        );
-                    }
-                    kept.insert(path, seen.body.clone());
-                    Answer::new(201, "")
-                }
-                "DELETE" => {
-                    kept.remove(&path);
-                    Answer::new(202, "")
-                }
-                _ => match kept.get(&path) {
-                    Some(bytes) => Answer::new(200, bytes.clone()),
-                    None => Answer::new(404, ""),
-                },
-            }
-        })
-    }
-
-    fn push_to(
-        server: &Server,
-        folder: &Folder,
-        image: &PushImage,
-    ) -> Result<PushSummary, PushError> {
-        let client = Client::new(ClientSettings::default());
-        let reference = format!("{}/app:1", server.host()).parse().unwrap();
-        let registry = Registry::new(&client, &reference).unwrap();
-        let tags = ["1".to_owned()];
-        push(
-            image,
-            folder,
-            PushTarget {
-                registry: &registry,
-                tags: &tags,
-                parallelism: 4,
-            },
-            &Silent,
-        )
-    }
-
-    #[test]
-    fn sends_all_once_then_the_difference_then_nothing() {
-        let (server, folder) = (registry(), Folder::new());
-        let first = image(&folder, "c1", &[b"base", b"source 1", b"base"]);
-        let summary = push_to(&server, &folder, &first).unwrap();
-        // Manifest, 2 questions, 3 uploads of 2, manifest; a layer that stands there twice counts once.
-        assert_eq!((summary.requests, summary.sent_bytes), (10, 14));
-        assert_eq!(summary.digest, Digest::of(&first.manifest));
-        assert!(
-            server
-                .lines()
-                .last()
-                .unwrap()
-                .starts_with("PUT /v2/app/manifests/1")
-        );
-
-        let second = image(&folder, "c2", &[b"base", b"source 2"]);
-        let summary = push_to(&server, &folder, &second).unwrap();
-        let fates: Vec<_> = summary.blobs.iter().map(|blob| blob.fate).collect();
-        assert_eq!(
-            fates,
-            [BlobFate::AlreadyThere, BlobFate::Pushed, BlobFate::Pushed]
-        );
-        assert_eq!((summary.requests, summary.sent_bytes), (7, 10));
-
-        let summary = push_to(&server, &folder, &second).unwrap();
-        assert_eq!((summary.requests, summary.sent_bytes), (1, 0));
-        assert_eq!(summary.blobs.len(), 3);
-    }
-
-    #[test]
-    fn a_manifest_that_promises_too_much_is_not_believed_twice() {
-        let (server, folder) = (registry(), Folder::new());
-        let first = image(&folder, "c1", &[b"base"]);
-        push_to(&server, &folder, &first).unwrap();
-        let client = Client::new(ClientSettings::default());
-        let gone = format!("{}/v2/app/blobs/{}", server.base, Digest::of(b"base"));
-        let request =
-            crate::net::http::Request::new("DELETE".parse().unwrap(), gone.parse().unwrap());
-        client.send_once(&request).unwrap();
-        let summary = push_to(&server, &folder, &image(&folder, "c2", &[b"base"])).unwrap();
-        assert_eq!(summary.blobs.len(), 2);
-        assert_eq!(summary.blobs[0].fate, BlobFate::Pushed);
-    }
-
-    #[test]
-    fn a_missing_blob_stops_before_anything_is_sent() {
-        let (server, folder) = (registry(), Folder::new());
-        let image = image(&folder, "c1", &[b"base"]);
-        std::fs::write(folder.path(&Digest::of(b"base")), "other").unwrap();
-        let error = push_to(&server, &folder, &image).unwrap_err();
-        assert!(
-            matches!(&error, PushError::Blob { path, .. } if path.starts_with(folder.dir())),
-            "{error:?}"
-        );
-        assert!(
-            !server
-                .lines()
-                .iter()
-                .any(|line| line.contains("PUT /v2/app/manifests"))
-        );
-    }
-}
+mod tests;

@@ -1,0 +1,281 @@
+//! One blob on its way into a repository: there already, mounted from another repository of the same
+//! registry, sent from a local file, or copied from another registry.
+//!
+//! A copy goes from one connection into the other and never touches the disk: a thread reads, and a
+//! few pieces wait in between. It can be given again from its beginning, by a new request.
+
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Scope};
+use std::time::Instant;
+
+use super::{Push, PushedBlob};
+use crate::destination::registry::PushError;
+use crate::net::http::Open;
+use crate::net::registry::{BlobReader, Mounted, Registry, RegistryError, Session};
+use crate::oci::{Descriptor, Reference};
+use crate::report::{BlobFate, Event, TransferId};
+
+/// Bytes that the reading half of a copy hands over at once.
+const PIECE_BYTES: usize = 64 << 10;
+/// Pieces that wait between the halves of a copy: 1 MiB.
+const PIECES: usize = 16;
+
+impl Push<'_> {
+    /// Has one blob in the repository.
+    pub(super) fn one(&self, moving: &Moving<'_>) -> Result<PushedBlob, PushError> {
+        let start = Instant::now();
+        let fate = self.settle(moving)?;
+        Ok(self.told(moving.blob, fate, start.elapsed()))
+    }
+
+    fn settle(&self, moving: &Moving<'_>) -> Result<BlobFate, PushError> {
+        let blob = moving.blob;
+        let registry = self.target.registry;
+        let origins = self.source.origins(&blob.digest);
+        let mut begun = None;
+        for origin in origins.iter().filter(|origin| self.is_beside(origin)) {
+            match registry.mount_blob(&blob.digest, &registry.beside(origin)?)? {
+                Mounted::Done => return Ok(BlobFate::Mounted),
+                // One session is enough: what one repository does not give, its neighbour hardly does.
+                Mounted::Begun(session) => {
+                    begun = Some(session);
+                    break;
+                }
+                Mounted::No => {}
+            }
+        }
+        // A new manifest has a new config, all but always: the question would cost more than it saves.
+        let asked = blob.digest != self.image.config.digest;
+        if asked && registry.head_blob(&blob.digest)? {
+            if let Some(session) = begun {
+                registry.cancel(session);
+            }
+            return Ok(BlobFate::AlreadyThere);
+        }
+        if !origins.is_empty() && self.source.open(&blob.digest).is_err() {
+            return self.copy(moving, &origins, begun);
+        }
+        self.check(blob)?;
+        let open = || -> io::Result<Box<dyn Read + Send>> {
+            Ok(Box::new(self.source.open(&blob.digest)?))
+        };
+        self.watched(moving, || self.upload(moving, &open, begun))?;
+        Ok(BlobFate::Pushed)
+    }
+
+    /// Whether blobs of `origin` can be mounted: another repository of the same registry.
+    fn is_beside(&self, origin: &Reference) -> bool {
+        let registry = self.target.registry;
+        registry.is_registry_of(origin) && registry.repository() != origin.repository()
+    }
+
+    fn upload(
+        &self,
+        moving: &Moving<'_>,
+        open: Open<'_>,
+        begun: Option<Session>,
+    ) -> Result<(), RegistryError> {
+        let Descriptor { digest, size, .. } = moving.blob;
+        let registry = self.target.registry;
+        registry.upload_blob(digest, *size, open, &moving.sent, begun)
+    }
+
+    /// Copies the blob from the first of the repositories that has it.
+    fn copy(
+        &self,
+        moving: &Moving<'_>,
+        origins: &[Reference],
+        mut begun: Option<Session>,
+    ) -> Result<BlobFate, PushError> {
+        let blob = moving.blob;
+        let mut failed = Vec::new();
+        for origin in origins {
+            let from = self.target.registry.beside(origin)?;
+            // Nothing is begun at the target before the source has it.
+            let first = match from.open_blob(&blob.digest, blob.size) {
+                Ok(first) => first,
+                Err(error) => {
+                    failed.push((origin.familiar_name(), error));
+                    continue;
+                }
+            };
+            let source = Source {
+                registry: &from,
+                blob,
+                first: Mutex::new(Some(first)),
+                failure: Mutex::new(None),
+            };
+            let session = begun.take();
+            let done = self.watched(moving, || {
+                thread::scope(|scope| {
+                    let open = || source.open(scope);
+                    self.upload(moving, &open, session)
+                })
+            });
+            match (done, source.into_failure()) {
+                (Ok(()), _) => return Ok(BlobFate::Copied),
+                (Err(_), Some(error)) => failed.push((origin.familiar_name(), error)),
+                (Err(error), None) => return Err(error.into()),
+            }
+        }
+        Err(PushError::Nowhere {
+            digest: blob.digest,
+            origins: failed,
+        })
+    }
+
+    /// Does the moving, and tells when it begins and ends.
+    fn watched<T>(&self, moving: &Moving<'_>, work: impl FnOnce() -> T) -> T {
+        let (id, name) = (moving.id(), moving.blob.digest.to_string());
+        self.report.event(Event::TransferStarted {
+            id,
+            name,
+            total_bytes: Some(moving.blob.size),
+        });
+        moving.under_way.store(true, Ordering::Relaxed);
+        let done = work();
+        moving.under_way.store(false, Ordering::Relaxed);
+        self.report.event(Event::TransferFinished { id });
+        done
+    }
+
+    /// A blob of another size would be a request whose length lies.
+    fn check(&self, blob: &Descriptor) -> Result<(), PushError> {
+        let failed = |source| PushError::Blob {
+            path: self.source.path(&blob.digest),
+            source,
+        };
+        let found = self
+            .source
+            .open(&blob.digest)
+            .and_then(|file| file.metadata())
+            .map_err(failed)?;
+        if found.len() == blob.size {
+            Ok(())
+        } else {
+            Err(failed(io::ErrorKind::InvalidData.into()))
+        }
+    }
+}
+
+/// The reading half of a copy.
+struct Source<'s, 'a> {
+    registry: &'s Registry<'a>,
+    blob: &'s Descriptor,
+    /// The stream that the first try takes.
+    first: Mutex<Option<BlobReader<'s, 'a>>>,
+    /// Why the source can give no more; waiting was the stream's own business, so this is final.
+    failure: Mutex<Option<RegistryError>>,
+}
+
+impl<'s, 'a> Source<'s, 'a> {
+    /// Opens the blob from its beginning; a thread of `scope` reads it.
+    fn open<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> io::Result<Box<dyn Read + Send>> {
+        if lock(&self.failure).is_some() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let first = lock(&self.first).take();
+        let reader = match first {
+            Some(first) => first,
+            None => self
+                .registry
+                .open_blob(&self.blob.digest, self.blob.size)
+                .map_err(|error| self.fail(error))?,
+        };
+        let (sender, pieces) = sync_channel(PIECES);
+        scope.spawn(move || self.pump(reader, &sender));
+        Ok(Box::new(Pipe {
+            pieces,
+            piece: Vec::new(),
+            given: 0,
+        }))
+    }
+
+    /// Reads all of it, until nobody takes it any more.
+    fn pump(&self, mut reader: BlobReader<'s, 'a>, sender: &SyncSender<io::Result<Vec<u8>>>) {
+        loop {
+            let mut piece = Vec::with_capacity(PIECE_BYTES);
+            let read = (&mut reader)
+                .take(PIECE_BYTES as u64)
+                .read_to_end(&mut piece);
+            let piece = match read {
+                Ok(0) => return,
+                Ok(_) => Ok(piece),
+                Err(error) => {
+                    let failure = RegistryError::of_read(error, &self.registry.shown());
+                    Err(self.fail(failure))
+                }
+            };
+            let over = piece.is_err();
+            if sender.send(piece).is_err() || over {
+                return;
+            }
+        }
+    }
+
+    fn fail(&self, error: RegistryError) -> io::Error {
+        *lock(&self.failure) = Some(error);
+        io::ErrorKind::UnexpectedEof.into()
+    }
+
+    fn into_failure(self) -> Option<RegistryError> {
+        self.failure
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The sending half's end of a copy.
+struct Pipe {
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    piece: Vec<u8>,
+    given: usize,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.given == self.piece.len() {
+            match self.pieces.recv() {
+                Ok(piece) => (self.piece, self.given) = (piece?, 0),
+                // The other half is through; what is missing shows by the length.
+                Err(_) => return Ok(0),
+            }
+        }
+        let read = (&self.piece[self.given..]).read(buffer)?;
+        self.given += read;
+        Ok(read)
+    }
+}
+
+/// A blob on its way.
+pub(super) struct Moving<'a> {
+    pub blob: &'a Descriptor,
+    pub sent: Arc<AtomicU64>,
+    pub under_way: AtomicBool,
+}
+
+impl<'a> Moving<'a> {
+    pub(super) fn new(blob: &'a Descriptor) -> Self {
+        Self {
+            blob,
+            sent: Arc::new(AtomicU64::new(0)),
+            under_way: AtomicBool::new(false),
+        }
+    }
+
+    /// The digest's own bits tell transfers apart, whoever else counts his.
+    pub(super) fn id(&self) -> TransferId {
+        let (first, _) = self.blob.digest.as_bytes().split_at(8);
+        TransferId(first.iter().fold(0, |id, byte| id << 8 | u64::from(*byte)))
+    }
+}

@@ -1,0 +1,50 @@
+//! Mounts: a blob of another repository of the same registry is named, not sent (distribution-spec,
+//! "Mounting a blob from another repository").
+//!
+//! Never needed for a push to succeed: whatever goes wrong here, an upload settles it.
+
+use reqwest::Method;
+
+use crate::net::http::{Body, Request};
+use crate::net::registry::place::upload_place;
+use crate::net::registry::{Registry, RegistryError, Session};
+use crate::oci::Digest;
+
+/// What came of asking for a mount.
+#[derive(Debug)]
+pub(crate) enum Mounted {
+    /// The blob is in the repository.
+    Done,
+    /// It is not, but an upload has begun.
+    Begun(Session),
+    /// It is not.
+    No,
+}
+
+impl Registry<'_> {
+    /// Asks for a blob of another repository of this registry. Fails only where nothing at all could
+    /// be asked (offline, no connection).
+    pub(crate) fn mount_blob(
+        &self,
+        digest: &Digest,
+        from: &Registry<'_>,
+    ) -> Result<Mounted, RegistryError> {
+        let mut url = self.url("blobs/uploads/")?;
+        // `from` is always said: some registries refuse a mount without it.
+        url.set_query(Some(&format!("mount={digest}&from={}", from.repository())));
+        let request = Request::new(Method::POST, url).with_body(Body::Bytes(&[]));
+        let reply = match self.patiently(|| self.send(&request)) {
+            Ok(reply) => reply,
+            Err(RegistryError::Http(error)) if error.status().is_none() => return Err(error.into()),
+            Err(_) => return Ok(Mounted::No),
+        };
+        let place = upload_place(&reply);
+        let status = reply.status();
+        reply.drain();
+        match (status, place) {
+            (201, _) => Ok(Mounted::Done),
+            (202, Ok(place)) => Ok(Mounted::Begun(place)),
+            _ => Ok(Mounted::No),
+        }
+    }
+}
