@@ -169,6 +169,14 @@ impl Faulty {
         self.log().iter().filter(|entry| entry.kind == kind).count()
     }
 
+    /// Blobs that were taken.
+    pub(crate) fn uploaded(&self) -> usize {
+        let taken = |entry: &&Entry| {
+            matches!(entry.kind, Kind::Put | Kind::Single) && matches!(entry.status, 201 | 204)
+        };
+        self.log().iter().filter(taken).count()
+    }
+
     /// Puts a blob there without being asked.
     pub(crate) fn put_blob(&self, repository: &str, bytes: &[u8]) -> String {
         let digest = sha256(bytes);

@@ -119,7 +119,7 @@ fn upload(call: &Call<'_>, shelf: &Shelf, quirks: &Quirks) -> Vec<String> {
     } else if !newest && !session.shaken {
         wrong.push("an old Location".to_owned());
     }
-    let offset = session.bytes.len();
+    let offset = session.taken;
     let range = asked.header("content-range");
     let is_whole = call.kind == Kind::Put && offset == 0;
     if is_whole && range.is_some() && !session.shaken {
