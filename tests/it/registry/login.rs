@@ -21,9 +21,14 @@ fn write_config(home: &Home, config: &Value) {
 
 /// A user with the small image, and with a password for a registry.
 pub(super) fn logged_in(registry: &Faulty) -> Home {
+    knows(&registry.host(), PASSWORD)
+}
+
+/// The same for any host and password.
+pub(super) fn knows(host: &str, password: &str) -> Home {
     let home = stored::home();
-    let login = STANDARD.encode(format!("{USER}:{PASSWORD}"));
-    write_config(&home, &json!({"auths": {registry.host(): {"auth": login}}}));
+    let login = STANDARD.encode(format!("{USER}:{password}"));
+    write_config(&home, &json!({"auths": {host: {"auth": login}}}));
     home
 }
 
