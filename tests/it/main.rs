@@ -44,6 +44,7 @@ mod platforms;
 mod private_index;
 mod rebuild;
 mod registry;
+mod remote_cache;
 mod reproducible;
 mod requirements;
 mod sandbox;
