@@ -12,7 +12,7 @@ use super::platform::Means;
 use super::stages::Stages;
 use super::{BuiltPlatform, Settings};
 use crate::destination::registry::{
-    DEFAULT_PARALLELISM, Previous, PushError, PushSummary, PushTarget, PushedBlob,
+    DEFAULT_PARALLELISM, Previous, PushError, PushSummary, PushTarget, PushedBlob, push_index,
 };
 use crate::destination::{BlobSource, PushImage, Target};
 use crate::image::CONTENTS_ANNOTATION;
@@ -160,57 +160,24 @@ impl Image<'_> {
         name: &Reference,
         tags: &[String],
     ) -> Result<(Digest, Vec<PushedBlob>), BuildError> {
-        let mut bytes = self.means.store.read_blob(&self.descriptor.digest)?;
-        let mut media_type = self.descriptor.media_type.clone();
-        let (mut blobs, mut turned) = (Vec::new(), BTreeMap::new());
+        let (mut blobs, mut pushed) = (Vec::new(), BTreeMap::new());
         for (entry, image) in self.images()? {
             let by_digest = [entry.digest.to_string()];
             let platform = entry.platform.as_ref().and_then(|one| one.known());
             let previous = platform.map_or(Previous::Ask, |one| self.previous(name, Some(one)));
             let summary = self.push_image(registry, &image, &by_digest, previous)?;
-            if summary.digest != entry.digest {
-                turned.insert(entry.digest, summary.digest);
-            }
-            blobs.extend(summary.blobs);
+            blobs.extend_from_slice(&summary.blobs);
+            pushed.insert(entry.digest, summary);
         }
-        if !turned.is_empty() {
-            (media_type, bytes) = self.turned_index(&bytes, &turned)?;
-        }
-        let digest = Digest::of(&bytes);
         let is_there = match self.previous(name, None) {
-            Previous::Known(Some(served)) => served.digest == digest,
+            Previous::Known(Some(served)) => served.digest == self.descriptor.digest,
             _ => false,
         };
-        for tag in tags.iter().skip(usize::from(is_there)) {
-            registry
-                .put_manifest(tag, &media_type, &bytes)
-                .map_err(PushError::from)?;
-        }
+        let bytes = self.means.store.read_blob(&self.descriptor.digest)?;
+        let media_type = &self.descriptor.media_type;
+        let tags = tags.get(usize::from(is_there)..).unwrap_or_default();
+        let digest = push_index(&bytes, media_type, &pushed, registry, tags)?;
         Ok((digest, blobs))
-    }
-
-    /// The index in the words of a registry that took its manifests in other words only.
-    fn turned_index(
-        &self,
-        bytes: &[u8],
-        turned: &BTreeMap<Digest, Digest>,
-    ) -> Result<(MediaType, Vec<u8>), BuildError> {
-        let entry = |entry: &Descriptor| {
-            let bytes = self.means.store.read_blob(&entry.digest).ok()?;
-            let manifest = Manifest::from_bytes(&bytes)
-                .ok()?
-                .in_family(Family::Docker)?;
-            let bytes = manifest.to_bytes().ok()?;
-            let mut descriptor = Descriptor::of(MediaType::DockerManifest, &bytes);
-            descriptor.platform.clone_from(&entry.platform);
-            (turned.get(&entry.digest) == Some(&descriptor.digest)).then_some(descriptor)
-        };
-        let index = Index::from_bytes(bytes).ok();
-        let turned = index.and_then(|index| index.in_family(Family::Docker, entry));
-        match turned.map(|index| index.to_bytes()) {
-            Some(Ok(bytes)) => Ok((MediaType::DockerList, bytes)),
-            _ => Err(Obstacle::MixedIndex.into()),
-        }
     }
 
     fn push_image(
