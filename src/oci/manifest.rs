@@ -115,6 +115,14 @@ pub(crate) struct DescriptorPlatform {
     pub variant: Option<String>,
 }
 
+impl DescriptorPlatform {
+    /// The platform, if s2r builds for it.
+    pub(crate) fn known(&self) -> Option<Platform> {
+        let text = format!("{}/{}", self.os, self.architecture);
+        text.parse().ok()
+    }
+}
+
 impl From<Platform> for DescriptorPlatform {
     fn from(platform: Platform) -> Self {
         Self {

@@ -289,6 +289,9 @@ pub(crate) enum Obstacle {
         /// The target.
         target: String,
     },
+    /// A registry took some of an image's manifests in other words, and the index cannot follow.
+    #[error("the manifests of one image have media types of two kinds")]
+    MixedIndex,
     /// Locks are written into the source, and this one is no folder.
     #[error("{shown} is no folder")]
     NoFolder {
@@ -349,6 +352,13 @@ impl Explain for Obstacle {
                 place: target.clone(),
                 why: "only the store and registries take all platforms under one name, so far".to_owned(),
                 next: "build with one --platform for each file, or --push to a registry".to_owned(),
+            },
+            Self::MixedIndex => Explanation {
+                fate: Fate::World,
+                what: "the registry takes only some media types, and the image has several platforms".to_owned(),
+                place: "the image's index".to_owned(),
+                why: "the manifests were pushed with Docker's media types, and not all could be".to_owned(),
+                next: "build with --format docker, or push each platform by itself".to_owned(),
             },
             Self::NoFolder { shown } => Explanation {
                 fate: Fate::CommandLine,
