@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::image::KEY_ANNOTATION;
+use crate::image::{KEY_ANNOTATION, kept_annotations};
 use crate::net::http::Client;
 use crate::net::registry::{Registry, RegistryError, ServedManifest};
 use crate::oci::{Descriptor, ImageConfig, Index, Key, Manifest, MediaType, Platform, Reference};
@@ -265,6 +265,7 @@ fn keyed(manifest: &Manifest, config: &ImageConfig) -> Vec<(Key, StoredLayer)> {
                 diff_id: *diff_id,
                 size_bytes: layer.size,
                 uncompressed_bytes: 0,
+                annotations: kept_annotations(&layer.annotations),
             };
             Some((key, stored))
         })

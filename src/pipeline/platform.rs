@@ -437,7 +437,8 @@ impl<'a> Site<'a> {
 
     /// Whether a layer needs not be made.
     fn has_layer(&self, key: &Key) -> bool {
-        self.store.layer(key).is_some() || self.cache.layer(key).is_some()
+        let key = self.settings.formats.layers.key(key);
+        self.store.layer(&key).is_some() || self.cache.layer(&key).is_some()
     }
 
     /// A layer that the store or a registry knows by its key.
@@ -534,6 +535,7 @@ impl<'a> Site<'a> {
             cache: self.cache,
             report: self.report,
             tar: self.tar(),
+            form: self.settings.formats.layers,
             first_index,
             workers: self.settings.workers,
             stop: &self.stop,
