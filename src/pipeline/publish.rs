@@ -17,7 +17,7 @@ use crate::destination::registry::{
 use crate::destination::{BlobSource, PushImage, Target};
 use crate::image::CONTENTS_ANNOTATION;
 use crate::net::registry::Registry;
-use crate::oci::{Descriptor, Digest, Family, Index, Manifest, MediaType, Platform, Reference};
+use crate::oci::{Descriptor, Digest, MediaType, Platform, Reference};
 use crate::report::{Report, Stage};
 use crate::store::Store;
 
