@@ -19,6 +19,10 @@ pub(crate) const CONTENTS_ANNOTATION: &str = "io.s2r.layer.contents";
 /// Annotation of a manifest: the base's packages, `name=version` with blanks between.
 pub(crate) const BASE_PACKAGES_ANNOTATION: &str = "io.s2r.base.packages";
 
+/// Annotation of a manifest: the wheels in it that were built from source, a line each: the key of what
+/// they were built from, file name, digest and size in bytes.
+pub(crate) const BUILT_ANNOTATION: &str = "io.s2r.built";
+
 /// A document could not be serialised, which no input can bring about.
 #[derive(Debug, thiserror::Error)]
 #[error("{document}: {reason}")]

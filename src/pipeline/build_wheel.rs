@@ -175,6 +175,8 @@ pub(super) struct Builder<'a> {
     pub exact: &'a Exact<'a>,
     /// How many builds this one is needed for.
     pub depth: usize,
+    /// Whether a wheel will do whose bytes are nowhere but in a layer of a registry.
+    pub may_be_remote: bool,
 }
 
 impl Builder<'_> {
@@ -192,6 +194,14 @@ impl Builder<'_> {
         let plain = self.exact.ground.plain()?;
         let plain_key = self.key(material, plain)?;
         if let Some(known) = self.known(&plain_key)? {
+            self.note(&plain_key, &known);
+            return Ok(known);
+        }
+        if self.may_be_remote
+            && let Some(text) = self.exact.site.cache().built(&plain_key)
+            && let Some(known) = read(text.as_bytes())
+        {
+            self.note(&plain_key, &known);
             return Ok(known);
         }
         if self.depth > MAX_DEPTH {
@@ -214,6 +224,7 @@ impl Builder<'_> {
                 let full = self.exact.ground.full()?;
                 let key = self.key(material, full)?;
                 if let Some(known) = self.known(&key)? {
+                    self.note(&plain_key, &known);
                     return Ok(known);
                 }
                 let built = self.build(title, material, full, Effort::Full)?;
@@ -229,12 +240,21 @@ impl Builder<'_> {
             }
             .into());
         }
-        let text = format!("{} {} {}", built.file_name, built.sha256, built.size_bytes);
+        self.note(&plain_key, &built);
+        let text = record(&built);
         self.exact
             .site
             .store()
             .put_record(RECORD, &key, text.as_bytes())?;
         Ok(built)
+    }
+
+    /// Remembers for the image what a wheel of it was built from. Whether compilers were needed is no
+    /// part of the key there: who looks it up has not fetched them.
+    fn note(&self, key: &Key, built: &Built) {
+        if self.depth == 0 {
+            self.exact.site.note_built(key, record(built));
+        }
     }
 
     /// A wheel that was built before and is still there.
@@ -603,6 +623,11 @@ fn tools(site: &Site<'_>) -> Result<Vec<Mount>, BuildError> {
         });
     }
     Ok(mounts)
+}
+
+/// A wheel as a line.
+fn record(built: &Built) -> String {
+    format!("{} {} {}", built.file_name, built.sha256, built.size_bytes)
 }
 
 /// A record, read back.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::image::{KEY_ANNOTATION, kept_annotations};
+use crate::image::{BUILT_ANNOTATION, KEY_ANNOTATION, kept_annotations};
 use crate::net::http::Client;
 use crate::net::registry::{Registry, RegistryError, ServedManifest};
 use crate::oci::{Descriptor, ImageConfig, Index, Key, Manifest, MediaType, Platform, Reference};
@@ -124,6 +124,24 @@ impl<'a> Cache<'a> {
             Some(RemoteLayer {
                 stored,
                 place: place.reference.clone(),
+            })
+        })
+    }
+
+    /// A wheel, as it was noted, that an image in a registry has built from the same.
+    pub(super) fn built(&self, key: &Key) -> Option<String> {
+        if self.is_off.load(Ordering::Relaxed) {
+            return None;
+        }
+        let key = key.to_string();
+        self.places.iter().find_map(|place| {
+            let mut manifests = self.look_at(place).manifests.iter();
+            manifests.find_map(|(_, manifest)| {
+                let manifest = Manifest::from_bytes(&manifest.bytes).ok()?;
+                let lines = manifest.annotations.get(BUILT_ANNOTATION)?;
+                let mut words = lines.lines().filter_map(|line| line.split_once(' '));
+                let found = words.find(|(other, _)| *other == key);
+                found.map(|(_, wheel)| wheel.to_owned())
             })
         })
     }

@@ -107,6 +107,12 @@ impl BuildError {
         matches!(self, Self::Own(Obstacle::Stopped))
     }
 
+    /// Whether an image in a registry is of less use than it seemed: a layer of it is not there, or a
+    /// wheel is wanted that is in another layer than it was.
+    pub(super) fn is_of_cache(&self) -> bool {
+        self.missing_layer().is_some() || matches!(self, Self::Pin(PinError::Nowhere { .. }))
+    }
+
     /// The layer that is not where a registry's image said that it is.
     pub(super) fn missing_layer(&self) -> Option<Digest> {
         match self {

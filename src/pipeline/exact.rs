@@ -287,7 +287,17 @@ impl Exact<'_> {
     }
 
     fn builder(&self, depth: usize) -> Builder<'_> {
-        Builder { exact: self, depth }
+        // Only where nobody has to read the wheels to find out what they need.
+        let is_locked = match &self.site.plan().dependencies.value {
+            Dependencies::Pylock { .. } => true,
+            Dependencies::Converted { file, .. } => file.is_lock(),
+            Dependencies::Requirements { .. } | Dependencies::None => false,
+        };
+        Builder {
+            exact: self,
+            depth,
+            may_be_remote: is_locked && depth == 0,
+        }
     }
 
     /// The project itself, built.

@@ -193,13 +193,15 @@ pub(crate) fn build(
     let once = || finish(&project, &plan, means, (names, outputs), &stages);
     let mut outcome = once();
     if let Err(error) = &outcome
-        && let Some(digest) = error.missing_layer()
+        && error.is_of_cache()
     {
-        store.forget_elsewhere(&digest)?;
+        if let Some(digest) = error.missing_layer() {
+            store.forget_elsewhere(&digest)?;
+        }
         if cache.distrust() {
             report.event(Event::Warning {
-                text: format!("an image in a registry names a layer that is not there: {error}"),
-                hint: "it is made anew".to_owned(),
+                text: format!("an image in a registry is of no use as a cache: {error}"),
+                hint: "what is missing is made anew".to_owned(),
             });
             outcome = once();
         }

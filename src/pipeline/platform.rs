@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::bytecode::{Compiled, Compiler, Folders};
 use super::cache::Cache;
@@ -20,7 +21,7 @@ use super::stages::Stages;
 use super::wheels;
 use super::{BuiltPlatform, Settings, base, bytecode, changes, exact};
 use crate::archive::tar::Options;
-use crate::image::{BASE_PACKAGES_ANNOTATION, ImageLayer, Parts};
+use crate::image::{BASE_PACKAGES_ANNOTATION, BUILT_ANNOTATION, ImageLayer, Parts};
 use crate::layers::deb::BaseOptions;
 use crate::layers::source::Source;
 use crate::layers::wheel;
@@ -56,6 +57,8 @@ pub(super) struct Site<'a> {
     cache: &'a Cache<'a>,
     ids: TransferIds,
     turn: Turn,
+    /// Wheels that were built from source, by the key of what they were built from.
+    built: Mutex<BTreeMap<Key, String>>,
     /// Set when the build has failed elsewhere, so that what goes on meanwhile need not end.
     stop: AtomicBool,
     /// The caller's environment, with what the project and the command line set above it.
@@ -105,6 +108,7 @@ impl<'a> Site<'a> {
             cache,
             ids: TransferIds::default(),
             turn: Turn::default(),
+            built: Mutex::default(),
             stop: AtomicBool::new(false),
             environment: environment(plan, settings),
         })
@@ -435,6 +439,16 @@ impl<'a> Site<'a> {
         }
     }
 
+    pub(super) fn cache(&self) -> &'a Cache<'a> {
+        self.cache
+    }
+
+    /// Remembers a wheel that was built from source.
+    pub(super) fn note_built(&self, key: &Key, wheel: String) {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        built.insert(*key, wheel);
+    }
+
     /// Whether a layer needs not be made.
     fn has_layer(&self, key: &Key) -> bool {
         let key = self.settings.formats.layers.key(key);
@@ -554,15 +568,23 @@ impl<'a> Site<'a> {
             .iter()
             .map(|deb| format!("{}={}", deb.package, deb.version))
             .collect();
+        let mut annotations =
+            BTreeMap::from([(BASE_PACKAGES_ANNOTATION.to_owned(), versions.join(" "))]);
+        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        if !built.is_empty() {
+            let lines = built.iter().map(|(key, wheel)| format!("{key} {wheel}"));
+            annotations.insert(
+                BUILT_ANNOTATION.to_owned(),
+                lines.collect::<Vec<_>>().join("\n"),
+            );
+        }
+        drop(built);
         let assembled = crate::image::assemble(Parts {
             platform,
             created_seconds: self.settings.epoch_seconds,
             run: self.run_config(),
             layers: &image_layers,
-            annotations: BTreeMap::from([(
-                BASE_PACKAGES_ANNOTATION.to_owned(),
-                versions.join(" "),
-            )]),
+            annotations,
         })?;
         self.store.put_blob(&assembled.config)?;
         self.store.put_blob(&assembled.manifest)?;

@@ -145,7 +145,11 @@ fn a_layer_that_is_not_there_is_made_anew() {
     let more = [&other, "--push", "--cache-from", &published.image];
     let mut command = machine.command(&["build", "--json"]);
     let built = finish(command.arg(published.project.path()).args(more)).ok();
-    assert!(built.stderr.contains("it is made anew"), "{}", built.stderr);
+    assert!(
+        built.stderr.contains("what is missing is made anew"),
+        "{}",
+        built.stderr
+    );
     // The config differs, for it tells the image's name.
     assert!(published.layers("copy") == published.layers("cached"));
     // In the same repository: the manifest that names it is refused, and the layer sent.
@@ -164,4 +168,22 @@ fn a_layer_that_is_not_there_is_made_anew() {
             .arg(format!("oci:{}", copied.display())),
     )
     .ok();
+}
+
+#[test]
+fn an_empty_machine_builds_no_project_that_the_registry_has_built() {
+    let home = Home::seeded();
+    let registry = Registry::start();
+    let image = registry.repository("own");
+    let project = Project::copy_of("poetry-src-layout");
+    build(&home, &project, &[&image, "--push"]);
+    let empty = Home::empty();
+    finish(home.command(&["lock"]).arg(project.path())).ok();
+    // The lock of the base alone is of interest here: the wheels are poetry.lock's.
+    fs::remove_file(project.path().join("pylock.toml")).unwrap();
+    let again = build(&home, &project, &[&image, "--push"]);
+    let far = build(&empty, &project, &[&image, "--push"]);
+    assert_eq!(fates(&far).0, 0, "{far}");
+    assert_eq!(far["digest"], again["digest"]);
+    assert_eq!(bytes_in(&empty, "s2r/roots"), 0);
 }
