@@ -96,6 +96,8 @@ pub(crate) enum LayerFate {
     Made,
     /// Known by its key; nothing was read or written.
     Reused,
+    /// Known by its key from an image in a registry, where its bytes stay.
+    Remote,
 }
 
 /// How a blob came to be in a destination.

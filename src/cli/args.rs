@@ -256,6 +256,14 @@ pub(super) struct Build {
     #[arg(short = 't', long = "tag", value_name = "IMAGE")]
     pub(super) tags: Vec<String>,
 
+    /// Use layers of this image in its registry again; may be repeated. --push looks at the image that its name has now by itself
+    #[arg(long, value_name = "IMAGE", conflicts_with = "no_cache")]
+    pub(super) cache_from: Vec<String>,
+
+    /// Use no layers of images in registries; those of the store are used all the same
+    #[arg(long)]
+    pub(super) no_cache: bool,
+
     /// Also write the image: oci:DIR, oci-archive:FILE or docker-archive:FILE; may be repeated
     #[arg(short = 'o', long = "output", value_name = "TARGET")]
     pub(super) outputs: Vec<String>,

@@ -96,6 +96,12 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
             .iter()
             .map(|text| target(text))
             .collect::<Result<_, _>>()?,
+        cache_from: arguments
+            .cache_from
+            .iter()
+            .map(|name| reference(name))
+            .collect::<Result<_, _>>()?,
+        no_cache: arguments.no_cache,
     };
     let network = &arguments.network;
     let mut settings = settings(

@@ -247,6 +247,7 @@ pub(super) fn layer_fate(fate: LayerFate) -> &'static str {
     match fate {
         LayerFate::Made => "made",
         LayerFate::Reused => "reused",
+        LayerFate::Remote => "remote",
     }
 }
 

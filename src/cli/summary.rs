@@ -69,17 +69,28 @@ fn layers(platform: &BuiltPlatform, pushed: &[Pushed]) -> String {
         .iter()
         .map(|made| made.layer.size_bytes)
         .sum();
-    let unpacked: u64 = platform
+    // Not known of layers that were never here.
+    let unpacked: Option<u64> = platform
         .layers
         .iter()
         .map(|made| made.uncompressed_bytes)
         .sum();
+    let unpacked = unpacked.map_or_else(String::new, |size| format!(", {} unpacked", bytes(size)));
+    let remote = platform
+        .layers
+        .iter()
+        .filter(|made| made.fate == LayerFate::Remote)
+        .count();
+    let far = if remote > 0 {
+        format!(", {remote} of them in the registry alone")
+    } else {
+        String::new()
+    };
     format!(
-        "{}   image  {}: {} compressed, {} unpacked, {} layers ({made} made, {} reused)\n",
+        "{}   image  {}: {} compressed{unpacked}, {} layers ({made} made, {} reused{far})\n",
         table(&rows, &[false, true, true, false, false]),
         platform.platform,
         bytes(size),
-        bytes(unpacked),
         platform.layers.len(),
         platform.layers.len() - made,
     )

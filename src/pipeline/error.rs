@@ -90,6 +90,9 @@ pub(crate) enum BuildError {
     /// An image that is to be run.
     #[error(transparent)]
     Run(#[from] super::run::RunError),
+    /// A layer that lies in a registry.
+    #[error(transparent)]
+    NotThere(#[from] super::elsewhere::NotThere),
     /// What is pinned, and how.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -102,6 +105,17 @@ impl BuildError {
     /// Whether this is only the echo of another failure.
     pub(super) fn is_stopped(&self) -> bool {
         matches!(self, Self::Own(Obstacle::Stopped))
+    }
+
+    /// The layer that is not where a registry's image said that it is.
+    pub(super) fn missing_layer(&self) -> Option<Digest> {
+        match self {
+            Self::NotThere(missing) => Some(missing.digest),
+            Self::Push(crate::destination::registry::PushError::Nowhere { digest, .. }) => {
+                Some(*digest)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -136,6 +150,7 @@ impl Explain for BuildError {
             Self::Material(error) => error.explain(),
             Self::Changes(error) => error.explain(),
             Self::Run(error) => error.explain(),
+            Self::NotThere(error) => error.explain(),
             Self::Pin(error) => error.explain(),
             Self::Own(error) => error.explain(),
         }

@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::cache::Cache;
 use super::error::{BuildError, Obstacle, PinError};
-use super::platform::{Resolved, Site};
+use super::platform::{Means, Resolved, Site};
 use super::{Rules, Settings, base, read};
 use crate::oci::KeyBuilder;
 use crate::packages::Sha256;
@@ -40,7 +41,16 @@ pub(crate) fn lock(
     let plan = read::decide(&project, request, report)?;
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
-    let site = Site::new(&project, &plan, settings, &store, report)?;
+    let client = super::client::new(settings, report);
+    let cache = Cache::new((&client, &store), report, &[], (&[], &[]));
+    let means = Means {
+        settings,
+        store: &store,
+        report,
+        client: &client,
+        cache: &cache,
+    };
+    let site = Site::new(&project, &plan, means)?;
     let mut base_lock = BaseLock::new(&site.asked()?);
     let mut resolved: Vec<Resolved> = Vec::new();
     for platform in &plan.platforms.value {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::cache::Cache;
 use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use crate::archive::tar::{Options, TarGz};
@@ -59,8 +60,8 @@ pub(super) struct Recipe<'a> {
 pub(crate) struct Made {
     /// For the image.
     pub layer: ImageLayer,
-    /// Length of its tar in bytes.
-    pub uncompressed_bytes: u64,
+    /// Length of its tar in bytes; not known of a layer that was never here.
+    pub uncompressed_bytes: Option<u64>,
     /// Made or found.
     pub fate: LayerFate,
     /// How long that took.
@@ -71,6 +72,8 @@ pub(crate) struct Made {
 pub(super) struct Workshop<'a> {
     pub store: &'a Store,
     pub fetcher: &'a Fetcher<'a>,
+    /// Layers that registries have.
+    pub cache: &'a Cache<'a>,
     pub report: &'a dyn Report,
     pub tar: Options,
     /// Place of the first recipe's layer in the image.
@@ -152,11 +155,20 @@ impl Workshop<'_> {
         });
     }
 
-    /// The layer as the store knows it.
+    /// The layer as the store knows it, or a registry.
     fn known(&self, index: usize, recipe: &Recipe<'_>) -> Option<Made> {
         let start = Instant::now();
-        let stored = self.store.layer(&recipe.key)?;
-        Some(self.made(index, recipe, &stored, (LayerFate::Reused, start.elapsed())))
+        if let Some(stored) = self.store.layer(&recipe.key) {
+            let how = (LayerFate::Reused, start.elapsed());
+            return Some(self.made(index, recipe, &stored, how));
+        }
+        let remote = self.cache.layer(&recipe.key)?;
+        // Without the note nobody would find its bytes; then it is better made.
+        self.store
+            .note_elsewhere(&remote.stored.digest, &remote.place)
+            .ok()?;
+        let how = (LayerFate::Remote, start.elapsed());
+        Some(self.made(index, recipe, &remote.stored, how))
     }
 
     fn made(
@@ -182,7 +194,7 @@ impl Workshop<'_> {
                 diff_id: stored.diff_id,
                 size_bytes: stored.size_bytes,
             },
-            uncompressed_bytes: stored.uncompressed_bytes,
+            uncompressed_bytes: (fate != LayerFate::Remote).then_some(stored.uncompressed_bytes),
             fate,
             took,
         }

@@ -4,9 +4,11 @@
 mod base;
 mod build_wheel;
 mod bytecode;
+mod cache;
 mod changes;
 mod client;
 mod debs;
+mod elsewhere;
 mod error;
 mod exact;
 mod fetch;
@@ -45,11 +47,13 @@ pub(crate) use steps::Running;
 pub(crate) use crate::sandbox::{Isolation, Limits};
 
 use crate::destination::Target;
+use crate::net::http::Client;
 use crate::oci::{Descriptor, Platform, Reference};
-use crate::plan::Request;
-use crate::report::{Report, Stage};
+use crate::plan::{Plan, Request};
+use crate::report::{Event, Report, Stage};
 use crate::store::Store;
-use platform::Site;
+use cache::Cache;
+use platform::{Means, Site};
 use stages::Stages;
 
 /// What a command may do with locks and network.
@@ -93,6 +97,10 @@ pub(crate) struct Outputs {
     pub push: bool,
     /// To files and folders.
     pub targets: Vec<Target>,
+    /// Images of registries whose layers may be used again, besides the one that is pushed to.
+    pub cache_from: Vec<Reference>,
+    /// Look at no image in a registry for layers.
+    pub no_cache: bool,
 }
 
 /// A built image.
@@ -166,22 +174,30 @@ pub(crate) fn build(
     )?;
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
-    let site = Site::new(&project, &plan, settings, &store, report)?;
-    let platforms = plan
-        .platforms
-        .value
-        .iter()
-        .map(|&platform| site.build(platform, &stages))
-        .collect::<Result<Vec<_>, _>>()?;
-    let descriptor = publish::name(&platforms, names, &store)?;
-    let image = publish::Image {
-        descriptor: &descriptor,
+    let client = client::new(settings, report);
+    let cache = cache(names, outputs, settings, (&client, &store, report), &plan);
+    let means = Means {
+        settings,
         store: &store,
-        client: site.client(),
         report,
+        client: &client,
+        cache: &cache,
     };
-    let pushed = image.push_all(names, outputs.push, &stages)?;
-    let exported = image.export_all(names.first(), &outputs.targets, &stages)?;
+    let once = || finish(&project, &plan, means, (names, outputs), &stages);
+    let mut outcome = once();
+    if let Err(error) = &outcome
+        && let Some(digest) = error.missing_layer()
+    {
+        store.forget_elsewhere(&digest)?;
+        if cache.distrust() {
+            report.event(Event::Warning {
+                text: format!("an image in a registry names a layer that is not there: {error}"),
+                hint: "it is made anew".to_owned(),
+            });
+            outcome = once();
+        }
+    }
+    let (descriptor, platforms, pushed, exported) = outcome?;
     Ok(Built {
         names: names.to_vec(),
         descriptor,
@@ -190,4 +206,65 @@ pub(crate) fn build(
         exported,
         stages: stages.times(),
     })
+}
+
+/// The images whose layers are used again: those that the names stand for where they are pushed to,
+/// and those that were named for it.
+fn cache<'a>(
+    names: &[Reference],
+    outputs: &Outputs,
+    settings: &Settings,
+    (client, store, report): (&'a Client, &'a Store, &'a dyn Report),
+    plan: &'a Plan,
+) -> Cache<'a> {
+    let is_wanted = !outputs.no_cache && !settings.rules.offline;
+    let of = |names: &[Reference], is_wanted: bool| {
+        if is_wanted {
+            names.to_vec()
+        } else {
+            Vec::new()
+        }
+    };
+    Cache::new(
+        (client, store),
+        report,
+        &plan.platforms.value,
+        (
+            &of(names, is_wanted && outputs.push),
+            &of(&outputs.cache_from, is_wanted),
+        ),
+    )
+}
+
+/// What comes after the plan.
+type Finished = (Descriptor, Vec<BuiltPlatform>, Vec<Pushed>, Vec<Exported>);
+
+/// Builds what was planned, and sends it out.
+fn finish(
+    project: &read::Project,
+    plan: &Plan,
+    means: Means<'_>,
+    (names, outputs): (&[Reference], &Outputs),
+    stages: &Stages<'_>,
+) -> Result<Finished, BuildError> {
+    let site = Site::new(project, plan, means)?;
+    let platforms = std::thread::scope(|scope| {
+        if !means.cache.is_empty() {
+            // The answer is wanted soon, and there is something else to do meanwhile.
+            scope.spawn(|| means.cache.look());
+        }
+        plan.platforms
+            .value
+            .iter()
+            .map(|&platform| site.build(platform, stages))
+            .collect::<Result<Vec<_>, _>>()
+    })?;
+    let descriptor = publish::name(&platforms, names, means.store)?;
+    let image = publish::Image {
+        descriptor: &descriptor,
+        means,
+    };
+    let pushed = image.push_all(names, outputs.push, stages)?;
+    let exported = image.export_all(names.first(), &outputs.targets, stages)?;
+    Ok((descriptor, platforms, pushed, exported))
 }

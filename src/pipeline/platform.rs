@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::bytecode::{Compiled, Compiler, Folders};
+use super::cache::Cache;
 use super::debs::{Debs, Wish};
+use super::elsewhere::Elsewhere;
 use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use super::ground::Ground;
@@ -50,12 +52,23 @@ pub(super) struct Site<'a> {
     settings: &'a Settings,
     store: &'a Store,
     report: &'a dyn Report,
-    client: Client,
+    client: &'a Client,
+    cache: &'a Cache<'a>,
     ids: TransferIds,
     /// Set when the build has failed elsewhere, so that what goes on meanwhile need not end.
     stop: AtomicBool,
     /// The caller's environment, with what the project and the command line set above it.
     environment: BTreeMap<String, String>,
+}
+
+/// What a build works with.
+#[derive(Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub settings: &'a Settings,
+    pub store: &'a Store,
+    pub report: &'a dyn Report,
+    pub client: &'a Client,
+    pub cache: &'a Cache<'a>,
 }
 
 /// What one platform's image is made of, exactly.
@@ -71,10 +84,15 @@ impl<'a> Site<'a> {
     pub(super) fn new(
         project: &'a Project,
         plan: &'a Plan,
-        settings: &'a Settings,
-        store: &'a Store,
-        report: &'a dyn Report,
+        means: Means<'a>,
     ) -> Result<Self, BuildError> {
+        let Means {
+            settings,
+            store,
+            report,
+            client,
+            cache,
+        } = means;
         Ok(Self {
             project,
             plan,
@@ -82,15 +100,12 @@ impl<'a> Site<'a> {
             settings,
             store,
             report,
-            client: super::client::new(settings, report),
+            client,
+            cache,
             ids: TransferIds::default(),
             stop: AtomicBool::new(false),
             environment: environment(plan, settings),
         })
-    }
-
-    pub(super) fn client(&self) -> &Client {
-        &self.client
     }
 
     /// Builds one platform: resolves, makes layers, writes config and manifest into the store.
@@ -193,7 +208,7 @@ impl<'a> Site<'a> {
         if self.plan.bytecode.value == Bytecode::None {
             return None;
         }
-        let roots = Roots::new(self.store, self.report);
+        let roots = self.roots();
         let image = base.to_vec();
         let machine: Folders<'s> = if Architecture::host() == Some(architecture) {
             let base = base.to_vec();
@@ -333,7 +348,7 @@ impl<'a> Site<'a> {
 
     pub(super) fn fetcher(&self) -> Fetcher<'_> {
         Fetcher {
-            client: &self.client,
+            client: self.client,
             store: self.store,
             tree: &self.project.tree,
             report: self.report,
@@ -345,8 +360,13 @@ impl<'a> Site<'a> {
         self.store
     }
 
-    pub(super) fn roots(&self) -> Roots<'a> {
-        Roots::new(self.store, self.report)
+    pub(super) fn roots(&self) -> Roots<'_> {
+        Roots::new(Elsewhere {
+            store: self.store,
+            client: self.client,
+            report: self.report,
+            ids: &self.ids,
+        })
     }
 
     pub(super) fn report(&self) -> &'a dyn Report {
@@ -412,9 +432,16 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// A layer that the store knows by its key.
+    /// Whether a layer needs not be made.
+    fn has_layer(&self, key: &Key) -> bool {
+        self.store.layer(key).is_some() || self.cache.layer(key).is_some()
+    }
+
+    /// A layer that the store or a registry knows by its key.
     pub(super) fn known_layer(&self, key: &Key, contents: &str, index: usize) -> Option<Made> {
-        self.store.layer(key)?;
+        if !self.has_layer(key) {
+            return None;
+        }
         let recipe = Recipe {
             key: *key,
             contents: contents.to_owned(),
@@ -486,10 +513,7 @@ impl<'a> Site<'a> {
         let known = wheels::pip(pinned, &self.environment, &self.fetcher(), false)?;
         if let Some(pip) = known
             && (self.store.is_sound_download(&pip.sha256)
-                || self
-                    .store
-                    .layer(&recipes::wheel_layer(&[&pip], place, shelf).key)
-                    .is_some())
+                || self.has_layer(&recipes::wheel_layer(&[&pip], place, shelf).key))
         {
             return Ok(Some(pip));
         }
@@ -504,6 +528,7 @@ impl<'a> Site<'a> {
         Workshop {
             store: self.store,
             fetcher: &self.fetcher(),
+            cache: self.cache,
             report: self.report,
             tar: self.tar(),
             first_index,
@@ -642,7 +667,7 @@ fn describe_changes(made: Option<&Made>) -> String {
     match made.map(|made| made.fate) {
         None => "nothing changed".to_owned(),
         Some(LayerFate::Made) => "changes made".to_owned(),
-        Some(LayerFate::Reused) => "changes reused".to_owned(),
+        Some(LayerFate::Reused | LayerFate::Remote) => "changes reused".to_owned(),
     }
 }
 

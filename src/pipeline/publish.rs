@@ -3,12 +3,18 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::cache::Cache;
+use super::elsewhere::{Elsewhere, Wanted};
 use super::error::{BuildError, Obstacle};
+use super::make::TransferIds;
+use super::platform::Means;
 use super::stages::Stages;
 use super::{BuiltPlatform, Settings};
-use crate::destination::registry::{DEFAULT_PARALLELISM, PushError, PushTarget, PushedBlob};
+use crate::destination::registry::{
+    DEFAULT_PARALLELISM, Previous, PushError, PushTarget, PushedBlob,
+};
 use crate::destination::{BlobSource, PushImage, Target};
-use crate::net::http::Client;
+use crate::image::CONTENTS_ANNOTATION;
 use crate::net::registry::Registry;
 use crate::oci::{Descriptor, Digest, MediaType, Reference};
 use crate::report::{Report, Stage};
@@ -65,9 +71,7 @@ pub(super) fn name(
 /// An image of the store on its way out.
 pub(super) struct Image<'a> {
     pub descriptor: &'a Descriptor,
-    pub store: &'a Store,
-    pub client: &'a Client,
-    pub report: &'a dyn Report,
+    pub means: Means<'a>,
 }
 
 impl Image<'_> {
@@ -103,13 +107,13 @@ impl Image<'_> {
     /// Pushes under one name: the platforms' manifests first, then the index that names them.
     fn push(&self, name: &Reference) -> Result<Pushed, BuildError> {
         let pushed = self.push_blobs_and_manifests(name);
-        super::client::say_warnings(self.client, self.report);
+        super::client::say_warnings(self.means.client, self.means.report);
         pushed
     }
 
     fn push_blobs_and_manifests(&self, name: &Reference) -> Result<Pushed, BuildError> {
         let start = Instant::now();
-        let registry = Registry::new(self.client, name).map_err(PushError::from)?;
+        let registry = Registry::new(self.means.client, name).map_err(PushError::from)?;
         let is_index = self.descriptor.media_type == MediaType::Index;
         let tag = name
             .digest()
@@ -125,12 +129,14 @@ impl Image<'_> {
                 registry: &registry,
                 tags: &tags,
                 parallelism: DEFAULT_PARALLELISM,
+                previous: Previous::Ask,
             };
-            let summary = crate::destination::registry::push(&image, self, target, self.report)?;
+            let summary =
+                crate::destination::registry::push(&image, self, target, self.means.report)?;
             blobs.extend(summary.blobs);
         }
         if is_index {
-            let bytes = self.store.read_blob(&self.descriptor.digest)?;
+            let bytes = self.means.store.read_blob(&self.descriptor.digest)?;
             registry
                 .put_manifest(&tag, &self.descriptor.media_type, &bytes)
                 .map_err(PushError::from)?;
@@ -153,6 +159,28 @@ impl Image<'_> {
             }
             .into());
         };
+        let wanted: Vec<Wanted> = image
+            .layers
+            .iter()
+            .map(|layer| Wanted {
+                digest: layer.digest,
+                size_bytes: layer.size,
+                name: contents_of(layer),
+            })
+            .collect();
+        let Means {
+            store,
+            client,
+            report,
+            ..
+        } = self.means;
+        Elsewhere {
+            store,
+            client,
+            report,
+            ids: &TransferIds::default(),
+        }
+        .bring(&wanted)?;
         target.write(name, &image, self)?;
         Ok(Exported {
             target: target.clone(),
@@ -162,12 +190,13 @@ impl Image<'_> {
 
     /// Each platform's manifest and what it names.
     fn images(&self) -> Result<Vec<(Descriptor, PushImage)>, BuildError> {
-        self.store
+        self.means
+            .store
             .manifests(self.descriptor)?
             .into_iter()
             .map(|(entry, manifest)| {
                 let image = PushImage {
-                    manifest: self.store.read_blob(&entry.digest)?,
+                    manifest: self.means.store.read_blob(&entry.digest)?,
                     media_type: entry.media_type.clone(),
                     config: manifest.config,
                     layers: manifest.layers,
@@ -178,9 +207,19 @@ impl Image<'_> {
     }
 }
 
+/// What a layer holds, for people.
+fn contents_of(layer: &Descriptor) -> String {
+    let named = layer.annotations.get(CONTENTS_ANNOTATION);
+    named.map_or_else(|| "a layer of the base".to_owned(), Clone::clone)
+}
+
 impl BlobSource for Image<'_> {
     fn path(&self, digest: &Digest) -> PathBuf {
-        self.store.blob_path(digest)
+        self.means.store.blob_path(digest)
+    }
+
+    fn origins(&self, digest: &Digest) -> Vec<Reference> {
+        self.means.store.elsewhere(digest)
     }
 }
 
@@ -225,10 +264,15 @@ fn with<T>(
     let _in_use = store.in_use()?;
     let descriptor = store.image(image)?.descriptor;
     let client = super::client::new(settings, report);
+    let cache = Cache::new((&client, &store), report, &[], (&[], &[]));
     work(&Image {
         descriptor: &descriptor,
-        store: &store,
-        client: &client,
-        report,
+        means: Means {
+            settings,
+            store: &store,
+            report,
+            client: &client,
+            cache: &cache,
+        },
     })
 }

@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use super::elsewhere::{Elsewhere, Wanted};
 use super::error::BuildError;
 use super::fetch::Fetcher;
 use super::make::{Made, Recipe};
@@ -30,6 +31,8 @@ const PASSING: Options = Options {
 pub(super) struct RootLayer {
     /// Its blob.
     pub digest: Digest,
+    /// The blob's length in bytes.
+    pub size_bytes: u64,
     /// What it holds, for people.
     pub name: String,
 }
@@ -39,11 +42,16 @@ pub(super) struct RootLayer {
 pub(super) struct Roots<'a> {
     store: &'a Store,
     report: &'a dyn Report,
+    elsewhere: Elsewhere<'a>,
 }
 
 impl<'a> Roots<'a> {
-    pub(super) fn new(store: &'a Store, report: &'a dyn Report) -> Self {
-        Self { store, report }
+    pub(super) fn new(elsewhere: Elsewhere<'a>) -> Self {
+        Self {
+            store: elsewhere.store,
+            report: elsewhere.report,
+            elsewhere,
+        }
     }
 
     /// The folders of an image's layers, in their order.
@@ -55,6 +63,7 @@ impl<'a> Roots<'a> {
             .iter()
             .map(|made| RootLayer {
                 digest: made.layer.digest,
+                size_bytes: made.layer.size_bytes,
                 name: made.layer.contents.clone(),
             })
             .collect();
@@ -81,11 +90,22 @@ impl<'a> Roots<'a> {
         self.keep(bytes, &recipe.contents, &name)
     }
 
-    /// The folders of layers, in their order; those that are not there are unpacked.
+    /// The folders of layers, in their order; those that are not there are unpacked, and those whose
+    /// bytes are in a registry are fetched first.
     ///
     /// # Errors
-    /// The first layer's that cannot be unpacked.
+    /// The first layer's that cannot be had or unpacked.
     pub(super) fn of(&self, layers: &[RootLayer]) -> Result<Vec<PathBuf>, BuildError> {
+        let wanted: Vec<Wanted> = layers
+            .iter()
+            .filter(|layer| self.store.root_of(&layer.digest.hex()).is_none())
+            .map(|layer| Wanted {
+                digest: layer.digest,
+                size_bytes: layer.size_bytes,
+                name: layer.name.clone(),
+            })
+            .collect();
+        self.elsewhere.bring(&wanted)?;
         let next = AtomicUsize::new(0);
         let failure = Mutex::new(None);
         std::thread::scope(|scope| {
@@ -143,12 +163,23 @@ impl<'a> Roots<'a> {
 mod tests {
     use super::*;
     use crate::archive::tar::{Options, Owner, TarGz};
+    use crate::net::http::{Client, ClientSettings};
+    use crate::pipeline::make::TransferIds;
     use crate::report::Silent;
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         (folder, store)
+    }
+
+    fn roots<'a>(store: &'a Store, client: &'a Client, ids: &'a TransferIds) -> Roots<'a> {
+        Roots::new(Elsewhere {
+            store,
+            client,
+            report: &Silent,
+            ids,
+        })
     }
 
     fn layer(store: &Store, text: &str) -> RootLayer {
@@ -161,8 +192,10 @@ mod tests {
         let mut tar = TarGz::new(Vec::new(), options);
         tar.file(b"a", &owner, text.len() as u64, &mut text.as_bytes())
             .unwrap();
+        let bytes = tar.finish().unwrap().0;
         RootLayer {
-            digest: store.put_blob(&tar.finish().unwrap().0).unwrap(),
+            size_bytes: bytes.len() as u64,
+            digest: store.put_blob(&bytes).unwrap(),
             name: text.to_owned(),
         }
     }
@@ -170,7 +203,11 @@ mod tests {
     #[test]
     fn layers_are_folders_in_their_order() {
         let (_folder, store) = store();
-        let roots = Roots::new(&store, &Silent);
+        let (client, ids) = (
+            Client::new(ClientSettings::default()),
+            TransferIds::default(),
+        );
+        let roots = roots(&store, &client, &ids);
         let layers: Vec<RootLayer> = ["one", "two", "three"]
             .map(|text| layer(&store, text))
             .to_vec();
@@ -187,9 +224,14 @@ mod tests {
     #[test]
     fn a_layer_that_is_not_there_is_named() {
         let (_folder, store) = store();
-        let roots = Roots::new(&store, &Silent);
+        let (client, ids) = (
+            Client::new(ClientSettings::default()),
+            TransferIds::default(),
+        );
+        let roots = roots(&store, &client, &ids);
         let layer = RootLayer {
             digest: Digest::of(b"none"),
+            size_bytes: 4,
             name: "none".to_owned(),
         };
         let error = roots.of(std::slice::from_ref(&layer)).unwrap_err();

@@ -8,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Settings;
+use super::elsewhere::Elsewhere;
 use super::error::BuildError;
+use super::make::TransferIds;
 use super::relay::{self, Port};
 use super::roots::{RootLayer, Roots};
 use super::steps::{OURSELVES, Place};
@@ -52,14 +54,6 @@ pub(crate) enum RunError {
         /// What it is for.
         found: Vec<String>,
     },
-    /// Its layers are elsewhere.
-    #[error("{count} layers of {image} are not in the store")]
-    Layers {
-        /// Its name.
-        image: String,
-        /// How many are missing.
-        count: usize,
-    },
     /// Neither the image nor the caller says what to run.
     #[error("{image} has no command")]
     NoCommand {
@@ -100,12 +94,6 @@ impl Explain for RunError {
                 Fate::CommandLine,
                 format!("it is for {}", found.join(", ")),
                 "build it with --platform for this machine".to_owned(),
-            ),
-            Self::Layers { .. } => (
-                Fate::World,
-                "it stands on an image of a registry, whose layers s2r does not download to build on them".to_owned(),
-                "run it with another tool from its registry, or build it on a `debian:` builder"
-                    .to_owned(),
             ),
             Self::NoCommand { .. } => (
                 Fate::CommandLine,
@@ -151,27 +139,23 @@ pub(crate) fn run(
     let _in_use = store.in_use()?;
     let stored = store.image(&launch.image)?;
     let (manifest, config) = for_this_machine(&image, &stored.descriptor, &store)?;
-    let missing = manifest
-        .layers
-        .iter()
-        .filter(|layer| !store.has_blob(&layer.digest, layer.size))
-        .count();
-    if missing > 0 {
-        return Err(RunError::Layers {
-            image,
-            count: missing,
-        }
-        .into());
-    }
     let layers: Vec<RootLayer> = manifest
         .layers
         .iter()
         .map(|layer| RootLayer {
             digest: layer.digest,
+            size_bytes: layer.size,
             name: image.clone(),
         })
         .collect();
-    let lower = Roots::new(&store, report).of(&layers)?;
+    let (client, ids) = (super::client::new(settings, report), TransferIds::default());
+    let elsewhere = Elsewhere {
+        store: &store,
+        client: &client,
+        report,
+        ids: &ids,
+    };
+    let lower = Roots::new(elsewhere).of(&layers)?;
     let step = step(launch, &image, &config.config, settings, &lower)?;
     let place = Place::new(&store, lower)?;
     let refused = |source| RunError::Sandbox {

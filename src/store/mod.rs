@@ -9,6 +9,7 @@
 //! s2r/downloads/<sha256>                          wheels, debs, index files
 //! s2r/roots/<digest>/                             layers unpacked, by the layer's digest
 //! s2r/compiled/<key>                              byte code of a set of files
+//! s2r/elsewhere/<digest>                          repositories that have a blob which is not here
 //! s2r/records/<kind>/<key>                        small results worth keeping
 //! s2r/tools/                                      programs that were fetched
 //! s2r/git/<key>/                                  repositories that sources come from
@@ -21,6 +22,7 @@
 //! What the bytes mean is not this module's business.
 
 mod blob;
+mod elsewhere;
 mod images;
 mod prune;
 mod roots;

@@ -49,7 +49,15 @@ impl Store {
         visit(&self.folder("roots"), &mut |_, bytes| {
             usage.root_bytes += bytes;
         })?;
-        for folder in ["tools", "compiled", "records", "layers", "tmp", "git"] {
+        for folder in [
+            "tools",
+            "compiled",
+            "records",
+            "layers",
+            "tmp",
+            "git",
+            "elsewhere",
+        ] {
             visit(&self.folder(folder), &mut |_, bytes| {
                 usage.other_bytes += bytes;
             })?;
@@ -84,6 +92,11 @@ impl Store {
             let note = read_bounded(path).ok().flatten().unwrap_or_default();
             let layer = serde_json::from_slice::<StoredLayer>(&note);
             if !layer.is_ok_and(|layer| used.contains(&layer.digest.hex())) {
+                take(path, bytes);
+            }
+        })?;
+        visit(&self.folder("elsewhere"), &mut |path, bytes| {
+            if !is_in(&used, path) {
                 take(path, bytes);
             }
         })?;

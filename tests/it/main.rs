@@ -12,12 +12,14 @@
 
 mod harness {
     pub(crate) mod container;
+    pub(crate) mod faulty;
     pub(crate) mod files;
     pub(crate) mod git;
     pub(crate) mod home;
     pub(crate) mod index;
     pub(crate) mod layout;
     pub(crate) mod registry;
+    pub(crate) mod stored;
     pub(crate) mod tools;
     pub(crate) mod wheel;
 }
@@ -38,6 +40,8 @@ mod plan;
 mod platforms;
 mod private_index;
 mod rebuild;
+mod registry;
+mod remote_cache;
 mod reproducible;
 mod requirements;
 mod sandbox;

@@ -8,6 +8,7 @@
 
 mod error;
 mod fetch;
+mod hosts;
 mod reply;
 mod request;
 mod retry;
@@ -17,6 +18,7 @@ mod wire;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -26,9 +28,10 @@ use crate::net::tokens::Tokens;
 
 pub(crate) use error::{HttpError, Refusal};
 pub(crate) use fetch::{Expect, Fetched};
+pub(crate) use hosts::Host;
 pub(crate) use reply::{Reply, Response, printable};
 pub(crate) use request::{Body, Open, Request};
-pub(crate) use retry::{Passing, Patience, Policy, status_may_pass};
+pub(crate) use retry::{Budget, Passing, Patience, Policy, status_may_pass};
 pub(crate) use send::{Manner, MayPass, location, same_place};
 pub(crate) use trust::{Trust, authority};
 pub(crate) use wire::is_loopback;
@@ -89,6 +92,7 @@ pub(crate) struct Client {
     wires: wire::Wires,
     schemes: trust::Schemes,
     tokens: Tokens,
+    hosts: hosts::Hosts,
 }
 
 impl fmt::Debug for Client {
@@ -107,6 +111,7 @@ impl Client {
             wires: wire::Wires::default(),
             schemes: trust::Schemes::default(),
             tokens: Tokens::default(),
+            hosts: hosts::Hosts::default(),
         }
     }
 
@@ -128,6 +133,16 @@ impl Client {
     /// A registry's URL with the scheme that turned out to be spoken there.
     pub(crate) fn settled(&self, url: &Url) -> Url {
         self.schemes.settled(url)
+    }
+
+    /// What this run has learnt of a host.
+    pub(crate) fn host(&self, name: &str) -> Arc<Host> {
+        self.hosts.host(name)
+    }
+
+    /// Waits that one piece of work of many requests may make in all.
+    pub(crate) fn budget(&self) -> Arc<Budget> {
+        Arc::new(Budget::new(self.settings.retry.total))
     }
 
     /// Gets a document of at most `max_bytes`, retrying what may pass. `headers` are sent as they

@@ -1,10 +1,13 @@
 //! When to try again, and after how long.
 //!
-//! The schedule has no jitter: one build asks few hosts, and a wait that is the same each time is
-//! one that a test can name. `Retry-After` is RFC 9110 section 10.2.3; its date is measured against the
+//! Waits under a [`Budget`], those of pushes, are spread a little, because many builds of one morning
+//! push to the same registry; all others are the same each time. `Retry-After` is RFC 9110 section 10.2.3; its date is measured against the
 //! response's own `Date`, so that no clock of ours is needed.
 
-use std::time::Duration;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Tries in all for a failure that will hardly pass.
 const UNLIKELY_TRIES: u32 = 2;
@@ -20,6 +23,8 @@ pub(crate) struct Policy {
     pub longest_wait: Duration,
     /// All waits for one request together are no longer.
     pub budget: Duration,
+    /// All waits of one push together are no longer, those at the same time counted once.
+    pub total: Duration,
 }
 
 impl Default for Policy {
@@ -29,6 +34,7 @@ impl Default for Policy {
             first_wait: Duration::from_millis(250),
             longest_wait: Duration::from_mins(1),
             budget: Duration::from_mins(3),
+            total: Duration::from_mins(5),
         }
     }
 }
@@ -45,10 +51,71 @@ pub(crate) enum Passing {
     Told(Duration),
 }
 
+/// Time for waits that many requests share, several at once among them.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    total: Duration,
+    spent: Mutex<Spent>,
+    /// Where the spread of waits comes from; another one in each run.
+    spread: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Spent {
+    waited: Duration,
+    /// When the last of the waits granted so far ends.
+    until: Option<Instant>,
+}
+
+impl Budget {
+    /// So much time, none of it used.
+    pub(super) fn new(total: Duration) -> Self {
+        Self {
+            total,
+            spent: Mutex::default(),
+            spread: AtomicU64::new(RandomState::new().hash_one(0)),
+        }
+    }
+
+    /// Takes a wait that begins now; false if so much is not left. Waits that overlap count once.
+    fn take(&self, wait: Duration) -> bool {
+        let now = Instant::now();
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let covered = spent
+            .until
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        let more = wait.saturating_sub(covered);
+        if spent.waited + more > self.total {
+            return false;
+        }
+        spent.waited += more;
+        if !more.is_zero() {
+            spent.until = Some(now + wait);
+        }
+        true
+    }
+
+    /// Between 0.75 and 1.25 times a wait; never less than a server asked.
+    fn spread(&self, wait: Duration, passing: Passing) -> Duration {
+        let step = self
+            .spread
+            .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        let part = u32::try_from((step >> 32) % 1001).unwrap_or(0);
+        let least = match passing {
+            Passing::Told(_) => 1000,
+            Passing::Scheduled | Passing::Unlikely => 750,
+        };
+        wait.saturating_mul(least + part * (1250 - least) / 1000) / 1000
+    }
+}
+
 /// Waits used up so far for one request.
 #[derive(Debug)]
 pub(crate) struct Patience {
     policy: Policy,
+    shared: Option<Arc<Budget>>,
+    /// Somebody was there before.
+    known: bool,
     failures: u32,
     unlikely: u32,
     waited: Duration,
@@ -59,10 +126,24 @@ impl Patience {
     pub(crate) fn new(policy: Policy) -> Self {
         Self {
             policy,
+            shared: None,
+            known: false,
             failures: 0,
             unlikely: 0,
             waited: Duration::ZERO,
         }
+    }
+
+    /// The same patience, under a budget that it shares with others.
+    pub(crate) fn within(mut self, budget: &Arc<Budget>) -> Self {
+        self.shared = Some(Arc::clone(budget));
+        self
+    }
+
+    /// For a host that has answered before: one that is not there now is being started again.
+    pub(crate) fn with_known_host(mut self, known: bool) -> Self {
+        self.known = known;
+        self
     }
 
     /// Tries made so far that failed.
@@ -73,6 +154,10 @@ impl Patience {
     /// Takes note of one more failure; how long to wait before the next try, or `None` if there is
     /// none left.
     pub(crate) fn after(&mut self, passing: Passing) -> Option<Duration> {
+        let passing = match passing {
+            Passing::Unlikely if self.known => Passing::Scheduled,
+            other => other,
+        };
         self.failures += 1;
         self.unlikely += u32::from(passing == Passing::Unlikely);
         if self.failures >= self.policy.tries || self.unlikely >= UNLIKELY_TRIES {
@@ -85,8 +170,17 @@ impl Patience {
             Passing::Unlikely => self.policy.first_wait.saturating_mul(2),
             Passing::Told(asked) => asked,
         };
+        let spread = |budget: &Arc<Budget>| budget.spread(wait, passing);
+        let wait = self.shared.as_ref().map_or(wait, spread);
         let wait = wait.min(self.policy.longest_wait);
         if self.waited + wait > self.policy.budget {
+            return None;
+        }
+        if self
+            .shared
+            .as_ref()
+            .is_some_and(|budget| !budget.take(wait))
+        {
             return None;
         }
         self.waited += wait;
@@ -183,6 +277,11 @@ mod tests {
         );
         assert_eq!(patience.after(Passing::Unlikely), None);
         assert_eq!(patience.failures(), 3);
+        let mut patience = Patience::new(Policy::default()).with_known_host(true);
+        assert_eq!(
+            std::iter::from_fn(|| patience.after(Passing::Unlikely)).count(),
+            5
+        );
     }
 
     #[test]
@@ -223,6 +322,33 @@ mod tests {
         assert!(patience.after(Passing::Scheduled).is_some());
         patience.progressed();
         assert_eq!(patience.after(Passing::Scheduled), None);
+    }
+
+    #[test]
+    fn a_shared_budget_counts_waits_at_the_same_time_once() {
+        let policy = Policy {
+            total: Duration::from_secs(10),
+            ..Policy::default()
+        };
+        let budget = Arc::new(Budget::new(policy.total));
+        let mut many: Vec<_> = (0..8)
+            .map(|_| Patience::new(policy).within(&budget))
+            .collect();
+        for patience in &mut many {
+            let wait = patience
+                .after(Passing::Told(Duration::from_secs(6)))
+                .unwrap();
+            assert!(
+                (Duration::from_secs(6)..=Duration::from_millis(7500)).contains(&wait),
+                "{wait:?}"
+            );
+        }
+        assert_eq!(many[0].after(Passing::Told(Duration::from_secs(11))), None);
+        let wait = many[1].after(Passing::Scheduled).unwrap();
+        assert!(
+            (Duration::from_millis(375)..=Duration::from_millis(625)).contains(&wait),
+            "{wait:?}"
+        );
     }
 
     #[test]

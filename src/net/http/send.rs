@@ -56,9 +56,17 @@ impl Client {
     /// Does `once` until it succeeds, fails for good, or patience ends.
     pub(crate) fn patiently<T, E: MayPass>(
         &self,
+        once: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.with_patience(self.patience(), once)
+    }
+
+    /// Does `once` until it succeeds, fails for good, or this patience ends.
+    pub(crate) fn with_patience<T, E: MayPass>(
+        &self,
+        mut patience: Patience,
         mut once: impl FnMut() -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut patience = Patience::new(self.settings.retry);
         loop {
             match once() {
                 Ok(done) => return Ok(done),
@@ -176,9 +184,9 @@ impl Client {
             counter.fetch_add(1, Ordering::Relaxed);
             self.exchange_once(request, url, authorization, manner)
         };
-        let Some(rules_of) = manner.rules_of else {
+        if manner.rules_of.is_none() {
             return send(url);
-        };
+        }
         let url = &self.schemes.settled(url);
         if self.schemes.is_settled(url) {
             return send(url);
@@ -187,7 +195,8 @@ impl Client {
         let trust = &self.settings.trust;
         let other = match &answer {
             Err(HttpError::Connect { .. }) if url.scheme() == "https" => {
-                trust.is_insecure(rules_of).then_some("http")
+                let place = trust::authority(url);
+                trust.is_insecure(&place).then_some("http")
             }
             Ok(reply) if url.scheme() == "http" && trust::wants_tls(reply) => Some("https"),
             _ => None,

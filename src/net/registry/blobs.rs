@@ -49,7 +49,7 @@ impl<'a> Registry<'a> {
             reply: None,
             given: 0,
             hasher: Sha256::new(),
-            patience: self.client.patience(),
+            patience: self.patience(),
             resumes: 0,
             checked: false,
         };

@@ -11,16 +11,21 @@ mod challenge;
 mod error;
 mod manifests;
 mod mount;
+mod pieces;
+mod place;
+mod quirks;
 mod scope;
 mod upload;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use reqwest::Url;
+use reqwest::{Method, Url};
 
 use crate::net::credentials::Direction;
-use crate::net::http::{Client, Manner, Patience, Reply, Request, authority, same_place};
+use crate::net::http::{
+    Budget, Client, Host, Manner, Patience, Reply, Request, authority, same_place,
+};
 use crate::net::{Secret, ShownUrl};
 use crate::oci::Reference;
 use access::Access;
@@ -31,6 +36,9 @@ pub(crate) use manifests::ServedManifest;
 pub(crate) use mount::Mounted;
 pub(crate) use upload::Session;
 
+/// Noted for a host that is there.
+const ANSWERED: &str = "answered";
+
 /// One repository of one registry.
 #[derive(Debug)]
 pub(crate) struct Registry<'a> {
@@ -40,6 +48,10 @@ pub(crate) struct Registry<'a> {
     repository: String,
     access: Access<'a>,
     requests: Arc<AtomicU64>,
+    /// What this run knows of the registry's host.
+    host: Arc<Host>,
+    /// Time for waits, for all that is done by this and by repositories beside it.
+    budget: Arc<Budget>,
 }
 
 impl<'a> Registry<'a> {
@@ -81,13 +93,16 @@ impl<'a> Registry<'a> {
             repository: reference.repository().to_owned(),
             access: Access::new(client, name, reference.repository(), direction),
             requests: Arc::default(),
+            host: client.host(host),
+            budget: client.budget(),
         })
     }
 
-    /// Another repository, by the same client; its requests count as this one's.
+    /// Another repository, by the same client; its requests and waits count as this one's.
     pub(crate) fn beside(&self, reference: &Reference) -> Result<Self, RegistryError> {
         Ok(Self {
             requests: Arc::clone(&self.requests),
+            budget: Arc::clone(&self.budget),
             ..Self::new(self.client, reference)?
         })
     }
@@ -101,6 +116,16 @@ impl<'a> Registry<'a> {
     /// Whether `reference` names a repository of this very registry.
     pub(crate) fn is_registry_of(&self, reference: &Reference) -> bool {
         self.name == reference.registry()
+    }
+
+    /// Registry and repository, as users write them.
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}/{}", self.name, self.repository)
+    }
+
+    /// The registry's name: host, and port if there is one.
+    fn name(&self) -> &str {
+        &self.name
     }
 
     /// The repository's name, without the registry's.
@@ -123,7 +148,15 @@ impl<'a> Registry<'a> {
         &self,
         once: impl FnMut() -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
-        self.client.patiently(once)
+        self.client.with_patience(self.patience(), once)
+    }
+
+    fn patience(&self) -> Patience {
+        let known = self.host.note(ANSWERED).is_some();
+        self.client
+            .patience()
+            .within(&self.budget)
+            .with_known_host(known)
     }
 
     /// Waits for another try after `error`, or returns it.
@@ -181,7 +214,20 @@ impl<'a> Registry<'a> {
             rules_of: Some(&authority(&self.base)),
             stays: false,
         };
-        Ok(self.client.send_in(request, &manner, &self.requests)?)
+        // Reading is left out: a blob may be read to feed a request that has its turn already.
+        let turn = (request.method != Method::GET).then(|| self.host.turn());
+        let answer = self.client.send_in(request, &manner, &self.requests);
+        if let Some(turn) = turn {
+            match &answer {
+                Err(error) if error.status() == Some(429) => turn.too_many(),
+                Ok(_) => turn.went_well(),
+                Err(_) => {}
+            }
+        }
+        if answer.is_ok() {
+            self.host.set_note(ANSWERED, 1);
+        }
+        Ok(answer?)
     }
 
     fn refused(&self, reply: Reply) -> RegistryError {

@@ -5,7 +5,8 @@
 
 use reqwest::Method;
 
-use crate::net::http::{Body, Request, location};
+use crate::net::http::{Body, Request};
+use crate::net::registry::place::upload_place;
 use crate::net::registry::{Registry, RegistryError, Session};
 use crate::oci::Digest;
 
@@ -38,12 +39,12 @@ impl Registry<'_> {
             Err(RegistryError::Http(error)) if error.status().is_none() => return Err(error.into()),
             Err(_) => return Ok(Mounted::No),
         };
-        let place = location(&reply, "location");
+        let place = upload_place(&reply);
         let status = reply.status();
         reply.drain();
         match (status, place) {
             (201, _) => Ok(Mounted::Done),
-            (202, Ok(place)) => Ok(Mounted::Begun(Session::at(place))),
+            (202, Ok(place)) => Ok(Mounted::Begun(place)),
             _ => Ok(Mounted::No),
         }
     }

@@ -66,6 +66,13 @@ impl Registry {
         let answer = get(self.port, &format!("/v2/{name}/manifests/{tag}"))?;
         (answer.status == 200).then_some(answer.body)
     }
+
+    /// Makes the registry lose a blob of a repository.
+    pub(crate) fn delete_blob(&self, name: &str, digest: &str) {
+        let path = format!("/v2/{name}/blobs/{digest}");
+        let answer = ask("DELETE", self.port, &path).expect("an answer");
+        assert_eq!(answer.status, 202, "{path}");
+    }
 }
 
 impl Drop for Registry {
@@ -82,13 +89,17 @@ pub(crate) struct Answer {
 
 /// One GET to the loopback address; `None` while nobody answers.
 pub(crate) fn get(port: u16, path: &str) -> Option<Answer> {
+    ask("GET", port, path)
+}
+
+fn ask(method: &str, port: u16, path: &str) -> Option<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
     write!(
         stream,
-        "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\
+        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\
          Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*\r\n\r\n"
     )
     .ok()?;

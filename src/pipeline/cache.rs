@@ -1,0 +1,251 @@
+//! The last image as the cache: what a registry serves under the name that is built, or under those
+//! of `--cache-from`, tells which layers exist already, by their keys.
+//!
+//! A layer found so is used by its digest alone; its bytes stay where they are. One manifest a name
+//! is asked for, and its config (which holds the diff ids) when a first layer is missing here. An
+//! annotation may lie: whoever then looks for the bytes in vain calls [`Cache::distrust`], and the
+//! build goes on without it.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::image::KEY_ANNOTATION;
+use crate::net::http::Client;
+use crate::net::registry::{Registry, RegistryError, ServedManifest};
+use crate::oci::{Descriptor, ImageConfig, Index, Key, Manifest, MediaType, Platform, Reference};
+use crate::report::{Event, Explain as _, Report};
+use crate::store::{Store, StoredLayer};
+
+/// The largest image config that is read; ours have some thousand bytes.
+const MAX_CONFIG_BYTES: u64 = 8 << 20;
+
+/// A layer that a registry has.
+#[derive(Debug, Clone)]
+pub(super) struct RemoteLayer {
+    /// Its blob. The length of the tar is not known.
+    pub stored: StoredLayer,
+    /// The repository.
+    pub place: Reference,
+}
+
+/// What a name stands for in its registry now.
+struct Served {
+    /// The manifest or index itself.
+    top: Option<ServedManifest>,
+    /// The manifest of each wanted platform.
+    manifests: Vec<(Platform, ServedManifest)>,
+}
+
+/// A name that is looked at.
+struct Place {
+    reference: Reference,
+    /// Named by `--cache-from`, not because the image goes there.
+    is_extra: bool,
+    served: OnceLock<Served>,
+    layers: OnceLock<BTreeMap<Key, StoredLayer>>,
+}
+
+/// Images of registries whose layers may be used again.
+pub(super) struct Cache<'a> {
+    client: &'a Client,
+    store: &'a Store,
+    report: &'a dyn Report,
+    platforms: &'a [Platform],
+    places: Vec<Place>,
+    is_off: AtomicBool,
+}
+
+impl<'a> Cache<'a> {
+    /// A cache that has asked nothing yet. `names` are where the image will go, `extra` are others.
+    pub(super) fn new(
+        (client, store): (&'a Client, &'a Store),
+        report: &'a dyn Report,
+        platforms: &'a [Platform],
+        (names, extra): (&[Reference], &[Reference]),
+    ) -> Self {
+        let place = |is_extra| {
+            move |reference: &Reference| Place {
+                reference: reference.clone(),
+                is_extra,
+                served: OnceLock::new(),
+                layers: OnceLock::new(),
+            }
+        };
+        Self {
+            client,
+            store,
+            report,
+            platforms,
+            places: names
+                .iter()
+                .map(place(false))
+                .chain(extra.iter().map(place(true)))
+                .collect(),
+            is_off: AtomicBool::new(false),
+        }
+    }
+
+    /// Asks all names, so that nobody waits for them later.
+    pub(super) fn look(&self) {
+        std::thread::scope(|scope| {
+            for place in self.places.iter().skip(1) {
+                scope.spawn(|| self.look_at(place));
+            }
+            if let Some(first) = self.places.first() {
+                self.look_at(first);
+            }
+        });
+    }
+
+    /// Whether there is anything to ask.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The layer of this key, if a registry has it.
+    pub(super) fn layer(&self, key: &Key) -> Option<RemoteLayer> {
+        if self.is_off.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.places.iter().find_map(|place| {
+            let stored = self.layers(place).get(key)?.clone();
+            Some(RemoteLayer {
+                stored,
+                place: place.reference.clone(),
+            })
+        })
+    }
+
+    /// Uses nothing of it any more, because a layer was not there; false if that was so before.
+    pub(super) fn distrust(&self) -> bool {
+        !self.places.is_empty() && !self.is_off.swap(true, Ordering::Relaxed)
+    }
+
+    /// What a name's registry served: `None` if it was not asked, or gave no answer.
+    pub(super) fn served(
+        &self,
+        name: &Reference,
+        platform: Option<Platform>,
+    ) -> Option<Option<&ServedManifest>> {
+        let place = self.places.iter().find(|place| place.reference == *name)?;
+        let served = place.served.get()?;
+        Some(match platform {
+            None => served.top.as_ref(),
+            Some(platform) => served
+                .manifests
+                .iter()
+                .find(|(other, _)| *other == platform)
+                .map(|(_, manifest)| manifest),
+        })
+    }
+
+    /// What a name stands for; asked once.
+    fn look_at<'p>(&self, place: &'p Place) -> &'p Served {
+        place.served.get_or_init(|| {
+            self.ask(&place.reference).unwrap_or_else(|error| {
+                // Where the image goes, the push has the same trouble, and tells it better.
+                if place.is_extra {
+                    let told = error.explain();
+                    self.report.event(Event::Warning {
+                        text: format!(
+                            "{} is of no use as a cache: {}: {}",
+                            place.reference, told.what, told.why
+                        ),
+                        hint: told.next,
+                    });
+                }
+                Served {
+                    top: None,
+                    manifests: Vec::new(),
+                }
+            })
+        })
+    }
+
+    fn ask(&self, name: &Reference) -> Result<Served, RegistryError> {
+        let registry = Registry::new(self.client, name)?;
+        let wanted = name
+            .digest()
+            .map_or_else(|| name.tag_or_latest().to_owned(), ToString::to_string);
+        let Some(top) = registry.get_manifest(&wanted)? else {
+            return Ok(Served {
+                top: None,
+                manifests: Vec::new(),
+            });
+        };
+        let mut manifests = Vec::new();
+        if matches!(top.media_type, MediaType::Index | MediaType::DockerList) {
+            let index = Index::from_bytes(&top.bytes).unwrap_or_default();
+            for &platform in self.platforms {
+                let entry = index.manifests.iter().find(|entry| is_for(entry, platform));
+                if let Some(entry) = entry
+                    && let Some(manifest) = registry.get_manifest(&entry.digest.to_string())?
+                {
+                    manifests.push((platform, manifest));
+                }
+            }
+        } else if let [only] = self.platforms {
+            manifests.push((*only, top.clone()));
+        }
+        Ok(Served {
+            top: Some(top),
+            manifests,
+        })
+    }
+
+    /// The layers of a name's image that have keys; their diff ids are the config's.
+    fn layers<'p>(&self, place: &'p Place) -> &'p BTreeMap<Key, StoredLayer> {
+        place.layers.get_or_init(|| {
+            let mut layers = BTreeMap::new();
+            for (_, manifest) in &self.look_at(place).manifests {
+                if let Ok(manifest) = Manifest::from_bytes(&manifest.bytes)
+                    && let Some(config) = self.config(&place.reference, &manifest.config)
+                {
+                    layers.extend(keyed(&manifest, &config));
+                }
+            }
+            layers
+        })
+    }
+
+    /// An image's config, from the store if it is there. Without it there is no cache, and no more.
+    fn config(&self, name: &Reference, config: &Descriptor) -> Option<ImageConfig> {
+        let kept = self.store.has_blob(&config.digest, config.size);
+        let bytes = match kept.then(|| self.store.read_blob(&config.digest)) {
+            Some(Ok(bytes)) => bytes,
+            _ => Registry::new(self.client, name)
+                .and_then(|registry| {
+                    registry.fetch_blob_bytes(&config.digest, config.size, MAX_CONFIG_BYTES)
+                })
+                .ok()?,
+        };
+        ImageConfig::from_bytes(&bytes).ok()
+    }
+}
+
+fn is_for(entry: &Descriptor, platform: Platform) -> bool {
+    entry.platform.as_ref().is_some_and(|named| {
+        named.os == "linux" && named.architecture == platform.architecture.name()
+    })
+}
+
+/// Layers by their keys. Of no use where config and manifest do not go together.
+fn keyed(manifest: &Manifest, config: &ImageConfig) -> Vec<(Key, StoredLayer)> {
+    if manifest.layers.len() != config.rootfs.diff_ids.len() {
+        return Vec::new();
+    }
+    let pairs = manifest.layers.iter().zip(&config.rootfs.diff_ids);
+    pairs
+        .filter_map(|(layer, diff_id)| {
+            let key = layer.annotations.get(KEY_ANNOTATION)?.parse().ok()?;
+            let stored = StoredLayer {
+                digest: layer.digest,
+                diff_id: *diff_id,
+                size_bytes: layer.size,
+                uncompressed_bytes: 0,
+            };
+            Some((key, stored))
+        })
+        .collect()
+}

@@ -1,0 +1,48 @@
+//! Pushes to registries as they are in practice: a scripted faulty one, and real ones.
+//!
+//! Each test of a fault ends in one of two ways: the push is right in spite of it, or it ends with code 69 and
+//! an explanation; and the next push, to the registry in its best mood, is right.
+
+use crate::harness::faulty::Faulty;
+use crate::harness::home::{Home, digest_of};
+use crate::harness::stored;
+use crate::harness::tools::Finished;
+
+mod sweep;
+mod uploads;
+
+/// Pushes the small image to `app:1`.
+#[track_caller]
+fn push(home: &Home, registry: &Faulty) -> Finished {
+    home.run(&["push", stored::NAME, &registry.repository("app:1")])
+}
+
+/// A push that must be right: everything is there, and the digest printed is the tag's.
+#[track_caller]
+fn pushes(home: &Home, registry: &Faulty) -> Finished {
+    let pushed = push(home, registry).ok();
+    let digest = registry.complete("app", "1");
+    assert_eq!(digest_of(pushed.line()), digest);
+    assert_eq!(digest, stored::digest(stored::NAME));
+    pushed
+}
+
+/// A push that must end with an explanation, and without words that no user should see.
+#[track_caller]
+fn fails(finished: Finished, says: &[&str]) -> Finished {
+    let finished = finished.exits(69).says(says);
+    is_explained(&finished);
+    finished
+}
+
+/// Every failure says what, where, why and what next; no panic, no secret.
+#[track_caller]
+fn is_explained(finished: &Finished) {
+    let said = &finished.stderr;
+    assert!(said.contains("next: "), "no advice:\n{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    for secret in ["a%2Bb", "a+b", "X-Signature=a", "opaque/", "hunter2"] {
+        assert!(!said.contains(secret), "{secret} is told:\n{said}");
+        assert!(!finished.stdout.contains(secret), "{secret} is told");
+    }
+}
