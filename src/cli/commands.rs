@@ -20,7 +20,7 @@ use crate::destination::{Target, TargetError};
 use crate::image::LayerForm;
 use crate::oci::{Platform, Reference};
 use crate::pipeline::{
-    self, Formats, Isolation, Launch, Limits, Outputs, Rules, Running, Settings,
+    self, Formats, Isolation, Launch, Limits, Outputs, Registries, Rules, Running, Settings,
 };
 use crate::plan::{Bytecode, Request};
 
@@ -320,6 +320,7 @@ fn settings(surroundings: &Surroundings, rules: Rules) -> Settings {
         epoch_seconds: surroundings.epoch_seconds,
         workers: surroundings.workers,
         rules,
+        registries: Registries::default(),
     }
 }
 

@@ -121,6 +121,12 @@ impl Image<'_> {
     /// Pushes under names of one repository: the platforms' manifests first, then the index that
     /// names them. What is counted, is counted for the first name.
     fn push(&self, names: &[&Reference]) -> Result<Vec<Pushed>, BuildError> {
+        let pushed = self.push_there(names);
+        super::client::say_warnings(self.means.client, self.means.report);
+        pushed
+    }
+
+    fn push_there(&self, names: &[&Reference]) -> Result<Vec<Pushed>, BuildError> {
         let start = Instant::now();
         let Some((first, others)) = names.split_first() else {
             return Ok(Vec::new());
