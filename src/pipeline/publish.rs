@@ -1,5 +1,6 @@
 //! Gives a built image its names in the store, and sends it to registries and files.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::platform::Means;
 use super::stages::Stages;
 use super::{BuiltPlatform, Settings};
 use crate::destination::registry::{
-    DEFAULT_PARALLELISM, Previous, PushError, PushTarget, PushedBlob,
+    DEFAULT_PARALLELISM, Previous, PushError, PushTarget, PushedBlob, push_index,
 };
 use crate::destination::{BlobSource, PushImage, Target};
 use crate::image::CONTENTS_ANNOTATION;
@@ -113,6 +114,8 @@ impl Image<'_> {
             .digest()
             .map_or_else(|| name.tag_or_latest().to_owned(), ToString::to_string);
         let mut blobs = Vec::new();
+        let mut pushed = BTreeMap::new();
+        let mut digest = self.descriptor.digest;
         for (entry, image) in self.images()? {
             let tags = [if is_index {
                 entry.digest.to_string()
@@ -127,17 +130,18 @@ impl Image<'_> {
             };
             let summary =
                 crate::destination::registry::push(&image, self, target, self.means.report)?;
-            blobs.extend(summary.blobs);
+            blobs.extend_from_slice(&summary.blobs);
+            digest = summary.digest;
+            pushed.insert(entry.digest, summary);
         }
         if is_index {
             let bytes = self.means.store.read_blob(&self.descriptor.digest)?;
-            registry
-                .put_manifest(&tag, &self.descriptor.media_type, &bytes)
-                .map_err(PushError::from)?;
+            let media_type = &self.descriptor.media_type;
+            digest = push_index(&bytes, media_type, &pushed, &registry, &[tag])?;
         }
         Ok(Pushed {
             reference: name.clone(),
-            digest: self.descriptor.digest,
+            digest,
             requests: registry.requests(),
             blobs,
             took: start.elapsed(),

@@ -20,6 +20,7 @@ use naming::Form;
 use transfer::Moving;
 
 pub(crate) use crate::destination::error::PushError;
+pub(crate) use naming::push_index;
 
 /// Blobs sent at once, where nothing else is said.
 pub(crate) const DEFAULT_PARALLELISM: usize = 4;
@@ -60,6 +61,8 @@ pub(crate) struct PushSummary {
     pub digest: Digest,
     /// Its media type.
     pub media_type: MediaType,
+    /// Its length in bytes.
+    pub manifest_bytes: u64,
     /// Requests made.
     pub requests: u64,
     /// Bytes of blobs sent.
@@ -120,6 +123,7 @@ pub(crate) fn push(
     Ok(PushSummary {
         digest: form.digest,
         media_type: form.media_type,
+        manifest_bytes: form.bytes.len() as u64,
         requests: target.registry.requests() - before,
         sent_bytes: sent.map(|blob| blob.size_bytes).sum(),
         blobs,

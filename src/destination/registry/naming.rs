@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Push, PushedBlob};
+use super::{Push, PushSummary, PushedBlob};
 use crate::destination::registry::PushError;
-use crate::net::registry::{RegistryError, ServedManifest};
-use crate::oci::{Digest, Family, Manifest, MediaType};
+use crate::net::registry::{Registry, RegistryError, ServedManifest};
+use crate::oci::{Descriptor, Digest, Family, Index, Manifest, MediaType};
 use crate::report::Event;
 
 /// A manifest in one family's words.
@@ -119,58 +119,110 @@ impl Push<'_> {
         names: &[String],
         fates: &mut BTreeMap<Digest, PushedBlob>,
     ) -> Result<(), PushError> {
-        let registry = self.target.registry;
-        let (digests, tags): (Vec<_>, Vec<_>) =
-            names.iter().partition(|name| name.starts_with("sha256:"));
-        let mut left: Vec<String> = tags.into_iter().cloned().collect();
-        // One that was turned is found by the digest that it has now.
-        if !digests.is_empty() {
-            left.insert(0, form.digest.to_string());
-        } else if left.len() > 1 {
-            // Whatever goes wrong here goes wrong again below, one tag at a time.
-            let set = registry
-                .put_tags(&form.digest, &left, &form.media_type, &form.bytes)
-                .unwrap_or_default();
-            left.retain(|tag| !set.contains(tag));
-        }
-        for name in &left {
-            let put = || registry.put_manifest(name, &form.media_type, &form.bytes);
-            let outcome = match put() {
-                // What the old manifest promised was not there; now everything is asked for.
-                Err(error) if error.says("MANIFEST_BLOB_UNKNOWN") => {
-                    fates.append(&mut self.blobs(&BTreeSet::new())?);
-                    put()
-                }
-                outcome => outcome,
-            };
-            match outcome {
-                Err(error) if error.is_about_immutability() => {
-                    self.bear_immutable(form, name, error)?;
-                }
-                outcome => outcome?,
-            }
-        }
-        Ok(())
+        // What the old manifest promised was not there; now everything is asked for.
+        let send_all = || -> Result<(), PushError> {
+            fates.append(&mut self.blobs(&BTreeSet::new())?);
+            Ok(())
+        };
+        store(self.target.registry, form, names, send_all)
     }
+}
 
-    /// A tag that cannot be changed need not be, if it names this image already.
-    fn bear_immutable(
-        &self,
-        form: &Form,
-        name: &str,
-        error: RegistryError,
-    ) -> Result<(), PushError> {
-        let registry = self.target.registry;
-        let found = registry.head_manifest(name).ok().flatten();
-        let found = found.map(|head| head.digest);
-        if found == Some(form.digest) {
-            return Ok(());
-        }
-        Err(PushError::Immutable {
-            name: format!("{}:{name}", registry.full_name()),
-            found,
-            expected: form.digest,
-            source: error,
+/// Stores an index under `tags`, after its images. Where the registry took some of them only in another
+/// form, `pushed` tells it, by the digest that the index has for them; the index then names what is
+/// there. Gives the digest of what was stored.
+pub(crate) fn push_index(
+    index: &[u8],
+    media_type: &MediaType,
+    pushed: &BTreeMap<Digest, PushSummary>,
+    registry: &Registry<'_>,
+    tags: &[String],
+) -> Result<Digest, PushError> {
+    let meant = Form::new(media_type.clone(), index.to_vec());
+    let form = turned(&meant, pushed).unwrap_or(meant);
+    store(registry, &form, tags, || Ok(()))?;
+    Ok(form.digest)
+}
+
+/// The index over images that have other digests now; `None` where none has.
+fn turned(meant: &Form, pushed: &BTreeMap<Digest, PushSummary>) -> Option<Form> {
+    let (_, other) = pushed
+        .iter()
+        .find(|(digest, pushed)| **digest != pushed.digest)?;
+    let family = match other.media_type {
+        MediaType::DockerManifest => Family::Docker,
+        _ => Family::Oci,
+    };
+    let entry = |entry: &Descriptor| {
+        let pushed = pushed.get(&entry.digest)?;
+        Some(Descriptor {
+            media_type: pushed.media_type.clone(),
+            digest: pushed.digest,
+            size: pushed.manifest_bytes,
+            ..entry.clone()
         })
+    };
+    let index = Index::from_bytes(&meant.bytes).ok()?;
+    let index = index.in_family(family, entry)?;
+    Some(Form::new(index.media_type.clone()?, index.to_bytes().ok()?))
+}
+
+/// Stores a manifest under `names`. `send_all` has all blobs there that it names; it is called where the
+/// registry misses one.
+fn store(
+    registry: &Registry<'_>,
+    form: &Form,
+    names: &[String],
+    mut send_all: impl FnMut() -> Result<(), PushError>,
+) -> Result<(), PushError> {
+    let (digests, tags): (Vec<_>, Vec<_>) =
+        names.iter().partition(|name| name.starts_with("sha256:"));
+    let mut left: Vec<String> = tags.into_iter().cloned().collect();
+    // One that was turned is found by the digest that it has now.
+    if !digests.is_empty() {
+        left.insert(0, form.digest.to_string());
+    } else if left.len() > 1 {
+        // Whatever goes wrong here goes wrong again below, one tag at a time.
+        let set = registry
+            .put_tags(&form.digest, &left, &form.media_type, &form.bytes)
+            .unwrap_or_default();
+        left.retain(|tag| !set.contains(tag));
     }
+    for name in &left {
+        let put = || registry.put_manifest(name, &form.media_type, &form.bytes);
+        let outcome = match put() {
+            Err(error) if error.says("MANIFEST_BLOB_UNKNOWN") => {
+                send_all()?;
+                put()
+            }
+            outcome => outcome,
+        };
+        match outcome {
+            Err(error) if error.is_about_immutability() => {
+                bear_immutable(registry, form, name, error)?;
+            }
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}
+
+/// A tag that cannot be changed need not be, if it names this image already.
+fn bear_immutable(
+    registry: &Registry<'_>,
+    form: &Form,
+    name: &str,
+    error: RegistryError,
+) -> Result<(), PushError> {
+    let found = registry.head_manifest(name).ok().flatten();
+    let found = found.map(|head| head.digest);
+    if found == Some(form.digest) {
+        return Ok(());
+    }
+    Err(PushError::Immutable {
+        name: format!("{}:{name}", registry.full_name()),
+        found,
+        expected: form.digest,
+        source: error,
+    })
 }

@@ -119,6 +119,32 @@ fn a_declined_mount_leaves_its_upload_to_be_used() {
 }
 
 #[test]
+fn a_registry_that_mounts_nothing_is_asked_for_the_blob_first() {
+    let server = mounting(202);
+    let (folder, client) = (Folder::new(), Client::new(ClientSettings::default()));
+    let layers: [&[u8]; 3] = [b"one", b"two", b"three"];
+    let first = super::image(&folder, "c0", &layers);
+    push_to(&server, &folder, &first).unwrap();
+    let reference = format!("{}/app:1", server.host()).parse().unwrap();
+    let registry = Registry::new(&client, &reference).unwrap();
+    let origin = format!("{}/base:3", server.host());
+    for (at, layer) in layers.into_iter().enumerate() {
+        let before = server.lines().len();
+        let (source, image) = elsewhere(layer, std::slice::from_ref(&origin));
+        let target = PushTarget {
+            registry: &registry,
+            tags: &["1".to_owned()],
+            parallelism: 1,
+            previous: Previous::Known(None),
+        };
+        push(&image, &source, target, &Silent).unwrap();
+        let lines = &server.lines()[before..];
+        let mounts = lines.iter().filter(|line| line.contains("mount="));
+        assert_eq!(mounts.count(), usize::from(at < 2), "{lines:?}");
+    }
+}
+
+#[test]
 fn a_blob_that_is_there_after_all_ends_the_upload() {
     let server = mounting(202);
     let folder = Folder::new();

@@ -184,6 +184,55 @@ fn an_immutable_tag_of_this_very_image_is_fine() {
 }
 
 #[test]
+fn an_index_names_what_the_registry_has() {
+    let folder = Folder::new();
+    let images = [
+        image(&folder, "c1", &[b"base"]),
+        image(&folder, "c2", &[b"base", b"2"]),
+    ];
+    let index = crate::oci::Index {
+        manifests: images.iter().map(PushImage::descriptor).collect(),
+        ..crate::oci::Index::default()
+    };
+    let bytes = index.to_bytes().unwrap();
+    for takes_oci in [true, false] {
+        let server = with_manifests(move |seen| {
+            let kind = seen.header("content-type").unwrap_or_default();
+            match seen.method.as_str() {
+                "PUT" if !takes_oci && kind.contains("vnd.oci") => Some(Answer::new(415, "")),
+                "PUT" if seen.target.ends_with("/1") => Some(Answer::new(201, "")),
+                _ => None,
+            }
+        });
+        let pushed = images
+            .iter()
+            .map(|image| {
+                let digest = Digest::of(&image.manifest);
+                let name = digest.to_string();
+                let summary = push_tags(&server, &folder, image, &[&name], &Silent).unwrap();
+                (digest, summary)
+            })
+            .collect();
+        let client = Client::new(ClientSettings::default());
+        let reference = format!("{}/app:1", server.host()).parse().unwrap();
+        let registry = Registry::new(&client, &reference).unwrap();
+        let tags = ["1".to_owned()];
+        let digest = push_index(&bytes, &MediaType::Index, &pushed, &registry, &tags).unwrap();
+        let put = server.seen().into_iter().next_back().unwrap();
+        assert_eq!(digest, Digest::of(&put.body));
+        assert_eq!(put.body == bytes, takes_oci);
+        let stored = crate::oci::Index::from_bytes(&put.body).unwrap();
+        for entry in &stored.manifests {
+            let line = format!("PUT /v2/app/manifests/{}", entry.digest);
+            assert!(server.lines().contains(&line));
+        }
+        let kind = put.header("content-type").unwrap();
+        assert_eq!(stored.media_type.unwrap().as_str(), kind);
+        assert_eq!(kind.contains("docker"), !takes_oci);
+    }
+}
+
+#[test]
 fn several_tags_go_at_once_where_the_registry_can() {
     let folder = Folder::new();
     let image = image(&folder, "c1", &[b"base"]);
