@@ -11,6 +11,7 @@ use crate::harness::tools::Finished;
 mod limits;
 mod login;
 mod manifests;
+mod mounts;
 mod peers;
 mod sweep;
 mod uploads;

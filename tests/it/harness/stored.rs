@@ -198,3 +198,24 @@ pub(crate) fn random(seed: u64, size: usize) -> Vec<u8> {
     bytes.truncate(size);
     bytes
 }
+
+/// Notes that the first image's first two layers are in these repositories.
+pub(crate) fn says_elsewhere(home: &Home, places: &[String]) {
+    let notes = home.store().join("s2r/elsewhere");
+    fs::create_dir_all(&notes).unwrap();
+    for layer in &layers(NAME)[..2] {
+        let hex = layer.strip_prefix("sha256:").unwrap();
+        fs::write(notes.join(hex), json!(places).to_string()).unwrap();
+    }
+}
+
+/// A user who lacks those layers: they are in these repositories alone.
+pub(crate) fn home_without_base(places: &[String]) -> Home {
+    let home = home();
+    says_elsewhere(&home, places);
+    for layer in &layers(NAME)[..2] {
+        let hex = layer.strip_prefix("sha256:").unwrap();
+        fs::remove_file(home.store().join("blobs/sha256").join(hex)).unwrap();
+    }
+    home
+}

@@ -27,9 +27,13 @@ pub(super) fn logged_in(registry: &Faulty) -> Home {
 /// The same for any host and password.
 pub(super) fn knows(host: &str, password: &str) -> Home {
     let home = stored::home();
-    let login = STANDARD.encode(format!("{USER}:{password}"));
-    write_config(&home, &json!({"auths": {host: {"auth": login}}}));
+    logs_in(&home, host, password);
     home
+}
+
+pub(super) fn logs_in(home: &Home, host: &str, password: &str) {
+    let login = STANDARD.encode(format!("{USER}:{password}"));
+    write_config(home, &json!({"auths": {host: {"auth": login}}}));
 }
 
 fn asking(bearer: Bearer) -> Faulty {
