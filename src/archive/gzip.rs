@@ -9,20 +9,13 @@
 
 use std::io::{self, Read, Write};
 
-use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress, Status};
-use sha2::{Digest as _, Sha256};
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+use super::inflate::Inflater;
+use super::sink::{OUTPUT_BYTES, Sink};
 
 /// Magic, deflate, no flags, no time, no extra flags, unknown operating system.
 const MEMBER_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-
-/// Bytes gathered before they are hashed and handed to the sink.
-const OUTPUT_BYTES: usize = 128 << 10;
-
-/// Piece of a deflate stream that is read at once.
-const INPUT_BYTES: usize = 64 << 10;
-
-/// Piece that is inflated at once; a stream that fits is inflated without a window of its own.
-const INFLATED_BYTES: usize = 256 << 10;
 
 /// What can go wrong while members are written.
 #[derive(Debug, thiserror::Error)]
@@ -76,73 +69,46 @@ pub(crate) struct Deflated {
 
 /// Writes members; owns the sink until [`Members::finish`].
 pub(crate) struct Members<W> {
+    out: Output<W>,
+    inflater: Inflater,
+}
+
+/// The half of it that compresses.
+struct Output<W> {
     sink: Sink<W>,
     deflate: Compress,
-    inflate: Decompress,
     /// Checksum and length of the member that is open, if one is.
     open: Option<Crc>,
-    input: Vec<u8>,
-    inflated: Vec<u8>,
-}
-
-/// Compressed bytes on their way out, hashed in large pieces.
-struct Sink<W> {
-    inner: W,
-    pending: Vec<u8>,
-    sha256: Sha256,
-    size_bytes: u64,
-}
-
-impl<W: Write> Sink<W> {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.pending.extend_from_slice(bytes);
-        self.drain_above(OUTPUT_BYTES)
-    }
-
-    fn drain_above(&mut self, limit: usize) -> Result<(), Error> {
-        if self.pending.len() > limit {
-            self.sha256.update(&self.pending);
-            self.size_bytes += self.pending.len() as u64;
-            self.inner.write_all(&self.pending).map_err(Error::Write)?;
-            self.pending.clear();
-        }
-        Ok(())
-    }
 }
 
 impl<W: Write> Members<W> {
     /// Starts with no member; `level` is zlib's, 0 to 9.
     pub(crate) fn new(sink: W, level: u32) -> Self {
         Self {
-            sink: Sink {
-                inner: sink,
-                pending: Vec::with_capacity(2 * OUTPUT_BYTES),
-                sha256: Sha256::new(),
-                size_bytes: 0,
+            out: Output {
+                sink: Sink::new(sink),
+                deflate: Compress::new(Compression::new(level.min(9)), false),
+                open: None,
             },
-            deflate: Compress::new(Compression::new(level.min(9)), false),
-            inflate: Decompress::new(false),
-            open: None,
-            input: vec![0; INPUT_BYTES],
-            inflated: vec![0; INFLATED_BYTES],
+            inflater: Inflater::new(),
         }
     }
 
     /// Compresses `bytes` into the open member, which is begun if there is none.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let crc = match &mut self.open {
-            Some(crc) => crc,
-            closed @ None => {
-                self.sink.put(&MEMBER_HEADER)?;
-                self.deflate.reset();
-                closed.insert(Crc::new())
-            }
-        };
-        crc.update(bytes);
-        self.compress(bytes, FlushCompress::None)
+        self.out.write(bytes)
+    }
+
+    /// Ends the open member: what is written next begins one, at the offset that is given back.
+    pub(crate) fn cut(&mut self) -> Result<u64, Error> {
+        self.out.close()?;
+        Ok(self.out.sink.offset())
+    }
+
+    /// Appends bytes that are a finished member.
+    pub(crate) fn member(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.out.close()?;
+        self.out.sink.put(bytes).map_err(Error::Write)
     }
 
     /// Copies the next `deflated.compressed_size` bytes of `from` as a member of their own.
@@ -153,16 +119,18 @@ impl<W: Write> Members<W> {
         from: &mut impl Read,
         mut contents: impl FnMut(&[u8]),
     ) -> Result<(), Error> {
-        self.close()?;
-        self.sink.put(&MEMBER_HEADER)?;
-        let sink = &mut self.sink;
-        let crc = Inflation {
-            inflate: &mut self.inflate,
-            input: &mut self.input,
-            inflated: &mut self.inflated,
-        }
-        .run(deflated, from, |raw| sink.put(raw), &mut contents)?;
-        self.trailer(&crc)
+        self.member(&MEMBER_HEADER)?;
+        let sink = &mut self.out.sink;
+        let crc = self.inflater.run(
+            deflated,
+            from,
+            |raw| sink.put(raw).map_err(Error::Write),
+            |piece| {
+                contents(piece);
+                Ok(())
+            },
+        )?;
+        self.out.trailer(&crc)
     }
 
     /// Inflates the next `deflated.compressed_size` bytes of `from` and compresses them anew
@@ -173,26 +141,75 @@ impl<W: Write> Members<W> {
         from: &mut impl Read,
         mut contents: impl FnMut(&[u8]),
     ) -> Result<(), Error> {
-        let mut whole = Vec::new();
-        Inflation {
-            inflate: &mut self.inflate,
-            input: &mut self.input,
-            inflated: &mut self.inflated,
-        }
-        .run(deflated, from, |_| Ok(()), &mut |piece: &[u8]| {
-            contents(piece);
-            whole.extend_from_slice(piece);
-        })?;
-        self.write(&whole)
+        let out = &mut self.out;
+        self.inflater.run(
+            deflated,
+            from,
+            |_| Ok(()),
+            |piece| {
+                contents(piece);
+                out.write(piece)
+            },
+        )?;
+        Ok(())
+    }
+
+    /// Inflates the next `deflated.compressed_size` bytes of `from` and compresses them anew into
+    /// members of `chunk_bytes` bytes of contents each. `contents` is given the offset of the member
+    /// that a piece goes to, and the piece.
+    pub(crate) fn rechunk(
+        &mut self,
+        deflated: Deflated,
+        from: &mut impl Read,
+        chunk_bytes: usize,
+        mut contents: impl FnMut(u64, &[u8]),
+    ) -> Result<(), Error> {
+        let out = &mut self.out;
+        let (mut offset, mut room) = (0, 0);
+        self.inflater.run(
+            deflated,
+            from,
+            |_| Ok(()),
+            |mut piece| {
+                while !piece.is_empty() {
+                    if room == 0 {
+                        out.close()?;
+                        (offset, room) = (out.sink.offset(), chunk_bytes);
+                    }
+                    let (now, later) = piece.split_at(piece.len().min(room));
+                    contents(offset, now);
+                    out.write(now)?;
+                    room -= now.len();
+                    piece = later;
+                }
+                Ok(())
+            },
+        )?;
+        Ok(())
     }
 
     /// Ends the open member and gives back the sink, with the digest and length of all members.
     pub(crate) fn finish(mut self) -> Result<(W, [u8; 32], u64), Error> {
-        self.close()?;
-        self.sink.drain_above(0)?;
-        self.sink.inner.flush().map_err(Error::Write)?;
-        let sha256 = self.sink.sha256.finalize().into();
-        Ok((self.sink.inner, sha256, self.sink.size_bytes))
+        self.out.close()?;
+        self.out.sink.finish().map_err(Error::Write)
+    }
+}
+
+impl<W: Write> Output<W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let crc = match &mut self.open {
+            Some(crc) => crc,
+            closed @ None => {
+                self.sink.put(&MEMBER_HEADER).map_err(Error::Write)?;
+                self.deflate.reset();
+                closed.insert(Crc::new())
+            }
+        };
+        crc.update(bytes);
+        self.compress(bytes, FlushCompress::None)
     }
 
     fn close(&mut self) -> Result<(), Error> {
@@ -213,7 +230,7 @@ impl<W: Write> Members<W> {
                 .map_err(|source| Error::Write(source.into()))?;
             let taken = usize::try_from(self.deflate.total_in() - before).unwrap_or(bytes.len());
             bytes = &bytes[taken..];
-            self.sink.drain_above(OUTPUT_BYTES)?;
+            self.sink.settle().map_err(Error::Write)?;
             let done = match flush {
                 FlushCompress::Finish => status == Status::StreamEnd,
                 _ => bytes.is_empty(),
@@ -226,106 +243,10 @@ impl<W: Write> Members<W> {
 
     /// CRC-32 and length modulo 2^32, as RFC 1952 ends a member.
     fn trailer(&mut self, crc: &Crc) -> Result<(), Error> {
-        self.sink.put(&crc.sum().to_le_bytes())?;
-        self.sink.put(&crc.amount().to_le_bytes())
-    }
-}
-
-/// One inflation, with the buffers it borrows.
-struct Inflation<'a> {
-    inflate: &'a mut Decompress,
-    input: &'a mut [u8],
-    inflated: &'a mut [u8],
-}
-
-impl Inflation<'_> {
-    /// Reads the stream once: `raw` gets its bytes, `contents` what they stand for.
-    fn run(
-        self,
-        announced: Deflated,
-        from: &mut impl Read,
-        mut raw: impl FnMut(&[u8]) -> Result<(), Error>,
-        contents: &mut impl FnMut(&[u8]),
-    ) -> Result<Crc, Error> {
-        let Self {
-            inflate,
-            input,
-            inflated,
-        } = self;
-        inflate.reset(false);
-        let mut crc = Crc::new();
-        let mut left = announced.compressed_size;
-        let mut total = 0_u64;
-        let mut ended = false;
-        while left > 0 {
-            let take = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
-            let piece = &mut input[..take];
-            from.read_exact(piece)
-                .map_err(|source| match source.kind() {
-                    io::ErrorKind::UnexpectedEof => Error::Short,
-                    _ => Error::Read(source),
-                })?;
-            left -= take as u64;
-            raw(piece)?;
-            let mut rest: &[u8] = piece;
-            loop {
-                if ended {
-                    if rest.is_empty() && left == 0 {
-                        break;
-                    }
-                    return Err(Error::Trailing {
-                        bytes: rest.len() as u64 + left,
-                    });
-                }
-                let (in_before, out_before) = (inflate.total_in(), inflate.total_out());
-                let flush = if left == 0 {
-                    FlushDecompress::Finish
-                } else {
-                    FlushDecompress::None
-                };
-                let status = inflate
-                    .decompress(rest, inflated, flush)
-                    .map_err(|_| Error::Corrupt)?;
-                let consumed = usize::try_from(inflate.total_in() - in_before).unwrap_or(0);
-                let produced = usize::try_from(inflate.total_out() - out_before).unwrap_or(0);
-                rest = &rest[consumed..];
-                total += produced as u64;
-                if total > announced.size {
-                    return Err(Error::Length {
-                        expected: announced.size,
-                        found: total,
-                    });
-                }
-                let fresh = &inflated[..produced];
-                crc.update(fresh);
-                contents(fresh);
-                ended = status == Status::StreamEnd;
-                if !ended && consumed == 0 && produced == 0 {
-                    break;
-                }
-            }
-        }
-        Self::check(announced, ended, total, &crc)?;
-        Ok(crc)
-    }
-
-    fn check(announced: Deflated, ended: bool, total: u64, crc: &Crc) -> Result<(), Error> {
-        if !ended {
-            return Err(Error::Short);
-        }
-        if total != announced.size {
-            return Err(Error::Length {
-                expected: announced.size,
-                found: total,
-            });
-        }
-        if crc.sum() != announced.crc32 {
-            return Err(Error::Crc {
-                expected: announced.crc32,
-                found: crc.sum(),
-            });
-        }
-        Ok(())
+        let mut end = [0; 8];
+        end[..4].copy_from_slice(&crc.sum().to_le_bytes());
+        end[4..].copy_from_slice(&crc.amount().to_le_bytes());
+        self.sink.put(&end).map_err(Error::Write)
     }
 }
 
@@ -342,6 +263,7 @@ mod tests {
 
     use flate2::read::{DeflateEncoder, MultiGzDecoder};
     use proptest::prelude::*;
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
 

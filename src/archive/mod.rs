@@ -7,5 +7,8 @@
 pub(crate) mod ar;
 pub(crate) mod decompress;
 pub(crate) mod gzip;
+mod inflate;
+mod sink;
 pub(crate) mod tar;
 pub(crate) mod zip;
+pub(crate) mod zstd;

@@ -1,13 +1,17 @@
-//! The one writer of layers: a tar in gzip whose bytes depend on nothing but what is put in.
+//! The one writer of layers: a compressed tar whose bytes depend on nothing but what is put in.
 //!
 //! Format: ustar with PAX records where needed (POSIX.1-2001 `pax`), in gzip members back to back
-//! (RFC 1952, see [`crate::archive::gzip`]). One time for all entries, numeric owners only.
+//! (RFC 1952, see [`crate::archive::gzip`]), which `estargz` can arrange for lazy pulling, or in one
+//! zstd frame (RFC 8878). One time for all entries, numeric owners only.
 //!
 //! It holds its callers to an order (paths strictly increasing as bytes, parents before
 //! children) and refuses what must not be in a layer: absolute paths, `..`, NUL bytes, and
 //! components that begin with `.wh.`, which would delete files of the layers below, unless that is
 //! asked for.
 
+mod body;
+mod error;
+mod estargz;
 mod header;
 
 use std::collections::BTreeSet;
@@ -15,18 +19,13 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::gzip::{self, Members};
-use crate::report::{Explain, Explanation, Fate};
+use crate::archive::gzip;
+use body::Body;
+use estargz::Table;
 use header::{BLOCK_BYTES, Fields, Kind};
 
 pub(crate) use crate::archive::gzip::Deflated;
-
-/// A finished deflate stream shorter than this is compressed anew, together with its neighbours:
-/// a gzip member of its own would cost more bytes and more time than it saves.
-const COPY_FROM_BYTES: u64 = 2 << 10;
-
-/// Contents that are held in memory to be compressed anew; longer ones are copied.
-const RECOMPRESS_UP_TO_BYTES: u64 = 64 << 10;
+pub(crate) use error::{Error, PathFault};
 
 /// Piece of a file that is read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -57,90 +56,23 @@ pub(crate) struct Owner {
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// sha256 of the gzip bytes.
+    /// sha256 of the compressed bytes.
     pub sha256: [u8; 32],
     /// sha256 of the tar bytes.
     pub diff_sha256: [u8; 32],
-    /// Length of the gzip bytes.
+    /// sha256 of an eStargz layer's table of contents.
+    pub table_sha256: Option<[u8; 32]>,
+    /// Length of the compressed bytes.
     pub size_bytes: u64,
     /// Length of the tar bytes.
     pub uncompressed_bytes: u64,
 }
 
-/// What is wrong with a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PathFault {
-    /// It, or one of its components, is empty (`a//b`, `/a`, `a/`).
-    Empty,
-    /// A component is `.` or `..`.
-    Dots,
-    /// It holds a NUL byte.
-    Nul,
-    /// A component begins with `.wh.`, the mark of a deletion in image layers.
-    Whiteout,
-    /// It is longer than 4096 bytes.
-    Long,
-}
-
-/// What can go wrong while a layer is written.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The path cannot be in a layer.
-    #[error("{path}: {fault:?} is refused in a layer")]
-    Path {
-        /// The path, unprintable bytes replaced.
-        path: String,
-        /// What is wrong with it.
-        fault: PathFault,
-    },
-    /// The entry does not sort after the one before it.
-    #[error("{path} comes after {previous}")]
-    Order {
-        /// The path that is too late, or there twice.
-        path: String,
-        /// The one written before it.
-        previous: String,
-    },
-    /// The entry's directory was not written.
-    #[error("{path} without its directory")]
-    Parent {
-        /// The path.
-        path: String,
-    },
-    /// A hard link that does not point to an earlier entry.
-    #[error("{path} is a hard link to {target}, which is not before it")]
-    Link {
-        /// The link.
-        path: String,
-        /// Its target.
-        target: String,
-    },
-    /// Reading an entry's contents failed.
-    #[error("cannot read the contents of {path}")]
-    Read {
-        /// The entry.
-        path: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// An entry's contents are not what was announced.
-    #[error("contents of {path}")]
-    Contents {
-        /// The entry.
-        path: String,
-        /// What differs.
-        #[source]
-        source: gzip::Error,
-    },
-    /// The sink failed.
-    #[error("cannot write the layer")]
-    Write(#[source] io::Error),
-}
-
 /// Writes one layer to `W`.
-pub(crate) struct TarGz<W> {
-    members: Members<W>,
+pub(crate) struct TarGz<W: Write> {
+    body: Body<W>,
+    /// An eStargz layer's table of contents.
+    table: Option<Table>,
     diff_sha256: Sha256,
     uncompressed_bytes: u64,
     mtime: u64,
@@ -150,10 +82,32 @@ pub(crate) struct TarGz<W> {
 }
 
 impl<W: Write> TarGz<W> {
-    /// An empty layer that will go to `sink`.
+    /// An empty layer in gzip that will go to `sink`.
     pub(crate) fn new(sink: W, options: Options) -> Self {
+        Self::with(Body::gzip(sink, options.level), options)
+    }
+
+    /// An empty layer in zstd. Its level is fixed: the option is deflate's.
+    pub(crate) fn zstd(sink: W, options: Options) -> Result<Self, Error> {
+        let body = Body::zstd(sink).map_err(sink_error)?;
+        Ok(Self::with(body, options))
+    }
+
+    /// An empty layer in gzip, arranged for lazy pulling (see `estargz`); `time` is
+    /// `options.mtime` as RFC 3339 has it.
+    pub(crate) fn estargz(sink: W, options: Options, time: &str) -> Result<Self, Error> {
+        let mut tar = Self {
+            table: Some(Table::new(time)),
+            ..Self::with(Body::gzip(sink, options.level), options)
+        };
+        tar.landmark()?;
+        Ok(tar)
+    }
+
+    fn with(body: Body<W>, options: Options) -> Self {
         Self {
-            members: Members::new(sink, options.level),
+            body,
+            table: None,
             diff_sha256: Sha256::new(),
             uncompressed_bytes: 0,
             mtime: options.mtime,
@@ -161,6 +115,19 @@ impl<W: Write> TarGz<W> {
             directories: BTreeSet::new(),
             buffer: vec![0; READ_BYTES],
         }
+    }
+
+    /// The file that tells readers of eStargz layers to prefetch nothing.
+    fn landmark(&mut self) -> Result<(), Error> {
+        let owner = Owner {
+            uid: 0,
+            gid: 0,
+            mode: 0o644,
+        };
+        let contents = estargz::LANDMARK_CONTENTS;
+        let size = contents.len() as u64;
+        self.header(Kind::File(size), estargz::LANDMARK.as_bytes(), &owner)?;
+        self.contents(estargz::LANDMARK.as_bytes(), size, &mut &contents[..])
     }
 
     /// A directory; `path` has no slash at either end.
@@ -182,6 +149,9 @@ impl<W: Write> TarGz<W> {
             [] => Some(PathFault::Empty),
             _ if target.contains(&0) => Some(PathFault::Nul),
             _ if target.len() > PATH_MAX_BYTES => Some(PathFault::Long),
+            _ if self.table.is_some() && str::from_utf8(target).is_err() => {
+                Some(PathFault::Encoding)
+            }
             _ => None,
         };
         if let Some(fault) = fault {
@@ -248,30 +218,56 @@ impl<W: Write> TarGz<W> {
     ) -> Result<(), Error> {
         self.accept(path)?;
         self.header(Kind::File(size), path, owner)?;
+        self.contents(path, size, contents)
+    }
+
+    fn contents(&mut self, path: &[u8], size: u64, contents: &mut impl Read) -> Result<(), Error> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let copied = self.copy(path, size, contents, &mut buffer);
+        self.buffer = buffer;
+        copied?;
+        self.pad(size)
+    }
+
+    fn copy(
+        &mut self,
+        path: &[u8],
+        size: u64,
+        contents: &mut impl Read,
+        buffer: &mut [u8],
+    ) -> Result<(), Error> {
         let mut done = 0_u64;
         loop {
-            let mut buffer = std::mem::take(&mut self.buffer);
-            let read = read_some(contents, &mut buffer);
-            let outcome = match read {
-                Ok(count) if done + count as u64 > size => {
-                    Err(wrong_length(path, size, done + count as u64))
-                }
-                Ok(count) => self.put(&buffer[..count]).map(|()| count),
-                Err(source) => Err(Error::Read {
-                    path: text(path),
-                    source,
-                }),
+            let room = match &mut self.table {
+                Some(table) => table
+                    .room(done, size, || self.body.cut())
+                    .map_err(sink_error)?,
+                None => buffer.len(),
             };
-            self.buffer = buffer;
-            match outcome? {
-                0 => break,
-                count => done += count as u64,
+            let room = room.min(buffer.len());
+            let count = read_some(contents, &mut buffer[..room]).map_err(|source| Error::Read {
+                path: text(path),
+                source,
+            })?;
+            done += count as u64;
+            if done > size {
+                return Err(wrong_length(path, size, done));
             }
+            if count == 0 {
+                break;
+            }
+            if let Some(table) = &mut self.table {
+                table.contents(&buffer[..count]);
+            }
+            self.put(&buffer[..count])?;
         }
         if done != size {
             return Err(wrong_length(path, size, done));
         }
-        self.pad(size)
+        if let Some(table) = &mut self.table {
+            table.end_file();
+        }
+        Ok(())
     }
 
     /// A file whose contents are a finished deflate stream, the next `deflated.compressed_size`
@@ -286,12 +282,9 @@ impl<W: Write> TarGz<W> {
         self.accept(path)?;
         self.header(Kind::File(deflated.size), path, owner)?;
         let hash = |piece: &[u8]| self.diff_sha256.update(piece);
-        let short =
-            deflated.compressed_size < COPY_FROM_BYTES && deflated.size <= RECOMPRESS_UP_TO_BYTES;
-        if short {
-            self.members.recompress(deflated, stream, hash)
-        } else {
-            self.members.copy(deflated, stream, hash)
+        match &mut self.table {
+            Some(table) => self.body.deflated_file_of(table, deflated, stream, hash),
+            None => self.body.deflated(deflated, stream, hash),
         }
         .map_err(|error| match error {
             gzip::Error::Write(source) => Error::Write(source),
@@ -310,11 +303,33 @@ impl<W: Write> TarGz<W> {
 
     /// Ends the archive; gives back the sink and says what went into it.
     pub(crate) fn finish(mut self) -> Result<(W, Written), Error> {
+        let mut table_sha256 = None;
+        let mut table_offset = 0;
+        if let Some(table) = self.table.take() {
+            let json = table.finish();
+            table_sha256 = Some(Sha256::digest(&json).into());
+            table_offset = self.body.cut().map_err(sink_error)?;
+            let nobody = Owner {
+                uid: 0,
+                gid: 0,
+                mode: 0o644,
+            };
+            let size = json.len() as u64;
+            self.header(Kind::File(size), estargz::TABLE.as_bytes(), &nobody)?;
+            self.put(&json)?;
+            self.pad(size)?;
+        }
         self.put(&[0; 2 * BLOCK_BYTES])?;
-        let (sink, sha256, size_bytes) = self.members.finish().map_err(sink_error)?;
+        if table_sha256.is_some() {
+            self.body
+                .member(&estargz::footer(table_offset))
+                .map_err(sink_error)?;
+        }
+        let (sink, sha256, size_bytes) = self.body.finish().map_err(sink_error)?;
         let written = Written {
             sha256,
             diff_sha256: self.diff_sha256.finalize().into(),
+            table_sha256,
             size_bytes,
             uncompressed_bytes: self.uncompressed_bytes,
         };
@@ -328,6 +343,14 @@ impl<W: Write> TarGz<W> {
     }
 
     fn accept_in_order(&mut self, path: &[u8]) -> Result<(), Error> {
+        if self.table.is_some()
+            && let Some(fault) = estargz::path_fault(path)
+        {
+            return Err(Error::Path {
+                path: text(path),
+                fault,
+            });
+        }
         if path <= self.last.as_slice() {
             return Err(Error::Order {
                 path: text(path),
@@ -345,6 +368,9 @@ impl<W: Write> TarGz<W> {
     }
 
     fn header(&mut self, kind: Kind<'_>, path: &[u8], owner: &Owner) -> Result<(), Error> {
+        if let Some(table) = &mut self.table {
+            table.begin(kind, path, owner);
+        }
         let blocks = header::blocks(&Fields {
             kind,
             path,
@@ -363,7 +389,7 @@ impl<W: Write> TarGz<W> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.diff_sha256.update(bytes);
         self.uncompressed_bytes += bytes.len() as u64;
-        self.members.write(bytes).map_err(sink_error)
+        self.body.write(bytes).map_err(sink_error)
     }
 }
 
@@ -421,79 +447,6 @@ fn sink_error(error: gzip::Error) -> Error {
 
 fn text(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
-}
-
-impl Explain for Error {
-    fn explain(&self) -> Explanation {
-        let (fate, what, place, why, next) = match self {
-            Self::Path { path, fault } => (
-                Fate::Project,
-                format!("{} cannot be in an image layer", path.escape_debug()),
-                path.clone(),
-                match fault {
-                    PathFault::Empty => "a part of its path is empty",
-                    PathFault::Dots => "a part of its path is `.` or `..`",
-                    PathFault::Nul => "its path holds a NUL byte",
-                    PathFault::Whiteout => {
-                        "a name that begins with `.wh.` deletes files of the layers below"
-                    }
-                    PathFault::Long => "its path is longer than 4096 bytes",
-                }
-                .to_owned(),
-                "rename it or leave it out".to_owned(),
-            ),
-            Self::Order { path, previous } => (
-                Fate::Ours,
-                "a layer's entries are out of order".to_owned(),
-                path.clone(),
-                format!("it was written after {previous}"),
-                "please report this".to_owned(),
-            ),
-            Self::Parent { path } => (
-                Fate::Ours,
-                "a layer's entry has no directory".to_owned(),
-                path.clone(),
-                "its directory was not written before it".to_owned(),
-                "please report this".to_owned(),
-            ),
-            Self::Link { path, target } => (
-                Fate::Ours,
-                "a hard link has no target in its layer".to_owned(),
-                path.clone(),
-                format!("{target} was not written before it"),
-                "please report this".to_owned(),
-            ),
-            Self::Read { path, source } => (
-                Fate::World,
-                "a file's contents cannot be read".to_owned(),
-                path.clone(),
-                source.to_string(),
-                "look at the file and the disk, then build again".to_owned(),
-            ),
-            Self::Contents { path, source } => (
-                Fate::World,
-                "a file's contents are not as announced".to_owned(),
-                path.clone(),
-                source.to_string(),
-                "the file changed while it was read, or its archive is damaged; build again"
-                    .to_owned(),
-            ),
-            Self::Write(source) => (
-                Fate::World,
-                "a layer cannot be written".to_owned(),
-                String::new(),
-                source.to_string(),
-                "make room on the disk, then build again".to_owned(),
-            ),
-        };
-        Explanation {
-            fate,
-            what,
-            place,
-            why,
-            next,
-        }
-    }
 }
 
 #[cfg(test)]

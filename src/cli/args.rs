@@ -147,6 +147,27 @@ pub(super) struct Network {
     pub(super) refresh: bool,
 }
 
+/// What the image is written in.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Formats {
+    /// How layers are compressed; docker reads zstd from version 23 on
+    #[arg(long, value_enum, default_value_t = Compression::Gzip, value_name = "HOW")]
+    pub(super) compression: Compression,
+
+    /// Write layers that the stargz snapshotter mounts before they are pulled; others read them as gzip
+    #[arg(long)]
+    pub(super) estargz: bool,
+}
+
+/// The ways to compress layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Compression {
+    /// Read by everything; what wheels hold is copied as it is
+    Gzip,
+    /// Smaller, and faster to unpack
+    Zstd,
+}
+
 /// How code of the project is run at build time, where it has to be.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Steps {
@@ -243,6 +264,9 @@ pub(super) struct Build {
 
     #[command(flatten)]
     pub(super) steps: Steps,
+
+    #[command(flatten)]
+    pub(super) formats: Formats,
 
     /// Push the image to the registry that its name says
     #[arg(long)]

@@ -17,8 +17,11 @@ use super::progress::Shown;
 use super::request::Surroundings;
 use super::summary;
 use crate::destination::{Target, TargetError};
+use crate::image::LayerForm;
 use crate::oci::{Platform, Reference};
-use crate::pipeline::{self, Isolation, Launch, Limits, Outputs, Rules, Running, Settings};
+use crate::pipeline::{
+    self, Formats, Isolation, Launch, Limits, Outputs, Rules, Running, Settings,
+};
 use crate::plan::{Bytecode, Request};
 
 /// Runs a command.
@@ -111,6 +114,7 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
         },
     );
     settings.running = running(&arguments.steps);
+    settings.formats = formats(&arguments.formats)?;
     let mut request = request(&arguments.source, &project)?;
     request.image = names.first().cloned();
     let built = pipeline::build(&request, &names, &outputs, &settings, shown)?;
@@ -278,6 +282,24 @@ fn running(steps: &Steps) -> Running {
     }
 }
 
+/// What an image is written in, as typed.
+fn formats(typed: &args::Formats) -> Result<Formats, Failure> {
+    let layers = match (typed.compression, typed.estargz) {
+        (args::Compression::Gzip, false) => LayerForm::Gzip,
+        (args::Compression::Zstd, false) => LayerForm::Zstd,
+        (args::Compression::Gzip, true) => LayerForm::Estargz,
+        (args::Compression::Zstd, true) => {
+            return Err(Failure::Usage {
+                what: "an eStargz layer is not compressed by zstd".to_owned(),
+                place: "--estargz --compression zstd".to_owned(),
+                why: "the format is an arrangement of gzip members".to_owned(),
+                next: "leave out one of the two".to_owned(),
+            });
+        }
+    };
+    Ok(Formats { layers })
+}
+
 fn isolation(typed: args::Isolation) -> Isolation {
     match typed {
         args::Isolation::Auto => Isolation::Auto,
@@ -290,6 +312,7 @@ fn isolation(typed: args::Isolation) -> Isolation {
 fn settings(surroundings: &Surroundings, rules: Rules) -> Settings {
     Settings {
         running: Running::default(),
+        formats: Formats::default(),
         store_root: surroundings.store_root.clone(),
         variables: surroundings.variables.clone(),
         directory: surroundings.directory.clone(),

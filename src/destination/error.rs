@@ -30,6 +30,18 @@ pub(crate) enum PushError {
         /// The repositories asked, and what each said.
         origins: Vec<(String, RegistryError)>,
     },
+    /// The registry does not let the tag be changed, and it names another image.
+    #[error("{name} cannot be changed: {source}")]
+    Immutable {
+        /// Repository and tag.
+        name: String,
+        /// What it names, where the registry tells.
+        found: Option<Digest>,
+        /// What it was to name.
+        expected: Digest,
+        /// What the registry says.
+        source: RegistryError,
+    },
 }
 
 fn names(origins: &[(String, RegistryError)]) -> String {
@@ -52,6 +64,16 @@ impl Explain for PushError {
                     .collect::<Vec<_>>()
                     .join("\n"),
                 next: "check that these repositories still hold the image it came from, and that the account may read them; or build again, so that the layer is made anew".to_owned(),
+            },
+            Self::Immutable { name, found, expected, source } => Explanation {
+                fate: Fate::World,
+                what: "the tag is immutable, and names another image".to_owned(),
+                place: name.clone(),
+                why: match found {
+                    Some(found) => format!("{source}\nit names {found}\nto be    {expected}"),
+                    None => source.to_string(),
+                },
+                next: "push under a tag that is new; or have it taken out of the registry's immutability rules (a setting of the repository or project). The blobs are there already".to_owned(),
             },
         }
     }

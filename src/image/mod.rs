@@ -1,7 +1,11 @@
 //! Puts layers and run settings together into an image: config and manifest, to the byte.
 //! Knows neither where layers come from nor where the image goes.
 
+mod form;
+
 use std::collections::BTreeMap;
+
+pub(crate) use form::{LayerForm, kept_annotations, table_annotations};
 
 use crate::oci::{
     Descriptor, DiffId, Digest, History, ImageConfig, Index, Key, Manifest, MediaType, Platform,
@@ -50,6 +54,10 @@ pub(crate) struct ImageLayer {
     pub diff_id: DiffId,
     /// Compressed length in bytes.
     pub size_bytes: u64,
+    /// What the blob is.
+    pub media_type: MediaType,
+    /// What its descriptor has to tell of it, besides key and contents.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// All that an image is made of.
@@ -144,15 +152,15 @@ fn failed(document: &'static str) -> impl FnOnce(serde_json::Error) -> ImageErro
 }
 
 fn layer_descriptor(layer: &ImageLayer) -> Descriptor {
+    let mut annotations = layer.annotations.clone();
+    annotations.insert(KEY_ANNOTATION.to_owned(), layer.key.to_string());
+    annotations.insert(CONTENTS_ANNOTATION.to_owned(), layer.contents.clone());
     Descriptor {
-        media_type: MediaType::LayerGzip,
+        media_type: layer.media_type.clone(),
         digest: layer.digest,
         size: layer.size_bytes,
         platform: None,
-        annotations: BTreeMap::from([
-            (KEY_ANNOTATION.to_owned(), layer.key.to_string()),
-            (CONTENTS_ANNOTATION.to_owned(), layer.contents.clone()),
-        ]),
+        annotations,
     }
 }
 
@@ -193,6 +201,8 @@ mod tests {
             digest: Digest::from_bytes([byte; 32]),
             diff_id: DiffId::from_bytes([byte + 1; 32]),
             size_bytes: 7,
+            media_type: MediaType::LayerGzip,
+            annotations: BTreeMap::new(),
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum MediaType {
     Config,
     /// A layer: tar in gzip.
     LayerGzip,
+    /// A layer: tar in zstd.
+    LayerZstd,
     /// Docker's image manifest, version 2 schema 2.
     DockerManifest,
     /// Docker's manifest list.
@@ -33,6 +35,7 @@ impl MediaType {
             Self::Index => "application/vnd.oci.image.index.v1+json",
             Self::Config => "application/vnd.oci.image.config.v1+json",
             Self::LayerGzip => "application/vnd.oci.image.layer.v1.tar+gzip",
+            Self::LayerZstd => "application/vnd.oci.image.layer.v1.tar+zstd",
             Self::DockerManifest => "application/vnd.docker.distribution.manifest.v2+json",
             Self::DockerList => "application/vnd.docker.distribution.manifest.list.v2+json",
             Self::Other(text) => text,
@@ -47,6 +50,7 @@ impl From<&str> for MediaType {
             Self::Index,
             Self::Config,
             Self::LayerGzip,
+            Self::LayerZstd,
             Self::DockerManifest,
             Self::DockerList,
         ]
@@ -109,6 +113,14 @@ pub(crate) struct DescriptorPlatform {
     /// For instance `v8`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
+}
+
+impl DescriptorPlatform {
+    /// The platform, if s2r builds for it.
+    pub(crate) fn known(&self) -> Option<Platform> {
+        let text = format!("{}/{}", self.os, self.architecture);
+        text.parse().ok()
+    }
 }
 
 impl From<Platform> for DescriptorPlatform {

@@ -7,6 +7,7 @@
 
 mod config;
 mod digest;
+mod docker;
 mod key;
 mod manifest;
 mod platform;
@@ -14,6 +15,7 @@ mod reference;
 
 pub(crate) use config::{Empty, History, ImageConfig, RootFs, RunConfig};
 pub(crate) use digest::{DiffId, Digest, DigestError};
+pub(crate) use docker::Family;
 pub(crate) use key::{Key, KeyBuilder};
 pub(crate) use manifest::{Descriptor, Index, Manifest, MediaType};
 pub(crate) use platform::{Architecture, Platform};

@@ -75,6 +75,11 @@ impl Reference {
         }
     }
 
+    /// Whether the other names the same repository.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.registry == other.registry && self.repository == other.repository
+    }
+
     /// The name without tag and digest, as short as the user may write it.
     pub(crate) fn familiar_name(&self) -> String {
         if self.has_registry {

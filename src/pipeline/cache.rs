@@ -8,9 +8,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::image::KEY_ANNOTATION;
+use crate::image::{KEY_ANNOTATION, kept_annotations};
 use crate::net::http::Client;
 use crate::net::registry::{Registry, RegistryError, ServedManifest};
 use crate::oci::{Descriptor, ImageConfig, Index, Key, Manifest, MediaType, Platform, Reference};
@@ -44,6 +44,7 @@ struct Place {
     is_extra: bool,
     served: OnceLock<Served>,
     layers: OnceLock<BTreeMap<Key, StoredLayer>>,
+    requests: AtomicU64,
 }
 
 /// Images of registries whose layers may be used again.
@@ -70,6 +71,7 @@ impl<'a> Cache<'a> {
                 is_extra,
                 served: OnceLock::new(),
                 layers: OnceLock::new(),
+                requests: AtomicU64::new(0),
             }
         };
         Self {
@@ -79,7 +81,10 @@ impl<'a> Cache<'a> {
             platforms,
             places: names
                 .iter()
-                .map(place(false))
+                .enumerate()
+                // One name of each repository tells what can be told.
+                .filter(|(at, name)| !names[..*at].iter().any(|other| other.is_beside(name)))
+                .map(|(_, name)| place(false)(name))
                 .chain(extra.iter().map(place(true)))
                 .collect(),
             is_off: AtomicBool::new(false),
@@ -96,6 +101,12 @@ impl<'a> Cache<'a> {
                 self.look_at(first);
             }
         });
+    }
+
+    /// Requests made so far to ask for a name.
+    pub(super) fn requests(&self, name: &Reference) -> u64 {
+        let place = self.places.iter().find(|place| place.reference == *name);
+        place.map_or(0, |place| place.requests.load(Ordering::Relaxed))
     }
 
     /// Whether there is anything to ask.
@@ -143,7 +154,7 @@ impl<'a> Cache<'a> {
     /// What a name stands for; asked once.
     fn look_at<'p>(&self, place: &'p Place) -> &'p Served {
         place.served.get_or_init(|| {
-            self.ask(&place.reference).unwrap_or_else(|error| {
+            self.ask(place).unwrap_or_else(|error| {
                 // Where the image goes, the push has the same trouble, and tells it better.
                 if place.is_extra {
                     let told = error.explain();
@@ -163,8 +174,16 @@ impl<'a> Cache<'a> {
         })
     }
 
-    fn ask(&self, name: &Reference) -> Result<Served, RegistryError> {
-        let registry = Registry::new(self.client, name)?;
+    fn ask(&self, place: &Place) -> Result<Served, RegistryError> {
+        let registry = Registry::new(self.client, &place.reference)?;
+        let served = self.ask_at(&registry, &place.reference);
+        place
+            .requests
+            .fetch_add(registry.requests(), Ordering::Relaxed);
+        served
+    }
+
+    fn ask_at(&self, registry: &Registry<'_>, name: &Reference) -> Result<Served, RegistryError> {
         let wanted = name
             .digest()
             .map_or_else(|| name.tag_or_latest().to_owned(), ToString::to_string);
@@ -178,7 +197,11 @@ impl<'a> Cache<'a> {
         if matches!(top.media_type, MediaType::Index | MediaType::DockerList) {
             let index = Index::from_bytes(&top.bytes).unwrap_or_default();
             for &platform in self.platforms {
-                let entry = index.manifests.iter().find(|entry| is_for(entry, platform));
+                let is_for = |entry: &&Descriptor| {
+                    let named = entry.platform.as_ref();
+                    named.and_then(|named| named.known()) == Some(platform)
+                };
+                let entry = index.manifests.iter().find(is_for);
                 if let Some(entry) = entry
                     && let Some(manifest) = registry.get_manifest(&entry.digest.to_string())?
                 {
@@ -200,7 +223,7 @@ impl<'a> Cache<'a> {
             let mut layers = BTreeMap::new();
             for (_, manifest) in &self.look_at(place).manifests {
                 if let Ok(manifest) = Manifest::from_bytes(&manifest.bytes)
-                    && let Some(config) = self.config(&place.reference, &manifest.config)
+                    && let Some(config) = self.config(place, &manifest.config)
                 {
                     layers.extend(keyed(&manifest, &config));
                 }
@@ -210,24 +233,22 @@ impl<'a> Cache<'a> {
     }
 
     /// An image's config, from the store if it is there. Without it there is no cache, and no more.
-    fn config(&self, name: &Reference, config: &Descriptor) -> Option<ImageConfig> {
+    fn config(&self, place: &Place, config: &Descriptor) -> Option<ImageConfig> {
         let kept = self.store.has_blob(&config.digest, config.size);
         let bytes = match kept.then(|| self.store.read_blob(&config.digest)) {
             Some(Ok(bytes)) => bytes,
-            _ => Registry::new(self.client, name)
-                .and_then(|registry| {
-                    registry.fetch_blob_bytes(&config.digest, config.size, MAX_CONFIG_BYTES)
-                })
-                .ok()?,
+            _ => {
+                let registry = Registry::new(self.client, &place.reference).ok()?;
+                let fetched =
+                    registry.fetch_blob_bytes(&config.digest, config.size, MAX_CONFIG_BYTES);
+                place
+                    .requests
+                    .fetch_add(registry.requests(), Ordering::Relaxed);
+                fetched.ok()?
+            }
         };
         ImageConfig::from_bytes(&bytes).ok()
     }
-}
-
-fn is_for(entry: &Descriptor, platform: Platform) -> bool {
-    entry.platform.as_ref().is_some_and(|named| {
-        named.os == "linux" && named.architecture == platform.architecture.name()
-    })
 }
 
 /// Layers by their keys. Of no use where config and manifest do not go together.
@@ -244,6 +265,7 @@ fn keyed(manifest: &Manifest, config: &ImageConfig) -> Vec<(Key, StoredLayer)> {
                 diff_id: *diff_id,
                 size_bytes: layer.size,
                 uncompressed_bytes: 0,
+                annotations: kept_annotations(&layer.annotations),
             };
             Some((key, stored))
         })

@@ -10,7 +10,7 @@ use super::cache::Cache;
 use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use crate::archive::tar::{Options, TarGz};
-use crate::image::ImageLayer;
+use crate::image::{ImageLayer, LayerForm, rfc3339, table_annotations};
 use crate::oci::{DiffId, Digest, Key};
 use crate::report::{Event, LayerEvent, LayerFate, Report};
 use crate::store::{Store, StoredLayer, Writer};
@@ -76,6 +76,7 @@ pub(super) struct Workshop<'a> {
     pub cache: &'a Cache<'a>,
     pub report: &'a dyn Report,
     pub tar: Options,
+    pub form: LayerForm,
     /// Place of the first recipe's layer in the image.
     pub first_index: usize,
     /// Threads that write layers.
@@ -158,11 +159,15 @@ impl Workshop<'_> {
     /// The layer as the store knows it, or a registry.
     fn known(&self, index: usize, recipe: &Recipe<'_>) -> Option<Made> {
         let start = Instant::now();
-        if let Some(stored) = self.store.layer(&recipe.key) {
+        let key = self.form.key(&recipe.key);
+        if let Some(stored) = self.store.layer(&key) {
             let how = (LayerFate::Reused, start.elapsed());
             return Some(self.made(index, recipe, &stored, how));
         }
-        let remote = self.cache.layer(&recipe.key)?;
+        let remote = self.cache.layer(&key)?;
+        if !self.form.is_annotated(&remote.stored.annotations) {
+            return None;
+        }
         // Without the note nobody would find its bytes; then it is better made.
         self.store
             .note_elsewhere(&remote.stored.digest, &remote.place)
@@ -188,11 +193,13 @@ impl Workshop<'_> {
         }));
         Made {
             layer: ImageLayer {
-                key: recipe.key,
+                key: self.form.key(&recipe.key),
                 contents: recipe.contents.clone(),
                 digest: stored.digest,
                 diff_id: stored.diff_id,
                 size_bytes: stored.size_bytes,
+                media_type: self.form.media_type(),
+                annotations: stored.annotations.clone(),
             },
             uncompressed_bytes: (fate != LayerFate::Remote).then_some(stored.uncompressed_bytes),
             fate,
@@ -308,7 +315,12 @@ impl Workshop<'_> {
 
     fn write_layer(&self, recipe: &Recipe<'_>) -> Result<StoredLayer, BuildError> {
         // The tar writer hashes what it writes, so the store need not do it again.
-        let mut tar = TarGz::new(self.store.writer()?.unhashed(), self.tar);
+        let sink = self.store.writer()?.unhashed();
+        let mut tar = match self.form {
+            LayerForm::Gzip => TarGz::new(sink, self.tar),
+            LayerForm::Zstd => TarGz::zstd(sink, self.tar)?,
+            LayerForm::Estargz => TarGz::estargz(sink, self.tar, &rfc3339(self.tar.mtime))?,
+        };
         (recipe.write)(&mut tar)?;
         let (writer, written) = tar.finish()?;
         let stored = StoredLayer {
@@ -316,10 +328,14 @@ impl Workshop<'_> {
             diff_id: DiffId::from_bytes(written.diff_sha256),
             size_bytes: written.size_bytes,
             uncompressed_bytes: written.uncompressed_bytes,
+            annotations: table_annotations(
+                written.table_sha256.map(Digest::from_bytes),
+                written.uncompressed_bytes,
+            ),
         };
         self.store
             .keep_blob(writer.hashed(stored.digest), &stored.digest)?;
-        self.store.put_layer(&recipe.key, &stored)?;
+        self.store.put_layer(&self.form.key(&recipe.key), &stored)?;
         Ok(stored)
     }
 }

@@ -46,6 +46,7 @@ pub(crate) use steps::Running;
 pub(crate) use crate::sandbox::{Isolation, Limits};
 
 use crate::destination::Target;
+use crate::image::LayerForm;
 use crate::net::http::Client;
 use crate::oci::{Descriptor, Platform, Reference};
 use crate::plan::{Plan, Request};
@@ -85,6 +86,15 @@ pub(crate) struct Settings {
     pub rules: Rules,
     /// How code of the project is run.
     pub running: Running,
+    /// What images are written in.
+    pub formats: Formats,
+}
+
+/// What an image is written in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Formats {
+    /// Its layers.
+    pub layers: LayerForm,
 }
 
 /// Where a built image goes besides the store.

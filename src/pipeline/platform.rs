@@ -15,7 +15,7 @@ use super::interpreter::CompileError;
 use super::make::{Batch, Made, Recipe, TransferIds, Workshop};
 use super::read::Project;
 use super::recipes::{self, Shelf};
-use super::roots::Roots;
+use super::roots::{Roots, Turn};
 use super::stages::Stages;
 use super::wheels;
 use super::{BuiltPlatform, Settings, base, bytecode, changes, exact};
@@ -55,6 +55,7 @@ pub(super) struct Site<'a> {
     client: &'a Client,
     cache: &'a Cache<'a>,
     ids: TransferIds,
+    turn: Turn,
     /// Set when the build has failed elsewhere, so that what goes on meanwhile need not end.
     stop: AtomicBool,
     /// The caller's environment, with what the project and the command line set above it.
@@ -103,6 +104,7 @@ impl<'a> Site<'a> {
             client,
             cache,
             ids: TransferIds::default(),
+            turn: Turn::default(),
             stop: AtomicBool::new(false),
             environment: environment(plan, settings),
         })
@@ -361,12 +363,13 @@ impl<'a> Site<'a> {
     }
 
     pub(super) fn roots(&self) -> Roots<'_> {
-        Roots::new(Elsewhere {
+        let elsewhere = Elsewhere {
             store: self.store,
             client: self.client,
             report: self.report,
             ids: &self.ids,
-        })
+        };
+        Roots::new(elsewhere, &self.turn)
     }
 
     pub(super) fn report(&self) -> &'a dyn Report {
@@ -434,7 +437,8 @@ impl<'a> Site<'a> {
 
     /// Whether a layer needs not be made.
     fn has_layer(&self, key: &Key) -> bool {
-        self.store.layer(key).is_some() || self.cache.layer(key).is_some()
+        let key = self.settings.formats.layers.key(key);
+        self.store.layer(&key).is_some() || self.cache.layer(&key).is_some()
     }
 
     /// A layer that the store or a registry knows by its key.
@@ -531,6 +535,7 @@ impl<'a> Site<'a> {
             cache: self.cache,
             report: self.report,
             tar: self.tar(),
+            form: self.settings.formats.layers,
             first_index,
             workers: self.settings.workers,
             stop: &self.stop,

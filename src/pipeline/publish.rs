@@ -1,5 +1,6 @@
 //! Gives a built image its names in the store, and sends it to registries and files.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,13 @@ use super::make::TransferIds;
 use super::platform::Means;
 use super::stages::Stages;
 use super::{BuiltPlatform, Settings};
-use crate::destination::registry::{DEFAULT_PARALLELISM, PushError, PushTarget, PushedBlob};
+use crate::destination::registry::{
+    DEFAULT_PARALLELISM, Previous, PushError, PushSummary, PushTarget, PushedBlob, push_index,
+};
 use crate::destination::{BlobSource, PushImage, Target};
 use crate::image::CONTENTS_ANNOTATION;
 use crate::net::registry::Registry;
-use crate::oci::{Descriptor, Digest, MediaType, Reference};
+use crate::oci::{Descriptor, Digest, MediaType, Platform, Reference};
 use crate::report::{Report, Stage};
 use crate::store::Store;
 
@@ -73,16 +76,29 @@ pub(super) struct Image<'a> {
 }
 
 impl Image<'_> {
-    /// Pushes under each name, if that is wanted.
+    /// Pushes under each name, if that is wanted; names of one repository together.
     pub(super) fn push_all(
         &self,
         names: &[Reference],
         is_wanted: bool,
         stages: &Stages<'_>,
     ) -> Result<Vec<Pushed>, BuildError> {
-        let push =
-            |name: &Reference| stages.run(Stage::Push, || self.push(name), |_| name.to_string());
-        names.iter().filter(|_| is_wanted).map(push).collect()
+        let mut repositories: Vec<Vec<&Reference>> = Vec::new();
+        for name in names.iter().filter(|_| is_wanted) {
+            match repositories.iter_mut().find(|one| one[0].is_beside(name)) {
+                Some(names) => names.push(name),
+                None => repositories.push(vec![name]),
+            }
+        }
+        let push = |names: &Vec<&Reference>| {
+            let shown = || names.iter().map(ToString::to_string).collect::<Vec<_>>();
+            stages.run(Stage::Push, || self.push(names), |_| shown().join(", "))
+        };
+        let pushed: Vec<Vec<Pushed>> = repositories
+            .iter()
+            .map(push)
+            .collect::<Result<_, BuildError>>()?;
+        Ok(pushed.into_iter().flatten().collect())
     }
 
     /// Writes to each target.
@@ -102,43 +118,93 @@ impl Image<'_> {
         targets.iter().map(export).collect()
     }
 
-    /// Pushes under one name: the platforms' manifests first, then the index that names them.
-    fn push(&self, name: &Reference) -> Result<Pushed, BuildError> {
+    /// Pushes under names of one repository: the platforms' manifests first, then the index that
+    /// names them. What is counted, is counted for the first name.
+    fn push(&self, names: &[&Reference]) -> Result<Vec<Pushed>, BuildError> {
         let start = Instant::now();
-        let registry = Registry::new(self.means.client, name).map_err(PushError::from)?;
-        let is_index = self.descriptor.media_type == MediaType::Index;
-        let tag = name
-            .digest()
-            .map_or_else(|| name.tag_or_latest().to_owned(), ToString::to_string);
-        let mut blobs = Vec::new();
-        for (entry, image) in self.images()? {
-            let tags = [if is_index {
-                entry.digest.to_string()
-            } else {
-                tag.clone()
-            }];
-            let target = PushTarget {
-                registry: &registry,
-                tags: &tags,
-                parallelism: DEFAULT_PARALLELISM,
-            };
-            let summary =
-                crate::destination::registry::push(&image, self, target, self.means.report)?;
-            blobs.extend(summary.blobs);
-        }
-        if is_index {
-            let bytes = self.means.store.read_blob(&self.descriptor.digest)?;
-            registry
-                .put_manifest(&tag, &self.descriptor.media_type, &bytes)
-                .map_err(PushError::from)?;
-        }
-        Ok(Pushed {
+        let Some((first, others)) = names.split_first() else {
+            return Ok(Vec::new());
+        };
+        let registry = Registry::new(self.means.client, first).map_err(PushError::from)?;
+        let tags: Vec<String> = names.iter().map(|name| tag_of(name)).collect();
+        let (digest, blobs) = match self.descriptor.media_type {
+            MediaType::Index | MediaType::DockerList => self.push_index(&registry, first, &tags)?,
+            _ => {
+                let mut outcome = (self.descriptor.digest, Vec::new());
+                for (_, image) in self.images()? {
+                    let previous = self.previous(first, None);
+                    let summary = self.push_image(&registry, &image, &tags, previous)?;
+                    outcome = (summary.digest, summary.blobs);
+                }
+                outcome
+            }
+        };
+        let pushed = |name: &Reference, requests, blobs, took| Pushed {
             reference: name.clone(),
-            digest: self.descriptor.digest,
-            requests: registry.requests(),
+            digest,
+            requests,
             blobs,
-            took: start.elapsed(),
-        })
+            took,
+        };
+        let requests = registry.requests() + self.means.cache.requests(first);
+        let mut all = vec![pushed(first, requests, blobs, start.elapsed())];
+        let others = others.iter();
+        all.extend(others.map(|name| pushed(name, 0, Vec::new(), Duration::ZERO)));
+        Ok(all)
+    }
+
+    /// Pushes what an index names, by digest, and the index under its tags.
+    fn push_index(
+        &self,
+        registry: &Registry<'_>,
+        name: &Reference,
+        tags: &[String],
+    ) -> Result<(Digest, Vec<PushedBlob>), BuildError> {
+        let (mut blobs, mut pushed) = (Vec::new(), BTreeMap::new());
+        for (entry, image) in self.images()? {
+            let by_digest = [entry.digest.to_string()];
+            let platform = entry.platform.as_ref().and_then(|one| one.known());
+            let previous = platform.map_or(Previous::Ask, |one| self.previous(name, Some(one)));
+            let summary = self.push_image(registry, &image, &by_digest, previous)?;
+            blobs.extend_from_slice(&summary.blobs);
+            pushed.insert(entry.digest, summary);
+        }
+        let is_there = match self.previous(name, None) {
+            Previous::Known(Some(served)) => served.digest == self.descriptor.digest,
+            _ => false,
+        };
+        let bytes = self.means.store.read_blob(&self.descriptor.digest)?;
+        let media_type = &self.descriptor.media_type;
+        let tags = tags.get(usize::from(is_there)..).unwrap_or_default();
+        let digest = push_index(&bytes, media_type, &pushed, registry, tags)?;
+        Ok((digest, blobs))
+    }
+
+    fn push_image(
+        &self,
+        registry: &Registry<'_>,
+        image: &PushImage,
+        tags: &[String],
+        previous: Previous<'_>,
+    ) -> Result<PushSummary, BuildError> {
+        let target = PushTarget {
+            registry,
+            tags,
+            parallelism: DEFAULT_PARALLELISM,
+            previous,
+        };
+        let report = self.means.report;
+        Ok(crate::destination::registry::push(
+            image, self, target, report,
+        )?)
+    }
+
+    /// What a name stands for in its registry, if that was asked in this run.
+    fn previous(&self, name: &Reference, platform: Option<Platform>) -> Previous<'_> {
+        match self.means.cache.served(name, platform) {
+            Some(served) => Previous::Known(served),
+            None => Previous::Ask,
+        }
     }
 
     fn export(&self, name: Option<&Reference>, target: &Target) -> Result<Exported, BuildError> {
@@ -198,6 +264,12 @@ impl Image<'_> {
     }
 }
 
+/// The tag, or digest, under which a manifest is stored.
+fn tag_of(name: &Reference) -> String {
+    name.digest()
+        .map_or_else(|| name.tag_or_latest().to_owned(), ToString::to_string)
+}
+
 /// What a layer holds, for people.
 fn contents_of(layer: &Descriptor) -> String {
     let named = layer.annotations.get(CONTENTS_ANNOTATION);
@@ -225,7 +297,11 @@ pub(crate) fn push(
     report: &dyn Report,
 ) -> Result<Pushed, BuildError> {
     with(image, settings, report, |stored| {
-        stored.push(destination.unwrap_or(image))
+        let pushed = stored.push(&[destination.unwrap_or(image)])?;
+        pushed
+            .into_iter()
+            .next()
+            .ok_or_else(|| Obstacle::Stopped.into())
     })
 }
 

@@ -72,7 +72,8 @@ pub(crate) fn plan(
     report: &dyn Report,
 ) -> Result<Plan, BuildError> {
     let project = project(request, settings, report)?;
-    decide(&project, request, report)
+    // What the user should know stands in the plan itself.
+    decide(&project, request, &crate::report::Silent)
 }
 
 /// Reads the project.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::elsewhere::{Elsewhere, Wanted};
 use super::error::BuildError;
@@ -19,6 +19,9 @@ use crate::store::{Store, StoreError};
 
 /// Layers that are unpacked at once. More would wait for the disk.
 const WORKERS: usize = 2;
+
+/// Unpacking that takes no longer is nobody's concern.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 /// How layers that only become folders are compressed: they are read once.
 const PASSING: Options = Options {
@@ -43,14 +46,20 @@ pub(super) struct Roots<'a> {
     store: &'a Store,
     report: &'a dyn Report,
     elsewhere: Elsewhere<'a>,
+    turn: &'a Turn,
 }
 
+/// Whose turn it is: several want the same folders at once, and the second finds them made.
+#[derive(Debug, Default)]
+pub(super) struct Turn(Mutex<()>);
+
 impl<'a> Roots<'a> {
-    pub(super) fn new(elsewhere: Elsewhere<'a>) -> Self {
+    pub(super) fn new(elsewhere: Elsewhere<'a>, turn: &'a Turn) -> Self {
         Self {
             store: elsewhere.store,
             report: elsewhere.report,
             elsewhere,
+            turn,
         }
     }
 
@@ -96,6 +105,7 @@ impl<'a> Roots<'a> {
     /// # Errors
     /// The first layer's that cannot be had or unpacked.
     pub(super) fn of(&self, layers: &[RootLayer]) -> Result<Vec<PathBuf>, BuildError> {
+        let _turn = self.turn.0.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted: Vec<Wanted> = layers
             .iter()
             .filter(|layer| self.store.root_of(&layer.digest.hex()).is_none())
@@ -145,16 +155,18 @@ impl<'a> Roots<'a> {
         let draft = self.store.draft_root()?;
         let unpacked = unpack(blob, draft.path())?;
         let root = self.store.keep_root(draft, name)?;
-        self.report.event(Event::Output {
-            step: "unpack".to_owned(),
-            line: format!(
-                "{}: {} files, {} bytes in {} ms",
-                contents,
-                unpacked.files,
-                unpacked.bytes,
-                start.elapsed().as_millis()
-            ),
-        });
+        let took = start.elapsed();
+        if took >= WORTH_TELLING {
+            self.report.event(Event::Output {
+                step: "unpack".to_owned(),
+                line: format!(
+                    "{contents}: {} files, {} bytes in {} ms",
+                    unpacked.files,
+                    unpacked.bytes,
+                    took.as_millis()
+                ),
+            });
+        }
         Ok(root)
     }
 }
@@ -174,12 +186,16 @@ mod tests {
     }
 
     fn roots<'a>(store: &'a Store, client: &'a Client, ids: &'a TransferIds) -> Roots<'a> {
-        Roots::new(Elsewhere {
-            store,
-            client,
-            report: &Silent,
-            ids,
-        })
+        static TURN: Turn = Turn(Mutex::new(()));
+        Roots::new(
+            Elsewhere {
+                store,
+                client,
+                report: &Silent,
+                ids,
+            },
+            &TURN,
+        )
     }
 
     fn layer(store: &Store, text: &str) -> RootLayer {

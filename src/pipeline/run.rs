@@ -12,7 +12,7 @@ use super::elsewhere::Elsewhere;
 use super::error::BuildError;
 use super::make::TransferIds;
 use super::relay::{self, Port};
-use super::roots::{RootLayer, Roots};
+use super::roots::{RootLayer, Roots, Turn};
 use super::steps::{OURSELVES, Place};
 use crate::oci::{Architecture, Descriptor, ImageConfig, Manifest, Reference, RunConfig};
 use crate::report::{Explain, Explanation, Fate, Report};
@@ -155,7 +155,7 @@ pub(crate) fn run(
         report,
         ids: &ids,
     };
-    let lower = Roots::new(elsewhere).of(&layers)?;
+    let lower = Roots::new(elsewhere, &Turn::default()).of(&layers)?;
     let step = step(launch, &image, &config.config, settings, &lower)?;
     let place = Place::new(&store, lower)?;
     let refused = |source| RunError::Sandbox {

@@ -258,6 +258,12 @@ pub(super) fn names<'a>(facts: &'a Facts, dependencies: &'a Dependencies) -> &'a
     names.map_or(&[], Vec::as_slice)
 }
 
+/// What the wheel of the project itself names, as far as pyproject.toml says it.
+pub(super) fn of_project(facts: &Facts) -> &[Asked] {
+    let pyproject = facts.pyproject.as_ref();
+    pyproject.map_or(&[], |pyproject| pyproject.dependencies.as_slice())
+}
+
 /// Whether packages may come along that the decided file does not name.
 pub(super) fn may_bring_others(facts: &Facts, dependencies: &Dependencies) -> bool {
     match dependencies {

@@ -246,7 +246,12 @@ impl<'a> View<'a> {
         running: &Running,
     ) -> Self {
         let names = dependencies::names(facts, dependencies);
-        let gunicorn = names.iter().find(|asked| asked.name == "gunicorn");
+        let own: &[Asked] = if running.install.value {
+            dependencies::of_project(facts)
+        } else {
+            &[]
+        };
+        let named = |name: &str| names.iter().chain(own).find(|asked| asked.name == name);
         // The project itself needs what its build says; an assemble script installs what it likes.
         let more_may_come = running.install.value
             || running.assemble.value
@@ -259,8 +264,8 @@ impl<'a> View<'a> {
         Self {
             facts,
             variables,
-            gunicorn: presence(gunicorn),
-            django: presence(dependencies::django(facts, dependencies)),
+            gunicorn: presence(named("gunicorn")),
+            django: presence(dependencies::django(facts, dependencies).or_else(|| named("django"))),
             home: below_source(variables.get("APP_HOME").unwrap_or(".")),
         }
     }
@@ -590,6 +595,16 @@ mod tests {
         let chosen = planned(&files, &["APP_MODULE=wsgi", "DISABLE_COLLECTSTATIC=1"]).unwrap();
         assert!(chosen.start.migrates);
         assert!(chosen.advice.is_empty(), "{:?}", chosen.advice);
+    }
+
+    #[test]
+    fn what_the_projects_own_wheel_names_is_known() {
+        let pyproject = (
+            "pyproject.toml",
+            "[build-system]\nrequires=[]\n[project]\nname='x'\ndependencies=['gunicorn>=20']\n",
+        );
+        let plan = planned(&[pyproject, ("wsgi.py", "")], &[]).unwrap();
+        assert!(plan.advice.is_empty(), "{:?}", plan.advice);
     }
 
     #[test]

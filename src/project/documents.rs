@@ -18,8 +18,8 @@ pub(crate) struct Pyproject {
     pub name: Option<String>,
     /// `[project] version` where it is written down.
     pub version: Option<String>,
-    /// Names in `[project] dependencies`, or Poetry's, normalised.
-    pub dependencies: Vec<String>,
+    /// What `[project] dependencies`, or Poetry's, name.
+    pub dependencies: Vec<Asked>,
     /// Whether there is a project at all, and not only settings of tools.
     pub is_project: bool,
     /// `[project] requires-python`, or Poetry's dependency on Python.
@@ -56,7 +56,13 @@ pub(super) fn pyproject(path: &str, text: &str) -> Result<Pyproject, ProjectErro
         }),
         name: either("name"),
         version: either("version"),
-        dependencies: dependencies(project, poetry),
+        dependencies: dependencies(project, poetry)
+            .into_iter()
+            .map(|name| Asked {
+                name,
+                place: place_of(path, text, "dependencies"),
+            })
+            .collect(),
         is_project: project.is_some() || either("name").is_some() || build_system.is_some(),
         python,
     })
@@ -239,6 +245,11 @@ fn place_of(path: &str, text: &str, key: &str) -> Place {
 mod tests {
     use super::*;
 
+    fn names(project: &Pyproject) -> Vec<&str> {
+        let asked = project.dependencies.iter();
+        asked.map(|asked| asked.name.as_str()).collect()
+    }
+
     #[test]
     fn a_project_is_told_from_settings_of_tools() {
         let project = pyproject(
@@ -251,7 +262,7 @@ mod tests {
         assert!(project.is_project);
         assert_eq!(project.build_backend.as_deref(), Some("hatchling.build"));
         assert_eq!(project.name.as_deref(), Some("My.App"));
-        assert_eq!(project.dependencies, ["flask", "zope-interface"]);
+        assert_eq!(names(&project), ["flask", "zope-interface"]);
         let python = project.python.unwrap();
         assert_eq!(python.place.to_string(), "pyproject.toml:4");
         let tools = pyproject("pyproject.toml", "[tool.ruff]\nline-length = 100\n").unwrap();
@@ -263,7 +274,7 @@ mod tests {
         .unwrap();
         assert!(poetry.is_project);
         assert_eq!(poetry.build_backend, None);
-        assert_eq!(poetry.dependencies, ["flask"]);
+        assert_eq!(names(&poetry), ["flask"]);
         assert!(poetry.python.unwrap().admits("3.13"));
         let bare = pyproject("pyproject.toml", "[build-system]\nrequires = []\n").unwrap();
         assert!(bare.build_backend.is_some());

@@ -27,6 +27,7 @@ mod images;
 mod prune;
 mod roots;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -144,6 +145,9 @@ pub(crate) struct StoredLayer {
     pub size_bytes: u64,
     /// Length of the tar in bytes.
     pub uncompressed_bytes: u64,
+    /// What its descriptor has to tell of it besides.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// An open store.
@@ -417,6 +421,7 @@ mod tests {
             diff_id: DiffId::from_bytes([1; 32]),
             size_bytes: 5,
             uncompressed_bytes: 9,
+            annotations: BTreeMap::new(),
         };
         assert_eq!(store.layer(&key), None);
         store.put_layer(&key, &layer).unwrap();

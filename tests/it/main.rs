@@ -18,8 +18,11 @@ mod harness {
     pub(crate) mod home;
     pub(crate) mod index;
     pub(crate) mod layout;
+    pub(crate) mod proxy;
     pub(crate) mod registry;
     pub(crate) mod stored;
+    pub(crate) mod tls;
+    pub(crate) mod token_service;
     pub(crate) mod tools;
     pub(crate) mod wheel;
 }

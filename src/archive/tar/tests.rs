@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::archive::gzip::crc32;
+use crate::report::Explain as _;
 
 const OPTIONS: Options = Options {
     mtime: 315_532_800,
@@ -264,4 +265,163 @@ proptest! {
         let (bytes, _) = it.finish().unwrap();
         prop_assert_eq!(untar(&bytes), expected);
     }
+}
+
+/// Entries that a table of contents leads to: path, and contents put together from its chunks.
+fn by_table(layer: &[u8], table: &serde_json::Value) -> Vec<(String, Vec<u8>)> {
+    let mut all: Vec<(String, Vec<u8>)> = Vec::new();
+    for entry in table["entries"].as_array().unwrap() {
+        let name = entry["name"].as_str().unwrap().to_owned();
+        let number = |field: &str| usize::try_from(entry[field].as_u64().unwrap_or(0)).unwrap();
+        if entry["type"] != "chunk" {
+            all.push((name, Vec::new()));
+        }
+        let contents = &mut all.last_mut().unwrap().1;
+        let size = table["entries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|other| other["name"] == entry["name"])
+            .map_or(0, |file| {
+                usize::try_from(file["size"].as_u64().unwrap_or(0)).unwrap()
+            });
+        let length = match number("chunkSize") {
+            0 => size - number("chunkOffset"),
+            some => some,
+        };
+        if length == 0 {
+            continue;
+        }
+        assert_eq!(contents.len(), number("chunkOffset"));
+        let mut chunk = vec![0; length];
+        flate2::read::GzDecoder::new(&layer[number("offset")..])
+            .read_exact(&mut chunk)
+            .unwrap();
+        let digest = format!("sha256:{}", hex(&Sha256::digest(&chunk)));
+        assert_eq!(entry["chunkDigest"], digest.as_str());
+        contents.extend_from_slice(&chunk);
+    }
+    all
+}
+
+#[test]
+fn an_estargz_layer_is_read_by_its_table_and_without() {
+    let long = noise(9 << 20);
+    let text = noise(5000);
+    let mut layer = TarGz::estargz(Vec::new(), OPTIONS, "1980-01-01T00:00:00Z").unwrap();
+    layer.directory(b"d", &OWNER).unwrap();
+    layer.removed(b"d/gone").unwrap();
+    layer
+        .file(b"d/long", &OWNER, long.len() as u64, &mut long.as_slice())
+        .unwrap();
+    let exact = &long[..8 << 20];
+    layer
+        .file(b"d/m", &OWNER, exact.len() as u64, &mut &exact[..])
+        .unwrap();
+    for (path, contents) in [
+        (b"d/raw".as_slice(), text.as_slice()),
+        (b"d/raw-empty", b""),
+        (b"d/raw-long", &long),
+        (b"d/raw-short", b"short"),
+    ] {
+        let (announced, stream) = deflated(contents);
+        layer
+            .deflated_file(path, &OWNER, announced, &mut stream.as_slice())
+            .unwrap();
+    }
+    layer.hardlink(b"d/same", b"d/raw", &OWNER).unwrap();
+    layer.symlink(b"link", b"d/raw", &OWNER).unwrap();
+    let (bytes, written) = layer.finish().unwrap();
+
+    let footer = &bytes[bytes.len() - 51..];
+    let offset = usize::from_str_radix(str::from_utf8(&footer[16..32]).unwrap(), 16).unwrap();
+    let mut last = ::tar::Archive::new(flate2::read::GzDecoder::new(&bytes[offset..]));
+    let mut entry = last.entries().unwrap().next().unwrap().unwrap();
+    assert_eq!(&*entry.path_bytes(), b"stargz.index.json");
+    let mut json = Vec::new();
+    entry.read_to_end(&mut json).unwrap();
+    assert_eq!(
+        written.table_sha256,
+        Some(<[u8; 32]>::from(Sha256::digest(&json)))
+    );
+    let table: serde_json::Value = serde_json::from_slice(&json).unwrap();
+
+    let mut plain = untar(&bytes);
+    assert_eq!(plain.pop().unwrap().0, "stargz.index.json");
+    assert!(by_table(&bytes, &table) == plain);
+    // A stream that needs no chunks is copied as it is.
+    let (_, stream) = deflated(&text);
+    assert!(bytes.windows(stream.len()).any(|window| window == stream));
+    let kinds: Vec<(&str, &str)> = table["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            let field = |name: &str| entry[name].as_str().unwrap();
+            (field("name"), field("type"))
+        })
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            (".no.prefetch.landmark", "reg"),
+            ("d/", "dir"),
+            ("d/.wh.gone", "reg"),
+            ("d/long", "reg"),
+            ("d/long", "chunk"),
+            ("d/long", "chunk"),
+            ("d/m", "reg"),
+            ("d/m", "chunk"),
+            ("d/raw", "reg"),
+            ("d/raw-empty", "reg"),
+            ("d/raw-long", "reg"),
+            ("d/raw-long", "chunk"),
+            ("d/raw-long", "chunk"),
+            ("d/raw-short", "reg"),
+            ("d/same", "hardlink"),
+            ("link", "symlink"),
+        ]
+    );
+}
+
+#[test]
+fn an_estargz_layer_keeps_its_own_paths() {
+    let mut layer = TarGz::estargz(Vec::new(), OPTIONS, "").unwrap();
+    for (path, fault) in [
+        (b"stargz.index.json".as_slice(), PathFault::Taken),
+        (b"\xff", PathFault::Encoding),
+    ] {
+        let error = layer.directory(path, &OWNER).unwrap_err();
+        assert!(matches!(&error, Error::Path { fault: found, .. } if *found == fault));
+        assert!(error.explain().next.contains("--estargz"));
+    }
+    assert!(layer.symlink(b"a", b"\xff", &OWNER).is_err());
+    let mut short = b"x".as_slice();
+    assert!(layer.file(b"b", &OWNER, 2, &mut short).is_err());
+}
+
+#[test]
+fn a_zstd_layer_holds_the_same_tar() {
+    let text = b"words and words ".repeat(500);
+    let fill = |layer: &mut Layer| {
+        let (announced, stream) = deflated(&text);
+        layer
+            .deflated_file(b"a", &OWNER, announced, &mut stream.as_slice())
+            .unwrap();
+        layer
+            .file(b"b", &OWNER, text.len() as u64, &mut text.as_slice())
+            .unwrap();
+    };
+    let (mut gzip, mut zstd) = (layer(), TarGz::zstd(Vec::new(), OPTIONS).unwrap());
+    fill(&mut gzip);
+    fill(&mut zstd);
+    let (gzip_bytes, in_gzip) = gzip.finish().unwrap();
+    let (zstd_bytes, in_zstd) = zstd.finish().unwrap();
+    assert_eq!(in_gzip.diff_sha256, in_zstd.diff_sha256);
+    let mut tar = Vec::new();
+    MultiGzDecoder::new(gzip_bytes.as_slice())
+        .read_to_end(&mut tar)
+        .unwrap();
+    assert!(::zstd::stream::decode_all(zstd_bytes.as_slice()).unwrap() == tar);
+    assert_eq!(in_zstd.uncompressed_bytes, tar.len() as u64);
 }

@@ -1,8 +1,10 @@
 //! Push: what the tag held before is asked first, so that its blobs need no question each; the rest is
 //! asked for and sent in parallel; the manifest comes last, because it promises all it names.
 
+mod naming;
 mod transfer;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,12 +13,14 @@ use std::time::{Duration, Instant};
 
 use crate::destination::{BlobSource, PushImage};
 use crate::net::registry::{Registry, RegistryError, ServedManifest};
-use crate::oci::{Descriptor, Digest, Manifest};
+use crate::oci::{Descriptor, Digest, Manifest, MediaType};
 use crate::report::{BlobFate, Event, Report};
 
+use naming::Form;
 use transfer::Moving;
 
 pub(crate) use crate::destination::error::PushError;
+pub(crate) use naming::push_index;
 
 /// Blobs sent at once, where nothing else is said.
 pub(crate) const DEFAULT_PARALLELISM: usize = 4;
@@ -36,13 +40,29 @@ pub(crate) struct PushTarget<'a> {
     pub tags: &'a [String],
     /// Blobs sent at once.
     pub parallelism: usize,
+    /// What the first of the tags names now.
+    pub previous: Previous<'a>,
+}
+
+/// What a tag names before a push.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Previous<'a> {
+    /// The registry is to be asked.
+    Ask,
+    /// Asked before in this run, and this was the answer.
+    Known(Option<&'a ServedManifest>),
 }
 
 /// What a push did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PushSummary {
-    /// Digest of the manifest that the tags now name.
+    /// Digest of the manifest that the tags now name: another than the image's own where the
+    /// registry took only other media types.
     pub digest: Digest,
+    /// Its media type.
+    pub media_type: MediaType,
+    /// Its length in bytes.
+    pub manifest_bytes: u64,
     /// Requests made.
     pub requests: u64,
     /// Bytes of blobs sent.
@@ -75,63 +95,40 @@ pub(crate) fn push(
 ) -> Result<PushSummary, PushError> {
     let start = Instant::now();
     let before = target.registry.requests();
-    let digest = image.descriptor().digest;
-    let previous = previous(target)?;
-    let same = previous
-        .as_ref()
-        .is_some_and(|previous| previous.digest == digest);
     let push = Push {
         image,
         source: blobs,
         target,
         report,
     };
-    let mut fates = push.blobs(&known(image, previous.as_ref(), same))?;
-    let mut tags = target.tags.iter();
-    if same {
-        tags.next();
-    }
-    for tag in tags {
-        let put = || {
-            target
-                .registry
-                .put_manifest(tag, &image.media_type, &image.manifest)
-        };
-        match put() {
-            // What the old manifest promised was not there; now everything is asked for.
-            Err(error) if error.says("MANIFEST_BLOB_UNKNOWN") => {
-                fates.append(&mut push.blobs(&BTreeSet::new())?);
-                put()?;
-            }
-            outcome => outcome?,
-        }
-    }
+    let previous = push.previous()?;
+    let meant = Form::new(image.media_type.clone(), image.manifest.clone());
+    let there = previous
+        .as_ref()
+        .and_then(|previous| meant.served_as(previous));
+    let mut fates = push.blobs(&known(image, previous.as_deref(), there.is_some()))?;
+    let (form, names) = match there {
+        Some(there) => (there, target.tags.get(1..).unwrap_or_default()),
+        None => (meant, target.tags),
+    };
+    let form = push.name(form, names, &mut fates)?;
     let blobs: Vec<PushedBlob> = image
         .blobs()
         .iter()
         .filter_map(|blob| fates.remove(&blob.digest))
         .collect();
-    let sent = blobs.iter().filter(|blob| blob.fate == BlobFate::Pushed);
+    let sent = blobs
+        .iter()
+        .filter(|blob| matches!(blob.fate, BlobFate::Pushed | BlobFate::Copied));
     Ok(PushSummary {
-        digest,
+        digest: form.digest,
+        media_type: form.media_type,
+        manifest_bytes: form.bytes.len() as u64,
         requests: target.registry.requests() - before,
         sent_bytes: sent.map(|blob| blob.size_bytes).sum(),
         blobs,
         took: start.elapsed(),
     })
-}
-
-/// What the first tag names now. A registry that gives no answer here may still take a push, and
-/// has a better reason there if it does not.
-fn previous(target: PushTarget<'_>) -> Result<Option<ServedManifest>, PushError> {
-    let Some(tag) = target.tags.first() else {
-        return Ok(None);
-    };
-    match target.registry.get_manifest(tag) {
-        Ok(previous) => Ok(previous),
-        Err(RegistryError::Refused { .. } | RegistryError::WrongDigest { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Blobs that the repository has, because a manifest that it serves names them.
@@ -156,6 +153,24 @@ struct Push<'a> {
     source: &'a dyn BlobSource,
     target: PushTarget<'a>,
     report: &'a dyn Report,
+}
+
+impl<'a> Push<'a> {
+    /// What the first tag names now. A registry that gives no answer here may still take a push, and
+    /// has a better reason there if it does not.
+    fn previous(&self) -> Result<Option<Cow<'a, ServedManifest>>, PushError> {
+        if let Previous::Known(known) = self.target.previous {
+            return Ok(known.map(Cow::Borrowed));
+        }
+        let Some(tag) = self.target.tags.first() else {
+            return Ok(None);
+        };
+        match self.target.registry.get_manifest(tag) {
+            Ok(previous) => Ok(previous.map(Cow::Owned)),
+            Err(RegistryError::Refused { .. } | RegistryError::WrongDigest { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 impl Push<'_> {

@@ -1,23 +1,50 @@
 //! Pushes to a registry that keeps what it is given.
 
+mod elsewhere;
+mod names;
+
+use std::path::PathBuf;
+
 use super::*;
 use crate::destination::testing::{Folder, image};
 use crate::net::http::{Client, ClientSettings};
-use crate::net::testing::{Answer, Server};
+use crate::net::testing::{Answer, Seen, Server};
 use crate::report::Silent;
 
 /// A registry that keeps what it is given.
 fn registry() -> Server {
-    let kept: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::default();
-    Server::start(move |seen| {
+    Server::start(keeper())
+}
+
+/// A registry that has blobs already, in repositories.
+fn keeper_with(blobs: &[(&str, &[u8])]) -> Server {
+    let kept = blobs.iter().map(|(repository, bytes)| {
+        let path = format!("/v2/{repository}/blobs/{}", Digest::of(bytes));
+        (path, (String::new(), bytes.to_vec()))
+    });
+    Server::start(keeper_of(kept.collect()))
+}
+
+fn keeper() -> impl Fn(&Seen) -> Answer + Send + Sync + 'static {
+    keeper_of(BTreeMap::new())
+}
+
+/// Keeps bytes and their content type by path.
+fn keeper_of(
+    kept: BTreeMap<String, (String, Vec<u8>)>,
+) -> impl Fn(&Seen) -> Answer + Send + Sync + 'static {
+    let kept = Mutex::new(kept);
+    move |seen| {
         let mut kept = kept.lock().unwrap();
         let path = seen.target.split('?').next().unwrap().to_owned();
+        let media_type = seen.header("content-type").unwrap_or_default().to_owned();
         match seen.method.as_str() {
             "POST" => Answer::new(202, "").with("location", "/up"),
             "PUT" if path == "/up" => {
                 let digest = seen.target.split_once("digest=").unwrap().1;
                 assert_eq!(digest, Digest::of(&seen.body).to_string());
-                kept.insert(format!("/v2/app/blobs/{digest}"), seen.body.clone());
+                let path = format!("/v2/app/blobs/{digest}");
+                kept.insert(path, (media_type, seen.body.clone()));
                 Answer::new(201, "")
             }
             "PUT" => {
@@ -30,7 +57,7 @@ fn registry() -> Server {
                 if missing {
                     return Answer::new(400, r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}"#);
                 }
-                kept.insert(path, seen.body.clone());
+                kept.insert(path, (media_type, seen.body.clone()));
                 Answer::new(201, "")
             }
             "DELETE" => {
@@ -38,11 +65,13 @@ fn registry() -> Server {
                 Answer::new(202, "")
             }
             _ => match kept.get(&path) {
-                Some(bytes) => Answer::new(200, bytes.clone()),
+                Some((media_type, bytes)) => {
+                    Answer::new(200, bytes.clone()).with("content-type", media_type.as_str())
+                }
                 None => Answer::new(404, ""),
             },
         }
-    })
+    }
 }
 
 fn push_to(server: &Server, folder: &Folder, image: &PushImage) -> Result<PushSummary, PushError> {
@@ -57,6 +86,7 @@ fn push_to(server: &Server, folder: &Folder, image: &PushImage) -> Result<PushSu
             registry: &registry,
             tags: &tags,
             parallelism: 4,
+            previous: Previous::Ask,
         },
         &Silent,
     )

@@ -35,6 +35,12 @@ impl Push<'_> {
         let blob = moving.blob;
         let registry = self.target.registry;
         let origins = self.source.origins(&blob.digest);
+        // A new manifest has a new config, all but always: the question would cost more than it saves.
+        let asks = blob.digest != self.image.config.digest;
+        let asks_first = asks && !registry.mounts();
+        if asks_first && registry.head_blob(&blob.digest)? {
+            return Ok(BlobFate::AlreadyThere);
+        }
         let mut begun = None;
         for origin in origins.iter().filter(|origin| self.is_beside(origin)) {
             match registry.mount_blob(&blob.digest, &registry.beside(origin)?)? {
@@ -47,9 +53,7 @@ impl Push<'_> {
                 Mounted::No => {}
             }
         }
-        // A new manifest has a new config, all but always: the question would cost more than it saves.
-        let asked = blob.digest != self.image.config.digest;
-        if asked && registry.head_blob(&blob.digest)? {
+        if asks && !asks_first && registry.head_blob(&blob.digest)? {
             if let Some(session) = begun {
                 registry.cancel(session);
             }

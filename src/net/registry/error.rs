@@ -32,7 +32,10 @@ pub(crate) enum RegistryError {
     #[error(transparent)]
     Http(#[from] HttpError),
     /// The registry wants credentials that it has not got, or takes not those that it got.
-    #[error("{registry} refuses access to {repository} ({status})")]
+    #[error(
+        "{registry} refuses access to {repository} ({status}){}",
+        words(refusals)
+    )]
     Denied {
         /// Host and port.
         registry: String,
@@ -133,6 +136,51 @@ impl RegistryError {
                 .any(|refusal| !matches!(refusal.code.as_str(), "" | "UNKNOWN" | "UNSUPPORTED")),
             Self::Http(_) | Self::Protocol { .. } | Self::WrongDigest { .. } => false,
         }
+    }
+
+    /// Whether a manifest was refused because of its kind, as far as can be told: by status, by code, or
+    /// by a bare 500, with which old registries answer what they do not know.
+    pub(crate) fn is_about_media_types(&self) -> bool {
+        if self.is_about_immutability() {
+            return false;
+        }
+        match self {
+            Self::Refused { status: 415, .. } => true,
+            Self::Refused { status, .. } => {
+                (400..500).contains(status)
+                    && (self.says("MANIFEST_INVALID") || self.says("UNSUPPORTED"))
+            }
+            Self::Http(HttpError::Status {
+                status: 500, body, ..
+            }) => body.is_empty() || body.contains("\"UNKNOWN\"") || !body.contains("\"code\""),
+            Self::Http(_)
+            | Self::Denied { .. }
+            | Self::Protocol { .. }
+            | Self::WrongDigest { .. } => false,
+        }
+    }
+
+    /// Whether a tag was refused because it must not change. There is no code for it in the
+    /// specification. Seen: `TAG_INVALID` with 400 (ECR), 412 (Harbor), `UNKNOWN` with 409 (Quay),
+    /// `DENIED` with 403; what they have in common is a word.
+    pub(crate) fn is_about_immutability(&self) -> bool {
+        let (Self::Refused {
+            status, refusals, ..
+        }
+        | Self::Denied {
+            status, refusals, ..
+        }) = self
+        else {
+            return false;
+        };
+        matches!(status, 400 | 403 | 405 | 409 | 412)
+            && refusals.iter().any(|refusal| {
+                let words = refusal.message.to_ascii_lowercase();
+                let code = refusal.code.to_ascii_uppercase();
+                code.contains("IMMUTABLE")
+                    || words.contains("immutable")
+                    || words.contains("cannot be overwritten")
+            })
     }
 
     /// Whether the registry gives this code as a reason.

@@ -1,12 +1,12 @@
 //! Manifests and tags (distribution-spec, "Pulling manifests" and "Pushing Manifests").
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
-use reqwest::Method;
+use reqwest::{Method, Url};
 
-use crate::net::ShownUrl;
-use crate::net::http::{Body, Request};
+use crate::net::http::{Body, Reply, Request};
 use crate::net::registry::{Registry, RegistryError};
 use crate::oci::{Digest, MediaType};
 
@@ -14,6 +14,9 @@ use crate::oci::{Digest, MediaType};
 const MAX_MANIFEST_BYTES: u64 = 8 << 20;
 /// Waits before further tries of a manifest whose blobs the registry does not see yet.
 const UNKNOWN_BLOB_WAITS: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
+
+/// Noted for a host that sets no tags by a query.
+const NO_TAGS_AT_ONCE: &str = "no tags at once";
 
 /// A manifest as a registry serves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,7 +139,46 @@ impl Registry<'_> {
         bytes: &[u8],
     ) -> Result<(), RegistryError> {
         let url = self.url(&format!("manifests/{name}"))?;
-        let mut request = Request::new(Method::PUT, url.clone()).with_body(Body::Bytes(bytes));
+        self.put_at(url, media_type, bytes)?.drain();
+        Ok(())
+    }
+
+    /// Stores a manifest under its digest and several tags in one request (distribution-spec, "Pushing
+    /// Manifests", `tag` and `OCI-Tag`). Gives the tags that the registry says it has set: none by one
+    /// that knows nothing of this, which is then not asked again in this run.
+    pub(crate) fn put_tags(
+        &self,
+        digest: &Digest,
+        tags: &[String],
+        media_type: &MediaType,
+        bytes: &[u8],
+    ) -> Result<BTreeSet<String>, RegistryError> {
+        if self.host.note(NO_TAGS_AT_ONCE).is_some() {
+            return Ok(BTreeSet::new());
+        }
+        let mut url = self.url(&format!("manifests/{digest}"))?;
+        url.query_pairs_mut()
+            .extend_pairs(tags.iter().map(|tag| ("tag", tag)));
+        let reply = self.put_at(url, media_type, bytes);
+        let set: BTreeSet<String> = match &reply {
+            Ok(reply) => reply.headers("oci-tag").into_iter().collect(),
+            Err(_) => BTreeSet::new(),
+        };
+        if set.is_empty() {
+            self.host.set_note(NO_TAGS_AT_ONCE, 1);
+        }
+        reply?.drain();
+        Ok(set)
+    }
+
+    fn put_at(
+        &self,
+        url: Url,
+        media_type: &MediaType,
+        bytes: &[u8],
+    ) -> Result<Reply, RegistryError> {
+        let mut request = Request::new(Method::PUT, url).with_body(Body::Bytes(bytes));
+        // No parameters: it must be the manifest's own `mediaType`, letter by letter.
         request.header("content-type", media_type.as_str());
         let once = || {
             let reply = self.send(&request)?;
@@ -161,15 +203,13 @@ impl Registry<'_> {
             .header("docker-content-digest")
             .filter(|text| text.starts_with("sha256:"));
         if let Some(found) = stated.filter(|stated| *stated != digest) {
-            let (found, url) = (found.to_owned(), ShownUrl::of(&url));
             return Err(RegistryError::WrongDigest {
-                url,
+                url: request.shown(),
                 expected: digest,
-                found,
+                found: found.to_owned(),
             });
         }
-        reply.drain();
-        Ok(())
+        Ok(reply)
     }
 }
 

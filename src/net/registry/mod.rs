@@ -99,6 +99,11 @@ impl<'a> Registry<'a> {
         self.name == reference.registry()
     }
 
+    /// Registry and repository, as users write them.
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}/{}", self.name, self.repository)
+    }
+
     /// The registry's name: host, and port if there is one.
     fn name(&self) -> &str {
         &self.name

@@ -10,6 +10,11 @@ use crate::net::registry::place::upload_place;
 use crate::net::registry::{Registry, RegistryError, Session};
 use crate::oci::Digest;
 
+/// Noted for a host: mounts declined one after the other.
+const DECLINED: &str = "declined mounts";
+/// After so many the next is not expected to be granted.
+const MAX_DECLINED: u64 = 2;
+
 /// What came of asking for a mount.
 #[derive(Debug)]
 pub(crate) enum Mounted {
@@ -41,10 +46,26 @@ impl Registry<'_> {
         let place = upload_place(&reply);
         let status = reply.status();
         reply.drain();
+        let declined = if status == 201 {
+            0
+        } else {
+            self.declined() + 1
+        };
+        self.host.set_note(DECLINED, declined);
         match (status, place) {
             (201, _) => Ok(Mounted::Done),
             (202, Ok(place)) => Ok(Mounted::Begun(place)),
             _ => Ok(Mounted::No),
         }
+    }
+
+    /// Whether a mount is likely enough to ask for it before anything else: registries that mount
+    /// nothing, or not for this user, are found out by their answers.
+    pub(crate) fn mounts(&self) -> bool {
+        self.declined() < MAX_DECLINED
+    }
+
+    fn declined(&self) -> u64 {
+        self.host.note(DECLINED).unwrap_or(0)
     }
 }

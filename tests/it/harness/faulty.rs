@@ -12,7 +12,7 @@ mod wire;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -62,6 +62,8 @@ struct State {
 struct Shared {
     state: Mutex<State>,
     stopped: AtomicBool,
+    /// Ends of the connections, to end them all at once.
+    connections: Mutex<Vec<TcpStream>>,
     /// Ports of the two hosts.
     ports: [u16; 2],
 }
@@ -99,6 +101,7 @@ impl Faulty {
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             stopped: AtomicBool::new(false),
+            connections: Mutex::default(),
             ports,
         });
         let listeners = listeners.into_iter().enumerate();
@@ -164,6 +167,14 @@ impl Faulty {
     /// Requests of a kind so far.
     pub(crate) fn count(&self, kind: Kind) -> usize {
         self.log().iter().filter(|entry| entry.kind == kind).count()
+    }
+
+    /// Blobs that were taken.
+    pub(crate) fn uploaded(&self) -> usize {
+        let taken = |entry: &&Entry| {
+            matches!(entry.kind, Kind::Put | Kind::Single) && matches!(entry.status, 201 | 204)
+        };
+        self.log().iter().filter(taken).count()
     }
 
     /// Puts a blob there without being asked.
@@ -307,8 +318,11 @@ impl Shared {
                 if shared.stopped.load(Ordering::SeqCst) {
                     break;
                 }
+                let stream = stream.unwrap();
                 let shared = Arc::clone(&shared);
-                thread::spawn(move || shared.serve(stream.unwrap(), is_elsewhere));
+                let end = stream.try_clone().unwrap();
+                shared.connections.lock().unwrap().push(end);
+                thread::spawn(move || shared.serve(stream, is_elsewhere));
             }
         })
     }
@@ -318,6 +332,9 @@ impl Shared {
         // Wakes the threads that wait for a connection.
         for port in self.ports {
             let _ = TcpStream::connect(("127.0.0.1", port));
+        }
+        for connection in self.connections.lock().unwrap().drain(..) {
+            let _ = connection.shutdown(Shutdown::Both);
         }
     }
 
@@ -381,6 +398,11 @@ impl Shared {
                 self.expects(asked, is_elsewhere);
                 answer.clone()
             }
+            Some(Act::Elsewhere(status)) => {
+                self.expects(asked, is_elsewhere);
+                let place = format!("{}{}", self.hosts().elsewhere, asked.target);
+                Answer::of(*status).with("location", &place)
+            }
             Some(Act::DoneBut(answer)) => {
                 self.done(asked, is_elsewhere);
                 answer.clone()
@@ -406,7 +428,7 @@ impl Shared {
                 thread::sleep(time);
                 wire.send(&bytes)
             }
-            Some(Act::Endless(_)) => {
+            Some(Act::Endless) => {
                 let mut goes = wire.send(&bytes);
                 let mut piece = b"10000\r\n".to_vec();
                 piece.extend([b' '; 0x10000]);
@@ -551,9 +573,7 @@ fn changed(answer: Answer, act: Option<&Act>) -> Answer {
             answer.body.iter_mut().for_each(|byte| *byte ^= 0x55);
             answer
         }
-        Some(Act::Endless(media_type)) => Answer::of(200)
-            .with("content-type", media_type)
-            .with("transfer-encoding", "chunked"),
+        Some(Act::Endless) => answer.with("transfer-encoding", "chunked").body(b""),
         Some(Act::HugeHeaders(bytes)) => answer.with("x-huge", &"x".repeat(*bytes)),
         _ => answer,
     }

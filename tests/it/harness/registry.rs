@@ -17,43 +17,57 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 pub(crate) struct Registry {
     process: Child,
     port: u16,
-    _storage: TempDir,
+    storage: TempDir,
+}
+
+/// What a registry asks of its clients, and how it listens: sections of its configuration.
+#[derive(Default)]
+pub(crate) struct Setup {
+    /// `auth`, as it stands in the file.
+    pub(crate) auth: String,
+    /// Of `http`.
+    pub(crate) tls: String,
+    /// Of `storage`.
+    pub(crate) storage: String,
 }
 
 impl Registry {
     pub(crate) fn start() -> Self {
+        Self::with(&Setup::default())
+    }
+
+    pub(crate) fn with(setup: &Setup) -> Self {
         let storage = temporary();
         let port = free_port();
-        let config = storage.path().join("config.yml");
-        fs::write(
-            &config,
-            format!(
-                "version: 0.1\nlog: {{level: error}}\n\
-                 storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
-                 http: {{addr: \"127.0.0.1:{port}\"}}\n",
-                storage.path().join("storage").display()
-            ),
-        )
-        .unwrap();
-        let process = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("docker-registry does not start; tests/run installs it");
-        let registry = Self {
+        let Setup {
+            auth,
+            tls,
+            storage: more,
+        } = setup;
+        let text = format!(
+            "version: 0.1\nlog: {{level: error}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}{more}}}\n\
+             http: {{addr: \"127.0.0.1:{port}\"{tls}}}\n{auth}\n",
+            storage.path().join("storage").display()
+        );
+        fs::write(storage.path().join("config.yml"), text).unwrap();
+        let process = serve(&storage, port);
+        Self {
             process,
             port,
-            _storage: storage,
-        };
-        let started = Instant::now();
-        while get(port, "/v2/").is_none_or(|answer| answer.status != 200) {
-            assert!(started.elapsed() < START_LIMIT, "no registry on {port}");
-            sleep(Duration::from_millis(20));
+            storage,
         }
-        registry
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends it at once, whatever it is doing, and starts it again over what it left on the disk.
+    pub(crate) fn crash(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.process = serve(&self.storage, self.port);
     }
 
     /// A repository in this registry, as it stands in an image reference.
@@ -73,6 +87,25 @@ impl Registry {
         let answer = ask("DELETE", self.port, &path).expect("an answer");
         assert_eq!(answer.status, 202, "{path}");
     }
+}
+
+/// Starts the program, and waits until it answers.
+fn serve(storage: &TempDir, port: u16) -> Child {
+    let process = Command::new("docker-registry")
+        .arg("serve")
+        .arg(storage.path().join("config.yml"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("docker-registry does not start; tests/run installs it");
+    let started = Instant::now();
+    // 401 where it wants to know who asks, 400 where it wants TLS.
+    while get(port, "/v2/").is_none_or(|answer| !matches!(answer.status, 200 | 400 | 401)) {
+        assert!(started.elapsed() < START_LIMIT, "no registry on {port}");
+        sleep(Duration::from_millis(20));
+    }
+    process
 }
 
 impl Drop for Registry {

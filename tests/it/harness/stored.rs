@@ -19,7 +19,11 @@ use crate::harness::tools::temporary;
 pub(crate) const NAME: &str = "stored";
 /// The same, changed in its last layer only.
 pub(crate) const CHANGED: &str = "stored:changed";
-/// An index of the two, as if they were for two platforms.
+/// One layer of 5 MiB: more than a proxy lets through, in these tests.
+pub(crate) const LARGE: &str = "stored:large";
+/// One layer of 18 MiB: worth taking up where it broke off.
+pub(crate) const BIG: &str = "stored:big";
+/// An index of the first two, as if they were for two platforms.
 pub(crate) const INDEX: &str = "stored:index";
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -98,6 +102,10 @@ fn shelf() -> &'static Shelf {
         let first = shelf.image(&base, "amd64");
         let second = shelf.image(&changed, "amd64");
         let other = shelf.image(&changed, "arm64");
+        let large = shelf.layer(8, 5 << 20);
+        let large = shelf.image(&[large], "amd64");
+        let big = shelf.layer(9, 18 << 20);
+        let big = shelf.image(&[big], "amd64");
         let of = |descriptor: &Value, architecture: &str| {
             let mut descriptor = descriptor.clone();
             descriptor["platform"] = json!({"architecture": architecture, "os": "linux"});
@@ -110,7 +118,13 @@ fn shelf() -> &'static Shelf {
             "manifests": [of(&first, "amd64"), of(&other, "arm64")],
         });
         let index = shelf.put(index.to_string().as_bytes(), media_type);
-        let names = [(NAME, first), (CHANGED, second), (INDEX, index)];
+        let names = [
+            (NAME, first),
+            (CHANGED, second),
+            (LARGE, large),
+            (BIG, big),
+            (INDEX, index),
+        ];
         let entries = names.map(|(name, mut descriptor)| {
             descriptor["annotations"] =
                 json!({"org.opencontainers.image.ref.name": full_name(name)});

@@ -119,7 +119,7 @@ fn upload(call: &Call<'_>, shelf: &Shelf, quirks: &Quirks) -> Vec<String> {
     } else if !newest && !session.shaken {
         wrong.push("an old Location".to_owned());
     }
-    let offset = session.bytes.len();
+    let offset = session.taken;
     let range = asked.header("content-range");
     let is_whole = call.kind == Kind::Put && offset == 0;
     if is_whole && range.is_some() && !session.shaken {
@@ -142,7 +142,7 @@ fn upload(call: &Call<'_>, shelf: &Shelf, quirks: &Quirks) -> Vec<String> {
         wrong.push("a blob's bytes are not application/octet-stream".to_owned());
     }
     let least = quirks.least_chunk.unwrap_or(0);
-    if call.kind == Kind::Patch && (asked.body.len() as u64) < least && !session.shaken {
+    if call.kind == Kind::Patch && session.last_chunk.is_some_and(|last| (last as u64) < least) {
         wrong.push(format!(
             "a chunk of less than {least} bytes before the last"
         ));

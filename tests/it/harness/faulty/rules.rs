@@ -69,8 +69,10 @@ pub(crate) enum Act {
     Slow(Duration),
     /// The answer's body is other bytes of the same length.
     Lie,
-    /// An answer of status 200 whose body does not end, as this media type.
-    Endless(&'static str),
+    /// Done and answered as usual, but with a body that does not end.
+    Endless,
+    /// Not done: the same is to be asked of the other host, says this status.
+    Elsewhere(u16),
     /// As usual, and headers of this many bytes.
     HugeHeaders(usize),
 }

@@ -27,6 +27,9 @@ pub(super) struct Session {
     /// End of the first chunk.
     first_end: Option<usize>,
     patches: usize,
+    /// Bytes that the client was told are stored, whatever became of them.
+    pub(super) taken: usize,
+    pub(super) last_chunk: Option<usize>,
     /// An answer was lost or a body cut, so the client cannot know where it stands.
     pub(super) shaken: bool,
 }
@@ -207,6 +210,8 @@ impl Shelf {
             issued: Vec::new(),
             first_end: None,
             patches: 0,
+            taken: 0,
+            last_chunk: None,
             shaken: false,
         };
         self.sessions.insert(id, session);
@@ -278,6 +283,8 @@ impl Shelf {
         }
         session.bytes.extend(body);
         session.patches += 1;
+        session.taken += body.len();
+        session.last_chunk = Some(body.len());
         let end = session.bytes.len().saturating_sub(1);
         let first = *session.first_end.get_or_insert(end);
         let end = if quirks.chunks == Chunks::StuckRange {
@@ -296,7 +303,7 @@ impl Shelf {
             return Answer::error(404, "BLOB_UPLOAD_UNKNOWN");
         };
         if !quirks.whole_put && !call.asked.body.is_empty() {
-            return Answer::error(400, "BLOB_UPLOAD_INVALID");
+            return Answer::of(404).body(b"Not Found");
         }
         session.bytes.extend(&call.asked.body);
         let kept = self.keep(&call.repository, &digest, session.bytes);
@@ -331,6 +338,7 @@ impl Shelf {
             session.shaken = true;
             if keeps && matches!(call.kind, Kind::Patch | Kind::Put) {
                 session.bytes.extend(&call.asked.body);
+                session.taken = session.bytes.len();
             }
         }
     }

@@ -1,0 +1,164 @@
+//! What can go wrong while a layer is written, and how that is told.
+
+use std::io;
+
+use crate::archive::gzip;
+use crate::report::{Explain, Explanation, Fate};
+
+/// What is wrong with a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PathFault {
+    /// It, or one of its components, is empty (`a//b`, `/a`, `a/`).
+    Empty,
+    /// A component is `.` or `..`.
+    Dots,
+    /// It holds a NUL byte.
+    Nul,
+    /// A component begins with `.wh.`, the mark of a deletion in image layers.
+    Whiteout,
+    /// It is longer than 4096 bytes.
+    Long,
+    /// An eStargz layer has a file of its own there.
+    Taken,
+    /// It is no UTF-8, and goes into an eStargz layer's table, which is JSON.
+    Encoding,
+}
+
+/// What can go wrong while a layer is written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The path cannot be in a layer.
+    #[error("{path}: {fault:?} is refused in a layer")]
+    Path {
+        /// The path, unprintable bytes replaced.
+        path: String,
+        /// What is wrong with it.
+        fault: PathFault,
+    },
+    /// The entry does not sort after the one before it.
+    #[error("{path} comes after {previous}")]
+    Order {
+        /// The path that is too late, or there twice.
+        path: String,
+        /// The one written before it.
+        previous: String,
+    },
+    /// The entry's directory was not written.
+    #[error("{path} without its directory")]
+    Parent {
+        /// The path.
+        path: String,
+    },
+    /// A hard link that does not point to an earlier entry.
+    #[error("{path} is a hard link to {target}, which is not before it")]
+    Link {
+        /// The link.
+        path: String,
+        /// Its target.
+        target: String,
+    },
+    /// Reading an entry's contents failed.
+    #[error("cannot read the contents of {path}")]
+    Read {
+        /// The entry.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// An entry's contents are not what was announced.
+    #[error("contents of {path}")]
+    Contents {
+        /// The entry.
+        path: String,
+        /// What differs.
+        #[source]
+        source: gzip::Error,
+    },
+    /// The sink failed.
+    #[error("cannot write the layer")]
+    Write(#[source] io::Error),
+}
+
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
+        let (fate, what, place, why, next) = match self {
+            Self::Path { path, fault } => (
+                Fate::Project,
+                format!("{} cannot be in an image layer", path.escape_debug()),
+                path.clone(),
+                match fault {
+                    PathFault::Empty => "a part of its path is empty",
+                    PathFault::Dots => "a part of its path is `.` or `..`",
+                    PathFault::Nul => "its path holds a NUL byte",
+                    PathFault::Whiteout => {
+                        "a name that begins with `.wh.` deletes files of the layers below"
+                    }
+                    PathFault::Long => "its path is longer than 4096 bytes",
+                    PathFault::Taken => "an eStargz layer has a file of its own there",
+                    PathFault::Encoding => {
+                        "it is no UTF-8, and an eStargz layer's table of contents is JSON"
+                    }
+                }
+                .to_owned(),
+                match fault {
+                    PathFault::Taken | PathFault::Encoding => {
+                        "rename it, leave it out, or build without --estargz"
+                    }
+                    _ => "rename it or leave it out",
+                }
+                .to_owned(),
+            ),
+            Self::Order { path, previous } => (
+                Fate::Ours,
+                "a layer's entries are out of order".to_owned(),
+                path.clone(),
+                format!("it was written after {previous}"),
+                "please report this".to_owned(),
+            ),
+            Self::Parent { path } => (
+                Fate::Ours,
+                "a layer's entry has no directory".to_owned(),
+                path.clone(),
+                "its directory was not written before it".to_owned(),
+                "please report this".to_owned(),
+            ),
+            Self::Link { path, target } => (
+                Fate::Ours,
+                "a hard link has no target in its layer".to_owned(),
+                path.clone(),
+                format!("{target} was not written before it"),
+                "please report this".to_owned(),
+            ),
+            Self::Read { path, source } => (
+                Fate::World,
+                "a file's contents cannot be read".to_owned(),
+                path.clone(),
+                source.to_string(),
+                "look at the file and the disk, then build again".to_owned(),
+            ),
+            Self::Contents { path, source } => (
+                Fate::World,
+                "a file's contents are not as announced".to_owned(),
+                path.clone(),
+                source.to_string(),
+                "the file changed while it was read, or its archive is damaged; build again"
+                    .to_owned(),
+            ),
+            Self::Write(source) => (
+                Fate::World,
+                "a layer cannot be written".to_owned(),
+                String::new(),
+                source.to_string(),
+                "make room on the disk, then build again".to_owned(),
+            ),
+        };
+        Explanation {
+            fate,
+            what,
+            place,
+            why,
+            next,
+        }
+    }
+}
