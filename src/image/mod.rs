@@ -114,6 +114,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Assembled, ImageError> {
                 ..History::default()
             })
             .collect(),
+        other: BTreeMap::new(),
     };
     let config = config.to_bytes().map_err(failed("config"))?;
     let manifest = Manifest {

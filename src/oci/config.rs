@@ -1,8 +1,12 @@
 //! The image config (image-spec, config.md).
+//!
+//! Configs of others are read too: what they hold besides the fields here is kept and written again,
+//! and a field that is `null` counts as left out, as docker writes some.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::DiffId;
 use super::manifest::document;
@@ -18,13 +22,20 @@ pub(crate) struct ImageConfig {
     /// `linux`.
     pub os: String,
     /// How to run it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_nothing")]
     pub config: RunConfig,
     /// The layers' tars.
     pub rootfs: RootFs,
     /// What made each layer.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_nothing",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub history: Vec<History>,
+    /// What else a config holds, such as `variant` or `author`.
+    #[serde(flatten)]
+    pub other: BTreeMap<String, Value>,
 }
 
 /// The run settings; field names are the specification's.
@@ -35,14 +46,22 @@ pub(crate) struct RunConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// `8080/tcp` to an empty object.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_nothing",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     #[expect(
         clippy::zero_sized_map_values,
         reason = "the specification writes this set as an object with empty values"
     )]
     pub exposed_ports: BTreeMap<String, Empty>,
     /// `NAME=value`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_nothing",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub env: Vec<String>,
     /// What always runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,11 +73,27 @@ pub(crate) struct RunConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
     /// Notes on the image.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_nothing",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub labels: BTreeMap<String, String>,
     /// The signal that stops it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
+    /// What else there is, such as docker's `Healthcheck`.
+    #[serde(flatten)]
+    pub other: BTreeMap<String, Value>,
+}
+
+/// A value that may be `null` where nothing is meant.
+fn null_is_nothing<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// JSON's `{}`.
@@ -84,6 +119,9 @@ pub(crate) struct History {
     /// What made the layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
     /// What is in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
@@ -120,6 +158,7 @@ mod tests {
                 created_by: Some("s2r".into()),
                 ..History::default()
             }],
+            other: BTreeMap::new(),
         };
         let bytes = config.to_bytes().unwrap();
         assert_eq!(ImageConfig::from_bytes(&bytes).unwrap(), config);
@@ -130,5 +169,20 @@ mod tests {
             run.exposed_ports().as_ref().unwrap(),
             &["8080/tcp".to_owned()]
         );
+    }
+    #[test]
+    fn a_foreign_config_keeps_what_s2r_does_not_know() {
+        let text = r#"{"architecture":"arm64","variant":"v8","os":"linux","history":null,
+            "config":{"Labels":null,"Env":null,"ExposedPorts":null,"Cmd":null,
+                "Healthcheck":{"Test":["NONE"]},"Volumes":{"/x":{}}},
+            "rootfs":{"type":"layers","diff_ids":[]}}"#;
+        let config = ImageConfig::from_bytes(text.as_bytes()).unwrap();
+        assert!(config.config.labels.is_empty() && config.history.is_empty());
+        let written: Value = serde_json::from_slice(&config.to_bytes().unwrap()).unwrap();
+        assert_eq!(written["variant"], "v8");
+        assert_eq!(written["config"]["Healthcheck"]["Test"][0], "NONE");
+        assert!(written["config"]["Volumes"]["/x"].is_object());
+        let without = r#"{"architecture":"a","os":"l","config":null,"rootfs":{"type":"layers","diff_ids":[]}}"#;
+        assert!(ImageConfig::from_bytes(without.as_bytes()).is_ok());
     }
 }

@@ -1,12 +1,14 @@
 //! Builder definitions: what an image stands on, as YAML. Those of `builders/` are compiled in.
 //!
 //! Strict: an unknown field, a missing one or a wrong value is an error that names it. Refuses to
-//! guess: a builder has a Debian base or an image, never both. Reads no files.
+//! guess: a builder has a Debian base or an image, never both. Reads no files. What a builder upon an
+//! image leaves out is told by the image's config (`image_builder.rs`).
 
 use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 
+use super::image_builder::ImageBuilder;
 use crate::{
     packages::{Sha256, debian::DebianBase},
     report::{Explain, Explanation, Fate},
@@ -38,12 +40,16 @@ pub(crate) struct BuilderDefinition {
     pub python: String,
     /// Version of glibc, which decides the wheels that fit: `2.41`.
     pub glibc: (u32, u32),
+    /// Absolute path of the interpreter in the image.
+    pub interpreter: String,
     /// Where the lowest layers come from.
     pub base: Base,
     /// Debian packages for building from source, never in the image.
     pub build_packages: Vec<String>,
     /// The pip that goes into the virtual environment; none if the builder wants none.
     pub pip: Option<PipWheel>,
+    /// What starts the image's command; none where it starts by itself.
+    pub entrypoint: Vec<String>,
     /// User of the image's processes, `uid` or `uid:gid`.
     pub user: String,
     /// TCP ports that the application answers on.
@@ -54,6 +60,17 @@ pub(crate) struct BuilderDefinition {
     pub labels: BTreeMap<String, String>,
     /// Platforms that can be built for, `os/architecture`.
     pub platforms: Vec<String>,
+    /// What its user should know: text, and what to do about it.
+    pub notes: Vec<(String, String)>,
+}
+
+/// A builder file as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BuilderFile {
+    /// It says all.
+    Whole(Box<BuilderDefinition>),
+    /// It stands on an image, whose config says the rest.
+    Image(Box<ImageBuilder>),
 }
 
 /// Where the lowest layers come from.
@@ -61,7 +78,7 @@ pub(crate) struct BuilderDefinition {
 pub(crate) enum Base {
     /// Packages of a Debian suite.
     Debian(DebianBase),
-    /// An image of a registry, by reference; not yet built upon.
+    /// An image of a registry, by reference.
     Image(String),
 }
 
@@ -84,8 +101,12 @@ struct Written {
     name: String,
     #[serde(default)]
     description: String,
-    python: String,
-    glibc: String,
+    #[serde(default)]
+    python: Option<String>,
+    #[serde(default)]
+    glibc: Option<String>,
+    #[serde(default)]
+    interpreter: Option<String>,
     #[serde(default)]
     debian: Option<DebianBase>,
     #[serde(default)]
@@ -94,14 +115,16 @@ struct Written {
     build_packages: Vec<String>,
     #[serde(default)]
     pip: Option<PipWheel>,
-    user: String,
     #[serde(default)]
-    ports: Vec<u16>,
+    user: Option<String>,
+    #[serde(default)]
+    ports: Option<Vec<u16>>,
     #[serde(default)]
     environment: BTreeMap<String, String>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
-    platforms: Vec<String>,
+    #[serde(default)]
+    platforms: Option<Vec<String>>,
 }
 
 /// What is wrong with a builder file.
@@ -125,6 +148,14 @@ pub(crate) enum BuilderError {
         /// Its value.
         value: String,
     },
+    /// A field that it cannot do without is not there.
+    #[error("{origin}: `{field}` is missing")]
+    Missing {
+        /// The file.
+        origin: String,
+        /// The field.
+        field: &'static str,
+    },
     /// It has no base, or two.
     #[error("{origin} needs one base: either `debian` or `image`")]
     OneBase {
@@ -146,7 +177,7 @@ pub(crate) fn embedded() -> &'static [(&'static str, &'static str)] {
     &EMBEDDED
 }
 
-impl BuilderDefinition {
+impl BuilderFile {
     /// Reads a builder file; `origin` names it in errors.
     pub(crate) fn from_yaml(text: &str, origin: &str) -> Result<Self, BuilderError> {
         if text.len() > MAX_BUILDER_BYTES {
@@ -155,12 +186,37 @@ impl BuilderDefinition {
                 limit: MAX_BUILDER_BYTES,
             });
         }
-        let written: Written =
+        let mut written: Written =
             serde_yaml::from_str(text).map_err(|error| BuilderError::Unreadable {
                 origin: origin.to_owned(),
                 reason: error.to_string(),
             })?;
-        Self::check(written, origin)
+        let check = Check { origin };
+        check.fields(&written)?;
+        match (written.debian.take(), written.image.take()) {
+            (Some(debian), None) => {
+                check.debian(&debian)?;
+                Ok(Self::Whole(Box::new(check.whole(written, debian)?)))
+            }
+            (None, Some(image)) => Ok(Self::Image(Box::new(check.image(written, image)?))),
+            (Some(_), Some(_)) | (None, None) => Err(BuilderError::OneBase {
+                origin: origin.to_owned(),
+            }),
+        }
+    }
+}
+
+impl BuilderDefinition {
+    /// Reads the file of a builder that stands on packages; `origin` names it in errors.
+    pub(crate) fn from_yaml(text: &str, origin: &str) -> Result<Self, BuilderError> {
+        match BuilderFile::from_yaml(text, origin)? {
+            BuilderFile::Whole(definition) => Ok(*definition),
+            BuilderFile::Image(image) => Err(BuilderError::Value {
+                origin: origin.to_owned(),
+                field: "image",
+                value: image.reference.to_string(),
+            }),
+        }
     }
 
     /// What it stands on, in a few words: `Debian trixie`, or the image's reference.
@@ -170,78 +226,142 @@ impl BuilderDefinition {
             Base::Image(reference) => reference.clone(),
         }
     }
+}
 
-    /// Checks what the types do not.
-    fn check(written: Written, origin: &str) -> Result<Self, BuilderError> {
-        let wrong = |field: &'static str, value: &dyn fmt::Display| BuilderError::Value {
-            origin: origin.to_owned(),
+/// The pip of the default builder, for builders that bring none of their own.
+pub(crate) fn default_pip() -> Option<PipWheel> {
+    let (name, text) = EMBEDDED[0];
+    BuilderDefinition::from_yaml(text, name).ok()?.pip
+}
+
+/// Checks what the types do not.
+struct Check<'a> {
+    origin: &'a str,
+}
+
+impl Check<'_> {
+    fn wrong(&self, field: &'static str, value: &dyn fmt::Display) -> BuilderError {
+        BuilderError::Value {
+            origin: self.origin.to_owned(),
             field,
             value: value.to_string(),
-        };
-        let one_base = || BuilderError::OneBase {
-            origin: origin.to_owned(),
-        };
-        let base = match (written.debian, written.image) {
-            (Some(debian), None) => Base::Debian(debian),
-            (None, Some(image)) => Base::Image(image),
-            (Some(_), Some(_)) | (None, None) => return Err(one_base()),
-        };
+        }
+    }
+
+    fn there<T>(&self, field: &'static str, value: Option<T>) -> Result<T, BuilderError> {
+        value.ok_or_else(|| BuilderError::Missing {
+            origin: self.origin.to_owned(),
+            field,
+        })
+    }
+
+    /// What is written, whatever the base.
+    fn fields(&self, written: &Written) -> Result<(), BuilderError> {
         if written.name.is_empty() {
-            return Err(wrong("name", &written.name));
+            return Err(self.wrong("name", &written.name));
         }
-        if two_numbers(&written.python).is_none_or(|(major, _)| major != 3) {
-            return Err(wrong("python", &written.python));
+        if let Some(python) = &written.python
+            && two_numbers(python).is_none_or(|(major, _)| major != 3)
+        {
+            return Err(self.wrong("python", python));
         }
-        let glibc = two_numbers(&written.glibc).ok_or_else(|| wrong("glibc", &written.glibc))?;
+        self.glibc(written)?;
         let numeric =
             |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        if !written.user.splitn(2, ':').all(numeric) {
-            return Err(wrong("user", &written.user));
-        }
-        let platforms = ["linux/amd64", "linux/arm64"];
-        if let Some(other) = written
-            .platforms
-            .iter()
-            .find(|one| !platforms.contains(&one.as_str()))
+        if let Some(user) = &written.user
+            && !user.splitn(2, ':').all(numeric)
         {
-            return Err(wrong("platforms", other));
+            return Err(self.wrong("user", user));
         }
-        if written.platforms.is_empty() {
-            return Err(wrong("platforms", &"[]"));
+        let supported = ["linux/amd64", "linux/arm64"];
+        let platforms = written.platforms.as_deref();
+        let mut listed = platforms.unwrap_or_default().iter();
+        if let Some(other) = listed.find(|one| !supported.contains(&one.as_str())) {
+            return Err(self.wrong("platforms", other));
         }
-        if let Some(name) = written
-            .environment
-            .keys()
-            .find(|name| name.is_empty() || name.contains('='))
-        {
-            return Err(wrong("environment", name));
+        if platforms.is_some_and(<[String]>::is_empty) {
+            return Err(self.wrong("platforms", &"[]"));
         }
-        if let Base::Debian(debian) = &base {
-            let web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
-            let urls = [
-                Some(&debian.mirror),
-                debian.security_mirror.as_ref(),
-                debian.snapshot.as_ref(),
-            ];
-            if let Some(url) = urls.into_iter().flatten().find(|url| !web(url)) {
-                return Err(wrong("debian.mirror", url));
-            }
-            let plain =
-                |text: &str| !text.is_empty() && !text.contains("..") && !text.starts_with('/');
-            if !plain(&debian.suite) {
-                return Err(wrong("debian.suite", &debian.suite));
-            }
-            if debian.components.is_empty() || !debian.components.iter().all(|one| plain(one)) {
-                return Err(wrong("debian.components", &debian.components.join(", ")));
-            }
+        let mut names = written.environment.keys();
+        if let Some(name) = names.find(|name| name.is_empty() || name.contains('=')) {
+            return Err(self.wrong("environment", name));
         }
-        Ok(Self {
+        Ok(())
+    }
+
+    fn glibc(&self, written: &Written) -> Result<Option<(u32, u32)>, BuilderError> {
+        let text = written.glibc.as_ref();
+        text.map(|text| two_numbers(text).ok_or_else(|| self.wrong("glibc", text)))
+            .transpose()
+    }
+
+    fn debian(&self, debian: &DebianBase) -> Result<(), BuilderError> {
+        let web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        let urls = [
+            Some(&debian.mirror),
+            debian.security_mirror.as_ref(),
+            debian.snapshot.as_ref(),
+        ];
+        if let Some(url) = urls.into_iter().flatten().find(|url| !web(url)) {
+            return Err(self.wrong("debian.mirror", url));
+        }
+        let plain = |text: &str| !text.is_empty() && !text.contains("..") && !text.starts_with('/');
+        if !plain(&debian.suite) {
+            return Err(self.wrong("debian.suite", &debian.suite));
+        }
+        if debian.components.is_empty() || !debian.components.iter().all(|one| plain(one)) {
+            return Err(self.wrong("debian.components", &debian.components.join(", ")));
+        }
+        Ok(())
+    }
+
+    /// A builder upon packages, which has to say all.
+    fn whole(
+        &self,
+        written: Written,
+        debian: DebianBase,
+    ) -> Result<BuilderDefinition, BuilderError> {
+        if let Some(interpreter) = &written.interpreter {
+            return Err(self.wrong("interpreter", interpreter));
+        }
+        let glibc = self.there("glibc", self.glibc(&written)?)?;
+        let python = self.there("python", written.python)?;
+        Ok(BuilderDefinition {
+            name: written.name,
+            description: written.description,
+            interpreter: format!("/usr/bin/python{python}"),
+            python,
+            glibc,
+            base: Base::Debian(debian),
+            build_packages: written.build_packages,
+            pip: written.pip,
+            entrypoint: Vec::new(),
+            user: self.there("user", written.user)?,
+            ports: written.ports.unwrap_or_default(),
+            environment: written.environment,
+            labels: written.labels,
+            platforms: self.there("platforms", written.platforms)?,
+            notes: Vec::new(),
+        })
+    }
+
+    /// A builder upon an image, which may leave things out.
+    fn image(&self, written: Written, image: String) -> Result<ImageBuilder, BuilderError> {
+        let reference = image.parse().map_err(|_| self.wrong("image", &image))?;
+        if let Some(package) = written.build_packages.first() {
+            return Err(self.wrong("build_packages", package));
+        }
+        let interpreter = written.interpreter.as_ref();
+        if let Some(path) = interpreter.filter(|path| !is_plain_path(path)) {
+            return Err(self.wrong("interpreter", path));
+        }
+        Ok(ImageBuilder {
+            reference,
+            glibc: self.glibc(&written)?,
             name: written.name,
             description: written.description,
             python: written.python,
-            glibc,
-            base,
-            build_packages: written.build_packages,
+            interpreter: written.interpreter,
             pip: written.pip,
             user: written.user,
             ports: written.ports,
@@ -250,6 +370,13 @@ impl BuilderDefinition {
             platforms: written.platforms,
         })
     }
+}
+
+/// An absolute path to a file, without dots or anything that a config file or link could not hold.
+fn is_plain_path(path: &str) -> bool {
+    path.strip_prefix('/')
+        .is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")))
+        && !path.chars().any(char::is_control)
 }
 
 /// `3.13` as two numbers.
@@ -276,6 +403,11 @@ impl Explain for BuilderError {
                 format!(
                     "Correct `{field}`; `s2r builders python-3.13` shows a builder that works."
                 ),
+            ),
+            Self::Missing { origin, field } => (
+                origin,
+                format!("`{field}` is not there, and nothing else says it."),
+                format!("Add `{field}`; `s2r builders python-3.13` shows a builder that works."),
             ),
             Self::OneBase { origin } => (
                 origin,
@@ -365,12 +497,22 @@ mod tests {
             }
         );
         let text = "name: a\npython: \"3.12\"\nglibc: \"2.34\"\nimage: registry.example/python:3\nuser: \"1001\"\nplatforms: [linux/amd64]\n";
-        let builder = BuilderDefinition::from_yaml(text, "a").unwrap();
-        assert_eq!(builder.base_title(), "registry.example/python:3");
-        assert_eq!(
-            builder.base,
-            Base::Image("registry.example/python:3".to_owned())
-        );
+        let BuilderFile::Image(builder) = BuilderFile::from_yaml(text, "a").unwrap() else {
+            panic!("it stands on an image");
+        };
+        assert_eq!(builder.reference.to_string(), "registry.example/python:3");
+        assert_eq!(builder.glibc, Some((2, 34)));
+        assert!(BuilderDefinition::from_yaml(text, "a").is_err());
+        for (field, line) in [
+            ("image", "image: UPPER/x\n"),
+            ("interpreter", "image: a/b\ninterpreter: python3\n"),
+            ("interpreter", "image: a/b\ninterpreter: /usr/../python3\n"),
+            ("build_packages", "image: a/b\nbuild_packages: [gcc]\n"),
+        ] {
+            let text = format!("name: a\n{line}");
+            let error = BuilderFile::from_yaml(&text, "a").unwrap_err();
+            assert!(matches!(error, BuilderError::Value { field: named, .. } if named == field));
+        }
         let without = text.replace("image: registry.example/python:3\n", "");
         assert!(BuilderDefinition::from_yaml(&without, "a").is_err());
     }

@@ -8,6 +8,7 @@ pub(crate) mod builder;
 mod bytecode;
 mod dependencies;
 mod error;
+pub(crate) mod image_builder;
 mod labels;
 mod packages;
 mod python;
@@ -16,6 +17,7 @@ mod running;
 #[cfg(test)]
 mod script_tests;
 mod start;
+mod told;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -251,6 +253,8 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     )?;
     advice.append(&mut advice_on_running);
     advise_on_source(inputs, &mut advice);
+    let notes = definition.notes.iter();
+    advice.extend(notes.map(|(text, hint)| Advice::new(text, hint)));
     let packages = packages::decide(facts, definition);
     let from_builder = || Origin::Builder {
         builder: definition.name.clone(),

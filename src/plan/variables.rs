@@ -32,6 +32,12 @@ const DEFAULTS: [(&str, &str); 13] = [
     ("STI_SCRIPTS_URL", "image:///usr/libexec/s2i"),
 ];
 
+/// Whether s2r sets the variable itself, whatever lies beneath; the search path is joined and the
+/// locale is the base's, and both are told elsewhere.
+pub(super) fn is_ours(name: &str) -> bool {
+    name == "VIRTUAL_ENV" || DEFAULTS.iter().any(|(ours, _)| *ours == name)
+}
+
 /// Variables that are on as soon as they hold anything.
 const SWITCHES: [&str; 9] = [
     "DISABLE_COLLECTSTATIC",
