@@ -18,7 +18,9 @@ use super::request::Surroundings;
 use super::summary;
 use crate::destination::{Target, TargetError};
 use crate::oci::{Platform, Reference};
-use crate::pipeline::{self, Isolation, Launch, Limits, Outputs, Rules, Running, Settings};
+use crate::pipeline::{
+    self, Isolation, Launch, Limits, Outputs, Registries, Rules, Running, Settings,
+};
 use crate::plan::{Bytecode, Request};
 
 /// Runs a command.
@@ -297,6 +299,7 @@ fn settings(surroundings: &Surroundings, rules: Rules) -> Settings {
         epoch_seconds: surroundings.epoch_seconds,
         workers: surroundings.workers,
         rules,
+        registries: Registries::default(),
     }
 }
 

@@ -13,6 +13,7 @@ mod secret;
 mod shown;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tokens;
 
 pub(crate) use secret::Secret;
 pub(crate) use shown::ShownUrl;

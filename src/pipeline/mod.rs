@@ -34,6 +34,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use client::Registries;
 pub(crate) use error::BuildError;
 pub(crate) use locks::lock;
 pub(crate) use make::Made;
@@ -83,6 +84,8 @@ pub(crate) struct Settings {
     pub workers: usize,
     /// Locks and network.
     pub rules: Rules,
+    /// How registries are talked to.
+    pub registries: Registries,
     /// How code of the project is run.
     pub running: Running,
 }

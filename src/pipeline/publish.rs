@@ -107,6 +107,12 @@ impl Image<'_> {
 
     /// Pushes under one name: the platforms' manifests first, then the index that names them.
     fn push(&self, name: &Reference) -> Result<Pushed, BuildError> {
+        let pushed = self.push_blobs_and_manifests(name);
+        super::client::say_warnings(self.means.client, self.means.report);
+        pushed
+    }
+
+    fn push_blobs_and_manifests(&self, name: &Reference) -> Result<Pushed, BuildError> {
         let start = Instant::now();
         let registry = Registry::new(self.means.client, name).map_err(PushError::from)?;
         let is_index = self.descriptor.media_type == MediaType::Index;

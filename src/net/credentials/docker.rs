@@ -1,19 +1,28 @@
-//! `auths` of docker's `config.json` and of containers' `auth.json` (containers-auth.json(5)): a key is a
-//! registry, for containers also with a path of repositories beneath it.
+//! One file of users and passwords for registries: docker's `config.json`, containers' `auth.json`
+//! (containers-auth.json(5)), Kubernetes' `.dockerconfigjson`, and the older `.dockercfg`, which has the
+//! entries without anything round them.
+//!
+//! A key of `auths` is a registry, for containers also with a path of repositories beneath it; the
+//! longest that fits decides. An entry that cannot be read is a failure only for who needs it.
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::net::Secret;
-use crate::net::credentials::Basic;
+use crate::net::credentials::Login;
 
 /// Names of the one registry that goes by several.
 const DOCKER_HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
+/// What Docker Hub is called in files and to helpers.
+const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+/// The user by which a helper says that its secret is an identity token.
+pub(super) const TOKEN_USER: &str = "<token>";
 
-/// Why such a file cannot be used.
+/// Why such a file cannot be used. No word of its values is in it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DockerConfigError {
     /// Not the JSON that it ought to be.
@@ -31,85 +40,191 @@ pub(crate) enum DockerConfigError {
 }
 
 #[derive(Deserialize)]
-struct File {
-    #[serde(default)]
-    auths: BTreeMap<String, Auth>,
+struct Document {
+    auths: Option<BTreeMap<String, Entry>>,
+    #[serde(rename = "credHelpers")]
+    helpers: Option<BTreeMap<String, String>>,
+    #[serde(rename = "credsStore")]
+    store: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Auth {
-    #[serde(rename = "auth")]
-    encoded: Option<String>,
+/// One entry of `auths`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Entry {
+    auth: Option<Secret>,
     username: Option<String>,
-    password: Option<String>,
+    password: Option<Secret>,
+    #[serde(rename = "identitytoken")]
+    identity: Option<Secret>,
+    #[serde(rename = "registrytoken")]
+    registry: Option<Secret>,
 }
 
-/// Users and passwords by registry and path.
+/// What a file says of one repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It holds the credentials itself.
+    Login(Login),
+    /// A helper does.
+    Helper {
+        /// What stands after `docker-credential-`.
+        name: String,
+        /// What it is asked for.
+        server: String,
+    },
+}
+
+/// One file.
 #[derive(Debug, Clone, Default)]
-pub(super) struct DockerAuths {
-    by_key: BTreeMap<String, Basic>,
+pub(super) struct DockerFile {
+    /// By registry and path; with the key as it stands in the file.
+    auths: BTreeMap<String, (String, Entry)>,
+    helpers: BTreeMap<String, (String, String)>,
+    store: Option<String>,
 }
 
-impl DockerAuths {
-    /// Adds the entries of one file; those already here stay.
-    pub(super) fn add(&mut self, text: &str) -> Result<(), DockerConfigError> {
+impl DockerFile {
+    /// Reads the text of a file.
+    pub(super) fn parse(text: &str) -> Result<Self, DockerConfigError> {
+        if text.trim().is_empty() {
+            // What `touch` and an interrupted login leave behind.
+            return Ok(Self::default());
+        }
         // The library's message quotes the text, which may be a password.
-        let file: File = serde_json::from_str(text)
-            .map_err(|error| DockerConfigError::Json { line: error.line() })?;
-        for (key, auth) in file.auths {
-            let Some(basic) = basic(&key, &auth)? else {
+        let wrong = |error: serde_json::Error| DockerConfigError::Json { line: error.line() };
+        let document: Document = serde_json::from_str(text).map_err(wrong)?;
+        let mut file = Self {
+            store: document.store.filter(|name| !name.is_empty()),
+            ..Self::default()
+        };
+        let bare = document.auths.is_none() && document.helpers.is_none() && file.store.is_none();
+        let auths = if bare {
+            bare_entries(text).map_err(wrong)?
+        } else {
+            document.auths.unwrap_or_default()
+        };
+        for (key, entry) in auths {
+            let place = normal(&key);
+            file.auths.entry(place).or_insert((key, entry));
+        }
+        for (key, name) in document.helpers.unwrap_or_default() {
+            file.helpers.entry(normal(&key)).or_insert((key, name));
+        }
+        Ok(file)
+    }
+
+    /// What it says of `registry/repository`: its helper for the registry before its entry, as docker
+    /// and podman have it, and its helper for everything else last.
+    pub(super) fn lookup(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> Result<Vec<Said>, DockerConfigError> {
+        let places = places(registry, repository);
+        let mut said = Vec::new();
+        let helper = places.iter().find_map(|place| self.helpers.get(place));
+        if let Some((key, name)) = helper.filter(|(_, name)| !name.is_empty()) {
+            said.push(Said::Helper {
+                name: name.clone(),
+                server: key.clone(),
+            });
+        }
+        for place in &places {
+            let Some((key, entry)) = self.auths.get(place) else {
                 continue;
             };
-            self.by_key.entry(normal(&key)).or_insert(basic);
+            if let Some(login) = entry.login(key)? {
+                said.push(Said::Login(login));
+                break;
+            }
         }
-        Ok(())
+        if let Some(store) = &self.store {
+            said.push(Said::Helper {
+                name: store.clone(),
+                server: server(registry),
+            });
+        }
+        Ok(said)
     }
 
-    /// The entry for `registry/repository`, or for the longest path above it.
-    pub(super) fn lookup(&self, registry: &str, repository: &str) -> Option<Basic> {
-        let mut key = format!("{}/{repository}", normal(registry));
-        loop {
-            if let Some(basic) = self.by_key.get(&key) {
-                return Some(basic.clone());
-            }
-            let end = key.rfind('/')?;
-            key.truncate(end);
+    /// The helper that keeps the credentials of a registry, if one does.
+    pub(super) fn keeper(&self, registry: &str) -> Option<(&str, String)> {
+        match self.helpers.get(&normal(registry)) {
+            Some((_, name)) if name.is_empty() => None,
+            Some((key, name)) => Some((name, key.clone())),
+            None => self.store.as_deref().map(|name| (name, server(registry))),
         }
     }
 }
 
-fn basic(key: &str, auth: &Auth) -> Result<Option<Basic>, DockerConfigError> {
-    if let Some(encoded) = auth
-        .encoded
-        .as_deref()
-        .filter(|encoded| !encoded.is_empty())
-    {
-        let wrong = || DockerConfigError::Auth {
-            key: key.to_owned(),
+impl Entry {
+    fn login(&self, key: &str) -> Result<Option<Login>, DockerConfigError> {
+        let given =
+            |secret: &Option<Secret>| secret.clone().filter(|secret| !secret.expose().is_empty());
+        if let Some(token) = given(&self.identity) {
+            return Ok(Some(Login::Identity(token)));
+        }
+        if let Some(token) = given(&self.registry) {
+            return Ok(Some(Login::RegistryToken(token)));
+        }
+        if let Some(encoded) = given(&self.auth) {
+            let wrong = || DockerConfigError::Auth {
+                key: key.to_owned(),
+            };
+            let decoded = BASE64
+                .decode(encoded.expose().trim())
+                .map_err(|_| wrong())?;
+            let decoded = String::from_utf8(decoded).map_err(|_| wrong())?;
+            // docker pads with zero bytes in old files.
+            let (user, password) = decoded
+                .trim_end_matches('\0')
+                .split_once(':')
+                .ok_or_else(wrong)?;
+            return Ok(Some(Login::of(user, Secret::new(password))));
+        }
+        let (Some(user), Some(password)) = (&self.username, &self.password) else {
+            return Ok(None);
         };
-        let decoded = BASE64.decode(encoded.trim()).map_err(|_| wrong())?;
-        let decoded = String::from_utf8(decoded).map_err(|_| wrong())?;
-        // docker pads with zero bytes in old files.
-        let (user, password) = decoded
-            .trim_end_matches('\0')
-            .split_once(':')
-            .ok_or_else(wrong)?;
-        return Ok(Some(Basic {
-            user: user.to_owned(),
-            password: Secret::new(password),
-        }));
+        Ok(Some(Login::of(user, password.clone())))
     }
-    let (Some(user), Some(password)) = (&auth.username, &auth.password) else {
-        return Ok(None);
+}
+
+/// The entries of a `.dockercfg`; what is no entry in it is passed over.
+fn bare_entries(text: &str) -> Result<BTreeMap<String, Entry>, serde_json::Error> {
+    let all: BTreeMap<String, Value> = serde_json::from_str(text)?;
+    let entry = |(key, value): (String, Value)| {
+        let entry = serde_json::from_value(value).ok()?;
+        Some((key, entry))
     };
-    Ok(Some(Basic {
-        user: user.clone(),
-        password: Secret::new(password.as_str()),
-    }))
+    Ok(all.into_iter().filter_map(entry).collect())
+}
+
+/// `registry/team/app`, `registry/team`, `registry`.
+fn places(registry: &str, repository: &str) -> Vec<String> {
+    let mut place = format!("{}/{repository}", normal(registry));
+    let mut places = Vec::new();
+    loop {
+        let end = place.rfind('/');
+        places.push(place.clone());
+        match end {
+            Some(end) => place.truncate(end),
+            None => return places,
+        }
+    }
+}
+
+/// What a registry is called to a helper that knows several.
+fn server(registry: &str) -> String {
+    if DOCKER_HUB.contains(&registry) {
+        DOCKER_HUB_KEY.to_owned()
+    } else {
+        registry.to_owned()
+    }
 }
 
 /// A key without scheme, `/v1/` and slashes at the end; Docker Hub's names as one.
-fn normal(key: &str) -> String {
+pub(super) fn normal(key: &str) -> String {
     let bare = key
         .strip_prefix("https://")
         .or_else(|| key.strip_prefix("http://"))
@@ -137,51 +252,106 @@ fn normal(key: &str) -> String {
 mod tests {
     use super::*;
 
+    fn said(file: &DockerFile, registry: &str, repository: &str) -> Vec<String> {
+        let words = |said: &Said| match said {
+            Said::Login(Login::Basic(basic)) => {
+                format!("{} {}", basic.user, basic.password.expose())
+            }
+            Said::Login(Login::Identity(token)) => format!("identity {}", token.expose()),
+            Said::Login(Login::RegistryToken(token)) => format!("bearer {}", token.expose()),
+            Said::Helper { name, server } => format!("{name}({server})"),
+        };
+        file.lookup(registry, repository)
+            .unwrap()
+            .iter()
+            .map(words)
+            .collect()
+    }
+
     #[test]
     fn finds_the_longest_path() {
-        let mut auths = DockerAuths::default();
-        auths
-            .add(
-                r#"{"auths": {
-                    "https://index.docker.io/v1/": {"auth": "aHViOnB3OjE="},
-                    "R.example:5000": {"username": "whole", "password": "2"},
-                    "r.example:5000/team/app": {"auth": "YXBwOjM="},
-                    "helper.example": {}
-                }, "credsStore": "x"}"#,
-            )
-            .unwrap();
-        auths
-            .add(r#"{"auths": {"docker.io": {"auth": "bGF0ZXI6MQ=="}}}"#)
-            .unwrap();
-        let user = |registry: &str, repository: &str| {
-            auths
-                .lookup(registry, repository)
-                .map(|basic| (basic.user, basic.password.expose().to_owned()))
-        };
-        let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
+        let file = DockerFile::parse(
+            r#"{"auths": {
+                "https://index.docker.io/v1/": {"auth": "aHViOnB3OjE="},
+                "R.example:5000": {"username": "whole", "password": "2"},
+                "r.example:5000/team/app": {"auth": "YXBwOjM="},
+                "helper.example": {}
+            }}"#,
+        )
+        .unwrap();
         assert_eq!(
-            user("registry-1.docker.io", "library/x"),
-            pair("hub", "pw:1")
+            said(&file, "registry-1.docker.io", "library/x"),
+            ["hub pw:1"]
         );
-        assert_eq!(user("r.example:5000", "team/app"), pair("app", "3"));
-        assert_eq!(user("r.example:5000", "team/app/sub"), pair("app", "3"));
-        assert_eq!(user("r.example:5000", "team/apple"), pair("whole", "2"));
-        assert_eq!(user("r.example", "team/app"), None);
-        assert_eq!(user("helper.example", "x"), None);
+        assert_eq!(said(&file, "docker.io", "library/x"), ["hub pw:1"]);
+        assert_eq!(said(&file, "r.example:5000", "team/app"), ["app 3"]);
+        assert_eq!(said(&file, "r.example:5000", "team/app/sub"), ["app 3"]);
+        assert_eq!(said(&file, "r.example:5000", "team/apple"), ["whole 2"]);
+        assert!(said(&file, "r.example", "team/app").is_empty());
+        assert!(said(&file, "helper.example", "x").is_empty());
+        let short = DockerFile::parse(r#"{"auths": {"docker.io": {"auth": "aDpw"}}}"#).unwrap();
+        assert_eq!(said(&short, "index.docker.io", "x"), ["h p"]);
+    }
+
+    #[test]
+    fn helpers_and_tokens() {
+        let file = DockerFile::parse(
+            r#"{"auths": {
+                "i.example": {"auth": "dTpw", "identitytoken": "id"},
+                "r.example": {"registrytoken": "reg"},
+                "t.example": {"username": "<token>", "password": "idt"},
+                "docker.io": {}
+            }, "credHelpers": {"h.example": "ecr", "off.example": ""}, "credsStore": "pass"}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            said(&file, "i.example", "x"),
+            ["identity id", "pass(i.example)"]
+        );
+        assert_eq!(said(&file, "r.example", "x")[0], "bearer reg");
+        assert_eq!(said(&file, "t.example", "x")[0], "identity idt");
+        let hub = ["pass(https://index.docker.io/v1/)"];
+        assert_eq!(said(&file, "docker.io", "library/x"), hub);
+        assert_eq!(
+            said(&file, "h.example", "x"),
+            ["ecr(h.example)", "pass(h.example)"]
+        );
+        assert_eq!(file.keeper("h.example").unwrap().0, "ecr");
+        assert_eq!(file.keeper("off.example"), None);
+        assert_eq!(file.keeper("x").unwrap(), ("pass", "x".to_owned()));
+    }
+
+    #[test]
+    fn the_older_form_is_read() {
+        let file = DockerFile::parse(
+            r#"{"image-registry.svc:5000": {"username": "serviceaccount", "password": "t", "email": "e@x"},
+                "other": 5}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            said(&file, "image-registry.svc:5000", "p/i"),
+            ["serviceaccount t"]
+        );
+        let settings = DockerFile::parse(r#"{"HttpHeaders": {"User-Agent": "x"}}"#).unwrap();
+        assert!(said(&settings, "httpheaders", "x").is_empty());
+        assert!(said(&DockerFile::parse(" \n").unwrap(), "x", "y").is_empty());
     }
 
     #[test]
     fn errors_show_no_password() {
-        let error = |text: &str| DockerAuths::default().add(text).unwrap_err().to_string();
+        let error = |text: &str| DockerFile::parse(text).unwrap_err().to_string();
         assert_eq!(
             error(r#"{"auths": {"h": {"auth": 5}}}"#),
             "line 1: not a docker configuration"
         );
-        let wrong = error(r#"{"auths": {"h": {"auth": "c2VjcmV0"}}}"#);
+        let file = DockerFile::parse(r#"{"auths": {"h": {"auth": "c2VjcmV0"}}}"#).unwrap();
+        let wrong = file.lookup("h", "x").unwrap_err().to_string();
         assert!(
             wrong.contains("auths.h.auth") && !wrong.contains("c2Vj"),
             "{wrong}"
         );
+        assert!(file.lookup("other", "x").unwrap().is_empty());
+        assert!(!format!("{file:?}").contains("c2Vj"));
     }
 
     proptest::proptest! {
@@ -189,10 +359,10 @@ mod tests {
         fn never_panics(key in ".{0,12}", auth in "[A-Za-z0-9+/=ä]{0,16}", at in 0..60_usize) {
             let key = serde_json::to_string(&key).unwrap();
             let text = format!(r#"{{"auths": {{{key}: {{"auth": "{auth}"}}}}}}"#);
-            let mut auths = DockerAuths::default();
-            let _ = auths.add(&text);
-            let _ = auths.lookup("h:5000", "team/app");
-            let _ = DockerAuths::default().add(text.get(..at).unwrap_or_default());
+            if let Ok(file) = DockerFile::parse(&text) {
+                let _ = file.lookup("h:5000", "team/app");
+            }
+            let _ = DockerFile::parse(text.get(..at).unwrap_or_default());
         }
     }
 }

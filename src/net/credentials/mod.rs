@@ -2,20 +2,27 @@
 //!
 //! Sources, the first that knows the host deciding: user and password in the URL itself (taken out
 //! of it by the request), those of a configured index on the same origin, the netrc file; for
-//! registries, the `auths` of a docker or containers file. Nothing is ever sent to another host than
-//! the one that it was given for. Helpers that docker calls are not run here yet; they fit in
-//! behind [`Credentials::for_registry`].
+//! registries, the files and helpers of docker and containers (`logins`). Nothing is ever sent to another
+//! host than the one that it was given for.
 
 mod docker;
+mod helper;
+mod keep;
+mod logins;
 mod netrc;
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::Url;
 
 use crate::net::Secret;
-use docker::DockerAuths;
 pub(crate) use docker::DockerConfigError;
+pub(crate) use helper::HelperError;
+pub(crate) use keep::{KeepError, Kept, forget, keep};
+pub(crate) use logins::LoginSources;
+use logins::Logins;
 use netrc::Netrc;
 pub(crate) use netrc::NetrcError;
 
@@ -26,6 +33,40 @@ pub(crate) struct Basic {
     pub user: String,
     /// The password or token; may be empty.
     pub password: Secret,
+}
+
+/// What a registry or its token service is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// A user and a password.
+    Basic(Basic),
+    /// A token that the token service gives others for (OAuth2's refresh token).
+    Identity(Secret),
+    /// A token for the registry itself.
+    RegistryToken(Secret),
+}
+
+impl Login {
+    /// What a user and a secret are: the user `<token>` is none.
+    pub(crate) fn of(user: &str, secret: Secret) -> Self {
+        if user == docker::TOKEN_USER {
+            Self::Identity(secret)
+        } else {
+            Self::Basic(Basic {
+                user: user.to_owned(),
+                password: secret,
+            })
+        }
+    }
+}
+
+/// What credentials are wanted for; there may be others for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Direction {
+    /// To read.
+    Pull,
+    /// To write, and to read what is there.
+    Push,
 }
 
 impl Basic {
@@ -70,7 +111,7 @@ fn percent_decoded(text: &str) -> String {
 pub(crate) struct Credentials {
     indexes: Vec<(Url, Basic)>,
     netrc: Netrc,
-    docker: DockerAuths,
+    logins: Arc<Logins>,
 }
 
 impl Credentials {
@@ -89,10 +130,22 @@ impl Credentials {
         self.netrc.add(text)
     }
 
+    /// Where credentials for registries are.
+    pub(crate) fn set_logins(&mut self, sources: LoginSources) {
+        self.logins = Arc::new(Logins::new(sources));
+    }
+
     /// Takes in the text of a docker `config.json` or a containers `auth.json`. Entries of an
     /// earlier file win.
+    #[cfg(test)]
     pub(crate) fn add_docker_config(&mut self, text: &str) -> Result<(), DockerConfigError> {
-        self.docker.add(text)
+        self.logins.add(docker::DockerFile::parse(text)?);
+        Ok(())
+    }
+
+    /// What went wrong with files and helpers since this was asked last, fit to be shown.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        self.logins.take_warnings()
     }
 
     /// For an index or a file beside it: of several on one origin the one whose path agrees longest.
@@ -113,9 +166,14 @@ impl Credentials {
         self.netrc.lookup(host)
     }
 
-    /// For a repository of a registry: the longest key of `auths` that it lies under.
-    pub(crate) fn for_registry(&self, registry: &str, repository: &str) -> Option<Basic> {
-        self.docker.lookup(registry, repository)
+    /// For a repository of a registry. May run a helper, which may take a while.
+    pub(crate) fn for_registry(
+        &self,
+        direction: Direction,
+        registry: &str,
+        repository: &str,
+    ) -> Option<Login> {
+        self.logins.lookup(direction, registry, repository)
     }
 }
 

@@ -13,6 +13,7 @@ mod reply;
 mod request;
 mod retry;
 mod send;
+mod trust;
 mod wire;
 
 use std::fmt;
@@ -20,7 +21,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Url;
+
 use crate::net::credentials::Credentials;
+use crate::net::tokens::Tokens;
 
 pub(crate) use error::{HttpError, Refusal};
 pub(crate) use fetch::{Expect, Fetched};
@@ -28,7 +32,8 @@ pub(crate) use hosts::Host;
 pub(crate) use reply::{Reply, Response, printable};
 pub(crate) use request::{Body, Open, Request};
 pub(crate) use retry::{Budget, Passing, Patience, Policy, status_may_pass};
-pub(crate) use send::{MayPass, location, same_place};
+pub(crate) use send::{Manner, MayPass, location, same_place};
+pub(crate) use trust::{Trust, authority};
 pub(crate) use wire::is_loopback;
 
 /// A wait before another try, worth telling the user.
@@ -59,6 +64,8 @@ pub(crate) struct ClientSettings {
     pub retry: Policy,
     /// Users and passwords by host.
     pub credentials: Credentials,
+    /// Whom registries are to be, and how that is shown.
+    pub trust: Trust,
     /// Told before each wait for another try.
     pub notice: Option<OnNotice>,
 }
@@ -73,6 +80,7 @@ impl Default for ClientSettings {
             idle_timeout: Duration::from_mins(1),
             retry: Policy::default(),
             credentials: Credentials::default(),
+            trust: Trust::default(),
             notice: None,
         }
     }
@@ -82,6 +90,8 @@ impl Default for ClientSettings {
 pub(crate) struct Client {
     settings: ClientSettings,
     wires: wire::Wires,
+    schemes: trust::Schemes,
+    tokens: Tokens,
     hosts: hosts::Hosts,
 }
 
@@ -99,6 +109,8 @@ impl Client {
         Self {
             settings,
             wires: wire::Wires::default(),
+            schemes: trust::Schemes::default(),
+            tokens: Tokens::default(),
             hosts: hosts::Hosts::default(),
         }
     }
@@ -106,6 +118,21 @@ impl Client {
     /// The credentials it was given.
     pub(crate) fn credentials(&self) -> &Credentials {
         &self.settings.credentials
+    }
+
+    /// The authorizations that registries have given it.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Its rules for registries.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.settings.trust
+    }
+
+    /// A registry's URL with the scheme that turned out to be spoken there.
+    pub(crate) fn settled(&self, url: &Url) -> Url {
+        self.schemes.settled(url)
     }
 
     /// What this run has learnt of a host.

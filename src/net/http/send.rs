@@ -11,7 +11,8 @@ use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Method, Url};
 
 use crate::net::http::retry::{self, Passing, Patience};
-use crate::net::http::wire::is_loopback;
+use crate::net::http::trust;
+use crate::net::http::wire::{Whose, is_loopback};
 use crate::net::http::{Body, Client, HttpError, Notice, Refusal, Reply, Request};
 use crate::net::{Secret, ShownUrl};
 
@@ -38,6 +39,17 @@ impl MayPass for HttpError {
     fn after(self, tries: u32) -> Self {
         Self::after(self, tries)
     }
+}
+
+/// How a request is sent, where not as any other.
+#[derive(Debug, Default)]
+pub(crate) struct Manner<'a> {
+    /// `Authorization`; goes to no other place than the first.
+    pub authorization: Option<Secret>,
+    /// The registry, as [`crate::net::http::authority`] has it, whose rules of TLS hold.
+    pub rules_of: Option<&'a str>,
+    /// Not to be sent on elsewhere by a redirect: there is a secret in its body.
+    pub stays: bool,
 }
 
 impl Client {
@@ -110,7 +122,21 @@ impl Client {
     pub(crate) fn send_as(
         &self,
         request: &Request<'_>,
-        mut authorization: Option<Secret>,
+        authorization: Option<Secret>,
+        counter: &AtomicU64,
+    ) -> Result<Reply, HttpError> {
+        let manner = Manner {
+            authorization,
+            ..Manner::default()
+        };
+        self.send_in(request, &manner, counter)
+    }
+
+    /// Like [`Client::send_as`], for requests to registries and on their behalf.
+    pub(crate) fn send_in(
+        &self,
+        request: &Request<'_>,
+        manner: &Manner<'_>,
         counter: &AtomicU64,
     ) -> Result<Reply, HttpError> {
         if self.settings.offline {
@@ -121,9 +147,9 @@ impl Client {
             });
         }
         let mut url = request.url.clone();
+        let mut authorization = manner.authorization.as_ref();
         for _ in 0..=MAX_REDIRECTS {
-            counter.fetch_add(1, Ordering::Relaxed);
-            let reply = self.exchange(request, &url, authorization.as_ref())?;
+            let reply = self.exchange(request, &url, authorization, manner, counter)?;
             if !follows(&request.method, reply.status()) {
                 return if retry::status_may_pass(reply.status()) {
                     Err(reply.into_error())
@@ -132,7 +158,10 @@ impl Client {
                 };
             }
             let to = location(&reply, LOCATION.as_str())?;
-            if !same_place(&url, &to) {
+            if !same_place(reply.url(), &to) {
+                if manner.stays {
+                    return Ok(reply);
+                }
                 authorization = None;
             }
             reply.drain();
@@ -141,15 +170,63 @@ impl Client {
         Err(refused(&request.url, ShownUrl::of(&url), Refusal::TooMany))
     }
 
-    /// One request to one URL, and its answer's head.
+    /// One request to one URL, and its answer's head; for a registry that may speak either, in the
+    /// scheme that it speaks.
     fn exchange(
         &self,
         request: &Request<'_>,
         url: &Url,
         authorization: Option<&Secret>,
+        manner: &Manner<'_>,
+        counter: &AtomicU64,
+    ) -> Result<Reply, HttpError> {
+        let send = |url: &Url| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            self.exchange_once(request, url, authorization, manner)
+        };
+        if manner.rules_of.is_none() {
+            return send(url);
+        }
+        let url = &self.schemes.settled(url);
+        if self.schemes.is_settled(url) {
+            return send(url);
+        }
+        let answer = send(url);
+        let trust = &self.settings.trust;
+        let other = match &answer {
+            Err(HttpError::Connect { .. }) if url.scheme() == "https" => {
+                let place = trust::authority(url);
+                trust.is_insecure(&place).then_some("http")
+            }
+            Ok(reply) if url.scheme() == "http" && trust::wants_tls(reply) => Some("https"),
+            _ => None,
+        };
+        if let Some(scheme) = other
+            && let Some(url) = trust::with_scheme(url, scheme)
+            && let Ok(reply) = send(&url)
+        {
+            self.schemes.settle(&url);
+            return Ok(reply);
+        }
+        if answer.is_ok() {
+            self.schemes.settle(url);
+        }
+        answer
+    }
+
+    fn exchange_once(
+        &self,
+        request: &Request<'_>,
+        url: &Url,
+        authorization: Option<&Secret>,
+        manner: &Manner<'_>,
     ) -> Result<Reply, HttpError> {
         let shown = ShownUrl::of(url);
-        let pool = self.wires.pool(url, &self.settings)?;
+        let whose = manner.rules_of.map(|registry| Whose {
+            registry,
+            itself: request.url.host_str() == url.host_str(),
+        });
+        let pool = self.wires.pool(url, whose, &self.settings)?;
         let mut builder = pool
             .request(request.method.clone(), url.clone())
             .header(ACCEPT_ENCODING, "identity")

@@ -1,20 +1,24 @@
-//! The two connection pools beneath a client, each made when it is first needed.
+//! The connection pools beneath a client, each made when it is first needed.
 //!
-//! One is for this machine: plain http to loopback, without proxy and without certificate
-//! authorities. The other is for everything else: the system's authorities (or those of
-//! `SSL_CERT_FILE` and `SSL_CERT_DIR`, where set) and the system's proxies.
+//! One is for this machine: plain http to loopback, without proxy and without certificate authorities.
+//! One is for everything else: the system's authorities (or those of `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR`, where set) and the system's proxies. A registry with rules of its own
+//! (`trust`) has a pool of its own, and so have hosts that no proxy is asked for.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::blocking::{Client as Pool, ClientBuilder};
-use reqwest::{Certificate, Url, redirect};
+use reqwest::{Certificate, Identity, Url, redirect};
 
+use crate::net::http::trust::Rules;
 use crate::net::http::{ClientSettings, HttpError};
+use crate::net::tokens::locked;
 
 /// Idle connections are dropped before the usual server does it (nginx: 75 s).
 const KEEP_IDLE: Duration = Duration::from_secs(45);
@@ -23,48 +27,115 @@ const KEEP_PER_HOST: usize = 16;
 /// No file of certificates is larger; the system's bundle has 220 KB.
 const MAX_CA_FILE_BYTES: u64 = 8 << 20;
 
-/// Both pools.
+/// All pools.
 #[derive(Default)]
 pub(super) struct Wires {
-    here: Mutex<Option<Pool>>,
-    world: Mutex<Option<Pool>>,
+    pools: Mutex<BTreeMap<Key, Pool>>,
+    rules: Mutex<BTreeMap<String, Arc<Rules>>>,
+}
+
+/// On whose behalf a request goes out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whose<'a> {
+    /// The registry.
+    pub registry: &'a str,
+    /// Whether it goes to the registry itself or to its token service, not to where that has sent us.
+    pub itself: bool,
+}
+
+/// What tells one pool from another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Here,
+    World {
+        /// No proxy is asked.
+        direct: bool,
+        /// The registry whose rules hold, where it has any, and whether our certificate is shown.
+        rules: Option<(String, bool)>,
+    },
 }
 
 impl Wires {
     /// The pool for `url`, made if this is the first time.
-    pub(super) fn pool(&self, url: &Url, settings: &ClientSettings) -> Result<Pool, HttpError> {
+    pub(super) fn pool(
+        &self,
+        url: &Url,
+        whose: Option<Whose<'_>>,
+        settings: &ClientSettings,
+    ) -> Result<Pool, HttpError> {
         if url.scheme() == "http" && url.host_str().is_some_and(is_loopback) {
             // An empty set of authorities, so that none is loaded.
-            made(&self.here, || {
+            return self.made(Key::Here, || {
                 builder(settings)
                     .no_proxy()
                     .tls_certs_only([])
                     .build()
                     .map_err(setup)
-            })
-        } else {
-            made(&self.world, || {
-                let authorities = authorities(&settings.ca_files)?;
-                builder(settings)
-                    .tls_certs_merge(authorities)
-                    .build()
-                    .map_err(setup)
-            })
+            });
         }
+        let rules = match whose {
+            Some(whose) => self.rules(whose.registry, settings)?,
+            None => Arc::default(),
+        };
+        let shows = whose.is_some_and(|whose| whose.itself) && rules.identity.is_some();
+        let key = Key::World {
+            direct: settings.trust.is_direct(url),
+            rules: whose
+                .filter(|_| *rules != Rules::default())
+                .map(|whose| (whose.registry.to_owned(), shows)),
+        };
+        self.made(key.clone(), || pool(&key, &rules, settings))
+    }
+
+    fn rules(&self, registry: &str, settings: &ClientSettings) -> Result<Arc<Rules>, HttpError> {
+        let mut known = locked(&self.rules);
+        if let Some(rules) = known.get(registry) {
+            return Ok(Arc::clone(rules));
+        }
+        let rules = Arc::new(settings.trust.rules(registry)?);
+        known.insert(registry.to_owned(), Arc::clone(&rules));
+        Ok(rules)
+    }
+
+    fn made(
+        &self,
+        key: Key,
+        make: impl FnOnce() -> Result<Pool, HttpError>,
+    ) -> Result<Pool, HttpError> {
+        let mut pools = locked(&self.pools);
+        if let Some(pool) = pools.get(&key) {
+            return Ok(pool.clone());
+        }
+        let pool = make()?;
+        pools.insert(key, pool.clone());
+        Ok(pool)
     }
 }
 
-fn made(
-    place: &Mutex<Option<Pool>>,
-    make: impl FnOnce() -> Result<Pool, HttpError>,
-) -> Result<Pool, HttpError> {
-    let mut place: MutexGuard<'_, _> = place.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pool) = &*place {
-        return Ok(pool.clone());
+/// A pool to the world.
+fn pool(key: &Key, rules: &Rules, settings: &ClientSettings) -> Result<Pool, HttpError> {
+    let mut builder = builder(settings);
+    if matches!(key, Key::World { direct: true, .. }) {
+        builder = builder.no_proxy();
     }
-    let pool = make()?;
-    *place = Some(pool.clone());
-    Ok(pool)
+    if rules.insecure {
+        builder = builder
+            .tls_certs_only([])
+            .tls_danger_accept_invalid_certs(true);
+    } else {
+        let mut all = authorities(&settings.ca_files)?;
+        all.extend(authorities(&rules.authorities)?);
+        builder = builder.tls_certs_merge(all);
+    }
+    if let Key::World {
+        rules: Some((_, true)),
+        ..
+    } = key
+        && let Some((certificate, key)) = &rules.identity
+    {
+        builder = builder.identity(identity(certificate, key)?);
+    }
+    builder.build().map_err(setup)
 }
 
 fn builder(settings: &ClientSettings) -> ClientBuilder {
@@ -94,26 +165,48 @@ fn authorities(files: &[impl AsRef<Path>]) -> Result<Vec<Certificate>, HttpError
     let mut all = Vec::new();
     for path in files {
         let path = path.as_ref();
-        let failed = |source| HttpError::CaFile {
-            path: path.to_owned(),
-            source,
-        };
-        let size = fs::metadata(path).map_err(failed)?.len();
-        if size > MAX_CA_FILE_BYTES {
-            return Err(failed(io::Error::from(io::ErrorKind::FileTooLarge)));
-        }
-        let pem = fs::read(path).map_err(failed)?;
+        let pem = read(path)?;
         let found = Certificate::from_pem_bundle(&pem)
-            .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+            .map_err(|error| unusable(path, io::Error::new(io::ErrorKind::InvalidData, error)))?;
         if found.is_empty() {
-            return Err(failed(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "no certificate in it",
-            )));
+            let nothing = io::Error::new(io::ErrorKind::InvalidData, "no certificate in it");
+            return Err(unusable(path, nothing));
         }
         all.extend(found);
     }
     Ok(all)
+}
+
+/// A certificate and its key, both PEM.
+fn identity(certificate: &Path, key: &Path) -> Result<Identity, HttpError> {
+    let mut pem = read(key)?;
+    pem.push(b'\n');
+    pem.extend(read(certificate)?);
+    // The library's message may quote the key.
+    Identity::from_pem(&pem).map_err(|_| {
+        let reason = "not a PEM certificate with a PEM key beside it";
+        unusable(
+            certificate,
+            io::Error::new(io::ErrorKind::InvalidData, reason),
+        )
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, HttpError> {
+    let size = fs::metadata(path)
+        .map_err(|error| unusable(path, error))?
+        .len();
+    if size > MAX_CA_FILE_BYTES {
+        return Err(unusable(path, io::ErrorKind::FileTooLarge.into()));
+    }
+    fs::read(path).map_err(|error| unusable(path, error))
+}
+
+fn unusable(path: &Path, source: io::Error) -> HttpError {
+    HttpError::CaFile {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Whether `host`, as a URL has it, names this machine: `localhost`, 127.0.0.0/8 or `[::1]`.

@@ -2,23 +2,30 @@
 //! field shares; `token` or `access_token`, `service` optional).
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
-use crate::net::credentials::Basic;
-use crate::net::http::{Client, Request, is_loopback};
-use crate::net::registry::challenge::{self, Challenge};
+use crate::net::credentials::{Basic, Login};
+use crate::net::http::{Body, Client, Manner, Reply, Request, authority, is_loopback};
+use crate::net::registry::challenge::Challenge;
 use crate::net::registry::error::{Breach, RegistryError};
+use crate::net::tokens::Held;
 use crate::net::{Secret, ShownUrl};
 
 /// No token service says more.
 const MAX_TOKEN_BYTES: u64 = 1 << 20;
+/// How long a token lives whose service does not say (the specification's figure).
+const UNSAID_LIFE: Duration = Duration::from_mins(1);
+/// Who we are to a token service.
+const CLIENT_ID: &str = "s2r";
 
 #[derive(Deserialize)]
 struct TokenAnswer {
-    token: Option<String>,
-    access_token: Option<String>,
+    token: Option<Secret>,
+    access_token: Option<Secret>,
+    expires_in: Option<f64>,
 }
 
 /// Who asks, and for what.
@@ -26,74 +33,189 @@ pub(super) struct Asker<'a> {
     pub client: &'a Client,
     /// The registry's base URL.
     pub base: &'a Url,
-    /// `repository:NAME:pull,push`.
-    pub scope: String,
-    pub credentials: Option<Basic>,
+    /// `repository:NAME:pull,push`, and more of the kind.
+    pub scopes: Vec<String>,
+    pub login: Option<&'a Login>,
 }
 
 impl Asker<'_> {
-    /// The `Authorization` that answers the challenges; `None` if nothing we have does.
+    /// What answers the challenges, Bearer before Basic; `None` if nothing we have does.
     pub(super) fn answer(
         &self,
-        headers: &[String],
+        challenges: &[Challenge],
         counter: &AtomicU64,
-    ) -> Result<Option<Secret>, RegistryError> {
-        let challenges: Vec<Challenge> = headers
-            .iter()
-            .flat_map(|header| challenge::parse(header))
-            .collect();
-        let of = |scheme: &str| {
-            challenges
-                .iter()
-                .find(|challenge| challenge.scheme == scheme)
-        };
-        if let Some(bearer) = of("bearer").filter(|bearer| bearer.parameters.contains_key("realm"))
-        {
-            return self.token(bearer, counter).map(Some);
+    ) -> Result<Option<Held>, RegistryError> {
+        if let Some(Login::RegistryToken(token)) = self.login {
+            return Ok(Some(Held::lasting(bearer(token))));
         }
-        Ok(of("basic")
-            .and(self.credentials.as_ref())
-            .map(Basic::header))
+        let mut unfit = None;
+        for realm in challenges
+            .iter()
+            .filter(|challenge| challenge.scheme == "bearer")
+            .filter_map(|challenge| Some((challenge, challenge.parameters.get("realm")?)))
+        {
+            match self.realm(realm.1) {
+                Ok(url) => return self.token(realm.0, url, counter).map(Some),
+                Err(error) => unfit = Some(error),
+            }
+        }
+        let basic = challenges
+            .iter()
+            .find(|challenge| challenge.scheme == "basic");
+        match (basic, self.login, unfit) {
+            (Some(_), Some(Login::Basic(basic)), _) => Ok(Some(Held::lasting(basic.header()))),
+            (_, _, Some(error)) => Err(error),
+            _ => Ok(None),
+        }
     }
 
-    fn token(&self, bearer: &Challenge, counter: &AtomicU64) -> Result<Secret, RegistryError> {
-        let realm = &bearer.parameters["realm"];
+    /// Where a token is asked for, if we do ask there.
+    fn realm(&self, realm: &str) -> Result<Url, RegistryError> {
         let refused = || RegistryError::Protocol {
             url: ShownUrl::parse(realm),
             what: Breach::Realm,
         };
-        let mut url = Url::parse(realm).map_err(|_| refused())?;
-        if !realm_is_fit(self.base, &url) {
-            return Err(refused());
+        let url = Url::parse(realm).map_err(|_| refused())?;
+        let trust = self.client.trust();
+        if realm_is_fit(self.base, &url) || trust.may_give_tokens(&url) {
+            Ok(url)
+        } else {
+            Err(refused())
         }
-        {
-            let mut query = url.query_pairs_mut();
-            if let Some(service) = bearer.parameters.get("service") {
-                query.append_pair("service", service);
+    }
+
+    fn token(
+        &self,
+        challenge: &Challenge,
+        realm: Url,
+        counter: &AtomicU64,
+    ) -> Result<Held, RegistryError> {
+        let service = challenge.parameters.get("service").map(String::as_str);
+        let reply = match self.login {
+            Some(Login::Identity(token)) => {
+                self.post(&realm, service, &[("refresh_token", token)], counter)?
             }
-            query.append_pair("scope", &self.scope);
+            Some(Login::Basic(basic)) => {
+                let reply = self.get(&realm, service, Some(basic), counter)?;
+                if matches!(reply.status(), 404 | 405) {
+                    // The few that know OAuth2 alone.
+                    reply.drain();
+                    let user = Secret::new(basic.user.as_str());
+                    let form = [("username", &user), ("password", &basic.password)];
+                    self.post(&realm, service, &form, counter)?
+                } else {
+                    reply
+                }
+            }
+            Some(Login::RegistryToken(_)) | None => self.get(&realm, service, None, counter)?,
+        };
+        if reply.status() != 200 {
+            return Err(RegistryError::of(reply));
         }
-        let request = Request::new(Method::GET, url);
-        let authorization = self.credentials.as_ref().map(Basic::header);
-        let answer = self.client.patiently(|| -> Result<_, RegistryError> {
-            let reply = self
-                .client
-                .send_as(&request, authorization.clone(), counter)?;
-            match reply.status() {
-                200 => Ok(reply.into_response(MAX_TOKEN_BYTES)?),
-                _ => Err(RegistryError::of(reply)),
-            }
-        })?;
-        let token: Option<TokenAnswer> = serde_json::from_slice(&answer.body).ok();
-        let token = token.and_then(|answer| answer.token.or(answer.access_token));
-        match token.filter(|token| !token.is_empty()) {
-            Some(token) => Ok(Secret::new(format!("Bearer {token}"))),
+        let url = reply.shown();
+        let answer = reply.into_response(MAX_TOKEN_BYTES)?;
+        // The library's message may quote the token.
+        let answer: Option<TokenAnswer> = serde_json::from_slice(&answer.body).ok();
+        let life = answer
+            .as_ref()
+            .and_then(|answer| answer.expires_in)
+            .filter(|seconds| *seconds > 0.0)
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .unwrap_or(UNSAID_LIFE);
+        let token = answer.and_then(|answer| {
+            let given = [answer.token, answer.access_token];
+            given
+                .into_iter()
+                .flatten()
+                .find(|token| !token.expose().is_empty())
+        });
+        match token {
+            Some(token) => Ok(Held::living(bearer(&token), life)),
             None => Err(RegistryError::Protocol {
-                url: request.shown(),
+                url,
                 what: Breach::NoToken,
             }),
         }
     }
+
+    /// As the Docker token specification has it: a query with a scope for each resource.
+    fn get(
+        &self,
+        realm: &Url,
+        service: Option<&str>,
+        basic: Option<&Basic>,
+        counter: &AtomicU64,
+    ) -> Result<Reply, RegistryError> {
+        let mut url = realm.clone();
+        {
+            let mut query = url.query_pairs_mut();
+            if let Some(service) = service {
+                query.append_pair("service", service);
+            }
+            for scope in &self.scopes {
+                query.append_pair("scope", scope);
+            }
+        }
+        self.send(
+            &Request::new(Method::GET, url),
+            basic.map(Basic::header),
+            counter,
+        )
+    }
+
+    /// As OAuth2 has it: a form with all scopes in one word.
+    fn post(
+        &self,
+        realm: &Url,
+        service: Option<&str>,
+        secrets: &[(&str, &Secret)],
+        counter: &AtomicU64,
+    ) -> Result<Reply, RegistryError> {
+        let grant = match secrets {
+            [("refresh_token", _)] => "refresh_token",
+            _ => "password",
+        };
+        // A query and such a form are written alike; this URL goes nowhere.
+        let mut form = realm.clone();
+        form.set_query(None);
+        {
+            let mut pairs = form.query_pairs_mut();
+            pairs.append_pair("grant_type", grant);
+            if let Some(service) = service {
+                pairs.append_pair("service", service);
+            }
+            pairs
+                .append_pair("client_id", CLIENT_ID)
+                .append_pair("scope", &self.scopes.join(" "));
+            for (name, secret) in secrets {
+                pairs.append_pair(name, secret.expose());
+            }
+        }
+        let form = form.query().unwrap_or_default();
+        let mut request =
+            Request::new(Method::POST, realm.clone()).with_body(Body::Bytes(form.as_bytes()));
+        request.header("content-type", "application/x-www-form-urlencoded");
+        self.send(&request, None, counter)
+    }
+
+    /// By the registry's own rules of TLS, and never sent on to somebody else.
+    fn send(
+        &self,
+        request: &Request<'_>,
+        authorization: Option<Secret>,
+        counter: &AtomicU64,
+    ) -> Result<Reply, RegistryError> {
+        let manner = Manner {
+            authorization,
+            rules_of: Some(&authority(self.base)),
+            stays: true,
+        };
+        Ok(self.client.send_in(request, &manner, counter)?)
+    }
+}
+
+fn bearer(token: &Secret) -> Secret {
+    Secret::new(format!("Bearer {}", token.expose()))
 }
 
 /// Whether a token service may be asked: https like the registry, or http beside a registry on this

@@ -14,6 +14,15 @@ pub(super) struct Challenge {
     pub parameters: BTreeMap<String, String>,
 }
 
+impl Challenge {
+    /// Whether it says that a token was good, but not for this (RFC 6750, section 3.1).
+    pub(super) fn is_insufficient(&self) -> bool {
+        self.parameters
+            .get("error")
+            .is_some_and(|error| error == "insufficient_scope")
+    }
+}
+
 /// All challenges of one header value, which may hold several; what cannot be read is left out.
 pub(super) fn parse(text: &str) -> Vec<Challenge> {
     let mut found: Vec<Challenge> = Vec::new();

@@ -4,6 +4,7 @@
 //! because sessions are what registries lose. A 401 is answered whenever it comes, not only at the
 //! first request. Mounts, chunks and credential helpers have their place here and are not written yet.
 
+mod access;
 mod auth;
 mod blobs;
 mod challenge;
@@ -13,18 +14,21 @@ mod mount;
 mod pieces;
 mod place;
 mod quirks;
+mod scope;
 mod upload;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::{Method, Url};
 
-use crate::net::credentials::Basic;
-use crate::net::http::{Budget, Client, Host, Patience, Reply, Request, is_loopback, same_place};
+use crate::net::credentials::Direction;
+use crate::net::http::{
+    Budget, Client, Host, Manner, Patience, Reply, Request, authority, same_place,
+};
 use crate::net::{Secret, ShownUrl};
 use crate::oci::Reference;
-use auth::Asker;
+use access::Access;
 
 pub(crate) use blobs::BlobReader;
 pub(crate) use error::{Breach, RegistryError};
@@ -42,7 +46,7 @@ pub(crate) struct Registry<'a> {
     base: Url,
     name: String,
     repository: String,
-    authorization: Mutex<Option<Secret>>,
+    access: Access<'a>,
     requests: Arc<AtomicU64>,
     /// What this run knows of the registry's host.
     host: Arc<Host>,
@@ -51,9 +55,25 @@ pub(crate) struct Registry<'a> {
 }
 
 impl<'a> Registry<'a> {
-    /// The repository that `reference` names. Registries on this machine are spoken to in plain http,
-    /// all others in https. Sends nothing yet.
+    /// The repository that `reference` names, to read it and to write it. Sends nothing yet.
     pub(crate) fn new(client: &'a Client, reference: &Reference) -> Result<Self, RegistryError> {
+        Self::towards(client, reference, Direction::Push)
+    }
+
+    /// The repository that `reference` names, only to be read: with the credentials for that, and tokens
+    /// that are good for no more.
+    pub(crate) fn to_read(
+        client: &'a Client,
+        reference: &Reference,
+    ) -> Result<Self, RegistryError> {
+        Self::towards(client, reference, Direction::Pull)
+    }
+
+    fn towards(
+        client: &'a Client,
+        reference: &Reference,
+        direction: Direction,
+    ) -> Result<Self, RegistryError> {
         let name = reference.registry();
         // The one registry whose name is not its host.
         let host = if name == "docker.io" {
@@ -65,20 +85,13 @@ impl<'a> Registry<'a> {
             url: ShownUrl::parse(name),
             what: Breach::Name,
         };
-        let secure = Url::parse(&format!("https://{host}/v2/")).map_err(|_| bad())?;
-        let base = match secure.host_str() {
-            Some(bare) if is_loopback(bare) => {
-                Url::parse(&format!("http://{host}/v2/")).map_err(|_| bad())?
-            }
-            Some(_) => secure,
-            None => return Err(bad()),
-        };
+        let base = client.trust().registry_base(host).ok_or_else(bad)?;
         Ok(Self {
             client,
             base,
             name: name.to_owned(),
             repository: reference.repository().to_owned(),
-            authorization: Mutex::new(None),
+            access: Access::new(client, name, reference.repository(), direction),
             requests: Arc::default(),
             host: client.host(host),
             budget: client.budget(),
@@ -92,6 +105,12 @@ impl<'a> Registry<'a> {
             budget: Arc::clone(&self.budget),
             ..Self::new(self.client, reference)?
         })
+    }
+
+    /// Asks from now on for the right to read another repository of this registry too, for mounts. No
+    /// failure of its own: what the token service does not grant, a mount will not get.
+    pub(crate) fn authorize_also(&self, repository: &str) {
+        self.access.also(repository);
     }
 
     /// Whether `reference` names a repository of this very registry.
@@ -151,31 +170,35 @@ impl<'a> Registry<'a> {
 
     fn url(&self, path: &str) -> Result<Url, RegistryError> {
         let whole = format!("{}/{path}", self.repository);
-        self.base.join(&whole).map_err(|_| RegistryError::Protocol {
-            url: ShownUrl::of(&self.base),
-            what: Breach::Name,
-        })
+        self.base()
+            .join(&whole)
+            .map_err(|_| RegistryError::Protocol {
+                url: ShownUrl::of(&self.base),
+                what: Breach::Name,
+            })
+    }
+
+    /// The base URL, in the scheme that turned out to be spoken there.
+    fn base(&self) -> Url {
+        self.client.settled(&self.base)
     }
 
     /// Sends a request with what authorization there is; a 401 is answered once, by a new token or
     /// by user and password, and the request sent again.
     fn send(&self, request: &Request<'_>) -> Result<Reply, RegistryError> {
-        let held = self.held();
+        let held = self.access.authorization(&self.base(), &self.requests)?;
         let reply = self.send_as(request, held.as_ref())?;
-        if reply.status() != 401 || !same_place(&self.base, reply.url()) {
+        if reply.status() != 401 || !same_place(&self.base(), reply.url()) {
             return Ok(reply);
         }
+        let challenge = reply.headers("www-authenticate");
         let answer = self
-            .asker()
-            .answer(&reply.headers("www-authenticate"), &self.requests)?;
-        let Some(answer) = answer.filter(|answer| held.as_ref() != Some(answer)) else {
+            .access
+            .answer(&self.base(), &challenge, held.as_ref(), &self.requests)?;
+        let Some(answer) = answer else {
             return Err(self.refused(reply));
         };
         reply.drain();
-        *self
-            .authorization
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
         self.send_as(request, Some(&answer))
     }
 
@@ -185,11 +208,15 @@ impl<'a> Registry<'a> {
         authorization: Option<&Secret>,
     ) -> Result<Reply, RegistryError> {
         // An upload's place may be another host, which gets nothing of ours.
-        let here = same_place(&self.base, &request.url);
-        let authorization = authorization.filter(|_| here).cloned();
+        let here = same_place(&self.base(), &self.client.settled(&request.url));
+        let manner = Manner {
+            authorization: authorization.filter(|_| here).cloned(),
+            rules_of: Some(&authority(&self.base)),
+            stays: false,
+        };
         // Reading is left out: a blob may be read to feed a request that has its turn already.
         let turn = (request.method != Method::GET).then(|| self.host.turn());
-        let answer = self.client.send_as(request, authorization, &self.requests);
+        let answer = self.client.send_in(request, &manner, &self.requests);
         if let Some(turn) = turn {
             match &answer {
                 Err(error) if error.status() == Some(429) => turn.too_many(),
@@ -203,28 +230,6 @@ impl<'a> Registry<'a> {
         Ok(answer?)
     }
 
-    fn held(&self) -> Option<Secret> {
-        self.authorization
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn credentials(&self) -> Option<Basic> {
-        self.client
-            .credentials()
-            .for_registry(&self.name, &self.repository)
-    }
-
-    fn asker(&self) -> Asker<'_> {
-        Asker {
-            client: self.client,
-            base: &self.base,
-            scope: format!("repository:{}:pull,push", self.repository),
-            credentials: self.credentials(),
-        }
-    }
-
     fn refused(&self, reply: Reply) -> RegistryError {
         let status = reply.status();
         if !matches!(status, 401 | 403) {
@@ -234,7 +239,7 @@ impl<'a> Registry<'a> {
             registry: self.name.clone(),
             repository: self.repository.clone(),
             status,
-            had_credentials: self.credentials().is_some(),
+            had_credentials: self.access.login().is_some(),
             refusals: error::refusals(&reply.into_excerpt()),
         }
     }

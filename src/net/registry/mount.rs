@@ -34,6 +34,7 @@ impl Registry<'_> {
         digest: &Digest,
         from: &Registry<'_>,
     ) -> Result<Mounted, RegistryError> {
+        self.authorize_also(from.repository());
         let mut url = self.url("blobs/uploads/")?;
         // `from` is always said: some registries refuse a mount without it.
         url.set_query(Some(&format!("mount={digest}&from={}", from.repository())));

@@ -1,0 +1,160 @@
+//! `auth.json` with an entry more or less: what login writes and logout takes away. Text to text; the
+//! disk is the caller's. What others have put into the file stays in it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Map, Value, json};
+
+use crate::net::credentials::Basic;
+use crate::net::credentials::docker::{DockerConfigError, DockerFile, normal};
+use crate::net::credentials::helper::{Helper, HelperError};
+
+/// Why credentials cannot be kept or forgotten.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeepError {
+    /// The file is not what it ought to be.
+    #[error(transparent)]
+    File(#[from] DockerConfigError),
+    /// The helper that it names fails.
+    #[error(transparent)]
+    Helper(#[from] HelperError),
+}
+
+/// What became of an entry.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// The file's new text.
+    Text(String),
+    /// This helper has it.
+    Helper(String),
+    /// There was none.
+    Nothing,
+}
+
+/// Keeps credentials of a registry: in the helper that the file names for it, or in the file. `path` is
+/// where helpers are found.
+pub(crate) fn keep(
+    text: &str,
+    registry: &str,
+    basic: &Basic,
+    path: &str,
+) -> Result<Kept, KeepError> {
+    if let Some((name, server)) = DockerFile::parse(text)?.keeper(registry) {
+        Helper::find(name, path)?.store(&server, &basic.user, &basic.password)?;
+        return Ok(Kept::Helper(name.to_owned()));
+    }
+    let mut file = object(text)?;
+    let mut auths = auths(&mut file);
+    remove(&mut auths, registry);
+    let pair = format!("{}:{}", basic.user, basic.password.expose());
+    auths.insert(registry.to_owned(), json!({"auth": BASE64.encode(pair)}));
+    file.insert("auths".to_owned(), Value::Object(auths));
+    Ok(Kept::Text(written(&file)))
+}
+
+/// Forgets those of a registry.
+pub(crate) fn forget(text: &str, registry: &str, path: &str) -> Result<Kept, KeepError> {
+    if let Some((name, server)) = DockerFile::parse(text)?.keeper(registry) {
+        Helper::find(name, path)?.erase(&server)?;
+        return Ok(Kept::Helper(name.to_owned()));
+    }
+    let mut file = object(text)?;
+    let mut auths = auths(&mut file);
+    if !remove(&mut auths, registry) {
+        return Ok(Kept::Nothing);
+    }
+    file.insert("auths".to_owned(), Value::Object(auths));
+    Ok(Kept::Text(written(&file)))
+}
+
+/// Takes away what is the same registry, however it is written.
+fn remove(auths: &mut Map<String, Value>, registry: &str) -> bool {
+    let before = auths.len();
+    let place = normal(registry);
+    auths.retain(|key, _| normal(key) != place);
+    auths.len() < before
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, DockerConfigError> {
+    if text.trim().is_empty() {
+        return Ok(Map::new());
+    }
+    serde_json::from_str(text).map_err(|error| DockerConfigError::Json { line: error.line() })
+}
+
+fn auths(file: &mut Map<String, Value>) -> Map<String, Value> {
+    match file.remove("auths") {
+        Some(Value::Object(auths)) => auths,
+        _ => Map::new(),
+    }
+}
+
+fn written(file: &Map<String, Value>) -> String {
+    // A document read from text is one that can be written.
+    let mut text = serde_json::to_string_pretty(file).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Secret;
+    use crate::net::credentials::helper::tests::scripted;
+
+    fn me(password: &str) -> Basic {
+        Basic {
+            user: "me".to_owned(),
+            password: Secret::new(password),
+        }
+    }
+
+    fn text(kept: Kept) -> String {
+        match kept {
+            Kept::Text(text) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn entries_come_and_go_and_the_rest_stays() {
+        let before = r#"{"HttpHeaders": {"X": "1"}, "auths": {"other": {"auth": "b3RoZXI6MQ==", "email": "e"}}}"#;
+        let kept = text(keep(before, "r.example:5000", &me("p:w"), "").unwrap());
+        let value: Value = serde_json::from_str(&kept).unwrap();
+        assert_eq!(value["auths"]["r.example:5000"]["auth"], "bWU6cDp3");
+        assert_eq!(value["auths"]["other"]["email"], "e");
+        assert_eq!(value["HttpHeaders"]["X"], "1");
+        let gone = text(forget(&kept, "https://r.example:5000/v2/", "").unwrap());
+        let before: Value = serde_json::from_str(before).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&gone).unwrap(), before);
+        assert_eq!(forget(&gone, "r.example:5000", "").unwrap(), Kept::Nothing);
+        assert_eq!(forget("", "r", "").unwrap(), Kept::Nothing);
+    }
+
+    #[test]
+    fn docker_hub_is_one_registry() {
+        let before = r#"{"auths": {"https://index.docker.io/v1/": {"auth": "b2xkOjE="}}}"#;
+        let kept = text(keep(before, "docker.io", &me("p"), "").unwrap());
+        assert!(!kept.contains("index.docker.io") && kept.contains("\"docker.io\""));
+    }
+
+    #[test]
+    fn a_helper_keeps_what_the_file_says_it_does() {
+        let (folder, path) = scripted("x", r#"cat > "$(dirname "$0")/$1""#);
+        let before = r#"{"credHelpers": {"r": "x"}}"#;
+        let kept = keep(before, "r", &me("p"), &path).unwrap();
+        assert_eq!(kept, Kept::Helper("x".to_owned()));
+        let stored = std::fs::read_to_string(folder.path().join("store")).unwrap();
+        assert!(stored.contains(r#""Username":"me""#), "{stored}");
+        assert_eq!(
+            forget(before, "r", &path).unwrap(),
+            Kept::Helper("x".to_owned())
+        );
+        assert!(matches!(
+            keep(r#"{"credsStore": "gone"}"#, "r", &me("p"), "/nowhere"),
+            Err(KeepError::Helper(HelperError::Missing { .. }))
+        ));
+        let wrong = keep("[s3cret", "r", &me("p"), "").unwrap_err();
+        assert!(!wrong.to_string().contains("s3cret"));
+    }
+}
