@@ -114,7 +114,9 @@ impl Image<'_> {
 
     fn push_blobs_and_manifests(&self, name: &Reference) -> Result<Pushed, BuildError> {
         let start = Instant::now();
-        let registry = Registry::new(self.means.client, name).map_err(PushError::from)?;
+        let registry = Registry::new(self.means.client, name)
+            .map_err(PushError::from)?
+            .telling(self.means.report);
         let is_index = self.descriptor.media_type == MediaType::Index;
         let tag = name
             .digest()
