@@ -131,7 +131,9 @@ impl Image<'_> {
         let Some((first, others)) = names.split_first() else {
             return Ok(Vec::new());
         };
-        let registry = Registry::new(self.means.client, first).map_err(PushError::from)?;
+        let registry = Registry::new(self.means.client, first)
+            .map_err(PushError::from)?
+            .telling(self.means.report);
         let tags: Vec<String> = names.iter().map(|name| tag_of(name)).collect();
         let (digest, blobs) = match self.descriptor.media_type {
             MediaType::Index | MediaType::DockerList => self.push_index(&registry, first, &tags)?,

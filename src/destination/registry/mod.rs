@@ -101,6 +101,7 @@ pub(crate) fn push(
         target,
         report,
     };
+    push.ask_for_mounts();
     let previous = push.previous()?;
     let meant = Form::new(image.media_type.clone(), image.manifest.clone());
     let there = previous
@@ -156,6 +157,17 @@ struct Push<'a> {
 }
 
 impl<'a> Push<'a> {
+    /// Has the very first token be good for mounts too; a second one would be a request more.
+    fn ask_for_mounts(&self) {
+        for blob in self.image.blobs() {
+            for origin in self.source.origins(&blob.digest) {
+                if self.target.registry.is_registry_of(&origin) {
+                    self.target.registry.authorize_also(origin.repository());
+                }
+            }
+        }
+    }
+
     /// What the first tag names now. A registry that gives no answer here may still take a push, and
     /// has a better reason there if it does not.
     fn previous(&self) -> Result<Option<Cow<'a, ServedManifest>>, PushError> {

@@ -143,7 +143,8 @@ impl Reply {
 
 /// One line of at most [`MAX_SHOWN_CHARS`] printable characters; markup is left out altogether.
 pub(crate) fn printable(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
+    let mut text = String::from_utf8_lossy(body).into_owned();
+    text.retain(|c| !is_trick(c));
     if text.trim_start().starts_with('<') {
         return String::new();
     }
@@ -156,6 +157,12 @@ pub(crate) fn printable(body: &[u8]) -> String {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
+}
+
+/// Characters without a shape of their own, by which a line can be made to look like another one.
+fn is_trick(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// An answer with its body in memory.
@@ -187,6 +194,10 @@ mod tests {
             "no such [31m thing"
         );
         assert_eq!(printable(b"<html><body>Bad"), "");
+        assert_eq!(
+            printable("all\u{202e} is\u{200b} well".as_bytes()),
+            "all is well"
+        );
         assert_eq!(printable("ä".repeat(400).as_bytes()).chars().count(), 301);
         assert_eq!(printable(b"\xff"), "\u{fffd}");
     }

@@ -56,17 +56,9 @@ impl Client {
     /// Does `once` until it succeeds, fails for good, or patience ends.
     pub(crate) fn patiently<T, E: MayPass>(
         &self,
-        once: impl FnMut() -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.with_patience(self.patience(), once)
-    }
-
-    /// Does `once` until it succeeds, fails for good, or this patience ends.
-    pub(crate) fn with_patience<T, E: MayPass>(
-        &self,
-        mut patience: Patience,
         mut once: impl FnMut() -> Result<T, E>,
     ) -> Result<T, E> {
+        let mut patience = self.patience();
         loop {
             match once() {
                 Ok(done) => return Ok(done),
@@ -81,7 +73,7 @@ impl Client {
     }
 
     /// Waits for another try after `error`, or returns it.
-    pub(crate) fn wait_or_give_up<E: MayPass>(
+    pub(super) fn wait_or_give_up<E: MayPass>(
         &self,
         patience: &mut Patience,
         error: E,

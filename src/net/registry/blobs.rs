@@ -28,7 +28,7 @@ impl<'a> Registry<'a> {
         let asked = self.patiently(|| self.send(&Request::new(Method::HEAD, url.clone())));
         match asked {
             Ok(reply) => Ok(reply.status() == 200),
-            Err(RegistryError::Http(error)) if error.status().is_some() => Ok(false),
+            Err(error) if error.status().is_some() => Ok(false),
             Err(error) => Err(error),
         }
     }

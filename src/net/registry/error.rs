@@ -152,7 +152,10 @@ impl RegistryError {
             }
             Self::Http(HttpError::Status {
                 status: 500, body, ..
-            }) => body.is_empty() || body.contains("\"UNKNOWN\"") || !body.contains("\"code\""),
+            }) => {
+                let reasons = ["MANIFEST_INVALID", "UNSUPPORTED", "\"UNKNOWN\""];
+                !body.contains("\"code\"") || reasons.iter().any(|reason| body.contains(reason))
+            }
             Self::Http(_)
             | Self::Denied { .. }
             | Self::Protocol { .. }
@@ -199,6 +202,8 @@ impl RegistryError {
 impl MayPass for RegistryError {
     fn passing(&self) -> Option<Passing> {
         match self {
+            // Some say with a 500 that they will never take it.
+            Self::Http(_) if self.says("MANIFEST_INVALID") => None,
             Self::Http(error) => error.passing(),
             Self::Refused {
                 status, passing, ..

@@ -1,8 +1,15 @@
 //! The registry protocol (OCI distribution-spec), for one repository.
 //!
-//! Blobs go up by one POST and one PUT with their length; a failed upload starts again with a new POST,
-//! because sessions are what registries lose. A 401 is answered whenever it comes, not only at the
-//! first request. Mounts, chunks and credential helpers have their place here and are not written yet.
+//! `access`, `auth`, `challenge` and `scope` get the right to ask; `blobs` asks for blobs and reads
+//! them, `mount`, `upload` and `pieces` have them there, `place` and `quirks` know where uploads go on and
+//! who counts wrongly; `manifests` reads, stores and names. A 401 is answered whenever it comes, not only
+//! at the first request. What a host turns out to do is kept in [`Host`] for the run.
+//!
+//! Not handled, knowingly: an answer that comes while a large body is still on its way and closes the
+//! connection is lost (the HTTP library drops it), so a 413 of that kind is taken for a cut and met by
+//! smaller pieces after the second; mounts without `from` and with `origin`; `If-Match` on an index,
+//! because an index is written whole and never changed in place; referrers; an option to take an
+//! immutable tag for success.
 
 mod access;
 mod auth;
@@ -17,17 +24,21 @@ mod quirks;
 mod scope;
 mod upload;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use reqwest::{Method, Url};
 
 use crate::net::credentials::Direction;
 use crate::net::http::{
-    Budget, Client, Host, Manner, Patience, Reply, Request, authority, same_place,
+    Budget, Client, Host, Manner, MayPass as _, Patience, Reply, Request, authority, same_place,
 };
 use crate::net::{Secret, ShownUrl};
 use crate::oci::Reference;
+use crate::report::{Event, Report};
 use access::Access;
 
 pub(crate) use blobs::BlobReader;
@@ -36,6 +47,8 @@ pub(crate) use manifests::ServedManifest;
 pub(crate) use mount::Mounted;
 pub(crate) use upload::Session;
 
+/// Waits shorter than this are not worth a line to the user.
+const SILENT_WAIT: Duration = Duration::from_secs(1);
 /// Noted for a host that is there.
 const ANSWERED: &str = "answered";
 
@@ -52,6 +65,17 @@ pub(crate) struct Registry<'a> {
     host: Arc<Host>,
     /// Time for waits, for all that is done by this and by repositories beside it.
     budget: Arc<Budget>,
+    teller: Teller<'a>,
+}
+
+/// Who is told of long waits.
+#[derive(Clone, Copy)]
+struct Teller<'a>(Option<&'a dyn Report>);
+
+impl fmt::Debug for Teller<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Teller" } else { "nobody" })
+    }
 }
 
 impl<'a> Registry<'a> {
@@ -95,15 +119,26 @@ impl<'a> Registry<'a> {
             requests: Arc::default(),
             host: client.host(host),
             budget: client.budget(),
+            teller: Teller(None),
         })
     }
 
-    /// Another repository, by the same client; its requests and waits count as this one's.
+    /// The same repository, its long waits told of.
+    pub(crate) fn telling(self, report: &'a dyn Report) -> Self {
+        Self {
+            teller: Teller(Some(report)),
+            ..self
+        }
+    }
+
+    /// Another repository, only to be read, by the same client; its requests and waits count as this
+    /// one's.
     pub(crate) fn beside(&self, reference: &Reference) -> Result<Self, RegistryError> {
         Ok(Self {
             requests: Arc::clone(&self.requests),
             budget: Arc::clone(&self.budget),
-            ..Self::new(self.client, reference)?
+            teller: self.teller,
+            ..Self::to_read(self.client, reference)?
         })
     }
 
@@ -146,9 +181,15 @@ impl<'a> Registry<'a> {
     /// Does `once` until it succeeds, fails for good, or patience ends.
     fn patiently<T>(
         &self,
-        once: impl FnMut() -> Result<T, RegistryError>,
+        mut once: impl FnMut() -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
-        self.client.with_patience(self.patience(), once)
+        let mut patience = self.patience();
+        loop {
+            match once() {
+                Ok(done) => return Ok(done),
+                Err(error) => self.wait_or_give_up(&mut patience, error)?,
+            }
+        }
     }
 
     fn patience(&self) -> Patience {
@@ -165,7 +206,19 @@ impl<'a> Registry<'a> {
         patience: &mut Patience,
         error: RegistryError,
     ) -> Result<(), RegistryError> {
-        self.client.wait_or_give_up(patience, error)
+        let Some(wait) = error.passing().and_then(|passing| patience.after(passing)) else {
+            return Err(error.after(patience.failures().max(1)));
+        };
+        if wait >= SILENT_WAIT
+            && let Some(report) = self.teller.0
+        {
+            report.event(Event::Warning {
+                text: format!("{error}: trying again in {} s", wait.as_secs_f32().ceil()),
+                hint: String::new(),
+            });
+        }
+        thread::sleep(wait);
+        Ok(())
     }
 
     fn url(&self, path: &str) -> Result<Url, RegistryError> {

@@ -343,6 +343,7 @@ fn heads_count_only_a_plain_yes() {
         (200, true),
         (404, false),
         (403, false),
+        (401, false),
         (405, false),
         (503, false),
     ] {

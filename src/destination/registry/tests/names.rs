@@ -56,7 +56,8 @@ fn with_manifests(script: impl Fn(&Seen) -> Option<Answer> + Send + Sync + 'stat
 
 #[test]
 fn a_registry_of_the_other_family_gets_its_own_words() {
-    let refusals: [fn() -> Answer; 4] = [
+    let refusals: [fn() -> Answer; 5] = [
+        || Answer::new(500, r#"{"errors":[{"code":"MANIFEST_INVALID"}]}"#),
         || Answer::new(415, ""),
         || Answer::new(400, r#"{"errors":[{"code":"MANIFEST_INVALID"}]}"#),
         || Answer::new(500, ""),
