@@ -193,12 +193,21 @@ impl<'a> Cache<'a> {
     }
 
     fn ask(&self, place: &Place) -> Result<Served, RegistryError> {
-        let registry = Registry::new(self.client, &place.reference)?;
+        let registry = self.registry(place)?;
         let served = self.ask_at(&registry, &place.reference);
         place
             .requests
             .fetch_add(registry.requests(), Ordering::Relaxed);
         served
+    }
+
+    /// With the rights that the push will need, where one follows: so one token does for both.
+    fn registry(&self, place: &Place) -> Result<Registry<'a>, RegistryError> {
+        if place.is_extra {
+            Registry::to_read(self.client, &place.reference)
+        } else {
+            Registry::new(self.client, &place.reference)
+        }
     }
 
     fn ask_at(&self, registry: &Registry<'_>, name: &Reference) -> Result<Served, RegistryError> {
@@ -256,7 +265,7 @@ impl<'a> Cache<'a> {
         let bytes = match kept.then(|| self.store.read_blob(&config.digest)) {
             Some(Ok(bytes)) => bytes,
             _ => {
-                let registry = Registry::new(self.client, &place.reference).ok()?;
+                let registry = self.registry(place).ok()?;
                 let fetched =
                     registry.fetch_blob_bytes(&config.digest, config.size, MAX_CONFIG_BYTES);
                 place

@@ -113,7 +113,7 @@ impl Elsewhere<'_> {
     }
 
     fn from(&self, place: &Reference, blob: &Wanted) -> Result<(), Failure> {
-        let registry = Registry::new(self.client, place)?;
+        let registry = Registry::to_read(self.client, place)?;
         let mut reader = registry.open_blob(&blob.digest, blob.size_bytes)?;
         let id = self.ids.next();
         self.report.event(Event::TransferStarted {
