@@ -1,10 +1,12 @@
 //! Puts layers and run settings together into an image: config and manifest, to the byte.
 //! Knows neither where layers come from nor where the image goes.
 
+mod footing;
 mod form;
 
 use std::collections::BTreeMap;
 
+pub(crate) use footing::{Footing, Misfit};
 pub(crate) use form::{LayerForm, kept_annotations, table_annotations};
 
 use crate::oci::{
@@ -18,6 +20,14 @@ pub(crate) const KEY_ANNOTATION: &str = "io.s2r.layer.key";
 pub(crate) const CONTENTS_ANNOTATION: &str = "io.s2r.layer.contents";
 /// Annotation of a manifest: the base's packages, `name=version` with blanks between.
 pub(crate) const BASE_PACKAGES_ANNOTATION: &str = "io.s2r.base.packages";
+/// Annotation of a manifest: how many of its layers, from the lowest, are the base's.
+pub(crate) const BASE_LAYERS_ANNOTATION: &str = "io.s2r.base.layers";
+/// Annotation of a manifest: what the layers above the base count on in it, as [`Footing`] writes it.
+pub(crate) const FOOTING_ANNOTATION: &str = "io.s2r.base.footing";
+/// Annotation of a manifest: the image that it stands on (image-spec, annotations.md).
+pub(crate) const BASE_NAME_ANNOTATION: &str = "org.opencontainers.image.base.name";
+/// Annotation of a manifest: what that name stood for then; a manifest or an index.
+pub(crate) const BASE_DIGEST_ANNOTATION: &str = "org.opencontainers.image.base.digest";
 
 /// Annotation of a manifest: the wheels in it that were built from source, a line each: the key of what
 /// they were built from, file name, digest and size in bytes.
@@ -73,10 +83,21 @@ pub(crate) struct Parts<'a> {
     pub created_seconds: u64,
     /// How it runs, labels included.
     pub run: RunConfig,
-    /// Base first.
+    /// The image that it stands on, whose layers lie beneath; none where all layers are ours.
+    pub base: Option<BaseParts<'a>>,
+    /// Ours, the lowest first.
     pub layers: &'a [ImageLayer],
     /// Notes on the manifest.
     pub annotations: BTreeMap<String, String>,
+}
+
+/// The image that an image stands on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BaseParts<'a> {
+    /// Its layers, as its manifest lists them.
+    pub layers: &'a [Descriptor],
+    /// Its config: history and unknown fields stay.
+    pub config: &'a ImageConfig,
 }
 
 /// An image's two documents.
@@ -96,32 +117,47 @@ pub(crate) struct Assembled {
 /// Only if a document cannot be serialised.
 pub(crate) fn assemble(parts: Parts<'_>) -> Result<Assembled, ImageError> {
     let created = rfc3339(parts.created_seconds);
-    let config = ImageConfig {
+    let mut diff_ids = Vec::new();
+    let mut layers = Vec::new();
+    let mut history = Vec::new();
+    let mut other = BTreeMap::new();
+    let mut run = parts.run;
+    if let Some(base) = parts.base {
+        diff_ids.clone_from(&base.config.rootfs.diff_ids);
+        layers.extend(base.layers.iter().map(as_oci));
+        history = history_of(base.config);
+        other.clone_from(&base.config.other);
+        other.retain(|name, _| !OF_A_CONTAINER.contains(&name.as_str()));
+        run.other.clone_from(&base.config.config.other);
+        // What is to be done when somebody builds on the base; that is done.
+        run.other.remove("OnBuild");
+        run.stop_signal.clone_from(&base.config.config.stop_signal);
+    }
+    diff_ids.extend(parts.layers.iter().map(|layer| layer.diff_id));
+    layers.extend(parts.layers.iter().map(layer_descriptor));
+    history.extend(parts.layers.iter().map(|layer| History {
         created: Some(created.clone()),
+        created_by: Some(format!("s2r: {}", layer.contents)),
+        ..History::default()
+    }));
+    let config = ImageConfig {
+        created: Some(created),
         architecture: parts.platform.architecture.name().to_owned(),
         os: "linux".to_owned(),
-        config: parts.run,
+        config: run,
         rootfs: RootFs {
             kind: "layers".to_owned(),
-            diff_ids: parts.layers.iter().map(|layer| layer.diff_id).collect(),
+            diff_ids,
         },
-        history: parts
-            .layers
-            .iter()
-            .map(|layer| History {
-                created: Some(created.clone()),
-                created_by: Some(format!("s2r: {}", layer.contents)),
-                ..History::default()
-            })
-            .collect(),
-        other: BTreeMap::new(),
+        history,
+        other,
     };
     let config = config.to_bytes().map_err(failed("config"))?;
     let manifest = Manifest {
         schema_version: 2,
         media_type: Some(MediaType::Manifest),
         config: Descriptor::of(MediaType::Config, &config),
-        layers: parts.layers.iter().map(layer_descriptor).collect(),
+        layers,
         annotations: parts.annotations,
     };
     let manifest = manifest.to_bytes().map_err(failed("manifest"))?;
@@ -132,6 +168,54 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Assembled, ImageError> {
         manifest,
         descriptor,
     })
+}
+
+/// Fields in which docker describes the container that a config was taken from.
+const OF_A_CONTAINER: [&str; 5] = [
+    "container",
+    "container_config",
+    "docker_version",
+    "id",
+    "parent",
+];
+
+/// A layer of a base under the media type of the OCI's own manifests: some registries refuse one
+/// that mixes these with docker's. The bytes are the same.
+fn as_oci(layer: &Descriptor) -> Descriptor {
+    let media_type = match layer.media_type.as_str() {
+        "application/vnd.docker.image.rootfs.diff.tar.gzip" => MediaType::LayerGzip,
+        "application/vnd.docker.image.rootfs.diff.tar" => {
+            MediaType::from("application/vnd.oci.image.layer.v1.tar")
+        }
+        "application/vnd.docker.image.rootfs.diff.tar.zstd" => {
+            MediaType::from("application/vnd.oci.image.layer.v1.tar+zstd")
+        }
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => {
+            MediaType::from("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip")
+        }
+        _ => layer.media_type.clone(),
+    };
+    Descriptor {
+        media_type,
+        digest: layer.digest,
+        size: layer.size,
+        platform: None,
+        annotations: kept_annotations(&layer.annotations),
+    }
+}
+
+/// A base's history; one that does not go with its layers is replaced by a line for each.
+fn history_of(config: &ImageConfig) -> Vec<History> {
+    let layers = config.rootfs.diff_ids.len();
+    let told = config.history.iter().filter(|line| !line.empty_layer);
+    if told.count() == layers {
+        return config.history.clone();
+    }
+    let line = |_| History {
+        created_by: Some("base image".to_owned()),
+        ..History::default()
+    };
+    (0..layers).map(line).collect()
 }
 
 /// Writes the index of one image for several platforms.
@@ -217,6 +301,7 @@ mod tests {
             platform: "linux/amd64".parse().unwrap(),
             created_seconds: 315_532_800,
             run: RunConfig::default(),
+            base: None,
             layers: &layers,
             annotations: BTreeMap::new(),
         })
@@ -232,6 +317,49 @@ mod tests {
             manifest.layers[1].annotations[CONTENTS_ANNOTATION],
             "numpy==2.4.6"
         );
+    }
+
+    #[test]
+    fn a_base_lies_beneath_in_one_family_of_media_types() {
+        let text = r#"{"architecture":"amd64","os":"linux","variant":"v3","container":"c0ffee",
+            "config":{"StopSignal":"SIGINT","OnBuild":["RUN x"],"Healthcheck":{"Test":["NONE"]}},
+            "history":[{"created_by":"a"},{"created_by":"ENV","empty_layer":true}],
+            "rootfs":{"type":"layers","diff_ids":["sha256:4444444444444444444444444444444444444444444444444444444444444444"]}}"#;
+        let mut config = ImageConfig::from_bytes(text.as_bytes()).unwrap();
+        let docker = MediaType::from("application/vnd.docker.image.rootfs.diff.tar.gzip");
+        let of_base = [Descriptor::of(docker, b"base")];
+        let ours = [layer("source", 1)];
+        let assembled = |config: &ImageConfig| {
+            assemble(Parts {
+                platform: "linux/amd64".parse().unwrap(),
+                created_seconds: 315_532_800,
+                run: RunConfig::default(),
+                base: Some(BaseParts {
+                    layers: &of_base,
+                    config,
+                }),
+                layers: &ours,
+                annotations: BTreeMap::new(),
+            })
+            .unwrap()
+        };
+        let first = assembled(&config);
+        let manifest = Manifest::from_bytes(&first.manifest).unwrap();
+        assert_eq!(manifest.layers[0].media_type, MediaType::LayerGzip);
+        assert_eq!(manifest.layers[0].digest, of_base[0].digest);
+        assert_eq!(
+            manifest.layers[1].annotations[CONTENTS_ANNOTATION],
+            "source"
+        );
+        let made = ImageConfig::from_bytes(&first.config).unwrap();
+        assert_eq!(made.rootfs.diff_ids.len(), 2);
+        assert_eq!(made.history.len(), 3);
+        assert_eq!(made.config.stop_signal.as_deref(), Some("SIGINT"));
+        assert!(made.other.contains_key("variant") && !made.other.contains_key("container"));
+        assert_eq!(made.config.other.len(), 1);
+        config.history.clear();
+        let made = ImageConfig::from_bytes(&assembled(&config).config).unwrap();
+        assert_eq!(made.history.len(), 2);
     }
 
     #[test]

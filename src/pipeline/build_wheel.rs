@@ -100,6 +100,14 @@ pub(crate) enum WheelBuildError {
         /// What is missing.
         what: &'static str,
     },
+    /// A base image without what compiling needs.
+    #[error("{title}: {image} has no compiler")]
+    NoCompiler {
+        /// What was to be built.
+        title: String,
+        /// The base.
+        image: String,
+    },
     /// It built something else.
     #[error("{title}: its backend built {found}")]
     Other {
@@ -118,11 +126,21 @@ pub(crate) enum WheelBuildError {
 
 impl Explain for WheelBuildError {
     fn explain(&self) -> Explanation {
+        let mut next = "Check its [build-system] in pyproject.toml; `pip wheel --no-deps` on it shows the same.".to_owned();
         let (title, why) = match self {
             Self::NoAnswer { title, what } => (
                 title,
                 format!("It ended well, but there is no {what} that reads."),
             ),
+            Self::NoCompiler { title, image } => {
+                next = "Take a base image with compilers (python:3.13 and not its slim variant, a full S2I image), a builder of packages (`s2r builders`), or a version with a wheel.".to_owned();
+                (
+                    title,
+                    format!(
+                        "It has to be compiled, and {image} lacks the compiler or headers; nothing is added to an image."
+                    ),
+                )
+            }
             Self::Other { title, found } => (
                 title,
                 format!("It built {found}, which is no wheel of that project for this Python."),
@@ -137,7 +155,7 @@ impl Explain for WheelBuildError {
             what: "a wheel could not be built".to_owned(),
             place: title.clone(),
             why,
-            next: "Check its [build-system] in pyproject.toml; `pip wheel --no-deps` on it shows the same.".to_owned(),
+            next,
         }
     }
 }
@@ -227,7 +245,9 @@ impl Builder<'_> {
                     self.note(&plain_key, &known);
                     return Ok(known);
                 }
-                let built = self.build(title, material, full, Effort::Full)?;
+                let built = self
+                    .build(title, material, full, Effort::Full)
+                    .map_err(|error| self.with_reason(title, error))?;
                 (key, built.ok_or_else(|| self.no_wheel(title))?)
             }
         };
@@ -262,6 +282,19 @@ impl Builder<'_> {
         let store = self.exact.site.store();
         let known = store.record(RECORD, key)?.and_then(|text| read(&text));
         Ok(known.filter(|known| store.has_download(&known.sha256, Some(known.size_bytes))))
+    }
+
+    /// A base that is an image has a compiler or has none.
+    fn with_reason(&self, title: &str, error: BuildError) -> BuildError {
+        let site = self.exact.site;
+        if site.stands_on_image() && misses_compiler(&error) {
+            return WheelBuildError::NoCompiler {
+                title: title.to_owned(),
+                image: site.builder.base_title(),
+            }
+            .into();
+        }
+        error
     }
 
     #[expect(clippy::unused_self, reason = "it reads as what it is")]
@@ -475,7 +508,6 @@ impl<'a> Session<'a> {
         environment: &[PathBuf],
     ) -> Result<T, BuildError> {
         let site = self.builder.exact.site;
-        let python = format!("/usr/bin/python{}", site.python());
         let root = self.place.over(environment);
         Steps {
             settings: site.settings(),
@@ -486,7 +518,7 @@ impl<'a> Session<'a> {
             &Order {
                 title: self.title,
                 command: &[
-                    &python,
+                    site.interpreter(),
                     "/build/driver.py",
                     command,
                     &self.source,

@@ -120,6 +120,15 @@ impl Debs {
         all
     }
 
+    /// Names and versions of all of them, `name=version` with blanks between.
+    pub(super) fn versions(&self) -> String {
+        let all = self.all();
+        let versions = all
+            .iter()
+            .map(|deb| format!("{}={}", deb.package, deb.version));
+        versions.collect::<Vec<_>>().join(" ")
+    }
+
     /// The layers of all of them, the base's first.
     pub(super) fn recipes<'r>(
         &'r self,

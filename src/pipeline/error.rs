@@ -27,6 +27,12 @@ pub(crate) enum BuildError {
     /// A builder file.
     #[error(transparent)]
     Builder(#[from] crate::plan::builder::BuilderError),
+    /// A builder upon an image that does not tell enough.
+    #[error(transparent)]
+    ImageBuilder(#[from] crate::plan::image_builder::ImageBuilderError),
+    /// An image that is a base.
+    #[error(transparent)]
+    BaseImage(#[from] super::base_image::BaseImageError),
     /// The wheels.
     #[error(transparent)]
     Wheels(#[from] crate::resolve::wheels::ResolveError),
@@ -135,6 +141,8 @@ impl Explain for BuildError {
             Self::Project(error) => error.explain(),
             Self::Plan(error) => error.explain(),
             Self::Builder(error) => error.explain(),
+            Self::ImageBuilder(error) => error.explain(),
+            Self::BaseImage(error) => error.explain(),
             Self::Wheels(error) => error.explain(),
             Self::Debian(error) => error.explain(),
             Self::Lock(error) => error.explain(),
@@ -275,13 +283,13 @@ pub(crate) enum Obstacle {
         /// Its name.
         name: String,
     },
-    /// A builder upon an image.
-    #[error("{builder} stands on {image}")]
-    ImageBase {
-        /// The builder.
-        builder: String,
-        /// Its base.
+    /// Packages that would have to be added to an image.
+    #[error("{} cannot be added to {image}", packages.join(", "))]
+    PackagesOnImage {
+        /// The base.
         image: String,
+        /// The packages.
+        packages: Vec<String>,
     },
     /// Code would have to run for another kind of machine.
     #[error("something has to be built on {architecture}")]
@@ -335,12 +343,12 @@ impl Explain for Obstacle {
                 why: "a plan can only choose among builders that were read".to_owned(),
                 next: "this is a fault of s2r; please report it with the command line".to_owned(),
             },
-            Self::ImageBase { builder, image } => Explanation {
+            Self::PackagesOnImage { image, packages } => Explanation {
                 fate: Fate::Project,
-                what: "builders upon an image are not supported yet".to_owned(),
-                place: format!("builder {builder}: image {image}"),
-                why: "s2r makes bases of Debian packages only, so far".to_owned(),
-                next: "use a builder with `debian:`; `s2r builders python-3.13` prints one to begin with".to_owned(),
+                what: format!("the Aptfile asks for {}, and the base is an image", packages.join(", ")),
+                place: image.clone(),
+                why: "s2r adds packages to bases that it makes of packages; to an image it adds none".to_owned(),
+                next: "put the packages into the base image and remove the Aptfile, or build on a builder of packages; `s2r builders` lists them".to_owned(),
             },
             Self::ForeignBuild { architecture } => Explanation {
                 fate: Fate::Project,

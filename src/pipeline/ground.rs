@@ -3,8 +3,8 @@
 
 use std::sync::OnceLock;
 
-use super::debs::Debs;
 use super::error::{BuildError, Obstacle};
+use super::foundation::Foundation;
 use super::make::Made;
 use super::platform::Site;
 use super::toolchain::Toolchain;
@@ -15,7 +15,7 @@ use crate::packages::debian::DebArtefact;
 pub(super) struct Ground<'a> {
     site: &'a Site<'a>,
     architecture: Architecture,
-    packages: &'a Debs,
+    foundation: &'a Foundation<'a>,
     /// Whether nobody else makes the base.
     is_alone: bool,
     /// The base's layers, once they are there; `None` in it if they will not be.
@@ -25,11 +25,15 @@ pub(super) struct Ground<'a> {
 }
 
 impl<'a> Ground<'a> {
-    pub(super) fn new(site: &'a Site<'a>, architecture: Architecture, packages: &'a Debs) -> Self {
+    pub(super) fn new(
+        site: &'a Site<'a>,
+        architecture: Architecture,
+        foundation: &'a Foundation<'a>,
+    ) -> Self {
         Self {
             site,
             architecture,
-            packages,
+            foundation,
             is_alone: false,
             base: OnceLock::new(),
             plain: OnceLock::new(),
@@ -58,7 +62,7 @@ impl<'a> Ground<'a> {
         if let Some(toolchain) = self.plain.get() {
             return Ok(toolchain);
         }
-        let made = Toolchain::plain(self.site, self.architecture, self.base()?)?;
+        let made = Toolchain::plain(self.site, self.foundation, self.base()?)?;
         Ok(self.plain.get_or_init(|| made))
     }
 
@@ -70,12 +74,7 @@ impl<'a> Ground<'a> {
         if let Some(toolchain) = self.full.get() {
             return Ok(toolchain);
         }
-        let made = Toolchain::full(
-            self.site,
-            self.architecture,
-            self.base()?,
-            &self.packages.all(),
-        )?;
+        let made = Toolchain::full(self.site, self.foundation, self.base()?)?;
         Ok(self.full.get_or_init(|| made))
     }
 
@@ -104,11 +103,7 @@ impl<'a> Ground<'a> {
     /// Makes the base itself.
     fn make_base(&self) -> Result<(), BuildError> {
         if self.base.get().is_none() {
-            let debian = self.site.debian()?;
-            let options = self.site.base_options(debian, self.architecture);
-            let wish = self.site.wish(self.architecture)?;
-            let base = self.packages.recipes(&wish, &options, self.site.store());
-            let made = self.site.make(&base, 0)?;
+            let made = self.site.lay(self.foundation)?;
             self.stand_on(Some(&made.layers));
         }
         Ok(())

@@ -38,6 +38,7 @@ pub(crate) fn lock(
     let root = project.tree.root().to_owned();
     // Locks that are there say what was; requirements say what is wished for.
     project.forget(&[PYLOCK, base::LOCK_FILE])?;
+    read::complete(&mut project, request, settings, report)?;
     let plan = read::decide(&project, request, report)?;
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
@@ -51,14 +52,16 @@ pub(crate) fn lock(
         cache: &cache,
     };
     let site = Site::new(&project, &plan, means)?;
-    let mut base_lock = BaseLock::new(&site.asked()?);
+    let mut base_lock = site.empty_lock()?;
     let mut resolved: Vec<Resolved> = Vec::new();
     for platform in &plan.platforms.value {
         let one = site.resolve(platform.architecture)?;
-        base_lock.packages.insert(
-            platform.architecture.name().to_owned(),
-            one.packages.base.clone(),
-        );
+        if base_lock.image.is_none() {
+            base_lock.packages.insert(
+                platform.architecture.name().to_owned(),
+                one.packages.base.clone(),
+            );
+        }
         if !one.packages.added.is_empty() {
             base_lock.added_packages.insert(
                 platform.architecture.name().to_owned(),

@@ -1,7 +1,9 @@
 //! The stages of a build in order: source, project, plan, resolve, layers, image, destination.
 //! Everything up to the plan is decided before the first byte is fetched.
 
+mod assembly;
 mod base;
+mod base_image;
 mod build_wheel;
 mod bytecode;
 mod cache;
@@ -12,6 +14,7 @@ mod elsewhere;
 mod error;
 mod exact;
 mod fetch;
+mod foundation;
 mod ground;
 mod interpreter;
 mod locks;
@@ -28,6 +31,7 @@ mod stages;
 mod staging;
 mod steps;
 mod toolchain;
+mod variables;
 mod wheels;
 
 use std::collections::BTreeMap;
@@ -166,14 +170,17 @@ pub(crate) fn build(
     report: &dyn Report,
 ) -> Result<Built, BuildError> {
     let stages = Stages::new(report);
-    let project = stages.run(
+    let mut project = stages.run(
         Stage::Source,
         || read::project(request, settings, report),
         |project| format!("{} files and folders", project.tree.entries().len()),
     )?;
     let plan = stages.run(
         Stage::Plan,
-        || read::decide(&project, request, report),
+        || {
+            read::complete(&mut project, request, settings, report)?;
+            read::decide(&project, request, report)
+        },
         crate::plan::Plan::title,
     )?;
     locks::check(

@@ -2,16 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Settings;
+use super::base_image::{BaseImage, BaseImageError, Finder};
 use super::error::{BuildError, Obstacle};
 use super::obtain::{Obtained, for_git};
-use crate::oci::{Architecture, Platform};
-use crate::plan::builder::{BuilderDefinition, embedded};
+use super::{Settings, base};
+use crate::oci::{Architecture, Platform, Reference};
+use crate::plan::builder::{BuilderDefinition, BuilderFile, embedded};
+use crate::plan::image_builder::ImageBuilder;
 use crate::plan::{Inputs, Plan, Request};
 use crate::project::Facts;
 use crate::report::{Event, Report};
+use crate::resolve::debian::BaseLock;
 use crate::source::environment::{self, Form, Note, Variable};
 use crate::source::{Tree, git};
+use crate::store::Store;
 
 /// A builder file is refused beyond this.
 const MAX_BUILDER_BYTES: u64 = 1 << 20;
@@ -22,7 +26,10 @@ pub(super) struct Project {
     pub facts: Facts,
     pub git: Option<git::Facts>,
     pub builders: Vec<BuilderDefinition>,
+    /// The builder that `--builder` names by a file or an image; see [`complete`].
     pub own_builder: Option<BuilderDefinition>,
+    /// The image that it stands on, if it is one, for each platform that is wanted.
+    pub base_images: Vec<BaseImage>,
     pub environment_file: (Vec<Variable>, Vec<Note>),
     /// What was fetched or unpacked for this command; gone with it.
     pub _obtained: Obtained,
@@ -34,6 +41,16 @@ impl Project {
         self.tree = self.tree.without(files);
         self.facts = Facts::of(&self.tree)?;
         Ok(())
+    }
+
+    /// What the project's `s2r.lock` pins.
+    pub(super) fn base_lock(&self) -> Result<Option<BaseLock>, BuildError> {
+        let bytes = self
+            .tree
+            .read_small(base::LOCK_FILE, base::MAX_LOCK_BYTES)?;
+        Ok(bytes
+            .map(|bytes| BaseLock::read(&String::from_utf8_lossy(&bytes), base::LOCK_FILE))
+            .transpose()?)
     }
 
     /// The definition that a plan chose.
@@ -62,7 +79,7 @@ pub(crate) fn builders() -> Result<Vec<(BuilderDefinition, &'static str)>, Build
         .collect()
 }
 
-/// Reads and decides, and does no more.
+/// Reads and decides, and does no more. The network is asked only for what a base image is.
 ///
 /// # Errors
 /// What keeps the project from being built, as far as it is seen without a network.
@@ -71,7 +88,8 @@ pub(crate) fn plan(
     settings: &Settings,
     report: &dyn Report,
 ) -> Result<Plan, BuildError> {
-    let project = project(request, settings, report)?;
+    let mut project = project(request, settings, report)?;
+    complete(&mut project, request, settings, report)?;
     // What the user should know stands in the plan itself.
     decide(&project, request, &crate::report::Silent)
 }
@@ -82,7 +100,6 @@ pub(super) fn project(
     settings: &Settings,
     report: &dyn Report,
 ) -> Result<Project, BuildError> {
-    let own_builder = own_builder(request, settings)?;
     let environment_file = environment_file(request, settings)?;
     let obtained = Obtained::of(request, settings, report)?;
     let source = crate::source::Settings {
@@ -111,7 +128,8 @@ pub(super) fn project(
             .into_iter()
             .map(|(builder, _)| builder)
             .collect(),
-        own_builder,
+        own_builder: None,
+        base_images: Vec::new(),
         environment_file,
     })
 }
@@ -140,24 +158,90 @@ pub(super) fn decide(
     Ok(plan)
 }
 
-/// The builder of a file, if `--builder` names one; a name that is compiled in never is a file.
-fn own_builder(
+/// Reads the builder that `--builder` names by a file or an image, and what the image is: the one that
+/// the project's lock pins, if it pins one.
+///
+/// # Errors
+/// A wrong builder file; an image that cannot be had or stood upon.
+pub(super) fn complete(
+    project: &mut Project,
     request: &Request,
     settings: &Settings,
-) -> Result<Option<BuilderDefinition>, BuildError> {
+    report: &dyn Report,
+) -> Result<(), BuildError> {
+    let builder = match own_builder(request, settings)? {
+        None => return Ok(()),
+        Some(BuilderFile::Whole(builder)) => {
+            project.own_builder = Some(*builder);
+            return Ok(());
+        }
+        Some(BuilderFile::Image(builder)) => builder,
+    };
+    let host = Architecture::host().map(|architecture| Platform { architecture });
+    let mut platforms = request.platforms.clone();
+    if platforms.is_empty() {
+        platforms.extend(host);
+    }
+    platforms.sort_unstable();
+    platforms.dedup();
+    let image = &builder.reference;
+    let pinned = match project.base_lock()? {
+        Some(lock) => Some(lock.image_for(&image.canonical(), base::LOCK_FILE)?),
+        None => None,
+    };
+    let store = Store::open(&settings.store_root)?;
+    let client = super::client::new(settings, report);
+    let images = Finder {
+        client: &client,
+        store: &store,
+        rules: settings.rules,
+    }
+    .find(image, pinned, &platforms)?;
+    let mut definition: Option<BuilderDefinition> = None;
+    for one in &images {
+        let told = builder.complete(&one.config)?;
+        match &definition {
+            None => definition = Some(told),
+            Some(first) if first.stands_like(&told) => {}
+            Some(_) => {
+                return Err(BaseImageError::Differs {
+                    image: image.to_string(),
+                    platform: one.platform,
+                }
+                .into());
+            }
+        }
+    }
+    project.own_builder = definition;
+    project.base_images = images;
+    Ok(())
+}
+
+/// The builder of a file or upon an image, if `--builder` names one. A name that is compiled in never
+/// is a file, and what is a file is no image. A bare word is no image either: it would be a builder's
+/// name with a slip in it.
+fn own_builder(request: &Request, settings: &Settings) -> Result<Option<BuilderFile>, BuildError> {
     let Some(name) = &request.builder else {
         return Ok(None);
     };
+    if embedded().iter().any(|(known, _)| known == name) {
+        return Ok(None);
+    }
     let path = settings.directory.join(name);
     let is_file_name = Path::new(name)
         .extension()
         .is_some_and(|extension| extension == "yaml" || extension == "yml");
-    if embedded().iter().any(|(known, _)| known == name) || !(is_file_name || path.is_file()) {
+    if is_file_name || path.is_file() {
+        let bytes = read_file(&path, MAX_BUILDER_BYTES)?;
+        let text = String::from_utf8_lossy(&bytes);
+        return Ok(Some(BuilderFile::from_yaml(&text, name)?));
+    }
+    let is_path = name.starts_with(['.', '/']);
+    if is_path || !name.contains([':', '/', '@']) {
         return Ok(None);
     }
-    let bytes = read_file(&path, MAX_BUILDER_BYTES)?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(Some(BuilderDefinition::from_yaml(&text, name)?))
+    let image = name.parse::<Reference>().ok();
+    Ok(image.map(|image| BuilderFile::Image(Box::new(ImageBuilder::of(&image)))))
 }
 
 /// The variables of the file of `-E`.

@@ -4,14 +4,14 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use super::base;
 use super::error::{BuildError, Obstacle};
+use super::foundation::Foundation;
 use super::make::Made;
 use super::platform::Site;
 use super::recipes;
 use crate::archive::tar::Options;
 use crate::layers::deb::{self, BaseOptions, Part};
-use crate::oci::{Architecture, Key, KeyBuilder};
+use crate::oci::{Key, KeyBuilder};
 use crate::packages::debian::DebArtefact;
 
 /// How hard what is unpacked at once is compressed: hardly, it is only written to be read.
@@ -24,7 +24,8 @@ pub(super) struct Toolchain {
     /// The build packages, and what they need, that the base lacks.
     pub packages: Vec<DebArtefact>,
     base: Vec<Made>,
-    options: BaseOptions,
+    /// How the layer of build packages is written; an image gets none.
+    options: Option<BaseOptions>,
     roots: OnceLock<Vec<PathBuf>>,
 }
 
@@ -32,51 +33,62 @@ impl Toolchain {
     /// The base with Python and nothing more: enough for everything that is only Python.
     pub(super) fn plain(
         site: &Site<'_>,
-        architecture: Architecture,
+        foundation: &Foundation<'_>,
         base: &[Made],
     ) -> Result<Self, BuildError> {
-        Self::with(site, architecture, base, Vec::new())
+        Ok(Self::with(site, foundation, base, Vec::new()))
     }
 
-    /// The base and the builder's build packages.
+    /// The base and the builder's build packages. A base that is an image has what it has.
     ///
     /// # Errors
     /// Packages that cannot be resolved.
     pub(super) fn full(
         site: &Site<'_>,
-        architecture: Architecture,
+        foundation: &Foundation<'_>,
         base: &[Made],
-        packages: &[DebArtefact],
     ) -> Result<Self, BuildError> {
-        let added = added(site, architecture, packages)?;
-        Self::with(site, architecture, base, added)
+        let added = added(site, foundation)?;
+        Ok(Self::with(site, foundation, base, added))
     }
 
     fn with(
         site: &Site<'_>,
-        architecture: Architecture,
+        foundation: &Foundation<'_>,
         base: &[Made],
         packages: Vec<DebArtefact>,
-    ) -> Result<Self, BuildError> {
-        let options = BaseOptions {
-            tar: Options {
-                level: LEVEL,
-                ..site.tar()
-            },
-            ..site.base_options(site.debian()?, architecture)
+    ) -> Self {
+        let (mut key, options) = match foundation {
+            Foundation::Packages { options, .. } => {
+                let options = BaseOptions {
+                    tar: Options {
+                        level: LEVEL,
+                        ..site.tar()
+                    },
+                    ..options.clone()
+                };
+                let packages = deb::key(Part::Added, &packages, &options);
+                let key = KeyBuilder::new("toolchain/1").field(packages.as_bytes());
+                (key, Some(options))
+            }
+            Foundation::Image(_) => {
+                let interpreter = site.interpreter().as_bytes();
+                (
+                    KeyBuilder::new("toolchain-image/1").field(interpreter),
+                    None,
+                )
+            }
         };
-        let mut key = KeyBuilder::new("toolchain/1")
-            .field(deb::key(Part::Added, &packages, &options).as_bytes());
         for layer in base {
             key.add(layer.layer.diff_id.to_string().as_bytes());
         }
-        Ok(Self {
+        Self {
             key: key.finish(),
             packages,
             base: base.to_vec(),
             options,
             roots: OnceLock::new(),
-        })
+        }
     }
 
     /// Folders of its file system, the lowest first; fetched and unpacked if they are not.
@@ -89,13 +101,8 @@ impl Toolchain {
         }
         let roots = site.roots();
         let mut folders = roots.of_layers(&self.base)?;
-        if !self.packages.is_empty() {
-            let recipe = recipes::added(
-                "build packages",
-                &self.packages,
-                &self.options,
-                site.store(),
-            );
+        if let Some(options) = self.options.as_ref().filter(|_| !self.packages.is_empty()) {
+            let recipe = recipes::added("build packages", &self.packages, options, site.store());
             folders.push(roots.of_recipe(&recipe, &site.fetcher())?);
         }
         folders.push(links(site)?);
@@ -104,46 +111,51 @@ impl Toolchain {
 }
 
 /// The build packages, and what they need, that the base does not have in the same version.
-fn added(
-    site: &Site<'_>,
-    architecture: Architecture,
-    packages: &[DebArtefact],
-) -> Result<Vec<DebArtefact>, BuildError> {
+fn added(site: &Site<'_>, foundation: &Foundation<'_>) -> Result<Vec<DebArtefact>, BuildError> {
+    let Foundation::Packages { debs, options, .. } = foundation else {
+        return Ok(Vec::new());
+    };
     if let Some(lock) = site.base_lock()?
-        && let Some(locked) = lock.build_packages.get(architecture.name())
+        && let Some(locked) = lock.build_packages.get(options.architecture.name())
     {
         return Ok(locked.clone());
     }
-    let mut wanted = site.debian()?.clone();
-    wanted.packages.extend(site.build_packages());
-    let rules = site.base_rules();
-    let all = base::packages(&wanted, architecture, rules, &site.fetcher())?;
+    let all = site.with_build_packages(options.architecture)?;
+    let base = debs.all();
     Ok(all
         .into_iter()
-        .filter(|one| !packages.iter().any(|base| base.sha256 == one.sha256))
+        .filter(|one| !base.iter().any(|base| base.sha256 == one.sha256))
         .collect())
 }
 
-/// Names that Debian's maintainer scripts would have given, and the interpreter of build
-/// requirements' own programs.
+/// The interpreter of build requirements' own programs; and of packages the names that Debian's
+/// maintainer scripts would have given. An image has its names.
 fn links(site: &Site<'_>) -> Result<PathBuf, BuildError> {
-    let python = format!("/usr/bin/python{}", site.python());
-    let folder = site
-        .store()
-        .tools()
-        .join(format!("links-{}", site.python()));
+    let python = site.interpreter();
+    let mut links = vec![
+        ("build/env/bin/python", python),
+        ("build/env/bin/python3", "python"),
+    ];
+    if !site.stands_on_image() {
+        links.extend([
+            ("usr/bin/python3", python),
+            ("usr/bin/python", "python3"),
+            ("usr/bin/cc", "gcc"),
+            ("usr/bin/c++", "g++"),
+        ]);
+    }
+    let mut key = KeyBuilder::new("links/1");
+    for (link, target) in &links {
+        key.add(link.as_bytes());
+        key.add(target.as_bytes());
+    }
+    let name = format!("links-{}", &key.finish().hex()[..16]);
+    let folder = site.store().tools().join(name);
     let unwritable = |source| Obstacle::Unwritable {
         path: folder.clone(),
         source,
     };
-    for (link, target) in [
-        ("usr/bin/python3", python.as_str()),
-        ("usr/bin/python", "python3"),
-        ("usr/bin/cc", "gcc"),
-        ("usr/bin/c++", "g++"),
-        ("build/env/bin/python", python.as_str()),
-        ("build/env/bin/python3", "python"),
-    ] {
+    for (link, target) in links {
         let path = folder.join(link);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(unwritable)?;

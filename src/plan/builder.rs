@@ -228,6 +228,15 @@ impl BuilderDefinition {
     }
 }
 
+impl BuilderDefinition {
+    /// Whether layers made for this builder fit the other.
+    pub(crate) fn stands_like(&self, other: &Self) -> bool {
+        self.python == other.python
+            && self.glibc == other.glibc
+            && self.interpreter == other.interpreter
+    }
+}
+
 /// The pip of the default builder, for builders that bring none of their own.
 pub(crate) fn default_pip() -> Option<PipWheel> {
     let (name, text) = EMBEDDED[0];

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::builder::{Base, BuilderDefinition};
 use super::{Decided, Origin};
 
 /// The sources that are compiled when an image is built.
@@ -26,15 +27,19 @@ impl std::fmt::Display for Bytecode {
     }
 }
 
-/// Decides.
-pub(super) fn decide(asked: Option<Bytecode>) -> Decided<Bytecode> {
-    match asked {
-        Some(asked) => Decided::new(asked, Origin::Flag { flag: "--bytecode" }, ""),
-        None => Decided::new(
+/// Decides. Upon an image nothing is compiled unless it is asked for: the image has its own ways, and
+/// its interpreter is in layers that need not be here.
+pub(super) fn decide(asked: Option<Bytecode>, definition: &BuilderDefinition) -> Decided<Bytecode> {
+    match (asked, &definition.base) {
+        (Some(asked), _) => Decided::new(asked, Origin::Flag { flag: "--bytecode" }, ""),
+        (None, Base::Debian(_)) => Decided::new(
             Bytecode::All,
             Origin::Default,
             "containers start without compiling",
         ),
+        (None, Base::Image(_)) => {
+            Decided::new(Bytecode::None, Origin::Default, "the base is an image")
+        }
     }
 }
 
@@ -44,8 +49,12 @@ mod tests {
 
     #[test]
     fn a_flag_beats_the_default() {
-        assert_eq!(decide(None).value, Bytecode::All);
-        let asked = decide(Some(Bytecode::App));
+        let (name, text) = super::super::builder::embedded()[0];
+        let mut builder = BuilderDefinition::from_yaml(text, name).unwrap();
+        assert_eq!(decide(None, &builder).value, Bytecode::All);
+        builder.base = Base::Image("a/b:1".to_owned());
+        assert_eq!(decide(None, &builder).value, Bytecode::None);
+        let asked = decide(Some(Bytecode::App), &builder);
         assert_eq!(
             (asked.value, asked.origin.to_string()),
             (Bytecode::App, "--bytecode".to_owned())

@@ -275,7 +275,7 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
         dependencies,
         packages,
         running,
-        bytecode: bytecode::decide(inputs.request.bytecode),
+        bytecode: bytecode::decide(inputs.request.bytecode, definition),
         start,
         environment,
         advice,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use crate::{
-    oci::Architecture,
+    oci::{Architecture, Digest},
     packages::{
         Sha256,
         debian::{DebArtefact, DebianBase},
@@ -30,10 +30,15 @@ const MAX_LOCK_BYTES: usize = 8 << 20;
 pub(crate) struct BaseLock {
     /// Version of this text: 1.
     format: u32,
-    /// Code name of the release.
+    /// Code name of the release; empty where the base is an image.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub suite: String,
-    /// Url of the archive that was asked.
+    /// Url of the archive that was asked; empty where the base is an image.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub mirror: String,
+    /// The image that is the base; none where the base is packages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<LockedImage>,
     /// Digest of what was asked for; another package list does not fit this lock.
     pub request: Sha256,
     /// Digest of the requirement files that `pylock.toml` was made from beside this lock, so that a
@@ -41,6 +46,7 @@ pub(crate) struct BaseLock {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirements: Option<Sha256>,
     /// The packages of each architecture (by its name), sorted by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub packages: BTreeMap<String, Vec<DebArtefact>>,
     /// What the project's `Aptfile` adds to them in the image; empty where it adds nothing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -48,6 +54,18 @@ pub(crate) struct BaseLock {
     /// What is added to them to build from source, never in the image; empty where nothing is built.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub build_packages: BTreeMap<String, Vec<DebArtefact>>,
+}
+
+/// An image, pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LockedImage {
+    /// Its name, with the registry and the tag.
+    pub reference: String,
+    /// What the name stood for: a manifest, or an index of several.
+    pub digest: Digest,
+    /// The manifest of each architecture, by its name.
+    pub manifests: BTreeMap<String, Digest>,
 }
 
 /// What is wrong with a lock.
@@ -99,6 +117,14 @@ pub(crate) fn request_digest(base: &DebianBase) -> Sha256 {
     Sha256(hasher.finalize().into())
 }
 
+/// Digest of what decides an image: its name.
+fn image_request(reference: &str) -> Sha256 {
+    let mut hasher = Hasher::new();
+    hasher.update(b"image\n");
+    hasher.update(reference.as_bytes());
+    Sha256(hasher.finalize().into())
+}
+
 impl BaseLock {
     /// A lock without packages yet.
     pub(crate) fn new(base: &DebianBase) -> Self {
@@ -106,11 +132,38 @@ impl BaseLock {
             format: FORMAT,
             suite: base.suite.clone(),
             mirror: base.mirror.clone(),
+            image: None,
             request: request_digest(base),
             requirements: None,
             packages: BTreeMap::new(),
             added_packages: BTreeMap::new(),
             build_packages: BTreeMap::new(),
+        }
+    }
+
+    /// A lock of a base that is an image.
+    pub(crate) fn of_image(image: LockedImage) -> Self {
+        Self {
+            format: FORMAT,
+            suite: String::new(),
+            mirror: String::new(),
+            request: image_request(&image.reference),
+            image: Some(image),
+            requirements: None,
+            packages: BTreeMap::new(),
+            added_packages: BTreeMap::new(),
+            build_packages: BTreeMap::new(),
+        }
+    }
+
+    /// What an image is pinned to, if the lock was made for it.
+    pub(crate) fn image_for(&self, reference: &str, origin: &str) -> Result<Digest, LockError> {
+        let is_meant = self.request == image_request(reference);
+        match self.image.as_ref().filter(|_| is_meant) {
+            Some(image) => Ok(image.digest),
+            None => Err(LockError::OtherBase {
+                origin: origin.to_owned(),
+            }),
         }
     }
 
@@ -176,7 +229,7 @@ impl Explain for LockError {
             Self::OtherBase { origin } => (
                 "the lock is of another base",
                 origin,
-                "The builder's suite or package list, or the project's Aptfile, has changed since the lock was written."
+                "The builder, its suite, package list or image, or the project's Aptfile has changed since the lock was written."
                     .to_owned(),
             ),
             Self::NoArchitecture {

@@ -1,0 +1,190 @@
+//! The upper layers of an image, and the documents that make an image of layers.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use super::BuiltPlatform;
+use super::bytecode::{Compiled, Compiler};
+use super::error::BuildError;
+use super::foundation::Foundation;
+use super::make::{Made, Recipe};
+use super::platform::Site;
+use super::recipes::{self, Shelf};
+use super::wheels;
+use crate::image::{
+    BASE_LAYERS_ANNOTATION, BASE_PACKAGES_ANNOTATION, BUILT_ANNOTATION, BaseParts,
+    FOOTING_ANNOTATION, ImageLayer, Parts,
+};
+use crate::layers::source::Source;
+use crate::layers::wheel;
+use crate::oci::{Platform, RunConfig};
+use crate::resolve::wheels::{Lock, LockedWheel};
+use crate::source::Contents;
+
+impl Site<'_> {
+    /// Layers above the base, lowest first: skeleton, pip, wheels, source.
+    pub(super) fn upper<'s>(
+        &'s self,
+        (lock, foundation): (&Lock, &Foundation<'_>),
+        (pip_place, place): (&'s wheel::Target, &'s wheel::Target),
+        contents: &'s Contents,
+        compiler: Option<&'s Compiler<'s>>,
+    ) -> Result<Vec<Recipe<'s>>, BuildError> {
+        let tar = self.tar();
+        let shelf = Shelf {
+            store: self.store,
+            report: self.report,
+            compiler,
+        };
+        let source = Source {
+            tree: &self.project.tree,
+            contents,
+            setup_name: self.plan.setup_name.as_deref(),
+            bytecode: compiler.map(|compiler| (compiler.python, compiler.key)),
+        };
+        let mut recipes = Vec::new();
+        if let Some(compiler) = compiler.filter(|_| self.compiles_library())
+            && let Foundation::Packages { debs, .. } = foundation
+        {
+            recipes.push(recipes::library(&debs.base, compiler, tar));
+        }
+        let builder = self.builder;
+        recipes.push(recipes::skeleton(
+            &builder.python,
+            &builder.interpreter,
+            tar,
+        ));
+        // No application imports pip, and its byte code is as large as Flask's and Django's together.
+        if let Some(pip) = self.pip(lock, pip_place, &shelf)? {
+            recipes.push(recipes::wheel_layer(&[&pip], pip_place, &shelf));
+        }
+        if self.plan.running.assemble.value {
+            return Ok(recipes);
+        }
+        // The project itself goes above its dependencies, because it changes more often.
+        let (own, others): (Vec<LockedWheel>, Vec<LockedWheel>) =
+            lock.packages.iter().cloned().partition(LockedWheel::is_own);
+        recipes.extend(recipes::wheels(&others, place, &shelf));
+        if !own.is_empty() {
+            let own: Vec<&LockedWheel> = own.iter().collect();
+            recipes.push(recipes::wheel_layer(&own, place, &shelf));
+        }
+        recipes.push(recipes::source(source, compiler, tar));
+        Ok(recipes)
+    }
+
+    /// pip's wheel, unless the builder wants none or the project brings its own.
+    fn pip(
+        &self,
+        lock: &Lock,
+        place: &wheel::Target,
+        shelf: &Shelf<'_>,
+    ) -> Result<Option<LockedWheel>, BuildError> {
+        let is_own = lock
+            .packages
+            .iter()
+            .any(|wheel| wheel.name.as_ref() == "pip");
+        let Some(pinned) = self.builder.pip.as_ref().filter(|_| !is_own) else {
+            return Ok(None);
+        };
+        let known = wheels::pip(pinned, &self.environment, &self.fetcher(), false)?;
+        if let Some(pip) = known
+            && (self.store.is_sound_download(&pip.sha256)
+                || self.has_layer(&recipes::wheel_layer(&[&pip], place, shelf).key))
+        {
+            return Ok(Some(pip));
+        }
+        wheels::pip(pinned, &self.environment, &self.fetcher(), true)
+    }
+
+    /// Writes config and manifest. The lowest `base_count` layers are the base's.
+    pub(super) fn assemble(
+        &self,
+        platform: Platform,
+        foundation: &Foundation<'_>,
+        (layers, base_count): (Vec<Made>, usize),
+    ) -> Result<BuiltPlatform, BuildError> {
+        let (base, skipped) = match foundation {
+            Foundation::Packages { .. } => (None, 0),
+            Foundation::Image(image) => (
+                Some(BaseParts {
+                    layers: &image.manifest.layers,
+                    config: &image.config,
+                }),
+                image.manifest.layers.len(),
+            ),
+        };
+        let ours = layers.iter().skip(skipped);
+        let image_layers: Vec<ImageLayer> = ours.map(|made| made.layer.clone()).collect();
+        let assembled = crate::image::assemble(Parts {
+            platform,
+            created_seconds: self.settings.epoch_seconds,
+            run: self.run_config(),
+            base,
+            layers: &image_layers,
+            annotations: self.annotations(foundation, base_count),
+        })?;
+        self.store.put_blob(&assembled.config)?;
+        self.store.put_blob(&assembled.manifest)?;
+        Ok(BuiltPlatform {
+            platform,
+            descriptor: assembled.descriptor,
+            layers,
+            compiled: Compiled::default(),
+        })
+    }
+
+    /// What the manifest tells of the base, and of what was built from source.
+    fn annotations(
+        &self,
+        foundation: &Foundation<'_>,
+        base_count: usize,
+    ) -> BTreeMap<String, String> {
+        let mut annotations = BTreeMap::from([
+            (BASE_LAYERS_ANNOTATION.to_owned(), base_count.to_string()),
+            (FOOTING_ANNOTATION.to_owned(), self.footing().to_string()),
+        ]);
+        match foundation {
+            Foundation::Packages { debs, .. } => {
+                annotations.insert(BASE_PACKAGES_ANNOTATION.to_owned(), debs.versions());
+            }
+            Foundation::Image(image) => annotations.extend(image.annotations()),
+        }
+        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        if !built.is_empty() {
+            let lines = built.iter().map(|(key, wheel)| format!("{key} {wheel}"));
+            let lines: Vec<String> = lines.collect();
+            annotations.insert(BUILT_ANNOTATION.to_owned(), lines.join("\n"));
+        }
+        annotations
+    }
+
+    fn run_config(&self) -> RunConfig {
+        let plan = self.plan;
+        RunConfig {
+            user: Some(plan.user.value.clone()),
+            exposed_ports: plan
+                .ports
+                .value
+                .iter()
+                .map(|port| (format!("{port}/tcp"), crate::oci::Empty {}))
+                .collect(),
+            env: plan
+                .environment
+                .image()
+                .into_iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+            entrypoint: (!self.builder.entrypoint.is_empty())
+                .then(|| self.builder.entrypoint.clone()),
+            cmd: Some(plan.command.value.clone()),
+            working_dir: Some(plan.working_directory.to_owned()),
+            labels: plan
+                .labels
+                .iter()
+                .map(|(name, label)| (name.clone(), label.value.clone()))
+                .collect(),
+            ..RunConfig::default()
+        }
+    }
+}

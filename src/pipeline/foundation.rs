@@ -1,0 +1,348 @@
+//! What an image stands on: packages of a Debian suite, or an image of a registry. Its layers, what
+//! may be added to it, and whose interpreter makes byte code for it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::base;
+use super::base_image::BaseImage;
+use super::bytecode::{self, Compiler, Folders};
+use super::debs::{Debs, Wish};
+use super::error::{BuildError, Obstacle};
+use super::interpreter::CompileError;
+use super::make::{Batch, Made};
+use super::platform::Site;
+use super::recipes;
+use super::roots::Roots;
+use crate::image::{Footing, ImageLayer, kept_annotations};
+use crate::layers::deb::BaseOptions;
+use crate::oci::{Architecture, KeyBuilder, Platform};
+use crate::packages::debian::{DebArtefact, DebianBase};
+use crate::plan::Bytecode;
+use crate::plan::builder::Base;
+use crate::plan::image_builder::python_patch;
+use crate::report::{Event, LayerEvent, LayerFate};
+use crate::resolve::debian::BaseLock;
+use crate::store::Store;
+
+/// What one platform of an image stands on, exactly.
+pub(super) enum Foundation<'a> {
+    /// Packages, and how their layers are written.
+    Packages {
+        base: &'a DebianBase,
+        debs: Debs,
+        options: BaseOptions,
+    },
+    /// An image of a registry.
+    Image(&'a BaseImage),
+}
+
+impl Foundation<'_> {
+    /// In a few words.
+    pub(super) fn title(&self) -> String {
+        match self {
+            Self::Packages { base, debs, .. } => {
+                format!("{} packages of Debian {}", debs.all().len(), base.suite)
+            }
+            Self::Image(image) => format!("{} ({})", image.reference, image.digest),
+        }
+    }
+
+    /// Its packages; none of an image.
+    pub(super) fn debs(&self) -> Debs {
+        match self {
+            Self::Packages { debs, .. } => debs.clone(),
+            Self::Image(_) => Debs::default(),
+        }
+    }
+
+    /// The third number of its Python; 0 where nothing tells it.
+    pub(super) fn patch(&self, python: &str) -> u16 {
+        match self {
+            Self::Packages { debs, .. } => {
+                let name = format!("python{python}");
+                let package = debs.base.iter().find(|deb| deb.package == name);
+                let third = package.and_then(|deb| deb.version.split('.').nth(2));
+                third.map_or(0, super::platform::leading_number)
+            }
+            Self::Image(image) => python_patch(&image.config).unwrap_or(0),
+        }
+    }
+}
+
+impl<'a> Site<'a> {
+    /// What the image for one platform stands on.
+    ///
+    /// # Errors
+    /// Packages that cannot be resolved; packages that are to be added to an image.
+    pub(super) fn foundation(&self, platform: Platform) -> Result<Foundation<'a>, BuildError> {
+        if let Base::Image(image) = &self.builder.base {
+            let asked = self.plan.packages.of_project();
+            if !asked.is_empty() {
+                return Err(Obstacle::PackagesOnImage {
+                    image: image.clone(),
+                    packages: asked,
+                }
+                .into());
+            }
+            let images = &self.project.base_images;
+            let found = images.iter().find(|one| one.platform == platform);
+            return found
+                .map(Foundation::Image)
+                .ok_or_else(|| self.no_builder());
+        }
+        let base = self.debian()?;
+        Ok(Foundation::Packages {
+            base,
+            debs: self.packages(platform.architecture)?,
+            options: self.base_options(base, platform.architecture),
+        })
+    }
+
+    fn no_builder(&self) -> BuildError {
+        Obstacle::UnknownBuilder {
+            name: self.builder.name.clone(),
+        }
+        .into()
+    }
+
+    /// What the layers above count on.
+    pub(super) fn footing(&self) -> Footing {
+        Footing {
+            python: self.builder.python.clone(),
+            glibc: self.builder.glibc,
+            interpreter: self.builder.interpreter.clone(),
+        }
+    }
+
+    /// Has the layers of a foundation: made, or known where they are.
+    pub(super) fn lay(&self, foundation: &Foundation<'_>) -> Result<Batch, BuildError> {
+        match foundation {
+            Foundation::Packages {
+                debs,
+                options,
+                base,
+            } => {
+                let wish = Wish {
+                    base,
+                    packages: &self.plan.packages,
+                    architecture: options.architecture,
+                };
+                self.make(&debs.recipes(&wish, options, self.store), 0)
+            }
+            Foundation::Image(image) => Ok(Batch {
+                layers: layers_of(image, self.store)
+                    .into_iter()
+                    .enumerate()
+                    .map(|(index, made)| self.told(index, made))
+                    .collect(),
+                fetched_files: 0,
+                fetched_bytes: 0,
+            }),
+        }
+    }
+
+    fn told(&self, index: usize, made: Made) -> Made {
+        self.report.event(Event::Layer(LayerEvent {
+            index,
+            contents: made.layer.contents.clone(),
+            digest: made.layer.digest.to_string(),
+            size_bytes: made.layer.size_bytes,
+            fate: made.fate,
+            took: made.took,
+        }));
+        made
+    }
+
+    /// What makes byte code for an image, if some is wanted. It runs nothing until it is asked.
+    ///
+    /// The interpreter of a base that is an image is not run: it would be a stranger's program on
+    /// this machine. Byte code is the same for all releases of a version, so a builder's is lent.
+    pub(super) fn compiler<'s>(
+        &'s self,
+        architecture: Architecture,
+        foundation: &Foundation<'_>,
+        base: &[Made],
+    ) -> Result<Option<Compiler<'s>>, BuildError> {
+        if self.plan.bytecode.value == Bytecode::None {
+            return Ok(None);
+        }
+        let roots = self.roots();
+        let image = base.to_vec();
+        let (packages, machine): (Vec<DebArtefact>, Folders<'s>) = match foundation {
+            Foundation::Packages { debs, .. } if Architecture::host() == Some(architecture) => {
+                let base = base.to_vec();
+                (debs.base.clone(), Box::new(move || roots.of_layers(&base)))
+            }
+            Foundation::Packages { debs, .. } => (
+                debs.base.clone(),
+                Box::new(move || self.machine_base(self.debian()?, &roots)),
+            ),
+            Foundation::Image(_) => {
+                let lender = self.lender()?;
+                let host = Architecture::host().ok_or_else(|| self.no_interpreter())?;
+                let rules = self.base_rules();
+                let packages = base::packages(lender, host, rules, &self.fetcher())?;
+                (
+                    packages,
+                    Box::new(move || self.machine_base(lender, &roots)),
+                )
+            }
+        };
+        Ok(Some(Compiler::new(
+            (self.store, self.report),
+            self.settings.workers,
+            (&self.builder.python, bytecode::compiler_key(&packages)),
+            machine,
+            Box::new(move || roots.of_layers(&image)),
+        )))
+    }
+
+    /// The packages of a builder with the same Python.
+    fn lender(&self) -> Result<&'a DebianBase, BuildError> {
+        let builders = self.project.builders.iter();
+        builders
+            .filter(|builder| builder.python == self.builder.python)
+            .find_map(|builder| match &builder.base {
+                Base::Debian(base) => Some(base),
+                Base::Image(_) => None,
+            })
+            .ok_or_else(|| self.no_interpreter())
+    }
+
+    fn no_interpreter(&self) -> BuildError {
+        CompileError::NoInterpreter {
+            python: self.builder.python.clone(),
+        }
+        .into()
+    }
+
+    /// Folders of packages as they are for this machine, when the image is for another or stands on
+    /// other things: byte code is the same everywhere, and an interpreter is not.
+    fn machine_base(
+        &self,
+        debian: &DebianBase,
+        roots: &Roots<'_>,
+    ) -> Result<Vec<PathBuf>, BuildError> {
+        let host = Architecture::host().ok_or_else(|| self.no_interpreter())?;
+        let packages = match self.base_lock()?.filter(|lock| lock.image.is_none()) {
+            Some(lock) => self.wish(host)?.locked(&lock)?.base,
+            None => base::packages(debian, host, self.base_rules(), &self.fetcher())?,
+        };
+        let options = self.base_options(debian, host);
+        recipes::base(&packages, &options, &debian.suite, self.store)
+            .iter()
+            .map(|recipe| roots.of_recipe(recipe, &self.fetcher()))
+            .collect()
+    }
+
+    /// Whether the base is an image, to which nothing can be added.
+    pub(super) fn stands_on_image(&self) -> bool {
+        matches!(self.builder.base, Base::Image(_))
+    }
+
+    /// The Debian base of the builder.
+    ///
+    /// # Errors
+    /// It stands on an image: a fault of ours, since that is asked before.
+    fn debian(&self) -> Result<&'a DebianBase, BuildError> {
+        match &self.builder.base {
+            Base::Debian(base) => Ok(base),
+            Base::Image(_) => Err(self.no_builder()),
+        }
+    }
+
+    fn packages(&self, architecture: Architecture) -> Result<Debs, BuildError> {
+        let wish = self.wish(architecture)?;
+        match self.base_lock()? {
+            Some(lock) => wish.locked(&lock),
+            None => wish.resolved(self.base_rules(), &self.fetcher()),
+        }
+    }
+
+    /// A lock of the base in which no package stands yet.
+    pub(super) fn empty_lock(&self) -> Result<BaseLock, BuildError> {
+        if let Some(first) = self.project.base_images.first() {
+            let images = self.project.base_images.iter();
+            return Ok(BaseLock::of_image(first.locked(images)));
+        }
+        // What is asked for is the same for all architectures.
+        Ok(BaseLock::new(&self.wish(Architecture::Amd64)?.asked()))
+    }
+
+    /// Which Debian packages are wanted.
+    fn wish(&self, architecture: Architecture) -> Result<Wish<'a>, BuildError> {
+        Ok(Wish {
+            base: self.debian()?,
+            packages: &self.plan.packages,
+            architecture,
+        })
+    }
+
+    /// The base with the builder's build packages, resolved now.
+    ///
+    /// # Errors
+    /// Packages that cannot be resolved.
+    pub(super) fn with_build_packages(
+        &self,
+        architecture: Architecture,
+    ) -> Result<Vec<DebArtefact>, BuildError> {
+        let mut wanted = self.debian()?.clone();
+        wanted.packages.extend(self.plan.packages.build_names());
+        base::packages(&wanted, architecture, self.base_rules(), &self.fetcher())
+    }
+
+    /// What the project's `s2r.lock` pins.
+    pub(super) fn base_lock(&self) -> Result<Option<BaseLock>, BuildError> {
+        self.project.base_lock()
+    }
+
+    fn base_rules(&self) -> base::BaseRules {
+        base::BaseRules {
+            rules: self.settings.rules,
+            now_seconds: self.settings.now_seconds,
+        }
+    }
+
+    fn base_options(&self, base: &DebianBase, architecture: Architecture) -> BaseOptions {
+        BaseOptions {
+            architecture,
+            python: self.builder.python.clone(),
+            locale: base.locale.clone(),
+            tar: self.tar(),
+        }
+    }
+}
+
+/// The layers of an image that is a base, which need not be here.
+pub(super) fn layers_of(image: &BaseImage, store: &Store) -> Vec<Made> {
+    let count = image.manifest.layers.len();
+    let pairs = image
+        .manifest
+        .layers
+        .iter()
+        .zip(&image.config.rootfs.diff_ids);
+    pairs
+        .enumerate()
+        .map(|(index, (layer, diff_id))| Made {
+            layer: ImageLayer {
+                key: KeyBuilder::new("base-image-layer/1")
+                    .field(layer.digest.as_bytes())
+                    .finish(),
+                contents: format!("{}: layer {} of {count}", image.reference, index + 1),
+                digest: layer.digest,
+                diff_id: *diff_id,
+                size_bytes: layer.size,
+                media_type: layer.media_type.clone(),
+                annotations: kept_annotations(&layer.annotations),
+            },
+            uncompressed_bytes: None,
+            fate: if store.has_blob(&layer.digest, layer.size) {
+                LayerFate::Reused
+            } else {
+                LayerFate::Remote
+            },
+            took: Duration::ZERO,
+        })
+        .collect()
+}
