@@ -8,6 +8,7 @@ use crate::harness::home::{Home, digest_of};
 use crate::harness::stored;
 use crate::harness::tools::Finished;
 
+mod helpers;
 mod limits;
 mod login;
 mod manifests;

@@ -378,6 +378,7 @@ impl Shared {
                 self.was_cut(asked, number);
                 return Next::Ends;
             }
+            Some(Act::Expire) => self.state().tokens.expire(),
             Some(Act::Early(answer)) => return self.early(wire, number, answer),
             _ => {}
         }

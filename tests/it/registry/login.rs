@@ -6,14 +6,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::harness::faulty::{Auth, Bearer, Entry, Faulty, Kind, Quirks, basic};
+use crate::harness::faulty::{Act, Auth, Bearer, Entry, Faulty, Kind, Quirks, Rule, basic};
 use crate::harness::home::Home;
 use crate::harness::stored;
 use crate::registry::{IDENTITY, PASSWORD, fails, push, pushes, pushes_of};
 
 pub(super) const USER: &str = "somebody";
 
-fn write_config(home: &Home, config: &Value) {
+pub(super) fn write_config(home: &Home, config: &Value) {
     let folder = home.home().join(".docker");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
@@ -156,28 +156,43 @@ fn a5_basic_alone() {
 
 #[test]
 fn a6_tokens_that_end_in_mid_push_are_replaced() {
-    for uses in 1..=4 {
-        let registry = asking(Bearer {
-            uses,
-            ..Bearer::default()
-        });
+    let kinds = [
+        Kind::HeadBlob,
+        Kind::Start,
+        Kind::Single,
+        Kind::Put,
+        Kind::PutManifest,
+    ];
+    let once = kinds.map(|kind| vec![Rule::nth(kind, 1, Act::Expire)]);
+    let again = vec![
+        Rule::nth(Kind::Put, 1, Act::Expire),
+        Rule::nth(Kind::PutManifest, 1, Act::Expire),
+    ];
+    for script in once.into_iter().chain([again]) {
+        let registry = asking(Bearer::default());
+        registry.script(script);
         pushes(&logged_in(&registry), &registry);
         assert!(tokens(&registry).len() > 1, "{}", registry.log_text());
         password_stays_with_the_token_service(&registry);
     }
-    // In the middle of one blob: the body is sent again.
-    let registry = Faulty::asking(
-        Auth::Bearer(Bearer {
-            user: Some((USER, PASSWORD)),
-            uses: 2,
-            ..Bearer::default()
-        }),
-        Quirks {
-            body_limit: Some(2 << 20),
-            ..Quirks::default()
-        },
-    );
-    pushes_of(stored::LARGE, &logged_in(&registry), &registry);
+}
+
+#[test]
+fn a6_a_token_that_ends_in_the_middle_of_a_blob_is_replaced() {
+    let bearer = Bearer {
+        user: Some((USER, PASSWORD)),
+        ..Bearer::default()
+    };
+    let quirks = Quirks {
+        body_limit: Some(2 << 20),
+        ..Quirks::default()
+    };
+    for number in 1..=4 {
+        let registry = Faulty::asking(Auth::Bearer(bearer.clone()), quirks.clone());
+        registry.script([Rule::nth(Kind::Patch, number, Act::Expire)]);
+        pushes_of(stored::LARGE, &logged_in(&registry), &registry);
+        assert!(tokens(&registry).len() > 1, "{}", registry.log_text());
+    }
 }
 
 #[test]

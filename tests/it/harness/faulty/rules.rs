@@ -71,6 +71,8 @@ pub(crate) enum Act {
     Lie,
     /// Done and answered as usual, but with a body that does not end.
     Endless,
+    /// All tokens so far are worth nothing any more, and this request is the first to find out.
+    Expire,
     /// Not done: the same is to be asked of the other host, says this status.
     Elsewhere(u16),
     /// As usual, and headers of this many bytes.

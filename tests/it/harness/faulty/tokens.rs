@@ -31,8 +31,6 @@ pub(crate) struct Bearer {
     /// `token` or `access_token`.
     pub(crate) field: &'static str,
     pub(crate) expires_in: Option<u64>,
-    /// Requests that a token is good for.
-    pub(crate) uses: usize,
     /// `WWW-Authenticate`, one each; `{realm}`, `{scope}` are put in.
     pub(crate) challenges: Vec<&'static str>,
     /// The token service is on the other host.
@@ -53,7 +51,6 @@ impl Default for Bearer {
             pull_is_free: false,
             field: "token",
             expires_in: Some(300),
-            uses: usize::MAX,
             challenges: vec![r#"Bearer realm="{realm}",service="faulty",scope="{scope}""#],
             is_elsewhere: false,
             private: Vec::new(),
@@ -65,8 +62,8 @@ impl Default for Bearer {
 
 #[derive(Default)]
 pub(super) struct Tokens {
-    /// Actions by repository, and uses left.
-    given: BTreeMap<String, (BTreeMap<String, Vec<String>>, usize)>,
+    /// Actions by repository, by token.
+    given: BTreeMap<String, BTreeMap<String, Vec<String>>>,
 }
 
 /// What a request needs: actions by repository.
@@ -102,18 +99,21 @@ impl Tokens {
                     return None;
                 }
                 let token = given.strip_prefix("Bearer ").unwrap_or_default();
-                let may = self.given.get_mut(token).is_some_and(|(rights, left)| {
-                    let is_fresh = *left > 0;
-                    *left = left.saturating_sub(1);
+                let may = self.given.get(token).is_some_and(|rights| {
                     let has = |(repository, action): (String, &str)| {
                         let actions = rights.get(&repository);
                         actions.is_some_and(|actions| actions.iter().any(|has| has == action))
                     };
-                    is_fresh && needed(call).into_iter().all(has)
+                    needed(call).into_iter().all(has)
                 });
                 (!may).then(|| challenge(bearer, call, realm))
             }
         }
+    }
+
+    /// Takes all rights away; the tokens are known, so that no later one is the same.
+    pub(super) fn expire(&mut self) {
+        self.given.values_mut().for_each(BTreeMap::clear);
     }
 
     /// What a mount may read from.
@@ -123,7 +123,7 @@ impl Tokens {
         };
         let given = call.asked.header("authorization").unwrap_or_default();
         let token = given.strip_prefix("Bearer ").unwrap_or_default();
-        self.given.get(token).is_some_and(|(rights, _)| {
+        self.given.get(token).is_some_and(|rights| {
             let actions = rights.get(repository);
             actions.is_some_and(|actions| actions.iter().any(|has| has == "pull"))
         })
@@ -179,7 +179,7 @@ impl Tokens {
         }
         // Not a JWT, and of characters that a careless client would change.
         let token = format!("opaque/{}+~_.-==", self.given.len());
-        self.given.insert(token.clone(), (rights, bearer.uses));
+        self.given.insert(token.clone(), rights);
         let mut document = serde_json::json!({bearer.field: token});
         if let Some(seconds) = bearer.expires_in {
             document["expires_in"] = seconds.into();
