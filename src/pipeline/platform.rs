@@ -563,6 +563,7 @@ impl<'a> Site<'a> {
                 BASE_PACKAGES_ANNOTATION.to_owned(),
                 versions.join(" "),
             )]),
+            family: self.settings.formats.documents,
         })?;
         self.store.put_blob(&assembled.config)?;
         self.store.put_blob(&assembled.manifest)?;
