@@ -150,6 +150,10 @@ pub(super) struct Network {
 /// What the image is written in.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Formats {
+    /// Whose media types the image has; docker's for registries that refuse OCI's
+    #[arg(long, value_enum, default_value_t = Format::Oci, value_name = "WHOSE")]
+    pub(super) format: Format,
+
     /// How layers are compressed; docker reads zstd from version 23 on
     #[arg(long, value_enum, default_value_t = Compression::Gzip, value_name = "HOW")]
     pub(super) compression: Compression,
@@ -157,6 +161,15 @@ pub(super) struct Formats {
     /// Write layers that the stargz snapshotter mounts before they are pulled; others read them as gzip
     #[arg(long)]
     pub(super) estargz: bool,
+}
+
+/// The families of media types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// The Open Container Initiative's
+    Oci,
+    /// Docker's, version 2 schema 2
+    Docker,
 }
 
 /// The ways to compress layers.

@@ -18,7 +18,7 @@ use super::request::Surroundings;
 use super::summary;
 use crate::destination::{Target, TargetError};
 use crate::image::LayerForm;
-use crate::oci::{Platform, Reference};
+use crate::oci::{Family, Platform, Reference};
 use crate::pipeline::{
     self, Formats, Isolation, Launch, Limits, Outputs, Registries, Rules, Running, Settings,
 };
@@ -297,7 +297,19 @@ fn formats(typed: &args::Formats) -> Result<Formats, Failure> {
             });
         }
     };
-    Ok(Formats { layers })
+    let documents = match (typed.format, layers) {
+        (args::Format::Oci, _) => Family::Oci,
+        (args::Format::Docker, LayerForm::Gzip | LayerForm::Estargz) => Family::Docker,
+        (args::Format::Docker, LayerForm::Zstd) => {
+            return Err(Failure::Usage {
+                what: "Docker's format has no layers in zstd".to_owned(),
+                place: "--format docker --compression zstd".to_owned(),
+                why: "its media types know tar and tar in gzip alone".to_owned(),
+                next: "leave out one of the two".to_owned(),
+            });
+        }
+    };
+    Ok(Formats { layers, documents })
 }
 
 fn isolation(typed: args::Isolation) -> Isolation {

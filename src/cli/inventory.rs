@@ -6,7 +6,7 @@ use super::args::{Cache, CacheAction, Inspect, Remove};
 use super::failure::Failure;
 use super::request::Surroundings;
 use super::text::{bytes, table};
-use crate::image::{BASE_PACKAGES_ANNOTATION, CONTENTS_ANNOTATION, KEY_ANNOTATION};
+use crate::image::{BASE_PACKAGES_ANNOTATION, CONTENTS_ANNOTATION, KEY_ANNOTATION, written_in};
 use crate::oci::{Descriptor, ImageConfig, Manifest, Reference};
 use crate::store::{Store, StoredImage};
 
@@ -98,6 +98,8 @@ pub(super) fn inspect(arguments: &Inspect, surroundings: &Surroundings) -> Resul
         platforms.push(json!({
             "platform": format!("{}/{}", config.os, config.architecture),
             "digest": entry.digest,
+            "media_type": entry.media_type,
+            "format": written_in(&manifest),
             "bytes": size_of(&manifest),
             "layers": manifest.layers.iter().map(layer_object).collect::<Vec<_>>(),
             "base_packages": base_packages(&manifest),
@@ -203,6 +205,7 @@ fn base_packages(manifest: &Manifest) -> Vec<&str> {
 fn layer_object(layer: &Descriptor) -> Value {
     json!({
         "digest": layer.digest,
+        "media_type": layer.media_type,
         "bytes": layer.size,
         "key": layer.annotations.get(KEY_ANNOTATION),
         "contents": layer.annotations.get(CONTENTS_ANNOTATION),
@@ -221,6 +224,7 @@ fn describe(entry: &Descriptor, manifest: &Manifest, config: &ImageConfig) -> St
         entry.digest,
     );
     for (name, value) in [
+        ("format", Some(written_in(manifest))),
         ("created", config.created.clone()),
         ("user", run.user.clone()),
         ("directory", run.working_dir.clone()),

@@ -175,6 +175,7 @@ fn platform_object(platform: &BuiltPlatform) -> Value {
     json!({
         "platform": platform.platform,
         "digest": platform.descriptor.digest,
+        "media_type": platform.descriptor.media_type,
         "bytecode": {
             "compiled_files": platform.compiled.compiled_files,
             "known_files": platform.compiled.known_files,
@@ -183,6 +184,7 @@ fn platform_object(platform: &BuiltPlatform) -> Value {
         },
         "layers": platform.layers.iter().map(|made| json!({
             "digest": made.layer.digest,
+            "media_type": made.layer.media_type,
             "diff_id": made.layer.diff_id,
             "key": made.layer.key,
             "contents": made.layer.contents,

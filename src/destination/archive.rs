@@ -1,8 +1,8 @@
 //! Archive files: an OCI layout in a tar (`oci-archive:`), and the format of `docker save`
 //! (`docker-archive:`: `manifest.json`, the config, one file a layer; moby's image/spec v1.2).
 //!
-//! Same image, same bytes: fixed order, times 0, owner 0. Layers stay compressed in both; docker, podman
-//! and skopeo look at the bytes and not at the name.
+//! Same image, same bytes: fixed order, times 0, owner 0. Layers stay compressed in both, as they are; docker,
+//! podman and skopeo look at the bytes and not at the name. zstd is read by docker from version 23 on.
 
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
@@ -13,7 +13,7 @@ use tar::{EntryType, Header};
 use crate::destination::blob::Blob;
 use crate::destination::layout::{self, OCI_LAYOUT};
 use crate::destination::{BlobSource, ExportError, PushImage};
-use crate::oci::{Descriptor, Digest, MediaType};
+use crate::oci::{Descriptor, MediaType};
 
 /// Which archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,13 +111,15 @@ impl Archive<'_> {
         image: &PushImage,
         blobs: &dyn BlobSource,
     ) -> Result<(), ExportError> {
-        let layer = |digest: &Digest| format!("{}.tar.gz", digest.hex());
+        let layer = |blob: &Descriptor| {
+            let ending = match blob.media_type {
+                MediaType::LayerZstd => "zst",
+                _ => "gz",
+            };
+            format!("{}.tar.{ending}", blob.digest.hex())
+        };
         let config = format!("{}.json", image.config.digest.hex());
-        let layers: Vec<String> = image
-            .layers
-            .iter()
-            .map(|blob| layer(&blob.digest))
-            .collect();
+        let layers: Vec<String> = image.layers.iter().map(layer).collect();
         let tags: Vec<&str> = name.into_iter().collect();
         let manifest = json!([{"Config": config, "RepoTags": tags, "Layers": layers}]);
         self.bytes(
@@ -128,7 +130,7 @@ impl Archive<'_> {
             let path = if blob.digest == image.config.digest {
                 config.clone()
             } else {
-                layer(&blob.digest)
+                layer(blob)
             };
             self.blob(&path, blob, blobs)?;
         }
@@ -184,6 +186,7 @@ impl Archive<'_> {
 mod tests {
     use super::*;
     use crate::destination::testing::{Folder, image};
+    use crate::oci::Digest;
 
     struct Full;
     impl Write for Full {

@@ -50,6 +50,17 @@ impl Target {
         matches!(self, Self::Archive { file, .. } if file == Path::new("-"))
     }
 
+    /// Whether it is what `docker load` reads.
+    pub(crate) fn is_docker(&self) -> bool {
+        matches!(
+            self,
+            Self::Archive {
+                format: Format::Docker,
+                ..
+            }
+        )
+    }
+
     /// Writes the image there. Where the target has no name for it, it gets that of `reference`.
     pub(crate) fn write(
         &self,

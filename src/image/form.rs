@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::oci::{Digest, Key, KeyBuilder, MediaType};
+use crate::oci::{Descriptor, Digest, Family, Key, KeyBuilder, Manifest, MediaType};
 
 /// Annotation of an eStargz layer: the digest of its table of contents, which its readers check it by
 /// (docs/estargz.md of containerd/stargz-snapshotter, "Content Verification in eStargz").
@@ -71,6 +71,33 @@ pub(crate) fn kept_annotations(annotations: &BTreeMap<String, String>) -> BTreeM
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), annotations.get(name)?.clone())))
         .collect()
+}
+
+/// What an image is written in, for people: `OCI, gzip`.
+pub(crate) fn written_in(manifest: &Manifest) -> String {
+    let is_docker = manifest
+        .config
+        .media_type
+        .in_family(Family::Docker)
+        .as_ref()
+        == Some(&manifest.config.media_type);
+    let mut forms: Vec<&str> = manifest.layers.iter().map(form_name).collect();
+    forms.sort_unstable();
+    forms.dedup();
+    let family = if is_docker { "Docker" } else { "OCI" };
+    format!("{family}, {}", forms.join(" and "))
+}
+
+fn form_name(layer: &Descriptor) -> &'static str {
+    if layer.annotations.contains_key(TABLE_ANNOTATION) {
+        return "eStargz";
+    }
+    match layer.media_type.as_str().rsplit(['+', '.']).next() {
+        Some("gzip") => "gzip",
+        Some("zstd") => "zstd",
+        Some("tar") => "tar",
+        _ => "other",
+    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@
 mod footing;
 mod form;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use footing::{Footing, Misfit};
-pub(crate) use form::{LayerForm, kept_annotations, table_annotations};
+pub(crate) use form::{LayerForm, kept_annotations, table_annotations, written_in};
 
 use crate::oci::{
-    Descriptor, DiffId, Digest, History, ImageConfig, Index, Key, Manifest, MediaType, Platform,
-    RootFs, RunConfig,
+    Descriptor, DiffId, Digest, Family, History, ImageConfig, Index, Key, Manifest, MediaType,
+    Platform, RootFs, RunConfig,
 };
 
 /// Annotation of a layer: its key.
@@ -33,24 +33,51 @@ pub(crate) const BASE_DIGEST_ANNOTATION: &str = "org.opencontainers.image.base.d
 /// they were built from, file name, digest and size in bytes.
 pub(crate) const BUILT_ANNOTATION: &str = "io.s2r.built";
 
-/// A document could not be serialised, which no input can bring about.
+/// What keeps an image's documents from being written.
 #[derive(Debug, thiserror::Error)]
-#[error("{document}: {reason}")]
-pub(crate) struct ImageError {
-    /// `config`, `manifest` or `index`.
-    pub document: &'static str,
-    /// The serialiser's reason.
-    pub reason: String,
+pub(crate) enum ImageError {
+    /// A document could not be serialised, which no input can bring about.
+    #[error("{document}: {reason}")]
+    Document {
+        /// `config`, `manifest` or `index`.
+        document: &'static str,
+        /// The serialiser's reason.
+        reason: String,
+    },
+    /// Something of the image has no media type in the format that is wanted.
+    #[error("{media_types} in {family:?}")]
+    Format {
+        /// What the image is made of.
+        media_types: String,
+        /// The format.
+        family: Family,
+    },
 }
 
 impl crate::report::Explain for ImageError {
     fn explain(&self) -> crate::report::Explanation {
-        crate::report::Explanation {
-            fate: crate::report::Fate::Ours,
-            what: format!("the image's {} cannot be written", self.document),
-            place: String::new(),
-            why: self.reason.clone(),
-            next: "this is a fault of s2r; please report it with the command line".into(),
+        match self {
+            Self::Document { document, reason } => crate::report::Explanation {
+                fate: crate::report::Fate::Ours,
+                what: format!("the image's {document} cannot be written"),
+                place: String::new(),
+                why: reason.clone(),
+                next: "this is a fault of s2r; please report it with the command line".into(),
+            },
+            Self::Format {
+                media_types,
+                family,
+            } => crate::report::Explanation {
+                fate: crate::report::Fate::CommandLine,
+                what: match family {
+                    Family::Docker => "the image cannot be written in Docker's format",
+                    Family::Oci => "the image cannot be written in OCI's format",
+                }
+                .to_owned(),
+                place: media_types.clone(),
+                why: "one of these has no media type there".to_owned(),
+                next: "build with the other --format, or on another base".to_owned(),
+            },
         }
     }
 }
@@ -89,6 +116,8 @@ pub(crate) struct Parts<'a> {
     pub layers: &'a [ImageLayer],
     /// Notes on the manifest.
     pub annotations: BTreeMap<String, String>,
+    /// Whose media types it is to have.
+    pub family: Family,
 }
 
 /// The image that an image stands on.
@@ -160,8 +189,12 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Assembled, ImageError> {
         layers,
         annotations: parts.annotations,
     };
+    let manifest = manifest
+        .in_family(parts.family)
+        .ok_or_else(|| without_name(&manifest.layers, parts.family))?;
+    let media_type = MediaType::Manifest.in_family(parts.family);
     let manifest = manifest.to_bytes().map_err(failed("manifest"))?;
-    let mut descriptor = Descriptor::of(MediaType::Manifest, &manifest);
+    let mut descriptor = Descriptor::of(media_type.unwrap_or(MediaType::Manifest), &manifest);
     descriptor.platform = Some(parts.platform.into());
     Ok(Assembled {
         config,
@@ -222,18 +255,33 @@ fn history_of(config: &ImageConfig) -> Vec<History> {
 ///
 /// # Errors
 /// Only if the document cannot be serialised.
-pub(crate) fn index_of(manifests: Vec<Descriptor>) -> Result<(Vec<u8>, Descriptor), ImageError> {
+pub(crate) fn index_of(
+    manifests: Vec<Descriptor>,
+    family: Family,
+) -> Result<(Vec<u8>, Descriptor), ImageError> {
+    let media_type = MediaType::Index
+        .in_family(family)
+        .ok_or_else(|| without_name(&manifests, family))?;
     let index = Index {
         manifests,
+        media_type: Some(media_type.clone()),
         ..Index::default()
     };
     let bytes = index.to_bytes().map_err(failed("index"))?;
-    let descriptor = Descriptor::of(MediaType::Index, &bytes);
+    let descriptor = Descriptor::of(media_type, &bytes);
     Ok((bytes, descriptor))
 }
 
+fn without_name(parts: &[Descriptor], family: Family) -> ImageError {
+    let names: BTreeSet<&str> = parts.iter().map(|part| part.media_type.as_str()).collect();
+    ImageError::Format {
+        media_types: names.into_iter().collect::<Vec<_>>().join(", "),
+        family,
+    }
+}
+
 fn failed(document: &'static str) -> impl FnOnce(serde_json::Error) -> ImageError {
-    move |error| ImageError {
+    move |error| ImageError::Document {
         document,
         reason: error.to_string(),
     }
@@ -281,6 +329,7 @@ pub(crate) fn rfc3339(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Explain as _;
 
     fn layer(contents: &str, byte: u8) -> ImageLayer {
         ImageLayer {
@@ -304,6 +353,7 @@ mod tests {
             base: None,
             layers: &layers,
             annotations: BTreeMap::new(),
+            family: Family::Oci,
         })
         .unwrap();
         let manifest = Manifest::from_bytes(&assembled.manifest).unwrap();
@@ -340,6 +390,7 @@ mod tests {
                 }),
                 layers: &ours,
                 annotations: BTreeMap::new(),
+                family: Family::Oci,
             })
             .unwrap()
         };
@@ -360,6 +411,34 @@ mod tests {
         config.history.clear();
         let made = ImageConfig::from_bytes(&assembled(&config).config).unwrap();
         assert_eq!(made.history.len(), 2);
+    }
+
+    #[test]
+    fn an_image_is_all_of_one_family() {
+        let in_form = |form: LayerForm| {
+            let mut layer = layer("base", 1);
+            layer.media_type = form.media_type();
+            assemble(Parts {
+                platform: "linux/amd64".parse().unwrap(),
+                created_seconds: 0,
+                run: RunConfig::default(),
+                base: None,
+                layers: &[layer],
+                annotations: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
+                family: Family::Docker,
+            })
+        };
+        let docker = in_form(LayerForm::Gzip).unwrap();
+        assert_eq!(docker.descriptor.media_type, MediaType::DockerManifest);
+        let text = String::from_utf8(docker.manifest).unwrap();
+        assert!(!text.contains("vnd.oci"), "{text}");
+        // What the next build looks for is there all the same.
+        assert!(text.contains(KEY_ANNOTATION), "{text}");
+        let (list, descriptor) = index_of(vec![docker.descriptor], Family::Docker).unwrap();
+        assert_eq!(descriptor.media_type, MediaType::DockerList);
+        assert!(!String::from_utf8(list).unwrap().contains("vnd.oci"));
+        let error = in_form(LayerForm::Zstd).unwrap_err();
+        assert!(error.explain().place.contains("zstd"), "{error}");
     }
 
     #[test]

@@ -8,9 +8,10 @@
 use super::{Descriptor, Index, Manifest, MediaType};
 
 /// Whose media types a document has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Family {
     /// The image-spec's.
+    #[default]
     Oci,
     /// Docker's, version 2 schema 2.
     Docker,

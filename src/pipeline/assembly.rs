@@ -123,6 +123,7 @@ impl Site<'_> {
             base,
             layers: &image_layers,
             annotations: self.annotations(foundation, base_count),
+            family: self.settings.formats.documents,
         })?;
         self.store.put_blob(&assembled.config)?;
         self.store.put_blob(&assembled.manifest)?;

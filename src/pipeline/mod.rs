@@ -53,7 +53,7 @@ pub(crate) use crate::sandbox::{Isolation, Limits};
 use crate::destination::Target;
 use crate::image::LayerForm;
 use crate::net::http::Client;
-use crate::oci::{Descriptor, Platform, Reference};
+use crate::oci::{Descriptor, Family, Platform, Reference};
 use crate::plan::{Plan, Request};
 use crate::report::{Event, Report, Stage};
 use crate::store::Store;
@@ -102,6 +102,8 @@ pub(crate) struct Settings {
 pub(crate) struct Formats {
     /// Its layers.
     pub layers: LayerForm,
+    /// Its manifest, and what that names.
+    pub documents: Family,
 }
 
 /// Where a built image goes besides the store.
@@ -278,7 +280,7 @@ fn finish(
             .map(|&platform| site.build(platform, stages))
             .collect::<Result<Vec<_>, _>>()
     })?;
-    let descriptor = publish::name(&platforms, names, means.store)?;
+    let descriptor = publish::name(&platforms, names, means.settings.formats, means.store)?;
     let image = publish::Image {
         descriptor: &descriptor,
         means,

@@ -10,7 +10,7 @@ use super::error::{BuildError, Obstacle};
 use super::make::TransferIds;
 use super::platform::Means;
 use super::stages::Stages;
-use super::{BuiltPlatform, Settings};
+use super::{BuiltPlatform, Formats, Settings};
 use crate::destination::registry::{
     DEFAULT_PARALLELISM, Previous, PushError, PushSummary, PushTarget, PushedBlob, push_index,
 };
@@ -18,7 +18,7 @@ use crate::destination::{BlobSource, PushImage, Target};
 use crate::image::CONTENTS_ANNOTATION;
 use crate::net::registry::Registry;
 use crate::oci::{Descriptor, Digest, MediaType, Platform, Reference};
-use crate::report::{Report, Stage};
+use crate::report::{Event, Report, Stage};
 use crate::store::Store;
 
 /// What a push did.
@@ -49,13 +49,15 @@ pub(crate) struct Exported {
 pub(super) fn name(
     platforms: &[BuiltPlatform],
     names: &[Reference],
+    formats: Formats,
     store: &Store,
 ) -> Result<Descriptor, BuildError> {
     let descriptor = match platforms {
         [only] => only.descriptor.clone(),
         several => {
             let manifests = several.iter().map(|platform| platform.descriptor.clone());
-            let (bytes, descriptor) = crate::image::index_of(manifests.collect())?;
+            let (bytes, descriptor) =
+                crate::image::index_of(manifests.collect(), formats.documents)?;
             store.put_blob(&bytes)?;
             descriptor
         }
@@ -246,6 +248,13 @@ impl Image<'_> {
             ids: &TransferIds::default(),
         }
         .bring(&wanted)?;
+        let is_zstd = |layer: &Descriptor| layer.media_type == MediaType::LayerZstd;
+        if target.is_docker() && image.layers.iter().any(is_zstd) {
+            report.event(Event::Warning {
+                text: format!("docker before version 23 cannot load {target}"),
+                hint: "its layers are zstd; build without --compression for older ones".to_owned(),
+            });
+        }
         target.write(name, &image, self)?;
         Ok(Exported {
             target: target.clone(),

@@ -12,6 +12,7 @@
 
 mod harness {
     pub(crate) mod container;
+    pub(crate) mod estargz;
     pub(crate) mod faulty;
     pub(crate) mod files;
     pub(crate) mod git;
@@ -34,6 +35,7 @@ mod bytecode;
 mod contract;
 mod examples;
 mod exits;
+mod formats;
 mod inside;
 mod interrupted;
 mod locked;

@@ -93,8 +93,12 @@ impl Layout {
 
     /// The uncompressed bytes of a layer.
     pub(crate) fn tar(&self, digest: &str) -> Vec<u8> {
+        let blob = self.blob(digest);
+        if blob.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+            return zstd::stream::decode_all(blob.as_slice()).unwrap();
+        }
         let mut tar = Vec::new();
-        MultiGzDecoder::new(self.blob(digest).as_slice())
+        MultiGzDecoder::new(blob.as_slice())
             .read_to_end(&mut tar)
             .unwrap();
         tar
