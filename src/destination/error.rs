@@ -40,7 +40,7 @@ pub(crate) enum PushError {
         /// What it was to name.
         expected: Digest,
         /// What the registry says.
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
 }
 

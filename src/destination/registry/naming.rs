@@ -223,6 +223,6 @@ fn bear_immutable(
         name: format!("{}:{name}", registry.full_name()),
         found,
         expected: form.digest,
-        source: error,
+        source: Box::new(error),
     })
 }

@@ -14,7 +14,7 @@ use std::time::Instant;
 use super::{Push, PushedBlob};
 use crate::destination::registry::PushError;
 use crate::net::http::Open;
-use crate::net::registry::{BlobReader, Mounted, Registry, RegistryError, Session};
+use crate::net::registry::{BlobReader, Mounted, Outgoing, Registry, RegistryError, Session};
 use crate::oci::{Descriptor, Reference};
 use crate::report::{BlobFate, Event, TransferId};
 
@@ -82,9 +82,13 @@ impl Push<'_> {
         open: Open<'_>,
         begun: Option<Session>,
     ) -> Result<(), RegistryError> {
-        let Descriptor { digest, size, .. } = moving.blob;
-        let registry = self.target.registry;
-        registry.upload_blob(digest, *size, open, &moving.sent, begun)
+        let outgoing = Outgoing {
+            digest: &moving.blob.digest,
+            size: moving.blob.size,
+            open,
+            sent: &moving.sent,
+        };
+        self.target.registry.upload_blob(&outgoing, begun)
     }
 
     /// Copies the blob from the first of the repositories that has it.

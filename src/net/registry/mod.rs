@@ -45,7 +45,7 @@ pub(crate) use blobs::BlobReader;
 pub(crate) use error::{Breach, RegistryError};
 pub(crate) use manifests::ServedManifest;
 pub(crate) use mount::Mounted;
-pub(crate) use upload::Session;
+pub(crate) use upload::{Outgoing, Session};
 
 /// Waits shorter than this are not worth a line to the user.
 const SILENT_WAIT: Duration = Duration::from_secs(1);

@@ -31,7 +31,15 @@ fn reference(server: &Server) -> Reference {
 fn upload(registry: &Registry<'_>, bytes: &'static [u8]) -> Result<(), RegistryError> {
     let open = || Ok(Box::new(Cursor::new(bytes)) as Box<dyn Read + Send>);
     let sent = Arc::new(AtomicU64::new(0));
-    registry.upload_blob(&Digest::of(bytes), bytes.len() as u64, &open, &sent, None)
+    registry.upload_blob(
+        &Outgoing {
+            digest: &Digest::of(bytes),
+            size: bytes.len() as u64,
+            open: &open,
+            sent: &sent,
+        },
+        None,
+    )
 }
 
 fn refusal(status: u16, code: &str) -> Answer {

@@ -50,17 +50,32 @@ pub(crate) struct Session {
     pub(super) least_piece: u64,
 }
 
+/// A blob to be uploaded.
+#[derive(Clone, Copy)]
+pub(crate) struct Outgoing<'u> {
+    /// Its digest.
+    pub digest: &'u Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Opens it from its beginning, once a try or more.
+    pub open: Open<'u>,
+    /// Kept at the number of bytes handed to the connection.
+    pub sent: &'u Arc<AtomicU64>,
+}
+
 impl Registry<'_> {
-    /// Uploads a blob. `open` opens it from its beginning, once a try; `sent` is kept at the number
-    /// of bytes handed to the connection. `begun` is an upload that a declined mount left open.
+    /// Uploads a blob. `begun` is an upload that a declined mount left open.
     pub(crate) fn upload_blob(
         &self,
-        digest: &Digest,
-        size: u64,
-        open: Open<'_>,
-        sent: &Arc<AtomicU64>,
+        blob: &Outgoing<'_>,
         begun: Option<Session>,
     ) -> Result<(), RegistryError> {
+        let Outgoing {
+            digest,
+            size,
+            open,
+            sent,
+        } = *blob;
         let way = match (
             self.host.note(LARGEST_BODY),
             self.host.note(WANTS_PATCH).is_some(),
@@ -101,7 +116,7 @@ impl Registry<'_> {
 pub(super) enum Way {
     /// In the PUT that ends the upload.
     Whole,
-    /// By PATCHes of at most so many bytes, and a PUT without any.
+    /// By one PATCH after the other, each of at most so many bytes, and a PUT without any.
     Pieces(u64),
 }
 

@@ -35,7 +35,15 @@ fn send_by(client: &Client, server: &Server, bytes: &[u8]) -> Outcome {
     let owned = bytes.to_vec();
     let open = move || Ok(Box::new(Cursor::new(owned.clone())) as Box<dyn Read + Send>);
     let sent = Arc::new(AtomicU64::new(0));
-    let done = registry.upload_blob(&Digest::of(bytes), bytes.len() as u64, &open, &sent, None);
+    let done = registry.upload_blob(
+        &Outgoing {
+            digest: &Digest::of(bytes),
+            size: bytes.len() as u64,
+            open: &open,
+            sent: &sent,
+        },
+        None,
+    );
     let lines = server.seen()[before..]
         .iter()
         .map(|seen| {
