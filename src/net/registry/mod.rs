@@ -98,6 +98,28 @@ impl<'a> Registry<'a> {
         })
     }
 
+    /// The registry itself, to find out whether it lets one in.
+    pub(crate) fn to_log_in(
+        client: &'a Client,
+        reference: &Reference,
+    ) -> Result<Self, RegistryError> {
+        let access = Access::new(client, reference.registry(), "", Direction::Push);
+        Ok(Self {
+            access,
+            ..Self::new(client, reference)?
+        })
+    }
+
+    /// Asks whether the credentials are right: false if the registry asks for none.
+    pub(crate) fn check_login(&self) -> Result<bool, RegistryError> {
+        let reply = self.patiently(|| self.send(&Request::new(Method::GET, self.base())))?;
+        if reply.status() != 200 {
+            return Err(self.refused(reply));
+        }
+        let place = authority(&self.base());
+        Ok(self.client.tokens().challenge(&place).is_some())
+    }
+
     /// Another repository, by the same client; its requests and waits count as this one's.
     pub(crate) fn beside(&self, reference: &Reference) -> Result<Self, RegistryError> {
         Ok(Self {
@@ -245,5 +267,7 @@ impl<'a> Registry<'a> {
     }
 }
 
+#[cfg(test)]
+mod access_tests;
 #[cfg(test)]
 mod tests;
