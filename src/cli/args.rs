@@ -64,6 +64,10 @@ pub(super) enum Command {
     Lock(Lock),
     /// Push an image from the store to its registry, or to another name
     Push(Push),
+    /// Keep user and password for a registry, where podman keeps them
+    Login(Login),
+    /// Forget user and password for a registry
+    Logout(Logout),
     /// Write an image from the store to a file or folder
     Export(Export),
     /// List the images in the store
@@ -118,6 +122,31 @@ pub(super) struct Project {
     /// Which sources to compile to byte code; all, unless said otherwise
     #[arg(long, value_enum, value_name = "WHICH")]
     pub(super) bytecode: Option<Bytecode>,
+}
+
+/// How registries are talked to.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Registries")]
+pub(super) struct Registries {
+    /// Look for credentials in this file first
+    #[arg(long, value_name = "FILE")]
+    pub(super) authfile: Option<PathBuf>,
+
+    /// A folder with *.crt to trust, and *.cert with its *.key to show, for the registry
+    #[arg(long, value_name = "DIR")]
+    pub(super) cert_dir: Option<PathBuf>,
+
+    /// Check certificates: false allows any, and plain http
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) tls_verify: Option<bool>,
+
+    /// Allow this registry any certificate, or plain http; may be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(super) insecure_registry: Vec<String>,
+
+    /// Trust the authorities in this PEM file too; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Vec<PathBuf>,
 }
 
 /// The sources that may be compiled.
@@ -281,6 +310,9 @@ pub(super) struct Build {
     #[command(flatten)]
     pub(super) formats: Formats,
 
+    #[command(flatten)]
+    pub(super) registries: Registries,
+
     /// Push the image to the registry that its name says
     #[arg(long)]
     pub(super) push: bool,
@@ -373,6 +405,44 @@ pub(super) struct Push {
     pub(super) image: String,
     /// Where to, if not by its own name
     pub(super) destination: Option<String>,
+
+    #[command(flatten)]
+    pub(super) registries: Registries,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "User and password are tried on the registry, and kept in --authfile, $REGISTRY_AUTH_FILE, \
+    $DOCKER_CONFIG/config.json, or $XDG_RUNTIME_DIR/containers/auth.json, whichever is named first; or in the \
+    credential helper that this file names.\n\n\
+    Examples:\n  \
+    s2r login registry.example.com\n  \
+    echo \"$TOKEN\" | s2r login ghcr.io -u me --password-stdin"
+)]
+pub(super) struct Login {
+    /// The registry: a host name, with a port or not
+    pub(super) registry: String,
+
+    /// The user; asked for if left out
+    #[arg(short = 'u', long, value_name = "USER")]
+    pub(super) username: Option<String>,
+
+    /// Take the password from stdin, not from the terminal
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+
+    #[command(flatten)]
+    pub(super) registries: Registries,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Logout {
+    /// The registry: a host name, with a port or not
+    pub(super) registry: String,
+
+    /// The file of credentials
+    #[arg(long, value_name = "FILE")]
+    pub(super) authfile: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

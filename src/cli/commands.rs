@@ -40,6 +40,8 @@ pub(super) fn run(
         Command::Plan(arguments) => plan(arguments, surroundings, shown),
         Command::Lock(arguments) => lock(arguments, surroundings, shown),
         Command::Push(arguments) => push(arguments, surroundings, shown),
+        Command::Login(arguments) => super::login::login(arguments, surroundings, shown),
+        Command::Logout(arguments) => super::login::logout(arguments, surroundings),
         Command::Export(arguments) => export(arguments, surroundings, shown),
         Command::Images => inventory::images(surroundings),
         Command::Rm(arguments) => inventory::remove(arguments, surroundings),
@@ -115,6 +117,7 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
     );
     settings.running = running(&arguments.steps);
     settings.formats = formats(&arguments.formats)?;
+    settings.registries = registries(&arguments.registries);
     let mut request = request(&arguments.source, &project)?;
     request.image = names.first().cloned();
     let built = pipeline::build(&request, &names, &outputs, &settings, shown)?;
@@ -180,7 +183,8 @@ fn push(arguments: &Push, surroundings: &Surroundings, shown: &Shown) -> Result<
         .as_deref()
         .map(reference)
         .transpose()?;
-    let settings = settings(surroundings, Rules::default());
+    let mut settings = settings(surroundings, Rules::default());
+    settings.registries = registries(&arguments.registries);
     let pushed = pipeline::push(&image, destination.as_ref(), &settings, shown)?;
     shown.summary(&summary::push_line(&pushed));
     Ok(Answer {
@@ -321,7 +325,18 @@ fn isolation(typed: args::Isolation) -> Isolation {
     }
 }
 
-fn settings(surroundings: &Surroundings, rules: Rules) -> Settings {
+/// How registries are talked to, as typed.
+pub(super) fn registries(typed: &args::Registries) -> Registries {
+    Registries {
+        auth_file: typed.authfile.clone(),
+        certificates: typed.cert_dir.clone(),
+        verify: typed.tls_verify,
+        insecure: typed.insecure_registry.clone(),
+        authorities: typed.ca.clone(),
+    }
+}
+
+pub(super) fn settings(surroundings: &Surroundings, rules: Rules) -> Settings {
     Settings {
         running: Running::default(),
         formats: Formats::default(),

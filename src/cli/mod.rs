@@ -5,6 +5,7 @@ mod commands;
 mod explain;
 mod failure;
 mod inventory;
+mod login;
 mod progress;
 mod request;
 mod summary;

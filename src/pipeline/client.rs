@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Settings;
-use crate::net::credentials::{Credentials, LoginSources};
+use crate::net::credentials::{Credentials, Login, LoginSources};
 use crate::net::http::{Client, ClientSettings, Trust};
 use crate::report::{Event, Report};
 
@@ -42,6 +42,27 @@ pub(super) fn new(settings: &Settings, report: &dyn Report) -> Client {
         offline: settings.rules.offline,
         ca_files: authorities(settings),
         credentials: credentials(settings, report),
+        trust: trust(settings),
+        ..ClientSettings::default()
+    })
+}
+
+/// A client that knows one registry's credentials: those to be tried.
+pub(super) fn with_login(
+    settings: &Settings,
+    registry: &str,
+    login: Login,
+    report: &dyn Report,
+) -> Client {
+    let mut credentials = credentials(settings, report);
+    credentials.set_logins(LoginSources {
+        given: Some((registry.to_owned(), login)),
+        ..LoginSources::default()
+    });
+    Client::new(ClientSettings {
+        offline: settings.rules.offline,
+        ca_files: authorities(settings),
+        credentials,
         trust: trust(settings),
         ..ClientSettings::default()
     })
@@ -175,6 +196,7 @@ fn logins(settings: &Settings) -> LoginSources {
         files.push(home.join(".dockercfg"));
     }
     LoginSources {
+        given: None,
         named: settings
             .registries
             .auth_file

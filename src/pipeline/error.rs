@@ -99,6 +99,9 @@ pub(crate) enum BuildError {
     /// A layer that lies in a registry.
     #[error(transparent)]
     NotThere(#[from] super::elsewhere::NotThere),
+    /// Who is logged in where.
+    #[error(transparent)]
+    Login(#[from] super::login::LoginError),
     /// What is pinned, and how.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -165,6 +168,7 @@ impl Explain for BuildError {
             Self::Changes(error) => error.explain(),
             Self::Run(error) => error.explain(),
             Self::NotThere(error) => error.explain(),
+            Self::Login(error) => error.explain(),
             Self::Pin(error) => error.explain(),
             Self::Own(error) => error.explain(),
         }

@@ -40,6 +40,7 @@ mod inside;
 mod interrupted;
 mod locked;
 mod locks;
+mod login;
 mod outputs;
 mod plan;
 mod platforms;

@@ -34,6 +34,8 @@ const CLUSTER_USER: &str = "serviceaccount";
 /// Where to look.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LoginSources {
+    /// Those of one registry, which are known already.
+    pub given: Option<(String, Login)>,
     /// The one that the user has named; it ought to be there.
     pub named: Option<PathBuf>,
     /// Mounted secrets for reading: folders or files.
@@ -97,6 +99,11 @@ impl Logins {
     }
 
     fn search(&self, direction: Direction, registry: &str, repository: &str) -> Option<Login> {
+        if let Some((known, login)) = &self.sources.given
+            && known == registry
+        {
+            return Some(login.clone());
+        }
         for path in self.paths(direction) {
             let Some(file) = self.file(&path) else {
                 continue;

@@ -18,8 +18,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::Url;
 
 use crate::net::Secret;
-pub(crate) use docker::DockerConfigError;
-pub(crate) use helper::HelperError;
 pub(crate) use keep::{KeepError, Kept, forget, keep};
 pub(crate) use logins::LoginSources;
 use logins::Logins;
@@ -138,7 +136,10 @@ impl Credentials {
     /// Takes in the text of a docker `config.json` or a containers `auth.json`. Entries of an
     /// earlier file win.
     #[cfg(test)]
-    pub(crate) fn add_docker_config(&mut self, text: &str) -> Result<(), DockerConfigError> {
+    pub(crate) fn add_docker_config(
+        &mut self,
+        text: &str,
+    ) -> Result<(), docker::DockerConfigError> {
         self.logins.add(docker::DockerFile::parse(text)?);
         Ok(())
     }

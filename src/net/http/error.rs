@@ -416,7 +416,7 @@ fn explain_connect(url: &ShownUrl, cause: &str, tries: u32) -> Explanation {
     let (what, next) = if is_certificate(cause) {
         (
             "the server's certificate is not trusted",
-            "if your network signs certificates itself, name its authority's PEM file in SSL_CERT_FILE",
+            "if your network signs certificates itself, name its authority's PEM file by --ca or in SSL_CERT_FILE",
         )
     } else {
         (

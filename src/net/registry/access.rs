@@ -140,6 +140,11 @@ impl<'a> Access<'a> {
         );
         let slot = self.client.tokens().slot(&key);
         let mut held = locked(&slot);
+        if self.scopes() != scopes {
+            // While this thread waited, another one found out that less is granted.
+            drop(held);
+            return self.granted(base, challenges, refused, counter);
+        }
         if let Some(held) = &*held
             && held.is_good()
             && refused != Some(&held.header)
@@ -147,18 +152,19 @@ impl<'a> Access<'a> {
             return Ok(Some(held.header.clone()));
         }
         let login = self.login();
-        let ask = |scopes: &Scopes| {
-            Asker {
-                client: self.client,
-                base,
-                scopes: scopes.words(),
-                login: login.as_ref(),
-            }
-            .answer(challenges, counter)
+        let asker = Asker {
+            client: self.client,
+            base,
+            scopes: scopes.words(),
+            login: login.as_ref(),
         };
-        let mut answer = ask(&scopes);
-        if answer.as_ref().is_err_and(is_refusal) && self.drop_sources() {
-            answer = ask(&self.scopes());
+        let answer = asker.answer(challenges, counter);
+        if answer.as_ref().is_err_and(is_refusal) {
+            locked(&self.more).sources_refused = true;
+            if self.scopes() != scopes {
+                drop(held);
+                return self.granted(base, challenges, refused, counter);
+            }
         }
         let fresh = answer.map_err(|error| self.denied(error, login.is_some()))?;
         held.clone_from(&fresh);
@@ -168,6 +174,10 @@ impl<'a> Access<'a> {
     fn scopes(&self) -> Scopes {
         let more = locked(&self.more);
         let mut scopes = Scopes::default();
+        if self.repository.is_empty() {
+            // Only whether one is let in: `s2r login`.
+            return scopes;
+        }
         scopes.add(
             &self.repository,
             match self.direction {
@@ -181,14 +191,6 @@ impl<'a> Access<'a> {
             }
         }
         scopes.and(&more.challenged)
-    }
-
-    /// Asks for no other repository's sake from now on; false if it was not done before either.
-    fn drop_sources(&self) -> bool {
-        let mut more = locked(&self.more);
-        let dropped = !more.sources_refused && !more.sources.is_empty();
-        more.sources_refused = true;
-        dropped
     }
 
     /// A token service's no is the registry's.

@@ -283,7 +283,7 @@ impl Explain for RegistryError {
                 } else {
                     format!("it answers {status}, and there are no credentials for it{}", words(refusals))
                 },
-                next: format!("log in (podman login {registry}, docker login {registry}), and check that the account may push to {repository}"),
+                next: format!("log in (s2r login {registry}), and check that the account may push to {repository}"),
             },
             Self::Refused { url, status, refusals, tries, .. } => Explanation {
                 fate: Fate::World,

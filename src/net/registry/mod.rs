@@ -123,6 +123,28 @@ impl<'a> Registry<'a> {
         })
     }
 
+    /// The registry itself, to find out whether it lets one in.
+    pub(crate) fn to_log_in(
+        client: &'a Client,
+        reference: &Reference,
+    ) -> Result<Self, RegistryError> {
+        let access = Access::new(client, reference.registry(), "", Direction::Push);
+        Ok(Self {
+            access,
+            ..Self::new(client, reference)?
+        })
+    }
+
+    /// Asks whether the credentials are right: false if the registry asks for none.
+    pub(crate) fn check_login(&self) -> Result<bool, RegistryError> {
+        let reply = self.patiently(|| self.send(&Request::new(Method::GET, self.base())))?;
+        if reply.status() != 200 {
+            return Err(self.refused(reply));
+        }
+        let place = authority(&self.base());
+        Ok(self.client.tokens().challenge(&place).is_some())
+    }
+
     /// The same repository, its long waits told of.
     pub(crate) fn telling(self, report: &'a dyn Report) -> Self {
         Self {
@@ -298,5 +320,7 @@ impl<'a> Registry<'a> {
     }
 }
 
+#[cfg(test)]
+mod access_tests;
 #[cfg(test)]
 mod tests;
