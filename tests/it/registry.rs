@@ -3,6 +3,9 @@
 //! Each test of a fault ends in one of two ways: the push is right in spite of it, or it ends with code 69 and
 //! an explanation; and the next push, to the registry in its best mood, is right.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use crate::harness::faulty::Faulty;
 use crate::harness::home::{Home, digest_of};
 use crate::harness::stored;
@@ -17,8 +20,37 @@ mod peers;
 mod sweep;
 mod uploads;
 
+/// Most of a case is waiting for the next try, so many run at once.
+const THREADS: usize = 16;
+
 const PASSWORD: &str = "hunter2";
 const IDENTITY: &str = "identity-of-mine";
+
+/// One failure says enough.
+struct Stops<'a>(&'a AtomicUsize);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(usize::MAX / 2, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Runs each case, several at once.
+fn each<T: Sync>(cases: &[T], run: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let _stops = Stops(&next);
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    run(case);
+                }
+            });
+        }
+    });
+}
 
 /// Pushes an image to `app:1`.
 #[track_caller]

@@ -14,7 +14,7 @@ use crate::harness::home::{Home, digest_of};
 use crate::harness::stored;
 use crate::harness::tools::{Finished, finish};
 use crate::registry::login::{USER, write_config};
-use crate::registry::{IDENTITY, PASSWORD, fails, is_discreet, pushes};
+use crate::registry::{IDENTITY, PASSWORD, fails, is_discreet};
 
 fn asking() -> Faulty {
     Faulty::asking(Auth::Basic(USER, PASSWORD), Quirks::default())
@@ -238,13 +238,15 @@ fn a_file_that_is_broken_is_warned_of() {
         "\u{0}\u{1}",
         &"[".repeat(100_000),
     ] {
-        let registry = Faulty::start();
+        let registry = asking();
         let home = stored::home();
         let path = home.home().join(".docker/config.json");
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
-        eprintln!("{}", &text[..text.len().min(20)]);
-        pushes(&home, &registry).says(&["config.json"]);
+        fails(
+            push_with(&home, &registry, &[]),
+            &["config.json", "no credentials"],
+        );
     }
 }
 

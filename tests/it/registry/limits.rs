@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::harness::faulty::{Act, Answer, Auth, Faulty, Kind, Quirks, Rule};
 use crate::harness::stored;
 use crate::registry::login::{USER, logged_in};
-use crate::registry::{PASSWORD, fails, push, pushes, pushes_of};
+use crate::registry::{PASSWORD, each, fails, push, pushes, pushes_of};
 
 #[test]
 fn l1_a_storm_of_429_passes() {
-    for status in [429, 503] {
+    each([429, 503], |status| {
         for (name, value) in [
             ("retry-after", "0"),
             ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"),
@@ -32,7 +32,7 @@ fn l1_a_storm_of_429_passes() {
             );
             pushes(&stored::home(), &registry);
         }
-    }
+    });
 }
 
 #[test]
@@ -47,24 +47,27 @@ fn l1_a_wait_that_is_asked_for_is_kept_and_told() {
 
 #[test]
 fn l4_what_will_not_pass_is_not_tried_again() {
-    for (kind, statuses) in [
-        (Kind::Start, [400, 403, 413]),
-        (Kind::PutManifest, [401, 403, 422]),
-    ] {
-        for status in statuses {
-            let registry = Faulty::start();
-            let refused = Act::Answer(Answer::error(status, "DENIED"));
-            registry.script([Rule::always(kind, refused)]);
-            fails(push(&stored::home(), &registry), &[&status.to_string()]);
-            // One for each blob that was under way.
-            assert!(registry.count(kind) <= 4, "{}", registry.log_text());
-        }
-    }
+    each(
+        [
+            (Kind::Start, [400, 403, 413]),
+            (Kind::PutManifest, [401, 403, 422]),
+        ],
+        |(kind, statuses)| {
+            for status in statuses {
+                let registry = Faulty::start();
+                let refused = Act::Answer(Answer::error(status, "DENIED"));
+                registry.script([Rule::always(kind, refused)]);
+                fails(push(&stored::home(), &registry), &[&status.to_string()]);
+                // One for each blob that was under way.
+                assert!(registry.count(kind) <= 4, "{}", registry.log_text());
+            }
+        },
+    );
 }
 
 #[test]
 fn l6_a_redirect_keeps_method_and_body_and_loses_credentials() {
-    for status in [307, 308] {
+    each([307, 308], |status| {
         for kind in [Kind::Put, Kind::Patch] {
             let quirks = Quirks {
                 body_limit: (kind == Kind::Patch).then_some(2 << 20),
@@ -74,16 +77,16 @@ fn l6_a_redirect_keeps_method_and_body_and_loses_credentials() {
             registry.script([Rule::first(kind, 2, Act::Elsewhere(status))]);
             pushes_of(stored::LARGE, &logged_in(&registry), &registry);
         }
-    }
+    });
 }
 
 #[test]
 fn l6_a_redirect_that_changes_the_method_is_not_followed() {
-    for status in [301, 302, 303] {
+    each([301, 302, 303], |status| {
         let registry = Faulty::start();
         registry.script([Rule::always(Kind::PutManifest, Act::Elsewhere(status))]);
         fails(push(&stored::home(), &registry), &[&status.to_string()]);
-    }
+    });
 }
 
 #[test]
@@ -145,12 +148,15 @@ fn slow_answers_are_waited_for() {
 
 #[test]
 fn endless_bodies_end() {
-    for kind in [Kind::GetManifest, Kind::Start, Kind::Put, Kind::PutManifest] {
-        let registry = Faulty::start();
-        let home = stored::home();
-        registry.script([Rule::nth(kind, 1, Act::Endless)]);
-        pushes(&home, &registry);
-    }
+    each(
+        [Kind::GetManifest, Kind::Start, Kind::Put, Kind::PutManifest],
+        |kind| {
+            let registry = Faulty::start();
+            let home = stored::home();
+            registry.script([Rule::nth(kind, 1, Act::Endless)]);
+            pushes(&home, &registry);
+        },
+    );
     // And where the body is what was asked for.
     let registry = Faulty::start();
     let home = stored::home();
@@ -165,11 +171,14 @@ fn huge_headers_do_no_harm() {
     let registry = Faulty::start();
     registry.script([Rule::always(None, Act::HugeHeaders(50_000))]);
     pushes(&stored::home(), &registry);
-    for kind in [Kind::GetManifest, Kind::Start, Kind::PutManifest] {
-        let registry = Faulty::start();
-        registry.script([Rule::nth(kind, 1, Act::HugeHeaders(4 << 20))]);
-        pushes(&stored::home(), &registry);
-    }
+    each(
+        [Kind::GetManifest, Kind::Start, Kind::PutManifest],
+        |kind| {
+            let registry = Faulty::start();
+            registry.script([Rule::nth(kind, 1, Act::HugeHeaders(4 << 20))]);
+            pushes(&stored::home(), &registry);
+        },
+    );
 }
 
 #[test]

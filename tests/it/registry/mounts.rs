@@ -7,7 +7,7 @@ use crate::harness::faulty::{
 use crate::harness::stored;
 use crate::harness::tools::Finished;
 use crate::registry::login::{USER, logged_in, logs_in};
-use crate::registry::{PASSWORD, fails, push, pushes};
+use crate::registry::{PASSWORD, each, fails, push, pushes};
 
 /// Gives a registry the image's first two layers, in `base`.
 fn has_base(registry: &Faulty) {
@@ -96,7 +96,7 @@ fn m5_m6_m7_a_mount_that_is_not_made_is_no_failure() {
         Mounts::Answered(Answer::of(404)),
         Mounts::Answered(Answer::of(405)),
     ];
-    for mounts in answers {
+    each(answers, |mounts| {
         let registry = neighbour(Auth::Open, mounts.clone());
         pushes_lacking(&registry, &registry);
         assert_eq!(
@@ -106,21 +106,24 @@ fn m5_m6_m7_a_mount_that_is_not_made_is_no_failure() {
             registry.log_text()
         );
         assert_eq!(registry.open_uploads(), 0, "{}", registry.log_text());
-    }
+    });
 }
 
 #[test]
 fn m7_a_mount_that_fails_for_a_moment_is_no_failure() {
-    for act in [
-        Act::Answer(Answer::of(500)),
-        Act::Answer(Answer::of(429)),
-        Act::Elsewhere(307),
-        Act::Cut(Moment::BeforeAnswer),
-    ] {
-        let registry = neighbour(Auth::Open, Mounts::Fine);
-        registry.script([Rule::nth(Kind::Mount, 1, act)]);
-        pushes_lacking(&registry, &registry);
-    }
+    each(
+        [
+            Act::Answer(Answer::of(500)),
+            Act::Answer(Answer::of(429)),
+            Act::Elsewhere(307),
+            Act::Cut(Moment::BeforeAnswer),
+        ],
+        |act| {
+            let registry = neighbour(Auth::Open, Mounts::Fine);
+            registry.script([Rule::nth(Kind::Mount, 1, act)]);
+            pushes_lacking(&registry, &registry);
+        },
+    );
 }
 
 #[test]
@@ -162,19 +165,19 @@ fn a_copy_goes_from_one_registry_to_the_other() {
 
 #[test]
 fn a_copy_is_taken_up_where_the_source_broke_off() {
-    for moment in MOMENTS {
+    each(MOMENTS, |moment| {
         for number in [1, 2] {
             let (source, target) = (Faulty::start(), Faulty::start());
             has_base(&source);
             source.script([Rule::nth(Kind::GetBlob, number, Act::Cut(moment))]);
             pushes_lacking(&source, &target);
         }
-    }
+    });
 }
 
 #[test]
 fn a_copy_is_made_again_where_the_target_broke_off() {
-    for kind in [Kind::Start, Kind::Put] {
+    each([Kind::Start, Kind::Put], |kind| {
         for number in [1, 2, 3] {
             for moment in [Moment::InBody, Moment::BeforeAnswer] {
                 let (source, target) = (Faulty::start(), Faulty::start());
@@ -183,29 +186,32 @@ fn a_copy_is_made_again_where_the_target_broke_off() {
                 pushes_lacking(&source, &target);
             }
         }
-    }
+    });
 }
 
 #[test]
 fn a_source_that_lies_or_has_lost_it_is_named() {
-    for act in [
-        Act::Lie,
-        Act::Endless,
-        Act::Answer(Answer::error(404, "BLOB_UNKNOWN")),
-        Act::Answer(Answer::error(403, "DENIED")),
-        Act::Answer(Answer::of(200).body(b"<html>welcome</html>")),
-    ] {
-        let (source, target) = (Faulty::start(), Faulty::start());
-        has_base(&source);
-        source.script([Rule::always(Kind::GetBlob, act)]);
-        let home = stored::home_without_base(&[source.repository("base")]);
-        let finished = push(&home, &target);
-        fails(finished, &[&source.host(), "base"]);
-        assert_eq!(target.digest("app", "1"), None);
+    each(
+        [
+            Act::Lie,
+            Act::Endless,
+            Act::Answer(Answer::error(404, "BLOB_UNKNOWN")),
+            Act::Answer(Answer::error(403, "DENIED")),
+            Act::Answer(Answer::of(200).body(b"<html>welcome</html>")),
+        ],
+        |act| {
+            let (source, target) = (Faulty::start(), Faulty::start());
+            has_base(&source);
+            source.script([Rule::always(Kind::GetBlob, act)]);
+            let home = stored::home_without_base(&[source.repository("base")]);
+            let finished = push(&home, &target);
+            fails(finished, &[&source.host(), "base"]);
+            assert_eq!(target.digest("app", "1"), None);
 
-        source.script([]);
-        pushes(&home, &target);
-    }
+            source.script([]);
+            pushes(&home, &target);
+        },
+    );
 }
 
 #[test]

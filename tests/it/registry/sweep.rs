@@ -1,46 +1,14 @@
 //! The sweep: each request of a push meets each kind of fault.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
 use crate::harness::faulty::{Act, Answer, Faulty, MOMENTS, Quirks, Rule};
 use crate::harness::stored;
-use crate::registry::{is_explained, push, pushes};
-
-/// Most of a case is waiting for the next try, so many run at once.
-const THREADS: usize = 12;
+use crate::registry::{each, is_explained, push, pushes};
 
 /// Requests of a push that meets no fault.
 fn requests() -> usize {
     let registry = Faulty::start();
     pushes(&stored::home(), &registry);
     registry.log().len()
-}
-
-/// One failure says enough.
-struct Stops<'a>(&'a AtomicUsize);
-
-impl Drop for Stops<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.store(usize::MAX / 2, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Runs each case, several at once.
-fn each<T: Sync>(cases: &[T], run: impl Fn(&T) + Sync) {
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                let _stops = Stops(&next);
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    run(case);
-                }
-            });
-        }
-    });
 }
 
 /// Three statuses a request, other ones for each: all pairs would take a minute.

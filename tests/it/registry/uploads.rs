@@ -5,7 +5,7 @@ use crate::harness::faulty::{
 };
 use crate::harness::stored;
 use crate::registry::login::{USER, logged_in};
-use crate::registry::{PASSWORD, fails, push, push_of, pushes, pushes_of};
+use crate::registry::{PASSWORD, each, fails, push, push_of, pushes, pushes_of};
 
 /// What a proxy lets through.
 const LIMIT: u64 = 2 << 20;
@@ -20,14 +20,14 @@ fn behind_a_proxy(chunks: Chunks) -> Quirks {
 
 #[test]
 fn u1_whatever_head_says_an_upload_settles_it() {
-    for status in [400, 401, 403, 405, 416, 451] {
+    each([400, 401, 403, 405, 416, 451], |status| {
         let registry = Faulty::start();
         registry.script([Rule::always(
             Kind::HeadBlob,
             Act::Answer(Answer::of(status)),
         )]);
         pushes(&stored::home(), &registry);
-    }
+    });
 }
 
 #[test]
@@ -48,26 +48,29 @@ fn u1_a_blob_that_is_elsewhere_is_there() {
 
 #[test]
 fn u2_u3_u4_location_is_used_as_it_is_given() {
-    for place in [
-        Place::Absolute,
-        Place::Relative,
-        Place::Sibling,
-        Place::Elsewhere,
-    ] {
-        for query in [true, false] {
-            let quirks = Quirks {
-                place,
-                query,
-                body_limit: Some(LIMIT),
-                ..Quirks::default()
-            };
-            let registry = Faulty::asking(Auth::Basic(USER, PASSWORD), quirks);
-            let home = logged_in(&registry);
-            // In one piece and in several: each answer names another place.
-            pushes(&home, &registry);
-            pushes_of(stored::LARGE, &home, &registry);
-        }
-    }
+    each(
+        [
+            Place::Absolute,
+            Place::Relative,
+            Place::Sibling,
+            Place::Elsewhere,
+        ],
+        |place| {
+            for query in [true, false] {
+                let quirks = Quirks {
+                    place,
+                    query,
+                    body_limit: Some(LIMIT),
+                    ..Quirks::default()
+                };
+                let registry = Faulty::asking(Auth::Basic(USER, PASSWORD), quirks);
+                let home = logged_in(&registry);
+                // In one piece and in several: each answer names another place.
+                pushes(&home, &registry);
+                pushes_of(stored::LARGE, &home, &registry);
+            }
+        },
+    );
 }
 
 #[test]
@@ -81,31 +84,32 @@ fn u5_a_small_blob_is_one_request_where_the_registry_takes_that() {
     // Config and two layers; the third is larger.
     assert_eq!(registry.count(Kind::Single), 3);
     assert_eq!(registry.count(Kind::Start), 1);
-    for status in [400, 404, 405, 415, 501] {
+    each([400, 404, 405, 415, 501], |status| {
         let registry = Faulty::start();
         registry.script([Rule::always(Kind::Single, Act::Answer(Answer::of(status)))]);
         pushes(&stored::home(), &registry);
-    }
+    });
 }
 
 #[test]
 fn u8_every_status_of_success_is_one() {
-    for (patch_status, put_status, manifest_status) in
-        [(202, 201, 201), (201, 204, 200), (204, 201, 202)]
-    {
-        let quirks = Quirks {
-            patch_status,
-            put_status,
-            manifest_status,
-            manifest_headers: manifest_status == 201,
-            body_limit: Some(LIMIT),
-            ..Quirks::default()
-        };
-        let registry = Faulty::with(quirks);
-        let home = stored::home();
-        pushes(&home, &registry);
-        pushes_of(stored::LARGE, &home, &registry);
-    }
+    each(
+        [(202, 201, 201), (201, 204, 200), (204, 201, 202)],
+        |(patch_status, put_status, manifest_status)| {
+            let quirks = Quirks {
+                patch_status,
+                put_status,
+                manifest_status,
+                manifest_headers: manifest_status == 201,
+                body_limit: Some(LIMIT),
+                ..Quirks::default()
+            };
+            let registry = Faulty::with(quirks);
+            let home = stored::home();
+            pushes(&home, &registry);
+            pushes_of(stored::LARGE, &home, &registry);
+        },
+    );
 }
 
 #[test]
@@ -121,33 +125,39 @@ fn u9_a_range_that_is_stuck_is_not_believed() {
 
 #[test]
 fn u9_u10_u11_one_piece_is_the_rule_so_bad_chunks_do_no_harm() {
-    for chunks in [
-        Chunks::StuckRange,
-        Chunks::LastOneStays,
-        Chunks::OnlyOne,
-        Chunks::Refused,
-    ] {
-        let quirks = Quirks {
-            chunks,
-            ..Quirks::default()
-        };
-        let registry = Faulty::with(quirks);
-        pushes_of(stored::BIG, &stored::home(), &registry);
-        assert_eq!(registry.count(Kind::Patch), 0);
-    }
+    each(
+        [
+            Chunks::StuckRange,
+            Chunks::LastOneStays,
+            Chunks::OnlyOne,
+            Chunks::Refused,
+        ],
+        |chunks| {
+            let quirks = Quirks {
+                chunks,
+                ..Quirks::default()
+            };
+            let registry = Faulty::with(quirks);
+            pushes_of(stored::BIG, &stored::home(), &registry);
+            assert_eq!(registry.count(Kind::Patch), 0);
+        },
+    );
 }
 
 #[test]
 fn u10_u11_chunks_that_a_registry_cannot_put_together_are_explained() {
-    for chunks in [Chunks::LastOneStays, Chunks::OnlyOne, Chunks::Refused] {
-        let registry = Faulty::with(behind_a_proxy(chunks));
-        let home = stored::home();
-        fails(
-            push_of(stored::LARGE, &home, &registry),
-            &[&registry.host()],
-        );
-        assert_eq!(registry.digest("app", "1"), None);
-    }
+    each(
+        [Chunks::LastOneStays, Chunks::OnlyOne, Chunks::Refused],
+        |chunks| {
+            let registry = Faulty::with(behind_a_proxy(chunks));
+            let home = stored::home();
+            fails(
+                push_of(stored::LARGE, &home, &registry),
+                &[&registry.host()],
+            );
+            assert_eq!(registry.digest("app", "1"), None);
+        },
+    );
 }
 
 #[test]
@@ -229,16 +239,19 @@ fn u17_an_upload_that_lost_its_beginning_is_begun_anew() {
         keeps_parts: false,
         ..behind_a_proxy(Chunks::Fine)
     };
-    for moment in [Moment::InBody, Moment::BeforeAnswer, Moment::InAnswer] {
-        let registry = Faulty::with(quirks.clone());
-        registry.script([Rule::nth(Kind::Patch, 2, Act::Cut(moment))]);
-        pushes_of(stored::LARGE, &stored::home(), &registry);
-    }
+    each(
+        [Moment::InBody, Moment::BeforeAnswer, Moment::InAnswer],
+        |moment| {
+            let registry = Faulty::with(quirks.clone());
+            registry.script([Rule::nth(Kind::Patch, 2, Act::Cut(moment))]);
+            pushes_of(stored::LARGE, &stored::home(), &registry);
+        },
+    );
 }
 
 #[test]
 fn u17_l11_an_upload_that_the_registry_forgot_is_begun_anew() {
-    for kind in [Kind::Put, Kind::Patch, Kind::Status] {
+    each([Kind::Put, Kind::Patch, Kind::Status], |kind| {
         let registry = Faulty::with(behind_a_proxy(Chunks::Fine));
         let mut script = vec![Rule::nth(
             kind,
@@ -250,7 +263,7 @@ fn u17_l11_an_upload_that_the_registry_forgot_is_begun_anew() {
         }
         registry.script(script);
         pushes_of(stored::LARGE, &stored::home(), &registry);
-    }
+    });
 }
 
 #[test]
@@ -267,16 +280,19 @@ fn u19_an_upload_that_is_not_used_is_given_up() {
 
 #[test]
 fn u21_a_blob_that_arrived_is_not_sent_again() {
-    for act in [
-        Act::Cut(Moment::BeforeAnswer),
-        Act::DoneBut(Answer::of(504)),
-    ] {
-        let registry = Faulty::start();
-        registry.script([Rule::nth(Kind::Put, 1, act)]);
-        pushes_of(stored::LARGE, &stored::home(), &registry);
-        let sent: usize = registry.log().iter().map(|entry| entry.bytes).sum();
-        assert!(sent < 6 << 20, "{sent} bytes\n{}", registry.log_text());
-    }
+    each(
+        [
+            Act::Cut(Moment::BeforeAnswer),
+            Act::DoneBut(Answer::of(504)),
+        ],
+        |act| {
+            let registry = Faulty::start();
+            registry.script([Rule::nth(Kind::Put, 1, act)]);
+            pushes_of(stored::LARGE, &stored::home(), &registry);
+            let sent: usize = registry.log().iter().map(|entry| entry.bytes).sum();
+            assert!(sent < 6 << 20, "{sent} bytes\n{}", registry.log_text());
+        },
+    );
 }
 
 #[test]
