@@ -21,10 +21,13 @@ fn guarded() -> (Registry, tempfile::TempDir) {
         "auth: {{htpasswd: {{realm: r, path: {}}}}}\n",
         file.display()
     );
-    (Registry::with(&Setup {
+    (
+        Registry::with(&Setup {
             auth,
             ..Setup::default()
-        }), folder)
+        }),
+        folder,
+    )
 }
 
 fn host(registry: &Registry) -> String {

@@ -38,14 +38,15 @@ impl Drop for Stops<'_> {
 }
 
 /// Runs each case, several at once.
-fn each<T: Sync>(cases: &[T], run: impl Fn(&T) + Sync) {
+fn each<T: Clone + Sync>(cases: impl AsRef<[T]>, run: impl Fn(T) + Sync) {
+    let cases = cases.as_ref();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 let _stops = Stops(&next);
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    run(case);
+                    run(case.clone());
                 }
             });
         }

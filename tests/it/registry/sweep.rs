@@ -26,13 +26,13 @@ fn a_cut_at_any_request_is_got_over() {
     let cases: Vec<_> = (1..=count)
         .flat_map(|number| MOMENTS.map(|moment| (number, moment)))
         .collect();
-    each(&cases, |(number, moment)| {
+    each(cases, |(number, moment)| {
         let quirks = Quirks {
             keeps_parts: number % 2 == 0,
             ..Quirks::default()
         };
         let registry = Faulty::with(quirks);
-        registry.script([Rule::nth(None, *number, Act::Cut(*moment))]);
+        registry.script([Rule::nth(None, number, Act::Cut(moment))]);
         let home = stored::home();
         pushes(&home, &registry);
     });
@@ -42,10 +42,10 @@ fn a_cut_at_any_request_is_got_over() {
 fn a_passing_failure_of_any_request_is_got_over() {
     let count = requests();
     let cases = some_of(&[408, 425, 429, 500, 502, 503, 504], count);
-    each(&cases, |(number, status)| {
+    each(cases, |(number, status)| {
         let registry = Faulty::start();
-        let answer = Answer::of(*status).body(b"<html>gateway</html>");
-        registry.script([Rule::nth(None, *number, Act::Answer(answer))]);
+        let answer = Answer::of(status).body(b"<html>gateway</html>");
+        registry.script([Rule::nth(None, number, Act::Answer(answer))]);
         pushes(&stored::home(), &registry);
     });
 }
@@ -54,10 +54,10 @@ fn a_passing_failure_of_any_request_is_got_over() {
 fn a_refusal_from_any_request_on_is_explained_and_the_next_push_is_right() {
     let count = requests();
     let cases = some_of(&[400, 401, 403, 404, 405, 413], count);
-    each(&cases, |(number, status)| {
+    each(cases, |(number, status)| {
         let registry = Faulty::start();
-        let answer = Answer::error(*status, "DENIED");
-        registry.script([Rule::since(None, *number, Act::Answer(answer))]);
+        let answer = Answer::error(status, "DENIED");
+        registry.script([Rule::since(None, number, Act::Answer(answer))]);
         let home = stored::home();
         let finished = push(&home, &registry).exits(69);
         is_explained(&finished);
@@ -74,9 +74,9 @@ fn a_refusal_from_any_request_on_is_explained_and_the_next_push_is_right() {
 fn a_registry_that_goes_away_at_any_request_is_named_and_the_next_push_is_right() {
     let count = requests();
     let cases: Vec<_> = (1..=count).collect();
-    each(&cases, |number| {
+    each(cases, |number| {
         let mut registry = Faulty::start();
-        registry.goes_away_at(*number);
+        registry.goes_away_at(number);
         let home = stored::home();
         let finished = push(&home, &registry).exits(69);
         is_explained(&finished);
