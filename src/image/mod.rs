@@ -6,7 +6,7 @@ mod form;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use footing::{Footing, Misfit};
+pub(crate) use footing::Footing;
 pub(crate) use form::{LayerForm, kept_annotations, table_annotations, written_in};
 
 use crate::oci::{

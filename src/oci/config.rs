@@ -2,6 +2,10 @@
 //!
 //! Configs of others are read too: what they hold besides the fields here is kept and written again,
 //! and a field that is `null` counts as left out, as docker writes some.
+#![expect(
+    clippy::zero_sized_map_values,
+    reason = "the specification writes sets as objects with empty values"
+)]
 
 use std::collections::BTreeMap;
 
@@ -50,10 +54,6 @@ pub(crate) struct RunConfig {
         default,
         deserialize_with = "null_is_nothing",
         skip_serializing_if = "BTreeMap::is_empty"
-    )]
-    #[expect(
-        clippy::zero_sized_map_values,
-        reason = "the specification writes this set as an object with empty values"
     )]
     pub exposed_ports: BTreeMap<String, Empty>,
     /// `NAME=value`.

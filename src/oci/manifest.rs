@@ -91,6 +91,12 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
+    /// The platform that an index's entry is for, if s2r builds for it.
+    pub(crate) fn known_platform(&self) -> Option<Platform> {
+        let named = self.platform.as_ref()?;
+        format!("{}/{}", named.os, named.architecture).parse().ok()
+    }
+
     /// A descriptor of these very bytes.
     pub(crate) fn of(media_type: MediaType, bytes: &[u8]) -> Self {
         Self {
@@ -113,14 +119,6 @@ pub(crate) struct DescriptorPlatform {
     /// For instance `v8`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
-}
-
-impl DescriptorPlatform {
-    /// The platform, if s2r builds for it.
-    pub(crate) fn known(&self) -> Option<Platform> {
-        let text = format!("{}/{}", self.os, self.architecture);
-        text.parse().ok()
-    }
 }
 
 impl From<Platform> for DescriptorPlatform {

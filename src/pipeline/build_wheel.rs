@@ -133,7 +133,8 @@ impl Explain for WheelBuildError {
                 format!("It ended well, but there is no {what} that reads."),
             ),
             Self::NoCompiler { title, image } => {
-                next = "Take a base image with compilers (python:3.13 and not its slim variant, a full S2I image), a builder of packages (`s2r builders`), or a version with a wheel.".to_owned();
+                "Take a base image with compilers (python:3.13 and not its slim variant, a full S2I image), a builder of packages (`s2r builders`), or a version with a wheel."
+                    .clone_into(&mut next);
                 (
                     title,
                     format!(

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::destination::registry::Previous;
 use crate::image::{BUILT_ANNOTATION, KEY_ANNOTATION, kept_annotations};
 use crate::net::http::Client;
 use crate::net::registry::{Registry, RegistryError, ServedManifest};
@@ -151,15 +152,13 @@ impl<'a> Cache<'a> {
         !self.places.is_empty() && !self.is_off.swap(true, Ordering::Relaxed)
     }
 
-    /// What a name's registry served: `None` if it was not asked, or gave no answer.
-    pub(super) fn served(
-        &self,
-        name: &Reference,
-        platform: Option<Platform>,
-    ) -> Option<Option<&ServedManifest>> {
-        let place = self.places.iter().find(|place| place.reference == *name)?;
-        let served = place.served.get()?;
-        Some(match platform {
+    /// What a name stands for in its registry, if that was asked in this run and answered.
+    pub(super) fn served(&self, name: &Reference, platform: Option<Platform>) -> Previous<'_> {
+        let place = self.places.iter().find(|place| place.reference == *name);
+        let Some(served) = place.and_then(|place| place.served.get()) else {
+            return Previous::Ask;
+        };
+        Previous::Known(match platform {
             None => served.top.as_ref(),
             Some(platform) => served
                 .manifests
@@ -224,10 +223,7 @@ impl<'a> Cache<'a> {
         if matches!(top.media_type, MediaType::Index | MediaType::DockerList) {
             let index = Index::from_bytes(&top.bytes).unwrap_or_default();
             for &platform in self.platforms {
-                let is_for = |entry: &&Descriptor| {
-                    let named = entry.platform.as_ref();
-                    named.and_then(|named| named.known()) == Some(platform)
-                };
+                let is_for = |entry: &&Descriptor| entry.known_platform() == Some(platform);
                 let entry = index.manifests.iter().find(is_for);
                 if let Some(entry) = entry
                     && let Some(manifest) = registry.get_manifest(&entry.digest.to_string())?
@@ -262,17 +258,16 @@ impl<'a> Cache<'a> {
     /// An image's config, from the store if it is there. Without it there is no cache, and no more.
     fn config(&self, place: &Place, config: &Descriptor) -> Option<ImageConfig> {
         let kept = self.store.has_blob(&config.digest, config.size);
-        let bytes = match kept.then(|| self.store.read_blob(&config.digest)) {
-            Some(Ok(bytes)) => bytes,
-            _ => {
-                let registry = self.registry(place).ok()?;
-                let fetched =
-                    registry.fetch_blob_bytes(&config.digest, config.size, MAX_CONFIG_BYTES);
-                place
-                    .requests
-                    .fetch_add(registry.requests(), Ordering::Relaxed);
-                fetched.ok()?
-            }
+        let kept = kept.then(|| self.store.read_blob(&config.digest).ok());
+        let bytes = if let Some(bytes) = kept.flatten() {
+            bytes
+        } else {
+            let registry = self.registry(place).ok()?;
+            let fetched = registry.fetch_blob_bytes(&config.digest, config.size, MAX_CONFIG_BYTES);
+            place
+                .requests
+                .fetch_add(registry.requests(), Ordering::Relaxed);
+            fetched.ok()?
         };
         ImageConfig::from_bytes(&bytes).ok()
     }

@@ -62,7 +62,7 @@ impl<'a> Ground<'a> {
         if let Some(toolchain) = self.plain.get() {
             return Ok(toolchain);
         }
-        let made = Toolchain::plain(self.site, self.foundation, self.base()?)?;
+        let made = Toolchain::plain(self.site, self.foundation, self.base()?);
         Ok(self.plain.get_or_init(|| made))
     }
 

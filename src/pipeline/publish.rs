@@ -17,7 +17,7 @@ use crate::destination::registry::{
 use crate::destination::{BlobSource, PushImage, Target};
 use crate::image::CONTENTS_ANNOTATION;
 use crate::net::registry::Registry;
-use crate::oci::{Descriptor, Digest, MediaType, Platform, Reference};
+use crate::oci::{Descriptor, Digest, MediaType, Reference};
 use crate::report::{Event, Report, Stage};
 use crate::store::Store;
 
@@ -142,7 +142,7 @@ impl Image<'_> {
             _ => {
                 let mut outcome = (self.descriptor.digest, Vec::new());
                 for (_, image) in self.images()? {
-                    let previous = self.previous(first, None);
+                    let previous = self.means.cache.served(first, None);
                     let summary = self.push_image(&registry, &image, &tags, previous)?;
                     outcome = (summary.digest, summary.blobs);
                 }
@@ -173,13 +173,15 @@ impl Image<'_> {
         let (mut blobs, mut pushed) = (Vec::new(), BTreeMap::new());
         for (entry, image) in self.images()? {
             let by_digest = [entry.digest.to_string()];
-            let platform = entry.platform.as_ref().and_then(|one| one.known());
-            let previous = platform.map_or(Previous::Ask, |one| self.previous(name, Some(one)));
+            let platform = entry.known_platform();
+            let previous = platform.map_or(Previous::Ask, |one| {
+                self.means.cache.served(name, Some(one))
+            });
             let summary = self.push_image(registry, &image, &by_digest, previous)?;
             blobs.extend_from_slice(&summary.blobs);
             pushed.insert(entry.digest, summary);
         }
-        let is_there = match self.previous(name, None) {
+        let is_there = match self.means.cache.served(name, None) {
             Previous::Known(Some(served)) => served.digest == self.descriptor.digest,
             _ => false,
         };
@@ -207,14 +209,6 @@ impl Image<'_> {
         Ok(crate::destination::registry::push(
             image, self, target, report,
         )?)
-    }
-
-    /// What a name stands for in its registry, if that was asked in this run.
-    fn previous(&self, name: &Reference, platform: Option<Platform>) -> Previous<'_> {
-        match self.means.cache.served(name, platform) {
-            Some(served) => Previous::Known(served),
-            None => Previous::Ask,
-        }
     }
 
     fn export(&self, name: Option<&Reference>, target: &Target) -> Result<Exported, BuildError> {

@@ -31,12 +31,8 @@ pub(super) struct Toolchain {
 
 impl Toolchain {
     /// The base with Python and nothing more: enough for everything that is only Python.
-    pub(super) fn plain(
-        site: &Site<'_>,
-        foundation: &Foundation<'_>,
-        base: &[Made],
-    ) -> Result<Self, BuildError> {
-        Ok(Self::with(site, foundation, base, Vec::new()))
+    pub(super) fn plain(site: &Site<'_>, foundation: &Foundation<'_>, base: &[Made]) -> Self {
+        Self::with(site, foundation, base, Vec::new())
     }
 
     /// The base and the builder's build packages. A base that is an image has what it has.

@@ -198,7 +198,7 @@ impl BuilderFile {
                 check.debian(&debian)?;
                 Ok(Self::Whole(Box::new(check.whole(written, debian)?)))
             }
-            (None, Some(image)) => Ok(Self::Image(Box::new(check.image(written, image)?))),
+            (None, Some(image)) => Ok(Self::Image(Box::new(check.image(written, &image)?))),
             (Some(_), Some(_)) | (None, None) => Err(BuilderError::OneBase {
                 origin: origin.to_owned(),
             }),
@@ -355,7 +355,7 @@ impl Check<'_> {
     }
 
     /// A builder upon an image, which may leave things out.
-    fn image(&self, written: Written, image: String) -> Result<ImageBuilder, BuilderError> {
+    fn image(&self, written: Written, image: &str) -> Result<ImageBuilder, BuilderError> {
         let reference = image.parse().map_err(|_| self.wrong("image", &image))?;
         if let Some(package) = written.build_packages.first() {
             return Err(self.wrong("build_packages", package));

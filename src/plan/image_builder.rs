@@ -303,7 +303,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn config(run: serde_json::Value) -> ImageConfig {
+    fn config(run: &serde_json::Value) -> ImageConfig {
         serde_json::from_value(json!({
             "architecture": "amd64", "os": "linux", "config": run,
             "history": [{"created_by": "# debian.sh out/ 'bookworm'"}],
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_slim_image_is_a_builder() {
-        let config = config(json!({
+        let config = config(&json!({
             "Env": ["PATH=/usr/local/bin:/usr/bin", "LANG=C.UTF-8", "PYTHON_VERSION=3.12.7", "GPG_KEY=A", "HOME=/root"],
             "Labels": {"a": "b", "org.opencontainers.image.base.name": "debian"},
             "ExposedPorts": {"5000/tcp": {}, "53/udp": {}},
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn an_s2i_image_keeps_its_user_entrypoint_locale_and_pip() {
-        let config = config(json!({
+        let config = config(&json!({
             "User": "1001", "Entrypoint": ["container-entrypoint"], "ExposedPorts": {"8080/tcp": {}},
             "Env": ["PATH=/opt/app-root/src/.local/bin/:/opt/app-root/src/bin:/opt/app-root/bin:/usr/bin",
                 "APP_ROOT=/opt/app-root", "PYTHON_VERSION=3.12", "PLATFORM=el9", "LC_ALL=en_US.UTF-8", "LANG=en_US.UTF-8"],
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn what_nobody_says_is_asked_for() {
         let config = config(
-            json!({"Entrypoint": ["/usr/bin/python3"], "User": "nonroot",
+            &json!({"Entrypoint": ["/usr/bin/python3"], "User": "nonroot",
             "Env": ["VIRTUAL_ENV=/venv"]}),
         );
         let error = builder("r.example/x").complete(&config).unwrap_err();
@@ -410,7 +410,7 @@ mod tests {
             ("185:x", "1001"),
         ] {
             assert_eq!(
-                super::user(&config(json!({"User": user}))),
+                super::user(&config(&json!({"User": user}))),
                 expected,
                 "{user}"
             );

@@ -2,7 +2,7 @@
 //! snapshotter can mount before it has its bytes, and that is a plain `tar+gzip` to all others.
 //!
 //! Format: containerd/stargz-snapshotter, docs/estargz.md: "The structure" (each file that is not empty
-//! begins a gzip member of its own, and so does each chunk of a long one), "TOC and TOCEntries" (the
+//! begins a gzip member of its own, and so does each chunk of a long one), "TOC and `TOCEntries`" (the
 //! last entry of the tar, JSON), "Footer" (51 bytes), "Prioritized Files and Landmark Files" (nothing is
 //! known of what a container reads first, so the layer says "no prefetch").
 //!

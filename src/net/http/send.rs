@@ -164,6 +164,10 @@ impl Client {
 
     /// One request to one URL, and its answer's head; for a registry that may speak either, in the
     /// scheme that it speaks.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what one try of one request needs; it is nothing beyond it"
+    )]
     fn exchange(
         &self,
         request: &Request<'_>,

@@ -191,7 +191,10 @@ fn folder_names(registry: &str) -> Vec<String> {
 /// Whether a name is one of a service inside a Kubernetes cluster.
 fn is_cluster_service(registry: &str) -> bool {
     let host = registry.split(':').next().unwrap_or_default();
-    host.ends_with(".svc") || host.ends_with(".svc.cluster.local")
+    ["svc", "svc.cluster.local"].iter().any(|domain| {
+        host.strip_suffix(domain)
+            .is_some_and(|service| service.ends_with('.'))
+    })
 }
 
 /// Host and port of a URL, the port left out where it is the scheme's own.

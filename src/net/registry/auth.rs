@@ -55,7 +55,7 @@ impl Asker<'_> {
             .filter_map(|challenge| Some((challenge, challenge.parameters.get("realm")?)))
         {
             match self.realm(realm.1) {
-                Ok(url) => return self.token(realm.0, url, counter).map(Some),
+                Ok(url) => return self.token(realm.0, &url, counter).map(Some),
                 Err(error) => unfit = Some(error),
             }
         }
@@ -87,27 +87,27 @@ impl Asker<'_> {
     fn token(
         &self,
         challenge: &Challenge,
-        realm: Url,
+        realm: &Url,
         counter: &AtomicU64,
     ) -> Result<Held, RegistryError> {
         let service = challenge.parameters.get("service").map(String::as_str);
         let reply = match self.login {
             Some(Login::Identity(token)) => {
-                self.post(&realm, service, &[("refresh_token", token)], counter)?
+                self.post(realm, service, &[("refresh_token", token)], counter)?
             }
             Some(Login::Basic(basic)) => {
-                let reply = self.get(&realm, service, Some(basic), counter)?;
+                let reply = self.get(realm, service, Some(basic), counter)?;
                 if matches!(reply.status(), 404 | 405) {
                     // The few that know OAuth2 alone.
                     reply.drain();
                     let user = Secret::new(basic.user.as_str());
                     let form = [("username", &user), ("password", &basic.password)];
-                    self.post(&realm, service, &form, counter)?
+                    self.post(realm, service, &form, counter)?
                 } else {
                     reply
                 }
             }
-            Some(Login::RegistryToken(_)) | None => self.get(&realm, service, None, counter)?,
+            Some(Login::RegistryToken(_)) | None => self.get(realm, service, None, counter)?,
         };
         if reply.status() != 200 {
             return Err(RegistryError::of(reply));

@@ -141,10 +141,6 @@ impl Faulty {
         format!("127.0.0.1:{}", self.shared.ports[0])
     }
 
-    pub(crate) fn other_host(&self) -> String {
-        format!("localhost:{}", self.shared.ports[1])
-    }
-
     /// A repository in this registry, as it stands in an image reference.
     pub(crate) fn repository(&self, name: &str) -> String {
         format!("{}/{name}", self.host())
@@ -262,6 +258,7 @@ impl Faulty {
 }
 
 impl Drop for Faulty {
+    #[expect(clippy::print_stderr, reason = "what was asked explains a failure")]
     fn drop(&mut self) {
         self.shared.stop();
         for thread in self.threads.drain(..) {
@@ -424,7 +421,10 @@ impl Shared {
         let bytes = answer.bytes(is_head);
         let went = match act {
             Some(Act::Cut(Moment::BeforeAnswer)) => false,
-            Some(Act::Cut(_)) => wire.send(&bytes[..bytes.len() / 2]) && false,
+            Some(Act::Cut(_)) => {
+                wire.send(&bytes[..bytes.len() / 2]);
+                false
+            }
             Some(Act::Slow(time)) => {
                 thread::sleep(time);
                 wire.send(&bytes)
@@ -432,7 +432,7 @@ impl Shared {
             Some(Act::Endless) => {
                 let mut goes = wire.send(&bytes);
                 let mut piece = b"10000\r\n".to_vec();
-                piece.extend([b' '; 0x10000]);
+                piece.resize(piece.len() + 0x10000, b' ');
                 piece.extend(b"\r\n");
                 for _ in 0..ENDLESS_BYTES / piece.len() {
                     goes = goes && wire.send(&piece);

@@ -141,10 +141,19 @@ impl Home {
         command
     }
 
+    /// The tests' own PATH.
+    pub(crate) fn own_path() -> String {
+        std::env::vars()
+            .find(|(name, _)| name == "PATH")
+            .map(|(_, value)| value)
+            .unwrap_or_default()
+    }
+
     fn prepare(&self, command: &mut Command) {
         command.env_clear();
-        let inherited = std::env::vars_os();
-        command.envs(inherited.filter(|(name, _)| PASSED_ON.iter().any(|passed| name == passed)));
+        command.envs(
+            std::env::vars_os().filter(|(name, _)| PASSED_ON.iter().any(|passed| name == passed)),
+        );
         command
             .env("HOME", self.home())
             .env("XDG_DATA_HOME", &self.data)

@@ -46,7 +46,7 @@ impl Proxy {
                         break;
                     }
                     let shared = Arc::clone(&shared);
-                    thread::spawn(move || shared.pass(stream.unwrap()));
+                    thread::spawn(move || shared.pass(&stream.unwrap()));
                 }
             })
         };
@@ -78,14 +78,14 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn pass(&self, client: TcpStream) {
+    fn pass(&self, client: &TcpStream) {
         // Nobody there: the client's connection ends, too.
         let Ok(server) = TcpStream::connect(("127.0.0.1", self.to)) else {
             return;
         };
         thread::scope(|scope| {
-            scope.spawn(|| copy(&server, &client, |_| ()));
-            copy(&client, &server, |bytes| self.count(bytes));
+            scope.spawn(|| copy(&server, client, |_| ()));
+            copy(client, &server, |bytes| self.count(bytes));
         });
     }
 

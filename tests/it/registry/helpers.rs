@@ -43,7 +43,7 @@ fn push_with(home: &Home, registry: &Faulty, variables: &[(&str, &Path)]) -> Fin
     let mut command = home.command(&["push", stored::NAME, &registry.repository("app:1")]);
     command.envs(variables.iter().map(|(name, value)| (name, *value)));
     if !variables.iter().any(|(name, _)| *name == "PATH") {
-        let path = std::env::var("PATH").unwrap();
+        let path = Home::own_path();
         let folder = home.dir().join("bin");
         command.env("PATH", format!("{}:{path}", folder.display()));
     }
@@ -174,12 +174,15 @@ fn a14_a_helpers_name_is_a_name() {
     }
 }
 
+/// File, its content, and the variable that names it.
+type Case<'a> = (&'a str, &'a Value, Option<(&'a str, &'a str)>);
+
 #[test]
 fn credentials_are_found_where_other_tools_leave_them() {
     let registry = asking();
     let auths = json!({"auths": {registry.host(): right()}});
     let old = json!({registry.host(): right()});
-    let cases: [(&str, &Value, Option<(&str, &str)>); 9] = [
+    let cases: [Case<'_>; 9] = [
         (".docker/config.json", &auths, None),
         (".dockercfg", &old, None),
         (".config/containers/auth.json", &auths, None),

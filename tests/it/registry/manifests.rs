@@ -179,7 +179,7 @@ fn a_manifest_that_lies_is_not_used() {
         Act::Answer(
             Answer::of(200)
                 .with("content-type", OCI)
-                .body(&[b'['; 100_000]),
+                .body(&b"[".repeat(100_000)),
         ),
         Act::Answer(Answer::of(200).with("content-type", "text/plain; charset=utf-8")),
     ] {

@@ -279,6 +279,16 @@ fn u19_an_upload_that_is_not_used_is_given_up() {
 }
 
 #[test]
+fn an_answer_before_the_body_is_read_is_heard() {
+    each([500, 503, 429], |status| {
+        let registry = Faulty::start();
+        let early = Act::Early(Answer::of(status).body(b"busy"));
+        registry.script([Rule::first(Kind::Put, 2, early)]);
+        pushes_of(stored::BIG, &stored::home(), &registry);
+    });
+}
+
+#[test]
 fn u21_a_blob_that_arrived_is_not_sent_again() {
     each(
         [

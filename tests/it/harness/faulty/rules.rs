@@ -172,6 +172,7 @@ pub(crate) enum Mounts {
 
 /// A registry on its best day: all of this keeps to the specification, or nearly, for ever.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a quirk of its own")]
 pub(crate) struct Quirks {
     pub(crate) place: Place,
     /// Whether `Location` has a query.
