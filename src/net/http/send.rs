@@ -72,6 +72,11 @@ impl Client {
         Patience::new(self.settings.retry)
     }
 
+    /// For requests that somebody else can answer, too: one more try, and soon.
+    pub(crate) fn little_patience(&self) -> Patience {
+        Patience::new(self.settings.retry.hurried())
+    }
+
     /// Waits for another try after `error`, or returns it.
     pub(super) fn wait_or_give_up<E: MayPass>(
         &self,
@@ -188,11 +193,10 @@ impl Client {
             return send(url);
         }
         let answer = send(url);
-        let trust = &self.settings.trust;
         let other = match &answer {
             Err(HttpError::Connect { .. }) if url.scheme() == "https" => {
                 let place = trust::authority(url);
-                trust.is_insecure(&place).then_some("http")
+                self.settings.is_insecure(&place).then_some("http")
             }
             Ok(reply) if url.scheme() == "http" && trust::wants_tls(reply) => Some("https"),
             _ => None,
