@@ -15,6 +15,7 @@ mod helpers;
 mod limits;
 mod login;
 mod manifests;
+mod mirrors;
 mod mounts;
 mod peers;
 mod sweep;
