@@ -27,7 +27,7 @@ use crate::net::credentials::Credentials;
 use crate::net::mirrors::Mirrors;
 use crate::net::tokens::Tokens;
 
-pub(crate) use error::{HttpError, Refusal};
+pub(crate) use error::{HttpError, Refusal, after_tries};
 pub(crate) use fetch::{Expect, Fetched};
 pub(crate) use hosts::Host;
 pub(crate) use reply::{Reply, Response, printable};

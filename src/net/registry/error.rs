@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::net::ShownUrl;
-use crate::net::http::{HttpError, MayPass, Passing, Reply, printable, status_may_pass};
+use crate::net::http::{
+    HttpError, MayPass, Passing, Reply, after_tries, printable, status_may_pass,
+};
 use crate::net::mirrors::MirrorsError;
 use crate::report::{Explain, Explanation, Fate};
 
@@ -368,8 +370,8 @@ impl Explain for RegistryError {
                 what: format!("the registry answers {status}"),
                 place: url.to_string(),
                 why: match words(refusals).strip_prefix(": ") {
-                    Some(words) => format!("{words} ({tries} tries)"),
-                    None => format!("it gives no reason ({tries} tries)"),
+                    Some(words) => format!("{words}{}", after_tries(*tries)),
+                    None => format!("it gives no reason{}", after_tries(*tries)),
                 },
                 next: match status {
                     404 => "check that the repository or project exists; some registries make none by themselves".to_owned(),
