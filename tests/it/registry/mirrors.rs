@@ -7,12 +7,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::harness::faulty::{Act, Answer, Auth, Faulty, Kind, Mounts, Quirks, Rule, basic};
-use crate::harness::files::Project;
 use crate::harness::home::{Home, digest_of};
 use crate::harness::stored;
 use crate::harness::tools::{Finished, finish, free_port};
 use crate::registry::login::{USER, write_config};
-use crate::registry::{PASSWORD, fails, is_discreet, is_explained, push_of, pushes};
+use crate::registry::{
+    PASSWORD, builds, fails, is_discreet, is_explained, project_on, push_of, pushes,
+};
 
 /// A name whose host nobody has: it is read from a mirror or not at all.
 const NAMED: &str = "upstream.invalid/team";
@@ -60,13 +61,7 @@ fn logs_in(home: &Home, logins: &[(&str, &str)]) {
 
 /// Plans a build upon an image, for which its manifest and config are read.
 fn stands_on(home: &Home, image: &str) -> Finished {
-    let project = Project::new(&[("app.py", "print('here')\n")]);
-    project.write(
-        "mine.yaml",
-        &format!(
-            "name: mine\nimage: {image}\npython: \"3.13\"\nglibc: \"2.41\"\ninterpreter: /usr/bin/python3.13\n"
-        ),
-    );
+    let project = project_on(image);
     let builder = project.path().join("mine.yaml");
     let mut command = home.command(&["plan", "--builder"]);
     finish(command.arg(builder).arg(project.path()))
@@ -306,11 +301,7 @@ fn l9_files_of_rules_are_told_of_when_they_are_of_no_use() {
         let mut command = home.command(&["push", stored::NAME, &image]);
         let said = finish(command.env("CONTAINERS_REGISTRIES_CONF", home.dir().join("none")));
         is_explained(&said);
-        let project = Project::new(&[("app.py", "print('here')\n")]);
-        let yaml = format!(
-            "name: mine\nimage: {image}\npython: \"3.13\"\nglibc: \"2.41\"\ninterpreter: /usr/bin/python3.13\n"
-        );
-        project.write("mine.yaml", &yaml);
+        let project = project_on(&image);
         let mut command = home.command(&["plan", "--builder"]);
         command.arg(project.path().join("mine.yaml"));
         command.env("CONTAINERS_REGISTRIES_CONF", &file);
@@ -323,16 +314,9 @@ fn l9_an_image_built_upon_a_mirrored_one_keeps_its_names() {
     let (mirror, target) = (with_image(Auth::Open), Faulty::start());
     let home = Home::empty();
     rules(&home, &rule(NAMED, "", &[&mirror.host()]));
-    let project = Project::new(&[("app.py", "print('here')\n")]);
     let base = format!("{NAMED}/base:1");
-    let yaml = format!(
-        "name: mine\nimage: {base}\npython: \"3.13\"\nglibc: \"2.41\"\ninterpreter: /usr/bin/python3.13\n"
-    );
-    project.write("mine.yaml", &yaml);
-    let mut command = home.command(&["build", "--bytecode", "none", "--push", "--builder"]);
-    command.arg(project.path().join("mine.yaml"));
-    command.arg(project.path()).arg(target.repository("app:1"));
-    let built = finish(&mut command).ok();
+    let project = project_on(&base);
+    let built = builds(&home, &project, &[&target.repository("app:1")]).ok();
     assert_eq!(digest_of(built.line()), target.complete("app", "1"));
     let manifest = target.manifest("app", "1");
     let notes = &manifest["annotations"];
@@ -350,7 +334,6 @@ fn l9_an_image_built_upon_a_mirrored_one_keeps_its_names() {
     // A small one is read twice where the registry does not take it with the POST.
     assert!(mirror.count(Kind::GetBlob) >= 4, "{}", mirror.log_text());
     // The same again from nothing, with the pushed image under another name as the cache.
-    rules(&home, &rule("cache.invalid/of", "", &[&target.host()]));
     let empty = Home::empty();
     let both = [
         rule(NAMED, "", &[&mirror.host()]),
@@ -358,11 +341,9 @@ fn l9_an_image_built_upon_a_mirrored_one_keeps_its_names() {
     ];
     rules(&empty, &both.concat());
     let other = Faulty::start();
-    let mut command = empty.command(&["build", "--json", "--bytecode", "none", "--push"]);
-    command.args(["--cache-from", "cache.invalid/of/app:1", "--builder"]);
-    command.arg(project.path().join("mine.yaml"));
-    command.arg(project.path()).arg(other.repository("app:1"));
-    let summary = finish(&mut command).ok().json();
+    let image = other.repository("app:1");
+    let more = ["--json", "--cache-from", "cache.invalid/of/app:1", &image];
+    let summary = builds(&empty, &project, &more).ok().json();
     let layers = summary["platforms"][0]["layers"].as_array().unwrap();
     assert!(
         layers.iter().all(|layer| layer["fate"] == "remote"),
