@@ -2,14 +2,16 @@
 //!
 //! `access`, `auth`, `challenge` and `scope` get the right to ask; `blobs` asks for blobs and reads
 //! them, `mount`, `upload` and `pieces` have them there, `place` and `quirks` know where uploads go on and
-//! who counts wrongly; `manifests` reads, stores and names; `source` reads from mirrors. A 401 is answered whenever it comes, not only
-//! at the first request. What a host turns out to do is kept in [`Host`] for the run.
+//! who counts wrongly; `manifests` reads, stores and names; `source` reads from mirrors. A 401 is
+//! answered whenever it comes, not only at the first request. What a host turns out to do is kept in
+//! [`Host`] for the run.
 //!
-//! Not handled, knowingly: an answer that comes while a large body is still on its way and closes the
-//! connection is lost (the HTTP library drops it), so a 413 of that kind is taken for a cut and met by
-//! smaller pieces after the second; mounts without `from` and with `origin`; `If-Match` on an index,
-//! because an index is written whole and never changed in place; referrers; an option to take an
-//! immutable tag for success.
+//! REGISTRIES.md lists what registries do in practice and what is done about it here. Not handled,
+//! knowingly: an answer that comes while a large body is still on its way and closes the connection is
+//! lost (the HTTP library drops it), so a 413 of that kind is taken for a cut and met by smaller pieces
+//! after the second; mounts without `from` and with `origin`; `If-Match` on an index, because an index
+//! is written whole and never changed in place; referrers; an option to take an immutable tag for
+//! success.
 
 mod access;
 mod auth;
