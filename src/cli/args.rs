@@ -156,6 +156,8 @@ pub(super) enum Bytecode {
     All,
     /// The application
     App,
+    /// Python's standard library and dependencies: a rebuild on an empty machine fetches no interpreter
+    Dependencies,
     /// None: images are smaller, and containers start more slowly
     None,
 }
