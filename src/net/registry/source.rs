@@ -1,19 +1,19 @@
 //! A repository as it is read: from its mirrors first, where the user names some, then from itself.
 //!
 //! Each place is a repository of its own, with its own credentials. A mirror that lacks what is asked
-//! for, or fails, costs one short try and is passed over; one that nobody answers for is not asked again
+//! for, or fails, costs one short try and is passed over; one that is out of order is not asked again
 //! in this run. An image keeps its own name wherever it is read, and what comes by digest is checked, so
 //! a mirror can lie about tags alone: that is what its owner is trusted with.
 
 use std::sync::Arc;
 
-use crate::net::http::Client;
+use crate::net::http::{Client, status_may_pass};
 use crate::net::mirrors::{Blocked, Pulls};
 use crate::net::registry::manifests::ManifestHead;
 use crate::net::registry::{Registry, RegistryError, ServedManifest};
 use crate::oci::{Digest, Reference};
 
-/// Noted for a mirror where nobody is.
+/// Noted for a mirror that is out of order.
 const GONE: &str = "gone as a mirror";
 
 /// Where one repository is read.
@@ -172,7 +172,11 @@ impl<'a> Source<'a> {
                 format!("{name}, a mirror of {}, is passed over: {error}", self.name),
             );
         }
-        if error.status().is_none() && !error.is_about_bytes() {
+        let is_out_of_order = match error.status() {
+            Some(status) => status_may_pass(status),
+            None => !error.is_about_bytes(),
+        };
+        if is_out_of_order {
             mirror.host.set_note(GONE, 1);
         }
         failed.push(error.to_string());
