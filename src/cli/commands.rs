@@ -40,6 +40,7 @@ pub(super) fn run(
         Command::Plan(arguments) => plan(arguments, surroundings, shown),
         Command::Lock(arguments) => lock(arguments, surroundings, shown),
         Command::Push(arguments) => push(arguments, surroundings, shown),
+        Command::Rebase(arguments) => super::rebase::rebase(arguments, surroundings, shown),
         Command::Login(arguments) => super::login::login(arguments, surroundings, shown),
         Command::Logout(arguments) => super::login::logout(arguments, surroundings),
         Command::Export(arguments) => export(arguments, surroundings, shown),

@@ -12,12 +12,13 @@ use super::platform::Site;
 use super::recipes::{self, Shelf};
 use super::wheels;
 use crate::image::{
-    BASE_LAYERS_ANNOTATION, BASE_PACKAGES_ANNOTATION, BUILT_ANNOTATION, BaseParts,
-    FOOTING_ANNOTATION, ImageLayer, Parts,
+    BASE_LAYERS_ANNOTATION, BASE_PACKAGES_ANNOTATION, BUILT_ANNOTATION, BaseParts, BaseSettings,
+    FOOTING_ANNOTATION, ImageLayer, Parts, SETTINGS_ANNOTATION,
 };
 use crate::layers::source::Source;
 use crate::layers::wheel;
 use crate::oci::{Platform, RunConfig};
+use crate::plan::Origin;
 use crate::resolve::wheels::{Lock, LockedWheel};
 use crate::source::Contents;
 
@@ -151,6 +152,10 @@ impl Site<'_> {
         let mut annotations = BTreeMap::from([
             (BASE_LAYERS_ANNOTATION.to_owned(), base_count.to_string()),
             (FOOTING_ANNOTATION.to_owned(), self.footing().to_string()),
+            (
+                SETTINGS_ANNOTATION.to_owned(),
+                self.base_settings().to_text(),
+            ),
         ]);
         match foundation {
             Foundation::Packages { debs, .. } => {
@@ -165,6 +170,17 @@ impl Site<'_> {
             annotations.insert(BUILT_ANNOTATION.to_owned(), lines.join("\n"));
         }
         annotations
+    }
+
+    /// What of the config another base would give otherwise.
+    fn base_settings(&self) -> BaseSettings {
+        let names = self.plan.environment.of_builder();
+        let labels = self.plan.labels.iter();
+        let labels = labels.filter(|(_, label)| matches!(label.origin, Origin::Builder { .. }));
+        BaseSettings {
+            env: names.map(str::to_owned).collect(),
+            labels: labels.map(|(name, _)| name.clone()).collect(),
+        }
     }
 
     fn run_config(&self) -> RunConfig {
