@@ -40,6 +40,7 @@ pub(super) fn run(
         Command::Plan(arguments) => plan(arguments, surroundings, shown),
         Command::Lock(arguments) => lock(arguments, surroundings, shown),
         Command::Push(arguments) => push(arguments, surroundings, shown),
+        Command::Rebase(arguments) => super::rebase::rebase(arguments, surroundings, shown),
         Command::Login(arguments) => super::login::login(arguments, surroundings, shown),
         Command::Logout(arguments) => super::login::logout(arguments, surroundings),
         Command::Export(arguments) => export(arguments, surroundings, shown),
@@ -377,6 +378,7 @@ fn request(source: &std::path::Path, project: &Project) -> Result<Request, Failu
         bytecode: project.bytecode.map(|which| match which {
             args::Bytecode::All => Bytecode::All,
             args::Bytecode::App => Bytecode::App,
+            args::Bytecode::Dependencies => Bytecode::Dependencies,
             args::Bytecode::None => Bytecode::None,
         }),
         image: None,

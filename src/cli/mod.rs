@@ -7,6 +7,7 @@ mod failure;
 mod inventory;
 mod login;
 mod progress;
+mod rebase;
 mod request;
 mod summary;
 mod text;

@@ -96,6 +96,9 @@ pub(crate) enum BuildError {
     /// An image that is to be run.
     #[error(transparent)]
     Run(#[from] super::run::RunError),
+    /// An image that is put on another base.
+    #[error(transparent)]
+    Rebase(#[from] super::rebase::RebaseError),
     /// A layer that lies in a registry.
     #[error(transparent)]
     NotThere(#[from] super::elsewhere::NotThere),
@@ -167,6 +170,7 @@ impl Explain for BuildError {
             Self::Material(error) => error.explain(),
             Self::Changes(error) => error.explain(),
             Self::Run(error) => error.explain(),
+            Self::Rebase(error) => error.explain(),
             Self::NotThere(error) => error.explain(),
             Self::Login(error) => error.explain(),
             Self::Pin(error) => error.explain(),

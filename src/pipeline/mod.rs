@@ -24,6 +24,7 @@ mod obtain;
 mod platform;
 mod publish;
 mod read;
+mod rebase;
 mod recipes;
 mod relay;
 mod roots;
@@ -46,6 +47,7 @@ pub(crate) use login::{Place as LoginPlace, login, logout};
 pub(crate) use make::Made;
 pub(crate) use publish::{Exported, Pushed, export, push};
 pub(crate) use read::{builders, plan};
+pub(crate) use rebase::{BaseTold, Rebase, Rebased, RebasedPlatform, rebase};
 pub(crate) use relay::Port;
 pub(crate) use run::{Launch, run};
 pub(crate) use steps::Running;
@@ -283,7 +285,9 @@ fn finish(
             .map(|&platform| site.build(platform, stages))
             .collect::<Result<Vec<_>, _>>()
     })?;
-    let descriptor = publish::name(&platforms, names, means.settings.formats, means.store)?;
+    let manifests = platforms.iter().map(|platform| platform.descriptor.clone());
+    let family = means.settings.formats.documents;
+    let descriptor = publish::name(manifests.collect(), names, family, means.store)?;
     let image = publish::Image {
         descriptor: &descriptor,
         means,

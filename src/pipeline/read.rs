@@ -234,9 +234,7 @@ fn own_builder(request: &Request, settings: &Settings) -> Result<Option<BuilderF
         .extension()
         .is_some_and(|extension| extension == "yaml" || extension == "yml");
     if is_file_name || path.is_file() {
-        let bytes = read_file(&path, MAX_BUILDER_BYTES)?;
-        let text = String::from_utf8_lossy(&bytes);
-        return Ok(Some(BuilderFile::from_yaml(&text, name)?));
+        return builder_file(name, settings).map(Some);
     }
     let is_path = name.starts_with(['.', '/']);
     if is_path || !name.contains([':', '/', '@']) {
@@ -244,6 +242,16 @@ fn own_builder(request: &Request, settings: &Settings) -> Result<Option<BuilderF
     }
     let image = name.parse::<Reference>().ok();
     Ok(image.map(|image| BuilderFile::Image(Box::new(ImageBuilder::of(&image)))))
+}
+
+/// Reads a builder file.
+///
+/// # Errors
+/// No such file, or one that is wrong.
+pub(super) fn builder_file(name: &str, settings: &Settings) -> Result<BuilderFile, BuildError> {
+    let bytes = read_file(&settings.directory.join(name), MAX_BUILDER_BYTES)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(BuilderFile::from_yaml(&text, name)?)
 }
 
 /// The variables of the file of `-E`.

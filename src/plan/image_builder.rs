@@ -94,7 +94,7 @@ impl Explain for ImageBuilderError {
                     place: image.clone(),
                     why: format!("there is no telling its {} from the config; the layers are not looked into", missing.join(", ")),
                     next: format!(
-                        "write a builder file and name it by --builder:\nname: my-base\nimage: {image}\n{}",
+                        "write a builder file, and name it in place of the image:\nname: my-base\nimage: {image}\n{}",
                         lines.join("\n")
                     ),
                 }

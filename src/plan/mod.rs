@@ -9,7 +9,7 @@ mod bytecode;
 mod dependencies;
 mod error;
 pub(crate) mod image_builder;
-mod labels;
+pub(crate) mod labels;
 mod packages;
 mod python;
 mod render;
@@ -18,7 +18,7 @@ mod running;
 mod script_tests;
 mod start;
 mod told;
-mod variables;
+pub(crate) mod variables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -17,25 +17,25 @@ use crate::harness::registry::Registry;
 use crate::harness::tools::{finish, temporary, tool};
 
 /// A file or, with a target, a link of a layer.
-enum Entry<'a> {
+pub(crate) enum Entry<'a> {
     Link(&'a str),
     Program(&'a str),
 }
 
 /// The search path of the official images.
-const PATH: &str =
+pub(crate) const PATH: &str =
     "PATH=/usr/local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A user whose store has the downloads of the examples and no layer, and a registry with bases.
-struct Scene {
-    home: Home,
-    registry: Registry,
+pub(crate) struct Scene {
+    pub(crate) home: Home,
+    pub(crate) registry: Registry,
     /// The layers of s2r's own base: blob and diff id, bottom up.
     debian: Vec<(Vec<u8>, String)>,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = Home::seeded();
         let built = home.build(&example("flask-gunicorn"), &["flask-gunicorn"]);
         let layout = home.layout();
@@ -59,7 +59,7 @@ impl Scene {
 
     /// Puts an image into the registry: Debian's layers with one above, and this config. It goes in as
     /// docker writes images.
-    fn base(
+    pub(crate) fn base(
         &self,
         name: &str,
         entries: &[(&str, Entry<'_>)],
@@ -134,12 +134,12 @@ impl Scene {
     }
 
     /// A base as the official Python images are.
-    fn slim(&self, name: &str, release: &str) -> String {
+    pub(crate) fn slim(&self, name: &str, release: &str) -> String {
         self.slim_for(name, release, &["amd64"])
     }
 
     /// The same for these processors.
-    fn slim_for(&self, name: &str, release: &str, architectures: &[&str]) -> String {
+    pub(crate) fn slim_for(&self, name: &str, release: &str, architectures: &[&str]) -> String {
         let entries = [
             (
                 "usr/local/bin/python3.13",
@@ -160,13 +160,13 @@ impl Scene {
         self.base_for(name, architectures, (&entries, &run, history))
     }
 
-    fn manifest(&self, name: &str) -> Value {
+    pub(crate) fn manifest(&self, name: &str) -> Value {
         serde_json::from_slice(&self.registry.manifest(name, "latest").unwrap()).unwrap()
     }
 
     /// No layer of this image of the registry is in the store.
     #[track_caller]
-    fn has_nothing_of(&self, name: &str) {
+    pub(crate) fn has_nothing_of(&self, name: &str) {
         let manifest = self.manifest(name);
         for layer in manifest["layers"].as_array().unwrap() {
             let digest = layer["digest"].as_str().unwrap();
@@ -178,7 +178,7 @@ impl Scene {
         }
     }
 
-    fn start(image: &str) -> Container {
+    pub(crate) fn start(image: &str) -> Container {
         Container::start_with(image, 1_000_680_000, &["--tls-verify=false"])
     }
 }
@@ -209,7 +209,7 @@ fn layer(entries: &[(&str, Entry<'_>)]) -> (Vec<u8>, String) {
     (gzip.finish().unwrap(), sha256(&tar))
 }
 
-fn build(scene: &Scene, source: &Path, more: &[&str]) -> Value {
+pub(crate) fn build(scene: &Scene, source: &Path, more: &[&str]) -> Value {
     let mut command = scene.home.command(&["build", "--json"]);
     finish(command.arg(source).args(more)).ok().json()
 }
