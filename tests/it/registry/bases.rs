@@ -1,8 +1,11 @@
-//! Builds upon an image of a registry, and what is written of it: lines T1, T2, T9 and L3 of what
+//! Builds upon an image of a registry, and what is written of it: lines T1, T2, T9, R1 and L3 of what
 //! registries do in practice.
+
+use serde_json::json;
 
 use crate::harness::faulty::{Act, Answer, Faulty, Kind, Quirks, Rule};
 use crate::harness::home::Home;
+use crate::harness::layout::sha256;
 use crate::harness::stored;
 use crate::registry::{builds, fails, project_on};
 
@@ -107,6 +110,45 @@ fn t9_several_tags_are_set_at_once_where_that_is_known() {
         let puts = target.count(Kind::PutManifest);
         assert_eq!(puts, if many_tags { 1 } else { 4 }, "{}", target.log_text());
     }
+}
+
+#[test]
+fn r1_a_bases_attestations_are_left_where_they_are() {
+    let base = with_base(Vec::new());
+    let image = stored::digest(stored::NAME);
+    let kind = "application/vnd.in-toto+json";
+    let statement = base.put_blob("base", b"{}");
+    let attestation = json!({
+        "schemaVersion": 2, "mediaType": OCI,
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": statement, "size": 2},
+        "layers": [{"mediaType": kind, "digest": statement, "size": 2}],
+    });
+    base.put_manifest("base", None, &attestation);
+    let text = attestation.to_string();
+    let index = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [
+            {"mediaType": OCI, "digest": sha256(text.as_bytes()), "size": text.len(),
+                "platform": {"os": "unknown", "architecture": "unknown"},
+                "annotations": {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": image}},
+            {"mediaType": OCI, "digest": image, "size": 714,
+                "platform": {"os": "linux", "architecture": "amd64"}},
+        ],
+    });
+    base.put_manifest("base", Some("signed"), &index);
+    let target = Faulty::start();
+    let project = project_on(&base.repository("base:signed"));
+    builds(&Home::empty(), &project, &[&target.repository("app:1")]).ok();
+    target.complete("app", "1");
+    for registry in [&base, &target] {
+        let log = registry.log();
+        let of_it = |name: &str| name.contains(&statement) || name.contains("referrers");
+        assert!(!log.iter().any(|entry| of_it(&entry.target)));
+        assert_eq!(registry.count(Kind::Referrers), 0);
+    }
+    let notes = &target.manifest("app", "1")["annotations"];
+    let found = &notes["org.opencontainers.image.base.digest"];
+    assert_eq!(*found, sha256(index.to_string().as_bytes()));
 }
 
 #[test]
