@@ -114,10 +114,10 @@ impl Elsewhere<'_> {
 
     fn from(&self, place: &Reference, blob: &Wanted) -> Result<(), Failure> {
         let source = Source::new(self.client, place)?;
-        source.try_blob(|registry| self.from_one(registry, blob))
+        source.try_blob(|registry| self.in_one_place(registry, blob))
     }
 
-    fn from_one(&self, registry: &Registry<'_>, blob: &Wanted) -> Result<(), Failure> {
+    fn in_one_place(&self, registry: &Registry<'_>, blob: &Wanted) -> Result<(), Failure> {
         let mut reader = registry.open_blob(&blob.digest, blob.size_bytes)?;
         let id = self.ids.next();
         self.report.event(Event::TransferStarted {

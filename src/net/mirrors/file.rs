@@ -305,7 +305,11 @@ fn place(text: &str) -> Result<String, Unfit> {
     };
     let text = text.trim_end_matches('/');
     let (host, path) = text.split_once('/').map_or((text, ""), |parts| parts);
-    if path.contains([':', '@']) || host.contains('@') {
+    if host.contains('@') {
+        // Not shown: there may be a password in it.
+        return Err(Unfit::Wrong("a location has a user in it".to_owned()));
+    }
+    if path.contains([':', '@']) {
         return Err(Unfit::Pinned(text.to_owned()));
     }
     let host = match host {
@@ -423,6 +427,10 @@ mod tests {
             ("[[registry]]\nlocation = 'mirror/x'\n", "is no registry"),
             ("[[registry]]\nlocation = 'a.b/../c'\n", "is no registry"),
             ("[[registry]]\nprefix = '*.a.b/c'\n", "wildcard"),
+            (
+                "[[registry]]\nlocation = 'me:hunter2@a.b'\n",
+                "a user in it",
+            ),
             ("[[registry]]\nlocation = 'a.b'\n[[registry.mirror]]\n", ""),
             (
                 "[[registry]]\nlocation = 'a.b'\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = 'c.d'\npull-from-mirror = 'tag-only'\n",
@@ -438,6 +446,7 @@ mod tests {
             let error = read(text).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
             assert!(error.to_string().contains("registries.conf"), "{error}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
         }
     }
 

@@ -106,6 +106,10 @@ fn l9_a_mirror_that_does_not_do_is_passed_over() {
     let gone = format!("127.0.0.1:{}", free_port());
     let broken = Faulty::start();
     broken.script([Rule::always(None, Act::Answer(Answer::of(500)))]);
+    // It would have us wait longer than anybody else takes.
+    let busy = Faulty::start();
+    let later = Answer::error(429, "TOOMANYREQUESTS").with("retry-after", "30");
+    busy.script([Rule::always(None, Act::Answer(later))]);
     let liar = with_image(Auth::Open);
     liar.script([Rule::always(None, Act::Lie)]);
     let lacking = Faulty::start();
@@ -115,6 +119,7 @@ fn l9_a_mirror_that_does_not_do_is_passed_over() {
     for (mirror, told) in [
         (gone.as_str(), true),
         (&broken.host(), true),
+        (&busy.host(), true),
         (&liar.host(), true),
         (&lacking.host(), false),
         (&secretive.host(), true),
@@ -209,6 +214,24 @@ fn l9_a_mirror_for_digests_is_not_asked_for_tags() {
         assert_eq!(mirror.count(Kind::GetManifest), 0);
         assert_eq!(mirror.count(Kind::GetBlob), 1);
     }
+}
+
+#[test]
+fn l9_a_mirror_for_tags_is_asked_for_tags_alone() {
+    let (mirror, itself) = (with_image(Auth::Open), with_image(Auth::Open));
+    let text = rule(&itself.host(), "", &[&mirror.host()]) + "pull-from-mirror = \"tag-only\"\n";
+    let home = Home::empty();
+    rules(&home, &text);
+    stands_on(&home, &itself.repository("base:1")).ok();
+    was_read(&mirror);
+    was_left_alone(&itself);
+    mirror.take_log();
+    let home = Home::empty();
+    rules(&home, &text);
+    let digest = stored::digest(stored::NAME);
+    stands_on(&home, &format!("{}@{digest}", itself.repository("base"))).ok();
+    was_read(&itself);
+    was_left_alone(&mirror);
 }
 
 #[test]
