@@ -21,7 +21,8 @@ import zipfile
 # What pip takes where a project names no backend.
 LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 LEGACY_REQUIRES = ["setuptools>=40.8.0"]
-UNPACKED = "/build/source"
+# Beside this program: /build/source in the sandbox.
+UNPACKED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "source")
 # What tells that a project compiles something.
 NATIVE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".pyx", ".f", ".f90", ".rs", ".s", ".S", ".go")
 NATIVE_REQUIRES = (

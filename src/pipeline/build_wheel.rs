@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::changes::bare_key;
 use super::error::{BuildError, Obstacle};
 use super::exact::Exact;
 use super::make::Needed;
 use super::platform::Site;
 use super::recipes;
 use super::staging::{SOURCE, Staged};
-use super::steps::{Order, Place, StepError, Steps};
+use super::steps::{self, Order, Place, StepError, Steps};
 use super::toolchain::Toolchain;
 use crate::layers::wheel;
 use crate::oci::{Digest, Key, KeyBuilder};
@@ -24,13 +25,18 @@ use crate::packages::python::{PackageName, WheelFileName};
 use crate::report::{Event, Explain, Explanation, Fate};
 use crate::sandbox::{self, ChangeKind, Mount};
 
+/// How to do without building a wheel.
+const NO_BUILD: &str = "Name a version that has wheels, or put a wheel that you built into the source and name it in the requirements; for the project itself, set DISABLE_SETUP_PY_PROCESSING or DISABLE_PYPROJECT_TOML_PROCESSING if it runs from its folder.";
 /// The record kind of wheels that were built.
 const RECORD: &str = "built-wheels";
 /// The program that speaks to backends.
 const DRIVER: &str = include_str!("../../scripts/build_wheel.py");
 /// Makes every Python in the sandbox see the build requirements, `.pth` files included.
-const SITE: &str =
-    "import site\nsite.addsitedir(\"/build/env/lib/python{python}/site-packages\")\n";
+const SITE: &str = "\
+import os, site
+build = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+site.addsitedir(build + \"/env/lib/python{python}/site-packages\")
+";
 /// Where build requirements lie in the sandbox, as a path of a layer.
 const ENVIRONMENT: &str = "build/env";
 /// Where the driver leaves what it found.
@@ -108,6 +114,12 @@ pub(crate) enum WheelBuildError {
         /// The base.
         image: String,
     },
+    /// Without isolation, where s2r stands has to have what compiling needs.
+    #[error("{title}: there is no compiler here")]
+    NoCompilerHere {
+        /// What was to be built.
+        title: String,
+    },
     /// It built something else.
     #[error("{title}: its backend built {found}")]
     Other {
@@ -140,6 +152,15 @@ impl Explain for WheelBuildError {
                     format!(
                         "It has to be compiled, and {image} lacks the compiler or headers; nothing is added to an image."
                     ),
+                )
+            }
+            Self::NoCompilerHere { title } => {
+                "Take a version with a wheel, run s2r in an image that has the builder's build packages too (`s2r builders`), or build with --isolation auto where namespaces are allowed."
+                    .clone_into(&mut next);
+                (
+                    title,
+                    "It has to be compiled, and where s2r stands there is no compiler or no header; with --isolation none nothing is added to it."
+                        .to_owned(),
                 )
             }
             Self::Other { title, found } => (
@@ -211,17 +232,28 @@ impl Builder<'_> {
     ) -> Result<Built, BuildError> {
         // Most projects are nothing but Python; only those that are not need compilers fetched.
         let plain = self.exact.ground.plain()?;
-        let plain_key = self.key(material, plain)?;
-        if let Some(known) = self.known(&plain_key)? {
-            self.note(&plain_key, &known);
+        let mut plain_key = self.key(material, plain)?;
+        if let Some(known) = self.known_anywhere(&plain_key)? {
             return Ok(known);
         }
-        if self.may_be_remote
-            && let Some(text) = self.exact.site.cache().built(&plain_key)
-            && let Some(known) = read(text.as_bytes())
-        {
-            self.note(&plain_key, &known);
-            return Ok(known);
+        let site = self.exact.site;
+        if site.is_bare() {
+            plain_key = bare_key(&plain_key);
+            if let Some(known) = self.known_anywhere(&plain_key)? {
+                return Ok(known);
+            }
+            steps::allowed(site, title, NO_BUILD)?;
+            if let Material::Own {
+                is_editable: true, ..
+            } = material
+            {
+                return Err(StepError::Placed {
+                    step: format!("the editable install of {title}"),
+                    instead: "Write `.` in place of `-e .` in the requirements.".to_owned(),
+                    needs: "Its wheel names the folder in which it was built, and without mounts that is not the image's.",
+                }
+                .into());
+            }
         }
         if self.depth > MAX_DEPTH {
             return Err(WheelBuildError::TooDeep {
@@ -235,13 +267,16 @@ impl Builder<'_> {
             // It says that it compiles something, or it failed for want of a compiler.
             tried @ (Ok(None) | Err(_)) => {
                 if tried.is_err() {
-                    self.exact.site.report().event(Event::Output {
+                    site.report().event(Event::Output {
                         step: title.to_owned(),
                         line: "once more, with the builder's build packages".to_owned(),
                     });
                 }
                 let full = self.exact.ground.full()?;
-                let key = self.key(material, full)?;
+                let mut key = self.key(material, full)?;
+                if site.is_bare() {
+                    key = bare_key(&key);
+                }
                 if let Some(known) = self.known(&key)? {
                     self.note(&plain_key, &known);
                     return Ok(known);
@@ -263,11 +298,21 @@ impl Builder<'_> {
         }
         self.note(&plain_key, &built);
         let text = record(&built);
-        self.exact
-            .site
-            .store()
-            .put_record(RECORD, &key, text.as_bytes())?;
+        site.store().put_record(RECORD, &key, text.as_bytes())?;
         Ok(built)
+    }
+
+    /// A wheel that was built before, here or, if that will do, by somebody whose registry knows of it.
+    fn known_anywhere(&self, key: &Key) -> Result<Option<Built>, BuildError> {
+        let mut known = self.known(key)?;
+        if known.is_none() && self.may_be_remote {
+            let text = self.exact.site.cache().built(key);
+            known = text.and_then(|text| read(text.as_bytes()));
+        }
+        if let Some(known) = &known {
+            self.note(key, known);
+        }
+        Ok(known)
     }
 
     /// Remembers for the image what a wheel of it was built from. Whether compilers were needed is no
@@ -288,10 +333,13 @@ impl Builder<'_> {
     /// A base that is an image has a compiler or has none.
     fn with_reason(&self, title: &str, error: BuildError) -> BuildError {
         let site = self.exact.site;
-        if site.stands_on_image() && misses_compiler(&error) {
-            return WheelBuildError::NoCompiler {
-                title: title.to_owned(),
-                image: site.builder.base_title(),
+        if misses_compiler(&error) && (site.stands_on_image() || site.is_bare()) {
+            let title = title.to_owned();
+            return if site.is_bare() {
+                WheelBuildError::NoCompilerHere { title }
+            } else {
+                let image = site.builder.base_title();
+                WheelBuildError::NoCompiler { title, image }
             }
             .into();
         }
@@ -511,7 +559,7 @@ impl<'a> Session<'a> {
         let site = self.builder.exact.site;
         let root = self.place.over(environment);
         Steps {
-            settings: site.settings(),
+            site,
             report: site.report(),
         }
         .run(
@@ -530,7 +578,7 @@ impl<'a> Session<'a> {
                 environment: self.environment.clone(),
                 mounts: self.mounts.clone(),
                 has_network: command != "declare",
-                instead: "Name a version that has wheels, or put a wheel that you built into the source and name it in the requirements; for the project itself, set DISABLE_SETUP_PY_PROCESSING or DISABLE_PYPROJECT_TOML_PROCESSING if it runs from its folder.",
+                instead: NO_BUILD,
             },
         )?;
         let (name, what) = match command {

@@ -3,13 +3,12 @@
 //! run twice for the same input.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::error::BuildError;
 use super::make::{Made, Recipe};
 use super::platform::Site;
 use super::staging::{SOURCE, Staged};
-use super::steps::{Order, Place, Steps, how, is_success};
+use super::steps::{self, Order, Place, StepError, Steps, how, is_success};
 use super::toolchain::Toolchain;
 use crate::layers::changes::{self, Change, Kind};
 use crate::oci::{Key, KeyBuilder};
@@ -26,6 +25,13 @@ const SCRATCH: [&str; 7] = ["tmp", "run", "build", "dev", "proc", "var/tmp", "et
 /// The virtual environment's Python.
 const PYTHON: &str = "/opt/app-root/bin/python";
 
+/// What users call the first of the steps here, and how to do without each.
+const COLLECTSTATIC: &str = "collectstatic";
+const NO_COLLECTSTATIC: &str =
+    "Set DISABLE_COLLECTSTATIC, and collect static files before the build or at start.";
+const NO_ASSEMBLE: &str =
+    "Remove .s2i/bin/assemble, or list it in .s2iignore, to build with s2r's own steps.";
+
 /// Runs `collectstatic` over the image's layers, if that is to be done; the layer of what it wrote.
 ///
 /// # Errors
@@ -34,17 +40,26 @@ pub(super) fn collect_static(
     site: &Site<'_>,
     below: &[Made],
     source: &Made,
-    has_django: bool,
+    base_count: usize,
 ) -> Result<Option<Made>, BuildError> {
     let plan = site.plan();
-    if !plan.running.collectstatic.value || !has_django {
+    if !plan.running.collectstatic.value {
         return Ok(None);
     }
-    let key = key("collectstatic/1", below, source.layer.key.as_bytes(), site);
+    let mut key = key("collectstatic/1", below, source.layer.key.as_bytes(), site);
     if let Some(known) = known(site, &key, below.len() + 1)? {
         return Ok(known);
     }
-    let lower = || -> Result<Vec<PathBuf>, BuildError> { site.roots().of_layers(below) };
+    if site.is_bare() {
+        key = bare_key(&key);
+        if let Some(known) = self::known(site, &key, below.len() + 1)? {
+            return Ok(known);
+        }
+    }
+    steps::allowed(site, COLLECTSTATIC, NO_COLLECTSTATIC)?;
+    // Without isolation the base is where s2r stands.
+    let own = if site.is_bare() { base_count } else { 0 };
+    let lower = || site.roots().of_layers(&below[own..]);
     let staged = Staged::new(site.store(), site.tree(), SOURCE)?;
     let mut folders = lower()?;
     folders.push(staged.root());
@@ -53,16 +68,16 @@ pub(super) fn collect_static(
     let directory = format!("/{SOURCE}/{home}");
     let directory = directory.trim_end_matches('/');
     let order = |command: &'static [&'static str]| Order {
-        title: "collectstatic",
+        title: COLLECTSTATIC,
         command,
         directory,
         environment: environment(site),
         mounts: Vec::new(),
         has_network: false,
-        instead: "Set DISABLE_COLLECTSTATIC, and collect static files before the build or at start.",
+        instead: NO_COLLECTSTATIC,
     };
     let steps = Steps {
-        settings: site.settings(),
+        site,
         report: site.report(),
     };
     let dry = Place::new(site.store(), folders.clone())?;
@@ -123,6 +138,14 @@ pub(super) fn assemble(
     if let Some(known) = known(site, &key, below.len())? {
         return Ok(known);
     }
+    if site.is_bare() {
+        return Err(StepError::Placed {
+            step: "the project's .s2i/bin/assemble".to_owned(),
+            instead: NO_ASSEMBLE.to_owned(),
+            needs: "An assemble script names /tmp/src and /opt/app-root/src itself, and there s2r can put nothing without mounts.",
+        }
+        .into());
+    }
     let staged = Staged::new(site.store(), site.tree(), "src")?;
     let mut lower = toolchain.roots(site)?.to_vec();
     lower.extend(site.roots().of_layers(&below[base_layers..])?);
@@ -137,7 +160,7 @@ pub(super) fn assemble(
     let mut environment = environment(site);
     environment.extend(site.build_variables());
     Steps {
-        settings: site.settings(),
+        site,
         report: site.report(),
     }
     .run(
@@ -149,7 +172,7 @@ pub(super) fn assemble(
             environment,
             mounts,
             has_network: true,
-            instead: "Remove .s2i/bin/assemble, or list it in .s2iignore, to build with s2r's own steps.",
+            instead: NO_ASSEMBLE,
         },
     )?;
     layer(site, &key, "assemble", &place.root, below.len())
@@ -167,6 +190,14 @@ fn key(domain: &'static str, below: &[Made], input: &[u8], site: &Site<'_>) -> K
     }
     key.add(&site.epoch_seconds().to_le_bytes());
     key.finish()
+}
+
+/// The key of what came of a step without isolation, where it may have seen more than it should: never
+/// taken for what came of the same step in a sandbox.
+pub(super) fn bare_key(key: &Key) -> Key {
+    KeyBuilder::new("without-isolation/1")
+        .field(key.as_bytes())
+        .finish()
 }
 
 /// The image's environment, as a container has it, and what is set for the build alone.

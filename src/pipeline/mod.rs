@@ -31,6 +31,7 @@ mod roots;
 mod run;
 mod stages;
 mod staging;
+mod standing;
 mod steps;
 mod toolchain;
 mod variables;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::bytecode::Compiler;
 use super::cache::Cache;
@@ -17,6 +17,7 @@ use super::read::Project;
 use super::recipes::Shelf;
 use super::roots::{Roots, Turn};
 use super::stages::Stages;
+use super::standing::{self, Absence};
 use super::{BuiltPlatform, Settings, changes, exact};
 use crate::archive::tar::Options;
 use crate::layers::wheel;
@@ -26,8 +27,9 @@ use crate::packages::debian::DebArtefact;
 use crate::packages::python::{Arch, Libc, PythonVersion, Target};
 use crate::plan::Plan;
 use crate::plan::builder::BuilderDefinition;
-use crate::report::{LayerFate, Report, Stage};
+use crate::report::{Event, LayerFate, Report, Stage};
 use crate::resolve::wheels::Lock;
+use crate::sandbox::Isolation;
 use crate::source::Tree;
 use crate::store::Store;
 
@@ -53,6 +55,8 @@ pub(super) struct Site<'a> {
     turn: Turn,
     /// Wheels that were built from source, by the key of what they were built from.
     pub(super) built: Mutex<BTreeMap<Key, String>>,
+    /// Whether s2r stands in the builder's image, once that was asked.
+    standing: OnceLock<Result<(), Absence>>,
     /// Set when the build has failed elsewhere, so that what goes on meanwhile need not end.
     stop: AtomicBool,
     /// The caller's environment, with what the project and the command line set above it.
@@ -103,6 +107,7 @@ impl<'a> Site<'a> {
             ids: TransferIds::default(),
             turn: Turn::default(),
             built: Mutex::default(),
+            standing: OnceLock::new(),
             stop: AtomicBool::new(false),
             environment: super::variables::environment(plan, settings),
         })
@@ -215,8 +220,10 @@ impl<'a> Site<'a> {
             return changes::assemble(self, ground.full()?, layers, base_count);
         }
         match layers.split_last() {
-            Some((source, below)) => changes::collect_static(self, below, source, has_django(lock)),
-            None => Ok(None),
+            Some((source, below)) if has_django(lock) => {
+                changes::collect_static(self, below, source, base_count)
+            }
+            _ => Ok(None),
         }
     }
 
@@ -299,6 +306,25 @@ impl<'a> Site<'a> {
 
     pub(super) fn epoch_seconds(&self) -> u64 {
         self.settings.epoch_seconds
+    }
+
+    /// Whether steps run without isolation, where they may run at all.
+    pub(super) fn is_bare(&self) -> bool {
+        self.settings.running.isolation == Isolation::None
+    }
+
+    /// Whether s2r stands in the builder's image. Who first hears that it does says so: what steps do
+    /// then, they do to this machine.
+    pub(super) fn standing(&self) -> Result<(), Absence> {
+        let find = || {
+            standing::find(self.builder).inspect(|()| {
+                self.report.event(Event::Warning {
+                    text: "code of the project runs without isolation: it reaches this container's files, processes and network, and may write to whatever s2r may write to".to_owned(),
+                    hint: "use --isolation auto where namespaces are allowed, and for projects of others".to_owned(),
+                });
+            })
+        };
+        self.standing.get_or_init(find).clone()
     }
 
     pub(super) fn shelf(&self) -> Shelf<'a> {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Settings;
 use super::error::{BuildError, Obstacle};
+use super::platform::Site;
+use super::standing::Absence;
 use crate::packages::python::shown;
 use crate::report::{Event, Explain, Explanation, Fate, Report};
 use crate::sandbox::{
@@ -129,7 +130,7 @@ pub(super) struct Order<'a> {
 /// What steps are run with.
 #[derive(Clone, Copy)]
 pub(super) struct Steps<'a> {
-    pub settings: &'a Settings,
+    pub site: &'a Site<'a>,
     pub report: &'a dyn Report,
 }
 
@@ -160,6 +161,26 @@ pub(crate) enum StepError {
         /// Why not.
         source: SandboxError,
     },
+    /// It is to run without isolation, and s2r does not stand in the builder's image.
+    #[error("{step} cannot be run here: {absence}")]
+    Elsewhere {
+        /// What users call it.
+        step: String,
+        /// How to do without it.
+        instead: String,
+        /// Why not.
+        absence: Absence,
+    },
+    /// It needs places of its own, which it has in a sandbox alone.
+    #[error("{step} cannot be run without isolation: {needs}")]
+    Placed {
+        /// What users call it.
+        step: String,
+        /// How to do without it.
+        instead: String,
+        /// What it needs.
+        needs: &'static str,
+    },
 }
 
 impl Explain for StepError {
@@ -181,7 +202,7 @@ impl Explain for StepError {
                     format!("Its last lines:\n{}", last_lines.join("\n"))
                 },
                 next: format!(
-                    "Mend what these lines say; the step ran in a sandbox with the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
+                    "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
                 ),
             },
             Self::NoSandbox {
@@ -200,6 +221,34 @@ impl Explain for StepError {
                     next: format!("{instead} {}", cause.next),
                 }
             }
+            Self::Elsewhere {
+                step,
+                instead,
+                absence,
+            } => Explanation {
+                fate: Fate::World,
+                what: format!(
+                    "{step} needs code of the project to run, and s2r does not stand in the builder's image"
+                ),
+                place: "--isolation none".to_owned(),
+                why: format!("{absence}."),
+                next: format!(
+                    "{instead} Or run s2r in a container of an image that this builder made, or with --isolation auto where namespaces are allowed."
+                ),
+            },
+            Self::Placed {
+                step,
+                instead,
+                needs,
+            } => Explanation {
+                fate: Fate::World,
+                what: format!("{step} cannot be run without isolation"),
+                place: "--isolation none".to_owned(),
+                why: (*needs).to_owned(),
+                next: format!(
+                    "{instead} Or build with --isolation auto where namespaces are allowed."
+                ),
+            },
         }
     }
 }
@@ -215,8 +264,14 @@ impl Steps<'_> {
             instead: order.instead.to_owned(),
             source,
         };
-        let running = self.settings.running;
-        let sandbox = Sandbox::new(running.isolation, Path::new(OURSELVES)).map_err(refused)?;
+        let running = self.site.settings().running;
+        let program = Path::new(OURSELVES);
+        let sandbox = if self.site.is_bare() {
+            allowed(self.site, order.title, order.instead)?;
+            Sandbox::bare(program)
+        } else {
+            Sandbox::new(running.isolation, program).map_err(refused)?
+        };
         let mut mounts = order.mounts.clone();
         let mut environment = BTreeMap::from(
             [
@@ -233,7 +288,7 @@ impl Steps<'_> {
         );
         environment.insert(
             "SOURCE_DATE_EPOCH".to_owned(),
-            self.settings.epoch_seconds.to_string(),
+            self.site.epoch_seconds().to_string(),
         );
         environment.extend(order.environment.clone());
         if order.has_network {
@@ -284,7 +339,7 @@ impl Steps<'_> {
         Err(StepError::Failed {
             step: order.title.to_owned(),
             command: order.command.join(" "),
-            ended: how(&ended, &self.settings.running.limits),
+            ended: how(&ended, &self.site.settings().running.limits),
             last_lines: ended.last_lines.iter().map(|line| shown(line)).collect(),
             instead: order.instead.to_owned(),
         }
@@ -293,7 +348,7 @@ impl Steps<'_> {
 
     /// Names of hosts, certificates and proxies, as the caller has them.
     fn add_network(&self, environment: &mut BTreeMap<String, String>, mounts: &mut Vec<Mount>) {
-        let variables = &self.settings.variables;
+        let variables = &self.site.settings().variables;
         let read_only = |from: PathBuf, to: &str| Mount {
             from,
             to: to.to_owned(),
@@ -322,6 +377,21 @@ impl Steps<'_> {
             }
         }
     }
+}
+
+/// Whether a step may run as it was asked for; to be called before anything is laid ready for it.
+///
+/// # Errors
+/// It is to run without isolation, and not here.
+pub(super) fn allowed(site: &Site<'_>, step: &str, instead: &str) -> Result<(), StepError> {
+    if !site.is_bare() {
+        return Ok(());
+    }
+    site.standing().map_err(|absence| StepError::Elsewhere {
+        step: step.to_owned(),
+        instead: instead.to_owned(),
+        absence,
+    })
 }
 
 /// Whether a step did what it should.

@@ -95,6 +95,11 @@ impl Toolchain {
         if let Some(roots) = self.roots.get() {
             return Ok(roots);
         }
+        if site.is_bare() {
+            // All else is where s2r stands.
+            let folders = vec![links(site)?];
+            return Ok(self.roots.get_or_init(|| folders));
+        }
         let roots = site.roots();
         let mut folders = roots.of_layers(&self.base)?;
         if let Some(options) = self.options.as_ref().filter(|_| !self.packages.is_empty()) {

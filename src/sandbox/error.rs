@@ -52,7 +52,7 @@ pub(crate) enum SandboxError {
         /// As asked for.
         to: String,
     },
-    /// Without isolation nothing can be moved.
+    /// Without isolation nothing can be written to at another place than its own.
     #[error("{} cannot be seen as {to} without isolation", from.display())]
     Moved {
         /// On the machine.
@@ -241,7 +241,9 @@ impl Refusal {
                 )
             }
             Self::NotRoot => "only root can change the root folder".to_owned(),
-            Self::NotInBuilder => "s2r does not stand in the builder's image".to_owned(),
+            Self::NotInBuilder => "without isolation there is only the root that s2r itself has; \
+                an image has its own"
+                .to_owned(),
         }
     }
 

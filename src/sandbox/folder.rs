@@ -35,6 +35,17 @@ pub(super) fn equip(top: &Path, binds: &[Bind], user: (u32, u32)) -> Result<(), 
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
             .map_err(|source| at(&path, source))?;
     }
+    bring_in(top, binds)?;
+    for bind in binds.iter().filter(|bind| bind.is_writable) {
+        if let Some(place) = place(top, &bind.to) {
+            give(&place, user)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies in what would be mounted.
+pub(super) fn bring_in(top: &Path, binds: &[Bind]) -> Result<(), SandboxError> {
     for bind in binds {
         let Some(place) = place(top, &bind.to) else {
             if bind.is_optional {
@@ -49,9 +60,6 @@ pub(super) fn equip(top: &Path, binds: &[Bind], user: (u32, u32)) -> Result<(), 
             fs::create_dir_all(parent).map_err(|source| at(parent, source))?;
         }
         copy::tree(&bind.from, &place)?;
-        if bind.is_writable {
-            give(&place, user)?;
-        }
     }
     Ok(())
 }

@@ -30,11 +30,12 @@ pub(super) struct Meter {
     disk: Option<Disk>,
     ooms_before: Option<u64>,
     tasks_before: Option<u64>,
+    has_own_memory_files: bool,
 }
 
 impl Meter {
-    /// For a step that writes below `written`.
-    pub(super) fn new(written: Option<&Path>, limits: &Limits) -> Self {
+    /// For a step that writes below `written`; whether its `/tmp` and `/dev/shm` are memory of its own.
+    pub(super) fn new(written: Option<&Path>, has_own_memory_files: bool, limits: &Limits) -> Self {
         Self {
             head: None,
             disk: written
@@ -42,6 +43,7 @@ impl Meter {
                 .map(Disk::new),
             ooms_before: tree::out_of_memory_kills(),
             tasks_before: tree::of_machine(),
+            has_own_memory_files,
         }
     }
 
@@ -83,7 +85,11 @@ impl Meter {
         if limits.memory_bytes == u64::MAX {
             return None;
         }
-        let files = tree::memory_files(head);
+        let files = if self.has_own_memory_files {
+            tree::memory_files(head)
+        } else {
+            0
+        };
         // Pages that a process shares with its children since they parted count several times here,
         // so a second, dearer look comes before the verdict.
         let is_over = tree.memory_bytes.saturating_add(files) > limits.memory_bytes
@@ -230,7 +236,7 @@ mod tests {
     fn only_what_a_step_adds_counts() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("before"), vec![1; 2 << 20]).unwrap();
-        let mut meter = Meter::new(Some(folder.path()), &LIMITS);
+        let mut meter = Meter::new(Some(folder.path()), true, &LIMITS);
         assert_eq!(meter.over(&LIMITS), None);
         assert_eq!(meter.blames(Status::Code(1), false, &LIMITS), None);
         std::fs::write(folder.path().join("after"), vec![1; 2 << 20]).unwrap();
@@ -244,7 +250,7 @@ mod tests {
 
     #[test]
     fn processes_are_counted_from_their_head() {
-        let mut meter = Meter::new(None, &LIMITS);
+        let mut meter = Meter::new(None, true, &LIMITS);
         // Ourselves: more than no process at all, and more than no memory.
         meter.begin(rustix::process::getpid().as_raw_nonzero().get());
         let none = Limits {
@@ -262,7 +268,7 @@ mod tests {
 
     #[test]
     fn signals_and_full_memory_say_why() {
-        let mut meter = Meter::new(None, &Limits::NONE);
+        let mut meter = Meter::new(None, true, &Limits::NONE);
         let limits = Limits::NONE;
         assert_eq!(
             meter.blames(Status::Signal(libc::SIGXFSZ), false, &limits),

@@ -20,6 +20,7 @@
 //! own unless it is given the machine's. With the machine's network it also reaches the machine's
 //! abstract sockets and whatever listens on the loopback address.
 
+mod bare;
 mod changes;
 mod copy;
 mod error;
@@ -241,12 +242,8 @@ impl Sandbox {
         })
     }
 
-    /// Without isolation: whoever calls this knows that s2r stands in the image that steps expect.
-    /// Lower folders count for nothing then, and no changes are known afterwards.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "no caller knows yet when that is so")
-    )]
+    /// Without isolation: whoever calls this knows that s2r stands in the image that steps expect, and
+    /// gives as lower folders only what is not in it. See `bare` for what a step can count on.
     pub(crate) fn bare(program: &Path) -> Self {
         Self {
             isolation: Isolation::None,
@@ -292,7 +289,7 @@ impl Sandbox {
         streams: &mut Streams<'_>,
     ) -> Result<Ended, SandboxError> {
         match self.isolation {
-            Isolation::None => self.start_bare(step, streams),
+            Isolation::None => self.start_bare(root, step, streams),
             Isolation::Chroot => self.start_chroot(root, step, streams),
             Isolation::Auto | Isolation::Userns => self.start_userns(root, step, streams),
         }
@@ -353,16 +350,16 @@ impl Sandbox {
         ended
     }
 
-    fn start_bare(&self, step: &Step, streams: &mut Streams<'_>) -> Result<Ended, SandboxError> {
-        for mount in &step.mounts {
-            if mount.from != Path::new(&mount.to) {
-                return Err(SandboxError::Moved {
-                    from: mount.from.clone(),
-                    to: mount.to.clone(),
-                });
-            }
-        }
-        self.go(spec(Ground::Bare, step, Vec::new()), step, None, streams)
+    fn start_bare(
+        &self,
+        root: &Root,
+        step: &Step,
+        streams: &mut Streams<'_>,
+    ) -> Result<Ended, SandboxError> {
+        let tree = bare::lay(root, &step.mounts)?;
+        let step = &bare::told(step, &tree)?;
+        let spec = spec(Ground::Bare, step, Vec::new());
+        self.go(spec, step, Some(&tree), streams)
     }
 
     fn go(
@@ -373,7 +370,8 @@ impl Sandbox {
         streams: &mut Streams<'_>,
     ) -> Result<Ended, SandboxError> {
         spec.has_input = matches!(streams, Streams::Ours(_));
-        let meter = Meter::new(written, &step.limits);
+        let has_own_memory_files = spec.ground.is_in_namespaces();
+        let meter = Meter::new(written, has_own_memory_files, &step.limits);
         run::run(&self.program, spec, &step.limits, meter, streams)
     }
 }

@@ -43,8 +43,15 @@ pub(crate) enum Ground {
         /// The folder.
         at: PathBuf,
     },
-    /// Nothing.
+    /// No namespaces and no other root.
     Bare,
+}
+
+impl Ground {
+    /// Whether processes and mounts are the step's own.
+    pub(crate) fn is_in_namespaces(&self) -> bool {
+        matches!(self, Self::Overlay { .. } | Self::Copy { .. })
+    }
 }
 
 /// A step as the helper gets it: nothing left to decide.

@@ -403,14 +403,73 @@ fn without_isolation_the_step_runs_here() {
     let place = Place::new();
     let bare = Sandbox::bare(Path::new("/proc/self/exe"));
     let mark = format!("86402.{}", std::process::id());
-    let mut step = shell(&format!("setsid sleep {mark} & pwd; env; exit 3"));
+    let given = place.folder.path().join("given");
+    fs::write(&given, "given").unwrap();
+    let own = place.root.lower[0].join("opt/app-root");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("file"), "x").unwrap();
+    let mut step = shell(&format!(
+        "setsid sleep {mark} & pwd; echo $HERE; cat $IN; echo y > file; echo z > $TMPDIR/z; \
+         grep -E 'NoNewPrivs|CapEff' /proc/self/status; exit 3"
+    ));
+    step.directory = "/opt/app-root".to_owned();
+    step.environment.extend([
+        (
+            "HERE".to_owned(),
+            "/a:/opt/app-root/bin:/opt/app".to_owned(),
+        ),
+        ("IN".to_owned(), "/build/given".to_owned()),
+    ]);
+    step.mounts.push(Mount {
+        from: given.clone(),
+        to: "/build/given".to_owned(),
+        is_writable: false,
+    });
     let (ended, printed) = run_in(&bare, &place, &step);
-    assert_eq!(ended.status, Status::Code(3));
-    assert_eq!(printed, "/\nPATH=/usr/bin:/bin\nPWD=/\n");
+    assert_eq!(ended.status, Status::Code(3), "{printed}");
+    let tree = fs::canonicalize(copy::place(&place.root)).unwrap();
+    let tree = tree.display();
+    assert_eq!(
+        printed,
+        format!(
+            "{tree}/opt/app-root\n/a:{tree}/opt/app-root/bin:/opt/app\ngiven\
+             CapEff:\t0000000000000000\nNoNewPrivs:\t1\n"
+        )
+    );
     assert_eq!(alive(&mark), 0);
+    let told: Vec<Vec<u8>> = changes(&place.root)
+        .unwrap()
+        .into_iter()
+        .filter(|change| !matches!(change.kind, ChangeKind::Folder { .. }))
+        .map(|change| change.path)
+        .collect();
+    assert_eq!(told, [b"opt/app-root/file".to_vec()]);
+
     step.mounts[0].to = "/elsewhere".to_owned();
     let refused = bare.run(&place.root, &step, &mut |_, _| {});
     assert!(matches!(refused, Err(SandboxError::Moved { .. })));
+    step.mounts.remove(0);
+    step.mounts.last_mut().unwrap().is_writable = true;
+    let refused = bare.run(&place.root, &step, &mut |_, _| {});
+    assert!(matches!(refused, Err(SandboxError::Moved { .. })));
+}
+
+#[test]
+fn limits_hold_without_isolation() {
+    let bare = Sandbox::bare(Path::new("/proc/self/exe"));
+    let mark = format!("86404.{}", std::process::id());
+    let mut step = shell(&format!("setsid sleep {mark} & sleep {mark}"));
+    step.limits.time = Duration::from_millis(300);
+    let (ended, _) = run_in(&bare, &Place::new(), &step);
+    assert_eq!(ended.reason, Reason::OutOfTime);
+    let step = shell("cat /dev/zero > $TMPDIR/zero");
+    let (ended, _) = run_in(&bare, &Place::new(), &step);
+    assert_eq!(ended.reason, Reason::DiskFull);
+    let step =
+        shell("exec perl -e '$x = \"x\" x (40 << 20); push @y, $x . $_ for 1..200; sleep 60'");
+    let (ended, _) = run_in(&bare, &Place::new(), &step);
+    assert_eq!(ended.reason, Reason::OutOfMemory);
+    assert_eq!(alive(&mark), 0);
 }
 
 /// The tests of this file once more, as somebody else.

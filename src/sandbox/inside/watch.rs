@@ -36,7 +36,8 @@ pub(super) fn over_step(
             quiet()?;
             match stay(control, step, spec, &mut children)? {
                 Some(status) => {
-                    let is_memory_file_full = ["/tmp", "/dev/shm"].into_iter().any(is_full);
+                    let is_memory_file_full = spec.ground.is_in_namespaces()
+                        && ["/tmp", "/dev/shm"].into_iter().any(is_full);
                     control.tell(&News::Ended {
                         status,
                         is_memory_file_full,
@@ -122,10 +123,9 @@ fn pass(step: Pid, number: u8, ground: &Ground) {
     let Some(signal) = Signal::from_named_raw(i32::from(number)) else {
         return;
     };
-    let is_alone = matches!(ground, Ground::Overlay { .. } | Ground::Copy { .. });
     let _ = match signal {
         // All processes that we can see but ourselves; here that is all of the step's.
-        Signal::STOP | Signal::CONT if is_alone && getpid() == Pid::INIT => {
+        Signal::STOP | Signal::CONT if ground.is_in_namespaces() && getpid() == Pid::INIT => {
             kill_process_group(Pid::INIT, signal)
         }
         Signal::STOP | Signal::CONT | Signal::INT | Signal::QUIT => {
@@ -168,7 +168,7 @@ fn start(spec: &Spec, input: &OwnedFd) -> Result<ExitCode, Trouble> {
         .split_first()
         .ok_or(Errno::INVAL)
         .tried(Act::Command, "")?;
-    privileges::drop_all()?;
+    privileges::drop_all(&spec.ground)?;
     let error = Command::new(program)
         .args(arguments)
         .env_clear()
