@@ -76,7 +76,7 @@ pub(super) enum Command {
     Images,
     /// Remove images from the store
     Rm(Remove),
-    /// Show an image of the store: layers, sizes, contents, base packages
+    /// Show an image: layers, sizes, contents, base, and how far it is behind
     Inspect(Inspect),
     /// List the builders, or print one
     Builders(Builders),
@@ -496,8 +496,15 @@ pub(super) struct Remove {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Inspect {
-    /// The image in the store
+    /// The image in the store; with --check-base, also one in a registry
     pub(super) image: String,
+
+    /// Ask the base's registry whether its name stands for a newer image now
+    #[arg(long)]
+    pub(super) check_base: bool,
+
+    #[command(flatten)]
+    pub(super) registries: Registries,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -17,6 +17,12 @@ fn rebase(home: &Home, image: &str, onto: &str, more: &[&str]) -> Finished {
     finish(command.args(more))
 }
 
+/// What `inspect --check-base` says of the base of an image's first platform.
+fn behind(home: &Home, image: &str) -> Value {
+    let mut command = home.command(&["inspect", "--json", "--check-base", image]);
+    finish(&mut command).ok().json()["platforms"][0]["base"].clone()
+}
+
 fn manifest(registry: &Registry, name: &str, tag: &str) -> Value {
     serde_json::from_slice(&registry.manifest(name, tag).unwrap()).unwrap()
 }
@@ -60,8 +66,29 @@ fn a_newer_base_comes_beneath_without_a_layer_being_read() {
     // On the base that it has, an image is what it was.
     let same = rebase(&home, &image, &base, &["--tag", "same"]).ok().json();
     assert_eq!(same["digest"], built["digest"]);
+    assert_eq!(behind(&home, &image)["state"], "up to date");
     scene.slim("python", "6");
+    let told = behind(&home, &image);
+    let newer = sha256(&scene.registry.manifest("python", "latest").unwrap());
+    let expected = json!({"digest": newer, "layers": 3, "differing_layers": 1, "days_later": 1});
+    assert_eq!(
+        (&told["state"], &told["now"]),
+        (&json!("behind"), &expected)
+    );
+    assert_eq!(told["python"], "3.13");
+    let text = finish(&mut home.command(&["inspect", "--check-base", &image]))
+        .ok()
+        .stdout;
+    assert!(
+        text.contains("1 of its 3 layers differ, created 1 days later"),
+        "{text}"
+    );
+    // Without the option nobody is asked, and the text says how to.
+    let silent = finish(&mut home.command(&["inspect", "same"])).ok().stdout;
+    assert!(silent.contains(&format!("base: {base}:latest")), "{silent}");
+    assert!(silent.contains("--check-base"), "{silent}");
     let done = rebase(&home, &image, &base, &["--push"]).ok();
+    assert_eq!(behind(&home, &image)["state"], "up to date");
     let said = done.json();
     has_none(&home, &before);
     has_none(&home, &scene.manifest("app"));
@@ -265,6 +292,7 @@ fn packages_of_a_newer_build_come_beneath_an_older_one() {
     let lean = lean.path().to_str().unwrap();
     let source = example("flask-gunicorn");
     home.build(&source, &["app", "--builder", lean]);
+    assert_eq!(behind(&home, "app")["state"], "up to date");
     let fresh = home.build(&source, &["fresh", "-e", "OTHERS=1"]);
     let done = rebase(&home, "app", "fresh", &["--tag", "moved"]).ok();
     let said = done.json();

@@ -202,7 +202,11 @@ impl<'a> Desk<'a> {
 
     /// The image that is to get another base: that of the store, else that of its registry. Where both
     /// have one and they are not the same, a push would replace one that nobody looked at.
-    fn image(&self, image: &Reference, is_pushed: bool) -> Result<Vec<BaseImage>, BuildError> {
+    pub(super) fn image(
+        &self,
+        image: &Reference,
+        is_pushed: bool,
+    ) -> Result<Vec<BaseImage>, BuildError> {
         let Some(found) = self.stored(image)? else {
             return self.finder().all(image).map_err(|error| match error {
                 BuildError::BaseImage(BaseImageError::NotFound { image }) => {
