@@ -122,18 +122,20 @@ pub(crate) fn rebase(
             ..settings.rules
         },
     };
-    let (images, bases) = stages.run(
-        Stage::Base,
+    let images = stages.run(
+        Stage::Source,
         || {
             let images = desk.image(&request.image, request.push)?;
             let images = images.into_iter().map(standing);
-            let images = images.collect::<Result<Vec<_>, BuildError>>()?;
-            let platforms: Vec<Platform> = images.iter().map(|(image, _)| image.platform).collect();
-            let bases = desk.onto(&request.onto, &platforms, settings)?;
-            Ok((images, bases))
+            images.collect::<Result<Vec<_>, BuildError>>()
         },
-        |(_, bases)| bases.first().map_or_else(String::new, NewBase::title),
+        |_| request.image.to_string(),
     )?;
+    let Some(before) = images.first().map(|(image, _)| image.digest) else {
+        let image = request.image.to_string();
+        return Err(RebaseError::NoImage { image }.into());
+    };
+    let bases = desk.onto(&request.onto, &images, (settings, report), &stages)?;
     let platforms = stages.run(
         Stage::Image,
         || {
@@ -166,9 +168,7 @@ pub(crate) fn rebase(
     super::client::say_warnings(&client, report);
     Ok(Rebased {
         names: request.names.clone(),
-        before: images
-            .first()
-            .map_or(descriptor.digest, |(image, _)| image.digest),
+        before,
         descriptor,
         platforms,
         pushed,
@@ -355,7 +355,7 @@ fn changes(image: &BaseImage, base: &NewBase, standing: &Standing) -> Result<Cha
 }
 
 /// The packages that the project itself asked for, by the title of their layer.
-fn added(manifest: &Manifest, base_layers: usize) -> BTreeSet<String> {
+pub(super) fn added(manifest: &Manifest, base_layers: usize) -> BTreeSet<String> {
     let titles = manifest.layers.iter().take(base_layers);
     titles
         .filter_map(|layer| layer.annotations.get(CONTENTS_ANNOTATION))
