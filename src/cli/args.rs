@@ -93,8 +93,8 @@ pub(super) enum Command {
 /// What a project is and how it is to be built: shared by build, plan and lock.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Project {
-    /// The builder: a name (see `s2r builders`), or a YAML file
-    #[arg(long, value_name = "NAME|FILE.yaml")]
+    /// The builder: a name (see `s2r builders`), a YAML file, or an image with Python in it
+    #[arg(long, value_name = "NAME|FILE.yaml|IMAGE")]
     pub(super) builder: Option<String>,
 
     /// Set a variable for the build and in the image; may be repeated
@@ -158,6 +158,8 @@ pub(super) enum Bytecode {
     All,
     /// The application
     App,
+    /// Python's standard library and dependencies: a rebuild on an empty machine fetches no interpreter
+    Dependencies,
     /// None: images are smaller, and containers start more slowly
     None,
 }

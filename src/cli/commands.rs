@@ -378,6 +378,7 @@ fn request(source: &std::path::Path, project: &Project) -> Result<Request, Failu
         bytecode: project.bytecode.map(|which| match which {
             args::Bytecode::All => Bytecode::All,
             args::Bytecode::App => Bytecode::App,
+            args::Bytecode::Dependencies => Bytecode::Dependencies,
             args::Bytecode::None => Bytecode::None,
         }),
         image: None,

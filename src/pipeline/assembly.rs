@@ -37,11 +37,13 @@ impl Site<'_> {
             report: self.report,
             compiler,
         };
+        let compiles_application = self.plan.bytecode.value.compiles_application();
+        let application = compiler.filter(|_| compiles_application);
         let source = Source {
             tree: &self.project.tree,
             contents,
             setup_name: self.plan.setup_name.as_deref(),
-            bytecode: compiler.map(|compiler| (compiler.python, compiler.key)),
+            bytecode: application.map(|compiler| (compiler.python, compiler.key)),
         };
         let mut recipes = Vec::new();
         if let Some(compiler) = compiler.filter(|_| self.compiles_library())
@@ -68,9 +70,14 @@ impl Site<'_> {
         recipes.extend(recipes::wheels(&others, place, &shelf));
         if !own.is_empty() {
             let own: Vec<&LockedWheel> = own.iter().collect();
-            recipes.push(recipes::wheel_layer(&own, place, &shelf));
+            let own_place = if compiles_application {
+                place
+            } else {
+                pip_place
+            };
+            recipes.push(recipes::wheel_layer(&own, own_place, &shelf));
         }
-        recipes.push(recipes::source(source, compiler, tar));
+        recipes.push(recipes::source(source, application, tar));
         Ok(recipes)
     }
 

@@ -10,7 +10,7 @@ use super::Rules;
 use super::error::{BuildError, PinError};
 use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION};
 use crate::net::http::Client;
-use crate::net::registry::{Registry, RegistryError};
+use crate::net::registry::{RegistryError, Source};
 use crate::oci::{
     Descriptor, DescriptorPlatform, Digest, ImageConfig, Index, Key, KeyBuilder, Manifest,
     Platform, Reference,
@@ -202,7 +202,7 @@ impl Finder<'_> {
     /// # Errors
     /// The registry's; a tag that is not there.
     pub(super) fn ask(&self, image: &Reference) -> Result<Digest, BuildError> {
-        let registry = Registry::to_read(self.client, image).map_err(BaseImageError::from)?;
+        let registry = Source::new(self.client, image).map_err(BaseImageError::from)?;
         let head = registry
             .head_manifest(image.tag_or_latest())
             .map_err(BaseImageError::from)?;
@@ -233,7 +233,7 @@ impl Finder<'_> {
         if known.is_some_and(|digest| self.store.read_blob(&digest).is_ok()) {
             return self.ask(image);
         }
-        let registry = Registry::to_read(self.client, image).map_err(BaseImageError::from)?;
+        let registry = Source::new(self.client, image).map_err(BaseImageError::from)?;
         let served = registry
             .get_manifest(image.tag_or_latest())
             .map_err(BaseImageError::from)?
@@ -277,14 +277,14 @@ impl Finder<'_> {
     }
 
     /// The registry, if it may be asked.
-    fn registry(&self, image: &Reference) -> Result<Registry<'_>, BuildError> {
+    fn registry(&self, image: &Reference) -> Result<Source<'_>, BuildError> {
         if self.rules.offline {
             return Err(BaseImageError::Offline {
                 image: image.to_string(),
             }
             .into());
         }
-        Ok(Registry::to_read(self.client, image).map_err(BaseImageError::from)?)
+        Ok(Source::new(self.client, image).map_err(BaseImageError::from)?)
     }
 
     fn for_platform(

@@ -226,6 +226,7 @@ pub(crate) fn build(
             outcome = once();
         }
     }
+    client::say_warnings(&client, report);
     let (descriptor, platforms, pushed, exported) = outcome?;
     Ok(Built {
         names: names.to_vec(),

@@ -24,8 +24,8 @@ use crate::net::http::Client;
 use crate::oci::{Architecture, Key, Platform};
 use crate::packages::debian::DebArtefact;
 use crate::packages::python::{Arch, Libc, PythonVersion, Target};
+use crate::plan::Plan;
 use crate::plan::builder::BuilderDefinition;
-use crate::plan::{Bytecode, Plan};
 use crate::report::{LayerFate, Report, Stage};
 use crate::resolve::wheels::Lock;
 use crate::source::Tree;
@@ -167,7 +167,7 @@ impl<'a> Site<'a> {
         let place = wheel::Target {
             bytecode: compiler
                 .as_ref()
-                .filter(|_| self.compiles_all())
+                .filter(|_| self.plan.bytecode.value.compiles_dependencies())
                 .map(|compiler| compiler.key),
             ..self.place()
         };
@@ -200,14 +200,9 @@ impl<'a> Site<'a> {
         )
     }
 
-    /// Whether dependencies are compiled too.
-    fn compiles_all(&self) -> bool {
-        self.plan.bytecode.value == Bytecode::All
-    }
-
     /// Whether the standard library is compiled too. That of a base image stays as it is.
     pub(super) fn compiles_library(&self) -> bool {
-        self.compiles_all() && !self.stands_on_image()
+        self.plan.bytecode.value.compiles_dependencies() && !self.stands_on_image()
     }
 
     /// Whether code of the project runs over the finished layers.

@@ -198,7 +198,9 @@ pub(super) fn complete(
         store: &store,
         rules: settings.rules,
     }
-    .find(image, pinned, &platforms)?;
+    .find(image, pinned, &platforms);
+    super::client::say_warnings(&client, report);
+    let images = images?;
     let mut definition: Option<BuilderDefinition> = None;
     for one in &images {
         let told = builder.complete(&one.config)?;

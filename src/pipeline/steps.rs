@@ -259,6 +259,16 @@ impl Steps<'_> {
             })
             .map_err(refused)?;
         lines.finish();
+        if ended.is_output_cut {
+            self.report.event(Event::Warning {
+                text: format!(
+                    "{} wrote more than {} MiB; the rest of its output is not shown",
+                    order.title,
+                    running.limits.output_bytes >> 20
+                ),
+                hint: "have it say less, or write to a file".to_owned(),
+            });
+        }
         Ok(ended)
     }
 
@@ -339,6 +349,11 @@ pub(super) fn how(ended: &Ended, limits: &Limits) -> String {
             "it was stopped when it had written {} MiB",
             limits.disk_bytes >> 20
         ),
+        (Reason::MemoryFilesFull, _) => format!(
+            "its /tmp was full at {} MiB, for it is memory (half of --step-memory)",
+            limits.memory_bytes >> 21
+        ),
+        (Reason::NoSpace, _) => "the disk of the store was full".to_owned(),
     }
 }
 

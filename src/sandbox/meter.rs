@@ -29,6 +29,7 @@ pub(super) struct Meter {
     head: Option<i32>,
     disk: Option<Disk>,
     ooms_before: Option<u64>,
+    tasks_before: Option<u64>,
 }
 
 impl Meter {
@@ -40,12 +41,24 @@ impl Meter {
                 .filter(|_| limits.disk_bytes != u64::MAX)
                 .map(Disk::new),
             ooms_before: tree::out_of_memory_kills(),
+            tasks_before: tree::of_machine(),
         }
     }
 
     /// The step's processes descend from this one.
     pub(super) fn begin(&mut self, head: i32) {
         self.head = Some(head);
+    }
+
+    /// Whether the machine has many more processes and threads than before. Costs next to nothing, unlike
+    /// a count of the step's own, which takes half a minute where a thousand want the processor.
+    pub(super) fn is_crowded(&self, limits: &Limits) -> bool {
+        /// A part of what a step may have.
+        const PART: u64 = 16;
+        let now = tree::of_machine();
+        self.tasks_before
+            .zip(now)
+            .is_some_and(|(before, now)| now.saturating_sub(before) > limits.processes / PART)
     }
 
     /// The limit that the step is over.
@@ -91,12 +104,8 @@ impl Meter {
             Status::Signal(libc::SIGKILL) if tree::out_of_memory_kills() > self.ooms_before => {
                 Some(Reason::OutOfMemory)
             }
-            _ if is_memory_file_full => Some(Reason::DiskFull),
-            _ => self
-                .disk
-                .as_mut()?
-                .was_full(limits.disk_bytes)
-                .then_some(Reason::DiskFull),
+            _ if is_memory_file_full => Some(Reason::MemoryFilesFull),
+            _ => self.disk.as_mut()?.was_full(limits.disk_bytes),
         }
     }
 }
@@ -150,11 +159,17 @@ impl Disk {
         self.walked.used_bytes.saturating_sub(self.before_bytes)
     }
 
-    fn was_full(&mut self, limit: u64) -> bool {
+    fn was_full(&mut self, limit: u64) -> Option<Reason> {
         /// What a file system keeps back even when it is full.
         const LAST_BYTES: u64 = 1 << 20;
         self.walked = Walked::now(&self.folder);
-        self.used() >= limit || self.walked.free_bytes < LAST_BYTES
+        if self.used() >= limit {
+            Some(Reason::DiskFull)
+        } else if self.walked.free_bytes < LAST_BYTES {
+            Some(Reason::NoSpace)
+        } else {
+            None
+        }
     }
 }
 
@@ -255,7 +270,7 @@ mod tests {
         );
         assert_eq!(
             meter.blames(Status::Code(1), true, &limits),
-            Some(Reason::DiskFull)
+            Some(Reason::MemoryFilesFull)
         );
         assert_eq!(meter.blames(Status::Code(1), false, &limits), None);
     }

@@ -155,8 +155,12 @@ pub(crate) enum Reason {
     OutOfMemory,
     /// It was ended for the number of its processes.
     TooManyProcesses,
-    /// It wrote more than it may, or `/tmp` was full when it failed.
+    /// It wrote more than it may.
     DiskFull,
+    /// It failed, and `/tmp` or `/dev/shm` was full, which are memory.
+    MemoryFilesFull,
+    /// It failed, and the machine's disk was full.
+    NoSpace,
 }
 
 /// How a step ended.

@@ -337,6 +337,20 @@ impl Watch {
         }
     }
 
+    /// The limit that the step is over. Whoever starts processes without end leaves no time to count
+    /// them; so where the machine has many new ones, all hold still meanwhile.
+    fn count(&mut self) -> Option<Reason> {
+        let is_crowded = self.meter.is_crowded(&self.limits);
+        if is_crowded {
+            self.tell(STOP);
+        }
+        let over = self.meter.over(&self.limits);
+        if is_crowded && over.is_none() {
+            self.tell(CONTINUE);
+        }
+        over
+    }
+
     /// Looks at the limits, and ends the step if it is over one.
     fn look(&mut self) {
         match self.told_to_end {
@@ -344,7 +358,7 @@ impl Watch {
                 let over = if self.started.elapsed() > self.limits.time {
                     Some(Reason::OutOfTime)
                 } else if self.outcome.status.is_none() {
-                    self.meter.over(&self.limits)
+                    self.count()
                 } else {
                     None
                 };
@@ -413,3 +427,7 @@ impl Watch {
 
 /// `SIGKILL`, as a byte for the helper.
 const KILL: u8 = 9;
+/// `SIGCONT`.
+const CONTINUE: u8 = 18;
+/// `SIGSTOP`.
+const STOP: u8 = 19;

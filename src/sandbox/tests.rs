@@ -372,7 +372,7 @@ fn memory_is_bounded() {
         step.limits.disk_bytes = 1 << 30;
         let (ended, printed) = run_in(&sandbox(), &Place::new(), &step);
         assert!(
-            matches!(ended.reason, Reason::OutOfMemory | Reason::DiskFull),
+            matches!(ended.reason, Reason::OutOfMemory | Reason::MemoryFilesFull),
             "{ended:?} {printed}"
         );
     }

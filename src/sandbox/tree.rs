@@ -48,6 +48,12 @@ pub(super) fn below(head: i32, most: u64) -> Tree {
     tree
 }
 
+/// Processes and threads of the whole machine: the last but one field of proc_loadavg(5), behind a slash.
+pub(super) fn of_machine() -> Option<u64> {
+    let load = fs::read_to_string("/proc/loadavg").ok()?;
+    load.split_once('/')?.1.split(' ').next()?.parse().ok()
+}
+
 /// A number behind a name in a file of lines.
 fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -181,6 +187,11 @@ mod tests {
         assert!(tree.processes.contains(&pid));
         assert!(tree.tasks >= 2 && tree.memory_bytes > 0);
         assert!(parents[&own].contains(&pid));
+    }
+
+    #[test]
+    fn the_machine_has_processes() {
+        assert!(of_machine().unwrap() > 0);
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod contract;
 mod examples;
 mod exits;
 mod formats;
+mod hostile;
 mod images;
 mod inside;
 mod interrupted;

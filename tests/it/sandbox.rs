@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::harness::files::{Project, example};
 use crate::harness::home::Home;
-use crate::harness::tools::{Finished, finish, free_port, is_root, temporary, tool};
+use crate::harness::tools::{Finished, alive, finish, free_port, is_root, temporary, tool};
 
 /// How long something may take that takes no time.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,17 +26,6 @@ fn shell(home: &Home, script: &str) -> Finished {
         home.command(&["run", "script", "--", "sh", "-c", script])
             .stdin(Stdio::null()),
     )
-}
-
-/// Processes of the machine whose command line holds a mark, but for those that run s2r.
-fn alive(mark: &str) -> Vec<String> {
-    fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
-        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .filter(|line| line.contains(mark))
-        .collect()
 }
 
 /// Waits until something holds.

@@ -72,6 +72,11 @@ impl Client {
         Patience::new(self.settings.retry)
     }
 
+    /// For requests that somebody else can answer, too: one more try, and soon.
+    pub(crate) fn little_patience(&self) -> Patience {
+        Patience::new(self.settings.retry.hurried())
+    }
+
     /// Waits for another try after `error`, or returns it.
     pub(super) fn wait_or_give_up<E: MayPass>(
         &self,
@@ -188,10 +193,9 @@ impl Client {
             return send(url);
         }
         let answer = send(url);
-        let trust = &self.settings.trust;
         match &answer {
             Err(HttpError::Connect { .. }) if url.scheme() == "https" => {
-                if trust.is_insecure(&trust::authority(url))
+                if self.settings.is_insecure(&trust::authority(url))
                     && let Some(url) = trust::with_scheme(url, "http")
                     && let Ok(reply) = send(&url)
                 {

@@ -233,7 +233,7 @@ impl<'a> Desk<'a> {
 
     /// What a name stands for in its registry. If it does not answer, the push will say why.
     fn served(&self, image: &Reference) -> Option<Digest> {
-        let registry = Registry::to_read(self.client, image).ok()?;
+        let registry = Registry::new(self.client, image).ok()?;
         let head = registry.head_manifest(image.tag_or_latest()).ok()??;
         Some(head.digest)
     }

@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, setsid, wait,
+    Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, kill_process_group, setsid, wait,
 };
 
 use super::{Control, Tried, Trouble, chroot, die_with_parent, heard, privileges};
@@ -34,7 +34,7 @@ pub(super) fn over_step(
             drop(input);
             // Our copies of the step's output would keep it open.
             quiet()?;
-            match stay(control, step, &mut children)? {
+            match stay(control, step, spec, &mut children)? {
                 Some(status) => {
                     let is_memory_file_full = ["/tmp", "/dev/shm"].into_iter().any(is_full);
                     control.tell(&News::Ended {
@@ -65,6 +65,7 @@ fn quiet() -> Result<(), Trouble> {
 fn stay(
     control: &mut Control,
     step: Pid,
+    spec: &Spec,
     children: &mut fs::File,
 ) -> Result<Option<Status>, Trouble> {
     loop {
@@ -87,7 +88,9 @@ fn stay(
         }
         if from_above {
             match heard(control) {
-                Ok(Some(number)) if i32::from(number) != libc::SIGKILL => pass(step, number),
+                Ok(Some(number)) if i32::from(number) != libc::SIGKILL => {
+                    pass(step, number, &spec.ground);
+                }
                 Ok(_) | Err(_) => return Ok(None),
             }
         }
@@ -113,15 +116,22 @@ fn status_of(status: WaitStatus) -> Status {
     }
 }
 
-/// Keys of a terminal reach a whole group; other signals are for the command alone.
-fn pass(step: Pid, number: u8) {
+/// Keys of a terminal reach a whole group; s2r has everybody hold still while it counts them; other
+/// signals are for the command alone.
+fn pass(step: Pid, number: u8, ground: &Ground) {
     let Some(signal) = Signal::from_named_raw(i32::from(number)) else {
         return;
     };
-    let _ = if matches!(signal, Signal::INT | Signal::QUIT) {
-        kill_process_group(step, signal)
-    } else {
-        kill_process(step, signal)
+    let is_alone = matches!(ground, Ground::Overlay { .. } | Ground::Copy { .. });
+    let _ = match signal {
+        // All processes that we can see but ourselves; here that is all of the step's.
+        Signal::STOP | Signal::CONT if is_alone && getpid() == Pid::INIT => {
+            kill_process_group(Pid::INIT, signal)
+        }
+        Signal::STOP | Signal::CONT | Signal::INT | Signal::QUIT => {
+            kill_process_group(step, signal)
+        }
+        signal => kill_process(step, signal),
     };
 }
 
