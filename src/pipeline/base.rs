@@ -47,7 +47,6 @@ pub(super) fn packages(
         }
         .into());
     }
-    let key = record_key(base, architecture);
     if let Some(known) = recent(base, architecture, rules, fetcher) {
         return Ok(known);
     }
@@ -66,13 +65,23 @@ pub(super) fn packages(
             now_unix_seconds: i64::try_from(rules.now_seconds).unwrap_or(i64::MAX),
         },
     )?;
-    let mut lock = BaseLock::new(base);
-    lock.packages
-        .insert(architecture.name().to_owned(), packages.clone());
-    fetcher
-        .store
-        .put_record(RECORD, &key, lock.write().as_bytes())?;
+    remember(base, architecture, &packages, fetcher.store)?;
     Ok(packages)
+}
+
+/// Keeps what the suite has now.
+pub(super) fn remember(
+    base: &DebianBase,
+    architecture: Architecture,
+    packages: &[DebArtefact],
+    store: &Store,
+) -> Result<(), BuildError> {
+    let mut lock = BaseLock::new(base);
+    let architecture_name = architecture.name().to_owned();
+    lock.packages.insert(architecture_name, packages.to_vec());
+    let key = record_key(base, architecture);
+    store.put_record(RECORD, &key, lock.write().as_bytes())?;
+    Ok(())
 }
 
 /// What was resolved before, if it is young enough; offline, at any age.

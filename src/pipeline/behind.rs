@@ -231,7 +231,90 @@ fn day(time: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::oci::{DiffId, RootFs, RunConfig};
+    use crate::packages::Sha256;
+    use crate::packages::debian::DebArtefact;
+
+    /// An image of the default builder with these packages in its base.
+    fn image(packages: &str) -> BaseImage {
+        let config = ImageConfig {
+            created: None,
+            architecture: "amd64".to_owned(),
+            os: "linux".to_owned(),
+            config: RunConfig {
+                labels: [(BUILDER_LABEL.to_owned(), "python-3.13".to_owned())].into(),
+                ..RunConfig::default()
+            },
+            rootfs: RootFs {
+                kind: "layers".to_owned(),
+                diff_ids: vec![DiffId::from_bytes([1; 32])],
+            },
+            history: Vec::new(),
+            other: BTreeMap::new(),
+        };
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: None,
+            config: Descriptor::of(MediaType::Config, b"{}"),
+            layers: vec![Descriptor::of(MediaType::LayerGzip, b"layer")],
+            annotations: [(
+                crate::image::BASE_PACKAGES_ANNOTATION.to_owned(),
+                packages.to_owned(),
+            )]
+            .into(),
+        };
+        BaseImage {
+            reference: "app".parse().unwrap(),
+            digest: Digest::of(b"app"),
+            manifest_digest: Digest::of(b"app"),
+            platform: "linux/amd64".parse().unwrap(),
+            manifest,
+            config,
+        }
+    }
+
+    #[test]
+    fn packages_are_held_against_what_the_suite_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let of_image = image("bash=5.2-1 openssl=3.5.1-1 project=1");
+        assert_eq!(packages(&of_image, &store), Behind::NotKnown);
+        let builders = crate::pipeline::builders().unwrap();
+        let Base::Debian(base) = &builders[0].0.base else {
+            panic!("the default builder is one of packages");
+        };
+        let deb = |package: &str, version: &str| DebArtefact {
+            package: package.to_owned(),
+            version: version.to_owned(),
+            architecture: "amd64".to_owned(),
+            url: format!("http://mirror.invalid/{package}.deb"),
+            snapshot_url: None,
+            sha256: Sha256([0; 32]),
+            size: 1,
+        };
+        let known = [
+            deb("bash", "5.2-1"),
+            deb("new", "1"),
+            deb("openssl", "3.5.10-1"),
+        ];
+        let architecture = of_image.platform.architecture;
+        base::remember(base, architecture, &known, &store).unwrap();
+        let Behind::Packages {
+            compared, newer, ..
+        } = packages(&of_image, &store)
+        else {
+            panic!("the suite is known");
+        };
+        assert_eq!(compared, 2);
+        let expected = ["openssl", "3.5.1-1", "3.5.10-1"].map(str::to_owned);
+        assert_eq!(newer, [expected.into()]);
+        let mut other = of_image;
+        other.config.config.labels.clear();
+        assert_eq!(packages(&other, &store), Behind::NotKnown);
+    }
 
     #[test]
     fn days_are_those_of_the_calendar() {

@@ -131,6 +131,10 @@ fn a_newer_base_comes_beneath_without_a_layer_being_read() {
         json!(image)
     );
 
+    let named = format!("{base}@{digest}");
+    rebase(&home, &image, &named, &["--tag", "pinned"]).ok();
+    assert_eq!(behind(&home, "pinned")["state"], "pinned");
+
     let container = Scene::start(&image);
     assert_eq!(container.page("/"), "Hello from Flask\n");
     assert_eq!(

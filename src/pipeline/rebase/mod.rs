@@ -145,7 +145,13 @@ pub(crate) fn rebase(
             };
             pairs.map(put).collect::<Result<Vec<_>, BuildError>>()
         },
-        |platforms| format!("{} platforms", platforms.len()),
+        |platforms| {
+            let names: Vec<String> = platforms
+                .iter()
+                .map(|one| one.platform.to_string())
+                .collect();
+            names.join(", ")
+        },
     )?;
     let family = images.first().map_or_else(Default::default, |(image, _)| {
         crate::image::family_of(&image.manifest)
@@ -282,16 +288,7 @@ impl<'a> Desk<'a> {
         report: &dyn Report,
     ) -> Result<RebasedPlatform, BuildError> {
         let bottom = &base.bottom;
-        if let Some(misfit) = bottom.footing.misfit(&standing.footing) {
-            return Err(RebaseError::Misfit {
-                image: image.reference.to_string(),
-                base: base.name.clone(),
-                misfit,
-                wanted: standing.footing.clone(),
-                found: bottom.footing.clone(),
-            }
-            .into());
-        }
+        check((image, standing), &base.name, &bottom.footing)?;
         let changes = changes(image, base, standing)?;
         warn_of_older(&changes, &base.name, report);
         let made = crate::image::rebase(
@@ -314,6 +311,26 @@ impl<'a> Desk<'a> {
             kept_layers: image.manifest.layers.len() - standing.layers,
             packages: changes,
         })
+    }
+}
+
+/// # Errors
+/// The layers above cannot stand on such a base.
+fn check(
+    (image, standing): (&BaseImage, &Standing),
+    base: &str,
+    found: &Footing,
+) -> Result<(), RebaseError> {
+    let wanted = &standing.footing;
+    match found.misfit(wanted) {
+        None => Ok(()),
+        Some(misfit) => Err(RebaseError::Misfit {
+            image: image.reference.to_string(),
+            base: base.to_owned(),
+            misfit,
+            wanted: wanted.clone(),
+            found: found.clone(),
+        }),
     }
 }
 
@@ -383,3 +400,6 @@ fn warn_of_older(changes: &Changes, base: &str, report: &dyn Report) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

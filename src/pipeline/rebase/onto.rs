@@ -8,14 +8,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr as _;
 
-use super::{Desk, RebaseError, added};
+use super::{Desk, RebaseError, added, check};
 use crate::image::{Bottom, Given, Standing};
 use crate::oci::{Digest, Empty, Reference, RunConfig};
 use crate::pipeline::base_image::{BaseImage, BaseImageError};
 use crate::pipeline::error::BuildError;
+use crate::pipeline::foundation::footing_of;
 use crate::pipeline::stages::Stages;
 use crate::pipeline::{Outputs, Settings, read};
-use crate::plan::builder::{BuilderFile, embedded};
+use crate::plan::builder::{BuilderDefinition, BuilderFile};
 use crate::plan::image_builder::ImageBuilder;
 use crate::plan::{Request, labels, variables};
 use crate::report::{Report, Stage};
@@ -49,11 +50,13 @@ impl Desk<'_> {
     ) -> Result<Vec<NewBase>, BuildError> {
         let builder = match file(name, settings)? {
             Some(BuilderFile::Image(builder)) => Some(builder),
-            Some(BuilderFile::Whole(_)) => return self.made(name, images, settings, report),
-            None if embedded().iter().any(|(known, _)| *known == name) => {
-                return self.made(name, images, settings, report);
+            Some(BuilderFile::Whole(builder)) => {
+                return self.made((name, &builder), images, settings, report);
             }
-            None => None,
+            None => match read::builders()?.iter().find(|(one, _)| one.name == name) {
+                Some((builder, _)) => return self.made((name, builder), images, settings, report),
+                None => None,
+            },
         };
         let reference: Reference = match &builder {
             Some(builder) => builder.reference.clone(),
@@ -80,11 +83,15 @@ impl Desk<'_> {
     /// nothing, which is forgotten again. What the project added to its base is asked for too.
     fn made(
         &self,
-        name: &str,
+        (name, builder): (&str, &BuilderDefinition),
         images: &[(BaseImage, Standing)],
         settings: &Settings,
         report: &dyn Report,
     ) -> Result<Vec<NewBase>, BuildError> {
+        // What does not fit need not be made.
+        for (image, standing) in images {
+            check((image, standing), name, &footing_of(builder))?;
+        }
         let scratch = self.store.scratch();
         let unwritable = |source| StoreError::Io {
             path: scratch.clone(),
@@ -201,7 +208,7 @@ fn bottom(image: &BaseImage, builder: &ImageBuilder) -> Result<Bottom, BuildErro
         entrypoint: (!told.entrypoint.is_empty()).then(|| told.entrypoint.clone()),
         ..RunConfig::default()
     };
-    let footing = crate::pipeline::foundation::footing_of(&told);
+    let footing = footing_of(&told);
     let annotations = image.annotations().into_iter().collect();
     let whole = (manifest, config);
     Ok(Bottom::of_whole(whole, given, run, footing, annotations))
