@@ -76,7 +76,7 @@ pub(super) enum Command {
     Images,
     /// Remove images from the store
     Rm(Remove),
-    /// Show an image of the store: layers, sizes, contents, base packages
+    /// Show an image: layers, sizes, contents, base, and how far it is behind
     Inspect(Inspect),
     /// List the builders, or print one
     Builders(Builders),
@@ -418,11 +418,12 @@ pub(super) struct Push {
 #[command(
     after_help = "Layers, variables and labels of the old base go, those of the new one come; what the application brought stays. \
     Only manifests and configs are read: layers are mounted, or copied from registry to registry.\n\n\
-    BASE has to have the same Python (two numbers) at the same path, a C library that is no older, and all packages of the old base; \
-    if it has not, the image must be built anew. Of an image that s2r built its base is taken; any other is taken whole.\n\n\
+    The base has to have the same Python (two numbers) at the same path, a C library that is no older, and all packages of the old base; \
+    if it has not, the image must be built anew. Of an image that s2r built its base is taken; any other is taken whole; a builder of packages has its base made anew.\n\n\
     The image is that of the store, or else that of its registry.\n\n\
     Examples:\n  \
     s2r rebase registry.example.com/team/app:1.0 --onto python:3.13-slim --push\n  \
+    s2r rebase registry.example.com/team/app:1.0 --onto python-3.13 --push\n  \
     s2r rebase app --onto fresh --tag app:patched\n  \
     s2r rebase registry.example.com/team/app@sha256:… --onto base.yaml --tag registry.example.com/team/app:1.0 --push"
 )]
@@ -430,8 +431,8 @@ pub(super) struct Rebase {
     /// The image, in the store or in a registry
     pub(super) image: String,
 
-    /// What to put it on: an image in the store or in a registry, or a builder's YAML file upon one
-    #[arg(long, value_name = "BASE")]
+    /// What to put it on: an image in the store or in a registry, or a builder (its packages as they are now)
+    #[arg(long, value_name = "IMAGE|BUILDER")]
     pub(super) onto: String,
 
     /// A name for what comes of it, in place of the image's; may be repeated
@@ -498,8 +499,15 @@ pub(super) struct Remove {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Inspect {
-    /// The image in the store
+    /// The image in the store; with --check-base, also one in a registry
     pub(super) image: String,
+
+    /// Ask the base's registry whether its name stands for a newer image now
+    #[arg(long)]
+    pub(super) check_base: bool,
+
+    #[command(flatten)]
+    pub(super) registries: Registries,
 }
 
 #[derive(Debug, Clone, Args)]

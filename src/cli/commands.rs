@@ -46,7 +46,7 @@ pub(super) fn run(
         Command::Export(arguments) => export(arguments, surroundings, shown),
         Command::Images => inventory::images(surroundings),
         Command::Rm(arguments) => inventory::remove(arguments, surroundings),
-        Command::Inspect(arguments) => inventory::inspect(arguments, surroundings),
+        Command::Inspect(arguments) => super::inspect::inspect(arguments, surroundings, shown),
         Command::Builders(arguments) => builders(arguments),
         Command::Usage(arguments) => usage(arguments),
         Command::Cache(arguments) => inventory::cache(arguments, surroundings),

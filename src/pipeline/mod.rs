@@ -4,6 +4,7 @@
 mod assembly;
 mod base;
 mod base_image;
+mod behind;
 mod build_wheel;
 mod bytecode;
 mod cache;
@@ -14,6 +15,7 @@ mod elsewhere;
 mod error;
 mod exact;
 mod fetch;
+mod foreign;
 mod foundation;
 mod ground;
 mod interpreter;
@@ -41,6 +43,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use behind::{Behind, LookedPlatform, look};
 pub(crate) use client::Registries;
 pub(crate) use error::BuildError;
 pub(crate) use locks::lock;
@@ -190,6 +193,7 @@ pub(crate) fn build(
         },
         crate::plan::Plan::title,
     )?;
+    foreign::check(&plan)?;
     locks::check(
         &project.tree,
         &plan.dependencies.value,
@@ -280,10 +284,11 @@ fn finish(
             // The answer is wanted soon, and there is something else to do meanwhile.
             scope.spawn(|| means.cache.look());
         }
+        let mut foreseen = site.foresee(stages)?;
         plan.platforms
             .value
             .iter()
-            .map(|&platform| site.build(platform, stages))
+            .map(|&platform| site.build(platform, foreseen.remove(&platform), stages))
             .collect::<Result<Vec<_>, _>>()
     })?;
     let manifests = platforms.iter().map(|platform| platform.descriptor.clone());

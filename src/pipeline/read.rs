@@ -92,7 +92,9 @@ pub(crate) fn plan(
     let mut project = project(request, settings, report)?;
     complete(&mut project, request, settings, report)?;
     // What the user should know stands in the plan itself.
-    decide(&project, request, &crate::report::Silent)
+    let plan = decide(&project, request, &crate::report::Silent)?;
+    super::foreign::check(&plan)?;
+    Ok(plan)
 }
 
 /// Reads the project.

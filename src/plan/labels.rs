@@ -10,6 +10,9 @@ use super::builder::BuilderDefinition;
 use super::{Decided, Inputs, Origin};
 use crate::project::Place;
 
+/// The label that names the builder, as s2i has it.
+pub(crate) const BUILDER_LABEL: &str = "io.openshift.s2i.build.image";
+
 type Labels = BTreeMap<String, Decided<String>>;
 
 /// Decides on all labels; empty ones are left out.
@@ -84,7 +87,7 @@ pub(crate) fn of_builder(definition: &BuilderDefinition) -> BTreeMap<String, Str
         labels.insert("io.openshift.expose-services".to_owned(), service);
     }
     let name = definition.name.clone();
-    labels.insert("io.openshift.s2i.build.image".to_owned(), name);
+    labels.insert(BUILDER_LABEL.to_owned(), name);
     labels
 }
 

@@ -91,6 +91,7 @@ impl Scene {
         let manifest = |architecture: &&str| {
             let config = json!({
                 "architecture": architecture, "os": "linux", "author": "somebody", "config": run,
+                "created": format!("2026-03-0{}T00:00:00Z", run["Labels"]["of.base"].as_str().unwrap_or("1")),
                 "rootfs": {"type": "layers",
                     "diff_ids": layers.iter().map(|(_, diff_id)| diff_id).collect::<Vec<_>>()},
                 "history": [{"created_by": history}, {"created_by": "b"}, {"created_by": "c"},

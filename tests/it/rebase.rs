@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::harness::container::{Container, run_once};
-use crate::harness::files::{example, own_builder};
+use crate::harness::files::{Project, example, own_builder};
 use crate::harness::home::{Home, digest_of};
 use crate::harness::layout::sha256;
 use crate::harness::registry::Registry;
@@ -15,6 +15,12 @@ use crate::images::{Entry, PATH, Scene, build};
 fn rebase(home: &Home, image: &str, onto: &str, more: &[&str]) -> Finished {
     let mut command = home.command(&["rebase", "--json", image, "--onto", onto]);
     finish(command.args(more))
+}
+
+/// What `inspect --check-base` says of the base of an image's first platform.
+fn behind(home: &Home, image: &str) -> Value {
+    let mut command = home.command(&["inspect", "--json", "--check-base", image]);
+    finish(&mut command).ok().json()["platforms"][0]["base"].clone()
 }
 
 fn manifest(registry: &Registry, name: &str, tag: &str) -> Value {
@@ -60,8 +66,29 @@ fn a_newer_base_comes_beneath_without_a_layer_being_read() {
     // On the base that it has, an image is what it was.
     let same = rebase(&home, &image, &base, &["--tag", "same"]).ok().json();
     assert_eq!(same["digest"], built["digest"]);
+    assert_eq!(behind(&home, &image)["state"], "up to date");
     scene.slim("python", "6");
+    let told = behind(&home, &image);
+    let newer = sha256(&scene.registry.manifest("python", "latest").unwrap());
+    let expected = json!({"digest": newer, "layers": 3, "differing_layers": 1, "days_later": 1});
+    assert_eq!(
+        (&told["state"], &told["now"]),
+        (&json!("behind"), &expected)
+    );
+    assert_eq!(told["python"], "3.13");
+    let text = finish(&mut home.command(&["inspect", "--check-base", &image]))
+        .ok()
+        .stdout;
+    assert!(
+        text.contains("1 of its 3 layers differ, created 1 days later"),
+        "{text}"
+    );
+    // Without the option nobody is asked, and the text says how to.
+    let silent = finish(&mut home.command(&["inspect", "same"])).ok().stdout;
+    assert!(silent.contains(&format!("base: {base}:latest")), "{silent}");
+    assert!(silent.contains("--check-base"), "{silent}");
     let done = rebase(&home, &image, &base, &["--push"]).ok();
+    assert_eq!(behind(&home, &image)["state"], "up to date");
     let said = done.json();
     has_none(&home, &before);
     has_none(&home, &scene.manifest("app"));
@@ -103,6 +130,10 @@ fn a_newer_base_comes_beneath_without_a_layer_being_read() {
         config["config"]["Labels"]["io.k8s.display-name"],
         json!(image)
     );
+
+    let named = format!("{base}@{digest}");
+    rebase(&home, &image, &named, &["--tag", "pinned"]).ok();
+    assert_eq!(behind(&home, "pinned")["state"], "pinned");
 
     let container = Scene::start(&image);
     assert_eq!(container.page("/"), "Hello from Flask\n");
@@ -185,7 +216,6 @@ fn what_does_not_fit_is_told_with_both_values() {
         "name: x\nimage: {odd}\npython: \"3.13\"\nglibc: \"2.41\"\ninterpreter: /usr/local/bin/python3.13\n"
     )).unwrap();
     rebase(&home, &image, "base.yaml", &["--tag", "other"]).ok();
-    refused("python-3.13", 2, &["packages", "--onto mybase"]);
     refused(
         &scene.registry.repository("none"),
         2,
@@ -265,6 +295,7 @@ fn packages_of_a_newer_build_come_beneath_an_older_one() {
     let lean = lean.path().to_str().unwrap();
     let source = example("flask-gunicorn");
     home.build(&source, &["app", "--builder", lean]);
+    assert_eq!(behind(&home, "app")["state"], "up to date");
     let fresh = home.build(&source, &["fresh", "-e", "OTHERS=1"]);
     let done = rebase(&home, "app", "fresh", &["--tag", "moved"]).ok();
     let said = done.json();
@@ -292,6 +323,24 @@ fn packages_of_a_newer_build_come_beneath_an_older_one() {
         .exits(65)
         .says(&["hostname"]);
     // What an image stands on already changes nothing.
+    // A builder's own packages, as they are now; the project's stay in.
+    let project = Project::copy_of("flask-gunicorn");
+    project.write("Aptfile", "hostname\n");
+    home.build(&project.path(), &["more", "--builder", lean]);
+    let made = rebase(&home, "more", "python-3.13", &["--tag", "made"])
+        .ok()
+        .json();
+    let changed = &made["platforms"][0]["packages"];
+    assert_eq!(changed, &json!([]), "{changed}");
+    let listed = finish(&mut home.command(&["images"])).ok().stdout;
+    assert!(!listed.contains("<none>"), "{listed}");
+    let same = rebase(&home, "fresh", "python-3.13", &["--tag", "same"])
+        .ok()
+        .json();
+    // The suite may have moved on since the store was filled.
+    if same["platforms"][0]["packages"] == json!([]) {
+        assert_eq!(same["digest"], same["before"]);
+    }
     let same = rebase(&home, "fresh", "fresh", &["--tag", "same"])
         .ok()
         .json();

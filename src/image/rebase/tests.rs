@@ -185,3 +185,57 @@ fn an_image_that_does_not_tell_is_not_touched() {
     manifest.annotations.clear();
     assert!(!Standing::is_told(&manifest));
 }
+
+#[test]
+fn an_image_keeps_its_family_of_media_types() {
+    let (manifest, config) = app();
+    let docker = (manifest.in_family(Family::Docker).unwrap(), config);
+    assert_eq!(family_of(&docker.0), Family::Docker);
+    let base = image(&["system2", "python2"], &settings(&[], &[]), json!({}));
+    let (made, _) = rebased(&docker, &bottom(&base));
+    let text = String::from_utf8(made.to_bytes().unwrap()).unwrap();
+    assert!(!text.contains("vnd.oci"), "{text}");
+    assert_eq!(family_of(&made), Family::Docker);
+    let back = rebased(&app(), &bottom(&docker)).0;
+    assert_eq!(family_of(&back), Family::Oci);
+    assert_eq!(back.layers[0].media_type, MediaType::LayerGzip);
+}
+
+#[test]
+fn an_image_of_others_is_taken_whole() {
+    let (mut manifest, mut config) = image(
+        &["a", "b"],
+        &settings(&[], &[]),
+        json!({"User": "root", "OnBuild": ["RUN x"], "StopSignal": "SIGINT"}),
+    );
+    manifest.annotations.clear();
+    config.history.pop();
+    config.other.insert("container".to_owned(), json!("c0ffee"));
+    config.other.insert("variant".to_owned(), json!("v2"));
+    let given = Given {
+        env: BTreeMap::from([("PATH".to_owned(), "/whole".to_owned())]),
+        ..Given::default()
+    };
+    let run = RunConfig {
+        user: Some("1001".to_owned()),
+        ..RunConfig::default()
+    };
+    let footing = FOOTING.parse().unwrap();
+    let name = (BASE_NAME_ANNOTATION.to_owned(), "python".to_owned());
+    let bottom = Bottom::of_whole(
+        (&manifest, &config),
+        given,
+        run,
+        footing,
+        BTreeMap::from([name]),
+    );
+    let (made, config) = rebased(&app(), &bottom);
+    assert_eq!(config.config.env, ["MINE=1", "PATH=/whole", "ZONE=mine"]);
+    assert_eq!(config.config.user.as_deref(), Some("1001"));
+    assert_eq!(config.config.stop_signal.as_deref(), Some("SIGINT"));
+    assert!(!config.config.other.contains_key("OnBuild"));
+    assert_eq!(config.other.keys().collect::<Vec<_>>(), ["variant"]);
+    assert_eq!(config.history.len(), 4);
+    assert_eq!(made.annotations[BASE_NAME_ANNOTATION], "python");
+    assert!(!made.annotations.contains_key(BASE_PACKAGES_ANNOTATION));
+}

@@ -51,12 +51,6 @@ pub(crate) enum RebaseError {
         /// What is wrong.
         reason: ReferenceError,
     },
-    /// A builder whose base is packages: there is no image of it.
-    #[error("{name} is a builder of packages")]
-    Builder {
-        /// Its name.
-        name: String,
-    },
     /// The base is for other machines.
     #[error("{base} has nothing for {platform}")]
     Platform {
@@ -157,14 +151,7 @@ impl Explain for RebaseError {
                 "this is not an image name",
                 name,
                 reason.to_string(),
-                "--onto takes an image of the store or a registry, or a builder file upon one".to_owned(),
-            ),
-            Self::Builder { name } => told(
-                Fate::CommandLine,
-                "this builder's base is packages, and of these there is no image yet",
-                name,
-                "`s2r rebase` puts layers beneath an image that exist already".to_owned(),
-                format!("build any project with it (`s2r build SOURCE mybase --builder {name} --refresh`): --onto mybase takes the base of that image"),
+                "--onto takes an image of the store or a registry, or a builder".to_owned(),
             ),
             Self::Platform { base, platform, found } => {
                 let found: Vec<String> = found.iter().map(ToString::to_string).collect();

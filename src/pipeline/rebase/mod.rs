@@ -122,18 +122,20 @@ pub(crate) fn rebase(
             ..settings.rules
         },
     };
-    let (images, bases) = stages.run(
-        Stage::Base,
+    let images = stages.run(
+        Stage::Source,
         || {
             let images = desk.image(&request.image, request.push)?;
             let images = images.into_iter().map(standing);
-            let images = images.collect::<Result<Vec<_>, BuildError>>()?;
-            let platforms: Vec<Platform> = images.iter().map(|(image, _)| image.platform).collect();
-            let bases = desk.onto(&request.onto, &platforms, settings)?;
-            Ok((images, bases))
+            images.collect::<Result<Vec<_>, BuildError>>()
         },
-        |(_, bases)| bases.first().map_or_else(String::new, NewBase::title),
+        |_| request.image.to_string(),
     )?;
+    let Some(before) = images.first().map(|(image, _)| image.digest) else {
+        let image = request.image.to_string();
+        return Err(RebaseError::NoImage { image }.into());
+    };
+    let bases = desk.onto(&request.onto, &images, (settings, report), &stages)?;
     let platforms = stages.run(
         Stage::Image,
         || {
@@ -143,7 +145,13 @@ pub(crate) fn rebase(
             };
             pairs.map(put).collect::<Result<Vec<_>, BuildError>>()
         },
-        |platforms| format!("{} platforms", platforms.len()),
+        |platforms| {
+            let names: Vec<String> = platforms
+                .iter()
+                .map(|one| one.platform.to_string())
+                .collect();
+            names.join(", ")
+        },
     )?;
     let family = images.first().map_or_else(Default::default, |(image, _)| {
         crate::image::family_of(&image.manifest)
@@ -166,9 +174,7 @@ pub(crate) fn rebase(
     super::client::say_warnings(&client, report);
     Ok(Rebased {
         names: request.names.clone(),
-        before: images
-            .first()
-            .map_or(descriptor.digest, |(image, _)| image.digest),
+        before,
         descriptor,
         platforms,
         pushed,
@@ -202,7 +208,11 @@ impl<'a> Desk<'a> {
 
     /// The image that is to get another base: that of the store, else that of its registry. Where both
     /// have one and they are not the same, a push would replace one that nobody looked at.
-    fn image(&self, image: &Reference, is_pushed: bool) -> Result<Vec<BaseImage>, BuildError> {
+    pub(super) fn image(
+        &self,
+        image: &Reference,
+        is_pushed: bool,
+    ) -> Result<Vec<BaseImage>, BuildError> {
         let Some(found) = self.stored(image)? else {
             return self.finder().all(image).map_err(|error| match error {
                 BuildError::BaseImage(BaseImageError::NotFound { image }) => {
@@ -278,16 +288,7 @@ impl<'a> Desk<'a> {
         report: &dyn Report,
     ) -> Result<RebasedPlatform, BuildError> {
         let bottom = &base.bottom;
-        if let Some(misfit) = bottom.footing.misfit(&standing.footing) {
-            return Err(RebaseError::Misfit {
-                image: image.reference.to_string(),
-                base: base.name.clone(),
-                misfit,
-                wanted: standing.footing.clone(),
-                found: bottom.footing.clone(),
-            }
-            .into());
-        }
+        check((image, standing), &base.name, &bottom.footing)?;
         let changes = changes(image, base, standing)?;
         warn_of_older(&changes, &base.name, report);
         let made = crate::image::rebase(
@@ -310,6 +311,26 @@ impl<'a> Desk<'a> {
             kept_layers: image.manifest.layers.len() - standing.layers,
             packages: changes,
         })
+    }
+}
+
+/// # Errors
+/// The layers above cannot stand on such a base.
+fn check(
+    (image, standing): (&BaseImage, &Standing),
+    base: &str,
+    found: &Footing,
+) -> Result<(), RebaseError> {
+    let wanted = &standing.footing;
+    match found.misfit(wanted) {
+        None => Ok(()),
+        Some(misfit) => Err(RebaseError::Misfit {
+            image: image.reference.to_string(),
+            base: base.to_owned(),
+            misfit,
+            wanted: wanted.clone(),
+            found: found.clone(),
+        }),
     }
 }
 
@@ -351,7 +372,7 @@ fn changes(image: &BaseImage, base: &NewBase, standing: &Standing) -> Result<Cha
 }
 
 /// The packages that the project itself asked for, by the title of their layer.
-fn added(manifest: &Manifest, base_layers: usize) -> BTreeSet<String> {
+pub(super) fn added(manifest: &Manifest, base_layers: usize) -> BTreeSet<String> {
     let titles = manifest.layers.iter().take(base_layers);
     titles
         .filter_map(|layer| layer.annotations.get(CONTENTS_ANNOTATION))
@@ -379,3 +400,6 @@ fn warn_of_older(changes: &Changes, base: &str, report: &dyn Report) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,26 @@
-//! What an image is put on: an image of the store or of a registry, or a builder file upon one.
+//! What an image is put on: an image of the store or of a registry, a builder upon one, or a builder of
+//! packages.
 //!
 //! Of an image that s2r made the base is taken and nothing else; any other image is taken whole, and
 //! has to tell its Python by its config, as for a build upon it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::str::FromStr as _;
 
-use super::{Desk, RebaseError};
+use super::{Desk, RebaseError, added, check};
 use crate::image::{Bottom, Given, Standing};
-use crate::oci::{Digest, Empty, Platform, Reference, RunConfig};
-use crate::pipeline::Settings;
+use crate::oci::{Digest, Empty, Reference, RunConfig};
 use crate::pipeline::base_image::{BaseImage, BaseImageError};
 use crate::pipeline::error::BuildError;
-use crate::pipeline::read;
-use crate::plan::builder::{BuilderFile, embedded};
+use crate::pipeline::foundation::footing_of;
+use crate::pipeline::stages::Stages;
+use crate::pipeline::{Outputs, Settings, read};
+use crate::plan::builder::{BuilderDefinition, BuilderFile};
 use crate::plan::image_builder::ImageBuilder;
-use crate::plan::{labels, variables};
+use crate::plan::{Request, labels, variables};
+use crate::report::{Report, Stage};
+use crate::store::{StoreError, StoredImage};
 
 /// A base for one platform.
 #[derive(Debug)]
@@ -34,20 +40,23 @@ impl NewBase {
 }
 
 impl Desk<'_> {
-    /// The base for each of the platforms, in their order.
+    /// The base for each of the images, in their order.
     pub(super) fn onto(
         &self,
         name: &str,
-        platforms: &[Platform],
-        settings: &Settings,
+        images: &[(BaseImage, Standing)],
+        (settings, report): (&Settings, &dyn Report),
+        stages: &Stages<'_>,
     ) -> Result<Vec<NewBase>, BuildError> {
         let builder = match file(name, settings)? {
             Some(BuilderFile::Image(builder)) => Some(builder),
-            Some(BuilderFile::Whole(_)) => return Err(packages(name).into()),
-            None if embedded().iter().any(|(known, _)| *known == name) => {
-                return Err(packages(name).into());
+            Some(BuilderFile::Whole(builder)) => {
+                return self.made((name, &builder), images, settings, report);
             }
-            None => None,
+            None => match read::builders()?.iter().find(|(one, _)| one.name == name) {
+                Some((builder, _)) => return self.made((name, builder), images, settings, report),
+                None => None,
+            },
         };
         let reference: Reference = match &builder {
             Some(builder) => builder.reference.clone(),
@@ -56,26 +65,103 @@ impl Desk<'_> {
                 reason,
             })?,
         };
-        let images = match self.stored(&reference)? {
-            Some(stored) => stored,
-            None => self.finder().all(&reference)?,
-        };
         let builder = builder.unwrap_or_else(|| Box::new(ImageBuilder::of(&reference)));
-        let one = |platform: &Platform| {
-            let image = images.iter().find(|image| image.platform == *platform);
-            let image = image.ok_or_else(|| RebaseError::Platform {
-                base: name.to_owned(),
-                platform: *platform,
-                found: images.iter().map(|image| image.platform).collect(),
-            })?;
-            Ok(NewBase {
-                name: name.to_owned(),
-                digest: image.digest,
-                bottom: bottom(image, &builder)?,
-            })
-        };
-        platforms.iter().map(one).collect()
+        stages.run(
+            Stage::Base,
+            || {
+                let found = match self.stored(&reference)? {
+                    Some(stored) => stored,
+                    None => self.finder().all(&reference)?,
+                };
+                chosen(name, images, &found, &builder)
+            },
+            |bases| bases.first().map_or_else(String::new, NewBase::title),
+        )
     }
+
+    /// The base of a builder of packages, as its suite has them now: that of an image of next to
+    /// nothing, which is forgotten again. What the project added to its base is asked for too.
+    fn made(
+        &self,
+        (name, builder): (&str, &BuilderDefinition),
+        images: &[(BaseImage, Standing)],
+        settings: &Settings,
+        report: &dyn Report,
+    ) -> Result<Vec<NewBase>, BuildError> {
+        // What does not fit need not be made.
+        for (image, standing) in images {
+            check((image, standing), name, &footing_of(builder))?;
+        }
+        let scratch = self.store.scratch();
+        let unwritable = |source| StoreError::Io {
+            path: scratch.clone(),
+            source,
+        };
+        let folder = tempfile::tempdir_in(&scratch).map_err(unwritable)?;
+        let write = |file: &str, text: &str| {
+            std::fs::write(folder.path().join(file), text).map_err(unwritable)
+        };
+        write("app.py", "")?;
+        let added: BTreeSet<String> = images
+            .iter()
+            .flat_map(|(image, standing)| added(&image.manifest, standing.layers))
+            .collect();
+        if !added.is_empty() {
+            let lines: Vec<String> = added.into_iter().collect();
+            write("Aptfile", &format!("{}\n", lines.join("\n")))?;
+        }
+        let request = Request {
+            source: folder.path().to_owned(),
+            builder: Some(name.to_owned()),
+            platforms: images.iter().map(|(image, _)| image.platform).collect(),
+            ..Request::default()
+        };
+        let settings = Settings {
+            rules: self.rules,
+            ..settings.clone()
+        };
+        let outputs = Outputs {
+            no_cache: true,
+            ..Outputs::default()
+        };
+        let built = crate::pipeline::build(&request, &[], &outputs, &settings, report)?;
+        let reference = Reference::from_str("base")
+            .map(|name| name.at(built.descriptor.digest))
+            .map_err(|reason| RebaseError::BaseName {
+                name: name.to_owned(),
+                reason,
+            })?;
+        let found = self.stored(&reference)?.unwrap_or_default();
+        self.store.untag(&StoredImage {
+            name: String::new(),
+            descriptor: built.descriptor,
+        })?;
+        let builder = ImageBuilder::of(&reference);
+        chosen(name, images, &found, &builder)
+    }
+}
+
+/// For each image the base that is for its platform.
+fn chosen(
+    name: &str,
+    images: &[(BaseImage, Standing)],
+    found: &[BaseImage],
+    builder: &ImageBuilder,
+) -> Result<Vec<NewBase>, BuildError> {
+    let one = |(image, _): &(BaseImage, Standing)| {
+        let base = found.iter().find(|base| base.platform == image.platform);
+        let base = base.ok_or_else(|| RebaseError::Platform {
+            base: name.to_owned(),
+            platform: image.platform,
+            found: found.iter().map(|base| base.platform).collect(),
+        })?;
+        Ok(NewBase {
+            name: name.to_owned(),
+            digest: base.digest,
+            bottom: bottom(base, builder)?,
+        })
+    };
+    images.iter().map(one).collect()
 }
 
 /// A builder file, if the name is that of one.
@@ -87,12 +173,6 @@ fn file(name: &str, settings: &Settings) -> Result<Option<BuilderFile>, BuildErr
         return Ok(None);
     }
     read::builder_file(name, settings).map(Some)
-}
-
-fn packages(name: &str) -> RebaseError {
-    RebaseError::Builder {
-        name: name.to_owned(),
-    }
 }
 
 /// What of an image lies beneath those that stand on it.
@@ -128,7 +208,7 @@ fn bottom(image: &BaseImage, builder: &ImageBuilder) -> Result<Bottom, BuildErro
         entrypoint: (!told.entrypoint.is_empty()).then(|| told.entrypoint.clone()),
         ..RunConfig::default()
     };
-    let footing = crate::pipeline::foundation::footing_of(&told);
+    let footing = footing_of(&told);
     let annotations = image.annotations().into_iter().collect();
     let whole = (manifest, config);
     Ok(Bottom::of_whole(whole, given, run, footing, annotations))
