@@ -6,7 +6,6 @@ use super::base_image::{BaseImage, BaseImageError, Finder};
 use super::error::{BuildError, Obstacle};
 use super::obtain::{Obtained, for_git};
 use super::{Settings, base};
-use crate::image::{FOOTING_ANNOTATION, Footing};
 use crate::oci::{Architecture, Platform, Reference};
 use crate::plan::builder::{BuilderDefinition, BuilderFile, embedded};
 use crate::plan::image_builder::ImageBuilder;
@@ -204,16 +203,7 @@ pub(super) fn complete(
     let images = images?;
     let mut definition: Option<BuilderDefinition> = None;
     for one in &images {
-        let footing = one.manifest.annotations.get(FOOTING_ANNOTATION);
-        let builder = match footing.and_then(|text| text.parse().ok()) {
-            Some(Footing {
-                python,
-                glibc,
-                interpreter,
-            }) => ImageBuilder::clone(&builder).knowing(python, glibc, interpreter),
-            None => ImageBuilder::clone(&builder),
-        };
-        let told = builder.complete(&one.config)?;
+        let told = one.known_to(&builder).complete(&one.config)?;
         match &definition {
             None => definition = Some(told),
             Some(first) if first.stands_like(&told) => {}

@@ -356,3 +356,38 @@ fn packages_of_a_newer_build_come_beneath_an_older_one() {
         .json();
     assert_eq!(same["digest"], same["before"]);
 }
+
+#[test]
+fn an_image_of_ours_is_a_base_as_a_whole() {
+    let (home, registry) = (Home::seeded(), Registry::start());
+    let source = example("flask-gunicorn");
+    let [first, second, image] =
+        ["company:1", "company:2", "app"].map(|name| registry.repository(name));
+    home.build(&source, &[&first, "--push"]);
+    let project = Project::copy_of("flask-gunicorn");
+    project.write("company.py", "motto = 'onwards'\n");
+    home.build(&project.path(), &[&second, "--push"]);
+    // It tells its Python by its notes.
+    home.build(&source, &[&image, "--builder", &first, "--push"]);
+    let stands_on = |tag: &str| {
+        let (base, made) = (
+            manifest(&registry, "company", tag),
+            manifest(&registry, "app", "latest"),
+        );
+        let below = base["layers"].as_array().unwrap();
+        let digests = |layers: &[Value]| -> Vec<Value> {
+            layers.iter().map(|layer| layer["digest"].clone()).collect()
+        };
+        let made = made["layers"].as_array().unwrap();
+        digests(&made[..below.len()]) == digests(below)
+    };
+    assert!(stands_on("1") && !stands_on("2"));
+    let said = rebase(&home, &image, &second, &["--push"]).ok().json();
+    assert!(stands_on("2"));
+    let made = format!("{image}@{}", said["digest"].as_str().unwrap());
+    let container = Container::start_with(&made, 12345, &["--tls-verify=false"]);
+    container
+        .exec(&["python", "-c", "import company, flask"])
+        .ok();
+    container.stop();
+}

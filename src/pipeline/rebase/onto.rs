@@ -1,15 +1,16 @@
 //! What an image is put on: an image of the store or of a registry, a builder upon one, or a builder of
 //! packages.
 //!
-//! Of an image that s2r made the base is taken and nothing else; any other image is taken whole, and
-//! has to tell its Python by its config, as for a build upon it.
+//! An image that stands on an image gets another one whole, as for a build upon it. One that stands on
+//! packages gets the packages of an image that s2r made, and of that nothing else; any other image it
+//! gets whole.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr as _;
 
 use super::{Desk, RebaseError, added, check};
-use crate::image::{Bottom, Given, Standing};
+use crate::image::{BASE_NAME_ANNOTATION, Bottom, Given, Standing};
 use crate::oci::{Digest, Empty, Reference, RunConfig};
 use crate::pipeline::base_image::{BaseImage, BaseImageError};
 use crate::pipeline::error::BuildError;
@@ -149,6 +150,10 @@ fn chosen(
     builder: &ImageBuilder,
 ) -> Result<Vec<NewBase>, BuildError> {
     let one = |(image, _): &(BaseImage, Standing)| {
+        let stands_on_image = image
+            .manifest
+            .annotations
+            .contains_key(BASE_NAME_ANNOTATION);
         let base = found.iter().find(|base| base.platform == image.platform);
         let base = base.ok_or_else(|| RebaseError::Platform {
             base: name.to_owned(),
@@ -158,7 +163,7 @@ fn chosen(
         Ok(NewBase {
             name: name.to_owned(),
             digest: base.digest,
-            bottom: bottom(base, builder)?,
+            bottom: bottom(base, builder, stands_on_image)?,
         })
     };
     images.iter().map(one).collect()
@@ -176,9 +181,9 @@ fn file(name: &str, settings: &Settings) -> Result<Option<BuilderFile>, BuildErr
 }
 
 /// What of an image lies beneath those that stand on it.
-fn bottom(image: &BaseImage, builder: &ImageBuilder) -> Result<Bottom, BuildError> {
+fn bottom(image: &BaseImage, builder: &ImageBuilder, is_whole: bool) -> Result<Bottom, BuildError> {
     let (manifest, config) = (&image.manifest, &image.config);
-    if Standing::is_told(manifest) {
+    if !is_whole && Standing::is_told(manifest) {
         let standing = Standing::of(manifest, config).map_err(|reason| {
             BuildError::from(RebaseError::of_standing(&image.reference, reason))
         })?;
@@ -193,7 +198,7 @@ fn bottom(image: &BaseImage, builder: &ImageBuilder) -> Result<Bottom, BuildErro
         }
         .into());
     }
-    let told = builder.complete(config)?;
+    let told = image.known_to(builder).complete(config)?;
     let given = Given {
         env: variables::of_builder(&told),
         labels: labels::of_builder(&told),
