@@ -239,7 +239,7 @@ pub(super) enum Isolation {
     Userns,
     /// In another root folder, for root where namespaces are refused
     Chroot,
-    /// Directly, where s2r itself stands in the builder's image
+    /// Not at all: where s2r stands in a container of an image that the builder made
     None,
 }
 
