@@ -234,6 +234,7 @@ fn base_lines(part: &Part) -> Vec<String> {
             days,
         }) => {
             let later = match days {
+                Some(1) => ", created 1 day later".to_owned(),
                 Some(days) if *days > 0 => format!(", created {days} days later"),
                 _ => String::new(),
             };

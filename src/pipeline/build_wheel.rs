@@ -249,7 +249,7 @@ impl Builder<'_> {
             {
                 return Err(StepError::Placed {
                     step: format!("the editable install of {title}"),
-                    instead: "Write `.` in place of `-e .` in the requirements.".to_owned(),
+                    instead: "Write its folder alone instead of `-e` and its folder in the requirements.".to_owned(),
                     needs: "Its wheel names the folder in which it was built, and without mounts that is not the image's.",
                 }
                 .into());

@@ -121,13 +121,12 @@ impl<'a> Site<'a> {
         stages: &Stages<'_>,
     ) -> Result<BuiltPlatform, BuildError> {
         let architecture = platform.architecture;
-        let (foundation, lock) = match foreseen {
-            Some((foundation, lock)) => (foundation, Some(lock)),
-            None => {
-                let find = || self.foundation(platform);
-                let found = stages.run(Stage::Resolve, find, Foundation::title)?;
-                (found, None)
-            }
+        let (foundation, lock) = if let Some((foundation, lock)) = foreseen {
+            (foundation, Some(lock))
+        } else {
+            let find = || self.foundation(platform);
+            let found = stages.run(Stage::Resolve, find, Foundation::title)?;
+            (found, None)
         };
         let ground = Ground::new(self, architecture, &foundation);
         let tree = &self.project.tree;

@@ -217,7 +217,7 @@ impl Explain for StepError {
                         "{step} needs code of the project to run, and no sandbox works here"
                     ),
                     place: cause.place,
-                    why: cause.why,
+                    why: format!("{}: {}", cause.what, cause.why),
                     next: format!("{instead} {}", cause.next),
                 }
             }

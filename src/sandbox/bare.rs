@@ -104,10 +104,13 @@ fn mend_programs(tree: &Path) -> Result<(), SandboxError> {
         let Ok(text) = fs::read_to_string(&path) else {
             continue;
         };
-        let Some(rest) = text.strip_prefix("#!").filter(|rest| is_ours_first(rest)) else {
+        let here = tree.display().to_string();
+        // An earlier step's are mended already, and the tree may lie at one of our places itself.
+        let is_strange = |line: &&str| is_ours_first(line) && !line.starts_with(&here);
+        let Some(rest) = text.strip_prefix("#!").filter(is_strange) else {
             continue;
         };
-        let mended = format!("#!{}{rest}", tree.display());
+        let mended = format!("#!{here}{rest}");
         fs::remove_file(&path)
             .and_then(|()| fs::write(&path, mended))
             .and_then(|()| {

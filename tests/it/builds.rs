@@ -12,7 +12,7 @@ use crate::harness::wheel::Wheel;
 const SITE: &str = "opt/app-root/lib/python3.13/site-packages/";
 
 /// A backend in the project's own tree, as PEP 517 allows: needs nothing but Python.
-const BACKEND: &str = r#"
+pub(crate) const BACKEND: &str = r#"
 import os, zipfile
 
 def _wheel(folder, body, name="shop"):
@@ -34,7 +34,7 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
     return _wheel(folder, {"shop.py": "SEEN = %r\nCOLOUR = %r\n" % (seen, os.environ.get("COLOUR"))})
 "#;
 
-const PYPROJECT: &str =
+pub(crate) const PYPROJECT: &str =
     "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n";
 
 fn build(home: &Home, project: &Project, more: &[&str]) -> Finished {
@@ -119,11 +119,11 @@ fn a_wheel_that_is_no_file_is_not_taken() {
 }
 
 /// A Django that can do what is asked of it here.
-fn django() -> Wheel {
+pub(crate) fn django() -> Wheel {
     Wheel::new("django", "5.0").file("django/__init__.py", "VERSION = (5, 0)\n")
 }
 
-const MANAGE: &str = r#"
+pub(crate) const MANAGE: &str = r#"
 import os, sys, django
 if "collectstatic" in sys.argv:
     if os.environ.get("BROKEN") == "dry" or (os.environ.get("BROKEN") and "--dry-run" not in sys.argv):

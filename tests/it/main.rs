@@ -29,6 +29,7 @@ mod harness {
 }
 
 mod aptfile;
+mod bare;
 mod base;
 mod builds;
 mod bytecode;

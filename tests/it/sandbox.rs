@@ -363,7 +363,7 @@ fn refused_namespaces_are_explained() {
     shared
         .run(&["env"], &["run", "script", "--isolation", "none"])
         .exits(69)
-        .says(&["does not stand in the builder's image"]);
+        .says(&["without isolation there is only the root"]);
 }
 
 #[test]

@@ -17,7 +17,9 @@ pub(crate) enum RebaseError {
     #[error("{image} is {here} here and {there} in its registry")]
     TwoImages {
         /// Its name.
-        image: Reference,
+        image: String,
+        /// The store's, by its digest.
+        pinned: String,
         /// The store's.
         here: Digest,
         /// The registry's.
@@ -71,9 +73,9 @@ pub(crate) enum RebaseError {
         /// In what they differ.
         misfit: Misfit,
         /// What the image counts on.
-        wanted: Footing,
+        wanted: Box<Footing>,
         /// What the base has.
-        found: Footing,
+        found: Box<Footing>,
     },
     /// The base lacks packages.
     #[error("{base} lacks {}", missing.join(", "))]
@@ -119,14 +121,13 @@ impl Explain for RebaseError {
                 "neither the store nor its registry has that name; private ones look the same to those who may not see them".to_owned(),
                 "`s2r images` lists the store; log in with `s2r login REGISTRY` if it is private".to_owned(),
             ),
-            Self::TwoImages { image, here, there } => told(
+            Self::TwoImages { image, pinned, here, there } => told(
                 Fate::CommandLine,
                 "the image is one thing here and another in its registry",
-                &image.to_string(),
+                image,
                 format!("here      {here}\nregistry  {there}\nand the push would replace the registry's"),
                 format!(
-                    "say which one to take, and its name: s2r rebase {} --tag {image} …, or @{there}; `s2r rm {image}` forgets the one here",
-                    image.at(*here)
+                    "say which one to take, and its name: s2r rebase {pinned} --tag {image} …, or @{there}; `s2r rm {image}` forgets the one here"
                 ),
             ),
             Self::NotOurs { image, missing } => told(

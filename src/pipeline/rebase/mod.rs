@@ -228,7 +228,8 @@ impl<'a> Desk<'a> {
             && there != here.digest
         {
             return Err(RebaseError::TwoImages {
-                image: image.clone(),
+                image: image.to_string(),
+                pinned: image.at(here.digest).to_string(),
                 here: here.digest,
                 there,
             }
@@ -328,8 +329,8 @@ fn check(
             image: image.reference.to_string(),
             base: base.to_owned(),
             misfit,
-            wanted: wanted.clone(),
-            found: found.clone(),
+            wanted: Box::new(wanted.clone()),
+            found: Box::new(found.clone()),
         }),
     }
 }
