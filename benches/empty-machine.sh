@@ -67,7 +67,7 @@ measure() {
 # The middle of a column of figures: median KIND COLUMN
 median() { awk -v column="$2" '{ print $column }' "$work/$1" | sort -n | sed -n "$(((runs + 1) / 2))p"; }
 
-for kind in none all; do
+for kind in none dependencies all; do
   measure "$kind"
   printf 'one line changed, on an empty machine, --bytecode %s\n' "$kind"
   printf '  built and pushed:     %6d ms (to reach: 500)\n' "$(median "$kind" 1)"
