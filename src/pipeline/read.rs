@@ -7,7 +7,7 @@ use super::error::{BuildError, Obstacle};
 use super::obtain::{Obtained, for_git};
 use super::{Settings, base};
 use crate::image::{FOOTING_ANNOTATION, Footing};
-use crate::oci::{Architecture, Platform, Reference};
+use crate::oci::{Architecture, Manifest, Platform, Reference};
 use crate::plan::builder::{BuilderDefinition, BuilderFile, embedded};
 use crate::plan::image_builder::ImageBuilder;
 use crate::plan::{Inputs, Plan, Request};
@@ -204,16 +204,7 @@ pub(super) fn complete(
     let images = images?;
     let mut definition: Option<BuilderDefinition> = None;
     for one in &images {
-        let footing = one.manifest.annotations.get(FOOTING_ANNOTATION);
-        let builder = match footing.and_then(|text| text.parse().ok()) {
-            Some(Footing {
-                python,
-                glibc,
-                interpreter,
-            }) => ImageBuilder::clone(&builder).knowing(python, glibc, interpreter),
-            None => ImageBuilder::clone(&builder),
-        };
-        let told = builder.complete(&one.config)?;
+        let told = knowing(&builder, &one.manifest).complete(&one.config)?;
         match &definition {
             None => definition = Some(told),
             Some(first) if first.stands_like(&told) => {}
@@ -254,6 +245,19 @@ fn own_builder(request: &Request, settings: &Settings) -> Result<Option<BuilderF
     }
     let image = name.parse::<Reference>().ok();
     Ok(image.map(|image| BuilderFile::Image(Box::new(ImageBuilder::of(&image)))))
+}
+
+/// A builder with what its image says of itself in its manifest, as s2r's do.
+pub(super) fn knowing(builder: &ImageBuilder, manifest: &Manifest) -> ImageBuilder {
+    let footing = manifest.annotations.get(FOOTING_ANNOTATION);
+    match footing.and_then(|text| text.parse().ok()) {
+        Some(Footing {
+            python,
+            glibc,
+            interpreter,
+        }) => builder.clone().knowing(python, glibc, interpreter),
+        None => builder.clone(),
+    }
 }
 
 /// Reads a builder file.

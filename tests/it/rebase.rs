@@ -245,6 +245,16 @@ fn what_does_not_fit_is_told_with_both_values() {
     let pinned = format!("{image}@{digest}");
     rebase(&home, &pinned, &base, &[]).exits(2).says(&["--tag"]);
     rebase(&home, &pinned, &base, &["--tag", "named"]).ok();
+    // What was built upon all of an image that s2r built, is put on all of one.
+    let child = scene.registry.repository("child");
+    let flags = ["--builder", &image, &child, "--push"];
+    let built = build(&scene, &example("flask-gunicorn"), &flags);
+    let same = rebase(&home, &child, &image, &[]).ok().json();
+    assert_eq!(same["digest"], built["digest"]);
+    assert_eq!(
+        same["platforms"][0]["old_base"],
+        same["platforms"][0]["base"]
+    );
     // One here and another there: which one is meant is not guessed.
     build(
         &scene,

@@ -1,15 +1,16 @@
 //! What an image is put on: an image of the store or of a registry, a builder upon one, or a builder of
 //! packages.
 //!
-//! Of an image that s2r made the base is taken and nothing else; any other image is taken whole, and
-//! has to tell its Python by its config, as for a build upon it.
+//! Of an image that s2r made the base is taken and nothing else, unless that image is itself what the
+//! other was built upon. Any other image is taken whole, and has to tell its Python by its config, as
+//! for a build upon it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr as _;
 
 use super::{Desk, RebaseError, added, check};
-use crate::image::{Bottom, Given, Standing};
+use crate::image::{BASE_NAME_ANNOTATION, Bottom, Given, Standing};
 use crate::oci::{Digest, Empty, Reference, RunConfig};
 use crate::pipeline::base_image::{BaseImage, BaseImageError};
 use crate::pipeline::error::BuildError;
@@ -125,7 +126,7 @@ impl Desk<'_> {
             ..Outputs::default()
         };
         let built = crate::pipeline::build(&request, &[], &outputs, &settings, report)?;
-        let reference = Reference::from_str("base")
+        let reference = Reference::from_str("s2r.invalid/base")
             .map(|name| name.at(built.descriptor.digest))
             .map_err(|reason| RebaseError::BaseName {
                 name: name.to_owned(),
@@ -158,7 +159,7 @@ fn chosen(
         Ok(NewBase {
             name: name.to_owned(),
             digest: base.digest,
-            bottom: bottom(base, builder)?,
+            bottom: bottom(image, base, builder)?,
         })
     };
     images.iter().map(one).collect()
@@ -175,25 +176,36 @@ fn file(name: &str, settings: &Settings) -> Result<Option<BuilderFile>, BuildErr
     read::builder_file(name, settings).map(Some)
 }
 
-/// What of an image lies beneath those that stand on it.
-fn bottom(image: &BaseImage, builder: &ImageBuilder) -> Result<Bottom, BuildError> {
-    let (manifest, config) = (&image.manifest, &image.config);
-    if Standing::is_told(manifest) {
+/// Whether the image was built upon all of an image of that repository, which may be one that s2r built.
+fn is_built_upon(image: &BaseImage, base: &BaseImage) -> bool {
+    let named = image.manifest.annotations.get(BASE_NAME_ANNOTATION);
+    let named = named.and_then(|name| name.parse::<Reference>().ok());
+    named.is_some_and(|named| named.is_beside(&base.reference))
+}
+
+/// What of a base lies beneath the image.
+fn bottom(
+    image: &BaseImage,
+    base: &BaseImage,
+    builder: &ImageBuilder,
+) -> Result<Bottom, BuildError> {
+    let (manifest, config) = (&base.manifest, &base.config);
+    if Standing::is_told(manifest) && !is_built_upon(image, base) {
         let standing = Standing::of(manifest, config).map_err(|reason| {
-            BuildError::from(RebaseError::of_standing(&image.reference, reason))
+            BuildError::from(RebaseError::of_standing(&base.reference, reason))
         })?;
         return Ok(Bottom::of_image(manifest, config, &standing));
     }
     if manifest.layers.is_empty() {
         let reason = "it has no layers".to_owned();
         return Err(BaseImageError::Unreadable {
-            image: image.reference.to_string(),
+            image: base.reference.to_string(),
             document: "manifest",
             reason,
         }
         .into());
     }
-    let told = builder.complete(config)?;
+    let told = read::knowing(builder, manifest).complete(config)?;
     let given = Given {
         env: variables::of_builder(&told),
         labels: labels::of_builder(&told),
@@ -209,7 +221,7 @@ fn bottom(image: &BaseImage, builder: &ImageBuilder) -> Result<Bottom, BuildErro
         ..RunConfig::default()
     };
     let footing = footing_of(&told);
-    let annotations = image.annotations().into_iter().collect();
+    let annotations = base.annotations().into_iter().collect();
     let whole = (manifest, config);
     Ok(Bottom::of_whole(whole, given, run, footing, annotations))
 }
