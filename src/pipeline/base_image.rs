@@ -8,13 +8,14 @@
 
 use super::Rules;
 use super::error::{BuildError, PinError};
-use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION};
+use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, FOOTING_ANNOTATION, Footing};
 use crate::net::http::Client;
 use crate::net::registry::{RegistryError, Source};
 use crate::oci::{
     Descriptor, DescriptorPlatform, Digest, ImageConfig, Index, Key, KeyBuilder, Manifest,
     Platform, Reference,
 };
+use crate::plan::image_builder::ImageBuilder;
 use crate::report::{Explain, Explanation, Fate};
 use crate::resolve::debian::{LockedImage, MAX_AGE_SECONDS};
 use crate::store::Store;
@@ -41,6 +42,19 @@ pub(super) struct BaseImage {
 }
 
 impl BaseImage {
+    /// A builder upon it that knows what its manifest tells, as that of an image of ours does.
+    pub(super) fn known_to(&self, builder: &ImageBuilder) -> ImageBuilder {
+        let footing = self.manifest.annotations.get(FOOTING_ANNOTATION);
+        match footing.and_then(|text| text.parse().ok()) {
+            Some(Footing {
+                python,
+                glibc,
+                interpreter,
+            }) => builder.clone().knowing(python, glibc, interpreter),
+            None => builder.clone(),
+        }
+    }
+
     /// What an image that stands on it tells of it.
     pub(super) fn annotations(&self) -> [(String, String); 2] {
         [

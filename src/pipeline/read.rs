@@ -6,8 +6,7 @@ use super::base_image::{BaseImage, BaseImageError, Finder};
 use super::error::{BuildError, Obstacle};
 use super::obtain::{Obtained, for_git};
 use super::{Settings, base};
-use crate::image::{FOOTING_ANNOTATION, Footing};
-use crate::oci::{Architecture, Manifest, Platform, Reference};
+use crate::oci::{Architecture, Platform, Reference};
 use crate::plan::builder::{BuilderDefinition, BuilderFile, embedded};
 use crate::plan::image_builder::ImageBuilder;
 use crate::plan::{Inputs, Plan, Request};
@@ -204,7 +203,7 @@ pub(super) fn complete(
     let images = images?;
     let mut definition: Option<BuilderDefinition> = None;
     for one in &images {
-        let told = knowing(&builder, &one.manifest).complete(&one.config)?;
+        let told = one.known_to(&builder).complete(&one.config)?;
         match &definition {
             None => definition = Some(told),
             Some(first) if first.stands_like(&told) => {}
@@ -245,19 +244,6 @@ fn own_builder(request: &Request, settings: &Settings) -> Result<Option<BuilderF
     }
     let image = name.parse::<Reference>().ok();
     Ok(image.map(|image| BuilderFile::Image(Box::new(ImageBuilder::of(&image)))))
-}
-
-/// A builder with what its image says of itself in its manifest, as s2r's do.
-pub(super) fn knowing(builder: &ImageBuilder, manifest: &Manifest) -> ImageBuilder {
-    let footing = manifest.annotations.get(FOOTING_ANNOTATION);
-    match footing.and_then(|text| text.parse().ok()) {
-        Some(Footing {
-            python,
-            glibc,
-            interpreter,
-        }) => builder.clone().knowing(python, glibc, interpreter),
-        None => builder.clone(),
-    }
 }
 
 /// Reads a builder file.

@@ -218,7 +218,10 @@ impl Explain for StepError {
                     ),
                     place: cause.place,
                     why: format!("{}: {}", cause.what, cause.why),
-                    next: format!("{instead} {}", cause.next),
+                    next: format!(
+                        "{instead} {} In a container of an image that this builder made, --isolation none runs steps without a sandbox.",
+                        cause.next
+                    ),
                 }
             }
             Self::Elsewhere {

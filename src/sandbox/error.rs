@@ -263,7 +263,10 @@ impl Refusal {
             Self::Within { .. } => Some(
                 "Give the container a seccomp profile that allows mount and pivot_root, or use podman's default one, which does.",
             ),
-            Self::NotRoot | Self::NotInBuilder => None,
+            Self::NotInBuilder => Some(
+                "Leave --isolation out; or push the image, and start it where containers can be.",
+            ),
+            Self::NotRoot => None,
         }
     }
 }

@@ -300,12 +300,11 @@ fn who_sleeps_for_ever_is_woken() {
 
 #[test]
 fn a_fork_bomb_does_not_go_off() {
-    for way in WAYS {
-        let mark = mark(way, 3);
-        Attack::new(way, &format!("fork(\"{mark}\")"))
-            .fails(&["--step-time", "60s"], &["processes", "here they come"]);
-        assert_eq!(alive(&mark), Vec::<String>::new());
-    }
+    // One way in is enough: it takes seconds until all are gone.
+    let mark = mark(Way::Backend, 3);
+    Attack::new(Way::Backend, &format!("fork(\"{mark}\")"))
+        .fails(&["--step-time", "60s"], &["processes", "here they come"]);
+    assert_eq!(alive(&mark), Vec::<String>::new());
 }
 
 #[test]

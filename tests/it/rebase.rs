@@ -245,16 +245,6 @@ fn what_does_not_fit_is_told_with_both_values() {
     let pinned = format!("{image}@{digest}");
     rebase(&home, &pinned, &base, &[]).exits(2).says(&["--tag"]);
     rebase(&home, &pinned, &base, &["--tag", "named"]).ok();
-    // What was built upon all of an image that s2r built, is put on all of one.
-    let child = scene.registry.repository("child");
-    let flags = ["--builder", &image, &child, "--push"];
-    let built = build(&scene, &example("flask-gunicorn"), &flags);
-    let same = rebase(&home, &child, &image, &[]).ok().json();
-    assert_eq!(same["digest"], built["digest"]);
-    assert_eq!(
-        same["platforms"][0]["old_base"],
-        same["platforms"][0]["base"]
-    );
     // One here and another there: which one is meant is not guessed.
     build(
         &scene,
@@ -365,4 +355,39 @@ fn packages_of_a_newer_build_come_beneath_an_older_one() {
         .ok()
         .json();
     assert_eq!(same["digest"], same["before"]);
+}
+
+#[test]
+fn an_image_of_ours_is_a_base_as_a_whole() {
+    let (home, registry) = (Home::seeded(), Registry::start());
+    let source = example("flask-gunicorn");
+    let [first, second, image] =
+        ["company:1", "company:2", "app"].map(|name| registry.repository(name));
+    home.build(&source, &[&first, "--push"]);
+    let project = Project::copy_of("flask-gunicorn");
+    project.write("company.py", "motto = 'onwards'\n");
+    home.build(&project.path(), &[&second, "--push"]);
+    // It tells its Python by its notes.
+    home.build(&source, &[&image, "--builder", &first, "--push"]);
+    let stands_on = |tag: &str| {
+        let (base, made) = (
+            manifest(&registry, "company", tag),
+            manifest(&registry, "app", "latest"),
+        );
+        let below = base["layers"].as_array().unwrap();
+        let digests = |layers: &[Value]| -> Vec<Value> {
+            layers.iter().map(|layer| layer["digest"].clone()).collect()
+        };
+        let made = made["layers"].as_array().unwrap();
+        digests(&made[..below.len()]) == digests(below)
+    };
+    assert!(stands_on("1") && !stands_on("2"));
+    let said = rebase(&home, &image, &second, &["--push"]).ok().json();
+    assert!(stands_on("2"));
+    let made = format!("{image}@{}", said["digest"].as_str().unwrap());
+    let container = Container::start_with(&made, 12345, &["--tls-verify=false"]);
+    container
+        .exec(&["python", "-c", "import company, flask"])
+        .ok();
+    container.stop();
 }

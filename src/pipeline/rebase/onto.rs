@@ -1,9 +1,9 @@
 //! What an image is put on: an image of the store or of a registry, a builder upon one, or a builder of
 //! packages.
 //!
-//! Of an image that s2r made the base is taken and nothing else, unless that image is itself what the
-//! other was built upon. Any other image is taken whole, and has to tell its Python by its config, as
-//! for a build upon it.
+//! An image that stands on an image gets another one whole, as for a build upon it. One that stands on
+//! packages gets the packages of an image that s2r made, and of that nothing else; any other image it
+//! gets whole.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -74,7 +74,7 @@ impl Desk<'_> {
                     Some(stored) => stored,
                     None => self.finder().all(&reference)?,
                 };
-                chosen(name, images, &found, &builder)
+                chosen(name, images, &found, Some(&builder))
             },
             |bases| bases.first().map_or_else(String::new, NewBase::title),
         )
@@ -126,7 +126,7 @@ impl Desk<'_> {
             ..Outputs::default()
         };
         let built = crate::pipeline::build(&request, &[], &outputs, &settings, report)?;
-        let reference = Reference::from_str("s2r.invalid/base")
+        let reference = Reference::from_str("base")
             .map(|name| name.at(built.descriptor.digest))
             .map_err(|reason| RebaseError::BaseName {
                 name: name.to_owned(),
@@ -137,19 +137,20 @@ impl Desk<'_> {
             name: String::new(),
             descriptor: built.descriptor,
         })?;
-        let builder = ImageBuilder::of(&reference);
-        chosen(name, images, &found, &builder)
+        chosen(name, images, &found, None)
     }
 }
 
-/// For each image the base that is for its platform.
+/// For each image the base that is for its platform; without a builder only the base of what was found.
 fn chosen(
     name: &str,
     images: &[(BaseImage, Standing)],
     found: &[BaseImage],
-    builder: &ImageBuilder,
+    builder: Option<&ImageBuilder>,
 ) -> Result<Vec<NewBase>, BuildError> {
     let one = |(image, _): &(BaseImage, Standing)| {
+        let notes = &image.manifest.annotations;
+        let stands_on_image = notes.contains_key(BASE_NAME_ANNOTATION);
         let base = found.iter().find(|base| base.platform == image.platform);
         let base = base.ok_or_else(|| RebaseError::Platform {
             base: name.to_owned(),
@@ -159,7 +160,12 @@ fn chosen(
         Ok(NewBase {
             name: name.to_owned(),
             digest: base.digest,
-            bottom: bottom(image, base, builder)?,
+            bottom: match builder {
+                Some(builder) if stands_on_image || !Standing::is_told(&base.manifest) => {
+                    whole(base, builder)?
+                }
+                _ => base_of(base)?,
+            },
         })
     };
     images.iter().map(one).collect()
@@ -176,36 +182,27 @@ fn file(name: &str, settings: &Settings) -> Result<Option<BuilderFile>, BuildErr
     read::builder_file(name, settings).map(Some)
 }
 
-/// Whether the image was built upon all of an image of that repository, which may be one that s2r built.
-fn is_built_upon(image: &BaseImage, base: &BaseImage) -> bool {
-    let named = image.manifest.annotations.get(BASE_NAME_ANNOTATION);
-    let named = named.and_then(|name| name.parse::<Reference>().ok());
-    named.is_some_and(|named| named.is_beside(&base.reference))
+/// What an image that s2r made stands on itself.
+fn base_of(image: &BaseImage) -> Result<Bottom, RebaseError> {
+    let (manifest, config) = (&image.manifest, &image.config);
+    let standing = Standing::of(manifest, config)
+        .map_err(|reason| RebaseError::of_standing(&image.reference, reason))?;
+    Ok(Bottom::of_image(manifest, config, &standing))
 }
 
-/// What of a base lies beneath the image.
-fn bottom(
-    image: &BaseImage,
-    base: &BaseImage,
-    builder: &ImageBuilder,
-) -> Result<Bottom, BuildError> {
-    let (manifest, config) = (&base.manifest, &base.config);
-    if Standing::is_told(manifest) && !is_built_upon(image, base) {
-        let standing = Standing::of(manifest, config).map_err(|reason| {
-            BuildError::from(RebaseError::of_standing(&base.reference, reason))
-        })?;
-        return Ok(Bottom::of_image(manifest, config, &standing));
-    }
+/// All of an image, as it lies beneath those that are built upon it.
+fn whole(image: &BaseImage, builder: &ImageBuilder) -> Result<Bottom, BuildError> {
+    let (manifest, config) = (&image.manifest, &image.config);
     if manifest.layers.is_empty() {
         let reason = "it has no layers".to_owned();
         return Err(BaseImageError::Unreadable {
-            image: base.reference.to_string(),
+            image: image.reference.to_string(),
             document: "manifest",
             reason,
         }
         .into());
     }
-    let told = read::knowing(builder, manifest).complete(config)?;
+    let told = image.known_to(builder).complete(config)?;
     let given = Given {
         env: variables::of_builder(&told),
         labels: labels::of_builder(&told),
@@ -221,7 +218,7 @@ fn bottom(
         ..RunConfig::default()
     };
     let footing = footing_of(&told);
-    let annotations = base.annotations().into_iter().collect();
+    let annotations = image.annotations().into_iter().collect();
     let whole = (manifest, config);
     Ok(Bottom::of_whole(whole, given, run, footing, annotations))
 }

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use crate::harness::faulty::{Act, Answer, Auth, Faulty, Kind, Mounts, Quirks, Rule, basic};
 use crate::harness::home::{Home, digest_of};
+use crate::harness::registry::{Registry, Setup};
 use crate::harness::stored;
+use crate::harness::tls::Authority;
 use crate::harness::tools::{Finished, finish, free_port};
 use crate::registry::login::{USER, write_config};
 use crate::registry::{
@@ -263,6 +265,39 @@ fn l9_each_host_gets_its_own_credentials() {
     for entry in mirror.log() {
         let sent = entry.authorization.as_deref();
         assert!(sent.is_none_or(|sent| sent == own), "{entry:?}");
+    }
+}
+
+#[test]
+fn l9_an_insecure_mirror_may_have_any_certificate() {
+    let authority = Authority::new();
+    let server = authority.issue("server", "serverAuth");
+    let mirror = Registry::with(&Setup {
+        tls: format!(
+            ", tls: {{certificate: {}, key: {}}}",
+            server.certificate.display(),
+            server.key.display()
+        ),
+        ..Setup::default()
+    });
+    let host = mirror.repository("");
+    let host = host.trim_end_matches('/');
+    let image = mirror.repository("base:1");
+    let home = stored::home();
+    home.run(&["push", "--insecure-registry", host, stored::NAME, &image])
+        .ok();
+    for (insecure, is_read) in [(true, true), (false, false)] {
+        let itself = with_image(Auth::Open);
+        let home = Home::empty();
+        let more = format!("insecure = {insecure}\n");
+        rules(&home, &(rule(&itself.host(), "", &[host]) + &more));
+        let planned = stands_on(&home, &itself.repository("base:1")).ok();
+        if is_read {
+            was_left_alone(&itself);
+        } else {
+            planned.says(&["is passed over", "certificate"]);
+            was_read(&itself);
+        }
     }
 }
 
