@@ -419,7 +419,7 @@ pub(super) struct Push {
     after_help = "Layers, variables and labels of the old base go, those of the new one come; what the application brought stays. \
     Only manifests and configs are read: layers are mounted, or copied from registry to registry.\n\n\
     The base has to have the same Python (two numbers) at the same path, a C library that is no older, and all packages of the old base; \
-    if it has not, the image must be built anew. Of an image that s2r built its base is taken; any other is taken whole; a builder of packages has its base made anew.\n\n\
+    if it has not, the image must be built anew. Of an image that s2r built its base is taken, or all of it if IMAGE stands on an image; any other is taken whole; a builder of packages has its base made anew.\n\n\
     The image is that of the store, or else that of its registry.\n\n\
     Examples:\n  \
     s2r rebase registry.example.com/team/app:1.0 --onto python:3.13-slim --push\n  \

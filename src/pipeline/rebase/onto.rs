@@ -74,7 +74,7 @@ impl Desk<'_> {
                     Some(stored) => stored,
                     None => self.finder().all(&reference)?,
                 };
-                chosen(name, images, &found, &builder)
+                chosen(name, images, &found, Some(&builder))
             },
             |bases| bases.first().map_or_else(String::new, NewBase::title),
         )
@@ -137,23 +137,20 @@ impl Desk<'_> {
             name: String::new(),
             descriptor: built.descriptor,
         })?;
-        let builder = ImageBuilder::of(&reference);
-        chosen(name, images, &found, &builder)
+        chosen(name, images, &found, None)
     }
 }
 
-/// For each image the base that is for its platform.
+/// For each image the base that is for its platform; without a builder only the base of what was found.
 fn chosen(
     name: &str,
     images: &[(BaseImage, Standing)],
     found: &[BaseImage],
-    builder: &ImageBuilder,
+    builder: Option<&ImageBuilder>,
 ) -> Result<Vec<NewBase>, BuildError> {
     let one = |(image, _): &(BaseImage, Standing)| {
-        let stands_on_image = image
-            .manifest
-            .annotations
-            .contains_key(BASE_NAME_ANNOTATION);
+        let notes = &image.manifest.annotations;
+        let stands_on_image = notes.contains_key(BASE_NAME_ANNOTATION);
         let base = found.iter().find(|base| base.platform == image.platform);
         let base = base.ok_or_else(|| RebaseError::Platform {
             base: name.to_owned(),
@@ -163,7 +160,12 @@ fn chosen(
         Ok(NewBase {
             name: name.to_owned(),
             digest: base.digest,
-            bottom: bottom(base, builder, stands_on_image)?,
+            bottom: match builder {
+                Some(builder) if stands_on_image || !Standing::is_told(&base.manifest) => {
+                    whole(base, builder)?
+                }
+                _ => base_of(base)?,
+            },
         })
     };
     images.iter().map(one).collect()
@@ -180,15 +182,17 @@ fn file(name: &str, settings: &Settings) -> Result<Option<BuilderFile>, BuildErr
     read::builder_file(name, settings).map(Some)
 }
 
-/// What of an image lies beneath those that stand on it.
-fn bottom(image: &BaseImage, builder: &ImageBuilder, is_whole: bool) -> Result<Bottom, BuildError> {
+/// What an image that s2r made stands on itself.
+fn base_of(image: &BaseImage) -> Result<Bottom, RebaseError> {
     let (manifest, config) = (&image.manifest, &image.config);
-    if !is_whole && Standing::is_told(manifest) {
-        let standing = Standing::of(manifest, config).map_err(|reason| {
-            BuildError::from(RebaseError::of_standing(&image.reference, reason))
-        })?;
-        return Ok(Bottom::of_image(manifest, config, &standing));
-    }
+    let standing = Standing::of(manifest, config)
+        .map_err(|reason| RebaseError::of_standing(&image.reference, reason))?;
+    Ok(Bottom::of_image(manifest, config, &standing))
+}
+
+/// All of an image, as it lies beneath those that are built upon it.
+fn whole(image: &BaseImage, builder: &ImageBuilder) -> Result<Bottom, BuildError> {
+    let (manifest, config) = (&image.manifest, &image.config);
     if manifest.layers.is_empty() {
         let reason = "it has no layers".to_owned();
         return Err(BaseImageError::Unreadable {
