@@ -22,6 +22,8 @@ use crate::report::{BlobFate, Event, TransferId};
 
 /// Bytes that the reading half of a copy hands over at once.
 const PIECE_BYTES: usize = 64 << 10;
+/// A copy no larger than this waits in memory: registries often want a small blob given twice.
+const SMALL_BYTES: u64 = 64 << 10;
 /// Pieces that wait between the halves of a copy: 1 MiB.
 const PIECES: usize = 16;
 
@@ -117,6 +119,14 @@ impl Push<'_> {
         begun: &mut Option<Session>,
     ) -> Result<(), CopyFailure> {
         let blob = moving.blob;
+        if blob.size <= SMALL_BYTES {
+            let bytes = from.fetch_blob_bytes(&blob.digest, blob.size, SMALL_BYTES)?;
+            let open = || Ok(Box::new(io::Cursor::new(bytes.clone())) as Box<dyn Read + Send>);
+            let session = begun.take();
+            return self
+                .watched(moving, || self.upload(moving, &open, session))
+                .map_err(CopyFailure::Target);
+        }
         // Nothing is begun at the target before the source has it.
         let first = from.open_blob(&blob.digest, blob.size)?;
         let source = Source {
