@@ -150,6 +150,8 @@ pub(crate) enum StepError {
         last_lines: Vec<String>,
         /// How to do without it.
         instead: String,
+        /// The store's disk was full, which is no fault of the step's.
+        is_disk_full: bool,
     },
     /// There is no sandbox to run it in.
     #[error("{step} cannot be run: {source}")]
@@ -192,8 +194,13 @@ impl Explain for StepError {
                 ended,
                 last_lines,
                 instead,
+                is_disk_full,
             } => Explanation {
-                fate: Fate::Project,
+                fate: if *is_disk_full {
+                    Fate::World
+                } else {
+                    Fate::Project
+                },
                 what: format!("{step} failed: {ended}"),
                 place: command.clone(),
                 why: if last_lines.is_empty() {
@@ -201,9 +208,13 @@ impl Explain for StepError {
                 } else {
                     format!("Its last lines:\n{}", last_lines.join("\n"))
                 },
-                next: format!(
-                    "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
-                ),
+                next: if *is_disk_full {
+                    "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (XDG_DATA_HOME).".to_owned()
+                } else {
+                    format!(
+                        "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
+                    )
+                },
             },
             Self::NoSandbox {
                 step,
@@ -345,6 +356,7 @@ impl Steps<'_> {
             ended: how(&ended, &self.site.settings().running.limits),
             last_lines: ended.last_lines.iter().map(|line| shown(line)).collect(),
             instead: order.instead.to_owned(),
+            is_disk_full: ended.reason == Reason::NoSpace,
         }
         .into())
     }
