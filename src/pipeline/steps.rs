@@ -124,7 +124,7 @@ pub(super) struct Order<'a> {
     /// Whether it reaches the network.
     pub has_network: bool,
     /// How to do without it, should the sandbox not work here.
-    pub instead: &'a str,
+    pub instead: &'static str,
 }
 
 /// What steps are run with.
@@ -149,7 +149,7 @@ pub(crate) enum StepError {
         /// Its last lines.
         last_lines: Vec<String>,
         /// How to do without it.
-        instead: String,
+        instead: &'static str,
         /// The store's disk was full, which is no fault of the step's.
         is_disk_full: bool,
     },
@@ -355,7 +355,7 @@ impl Steps<'_> {
             command: order.command.join(" "),
             ended: how(&ended, &self.site.settings().running.limits),
             last_lines: ended.last_lines.iter().map(|line| shown(line)).collect(),
-            instead: order.instead.to_owned(),
+            instead: order.instead,
             is_disk_full: ended.reason == Reason::NoSpace,
         }
         .into())
