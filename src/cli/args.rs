@@ -64,6 +64,8 @@ pub(super) enum Command {
     Lock(Lock),
     /// Push an image from the store to its registry, or to another name
     Push(Push),
+    /// Put an image that s2r built on another base, without its sources
+    Rebase(Rebase),
     /// Keep user and password for a registry, where podman keeps them
     Login(Login),
     /// Forget user and password for a registry
@@ -74,7 +76,7 @@ pub(super) enum Command {
     Images,
     /// Remove images from the store
     Rm(Remove),
-    /// Show an image of the store: layers, sizes, contents, base packages
+    /// Show an image: layers, sizes, contents, base, and how far it is behind
     Inspect(Inspect),
     /// List the builders, or print one
     Builders(Builders),
@@ -91,8 +93,8 @@ pub(super) enum Command {
 /// What a project is and how it is to be built: shared by build, plan and lock.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Project {
-    /// The builder: a name (see `s2r builders`), or a YAML file
-    #[arg(long, value_name = "NAME|FILE.yaml")]
+    /// The builder: a name (see `s2r builders`), a YAML file, or an image with Python in it
+    #[arg(long, value_name = "NAME|FILE.yaml|IMAGE")]
     pub(super) builder: Option<String>,
 
     /// Set a variable for the build and in the image; may be repeated
@@ -156,6 +158,8 @@ pub(super) enum Bytecode {
     All,
     /// The application
     App,
+    /// Python's standard library and dependencies: a rebuild on an empty machine fetches no interpreter
+    Dependencies,
     /// None: images are smaller, and containers start more slowly
     None,
 }
@@ -412,6 +416,39 @@ pub(super) struct Push {
 
 #[derive(Debug, Clone, Args)]
 #[command(
+    after_help = "Layers, variables and labels of the old base go, those of the new one come; what the application brought stays. \
+    Only manifests and configs are read: layers are mounted, or copied from registry to registry.\n\n\
+    The base has to have the same Python (two numbers) at the same path, a C library that is no older, and all packages of the old base; \
+    if it has not, the image must be built anew. Of an image that s2r built its base is taken, or all of it if IMAGE stands on an image; any other is taken whole; a builder of packages has its base made anew.\n\n\
+    The image is that of the store, or else that of its registry.\n\n\
+    Examples:\n  \
+    s2r rebase registry.example.com/team/app:1.0 --onto python:3.13-slim --push\n  \
+    s2r rebase registry.example.com/team/app:1.0 --onto python-3.13 --push\n  \
+    s2r rebase app --onto fresh --tag app:patched\n  \
+    s2r rebase registry.example.com/team/app@sha256:… --onto base.yaml --tag registry.example.com/team/app:1.0 --push"
+)]
+pub(super) struct Rebase {
+    /// The image, in the store or in a registry
+    pub(super) image: String,
+
+    /// What to put it on: an image in the store or in a registry, or a builder (its packages as they are now)
+    #[arg(long, value_name = "IMAGE|BUILDER")]
+    pub(super) onto: String,
+
+    /// A name for what comes of it, in place of the image's; may be repeated
+    #[arg(short = 't', long = "tag", value_name = "IMAGE")]
+    pub(super) tags: Vec<String>,
+
+    /// Push it to the registry that its name says
+    #[arg(long)]
+    pub(super) push: bool,
+
+    #[command(flatten)]
+    pub(super) registries: Registries,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(
     after_help = "User and password are tried on the registry, and kept in --authfile, $REGISTRY_AUTH_FILE, \
     $DOCKER_CONFIG/config.json, or $XDG_RUNTIME_DIR/containers/auth.json, whichever is named first; or in the \
     credential helper that this file names.\n\n\
@@ -462,8 +499,15 @@ pub(super) struct Remove {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Inspect {
-    /// The image in the store
+    /// The image in the store; with --check-base, also one in a registry
     pub(super) image: String,
+
+    /// Ask the base's registry whether its name stands for a newer image now
+    #[arg(long)]
+    pub(super) check_base: bool,
+
+    #[command(flatten)]
+    pub(super) registries: Registries,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -18,8 +18,7 @@ pub(crate) struct Footing {
 }
 
 /// In what another base differs too much.
-#[cfg(test)]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Misfit {
     /// Another Python.
     Python,
@@ -30,7 +29,6 @@ pub(crate) enum Misfit {
 }
 
 impl Footing {
-    #[cfg(test)]
     /// What keeps this base from being put beneath layers that count on `wanted`.
     pub(crate) fn misfit(&self, wanted: &Self) -> Option<Misfit> {
         if self.python != wanted.python {

@@ -3,11 +3,15 @@
 
 mod footing;
 mod form;
+mod rebase;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use footing::Footing;
+pub(crate) use footing::{Footing, Misfit};
 pub(crate) use form::{LayerForm, kept_annotations, table_annotations, written_in};
+pub(crate) use rebase::{Bottom, Given, family_of, packages, rebase};
+pub(crate) use standing::{BaseSettings, NoStanding, Standing};
 
 use crate::oci::{
     Descriptor, DiffId, Digest, Family, History, ImageConfig, Index, Key, Manifest, MediaType,
@@ -24,6 +28,8 @@ pub(crate) const BASE_PACKAGES_ANNOTATION: &str = "io.s2r.base.packages";
 pub(crate) const BASE_LAYERS_ANNOTATION: &str = "io.s2r.base.layers";
 /// Annotation of a manifest: what the layers above the base count on in it, as [`Footing`] writes it.
 pub(crate) const FOOTING_ANNOTATION: &str = "io.s2r.base.footing";
+/// Annotation of a manifest: which variables and labels are the base's, as [`BaseSettings`] writes it.
+pub(crate) const SETTINGS_ANNOTATION: &str = "io.s2r.base.settings";
 /// Annotation of a manifest: the image that it stands on (image-spec, annotations.md).
 pub(crate) const BASE_NAME_ANNOTATION: &str = "org.opencontainers.image.base.name";
 /// Annotation of a manifest: what that name stood for then; a manifest or an index.
@@ -182,20 +188,35 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Assembled, ImageError> {
         other,
     };
     let config = config.to_bytes().map_err(failed("config"))?;
+    documents(
+        parts.platform,
+        (config, layers),
+        parts.annotations,
+        parts.family,
+    )
+}
+
+/// An image of a config's bytes and of layers.
+fn documents(
+    platform: Platform,
+    (config, layers): (Vec<u8>, Vec<Descriptor>),
+    annotations: BTreeMap<String, String>,
+    family: Family,
+) -> Result<Assembled, ImageError> {
     let manifest = Manifest {
         schema_version: 2,
         media_type: Some(MediaType::Manifest),
         config: Descriptor::of(MediaType::Config, &config),
         layers,
-        annotations: parts.annotations,
+        annotations,
     };
     let manifest = manifest
-        .in_family(parts.family)
-        .ok_or_else(|| without_name(&manifest.layers, parts.family))?;
-    let media_type = MediaType::Manifest.in_family(parts.family);
+        .in_family(family)
+        .ok_or_else(|| without_name(&manifest.layers, family))?;
+    let media_type = MediaType::Manifest.in_family(family);
     let manifest = manifest.to_bytes().map_err(failed("manifest"))?;
     let mut descriptor = Descriptor::of(media_type.unwrap_or(MediaType::Manifest), &manifest);
-    descriptor.platform = Some(parts.platform.into());
+    descriptor.platform = Some(platform.into());
     Ok(Assembled {
         config,
         manifest,

@@ -1,4 +1,4 @@
-//! The network: HTTP with retries, limits, redaction and an offline switch; credentials; the
+//! The network: HTTP with retries, limits, redaction and an offline switch; credentials; mirrors; the
 //! registry protocol.
 //!
 //! Decides nothing about what to fetch, and keeps nothing on disk. Nothing here reads the
@@ -8,6 +8,7 @@
 
 pub(crate) mod credentials;
 pub(crate) mod http;
+pub(crate) mod mirrors;
 pub(crate) mod registry;
 mod secret;
 mod shown;

@@ -17,6 +17,6 @@ pub(crate) use config::{Empty, History, ImageConfig, RootFs, RunConfig};
 pub(crate) use digest::{DiffId, Digest, DigestError};
 pub(crate) use docker::Family;
 pub(crate) use key::{Key, KeyBuilder};
-pub(crate) use manifest::{Descriptor, Index, Manifest, MediaType};
+pub(crate) use manifest::{Descriptor, DescriptorPlatform, Index, Manifest, MediaType};
 pub(crate) use platform::{Architecture, Platform};
 pub(crate) use reference::{Reference, ReferenceError};

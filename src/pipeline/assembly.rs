@@ -12,12 +12,13 @@ use super::platform::Site;
 use super::recipes::{self, Shelf};
 use super::wheels;
 use crate::image::{
-    BASE_LAYERS_ANNOTATION, BASE_PACKAGES_ANNOTATION, BUILT_ANNOTATION, BaseParts,
-    FOOTING_ANNOTATION, ImageLayer, Parts,
+    BASE_LAYERS_ANNOTATION, BASE_PACKAGES_ANNOTATION, BUILT_ANNOTATION, BaseParts, BaseSettings,
+    FOOTING_ANNOTATION, ImageLayer, Parts, SETTINGS_ANNOTATION,
 };
 use crate::layers::source::Source;
 use crate::layers::wheel;
 use crate::oci::{Platform, RunConfig};
+use crate::plan::Origin;
 use crate::resolve::wheels::{Lock, LockedWheel};
 use crate::source::Contents;
 
@@ -36,11 +37,13 @@ impl Site<'_> {
             report: self.report,
             compiler,
         };
+        let compiles_application = self.plan.bytecode.value.compiles_application();
+        let application = compiler.filter(|_| compiles_application);
         let source = Source {
             tree: &self.project.tree,
             contents,
             setup_name: self.plan.setup_name.as_deref(),
-            bytecode: compiler.map(|compiler| (compiler.python, compiler.key)),
+            bytecode: application.map(|compiler| (compiler.python, compiler.key)),
         };
         let mut recipes = Vec::new();
         if let Some(compiler) = compiler.filter(|_| self.compiles_library())
@@ -67,9 +70,14 @@ impl Site<'_> {
         recipes.extend(recipes::wheels(&others, place, &shelf));
         if !own.is_empty() {
             let own: Vec<&LockedWheel> = own.iter().collect();
-            recipes.push(recipes::wheel_layer(&own, place, &shelf));
+            let own_place = if compiles_application {
+                place
+            } else {
+                pip_place
+            };
+            recipes.push(recipes::wheel_layer(&own, own_place, &shelf));
         }
-        recipes.push(recipes::source(source, compiler, tar));
+        recipes.push(recipes::source(source, application, tar));
         Ok(recipes)
     }
 
@@ -144,6 +152,10 @@ impl Site<'_> {
         let mut annotations = BTreeMap::from([
             (BASE_LAYERS_ANNOTATION.to_owned(), base_count.to_string()),
             (FOOTING_ANNOTATION.to_owned(), self.footing().to_string()),
+            (
+                SETTINGS_ANNOTATION.to_owned(),
+                self.base_settings().to_text(),
+            ),
         ]);
         match foundation {
             Foundation::Packages { debs, .. } => {
@@ -158,6 +170,17 @@ impl Site<'_> {
             annotations.insert(BUILT_ANNOTATION.to_owned(), lines.join("\n"));
         }
         annotations
+    }
+
+    /// What of the config another base would give otherwise.
+    fn base_settings(&self) -> BaseSettings {
+        let names = self.plan.environment.of_builder();
+        let labels = self.plan.labels.iter();
+        let labels = labels.filter(|(_, label)| matches!(label.origin, Origin::Builder { .. }));
+        BaseSettings {
+            env: names.map(str::to_owned).collect(),
+            labels: labels.map(|(name, _)| name.clone()).collect(),
+        }
     }
 
     fn run_config(&self) -> RunConfig {

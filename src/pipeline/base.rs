@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::Duration;
 
 use super::error::{BuildError, PinError};
 use super::fetch::Fetcher;
@@ -13,7 +14,7 @@ use crate::report::Explain;
 use crate::resolve::debian::{
     BaseLock, Context, Fetch, FetchError, MAX_AGE_SECONDS, request_digest,
 };
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// The record kind of resolved bases.
 const RECORD: &str = "base";
@@ -46,8 +47,7 @@ pub(super) fn packages(
         }
         .into());
     }
-    let key = record_key(base, architecture);
-    if let Some(known) = recent(&key, base, architecture, rules, fetcher) {
+    if let Some(known) = recent(base, architecture, rules, fetcher) {
         return Ok(known);
     }
     if rules.rules.offline {
@@ -65,31 +65,51 @@ pub(super) fn packages(
             now_unix_seconds: i64::try_from(rules.now_seconds).unwrap_or(i64::MAX),
         },
     )?;
-    let mut lock = BaseLock::new(base);
-    lock.packages
-        .insert(architecture.name().to_owned(), packages.clone());
-    fetcher
-        .store
-        .put_record(RECORD, &key, lock.write().as_bytes())?;
+    remember(base, architecture, &packages, fetcher.store)?;
     Ok(packages)
+}
+
+/// Keeps what the suite has now.
+pub(super) fn remember(
+    base: &DebianBase,
+    architecture: Architecture,
+    packages: &[DebArtefact],
+    store: &Store,
+) -> Result<(), BuildError> {
+    let mut lock = BaseLock::new(base);
+    let architecture_name = architecture.name().to_owned();
+    lock.packages.insert(architecture_name, packages.to_vec());
+    let key = record_key(base, architecture);
+    store.put_record(RECORD, &key, lock.write().as_bytes())?;
+    Ok(())
 }
 
 /// What was resolved before, if it is young enough; offline, at any age.
 fn recent(
-    key: &Key,
     base: &DebianBase,
     architecture: Architecture,
     rules: BaseRules,
     fetcher: &Fetcher<'_>,
 ) -> Option<Vec<DebArtefact>> {
-    let age = fetcher.store.record_age(RECORD, key)?;
+    let (age, packages) = known(base, architecture, fetcher.store)?;
     if !rules.rules.offline && (rules.rules.refresh || age.as_secs() > MAX_AGE_SECONDS) {
         return None;
     }
-    let text = String::from_utf8(fetcher.store.record(RECORD, key).ok()??).ok()?;
+    Some(packages)
+}
+
+/// What the suite had when a build here last asked it, and how long ago that was.
+pub(super) fn known(
+    base: &DebianBase,
+    architecture: Architecture,
+    store: &Store,
+) -> Option<(Duration, Vec<DebArtefact>)> {
+    let key = record_key(base, architecture);
+    let age = store.record_age(RECORD, &key)?;
+    let text = String::from_utf8(store.record(RECORD, &key).ok()??).ok()?;
     let lock = BaseLock::read(&text, "the store").ok()?;
     let packages = lock.packages_for(base, architecture, "the store").ok()?;
-    Some(packages.to_vec())
+    Some((age, packages.to_vec()))
 }
 
 fn record_key(base: &DebianBase, architecture: Architecture) -> Key {

@@ -8,12 +8,14 @@
 
 use super::Rules;
 use super::error::{BuildError, PinError};
-use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION};
+use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, FOOTING_ANNOTATION, Footing};
 use crate::net::http::Client;
-use crate::net::registry::{Registry, RegistryError};
+use crate::net::registry::{RegistryError, Source};
 use crate::oci::{
-    Descriptor, Digest, ImageConfig, Index, Key, KeyBuilder, Manifest, Platform, Reference,
+    Descriptor, DescriptorPlatform, Digest, ImageConfig, Index, Key, KeyBuilder, Manifest,
+    Platform, Reference,
 };
+use crate::plan::image_builder::ImageBuilder;
 use crate::report::{Explain, Explanation, Fate};
 use crate::resolve::debian::{LockedImage, MAX_AGE_SECONDS};
 use crate::store::Store;
@@ -40,6 +42,19 @@ pub(super) struct BaseImage {
 }
 
 impl BaseImage {
+    /// A builder upon it that knows what its manifest tells, as that of an image of ours does.
+    pub(super) fn known_to(&self, builder: &ImageBuilder) -> ImageBuilder {
+        let footing = self.manifest.annotations.get(FOOTING_ANNOTATION);
+        match footing.and_then(|text| text.parse().ok()) {
+            Some(Footing {
+                python,
+                glibc,
+                interpreter,
+            }) => builder.clone().knowing(python, glibc, interpreter),
+            None => builder.clone(),
+        }
+    }
+
     /// What an image that stands on it tells of it.
     pub(super) fn annotations(&self) -> [(String, String); 2] {
         [
@@ -201,7 +216,7 @@ impl Finder<'_> {
     /// # Errors
     /// The registry's; a tag that is not there.
     pub(super) fn ask(&self, image: &Reference) -> Result<Digest, BuildError> {
-        let registry = Registry::new(self.client, image).map_err(BaseImageError::from)?;
+        let registry = Source::new(self.client, image).map_err(BaseImageError::from)?;
         let head = registry
             .head_manifest(image.tag_or_latest())
             .map_err(BaseImageError::from)?;
@@ -232,7 +247,7 @@ impl Finder<'_> {
         if known.is_some_and(|digest| self.store.read_blob(&digest).is_ok()) {
             return self.ask(image);
         }
-        let registry = Registry::new(self.client, image).map_err(BaseImageError::from)?;
+        let registry = Source::new(self.client, image).map_err(BaseImageError::from)?;
         let served = registry
             .get_manifest(image.tag_or_latest())
             .map_err(BaseImageError::from)?
@@ -276,14 +291,14 @@ impl Finder<'_> {
     }
 
     /// The registry, if it may be asked.
-    fn registry(&self, image: &Reference) -> Result<Registry<'_>, BuildError> {
+    fn registry(&self, image: &Reference) -> Result<Source<'_>, BuildError> {
         if self.rules.offline {
             return Err(BaseImageError::Offline {
                 image: image.to_string(),
             }
             .into());
         }
-        Ok(Registry::new(self.client, image).map_err(BaseImageError::from)?)
+        Ok(Source::new(self.client, image).map_err(BaseImageError::from)?)
     }
 
     fn for_platform(
@@ -296,31 +311,14 @@ impl Finder<'_> {
             None => (digest, top.to_vec()),
             Some(entry) => (entry, self.document(image, entry)?),
         };
-        let unreadable = |document, reason: String| BaseImageError::Unreadable {
-            image: image.to_string(),
-            document,
-            reason,
-        };
-        let manifest = Manifest::from_bytes(&manifest)
-            .map_err(|error| unreadable("manifest", error.to_string()))?;
-        let config = self.config(image, &manifest.config)?;
-        let config = ImageConfig::from_bytes(&config)
-            .map_err(|error| unreadable("config", error.to_string()))?;
-        if config.os != "linux" || config.architecture != platform.architecture.name() {
+        let (manifest, config) = self.read(image, &manifest)?;
+        if platform_of(&config) != Some(platform) {
             return Err(BaseImageError::Platform {
                 image: image.to_string(),
                 platform,
                 found: vec![format!("{}/{}", config.os, config.architecture)],
             }
             .into());
-        }
-        let (layers, tars) = (manifest.layers.len(), config.rootfs.diff_ids.len());
-        if layers != tars || layers > MAX_LAYERS {
-            let reason = format!("{layers} layers in the manifest, {tars} in the config");
-            return Err(unreadable("manifest", reason).into());
-        }
-        for layer in &manifest.layers {
-            self.store.note_elsewhere(&layer.digest, image)?;
         }
         Ok(BaseImage {
             reference: image.clone(),
@@ -331,6 +329,83 @@ impl Finder<'_> {
             config,
         })
     }
+
+    /// A manifest and its config, which have to go together; their layers are noted where they are.
+    fn read(
+        &self,
+        image: &Reference,
+        manifest: &[u8],
+    ) -> Result<(Manifest, ImageConfig), BuildError> {
+        let unreadable = |document, reason: String| BaseImageError::Unreadable {
+            image: image.to_string(),
+            document,
+            reason,
+        };
+        let manifest = Manifest::from_bytes(manifest)
+            .map_err(|error| unreadable("manifest", error.to_string()))?;
+        let config = self.config(image, &manifest.config)?;
+        let config = ImageConfig::from_bytes(&config)
+            .map_err(|error| unreadable("config", error.to_string()))?;
+        let (layers, tars) = (manifest.layers.len(), config.rootfs.diff_ids.len());
+        if layers != tars || layers > MAX_LAYERS {
+            let reason = format!("{layers} layers in the manifest, {tars} in the config");
+            return Err(unreadable("manifest", reason).into());
+        }
+        for layer in &manifest.layers {
+            self.store.note_elsewhere(&layer.digest, image)?;
+        }
+        Ok((manifest, config))
+    }
+
+    /// The image as its registry has it now, for each platform that it is for.
+    ///
+    /// # Errors
+    /// The registry's; an image that is not there, not readable, or for what s2r does not know.
+    pub(super) fn all(&self, image: &Reference) -> Result<Vec<BaseImage>, BuildError> {
+        let digest = match image.digest() {
+            Some(digest) => *digest,
+            None => self.behind_tag(image)?,
+        };
+        let top = self.document(image, digest)?;
+        let manifests: Vec<Digest> = match Index::from_bytes(&top) {
+            Ok(index) => images_of(&index).map(|(entry, _)| entry.digest).collect(),
+            Err(_) => vec![digest],
+        };
+        let one = |manifest_digest: Digest| {
+            let bytes = self.document(image, manifest_digest)?;
+            let (manifest, config) = self.read(image, &bytes)?;
+            let platform = platform_of(&config).ok_or_else(|| BaseImageError::Unreadable {
+                image: image.to_string(),
+                document: "config",
+                reason: format!("it is for {}/{}", config.os, config.architecture),
+            })?;
+            Ok(BaseImage {
+                reference: image.clone(),
+                digest,
+                manifest_digest,
+                platform,
+                manifest,
+                config,
+            })
+        };
+        manifests.into_iter().map(one).collect()
+    }
+}
+
+/// What a config says that its image runs on, if s2r builds for it.
+pub(super) fn platform_of(config: &ImageConfig) -> Option<Platform> {
+    format!("{}/{}", config.os, config.architecture)
+        .parse()
+        .ok()
+}
+
+/// The entries of an index that are images. Attestations stand beside them, under a platform that is
+/// none.
+fn images_of(index: &Index) -> impl Iterator<Item = (&Descriptor, &DescriptorPlatform)> {
+    index.manifests.iter().filter_map(|entry| {
+        let platform = entry.platform.as_ref()?;
+        (platform.os != "unknown").then_some((entry, platform))
+    })
 }
 
 /// The entry of an index for a platform; none if the document is no index.
@@ -342,12 +417,7 @@ fn entry_for(
     let Ok(index) = Index::from_bytes(top) else {
         return Ok(None);
     };
-    let named = index.manifests.iter().filter_map(|entry| {
-        let platform = entry.platform.as_ref()?;
-        // Attestations stand beside the images, under a platform that is none.
-        (platform.os != "unknown").then_some((entry, platform))
-    });
-    let found: Vec<_> = named.collect();
+    let found: Vec<_> = images_of(&index).collect();
     let wanted = found.iter().find(|(_, named)| {
         named.os == "linux"
             && named.architecture == platform.architecture.name()

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::destination::registry::Previous;
 use crate::image::{BUILT_ANNOTATION, KEY_ANNOTATION, kept_annotations};
 use crate::net::http::Client;
-use crate::net::registry::{Registry, RegistryError, ServedManifest};
+use crate::net::registry::{Registry, RegistryError, ServedManifest, Source};
 use crate::oci::{Descriptor, ImageConfig, Index, Key, Manifest, MediaType, Platform, Reference};
 use crate::report::{Event, Explain as _, Report};
 use crate::store::{Store, StoredLayer};
@@ -192,24 +192,23 @@ impl<'a> Cache<'a> {
     }
 
     fn ask(&self, place: &Place) -> Result<Served, RegistryError> {
-        let registry = self.registry(place)?;
-        let served = self.ask_at(&registry, &place.reference);
-        place
-            .requests
-            .fetch_add(registry.requests(), Ordering::Relaxed);
+        let whom = self.whom(place)?;
+        let served = self.ask_at(&whom, &place.reference);
+        place.requests.fetch_add(whom.requests(), Ordering::Relaxed);
         served
     }
 
-    /// With the rights that the push will need, where one follows: so one token does for both.
-    fn registry(&self, place: &Place) -> Result<Registry<'a>, RegistryError> {
-        if place.is_extra {
-            Registry::to_read(self.client, &place.reference)
+    /// Where a push follows, the registry itself, whose mirrors may be behind it, and with the rights that
+    /// the push will need: so one token does for both.
+    fn whom(&self, place: &Place) -> Result<Whom<'a>, RegistryError> {
+        Ok(if place.is_extra {
+            Whom::Source(Source::new(self.client, &place.reference)?)
         } else {
-            Registry::new(self.client, &place.reference)
-        }
+            Whom::Target(Registry::new(self.client, &place.reference)?)
+        })
     }
 
-    fn ask_at(&self, registry: &Registry<'_>, name: &Reference) -> Result<Served, RegistryError> {
+    fn ask_at(&self, registry: &Whom<'_>, name: &Reference) -> Result<Served, RegistryError> {
         let wanted = name
             .digest()
             .map_or_else(|| name.tag_or_latest().to_owned(), ToString::to_string);
@@ -262,14 +261,44 @@ impl<'a> Cache<'a> {
         let bytes = if let Some(bytes) = kept.flatten() {
             bytes
         } else {
-            let registry = self.registry(place).ok()?;
-            let fetched = registry.fetch_blob_bytes(&config.digest, config.size, MAX_CONFIG_BYTES);
-            place
-                .requests
-                .fetch_add(registry.requests(), Ordering::Relaxed);
+            let whom = self.whom(place).ok()?;
+            let fetched = whom.config(config);
+            place.requests.fetch_add(whom.requests(), Ordering::Relaxed);
             fetched.ok()?
         };
         ImageConfig::from_bytes(&bytes).ok()
+    }
+}
+
+/// Who is asked.
+enum Whom<'a> {
+    /// Where the image goes.
+    Target(Registry<'a>),
+    /// Where an image is only read.
+    Source(Source<'a>),
+}
+
+impl Whom<'_> {
+    fn get_manifest(&self, name: &str) -> Result<Option<ServedManifest>, RegistryError> {
+        match self {
+            Self::Target(registry) => registry.get_manifest(name),
+            Self::Source(source) => source.get_manifest(name),
+        }
+    }
+
+    fn config(&self, config: &Descriptor) -> Result<Vec<u8>, RegistryError> {
+        let (digest, size) = (&config.digest, config.size);
+        match self {
+            Self::Target(registry) => registry.fetch_blob_bytes(digest, size, MAX_CONFIG_BYTES),
+            Self::Source(source) => source.fetch_blob_bytes(digest, size, MAX_CONFIG_BYTES),
+        }
+    }
+
+    fn requests(&self) -> u64 {
+        match self {
+            Self::Target(registry) => registry.requests(),
+            Self::Source(source) => source.requests(),
+        }
     }
 }
 

@@ -12,8 +12,11 @@ use std::path::{Path, PathBuf};
 use super::Settings;
 use crate::net::credentials::{Credentials, Login, LoginSources};
 use crate::net::http::{Client, ClientSettings, Trust};
+use crate::net::mirrors::{Files, Mirrors};
 use crate::report::{Event, Report};
 
+/// The system's settings for everything of containers.
+const CONTAINERS: &str = "/etc/containers";
 /// Where a pod has its own account (Kubernetes, "Service Accounts").
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Its files of authorities: OpenShift's for services, and the cluster's.
@@ -43,6 +46,7 @@ pub(super) fn new(settings: &Settings, report: &dyn Report) -> Client {
         ca_files: authorities(settings),
         credentials: credentials(settings, report),
         trust: trust(settings),
+        mirrors: mirrors(settings),
         ..ClientSettings::default()
     })
 }
@@ -64,13 +68,16 @@ pub(super) fn with_login(
         ca_files: authorities(settings),
         credentials,
         trust: trust(settings),
+        mirrors: mirrors(settings),
         ..ClientSettings::default()
     })
 }
 
-/// Says what went wrong with credentials while registries were asked.
+/// Says what went wrong with credentials and mirrors while registries were asked.
 pub(super) fn say_warnings(client: &Client, report: &dyn Report) {
-    for text in client.credentials().take_warnings() {
+    let mut texts = client.credentials().take_warnings();
+    texts.extend(client.mirrors().take_warnings());
+    for text in texts {
         report.event(Event::Warning {
             text,
             hint: String::new(),
@@ -152,6 +159,15 @@ fn trust(settings: &Settings) -> Trust {
             .unwrap_or_default()
             .to_owned(),
     }
+}
+
+/// `registries.conf` and what is beside it, which nobody has read yet.
+fn mirrors(settings: &Settings) -> Mirrors {
+    Mirrors::new(Files {
+        named: path(settings, "CONTAINERS_REGISTRIES_CONF"),
+        user: configuration(settings).map(|folder| folder.join("containers")),
+        system: Some(PathBuf::from(CONTAINERS)),
+    })
 }
 
 /// `auth.json` of the session, which ends with it.

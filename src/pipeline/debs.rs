@@ -138,7 +138,11 @@ impl Debs {
     ) -> Vec<Recipe<'r>> {
         let mut recipes = recipes::base(&self.base, options, &wish.base.suite, store);
         if !self.added.is_empty() {
-            let title = format!("Aptfile: {}", wish.packages.image_names().join(", "));
+            let title = format!(
+                "{}{}",
+                recipes::APTFILE_TITLE,
+                wish.packages.image_names().join(", ")
+            );
             recipes.push(recipes::added(&title, &self.added, options, store));
         }
         recipes

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::error::BuildError;
 use super::make::TransferIds;
 use crate::net::http::Client;
-use crate::net::registry::{Registry, RegistryError};
+use crate::net::registry::{IntoRegistryError, Registry, RegistryError, Source};
 use crate::oci::{Digest, Reference};
 use crate::report::{Event, Explain, Explanation, Fate, Report, TransferId};
 use crate::store::{Store, StoreError};
@@ -113,7 +113,11 @@ impl Elsewhere<'_> {
     }
 
     fn from(&self, place: &Reference, blob: &Wanted) -> Result<(), Failure> {
-        let registry = Registry::to_read(self.client, place)?;
+        let source = Source::new(self.client, place)?;
+        source.try_blob(|registry| self.in_one_place(registry, blob))
+    }
+
+    fn in_one_place(&self, registry: &Registry<'_>, blob: &Wanted) -> Result<(), Failure> {
         let mut reader = registry.open_blob(&blob.digest, blob.size_bytes)?;
         let id = self.ids.next();
         self.report.event(Event::TransferStarted {
@@ -121,7 +125,7 @@ impl Elsewhere<'_> {
             name: blob.name.clone(),
             total_bytes: Some(blob.size_bytes),
         });
-        let copied = self.copy(&mut reader, &registry, blob, id);
+        let copied = self.copy(&mut reader, registry, blob, id);
         self.report.event(Event::TransferFinished { id });
         copied
     }
@@ -165,6 +169,15 @@ impl Elsewhere<'_> {
 enum Failure {
     Registry(RegistryError),
     Store(StoreError),
+}
+
+impl IntoRegistryError for Failure {
+    fn into_registry_error(self) -> Result<RegistryError, Self> {
+        match self {
+            Self::Registry(error) => Ok(error),
+            Self::Store(_) => Err(self),
+        }
+    }
 }
 
 impl From<RegistryError> for Failure {

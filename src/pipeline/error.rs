@@ -1,6 +1,6 @@
 //! What can stop a build: the stages' own errors, and the few that belong to no single stage.
 
-use crate::oci::Digest;
+use crate::oci::{Digest, Platform};
 use crate::report::{Explain, Explanation, Fate};
 
 /// Why a build, or another command of the pipeline, stopped.
@@ -96,6 +96,9 @@ pub(crate) enum BuildError {
     /// An image that is to be run.
     #[error(transparent)]
     Run(#[from] super::run::RunError),
+    /// An image that is put on another base.
+    #[error(transparent)]
+    Rebase(#[from] super::rebase::RebaseError),
     /// A layer that lies in a registry.
     #[error(transparent)]
     NotThere(#[from] super::elsewhere::NotThere),
@@ -167,6 +170,7 @@ impl Explain for BuildError {
             Self::Material(error) => error.explain(),
             Self::Changes(error) => error.explain(),
             Self::Run(error) => error.explain(),
+            Self::Rebase(error) => error.explain(),
             Self::NotThere(error) => error.explain(),
             Self::Login(error) => error.explain(),
             Self::Pin(error) => error.explain(),
@@ -296,10 +300,12 @@ pub(crate) enum Obstacle {
         packages: Vec<String>,
     },
     /// Code would have to run for another kind of machine.
-    #[error("something has to be built on {architecture}")]
+    #[error("something has to run on {platform}")]
     ForeignBuild {
-        /// The image's architecture.
-        architecture: String,
+        /// The image's platform.
+        platform: Platform,
+        /// What.
+        steps: Vec<super::foreign::Step>,
     },
     /// An image for several platforms and a target that holds one.
     #[error("{target} holds an image for one platform")]
@@ -354,12 +360,21 @@ impl Explain for Obstacle {
                 why: "s2r adds packages to bases that it makes of packages; to an image it adds none".to_owned(),
                 next: "put the packages into the base image and remove the Aptfile, or build on a builder of packages; `s2r builders` lists them".to_owned(),
             },
-            Self::ForeignBuild { architecture } => Explanation {
+            Self::ForeignBuild { platform, steps } => Explanation {
                 fate: Fate::Project,
-                what: format!("code would have to run on {architecture}, which this machine is not"),
-                place: "the packages without a wheel, the project's own install, collectstatic or assemble script".to_owned(),
+                what: format!("code would have to run on {platform}, which this machine is not"),
+                place: match steps.as_slice() {
+                    [] => "the project's build".to_owned(),
+                    steps => steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+                },
                 why: "s2r emulates no other machine".to_owned(),
-                next: "name versions that have wheels for that platform, leave the step out (DISABLE_SETUP_PY_PROCESSING, DISABLE_PYPROJECT_TOML_PROCESSING, DISABLE_COLLECTSTATIC), or build on such a machine".to_owned(),
+                next: {
+                    let instead: String = steps.iter().map(super::foreign::Step::instead).collect();
+                    match instead.as_str() {
+                        "" => "build on such a machine".to_owned(),
+                        other => format!("{other}or build on such a machine"),
+                    }
+                },
             },
             Self::SeveralPlatforms { target } => Explanation {
                 fate: Fate::CommandLine,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::Rules;
 use super::build_wheel::{Builder, Built, Material};
 use super::error::{BuildError, Obstacle};
+use super::foreign::{Step, refused};
 use super::ground::Ground;
 use super::make::{Needed, Origin};
 use super::obtain;
@@ -124,6 +125,7 @@ impl Exact<'_> {
         let plan = self.site.plan();
         let mut built = Vec::new();
         if plan.running.install.value {
+            self.can_run(|| Step::Install(plan.running.install.origin.to_string()))?;
             built.push(self.own()?);
         }
         let rules = self.site.settings().rules;
@@ -142,6 +144,17 @@ impl Exact<'_> {
             }
             Dependencies::None => self.requirements(&[], built, rules, 0),
         }
+    }
+
+    /// Whether something can be run for the target.
+    ///
+    /// # Errors
+    /// The target is another kind of machine than this one.
+    fn can_run(&self, step: impl FnOnce() -> Step) -> Result<(), BuildError> {
+        let foreign = self.ground.foreign();
+        foreign.map_or(Ok(()), |architecture| {
+            Err(refused(architecture, vec![step()]))
+        })
     }
 
     /// A file of the source; one that is not there is empty.
@@ -212,15 +225,17 @@ impl Exact<'_> {
         rules: Rules,
     ) -> Result<Lock, BuildError> {
         let wanted = Wanted::Pylock { path, text };
-        let mut stands = Vec::new();
-        for source in self.with(wanted, &[], rules, |wheels| {
+        let mut sources = self.with(wanted, &[], rules, |wheels| {
             wheels.locked_sources(self.target)
-        })? {
-            // The project itself may stand in its lock; it is built already.
-            if !built.iter().any(|own| own.file_name.name == source.name) {
-                stands.push(self.source(&source)?);
-            }
+        })?;
+        // The project itself may stand in its lock; it is built already.
+        sources.retain(|source| !built.iter().any(|own| own.file_name.name == source.name));
+        if !sources.is_empty() {
+            let names = || sources.iter().map(|source| source.name.to_string());
+            self.can_run(|| Step::Wheels(names().collect()))?;
         }
+        let stands = sources.iter().map(|source| self.source(source));
+        let mut stands = stands.collect::<Result<Vec<_>, _>>()?;
         stands.extend(built.iter().cloned());
         let lock = self.with(wanted, &stands, rules, |wheels| wheels.resolve(self.target))?;
         Ok(with_built(lock, built))
@@ -240,7 +255,12 @@ impl Exact<'_> {
             files.push(NEWEST_PIP);
         }
         let wanted = Wanted::Requirements(&files);
-        for wish in self.with(wanted, &built, rules, |wheels| wheels.to_build(self.target))? {
+        let wishes = self.with(wanted, &built, rules, |wheels| wheels.to_build(self.target))?;
+        if !wishes.is_empty() {
+            let names = || wishes.iter().map(title_of);
+            self.can_run(|| Step::Wheels(names().collect()))?;
+        }
+        for wish in wishes {
             built.push(self.wish(&wish, depth)?);
         }
         let mut sdists = 0;
@@ -253,6 +273,7 @@ impl Exact<'_> {
             let Some((name, version)) = without_wheel(&error) else {
                 return Err(error);
             };
+            self.can_run(|| Step::Wheels(vec![name.to_string()]))?;
             let is_known = built.iter().any(|wheel| wheel.file_name.name == name);
             sdists += 1;
             if is_known || sdists > MAX_SDISTS || depth > MAX_DEPTH {
@@ -378,9 +399,7 @@ impl Exact<'_> {
     /// What a requirement names by its address, built.
     fn wish(&self, wish: &Wish, depth: usize) -> Result<BuiltWheel, BuildError> {
         let is_editable = matches!(wish.kind, WishKind::Unnamed { editable: true, .. });
-        let title = wish
-            .name()
-            .map_or_else(|| wish.to_string(), ToString::to_string);
+        let title = title_of(wish);
         let name = wish.name();
         let build = |material: &Material<'_>| self.builder(depth).wheel(&title, name, material);
         let (built, from) = match wish.address() {
@@ -586,6 +605,12 @@ impl Exact<'_> {
 
 /// Builds a material under the name that it was wished for by.
 type Build<'a> = dyn Fn(&Material<'_>) -> Result<Built, BuildError> + 'a;
+
+/// What is wished for, for people.
+fn title_of(wish: &Wish) -> String {
+    wish.name()
+        .map_or_else(|| wish.to_string(), ToString::to_string)
+}
 
 fn without_fragment(address: &str) -> &str {
     address.split('#').next().unwrap_or_default()

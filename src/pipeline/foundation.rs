@@ -19,7 +19,7 @@ use crate::layers::deb::BaseOptions;
 use crate::oci::{Architecture, KeyBuilder, Platform};
 use crate::packages::debian::{DebArtefact, DebianBase};
 use crate::plan::Bytecode;
-use crate::plan::builder::Base;
+use crate::plan::builder::{Base, BuilderDefinition};
 use crate::plan::image_builder::python_patch;
 use crate::report::{Event, LayerEvent, LayerFate};
 use crate::resolve::debian::BaseLock;
@@ -108,11 +108,7 @@ impl<'a> Site<'a> {
 
     /// What the layers above count on.
     pub(super) fn footing(&self) -> Footing {
-        Footing {
-            python: self.builder.python.clone(),
-            glibc: self.builder.glibc,
-            interpreter: self.builder.interpreter.clone(),
-        }
+        footing_of(self.builder)
     }
 
     /// Has the layers of a foundation: made, or known where they are.
@@ -311,6 +307,15 @@ impl<'a> Site<'a> {
             locale: base.locale.clone(),
             tar: self.tar(),
         }
+    }
+}
+
+/// What layers on a builder's base count on.
+pub(super) fn footing_of(builder: &BuilderDefinition) -> Footing {
+    Footing {
+        python: builder.python.clone(),
+        glibc: builder.glibc,
+        interpreter: builder.interpreter.clone(),
     }
 }
 

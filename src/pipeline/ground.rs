@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 
 use super::error::{BuildError, Obstacle};
+use super::foreign;
 use super::foundation::Foundation;
 use super::make::Made;
 use super::platform::Site;
@@ -78,12 +79,14 @@ impl<'a> Ground<'a> {
         Ok(self.full.get_or_init(|| made))
     }
 
+    /// The architecture, where it is not this machine's: then nothing can be built upon it.
+    pub(super) fn foreign(&self) -> Option<Architecture> {
+        Some(self.architecture).filter(|one| foreign::is_foreign(*one))
+    }
+
     fn base(&self) -> Result<&[Made], BuildError> {
-        if Architecture::host() != Some(self.architecture) {
-            return Err(Obstacle::ForeignBuild {
-                architecture: self.architecture.name().to_owned(),
-            }
-            .into());
+        if let Some(architecture) = self.foreign() {
+            return Err(foreign::refused(architecture, Vec::new()));
         }
         if self.is_alone {
             self.make_base()?;

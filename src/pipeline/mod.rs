@@ -4,6 +4,7 @@
 mod assembly;
 mod base;
 mod base_image;
+mod behind;
 mod build_wheel;
 mod bytecode;
 mod cache;
@@ -14,6 +15,7 @@ mod elsewhere;
 mod error;
 mod exact;
 mod fetch;
+mod foreign;
 mod foundation;
 mod ground;
 mod interpreter;
@@ -24,6 +26,7 @@ mod obtain;
 mod platform;
 mod publish;
 mod read;
+mod rebase;
 mod recipes;
 mod relay;
 mod roots;
@@ -40,6 +43,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use behind::{Behind, LookedPlatform, look};
 pub(crate) use client::Registries;
 pub(crate) use error::BuildError;
 pub(crate) use locks::lock;
@@ -47,6 +51,7 @@ pub(crate) use login::{Place as LoginPlace, login, logout};
 pub(crate) use make::Made;
 pub(crate) use publish::{Exported, Pushed, export, push};
 pub(crate) use read::{builders, plan};
+pub(crate) use rebase::{BaseTold, Rebase, Rebased, RebasedPlatform, rebase};
 pub(crate) use relay::Port;
 pub(crate) use run::{Launch, run};
 pub(crate) use steps::Running;
@@ -188,6 +193,7 @@ pub(crate) fn build(
         },
         crate::plan::Plan::title,
     )?;
+    foreign::check(&plan)?;
     locks::check(
         &project.tree,
         &plan.dependencies.value,
@@ -221,6 +227,7 @@ pub(crate) fn build(
             outcome = once();
         }
     }
+    client::say_warnings(&client, report);
     let (descriptor, platforms, pushed, exported) = outcome?;
     Ok(Built {
         names: names.to_vec(),
@@ -277,13 +284,16 @@ fn finish(
             // The answer is wanted soon, and there is something else to do meanwhile.
             scope.spawn(|| means.cache.look());
         }
+        let mut foreseen = site.foresee(stages)?;
         plan.platforms
             .value
             .iter()
-            .map(|&platform| site.build(platform, stages))
+            .map(|&platform| site.build(platform, foreseen.remove(&platform), stages))
             .collect::<Result<Vec<_>, _>>()
     })?;
-    let descriptor = publish::name(&platforms, names, means.settings.formats, means.store)?;
+    let manifests = platforms.iter().map(|platform| platform.descriptor.clone());
+    let family = means.settings.formats.documents;
+    let descriptor = publish::name(manifests.collect(), names, family, means.store)?;
     let image = publish::Image {
         descriptor: &descriptor,
         means,

@@ -25,8 +25,8 @@ use crate::net::http::Client;
 use crate::oci::{Architecture, Key, Platform};
 use crate::packages::debian::DebArtefact;
 use crate::packages::python::{Arch, Libc, PythonVersion, Target};
+use crate::plan::Plan;
 use crate::plan::builder::BuilderDefinition;
-use crate::plan::{Bytecode, Plan};
 use crate::report::{Event, LayerFate, Report, Stage};
 use crate::resolve::wheels::Lock;
 use crate::sandbox::Isolation;
@@ -113,18 +113,21 @@ impl<'a> Site<'a> {
         })
     }
 
-    /// Builds one platform: resolves, makes layers, writes config and manifest into the store.
+    /// Builds one platform: resolves, unless that was done before, makes layers, writes config and manifest into the store.
     pub(super) fn build(
         &self,
         platform: Platform,
+        foreseen: Option<(Foundation<'_>, Lock)>,
         stages: &Stages<'_>,
     ) -> Result<BuiltPlatform, BuildError> {
         let architecture = platform.architecture;
-        let foundation = stages.run(
-            Stage::Resolve,
-            || self.foundation(platform),
-            Foundation::title,
-        )?;
+        let (foundation, lock) = if let Some((foundation, lock)) = foreseen {
+            (foundation, Some(lock))
+        } else {
+            let find = || self.foundation(platform);
+            let found = stages.run(Stage::Resolve, find, Foundation::title)?;
+            (found, None)
+        };
         let ground = Ground::new(self, architecture, &foundation);
         let tree = &self.project.tree;
         // The base is made while the wheels are being resolved: neither waits for the other, unless
@@ -136,10 +139,14 @@ impl<'a> Site<'a> {
                 made
             });
             let contents = scope.spawn(|| tree.contents());
-            let lock = stages.run(
-                Stage::Resolve,
-                || self.wheels(self.target(architecture, &foundation), &ground),
-                |lock| format!("{} wheels", lock.packages.len()),
+            let lock = lock.map_or_else(
+                || {
+                    let find = || self.wheels(self.target(architecture, &foundation), &ground);
+                    stages.run(Stage::Resolve, find, |lock| {
+                        format!("{} wheels", lock.packages.len())
+                    })
+                },
+                Ok,
             );
             if lock.is_err() {
                 self.stop.store(true, Ordering::Relaxed);
@@ -164,7 +171,7 @@ impl<'a> Site<'a> {
         let place = wheel::Target {
             bytecode: compiler
                 .as_ref()
-                .filter(|_| self.compiles_all())
+                .filter(|_| self.plan.bytecode.value.compiles_dependencies())
                 .map(|compiler| compiler.key),
             ..self.place()
         };
@@ -197,14 +204,9 @@ impl<'a> Site<'a> {
         )
     }
 
-    /// Whether dependencies are compiled too.
-    fn compiles_all(&self) -> bool {
-        self.plan.bytecode.value == Bytecode::All
-    }
-
     /// Whether the standard library is compiled too. That of a base image stays as it is.
     pub(super) fn compiles_library(&self) -> bool {
-        self.compiles_all() && !self.stands_on_image()
+        self.plan.bytecode.value.compiles_dependencies() && !self.stands_on_image()
     }
 
     /// Whether code of the project runs over the finished layers.
@@ -247,7 +249,7 @@ impl<'a> Site<'a> {
     }
 
     /// The exact wheels, those that have to be built among them.
-    fn wheels(&self, target: Target, ground: &Ground<'_>) -> Result<Lock, BuildError> {
+    pub(super) fn wheels(&self, target: Target, ground: &Ground<'_>) -> Result<Lock, BuildError> {
         if self.plan.running.assemble.value {
             return Ok(Lock::default());
         }
@@ -409,7 +411,7 @@ impl<'a> Site<'a> {
     }
 
     /// What wheels are chosen for.
-    fn target(&self, architecture: Architecture, foundation: &Foundation<'_>) -> Target {
+    pub(super) fn target(&self, architecture: Architecture, foundation: &Foundation<'_>) -> Target {
         let (major, minor) = numbers(&self.builder.python);
         let patch = foundation.patch(&self.builder.python);
         let (libc_major, libc_minor) = self.builder.glibc;
@@ -430,7 +432,7 @@ impl<'a> Site<'a> {
 }
 
 /// Whether Django is among the wheels.
-fn has_django(lock: &Lock) -> bool {
+pub(super) fn has_django(lock: &Lock) -> bool {
     lock.packages
         .iter()
         .any(|wheel| wheel.name.as_ref() == "django")

@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::Settings;
 use super::cache::Cache;
 use super::elsewhere::{Elsewhere, Wanted};
 use super::error::{BuildError, Obstacle};
 use super::make::TransferIds;
 use super::platform::Means;
 use super::stages::Stages;
-use super::{BuiltPlatform, Formats, Settings};
 use crate::destination::registry::{
     DEFAULT_PARALLELISM, Previous, PushError, PushSummary, PushTarget, PushedBlob, push_index,
 };
 use crate::destination::{BlobSource, PushImage, Target};
 use crate::image::CONTENTS_ANNOTATION;
 use crate::net::registry::Registry;
-use crate::oci::{Descriptor, Digest, MediaType, Reference};
+use crate::oci::{Descriptor, Digest, Family, MediaType, Reference};
 use crate::report::{Event, Report, Stage};
 use crate::store::Store;
 
@@ -47,17 +47,15 @@ pub(crate) struct Exported {
 
 /// Names the built image in the store: its manifest, or an index of several platforms'.
 pub(super) fn name(
-    platforms: &[BuiltPlatform],
+    manifests: Vec<Descriptor>,
     names: &[Reference],
-    formats: Formats,
+    family: Family,
     store: &Store,
 ) -> Result<Descriptor, BuildError> {
-    let descriptor = match platforms {
-        [only] => only.descriptor.clone(),
-        several => {
-            let manifests = several.iter().map(|platform| platform.descriptor.clone());
-            let (bytes, descriptor) =
-                crate::image::index_of(manifests.collect(), formats.documents)?;
+    let descriptor = match <[Descriptor; 1]>::try_from(manifests) {
+        Ok([only]) => only,
+        Err(several) => {
+            let (bytes, descriptor) = crate::image::index_of(several, family)?;
             store.put_blob(&bytes)?;
             descriptor
         }

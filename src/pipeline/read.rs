@@ -91,7 +91,9 @@ pub(crate) fn plan(
     let mut project = project(request, settings, report)?;
     complete(&mut project, request, settings, report)?;
     // What the user should know stands in the plan itself.
-    decide(&project, request, &crate::report::Silent)
+    let plan = decide(&project, request, &crate::report::Silent)?;
+    super::foreign::check(&plan)?;
+    Ok(plan)
 }
 
 /// Reads the project.
@@ -196,10 +198,12 @@ pub(super) fn complete(
         store: &store,
         rules: settings.rules,
     }
-    .find(image, pinned, &platforms)?;
+    .find(image, pinned, &platforms);
+    super::client::say_warnings(&client, report);
+    let images = images?;
     let mut definition: Option<BuilderDefinition> = None;
     for one in &images {
-        let told = builder.complete(&one.config)?;
+        let told = one.known_to(&builder).complete(&one.config)?;
         match &definition {
             None => definition = Some(told),
             Some(first) if first.stands_like(&told) => {}
@@ -232,9 +236,7 @@ fn own_builder(request: &Request, settings: &Settings) -> Result<Option<BuilderF
         .extension()
         .is_some_and(|extension| extension == "yaml" || extension == "yml");
     if is_file_name || path.is_file() {
-        let bytes = read_file(&path, MAX_BUILDER_BYTES)?;
-        let text = String::from_utf8_lossy(&bytes);
-        return Ok(Some(BuilderFile::from_yaml(&text, name)?));
+        return builder_file(name, settings).map(Some);
     }
     let is_path = name.starts_with(['.', '/']);
     if is_path || !name.contains([':', '/', '@']) {
@@ -242,6 +244,16 @@ fn own_builder(request: &Request, settings: &Settings) -> Result<Option<BuilderF
     }
     let image = name.parse::<Reference>().ok();
     Ok(image.map(|image| BuilderFile::Image(Box::new(ImageBuilder::of(&image)))))
+}
+
+/// Reads a builder file.
+///
+/// # Errors
+/// No such file, or one that is wrong.
+pub(super) fn builder_file(name: &str, settings: &Settings) -> Result<BuilderFile, BuildError> {
+    let bytes = read_file(&settings.directory.join(name), MAX_BUILDER_BYTES)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(BuilderFile::from_yaml(&text, name)?)
 }
 
 /// The variables of the file of `-E`.

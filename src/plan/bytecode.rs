@@ -13,8 +13,22 @@ pub(crate) enum Bytecode {
     All,
     /// The application's.
     App,
+    /// The standard library's and dependencies'. A build after an edit needs no interpreter then.
+    Dependencies,
     /// None: Python compiles at each start of a container.
     None,
+}
+
+impl Bytecode {
+    /// Whether dependencies are compiled, and the standard library with them.
+    pub(crate) fn compiles_dependencies(self) -> bool {
+        matches!(self, Self::All | Self::Dependencies)
+    }
+
+    /// Whether the application is compiled.
+    pub(crate) fn compiles_application(self) -> bool {
+        matches!(self, Self::All | Self::App)
+    }
 }
 
 impl std::fmt::Display for Bytecode {
@@ -22,6 +36,7 @@ impl std::fmt::Display for Bytecode {
         f.write_str(match self {
             Self::All => "all",
             Self::App => "app",
+            Self::Dependencies => "dependencies",
             Self::None => "none",
         })
     }

@@ -90,11 +90,11 @@ impl Explain for ImageBuilderError {
                 let lines: Vec<&str> = missing.iter().map(example).collect();
                 Explanation {
                     fate: Fate::Project,
-                    what: "the base's config does not tell what Python it has".to_owned(),
+                    what: format!("the base's config does not tell its {}", missing.join(" and ")),
                     place: image.clone(),
-                    why: format!("there is no telling its {} from the config; the layers are not looked into", missing.join(", ")),
+                    why: "s2r knows images by their configs, and does not look into their layers".to_owned(),
                     next: format!(
-                        "write a builder file and name it by --builder:\nname: my-base\nimage: {image}\n{}",
+                        "write a builder file, and name it in place of the image:\nname: my-base\nimage: {image}\n{}",
                         lines.join("\n")
                     ),
                 }
@@ -119,6 +119,18 @@ impl ImageBuilder {
             environment: BTreeMap::new(),
             labels: BTreeMap::new(),
             platforms: None,
+        }
+    }
+
+    /// The same with what the image says of itself in its manifest, where the file says nothing.
+    pub(crate) fn knowing(self, python: String, glibc: (u32, u32), interpreter: String) -> Self {
+        // A file that says another Python means another interpreter, too.
+        let is_meant = self.python.as_ref().is_none_or(|said| *said == python);
+        Self {
+            glibc: self.glibc.or(Some(glibc)),
+            interpreter: self.interpreter.or(is_meant.then_some(interpreter)),
+            python: self.python.or(Some(python)),
+            ..self
         }
     }
 
@@ -379,6 +391,17 @@ mod tests {
             "{}",
             error.explain().next
         );
+        let noted = |one: ImageBuilder| {
+            one.knowing("3.13".to_owned(), (2, 41), "/usr/bin/python3.13".to_owned())
+        };
+        let made = noted(builder("r.example/x")).complete(&config).unwrap();
+        assert_eq!((made.python.as_str(), made.glibc), ("3.13", (2, 41)));
+        assert_eq!(made.interpreter, "/usr/bin/python3.13");
+        let other = ImageBuilder {
+            python: Some("3.11".to_owned()),
+            ..builder("r.example/x")
+        };
+        assert!(noted(other).complete(&config).is_err());
         let said = ImageBuilder {
             python: Some("3.11".to_owned()),
             interpreter: Some("/usr/bin/python3.11".to_owned()),

@@ -10,6 +10,9 @@ use super::builder::BuilderDefinition;
 use super::{Decided, Inputs, Origin};
 use crate::project::Place;
 
+/// The label that names the builder, as s2i has it.
+pub(crate) const BUILDER_LABEL: &str = "io.openshift.s2i.build.image";
+
 type Labels = BTreeMap<String, Decided<String>>;
 
 /// Decides on all labels; empty ones are left out.
@@ -18,24 +21,16 @@ pub(super) fn decide(inputs: &Inputs<'_>, definition: &BuilderDefinition) -> Lab
     let builder = || Origin::Builder {
         builder: definition.name.clone(),
     };
-    for (name, value) in &definition.labels {
-        labels.insert(name.clone(), Decided::new(value.clone(), builder(), ""));
+    for (name, value) in of_builder(definition) {
+        labels.insert(name, Decided::new(value, builder(), ""));
     }
     let mut set = |name: &str, value: &str, origin: Origin| {
         if !value.is_empty() {
             labels.insert(name.to_owned(), Decided::new(value.to_owned(), origin, ""));
         }
     };
-    if let Some(port) = definition.ports.first() {
-        set(
-            "io.openshift.expose-services",
-            &format!("{port}:http"),
-            builder(),
-        );
-    }
     let scripts = "image:///usr/libexec/s2i";
     set("io.openshift.s2i.scripts-url", scripts, Origin::Default);
-    set("io.openshift.s2i.build.image", &definition.name, builder());
     // The title of the builder is not the application's.
     set(
         "org.opencontainers.image.title",
@@ -81,6 +76,18 @@ pub(super) fn decide(inputs: &Inputs<'_>, definition: &BuilderDefinition) -> Lab
             set("org.opencontainers.image.source", remote, origin());
         }
     }
+    labels
+}
+
+/// The labels that the builder gives.
+pub(crate) fn of_builder(definition: &BuilderDefinition) -> BTreeMap<String, String> {
+    let mut labels = definition.labels.clone();
+    if let Some(port) = definition.ports.first() {
+        let service = format!("{port}:http");
+        labels.insert("io.openshift.expose-services".to_owned(), service);
+    }
+    let name = definition.name.clone();
+    labels.insert(BUILDER_LABEL.to_owned(), name);
     labels
 }
 

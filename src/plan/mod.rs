@@ -9,7 +9,7 @@ mod bytecode;
 mod dependencies;
 mod error;
 pub(crate) mod image_builder;
-mod labels;
+pub(crate) mod labels;
 mod packages;
 mod python;
 mod render;
@@ -18,7 +18,7 @@ mod running;
 mod script_tests;
 mod start;
 mod told;
-mod variables;
+pub(crate) mod variables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -252,6 +252,7 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
         &mut advice,
     )?;
     advice.append(&mut advice_on_running);
+    advise_on_platforms(inputs, &platforms.value, &running, &mut advice);
     advise_on_source(inputs, &mut advice);
     let notes = definition.notes.iter();
     advice.extend(notes.map(|(text, hint)| Advice::new(text, hint)));
@@ -306,6 +307,26 @@ fn platforms(
         }
     }
     Ok(decided)
+}
+
+/// Whether Django comes with the dependencies shows when they are resolved; the build ends there.
+fn advise_on_platforms(
+    inputs: &Inputs<'_>,
+    platforms: &[Platform],
+    running: &Running,
+    advice: &mut Vec<Advice>,
+) {
+    let foreign = platforms
+        .iter()
+        .find(|platform| inputs.host != Some(**platform));
+    if let Some(foreign) =
+        foreign.filter(|_| running.collectstatic.value && !running.assemble.value)
+    {
+        advice.push(Advice::new(
+            format!("if Django is installed, collectstatic would have to run on {foreign}, which this machine is not: the build would stop"),
+            "set DISABLE_COLLECTSTATIC and collect static files otherwise, or build on such a machine",
+        ));
+    }
 }
 
 fn command(start: &Start) -> Decided<Vec<String>> {

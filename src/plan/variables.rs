@@ -121,6 +121,16 @@ impl Variables {
             .map(|(name, setting)| (name.as_str(), setting))
     }
 
+    /// Names of what the image gets from builder and defaults: what another base may give otherwise.
+    pub(crate) fn of_builder(&self) -> impl Iterator<Item = &str> {
+        let is_given = |setting: &Setting| {
+            setting.in_image && matches!(setting.origin, Origin::Builder { .. } | Origin::Default)
+        };
+        self.settings()
+            .filter(move |(_, setting)| is_given(setting))
+            .map(|(name, _)| name)
+    }
+
     /// What the image gets, sorted by name.
     pub(crate) fn image(&self) -> BTreeMap<String, String> {
         self.settings()
@@ -128,6 +138,22 @@ impl Variables {
             .map(|(name, setting)| (name.to_owned(), setting.value.clone()))
             .collect()
     }
+}
+
+/// What images of a builder have where nobody says otherwise.
+pub(crate) fn of_builder(definition: &BuilderDefinition) -> BTreeMap<String, String> {
+    let own = definition.environment.iter();
+    defaults(definition)
+        .chain(own.map(|(name, value)| (name.as_str(), value.as_str())))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn defaults(definition: &BuilderDefinition) -> impl Iterator<Item = (&str, &str)> {
+    DEFAULTS.into_iter().chain([
+        ("PYTHON_VERSION", definition.python.as_str()),
+        ("VIRTUAL_ENV", "/opt/app-root"),
+    ])
 }
 
 /// Puts the environment together; a later source beats an earlier one.
@@ -148,11 +174,9 @@ pub(super) fn decide(
         };
         variables.0.insert(name.to_owned(), setting);
     };
-    for (name, value) in DEFAULTS {
+    for (name, value) in defaults(definition) {
         set(name, value, Origin::Default);
     }
-    set("PYTHON_VERSION", &definition.python, Origin::Default);
-    set("VIRTUAL_ENV", "/opt/app-root", Origin::Default);
     for (name, value) in &definition.environment {
         let builder = definition.name.clone();
         set(name, value, Origin::Builder { builder });

@@ -48,8 +48,7 @@ pub(super) fn below(head: i32, most: u64) -> Tree {
     tree
 }
 
-/// Processes and threads of the whole machine: the last field but one of
-/// `/proc/loadavg`, behind a slash.
+/// Processes and threads of the whole machine: the last but one field of `proc_loadavg(5)`, behind a slash.
 pub(super) fn of_machine() -> Option<u64> {
     let load = fs::read_to_string("/proc/loadavg").ok()?;
     load.split_once('/')?.1.split(' ').next()?.parse().ok()

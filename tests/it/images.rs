@@ -17,25 +17,25 @@ use crate::harness::registry::Registry;
 use crate::harness::tools::{finish, temporary, tool};
 
 /// A file or, with a target, a link of a layer.
-enum Entry<'a> {
+pub(crate) enum Entry<'a> {
     Link(&'a str),
     Program(&'a str),
 }
 
 /// The search path of the official images.
-const PATH: &str =
+pub(crate) const PATH: &str =
     "PATH=/usr/local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A user whose store has the downloads of the examples and no layer, and a registry with bases.
-struct Scene {
-    home: Home,
-    registry: Registry,
+pub(crate) struct Scene {
+    pub(crate) home: Home,
+    pub(crate) registry: Registry,
     /// The layers of s2r's own base: blob and diff id, bottom up.
     debian: Vec<(Vec<u8>, String)>,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = Home::seeded();
         let built = home.build(&example("flask-gunicorn"), &["flask-gunicorn"]);
         let layout = home.layout();
@@ -59,24 +59,28 @@ impl Scene {
 
     /// Puts an image into the registry: Debian's layers with one above, and this config. It goes in as
     /// docker writes images.
-    fn base(
+    pub(crate) fn base(
         &self,
         name: &str,
         entries: &[(&str, Entry<'_>)],
         run: &Value,
         history: &str,
     ) -> String {
+        self.base_for(name, &["amd64"], (entries, run, history))
+    }
+
+    /// The same for several processors, by way of an index. Only the first is told the truth about its
+    /// programs, and only that one is ever run.
+    fn base_for(
+        &self,
+        name: &str,
+        architectures: &[&str],
+        (entries, run, history): (&[(&str, Entry<'_>)], &Value, &str),
+    ) -> String {
         let folder = temporary();
         let (blob, diff_id) = layer(entries);
         let mut layers = self.debian.clone();
         layers.push((blob, diff_id));
-        let config = json!({
-            "architecture": "amd64", "os": "linux", "author": "somebody", "config": run,
-            "rootfs": {"type": "layers",
-                "diff_ids": layers.iter().map(|(_, diff_id)| diff_id).collect::<Vec<_>>()},
-            "history": [{"created_by": history}, {"created_by": "b"}, {"created_by": "c"},
-                {"created_by": "CMD", "empty_layer": true}],
-        });
         let blobs = folder.path().join("blobs/sha256");
         fs::create_dir_all(&blobs).unwrap();
         let put = |bytes: &[u8], kind: &str| {
@@ -84,13 +88,31 @@ impl Scene {
             fs::write(blobs.join(digest.trim_start_matches("sha256:")), bytes).unwrap();
             json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest, "size": bytes.len()})
         };
-        let manifest = json!({
-            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": put(config.to_string().as_bytes(), "config.v1+json"),
-            "layers": layers.iter().map(|(blob, _)| put(blob, "layer.v1.tar+gzip")).collect::<Vec<_>>(),
-        });
-        let entry = put(manifest.to_string().as_bytes(), "manifest.v1+json");
-        let index = json!({"schemaVersion": 2, "manifests": [entry]});
+        let manifest = |architecture: &&str| {
+            let config = json!({
+                "architecture": architecture, "os": "linux", "author": "somebody", "config": run,
+                "created": format!("2026-03-0{}T00:00:00Z", run["Labels"]["of.base"].as_str().unwrap_or("1")),
+                "rootfs": {"type": "layers",
+                    "diff_ids": layers.iter().map(|(_, diff_id)| diff_id).collect::<Vec<_>>()},
+                "history": [{"created_by": history}, {"created_by": "b"}, {"created_by": "c"},
+                    {"created_by": "CMD", "empty_layer": true}],
+            });
+            let manifest = json!({
+                "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "config": put(config.to_string().as_bytes(), "config.v1+json"),
+                "layers": layers.iter().map(|(blob, _)| put(blob, "layer.v1.tar+gzip")).collect::<Vec<_>>(),
+            });
+            let mut entry = put(manifest.to_string().as_bytes(), "manifest.v1+json");
+            entry["platform"] = json!({"os": "linux", "architecture": architecture});
+            entry
+        };
+        let entries: Vec<Value> = architectures.iter().map(manifest).collect();
+        let mut index = json!({"schemaVersion": 2, "manifests": entries});
+        if architectures.len() > 1 {
+            index["mediaType"] = json!("application/vnd.oci.image.index.v1+json");
+            let entry = put(index.to_string().as_bytes(), "index.v1+json");
+            index = json!({"schemaVersion": 2, "manifests": [entry]});
+        }
         fs::write(folder.path().join("index.json"), index.to_string()).unwrap();
         fs::write(
             folder.path().join("oci-layout"),
@@ -102,6 +124,7 @@ impl Scene {
         let to = format!("docker://{image}");
         let flags = [
             "copy",
+            "--all",
             "--quiet",
             "--dest-tls-verify=false",
             "--format",
@@ -112,7 +135,12 @@ impl Scene {
     }
 
     /// A base as the official Python images are.
-    fn slim(&self, name: &str, release: &str) -> String {
+    pub(crate) fn slim(&self, name: &str, release: &str) -> String {
+        self.slim_for(name, release, &["amd64"])
+    }
+
+    /// The same for these processors.
+    pub(crate) fn slim_for(&self, name: &str, release: &str, architectures: &[&str]) -> String {
         let entries = [
             (
                 "usr/local/bin/python3.13",
@@ -129,21 +157,17 @@ impl Scene {
             "Env": [PATH, "LANG=C.UTF-8", "GPG_KEY=7169", version], "Cmd": ["python3"],
             "Labels": {"of.base": release}, "StopSignal": "SIGTERM", "ExposedPorts": null,
         });
-        self.base(
-            name,
-            &entries,
-            &run,
-            "# debian.sh --arch 'amd64' out/ 'trixie' '@1727654400'",
-        )
+        let history = "# debian.sh --arch 'amd64' out/ 'trixie' '@1727654400'";
+        self.base_for(name, architectures, (&entries, &run, history))
     }
 
-    fn manifest(&self, name: &str) -> Value {
+    pub(crate) fn manifest(&self, name: &str) -> Value {
         serde_json::from_slice(&self.registry.manifest(name, "latest").unwrap()).unwrap()
     }
 
     /// No layer of this image of the registry is in the store.
     #[track_caller]
-    fn has_nothing_of(&self, name: &str) {
+    pub(crate) fn has_nothing_of(&self, name: &str) {
         let manifest = self.manifest(name);
         for layer in manifest["layers"].as_array().unwrap() {
             let digest = layer["digest"].as_str().unwrap();
@@ -155,7 +179,7 @@ impl Scene {
         }
     }
 
-    fn start(image: &str) -> Container {
+    pub(crate) fn start(image: &str) -> Container {
         Container::start_with(image, 1_000_680_000, &["--tls-verify=false"])
     }
 }
@@ -186,7 +210,7 @@ fn layer(entries: &[(&str, Entry<'_>)]) -> (Vec<u8>, String) {
     (gzip.finish().unwrap(), sha256(&tar))
 }
 
-fn build(scene: &Scene, source: &Path, more: &[&str]) -> Value {
+pub(crate) fn build(scene: &Scene, source: &Path, more: &[&str]) -> Value {
     let mut command = scene.home.command(&["build", "--json"]);
     finish(command.arg(source).args(more)).ok().json()
 }
@@ -356,7 +380,7 @@ fn a_lock_pins_the_base() {
     let first = build(
         &scene,
         &project.path(),
-        &["--builder", &base, "a", "--locked"],
+        &["--builder", &base, "shop", "--locked"],
     );
     let lock: Value =
         serde_json::from_slice(&fs::read(project.path().join("s2r.lock")).unwrap()).unwrap();
@@ -368,11 +392,73 @@ fn a_lock_pins_the_base() {
     let again = build(
         &scene,
         &project.path(),
-        &["--builder", &base, "b", "--locked", "--refresh"],
+        &["--builder", &base, "shop", "--locked", "--refresh"],
     );
     assert_eq!(first["digest"], again["digest"]);
     let mut other = scene.home.command(&["build", "--builder", "python-3.13"]);
     finish(other.arg(project.path()))
         .exits(65)
         .says(&["another base"]);
+}
+
+#[test]
+fn an_index_in_another_registry_is_a_base_for_each_platform() {
+    let scene = Scene::new();
+    let both = ["amd64", "arm64"];
+    let base = scene.slim_for("python", "5", &both);
+    let target = Registry::start();
+    let image = target.repository("team/app");
+    let source = example("flask-gunicorn");
+    let platforms = "linux/amd64,linux/arm64";
+    let built = build(
+        &scene,
+        &source,
+        &[
+            "--builder",
+            &base,
+            &image,
+            "--push",
+            "--platform",
+            platforms,
+        ],
+    );
+    // The base's layers went from one registry into the other, and never through the store.
+    let of_base = scene.manifest("python");
+    assert!(
+        of_base["mediaType"].as_str().unwrap().contains("docker"),
+        "{of_base}"
+    );
+    let fates: Vec<&Value> = built["pushed"][0]["blobs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .collect();
+    for (index, architecture) in both.iter().enumerate() {
+        let entry = &of_base["manifests"][index];
+        assert_eq!(entry["platform"]["architecture"], *architecture);
+        let digest = entry["digest"].as_str().unwrap();
+        let below: Value =
+            serde_json::from_slice(&scene.registry.manifest("python", digest).unwrap()).unwrap();
+        let platform = &built["platforms"][index];
+        assert_eq!(platform["platform"], format!("linux/{architecture}"));
+        for layer in 0..3 {
+            let digest = &below["layers"][layer]["digest"];
+            assert_eq!(&platform["layers"][layer]["digest"], digest);
+            let fate = fates.iter().find(|blob| blob["digest"] == *digest).unwrap();
+            assert_eq!(fate["fate"], "copied", "{fate}");
+            let hex = digest.as_str().unwrap().trim_start_matches("sha256:");
+            assert!(!scene.home.store().join("blobs/sha256").join(hex).exists());
+        }
+        let digest = platform["digest"].as_str().unwrap();
+        let made: Value =
+            serde_json::from_slice(&target.manifest("team/app", digest).unwrap()).unwrap();
+        let named = sha256(&scene.registry.manifest("python", "latest").unwrap());
+        assert_eq!(
+            made["annotations"]["org.opencontainers.image.base.digest"],
+            named
+        );
+    }
+    let container = Scene::start(&image);
+    assert_eq!(container.page("/"), "Hello from Flask\n");
+    container.stop();
 }

@@ -48,6 +48,7 @@ mod outputs;
 mod plan;
 mod platforms;
 mod private_index;
+mod rebase;
 mod rebuild;
 mod registry;
 mod remote_cache;

@@ -3,11 +3,12 @@
 use serde_json::Value;
 
 use crate::harness::container::{Container, run_once};
-use crate::harness::files::example;
+use crate::harness::files::{Project, example};
 use crate::harness::home::{Home, digest_of};
+use crate::harness::index::{Fault, Index};
 use crate::harness::layout::{Layout, Member, sha256};
 use crate::harness::registry::Registry;
-use crate::harness::tools::{temporary, tool};
+use crate::harness::tools::{finish, temporary, tool};
 
 /// `e_machine` of ELF files (elf(5)).
 const X86_64: u16 = 62;
@@ -92,6 +93,85 @@ fn two_processors_under_one_name() {
     assert_eq!(digest_of(&alone), of("arm64"));
 
     is_pushed(&registry, &image, digest);
+}
+
+#[test]
+fn what_would_run_on_another_processor_is_named_before_any_download() {
+    let home = Home::seeded();
+    let page = "<a href=\"/files/thing-1.0.tar.gz\">thing-1.0.tar.gz</a>";
+    let pages = [("/simple/thing/", page), ("/files/thing-1.0.tar.gz", "")];
+    let pages = pages.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()));
+    let index = Index::of_pages(pages.into(), None, Fault::None);
+    let locked = |name: &str, kind: &str, file: &str| {
+        let url = format!("{}/files/{file}", index.root());
+        let hash = "0".repeat(64);
+        let file = format!(
+            "{{name = \"{file}\", url = \"{url}\", size = 9, hashes = {{sha256 = \"{hash}\"}}}}"
+        );
+        let file = if kind == "wheels" {
+            format!("[{file}]")
+        } else {
+            file
+        };
+        format!(
+            "lock-version = \"1.0\"\ncreated-by = \"x\"\n[[packages]]\nname = \"{name}\"\n\
+             version = \"5.2\"\n{kind} = {file}\n"
+        )
+    };
+    let django = locked("django", "wheels", "django-5.2-py3-none-any.whl");
+    let sdist = locked("slow", "sdist", "slow-5.2.tar.gz");
+    let app = ("app.py", "");
+    for (files, says, instead) in [
+        (
+            vec![(".s2i/bin/assemble", "#!/bin/sh\n"), app],
+            "assemble script",
+            "build on such",
+        ),
+        (
+            vec![("setup.py", ""), app],
+            "(setup.py)",
+            "DISABLE_SETUP_PY_PROCESSING",
+        ),
+        (
+            vec![("pylock.toml", &django), ("manage.py", ""), app],
+            "collectstatic",
+            "DISABLE_COLLECTSTATIC",
+        ),
+        (
+            vec![("pylock.toml", &sdist), app],
+            "no wheel for it: slow",
+            "wheels for that platform",
+        ),
+        (
+            vec![("requirements.txt", "thing\n"), app],
+            "no wheel for it: thing",
+            "wheels for that platform",
+        ),
+    ] {
+        let project = Project::new(&files);
+        let platforms = ["--platform", "linux/amd64,linux/arm64"];
+        let mut command = home.command(&["build", "--env"]);
+        command.arg(format!("PIP_INDEX_URL={}", index.url(None)));
+        let refused = finish(command.args(platforms).arg(project.path()).arg("app"));
+        refused.exits(65).says(&["linux/arm64", says, instead]);
+        let log = index.log();
+        assert!(
+            !log.iter().any(|line| line.contains("/files/")),
+            "{says}: {log:?}"
+        );
+    }
+    // A plan says what it can without asking anybody.
+    let project = Project::new(&[(".s2i/bin/assemble", "#!/bin/sh\n"), app]);
+    let mut plan = home.command(&["plan", "--platform", "linux/arm64"]);
+    finish(plan.arg(project.path()))
+        .exits(65)
+        .says(&["assemble script"]);
+    let mut plan = home.command(&["plan", "--platform", "linux/arm64"]);
+    let told = finish(plan.arg(example("django"))).ok().stdout;
+    assert!(
+        told.contains("collectstatic would have to run on linux/arm64"),
+        "{told}"
+    );
 }
 
 /// The file is a program or library for this processor.

@@ -7,14 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::harness::faulty::Faulty;
+use crate::harness::files::Project;
 use crate::harness::home::{Home, digest_of};
 use crate::harness::stored;
-use crate::harness::tools::Finished;
+use crate::harness::tools::{Finished, finish};
 
+mod bases;
 mod helpers;
 mod limits;
 mod login;
 mod manifests;
+mod mirrors;
 mod mounts;
 mod peers;
 mod sweep;
@@ -78,6 +81,21 @@ fn pushes_of(image: &str, home: &Home, registry: &Faulty) -> Finished {
 #[track_caller]
 fn pushes(home: &Home, registry: &Faulty) -> Finished {
     pushes_of(stored::NAME, home, registry)
+}
+
+/// A small project, with a builder file for a base that tells nothing of itself.
+fn project_on(image: &str) -> Project {
+    let builder = format!(
+        "name: mine\nimage: {image}\npython: \"3.13\"\nglibc: \"2.41\"\ninterpreter: /usr/bin/python3.13\n"
+    );
+    Project::new(&[("app.py", "print('here')\n"), ("mine.yaml", &builder)])
+}
+
+/// Builds it, and pushes; nothing of the base is run.
+fn builds(home: &Home, project: &Project, more: &[&str]) -> Finished {
+    let mut command = home.command(&["build", "--bytecode", "none", "--push", "--builder"]);
+    command.arg(project.path().join("mine.yaml"));
+    finish(command.arg(project.path()).args(more))
 }
 
 /// A push that must end with an explanation, and without words that no user should see.

@@ -89,11 +89,17 @@ fn an_empty_machine_makes_the_changed_layer_alone() {
     let whole = build(
         &published.home,
         &published.project,
-        &["--bytecode", "none", "-t", &published.image, "--push"],
+        &[
+            "--bytecode",
+            "dependencies",
+            "-t",
+            &published.image,
+            "--push",
+        ],
     );
     published.edit();
     let empty = Home::empty();
-    let more = ["--bytecode", "none", &published.image, "--push"];
+    let more = ["--bytecode", "dependencies", &published.image, "--push"];
     let changed = build(&empty, &published.project, &more);
     let (made, reused, remote) = fates(&changed);
     assert_eq!((made, reused), (1, 0), "{changed}");

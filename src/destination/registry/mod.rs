@@ -161,8 +161,8 @@ impl<'a> Push<'a> {
     fn ask_for_mounts(&self) {
         for blob in self.image.blobs() {
             for origin in self.source.origins(&blob.digest) {
-                if self.target.registry.is_registry_of(&origin) {
-                    self.target.registry.authorize_also(origin.repository());
+                for neighbour in self.target.registry.neighbours(&origin) {
+                    self.target.registry.authorize_also(neighbour.repository());
                 }
             }
         }

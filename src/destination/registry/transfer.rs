@@ -14,7 +14,9 @@ use std::time::Instant;
 use super::{Push, PushedBlob};
 use crate::destination::registry::PushError;
 use crate::net::http::Open;
-use crate::net::registry::{BlobReader, Mounted, Outgoing, Registry, RegistryError, Session};
+use crate::net::registry::{
+    self as net, BlobReader, IntoRegistryError, Mounted, Outgoing, Registry, RegistryError, Session,
+};
 use crate::oci::{Descriptor, Reference};
 use crate::report::{BlobFate, Event, TransferId};
 
@@ -42,8 +44,8 @@ impl Push<'_> {
             return Ok(BlobFate::AlreadyThere);
         }
         let mut begun = None;
-        for origin in origins.iter().filter(|origin| self.is_beside(origin)) {
-            match registry.mount_blob(&blob.digest, &registry.beside(origin)?)? {
+        for neighbour in origins.iter().flat_map(|one| registry.neighbours(one)) {
+            match registry.mount_blob(&blob.digest, &neighbour)? {
                 Mounted::Done => return Ok(BlobFate::Mounted),
                 // One session is enough: what one repository does not give, its neighbour hardly does.
                 Mounted::Begun(session) => {
@@ -68,12 +70,6 @@ impl Push<'_> {
         };
         self.watched(moving, || self.upload(moving, &open, begun))?;
         Ok(BlobFate::Pushed)
-    }
-
-    /// Whether blobs of `origin` can be mounted: another repository of the same registry.
-    fn is_beside(&self, origin: &Reference) -> bool {
-        let registry = self.target.registry;
-        registry.is_registry_of(origin) && registry.repository() != origin.repository()
     }
 
     fn upload(
@@ -101,38 +97,46 @@ impl Push<'_> {
         let blob = moving.blob;
         let mut failed = Vec::new();
         for origin in origins {
-            let from = self.target.registry.beside(origin)?;
-            // Nothing is begun at the target before the source has it.
-            let first = match from.open_blob(&blob.digest, blob.size) {
-                Ok(first) => first,
-                Err(error) => {
-                    failed.push((origin.familiar_name(), error));
-                    continue;
-                }
-            };
-            let source = Source {
-                registry: &from,
-                blob,
-                first: Mutex::new(Some(first)),
-                failure: Mutex::new(None),
-            };
-            let session = begun.take();
-            let done = self.watched(moving, || {
-                thread::scope(|scope| {
-                    let open = || source.open(scope);
-                    self.upload(moving, &open, session)
-                })
-            });
-            match (done, source.into_failure()) {
-                (Ok(()), _) => return Ok(BlobFate::Copied),
-                (Err(_), Some(error)) => failed.push((origin.familiar_name(), error)),
-                (Err(error), None) => return Err(error.into()),
+            let places = net::Source::beside(self.target.registry, origin)?;
+            match places.try_blob(|from| self.copy_from(moving, from, &mut begun)) {
+                Ok(()) => return Ok(BlobFate::Copied),
+                Err(CopyFailure::Source(error)) => failed.push((origin.familiar_name(), error)),
+                Err(CopyFailure::Target(error)) => return Err(error.into()),
             }
         }
         Err(PushError::Nowhere {
             digest: blob.digest,
             origins: failed,
         })
+    }
+
+    fn copy_from(
+        &self,
+        moving: &Moving<'_>,
+        from: &Registry<'_>,
+        begun: &mut Option<Session>,
+    ) -> Result<(), CopyFailure> {
+        let blob = moving.blob;
+        // Nothing is begun at the target before the source has it.
+        let first = from.open_blob(&blob.digest, blob.size)?;
+        let source = Source {
+            registry: from,
+            blob,
+            first: Mutex::new(Some(first)),
+            failure: Mutex::new(None),
+        };
+        let session = begun.take();
+        let done = self.watched(moving, || {
+            thread::scope(|scope| {
+                let open = || source.open(scope);
+                self.upload(moving, &open, session)
+            })
+        });
+        match (done, source.into_failure()) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Some(error)) => Err(CopyFailure::Source(error)),
+            (Err(error), None) => Err(CopyFailure::Target(error)),
+        }
     }
 
     /// Does the moving, and tells when it begins and ends.
@@ -165,6 +169,27 @@ impl Push<'_> {
             Ok(())
         } else {
             Err(failed(io::ErrorKind::InvalidData.into()))
+        }
+    }
+}
+
+/// Which end of a copy has failed.
+enum CopyFailure {
+    Source(RegistryError),
+    Target(RegistryError),
+}
+
+impl From<RegistryError> for CopyFailure {
+    fn from(error: RegistryError) -> Self {
+        Self::Source(error)
+    }
+}
+
+impl IntoRegistryError for CopyFailure {
+    fn into_registry_error(self) -> Result<RegistryError, Self> {
+        match self {
+            Self::Source(error) => Ok(error),
+            Self::Target(_) => Err(self),
         }
     }
 }

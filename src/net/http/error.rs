@@ -363,7 +363,8 @@ impl Explain for HttpError {
     }
 }
 
-fn after_tries(tries: u32) -> String {
+/// How often something was tried, as the end of a sentence; nothing for once.
+pub(crate) fn after_tries(tries: u32) -> String {
     if tries > 1 {
         format!(" (after {tries} tries)")
     } else {

@@ -24,9 +24,10 @@ use std::time::Duration;
 use reqwest::Url;
 
 use crate::net::credentials::Credentials;
+use crate::net::mirrors::Mirrors;
 use crate::net::tokens::Tokens;
 
-pub(crate) use error::{HttpError, Refusal};
+pub(crate) use error::{HttpError, Refusal, after_tries};
 pub(crate) use fetch::{Expect, Fetched};
 pub(crate) use hosts::Host;
 pub(crate) use reply::{Reply, Response, printable};
@@ -66,6 +67,8 @@ pub(crate) struct ClientSettings {
     pub credentials: Credentials,
     /// Whom registries are to be, and how that is shown.
     pub trust: Trust,
+    /// Where registries are really read.
+    pub mirrors: Mirrors,
     /// Told before each wait for another try.
     pub notice: Option<OnNotice>,
 }
@@ -81,8 +84,17 @@ impl Default for ClientSettings {
             retry: Policy::default(),
             credentials: Credentials::default(),
             trust: Trust::default(),
+            mirrors: Mirrors::default(),
             notice: None,
         }
+    }
+}
+
+impl ClientSettings {
+    /// Whether a registry's certificate is of no interest.
+    fn is_insecure(&self, registry: &str) -> bool {
+        self.trust.is_insecure(registry)
+            || (self.trust.verify.is_none() && self.mirrors.is_insecure(registry))
     }
 }
 
@@ -128,6 +140,11 @@ impl Client {
     /// Its rules for registries.
     pub(crate) fn trust(&self) -> &Trust {
         &self.settings.trust
+    }
+
+    /// Its rules for where registries are read.
+    pub(crate) fn mirrors(&self) -> &Mirrors {
+        &self.settings.mirrors
     }
 
     /// A registry's URL with the scheme that turned out to be spoken there.

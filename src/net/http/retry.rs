@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Tries in all for a failure that will hardly pass.
 const UNLIKELY_TRIES: u32 = 2;
+/// Waits in all where somebody else can be asked instead.
+const HURRIED_BUDGET: Duration = Duration::from_secs(2);
 
 /// How often and how patiently a request is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,17 @@ impl Default for Policy {
             longest_wait: Duration::from_mins(1),
             budget: Duration::from_mins(3),
             total: Duration::from_mins(5),
+        }
+    }
+}
+
+impl Policy {
+    /// The same for who has somebody else to ask.
+    pub(super) fn hurried(self) -> Self {
+        Self {
+            tries: self.tries.min(UNLIKELY_TRIES),
+            budget: self.budget.min(HURRIED_BUDGET),
+            ..self
         }
     }
 }

@@ -72,6 +72,11 @@ impl Client {
         Patience::new(self.settings.retry)
     }
 
+    /// For requests that somebody else can answer, too: one more try, and soon.
+    pub(crate) fn little_patience(&self) -> Patience {
+        Patience::new(self.settings.retry.hurried())
+    }
+
     /// Waits for another try after `error`, or returns it.
     pub(super) fn wait_or_give_up<E: MayPass>(
         &self,
@@ -188,21 +193,24 @@ impl Client {
             return send(url);
         }
         let answer = send(url);
-        let trust = &self.settings.trust;
-        let other = match &answer {
+        match &answer {
             Err(HttpError::Connect { .. }) if url.scheme() == "https" => {
-                let place = trust::authority(url);
-                trust.is_insecure(&place).then_some("http")
+                if self.settings.is_insecure(&trust::authority(url))
+                    && let Some(url) = trust::with_scheme(url, "http")
+                    && let Ok(reply) = send(&url)
+                {
+                    self.schemes.settle(&url);
+                    return Ok(reply);
+                }
             }
-            Ok(reply) if url.scheme() == "http" && trust::wants_tls(reply) => Some("https"),
-            _ => None,
-        };
-        if let Some(scheme) = other
-            && let Some(url) = trust::with_scheme(url, scheme)
-            && let Ok(reply) = send(&url)
-        {
-            self.schemes.settle(&url);
-            return Ok(reply);
+            // It has said what it speaks: what goes wrong there is what is wrong.
+            Ok(reply) if url.scheme() == "http" && trust::wants_tls(reply) => {
+                if let Some(url) = trust::with_scheme(url, "https") {
+                    self.schemes.settle(&url);
+                    return send(&url);
+                }
+            }
+            _ => {}
         }
         if answer.is_ok() {
             self.schemes.settle(url);

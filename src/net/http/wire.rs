@@ -92,7 +92,9 @@ impl Wires {
         if let Some(rules) = known.get(registry) {
             return Ok(Arc::clone(rules));
         }
-        let rules = Arc::new(settings.trust.rules(registry)?);
+        let mut rules = settings.trust.rules(registry)?;
+        rules.insecure = settings.is_insecure(registry);
+        let rules = Arc::new(rules);
         known.insert(registry.to_owned(), Arc::clone(&rules));
         Ok(rules)
     }

@@ -1,9 +1,15 @@
 //! What a registry refuses, in its own words.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use crate::net::ShownUrl;
-use crate::net::http::{HttpError, MayPass, Passing, Reply, printable, status_may_pass};
+use crate::net::http::{
+    HttpError, MayPass, Passing, Reply, after_tries, printable, status_may_pass,
+};
+use crate::net::mirrors::MirrorsError;
 use crate::report::{Explain, Explanation, Fate};
 
 /// Entries of an error document that are shown.
@@ -80,6 +86,29 @@ pub(crate) enum RegistryError {
         /// As the registry has it.
         found: String,
     },
+    /// The user's rules for registries are of no use.
+    #[error(transparent)]
+    Rules(#[from] Arc<MirrorsError>),
+    /// The user's rules forbid it.
+    #[error("{name} is blocked by {}{}", file.display(), besides(mirrors))]
+    Blocked {
+        /// The repository.
+        name: String,
+        /// Names that begin so are blocked.
+        prefix: String,
+        /// The file that says so.
+        file: PathBuf,
+        /// What the mirrors have answered, one each.
+        mirrors: Vec<String>,
+    },
+    /// Neither the mirrors have it nor the registry itself.
+    #[error("{error}{}", besides(mirrors))]
+    Mirrored {
+        /// The registry's own failure.
+        error: Box<Self>,
+        /// What the mirrors have answered, one each.
+        mirrors: Vec<String>,
+    },
 }
 
 /// Ways to break the protocol.
@@ -124,8 +153,32 @@ impl RegistryError {
         match self {
             Self::Refused { status, .. } | Self::Denied { status, .. } => Some(*status),
             Self::Http(error) => error.status(),
-            Self::Protocol { .. } | Self::WrongDigest { .. } => None,
+            Self::Mirrored { error, .. } => error.status(),
+            Self::Protocol { .. }
+            | Self::WrongDigest { .. }
+            | Self::Rules(_)
+            | Self::Blocked { .. } => None,
         }
+    }
+
+    /// The same failure, with those of the mirrors that were asked before.
+    pub(super) fn beside_mirrors(self, mirrors: Vec<String>) -> Self {
+        if mirrors.is_empty() {
+            return self;
+        }
+        Self::Mirrored {
+            error: Box::new(self),
+            mirrors,
+        }
+    }
+
+    /// Whether somebody answered, and what came was wrong.
+    pub(super) fn is_about_bytes(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongDigest { .. }
+                | Self::Http(HttpError::WrongSize { .. } | HttpError::TooLarge { .. })
+        )
     }
 
     /// Whether the registry gives a reason that the specification has a code for; proxies do not.
@@ -134,7 +187,12 @@ impl RegistryError {
             Self::Refused { refusals, .. } | Self::Denied { refusals, .. } => refusals
                 .iter()
                 .any(|refusal| !matches!(refusal.code.as_str(), "" | "UNKNOWN" | "UNSUPPORTED")),
-            Self::Http(_) | Self::Protocol { .. } | Self::WrongDigest { .. } => false,
+            Self::Mirrored { error, .. } => error.has_a_code(),
+            Self::Http(_)
+            | Self::Protocol { .. }
+            | Self::WrongDigest { .. }
+            | Self::Rules(_)
+            | Self::Blocked { .. } => false,
         }
     }
 
@@ -156,10 +214,13 @@ impl RegistryError {
                 let reasons = ["MANIFEST_INVALID", "UNSUPPORTED", "\"UNKNOWN\""];
                 !body.contains("\"code\"") || reasons.iter().any(|reason| body.contains(reason))
             }
+            Self::Mirrored { error, .. } => error.is_about_media_types(),
             Self::Http(_)
             | Self::Denied { .. }
             | Self::Protocol { .. }
-            | Self::WrongDigest { .. } => false,
+            | Self::WrongDigest { .. }
+            | Self::Rules(_)
+            | Self::Blocked { .. } => false,
         }
     }
 
@@ -194,7 +255,12 @@ impl RegistryError {
             }
             // A 500 carries its body here as text.
             Self::Http(HttpError::Status { body, .. }) => body.contains(code),
-            Self::Http(_) | Self::Protocol { .. } | Self::WrongDigest { .. } => false,
+            Self::Mirrored { error, .. } => error.says(code),
+            Self::Http(_)
+            | Self::Protocol { .. }
+            | Self::WrongDigest { .. }
+            | Self::Rules(_)
+            | Self::Blocked { .. } => false,
         }
     }
 }
@@ -210,10 +276,14 @@ impl MayPass for RegistryError {
             } if status_may_pass(*status) => Some(*passing),
             // The session is gone, another replica's perhaps; a new one may live.
             Self::Refused { .. } if self.says("BLOB_UPLOAD_UNKNOWN") => Some(Passing::Scheduled),
-            Self::Refused { .. }
+            // Each has been patient for itself.
+            Self::Mirrored { .. }
+            | Self::Refused { .. }
             | Self::Denied { .. }
             | Self::Protocol { .. }
-            | Self::WrongDigest { .. } => None,
+            | Self::WrongDigest { .. }
+            | Self::Rules(_)
+            | Self::Blocked { .. } => None,
         }
     }
 
@@ -226,7 +296,12 @@ impl MayPass for RegistryError {
                 };
                 *error = std::mem::replace(error, placeholder).after(made);
             }
-            Self::Denied { .. } | Self::Protocol { .. } | Self::WrongDigest { .. } => {}
+            Self::Denied { .. }
+            | Self::Protocol { .. }
+            | Self::WrongDigest { .. }
+            | Self::Rules(_)
+            | Self::Blocked { .. }
+            | Self::Mirrored { .. } => {}
         }
         self
     }
@@ -270,6 +345,11 @@ fn words(refusals: &[Refusal]) -> String {
     }
 }
 
+fn besides(mirrors: &[String]) -> String {
+    let lines = mirrors.iter().map(|answer| format!("\nmirror: {answer}"));
+    lines.collect()
+}
+
 impl Explain for RegistryError {
     fn explain(&self) -> Explanation {
         match self {
@@ -290,8 +370,8 @@ impl Explain for RegistryError {
                 what: format!("the registry answers {status}"),
                 place: url.to_string(),
                 why: match words(refusals).strip_prefix(": ") {
-                    Some(words) => format!("{words} ({tries} tries)"),
-                    None => format!("it gives no reason ({tries} tries)"),
+                    Some(words) => format!("{words}{}", after_tries(*tries)),
+                    None => format!("it gives no reason{}", after_tries(*tries)),
                 },
                 next: match status {
                     404 => "check that the repository or project exists; some registries make none by themselves".to_owned(),
@@ -314,6 +394,19 @@ impl Explain for RegistryError {
                 why: format!("expected {expected}\nfound    {found}"),
                 next: "try again; if it stays, something between here and the registry changes the bytes".to_owned(),
             },
+            Self::Rules(error) => error.explain(),
+            Self::Blocked { name, prefix, file, mirrors } => Explanation {
+                fate: Fate::World,
+                what: "the registry is blocked here".to_owned(),
+                place: name.clone(),
+                why: format!("{} has blocked = true for {prefix}{}", file.display(), besides(mirrors)),
+                next: "name an image of another registry, or ask who wrote that file".to_owned(),
+            },
+            Self::Mirrored { error, mirrors } => {
+                let mut told = error.explain();
+                told.why.push_str(&besides(mirrors));
+                told
+            }
         }
     }
 }

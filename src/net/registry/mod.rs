@@ -2,14 +2,16 @@
 //!
 //! `access`, `auth`, `challenge` and `scope` get the right to ask; `blobs` asks for blobs and reads
 //! them, `mount`, `upload` and `pieces` have them there, `place` and `quirks` know where uploads go on and
-//! who counts wrongly; `manifests` reads, stores and names. A 401 is answered whenever it comes, not only
-//! at the first request. What a host turns out to do is kept in [`Host`] for the run.
+//! who counts wrongly; `manifests` reads, stores and names; `source` reads from mirrors. A 401 is
+//! answered whenever it comes, not only at the first request. What a host turns out to do is kept in
+//! [`Host`] for the run.
 //!
-//! Not handled, knowingly: an answer that comes while a large body is still on its way and closes the
-//! connection is lost (the HTTP library drops it), so a 413 of that kind is taken for a cut and met by
-//! smaller pieces after the second; mounts without `from` and with `origin`; `If-Match` on an index,
-//! because an index is written whole and never changed in place; referrers; an option to take an
-//! immutable tag for success.
+//! REGISTRIES.md lists what registries do in practice and what is done about it here. Not handled,
+//! knowingly: an answer that comes while a large body is still on its way and closes the connection is
+//! lost (the HTTP library drops it), so a 413 of that kind is taken for a cut and met by smaller pieces
+//! after the second; mounts without `from` and with `origin`; `If-Match` on an index, because an index
+//! is written whole and never changed in place; referrers; an option to take an immutable tag for
+//! success.
 
 mod access;
 mod auth;
@@ -22,6 +24,7 @@ mod pieces;
 mod place;
 mod quirks;
 mod scope;
+mod source;
 mod upload;
 
 use std::fmt;
@@ -45,6 +48,7 @@ pub(crate) use blobs::BlobReader;
 pub(crate) use error::{Breach, RegistryError};
 pub(crate) use manifests::ServedManifest;
 pub(crate) use mount::Mounted;
+pub(crate) use source::{IntoRegistryError, Source};
 pub(crate) use upload::{Outgoing, Session};
 
 /// Waits shorter than this are not worth a line to the user.
@@ -66,6 +70,8 @@ pub(crate) struct Registry<'a> {
     /// Time for waits, for all that is done by this and by repositories beside it.
     budget: Arc<Budget>,
     teller: Teller<'a>,
+    /// One of several places that may have what is asked for.
+    is_mirror: bool,
 }
 
 /// Who is told of long waits.
@@ -80,16 +86,24 @@ impl fmt::Debug for Teller<'_> {
 
 impl<'a> Registry<'a> {
     /// The repository that `reference` names, to read it and to write it. Sends nothing yet.
+    ///
+    /// # Errors
+    /// The user's rules forbid it, or are of no use.
     pub(crate) fn new(client: &'a Client, reference: &Reference) -> Result<Self, RegistryError> {
+        if let Some(blocked) = client.mirrors().blocked(reference)? {
+            return Err(RegistryError::Blocked {
+                name: reference.familiar_name(),
+                prefix: blocked.prefix,
+                file: blocked.file,
+                mirrors: Vec::new(),
+            });
+        }
         Self::towards(client, reference, Direction::Push)
     }
 
     /// The repository that `reference` names, only to be read: with the credentials for that, and tokens
-    /// that are good for no more.
-    pub(crate) fn to_read(
-        client: &'a Client,
-        reference: &Reference,
-    ) -> Result<Self, RegistryError> {
+    /// that are good for no more. By that very name; [`Source`] knows of mirrors.
+    fn to_read(client: &'a Client, reference: &Reference) -> Result<Self, RegistryError> {
         Self::towards(client, reference, Direction::Pull)
     }
 
@@ -120,6 +134,7 @@ impl<'a> Registry<'a> {
             host: client.host(host),
             budget: client.budget(),
             teller: Teller(None),
+            is_mirror: false,
         })
     }
 
@@ -131,7 +146,7 @@ impl<'a> Registry<'a> {
         let access = Access::new(client, reference.registry(), "", Direction::Push);
         Ok(Self {
             access,
-            ..Self::new(client, reference)?
+            ..Self::towards(client, reference, Direction::Push)?
         })
     }
 
@@ -153,26 +168,10 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Another repository, only to be read, by the same client; its requests and waits count as this
-    /// one's.
-    pub(crate) fn beside(&self, reference: &Reference) -> Result<Self, RegistryError> {
-        Ok(Self {
-            requests: Arc::clone(&self.requests),
-            budget: Arc::clone(&self.budget),
-            teller: self.teller,
-            ..Self::to_read(self.client, reference)?
-        })
-    }
-
     /// Asks from now on for the right to read another repository of this registry too, for mounts. No
     /// failure of its own: what the token service does not grant, a mount will not get.
     pub(crate) fn authorize_also(&self, repository: &str) {
         self.access.also(repository);
-    }
-
-    /// Whether `reference` names a repository of this very registry.
-    pub(crate) fn is_registry_of(&self, reference: &Reference) -> bool {
-        self.name == reference.registry()
     }
 
     /// Registry and repository, as users write them.
@@ -216,10 +215,12 @@ impl<'a> Registry<'a> {
 
     fn patience(&self) -> Patience {
         let known = self.host.note(ANSWERED).is_some();
-        self.client
-            .patience()
-            .within(&self.budget)
-            .with_known_host(known)
+        let patience = if self.is_mirror {
+            self.client.little_patience()
+        } else {
+            self.client.patience()
+        };
+        patience.within(&self.budget).with_known_host(known)
     }
 
     /// Waits for another try after `error`, or returns it.

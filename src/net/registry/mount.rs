@@ -8,7 +8,7 @@ use reqwest::Method;
 use crate::net::http::{Body, Request};
 use crate::net::registry::place::upload_place;
 use crate::net::registry::{Registry, RegistryError, Session};
-use crate::oci::Digest;
+use crate::oci::{Digest, Reference};
 
 /// Noted for a host: mounts declined one after the other.
 const DECLINED: &str = "declined mounts";
@@ -32,7 +32,7 @@ impl Registry<'_> {
     pub(crate) fn mount_blob(
         &self,
         digest: &Digest,
-        from: &Registry<'_>,
+        from: &Reference,
     ) -> Result<Mounted, RegistryError> {
         self.authorize_also(from.repository());
         let mut url = self.url("blobs/uploads/")?;

@@ -19,3 +19,4 @@ pub(crate) use control::{ControlError, Paragraph, ParagraphReader};
 pub(crate) use package::{IndexPackage, PackageError};
 pub(crate) use relation::{Alternatives, Relation};
 pub(crate) use release::{Release, ReleaseError, format_date};
+pub(crate) use version::Version;

@@ -182,6 +182,21 @@ impl Faulty {
         digest
     }
 
+    /// Puts a manifest or index there without being asked, under a tag or none.
+    pub(crate) fn put_manifest(&self, repository: &str, tag: Option<&str>, document: &Value) {
+        let bytes = document.to_string().into_bytes();
+        let digest = sha256(&bytes);
+        let media_type = document["mediaType"].as_str().unwrap().to_owned();
+        let mut state = self.state();
+        let repository = state.shelf.repository(repository);
+        repository
+            .manifests
+            .insert(digest.clone(), (media_type, bytes));
+        if let Some(tag) = tag {
+            repository.tags.insert(tag.to_owned(), digest);
+        }
+    }
+
     /// Loses a blob, as a registry does whose garbage collection is wrong.
     pub(crate) fn lose_blob(&self, repository: &str, digest: &str) {
         let mut state = self.state();

@@ -134,7 +134,8 @@ fn ask(method: &str, port: u16, path: &str) -> Option<Answer> {
         stream,
         "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\
          Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
-         application/vnd.docker.distribution.manifest.v2+json, */*\r\n\r\n"
+         application/vnd.docker.distribution.manifest.v2+json, \
+         application/vnd.docker.distribution.manifest.list.v2+json, */*\r\n\r\n"
     )
     .ok()?;
     let mut bytes = Vec::new();

@@ -196,6 +196,56 @@ fn a6_a_token_that_ends_in_the_middle_of_a_blob_is_replaced() {
 }
 
 #[test]
+fn a7_several_scopes_are_one_question() {
+    // By GET one parameter each, by POST one field with spaces.
+    for identity in [None, Some(IDENTITY)] {
+        let registry = asking(Bearer {
+            identity,
+            ..Bearer::default()
+        });
+        for layer in &stored::layers(stored::NAME)[..2] {
+            registry.put_blob("base", &stored::blob(layer));
+        }
+        let home = stored::home_without_base(&[registry.repository("base")]);
+        match identity {
+            None => logs_in(&home, &registry.host(), PASSWORD),
+            Some(token) => {
+                let login = json!({"identitytoken": token});
+                write_config(&home, &json!({"auths": {registry.host(): login}}));
+            }
+        }
+        pushes(&home, &registry);
+        assert_eq!(registry.count(Kind::Mount), 2);
+        let last = tokens(&registry).pop().unwrap();
+        let asked = format!("{}&{}", last.target, last.form);
+        let (push, pull) = ("repository%3Aapp%3Apull%2Cpush", "repository%3Abase%3Apull");
+        let expected = match identity {
+            None => format!("scope={push}&scope={pull}"),
+            Some(_) => format!("scope={push}+{pull}"),
+        };
+        assert!(asked.contains(&expected), "{asked}");
+    }
+}
+
+#[test]
+fn a10_a_key_of_a_cloud_is_a_password() {
+    // What Google's registries take as the password of `_json_key`: many lines, quotes and colons.
+    const KEY: &str =
+        "{\n  \"type\": \"service_account\",\n  \"private_key\": \"-----BEGIN: a+b/c==\\n\"\n}\n";
+    let registry = Faulty::asking(
+        Auth::Bearer(Bearer {
+            user: Some(("_json_key", KEY)),
+            ..Bearer::default()
+        }),
+        Quirks::default(),
+    );
+    let home = stored::home();
+    let login = STANDARD.encode(format!("_json_key:{KEY}"));
+    write_config(&home, &json!({"auths": {registry.host(): {"auth": login}}}));
+    pushes(&home, &registry);
+}
+
+#[test]
 fn a8_a_realm_of_somebody_else_gets_nothing() {
     for challenge in [
         r#"Bearer realm="https://evil.example/token",service="faulty",scope="{scope}""#,

@@ -313,6 +313,20 @@ fn a_stuck_range_and_other_statuses_are_borne() {
 }
 
 #[test]
+fn a_bare_400_to_a_huge_blob_is_a_limit() {
+    let held = Held::default();
+    let server = Server::start(move |seen| match seen.method.as_str() {
+        "PUT" if !seen.body.is_empty() => Answer::new(400, "<html>Bad Request</html>"),
+        _ => take(&held, seen),
+    });
+    let client = Client::new(settings());
+    let done = send_by(&client, &server, &blob(5 * MIB));
+    assert!(done.error.is_none(), "{:?}", done.error);
+    let pieces = done.lines.iter().filter(|line| line.starts_with("PATCH"));
+    assert_eq!(pieces.count(), 2, "{:?}", done.lines);
+}
+
+#[test]
 fn a_registry_that_wants_a_patch_gets_one() {
     let held = Held::default();
     let server = Server::start(move |seen| match seen.method.as_str() {

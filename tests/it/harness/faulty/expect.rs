@@ -55,10 +55,13 @@ pub(super) fn complaints(
             must(asked.body.is_empty(), "a mount with a body");
         }
         Kind::Start => must(asked.body.is_empty(), "an upload begins with a body"),
-        Kind::Single => must(
-            asked.parameter("digest").as_deref() == Some(&sha256(&asked.body)),
-            "a POST's bytes have another digest",
-        ),
+        Kind::Single => {
+            must(
+                asked.parameter("digest").as_deref() == Some(&sha256(&asked.body)),
+                "a POST's bytes have another digest",
+            );
+            must(!asked.body.is_empty(), "a blob of no bytes");
+        }
         Kind::Patch | Kind::Put => wrong.extend(upload(call, shelf, quirks)),
         Kind::PutManifest => wrong.extend(manifest(call, shelf, quirks)),
         Kind::GetManifest | Kind::HeadManifest => {
@@ -137,6 +140,10 @@ fn upload(call: &Call<'_>, shelf: &Shelf, quirks: &Quirks) -> Vec<String> {
                 }
             }
         }
+    }
+    // Some storages lose them.
+    if call.kind == Kind::Put && offset == 0 && asked.body.is_empty() && !session.shaken {
+        wrong.push("a blob of no bytes".to_owned());
     }
     if !asked.body.is_empty() && asked.header("content-type") != Some("application/octet-stream") {
         wrong.push("a blob's bytes are not application/octet-stream".to_owned());

@@ -1,0 +1,497 @@
+//! `registries.conf` and the files beside it (containers-registries.conf(5), version 2;
+//! containers-registries.conf.d(5)): which files count, and what they say of registries.
+//!
+//! Names without a registry are docker.io's here, as docker has it, so `unqualified-search-registries`,
+//! `short-name-mode` and `[aliases]` are passed over; so is `credential-helpers`. A file of version 1 is
+//! told of and ignored. Prefixes and locations with a tag or digest are told of and ignored too: no
+//! other reader of these files matches them either.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::MirrorsError;
+use crate::oci::Reference;
+
+/// No file of rules that a person wrote is larger.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Files read of one folder.
+const MAX_FILES: usize = 100;
+/// The main file's name; its folder of drop-ins has `.d` after it.
+const NAME: &str = "registries.conf";
+
+/// Where the files are looked for. `Default`: nowhere.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Files {
+    /// A main file that is named, and has to be there.
+    pub named: Option<PathBuf>,
+    /// The user's folder, `~/.config/containers`. A main file in it counts instead of the system's, and
+    /// then the system's drop-ins do not count either.
+    pub user: Option<PathBuf>,
+    /// The system's folder, `/etc/containers`.
+    pub system: Option<PathBuf>,
+}
+
+/// For which reads a mirror is good.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Pulls {
+    /// All.
+    #[default]
+    #[serde(alias = "")]
+    All,
+    /// Those by digest.
+    DigestOnly,
+    /// Those of images that are named by a tag.
+    TagOnly,
+}
+
+/// `[[registry]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rule {
+    /// What names begin with: `host[:port][/path]`, or `*.host`.
+    pub prefix: String,
+    /// What stands in its place for reading; the same for the most part. None with a `*.`.
+    pub location: Option<String>,
+    /// Certificates there are not looked at, and there may be none.
+    pub insecure: bool,
+    /// The place itself is not to be asked.
+    pub blocked: bool,
+    pub mirrors: Vec<Mirror>,
+    /// Which file says so.
+    pub file: PathBuf,
+}
+
+/// `[[registry.mirror]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mirror {
+    pub location: String,
+    pub insecure: bool,
+    pub pulls: Pulls,
+}
+
+/// What all files say together.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// One a prefix.
+    pub rules: Vec<Rule>,
+    /// What was passed over, for people.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    #[serde(default)]
+    registry: Vec<RegistryTable>,
+    /// Of version 1.
+    registries: Option<toml::Table>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct RegistryTable {
+    #[serde(default)]
+    prefix: String,
+    #[serde(default)]
+    location: String,
+    #[serde(default)]
+    insecure: bool,
+    #[serde(default)]
+    blocked: bool,
+    #[serde(default)]
+    mirror_by_digest_only: bool,
+    #[serde(default)]
+    mirror: Vec<MirrorTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct MirrorTable {
+    #[serde(default)]
+    location: String,
+    #[serde(default)]
+    insecure: bool,
+    #[serde(default)]
+    pull_from_mirror: Pulls,
+}
+
+impl Files {
+    /// Reads them all; of rules for one prefix the one read last counts.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is not what it should be.
+    pub(super) fn read(&self) -> Result<Contents, MirrorsError> {
+        let mut contents = Contents::default();
+        for path in self.paths()? {
+            let text = read(&path)?;
+            contents.add(&path, &text)?;
+        }
+        Ok(contents)
+    }
+
+    /// The files that count, in their order.
+    fn paths(&self) -> Result<Vec<PathBuf>, MirrorsError> {
+        let file = |folder: &Option<PathBuf>| {
+            let path = folder.as_ref()?.join(NAME);
+            path.is_file().then_some(path)
+        };
+        let users = file(&self.user).filter(|_| self.named.is_none());
+        let is_users = users.is_some();
+        let main = self.named.clone().or(users).or_else(|| file(&self.system));
+        let system = self.system.as_ref().filter(|_| !is_users);
+        let mut all: Vec<PathBuf> = main.into_iter().collect();
+        for folder in system.into_iter().chain(&self.user) {
+            all.extend(drop_ins(&folder.join(format!("{NAME}.d")))?);
+        }
+        Ok(all)
+    }
+}
+
+/// The files of a folder whose names end in `.conf`, sorted; none if it is not there.
+fn drop_ins(folder: &Path) -> Result<Vec<PathBuf>, MirrorsError> {
+    let failed = |source| MirrorsError::Unreadable {
+        path: folder.to_owned(),
+        source,
+    };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_absence(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries.take(MAX_FILES) {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|name| name == "conf") && path.is_file() {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn read(path: &Path) -> Result<String, MirrorsError> {
+    let failed = |source| MirrorsError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = String::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
+        .map_err(failed)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(failed(io::ErrorKind::FileTooLarge.into()));
+    }
+    Ok(text)
+}
+
+impl Contents {
+    /// Takes in one file.
+    ///
+    /// # Errors
+    /// It is no TOML, or not of this format.
+    pub(super) fn add(&mut self, path: &Path, text: &str) -> Result<(), MirrorsError> {
+        let malformed = |reason: String| MirrorsError::Malformed {
+            path: path.to_owned(),
+            reason,
+        };
+        let document: Document =
+            toml::from_str(text).map_err(|error| malformed(error.message().to_owned()))?;
+        if document.registries.is_some() {
+            self.warnings.push(format!(
+                "{}: a file of version 1 is ignored; version 2 has [[registry]] tables",
+                path.display()
+            ));
+            return Ok(());
+        }
+        for table in document.registry {
+            match rule(table, path) {
+                Ok(rule) => {
+                    self.rules.retain(|other| other.prefix != rule.prefix);
+                    self.rules.push(rule);
+                }
+                Err(Unfit::Pinned(name)) => self.warnings.push(format!(
+                    "{}: the rule for {name} is ignored, because it names a tag or digest",
+                    path.display()
+                )),
+                Err(Unfit::Wrong(reason)) => return Err(malformed(reason)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a table gives no rule.
+enum Unfit {
+    /// It names one image.
+    Pinned(String),
+    /// It is wrong.
+    Wrong(String),
+}
+
+fn rule(table: RegistryTable, file: &Path) -> Result<Rule, Unfit> {
+    let location = (!table.location.is_empty())
+        .then(|| place(&table.location))
+        .transpose()?;
+    let prefix = match (table.prefix.as_str(), &location) {
+        ("", Some(location)) => location.clone(),
+        ("", None) => {
+            return Err(Unfit::Wrong(
+                "a [[registry]] has neither prefix nor location".to_owned(),
+            ));
+        }
+        (text, _) => prefix(text)?,
+    };
+    if location.is_none() && !prefix.starts_with("*.") {
+        return Err(Unfit::Wrong(format!(
+            "the [[registry]] with prefix {prefix:?} has no location"
+        )));
+    }
+    let mirror = |mirror: MirrorTable| {
+        let pulls = match (table.mirror_by_digest_only, mirror.pull_from_mirror) {
+            (true, Pulls::All | Pulls::DigestOnly) => Pulls::DigestOnly,
+            (true, Pulls::TagOnly) => {
+                return Err(Unfit::Wrong(format!(
+                    "pull-from-mirror and mirror-by-digest-only stand together for {prefix:?}"
+                )));
+            }
+            (false, pulls) => pulls,
+        };
+        Ok(Mirror {
+            location: place(&mirror.location)?,
+            insecure: mirror.insecure,
+            pulls,
+        })
+    };
+    let mirrors = table.mirror.into_iter().map(mirror);
+    Ok(Rule {
+        mirrors: mirrors.collect::<Result<_, _>>()?,
+        location,
+        insecure: table.insecure,
+        blocked: table.blocked,
+        file: file.to_owned(),
+        prefix,
+    })
+}
+
+fn prefix(text: &str) -> Result<String, Unfit> {
+    let Some(host) = text.strip_prefix("*.") else {
+        return place(text);
+    };
+    // The rest is a host's name like any other.
+    let rest = place(host)?;
+    if rest.contains('/') {
+        return Err(Unfit::Wrong(format!(
+            "{text:?} has a path after its wildcard"
+        )));
+    }
+    Ok(format!("*.{rest}"))
+}
+
+/// A registry, or a namespace or repository of it, as names begin with it.
+fn place(text: &str) -> Result<String, Unfit> {
+    let wrong = || {
+        Unfit::Wrong(format!(
+            "{text:?} is no registry and no repository: host[:port][/path]"
+        ))
+    };
+    let text = text.trim_end_matches('/');
+    let (host, path) = text.split_once('/').map_or((text, ""), |parts| parts);
+    if host.contains('@') {
+        // Not shown: there may be a password in it.
+        return Err(Unfit::Wrong("a location has a user in it".to_owned()));
+    }
+    if path.contains([':', '@']) {
+        return Err(Unfit::Pinned(text.to_owned()));
+    }
+    let host = match host {
+        "index.docker.io" | "registry-1.docker.io" => "docker.io",
+        host => host,
+    };
+    let place = match path {
+        "" => host.to_owned(),
+        path => format!("{host}/{path}"),
+    };
+    // Whatever follows it: with another repository behind, it must be a name; and not one of docker.io's
+    // for want of a registry.
+    let whole: Reference = format!("{place}/x").parse().map_err(|_| wrong())?;
+    if whole.registry() == host {
+        Ok(place)
+    } else {
+        Err(wrong())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Contents, MirrorsError> {
+        let mut contents = Contents::default();
+        contents.add(Path::new("registries.conf"), text)?;
+        Ok(contents)
+    }
+
+    #[test]
+    fn reads_registries_and_mirrors() {
+        let contents = read(
+            r#"
+            unqualified-search-registries = ["example.com"]
+            short-name-mode = "permissive"
+            credential-helpers = ["secretservice"]
+            [aliases]
+            "python" = "docker.io/library/python"
+
+            [[registry]]
+            prefix = "example.com/foo/"
+            insecure = true
+            blocked = true
+            location = "inner.example:5000/bar"
+            [[registry.mirror]]
+            location = "mirror-0.example/foo"
+            pull-from-mirror = ""
+            [[registry.mirror]]
+            location = "localhost:5001"
+            insecure = true
+            pull-from-mirror = "tag-only"
+
+            [[registry]]
+            location = "index.docker.io"
+            mirror-by-digest-only = true
+            [[registry.mirror]]
+            location = "mirror-1.example"
+
+            [[registry]]
+            prefix = "*.example.org"
+            "#,
+        )
+        .unwrap();
+        assert!(contents.warnings.is_empty(), "{:?}", contents.warnings);
+        let [foo, hub, below] = &contents.rules[..] else {
+            panic!("{:?}", contents.rules);
+        };
+        assert_eq!(foo.prefix, "example.com/foo");
+        assert_eq!(foo.location.as_deref(), Some("inner.example:5000/bar"));
+        assert!(foo.insecure && foo.blocked);
+        let mirrors: Vec<_> = foo
+            .mirrors
+            .iter()
+            .map(|mirror| (mirror.location.as_str(), mirror.insecure, mirror.pulls))
+            .collect();
+        assert_eq!(
+            mirrors,
+            [
+                ("mirror-0.example/foo", false, Pulls::All),
+                ("localhost:5001", true, Pulls::TagOnly)
+            ]
+        );
+        assert_eq!(hub.prefix, "docker.io");
+        assert_eq!(hub.mirrors[0].pulls, Pulls::DigestOnly);
+        assert_eq!(
+            (below.prefix.as_str(), &below.location),
+            ("*.example.org", &None)
+        );
+    }
+
+    #[test]
+    fn an_old_file_is_told_of() {
+        let contents = read("[registries.search]\nregistries = ['example.com']\n").unwrap();
+        assert!(contents.rules.is_empty());
+        assert!(contents.warnings[0].contains("version 1"));
+    }
+
+    #[test]
+    fn a_tag_is_told_of() {
+        for prefix in ["example.com/foo:1", "example.com/foo@sha256:0"] {
+            let text = format!("[[registry]]\nprefix = {prefix:?}\nlocation = \"example.com\"\n");
+            let contents = read(&text).unwrap();
+            assert!(contents.rules.is_empty());
+            assert!(contents.warnings[0].contains(prefix));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, expected) in [
+            ("[[registry]]\n", "neither prefix nor location"),
+            ("[[registry]]\nprefix = 'a.b'\n", "no location"),
+            ("[[registry]]\nlocation = 'https://a.b'\n", "is no registry"),
+            ("[[registry]]\nlocation = 'mirror/x'\n", "is no registry"),
+            ("[[registry]]\nlocation = 'a.b/../c'\n", "is no registry"),
+            ("[[registry]]\nprefix = '*.a.b/c'\n", "wildcard"),
+            (
+                "[[registry]]\nlocation = 'me:hunter2@a.b'\n",
+                "a user in it",
+            ),
+            ("[[registry]]\nlocation = 'a.b'\n[[registry.mirror]]\n", ""),
+            (
+                "[[registry]]\nlocation = 'a.b'\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = 'c.d'\npull-from-mirror = 'tag-only'\n",
+                "together",
+            ),
+            (
+                "[[registry]]\nlocation = 'a.b'\n[[registry.mirror]]\nlocation = 'c.d'\npull-from-mirror = 'never'\n",
+                "never",
+            ),
+            ("[[registry]\n", ""),
+            ("registry = 5\n", ""),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+            assert!(error.to_string().contains("registries.conf"), "{error}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn files_count_in_their_order() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |name: &str, location: &str| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(
+                &path,
+                format!("[[registry]]\nprefix = 'a.b'\nlocation = '{location}'\n"),
+            )
+            .unwrap();
+            path
+        };
+        let mut files = Files {
+            named: None,
+            user: Some(root.path().join("user")),
+            system: Some(root.path().join("system")),
+        };
+        let found = |files: &Files| {
+            let rules = files.read().unwrap().rules;
+            assert!(rules.len() <= 1);
+            rules.first().map(|rule| rule.location.clone().unwrap())
+        };
+        assert_eq!(found(&files), None);
+        put("system/registries.conf", "one.example");
+        assert_eq!(found(&files).unwrap(), "one.example");
+        put("system/registries.conf.d/b.conf", "three.example");
+        put("system/registries.conf.d/a.conf", "two.example");
+        put("system/registries.conf.d/c.txt", "no.example");
+        assert_eq!(found(&files).unwrap(), "three.example");
+        put("user/registries.conf.d/a.conf", "four.example");
+        assert_eq!(found(&files).unwrap(), "four.example");
+        // With a main file of his own, the system's drop-ins are nothing to the user.
+        fs::remove_dir_all(root.path().join("user")).unwrap();
+        put("user/registries.conf", "five.example");
+        assert_eq!(found(&files).unwrap(), "five.example");
+        files.named = Some(put("named.conf", "six.example"));
+        assert_eq!(found(&files).unwrap(), "three.example");
+        fs::remove_dir_all(root.path().join("system")).unwrap();
+        assert_eq!(found(&files).unwrap(), "six.example");
+        files.named = Some(root.path().join("missing"));
+        let error = files.read().unwrap_err();
+        assert!(error.to_string().contains("missing"), "{error}");
+    }
+}

@@ -1,0 +1,213 @@
+//! Why an image cannot be put on another base.
+
+use crate::image::{Footing, Misfit, NoStanding};
+use crate::oci::{Digest, Platform, Reference, ReferenceError};
+use crate::report::{Explain, Explanation, Fate};
+
+/// Why an image cannot be put on another base.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RebaseError {
+    /// Neither the store nor its registry has it.
+    #[error("there is no image {image}")]
+    NoImage {
+        /// Its name.
+        image: String,
+    },
+    /// The store has one of this name, and the registry another.
+    #[error("{image} is {here} here and {there} in its registry")]
+    TwoImages {
+        /// Its name.
+        image: String,
+        /// The store's, by its digest.
+        pinned: String,
+        /// The store's.
+        here: Digest,
+        /// The registry's.
+        there: Digest,
+    },
+    /// Its manifest does not tell how it stands on its base.
+    #[error("{image} does not tell {}", missing.join(", "))]
+    NotOurs {
+        /// Its name.
+        image: String,
+        /// Annotations.
+        missing: Vec<&'static str>,
+    },
+    /// Its manifest tells what cannot be.
+    #[error("{image}: {layers} layers, {tars} tars, {base} of the base")]
+    Layers {
+        /// Its name.
+        image: String,
+        /// Layers of the manifest.
+        layers: usize,
+        /// Tars of the config.
+        tars: usize,
+        /// Layers of the base, as told.
+        base: usize,
+    },
+    /// A base's name that is none.
+    #[error("{name:?}: {reason}")]
+    BaseName {
+        /// As typed.
+        name: String,
+        /// What is wrong.
+        reason: ReferenceError,
+    },
+    /// The base is for other machines.
+    #[error("{base} has nothing for {platform}")]
+    Platform {
+        /// The base.
+        base: String,
+        /// The image's platform.
+        platform: Platform,
+        /// The base's.
+        found: Vec<Platform>,
+    },
+    /// The base is not what the layers above count on.
+    #[error("{base} is no base for {image}: {misfit:?}")]
+    Misfit {
+        /// The image.
+        image: String,
+        /// The base.
+        base: String,
+        /// In what they differ.
+        misfit: Misfit,
+        /// What the image counts on.
+        wanted: Box<Footing>,
+        /// What the base has.
+        found: Box<Footing>,
+    },
+    /// The base lacks packages.
+    #[error("{base} lacks {}", missing.join(", "))]
+    Packages {
+        /// The image.
+        image: String,
+        /// The base.
+        base: String,
+        /// Names.
+        missing: Vec<String>,
+    },
+}
+
+impl RebaseError {
+    pub(super) fn of_standing(image: &Reference, reason: NoStanding) -> Self {
+        let image = image.to_string();
+        match reason {
+            NoStanding::Lacks(missing) => Self::NotOurs { image, missing },
+            NoStanding::Layers(layers, tars, base) => Self::Layers {
+                image,
+                layers,
+                tars,
+                base,
+            },
+        }
+    }
+}
+
+impl Explain for RebaseError {
+    fn explain(&self) -> Explanation {
+        let told = |fate, what: &str, place: &str, why: String, next: String| Explanation {
+            fate,
+            what: what.to_owned(),
+            place: place.to_owned(),
+            why,
+            next,
+        };
+        match self {
+            Self::NoImage { image } => told(
+                Fate::CommandLine,
+                "there is no such image",
+                image,
+                "neither the store nor its registry has that name; private ones look the same to those who may not see them".to_owned(),
+                "`s2r images` lists the store; log in with `s2r login REGISTRY` if it is private".to_owned(),
+            ),
+            Self::TwoImages { image, pinned, here, there } => told(
+                Fate::CommandLine,
+                "the image is one thing here and another in its registry",
+                image,
+                format!("here      {here}\nregistry  {there}\nand the push would replace the registry's"),
+                format!(
+                    "say which one to take, and its name: s2r rebase {pinned} --tag {image} …, or @{there}; `s2r rm {image}` forgets the one here"
+                ),
+            ),
+            Self::NotOurs { image, missing } => told(
+                Fate::CommandLine,
+                "the image does not tell which of its layers are its base's",
+                image,
+                format!(
+                    "its manifest lacks {}; s2r writes them, other tools and older versions do not",
+                    missing.join(", ")
+                ),
+                "build it once with this s2r; what was built so can be put on other bases".to_owned(),
+            ),
+            Self::Layers { image, layers, tars, base } => told(
+                Fate::World,
+                "what the image tells of its layers cannot be",
+                image,
+                format!("{layers} layers in the manifest, {tars} in the config, {base} of them the base's"),
+                "build it anew".to_owned(),
+            ),
+            Self::BaseName { name, reason } => told(
+                Fate::CommandLine,
+                "this is not an image name",
+                name,
+                reason.to_string(),
+                "--onto takes an image of the store or a registry, or a builder".to_owned(),
+            ),
+            Self::Platform { base, platform, found } => {
+                let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+                told(
+                    Fate::CommandLine,
+                    &format!("the base is not made for {platform}"),
+                    base,
+                    format!("the image is for {platform}, the base for {}", found.join(", ")),
+                    "name a base that is for all platforms of the image".to_owned(),
+                )
+            }
+            Self::Misfit { image, base, misfit, wanted, found } => misfit_told(*misfit, (image, wanted), (base, found)),
+            Self::Packages { image, base, missing } => told(
+                Fate::Project,
+                "the base lacks packages that the image's base has",
+                base,
+                format!("{}: what lies above them in {image} may count on them", missing.join(", ")),
+                "name a base with them, or build the image anew on this one".to_owned(),
+            ),
+        }
+    }
+}
+
+/// Both values, and what they are for.
+fn misfit_told(
+    misfit: Misfit,
+    (image, wanted): (&str, &Footing),
+    (base, found): (&str, &Footing),
+) -> Explanation {
+    let version = |(major, minor): (u32, u32)| format!("{major}.{minor}");
+    let (what, old, new, why) = match misfit {
+        Misfit::Python => (
+            "the base has another Python",
+            format!("Python {}", wanted.python),
+            format!("Python {}", found.python),
+            "compiled modules and the environment's folders are for one version",
+        ),
+        Misfit::Glibc => (
+            "the base's C library is older",
+            format!("glibc {}", version(wanted.glibc)),
+            format!("glibc {}", version(found.glibc)),
+            "compiled modules may ask for functions that it lacks",
+        ),
+        Misfit::Interpreter => (
+            "the base has its Python elsewhere",
+            wanted.interpreter.clone(),
+            found.interpreter.clone(),
+            "the virtual environment's links lead to one path",
+        ),
+    };
+    Explanation {
+        fate: Fate::Project,
+        what: what.to_owned(),
+        place: base.to_owned(),
+        why: format!("{image} stands on {old}, {base} has {new}: {why}"),
+        next: format!("build the image anew: s2r build SOURCE {image} --builder {base}"),
+    }
+}

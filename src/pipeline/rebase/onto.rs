@@ -1,0 +1,224 @@
+//! What an image is put on: an image of the store or of a registry, a builder upon one, or a builder of
+//! packages.
+//!
+//! An image that stands on an image gets another one whole, as for a build upon it. One that stands on
+//! packages gets the packages of an image that s2r made, and of that nothing else; any other image it
+//! gets whole.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::str::FromStr as _;
+
+use super::{Desk, RebaseError, added, check};
+use crate::image::{BASE_NAME_ANNOTATION, Bottom, Given, Standing};
+use crate::oci::{Digest, Empty, Reference, RunConfig};
+use crate::pipeline::base_image::{BaseImage, BaseImageError};
+use crate::pipeline::error::BuildError;
+use crate::pipeline::foundation::footing_of;
+use crate::pipeline::stages::Stages;
+use crate::pipeline::{Outputs, Settings, read};
+use crate::plan::builder::{BuilderDefinition, BuilderFile};
+use crate::plan::image_builder::ImageBuilder;
+use crate::plan::{Request, labels, variables};
+use crate::report::{Report, Stage};
+use crate::store::{StoreError, StoredImage};
+
+/// A base for one platform.
+#[derive(Debug)]
+pub(super) struct NewBase {
+    /// As it was named.
+    pub name: String,
+    /// The image that it was taken from.
+    pub digest: Digest,
+    pub bottom: Bottom,
+}
+
+impl NewBase {
+    /// In a few words.
+    pub(super) fn title(&self) -> String {
+        format!("{} ({})", self.name, self.digest)
+    }
+}
+
+impl Desk<'_> {
+    /// The base for each of the images, in their order.
+    pub(super) fn onto(
+        &self,
+        name: &str,
+        images: &[(BaseImage, Standing)],
+        (settings, report): (&Settings, &dyn Report),
+        stages: &Stages<'_>,
+    ) -> Result<Vec<NewBase>, BuildError> {
+        let builder = match file(name, settings)? {
+            Some(BuilderFile::Image(builder)) => Some(builder),
+            Some(BuilderFile::Whole(builder)) => {
+                return self.made((name, &builder), images, settings, report);
+            }
+            None => match read::builders()?.iter().find(|(one, _)| one.name == name) {
+                Some((builder, _)) => return self.made((name, builder), images, settings, report),
+                None => None,
+            },
+        };
+        let reference: Reference = match &builder {
+            Some(builder) => builder.reference.clone(),
+            None => name.parse().map_err(|reason| RebaseError::BaseName {
+                name: name.to_owned(),
+                reason,
+            })?,
+        };
+        let builder = builder.unwrap_or_else(|| Box::new(ImageBuilder::of(&reference)));
+        stages.run(
+            Stage::Base,
+            || {
+                let found = match self.stored(&reference)? {
+                    Some(stored) => stored,
+                    None => self.finder().all(&reference)?,
+                };
+                chosen(name, images, &found, Some(&builder))
+            },
+            |bases| bases.first().map_or_else(String::new, NewBase::title),
+        )
+    }
+
+    /// The base of a builder of packages, as its suite has them now: that of an image of next to
+    /// nothing, which is forgotten again. What the project added to its base is asked for too.
+    fn made(
+        &self,
+        (name, builder): (&str, &BuilderDefinition),
+        images: &[(BaseImage, Standing)],
+        settings: &Settings,
+        report: &dyn Report,
+    ) -> Result<Vec<NewBase>, BuildError> {
+        // What does not fit need not be made.
+        for (image, standing) in images {
+            check((image, standing), name, &footing_of(builder))?;
+        }
+        let scratch = self.store.scratch();
+        let unwritable = |source| StoreError::Io {
+            path: scratch.clone(),
+            source,
+        };
+        let folder = tempfile::tempdir_in(&scratch).map_err(unwritable)?;
+        let write = |file: &str, text: &str| {
+            std::fs::write(folder.path().join(file), text).map_err(unwritable)
+        };
+        write("app.py", "")?;
+        let added: BTreeSet<String> = images
+            .iter()
+            .flat_map(|(image, standing)| added(&image.manifest, standing.layers))
+            .collect();
+        if !added.is_empty() {
+            let lines: Vec<String> = added.into_iter().collect();
+            write("Aptfile", &format!("{}\n", lines.join("\n")))?;
+        }
+        let request = Request {
+            source: folder.path().to_owned(),
+            builder: Some(name.to_owned()),
+            platforms: images.iter().map(|(image, _)| image.platform).collect(),
+            ..Request::default()
+        };
+        let settings = Settings {
+            rules: self.rules,
+            ..settings.clone()
+        };
+        let outputs = Outputs {
+            no_cache: true,
+            ..Outputs::default()
+        };
+        let built = crate::pipeline::build(&request, &[], &outputs, &settings, report)?;
+        let reference = Reference::from_str("base")
+            .map(|name| name.at(built.descriptor.digest))
+            .map_err(|reason| RebaseError::BaseName {
+                name: name.to_owned(),
+                reason,
+            })?;
+        let found = self.stored(&reference)?.unwrap_or_default();
+        self.store.untag(&StoredImage {
+            name: String::new(),
+            descriptor: built.descriptor,
+        })?;
+        chosen(name, images, &found, None)
+    }
+}
+
+/// For each image the base that is for its platform; without a builder only the base of what was found.
+fn chosen(
+    name: &str,
+    images: &[(BaseImage, Standing)],
+    found: &[BaseImage],
+    builder: Option<&ImageBuilder>,
+) -> Result<Vec<NewBase>, BuildError> {
+    let one = |(image, _): &(BaseImage, Standing)| {
+        let notes = &image.manifest.annotations;
+        let stands_on_image = notes.contains_key(BASE_NAME_ANNOTATION);
+        let base = found.iter().find(|base| base.platform == image.platform);
+        let base = base.ok_or_else(|| RebaseError::Platform {
+            base: name.to_owned(),
+            platform: image.platform,
+            found: found.iter().map(|base| base.platform).collect(),
+        })?;
+        Ok(NewBase {
+            name: name.to_owned(),
+            digest: base.digest,
+            bottom: match builder {
+                Some(builder) if stands_on_image || !Standing::is_told(&base.manifest) => {
+                    whole(base, builder)?
+                }
+                _ => base_of(base)?,
+            },
+        })
+    };
+    images.iter().map(one).collect()
+}
+
+/// A builder file, if the name is that of one.
+fn file(name: &str, settings: &Settings) -> Result<Option<BuilderFile>, BuildError> {
+    let is_file_name = Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml");
+    if !is_file_name {
+        return Ok(None);
+    }
+    read::builder_file(name, settings).map(Some)
+}
+
+/// What an image that s2r made stands on itself.
+fn base_of(image: &BaseImage) -> Result<Bottom, RebaseError> {
+    let (manifest, config) = (&image.manifest, &image.config);
+    let standing = Standing::of(manifest, config)
+        .map_err(|reason| RebaseError::of_standing(&image.reference, reason))?;
+    Ok(Bottom::of_image(manifest, config, &standing))
+}
+
+/// All of an image, as it lies beneath those that are built upon it.
+fn whole(image: &BaseImage, builder: &ImageBuilder) -> Result<Bottom, BuildError> {
+    let (manifest, config) = (&image.manifest, &image.config);
+    if manifest.layers.is_empty() {
+        let reason = "it has no layers".to_owned();
+        return Err(BaseImageError::Unreadable {
+            image: image.reference.to_string(),
+            document: "manifest",
+            reason,
+        }
+        .into());
+    }
+    let told = image.known_to(builder).complete(config)?;
+    let given = Given {
+        env: variables::of_builder(&told),
+        labels: labels::of_builder(&told),
+        ..Given::default()
+    };
+    let ports = told.ports.iter();
+    let run = RunConfig {
+        user: Some(told.user.clone()),
+        exposed_ports: ports
+            .map(|port| (format!("{port}/tcp"), Empty {}))
+            .collect(),
+        entrypoint: (!told.entrypoint.is_empty()).then(|| told.entrypoint.clone()),
+        ..RunConfig::default()
+    };
+    let footing = footing_of(&told);
+    let annotations = image.annotations().into_iter().collect();
+    let whole = (manifest, config);
+    Ok(Bottom::of_whole(whole, given, run, footing, annotations))
+}
