@@ -124,7 +124,7 @@ pub(super) struct Order<'a> {
     /// Whether it reaches the network.
     pub has_network: bool,
     /// How to do without it, should the sandbox not work here.
-    pub instead: &'a str,
+    pub instead: &'static str,
 }
 
 /// What steps are run with.
@@ -149,7 +149,9 @@ pub(crate) enum StepError {
         /// Its last lines.
         last_lines: Vec<String>,
         /// How to do without it.
-        instead: String,
+        instead: &'static str,
+        /// The store's disk was full, which is no fault of the step's.
+        is_disk_full: bool,
     },
     /// There is no sandbox to run it in.
     #[error("{step} cannot be run: {source}")]
@@ -192,8 +194,13 @@ impl Explain for StepError {
                 ended,
                 last_lines,
                 instead,
+                is_disk_full,
             } => Explanation {
-                fate: Fate::Project,
+                fate: if *is_disk_full {
+                    Fate::World
+                } else {
+                    Fate::Project
+                },
                 what: format!("{step} failed: {ended}"),
                 place: command.clone(),
                 why: if last_lines.is_empty() {
@@ -201,9 +208,13 @@ impl Explain for StepError {
                 } else {
                     format!("Its last lines:\n{}", last_lines.join("\n"))
                 },
-                next: format!(
-                    "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
-                ),
+                next: if *is_disk_full {
+                    "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (XDG_DATA_HOME).".to_owned()
+                } else {
+                    format!(
+                        "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
+                    )
+                },
             },
             Self::NoSandbox {
                 step,
@@ -344,7 +355,8 @@ impl Steps<'_> {
             command: order.command.join(" "),
             ended: how(&ended, &self.site.settings().running.limits),
             last_lines: ended.last_lines.iter().map(|line| shown(line)).collect(),
-            instead: order.instead.to_owned(),
+            instead: order.instead,
+            is_disk_full: ended.reason == Reason::NoSpace,
         }
         .into())
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use crate::harness::files::Project;
 use crate::harness::home::{Home, digest_of};
 use crate::harness::index::{Fault, Index};
-use crate::harness::tools::{Finished, finish};
+use crate::harness::tools::{Finished, finish, is_root};
 use crate::harness::wheel::Wheel;
 
 const SITE: &str = "opt/app-root/lib/python3.13/site-packages/";
@@ -102,6 +102,24 @@ fn a_backend_that_fails_is_told_with_its_last_lines() {
     build(&home, &project, &[])
         .exits(65)
         .says(&["the oven is cold", "7"]);
+}
+
+#[test]
+fn another_root_does_for_building_too() {
+    if !is_root() {
+        // Others cannot change the root.
+        return;
+    }
+    let home = Home::seeded();
+    let project = Project::new(&[
+        ("app.py", "import shop\n"),
+        ("pyproject.toml", PYPROJECT),
+        ("backend.py", BACKEND),
+    ]);
+    let built = build(&home, &project, &["--isolation", "chroot"]).ok();
+    assert!(built.stderr.contains("as 1001 0"), "{}", built.stderr);
+    let text = text_of(&home, &built, &format!("{SITE}shop.py"));
+    assert_eq!(text, "SEEN = []\nCOLOUR = None\n");
 }
 
 #[test]
