@@ -5,44 +5,34 @@
 //! installer runs there. A wheel is known by what it was built from, the toolchain and Python, so
 //! that it is built once.
 
+mod error;
+mod session;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::Deserialize;
-
+pub(crate) use self::error::WheelBuildError;
+use self::session::{Asked, Declared, File, Session};
 use super::changes::bare_key;
-use super::error::{BuildError, Obstacle};
+use super::error::BuildError;
 use super::exact::Exact;
 use super::make::Needed;
-use super::platform::Site;
 use super::recipes;
-use super::staging::{SOURCE, Staged};
-use super::steps::{self, Order, Place, StepError, Steps};
+use super::steps::{self, StepError};
 use super::toolchain::Toolchain;
 use crate::layers::wheel;
 use crate::oci::{Digest, Key, KeyBuilder};
 use crate::packages::python::{PackageName, WheelFileName};
-use crate::report::{Event, Explain, Explanation, Fate};
-use crate::sandbox::{self, ChangeKind, Mount};
+use crate::report::Event;
 
 /// How to do without building a wheel.
 const NO_BUILD: &str = "Name a version that has wheels, or put a wheel that you built into the source and name it in the requirements; for the project itself, set DISABLE_SETUP_PY_PROCESSING or DISABLE_PYPROJECT_TOML_PROCESSING if it runs from its folder.";
 /// The record kind of wheels that were built.
 const RECORD: &str = "built-wheels";
 /// The program that speaks to backends.
-const DRIVER: &str = include_str!("../../scripts/build_wheel.py");
-/// Makes every Python in the sandbox see the build requirements, `.pth` files included.
-const SITE: &str = "\
-import os, site
-build = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-site.addsitedir(build + \"/env/lib/python{python}/site-packages\")
-";
+const DRIVER: &str = include_str!("../../../scripts/build_wheel.py");
 /// Where build requirements lie in the sandbox, as a path of a layer.
 const ENVIRONMENT: &str = "build/env";
-/// Where the driver leaves what it found.
-const OUT: &str = "/build/out";
-/// Longest answer of the driver.
-const MAX_ANSWER_BYTES: u64 = 1 << 20;
 /// Most build requirements that a project may name.
 const MAX_REQUIRES: usize = 1000;
 /// How deep build requirements may need building themselves.
@@ -93,112 +83,6 @@ pub(super) struct Built {
     pub sha256: Digest,
     /// Its length in bytes.
     pub size_bytes: u64,
-}
-
-/// Why a backend's answer cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum WheelBuildError {
-    /// It left no answer, or one that does not read.
-    #[error("{title}: its backend left no {what} that reads")]
-    NoAnswer {
-        /// What was built.
-        title: String,
-        /// What is missing.
-        what: &'static str,
-    },
-    /// A base image without what compiling needs.
-    #[error("{title}: {image} has no compiler")]
-    NoCompiler {
-        /// What was to be built.
-        title: String,
-        /// The base.
-        image: String,
-    },
-    /// Without isolation, where s2r stands has to have what compiling needs.
-    #[error("{title}: there is no compiler here")]
-    NoCompilerHere {
-        /// What was to be built.
-        title: String,
-    },
-    /// It built something else.
-    #[error("{title}: its backend built {found}")]
-    Other {
-        /// What was to be built.
-        title: String,
-        /// The file that came of it.
-        found: String,
-    },
-    /// Build requirements need building, and theirs, and so on.
-    #[error("{title}: its build requirements need building themselves, too deeply")]
-    TooDeep {
-        /// What was to be built.
-        title: String,
-    },
-}
-
-impl Explain for WheelBuildError {
-    fn explain(&self) -> Explanation {
-        let mut next = "Check its [build-system] in pyproject.toml; `pip wheel --no-deps` on it shows the same.".to_owned();
-        let (title, why) = match self {
-            Self::NoAnswer { title, what } => (
-                title,
-                format!("It ended well, but there is no {what} that reads."),
-            ),
-            Self::NoCompiler { title, image } => {
-                "Take a base image with compilers (python:3.13 and not its slim variant, a full S2I image), a builder of packages (`s2r builders`), or a version with a wheel."
-                    .clone_into(&mut next);
-                (
-                    title,
-                    format!(
-                        "It has to be compiled, and {image} lacks the compiler or headers; nothing is added to an image."
-                    ),
-                )
-            }
-            Self::NoCompilerHere { title } => {
-                "Take a version with a wheel, run s2r in an image that has the builder's build packages too (`s2r builders`), or build with --isolation auto where namespaces are allowed."
-                    .clone_into(&mut next);
-                (
-                    title,
-                    "It has to be compiled, and where s2r stands there is no compiler or no header; with --isolation none nothing is added to it."
-                        .to_owned(),
-                )
-            }
-            Self::Other { title, found } => (
-                title,
-                format!("It built {found}, which is no wheel of that project for this Python."),
-            ),
-            Self::TooDeep { title } => (
-                title,
-                "Its build requirements have no wheels, nor have theirs.".to_owned(),
-            ),
-        };
-        Explanation {
-            fate: Fate::Project,
-            what: "a wheel could not be built".to_owned(),
-            place: title.clone(),
-            why,
-            next,
-        }
-    }
-}
-
-/// What the driver leaves first.
-#[derive(Deserialize)]
-struct Declared {
-    requires: Vec<String>,
-    is_native: bool,
-}
-
-/// What the driver leaves then.
-#[derive(Deserialize)]
-struct Asked {
-    requires: Vec<String>,
-}
-
-/// What the driver leaves in the end.
-#[derive(Deserialize)]
-struct File {
-    file: String,
 }
 
 /// How much is put into a build.
@@ -458,176 +342,6 @@ impl Builder<'_> {
     }
 }
 
-/// One build: its root, which three commands share.
-struct Session<'a> {
-    builder: &'a Builder<'a>,
-    title: &'a str,
-    place: Place,
-    source: String,
-    mounts: Vec<Mount>,
-    environment: BTreeMap<String, String>,
-    kind: &'static str,
-    _staged: Option<Staged>,
-}
-
-impl<'a> Session<'a> {
-    fn open(
-        builder: &'a Builder<'a>,
-        title: &'a str,
-        material: &Material<'_>,
-        toolchain: &Toolchain,
-    ) -> Result<Self, BuildError> {
-        let site = builder.exact.site;
-        let mut lower = toolchain.roots(site)?.to_vec();
-        let mut mounts = tools(site)?;
-        let mut environment = builder.environment();
-        let mut staged = None;
-        let mut kind = "wheel";
-        let (source, subdirectory) = match material {
-            Material::Archive { file, subdirectory } => {
-                site.fetcher().fetch(file)?;
-                let to = format!(
-                    "/build/in/{}",
-                    file.name.rsplit('/').next().unwrap_or("sdist")
-                );
-                mounts.push(Mount {
-                    from: site.store().download_path(&file.digest),
-                    to: to.clone(),
-                    is_writable: false,
-                });
-                (to, subdirectory.clone())
-            }
-            Material::Own { path, is_editable } => {
-                let copy = Staged::new(site.store(), site.tree(), SOURCE)?;
-                lower.push(copy.root());
-                staged = Some(copy);
-                if *is_editable {
-                    kind = "editable";
-                }
-                let path = path.trim_matches('/');
-                let path = if path == "." { "" } else { path };
-                (
-                    format!("/{SOURCE}/{path}").trim_end_matches('/').to_owned(),
-                    None,
-                )
-            }
-            Material::Checkout {
-                folder,
-                subdirectory,
-                ..
-            } => {
-                lower.push(folder.clone());
-                let below = subdirectory
-                    .as_deref()
-                    .unwrap_or_default()
-                    .trim_matches('/');
-                (
-                    format!("/build/source/{below}")
-                        .trim_end_matches('/')
-                        .to_owned(),
-                    None,
-                )
-            }
-        };
-        if let Some(subdirectory) = subdirectory {
-            environment.insert("S2R_SUBDIRECTORY".to_owned(), subdirectory);
-        }
-        environment.insert("PYTHONPATH".to_owned(), "/build/site".to_owned());
-        environment.insert("HOME".to_owned(), "/tmp".to_owned());
-        environment.insert(
-            "PATH".to_owned(),
-            "/build/env/bin:/usr/local/bin:/usr/bin:/bin".to_owned(),
-        );
-        Ok(Self {
-            builder,
-            title,
-            place: Place::new(site.store(), lower)?,
-            source,
-            mounts,
-            environment,
-            kind,
-            _staged: staged,
-        })
-    }
-
-    /// Runs one command of the driver over the toolchain and these folders; reads its answer.
-    fn ask<T: for<'de> Deserialize<'de>>(
-        &self,
-        command: &'static str,
-        environment: &[PathBuf],
-    ) -> Result<T, BuildError> {
-        let site = self.builder.exact.site;
-        let root = self.place.over(environment);
-        Steps {
-            site,
-            report: site.report(),
-        }
-        .run(
-            &root,
-            &Order {
-                title: self.title,
-                command: &[
-                    site.interpreter(),
-                    "/build/driver.py",
-                    command,
-                    &self.source,
-                    OUT,
-                    self.kind,
-                ],
-                directory: "/",
-                environment: self.environment.clone(),
-                mounts: self.mounts.clone(),
-                has_network: command != "declare",
-                instead: NO_BUILD,
-            },
-        )?;
-        let (name, what) = match command {
-            "declare" => ("declared.json", "list of build requirements"),
-            "ask" => ("asked.json", "list of build requirements"),
-            _ => ("built.json", "name of a wheel"),
-        };
-        let answer = self
-            .written(name)?
-            .filter(|(_, size_bytes)| *size_bytes <= MAX_ANSWER_BYTES)
-            .and_then(|(path, _)| std::fs::read(path).ok())
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        answer.ok_or_else(|| self.no_answer(what))
-    }
-
-    fn no_answer(&self, what: &'static str) -> BuildError {
-        WheelBuildError::NoAnswer {
-            title: self.title.to_owned(),
-            what,
-        }
-        .into()
-    }
-
-    /// A regular file that the steps wrote; links of theirs are not followed.
-    fn written(&self, name: &str) -> Result<Option<(PathBuf, u64)>, BuildError> {
-        let wanted = format!("{}/{name}", OUT.trim_start_matches('/'));
-        let changes = sandbox::changes(&self.place.root)?;
-        Ok(changes.into_iter().find_map(|change| match change.kind {
-            ChangeKind::File { size_bytes } if change.path == wanted.as_bytes() => {
-                Some((change.file, size_bytes))
-            }
-            _ => None,
-        }))
-    }
-
-    /// Takes the wheel into the store.
-    fn take(&self, name: &str) -> Result<Built, BuildError> {
-        let missing = || self.no_answer("wheel");
-        let file_name: WheelFileName = name.parse().map_err(|_| missing())?;
-        let (path, size_bytes) = self.written(name)?.ok_or_else(missing)?;
-        let sha256 = keep(self.builder.exact.site, &path)?;
-        Ok(Built {
-            file_name,
-            sha256,
-            size_bytes,
-        })
-    }
-}
-
 /// Whether a step failed for want of something that only the build packages bring.
 fn misses_compiler(error: &BuildError) -> bool {
     const SIGNS: [&str; 6] = ["gcc", "g++", "compiler", "pkg-config", "Python.h", "'make'"];
@@ -637,73 +351,6 @@ fn misses_compiler(error: &BuildError) -> bool {
             .any(|line| SIGNS.iter().any(|sign| line.contains(sign))),
         _ => false,
     }
-}
-
-/// Copies a file into the store's downloads, and gives its hash.
-fn keep(site: &Site<'_>, path: &Path) -> Result<Digest, BuildError> {
-    let unreadable = |source| Obstacle::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let hash = |file: &mut std::fs::File, sink: &mut dyn std::io::Write| {
-        use sha2::Digest as _;
-        let mut hasher = sha2::Sha256::new();
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let count = std::io::Read::read(file, &mut buffer)?;
-            if count == 0 {
-                return Ok(Digest::from_bytes(hasher.finalize().into()));
-            }
-            hasher.update(&buffer[..count]);
-            sink.write_all(&buffer[..count])?;
-        }
-    };
-    let mut file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut writer = site.store().writer()?.unhashed();
-    let digest = hash(&mut file, &mut writer).map_err(unreadable)?;
-    site.store().keep_download(writer.hashed(digest), &digest)?;
-    Ok(digest)
-}
-
-/// The driver and what makes Pythons see the build requirements, as files of this machine.
-fn tools(site: &Site<'_>) -> Result<Vec<Mount>, BuildError> {
-    let key = KeyBuilder::new("driver/1")
-        .field(DRIVER.as_bytes())
-        .field(site.python().as_bytes())
-        .finish();
-    let folder = site
-        .store()
-        .tools()
-        .join(format!("driver-{}", &key.hex()[..16]));
-    let customize = SITE.replace("{python}", site.python());
-    let mut mounts = Vec::new();
-    for (name, to, text) in [
-        ("driver.py", "/build/driver.py", DRIVER),
-        (
-            "sitecustomize.py",
-            "/build/site/sitecustomize.py",
-            customize.as_str(),
-        ),
-    ] {
-        let path = folder.join(name);
-        let unwritable = |source| Obstacle::Unwritable {
-            path: path.clone(),
-            source,
-        };
-        if !std::fs::read_to_string(&path).is_ok_and(|found| found == text) {
-            std::fs::create_dir_all(&folder).map_err(unwritable)?;
-            let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(unwritable)?;
-            std::io::Write::write_all(&mut file, text.as_bytes()).map_err(unwritable)?;
-            file.persist(&path)
-                .map_err(|error| unwritable(error.error))?;
-        }
-        mounts.push(Mount {
-            from: path,
-            to: to.to_owned(),
-            is_writable: false,
-        });
-    }
-    Ok(mounts)
 }
 
 /// A wheel as a line.

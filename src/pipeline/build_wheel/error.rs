@@ -1,0 +1,90 @@
+//! Why a wheel could not be built, though its build was started.
+
+use crate::report::{Explain, Explanation, Fate};
+
+/// Why a backend's answer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WheelBuildError {
+    /// It left no answer, or one that does not read.
+    #[error("{title}: its backend left no {what} that reads")]
+    NoAnswer {
+        /// What was built.
+        title: String,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// A base image without what compiling needs.
+    #[error("{title}: {image} has no compiler")]
+    NoCompiler {
+        /// What was to be built.
+        title: String,
+        /// The base.
+        image: String,
+    },
+    /// Without isolation, where s2r stands has to have what compiling needs.
+    #[error("{title}: there is no compiler here")]
+    NoCompilerHere {
+        /// What was to be built.
+        title: String,
+    },
+    /// It built something else.
+    #[error("{title}: its backend built {found}")]
+    Other {
+        /// What was to be built.
+        title: String,
+        /// The file that came of it.
+        found: String,
+    },
+    /// Build requirements need building, and theirs, and so on.
+    #[error("{title}: its build requirements need building themselves, too deeply")]
+    TooDeep {
+        /// What was to be built.
+        title: String,
+    },
+}
+
+impl Explain for WheelBuildError {
+    fn explain(&self) -> Explanation {
+        let mut next = "Check its [build-system] in pyproject.toml; `pip wheel --no-deps` on it shows the same.".to_owned();
+        let (title, why) = match self {
+            Self::NoAnswer { title, what } => (
+                title,
+                format!("It ended well, but there is no {what} that reads."),
+            ),
+            Self::NoCompiler { title, image } => {
+                "Take a base image with compilers (python:3.13 and not its slim variant, a full S2I image), a builder of packages (`s2r builders`), or a version with a wheel."
+                    .clone_into(&mut next);
+                (
+                    title,
+                    format!(
+                        "It has to be compiled, and {image} lacks the compiler or headers; nothing is added to an image."
+                    ),
+                )
+            }
+            Self::NoCompilerHere { title } => {
+                "Take a version with a wheel, run s2r in an image that has the builder's build packages too (`s2r builders`), or build with --isolation auto where namespaces are allowed."
+                    .clone_into(&mut next);
+                (
+                    title,
+                    "It has to be compiled, and where s2r stands there is no compiler or no header; with --isolation none nothing is added to it."
+                        .to_owned(),
+                )
+            }
+            Self::Other { title, found } => (
+                title,
+                format!("It built {found}, which is no wheel of that project for this Python."),
+            ),
+            Self::TooDeep { title } => (
+                title,
+                "Its build requirements have no wheels, nor have theirs.".to_owned(),
+            ),
+        };
+        Explanation {
+            fate: Fate::Project,
+            what: "a wheel could not be built".to_owned(),
+            place: title.clone(),
+            why,
+            next,
+        }
+    }
+}
