@@ -4,7 +4,8 @@ use crate::report::{Explanation, Fate};
 
 /// The four lines of a failure, for people.
 pub(super) fn render(explanation: &Explanation) -> String {
-    let mut text = format!("error: {}\n", explanation.what);
+    // One line: words of others shall not look like another error.
+    let mut text = format!("error: {}\n", explanation.what.replace('\n', " "));
     for (label, body) in [
         ("where", &explanation.place),
         ("why", &explanation.why),

@@ -85,7 +85,7 @@ fn print(answer: &Answer, as_json: bool) -> Result<(), Failure> {
     let written = if as_json {
         writeln!(stdout, "{}", answer.json)
     } else {
-        stdout.write_all(answer.text.as_bytes())
+        stdout.write_all(text::plain(&answer.text).as_bytes())
     };
     match written.and_then(|()| stdout.flush()) {
         // `s2r images | head` is no failure.

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::args::Progress;
-use super::text::{bytes, seconds};
+use super::text::{bytes, plain, seconds};
 use crate::report::{BlobFate, Event, LayerFate, Report, TransferId};
 
 /// How often a log hears of a long transfer.
@@ -90,7 +90,7 @@ impl Shown {
     /// Writes a line to stderr, above the live one. A closed stderr is nobody's loss.
     pub(super) fn line(&self, text: &str) {
         self.bar.suspend(|| {
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            let _ = writeln!(std::io::stderr().lock(), "{}", plain(text));
         });
     }
 
@@ -172,7 +172,7 @@ impl Shown {
             largest.name,
             bytes(largest.done_bytes),
         );
-        self.bar.set_message(text.clone());
+        self.bar.set_message(plain(&text).into_owned());
         if self.form == Form::Plain {
             let now = Instant::now();
             let since = state.last_logged.get_or_insert(now);

@@ -1,6 +1,22 @@
-//! Numbers as people read them.
+//! Numbers as people read them, and words of others without what a terminal would obey.
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+/// Text with its lines and tabs, but without characters that move a cursor, change colours or turn the
+/// direction of writing: names and messages come from projects, images and servers.
+pub(super) fn plain(text: &str) -> Cow<'_, str> {
+    if text.chars().any(is_command) {
+        Cow::Owned(text.replace(is_command, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn is_command(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
 
 /// A size with a unit of thousands, three digits: `999 B`, `1.23 MB`.
 pub(super) fn bytes(count: u64) -> String {
@@ -71,6 +87,15 @@ pub(super) fn table(rows: &[Vec<String>], right: &[bool]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_others_command_no_terminal() {
+        assert_eq!(plain("a\tb\nc"), "a\tb\nc");
+        assert_eq!(
+            plain("386\u{1b}[31m\u{202e}x\r"),
+            "386\u{fffd}[31m\u{fffd}x\u{fffd}"
+        );
+    }
 
     #[test]
     fn sizes_have_three_digits() {

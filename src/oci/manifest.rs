@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Digest, Platform};
 
@@ -67,7 +67,7 @@ impl Serialize for MediaType {
 }
 
 impl<'de> Deserialize<'de> for MediaType {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Self::from(String::deserialize(deserializer)?.as_str()))
     }
 }
@@ -81,6 +81,7 @@ pub(crate) struct Descriptor {
     /// Digest of its bytes.
     pub digest: Digest,
     /// Length in bytes.
+    #[serde(deserialize_with = "blob_size")]
     pub size: u64,
     /// In an index: what the manifest runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,6 +89,17 @@ pub(crate) struct Descriptor {
     /// Free notes on it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+}
+
+/// A blob's length in bytes; far beyond what any registry takes, but sums of them are numbers still.
+fn blob_size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    const MOST_BYTES: u64 = 1 << 42;
+    let size = u64::deserialize(from)?;
+    if size > MOST_BYTES {
+        let what = format!("no blob has {size} bytes");
+        return Err(serde::de::Error::custom(what));
+    }
+    Ok(size)
 }
 
 impl Descriptor {
@@ -204,6 +216,17 @@ mod tests {
 
     fn descriptor() -> Descriptor {
         Descriptor::of(MediaType::LayerGzip, b"layer")
+    }
+
+    #[test]
+    fn sizes_that_no_blob_has_are_refused() {
+        let text = |size: u64| {
+            let mut manifest = serde_json::to_value(descriptor()).unwrap();
+            manifest["size"] = size.into();
+            manifest
+        };
+        assert!(serde_json::from_value::<Descriptor>(text(1 << 40)).is_ok());
+        assert!(serde_json::from_value::<Descriptor>(text(u64::MAX)).is_err());
     }
 
     #[test]

@@ -313,6 +313,16 @@ pub(crate) enum Obstacle {
         /// The target.
         target: String,
     },
+    /// A push to a digest that is not the image's.
+    #[error("{destination} names another image than the one that is pushed")]
+    OtherDigest {
+        /// Where to.
+        destination: String,
+        /// The digest there.
+        named: Digest,
+        /// The image's.
+        digest: Digest,
+    },
     /// Locks are written into the source, and this one is no folder.
     #[error("{shown} is no folder")]
     NoFolder {
@@ -382,6 +392,13 @@ impl Explain for Obstacle {
                 place: target.clone(),
                 why: "only the store and registries take all platforms under one name, so far".to_owned(),
                 next: "build with one --platform for each file, or --push to a registry".to_owned(),
+            },
+            Self::OtherDigest { destination, named, digest } => Explanation {
+                fate: Fate::CommandLine,
+                what: "the destination's digest is not the image's".to_owned(),
+                place: destination.clone(),
+                why: format!("it says      {named}\nthe image is {digest}; what has another digest is another image"),
+                next: "push to a tag, or to the repository alone".to_owned(),
             },
             Self::NoFolder { shown } => Explanation {
                 fate: Fate::CommandLine,

@@ -3,7 +3,7 @@
 //! The file is written anew beside the old one and renamed, readable by its owner alone; where it says
 //! that a helper has the credentials, the helper is given them.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -148,6 +148,7 @@ fn change(
         path: path.clone(),
         source,
     };
+    let _held = hold(&path).map_err(failed)?;
     let text = read(&path).map_err(failed)?;
     let helpers = client::variable(settings, "PATH").unwrap_or_default();
     let kept = edit(&text, &registry, helpers).map_err(|source| LoginError::Keep {
@@ -178,14 +179,38 @@ fn read(path: &Path) -> io::Result<String> {
     }
 }
 
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    // A link, into a folder of settings that is shared between machines say, stays one.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = path.parent().unwrap_or(Path::new("/"));
+/// Keeps other logins out until it is dropped: each would write what it read without the other's entry.
+/// The folder is what is locked, for the file is another one after each login.
+fn hold(path: &Path) -> io::Result<File> {
+    let folder = folder_of(&real(path))?;
+    let held = File::open(folder)?;
+    // A file system without locks is no reason to let nobody in.
+    let _ = rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive);
+    Ok(held)
+}
+
+/// Where a link leads, into a folder of settings that is shared between machines say.
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The folder of a file, made if need be.
+fn folder_of(path: &Path) -> io::Result<PathBuf> {
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => Path::new("/"),
+    };
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
+    Ok(folder.to_owned())
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let path = real(path);
+    let folder = &folder_of(&path)?;
     let mut file = tempfile::Builder::new()
         .prefix(".auth")
         .permissions(Permissions::from_mode(0o600))

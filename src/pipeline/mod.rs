@@ -61,9 +61,9 @@ pub(crate) use crate::sandbox::{Isolation, Limits};
 use crate::destination::Target;
 use crate::image::LayerForm;
 use crate::net::http::Client;
-use crate::oci::{Descriptor, Family, Platform, Reference};
+use crate::oci::{Descriptor, Digest, Family, Platform, Reference};
 use crate::plan::{Plan, Request};
-use crate::report::{Event, Report, Stage};
+use crate::report::{Event, Explain, Report, Stage};
 use crate::store::Store;
 use cache::Cache;
 use platform::{Means, Site};
@@ -213,8 +213,19 @@ pub(crate) fn build(
     };
     let once = || finish(&project, &plan, means, (names, outputs), &stages);
     let mut outcome = once();
+    // A base's layer that is not there can be made by nobody here.
+    let is_base = |digest: &Digest| {
+        let mut bases = project.base_images.iter();
+        bases.any(|base| {
+            base.manifest
+                .layers
+                .iter()
+                .any(|layer| layer.digest == *digest)
+        })
+    };
     if let Err(error) = &outcome
         && error.is_of_cache()
+        && !error.missing_layer().is_some_and(|digest| is_base(&digest))
     {
         if let Some(digest) = error.missing_layer() {
             store.forget_elsewhere(&digest)?;
@@ -222,7 +233,7 @@ pub(crate) fn build(
         if cache.distrust() {
             report.event(Event::Warning {
                 text: format!("an image in a registry is of no use as a cache: {error}"),
-                hint: "what is missing is made anew".to_owned(),
+                hint: format!("what is missing is made anew; {}", error.explain().why),
             });
             outcome = once();
         }

@@ -306,7 +306,17 @@ pub(crate) fn push(
     report: &dyn Report,
 ) -> Result<Pushed, BuildError> {
     with(image, settings, report, |stored| {
-        let pushed = stored.push(&[destination.unwrap_or(image)])?;
+        let destination = destination.unwrap_or(image);
+        let digest = stored.descriptor.digest;
+        if let Some(named) = destination.digest().filter(|named| **named != digest) {
+            return Err(Obstacle::OtherDigest {
+                destination: destination.to_string(),
+                named: *named,
+                digest,
+            }
+            .into());
+        }
+        let pushed = stored.push(&[destination])?;
         pushed
             .into_iter()
             .next()

@@ -11,12 +11,14 @@ use crate::harness::stored;
 use crate::harness::tools::{Finished, finish, temporary, tool};
 
 const PASSWORD: &str = "hunter2:and more";
+/// `me` and `PASSWORD` as `htpasswd -B` writes them.
+const PASSWORD_LINE: &str = "me:$2y$04$mxiL/6.Z8x0vhN7VgQui5uwe7BTjX3XFlk/ESR9uWxRNb47ZjgRd2";
 
 /// A registry that lets in `me` with `PASSWORD`, and the folder of its passwords.
 fn guarded() -> (Registry, tempfile::TempDir) {
     let folder = temporary();
     let file = folder.path().join("htpasswd");
-    fs::write(&file, tool("htpasswd", &["-Bbn", "me", PASSWORD])).unwrap();
+    fs::write(&file, PASSWORD_LINE).unwrap();
     let auth = format!(
         "auth: {{htpasswd: {{realm: r, path: {}}}}}\n",
         file.display()
@@ -279,4 +281,26 @@ fn login_without_a_terminal_says_what_is_missing() {
         .exits(2)
         .says(&["--password-stdin"]);
     bare(&["login", "-u", "me", "--password-stdin", "no registry"]).exits(2);
+}
+
+#[test]
+fn logins_at_the_same_time_lose_nothing() {
+    let (registry, _folder) = guarded();
+    let home = Home::empty();
+    let host = host(&registry);
+    let given = home.dir().join("given");
+    fs::write(&given, format!("{PASSWORD}\n")).unwrap();
+    let places: Vec<String> = (0..8)
+        .map(|number| format!("{host}/team-{number}"))
+        .collect();
+    std::thread::scope(|scope| {
+        for place in &places {
+            let mut command = home.command(&["login", "-u", "me", "--password-stdin", place]);
+            command.stdin(Stdio::from(fs::File::open(&given).unwrap()));
+            scope.spawn(move || finish(&mut command).ok());
+        }
+    });
+    for place in &places {
+        home.run(&["logout", place]).ok();
+    }
 }

@@ -80,6 +80,20 @@ fn several_tags_at_once() {
 }
 
 #[test]
+fn a_push_to_another_digest_is_refused() {
+    let home = Home::seeded();
+    let registry = Registry::start();
+    let reference = home.build(&example("script"), &["here"]);
+    let other = format!("{}@sha256:{}", registry.repository("other"), "0".repeat(64));
+    home.run(&["push", "here", &other])
+        .exits(2)
+        .says(&[digest_of(&reference)]);
+    let own = format!("{}@{}", registry.repository("own"), digest_of(&reference));
+    home.run(&["push", "here", &own]).ok();
+    assert!(registry.manifest("own", digest_of(&reference)).is_some());
+}
+
+#[test]
 fn images_are_listed_inspected_and_removed() {
     let home = Home::seeded();
     let reference = home.build(&example("flask-gunicorn"), &["kept:v1"]);

@@ -223,18 +223,20 @@ fn server(registry: &str) -> String {
     }
 }
 
-/// A key without scheme, `/v1/` and slashes at the end; Docker Hub's names as one.
+/// A key without scheme and slashes at the end, and without the `/v1/` of the registry's whole interface;
+/// Docker Hub's names as one. A path that only ends so is a repository's.
 pub(super) fn normal(key: &str) -> String {
     let bare = key
         .strip_prefix("https://")
         .or_else(|| key.strip_prefix("http://"))
         .unwrap_or(key);
     let bare = bare.trim_end_matches('/');
-    let bare = bare
-        .strip_suffix("/v1")
-        .or_else(|| bare.strip_suffix("/v2"))
-        .unwrap_or(bare);
     let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
+    let path = if matches!(path, "v1" | "v2") {
+        ""
+    } else {
+        path
+    };
     let host = host.to_ascii_lowercase();
     let host = if DOCKER_HUB.contains(&host.as_str()) {
         "docker.io".to_owned()
@@ -364,5 +366,12 @@ mod tests {
             }
             let _ = DockerFile::parse(text.get(..at).unwrap_or_default());
         }
+    }
+
+    #[test]
+    fn a_repository_may_be_called_v2() {
+        assert_eq!(normal("https://Quay.io/v2/"), "quay.io");
+        assert_eq!(normal("quay.io/team/v2"), "quay.io/team/v2");
+        assert_ne!(normal("quay.io/team/v1"), normal("quay.io/team"));
     }
 }

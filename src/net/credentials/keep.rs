@@ -82,11 +82,28 @@ fn object(text: &str) -> Result<Map<String, Value>, DockerConfigError> {
     serde_json::from_str(text).map_err(|error| DockerConfigError::Json { line: error.line() })
 }
 
+/// The entries of a file. One of the old kind has them at its top; with another kind beside them they
+/// would not be read any more, so they move.
 fn auths(file: &mut Map<String, Value>) -> Map<String, Value> {
-    match file.remove("auths") {
-        Some(Value::Object(auths)) => auths,
-        _ => Map::new(),
+    if let Some(auths) = file.remove("auths") {
+        return match auths {
+            Value::Object(auths) => auths,
+            _ => Map::new(),
+        };
     }
+    if file.contains_key("credHelpers") || file.contains_key("credsStore") {
+        return Map::new();
+    }
+    let is_entry = |value: &Value| {
+        ["auth", "username", "identitytoken"]
+            .iter()
+            .any(|field| value.get(field).is_some())
+    };
+    let (entries, others) = std::mem::take(file)
+        .into_iter()
+        .partition(|(_, value)| is_entry(value));
+    *file = others;
+    entries
 }
 
 fn written(file: &Map<String, Value>) -> String {
@@ -101,6 +118,19 @@ mod tests {
     use super::*;
     use crate::net::Secret;
     use crate::net::credentials::helper::tests::scripted;
+
+    #[test]
+    fn entries_of_the_old_kind_go_on_being_read() {
+        let old = r#"{"a.example": {"auth": "bWU6b2xk"}, "HttpHeaders": {"X": "1"}}"#;
+        let Kept::Text(text) = keep(old, "b.example", &me("new"), "").unwrap() else {
+            panic!("no text");
+        };
+        let file = DockerFile::parse(&text).unwrap();
+        for registry in ["a.example", "b.example"] {
+            assert_eq!(file.lookup(registry, "x").unwrap().len(), 1, "{text}");
+        }
+        assert!(text.contains("HttpHeaders"));
+    }
 
     fn me(password: &str) -> Basic {
         Basic {

@@ -11,7 +11,7 @@ use std::str::FromStr as _;
 
 use super::{Desk, RebaseError, added, check};
 use crate::image::{BASE_NAME_ANNOTATION, Bottom, Given, Standing};
-use crate::oci::{Digest, Empty, Reference, RunConfig};
+use crate::oci::{Digest, Empty, Platform, Reference, RunConfig};
 use crate::pipeline::base_image::{BaseImage, BaseImageError};
 use crate::pipeline::error::BuildError;
 use crate::pipeline::foundation::footing_of;
@@ -72,7 +72,14 @@ impl Desk<'_> {
             || {
                 let found = match self.stored(&reference)? {
                     Some(stored) => stored,
-                    None => self.finder().all(&reference)?,
+                    // Others' images are for processors, too, that s2r knows nothing of.
+                    None => {
+                        let wanted: BTreeSet<Platform> =
+                            images.iter().map(|(image, _)| image.platform).collect();
+                        let wanted: Vec<Platform> = wanted.into_iter().collect();
+                        let found = self.finder().find(&reference, None, &wanted);
+                        found.map_err(|error| platforms_here(name, error))?
+                    }
                 };
                 chosen(name, images, &found, Some(&builder))
             },
@@ -169,6 +176,21 @@ fn chosen(
         })
     };
     images.iter().map(one).collect()
+}
+
+/// A platform that a base has not: there is no `--platform` here to leave it out of.
+fn platforms_here(name: &str, error: BuildError) -> BuildError {
+    match error {
+        BuildError::BaseImage(BaseImageError::Platform {
+            platform, found, ..
+        }) => RebaseError::Platform {
+            base: name.to_owned(),
+            platform,
+            found: found.iter().filter_map(|one| one.parse().ok()).collect(),
+        }
+        .into(),
+        other => other,
+    }
 }
 
 /// A builder file, if the name is that of one.
