@@ -462,3 +462,21 @@ fn an_index_in_another_registry_is_a_base_for_each_platform() {
     assert_eq!(container.page("/"), "Hello from Flask\n");
     container.stop();
 }
+
+#[test]
+fn a_layer_that_the_base_has_lost_is_told_with_the_answer() {
+    let scene = Scene::new();
+    let base = scene.slim("python", "5");
+    let lost = scene.manifest("python")["layers"][2]["digest"].clone();
+    let lost = lost.as_str().unwrap();
+    scene.registry.delete_blob("python", lost);
+    let image = scene.registry.repository("app");
+    // Again and again: no second try makes a layer of somebody else's.
+    for _ in 0..2 {
+        let mut command = scene.home.command(&["build", "--builder", &base, "--push"]);
+        let finished = finish(command.arg(example("flask-gunicorn")).arg(&image))
+            .exits(69)
+            .says(&[lost, "404"]);
+        assert!(!finished.stderr.contains("cache"), "{}", finished.stderr);
+    }
+}
