@@ -353,6 +353,18 @@ pub(crate) enum Obstacle {
     },
 }
 
+fn other_digest(destination: &str, named: Digest, digest: Digest) -> Explanation {
+    Explanation {
+        fate: Fate::CommandLine,
+        what: "the destination's digest is not the image's".to_owned(),
+        place: destination.to_owned(),
+        why: format!(
+            "it says      {named}\nthe image is {digest}; what has another digest is another image"
+        ),
+        next: "push to a tag, or to the repository alone".to_owned(),
+    }
+}
+
 impl Explain for Obstacle {
     fn explain(&self) -> Explanation {
         match self {
@@ -393,13 +405,11 @@ impl Explain for Obstacle {
                 why: "only the store and registries take all platforms under one name, so far".to_owned(),
                 next: "build with one --platform for each file, or --push to a registry".to_owned(),
             },
-            Self::OtherDigest { destination, named, digest } => Explanation {
-                fate: Fate::CommandLine,
-                what: "the destination's digest is not the image's".to_owned(),
-                place: destination.clone(),
-                why: format!("it says      {named}\nthe image is {digest}; what has another digest is another image"),
-                next: "push to a tag, or to the repository alone".to_owned(),
-            },
+            Self::OtherDigest {
+                destination,
+                named,
+                digest,
+            } => other_digest(destination, *named, *digest),
             Self::NoFolder { shown } => Explanation {
                 fate: Fate::CommandLine,
                 what: "locks are written into the project's folder, and this is none".to_owned(),

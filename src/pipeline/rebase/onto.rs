@@ -70,16 +70,15 @@ impl Desk<'_> {
         stages.run(
             Stage::Base,
             || {
-                let found = match self.stored(&reference)? {
-                    Some(stored) => stored,
+                let found = if let Some(stored) = self.stored(&reference)? {
+                    stored
+                } else {
                     // Others' images are for processors, too, that s2r knows nothing of.
-                    None => {
-                        let wanted: BTreeSet<Platform> =
-                            images.iter().map(|(image, _)| image.platform).collect();
-                        let wanted: Vec<Platform> = wanted.into_iter().collect();
-                        let found = self.finder().find(&reference, None, &wanted);
-                        found.map_err(|error| platforms_here(name, error))?
-                    }
+                    let wanted: BTreeSet<Platform> =
+                        images.iter().map(|(image, _)| image.platform).collect();
+                    let wanted: Vec<Platform> = wanted.into_iter().collect();
+                    let found = self.finder().find(&reference, None, &wanted);
+                    found.map_err(|error| platforms_here(name, error))?
                 };
                 chosen(name, images, &found, Some(&builder))
             },
