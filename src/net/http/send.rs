@@ -185,37 +185,53 @@ impl Client {
             counter.fetch_add(1, Ordering::Relaxed);
             self.exchange_once(request, url, authorization, manner)
         };
-        if manner.rules_of.is_none() {
+        let Some(registry) = manner
+            .rules_of
+            .filter(|registry| trust::is_own(registry, url))
+        else {
+            // Where a registry sends us says nothing of what is spoken there.
             return send(url);
-        }
-        let url = &self.schemes.settled(url);
-        if self.schemes.is_settled(url) {
+        };
+        let url = &self.schemes.settled(registry, url);
+        if self.schemes.is_settled(registry) {
             return send(url);
         }
         let answer = send(url);
         match &answer {
             Err(HttpError::Connect { .. }) if url.scheme() == "https" => {
-                if self.settings.is_insecure(&trust::authority(url))
+                if self.settings.is_insecure(registry)
                     && let Some(url) = trust::with_scheme(url, "http")
                     && let Ok(reply) = send(&url)
                 {
-                    self.schemes.settle(&url);
+                    self.schemes.settle(registry, &url);
                     return Ok(reply);
                 }
             }
             // It has said what it speaks: what goes wrong there is what is wrong.
             Ok(reply) if url.scheme() == "http" && trust::wants_tls(reply) => {
                 if let Some(url) = trust::with_scheme(url, "https") {
-                    self.schemes.settle(&url);
+                    self.schemes.settle(registry, &url);
                     return send(&url);
                 }
             }
             _ => {}
         }
-        if answer.is_ok() {
-            self.schemes.settle(url);
+        if answer.is_ok() && (url.scheme() == "https" || self.may_be_plain(registry, url)) {
+            self.schemes.settle(registry, url);
         }
         answer
+    }
+
+    /// Whether a secret may go to `url` without TLS, on behalf of `registry`: to this machine, or where the
+    /// user has said so.
+    fn may_be_plain(&self, registry: &str, url: &Url) -> bool {
+        let said = if trust::is_own(registry, url) {
+            self.settings.is_insecure(registry)
+        } else {
+            self.settings.is_insecure(&trust::authority(url))
+                || self.settings.trust.may_give_tokens(url)
+        };
+        said || url.host_str().is_some_and(is_loopback)
     }
 
     fn exchange_once(
@@ -226,6 +242,14 @@ impl Client {
         manner: &Manner<'_>,
     ) -> Result<Reply, HttpError> {
         let shown = ShownUrl::of(url);
+        if authorization.is_some()
+            && url.scheme() == "http"
+            && manner
+                .rules_of
+                .is_some_and(|registry| !self.may_be_plain(registry, url))
+        {
+            return Err(HttpError::PlainSecret { url: shown });
+        }
         let whose = manner.rules_of.map(|registry| Whose {
             registry,
             itself: request.url.host_str() == url.host_str(),

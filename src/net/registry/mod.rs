@@ -156,7 +156,7 @@ impl<'a> Registry<'a> {
         if reply.status() != 200 {
             return Err(self.refused(reply));
         }
-        let place = authority(&self.base());
+        let place = access::place(&self.base());
         Ok(self.client.tokens().challenge(&place).is_some())
     }
 
@@ -256,7 +256,11 @@ impl<'a> Registry<'a> {
 
     /// The base URL, in the scheme that turned out to be spoken there.
     fn base(&self) -> Url {
-        self.client.settled(&self.base)
+        self.settled(&self.base)
+    }
+
+    fn settled(&self, url: &Url) -> Url {
+        self.client.settled(&authority(&self.base), url)
     }
 
     /// Sends a request with what authorization there is; a 401 is answered once, by a new token or
@@ -284,7 +288,7 @@ impl<'a> Registry<'a> {
         authorization: Option<&Secret>,
     ) -> Result<Reply, RegistryError> {
         // An upload's place may be another host, which gets nothing of ours.
-        let here = same_place(&self.base(), &self.client.settled(&request.url));
+        let here = same_place(&self.base(), &self.settled(&request.url));
         let manner = Manner {
             authorization: authorization.filter(|_| here).cloned(),
             rules_of: Some(&authority(&self.base)),
