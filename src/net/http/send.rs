@@ -48,8 +48,20 @@ pub(crate) struct Manner<'a> {
     pub authorization: Option<Secret>,
     /// The registry, as [`crate::net::http::authority`] has it, whose rules of TLS hold.
     pub rules_of: Option<&'a str>,
-    /// Not to be sent on elsewhere by a redirect: there is a secret in its body.
+    /// Not to be sent on elsewhere by a redirect: there is a secret in its body. It goes to the registry's
+    /// token service, which is shown what the registry is shown.
     pub stays: bool,
+}
+
+impl Manner<'_> {
+    /// On whose behalf `url` is asked. Where the registry has sent us, by a redirect or by the place of an
+    /// upload, is not the registry.
+    fn whose(&self, url: &Url) -> Option<Whose<'_>> {
+        self.rules_of.map(|registry| Whose {
+            registry,
+            itself: self.stays || trust::is_own(registry, url),
+        })
+    }
 }
 
 impl Client {
@@ -250,10 +262,7 @@ impl Client {
         {
             return Err(HttpError::PlainSecret { url: shown });
         }
-        let whose = manner.rules_of.map(|registry| Whose {
-            registry,
-            itself: request.url.host_str() == url.host_str(),
-        });
+        let whose = manner.whose(url);
         let pool = self.wires.pool(url, whose, &self.settings)?;
         let mut builder = pool
             .request(request.method.clone(), url.clone())
@@ -421,6 +430,24 @@ mod tests {
         ];
         for (from, to, same) in cases {
             assert_eq!(same_place(&url(from), &url(to)), same, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn certificates_are_shown_to_the_registry_alone() {
+        for (stays, text, itself) in [
+            (false, "https://r.example:5000/v2/", true),
+            (false, "https://r.example/v2/", false),
+            (false, "https://storage.example/upload", false),
+            (true, "https://auth.example/token", true),
+        ] {
+            let manner = Manner {
+                rules_of: Some("r.example:5000"),
+                stays,
+                ..Manner::default()
+            };
+            let whose = manner.whose(&url(text)).unwrap();
+            assert_eq!(whose.itself, itself, "{text}");
         }
     }
 
