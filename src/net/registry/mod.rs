@@ -214,13 +214,22 @@ impl<'a> Registry<'a> {
     }
 
     fn patience(&self) -> Patience {
-        let known = self.host.note(ANSWERED).is_some();
-        let patience = if self.is_mirror {
-            self.client.little_patience()
-        } else {
-            self.client.patience()
-        };
-        patience.within(&self.budget).with_known_host(known)
+        if self.is_mirror {
+            return self.little_patience();
+        }
+        let patience = self.client.patience().within(&self.budget);
+        patience.with_known_host(self.has_answered())
+    }
+
+    /// For what can be done in another way, too.
+    fn little_patience(&self) -> Patience {
+        let patience = self.client.little_patience().within(&self.budget);
+        patience.with_known_host(self.has_answered())
+    }
+
+    /// Whether the host has answered anything in this run.
+    fn has_answered(&self) -> bool {
+        self.host.note(ANSWERED).is_some()
     }
 
     /// Waits for another try after `error`, or returns it.
