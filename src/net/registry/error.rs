@@ -374,6 +374,7 @@ impl Explain for RegistryError {
                     None => format!("it gives no reason{}", after_tries(*tries)),
                 },
                 next: match status {
+                    _ if self.says("BLOB_UPLOAD_UNKNOWN") => "the registry forgets uploads from one request to the next, as several replicas without shared state behind one name do: give them one storage and one secret (REGISTRY_HTTP_SECRET), or have a client stay with one of them".to_owned(),
                     404 => "check that the repository or project exists; some registries make none by themselves".to_owned(),
                     413 => "a proxy in front of the registry limits the size of a request: raise its limit".to_owned(),
                     400 | 409 | 412 => "the tag may be immutable, or the registry may not take this kind of image: see its words".to_owned(),
