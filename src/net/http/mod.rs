@@ -9,6 +9,7 @@
 mod error;
 mod fetch;
 mod hosts;
+mod inward;
 mod reply;
 mod request;
 mod retry;
