@@ -265,6 +265,7 @@ fn cache<'a>(
             &of(&outputs.cache_from, is_wanted),
         ),
     )
+    .believing(!outputs.no_cache)
 }
 
 /// What comes after the plan.
