@@ -205,6 +205,7 @@ impl<'a> Access<'a> {
                 repository: self.repository.clone(),
                 status,
                 had_credentials,
+                lacks_rights: status == 403,
                 refusals,
             },
             other => other,
@@ -227,6 +228,11 @@ fn is_refusal(error: &RegistryError) -> bool {
 /// port is not the registry that has it on its own.
 pub(super) fn place(base: &Url) -> String {
     base.origin().ascii_serialization()
+}
+
+/// Whether a challenge says that the token was good, and not for this.
+pub(super) fn is_insufficient(headers: &[String]) -> bool {
+    parsed(headers).iter().any(Challenge::is_insufficient)
 }
 
 fn parsed(headers: &[String]) -> Vec<Challenge> {

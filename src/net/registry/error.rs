@@ -51,6 +51,8 @@ pub(crate) enum RegistryError {
         status: u16,
         /// Whether credentials were sent.
         had_credentials: bool,
+        /// Who asked is known, and may not do this.
+        lacks_rights: bool,
         /// What it says.
         refusals: Vec<Refusal>,
     },
@@ -354,7 +356,7 @@ impl Explain for RegistryError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Http(error) => error.explain(),
-            Self::Denied { registry, repository, status, had_credentials, refusals } => Explanation {
+            Self::Denied { registry, repository, status, had_credentials, lacks_rights: _, refusals } => Explanation {
                 fate: Fate::World,
                 what: "the registry refuses access".to_owned(),
                 place: format!("{registry}/{repository}"),

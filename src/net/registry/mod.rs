@@ -324,7 +324,9 @@ impl<'a> Registry<'a> {
         if !matches!(status, 401 | 403) {
             return RegistryError::of(reply);
         }
+        let challenges = reply.headers("www-authenticate");
         RegistryError::Denied {
+            lacks_rights: status == 403 || access::is_insufficient(&challenges),
             registry: self.name.clone(),
             repository: self.repository.clone(),
             status,
