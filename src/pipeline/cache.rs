@@ -56,6 +56,8 @@ pub(super) struct Cache<'a> {
     platforms: &'a [Platform],
     places: Vec<Place>,
     is_off: AtomicBool,
+    /// Whether a registry has what its manifests name.
+    is_believed: bool,
 }
 
 impl<'a> Cache<'a> {
@@ -89,6 +91,15 @@ impl<'a> Cache<'a> {
                 .chain(extra.iter().map(place(true)))
                 .collect(),
             is_off: AtomicBool::new(false),
+            is_believed: true,
+        }
+    }
+
+    /// The same, believing no manifest's word for what a registry has, if that is so.
+    pub(super) fn believing(self, is_believed: bool) -> Self {
+        Self {
+            is_believed,
+            ..self
         }
     }
 
@@ -153,7 +164,12 @@ impl<'a> Cache<'a> {
     }
 
     /// What a name stands for in its registry, if that was asked in this run and answered.
+    /// Nothing, where no manifest is believed: a push then asks for each blob and puts the manifest again,
+    /// by which a registry that has lost something is mended.
     pub(super) fn served(&self, name: &Reference, platform: Option<Platform>) -> Previous<'_> {
+        if !self.is_believed {
+            return Previous::Known(None);
+        }
         let place = self.places.iter().find(|place| place.reference == *name);
         let Some(served) = place.and_then(|place| place.served.get()) else {
             return Previous::Ask;

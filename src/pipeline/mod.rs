@@ -276,6 +276,7 @@ fn cache<'a>(
             &of(&outputs.cache_from, is_wanted),
         ),
     )
+    .believing(!outputs.no_cache)
 }
 
 /// What comes after the plan.

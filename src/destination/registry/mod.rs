@@ -179,7 +179,15 @@ impl<'a> Push<'a> {
         };
         match self.target.registry.get_manifest(tag) {
             Ok(previous) => Ok(previous.map(Cow::Owned)),
-            Err(RegistryError::Refused { .. } | RegistryError::WrongDigest { .. }) => Ok(None),
+            // Some accounts may write and not read. A wrong password is another matter: it is not shown
+            // again and again, because registries lock accounts for that.
+            Err(
+                RegistryError::Refused { .. }
+                | RegistryError::WrongDigest { .. }
+                | RegistryError::Denied {
+                    lacks_rights: true, ..
+                },
+            ) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

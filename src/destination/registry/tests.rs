@@ -153,3 +153,15 @@ fn a_missing_blob_stops_before_anything_is_sent() {
             .any(|line| line.contains("PUT /v2/app/manifests"))
     );
 }
+
+#[test]
+fn who_may_not_read_may_push() {
+    let keep = keeper();
+    let server = Server::start(move |seen| match seen.method.as_str() {
+        "GET" | "HEAD" => Answer::new(403, ""),
+        _ => keep(seen),
+    });
+    let folder = Folder::new();
+    let image = image(&folder, "c1", &[b"base"]);
+    assert_eq!(push_to(&server, &folder, &image).unwrap().blobs.len(), 2);
+}

@@ -4,6 +4,7 @@
 //! A copy goes from one connection into the other and never touches the disk: a thread reads, and a
 //! few pieces wait in between. It can be given again from its beginning, by a new request.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -46,7 +47,11 @@ impl Push<'_> {
             return Ok(BlobFate::AlreadyThere);
         }
         let mut begun = None;
+        let mut asked = BTreeSet::new();
         for neighbour in origins.iter().flat_map(|one| registry.neighbours(one)) {
+            if !asked.insert(neighbour.repository().to_owned()) {
+                continue;
+            }
             match registry.mount_blob(&blob.digest, &neighbour)? {
                 Mounted::Done => return Ok(BlobFate::Mounted),
                 // One session is enough: what one repository does not give, its neighbour hardly does.

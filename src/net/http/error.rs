@@ -91,6 +91,12 @@ pub(crate) enum HttpError {
         /// Why not.
         refusal: Refusal,
     },
+    /// Credentials would go over the wire in the clear.
+    #[error("{url} is not asked, because credentials would go there without TLS")]
+    PlainSecret {
+        /// The URL not asked.
+        url: ShownUrl,
+    },
     /// More bytes than allowed.
     #[error("{url} is larger than {limit_bytes} bytes")]
     TooLarge {
@@ -320,6 +326,12 @@ impl Explain for HttpError {
                 url,
                 format!("to {to}: {}", refusal.words()),
                 "name the final URL, or mend the server",
+            ),
+            Self::PlainSecret { url } => world(
+                "credentials are not sent without TLS",
+                url,
+                "it is an http URL, and anyone on the way could read them".to_owned(),
+                "have the server speak https; or list the registry as insecure, if the network between is your own",
             ),
             Self::TooLarge { url, limit_bytes } => world(
                 "the answer is too large",

@@ -9,6 +9,7 @@
 mod error;
 mod fetch;
 mod hosts;
+mod inward;
 mod reply;
 mod request;
 mod retry;
@@ -147,9 +148,10 @@ impl Client {
         &self.settings.mirrors
     }
 
-    /// A registry's URL with the scheme that turned out to be spoken there.
-    pub(crate) fn settled(&self, url: &Url) -> Url {
-        self.schemes.settled(url)
+    /// A URL with the scheme that turned out to be spoken there, if it is one of `registry`, an
+    /// [`authority`].
+    pub(crate) fn settled(&self, registry: &str, url: &Url) -> Url {
+        self.schemes.settled(registry, url)
     }
 
     /// What this run has learnt of a host.

@@ -1,7 +1,6 @@
 //! One request on its way: redirects, credentials, and the patience between tries.
 
 use std::io::{self, Read};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -11,9 +10,9 @@ use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Method, Url};
 
 use crate::net::http::retry::{self, Passing, Patience};
-use crate::net::http::trust;
 use crate::net::http::wire::{Whose, is_loopback};
 use crate::net::http::{Body, Client, HttpError, Notice, Refusal, Reply, Request};
+use crate::net::http::{inward, trust};
 use crate::net::{Secret, ShownUrl};
 
 /// Redirects followed for one request; indexes and registries need one or two.
@@ -48,8 +47,20 @@ pub(crate) struct Manner<'a> {
     pub authorization: Option<Secret>,
     /// The registry, as [`crate::net::http::authority`] has it, whose rules of TLS hold.
     pub rules_of: Option<&'a str>,
-    /// Not to be sent on elsewhere by a redirect: there is a secret in its body.
+    /// Not to be sent on elsewhere by a redirect: there is a secret in its body. It goes to the registry's
+    /// token service, which is shown what the registry is shown.
     pub stays: bool,
+}
+
+impl Manner<'_> {
+    /// On whose behalf `url` is asked. Where the registry has sent us, by a redirect or by the place of an
+    /// upload, is not the registry.
+    fn whose(&self, url: &Url) -> Option<Whose<'_>> {
+        self.rules_of.map(|registry| Whose {
+            registry,
+            itself: self.stays || trust::is_own(registry, url),
+        })
+    }
 }
 
 impl Client {
@@ -185,37 +196,53 @@ impl Client {
             counter.fetch_add(1, Ordering::Relaxed);
             self.exchange_once(request, url, authorization, manner)
         };
-        if manner.rules_of.is_none() {
+        let Some(registry) = manner
+            .rules_of
+            .filter(|registry| trust::is_own(registry, url))
+        else {
+            // Where a registry sends us says nothing of what is spoken there.
             return send(url);
-        }
-        let url = &self.schemes.settled(url);
-        if self.schemes.is_settled(url) {
+        };
+        let url = &self.schemes.settled(registry, url);
+        if self.schemes.is_settled(registry) {
             return send(url);
         }
         let answer = send(url);
         match &answer {
             Err(HttpError::Connect { .. }) if url.scheme() == "https" => {
-                if self.settings.is_insecure(&trust::authority(url))
+                if self.settings.is_insecure(registry)
                     && let Some(url) = trust::with_scheme(url, "http")
                     && let Ok(reply) = send(&url)
                 {
-                    self.schemes.settle(&url);
+                    self.schemes.settle(registry, &url);
                     return Ok(reply);
                 }
             }
             // It has said what it speaks: what goes wrong there is what is wrong.
             Ok(reply) if url.scheme() == "http" && trust::wants_tls(reply) => {
                 if let Some(url) = trust::with_scheme(url, "https") {
-                    self.schemes.settle(&url);
+                    self.schemes.settle(registry, &url);
                     return send(&url);
                 }
             }
             _ => {}
         }
-        if answer.is_ok() {
-            self.schemes.settle(url);
+        if answer.is_ok() && (url.scheme() == "https" || self.may_be_plain(registry, url)) {
+            self.schemes.settle(registry, url);
         }
         answer
+    }
+
+    /// Whether a secret may go to `url` without TLS, on behalf of `registry`: to this machine, or where the
+    /// user has said so.
+    fn may_be_plain(&self, registry: &str, url: &Url) -> bool {
+        let said = if trust::is_own(registry, url) {
+            self.settings.is_insecure(registry)
+        } else {
+            self.settings.is_insecure(&trust::authority(url))
+                || self.settings.trust.may_give_tokens(url)
+        };
+        said || url.host_str().is_some_and(is_loopback)
     }
 
     fn exchange_once(
@@ -226,10 +253,15 @@ impl Client {
         manner: &Manner<'_>,
     ) -> Result<Reply, HttpError> {
         let shown = ShownUrl::of(url);
-        let whose = manner.rules_of.map(|registry| Whose {
-            registry,
-            itself: request.url.host_str() == url.host_str(),
-        });
+        if authorization.is_some()
+            && url.scheme() == "http"
+            && manner
+                .rules_of
+                .is_some_and(|registry| !self.may_be_plain(registry, url))
+        {
+            return Err(HttpError::PlainSecret { url: shown });
+        }
+        let whose = manner.whose(url);
         let pool = self.wires.pool(url, whose, &self.settings)?;
         let mut builder = pool
             .request(request.method.clone(), url.clone())
@@ -328,7 +360,7 @@ pub(crate) fn location(reply: &Reply, header: &str) -> Result<Url, HttpError> {
     if from.scheme() == "https" && to.scheme() == "http" {
         return Err(refused(from, ShownUrl::of(&to), Refusal::Downgrade));
     }
-    if leads_inward(from, &to) {
+    if inward::leads_inward(from, &to) {
         return Err(refused(from, ShownUrl::of(&to), Refusal::Inward));
     }
     Ok(to)
@@ -351,29 +383,6 @@ pub(crate) fn same_place(from: &Url, to: &Url) -> bool {
     let ports = (from.port_or_known_default(), to.port_or_known_default());
     (from.scheme() == to.scheme() && ports.0 == ports.1)
         || (from.scheme() == "http" && to.scheme() == "https" && ports == (Some(80), Some(443)))
-}
-
-/// Whether a server elsewhere sends us to this machine or to a link-local address, where machines
-/// keep their own metadata services. Private ranges are let through: storage behind a company's
-/// registry often has no name.
-fn leads_inward(from: &Url, to: &Url) -> bool {
-    let inward = |url: &Url| {
-        let host = url.host_str().unwrap_or_default();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let link_local = match bare.parse::<IpAddr>() {
-            Ok(IpAddr::V4(v4)) => v4.is_link_local() || v4.is_unspecified(),
-            Ok(IpAddr::V6(v6)) => {
-                v6.is_unicast_link_local()
-                    || v6.is_unspecified()
-                    || v6
-                        .to_ipv4_mapped()
-                        .is_some_and(|v4| v4.is_link_local() || v4.is_loopback())
-            }
-            Err(_) => false,
-        };
-        link_local || is_loopback(host)
-    };
-    from.host_str() != to.host_str() && inward(to) && !inward(from)
 }
 
 #[cfg(test)]
@@ -401,19 +410,20 @@ mod tests {
     }
 
     #[test]
-    fn nobody_outside_sends_us_inside() {
-        let cases = [
-            ("https://h/", "https://127.0.0.1/", true),
-            ("https://h/", "https://localhost/", true),
-            ("https://h/", "http://169.254.169.254/", true),
-            ("https://h/", "http://[fe80::1]/", true),
-            ("https://h/", "http://[::ffff:169.254.169.254]/", true),
-            ("https://h/", "https://10.1.2.3/", false),
-            ("https://h/", "https://cdn.example/", false),
-            ("http://127.0.0.1:1/", "http://localhost:2/", false),
-        ];
-        for (from, to, inward) in cases {
-            assert_eq!(leads_inward(&url(from), &url(to)), inward, "{from} {to}");
+    fn certificates_are_shown_to_the_registry_alone() {
+        for (stays, text, itself) in [
+            (false, "https://r.example:5000/v2/", true),
+            (false, "https://r.example/v2/", false),
+            (false, "https://storage.example/upload", false),
+            (true, "https://auth.example/token", true),
+        ] {
+            let manner = Manner {
+                rules_of: Some("r.example:5000"),
+                stays,
+                ..Manner::default()
+            };
+            let whose = manner.whose(&url(text)).unwrap();
+            assert_eq!(whose.itself, itself, "{text}");
         }
     }
 

@@ -482,3 +482,50 @@ fn bodies_are_sent_with_their_length_and_again_after_307() {
         assert_eq!(sent.load(std::sync::atomic::Ordering::Relaxed), size as u64);
     }
 }
+
+#[test]
+fn where_a_registry_leads_is_not_settled() {
+    let other = Server::start(|_| Answer::new(200, "there"));
+    let place = other.url("/v2/").replace("127.0.0.1", "localhost");
+    let host = other.host().replace("127.0.0.1", "localhost");
+    let registry = Server::start(move |_| Answer::new(307, "").with("location", place.clone()));
+    let client = client();
+    let request = Request::get(&registry.url("/v2/"), &[]).unwrap();
+    let manner = Manner {
+        rules_of: Some(registry.host()),
+        ..Manner::default()
+    };
+    let reply = client.send_in(&request, &manner, &AtomicU64::new(0));
+    assert_eq!(reply.unwrap().status(), 200);
+    let named = Url::parse(&format!("https://{host}/v2/")).unwrap();
+    assert_eq!(client.settled(&host, &named), named);
+    assert_eq!(client.settled(registry.host(), &named), named);
+}
+
+#[test]
+fn credentials_of_registries_need_tls() {
+    let insecure = |name: &str| {
+        let mut settings = quick();
+        settings.retry.tries = 1;
+        settings.trust.insecure.insert(name.to_owned());
+        Client::new(settings)
+    };
+    let send = |client: &Client, url: &str| {
+        let manner = Manner {
+            authorization: Some(crate::net::Secret::new("Basic eDp5")),
+            rules_of: Some("r.invalid"),
+            ..Manner::default()
+        };
+        let request = Request::get(url, &[]).unwrap();
+        client.send_in(&request, &manner, &AtomicU64::new(0))
+    };
+    for url in ["http://r.invalid/v2/", "http://o.invalid/token"] {
+        let refused = send(&insecure("other.invalid"), url).unwrap_err();
+        assert!(
+            matches!(refused, HttpError::PlainSecret { .. }),
+            "{refused:?}"
+        );
+    }
+    let tried = send(&insecure("r.invalid"), "http://r.invalid/v2/").unwrap_err();
+    assert!(matches!(tried, HttpError::Connect { .. }), "{tried:?}");
+}

@@ -225,37 +225,52 @@ pub(super) fn wants_tls(reply: &Reply) -> bool {
     reply.status() == 400 && reply.url().host_str().is_some_and(is_loopback) && (bare || nginx())
 }
 
-/// Which scheme turned out to be spoken where there is a choice, for one run.
+/// Whether `url` is on the registry itself, `registry` being its authority. A registry without a port is on
+/// the port that belongs to the scheme; one with a port is there in either.
+pub(super) fn is_own(registry: &str, url: &Url) -> bool {
+    if authority(url) == registry {
+        return true;
+    }
+    // `http://h` is what `https://h:80` turns into.
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return false;
+    };
+    url.port().is_none() && format!("{host}:{port}") == registry
+}
+
+/// Which scheme turned out to be spoken where there is a choice, for one run. It is known of registries
+/// alone, and holds for their own URLs: where one of them sends us is told nothing by that, and tells
+/// nothing of whoever is there.
 #[derive(Debug, Default)]
 pub(super) struct Schemes {
-    /// By host and port, as it stands in the URL.
-    by_place: Mutex<BTreeMap<String, &'static str>>,
+    /// By the registry's authority, as its first URL has it.
+    by_registry: Mutex<BTreeMap<String, &'static str>>,
 }
 
 impl Schemes {
-    /// `url` in the scheme that its host speaks.
-    pub(super) fn settled(&self, url: &Url) -> Url {
-        match locked(&self.by_place).get(&authority(url)) {
-            Some(scheme) if *scheme != url.scheme() => {
+    /// `url` in the scheme that the registry speaks, if it is the registry's.
+    pub(super) fn settled(&self, registry: &str, url: &Url) -> Url {
+        match locked(&self.by_registry).get(registry) {
+            Some(scheme) if *scheme != url.scheme() && is_own(registry, url) => {
                 with_scheme(url, scheme).unwrap_or_else(|| url.clone())
             }
             _ => url.clone(),
         }
     }
 
-    /// Whether the host has been spoken to.
-    pub(super) fn is_settled(&self, url: &Url) -> bool {
-        locked(&self.by_place).contains_key(&authority(url))
+    /// Whether the registry has been spoken to.
+    pub(super) fn is_settled(&self, registry: &str) -> bool {
+        locked(&self.by_registry).contains_key(registry)
     }
 
-    /// Remembers that the host speaks the scheme of `url`.
-    pub(super) fn settle(&self, url: &Url) {
+    /// Remembers that the registry speaks the scheme of `url`, which is its own.
+    pub(super) fn settle(&self, registry: &str, url: &Url) {
         let scheme = if url.scheme() == "http" {
             "http"
         } else {
             "https"
         };
-        locked(&self.by_place).insert(authority(url), scheme);
+        locked(&self.by_registry).insert(registry.to_owned(), scheme);
     }
 }
 
@@ -300,18 +315,43 @@ mod tests {
     fn schemes_are_remembered_by_place() {
         let schemes = Schemes::default();
         let at = url("https://r.example:5000/v2/a?b");
-        assert_eq!(schemes.settled(&at), at);
-        schemes.settle(&url("http://r.example:5000/"));
+        let settled = |registry: &str, at: &Url| schemes.settled(registry, at).to_string();
+        assert_eq!(settled("r.example:5000", &at), at.as_str());
+        schemes.settle("r.example:5000", &url("http://r.example:5000/"));
         assert_eq!(
-            schemes.settled(&at).as_str(),
+            settled("r.example:5000", &at),
             "http://r.example:5000/v2/a?b"
         );
-        assert!(!schemes.is_settled(&url("https://r.example/")));
-        schemes.settle(&url("http://plain.example/"));
+        assert!(!schemes.is_settled("r.example"));
+        // Another registry's URL is left as it is, whoever names it.
+        let other = url("https://other.example/v2/");
+        assert_eq!(settled("r.example:5000", &other), other.as_str());
+        assert_eq!(settled("other.example", &at), at.as_str());
+        schemes.settle("plain.example", &url("http://plain.example/"));
         assert_eq!(
-            schemes.settled(&url("https://plain.example/v2/")).as_str(),
+            settled("plain.example", &url("https://plain.example/v2/")),
             "http://plain.example/v2/"
         );
+        // One on port 80 is not the one on port 443.
+        schemes.settle("both.example:80", &url("http://both.example/"));
+        let both = url("https://both.example/v2/");
+        assert_eq!(settled("both.example", &both), both.as_str());
+    }
+
+    #[test]
+    fn a_registrys_own_urls_are_known() {
+        for (registry, text, own) in [
+            ("r.example", "https://r.example/v2/", true),
+            ("r.example", "http://r.example/v2/", true),
+            ("r.example", "https://r.example:5000/", false),
+            ("r.example:5000", "http://r.example:5000/", true),
+            ("r.example:5000", "https://r.example/", false),
+            ("r.example:80", "http://r.example/", true),
+            ("r.example:80", "https://r.example/", false),
+            ("r.example", "https://cdn.r.example/", false),
+        ] {
+            assert_eq!(is_own(registry, &url(text)), own, "{registry} {text}");
+        }
     }
 
     #[test]

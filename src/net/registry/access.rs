@@ -13,7 +13,7 @@ use reqwest::Url;
 
 use crate::net::Secret;
 use crate::net::credentials::{Direction, Login};
-use crate::net::http::{Client, authority};
+use crate::net::http::Client;
 use crate::net::registry::auth::Asker;
 use crate::net::registry::challenge::{self, Challenge};
 use crate::net::registry::error::RegistryError;
@@ -83,7 +83,7 @@ impl<'a> Access<'a> {
         base: &Url,
         counter: &AtomicU64,
     ) -> Result<Option<Secret>, RegistryError> {
-        match self.client.tokens().challenge(&authority(base)) {
+        match self.client.tokens().challenge(&place(base)) {
             Some(headers) => self.granted(base, &parsed(&headers), None, counter),
             None => Ok(None),
         }
@@ -102,7 +102,7 @@ impl<'a> Access<'a> {
         if challenges.is_empty() {
             return Ok(None);
         }
-        self.client.tokens().challenged(&authority(base), headers);
+        self.client.tokens().challenged(&place(base), headers);
         let mut asked = Scopes::default();
         for scope in challenges
             .iter()
@@ -134,7 +134,7 @@ impl<'a> Access<'a> {
         let scopes = self.scopes();
         let key = format!(
             "{} {:?} {}",
-            authority(base),
+            place(base),
             self.direction,
             scopes.words().join(" ")
         );
@@ -205,6 +205,7 @@ impl<'a> Access<'a> {
                 repository: self.repository.clone(),
                 status,
                 had_credentials,
+                lacks_rights: status == 403,
                 refusals,
             },
             other => other,
@@ -221,6 +222,17 @@ fn is_refusal(error: &RegistryError) -> bool {
             ..
         }
     )
+}
+
+/// The registry that authorizations are kept for, with its scheme: what is spoken without TLS on the usual
+/// port is not the registry that has it on its own.
+pub(super) fn place(base: &Url) -> String {
+    base.origin().ascii_serialization()
+}
+
+/// Whether a challenge says that the token was good, and not for this.
+pub(super) fn is_insufficient(headers: &[String]) -> bool {
+    parsed(headers).iter().any(Challenge::is_insufficient)
 }
 
 fn parsed(headers: &[String]) -> Vec<Challenge> {

@@ -51,6 +51,8 @@ pub(crate) enum RegistryError {
         status: u16,
         /// Whether credentials were sent.
         had_credentials: bool,
+        /// Who asked is known, and may not do this.
+        lacks_rights: bool,
         /// What it says.
         refusals: Vec<Refusal>,
     },
@@ -354,7 +356,7 @@ impl Explain for RegistryError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Http(error) => error.explain(),
-            Self::Denied { registry, repository, status, had_credentials, refusals } => Explanation {
+            Self::Denied { registry, repository, status, had_credentials, lacks_rights: _, refusals } => Explanation {
                 fate: Fate::World,
                 what: "the registry refuses access".to_owned(),
                 place: format!("{registry}/{repository}"),
@@ -374,6 +376,7 @@ impl Explain for RegistryError {
                     None => format!("it gives no reason{}", after_tries(*tries)),
                 },
                 next: match status {
+                    _ if self.says("BLOB_UPLOAD_UNKNOWN") => "the registry forgets uploads from one request to the next, as several replicas without shared state behind one name do: give them one storage and one secret (REGISTRY_HTTP_SECRET), or have a client stay with one of them".to_owned(),
                     404 => "check that the repository or project exists; some registries make none by themselves".to_owned(),
                     413 => "a proxy in front of the registry limits the size of a request: raise its limit".to_owned(),
                     400 | 409 | 412 => "the tag may be immutable, or the registry may not take this kind of image: see its words".to_owned(),

@@ -156,7 +156,7 @@ impl<'a> Registry<'a> {
         if reply.status() != 200 {
             return Err(self.refused(reply));
         }
-        let place = authority(&self.base());
+        let place = access::place(&self.base());
         Ok(self.client.tokens().challenge(&place).is_some())
     }
 
@@ -214,13 +214,22 @@ impl<'a> Registry<'a> {
     }
 
     fn patience(&self) -> Patience {
-        let known = self.host.note(ANSWERED).is_some();
-        let patience = if self.is_mirror {
-            self.client.little_patience()
-        } else {
-            self.client.patience()
-        };
-        patience.within(&self.budget).with_known_host(known)
+        if self.is_mirror {
+            return self.little_patience();
+        }
+        let patience = self.client.patience().within(&self.budget);
+        patience.with_known_host(self.has_answered())
+    }
+
+    /// For what can be done in another way, too.
+    fn little_patience(&self) -> Patience {
+        let patience = self.client.little_patience().within(&self.budget);
+        patience.with_known_host(self.has_answered())
+    }
+
+    /// Whether the host has answered anything in this run.
+    fn has_answered(&self) -> bool {
+        self.host.note(ANSWERED).is_some()
     }
 
     /// Waits for another try after `error`, or returns it.
@@ -256,7 +265,11 @@ impl<'a> Registry<'a> {
 
     /// The base URL, in the scheme that turned out to be spoken there.
     fn base(&self) -> Url {
-        self.client.settled(&self.base)
+        self.settled(&self.base)
+    }
+
+    fn settled(&self, url: &Url) -> Url {
+        self.client.settled(&authority(&self.base), url)
     }
 
     /// Sends a request with what authorization there is; a 401 is answered once, by a new token or
@@ -284,7 +297,7 @@ impl<'a> Registry<'a> {
         authorization: Option<&Secret>,
     ) -> Result<Reply, RegistryError> {
         // An upload's place may be another host, which gets nothing of ours.
-        let here = same_place(&self.base(), &self.client.settled(&request.url));
+        let here = same_place(&self.base(), &self.settled(&request.url));
         let manner = Manner {
             authorization: authorization.filter(|_| here).cloned(),
             rules_of: Some(&authority(&self.base)),
@@ -311,7 +324,9 @@ impl<'a> Registry<'a> {
         if !matches!(status, 401 | 403) {
             return RegistryError::of(reply);
         }
+        let challenges = reply.headers("www-authenticate");
         RegistryError::Denied {
+            lacks_rights: status == 403 || access::is_insufficient(&challenges),
             registry: self.name.clone(),
             repository: self.repository.clone(),
             status,

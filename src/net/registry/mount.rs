@@ -5,7 +5,7 @@
 
 use reqwest::Method;
 
-use crate::net::http::{Body, Request};
+use crate::net::http::{Body, HttpError, MayPass as _, Passing, Reply, Request};
 use crate::net::registry::place::upload_place;
 use crate::net::registry::{Registry, RegistryError, Session};
 use crate::oci::{Digest, Reference};
@@ -28,7 +28,7 @@ pub(crate) enum Mounted {
 
 impl Registry<'_> {
     /// Asks for a blob of another repository of this registry. Fails only where nothing at all could
-    /// be asked (offline, no connection).
+    /// be asked (offline, nobody there, and never was in this run).
     pub(crate) fn mount_blob(
         &self,
         digest: &Digest,
@@ -39,10 +39,13 @@ impl Registry<'_> {
         // `from` is always said: some registries refuse a mount without it.
         url.set_query(Some(&format!("mount={digest}&from={}", from.repository())));
         let request = Request::new(Method::POST, url).with_body(Body::Bytes(&[]));
-        let reply = match self.patiently(|| self.send(&request)) {
+        let reply = match self.ask_to_mount(&request) {
             Ok(reply) => reply,
-            Err(RegistryError::Http(error)) if error.status().is_none() => return Err(error.into()),
-            Err(_) => return Ok(Mounted::No),
+            Err(error) if self.is_nobody(&error) => return Err(error),
+            Err(_) => {
+                self.host.set_note(DECLINED, self.declined() + 1);
+                return Ok(Mounted::No);
+            }
         };
         let place = upload_place(&reply);
         let status = reply.status();
@@ -57,6 +60,37 @@ impl Registry<'_> {
             (201, _) => Ok(Mounted::Done),
             (202, Ok(place)) => Ok(Mounted::Begun(place)),
             _ => Ok(Mounted::No),
+        }
+    }
+
+    /// Asks with little patience, because an upload does as well, and with none where mounts have come to
+    /// nothing before. Only a registry that says when to come again is waited for: it means all requests.
+    fn ask_to_mount(&self, request: &Request<'_>) -> Result<Reply, RegistryError> {
+        let (mut little, mut usual) = (self.little_patience(), self.patience());
+        loop {
+            let error = match self.send(request) {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            let is_told = matches!(error.passing(), Some(Passing::Told(_)));
+            if is_told || error.status() == Some(429) {
+                self.wait_or_give_up(&mut usual, error)?;
+            } else if self.mounts() {
+                self.wait_or_give_up(&mut little, error)?;
+            } else {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Whether nobody can be asked anything; one that has answered before is being started again.
+    fn is_nobody(&self, error: &RegistryError) -> bool {
+        match error {
+            RegistryError::Http(HttpError::Offline { .. }) => true,
+            RegistryError::Http(error @ HttpError::Connect { .. }) => {
+                error.passing() == Some(Passing::Unlikely) && !self.has_answered()
+            }
+            _ => false,
         }
     }
 

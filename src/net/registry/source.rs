@@ -5,6 +5,7 @@
 //! in this run. An image keeps its own name wherever it is read, and what comes by digest is checked, so
 //! a mirror can lie about tags alone: that is what its owner is trusted with.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::net::http::{Client, status_may_pass};
@@ -206,15 +207,18 @@ impl<'a> Source<'a> {
 
 impl Registry<'_> {
     /// The repositories of this very registry in which what `origin` has may be, too: itself, or one that
-    /// mirrors it.
+    /// mirrors it. Each once.
     pub(crate) fn neighbours(&self, origin: &Reference) -> Vec<Reference> {
         let mut all = vec![origin.clone()];
         if let Ok(route) = self.client.mirrors().route(origin) {
             all.extend(route.mirrors.into_iter().map(|(mirror, _)| mirror));
             all.extend(route.itself);
         }
+        let mut seen = BTreeSet::new();
         all.retain(|place| {
-            self.name() == place.registry() && self.repository() != place.repository()
+            self.name() == place.registry()
+                && self.repository() != place.repository()
+                && seen.insert(place.repository().to_owned())
         });
         all
     }

@@ -520,3 +520,30 @@ fn a_manifest_is_asked_for_without_its_bytes() {
         );
     }
 }
+
+#[test]
+fn a_mount_that_fails_is_declined_and_soon_given_up() {
+    for answer in [
+        Answer::hang_up(),
+        Answer::new(500, ""),
+        Answer::new(307, ""),
+        Answer::new(307, "").with("location", "ftp://x"),
+    ] {
+        let server = Server::start(move |_| answer.clone());
+        let client = Client::new(settings());
+        let registry = Registry::new(&client, &reference(&server)).unwrap();
+        let base = format!("{}/team/base:1", server.host()).parse().unwrap();
+        assert_eq!(registry.neighbours(&base), [base.clone()]);
+        for _ in 0..4 {
+            let mounted = registry.mount_blob(&Digest::of(b"x"), &base).unwrap();
+            assert!(matches!(mounted, Mounted::No), "{mounted:?}");
+        }
+        assert!(!registry.mounts());
+        // Two with one more try each, and two with none.
+        assert!(server.lines().len() <= 6, "{:?}", server.lines());
+    }
+    let client = Client::new(settings());
+    let registry = Registry::new(&client, &"localhost:1/x".parse().unwrap()).unwrap();
+    let base = "localhost:1/base".parse().unwrap();
+    assert!(registry.mount_blob(&Digest::of(b"x"), &base).is_err());
+}

@@ -34,6 +34,10 @@ const HUGE_BYTES: u64 = if cfg!(test) { 4 << 20 } else { 1 << 30 };
 /// Times that an upload asks where it stands because the registry says that it stands elsewhere.
 const MAX_RESYNCS: u32 = 3;
 
+/// Sessions of one blob that the registry may lose; behind a name that stands for several replicas it would
+/// lose all of them.
+const MAX_LOST: u32 = 6;
+
 /// Noted for a host that declines blobs in a POST.
 const NO_SINGLE_POST: &str = "no blob in a POST";
 /// Noted for a host that takes no larger bodies than this, in bytes.
@@ -93,7 +97,9 @@ impl Registry<'_> {
             session: begun,
             offset: 0,
             way,
+            furthest: 0,
             breaks: 0,
+            lost: 0,
             resyncs: 0,
             ending: false,
             patched: false,
@@ -131,8 +137,12 @@ pub(super) struct Upload<'u, 'a> {
     /// Bytes that the session has.
     pub(super) offset: u64,
     way: Way,
+    /// The most bytes that any session has had: what is sent again is no progress.
+    furthest: u64,
     /// Connections that broke off since something last moved.
     breaks: u32,
+    /// Sessions that the registry has lost.
+    lost: u32,
     resyncs: u32,
     /// The request that ends the upload was sent last.
     pub(super) ending: bool,
@@ -146,7 +156,6 @@ impl Upload<'_, '_> {
     fn run(mut self) -> Result<(), RegistryError> {
         let mut patience = self.registry.patience();
         loop {
-            let before = self.offset;
             let error = match self.go_on() {
                 Ok(()) => {
                     if self.patched {
@@ -156,7 +165,8 @@ impl Upload<'_, '_> {
                 }
                 Err(error) => error,
             };
-            if self.offset > before {
+            if self.offset > self.furthest {
+                self.furthest = self.offset;
                 patience.progressed();
                 self.breaks = 0;
             }
@@ -167,6 +177,10 @@ impl Upload<'_, '_> {
                 continue;
             }
             let lost = error.status() == Some(404) || error.says("BLOB_UPLOAD_UNKNOWN");
+            self.lost += u32::from(lost);
+            if self.lost > MAX_LOST {
+                return Err(error.after(self.lost));
+            }
             self.registry.wait_or_give_up(&mut patience, error)?;
             if lost {
                 self.session = None;

@@ -169,3 +169,18 @@ fn l3_a_base_is_asked_for_by_head_and_fetched_once() {
     assert_eq!(log.len(), 1, "{}", base.log_text());
     assert_eq!(log[0].kind, Kind::HeadManifest);
 }
+
+#[test]
+fn a_registry_that_has_lost_a_blob_is_mended_without_the_cache() {
+    let base = with_base(Vec::new());
+    let project = project_on(&base.repository("base:1"));
+    let (home, target) = (Home::empty(), Faulty::start());
+    let image = target.repository("app:1");
+    builds(&home, &project, &[&image]).ok();
+    let layers = target.manifest("app", "1")["layers"].clone();
+    for layer in layers.as_array().unwrap() {
+        target.lose_blob("app", layer["digest"].as_str().unwrap());
+    }
+    builds(&home, &project, &[&image, "--no-cache"]).ok();
+    target.complete("app", "1");
+}

@@ -490,3 +490,27 @@ fn waits_of_a_push_are_bounded_together() {
     assert_eq!(error.status(), Some(503));
     assert!(start.elapsed() < Duration::from_secs(5));
 }
+
+#[test]
+fn sessions_that_always_get_lost_are_an_error_that_says_so() {
+    for tries in [3, 50] {
+        // The first piece is always taken, and the second never.
+        let server = Server::start(move |seen| match seen.method.as_str() {
+            _ if seen.body.len() > MIB => Answer::new(413, ""),
+            "POST" => begun(),
+            "PATCH" if seen.header("content-range").unwrap().starts_with("0-") => {
+                Answer::new(202, "").with("location", "/up/1")
+            }
+            _ => refusal(404, "BLOB_UPLOAD_UNKNOWN"),
+        });
+        let mut patient = settings();
+        patient.retry.tries = tries;
+        patient.retry.longest_wait = Duration::from_millis(5);
+        let done = send_by(&Client::new(patient), &server, &blob(4 * MIB));
+        let told = done.error.unwrap().explain();
+        assert!(told.next.contains("replicas"), "{told:?}");
+        let posts = done.lines.iter().filter(|line| line.starts_with("POST"));
+        // Two sessions went for finding a size that is taken.
+        assert!(posts.count() <= 2 + 7, "{:?}", done.lines);
+    }
+}
