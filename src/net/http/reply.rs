@@ -5,9 +5,9 @@ use std::io::Read;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use crate::net::ShownUrl;
 use crate::net::http::HttpError;
 use crate::net::http::retry::{self, Passing};
+use crate::net::{ShownUrl, Veil};
 
 /// Bytes of an error's body that are read; the rest is not worth the time.
 const MAX_ERROR_BODY_BYTES: u64 = 64 << 10;
@@ -20,6 +20,8 @@ pub(crate) struct Reply {
     pub(super) inner: reqwest::blocking::Response,
     /// The URL that answered, after redirects.
     pub(super) url: Url,
+    /// What was sent in confidence.
+    pub(super) veil: Veil,
 }
 
 impl Reply {
@@ -113,6 +115,11 @@ impl Reply {
         );
     }
 
+    /// What must not be shown of its body.
+    pub(crate) fn veil(&self) -> Veil {
+        self.veil.clone()
+    }
+
     /// The beginning of the body; of a body that cannot be read, nothing.
     pub(crate) fn into_excerpt(mut self) -> Vec<u8> {
         let mut body = Vec::new();
@@ -130,7 +137,9 @@ impl Reply {
     /// This answer as a failure, with the beginning of its body.
     pub(crate) fn into_error(self) -> HttpError {
         let (url, status, passing) = (self.shown(), self.status(), self.passing());
-        let body = printable(&self.into_excerpt());
+        let veil = self.veil();
+        let body = String::from_utf8_lossy(&self.into_excerpt()).into_owned();
+        let body = printable(veil.over(&body).as_bytes());
         HttpError::Status {
             url,
             status,
