@@ -14,6 +14,7 @@ mod reply;
 mod request;
 mod retry;
 mod send;
+mod timely;
 mod trust;
 mod wire;
 
@@ -35,6 +36,7 @@ pub(crate) use reply::{Reply, Response, printable};
 pub(crate) use request::{Body, Open, Request};
 pub(crate) use retry::{Budget, Passing, Patience, Policy, status_may_pass};
 pub(crate) use send::{Manner, MayPass, location, same_place};
+pub(crate) use timely::Timely;
 pub(crate) use trust::{Trust, authority};
 pub(crate) use wire::is_loopback;
 

@@ -1,16 +1,19 @@
 //! What comes back, its body not read yet ([`Reply`]) or read ([`Response`]).
 
 use std::io::Read;
+use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use crate::net::ShownUrl;
-use crate::net::http::HttpError;
 use crate::net::http::retry::{self, Passing};
+use crate::net::http::{HttpError, Timely};
+use crate::net::{ShownUrl, Veil};
 
 /// Bytes of an error's body that are read; the rest is not worth the time.
 const MAX_ERROR_BODY_BYTES: u64 = 64 << 10;
+/// Time for them.
+const ERROR_BODY: Duration = Duration::from_secs(10);
 /// Characters of an error's body that are shown.
 const MAX_SHOWN_CHARS: usize = 300;
 
@@ -20,6 +23,8 @@ pub(crate) struct Reply {
     pub(super) inner: reqwest::blocking::Response,
     /// The URL that answered, after redirects.
     pub(super) url: Url,
+    /// What was sent in confidence.
+    pub(super) veil: Veil,
 }
 
 impl Reply {
@@ -69,7 +74,7 @@ impl Reply {
             });
         }
         let mut body = Vec::new();
-        (&mut self.inner)
+        Timely::document(&mut self.inner)
             .take(max_bytes.saturating_add(1))
             .read_to_end(&mut body)
             .map_err(|error| HttpError::of_body(error, &shown))?;
@@ -108,15 +113,20 @@ impl Reply {
     /// Reads and forgets a short body, so that the connection can be used again.
     pub(crate) fn drain(mut self) {
         let _ = std::io::copy(
-            &mut (&mut self.inner).take(MAX_ERROR_BODY_BYTES),
+            &mut Timely::within(&mut self.inner, ERROR_BODY).take(MAX_ERROR_BODY_BYTES),
             &mut std::io::sink(),
         );
+    }
+
+    /// What must not be shown of its body.
+    pub(crate) fn veil(&self) -> Veil {
+        self.veil.clone()
     }
 
     /// The beginning of the body; of a body that cannot be read, nothing.
     pub(crate) fn into_excerpt(mut self) -> Vec<u8> {
         let mut body = Vec::new();
-        let _ = (&mut self.inner)
+        let _ = Timely::within(&mut self.inner, ERROR_BODY)
             .take(MAX_ERROR_BODY_BYTES)
             .read_to_end(&mut body);
         body
@@ -130,7 +140,9 @@ impl Reply {
     /// This answer as a failure, with the beginning of its body.
     pub(crate) fn into_error(self) -> HttpError {
         let (url, status, passing) = (self.shown(), self.status(), self.passing());
-        let body = printable(&self.into_excerpt());
+        let veil = self.veil();
+        let body = String::from_utf8_lossy(&self.into_excerpt()).into_owned();
+        let body = printable(veil.over(&body).as_bytes());
         HttpError::Status {
             url,
             status,

@@ -13,7 +13,7 @@ use crate::net::http::retry::{self, Passing, Patience};
 use crate::net::http::wire::{Whose, is_loopback};
 use crate::net::http::{Body, Client, HttpError, Notice, Refusal, Reply, Request};
 use crate::net::http::{inward, trust};
-use crate::net::{Secret, ShownUrl};
+use crate::net::{Secret, ShownUrl, Veil};
 
 /// Redirects followed for one request; indexes and registries need one or two.
 const MAX_REDIRECTS: u32 = 8;
@@ -50,9 +50,20 @@ pub(crate) struct Manner<'a> {
     /// Not to be sent on elsewhere by a redirect: there is a secret in its body. It goes to the registry's
     /// token service, which is shown what the registry is shown.
     pub stays: bool,
+    /// What is in its body in confidence.
+    pub confides: Vec<Secret>,
 }
 
 impl Manner<'_> {
+    /// What no answer is to be shown with.
+    fn veil(&self) -> Veil {
+        let veil = self
+            .authorization
+            .as_ref()
+            .map_or_else(Veil::default, Veil::of_authorization);
+        self.confides.iter().fold(veil, Veil::and)
+    }
+
     /// On whose behalf `url` is asked. Where the registry has sent us, by a redirect or by the place of an
     /// upload, is not the registry.
     fn whose(&self, url: &Url) -> Option<Whose<'_>> {
@@ -286,6 +297,7 @@ impl Client {
             Ok(inner) => Ok(Reply {
                 inner,
                 url: url.clone(),
+                veil: manner.veil(),
             }),
             Err(error) => Err(HttpError::of(error, &shown)),
         }

@@ -159,6 +159,7 @@ impl Asker<'_> {
         self.send(
             &Request::new(Method::GET, url),
             basic.map(Basic::header),
+            Vec::new(),
             counter,
         )
     }
@@ -195,7 +196,11 @@ impl Asker<'_> {
         let mut request =
             Request::new(Method::POST, realm.clone()).with_body(Body::Bytes(form.as_bytes()));
         request.header("content-type", "application/x-www-form-urlencoded");
-        self.send(&request, None, counter)
+        let confided = secrets
+            .iter()
+            .filter(|(name, _)| *name != "username")
+            .map(|(_, secret)| (*secret).clone());
+        self.send(&request, None, confided.collect(), counter)
     }
 
     /// By the registry's own rules of TLS, and never sent on to somebody else.
@@ -203,12 +208,14 @@ impl Asker<'_> {
         &self,
         request: &Request<'_>,
         authorization: Option<Secret>,
+        confides: Vec<Secret>,
         counter: &AtomicU64,
     ) -> Result<Reply, RegistryError> {
         let manner = Manner {
             authorization,
             rules_of: Some(&authority(self.base)),
             stays: true,
+            confides,
         };
         Ok(self.client.send_in(request, &manner, counter)?)
     }

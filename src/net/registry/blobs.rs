@@ -11,7 +11,7 @@ use reqwest::{Method, Url};
 use sha2::{Digest as _, Sha256};
 
 use crate::net::ShownUrl;
-use crate::net::http::{HttpError, MayPass as _, Patience, Reply, Request};
+use crate::net::http::{HttpError, MayPass as _, Patience, Reply, Request, Timely};
 use crate::net::registry::{Registry, RegistryError};
 use crate::oci::Digest;
 
@@ -71,9 +71,13 @@ impl<'a> Registry<'a> {
             return Err(HttpError::TooLarge { url, limit_bytes }.into());
         }
         let mut bytes = Vec::new();
-        let mut reader = self.open_blob(digest, size)?;
-        match reader.read_to_end(&mut bytes) {
+        let reader = self.open_blob(digest, size)?;
+        match Timely::document(reader).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let (url, tries) = (ShownUrl::of(&url), 1);
+                Err(HttpError::TimedOut { url, tries }.into())
+            }
             Err(error) => Err(RegistryError::of_read(error, &ShownUrl::of(&url))),
         }
     }

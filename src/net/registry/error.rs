@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::net::ShownUrl;
 use crate::net::http::{
     HttpError, MayPass, Passing, Reply, after_tries, printable, status_may_pass,
 };
 use crate::net::mirrors::MirrorsError;
+use crate::net::{ShownUrl, Veil};
 use crate::report::{Explain, Explanation, Fate};
 
 /// Entries of an error document that are shown.
@@ -131,7 +131,7 @@ impl RegistryError {
     /// A reply with a status that was not hoped for.
     pub(super) fn of(reply: Reply) -> Self {
         let (url, status, passing) = (reply.shown(), reply.status(), reply.passing());
-        let refusals = refusals(&reply.into_excerpt());
+        let refusals = refusals_of(reply);
         Self::Refused {
             url,
             status,
@@ -310,10 +310,24 @@ impl MayPass for RegistryError {
 }
 
 /// The entries of an error document; of another body its beginning, as one entry without a code.
-pub(super) fn refusals(body: &[u8]) -> Vec<Refusal> {
+/// Nothing in them was sent there in confidence.
+pub(super) fn refusals_of(reply: Reply) -> Vec<Refusal> {
+    let veil = reply.veil();
+    refusals(&reply.into_excerpt(), &veil)
+}
+
+fn refusals(body: &[u8], veil: &Veil) -> Vec<Refusal> {
+    let veiled = |text: &str| printable(veil.over(text).as_bytes());
+    let is_code = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    };
     let shown = |refusal: Refusal| Refusal {
-        code: printable(refusal.code.as_bytes()),
-        message: printable(refusal.message.as_bytes()),
+        code: match refusal.code {
+            code if is_code(&code) => printable(code.as_bytes()),
+            other => veiled(&other),
+        },
+        message: veiled(&refusal.message),
     };
     if let Ok(envelope) = serde_json::from_slice::<Envelope>(body) {
         return envelope
@@ -323,7 +337,7 @@ pub(super) fn refusals(body: &[u8]) -> Vec<Refusal> {
             .map(shown)
             .collect();
     }
-    let message = printable(body);
+    let message = veiled(&String::from_utf8_lossy(body));
     if message.is_empty() {
         return Vec::new();
     }
@@ -421,11 +435,14 @@ mod tests {
     #[test]
     fn reads_error_documents_within_bounds() {
         let body = br#"{"errors":[{"code":"DENIED","message":"no\n\u001b[1m way","detail":{}},{"code":"X"},{},{}]}"#;
-        let found = refusals(body);
+        let found = refusals(body, &Veil::default());
         assert_eq!(found.len(), MAX_SHOWN_ERRORS);
         assert_eq!(words(&found), ": DENIED: no [1m way; X; ");
-        assert_eq!(words(&refusals(b"plain")), ": plain");
-        assert_eq!(words(&refusals(b"<html>")), "");
-        assert_eq!(words(&refusals(b"{\"errors\": 5}")), ": {\"errors\": 5}");
+        assert_eq!(words(&refusals(b"plain", &Veil::default())), ": plain");
+        assert_eq!(words(&refusals(b"<html>", &Veil::default())), "");
+        assert_eq!(
+            words(&refusals(b"{\"errors\": 5}", &Veil::default())),
+            ": {\"errors\": 5}"
+        );
     }
 }

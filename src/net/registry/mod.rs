@@ -301,7 +301,7 @@ impl<'a> Registry<'a> {
         let manner = Manner {
             authorization: authorization.filter(|_| here).cloned(),
             rules_of: Some(&authority(&self.base)),
-            stays: false,
+            ..Manner::default()
         };
         // Reading is left out: a blob may be read to feed a request that has its turn already.
         let turn = (request.method != Method::GET).then(|| self.host.turn());
@@ -331,7 +331,7 @@ impl<'a> Registry<'a> {
             repository: self.repository.clone(),
             status,
             had_credentials: self.access.login().is_some(),
-            refusals: error::refusals(&reply.into_excerpt()),
+            refusals: error::refusals_of(reply),
         }
     }
 }

@@ -547,3 +547,29 @@ fn a_mount_that_fails_is_declined_and_soon_given_up() {
     let base = "localhost:1/base".parse().unwrap();
     assert!(registry.mount_blob(&Digest::of(b"x"), &base).is_err());
 }
+
+#[test]
+fn what_a_registry_repeats_of_our_headers_is_not_told() {
+    for (status, as_json) in [(400, false), (400, true), (403, true), (500, false)] {
+        let server = Server::start(move |seen| match seen.header("authorization") {
+            Some(value) => {
+                let said = format!("bad header {value}");
+                Answer::new(
+                    status,
+                    if as_json {
+                        format!(r#"{{"errors":[{{"code":"UNKNOWN","message":"{said}"}}]}}"#)
+                    } else {
+                        said
+                    },
+                )
+            }
+            None => Answer::new(401, "").with("www-authenticate", "Basic realm=\"x\""),
+        });
+        let client = logged_in(&server);
+        let registry = Registry::new(&client, &reference(&server)).unwrap();
+        let error = registry.get_manifest("1").unwrap_err();
+        let told = format!("{error} {error:?} {:?}", error.explain());
+        assert!(!told.contains("bWU6cHc"), "{told}");
+        assert!(told.contains("bad header ***"), "{told}");
+    }
+}
