@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::net::tokens::locked;
-use crate::oci::Reference;
+use crate::oci::{DOCKER_HUB, DOCKER_HUB_HOST, Reference};
 use crate::report::{Explain, Explanation, Fate};
 use file::{Contents, Rule};
 
@@ -201,7 +201,7 @@ fn full_name(reference: &Reference) -> String {
 fn host_of(location: &str) -> &str {
     match location.split('/').next() {
         // As it is connected to.
-        Some("docker.io") => "registry-1.docker.io",
+        Some(DOCKER_HUB) => DOCKER_HUB_HOST,
         Some(host) => host,
         None => location,
     }

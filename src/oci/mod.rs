@@ -19,4 +19,4 @@ pub(crate) use docker::Family;
 pub(crate) use key::{Key, KeyBuilder};
 pub(crate) use manifest::{Descriptor, DescriptorPlatform, Index, Manifest, MediaType};
 pub(crate) use platform::{Architecture, Platform};
-pub(crate) use reference::{Reference, ReferenceError};
+pub(crate) use reference::{DOCKER_HUB, DOCKER_HUB_HOST, Reference, ReferenceError, docker_hub_of};

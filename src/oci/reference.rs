@@ -6,8 +6,20 @@ use std::str::FromStr;
 
 use super::Digest;
 
+/// The registry of names that say none.
+pub(crate) const DOCKER_HUB: &str = "docker.io";
+/// The host that it is reached at: the one registry whose name is not its host.
+pub(crate) const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
 /// Longest repository name that registries take (distribution-spec: 255 with the host).
 const MAX_NAME_BYTES: usize = 255;
+
+/// A registry by its name, whichever of Docker Hub's was written.
+pub(crate) fn docker_hub_of(registry: &str) -> &str {
+    match registry {
+        "index.docker.io" | DOCKER_HUB_HOST => DOCKER_HUB,
+        other => other,
+    }
+}
 
 /// Why a text is no image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -131,10 +143,10 @@ impl FromStr for Reference {
         }
         check_repository(path)?;
         let host = match registry {
-            None | Some("index.docker.io" | "registry-1.docker.io") => "docker.io",
-            Some(host) => host,
+            None => DOCKER_HUB,
+            Some(host) => docker_hub_of(host),
         };
-        let repository = if host == "docker.io" && !path.contains('/') {
+        let repository = if host == DOCKER_HUB && !path.contains('/') {
             format!("library/{path}")
         } else {
             path.to_owned()

@@ -12,7 +12,7 @@ use super::{BuildError, Settings, client};
 use crate::net::Secret;
 use crate::net::credentials::{Basic, KeepError, Kept, Login, forget, keep};
 use crate::net::registry::{Registry, RegistryError};
-use crate::oci::Reference;
+use crate::oci::{DOCKER_HUB, Reference};
 use crate::report::{Event, Explain, Explanation, Fate, Report};
 
 /// No such file is larger.
@@ -126,7 +126,7 @@ fn named(text: &str) -> Result<(String, Reference), LoginError> {
     let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
     // A word without dot and port would be taken for a folder of Docker Hub's.
     let same = host.eq_ignore_ascii_case(reference.registry());
-    if !same && reference.registry() != "docker.io"
+    if !same && reference.registry() != DOCKER_HUB
         || !host.contains(['.', ':']) && host != "localhost"
     {
         return Err(wrong());

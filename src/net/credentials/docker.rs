@@ -14,9 +14,8 @@ use serde_json::Value;
 
 use crate::net::Secret;
 use crate::net::credentials::Login;
+use crate::oci::{DOCKER_HUB, docker_hub_of};
 
-/// Names of the one registry that goes by several.
-const DOCKER_HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 /// What Docker Hub is called in files and to helpers.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 /// The user by which a helper says that its secret is an identity token.
@@ -216,7 +215,7 @@ fn places(registry: &str, repository: &str) -> Vec<String> {
 
 /// What a registry is called to a helper that knows several.
 fn server(registry: &str) -> String {
-    if DOCKER_HUB.contains(&registry) {
+    if docker_hub_of(registry) == DOCKER_HUB {
         DOCKER_HUB_KEY.to_owned()
     } else {
         registry.to_owned()
@@ -238,11 +237,7 @@ pub(super) fn normal(key: &str) -> String {
         path
     };
     let host = host.to_ascii_lowercase();
-    let host = if DOCKER_HUB.contains(&host.as_str()) {
-        "docker.io".to_owned()
-    } else {
-        host
-    };
+    let host = docker_hub_of(&host).to_owned();
     if path.is_empty() {
         host
     } else {

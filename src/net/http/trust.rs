@@ -22,6 +22,7 @@ use reqwest::{Url, Version};
 use crate::net::http::wire::is_loopback;
 use crate::net::http::{HttpError, Reply};
 use crate::net::tokens::locked;
+use crate::oci::{DOCKER_HUB, DOCKER_HUB_HOST};
 
 /// Files looked at in one folder; a person has put them there by hand.
 const MAX_FILES: usize = 100;
@@ -182,8 +183,8 @@ fn folder_names(registry: &str) -> Vec<String> {
     if !registry.contains(':') {
         names.push(format!("{registry}:443"));
     }
-    if registry == "registry-1.docker.io" {
-        names.push("docker.io".to_owned());
+    if registry == DOCKER_HUB_HOST {
+        names.push(DOCKER_HUB.to_owned());
     }
     names
 }

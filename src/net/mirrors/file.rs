@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::MirrorsError;
-use crate::oci::Reference;
+use crate::oci::{Reference, docker_hub_of};
 
 /// No file of rules that a person wrote is larger.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -312,10 +312,7 @@ fn place(text: &str) -> Result<String, Unfit> {
     if path.contains([':', '@']) {
         return Err(Unfit::Pinned(text.to_owned()));
     }
-    let host = match host {
-        "index.docker.io" | "registry-1.docker.io" => "docker.io",
-        host => host,
-    };
+    let host = docker_hub_of(host);
     let place = match path {
         "" => host.to_owned(),
         path => format!("{host}/{path}"),

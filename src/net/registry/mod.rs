@@ -40,7 +40,7 @@ use crate::net::http::{
     Budget, Client, Host, Manner, MayPass as _, Patience, Reply, Request, authority, same_place,
 };
 use crate::net::{Secret, ShownUrl};
-use crate::oci::Reference;
+use crate::oci::{DOCKER_HUB, DOCKER_HUB_HOST, Reference};
 use crate::report::{Event, Report};
 use access::Access;
 
@@ -113,9 +113,8 @@ impl<'a> Registry<'a> {
         direction: Direction,
     ) -> Result<Self, RegistryError> {
         let name = reference.registry();
-        // The one registry whose name is not its host.
-        let host = if name == "docker.io" {
-            "registry-1.docker.io"
+        let host = if name == DOCKER_HUB {
+            DOCKER_HUB_HOST
         } else {
             name
         };
