@@ -327,12 +327,7 @@ impl Explain for HttpError {
                 format!("to {to}: {}", refusal.words()),
                 "name the final URL, or mend the server",
             ),
-            Self::PlainSecret { url } => world(
-                "credentials are not sent without TLS",
-                url,
-                "it is an http URL, and anyone on the way could read them".to_owned(),
-                "have the server speak https; or list the registry as insecure, if the network between is your own",
-            ),
+            Self::PlainSecret { url } => explain_plain_secret(url),
             Self::TooLarge { url, limit_bytes } => world(
                 "the answer is too large",
                 url,
@@ -400,6 +395,15 @@ fn explain_offline(method: &str, url: &ShownUrl) -> Explanation {
         url,
         format!("it would have been asked for by {method}"),
         "run once without --offline, so that it is kept in the store",
+    )
+}
+
+fn explain_plain_secret(url: &ShownUrl) -> Explanation {
+    world(
+        "credentials are not sent without TLS",
+        url,
+        "it is an http URL, and anyone on the way could read them".to_owned(),
+        "have the server speak https; or list the registry as insecure, if the network between is your own",
     )
 }
 
