@@ -10,7 +10,7 @@ use crate::harness::home::{Home, digest_of};
 use crate::harness::layout::sha256;
 use crate::harness::registry::Registry;
 use crate::harness::tools::{Finished, finish};
-use crate::images::{Entry, PATH, Scene, build};
+use crate::images::{BASE_LAYERS, Entry, PATH, Scene, build};
 
 fn rebase(home: &Home, image: &str, onto: &str, more: &[&str]) -> Finished {
     let mut command = home.command(&["rebase", "--json", image, "--onto", onto]);
@@ -56,7 +56,7 @@ fn env(config: &Value) -> Vec<&str> {
 fn is_one_layer_behind(scene: &Scene, home: &Home, image: &str, base: &str) {
     let told = behind(home, image);
     let newer = sha256(&scene.registry.manifest("python", "latest").unwrap());
-    let expected = json!({"digest": newer, "layers": 3, "differing_layers": 1, "days_later": 1});
+    let expected = json!({"digest": newer, "layers": BASE_LAYERS, "differing_layers": 1, "days_later": 1});
     assert_eq!(
         (&told["state"], &told["now"]),
         (&json!("behind"), &expected)
@@ -131,7 +131,7 @@ fn a_newer_base_comes_beneath_without_a_layer_being_read() {
     assert_eq!(said["before"], built["digest"]);
     assert_eq!(
         said["platforms"][0]["kept_layers"],
-        json!(built["platforms"][0]["layers"].as_array().unwrap().len() - 3)
+        json!(built["platforms"][0]["layers"].as_array().unwrap().len() - BASE_LAYERS)
     );
     for blob in said["pushed"][0]["blobs"].as_array().unwrap() {
         assert_ne!(blob["fate"], "copied", "{blob}");
