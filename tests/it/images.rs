@@ -266,7 +266,7 @@ fn a_slim_image_is_built_upon_and_never_downloaded() {
         env.contains(&"PYTHON_VERSION=3.13.5") && env.contains(&"LC_ALL=C.UTF-8"),
         "{env:?}"
     );
-    assert_eq!(config["history"][3]["empty_layer"], true);
+    assert_eq!(config["history"][BASE_LAYERS]["empty_layer"], true);
 
     let container = Scene::start(&image);
     assert_eq!(container.page("/"), "Hello from Flask\n");

@@ -56,7 +56,8 @@ fn env(config: &Value) -> Vec<&str> {
 fn is_one_layer_behind(scene: &Scene, home: &Home, image: &str, base: &str) {
     let told = behind(home, image);
     let newer = sha256(&scene.registry.manifest("python", "latest").unwrap());
-    let expected = json!({"digest": newer, "layers": BASE_LAYERS, "differing_layers": 1, "days_later": 1});
+    let expected =
+        json!({"digest": newer, "layers": BASE_LAYERS, "differing_layers": 1, "days_later": 1});
     assert_eq!(
         (&told["state"], &told["now"]),
         (&json!("behind"), &expected)
@@ -66,7 +67,9 @@ fn is_one_layer_behind(scene: &Scene, home: &Home, image: &str, base: &str) {
         .ok()
         .stdout;
     assert!(
-        text.contains("1 of its 3 layers differ, created 1 day later"),
+        text.contains(&format!(
+            "1 of its {BASE_LAYERS} layers differ, created 1 day later"
+        )),
         "{text}"
     );
     // Without the option nobody is asked, and the text says how to.
@@ -83,7 +86,7 @@ fn has_the_newer_base(scene: &Scene, home: &Home, image: &str, before: &Value) {
     let count = after["layers"].as_array().unwrap().len();
     assert_eq!(count, before["layers"].as_array().unwrap().len());
     for index in 0..count {
-        let expected = if index < 3 { &of_base } else { before };
+        let expected = if index < BASE_LAYERS { &of_base } else { before };
         assert_eq!(
             after["layers"][index]["digest"],
             expected["layers"][index]["digest"]
