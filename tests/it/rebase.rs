@@ -86,7 +86,11 @@ fn has_the_newer_base(scene: &Scene, home: &Home, image: &str, before: &Value) {
     let count = after["layers"].as_array().unwrap().len();
     assert_eq!(count, before["layers"].as_array().unwrap().len());
     for index in 0..count {
-        let expected = if index < BASE_LAYERS { &of_base } else { before };
+        let expected = if index < BASE_LAYERS {
+            &of_base
+        } else {
+            before
+        };
         assert_eq!(
             after["layers"][index]["digest"],
             expected["layers"][index]["digest"]
