@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A machine that has nothing builds and pushes one changed line: an empty store, a lock, and the tag that the registry has. The project
 # (benches/sixty) has 60 dependencies. Nothing but the registry can be reached, so what is downloaded is what the registry has sent.
-# With byte code an interpreter is needed to compile the changed file: the base's layer that has it is the larger part of what is sent.
+# With byte code an interpreter is needed to compile the changed file: the layer that has it is nearly all that is sent.
 #
 #   benches/empty-machine.sh [S2R [RUNS]]     default: a release build, and 10; prints medians
 source "$(dirname "${BASH_SOURCE[0]}")/bench.sh"

@@ -18,7 +18,6 @@ mod fetch;
 mod foreign;
 mod foundation;
 mod ground;
-mod interpreter;
 mod locks;
 mod login;
 mod make;
