@@ -1,0 +1,173 @@
+//! A request with its files read: what is wished for, from which indexes, and what of that is not
+//! followed.
+
+use super::error::ResolveError;
+use super::settings::{self, Indexes};
+use super::{Input, Request, RequirementsFile, from_source, pinned, uv};
+use crate::oci::{Key, KeyBuilder};
+use crate::packages::python::{Pylock, Requirements, Source, Target, Wish, parse};
+use crate::report::{Event, Report};
+
+/// Where the source lies in the image; variables written for builds there name files by it.
+const SOURCE_IN_IMAGE: &str = "/opt/app-root/src/";
+
+/// A request with its files read.
+pub(super) struct Prepared<'a> {
+    pub(super) request: Request<'a>,
+    pub(super) requirements: Requirements,
+    pub(super) pylock: Option<(&'a str, Pylock)>,
+    pub(super) indexes: Indexes,
+}
+
+impl<'a> Prepared<'a> {
+    pub(super) fn new(request: &Request<'a>, report: &dyn Report) -> Result<Self, ResolveError> {
+        let mut requirements = Requirements::default();
+        let mut pylock = None;
+        match request.input {
+            Input::Pylock(file) => {
+                let wrong = |error| ResolveError::Pylock {
+                    path: file.path.to_owned(),
+                    error,
+                };
+                let text = String::from_utf8_lossy(file.text);
+                pylock = Some((file.path, Pylock::parse(&text).map_err(wrong)?));
+            }
+            Input::Requirements(files) => {
+                requirements = read_requirements(request, files)?;
+                from_source::put_in(&mut requirements.wishes, request.built)?;
+            }
+        }
+        let (indexes, unusable) = Indexes::new(&requirements.options, request.environment);
+        warn(report, &requirements, &indexes, &unusable);
+        Ok(Self {
+            request: *request,
+            requirements,
+            pylock,
+            indexes,
+        })
+    }
+
+    /// Whether nothing has to be resolved.
+    pub(super) fn is_exact(&self) -> bool {
+        self.pylock.is_some()
+            || (self.requirements.constraints.is_empty()
+                && self
+                    .wishes()
+                    .is_ok_and(|wishes| wishes.iter().all(|wish| pinned::is_exact(wish))))
+    }
+
+    /// The wishes that hold for the target.
+    pub(super) fn wishes(&self) -> Result<Vec<&Wish>, ResolveError> {
+        applying(&self.requirements.wishes, self.request.target)
+    }
+
+    pub(super) fn key(&self) -> Key {
+        let mut key = KeyBuilder::new("resolution/2");
+        key.add(self.request.target.to_string().as_bytes());
+        key.add(uv::VERSION.as_bytes());
+        if let Input::Pylock(file) = self.request.input {
+            key.add(file.text);
+        }
+        for list in [&self.requirements.wishes, &self.requirements.constraints] {
+            key.add(&(list.len() as u64).to_le_bytes());
+            for wish in list {
+                key.add(wish.to_string().as_bytes());
+                key.add(format!("{:?}", wish.hashes).as_bytes());
+            }
+        }
+        for index in self.indexes.all().chain(&self.indexes.find_links) {
+            key.add(index.as_str().as_bytes());
+        }
+        key.add(&[
+            u8::from(self.indexes.pre_releases),
+            u8::from(self.indexes.default.is_none()),
+        ]);
+        key.finish()
+    }
+}
+
+pub(super) fn applying<'a>(
+    wishes: &'a [Wish],
+    target: &Target,
+) -> Result<Vec<&'a Wish>, ResolveError> {
+    let markers = target
+        .markers()
+        .map_err(|error| ResolveError::Target(error.to_string()))?;
+    Ok(wishes
+        .iter()
+        .filter(|wish| wish.applies(&markers))
+        .collect())
+}
+
+fn read_requirements(
+    request: &Request<'_>,
+    files: &[RequirementsFile<'_>],
+) -> Result<Requirements, ResolveError> {
+    let source = Source {
+        read: request.read,
+        variable: &|name| request.environment.get(name).cloned(),
+    };
+    let mut all = Requirements::default();
+    for file in files {
+        all.merge(parse(file.path, file.text, &source)?);
+    }
+    for named in request
+        .environment
+        .get("PIP_CONSTRAINT")
+        .map_or("", String::as_str)
+        .split_whitespace()
+    {
+        let path = named.strip_prefix(SOURCE_IN_IMAGE).unwrap_or(named);
+        let text = (request.read)(path).ok_or_else(|| ResolveError::Variable {
+            name: "PIP_CONSTRAINT",
+            path: crate::packages::python::shown(named),
+        })?;
+        all.constrain(path, &text, &source)?;
+    }
+    Ok(all)
+}
+
+fn warn(
+    report: &dyn Report,
+    requirements: &Requirements,
+    indexes: &Indexes,
+    unusable: &[settings::Unusable],
+) {
+    let say = |text: String, hint: &str| {
+        report.event(Event::Warning {
+            text,
+            hint: hint.to_owned(),
+        });
+    };
+    for (name, reason) in unusable {
+        say(
+            format!("{name} is not followed: {reason}"),
+            "folders of this machine mean nothing to a build elsewhere; give an address",
+        );
+    }
+    for folder in &requirements.options.find_links_folders {
+        say(
+            format!("--find-links {folder} is not followed: it is a folder"),
+            "name the wheels in the source one by one (`./wheels/x-1.0-py3-none-any.whl`)",
+        );
+    }
+    for host in &indexes.trusted_hosts {
+        say(
+            format!("--trusted-host {host} is not followed: certificates are always checked"),
+            "plain http needs no such option; for an authority of your own, name its certificate in SSL_CERT_FILE",
+        );
+    }
+    for (position, option) in &requirements.ignored {
+        say(
+            format!("{position}: {option} has no effect"),
+            "nothing is built from source",
+        );
+    }
+    if !requirements.options.no_binary.is_empty() {
+        let names = requirements.options.no_binary.join(", ");
+        say(
+            format!("--no-binary {names} is not followed"),
+            "nothing is built from source",
+        );
+    }
+}
