@@ -37,8 +37,6 @@ use lock::{Candidate, Chosen};
 
 /// Bytes of all wheels that may lie in the source: they are held in memory while uv looks at them.
 const MAX_SOURCE_WHEEL_BYTES: usize = 64 * 1024 * 1024;
-/// Where the source lies in the image; variables written for builds there name files by it.
-const SOURCE_IN_IMAGE: &str = "/opt/app-root/src/";
 
 /// One file of requirements.
 #[derive(Debug, Clone, Copy)]
@@ -551,12 +549,15 @@ fn read_requirements(
         .map_or("", String::as_str)
         .split_whitespace()
     {
-        let path = named.strip_prefix(SOURCE_IN_IMAGE).unwrap_or(named);
-        let text = (request.read)(path).ok_or_else(|| ResolveError::Variable {
-            name: "PIP_CONSTRAINT",
-            path: crate::packages::python::shown(named),
-        })?;
-        all.constrain(path, &text, &source)?;
+        let path = resolve_path("", named);
+        let text = path.as_deref().and_then(request.read);
+        let (Some(path), Some(text)) = (path, text) else {
+            return Err(ResolveError::Variable {
+                name: "PIP_CONSTRAINT",
+                path: crate::packages::python::shown(named),
+            });
+        };
+        all.constrain(&path, &text, &source)?;
     }
     Ok(all)
 }
