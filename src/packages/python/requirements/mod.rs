@@ -26,6 +26,8 @@ const MAX_DEPTH: usize = 16;
 const MAX_FILES: usize = 256;
 /// Most lines of all files together.
 const MAX_LINES: usize = 100_000;
+/// Where the source lies in the image.
+const SOURCE_IN_IMAGE: &str = "/opt/app-root/src/";
 /// Largest requirement file in bytes.
 const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -315,11 +317,17 @@ fn too_many(what: &'static str, limit: usize) -> LineError {
 }
 
 /// The path in the source that `named` means when it stands in `file`; none if it leaves the source.
+/// The source's folder in the image is the source: what was written for builds there names it.
 pub(crate) fn resolve_path(file: &str, named: &str) -> Option<String> {
-    if named.starts_with('/') {
+    let in_image = named.strip_prefix(SOURCE_IN_IMAGE);
+    if named.starts_with('/') && in_image.is_none() {
         return None;
     }
-    let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let folder = file
+        .rsplit_once('/')
+        .filter(|_| in_image.is_none())
+        .map_or("", |(folder, _)| folder);
+    let named = in_image.unwrap_or(named);
     let mut parts: Vec<&str> = Vec::new();
     for part in folder.split('/').chain(named.split('/')) {
         match part {
