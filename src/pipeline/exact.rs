@@ -17,7 +17,7 @@ use crate::packages::Sha256;
 use crate::packages::python::locks::{Choice, Form, Given, LockKind, convert};
 use crate::packages::python::{
     DirectUrl, FileHash, LockedTree, PackageName, Position, Target, Url, Wish, WishKind, is_wheel,
-    resolve_path,
+    requirement_paths,
 };
 use crate::plan::{Dependencies, PlanError};
 use crate::report::{Explain, Explanation, Fate};
@@ -85,7 +85,7 @@ impl Explain for MaterialError {
                 position,
                 "a path of the requirements leads to nothing that can be built",
                 format!("{path} is neither a folder nor a source distribution within the source."),
-                "Correct the path; it is relative to the file that names it. .s2iignore and --exclude may leave it out.",
+                "Correct the path; it counts from the source's root, as for pip, or from the folder of the file that names it. .s2iignore and --exclude may leave it out.",
             ),
             Self::LocalRepository { position } => (
                 position,
@@ -195,7 +195,10 @@ impl Exact<'_> {
         let text = converted.text.as_bytes();
         let lines = [RequirementsFile { path, text }];
         if file.is_lock() {
-            let lock = self.requirements(&lines, Vec::new(), rules, 0)?;
+            let lock = match self.requirements(&lines, Vec::new(), rules, 0) {
+                Err(error) => self.with_left_out(error, path, &converted.text, rules)?,
+                Ok(lock) => lock,
+            };
             Ok(with_built(lock, &built))
         } else {
             self.requirements(&lines, built, rules, 0)
@@ -243,7 +246,7 @@ impl Exact<'_> {
 
     /// Requirement files: what they name by address is built first, then what turns out to have no
     /// wheel, one package after the other.
-    fn requirements(
+    pub(super) fn requirements(
         &self,
         files: &[RequirementsFile<'_>],
         mut built: Vec<BuiltWheel>,
@@ -436,12 +439,9 @@ impl Exact<'_> {
         };
         let tree = self.site.tree();
         let plain = path.split('[').next().unwrap_or(path).trim_end_matches('/');
-        let below = if plain == "." && !wish.position.path.contains('/') {
-            Some(String::new())
-        } else {
-            resolve_path(&wish.position.path, plain)
-        };
-        let inside = below.ok_or_else(no_folder)?;
+        let inside = requirement_paths(&wish.position.path, plain)
+            .find(|path| path.is_empty() || tree.follow(path.as_bytes()).is_some())
+            .ok_or_else(no_folder)?;
         let entry = tree.follow(inside.as_bytes());
         match entry.map(|entry| (&entry.kind, entry)) {
             Some((Kind::File { size_bytes, .. }, entry)) if !is_wheel(&inside) => {

@@ -19,6 +19,7 @@ mod foreign;
 mod foundation;
 mod ground;
 mod interpreter;
+mod left_out;
 mod locks;
 mod login;
 mod make;
