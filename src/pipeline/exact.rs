@@ -14,7 +14,7 @@ use super::platform::Site;
 use super::wheels::{BuiltWheel, MAX_FILE_BYTES, Wanted, Wheels, revealed};
 use crate::oci::Digest;
 use crate::packages::Sha256;
-use crate::packages::python::locks::{Choice, Form, Given, LockKind, convert};
+use crate::packages::python::locks::{Choice, Converted, Form, Given, LockKind, convert};
 use crate::packages::python::{
     DirectUrl, FileHash, LockedTree, PackageName, Position, Target, Url, Wish, WishKind, is_wheel,
     requirement_paths,
@@ -41,6 +41,8 @@ pub(super) struct Exact<'a> {
     pub site: &'a Site<'a>,
     pub ground: &'a Ground<'a>,
     pub target: &'a Target,
+    /// While something is built, the variables by which what it needs is found.
+    pub of_build: Option<&'a BTreeMap<String, String>>,
 }
 
 /// Why something that a requirement names cannot be built.
@@ -172,23 +174,7 @@ impl Exact<'_> {
         rules: Rules,
     ) -> Result<Lock, BuildError> {
         let path = file.path();
-        let text = self.read(path)?;
-        let made_from = file.made_from().map(|path| self.read(path)).transpose()?;
-        let markers = self
-            .target
-            .markers()
-            .map_err(|error| ResolveError::Target(error.to_string()))?;
-        let converted = convert(
-            file,
-            &Given {
-                text: &String::from_utf8_lossy(&text),
-                made_from: made_from.as_deref().map(String::from_utf8_lossy).as_deref(),
-                choice,
-                markers: &markers,
-                as_requirements: false,
-            },
-        )
-        .map_err(PlanError::from)?;
+        let converted = self.conversion(file, choice)?;
         if converted.form == Form::Pylock {
             return self.locked(path, converted.text.as_bytes(), &built, rules);
         }
@@ -205,6 +191,27 @@ impl Exact<'_> {
         }
     }
 
+    /// A file of another tool as the text that the resolver reads.
+    fn conversion(&self, file: LockKind, choice: &Choice) -> Result<Converted, BuildError> {
+        let text = self.read(file.path())?;
+        let made_from = file.made_from().map(|path| self.read(path)).transpose()?;
+        let markers = self
+            .target
+            .markers()
+            .map_err(|error| ResolveError::Target(error.to_string()))?;
+        Ok(convert(
+            file,
+            &Given {
+                text: &String::from_utf8_lossy(&text),
+                made_from: made_from.as_deref().map(String::from_utf8_lossy).as_deref(),
+                choice,
+                markers: &markers,
+                as_requirements: false,
+            },
+        )
+        .map_err(PlanError::from)?)
+    }
+
     /// Exact wheels of what a build needs. No lock pins them, and they reach no image: they are
     /// resolved even where the image's own packages must not be.
     pub(super) fn build_requirements(&self, text: &str, depth: usize) -> Result<Lock, BuildError> {
@@ -216,7 +223,36 @@ impl Exact<'_> {
             locked: false,
             ..self.site.settings().rules
         };
-        self.requirements(&[file], Vec::new(), rules, depth)
+        let environment = match self.of_build {
+            Some(environment) => environment.clone(),
+            None => self.environment_of_builds()?,
+        };
+        let exact = Exact {
+            of_build: Some(&environment),
+            ..*self
+        };
+        exact.requirements(&[file], Vec::new(), rules, depth)
+    }
+
+    /// Packages that a build needs come from where the requirements say that packages come from, as
+    /// with pip: behind a mirror there is no other place.
+    fn environment_of_builds(&self) -> Result<BTreeMap<String, String>, BuildError> {
+        let (path, text) = match &self.site.plan().dependencies.value {
+            Dependencies::Requirements { path } => (path.as_str(), self.read(path)?),
+            Dependencies::Converted { file, choice, .. } => {
+                let converted = self.conversion(*file, choice)?;
+                let options = converted.text.lines().filter(|line| line.starts_with("--"));
+                let options: Vec<&str> = options.collect();
+                (file.path(), options.join("\n").into_bytes())
+            }
+            Dependencies::Pylock { .. } | Dependencies::None => ("", Vec::new()),
+        };
+        let file = RequirementsFile { path, text: &text };
+        let wanted = Wanted::Requirements(&[file]);
+        let rules = self.site.settings().rules;
+        self.with(wanted, &[], rules, |wheels| {
+            wheels.index_variables(self.target)
+        })
     }
 
     /// A lock is complete without the project itself, which is installed beside it.
@@ -303,7 +339,7 @@ impl Exact<'_> {
             tree: self.site.tree(),
             wanted,
             built,
-            environment: self.site.environment(),
+            environment: self.of_build.unwrap_or_else(|| self.site.environment()),
             rules,
             fetcher: &self.site.fetcher(),
             report: self.site.report(),

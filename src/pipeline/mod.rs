@@ -38,6 +38,7 @@ mod standing;
 mod steps;
 mod toolchain;
 mod variables;
+mod wanting;
 mod wheels;
 
 use std::collections::BTreeMap;
