@@ -33,6 +33,7 @@ mod fetch;
 mod foreign;
 mod foundation;
 mod ground;
+mod left_out;
 mod locks;
 mod login;
 mod make;
@@ -51,6 +52,7 @@ mod standing;
 mod steps;
 mod toolchain;
 mod variables;
+mod wanting;
 mod wheels;
 
 use std::collections::BTreeMap;

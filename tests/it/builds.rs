@@ -193,7 +193,7 @@ fn static_files_are_collected_into_a_layer_of_their_own() {
 fn an_assemble_script_of_its_own_runs_instead() {
     let home = Home::seeded();
     let builder = crate::harness::files::own_builder(
-        "build_packages: [gcc, g++, make, pkgconf, libc6-dev, python3.13-dev]",
+        "build_packages: [gcc, g++, make, perl-base, pkgconf, libc6-dev, python3.13-dev]",
         "build_packages: [make]",
     );
     let project = Project::new(&[

@@ -173,7 +173,7 @@ impl Attack {
         }
         // An assemble script gets all build packages; a compiler takes long to unpack.
         let builder = own_builder(
-            "build_packages: [gcc, g++, make, pkgconf, libc6-dev, python3.13-dev]",
+            "build_packages: [gcc, g++, make, perl-base, pkgconf, libc6-dev, python3.13-dev]",
             "build_packages: [make]",
         );
         let before = state(&project.path());

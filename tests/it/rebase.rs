@@ -182,6 +182,13 @@ fn a_newer_base_comes_beneath_without_a_layer_being_read() {
         &["--builder", &base, &image, "--refresh", "-e", "MINE=kept"],
     );
     assert_eq!(anew["digest"], said["digest"]);
+    // A base that is no more: told as such, and no failure.
+    scene.registry.delete_manifest("python", &digest);
+    assert_eq!(behind(&home, &image)["state"], "gone");
+    let text = finish(&mut home.command(&["inspect", "--check-base", &image]))
+        .ok()
+        .stdout;
+    assert!(text.contains("gone from its registry"), "{text}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::oci::Digest;
 use crate::packages::Sha256;
 use crate::packages::python::{
     DirectUrl, FileHash, LockedTree, PackageName, Position, Url, Wish, WishKind, is_wheel,
-    resolve_path,
+    requirement_paths,
 };
 use crate::pipeline::build_wheel::{Built, Material};
 use crate::pipeline::error::{BuildError, Obstacle};
@@ -138,12 +138,9 @@ impl Exact<'_> {
         };
         let tree = self.site.tree();
         let plain = path.split('[').next().unwrap_or(path).trim_end_matches('/');
-        let below = if plain == "." && !wish.position.path.contains('/') {
-            Some(String::new())
-        } else {
-            resolve_path(&wish.position.path, plain)
-        };
-        let inside = below.ok_or_else(no_folder)?;
+        let inside = requirement_paths(&wish.position.path, plain)
+            .find(|path| path.is_empty() || tree.follow(path.as_bytes()).is_some())
+            .ok_or_else(no_folder)?;
         let entry = tree.follow(inside.as_bytes());
         match entry.map(|entry| (&entry.kind, entry)) {
             Some((Kind::File { size_bytes, .. }, entry)) if !is_wheel(&inside) => {

@@ -7,6 +7,8 @@ mod material;
 
 pub(crate) use error::MaterialError;
 
+use std::collections::BTreeMap;
+
 use super::Rules;
 use super::build_wheel::Builder;
 use super::error::BuildError;
@@ -14,7 +16,7 @@ use super::foreign::{Step, refused};
 use super::ground::Ground;
 use super::platform::Site;
 use super::wheels::{BuiltWheel, MAX_FILE_BYTES, Wanted, Wheels};
-use crate::packages::python::locks::{Choice, Form, Given, LockKind, convert};
+use crate::packages::python::locks::{Choice, Converted, Form, Given, LockKind, convert};
 use crate::packages::python::{PackageName, Target, Wish};
 use crate::plan::{Dependencies, PlanError};
 use crate::resolve::wheels::{Lock, LockedWheel, RequirementsFile, ResolveError};
@@ -34,6 +36,8 @@ pub(super) struct Exact<'a> {
     pub site: &'a Site<'a>,
     pub ground: &'a Ground<'a>,
     pub target: &'a Target,
+    /// While something is built, the variables by which what it needs is found.
+    pub of_build: Option<&'a BTreeMap<String, String>>,
 }
 
 impl Exact<'_> {
@@ -92,13 +96,32 @@ impl Exact<'_> {
         rules: Rules,
     ) -> Result<Lock, BuildError> {
         let path = file.path();
-        let text = self.read(path)?;
+        let converted = self.conversion(file, choice)?;
+        if converted.form == Form::Pylock {
+            return self.locked(path, converted.text.as_bytes(), &built, rules);
+        }
+        let text = converted.text.as_bytes();
+        let lines = [RequirementsFile { path, text }];
+        if file.is_lock() {
+            let lock = match self.requirements(&lines, Vec::new(), rules, 0) {
+                Err(error) => self.with_left_out(error, path, &converted.text, rules)?,
+                Ok(lock) => lock,
+            };
+            Ok(with_built(lock, &built))
+        } else {
+            self.requirements(&lines, built, rules, 0)
+        }
+    }
+
+    /// A file of another tool as the text that the resolver reads.
+    fn conversion(&self, file: LockKind, choice: &Choice) -> Result<Converted, BuildError> {
+        let text = self.read(file.path())?;
         let made_from = file.made_from().map(|path| self.read(path)).transpose()?;
         let markers = self
             .target
             .markers()
             .map_err(|error| ResolveError::Target(error.to_string()))?;
-        let converted = convert(
+        Ok(convert(
             file,
             &Given {
                 text: &String::from_utf8_lossy(&text),
@@ -108,18 +131,7 @@ impl Exact<'_> {
                 as_requirements: false,
             },
         )
-        .map_err(PlanError::from)?;
-        if converted.form == Form::Pylock {
-            return self.locked(path, converted.text.as_bytes(), &built, rules);
-        }
-        let text = converted.text.as_bytes();
-        let lines = [RequirementsFile { path, text }];
-        if file.is_lock() {
-            let lock = self.requirements(&lines, Vec::new(), rules, 0)?;
-            Ok(with_built(lock, &built))
-        } else {
-            self.requirements(&lines, built, rules, 0)
-        }
+        .map_err(PlanError::from)?)
     }
 
     /// Exact wheels of what a build needs. No lock pins them, and they reach no image: they are
@@ -133,7 +145,36 @@ impl Exact<'_> {
             locked: false,
             ..self.site.settings().rules
         };
-        self.requirements(&[file], Vec::new(), rules, depth)
+        let environment = match self.of_build {
+            Some(environment) => environment.clone(),
+            None => self.environment_of_builds()?,
+        };
+        let exact = Exact {
+            of_build: Some(&environment),
+            ..*self
+        };
+        exact.requirements(&[file], Vec::new(), rules, depth)
+    }
+
+    /// Packages that a build needs come from where the requirements say that packages come from, as
+    /// with pip: behind a mirror there is no other place.
+    fn environment_of_builds(&self) -> Result<BTreeMap<String, String>, BuildError> {
+        let (path, text) = match &self.site.plan().dependencies.value {
+            Dependencies::Requirements { path } => (path.as_str(), self.read(path)?),
+            Dependencies::Converted { file, choice, .. } => {
+                let converted = self.conversion(*file, choice)?;
+                let options = converted.text.lines().filter(|line| line.starts_with("--"));
+                let options: Vec<&str> = options.collect();
+                (file.path(), options.join("\n").into_bytes())
+            }
+            Dependencies::Pylock { .. } | Dependencies::None => ("", Vec::new()),
+        };
+        let file = RequirementsFile { path, text: &text };
+        let wanted = Wanted::Requirements(&[file]);
+        let rules = self.site.settings().rules;
+        self.with(wanted, &[], rules, |wheels| {
+            wheels.index_variables(self.target)
+        })
     }
 
     /// A lock is complete without the project itself, which is installed beside it.
@@ -163,7 +204,7 @@ impl Exact<'_> {
 
     /// Requirement files: what they name by address is built first, then what turns out to have no
     /// wheel, one package after the other.
-    fn requirements(
+    pub(super) fn requirements(
         &self,
         files: &[RequirementsFile<'_>],
         mut built: Vec<BuiltWheel>,
@@ -220,7 +261,7 @@ impl Exact<'_> {
             tree: self.site.tree(),
             wanted,
             built,
-            environment: self.site.environment(),
+            environment: self.of_build.unwrap_or_else(|| self.site.environment()),
             rules,
             fetcher: &self.site.fetcher(),
             report: self.site.report(),

@@ -9,7 +9,9 @@ use super::lock::{Candidate, Chosen, Location, LockedWheel};
 use super::prepared::{Prepared, applying};
 use super::{BUILT_FOLDER, from_source, pinned, uv};
 use crate::packages::Sha256;
-use crate::packages::python::{DirectUrl, FileHash, Wish, WishKind, resolve_path};
+use crate::packages::python::{
+    DirectUrl, FileHash, Wish, WishKind, requirement_paths, resolve_path,
+};
 
 /// Bytes of all wheels that may lie in the source: they are held in memory while uv looks at them.
 const MAX_SOURCE_WHEEL_BYTES: usize = 64 * 1024 * 1024;
@@ -73,17 +75,17 @@ impl Prepared<'_> {
 
     /// Refuses packages that are needed and not among those listed with hashes.
     fn check_listed(&self, needed: &[Candidate], listed: &[&Wish]) -> Result<(), ResolveError> {
-        let missing: Vec<String> = needed
+        let missing: Vec<_> = needed
             .iter()
             .filter(|one| !listed.iter().any(|wish| wish.name() == Some(&one.name)))
-            .map(|one| format!("{}=={}", one.name, one.file_name.version))
+            .map(|one| (one.name.clone(), one.file_name.version.clone()))
             .collect();
         if missing.is_empty() {
             return Ok(());
         }
         Err(ResolveError::NotListed {
             place: self.requirements.files.join(", "),
-            missing: missing.join(", "),
+            missing,
         })
     }
 
@@ -222,9 +224,17 @@ impl Prepared<'_> {
                 path: path.clone(),
                 position: wish.position.clone(),
             };
-            let inside = resolve_path(&wish.position.path, path).ok_or_else(missing)?;
-            let bytes = (self.request.read)(&inside)
-                .filter(|bytes| bytes.len() <= left_bytes)
+            let file = &wish.position.path;
+            // What was built is never taken for a file that the source has under the same name.
+            let paths: Vec<String> = if file.starts_with(BUILT_FOLDER) {
+                resolve_path(file, path).into_iter().collect()
+            } else {
+                requirement_paths(file, path).collect()
+            };
+            let (inside, bytes) = paths
+                .into_iter()
+                .find_map(|inside| (self.request.read)(&inside).map(|bytes| (inside, bytes)))
+                .filter(|(_, bytes)| bytes.len() <= left_bytes)
                 .ok_or_else(missing)?;
             left_bytes -= bytes.len();
             let name = inside.rsplit('/').next().unwrap_or_default().to_owned();

@@ -98,10 +98,10 @@ pub(super) fn put_in(wishes: &mut Vec<Wish>, built: &[Stand]) -> Result<(), Reso
             .instead_of
             .as_ref()
             .and_then(|position| wishes.iter().position(|wish| wish.position == *position));
-        let (marker, extras) = match place.and_then(|at| wishes[at].named()) {
-            Some(named) => {
-                let extras = named.extras.iter().map(ToString::to_string).collect();
-                (named.marker.clone(), extras)
+        let (marker, extras) = match place.map(|at| &wishes[at]) {
+            Some(wish) => {
+                let extras = wish.extras().iter().map(ToString::to_string).collect();
+                (wish.marker().clone(), extras)
             }
             None => (pep508_rs::MarkerTree::TRUE, stand.extras.clone()),
         };
@@ -236,7 +236,7 @@ mod tests {
             read: &|_| None,
             variable: &|_| None,
         };
-        let text = b"-e ./lib\nflask\nx[a] @ git+https://h/x.git ; python_version > '3'\n";
+        let text = b"-e ./lib[web] ; python_version > '3'\nflask\nx[a] @ git+https://h/x.git ; python_version > '3'\n";
         let mut wishes = crate::packages::python::parse("r.txt", text, &source)
             .unwrap()
             .wishes;
@@ -262,10 +262,8 @@ mod tests {
         .unwrap();
         let shown: Vec<String> = wishes.iter().map(ToString::to_string).collect();
         assert_eq!(shown.len(), 4);
-        assert!(
-            shown[0].starts_with("lib[own] @") || shown[0].starts_with("lib @"),
-            "{shown:?}"
-        );
+        assert!(shown[0].starts_with("lib[web] @"), "{shown:?}");
+        assert!(shown[0].contains("; python_"), "{shown:?}");
         assert!(shown[2].starts_with("x[a] @"), "{shown:?}");
         assert!(shown[3].starts_with("app[own] @"), "{shown:?}");
         assert!(!wishes.iter().any(needs_build));

@@ -95,6 +95,14 @@ pub(crate) fn resolve(
     Ok(Lock { packages })
 }
 
+/// Where the packages of a request come from.
+///
+/// # Errors
+/// As [`resolve`], for what is seen without the network.
+pub(crate) fn indexes(request: &Request<'_>) -> Result<Indexes, ResolveError> {
+    Ok(Prepared::new(request, &crate::report::Silent)?.indexes)
+}
+
 /// Names a resolution by all that determines it: every requirement with its options, the target,
 /// the indexes without credentials, and the resolver. Where [`is_exact`](Prepared::is_exact), the
 /// result may be kept under this key for good; else only as long as the index is taken to stand still.

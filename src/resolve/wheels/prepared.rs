@@ -5,11 +5,8 @@ use super::error::ResolveError;
 use super::settings::{self, Indexes};
 use super::{Input, Request, RequirementsFile, from_source, pinned, uv};
 use crate::oci::{Key, KeyBuilder};
-use crate::packages::python::{Pylock, Requirements, Source, Target, Wish, parse};
+use crate::packages::python::{Pylock, Requirements, Source, Target, Wish, parse, resolve_path};
 use crate::report::{Event, Report};
-
-/// Where the source lies in the image; variables written for builds there name files by it.
-const SOURCE_IN_IMAGE: &str = "/opt/app-root/src/";
 
 /// A request with its files read.
 pub(super) struct Prepared<'a> {
@@ -117,12 +114,15 @@ fn read_requirements(
         .map_or("", String::as_str)
         .split_whitespace()
     {
-        let path = named.strip_prefix(SOURCE_IN_IMAGE).unwrap_or(named);
-        let text = (request.read)(path).ok_or_else(|| ResolveError::Variable {
-            name: "PIP_CONSTRAINT",
-            path: crate::packages::python::shown(named),
-        })?;
-        all.constrain(path, &text, &source)?;
+        let path = resolve_path("", named);
+        let text = path.as_deref().and_then(request.read);
+        let (Some(path), Some(text)) = (path, text) else {
+            return Err(ResolveError::Variable {
+                name: "PIP_CONSTRAINT",
+                path: crate::packages::python::shown(named),
+            });
+        };
+        all.constrain(&path, &text, &source)?;
     }
     Ok(all)
 }

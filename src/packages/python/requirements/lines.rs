@@ -22,6 +22,8 @@ pub(super) fn decode(bytes: &[u8]) -> String {
         [0xEF, 0xBB, 0xBF, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
         [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        // No text begins so but UTF-16 without its mark.
+        [first, 0, ..] if *first != 0 => utf16(bytes, u16::from_le_bytes),
         _ => std::str::from_utf8(bytes).map_or_else(
             |_| bytes.iter().map(|byte| char::from(*byte)).collect(),
             ToOwned::to_owned,
@@ -167,6 +169,7 @@ mod tests {
         assert_eq!(decode(b"\xEF\xBB\xBFflask"), "flask");
         assert_eq!(decode(b"\xFF\xFEf\0l\0"), "fl");
         assert_eq!(decode(b"\xFE\xFF\0f\0l"), "fl");
+        assert_eq!(decode(b"f\0l\0"), "fl");
         assert_eq!(decode(b"# caf\xE9"), "# caf\u{e9}");
     }
 }

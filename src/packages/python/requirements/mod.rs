@@ -26,6 +26,8 @@ const MAX_DEPTH: usize = 16;
 const MAX_FILES: usize = 256;
 /// Most lines of all files together.
 const MAX_LINES: usize = 100_000;
+/// Where the source lies in the image.
+const SOURCE_IN_IMAGE: &str = "/opt/app-root/src/";
 /// Largest requirement file in bytes.
 const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -314,12 +316,32 @@ fn too_many(what: &'static str, limit: usize) -> LineError {
     LineError::TooMany { what, limit }
 }
 
-/// The path in the source that `named` means when it stands in `file`; none if it leaves the source.
+/// The path in the source that `named` means when it stands in `file`; none if it leaves the source
+/// or is the source itself. The source's folder in the image is the source: what was written for
+/// builds there names it.
 pub(crate) fn resolve_path(file: &str, named: &str) -> Option<String> {
-    if named.starts_with('/') {
+    resolve_folder(file, named).filter(|path| !path.is_empty())
+}
+
+/// The paths in the source that a requirement in `file` may mean, the likelier first: pip counts from
+/// the folder that it runs in, which is the source's root, other tools from the file's own folder.
+/// Empty for the source itself.
+pub(crate) fn requirement_paths(file: &str, named: &str) -> impl Iterator<Item = String> {
+    let by_pip = resolve_folder("", named);
+    let by_file = resolve_folder(file, named).filter(|path| Some(path) != by_pip.as_ref());
+    by_pip.into_iter().chain(by_file)
+}
+
+fn resolve_folder(file: &str, named: &str) -> Option<String> {
+    let in_image = named.strip_prefix(SOURCE_IN_IMAGE);
+    if named.starts_with('/') && in_image.is_none() {
         return None;
     }
-    let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let folder = file
+        .rsplit_once('/')
+        .filter(|_| in_image.is_none())
+        .map_or("", |(folder, _)| folder);
+    let named = in_image.unwrap_or(named);
     let mut parts: Vec<&str> = Vec::new();
     for part in folder.split('/').chain(named.split('/')) {
         match part {
@@ -330,7 +352,7 @@ pub(crate) fn resolve_path(file: &str, named: &str) -> Option<String> {
             part => parts.push(part),
         }
     }
-    (!parts.is_empty()).then(|| parts.join("/"))
+    Some(parts.join("/"))
 }
 
 #[cfg(test)]

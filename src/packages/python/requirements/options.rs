@@ -129,6 +129,7 @@ pub(super) fn parse_line(line: &str) -> Result<Parsed, LineError> {
         requirement: (!requirement.is_empty()).then(|| requirement.to_owned()),
         ..Parsed::default()
     };
+    let (options, marker) = split_marker(options);
     let mut words = split_words(options)?.into_iter();
     while let Some(word) = words.next() {
         let (name, kind, attached) = find_option(&word)?;
@@ -144,7 +145,7 @@ pub(super) fn parse_line(line: &str) -> Result<Parsed, LineError> {
             Meaning::Constraint => parsed.constraints.push(value()?),
             Meaning::Editable => {
                 parsed.editable = true;
-                parsed.requirement = Some(value()?);
+                parsed.requirement = Some(value()? + marker);
             }
             Meaning::Hash => parsed.hashes.push(value()?),
             Meaning::IgnoredFlag => parsed.ignored.push(name.to_owned()),
@@ -231,6 +232,15 @@ fn split_requirement(line: &str) -> (&str, &str) {
     (line.trim(), "")
 }
 
+/// Takes the marker off `-e ./lib ; python_version > "3"`, from its blank on. pip reads such lines, which
+/// poetry exports, and passes over their markers.
+fn split_marker(options: &str) -> (&str, &str) {
+    let at = options
+        .find(" ;")
+        .filter(|_| options.starts_with("-e") || options.starts_with("--editable"));
+    options.split_at(at.unwrap_or(options.len()))
+}
+
 /// Splits into words at blanks, with quotes and backslashes as in a shell.
 fn split_words(text: &str) -> Result<Vec<String>, LineError> {
     let mut words = Vec::new();
@@ -287,6 +297,11 @@ mod tests {
         let parsed = parse_line("-e ./x").unwrap();
         assert!(parsed.editable);
         assert_eq!(parsed.requirement.as_deref(), Some("./x"));
+        let parsed = parse_line("-e ./x[y] ; python_version > '3'").unwrap();
+        assert_eq!(
+            parsed.requirement.as_deref(),
+            Some("./x[y] ; python_version > '3'")
+        );
         let parsed =
             parse_line("-i https://u:p@h/simple --extra-index-url=https://g/ --pre").unwrap();
         assert_eq!(parsed.options.index.unwrap().as_str(), "https://h/simple");

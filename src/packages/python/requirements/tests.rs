@@ -66,7 +66,8 @@ fn tells_names_paths_and_addresses_apart() {
         "r.txt",
         "a @ https://u:p@h/a-1-py3-none-any.whl\nhttps://h/b-1-py3-none-any.whl\n\
          git+https://h/c.git@v1#egg=c\n.\n-e ./lib[x]\n./wheels/d-1-py3-none-any.whl\n\
-         https://h/e.tar.gz\nhttps://h/f-1-py3-none-any.whl ; sys_platform == 'win32'\n",
+         https://h/e.tar.gz\nhttps://h/f-1-py3-none-any.whl ; sys_platform == 'win32'\n\
+         ./g ; sys_platform == 'win32'\n",
     )])
     .unwrap();
     let names: Vec<_> = found
@@ -85,14 +86,16 @@ fn tells_names_paths_and_addresses_apart() {
             None,
             name("d"),
             None,
-            name("f")
+            name("f"),
+            None
         ]
     );
     assert!(matches!(
         found.wishes[2].address(),
         Some(DirectUrl::Repository(_))
     ));
-    assert_eq!(found.wishes[4].to_string(), "-e ./lib");
+    assert_eq!(found.wishes[4].to_string(), "-e ./lib[x]");
+    assert_eq!(found.wishes[4].extras()[0].as_ref(), "x");
     let markers = Target {
         python: PythonVersion {
             major: 3,
@@ -105,7 +108,32 @@ fn tells_names_paths_and_addresses_apart() {
     .markers()
     .unwrap();
     assert!(!found.wishes[7].applies(&markers));
+    assert!(!found.wishes[8].applies(&markers));
     assert!(found.wishes[6].applies(&markers));
+}
+
+#[test]
+fn a_comma_may_stand_at_the_end() {
+    let found = read(&[("r.txt", "a>=1,<2,\nb==1, ; os_name == 'posix'\n")]).unwrap();
+    let shown: Vec<String> = found.wishes.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["a>=1,<2", "b==1 ; os_name == 'posix'"]);
+    assert!(read(&[("r.txt", "a>=1,,<2\n")]).is_err());
+    assert!(read(&[("r.txt", "a @ https://h/x-1-py3-none-any.whl,\n")]).is_ok());
+}
+
+#[test]
+fn paths_are_those_of_the_source() {
+    for (file, named, expected) in [
+        ("r.txt", "./a/../b.whl", Some("b.whl")),
+        ("in/r.txt", "../b.whl", Some("b.whl")),
+        ("in/r.txt", "/opt/app-root/src/b.whl", Some("b.whl")),
+        ("r.txt", "/opt/app-root/src/../b.whl", None),
+        ("r.txt", "/tmp/b.whl", None),
+        ("r.txt", "../b.whl", None),
+    ] {
+        let found = resolve_path(file, named);
+        assert_eq!(found.as_deref(), expected, "{file} {named}");
+    }
 }
 
 #[test]

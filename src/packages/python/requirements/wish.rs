@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pep508_rs::{ExtraName, MarkerEnvironment, PackageName, VersionOrUrl};
+use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName, VersionOrUrl};
 
 use super::{LineError, Position};
 use crate::packages::python::hash::FileHash;
@@ -39,6 +39,10 @@ pub(crate) enum WishKind {
         address: DirectUrl,
         /// `-e`
         editable: bool,
+        /// `[a,b]` behind it.
+        extras: Vec<ExtraName>,
+        /// Where it is wanted.
+        marker: MarkerTree,
     },
 }
 
@@ -92,8 +96,23 @@ impl Wish {
 
     /// Whether the wish holds in an environment.
     pub(crate) fn applies(&self, markers: &MarkerEnvironment) -> bool {
-        self.named()
-            .is_none_or(|requirement| requirement.marker.evaluate(markers, &[]))
+        self.marker().evaluate(markers, &[])
+    }
+
+    /// Where it is wanted.
+    pub(crate) fn marker(&self) -> &MarkerTree {
+        match &self.kind {
+            WishKind::Named(requirement) => &requirement.marker,
+            WishKind::Unnamed { marker, .. } => marker,
+        }
+    }
+
+    /// The extras that are wanted of it.
+    pub(crate) fn extras(&self) -> &[ExtraName] {
+        match &self.kind {
+            WishKind::Named(requirement) => &requirement.extras,
+            WishKind::Unnamed { extras, .. } => extras,
+        }
     }
 
     /// The one version wanted, if it is `==` a version without a wildcard, or `===`.
@@ -130,9 +149,20 @@ impl fmt::Display for Wish {
             WishKind::Named(requirement) => requirement.fmt(f),
             WishKind::Unnamed {
                 address,
-                editable: true,
-            } => write!(f, "-e {address}"),
-            WishKind::Unnamed { address, .. } => address.fmt(f),
+                editable,
+                extras,
+                marker,
+            } => {
+                let names: Vec<&str> = extras.iter().map(AsRef::as_ref).collect();
+                let start = if *editable { "-e " } else { "" };
+                write!(f, "{start}{address}")?;
+                if !names.is_empty() {
+                    write!(f, "[{}]", names.join(","))?;
+                }
+                marker
+                    .contents()
+                    .map_or(Ok(()), |marker| write!(f, " ; {marker}"))
+            }
         }
     }
 }
@@ -177,9 +207,18 @@ fn parse_kind(text: &str, editable: bool) -> Result<WishKind, LineError> {
     if let Some(name) = bad_name(text) {
         return Err(wrong(format!("`{name}` is no name")));
     }
-    Requirement::parse(text, ".")
+    Requirement::parse(&without_last_comma(text), ".")
         .map(WishKind::Named)
         .map_err(|error| wrong(first_line(&error.message.to_string())))
+}
+
+/// `flask>=3,` is one that pip reads, and so do its peers.
+fn without_last_comma(text: &str) -> String {
+    let (head, marker) = text.find(';').map_or((text, ""), |at| text.split_at(at));
+    match head.trim_end().strip_suffix(',') {
+        Some(head) if !head.contains('@') => format!("{head} {marker}"),
+        _ => text.to_owned(),
+    }
 }
 
 /// A word among name and extras that neither can be.
@@ -227,7 +266,7 @@ fn parse_address(text: &str, editable: bool) -> Result<WishKind, UrlError> {
         .map(|wheel| wheel.name)
         .ok()
         .or_else(|| egg_name(&parsed));
-    let marker = marker.map_or(Ok(pep508_rs::MarkerTree::TRUE), |text| {
+    let marker = marker.map_or(Ok(MarkerTree::TRUE), |text| {
         marker::parse(text).map_err(|_| UrlError::BadCharacter)
     })?;
     match name {
@@ -241,6 +280,8 @@ fn parse_address(text: &str, editable: bool) -> Result<WishKind, UrlError> {
         _ => Ok(WishKind::Unnamed {
             address: parsed,
             editable,
+            extras,
+            marker,
         }),
     }
 }
