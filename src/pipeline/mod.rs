@@ -12,11 +12,12 @@
 //!   those that are not known), `cache` (those that a registry has), `bytecode`, `changes` (what steps
 //!   leave), `assembly` (config and manifest); `platform` does all of it for one platform
 //! - code of the project: `steps` (in the sandbox), `ground` and `toolchain` (upon what), `staging`,
-//!   `roots` (layers as folders), `standing` (s2r inside the builder's image), `foreign` (other processors)
+//!   `roots` (layers as folders), `bare` (s2r inside the builder's image), `foreign` (other processors)
 //! - means: `client` (HTTP with its credentials), `elsewhere` (blobs that lie in a registry), `relay` (ports),
 //!   `stages` (times), `error`
 
 mod assembly;
+mod bare;
 mod base;
 mod base_image;
 mod behind;
@@ -48,7 +49,6 @@ mod roots;
 mod run;
 mod stages;
 mod staging;
-mod standing;
 mod steps;
 mod toolchain;
 mod variables;
