@@ -22,6 +22,7 @@ mod interpreter;
 mod locks;
 mod login;
 mod make;
+mod missing;
 mod obtain;
 mod platform;
 mod publish;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::BUILT_FOLDER;
 use super::fetch::FetchError;
 use crate::packages::python::{PackageName, Position, PylockError, ReadError, Target};
 use crate::report::{Explain, Explanation, Fate};
@@ -83,6 +84,22 @@ pub(crate) enum ResolveError {
         path: String,
         /// Where it stands.
         position: Position,
+    },
+    /// Wheels of a folder that cannot be read.
+    #[error("{path} cannot be read, or the wheels there have more than {limit} MiB")]
+    LinkedWheel {
+        /// The first wheel too many.
+        path: String,
+        /// How much is read.
+        limit: usize,
+    },
+    /// `--no-binary` names it, and there is nothing to build it from.
+    #[error("{name} {version} has no source distribution")]
+    NoSource {
+        /// The project.
+        name: PackageName,
+        /// The version that was chosen.
+        version: String,
     },
     /// There is no wheel for the target.
     #[error("{0}")]
@@ -203,6 +220,8 @@ pub(crate) struct NoWheel {
     pub reason: String,
     /// Whether a source distribution exists.
     pub has_sdist: bool,
+    /// Whether `--only-binary` forbids to build it.
+    pub must_be_wheel: bool,
     /// Tags of the wheels that exist.
     pub offered: Vec<String>,
 }
@@ -216,7 +235,10 @@ impl std::fmt::Display for NoWheel {
 fn places(places: &[Position]) -> String {
     places
         .iter()
-        .map(ToString::to_string)
+        .map(|place| match place.path.strip_prefix(BUILT_FOLDER) {
+            Some(name) => format!("what {name} requires"),
+            None => place.to_string(),
+        })
         .collect::<Vec<_>>()
         .join(", ")
 }
@@ -236,8 +258,10 @@ impl NoWheel {
             format!("{}{version} has no wheel for {}", self.name, self.target)
         };
         let mut why = String::new();
-        if self.has_sdist {
-            why.push_str("only a source distribution is left, and installing one runs the package's own build code; dependencies are put into the image without running any\n");
+        if self.must_be_wheel {
+            why.push_str("--only-binary (or PIP_ONLY_BINARY) forbids to build it\n");
+        } else if self.has_sdist {
+            why.push_str("its source distributions do not fit either: other versions, other hashes, withdrawn, or for other versions of Python\n");
         }
         if !self.offered.is_empty() {
             let listed: Vec<&str> = self
@@ -317,6 +341,8 @@ impl Explain for ResolveError {
             Self::NotLocked { .. }
             | Self::NeedsBuild { .. }
             | Self::NoSuchWheel { .. }
+            | Self::LinkedWheel { .. }
+            | Self::NoSource { .. }
             | Self::Unsatisfiable { .. }
             | Self::Hashes { .. }
             | Self::HashMissing { .. }
@@ -368,6 +394,18 @@ impl ResolveError {
             Self::NoSuchWheel { position, .. } => {
                 project("a wheel is missing".to_owned(), position.to_string(), text, "correct the path")
             }
+            Self::LinkedWheel { path, .. } => project(
+                "wheels of a --find-links folder cannot be read".to_owned(),
+                path.clone(),
+                text,
+                "take out of the folder what is not needed, or name the wheels that are in the requirements",
+            ),
+            Self::NoSource { name, .. } => project(
+                "there is nothing to build a package from".to_owned(),
+                name.to_string(),
+                format!("{text}, and --no-binary (or PIP_NO_BINARY) forbids its wheel"),
+                "ask for a version that has one, or leave the package out of --no-binary",
+            ),
             Self::Unsatisfiable { places: found, reason } => project(
                 "the requirements cannot be met".to_owned(),
                 places(found),

@@ -11,6 +11,7 @@ mod error;
 mod fetch;
 mod from_source;
 mod index;
+mod links;
 mod lock;
 mod pinned;
 mod settings;
@@ -21,7 +22,9 @@ use std::path::Path;
 
 pub(crate) use error::ResolveError;
 pub(crate) use fetch::{Fetch, FetchError, Get, Got};
-pub(crate) use from_source::{BUILT_FOLDER, Sdist, Stand, locked_sources, sdist_for, to_build};
+pub(crate) use from_source::{
+    BUILT_FOLDER, Sdist, Stand, locked_sources, sdist_for, to_build, wanted_from_source,
+};
 pub(crate) use index::{IndexFile, find_file};
 pub(crate) use lock::{Location, Lock, LockedSource, LockedWheel, SourceOf, write_pylock};
 pub(crate) use settings::Indexes;
@@ -29,10 +32,11 @@ pub(crate) use settings::Indexes;
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, FileHash, Pylock, Requirements, Source, Target, WheelFileName, Wish, WishKind,
-    parse, resolve_path,
+    DirectUrl, FileHash, Format, Pylock, Requirements, Source, Target, WheelFileName, Wish,
+    WishKind, parse, resolve_path,
 };
 use crate::report::{Event, Report};
+use links::Links;
 use lock::{Candidate, Chosen};
 
 /// Bytes of all wheels that may lie in the source: they are held in memory while uv looks at them.
@@ -67,6 +71,9 @@ pub(crate) struct Request<'a> {
     pub built: &'a [Stand],
     /// The bytes of a file of the source, by its path with `/` and without `..`.
     pub read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    /// The names of the files in a folder of the source, by its path; empty is the source itself. None if
+    /// there is no such folder.
+    pub list: &'a dyn Fn(&str) -> Option<Vec<String>>,
     /// The user's environment: pip's variables, proxies, certificates, PATH, HOME, and what
     /// `${NAME}` in requirement files means.
     pub environment: &'a BTreeMap<String, String>,
@@ -127,6 +134,7 @@ struct Prepared<'a> {
     requirements: Requirements,
     pylock: Option<(&'a str, Pylock)>,
     indexes: Indexes,
+    links: Links,
 }
 
 impl<'a> Prepared<'a> {
@@ -148,8 +156,10 @@ impl<'a> Prepared<'a> {
             }
         }
         let (indexes, unusable) = Indexes::new(&requirements.options, request.environment);
-        warn(report, &requirements, &indexes, &unusable);
+        let links = Links::find(&indexes.folders, request);
+        warn(report, &requirements, &indexes, &links, &unusable);
         Ok(Self {
+            links,
             request: *request,
             requirements,
             pylock,
@@ -160,7 +170,8 @@ impl<'a> Prepared<'a> {
     /// Whether nothing has to be resolved.
     fn is_exact(&self) -> bool {
         self.pylock.is_some()
-            || (self.requirements.constraints.is_empty()
+            || (self.links.wheels.is_empty()
+                && self.requirements.constraints.is_empty()
                 && self
                     .wishes()
                     .is_ok_and(|wishes| wishes.iter().all(|wish| pinned::is_exact(wish))))
@@ -195,7 +206,18 @@ impl<'a> Prepared<'a> {
         key.finish()
     }
 
+    /// Exact files, found by the first way that fits.
     fn candidates(&self, fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
+        self.found(fetch).map_err(|error| match error {
+            ResolveError::NoWheel(mut no_wheel) => {
+                no_wheel.must_be_wheel = self.indexes.formats.of(&no_wheel.name) == Format::Wheel;
+                ResolveError::NoWheel(no_wheel)
+            }
+            error => error,
+        })
+    }
+
+    fn found(&self, fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
         if let Some((path, lock)) = &self.pylock {
             let mut candidates = Chosen {
                 path,
@@ -304,7 +326,12 @@ impl<'a> Prepared<'a> {
         constraints: &[&Wish],
         fetch: &dyn Fetch,
     ) -> Result<Vec<Candidate>, ResolveError> {
-        let SourceWheels { paths, bytes } = self.source_wheels(wishes)?;
+        let SourceWheels { mut paths, bytes } = self.source_wheels(wishes)?;
+        let mut linked = BTreeMap::new();
+        for (name, path, bytes) in self.links.read(&self.request)? {
+            paths.entry(name.clone()).or_insert(path);
+            linked.insert(name, bytes);
+        }
         let network = (!self.request.offline).then_some(fetch);
         let tool = uv::obtain(
             self.request.environment,
@@ -316,6 +343,7 @@ impl<'a> Prepared<'a> {
             wishes,
             constraints,
             local: &bytes,
+            linked: &linked,
             indexes: &self.indexes,
             target: self.request.target,
             environment: self.request.environment,
@@ -566,6 +594,7 @@ fn warn(
     report: &dyn Report,
     requirements: &Requirements,
     indexes: &Indexes,
+    links: &Links,
     unusable: &[settings::Unusable],
 ) {
     let say = |text: String, hint: &str| {
@@ -580,10 +609,16 @@ fn warn(
             "folders of this machine mean nothing to a build elsewhere; give an address",
         );
     }
-    for folder in &requirements.options.find_links_folders {
+    for folder in &links.strangers {
         say(
-            format!("--find-links {folder} is not followed: it is a folder"),
-            "name the wheels in the source one by one (`./wheels/x-1.0-py3-none-any.whl`)",
+            format!("--find-links {folder} is not followed: it is no folder of the source"),
+            "folders of this machine mean nothing to a build elsewhere; put the wheels into the source, or give an address",
+        );
+    }
+    for folder in &links.with_sources {
+        say(
+            format!("--find-links {folder}: only its wheels are looked at"),
+            "name source distributions one by one (`./wheels/x-1.0.tar.gz`)",
         );
     }
     for host in &indexes.trusted_hosts {
@@ -595,14 +630,7 @@ fn warn(
     for (position, option) in &requirements.ignored {
         say(
             format!("{position}: {option} has no effect"),
-            "nothing is built from source",
-        );
-    }
-    if !requirements.options.no_binary.is_empty() {
-        let names = requirements.options.no_binary.join(", ");
-        say(
-            format!("--no-binary {names} is not followed"),
-            "nothing is built from source",
+            "packages are built with their own settings",
         );
     }
 }

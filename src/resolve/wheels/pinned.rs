@@ -115,6 +115,7 @@ fn find(
         places: vec![wish.position.clone()],
         reason: String::new(),
         has_sdist,
+        must_be_wheel: false,
         offered: wheels.iter().map(|(wheel, _)| wheel.tag_text()).collect(),
     })))
 }
@@ -137,6 +138,7 @@ fn at_address(wish: &Wish, indexes: &Indexes, target: &Target) -> Result<Candida
             places: vec![wish.position.clone()],
             reason: String::new(),
             has_sdist: false,
+            must_be_wheel: false,
             offered: vec![wheel.tag_text()],
         })));
     }
