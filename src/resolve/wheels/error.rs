@@ -391,9 +391,12 @@ impl ResolveError {
                 "folders, repositories and source archives run their own build code; dependencies are put into the image without running any".to_owned(),
                 "name a released version that has a wheel, or the address of a wheel",
             ),
-            Self::NoSuchWheel { position, .. } => {
-                project("a wheel is missing".to_owned(), position.to_string(), text, "correct the path")
-            }
+            Self::NoSuchWheel { position, .. } => project(
+                "a wheel is missing".to_owned(),
+                position.to_string(),
+                text,
+                "correct the path, or name version and not path if the wheel is in an index: `pip freeze` writes paths of the machine that it ran on",
+            ),
             Self::LinkedWheel { path, .. } => project(
                 "wheels of a --find-links folder cannot be read".to_owned(),
                 path.clone(),
@@ -405,6 +408,12 @@ impl ResolveError {
                 name.to_string(),
                 format!("{text}, and --no-binary (or PIP_NO_BINARY) forbids its wheel"),
                 "ask for a version that has one, or leave the package out of --no-binary",
+            ),
+            Self::Unsatisfiable { places: found, reason } if reason.contains("pkg-resources==0.0.0") => project(
+                "the requirements cannot be met".to_owned(),
+                places(found),
+                reason.clone(),
+                "delete the line `pkg-resources==0.0.0`: old versions of Debian's and Ubuntu's `pip freeze` wrote it, and no index has it",
             ),
             Self::Unsatisfiable { places: found, reason } => project(
                 "the requirements cannot be met".to_owned(),

@@ -94,7 +94,11 @@ fn find(
             size_bytes: file.size_bytes,
         });
     }
-    if wheels.iter().any(|(wheel, _)| tags.rank(wheel).is_some()) {
+    // As in pip, a file without a listed hash is as good as none: one may list the source alone.
+    let lists_sdist = files
+        .iter()
+        .any(|file| is_sdist_of(file, version) && has_listed_hash(wish, file));
+    if !lists_sdist && wheels.iter().any(|(wheel, _)| tags.rank(wheel).is_some()) {
         return Err(ResolveError::Hashes {
             name: name.clone(),
             target: *target,

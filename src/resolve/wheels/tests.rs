@@ -475,7 +475,7 @@ fn no_binary_names_what_is_built_though_it_has_a_wheel() {
         version: "1".parse().unwrap(),
         file_name: "x-1-py3-none-any.whl".parse().unwrap(),
         location,
-        sha256: HASH.parse().unwrap(),
+        sha256: format!("sha256:{HASH}").parse().unwrap(),
         size_bytes: None,
     };
     let remote = || Location::Remote(crate::packages::python::Url::parse("https://h/x").unwrap());
