@@ -1,7 +1,7 @@
 //! What a build from source missed, read from the last lines that it wrote, and the Debian packages
 //! that bring it.
 //!
-//! A table of what Python's packages are known to want. Compilers, CMake, Meson and setup scripts each
+//! A table of what Python's packages are known to want. Compilers, the makers of makefiles and setup scripts each
 //! have their own words for a thing that is not there, so signs are parts of lines. The names are those of
 //! trixie; where bookworm's differ, both stand there.
 

@@ -103,6 +103,7 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
+    use super::Format::{Any, Source, Wheel};
     use super::*;
 
     #[test]
@@ -119,7 +120,6 @@ mod tests {
             let of = |name: &str| formats.of(&name.parse().unwrap());
             (of("a"), of("b-c"))
         };
-        use Format::{Any, Source, Wheel};
         for (orders, expected) in [
             (&[][..], (Any, Any)),
             (&["no a, B_c"], (Source, Source)),
