@@ -6,36 +6,10 @@
 #   benches/bytecode.sh [S2R [RUNS]]     default: a release build, and 3; prints the median of each, in milliseconds
 #
 # Needs root, buildah, and PyPI and a Debian mirror for the downloads before.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-export PATH="$PATH:/usr/sbin:/sbin"
-s2r=${1:-}
+source "$(dirname "${BASH_SOURCE[0]}")/bench.sh"
+program "${1:-}"
 runs=${2:-3}
-
-if [ -z "$s2r" ]; then
-  cargo build --release --locked --quiet
-  s2r=target/release/s2r
-fi
-s2r=$(realpath "$s2r")
-work=$(mktemp -d)
 storage=(--root "$work/storage" --runroot "$work/run" --storage-driver overlay)
-server=
-finish() {
-  [ -z "$server" ] || kill "$server" 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-unset PIP_FIND_LINKS PIP_NO_INDEX
-
-# Runs "$@" and prints how long it took in milliseconds.
-milliseconds() {
-  local begin=$EPOCHREALTIME
-  "$@" >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; exit 1; }
-  local end=$EPOCHREALTIME
-  echo $(((${end/./} - ${begin/./}) / 1000))
-}
-
-median() { sort -n | sed -n "$(((runs + 1) / 2))p"; }
 
 mkdir "$work/app" "$work/base" "$work/wheels"
 printf '%s\n' flask django numpy pandas sqlalchemy psycopg2-binary >"$work/app/requirements.txt"
@@ -44,7 +18,7 @@ echo pass >"$work/base/app.py"
 
 # All downloads, and nothing that was made of them; no wheel has been compiled yet.
 export XDG_DATA_HOME=$work/warm
-"$s2r" lock "$work/app" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+quietly "$s2r" lock "$work/app"
 "$s2r" build "$work/app" warm --bytecode none --progress none >/dev/null
 "$s2r" build "$work/base" localhost/base --bytecode none -o "docker-archive:$work/base.tar" --progress none >/dev/null
 "$s2r" rm warm localhost/base >/dev/null 2>&1
@@ -62,7 +36,7 @@ for name, sha256 in re.findall(r'name = "([^"]+\.whl)".*?sha256 = "([0-9a-f]{64}
         os.link(by_hash[sha256], os.path.join(wheels, name))
 PYTHON
 coproc SERVER { exec python3 -u -m http.server --bind 127.0.0.1 --directory "$work/wheels" 0 2>/dev/null; }
-server=$SERVER_PID
+servers+=("$SERVER_PID")
 read -r line <&"${SERVER[0]}"
 port=$(sed 's/.* port \([0-9]*\) .*/\1/' <<<"$line")
 

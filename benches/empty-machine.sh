@@ -1,42 +1,15 @@
 #!/usr/bin/env bash
 # A machine that has nothing builds and pushes one changed line: an empty store, a lock, and the tag that the registry has. The project
 # (benches/sixty) has 60 dependencies. Nothing but the registry can be reached, so what is downloaded is what the registry has sent.
-# With byte code an interpreter is needed to compile the changed file: the base's layer that has it is the larger part of what is sent.
+# With byte code an interpreter is needed to compile the changed file: the layer that has it is nearly all that is sent.
 #
 #   benches/empty-machine.sh [S2R [RUNS]]     default: a release build, and 10; prints medians
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-export PATH="$PATH:/usr/sbin:/sbin"
-s2r=${1:-}
+source "$(dirname "${BASH_SOURCE[0]}")/bench.sh"
+program "${1:-}"
 runs=${2:-10}
 
-if [ -z "$s2r" ]; then
-  cargo build --release --locked --quiet
-  s2r=target/release/s2r
-fi
-s2r=$(realpath "$s2r")
-work=$(mktemp -d)
-registry=
-finish() {
-  [ -z "$registry" ] || kill "$registry" 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-unset PIP_FIND_LINKS PIP_NO_INDEX
-
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-cat >"$work/registry.yml" <<YAML
-version: 0.1
-log: {level: error, accesslog: {disabled: false}}
-storage: {filesystem: {rootdirectory: $work/registry}}
-http: {addr: "127.0.0.1:$port"}
-YAML
-docker-registry serve "$work/registry.yml" >"$work/access" 2>/dev/null &
-registry=$!
-until python3 -c "import socket; socket.create_connection(('127.0.0.1', $port))" 2>/dev/null; do sleep 0.05; done
+start_registry "$work/access"
 image=127.0.0.1:$port/sixty
-
-quietly() { "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }; }
 
 cp -r benches/sixty "$work/app"
 XDG_DATA_HOME=$work/full quietly "$s2r" lock "$work/app"
@@ -46,7 +19,7 @@ measure() {
   local run lines begin end bytes
   XDG_DATA_HOME=$work/full quietly "$s2r" build "$work/app" "$image" --push --progress none --bytecode "$1"
   for run in $(seq "$runs"); do
-    sed -i "s/^ANSWER = .*/ANSWER = \"$run\"/" "$work/app/wsgi.py"
+    sed -i "s/^ANSWER = .*/ANSWER = \"$1 $run\"/" "$work/app/wsgi.py"
     rm -rf "$work/empty"
     sync
     lines=$(wc -l <"$work/access")
@@ -64,14 +37,14 @@ measure() {
   done
 }
 
-# The middle of a column of figures: median KIND COLUMN
-median() { awk -v column="$2" '{ print $column }' "$work/$1" | sort -n | sed -n "$(((runs + 1) / 2))p"; }
+# The middle of a column of figures: middle KIND COLUMN
+middle() { awk -v column="$2" '{ print $column }' "$work/$1" | median; }
 
 for kind in none dependencies all; do
   measure "$kind"
   printf 'one line changed, on an empty machine, --bytecode %s\n' "$kind"
-  printf '  built and pushed:     %6d ms (to reach: 500)\n' "$(median "$kind" 1)"
-  printf '  requests:             %6d\n' "$(median "$kind" 2)"
-  printf '  downloaded:           %6d kB (to reach: 1000)\n' $(($(median "$kind" 3) / 1000))
-  printf '  the store afterwards: %6d KiB\n' "$(median "$kind" 4)"
+  printf '  built and pushed:     %6d ms (to reach: 500)\n' "$(middle "$kind" 1)"
+  printf '  requests:             %6d\n' "$(middle "$kind" 2)"
+  printf '  downloaded:           %6d kB (to reach: 1000)\n' $(($(middle "$kind" 3) / 1000))
+  printf '  the store afterwards: %6d KiB\n' "$(middle "$kind" 4)"
 done

@@ -1,16 +1,14 @@
 #!/usr/bin/env bash
 # The Flask example from an empty store, downloads and all: how long, and where the time went.
 #
-#   benches/first-build.sh [RUNS]    default 3
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-runs=${1:-3}
+#   benches/first-build.sh [S2R [RUNS]]     default: a release build, and 3
+source "$(dirname "${BASH_SOURCE[0]}")/bench.sh"
+program "${1:-}"
+runs=${2:-3}
 
-cargo build --release --locked --quiet
 for run in $(seq "$runs"); do
-  work=$(mktemp -d)
   begin=$EPOCHREALTIME
-  XDG_DATA_HOME=$work/data target/release/s2r build examples/flask-gunicorn hello --json --progress plain \
+  "$s2r" build examples/flask-gunicorn hello --json --progress plain \
     >"$work/summary.json" 2>"$work/log" || { cat "$work/log" >&2; exit 1; }
   end=$EPOCHREALTIME
   python3 - "$work/summary.json" $(((${end/./} - ${begin/./}) / 1000)) "$run" <<'EOF'
@@ -21,5 +19,5 @@ size = sum(layer["bytes"] for layer in summary["platforms"][0]["layers"])
 stages = ", ".join(f"{stage['stage']} {stage['milliseconds']} ms" for stage in summary["stages"])
 print(f"run {sys.argv[3]}: {sys.argv[2]} ms (to reach: 15000), layers {size / 1e6:.1f} MB (to reach: 28); {stages}")
 EOF
-  rm -rf "$work"
+  rm -rf "$work/data"
 done

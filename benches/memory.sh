@@ -1,21 +1,10 @@
 #!/usr/bin/env bash
 # Peak memory of a build whose one dependency is a wheel of 500 MB, half of it incompressible.
 #
-#   benches/memory.sh [MEGABYTES]    default 500; prints the largest resident set of any process of the build
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-megabytes=${1:-500}
-
-cargo build --release --locked --quiet
-s2r=$PWD/target/release/s2r
-work=$(mktemp -d)
-server=
-finish() {
-  [ -z "$server" ] || kill "$server" 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-export XDG_DATA_HOME=$work/data
+#   benches/memory.sh [S2R [MEGABYTES]]     default: a release build, and 500; prints the largest resident set of any process of the build
+source "$(dirname "${BASH_SOURCE[0]}")/bench.sh"
+program "${1:-}"
+megabytes=${2:-500}
 
 mkdir -p "$work/index/simple/huge" "$work/app"
 python3 - "$work/index/simple/huge" "$megabytes" <<'EOF'
@@ -55,12 +44,12 @@ with open(f"{folder}/index.html", "w") as page:
     page.write(f'<!DOCTYPE html><a href="{name}#sha256={digest.hexdigest()}">{name}</a>')
 print(f"wheel: {os.path.getsize(f'{folder}/{name}') / 1e6:.0f} MB, {megabytes} MiB unpacked", file=sys.stderr)
 EOF
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(free_port)
 python3 -m http.server --bind 127.0.0.1 --directory "$work/index" "$port" >/dev/null 2>&1 &
-server=$!
+servers+=("$!")
 printf 'huge==1.0\n' >"$work/app/requirements.txt"
 printf 'print("never run")\n' >"$work/app/app.py"
-until python3 -c "import socket; socket.create_connection(('127.0.0.1', $port))" 2>/dev/null; do sleep 0.1; done
+until_listens "$port"
 
 export PIP_EXTRA_INDEX_URL=http://127.0.0.1:$port/simple
 /usr/bin/time -f '%M %e' -o "$work/time" "$s2r" build "$work/app" huge --progress none >/dev/null

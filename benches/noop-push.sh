@@ -3,55 +3,18 @@
 # that makes only the requests that are needed, with the bytes ready. The project (benches/sixty) has 60 dependencies and is locked first.
 #
 #   benches/noop-push.sh [S2R [RUNS]]     default: a release build, and 20; prints the median of each, in milliseconds
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-export PATH="$PATH:/usr/sbin:/sbin"
-s2r=${1:-}
+source "$(dirname "${BASH_SOURCE[0]}")/bench.sh"
+program "${1:-}"
 runs=${2:-20}
 
-if [ -z "$s2r" ]; then
-  cargo build --release --locked --quiet
-  s2r=target/release/s2r
-fi
-s2r=$(realpath "$s2r")
-work=$(mktemp -d)
-registry=
-finish() {
-  [ -z "$registry" ] || kill "$registry" 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-export XDG_DATA_HOME=$work/data
-unset PIP_FIND_LINKS PIP_NO_INDEX
-
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-cat >"$work/registry.yml" <<YAML
-version: 0.1
-log: {level: error}
-storage: {filesystem: {rootdirectory: $work/registry}}
-http: {addr: "127.0.0.1:$port"}
-YAML
-docker-registry serve "$work/registry.yml" >/dev/null 2>&1 &
-registry=$!
+start_registry
 image=127.0.0.1:$port/sixty
 twin=127.0.0.1:$port/twin
-
-quietly() { "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }; }
 
 cp -r benches/sixty "$work/app"
 quietly "$s2r" lock "$work/app"
 quietly "$s2r" build "$work/app" "$image" --push --progress none
 quietly "$s2r" push "$image" "$twin" --progress none
-
-median() { sort -n | sed -n "$(((runs + 1) / 2))p"; }
-
-# Runs "$@" and prints how long it took in milliseconds.
-milliseconds() {
-  local begin=$EPOCHREALTIME
-  "$@" >"$work/stdout" 2>"$work/stderr" || { cat "$work/stderr" >&2; exit 1; }
-  local end=$EPOCHREALTIME
-  echo $(((${end/./} - ${begin/./}) / 1000))
-}
 
 field() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$1" "$2"; }
 

@@ -4,30 +4,10 @@
 #
 #   benches/push.sh [S2R [MEGABYTES [RUNS]]]     default: a release build, 500 and 3; prints the median of each, in milliseconds,
 #                                                and the largest resident set of s2r
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-export PATH="$PATH:/usr/sbin:/sbin"
-s2r=${1:-}
+source "$(dirname "${BASH_SOURCE[0]}")/bench.sh"
+program "${1:-}"
 megabytes=${2:-500}
 runs=${3:-3}
-
-if [ -z "$s2r" ]; then
-  cargo build --release --locked --quiet
-  s2r=target/release/s2r
-fi
-s2r=$(realpath "$s2r")
-work=$(mktemp -d)
-registry=
-stop() {
-  [ -z "$registry" ] || { kill "$registry" && wait "$registry"; } 2>/dev/null || true
-  registry=
-}
-finish() {
-  stop
-  rm -rf "$work"
-}
-trap finish EXIT
-export XDG_DATA_HOME=$work/data
 
 # The store is an OCI image layout; s2r makes the rest of it.
 mkdir -p "$work/data/s2r/blobs/sha256"
@@ -74,21 +54,6 @@ with open(f"{store}/index.json", "w") as file:
 PYTHON
 "$s2r" images >/dev/null
 
-start_registry() {
-  rm -rf "$work/registry"
-  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-  cat >"$work/registry.yml" <<YAML
-version: 0.1
-log: {level: error}
-storage: {filesystem: {rootdirectory: $work/registry}}
-http: {addr: "127.0.0.1:$port"}
-YAML
-  docker-registry serve "$work/registry.yml" >/dev/null 2>&1 &
-  registry=$!
-  until python3 -c "import socket; socket.create_connection(('127.0.0.1', $port))" 2>/dev/null; do sleep 0.05; done
-  sync
-}
-
 # Runs "$@" against an empty registry and appends kilobytes and milliseconds to a file: measure FILE COMMAND...
 measure() {
   local file=$1
@@ -97,21 +62,25 @@ measure() {
   /usr/bin/time -f '%M' -o "$work/time" "$@" >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; exit 1; }
   local end=$EPOCHREALTIME
   echo "$(cat "$work/time") $(((${end/./} - ${begin/./}) / 1000))" >>"$file"
-  stop
+  kill "$registry"
+  wait "$registry" 2>/dev/null || true
+  servers=()
 }
 
 for _ in $(seq "$runs"); do
   start_registry
+  sync
   measure "$work/s2r" "$s2r" push big "127.0.0.1:$port/big:1" --progress none
   start_registry
+  sync
   measure "$work/skopeo" skopeo copy --quiet --dest-tls-verify=false "oci:$work/data/s2r:docker.io/library/big:latest" "docker://127.0.0.1:$port/big:1"
 done
 
-median() { awk '{ print $2 }' "$1" | sort -n | sed -n "$(((runs + 1) / 2))p"; }
+time_of() { awk '{ print $2 }' "$1" | median; }
 largest() { awk '{ print $1 }' "$1" | sort -n | tail -n 1; }
 
-s2r_ms=$(median "$work/s2r")
-skopeo_ms=$(median "$work/skopeo")
+s2r_ms=$(time_of "$work/s2r")
+skopeo_ms=$(time_of "$work/skopeo")
 printf 's2r push of %d MB:    %6d ms, %3d MiB of memory (to reach: 64)\n' "$megabytes" "$s2r_ms" $(($(largest "$work/s2r") / 1024))
 printf 'skopeo copy of the same: %4d ms, %3d MiB of memory\n' "$skopeo_ms" $(($(largest "$work/skopeo") / 1024))
 awk -v a="$skopeo_ms" -v b="$s2r_ms" 'BEGIN { printf "times as fast:          %8.2f (to reach: 1)\n", a / b }'

@@ -2,47 +2,17 @@
 # How long it takes to build again: nothing changed, and one line changed and pushed to a registry on this machine.
 # The project (benches/sixty) has 60 dependencies and is locked first.
 #
-#   benches/rebuild.sh [RUNS]      default 20; prints the median of each, in milliseconds
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-export PATH="$PATH:/usr/sbin:/sbin"
-runs=${1:-20}
+#   benches/rebuild.sh [S2R [RUNS]]     default: a release build, and 20; prints the median of each, in milliseconds
+source "$(dirname "${BASH_SOURCE[0]}")/bench.sh"
+program "${1:-}"
+runs=${2:-20}
 
-cargo build --release --locked --quiet
-s2r=$PWD/target/release/s2r
-work=$(mktemp -d)
-registry=
-finish() {
-  [ -z "$registry" ] || kill "$registry" 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-export XDG_DATA_HOME=$work/data
-
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-cat >"$work/registry.yml" <<EOF
-version: 0.1
-log: {level: error}
-storage: {filesystem: {rootdirectory: $work/registry}}
-http: {addr: "127.0.0.1:$port"}
-EOF
-docker-registry serve "$work/registry.yml" >/dev/null 2>&1 &
-registry=$!
+start_registry
 image=127.0.0.1:$port/sixty
 
 cp -r benches/sixty "$work/app"
-"$s2r" lock "$work/app" >/dev/null
-"$s2r" build "$work/app" "$image" --push >/dev/null
-
-# Runs "$@" and prints how long it took in milliseconds.
-milliseconds() {
-  local begin=$EPOCHREALTIME
-  "$@" >/dev/null 2>"$work/stderr" || { cat "$work/stderr" >&2; exit 1; }
-  local end=$EPOCHREALTIME
-  echo $(((${end/./} - ${begin/./}) / 1000))
-}
-
-median() { sort -n | sed -n "$(((runs + 1) / 2))p"; }
+quietly "$s2r" lock "$work/app"
+quietly "$s2r" build "$work/app" "$image" --push
 
 no_op() { for _ in $(seq "$runs"); do milliseconds "$s2r" build "$work/app" "$image" --progress none; done; }
 

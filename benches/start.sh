@@ -6,28 +6,13 @@
 #   benches/start.sh [S2R [RUNS]]     default: a release build, and 10; prints the median of each, in milliseconds
 #
 # Needs root, podman and buildah, and PyPI.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-export PATH="$PATH:/usr/sbin:/sbin"
-s2r=${1:-}
+source "$(dirname "${BASH_SOURCE[0]}")/bench.sh"
+program "${1:-}"
 runs=${2:-10}
 runtime=${RUNTIME:-$(command -v crun || command -v runc)}
-
-if [ -z "$s2r" ]; then
-  cargo build --release --locked --quiet
-  s2r=target/release/s2r
-fi
-s2r=$(realpath "$s2r")
-work=$(mktemp -d)
 storage=(--root "$work/storage" --runroot "$work/run" --storage-driver overlay)
 podman=(podman "${storage[@]}" --runtime "$runtime" --cgroup-manager cgroupfs)
-finish() {
-  "${podman[@]}" rm --all --force --time 0 >/dev/null 2>&1 || true
-  rm -rf "$work"
-}
-trap finish EXIT
-export XDG_DATA_HOME=$work/data
-unset PIP_FIND_LINKS PIP_NO_INDEX
+tidy() { "${podman[@]}" rm --all --force --time 0 >/dev/null 2>&1 || true; }
 
 # Builds a folder and puts the image where podman and buildah see it.
 build() {
@@ -47,8 +32,8 @@ RUN rm app.py
 COPY --chown=1001:0 . ./
 RUN pip install --no-cache-dir -r requirements.txt
 DOCKERFILE
-buildah "${storage[@]}" bud --isolation chroot --network host --volume /etc/ssl/certs:/etc/ssl/certs:ro --env PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
-  --tag localhost/by-pip "$work/context" >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; exit 1; }
+quietly buildah "${storage[@]}" bud --isolation chroot --network host --volume /etc/ssl/certs:/etc/ssl/certs:ro --env PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
+  --tag localhost/by-pip "$work/context"
 
 python3 - "$runs" "${podman[@]}" <<'PYTHON'
 import socket, statistics, subprocess, sys, time

@@ -13,6 +13,7 @@ SOURCE is a folder, or an archive that is unpacked beside it; KIND is `wheel` or
 import importlib
 import json
 import os
+import struct
 import sys
 import tarfile
 import tomllib
@@ -32,6 +33,11 @@ NATIVE_REQUIRES = (
 NATIVE_WORDS = ("ext_modules", "cffi_modules", "Extension(", "cmdclass")
 # Folders whose files a backend does not compile.
 SKIPPED = {".git", "node_modules", "static", "docs", "doc", "__pycache__"}
+# A program header that leads to the dynamic section, and entries of that section.
+PT_LOAD, PT_DYNAMIC = 1, 2
+DT_NULL, DT_NEEDED, DT_STRTAB = 0, 1, 5
+# More libraries are not told.
+MAX_LIBRARIES = 200
 
 
 def main():
@@ -55,7 +61,8 @@ def main():
     hook = getattr(backend, "build_" + kind, None)
     if hook is None:
         sys.exit(f"the backend {system['backend']} cannot build an {kind} install")
-    write(out, "built", {"file": hook(out)})
+    name = hook(out)
+    write(out, "built", {"file": name, "libraries": libraries(os.path.join(out, name))})
 
 
 def unpacked(source):
@@ -105,6 +112,48 @@ def is_native(folder, system):
     except FileNotFoundError:
         return False
     return any(word in text for word in NATIVE_WORDS)
+
+
+def libraries(wheel):
+    """The shared libraries that files of a wheel link and that do not lie in it."""
+    linked, own = set(), set()
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            own.add(name.rsplit("/", 1)[-1])
+            with archive.open(name) as file:
+                if file.read(4) == b"\x7fELF":
+                    linked |= set(needed(b"\x7fELF" + file.read()))
+    return sorted(linked - own)[:MAX_LIBRARIES]
+
+
+def needed(elf):
+    """The names of DT_NEEDED (System V ABI, chapter 5) of a 64-bit little-endian file, else nothing."""
+    if elf[4:6] != b"\x02\x01":
+        return []
+    try:
+        offset, = struct.unpack_from("<Q", elf, 32)
+        size, count = struct.unpack_from("<HH", elf, 54)
+        headers = [struct.unpack_from("<IIQQQQ", elf, offset + at * size) for at in range(count)]
+        loads = [(address, place, length) for kind, _, place, address, _, length in headers
+                 if kind == PT_LOAD]
+        dynamic = next((head for head in headers if head[0] == PT_DYNAMIC), None)
+        if dynamic is None:
+            return []
+        entries = []
+        for at in range(dynamic[2], dynamic[2] + dynamic[5], 16):
+            tag, value = struct.unpack_from("<qQ", elf, at)
+            if tag == DT_NULL:
+                break
+            entries.append((tag, value))
+        table = next((value for tag, value in entries if tag == DT_STRTAB), 0)
+        table = next((table - address + place for address, place, length in loads
+                      if address <= table < address + length), None)
+        if table is None:
+            return []
+        names = [table + value for tag, value in entries if tag == DT_NEEDED]
+        return [elf[at:elf.index(b"\0", at)].decode("ascii", "replace") for at in names]
+    except (struct.error, ValueError, OverflowError):
+        return []
 
 
 def load(system, folder):

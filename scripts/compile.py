@@ -9,13 +9,12 @@
 #
 # What marshal writes depends on which strings were interned and shared before. So every chunk meets
 # the same interpreter: a fork of one that has compiled nothing, without hash randomisation. The
-# chunk's bounds depend on the sources alone. Imports are few, because the base that this runs in
-# has no byte code of its own yet.
+# chunk's bounds depend on the sources alone. Imports are few: this runs with the smallest part of the
+# library, which has no byte code of its own yet. Who runs it bounds its memory, time and output.
 
 import gc
 import marshal
 import os
-import resource
 import sys
 from _imp import source_hash
 from _frozen_importlib_external import MAGIC_NUMBER
@@ -43,22 +42,14 @@ def write(name, sources, flags):
 
 
 def main():
-    checked, memory_bytes, cpu_seconds, output_bytes = map(int, sys.argv[1:5])
     # Unchecked: the import system trusts it. Checked: it compares a hash of the source first.
-    flags = (3 if checked else 1).to_bytes(4, "little")
+    flags = (3 if sys.argv[1] == "1" else 1).to_bytes(4, "little")
     given, told = sys.stdin.buffer, sys.stdout.buffer
 
     def number():
         return int.from_bytes(given.read(4), "little")
 
     gc.disable()
-    for what, most in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, cpu_seconds),
-        (resource.RLIMIT_FSIZE, output_bytes),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(what, (most, most))
     while length := number():
         name = given.read(length)
         sources = [(given.read(number()), given.read(number())) for _ in range(number())]

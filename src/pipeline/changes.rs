@@ -27,6 +27,8 @@ const PYTHON: &str = "/opt/app-root/bin/python";
 
 /// What users call the first of the steps here, and how to do without each.
 const COLLECTSTATIC: &str = "collectstatic";
+const COLLECT: [&str; 4] = [PYTHON, "manage.py", COLLECTSTATIC, "--noinput"];
+const DRY_RUN: [&str; 5] = [PYTHON, "manage.py", COLLECTSTATIC, "--dry-run", "--noinput"];
 const NO_COLLECTSTATIC: &str =
     "Set DISABLE_COLLECTSTATIC, and collect static files before the build or at start.";
 const NO_ASSEMBLE: &str =
@@ -76,47 +78,40 @@ pub(super) fn collect_static(
         has_network: false,
         instead: NO_COLLECTSTATIC,
     };
+    let dry = Place::new(site.store(), folders.clone())?;
+    if !can_collect(site, &dry.root, &order(&DRY_RUN))? {
+        return Ok(None);
+    }
+    let place = Place::new(site.store(), folders)?;
     let steps = Steps {
         site,
         report: site.report(),
     };
-    let dry = Place::new(site.store(), folders.clone())?;
-    let dry_run = [
-        PYTHON,
-        "manage.py",
-        "collectstatic",
-        "--dry-run",
-        "--noinput",
-    ];
-    let ended = Steps {
+    steps.run(&place.root, &order(&COLLECT))?;
+    layer(site, &key, COLLECTSTATIC, &place.root, below.len() + 1)
+}
+
+/// Whether a dry run goes well. One that does not is told, and is no fault of the build: s2i's images
+/// go on without static files too.
+fn can_collect(site: &Site<'_>, root: &Root, dry_run: &Order<'_>) -> Result<bool, BuildError> {
+    let steps = Steps {
+        site,
         report: &crate::report::Silent,
-        ..steps
-    }
-    .try_run(
-        &dry.root,
-        &Order {
-            command: &dry_run,
-            ..order(&[])
-        },
-    )?;
+    };
+    let ended = steps.try_run(root, dry_run)?;
     if !is_success(&ended) {
         site.report().event(Event::Warning {
             text: format!(
-                "static files are not collected: `{} --dry-run` in {directory}: {}\n{}",
-                "manage.py collectstatic",
+                "static files are not collected: `manage.py collectstatic --dry-run` in {}: {}\n{}",
+                dry_run.directory,
                 how(&ended, &site.settings().running.limits),
                 ended.last_lines.join("\n")
             ),
             hint: "mend it (settings that exist at run time only are the usual cause), or set DISABLE_COLLECTSTATIC to silence this".to_owned(),
         });
-        return Ok(None);
+        return Ok(false);
     }
-    let place = Place::new(site.store(), folders)?;
-    steps.run(
-        &place.root,
-        &order(&[PYTHON, "manage.py", "collectstatic", "--noinput"]),
-    )?;
-    layer(site, &key, "collectstatic", &place.root, below.len() + 1)
+    Ok(true)
 }
 
 /// Runs the project's own assemble script in the builder's file system; the layer of what it left.

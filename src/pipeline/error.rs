@@ -59,7 +59,7 @@ pub(crate) enum BuildError {
     SourceLayer(#[from] crate::layers::source::Error),
     /// Byte code.
     #[error(transparent)]
-    Compile(#[from] super::interpreter::CompileError),
+    Compile(#[from] super::bytecode::CompileError),
     /// A layer as a folder.
     #[error(transparent)]
     Unpack(#[from] crate::layers::unpack::UnpackError),

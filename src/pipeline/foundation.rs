@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use super::base;
 use super::base_image::BaseImage;
-use super::bytecode::{self, Compiler, Folders};
+use super::bytecode::{self, CompileError, Compiler, Folder, Folders};
 use super::debs::{Debs, Wish};
 use super::error::{BuildError, Obstacle};
-use super::interpreter::CompileError;
 use super::make::{Batch, Made};
 use super::platform::Site;
 use super::recipes;
-use super::roots::Roots;
 use crate::image::{Footing, ImageLayer, kept_annotations};
-use crate::layers::deb::BaseOptions;
+use crate::layers::deb::{BaseOptions, Part};
 use crate::oci::{Architecture, KeyBuilder, Platform};
 use crate::packages::debian::{DebArtefact, DebianBase};
 use crate::plan::Bytecode;
@@ -68,6 +66,17 @@ impl Foundation<'_> {
             Self::Image(image) => python_patch(&image.config).unwrap_or(0),
         }
     }
+}
+
+/// Of a base's layers, which are in the order of its parts, those of some parts.
+fn layers_of_parts(parts: &[Part], packages: &[DebArtefact], base: &[Made]) -> Vec<Made> {
+    Part::OF_BASE
+        .into_iter()
+        .filter(|part| packages.iter().any(|deb| Part::of(deb) == *part))
+        .zip(base)
+        .filter(|(part, _)| parts.contains(part))
+        .map(|(_, made)| made.clone())
+        .collect()
 }
 
 impl<'a> Site<'a> {
@@ -164,34 +173,49 @@ impl<'a> Site<'a> {
             return Ok(None);
         }
         let roots = self.roots();
-        let image = base.to_vec();
-        let (packages, machine): (Vec<DebArtefact>, Folders<'s>) = match foundation {
-            Foundation::Packages { debs, .. } if Architecture::host() == Some(architecture) => {
-                let base = base.to_vec();
-                (debs.base.clone(), Box::new(move || roots.of_layers(&base)))
+        let (packages, folders) = match foundation {
+            Foundation::Packages { debs, .. } => {
+                let of = |parts: &[Part]| -> Folder<'s> {
+                    let layers = layers_of_parts(parts, &debs.base, base);
+                    Box::new(move || roots.of_layers(&layers))
+                };
+                let library = of(&[Part::Interpreter, Part::Python]);
+                let folders = if Architecture::host() == Some(architecture) {
+                    Folders {
+                        interpreter: of(&[Part::Interpreter]),
+                        machine: of(&Part::OF_BASE),
+                        library,
+                    }
+                } else {
+                    self.machine_folders(self.debian()?, library)
+                };
+                (debs.base.clone(), folders)
             }
-            Foundation::Packages { debs, .. } => (
-                debs.base.clone(),
-                Box::new(move || self.machine_base(self.debian()?, &roots)),
-            ),
             Foundation::Image(_) => {
                 let lender = self.lender()?;
                 let host = Architecture::host().ok_or_else(|| self.no_interpreter())?;
-                let rules = self.base_rules();
-                let packages = base::packages(lender, host, rules, &self.fetcher())?;
-                (
-                    packages,
-                    Box::new(move || self.machine_base(lender, &roots)),
-                )
+                let packages = base::packages(lender, host, self.base_rules(), &self.fetcher())?;
+                let image = base.to_vec();
+                let library = Box::new(move || roots.of_layers(&image));
+                (packages, self.machine_folders(lender, library))
             }
         };
         Ok(Some(Compiler::new(
             (self.store, self.report),
             self.settings.workers,
             (&self.builder.python, bytecode::compiler_key(&packages)),
-            machine,
-            Box::new(move || roots.of_layers(&image)),
+            folders,
         )))
+    }
+
+    /// Where a compiler finds this machine's interpreter, when the image is for another kind or
+    /// stands on other things: byte code is the same everywhere, and an interpreter is not.
+    fn machine_folders<'s>(&'s self, debian: &'s DebianBase, library: Folder<'s>) -> Folders<'s> {
+        Folders {
+            interpreter: Box::new(move || self.machine_base(debian, &[Part::Interpreter])),
+            machine: Box::new(move || self.machine_base(debian, &Part::OF_BASE)),
+            library,
+        }
     }
 
     /// The packages of a builder with the same Python.
@@ -213,12 +237,11 @@ impl<'a> Site<'a> {
         .into()
     }
 
-    /// Folders of packages as they are for this machine, when the image is for another or stands on
-    /// other things: byte code is the same everywhere, and an interpreter is not.
+    /// Folders of packages as they are for this machine.
     fn machine_base(
         &self,
         debian: &DebianBase,
-        roots: &Roots<'_>,
+        parts: &[Part],
     ) -> Result<Vec<PathBuf>, BuildError> {
         let host = Architecture::host().ok_or_else(|| self.no_interpreter())?;
         let packages = match self.base_lock()?.filter(|lock| lock.image.is_none()) {
@@ -226,9 +249,13 @@ impl<'a> Site<'a> {
             None => base::packages(debian, host, self.base_rules(), &self.fetcher())?,
         };
         let options = self.base_options(debian, host);
-        recipes::base(&packages, &options, &debian.suite, self.store)
+        let roots = self.roots();
+        parts
             .iter()
-            .map(|recipe| roots.of_recipe(recipe, &self.fetcher()))
+            .filter_map(|part| {
+                recipes::base_part(*part, &packages, &options, &debian.suite, self.store)
+            })
+            .map(|recipe| roots.of_recipe(&recipe, &self.fetcher()))
             .collect()
     }
 

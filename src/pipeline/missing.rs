@@ -44,7 +44,14 @@ const THINGS: &[Thing] = &[
         "psycopg2-binary, or psycopg[binary]",
     ),
     thing(
-        &["mysqlclient", "libmariadb", "mysql_config", "mysql.h"],
+        &[
+            "mysqlclient",
+            "libmariadb",
+            "mysql_config",
+            "mariadb_config",
+            "mysql.h",
+            "mysql/",
+        ],
         "default-libmysqlclient-dev",
         "libmariadb3",
         "PyMySQL",
@@ -57,7 +64,13 @@ const THINGS: &[Thing] = &[
     ),
     thing(&["sasl/sasl.h", "sasl.h"], "libsasl2-dev", "libsasl2-2", ""),
     thing(
-        &["libxml2 and libxslt", "xslt-config", "libxml/", "libxslt/"],
+        &[
+            "libxml2 and libxslt",
+            "xslt-config",
+            "xml2-config",
+            "libxml/",
+            "libxslt/",
+        ],
         "libxml2-dev libxslt1-dev",
         "libxml2 libxslt1.1",
         "",
@@ -147,7 +160,7 @@ const THINGS: &[Thing] = &[
         "",
     ),
     thing(
-        &["krb5-config", "gssapi"],
+        &["krb5-config", "gssapi", "krb5.h", "krb5/"],
         "libkrb5-dev",
         "libgssapi-krb5-2",
         "",
@@ -165,6 +178,17 @@ const THINGS: &[Thing] = &[
         "",
     ),
     thing(&["rrd.h"], "librrd-dev", "librrd8", ""),
+    thing(&[" augeas.h"], "libaugeas-dev", "libaugeas0", ""),
+    thing(&["cups/"], "libcups2-dev", "libcups2", ""),
+    thing(&[" expat.h"], "libexpat1-dev", "", ""),
+    thing(&[" ev.h"], "libev-dev", "libev4", ""),
+    thing(&["event2/"], "libevent-dev", "libevent-2.1-7", ""),
+    thing(&[" gd.h"], "libgd-dev", "libgd3", ""),
+    thing(&["libmemcached/"], "libmemcached-dev", "libmemcached11", ""),
+    thing(&["librdkafka"], "librdkafka-dev", "librdkafka1", ""),
+    thing(&[" ltdl.h"], "libltdl-dev", "libltdl7", ""),
+    thing(&["pcap"], "libpcap-dev", "libpcap0.8", ""),
+    thing(&[" pcre.h", " pcre2.h"], "libpcre2-dev", "libpcre2-8-0", ""),
     thing(&["lzma.h"], "liblzma-dev", "", ""),
     thing(&["bzlib.h"], "libbz2-dev", "", ""),
     thing(&["zlib.h"], "zlib1g-dev", "", ""),
@@ -253,6 +277,8 @@ fn of_line(line: &str) -> Option<String> {
             "can't find",
             "Can not find",
             "must be installed",
+            "can not be found",
+            "is required",
             "are installed",
             "non-zero exit status",
             "Unknown compiler",
@@ -339,6 +365,23 @@ mod tests {
         ] {
             let found = advice_for(lines);
             assert!(found.contains(part), "{lines}: {found}");
+        }
+    }
+
+    #[test]
+    fn headers_and_programs_are_told_apart_from_their_names_alone() {
+        for (line, part) in [
+            (
+                "./psycopg/psycopg.h:35:10: fatal error: libpq-fe.h: No such file or directory",
+                "libpq-dev",
+            ),
+            ("/bin/sh: 1: krb5-config: not found", "libkrb5-dev"),
+            (
+                "x.c:1:10: fatal error: ev.h: No such file or directory",
+                "libev-dev",
+            ),
+        ] {
+            assert!(advice_for(line).contains(part), "{line}");
         }
     }
 

@@ -18,7 +18,7 @@ mod fetch;
 mod foreign;
 mod foundation;
 mod ground;
-mod interpreter;
+mod left_out;
 mod locks;
 mod login;
 mod make;

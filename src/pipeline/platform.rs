@@ -257,6 +257,7 @@ impl<'a> Site<'a> {
             site: self,
             ground,
             target: &target,
+            of_build: None,
         }
         .wheels()
     }

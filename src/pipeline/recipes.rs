@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::base;
-use super::bytecode::Compiler;
+use super::bytecode::{Compiler, python_packages};
 use super::error::BuildError;
 use super::make::{Needed, Origin, Recipe};
 use super::wheels::revealed;
@@ -65,37 +65,46 @@ pub(super) struct Shelf<'a> {
     pub compiler: Option<&'a Compiler<'a>>,
 }
 
-/// The layers of a Debian base: the system's and Python's, so that two threads can write them.
+/// The layers of a Debian base, so that threads can write them side by side.
 pub(super) fn base<'a>(
-    packages: &'a [DebArtefact],
+    packages: &[DebArtefact],
     options: &'a BaseOptions,
     suite: &str,
     store: &'a Store,
 ) -> Vec<Recipe<'a>> {
-    [Part::System, Part::Python]
+    Part::OF_BASE
         .into_iter()
-        .filter_map(|part| {
-            let debs = part.of_all(packages);
-            if debs.is_empty() {
-                return None;
-            }
-            let needs = base::needed(&debs);
-            Some(Recipe {
-                key: deb::key(part, &debs, options),
-                contents: format!("Debian {suite}: {}, {} packages", part.name(), debs.len()),
-                needs: needs.clone(),
-                write: Box::new(move |tar| {
-                    let files: Vec<(DebArtefact, PathBuf)> = debs
-                        .iter()
-                        .zip(&needs)
-                        .map(|(deb, needed)| (deb.clone(), store.download_path(&needed.digest)))
-                        .collect();
-                    deb::write(part, &files, options, &store.scratch(), tar)?;
-                    Ok(())
-                }),
-            })
-        })
+        .filter_map(|part| base_part(part, packages, options, suite, store))
         .collect()
+}
+
+/// One of the layers of a Debian base, if it has packages for it.
+pub(super) fn base_part<'a>(
+    part: Part,
+    packages: &[DebArtefact],
+    options: &'a BaseOptions,
+    suite: &str,
+    store: &'a Store,
+) -> Option<Recipe<'a>> {
+    let debs = part.of_all(packages);
+    if debs.is_empty() {
+        return None;
+    }
+    let needs = base::needed(&debs);
+    Some(Recipe {
+        key: deb::key(part, &debs, options),
+        contents: format!("Debian {suite}: {}, {} packages", part.name(), debs.len()),
+        needs: needs.clone(),
+        write: Box::new(move |tar| {
+            let files: Vec<(DebArtefact, PathBuf)> = debs
+                .iter()
+                .zip(&needs)
+                .map(|(deb, needed)| (deb.clone(), store.download_path(&needed.digest)))
+                .collect();
+            deb::write(part, &files, options, &store.scratch(), tar)?;
+            Ok(())
+        }),
+    })
 }
 
 /// The layer of packages above a base.
@@ -218,7 +227,7 @@ pub(super) fn library<'a>(
         .field(compiler.key.as_bytes())
         .field(&tar.mtime.to_le_bytes())
         .field(&tar.level.to_le_bytes());
-    for deb in Part::Python.of_all(packages) {
+    for deb in python_packages(packages) {
         key.add(&deb.sha256.0);
     }
     let key = key.finish();

@@ -27,7 +27,17 @@ pub(super) struct Toolchain {
     /// How the layer of build packages is written; an image gets none.
     options: Option<BaseOptions>,
     roots: OnceLock<Vec<PathBuf>>,
+    /// How many of the roots the image has too.
+    of_image: OnceLock<usize>,
 }
+
+/// Where the loader looks for libraries.
+const LIBRARY_FOLDERS: [&str; 4] = [
+    "usr/lib/x86_64-linux-gnu",
+    "usr/lib/aarch64-linux-gnu",
+    "usr/lib",
+    "usr/local/lib",
+];
 
 impl Toolchain {
     /// The base with Python and nothing more: enough for everything that is only Python.
@@ -84,7 +94,38 @@ impl Toolchain {
             base: base.to_vec(),
             options,
             roots: OnceLock::new(),
+            of_image: OnceLock::new(),
         }
+    }
+
+    /// Whether the build packages have a library and the image has it not.
+    ///
+    /// # Errors
+    /// As [`roots`](Self::roots).
+    pub(super) fn is_left_behind(
+        &self,
+        site: &Site<'_>,
+        library: &str,
+    ) -> Result<bool, BuildError> {
+        let roots = self.roots(site)?;
+        let Some(of_image) = self.of_image.get() else {
+            return Ok(false);
+        };
+        if library.contains('/') || self.packages.is_empty() {
+            return Ok(false);
+        }
+        let has = |root: &PathBuf| {
+            let mut folders = LIBRARY_FOLDERS.iter();
+            folders.any(|folder| root.join(folder).join(library).symlink_metadata().is_ok())
+        };
+        let (image, added) = roots.split_at((*of_image).min(roots.len()));
+        Ok(added.iter().any(has) && !image.iter().any(has))
+    }
+
+    /// The build package that a library's file is in, by Debian's rule for the names of such packages.
+    pub(super) fn package_of(&self, library: &str) -> Option<&str> {
+        let names = self.packages.iter().map(|one| one.package.as_str());
+        package_of(library, names)
     }
 
     /// Folders of its file system, the lowest first; fetched and unpacked if they are not.
@@ -102,6 +143,8 @@ impl Toolchain {
         }
         let roots = site.roots();
         let mut folders = roots.of_layers(&self.base)?;
+        let of_image = folders.len();
+        let _ = self.of_image.set(of_image);
         if let Some(options) = self.options.as_ref().filter(|_| !self.packages.is_empty()) {
             let recipe = recipes::added("build packages", &self.packages, options, site.store());
             folders.push(roots.of_recipe(&recipe, &site.fetcher())?);
@@ -109,6 +152,28 @@ impl Toolchain {
         folders.push(links(site)?);
         Ok(self.roots.get_or_init(|| folders))
     }
+}
+
+/// `libpq.so.5` is in `libpq5`, `libgssapi_krb5.so.2` in `libgssapi-krb5-2`, `libssl.so.3` in
+/// `libssl3t64` (Debian policy 8.1, and the names since the change of `time_t`).
+fn package_of<'a>(
+    library: &str,
+    packages: impl Iterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    let name = library.to_ascii_lowercase().replace('_', "-");
+    let (stem, version) = name.split_once(".so").unwrap_or((&name, ""));
+    let version = version.trim_start_matches('.');
+    let mut wanted = vec![format!("{stem}{version}"), format!("{stem}-{version}")];
+    wanted.push(stem.to_owned());
+    let same = wanted.iter().find_map(|wanted| {
+        let is_it = |name: &&str| *name == wanted || name.strip_suffix("t64") == Some(wanted);
+        packages.clone().find(is_it)
+    });
+    let begins = || {
+        let begins = |name: &&str| name.starts_with(&wanted[0]) && !name.ends_with("-dev");
+        packages.clone().find(begins)
+    };
+    same.or_else(begins)
 }
 
 /// The build packages, and what they need, that the base does not have in the same version.
@@ -169,4 +234,39 @@ fn links(site: &Site<'_>) -> Result<PathBuf, BuildError> {
         }
     }
     Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_lead_to_their_packages() {
+        let packages = [
+            "libpq-dev",
+            "libpq5",
+            "libpython3.13",
+            "libpython3.13-dev",
+            "libssl3t64",
+            "libgssapi-krb5-2",
+            "libxslt1-dev",
+            "libxslt1.1",
+            "libxml2",
+        ];
+        for (library, package) in [
+            ("libpq.so.5", Some("libpq5")),
+            ("libpython3.13.so.1.0", Some("libpython3.13")),
+            ("libssl.so.3", Some("libssl3t64")),
+            ("libgssapi_krb5.so.2", Some("libgssapi-krb5-2")),
+            ("libxslt.so.1", Some("libxslt1.1")),
+            ("libxml2.so.2", Some("libxml2")),
+            ("libq.so.1", None),
+        ] {
+            assert_eq!(
+                package_of(library, packages.into_iter()),
+                package,
+                "{library}"
+            );
+        }
+    }
 }

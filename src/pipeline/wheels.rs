@@ -13,8 +13,8 @@ use crate::plan::builder::PipWheel;
 use crate::report::Report;
 use crate::resolve::wheels::{
     BUILT_FOLDER, Fetch, FetchError, Get, Got, Indexes, Input, Location, Lock, LockedSource,
-    LockedWheel, Request, RequirementsFile, Sdist, SourceOf, Stand, find_file, locked_sources,
-    resolution_key, resolve, sdist_for, to_build, wanted_from_source, write_pylock,
+    LockedWheel, Request, RequirementsFile, Sdist, SourceOf, Stand, find_file, indexes,
+    locked_sources, resolution_key, resolve, sdist_for, to_build, wanted_from_source, write_pylock,
 };
 use crate::source::{Kind, Tree};
 use crate::store::Store;
@@ -111,6 +111,22 @@ impl Wheels<'_> {
                 Ok(self.with(Input::Requirements(files), target, to_build)?)
             }
         }
+    }
+
+    /// The caller's variables, with pip's as the requirements' own options have them.
+    ///
+    /// # Errors
+    /// Requirement files that do not read.
+    pub(super) fn index_variables(
+        &self,
+        target: &Target,
+    ) -> Result<BTreeMap<String, String>, BuildError> {
+        let mut variables = self.environment.clone();
+        if let Wanted::Requirements(files) = self.wanted {
+            let indexes = self.with(Input::Requirements(files), target, indexes)?;
+            indexes.put_into(&mut variables);
+        }
+        Ok(variables)
     }
 
     /// What of a lock has to be built.

@@ -68,8 +68,8 @@ pub(super) fn decide(
     }
     if variables.is_on("PIN_PIPENV_VERSION") {
         advice.push(Advice::new(
-            "PIN_PIPENV_VERSION: s2r reads Pipfile.lock itself, no version of pipenv is run",
-            "",
+            "PIN_PIPENV_VERSION: s2r reads Pipfile.lock itself; no pipenv is run, and none is in the image",
+            "if the application calls pipenv, name it among its dependencies",
         ));
     }
     if facts.pylock.is_some() {

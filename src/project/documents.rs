@@ -6,8 +6,9 @@
 use serde::Serialize;
 use toml::{Table, Value};
 
+use super::read::line_at;
 use super::requirements::normalised;
-use super::{Asked, Place, ProjectError, PythonWish, line_at};
+use super::{Asked, Place, ProjectError, PythonWish};
 
 /// What `pyproject.toml` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

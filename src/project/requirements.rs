@@ -5,7 +5,8 @@
 use crate::packages::python::{decode_requirements, is_wheel};
 use std::collections::BTreeSet;
 
-use super::{Asked, MAX_FILE_BYTES, Place, ProjectError};
+use super::read::MAX_FILE_BYTES;
+use super::{Asked, Place, ProjectError};
 use crate::source::Tree;
 
 /// As many files may include one another.

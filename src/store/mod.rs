@@ -26,6 +26,7 @@ mod elsewhere;
 mod images;
 mod prune;
 mod roots;
+mod sweep;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -354,14 +355,6 @@ impl Store {
     pub(crate) fn lock(&self, name: &str) -> Result<Lock, StoreError> {
         let (path, file) = self.lock_file(name)?;
         file.lock().map_err(StoreError::io(&path))?;
-        Ok(Lock { _file: file })
-    }
-
-    /// Says that a build is going on: nothing is pruned as long as this lives. Waits for a pruning
-    /// that is under way.
-    pub(crate) fn in_use(&self) -> Result<Lock, StoreError> {
-        let (path, file) = self.lock_file("use")?;
-        file.lock_shared().map_err(StoreError::io(&path))?;
         Ok(Lock { _file: file })
     }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::sweep::{remove_folder, unlock};
 use super::{Store, StoreError, StoredLayer, read_bounded};
 use crate::oci::Digest;
 
@@ -112,7 +114,7 @@ impl Store {
                     pruned.files += 1;
                     pruned.bytes += bytes;
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(StoreError::io(&path)(error)),
             }
         }
@@ -134,11 +136,12 @@ impl Store {
                 if is_kept || !path.is_dir() {
                     continue;
                 }
+                unlock(&path).map_err(StoreError::io(&path))?;
                 visit(&path, &mut |_, bytes| {
                     pruned.files += 1;
                     pruned.bytes += bytes;
                 })?;
-                fs::remove_dir_all(&path).map_err(StoreError::io(&path))?;
+                remove_folder(&path).map_err(StoreError::io(&path))?;
             }
         }
         Ok(pruned)
@@ -175,7 +178,7 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
             .map(|entry| entry.map(|entry| entry.path()))
             .collect::<Result<_, _>>()
             .map_err(StoreError::io(folder)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(StoreError::io(folder)(error)),
     }
 }
@@ -185,7 +188,7 @@ fn remove_folders(folder: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             let path = entry.path();
-            fs::remove_dir_all(&path).map_err(StoreError::io(&path))?;
+            remove_folder(&path).map_err(StoreError::io(&path))?;
         }
     }
     Ok(())
@@ -195,7 +198,15 @@ fn remove_folders(folder: &Path) -> Result<(), StoreError> {
 fn visit(folder: &Path, each: &mut dyn FnMut(&Path, u64)) -> Result<(), StoreError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        // A step may have locked one of its folders; pruning unlocks it.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::PermissionDenied
+            ) =>
+        {
+            return Ok(());
+        }
         Err(error) => return Err(StoreError::io(folder)(error)),
     };
     for entry in entries {

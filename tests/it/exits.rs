@@ -100,12 +100,7 @@ fn a_requirement_that_does_not_exist_is_65() {
         ("app.py", SCRIPT),
         ("requirements.txt", "known==1.0\nno-such-thing==1.0\n"),
     ]);
-    let built = finish(
-        home.command(&["build"])
-            .arg(project.path())
-            .arg("x")
-            .env("PIP_INDEX_URL", index.url(None)),
-    );
+    let built = index.build(&home, &project.path());
     built.exits(65).says(&["no-such-thing", "requirements.txt"]);
 }
 
@@ -120,12 +115,7 @@ fn requirements_that_conflict_are_65() {
     ];
     let index = Index::serving(&wheels, None, Fault::None);
     let project = Project::new(&[("app.py", SCRIPT), ("requirements.txt", "low\nhigh\n")]);
-    let built = finish(
-        home.command(&["build"])
-            .arg(project.path())
-            .arg("x")
-            .env("PIP_INDEX_URL", index.url(None)),
-    );
+    let built = index.build(&home, &project.path());
     built.exits(65).says(&["low", "high", "shared"]);
 }
 
@@ -141,12 +131,7 @@ fn a_faulty_index_is_an_error_and_nothing_is_kept() {
         let wheel = Wheel::new("known", "1.0").file("known.py", "ANSWER = 42\n");
         let index = Index::serving(&[wheel], None, fault);
         let project = Project::new(&[("app.py", SCRIPT), ("requirements.txt", "known==1.0\n")]);
-        let built = finish(
-            home.command(&["build"])
-                .arg(project.path())
-                .arg("x")
-                .env("PIP_INDEX_URL", index.url(None)),
-        );
+        let built = index.build(&home, &project.path());
         let built = built.says(&texts);
         assert!(
             matches!(built.code, Some(65 | 69)),

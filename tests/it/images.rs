@@ -22,6 +22,9 @@ pub(crate) enum Entry<'a> {
     Program(&'a str),
 }
 
+/// Layers of a base that a scene makes: those of s2r's own, and one above.
+pub(crate) const BASE_LAYERS: usize = 4;
+
 /// The search path of the official images.
 pub(crate) const PATH: &str =
     "PATH=/usr/local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -41,8 +44,7 @@ impl Scene {
         let layout = home.layout();
         let manifest = layout.document(digest_of(&built));
         let config = layout.config(digest_of(&built));
-        let count = 2;
-        let debian = (0..count)
+        let debian = (0..BASE_LAYERS - 1)
             .map(|index| {
                 let digest = manifest["layers"][index]["digest"].as_str().unwrap();
                 let diff_id = config["rootfs"]["diff_ids"][index].as_str().unwrap();
@@ -95,7 +97,7 @@ impl Scene {
                 "rootfs": {"type": "layers",
                     "diff_ids": layers.iter().map(|(_, diff_id)| diff_id).collect::<Vec<_>>()},
                 "history": [{"created_by": history}, {"created_by": "b"}, {"created_by": "c"},
-                    {"created_by": "CMD", "empty_layer": true}],
+                    {"created_by": "d"}, {"created_by": "CMD", "empty_layer": true}],
             });
             let manifest = json!({
                 "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -237,7 +239,7 @@ fn a_slim_image_is_built_upon_and_never_downloaded() {
             layer["mediaType"],
             "application/vnd.oci.image.layer.v1.tar+gzip"
         );
-        if index < 3 {
+        if index < BASE_LAYERS {
             assert_eq!(layer["digest"], of_base["layers"][index]["digest"]);
         }
     }
@@ -246,7 +248,7 @@ fn a_slim_image_is_built_upon_and_never_downloaded() {
     assert_eq!(notes[name], format!("{base}:latest"));
     let digest = sha256(&scene.registry.manifest("python", "latest").unwrap());
     assert_eq!(notes["org.opencontainers.image.base.digest"], digest);
-    assert_eq!(notes["io.s2r.base.layers"], "3");
+    assert_eq!(notes["io.s2r.base.layers"], BASE_LAYERS.to_string());
 
     let inspected = finish(&mut scene.home.command(&["inspect", "--json", &image]))
         .ok()
@@ -264,7 +266,7 @@ fn a_slim_image_is_built_upon_and_never_downloaded() {
         env.contains(&"PYTHON_VERSION=3.13.5") && env.contains(&"LC_ALL=C.UTF-8"),
         "{env:?}"
     );
-    assert_eq!(config["history"][3]["empty_layer"], true);
+    assert_eq!(config["history"][BASE_LAYERS]["empty_layer"], true);
 
     let container = Scene::start(&image);
     assert_eq!(container.page("/"), "Hello from Flask\n");
@@ -441,7 +443,7 @@ fn an_index_in_another_registry_is_a_base_for_each_platform() {
             serde_json::from_slice(&scene.registry.manifest("python", digest).unwrap()).unwrap();
         let platform = &built["platforms"][index];
         assert_eq!(platform["platform"], format!("linux/{architecture}"));
-        for layer in 0..3 {
+        for layer in 0..BASE_LAYERS {
             let digest = &below["layers"][layer]["digest"];
             assert_eq!(&platform["layers"][layer]["digest"], digest);
             let fate = fates.iter().find(|blob| blob["digest"] == *digest).unwrap();

@@ -4,7 +4,6 @@ use crate::harness::container::{Container, run_once};
 use crate::harness::files::{Project, example};
 use crate::harness::home::{Home, digest_of};
 use crate::harness::index::{Fault, Index};
-use crate::harness::tools::finish;
 use crate::harness::wheel::Wheel;
 
 /// What the standard library needs of the system.
@@ -127,13 +126,7 @@ fn a_hand_made_wheel_is_installed_as_pip_does_it() {
         .data("purelib/tool_extra.py", "EXTRA = 1\n");
     let index = Index::serving(&[wheel], None, Fault::None);
     let project = Project::new(&[("app.py", "pass\n"), ("requirements.txt", "tool==1.0\n")]);
-    let built = finish(
-        home.command(&["build"])
-            .arg(project.path())
-            .arg("x")
-            .env("PIP_INDEX_URL", index.url(None)),
-    )
-    .ok();
+    let built = index.build(&home, &project.path()).ok();
     let image = home.layout().reference(digest_of(built.line()));
     home.layout().is_read_by_others(digest_of(built.line()));
     let script = "set -e\n\

@@ -31,6 +31,22 @@ fn is_sound(home: &Home) {
     }
 }
 
+/// Starts building an example, and kills that at once and for good.
+fn build_killed_after(home: &Home, name: &str, milliseconds: u64) {
+    let mut child = home
+        .command(&["build"])
+        .arg(example(name))
+        .arg("x")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    sleep(Duration::from_millis(milliseconds));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn killed_at_any_moment() {
     let expected = {
@@ -40,18 +56,7 @@ fn killed_at_any_moment() {
     let home = Home::seeded();
     for milliseconds in [5, 20, 60, 120, 250, 500, 900, 1500, 2500] {
         home.forget_layers();
-        let mut child = home
-            .command(&["build"])
-            .arg(example("numpy"))
-            .arg("x")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        sleep(Duration::from_millis(milliseconds));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        build_killed_after(&home, "numpy", milliseconds);
         is_sound(&home);
     }
     assert_eq!(home.build(&example("numpy"), &["x"]), expected);
@@ -64,18 +69,7 @@ fn killed_at_any_moment() {
 fn killed_while_it_downloads() {
     let home = Home::empty();
     for milliseconds in [50, 300, 700] {
-        let mut child = home
-            .command(&["build"])
-            .arg(example("script"))
-            .arg("x")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        sleep(Duration::from_millis(milliseconds));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        build_killed_after(&home, "script", milliseconds);
         is_sound(&home);
     }
     home.build(&example("script"), &["x"]);
@@ -189,17 +183,7 @@ fn a_damaged_blob_is_not_used() {
 fn leftovers_of_a_killed_build_go_with_prune() {
     let home = Home::seeded();
     home.forget_layers();
-    let mut child = home
-        .command(&["build"])
-        .arg(example("numpy"))
-        .arg("x")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    sleep(Duration::from_millis(200));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    build_killed_after(&home, "numpy", 200);
     let scratch = home.store().join("s2r/tmp");
     for file in walk(&scratch) {
         // Files that a running build may still be writing are left alone, so they must look old.

@@ -19,6 +19,7 @@ mod harness {
     pub(crate) mod home;
     pub(crate) mod index;
     pub(crate) mod layout;
+    pub(crate) mod listener;
     pub(crate) mod proxy;
     pub(crate) mod registry;
     pub(crate) mod stored;

@@ -133,13 +133,7 @@ fn credentials_in_netrc() {
     .unwrap();
     fs::set_permissions(&netrc, fs::Permissions::from_mode(0o600)).unwrap();
     let project = Project::new(&[("app.py", "pass\n"), ("requirements.txt", "inner\n")]);
-    let built = finish(
-        home.command(&["build"])
-            .arg(project.path())
-            .arg("x")
-            .env("PIP_INDEX_URL", index.url(None)),
-    )
-    .ok();
+    let built = index.build(&home, &project.path()).ok();
     is_nowhere(&home, &[&built]);
     is_not_in(&home, built.line());
 }

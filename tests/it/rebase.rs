@@ -10,7 +10,7 @@ use crate::harness::home::{Home, digest_of};
 use crate::harness::layout::sha256;
 use crate::harness::registry::Registry;
 use crate::harness::tools::{Finished, finish};
-use crate::images::{Entry, PATH, Scene, build};
+use crate::images::{BASE_LAYERS, Entry, PATH, Scene, build};
 
 fn rebase(home: &Home, image: &str, onto: &str, more: &[&str]) -> Finished {
     let mut command = home.command(&["rebase", "--json", image, "--onto", onto]);
@@ -56,7 +56,8 @@ fn env(config: &Value) -> Vec<&str> {
 fn is_one_layer_behind(scene: &Scene, home: &Home, image: &str, base: &str) {
     let told = behind(home, image);
     let newer = sha256(&scene.registry.manifest("python", "latest").unwrap());
-    let expected = json!({"digest": newer, "layers": 3, "differing_layers": 1, "days_later": 1});
+    let expected =
+        json!({"digest": newer, "layers": BASE_LAYERS, "differing_layers": 1, "days_later": 1});
     assert_eq!(
         (&told["state"], &told["now"]),
         (&json!("behind"), &expected)
@@ -66,7 +67,9 @@ fn is_one_layer_behind(scene: &Scene, home: &Home, image: &str, base: &str) {
         .ok()
         .stdout;
     assert!(
-        text.contains("1 of its 3 layers differ, created 1 day later"),
+        text.contains(&format!(
+            "1 of its {BASE_LAYERS} layers differ, created 1 day later"
+        )),
         "{text}"
     );
     // Without the option nobody is asked, and the text says how to.
@@ -83,7 +86,11 @@ fn has_the_newer_base(scene: &Scene, home: &Home, image: &str, before: &Value) {
     let count = after["layers"].as_array().unwrap().len();
     assert_eq!(count, before["layers"].as_array().unwrap().len());
     for index in 0..count {
-        let expected = if index < 3 { &of_base } else { before };
+        let expected = if index < BASE_LAYERS {
+            &of_base
+        } else {
+            before
+        };
         assert_eq!(
             after["layers"][index]["digest"],
             expected["layers"][index]["digest"]
@@ -131,7 +138,7 @@ fn a_newer_base_comes_beneath_without_a_layer_being_read() {
     assert_eq!(said["before"], built["digest"]);
     assert_eq!(
         said["platforms"][0]["kept_layers"],
-        json!(built["platforms"][0]["layers"].as_array().unwrap().len() - 3)
+        json!(built["platforms"][0]["layers"].as_array().unwrap().len() - BASE_LAYERS)
     );
     for blob in said["pushed"][0]["blobs"].as_array().unwrap() {
         assert_ne!(blob["fate"], "copied", "{blob}");
@@ -175,6 +182,13 @@ fn a_newer_base_comes_beneath_without_a_layer_being_read() {
         &["--builder", &base, &image, "--refresh", "-e", "MINE=kept"],
     );
     assert_eq!(anew["digest"], said["digest"]);
+    // A base that is no more: told as such, and no failure.
+    scene.registry.delete_manifest("python", &digest);
+    assert_eq!(behind(&home, &image)["state"], "gone");
+    let text = finish(&mut home.command(&["inspect", "--check-base", &image]))
+        .ok()
+        .stdout;
+    assert!(text.contains("gone from its registry"), "{text}");
 }
 
 #[test]

@@ -134,8 +134,11 @@ fn ca_bundle(gathered: &mut Gathered) -> Result<(), DebLayerError> {
     Ok(())
 }
 
-/// Adds what belongs into Python's layer.
-pub(super) fn python(options: &BaseOptions, gathered: &mut Gathered) -> Result<(), DebLayerError> {
+/// Adds what belongs into the interpreter's layer.
+pub(super) fn interpreter(
+    options: &BaseOptions,
+    gathered: &mut Gathered,
+) -> Result<(), DebLayerError> {
     let interpreter = format!("python{}", options.python);
     if gathered.get(&format!("usr/bin/{interpreter}")).is_none() {
         return Err(DebLayerError::NoMember {

@@ -30,12 +30,19 @@ use gather::{Gathered, Kind, Node};
 /// Names how these layers are written; changes whenever their bytes would.
 const LAYOUT: &str = "debian-base/1";
 
+/// The shared libraries that Debian's interpreter links (`Depends` of `python3.11-minimal` and
+/// `python3.13-minimal`).
+const INTERPRETERS_LIBRARIES: [&str; 3] = ["libc6", "libexpat1", "zlib1g"];
+
 /// Which of the base's layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Part {
     /// Everything but Python, and all that the scripts would have made.
     System,
-    /// The interpreter and its library.
+    /// The interpreter and what it needs to start: its own libraries, and the smallest part of
+    /// Python's. Apart from the rest, because whoever compiles byte code wants this alone.
+    Interpreter,
+    /// The rest of Python's library.
     Python,
     /// Packages above a base, which has all that scripts would have made already.
     Added,
@@ -55,14 +62,25 @@ pub(crate) struct BaseOptions {
 }
 
 impl Part {
+    /// Those that a base is made of, bottom up.
+    pub(crate) const OF_BASE: [Self; 3] = [Self::System, Self::Interpreter, Self::Python];
+
     /// The part that a package belongs to.
     pub(crate) fn of(artefact: &DebArtefact) -> Self {
         let name = artefact.package.as_str();
-        if name.starts_with("python3") || name.starts_with("libpython3") {
-            Self::Python
-        } else {
-            Self::System
+        if INTERPRETERS_LIBRARIES.contains(&name) {
+            return Self::Interpreter;
         }
+        match (Self::is_python(name), name.ends_with("-minimal")) {
+            (true, true) => Self::Interpreter,
+            (true, false) => Self::Python,
+            (false, _) => Self::System,
+        }
+    }
+
+    /// Whether a package of this name is the interpreter or its library.
+    pub(crate) fn is_python(name: &str) -> bool {
+        name.starts_with("python3") || name.starts_with("libpython3")
     }
 
     /// The packages of this part, in their order.
@@ -78,6 +96,7 @@ impl Part {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::System => "system",
+            Self::Interpreter => "interpreter",
             Self::Python => "python",
             Self::Added => "added",
         }
@@ -117,8 +136,8 @@ pub(crate) fn write<W: Write>(
     }
     match part {
         Part::System => derived::system(options, &mut gathered)?,
-        Part::Python => derived::python(options, &mut gathered)?,
-        Part::Added => {}
+        Part::Interpreter => derived::interpreter(options, &mut gathered)?,
+        Part::Python | Part::Added => {}
     }
     gathered.prune_empty_directories();
     gathered.complete_parents()?;

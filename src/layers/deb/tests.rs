@@ -323,8 +323,8 @@ fn the_same_path_twice() {
 fn python_needs_its_interpreter() {
     let with = |path: &str| deb_of("python3.13", &[(path, 0o755, None, "x")], "");
     let good = layer(
-        Part::Python,
-        &[("python3.13", with("./usr/bin/python3.13"))],
+        Part::Interpreter,
+        &[("python3.13-minimal", with("./usr/bin/python3.13"))],
     )
     .unwrap();
     assert!(shown(&good).contains(&"usr/bin/python3 -> python3.13".to_owned()));
@@ -334,8 +334,8 @@ fn python_needs_its_interpreter() {
             .any(|line| line.starts_with("etc/passwd"))
     );
     let error = layer(
-        Part::Python,
-        &[("python3.13", with("./usr/bin/python3.12"))],
+        Part::Interpreter,
+        &[("python3.13-minimal", with("./usr/bin/python3.12"))],
     );
     assert!(matches!(error, Err(DebLayerError::NoMember { .. })));
 }
@@ -378,7 +378,8 @@ fn refuses_hostile_packages() {
 
 #[test]
 fn keys_follow_every_input() {
-    let packages = [artefact("a"), artefact("python3.13")];
+    let names = ["a", "libc6", "python3.13", "python3.13-minimal"];
+    let packages = names.map(artefact);
     let base = key(Part::System, &packages, &options());
     assert_eq!(base, key(Part::System, &packages, &options()));
     assert_ne!(base, key(Part::Python, &packages, &options()));
@@ -396,6 +397,10 @@ fn keys_follow_every_input() {
         assert_ne!(base, key(Part::System, &packages, &options));
     }
     assert_eq!(Part::System.of_all(&packages), [artefact("a")]);
+    assert_eq!(
+        Part::Interpreter.of_all(&packages),
+        [artefact("libc6"), artefact("python3.13-minimal")]
+    );
     assert_eq!(Part::Python.of_all(&packages), [artefact("python3.13")]);
 }
 

@@ -35,6 +35,16 @@ pub(crate) enum WheelBuildError {
         /// The file that came of it.
         found: String,
     },
+    /// It links a library that only the build packages bring.
+    #[error("{title}: it links {library}, which the image lacks")]
+    Library {
+        /// What was built.
+        title: String,
+        /// The library's file.
+        library: String,
+        /// The package of the library, where its name is plain.
+        package: Option<String>,
+    },
     /// Build requirements need building, and theirs, and so on.
     #[error("{title}: its build requirements need building themselves, too deeply")]
     TooDeep {
@@ -74,6 +84,26 @@ impl Explain for WheelBuildError {
                 title,
                 format!("It built {found}, which is no wheel of that project for this Python."),
             ),
+            Self::Library {
+                title,
+                library,
+                package,
+            } => {
+                next = match package {
+                    Some(package) => format!(
+                        "Write `{package}` into the file Aptfile, on a line of its own: it then comes into the image."
+                    ),
+                    None => format!(
+                        "Write the Debian package that has {library} into the file Aptfile (packages.debian.org finds it); it then comes into the image."
+                    ),
+                };
+                (
+                    title,
+                    format!(
+                        "It links {library}. That is there while it is built, but not in the image, where it would not start."
+                    ),
+                )
+            }
             Self::TooDeep { title } => (
                 title,
                 "Its build requirements have no wheels, nor have theirs.".to_owned(),

@@ -306,8 +306,33 @@ impl Builder<'_> {
             requires.extend(asked);
             environment = self.environment_of(title, &requires)?;
         }
-        let built = session.ask::<File>("build", &environment)?.file;
-        session.take(&built).map(Some)
+        let built = session.ask::<File>("build", &environment)?;
+        // What is only built with runs where the build packages are.
+        if self.depth == 0 {
+            self.check_libraries(title, &built.libraries, toolchain)?;
+        }
+        session.take(&built.file).map(Some)
+    }
+
+    /// Refuses a wheel that would not start in the image, because what it links stays behind with the
+    /// build packages.
+    fn check_libraries(
+        &self,
+        title: &str,
+        libraries: &[String],
+        toolchain: &Toolchain,
+    ) -> Result<(), BuildError> {
+        for library in libraries {
+            if toolchain.is_left_behind(self.exact.site, library)? {
+                return Err(WheelBuildError::Library {
+                    title: title.to_owned(),
+                    library: library.clone(),
+                    package: toolchain.package_of(library).map(str::to_owned),
+                }
+                .into());
+            }
+        }
+        Ok(())
     }
 
     /// The folders of the build requirements.

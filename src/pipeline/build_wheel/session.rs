@@ -43,6 +43,8 @@ pub(super) struct Asked {
 #[derive(Deserialize)]
 pub(super) struct File {
     pub file: String,
+    /// Shared libraries that files of the wheel link and that are not in it.
+    pub libraries: Vec<String>,
 }
 
 /// One build: its root, which three commands share.

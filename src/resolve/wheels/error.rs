@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::BUILT_FOLDER;
 use super::fetch::FetchError;
-use crate::packages::python::{PackageName, Position, PylockError, ReadError, Target};
+use crate::packages::python::{PackageName, Position, PylockError, ReadError, Target, Version};
 use crate::report::{Explain, Explanation, Fate};
 
 /// Most wheels listed in a message.
@@ -131,12 +131,15 @@ pub(crate) enum ResolveError {
         position: Position,
     },
     /// Hashes are required and a package that others need is not listed.
-    #[error("the requirements need {missing}, which {place} does not list")]
+    #[error(
+        "the requirements need {}, which {place} does not list",
+        pinned(missing)
+    )]
     NotListed {
         /// The files.
         place: String,
         /// The packages, with the versions that would be taken.
-        missing: String,
+        missing: Vec<(PackageName, Version)>,
     },
     /// A variable names a file that is not there.
     #[error("{name} names `{path}`, which is no file of the source")]
@@ -230,6 +233,14 @@ impl std::fmt::Display for NoWheel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} has no wheel for {}", self.name, self.target)
     }
+}
+
+fn pinned(packages: &[(PackageName, Version)]) -> String {
+    let packages = packages.iter();
+    let packages: Vec<String> = packages
+        .map(|(name, version)| format!("{name}=={version}"))
+        .collect();
+    packages.join(", ")
 }
 
 fn places(places: &[Position]) -> String {

@@ -343,28 +343,7 @@ pub(crate) fn write_pylock(locks: &[(Target, &Lock)]) -> String {
         packages: packages
             .into_iter()
             .map(|((name, version), (wheels, targets))| {
-                let from = wheels.iter().find_map(|wheel| match &wheel.location {
-                    Location::Built { from, .. } => Some(from.as_ref()),
-                    Location::Remote(_) | Location::Source(_) => None,
-                });
-                let (sdist, tree) = match from {
-                    Some(SourceOf::Archive {
-                        file_name,
-                        location,
-                        sha256,
-                        size_bytes,
-                    }) => {
-                        let sdist = LockedFile {
-                            name: file_name.clone(),
-                            location: location.clone(),
-                            size_bytes: *size_bytes,
-                            sha256: Some(*sha256),
-                        };
-                        (Some(sdist), None)
-                    }
-                    Some(SourceOf::Tree(tree)) => (None, Some(tree.clone())),
-                    None => (None, None),
-                };
+                let (sdist, tree) = built_from(&wheels);
                 LockedPackage {
                     name,
                     // A folder's version is what building it tells.
@@ -384,6 +363,32 @@ pub(crate) fn write_pylock(locks: &[(Target, &Lock)]) -> String {
             .collect(),
     }
     .to_toml()
+}
+
+/// What wheels were built from, if they were: a source distribution or a tree.
+fn built_from(wheels: &[&LockedWheel]) -> (Option<LockedFile>, Option<LockedTree>) {
+    let from = wheels.iter().find_map(|wheel| match &wheel.location {
+        Location::Built { from, .. } => Some(from.as_ref()),
+        Location::Remote(_) | Location::Source(_) => None,
+    });
+    match from {
+        Some(SourceOf::Archive {
+            file_name,
+            location,
+            sha256,
+            size_bytes,
+        }) => {
+            let sdist = LockedFile {
+                name: file_name.clone(),
+                location: location.clone(),
+                size_bytes: *size_bytes,
+                sha256: Some(*sha256),
+            };
+            (Some(sdist), None)
+        }
+        Some(SourceOf::Tree(tree)) => (None, Some(tree.clone())),
+        None => (None, None),
+    }
 }
 
 fn machines(targets: &[&Target]) -> MarkerTree {

@@ -102,6 +102,27 @@ impl Indexes {
         self.default.iter().chain(&self.extra)
     }
 
+    /// The same as pip's variables, credentials included: for the resolver and no step.
+    pub(crate) fn put_into(&self, environment: &mut BTreeMap<String, String>) {
+        let joined = |urls: &mut dyn Iterator<Item = &Url>| {
+            let urls: Vec<String> = urls.map(|url| url.reveal().reveal().to_owned()).collect();
+            urls.join(" ")
+        };
+        let mut put = |name: &str, value: String| {
+            if value.is_empty() {
+                environment.remove(name);
+            } else {
+                environment.insert(name.to_owned(), value);
+            }
+        };
+        put("PIP_INDEX_URL", joined(&mut self.default.iter()));
+        put("PIP_EXTRA_INDEX_URL", joined(&mut self.extra.iter()));
+        put("PIP_FIND_LINKS", joined(&mut self.find_links.iter()));
+        put("PIP_TRUSTED_HOST", self.trusted_hosts.join(" "));
+        let without = if self.default.is_none() { "1" } else { "" };
+        put("PIP_NO_INDEX", without.to_owned());
+    }
+
     /// Gives an address the credentials of the index on the same scheme, host and port, if any.
     pub(crate) fn with_credentials(&self, url: Url) -> Url {
         let credentials: Option<Redacted> = self
@@ -189,5 +210,29 @@ mod tests {
         assert_eq!(Indexes::new(&options, &variables).0.all().count(), 0);
         let (default, _) = Indexes::new(&IndexOptions::default(), &BTreeMap::new());
         assert_eq!(default.default.unwrap().as_str(), PUBLIC_INDEX);
+    }
+
+    #[test]
+    fn variables_say_the_same_again() {
+        let environment = BTreeMap::from(
+            [
+                ("PIP_INDEX_URL", "https://env/simple"),
+                ("PIP_EXTRA_INDEX_URL", "https://more/simple"),
+                ("OTHER", "1"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let options = IndexOptions {
+            index: Url::parse("https://u:p@own/simple").ok(),
+            ..IndexOptions::default()
+        };
+        let (indexes, _) = Indexes::new(&options, &environment);
+        let mut variables = environment.clone();
+        indexes.put_into(&mut variables);
+        let expected = [("OTHER", "1"), ("PIP_INDEX_URL", "https://u:p@own/simple")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(variables, BTreeMap::from(expected));
+        let (again, _) = Indexes::new(&IndexOptions::default(), &variables);
+        assert!(again.all().eq(indexes.all()));
     }
 }

@@ -3,8 +3,9 @@
 use std::io::Cursor;
 use std::sync::Mutex;
 
+use super::lock::Chosen;
 use super::*;
-use crate::packages::python::{Arch, Libc, PythonVersion};
+use crate::packages::python::{Arch, Libc, Pylock, PythonVersion};
 use crate::report::{Explain, Fate, Silent};
 
 const HASH: &str = "e18a57b8b352eb7c8feb317b9f6f533c8f0ad9673fd6cf34bbe3cf1a9f6a8984";

@@ -3,18 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
+use crate::harness::listener::Listener;
 use crate::harness::tools::{finish, free_port, temporary};
 
 /// A folder of checkouts; each can be served as it is.
@@ -131,64 +131,40 @@ impl Drop for Daemon {
 
 /// A web server of a shelf by git's smart protocol; ends with the value.
 pub(crate) struct Web {
-    port: u16,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    listener: Listener,
 }
 
 struct Shared {
     root: PathBuf,
     login: Option<String>,
-    stopped: AtomicBool,
     log: Mutex<Vec<String>>,
 }
 
 impl Web {
     pub(crate) fn serving(shelf: &Shelf, login: Option<(&str, &str)>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             root: shelf.path().to_owned(),
             login: login.map(|(user, password)| STANDARD.encode(format!("{user}:{password}"))),
-            stopped: AtomicBool::new(false),
             log: Mutex::new(Vec::new()),
         });
-        let for_thread = Arc::clone(&shared);
-        let thread = thread::spawn(move || {
-            for stream in listener.incoming() {
-                if for_thread.stopped.load(Ordering::SeqCst) {
-                    break;
-                }
-                let shared = Arc::clone(&for_thread);
-                thread::spawn(move || answer(&shared, &stream.unwrap()));
-            }
-        });
-        Self {
-            port,
-            shared,
-            thread: Some(thread),
-        }
+        let for_connections = Arc::clone(&shared);
+        let listener = Listener::start(move |client| answer(&for_connections, client));
+        Self { shared, listener }
     }
 
     /// The address of a repository; `login` is what stands before the `@`.
     pub(crate) fn url(&self, login: &str, name: &str) -> String {
         let at = if login.is_empty() { "" } else { "@" };
-        format!("http://{login}{at}127.0.0.1:{}/{name}", self.port)
+        format!(
+            "http://{login}{at}127.0.0.1:{}/{name}",
+            self.listener.port()
+        )
     }
 
     /// One line a request that was answered: method and path with query.
     pub(crate) fn take_log(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.log.lock().unwrap())
-    }
-}
-
-impl Drop for Web {
-    fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

@@ -5,15 +5,18 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::harness::home::Home;
 use crate::harness::layout::sha256;
+use crate::harness::listener::Listener;
+use crate::harness::tools::{Finished, finish};
 use crate::harness::wheel::Wheel;
 
 /// What is wrong with the index.
@@ -33,7 +36,6 @@ struct Shelf {
     pages: BTreeMap<String, Vec<u8>>,
     login: Option<(String, String)>,
     fault: Fault,
-    stopped: AtomicBool,
     asked: AtomicUsize,
     log: Mutex<Vec<String>>,
 }
@@ -41,8 +43,7 @@ struct Shelf {
 /// A running index; ends with the value.
 pub(crate) struct Index {
     shelf: Arc<Shelf>,
-    port: u16,
-    thread: Option<JoinHandle<()>>,
+    listener: Listener,
 }
 
 impl Index {
@@ -56,44 +57,38 @@ impl Index {
         login: Option<(&str, &str)>,
         fault: Fault,
     ) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
         let shelf = Arc::new(Shelf {
             pages,
             login: login.map(|(user, password)| (user.to_owned(), password.to_owned())),
             fault,
-            stopped: AtomicBool::new(false),
             asked: AtomicUsize::new(0),
             log: Mutex::new(Vec::new()),
         });
-        let thread = {
-            let shelf = Arc::clone(&shelf);
-            thread::spawn(move || {
-                for stream in listener.incoming() {
-                    if shelf.stopped.load(Ordering::SeqCst) {
-                        break;
-                    }
-                    let shelf = Arc::clone(&shelf);
-                    thread::spawn(move || answer(&shelf, &stream.unwrap()));
-                }
-            })
-        };
-        Self {
-            shelf,
-            port,
-            thread: Some(thread),
-        }
+        let for_connections = Arc::clone(&shelf);
+        let listener = Listener::start(move |client| answer(&for_connections, client));
+        Self { shelf, listener }
     }
 
     /// The index's address; `login` is what stands before the `@`, such as `user:password`.
     pub(crate) fn url(&self, login: Option<&str>) -> String {
         let login = login.map(|login| format!("{login}@")).unwrap_or_default();
-        format!("http://{login}127.0.0.1:{}/simple", self.port)
+        format!("http://{login}127.0.0.1:{}/simple", self.listener.port())
     }
 
     /// The address that paths of pages begin behind.
     pub(crate) fn root(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}", self.listener.port())
+    }
+
+    /// Builds a folder as the image `x`, with this index in place of the public one.
+    #[track_caller]
+    pub(crate) fn build(&self, home: &Home, source: &Path) -> Finished {
+        finish(
+            home.command(&["build"])
+                .arg(source)
+                .arg("x")
+                .env("PIP_INDEX_URL", self.url(None)),
+        )
     }
 
     pub(crate) fn requests(&self) -> usize {
@@ -103,17 +98,6 @@ impl Index {
     /// One line a request: status and path.
     pub(crate) fn log(&self) -> Vec<String> {
         self.shelf.log.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Index {
-    fn drop(&mut self) {
-        self.shelf.stopped.store(true, Ordering::SeqCst);
-        // Wakes the thread that waits for a connection.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

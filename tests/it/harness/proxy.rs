@@ -2,10 +2,12 @@
 //! something happens.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread;
+
+use crate::harness::listener::Listener;
 
 /// What happens, once.
 type Event = Box<dyn FnOnce() + Send>;
@@ -16,14 +18,12 @@ struct Shared {
     passed: AtomicUsize,
     after: usize,
     event: Mutex<Option<Event>>,
-    stopped: AtomicBool,
 }
 
 /// A running proxy; ends with the value.
 pub(crate) struct Proxy {
     shared: Arc<Shared>,
-    port: u16,
-    thread: Option<JoinHandle<()>>,
+    listener: Listener,
 }
 
 impl Proxy {
@@ -34,46 +34,19 @@ impl Proxy {
             passed: AtomicUsize::new(0),
             after,
             event: Mutex::new(Some(Box::new(event))),
-            stopped: AtomicBool::new(false),
         });
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let thread = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || {
-                for stream in listener.incoming() {
-                    if shared.stopped.load(Ordering::SeqCst) {
-                        break;
-                    }
-                    let shared = Arc::clone(&shared);
-                    thread::spawn(move || shared.pass(&stream.unwrap()));
-                }
-            })
-        };
-        Self {
-            shared,
-            port,
-            thread: Some(thread),
-        }
+        let for_connections = Arc::clone(&shared);
+        let listener = Listener::start(move |client| for_connections.pass(client));
+        Self { shared, listener }
     }
 
     pub(crate) fn repository(&self, name: &str) -> String {
-        format!("127.0.0.1:{}/{name}", self.port)
+        format!("127.0.0.1:{}/{name}", self.listener.port())
     }
 
     /// Whether the event has come.
     pub(crate) fn is_over(&self) -> bool {
         self.shared.event.lock().unwrap().is_none()
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

@@ -83,8 +83,16 @@ impl Registry {
 
     /// Makes the registry lose a blob of a repository.
     pub(crate) fn delete_blob(&self, name: &str, digest: &str) {
-        let path = format!("/v2/{name}/blobs/{digest}");
-        let answer = ask("DELETE", self.port, &path).expect("an answer");
+        self.delete(&format!("/v2/{name}/blobs/{digest}"));
+    }
+
+    /// Makes the registry lose a manifest, and all tags that name it.
+    pub(crate) fn delete_manifest(&self, name: &str, digest: &str) {
+        self.delete(&format!("/v2/{name}/manifests/{digest}"));
+    }
+
+    fn delete(&self, path: &str) {
+        let answer = ask("DELETE", self.port, path).expect("an answer");
         assert_eq!(answer.status, 202, "{path}");
     }
 }

@@ -4,10 +4,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -15,6 +13,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::harness::faulty::basic;
+use crate::harness::listener::Listener;
 use crate::harness::tls::{Authority, Identity, signature};
 
 const ISSUER: &str = "s2r-it";
@@ -23,7 +22,6 @@ const SERVICE: &str = "the registry of the tests";
 struct Shared {
     identity: Identity,
     user: (String, String),
-    stopped: AtomicBool,
     /// Request lines.
     asked: Mutex<Vec<String>>,
 }
@@ -32,8 +30,7 @@ struct Shared {
 pub(crate) struct TokenService {
     shared: Arc<Shared>,
     authority: Authority,
-    port: u16,
-    thread: Option<JoinHandle<()>>,
+    listener: Listener,
 }
 
 impl TokenService {
@@ -42,27 +39,14 @@ impl TokenService {
         let shared = Arc::new(Shared {
             identity: authority.issue("tokens", "serverAuth"),
             user: (user.to_owned(), password.to_owned()),
-            stopped: AtomicBool::new(false),
             asked: Mutex::default(),
         });
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let thread = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || {
-                for stream in listener.incoming() {
-                    if shared.stopped.load(Ordering::SeqCst) {
-                        break;
-                    }
-                    shared.answer(&stream.unwrap());
-                }
-            })
-        };
+        let for_connections = Arc::clone(&shared);
+        let listener = Listener::start(move |client| for_connections.answer(client));
         Self {
             shared,
             authority,
-            port,
-            thread: Some(thread),
+            listener,
         }
     }
 
@@ -70,23 +54,13 @@ impl TokenService {
     pub(crate) fn setup(&self) -> String {
         format!(
             "auth: {{token: {{realm: \"http://127.0.0.1:{}/token\", service: {SERVICE}, issuer: {ISSUER}, rootcertbundle: {}}}}}",
-            self.port,
+            self.listener.port(),
             self.authority.certificate().display()
         )
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {
         self.shared.asked.lock().unwrap().clone()
-    }
-}
-
-impl Drop for TokenService {
-    fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

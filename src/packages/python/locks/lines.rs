@@ -18,6 +18,8 @@ pub(super) enum Wanted {
     Versions(VersionSpecifiers),
     /// What lies at an address or path, in the form of PEP 508.
     Address(String),
+    /// What lies at an address or path, whatever its name turns out to be.
+    Unnamed(String),
 }
 
 /// The lines.
@@ -57,7 +59,7 @@ impl Lines {
         Ok(())
     }
 
-    /// Adds a package. The same line twice is one.
+    /// Adds a package.
     pub(super) fn add(
         &mut self,
         name: &str,
@@ -73,6 +75,12 @@ impl Lines {
             return Err(unreadable(self.path, reason));
         }
         let name = normalised(name);
+        self.names.insert(name.clone());
+        if let Wanted::Unnamed(address) = wanted {
+            self.check_address(&name, address)?;
+            self.put((address.clone(), address.clone()));
+            return Ok(());
+        }
         let mut line = name.clone();
         if !extras.is_empty() {
             let extras: BTreeSet<String> = extras.iter().map(|extra| normalised(extra)).collect();
@@ -88,6 +96,7 @@ impl Lines {
                 self.check_address(&name, address)?;
                 let _ = write!(line, " @ {address}");
             }
+            Wanted::Unnamed(_) => {}
         }
         for hash in hashes {
             hash.parse::<FileHash>()
@@ -95,12 +104,15 @@ impl Lines {
             self.check_address(&name, hash)?;
             let _ = write!(line, " --hash={hash}");
         }
-        self.names.insert(name.clone());
-        let line = (name, line);
+        self.put((name, line));
+        Ok(())
+    }
+
+    /// The same line twice is one.
+    fn put(&mut self, line: (String, String)) {
         if !self.lines.contains(&line) {
             self.lines.push(line);
         }
-        Ok(())
     }
 
     /// A line ends at a blank, a quote or a line's end; so nothing may bring one along.
@@ -162,7 +174,7 @@ pub(super) fn git_address(url: &str, commit: Option<&str>, subdirectory: Option<
 
 /// A path in the form of requirements, which tell paths from names by a separator.
 pub(super) fn path_address(path: &str) -> String {
-    if path.starts_with("./") || path.starts_with("../") || path.starts_with('/') {
+    if path == "." || path.starts_with("./") || path.starts_with("../") || path.starts_with('/') {
         path.to_owned()
     } else {
         format!("./{path}")
@@ -185,6 +197,7 @@ mod tests {
         }
         assert_eq!(path_address("lib"), "./lib");
         assert_eq!(path_address("../lib"), "../lib");
+        assert_eq!(path_address("."), ".");
     }
 
     #[test]

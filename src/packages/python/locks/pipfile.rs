@@ -212,11 +212,17 @@ impl<'a> Entry<'a> {
         let wanted = if let Some(url) = self.git {
             Wanted::Address(git_address(url, self.revision, self.subdirectory))
         } else if let Some(place) = self.place {
-            Wanted::Address(if place.contains("://") {
+            let address = if place.contains("://") {
                 place.to_owned()
             } else {
                 path_address(place)
-            })
+            };
+            // pipenv names such a package by a hash of its path where nobody told its name.
+            if self.extras.is_empty() && self.hashes.is_empty() {
+                Wanted::Unnamed(address)
+            } else {
+                Wanted::Address(address)
+            }
         } else {
             Wanted::Versions(versions(path, self.name, self.version)?)
         };

@@ -33,13 +33,7 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
         let groups = Groups::of(PATH, &project);
         let standard = table_in(&project, &["project"]);
         let extras = standard.and_then(|table| table_in(table, &["optional-dependencies"]));
-        let known = extras.into_iter().flat_map(Table::keys);
-        check_chosen(
-            PATH,
-            "extra",
-            &given.choice.extras,
-            known.map(String::as_str),
-        )?;
+        check_extras(extras, given)?;
         for (text, marker) in groups.project_requirements()? {
             add(&mut lines, &text, &marker, given, &groups)?;
         }
@@ -247,18 +241,19 @@ pub(super) fn is_poetrys(project: &Table) -> bool {
         && !table_in(project, &["project"]).is_some_and(listed)
 }
 
+/// Refuses an extra that is chosen and not declared.
+fn check_extras(declared: Option<&Table>, given: &Given<'_>) -> Result<(), LockFileError> {
+    let known = declared.into_iter().flat_map(Table::keys);
+    let chosen = &given.choice.extras;
+    check_chosen(PATH, "extra", chosen, known.map(String::as_str))
+}
+
 fn add_poetrys(lines: &mut Lines, project: &Table, given: &Given<'_>) -> Result<(), LockFileError> {
     let Some(poetry) = table_in(project, &["tool", "poetry"]) else {
         return Ok(());
     };
     let extras = table_in(poetry, &["extras"]);
-    let known = extras.into_iter().flat_map(Table::keys);
-    check_chosen(
-        PATH,
-        "extra",
-        &given.choice.extras,
-        known.map(String::as_str),
-    )?;
+    check_extras(extras, given)?;
     let optional = chosen_optional(extras, &given.choice.extras);
     for source in list_in(poetry, "source").iter().filter_map(Value::as_table) {
         if let Some(url) = text_in(source, "url") {

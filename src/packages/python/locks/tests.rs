@@ -307,7 +307,7 @@ fn a_pipfile_alone_is_wishes() {
     let of = |groups| converted(LockKind::Pipfile, pipfile, None, ("", groups)).unwrap();
     assert_eq!(
         of("").text,
-        "--index-url https://${U}:${P}@h/simple\na\nb==1\nc[x]>=1,<2\nd @ git+https://h/d.git@v1\ne @ ./lib\n"
+        "--index-url https://${U}:${P}@h/simple\n./lib\na\nb==1\nc[x]>=1,<2\nd @ git+https://h/d.git@v1\n"
     );
     assert!(of("develop").names.contains("g"));
     assert!(converted(LockKind::Pipfile, "[packages]\na = 1\n", None, ("", "")).is_err());

@@ -323,9 +323,23 @@ fn too_many(what: &'static str, limit: usize) -> LineError {
     LineError::TooMany { what, limit }
 }
 
-/// The path in the source that `named` means when it stands in `file`; none if it leaves the source.
-/// The source's folder in the image is the source: what was written for builds there names it.
+/// The path in the source that `named` means when it stands in `file`; none if it leaves the source
+/// or is the source itself. The source's folder in the image is the source: what was written for
+/// builds there names it.
 pub(crate) fn resolve_path(file: &str, named: &str) -> Option<String> {
+    resolve_folder(file, named).filter(|path| !path.is_empty())
+}
+
+/// The paths in the source that a requirement in `file` may mean, the likelier first: pip counts from
+/// the folder that it runs in, which is the source's root, other tools from the file's own folder.
+/// Empty for the source itself.
+pub(crate) fn requirement_paths(file: &str, named: &str) -> impl Iterator<Item = String> {
+    let by_pip = resolve_folder("", named);
+    let by_file = resolve_folder(file, named).filter(|path| Some(path) != by_pip.as_ref());
+    by_pip.into_iter().chain(by_file)
+}
+
+fn resolve_folder(file: &str, named: &str) -> Option<String> {
     let in_image = named.strip_prefix(SOURCE_IN_IMAGE);
     if named.starts_with('/') && in_image.is_none() {
         return None;
@@ -345,7 +359,7 @@ pub(crate) fn resolve_path(file: &str, named: &str) -> Option<String> {
             part => parts.push(part),
         }
     }
-    (!parts.is_empty()).then(|| parts.join("/"))
+    Some(parts.join("/"))
 }
 
 #[cfg(test)]

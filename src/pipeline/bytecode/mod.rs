@@ -5,18 +5,22 @@
 //! time in bounds, an empty environment, and sources on its standard input; what it writes is checked
 //! before it is kept. Everything is kept by what it follows from, so that a wheel is compiled once for
 //! all projects, and a change of the application compiles its own portion only.
+//!
+//! A base has the interpreter in a layer of its own, with the libraries that it links: a machine that
+//! has nothing fetches and unpacks that one to compile an edited file, and none of the rest.
+
+mod interpreter;
+mod lanes;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Read as _, Seek, SeekFrom, Write};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::Child;
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use super::error::BuildError;
-use super::interpreter::{CompileError, Interpreter, SCRIPT, frame, length};
 use crate::layers::bytecode::{self, ByteCode, Trust};
 use crate::layers::deb::Part;
 use crate::layers::source::{self, Source};
@@ -26,8 +30,10 @@ use crate::packages::debian::DebArtefact;
 use crate::report::{Event, Report};
 use crate::store::{Store, StoreError};
 
-/// What is read of an interpreter's complaint.
-const MAX_COMPLAINT_BYTES: u64 = 4 << 10;
+pub(crate) use interpreter::CompileError;
+use interpreter::{Interpreter, SCRIPT};
+use lanes::Permits;
+
 /// Most files of a standard library; Python's has some 2000.
 const MAX_LIBRARY_FILES: usize = 50_000;
 
@@ -71,7 +77,24 @@ struct Job {
 }
 
 /// Gives folders of layers when they are wanted.
-pub(super) type Folders<'a> = Box<dyn Fn() -> Result<Vec<PathBuf>, BuildError> + Send + Sync + 'a>;
+pub(super) type Folder<'a> = Box<dyn Fn() -> Result<Vec<PathBuf>, BuildError> + Send + Sync + 'a>;
+
+/// Where a compiler finds what it runs and reads. Asking has layers fetched and unpacked.
+pub(super) struct Folders<'a> {
+    /// This machine's interpreter, and the libraries that it links.
+    pub interpreter: Folder<'a>,
+    /// All of this machine's base, for an interpreter that links more.
+    pub machine: Folder<'a>,
+    /// The image's standard library.
+    pub library: Folder<'a>,
+}
+
+/// In which of the folders the interpreter is looked for.
+#[derive(Debug, Clone, Copy)]
+enum Reach {
+    Interpreter,
+    Base,
+}
 
 /// What makes byte code for one platform of an image.
 pub(super) struct Compiler<'a> {
@@ -83,11 +106,9 @@ pub(super) struct Compiler<'a> {
     pub python: &'a str,
     /// Of all that decides its output, beside the sources.
     pub key: Key,
-    /// The base of this machine.
-    pub machine: Folders<'a>,
-    /// The base of the image.
-    pub image: Folders<'a>,
-    interpreter: OnceLock<Interpreter>,
+    folders: Folders<'a>,
+    /// That of each reach.
+    interpreters: (OnceLock<Interpreter>, OnceLock<Interpreter>),
     finding: Mutex<()>,
     permits: Permits,
     totals: Mutex<Compiled>,
@@ -97,11 +118,16 @@ pub(super) struct Compiler<'a> {
 /// all machines, and the script.
 pub(super) fn compiler_key(packages: &[DebArtefact]) -> Key {
     let mut key = KeyBuilder::new("compiler/1").field(SCRIPT.as_bytes());
-    for deb in Part::Python.of_all(packages) {
+    for deb in python_packages(packages) {
         key.add(deb.package.as_bytes());
         key.add(deb.version.as_bytes());
     }
     key.finish()
+}
+
+/// The packages of a base that are Python's.
+pub(super) fn python_packages(packages: &[DebArtefact]) -> impl Iterator<Item = &DebArtefact> {
+    packages.iter().filter(|deb| Part::is_python(&deb.package))
 }
 
 impl<'a> Compiler<'a> {
@@ -109,8 +135,7 @@ impl<'a> Compiler<'a> {
         (store, report): (&'a Store, &'a dyn Report),
         workers: usize,
         (python, key): (&'a str, Key),
-        machine: Folders<'a>,
-        image: Folders<'a>,
+        folders: Folders<'a>,
     ) -> Self {
         Self {
             store,
@@ -118,14 +143,10 @@ impl<'a> Compiler<'a> {
             workers: workers.max(1),
             python,
             key,
-            machine,
-            image,
-            interpreter: OnceLock::new(),
+            folders,
+            interpreters: (OnceLock::new(), OnceLock::new()),
             finding: Mutex::new(()),
-            permits: Permits {
-                free: Mutex::new(workers.max(1)),
-                freed: Condvar::new(),
-            },
+            permits: Permits::new(workers),
             totals: Mutex::default(),
         }
     }
@@ -198,29 +219,26 @@ impl<'a> Compiler<'a> {
     /// A base without one; a file that cannot be read; an interpreter that does not run.
     pub(super) fn library(&self, identity: &Key) -> Result<ByteCode, BuildError> {
         let below = format!("usr/lib/python{}", self.python);
-        let roots = (self.image)()?;
-        let root = roots
-            .iter()
-            .find(|root| root.join(&below).join("os.py").is_file())
-            .ok_or_else(|| self.no_interpreter())?;
         let mut found = BTreeMap::new();
-        walk(&root.join(&below), "", &mut found)?;
-        let paths: Vec<PathBuf> = found
-            .keys()
-            .map(|path| root.join(&below).join(path))
-            .collect();
+        for root in (self.folders.library)()? {
+            walk(&root.join(&below), "", &mut found)?;
+        }
+        if !found.contains_key("os.py") {
+            return Err(self.no_interpreter().into());
+        }
         let inputs = found
             .iter()
-            .map(|(path, size_bytes)| Input {
+            .map(|(path, module)| Input {
                 path: format!("{below}/{path}").into_bytes(),
                 identity: *identity.as_bytes(),
-                size_bytes: *size_bytes,
+                size_bytes: module.size_bytes,
             })
             .collect();
-        let paths = &paths;
+        let places: Vec<PathBuf> = found.into_values().map(|module| module.place).collect();
+        let places = &places;
         self.one(Set {
             inputs,
-            read: Box::new(move |index| match paths.get(index) {
+            read: Box::new(move |index| match places.get(index) {
                 Some(path) => Ok(std::fs::read(path).map_err(unreadable(path))?),
                 None => Ok(Vec::new()),
             }),
@@ -285,84 +303,28 @@ impl<'a> Compiler<'a> {
 
     /// Compiles portions, some at once; how long that took, all together.
     fn run_all(&self, missing: &[Job], sets: &[Set<'_>]) -> Result<Duration, BuildError> {
-        let interpreter = self.interpreter()?;
-        let lanes = lanes(missing, sets, self.workers);
-        let done: Vec<Result<Duration, BuildError>> = std::thread::scope(|scope| {
-            let running: Vec<_> = lanes
-                .iter()
-                .map(|lane| {
-                    scope.spawn(|| {
-                        let _permit = self.permits.take();
-                        let start = Instant::now();
-                        self.run(interpreter, lane, sets)?;
-                        Ok(start.elapsed())
-                    })
-                })
-                .collect();
-            running
-                .into_iter()
-                .map(super::platform::join)
-                .collect::<Result<_, _>>()
-        })?;
-        done.into_iter().sum()
+        let lanes = lanes::of(missing, sets, self.workers);
+        let run = |reach| lanes::run(self, self.interpreter(reach)?, &lanes, sets);
+        match run(Reach::Interpreter) {
+            // A builder of somebody's own may have one that links more than Debian's does.
+            Err(BuildError::Compile(_)) => run(Reach::Base),
+            done => done,
+        }
     }
 
-    /// Has one interpreter compile portions of one trust, one after the other.
-    fn run(
-        &self,
-        interpreter: &Interpreter,
-        lane: &[&Job],
-        sets: &[Set<'_>],
-    ) -> Result<(), BuildError> {
-        let scratch = self.store.scratch();
-        let unwritable = || unreadable(&scratch);
-        let folder = tempfile::Builder::new()
-            .prefix("compile-")
-            .tempdir_in(&scratch)
-            .map_err(unwritable())?;
-        let mut told = tempfile::tempfile_in(&scratch).map_err(unwritable())?;
-        let mut complaint = tempfile::tempfile_in(&scratch).map_err(unwritable())?;
-        let trust = lane.first().and_then(|job| sets.get(job.set));
-        let is_checked = trust.is_some_and(|set| set.trust == Trust::Checked);
-        let mut child = interpreter
-            .command(is_checked, folder.path())
-            .stdout(told.try_clone().map_err(unwritable())?)
-            .stderr(complaint.try_clone().map_err(unwritable())?)
-            .spawn()
-            .map_err(|error| interpreter.failed(error.to_string()))?;
-        if let Err(error) = feed(&mut child, lane, sets) {
-            // It may have ended by itself; then there is nothing to stop.
-            let _ended_before = child.kill();
-            let _ = child.wait();
-            return Err(error);
-        }
-        let status = child.wait().map_err(unwritable())?;
-        if !status.success() {
-            let text = text(&mut complaint, MAX_COMPLAINT_BYTES);
-            return Err(interpreter
-                .failed(format!("{status}: {}", text.trim_end()))
-                .into());
-        }
-        let most = lane.len() as u64;
-        let marks = text(&mut told, most);
-        for ((number, job), mark) in lane.iter().enumerate().zip(marks.bytes()) {
-            if mark == b'1' {
-                let draft = folder.path().join(number.to_string());
-                self.store.keep_compiled(&draft, &job.key)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The interpreter; its base is unpacked when it is wanted first.
-    fn interpreter(&self) -> Result<&Interpreter, BuildError> {
+    /// The interpreter; its folders are unpacked when it is wanted first.
+    fn interpreter(&self, reach: Reach) -> Result<&Interpreter, BuildError> {
+        let (folders, found) = match reach {
+            Reach::Interpreter => (&self.folders.interpreter, &self.interpreters.0),
+            Reach::Base => (&self.folders.machine, &self.interpreters.1),
+        };
         let _alone = self.finding.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = self.interpreter.get() {
+        if let Some(found) = found.get() {
             return Ok(found);
         }
-        let roots = (self.machine)()?;
-        let found = Interpreter::find(&roots, self.python).ok_or_else(|| self.no_interpreter())?;
-        Ok(self.interpreter.get_or_init(|| found))
+        let now =
+            Interpreter::find(&folders()?, self.python).ok_or_else(|| self.no_interpreter())?;
+        Ok(found.get_or_init(|| now))
     }
 
     fn no_interpreter(&self) -> CompileError {
@@ -400,68 +362,24 @@ fn inputs<'s>(set: &'s Set<'_>, job: &Job) -> &'s [Input] {
     set.inputs.get(job.range.clone()).unwrap_or_default()
 }
 
-/// Portions for interpreters side by side, as equal in bytes as may be.
-fn lanes<'j>(jobs: &'j [Job], sets: &[Set<'_>], workers: usize) -> Vec<Vec<&'j Job>> {
-    let mut lanes: Vec<(u64, Vec<&Job>)> = Vec::new();
-    lanes.resize_with(workers.min(jobs.len()), Default::default);
-    for job in jobs {
-        let set = sets.get(job.set);
-        let bytes = set.map_or(0, |set| {
-            inputs(set, job).iter().map(|input| input.size_bytes).sum()
-        });
-        if let Some((total, lane)) = lanes.iter_mut().min_by_key(|(total, _)| *total) {
-            *total += bytes;
-            lane.push(job);
-        }
-    }
-    lanes.into_iter().map(|(_, lane)| lane).collect()
+/// A module of a library on this machine.
+struct Module {
+    place: PathBuf,
+    size_bytes: u64,
 }
 
-/// Hands the sources to an interpreter. One that has ended early is left to its status.
-fn feed(child: &mut Child, lane: &[&Job], sets: &[Set<'_>]) -> Result<(), BuildError> {
-    let Some(pipe) = child.stdin.take() else {
-        return Ok(());
+/// Modules of a library below a folder, if that is there, by their paths in the library; links are
+/// not followed.
+fn walk(
+    folder: &Path,
+    prefix: &str,
+    found: &mut BTreeMap<String, Module>,
+) -> Result<(), BuildError> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(unreadable(folder))?,
     };
-    let mut pipe = BufWriter::with_capacity(64 << 10, pipe);
-    for (number, job) in lane.iter().enumerate() {
-        let Some(set) = sets.get(job.set) else {
-            continue;
-        };
-        let inputs = inputs(set, job);
-        let begun = frame(&mut pipe, number.to_string().as_bytes())
-            .and_then(|()| length(&mut pipe, inputs.len()));
-        if begun.is_err() {
-            return Ok(());
-        }
-        for (index, input) in job.range.clone().zip(inputs) {
-            let bytes = (set.read)(index)?;
-            let shown = [b"/".as_slice(), &input.path].concat();
-            if frame(&mut pipe, &shown)
-                .and_then(|()| frame(&mut pipe, &bytes))
-                .is_err()
-            {
-                return Ok(());
-            }
-        }
-    }
-    // What cannot be flushed has no reader any more, and its status tells why.
-    let _ = pipe.flush();
-    Ok(())
-}
-
-/// What was written to a file, as far as it is of interest.
-fn text(file: &mut File, most: u64) -> String {
-    let mut bytes = Vec::new();
-    // A complaint that cannot be read is none.
-    let _ = file
-        .seek(SeekFrom::Start(0))
-        .and_then(|_| file.take(most).read_to_end(&mut bytes));
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Modules of a library below a folder, with their lengths; links are not followed.
-fn walk(folder: &Path, prefix: &str, found: &mut BTreeMap<String, u64>) -> Result<(), BuildError> {
-    for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
+    for entry in entries {
         let entry = entry.map_err(unreadable(folder))?;
         let kind = entry.file_type().map_err(unreadable(folder))?;
         let Ok(name) = entry.file_name().into_string() else {
@@ -471,9 +389,10 @@ fn walk(folder: &Path, prefix: &str, found: &mut BTreeMap<String, u64>) -> Resul
         if kind.is_dir() {
             walk(&entry.path(), &format!("{path}/"), found)?;
         } else if kind.is_file() && bytecode::is_library_module(path.as_bytes()) {
-            let bytes = entry.metadata().map_err(unreadable(folder))?.len();
-            if bytes <= bytecode::MAX_SOURCE_BYTES && found.len() < MAX_LIBRARY_FILES {
-                found.insert(path, bytes);
+            let size_bytes = entry.metadata().map_err(unreadable(folder))?.len();
+            if size_bytes <= bytecode::MAX_SOURCE_BYTES && found.len() < MAX_LIBRARY_FILES {
+                let place = entry.path();
+                found.insert(path, Module { place, size_bytes });
             }
         }
     }
@@ -487,39 +406,12 @@ fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
     }
 }
 
-/// How many interpreters may run.
-struct Permits {
-    free: Mutex<usize>,
-    freed: Condvar,
-}
-
-/// One of them; given back when it is dropped.
-struct Permit<'a>(&'a Permits);
-
-impl Permits {
-    fn take(&self) -> Permit<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self
-            .freed
-            .wait_while(free, |free| *free == 0)
-            .unwrap_or_else(PoisonError::into_inner);
-        *free -= 1;
-        Permit(self)
-    }
-}
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.freed.notify_one();
-    }
-}
-
 #[cfg(test)]
-mod tests {
+mod testing {
     use super::*;
 
-    fn set(sizes: &[u64]) -> Set<'static> {
+    /// A set of sources that are so long.
+    pub(super) fn set(sizes: &[u64]) -> Set<'static> {
         Set {
             inputs: sizes
                 .iter()
@@ -534,17 +426,12 @@ mod tests {
             trust: Trust::Unchecked,
         }
     }
+}
 
-    #[test]
-    fn lanes_hold_every_job_once_and_weigh_alike() {
-        let sets = [set(&[600 << 10; 7]), set(&[600 << 10; 2])];
-        let key = KeyBuilder::new("k").finish();
-        let jobs = jobs(&sets, &key);
-        assert_eq!(jobs.len(), 9);
-        let lanes = lanes(&jobs, &sets, 4);
-        let counts: Vec<usize> = lanes.iter().map(Vec::len).collect();
-        assert_eq!(counts, [3, 2, 2, 2]);
-    }
+#[cfg(test)]
+mod tests {
+    use super::testing::set;
+    use super::*;
 
     #[test]
     fn a_changed_file_has_another_key_and_its_neighbours_portion_has_not() {
@@ -561,13 +448,17 @@ mod tests {
     }
 
     #[test]
-    fn permits_come_back() {
-        let permits = Permits {
-            free: Mutex::new(1),
-            freed: Condvar::new(),
-        };
-        drop(permits.take());
-        drop(permits.take());
-        assert_eq!(*permits.free.lock().unwrap(), 1);
+    fn a_library_may_lie_in_more_than_one_layer() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut found = BTreeMap::new();
+        for (layer, file) in [("1", "os.py"), ("2", "json/__init__.py")] {
+            let path = folder.path().join(layer).join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, layer).unwrap();
+            walk(&folder.path().join(layer), "", &mut found).unwrap();
+        }
+        walk(&folder.path().join("none"), "", &mut found).unwrap();
+        let names: Vec<&String> = found.keys().collect();
+        assert_eq!(names, ["json/__init__.py", "os.py"]);
     }
 }

@@ -4,13 +4,16 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::oci::Architecture;
 use crate::report::{Explain, Explanation, Fate};
 
 /// What runs in the interpreter.
-pub(super) const SCRIPT: &str = include_str!("../../scripts/compile.py");
+pub(super) const SCRIPT: &str = include_str!("../../../scripts/compile.py");
 /// Address space of one compiling process; some 60 MiB are usual.
 const MEMORY_BYTES: u64 = 1 << 30;
 /// Processor time for one portion; a tenth of a second is usual.
@@ -113,7 +116,6 @@ impl Interpreter {
             // No site, no user's packages, no folder of its own on the path, nothing written.
             .args(["-S", "-s", "-P", "-B", "-W", "ignore", "-c", SCRIPT])
             .arg(u8::from(is_checked).to_string())
-            .args([MEMORY_BYTES, CPU_SECONDS, OUTPUT_BYTES].map(|limit| limit.to_string()))
             .env_clear()
             .env("PYTHONHOME", &self.home)
             .env("PYTHONHASHSEED", "0")
@@ -122,6 +124,30 @@ impl Interpreter {
             .current_dir(folder)
             .stdin(Stdio::piped());
         command
+    }
+
+    /// Bounds what it may use from here on; before it has a source, that is.
+    ///
+    /// # Errors
+    /// The system refuses. That it has ended already is left to its status.
+    pub(super) fn limit(&self, child: &Child) -> Result<(), CompileError> {
+        let limits = [
+            (Resource::As, MEMORY_BYTES),
+            (Resource::Cpu, CPU_SECONDS),
+            (Resource::Fsize, OUTPUT_BYTES),
+            (Resource::Core, 0),
+        ];
+        for (resource, most) in limits {
+            let limit = Rlimit {
+                current: Some(most),
+                maximum: Some(most),
+            };
+            match prlimit(Some(Pid::from_child(child)), resource, limit) {
+                Ok(_) | Err(Errno::SRCH) => {}
+                Err(error) => return Err(self.failed(format!("it cannot be limited: {error}"))),
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn failed(&self, complaint: String) -> CompileError {

@@ -1,0 +1,229 @@
+//! Options that several commands share: how s2r speaks, what a project is, how the network,
+//! registries and steps are treated, and what the image is written in.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+/// How s2r speaks.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Output {
+    /// How to show progress on stderr
+    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
+    pub(crate) progress: Progress,
+
+    /// Print the result as one JSON object on stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// The forms of progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// A live line on a terminal, plain lines elsewhere
+    Auto,
+    /// One line a step, for logs
+    Plain,
+    /// One JSON object a line
+    Json,
+    /// Warnings and errors only
+    None,
+}
+
+/// What a project is and how it is to be built: shared by build, plan and lock.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Project {
+    /// The builder: a name (see `s2r builders`), a YAML file, or an image with Python in it
+    #[arg(long, value_name = "NAME|FILE.yaml|IMAGE")]
+    pub(crate) builder: Option<String>,
+
+    /// Set a variable for the build and in the image; may be repeated
+    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<String>,
+
+    /// Read variables from a file of NAME=VALUE lines
+    #[arg(short = 'E', long = "environment-file", value_name = "FILE")]
+    pub(crate) environment_file: Option<PathBuf>,
+
+    /// Build this branch, tag or commit of a git repository
+    #[arg(short = 'r', long = "ref", value_name = "REF")]
+    pub(crate) reference: Option<String>,
+
+    /// Build this folder within the source
+    #[arg(long, value_name = "DIR")]
+    pub(crate) context_dir: Option<PathBuf>,
+
+    /// Leave out paths that match this regular expression; empty leaves out nothing
+    #[arg(long, value_name = "REGEX", default_value = r"(^|/)\.git(/|$)")]
+    pub(crate) exclude: String,
+
+    /// What the image runs on: linux/amd64, linux/arm64, or both with a comma
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
+    pub(crate) platform: Vec<String>,
+
+    /// Which sources to compile to byte code; all, unless said otherwise
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub(crate) bytecode: Option<Bytecode>,
+}
+
+/// How registries are talked to.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Registries")]
+pub(crate) struct Registries {
+    /// Look for credentials in this file first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authfile: Option<PathBuf>,
+
+    /// A folder with *.crt to trust, and *.cert with its *.key to show, for the registry
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cert_dir: Option<PathBuf>,
+
+    /// Check certificates: false allows any, and plain http
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) tls_verify: Option<bool>,
+
+    /// Allow this registry any certificate, or plain http; may be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) insecure_registry: Vec<String>,
+
+    /// Trust the authorities in this PEM file too; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Vec<PathBuf>,
+}
+
+/// The sources that may be compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bytecode {
+    /// Python's standard library, dependencies and the application
+    All,
+    /// The application
+    App,
+    /// Python's standard library and dependencies: a rebuild on an empty machine fetches no interpreter
+    Dependencies,
+    /// None: images are smaller, and containers start more slowly
+    None,
+}
+
+/// How the network is used.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Network {
+    /// Use only what locks pin; resolve nothing
+    #[arg(long)]
+    pub(crate) locked: bool,
+
+    /// Touch no network: use only what the store holds
+    #[arg(long)]
+    pub(crate) offline: bool,
+
+    /// Ask the Debian suite again now, not only after an hour
+    #[arg(long)]
+    pub(crate) refresh: bool,
+}
+
+/// What the image is written in.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Formats {
+    /// Whose media types the image has; docker's for registries that refuse OCI's
+    #[arg(long, value_enum, default_value_t = Format::Oci, value_name = "WHOSE")]
+    pub(crate) format: Format,
+
+    /// How layers are compressed; docker reads zstd from version 23 on
+    #[arg(long, value_enum, default_value_t = Compression::Gzip, value_name = "HOW")]
+    pub(crate) compression: Compression,
+
+    /// Write layers that the stargz snapshotter mounts before they are pulled; others read them as gzip
+    #[arg(long)]
+    pub(crate) estargz: bool,
+}
+
+/// The families of media types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// The Open Container Initiative's
+    Oci,
+    /// Docker's, version 2 schema 2
+    Docker,
+}
+
+/// The ways to compress layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compression {
+    /// Read by everything; what wheels hold is copied as it is
+    Gzip,
+    /// Smaller, and faster to unpack
+    Zstd,
+}
+
+/// How code of the project is run at build time, where it has to be.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Steps {
+    /// How far code of the project is kept from this machine
+    #[arg(long, value_enum, default_value_t = Isolation::Auto, value_name = "HOW")]
+    pub(crate) isolation: Isolation,
+
+    /// Memory that one step may take, for instance 512M or 4G
+    #[arg(long, value_name = "SIZE", default_value = "8G", value_parser = size)]
+    pub(crate) step_memory: u64,
+
+    /// Time that one step may take, for instance 90s, 10m or 2h
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
+    pub(crate) step_time: Duration,
+}
+
+/// The ways to run code of the project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Isolation {
+    /// The strongest that works here
+    Auto,
+    /// In namespaces of its own
+    Userns,
+    /// In another root folder, for root where namespaces are refused
+    Chroot,
+    /// Not at all: where s2r stands in a container of an image that the builder made
+    None,
+}
+
+impl Isolation {
+    /// As it is typed.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Userns => "userns",
+            Self::Chroot => "chroot",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Reads `512M`: bytes, or thousands of thousands by 1024.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let unit = text.trim_end_matches(['i', 'B', 'b']);
+    let (digits, factor) = match unit.chars().last() {
+        Some('k' | 'K') => (&unit[..unit.len() - 1], 1 << 10),
+        Some('m' | 'M') => (&unit[..unit.len() - 1], 1 << 20),
+        Some('g' | 'G') => (&unit[..unit.len() - 1], 1 << 30),
+        _ => (unit, 1),
+    };
+    let count: Option<u64> = digits.parse().ok();
+    count
+        .and_then(|count| count.checked_mul(factor))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "a size is a number with K, M or G, for instance 512M".to_owned())
+}
+
+/// Reads `10m`: seconds, minutes or hours.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    let (digits, factor) = match text.chars().last() {
+        Some('s') => (&text[..text.len() - 1], 1),
+        Some('m') => (&text[..text.len() - 1], 60),
+        Some('h') => (&text[..text.len() - 1], 3600),
+        _ => (text, 1),
+    };
+    let count: Option<u64> = digits.parse().ok();
+    count
+        .and_then(|count| count.checked_mul(factor))
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "a time is a number with s, m or h, for instance 10m".to_owned())
+}

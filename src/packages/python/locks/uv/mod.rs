@@ -1,0 +1,237 @@
+//! `uv.lock`: every version for every environment, and a graph of what needs what. The packages
+//! that the project reaches in one environment become a `pylock.toml`.
+//!
+//! Documented in <https://docs.astral.sh/uv/concepts/projects/layout/#the-lockfile>; the form is
+//! uv's own, version 1. Groups are taken only where they are chosen: the ones of
+//! `[tool.uv] default-groups` are for those who develop, as `dev` is.
+
+mod fresh;
+mod written;
+
+use std::collections::BTreeSet;
+
+use pep440_rs::{Version, VersionSpecifiers};
+use pep508_rs::{ExtraName, MarkerTree};
+use toml::{Table, Value};
+
+use super::graph::{Edge, Node, reach};
+use super::{
+    Converted, Form, Given, LockFileError, LockKind, check_chosen, extra_names, list_in, made_from,
+    normalised, packages, parse_marker, parse_toml, table_in, text_in, texts_in, unreadable,
+    unsupported,
+};
+use crate::packages::python::pylock::line;
+use fresh::check_fresh;
+use written::{as_requirements, write_package};
+
+const PATH: &str = "uv.lock";
+
+/// A package as the lock has it.
+struct Package<'a> {
+    table: &'a Table,
+    name: &'a str,
+    source: &'a Table,
+}
+
+impl<'a> Package<'a> {
+    fn of(table: &'a Table) -> Result<Self, LockFileError> {
+        let name =
+            text_in(table, "name").ok_or_else(|| unreadable(PATH, "a package has no name"))?;
+        let source = table_in(table, &["source"])
+            .ok_or_else(|| unreadable(PATH, format!("{name} has no source")))?;
+        Ok(Self {
+            table,
+            name,
+            source,
+        })
+    }
+
+    /// Whether this is the project itself, which is not installed from the lock.
+    fn is_root(&self) -> bool {
+        ["virtual", "editable", "directory"]
+            .iter()
+            .any(|key| text_in(self.source, key) == Some("."))
+    }
+
+    fn node(&self) -> Result<Node, LockFileError> {
+        let marker = resolution_marker(self.name, self.table)?;
+        let mut edges = edges(self.name, list_in(self.table, "dependencies"), &[])?;
+        for (extra, list) in table_in(self.table, &["optional-dependencies"])
+            .into_iter()
+            .flatten()
+        {
+            let with = extra_names([extra.as_str()]);
+            edges.extend(edges_with(self.name, list, &with)?);
+        }
+        Ok(Node {
+            name: normalised(self.name),
+            version: self.version()?,
+            marker,
+            edges,
+        })
+    }
+
+    fn version(&self) -> Result<Option<Version>, LockFileError> {
+        text_in(self.table, "version")
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| unreadable(PATH, format!("{}: `{text}` is no version", self.name)))
+            })
+            .transpose()
+    }
+}
+
+/// Converts the lock.
+pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
+    let lock = parse_toml(PATH, given.text)?;
+    let project = parse_toml("pyproject.toml", made_from(LockKind::Uv, given)?)?;
+    if lock.get("version").and_then(Value::as_integer) != Some(1) {
+        return Err(unreadable(PATH, "its `version` is not 1"));
+    }
+    let packages = packages(PATH, &lock)?
+        .into_iter()
+        .map(Package::of)
+        .collect::<Result<Vec<_>, _>>()?;
+    let root = packages.iter().find(|package| package.is_root());
+    let root = root.ok_or_else(|| {
+        unsupported(
+            PATH,
+            "the project",
+            "the lock is of a workspace whose root is no project; build a member of it, with a lock of its own",
+        )
+    })?;
+    check_fresh(&lock, root, &project)?;
+    let nodes = packages
+        .iter()
+        .map(Package::node)
+        .collect::<Result<Vec<_>, _>>()?;
+    let (wishes, active) = wishes(root, given)?;
+    let reached = reach(PATH, &nodes, &wishes, given.markers, &active)?;
+    let reached: Vec<usize> = reached
+        .into_iter()
+        // A virtual member has needs and no code.
+        .filter(|at| !packages[*at].is_root() && !packages[*at].source.contains_key("virtual"))
+        .collect();
+    if given.as_requirements {
+        return as_requirements(reached.iter().map(|at| &packages[*at]));
+    }
+    let mut text = String::from("lock-version = \"1.0\"\ncreated-by = \"uv\"\n");
+    if let Some(range) = text_in(&lock, "requires-python") {
+        line(&mut text, "requires-python", range);
+    }
+    let mut names = BTreeSet::new();
+    for at in reached {
+        let package = &packages[at];
+        write_package(&mut text, package)?;
+        names.insert(nodes[at].name.clone());
+    }
+    if names.is_empty() {
+        text.push_str("packages = []\n");
+    }
+    Ok(Converted {
+        text,
+        form: Form::Pylock,
+        names,
+    })
+}
+
+/// What the project needs, and the extras that hold: its own chosen ones, in the words that markers of
+/// conflicting extras use too.
+fn wishes(
+    root: &Package<'_>,
+    given: &Given<'_>,
+) -> Result<(Vec<Edge>, Vec<ExtraName>), LockFileError> {
+    let choice = given.choice;
+    let extras = table_in(root.table, &["optional-dependencies"]);
+    let groups = table_in(root.table, &["dev-dependencies"]);
+    // Extras and groups without packages stand in the metadata alone.
+    let metadata = table_in(root.table, &["metadata"]);
+
+    let empty_groups = metadata.and_then(|table| table_in(table, &["requires-dev"]));
+    let keys = |table: Option<&'_ Table>| -> Vec<String> {
+        table.into_iter().flat_map(Table::keys).cloned().collect()
+    };
+    let declared = metadata
+        .into_iter()
+        .flat_map(|table| texts_in(table, "provides-extras"));
+    let known_extras = [keys(extras), declared.map(str::to_owned).collect()].concat();
+    let known_groups: Vec<String> = [keys(groups), keys(empty_groups)].concat();
+    check_chosen(
+        PATH,
+        "extra",
+        &choice.extras,
+        known_extras.iter().map(String::as_str),
+    )?;
+    check_chosen(
+        PATH,
+        "group",
+        &choice.groups,
+        known_groups.iter().map(String::as_str),
+    )?;
+    let mut wishes = edges(root.name, list_in(root.table, "dependencies"), &[])?;
+    for (table, chosen) in [(extras, &choice.extras), (groups, &choice.groups)] {
+        for (name, list) in table.into_iter().flatten() {
+            if chosen.contains(&normalised(name)) {
+                wishes.extend(edges_with(root.name, list, &[])?);
+            }
+        }
+    }
+    let name = normalised(root.name);
+    let length = name.len();
+    let marked = |kind: &'static str| {
+        let name = name.clone();
+        move |chosen: &String| format!("{kind}-{length}-{name}-{chosen}")
+    };
+    let words: Vec<String> = choice
+        .extras
+        .iter()
+        .cloned()
+        .chain(choice.extras.iter().map(marked("extra")))
+        .chain(choice.groups.iter().map(marked("group")))
+        .chain([format!("project-{length}-{name}")])
+        .collect();
+    Ok((wishes, extra_names(words.iter().map(String::as_str))))
+}
+
+fn edges_with(by: &str, list: &Value, only_with: &[ExtraName]) -> Result<Vec<Edge>, LockFileError> {
+    edges(by, list.as_array().map_or(&[], Vec::as_slice), only_with)
+}
+
+fn edges(by: &str, list: &[Value], only_with: &[ExtraName]) -> Result<Vec<Edge>, LockFileError> {
+    list.iter()
+        .filter_map(Value::as_table)
+        .map(|table| {
+            let name = text_in(table, "name").unwrap_or_default();
+            let versions = text_in(table, "version")
+                .map(|version| {
+                    format!("=={version}")
+                        .parse::<VersionSpecifiers>()
+                        .map_err(|_| unreadable(PATH, format!("{by}: `{version}` is no version")))
+                })
+                .transpose()?;
+            let marker = text_in(table, "marker")
+                .map_or(Ok(MarkerTree::TRUE), |text| parse_marker(PATH, by, text))?;
+            // Two spellings: a list, and in older locks one text.
+            let extras = texts_in(table, "extra").chain(text_in(table, "extra"));
+            Ok(Edge {
+                versions,
+                extras: extra_names(extras),
+                marker,
+                only_with: only_with.to_vec(),
+                ..Edge::to(name)
+            })
+        })
+        .collect()
+}
+
+/// The environments that one of several versions is for.
+fn resolution_marker(name: &str, table: &Table) -> Result<MarkerTree, LockFileError> {
+    let mut texts = texts_in(table, "resolution-markers").peekable();
+    if texts.peek().is_none() {
+        return Ok(MarkerTree::TRUE);
+    }
+    texts.try_fold(MarkerTree::FALSE, |mut any, text| {
+        any.or(parse_marker(PATH, name, text)?);
+        Ok(any)
+    })
+}

@@ -1,0 +1,78 @@
+//! Why something that a requirement names cannot be built.
+
+use crate::oci::Digest;
+use crate::packages::python::Position;
+use crate::report::{Explain, Explanation, Fate};
+
+/// Why something that a requirement names cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MaterialError {
+    /// A path that leads to nothing that can be built.
+    #[error("{position}: {path} is neither a folder nor a source distribution of the source")]
+    NoFolder {
+        /// Where it is wished for.
+        position: Position,
+        /// The path.
+        path: String,
+    },
+    /// A repository on the disk of the machine that builds.
+    #[error("{position}: a repository of this machine's disk")]
+    LocalRepository {
+        /// Where it is wished for.
+        position: Position,
+    },
+    /// A version control system that is not git.
+    #[error("{position}: {scheme} is not read")]
+    NotGit {
+        /// Where it is wished for.
+        position: Position,
+        /// The system.
+        scheme: String,
+    },
+    /// A file that is not the one that the hashes mean.
+    #[error("{position}: the file has another hash")]
+    Hash {
+        /// Where it is wished for.
+        position: Position,
+        /// What the file has.
+        found: Digest,
+    },
+}
+
+impl Explain for MaterialError {
+    fn explain(&self) -> Explanation {
+        let (position, what, why, next) = match self {
+            Self::NoFolder { position, path } => (
+                position,
+                "a path of the requirements leads to nothing that can be built",
+                format!("{path} is neither a folder nor a source distribution within the source."),
+                "Correct the path; it counts from the source's root, as for pip, or from the folder of the file that names it. .s2iignore and --exclude may leave it out. Paths of another machine, as `pip freeze` and conda write them, have to become `name==version`.",
+            ),
+            Self::LocalRepository { position } => (
+                position,
+                "the requirements name a repository on this machine's disk",
+                "A project must not reach for files of the machine that builds it.".to_owned(),
+                "Give the repository's https or ssh address, or put its files into the source and name the folder.",
+            ),
+            Self::NotGit { position, scheme } => (
+                position,
+                "the requirements name a repository that is not git",
+                format!("{scheme} is not read, git is."),
+                "Name a wheel, a source distribution, or a git repository.",
+            ),
+            Self::Hash { position, found } => (
+                position,
+                "a file that the requirements name has another hash",
+                format!("It has {found}, which is none of those that the line lists."),
+                "Check where the file comes from; then list its hash.",
+            ),
+        };
+        Explanation {
+            fate: Fate::Project,
+            what: what.to_owned(),
+            place: position.to_string(),
+            why,
+            next: next.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Which way is taken, and what is said of the others.
+
+use super::looks::below_source;
+use super::*;
+use crate::plan::testing::planned;
+use crate::report::Explain as _;
+
+#[test]
+fn candidates_are_explained() {
+    let files = [
+        ("requirements.txt", "gunicorn\ndjango\n"),
+        ("app.py", ""),
+        ("wsgi.py", ""),
+        ("manage.py", ""),
+    ];
+    let plan = planned(&files, &["DISABLE_COLLECTSTATIC=1"]).unwrap();
+    let ways: Vec<_> = plan
+        .start
+        .candidates
+        .iter()
+        .map(|one| (one.way.as_str(), one.possible, one.taken))
+        .collect();
+    assert_eq!(
+        ways,
+        [
+            ("gunicorn as gunicorn.conf.py says", false, false),
+            ("a script", false, false),
+            ("python app.py", true, true),
+            ("gunicorn wsgi", true, false),
+            ("manage.py runserver", true, false),
+        ]
+    );
+    assert!(!plan.start.migrates);
+    assert_eq!(plan.advice.len(), 1, "{:?}", plan.advice);
+    assert!(plan.advice[0].text.contains("gunicorn wsgi"));
+    let chosen = planned(&files, &["APP_MODULE=wsgi", "DISABLE_COLLECTSTATIC=1"]).unwrap();
+    assert!(chosen.start.migrates);
+    assert!(chosen.advice.is_empty(), "{:?}", chosen.advice);
+}
+
+#[test]
+fn what_the_projects_own_wheel_names_is_known() {
+    let pyproject = (
+        "pyproject.toml",
+        "[build-system]\nrequires=[]\n[project]\nname='x'\ndependencies=['gunicorn>=20']\n",
+    );
+    let plan = planned(&[pyproject, ("wsgi.py", "")], &[]).unwrap();
+    assert!(plan.advice.is_empty(), "{:?}", plan.advice);
+}
+
+#[test]
+fn nothing_to_start_says_what_lacks() {
+    let error = planned(&[("wsgi.py", "")], &[]).unwrap_err();
+    let explanation = error.explain();
+    assert!(
+        explanation.why.contains("gunicorn is not among"),
+        "{}",
+        explanation.why
+    );
+    assert!(explanation.next.contains("-e APP_MODULE="));
+    let error = planned(&[("README.md", "")], &[]).unwrap_err();
+    assert!(matches!(
+        error,
+        PlanError::NoStart {
+            is_python: false,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn what_nothing_names_may_come_along() {
+    let flask = ("requirements.txt", "flask\n");
+    let plan = planned(&[flask, ("wsgi.py", "")], &[]).unwrap();
+    let module = "wsgi".to_owned();
+    assert_eq!(plan.start.strategy.value, Strategy::Gunicorn { module });
+    assert!(plan.advice[0].text.contains("needs gunicorn"));
+    assert!(plan.start.check(["flask", "gunicorn"].into_iter()).is_ok());
+    let error = plan.start.check(["flask"].into_iter()).unwrap_err();
+    let explanation = error.explain();
+    assert!(
+        explanation.why.contains("gunicorn is not among"),
+        "{}",
+        explanation.why
+    );
+    // The project itself says what it needs only when it is built.
+    let setup = ("setup.py", "setup(name='shop')\n");
+    assert!(planned(&[setup], &[]).is_ok());
+    assert!(planned(&[setup], &["DISABLE_SETUP_PY_PROCESSING=1"]).is_err());
+    // What is certain goes before what is hoped for, and needs no check.
+    let django = ("requirements.txt", "django\n");
+    let files = [django, ("wsgi.py", ""), ("manage.py", "")];
+    let plan = planned(&files, &["DISABLE_COLLECTSTATIC=1"]).unwrap();
+    assert_eq!(plan.start.strategy.value, Strategy::DjangoServer);
+    assert!(plan.start.check(["django"].into_iter()).is_ok());
+    let lock = ("pylock.toml", "lock-version = '1.0'\npackages = []\n");
+    assert!(planned(&[lock, ("wsgi.py", "")], &[]).is_err());
+}
+
+#[test]
+fn wrong_variables_are_refused() {
+    let app = ("app.py", "");
+    for (env, expected) in [
+        ("APP_SCRIPT=no.sh", "APP_SCRIPT"),
+        ("APP_FILE=no.py", "APP_FILE"),
+        ("APP_HOME=no", "APP_HOME"),
+    ] {
+        let error = planned(&[app], &[env]).unwrap_err();
+        assert!(
+            matches!(error, PlanError::NamedFile { variable, .. } if variable == expected),
+            "{env}"
+        );
+    }
+    let error = planned(&[("app.sh", "#!/bin/sh\n")], &[]).unwrap_err();
+    assert!(matches!(error, PlanError::NotExecutable { path } if path == "app.sh"));
+    let bare = planned(&[("app.sh*", "echo\n")], &[]).unwrap();
+    assert_eq!(bare.advice.len(), 1);
+    assert!(planned(&[app], &["APP_SCRIPT=/usr/bin/thing"]).is_ok());
+}
+
+#[test]
+fn a_script_of_ones_own_replaces_run() {
+    let files = [(".s2i/bin/run*", "#!/bin/sh\n"), ("README", "")];
+    let plan = planned(&files, &[]).unwrap();
+    assert_eq!(plan.command.value, ["/opt/app-root/src/.s2i/bin/run"]);
+}
+
+#[test]
+fn paths_of_variables_are_seen_from_the_source() {
+    for (path, expected) in [
+        (".", Some(".")),
+        ("a/../b/", Some("b")),
+        ("/opt/app-root/src/x", Some("x")),
+        ("/opt/app-root/src", Some(".")),
+        ("/opt/app-root/srcs", None),
+        ("..", None),
+    ] {
+        assert_eq!(below_source(path).as_deref(), expected, "{path}");
+    }
+}

@@ -1,0 +1,242 @@
+//! Reads the files of a tree for what they say; each is bounded, and one that cannot be parsed is
+//! an error that names it and the line.
+
+use std::collections::BTreeMap;
+
+use super::error::ProjectError;
+use super::{
+    AptPackage, ENVIRONMENT_FILE, Facts, KNOWN, Place, Process, Pyproject, PythonWish, documents,
+    is_file, python, requirements, setup_scripts,
+};
+use crate::packages::debian::aptfile;
+use crate::source::environment::{self, Form, Note, Variable};
+use crate::source::{Entry, Tree};
+
+/// Longest file of settings that is read.
+pub(super) const MAX_FILE_BYTES: u64 = 4 << 20;
+/// Longest lock file that is read.
+const MAX_LOCK_BYTES: u64 = 64 << 20;
+
+/// Files of other tools that name packages.
+const DOCUMENTS: [&str; 6] = [
+    "Pipfile",
+    "Pipfile.lock",
+    "pdm.lock",
+    "poetry.lock",
+    "pyproject.toml",
+    "uv.lock",
+];
+
+impl Facts {
+    /// Reads what the tree says.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is too long, or is not what its name says.
+    pub(crate) fn of(tree: &Tree) -> Result<Self, ProjectError> {
+        let facts = Reader { tree };
+        let pyproject = facts.parsed("pyproject.toml", MAX_FILE_BYTES, documents::pyproject)?;
+        let setup_cfg = facts.text("setup.cfg", MAX_FILE_BYTES)?;
+        let (environment, environment_notes) = facts.environment()?;
+        Ok(Self {
+            found: KNOWN
+                .into_iter()
+                .filter(|path| is_file(tree, path))
+                .collect(),
+            named_pylocks: named_pylocks(tree),
+            requirements: requirements::asked(tree)?,
+            pylock: facts.parsed("pylock.toml", MAX_LOCK_BYTES, documents::locked_packages)?,
+            setup_cfg_packages: setup_cfg.as_deref().is_some_and(documents::packages_itself),
+            python: facts.python(pyproject.as_ref(), setup_cfg.as_deref())?,
+            wsgi_app: facts.line_with("gunicorn.conf.py", "wsgi_app")?,
+            processes: facts
+                .text("Procfile", MAX_FILE_BYTES)?
+                .map(|text| processes(&text))
+                .unwrap_or_default(),
+            packages: facts
+                .parsed("Aptfile", MAX_FILE_BYTES, apt_packages)?
+                .unwrap_or_default(),
+            setup_name: facts.setup_name(setup_cfg.as_deref(), pyproject.as_ref())?,
+            pyproject,
+            documents: facts.documents()?,
+            environment,
+            environment_notes,
+            tree: tree.clone(),
+        })
+    }
+}
+
+/// Names as `pylock.NAME.toml` has them (PEP 751): NAME without dots.
+fn named_pylocks(tree: &Tree) -> Vec<String> {
+    tree.entries()
+        .iter()
+        .filter(|entry| !entry.path.contains(&b'/'))
+        .map(Entry::shown)
+        .filter(|path| {
+            path.strip_prefix("pylock.")
+                .and_then(|rest| rest.strip_suffix(".toml"))
+                .is_some_and(|name| !name.is_empty() && !name.contains('.'))
+        })
+        .collect()
+}
+
+fn apt_packages(path: &str, text: &str) -> Result<Vec<AptPackage>, ProjectError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match aptfile::parse(text) {
+        Ok(wanted) => Ok(wanted
+            .into_iter()
+            .map(|one| AptPackage {
+                for_building: one.is_for_building(),
+                place: Place::line(path, one.line),
+                name: one.name,
+            })
+            .collect()),
+        Err(error) => Err(ProjectError::Aptfile {
+            place: Place::line(path, error.line),
+            text: error.text,
+            fault: error.fault,
+        }),
+    }
+}
+
+fn processes(text: &str) -> Vec<Process> {
+    (1..)
+        .zip(text.lines())
+        .filter_map(|(line, text)| {
+            let (name, command) = text.trim().split_once(':')?;
+            let is_name = !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+            is_name.then(|| Process {
+                name: name.to_owned(),
+                command: command.trim().to_owned(),
+                place: Place::line("Procfile", line),
+            })
+        })
+        .collect()
+}
+
+struct Reader<'a> {
+    tree: &'a Tree,
+}
+
+impl Reader<'_> {
+    fn text(&self, path: &str, limit_bytes: u64) -> Result<Option<String>, ProjectError> {
+        match self.tree.read_small(path, limit_bytes)? {
+            Some(bytes) => text_of(path, &bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn documents(&self) -> Result<BTreeMap<&'static str, String>, ProjectError> {
+        let mut texts = BTreeMap::new();
+        for path in DOCUMENTS {
+            if let Some(text) = self.text(path, MAX_LOCK_BYTES)? {
+                texts.insert(path, text);
+            }
+        }
+        Ok(texts)
+    }
+
+    fn parsed<T>(
+        &self,
+        path: &str,
+        limit_bytes: u64,
+        parse: impl FnOnce(&str, &str) -> Result<T, ProjectError>,
+    ) -> Result<Option<T>, ProjectError> {
+        match self.text(path, limit_bytes)? {
+            Some(text) => parse(path, &text).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What the first of the `setup.py` calls its distribution. Beside one in a folder only its own
+    /// `setup.cfg` counts; the root's describes something else.
+    fn setup_name(
+        &self,
+        setup_cfg: Option<&str>,
+        pyproject: Option<&Pyproject>,
+    ) -> Result<Option<String>, ProjectError> {
+        let scripts = setup_scripts(self.tree);
+        let first = scripts.first().map_or("setup.py", String::as_str);
+        let setup_py = self.text(first, MAX_FILE_BYTES)?;
+        let Some(folder) = first.strip_suffix("/setup.py") else {
+            let name = documents::setup_name(setup_py.as_deref(), setup_cfg, pyproject);
+            return Ok(name);
+        };
+        let setup_cfg = self.text(&format!("{folder}/setup.cfg"), MAX_FILE_BYTES)?;
+        Ok(documents::setup_name(
+            setup_py.as_deref(),
+            setup_cfg.as_deref(),
+            None,
+        ))
+    }
+
+    fn line_with(&self, path: &str, wanted: &str) -> Result<Option<Place>, ProjectError> {
+        let Some(bytes) = self.tree.read_small(path, MAX_FILE_BYTES)? else {
+            return Ok(None);
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        let line = (1..)
+            .zip(text.lines())
+            .find(|(_, text)| text.contains(wanted));
+        Ok(line.map(|(line, _)| Place::line(path, line)))
+    }
+
+    fn environment(&self) -> Result<(Vec<Variable>, Vec<Note>), ProjectError> {
+        match self
+            .tree
+            .read_small(ENVIRONMENT_FILE, environment::MAX_FILE_BYTES)?
+        {
+            Some(bytes) => Ok(environment::parse(&bytes, Form::Project, ENVIRONMENT_FILE)?),
+            None => Ok((Vec::new(), Vec::new())),
+        }
+    }
+
+    /// Wishes for a version of Python, the most particular file first.
+    fn python(
+        &self,
+        pyproject: Option<&Pyproject>,
+        setup_cfg: Option<&str>,
+    ) -> Result<Vec<PythonWish>, ProjectError> {
+        let mut wishes = Vec::new();
+        if let Some(text) = self.text(".python-version", MAX_FILE_BYTES)? {
+            wishes.extend(python::version_file(".python-version", &text)?);
+        }
+        if let Some(text) = self.text("runtime.txt", MAX_FILE_BYTES)? {
+            wishes.extend(python::runtime_file("runtime.txt", &text)?);
+        }
+        if let Some(text) = self.text("Pipfile", MAX_FILE_BYTES)? {
+            wishes.extend(documents::pipfile_python("Pipfile", &text)?);
+        }
+        if let Some(range) = pyproject.and_then(|pyproject| pyproject.python.clone()) {
+            wishes.push(range);
+        }
+        if let Some(text) = setup_cfg {
+            wishes.extend(documents::setup_cfg_python("setup.cfg", text)?);
+        }
+        for path in ["pylock.toml", "uv.lock"] {
+            if let Some(text) = self.text(path, MAX_LOCK_BYTES)? {
+                wishes.extend(documents::lock_python(path, &text)?);
+            }
+        }
+        Ok(wishes)
+    }
+}
+
+/// Text of a file, a byte order mark taken off.
+fn text_of(path: &str, bytes: &[u8]) -> Result<String, ProjectError> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    std::str::from_utf8(bytes)
+        .map(str::to_owned)
+        .map_err(|error| ProjectError::NotText {
+            place: Place::line(path, line_at(bytes, error.valid_up_to())),
+        })
+}
+
+/// The line, from 1, that a byte is in.
+pub(super) fn line_at(bytes: &[u8], at: usize) -> u32 {
+    let before = &bytes[..at.min(bytes.len())];
+    let newlines = before.iter().filter(|byte| **byte == b'\n').count();
+    u32::try_from(newlines + 1).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,320 @@
+//! Which file stands for each wish: the lock's, the pinned one, or the one that uv chooses; and its
+//! hash.
+
+use std::collections::BTreeMap;
+
+use super::error::ResolveError;
+use super::fetch::{Fetch, FetchError, Get, Got};
+use super::lock::{Candidate, Chosen, Location, LockedWheel};
+use super::prepared::{Prepared, applying};
+use super::{BUILT_FOLDER, from_source, pinned, uv};
+use crate::packages::Sha256;
+use crate::packages::python::{
+    DirectUrl, FileHash, Format, Wish, WishKind, requirement_paths, resolve_path,
+};
+
+/// Bytes of all wheels that may lie in the source: they are held in memory while uv looks at them.
+const MAX_SOURCE_WHEEL_BYTES: usize = 64 * 1024 * 1024;
+
+/// Wheels that lie in the source, by file name.
+#[derive(Default)]
+struct SourceWheels {
+    /// Where in the source.
+    paths: BTreeMap<String, String>,
+    /// Their bytes, for uv to look at.
+    bytes: BTreeMap<String, Vec<u8>>,
+}
+
+impl Prepared<'_> {
+    /// Exact files, found by the first way that fits.
+    pub(super) fn candidates(&self, fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
+        self.found(fetch).map_err(|error| match error {
+            ResolveError::NoWheel(mut no_wheel) => {
+                no_wheel.must_be_wheel = self.indexes.formats.of(&no_wheel.name) == Format::Wheel;
+                ResolveError::NoWheel(no_wheel)
+            }
+            error => error,
+        })
+    }
+
+    fn found(&self, fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
+        if let Some((path, lock)) = &self.pylock {
+            let mut candidates = Chosen {
+                path,
+                lock,
+                target: self.request.target,
+                source_path: &|named| resolve_path(path, named),
+                built: self.request.built,
+            }
+            .candidates()?;
+            for candidate in &mut candidates {
+                if let Location::Remote(url) = &candidate.location {
+                    candidate.location =
+                        Location::Remote(self.indexes.with_credentials(url.clone()));
+                }
+            }
+            return Ok(candidates);
+        }
+        let wishes = self.wishes()?;
+        self.check(&wishes)?;
+        if wishes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let is_exact = self.is_exact();
+        if self.request.locked && !is_exact {
+            return Err(ResolveError::NotLocked {
+                place: self.requirements.files.join(", "),
+            });
+        }
+        if !is_exact {
+            return self.by_uv(&wishes, fetch);
+        }
+        if self.request.offline {
+            return pinned::find_all(&wishes, &self.indexes, self.request.target, &NoNetwork);
+        }
+        let found = pinned::find_all(&wishes, &self.indexes, self.request.target, fetch)?;
+        // As pip: hashes for some of the packages that are needed vouch for none of them.
+        self.check_listed(&self.ask_uv(&wishes, &[], fetch)?, &wishes)?;
+        Ok(found)
+    }
+
+    /// Whether every package needs a hash: pip's `--require-hashes`, which one hash switches on.
+    fn is_with_hashes(&self, wishes: &[&Wish]) -> bool {
+        self.requirements.options.require_hashes
+            || wishes.iter().any(|wish| !wish.hashes.is_empty())
+    }
+
+    /// Refuses packages that are needed and not among those listed with hashes.
+    fn check_listed(&self, needed: &[Candidate], listed: &[&Wish]) -> Result<(), ResolveError> {
+        let missing: Vec<_> = needed
+            .iter()
+            .filter(|one| !listed.iter().any(|wish| wish.name() == Some(&one.name)))
+            .map(|one| (one.name.clone(), one.file_name.version.clone()))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(ResolveError::NotListed {
+            place: self.requirements.files.join(", "),
+            missing,
+        })
+    }
+
+    /// What can be refused before anyone is asked.
+    fn check(&self, wishes: &[&Wish]) -> Result<(), ResolveError> {
+        let with_hashes = self.is_with_hashes(wishes);
+        for wish in wishes {
+            let wish_text = || wish.to_string();
+            if from_source::needs_build(wish) || matches!(wish.kind, WishKind::Unnamed { .. }) {
+                return Err(ResolveError::NeedsBuild {
+                    wish: wish_text(),
+                    position: wish.position.clone(),
+                });
+            }
+            if with_hashes
+                && wish.hashes.is_empty()
+                && !matches!(wish.address(), Some(DirectUrl::Path(_)))
+            {
+                return Err(ResolveError::HashMissing {
+                    wish: wish_text(),
+                    position: wish.position.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn by_uv(&self, wishes: &[&Wish], fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
+        let constraints = applying(&self.requirements.constraints, self.request.target)?;
+        let mut candidates = self.ask_uv(wishes, &constraints, fetch)?;
+        // As in pip, a constraint may bring the hashes of a package that others need.
+        let hashed = constraints.iter().filter(|wish| !wish.hashes.is_empty());
+        let listed: Vec<&Wish> = wishes.iter().chain(hashed).copied().collect();
+        if self.is_with_hashes(wishes) {
+            self.check_listed(&candidates, &listed)?;
+        }
+        for candidate in &mut candidates {
+            self.obey_hashes(candidate, &listed, fetch)?;
+        }
+        Ok(candidates)
+    }
+
+    /// What uv chooses for the wishes and all that they need.
+    fn ask_uv(
+        &self,
+        wishes: &[&Wish],
+        constraints: &[&Wish],
+        fetch: &dyn Fetch,
+    ) -> Result<Vec<Candidate>, ResolveError> {
+        let SourceWheels { mut paths, bytes } = self.source_wheels(wishes)?;
+        let mut linked = BTreeMap::new();
+        for (name, path, bytes) in self.links.read(&self.request)? {
+            paths.entry(name.clone()).or_insert(path);
+            linked.insert(name, bytes);
+        }
+        let network = (!self.request.offline).then_some(fetch);
+        let tool = uv::obtain(
+            self.request.environment,
+            self.request.tools,
+            &self.indexes,
+            network,
+        )?;
+        let task = uv::Compile {
+            wishes,
+            constraints,
+            local: &bytes,
+            linked: &linked,
+            indexes: &self.indexes,
+            target: self.request.target,
+            environment: self.request.environment,
+            offline: self.request.offline,
+            tools: self.request.tools,
+            cache: self.request.cache,
+        };
+        let lock = uv::compile(&tool, &task).map_err(|error| self.enrich(error, network))?;
+        let mut candidates = Chosen {
+            path: "uv's lock",
+            lock: &lock,
+            target: self.request.target,
+            source_path: &|named| {
+                let name = named.rsplit('/').next().unwrap_or(named);
+                paths.get(name).cloned()
+            },
+            built: &[],
+        }
+        .candidates()
+        .map_err(|error| self.enrich(error, network))?;
+        for candidate in &mut candidates {
+            if let Location::Remote(url) = &candidate.location {
+                candidate.location = Location::Remote(self.indexes.with_credentials(url.clone()));
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// uv chooses among all files; a requirement with hashes allows only some of them.
+    fn obey_hashes(
+        &self,
+        candidate: &mut Candidate,
+        wishes: &[&Wish],
+        fetch: &dyn Fetch,
+    ) -> Result<(), ResolveError> {
+        // What was built here was held against its hashes before it was built.
+        if matches!(&candidate.location, Location::Source(path) if path.starts_with(BUILT_FOLDER)) {
+            return Ok(());
+        }
+        let Some(wish) = wishes
+            .iter()
+            .find(|wish| wish.name() == Some(&candidate.name) && !wish.hashes.is_empty())
+        else {
+            return Ok(());
+        };
+        if candidate
+            .sha256
+            .is_some_and(|sha256| wish.hashes.contains(&FileHash::Sha256(sha256)))
+        {
+            return Ok(());
+        }
+        let none = || ResolveError::Hashes {
+            name: candidate.name.clone(),
+            target: *self.request.target,
+            position: wish.position.clone(),
+        };
+        if !pinned::is_exact(wish) {
+            return Err(none());
+        }
+        *candidate = pinned::find_all(&[wish], &self.indexes, self.request.target, fetch)?
+            .pop()
+            .ok_or_else(none)?;
+        Ok(())
+    }
+
+    /// Wheels that lie in the source, by file name: their path and bytes.
+    fn source_wheels(&self, wishes: &[&Wish]) -> Result<SourceWheels, ResolveError> {
+        let mut wheels = SourceWheels::default();
+        let mut left_bytes = MAX_SOURCE_WHEEL_BYTES;
+        for wish in wishes {
+            let Some(DirectUrl::Path(path)) = wish.address() else {
+                continue;
+            };
+            let missing = || ResolveError::NoSuchWheel {
+                path: path.clone(),
+                position: wish.position.clone(),
+            };
+            let file = &wish.position.path;
+            // What was built is never taken for a file that the source has under the same name.
+            let paths: Vec<String> = if file.starts_with(BUILT_FOLDER) {
+                resolve_path(file, path).into_iter().collect()
+            } else {
+                requirement_paths(file, path).collect()
+            };
+            let (inside, bytes) = paths
+                .into_iter()
+                .find_map(|inside| (self.request.read)(&inside).map(|bytes| (inside, bytes)))
+                .filter(|(_, bytes)| bytes.len() <= left_bytes)
+                .ok_or_else(missing)?;
+            left_bytes -= bytes.len();
+            let name = inside.rsplit('/').next().unwrap_or_default().to_owned();
+            wheels.paths.insert(name.clone(), inside);
+            wheels.bytes.insert(name, bytes);
+        }
+        Ok(wheels)
+    }
+
+    /// The hash of a file whose index does not tell it: by reading the file once. A lock has to
+    /// tell it, for a lock that takes what comes locks nothing.
+    pub(super) fn finish(
+        &self,
+        candidate: Candidate,
+        fetch: &dyn Fetch,
+    ) -> Result<LockedWheel, ResolveError> {
+        if let Some(sha256) = candidate.sha256 {
+            return Ok(candidate.locked(sha256));
+        }
+        if let Some((path, _)) = &self.pylock {
+            return Err(ResolveError::NoHashInLock {
+                path: (*path).to_owned(),
+                name: candidate.name,
+                file: candidate.file_name.to_string(),
+            });
+        }
+        let sha256 = match &candidate.location {
+            Location::Source(path) => {
+                let bytes = (self.request.read)(path).unwrap_or_default();
+                uv::hash(bytes.as_slice())
+            }
+            Location::Built { .. } => Ok(Sha256([0; 32])),
+            Location::Remote(url) => {
+                let failed = |error| ResolveError::Index {
+                    url: url.to_string(),
+                    error,
+                };
+                if self.request.offline || self.request.locked {
+                    return Err(failed(FetchError::Offline));
+                }
+                let got = fetch
+                    .get(&Get {
+                        url,
+                        accept: None,
+                        max_bytes: uv::MAX_BYTES,
+                    })
+                    .map_err(failed)?;
+                uv::hash(got.body)
+            }
+        };
+        let sha256 = sha256.map_err(|error| ResolveError::Index {
+            url: candidate.file_name.to_string(),
+            error: FetchError::Unreachable(error.to_string()),
+        })?;
+        Ok(candidate.locked(sha256))
+    }
+}
+
+/// Stands in for the network where it is forbidden.
+struct NoNetwork;
+
+impl Fetch for NoNetwork {
+    fn get(&self, _request: &Get<'_>) -> Result<Got, FetchError> {
+        Err(FetchError::Offline)
+    }
+}

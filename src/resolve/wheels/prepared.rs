@@ -1,0 +1,178 @@
+//! A request with its files read: what is wished for, from which indexes, and what of that is not
+//! followed.
+
+use super::error::ResolveError;
+use super::links::Links;
+use super::settings::{self, Indexes};
+use super::{Input, Request, RequirementsFile, from_source, pinned, uv};
+use crate::oci::{Key, KeyBuilder};
+use crate::packages::python::{Pylock, Requirements, Source, Target, Wish, parse, resolve_path};
+use crate::report::{Event, Report};
+
+/// A request with its files read.
+pub(super) struct Prepared<'a> {
+    pub(super) request: Request<'a>,
+    pub(super) requirements: Requirements,
+    pub(super) pylock: Option<(&'a str, Pylock)>,
+    pub(super) indexes: Indexes,
+    pub(super) links: Links,
+}
+
+impl<'a> Prepared<'a> {
+    pub(super) fn new(request: &Request<'a>, report: &dyn Report) -> Result<Self, ResolveError> {
+        let mut requirements = Requirements::default();
+        let mut pylock = None;
+        match request.input {
+            Input::Pylock(file) => {
+                let wrong = |error| ResolveError::Pylock {
+                    path: file.path.to_owned(),
+                    error,
+                };
+                let text = String::from_utf8_lossy(file.text);
+                pylock = Some((file.path, Pylock::parse(&text).map_err(wrong)?));
+            }
+            Input::Requirements(files) => {
+                requirements = read_requirements(request, files)?;
+                from_source::put_in(&mut requirements.wishes, request.built)?;
+            }
+        }
+        let (indexes, unusable) = Indexes::new(&requirements.options, request.environment);
+        let links = Links::find(&indexes.folders, request);
+        warn(report, &requirements, &indexes, &links, &unusable);
+        Ok(Self {
+            request: *request,
+            requirements,
+            pylock,
+            indexes,
+            links,
+        })
+    }
+
+    /// Whether nothing has to be resolved.
+    pub(super) fn is_exact(&self) -> bool {
+        self.pylock.is_some()
+            || (self.links.wheels.is_empty()
+                && self.requirements.constraints.is_empty()
+                && self
+                    .wishes()
+                    .is_ok_and(|wishes| wishes.iter().all(|wish| pinned::is_exact(wish))))
+    }
+
+    /// The wishes that hold for the target.
+    pub(super) fn wishes(&self) -> Result<Vec<&Wish>, ResolveError> {
+        applying(&self.requirements.wishes, self.request.target)
+    }
+
+    pub(super) fn key(&self) -> Key {
+        let mut key = KeyBuilder::new("resolution/2");
+        key.add(self.request.target.to_string().as_bytes());
+        key.add(uv::VERSION.as_bytes());
+        if let Input::Pylock(file) = self.request.input {
+            key.add(file.text);
+        }
+        for list in [&self.requirements.wishes, &self.requirements.constraints] {
+            key.add(&(list.len() as u64).to_le_bytes());
+            for wish in list {
+                key.add(wish.to_string().as_bytes());
+                key.add(format!("{:?}", wish.hashes).as_bytes());
+            }
+        }
+        for index in self.indexes.all().chain(&self.indexes.find_links) {
+            key.add(index.as_str().as_bytes());
+        }
+        key.add(&[
+            u8::from(self.indexes.pre_releases),
+            u8::from(self.indexes.default.is_none()),
+        ]);
+        key.finish()
+    }
+}
+
+pub(super) fn applying<'a>(
+    wishes: &'a [Wish],
+    target: &Target,
+) -> Result<Vec<&'a Wish>, ResolveError> {
+    let markers = target
+        .markers()
+        .map_err(|error| ResolveError::Target(error.to_string()))?;
+    Ok(wishes
+        .iter()
+        .filter(|wish| wish.applies(&markers))
+        .collect())
+}
+
+fn read_requirements(
+    request: &Request<'_>,
+    files: &[RequirementsFile<'_>],
+) -> Result<Requirements, ResolveError> {
+    let source = Source {
+        read: request.read,
+        variable: &|name| request.environment.get(name).cloned(),
+    };
+    let mut all = Requirements::default();
+    for file in files {
+        all.merge(parse(file.path, file.text, &source)?);
+    }
+    for named in request
+        .environment
+        .get("PIP_CONSTRAINT")
+        .map_or("", String::as_str)
+        .split_whitespace()
+    {
+        let path = resolve_path("", named);
+        let text = path.as_deref().and_then(request.read);
+        let (Some(path), Some(text)) = (path, text) else {
+            return Err(ResolveError::Variable {
+                name: "PIP_CONSTRAINT",
+                path: crate::packages::python::shown(named),
+            });
+        };
+        all.constrain(&path, &text, &source)?;
+    }
+    Ok(all)
+}
+
+fn warn(
+    report: &dyn Report,
+    requirements: &Requirements,
+    indexes: &Indexes,
+    links: &Links,
+    unusable: &[settings::Unusable],
+) {
+    let say = |text: String, hint: &str| {
+        report.event(Event::Warning {
+            text,
+            hint: hint.to_owned(),
+        });
+    };
+    for (name, reason) in unusable {
+        say(
+            format!("{name} is not followed: {reason}"),
+            "folders of this machine mean nothing to a build elsewhere; give an address",
+        );
+    }
+    for folder in &links.strangers {
+        say(
+            format!("--find-links {folder} is not followed: it is no folder of the source"),
+            "folders of this machine mean nothing to a build elsewhere; put the wheels into the source, or give an address",
+        );
+    }
+    for folder in &links.with_sources {
+        say(
+            format!("--find-links {folder}: only its wheels are looked at"),
+            "name source distributions one by one (`./wheels/x-1.0.tar.gz`)",
+        );
+    }
+    for host in &indexes.trusted_hosts {
+        say(
+            format!("--trusted-host {host} is not followed: certificates are always checked"),
+            "plain http needs no such option; for an authority of your own, name its certificate in SSL_CERT_FILE",
+        );
+    }
+    for (position, option) in &requirements.ignored {
+        say(
+            format!("{position}: {option} has no effect"),
+            "packages are built with their own settings",
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! Why a word is no source.
+
+use crate::report::{Explain, Explanation, Fate};
+
+/// Why a word is no source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LocationError {
+    /// No branch, tag or commit has such a name.
+    #[error("{text:?} names no branch, tag or commit")]
+    Reference {
+        /// What was typed.
+        text: String,
+    },
+    /// `-r` and the fragment of the URL differ.
+    #[error("-r {flag} and #{fragment} differ")]
+    TwoReferences {
+        /// `-r`.
+        flag: String,
+        /// Behind `#`.
+        fragment: String,
+    },
+    /// `-r` where there are no revisions.
+    #[error("{shown} has no revisions")]
+    NoRevisions {
+        /// The source, without password.
+        shown: String,
+        /// What kind of source it is.
+        kind: &'static str,
+    },
+    /// A scheme that is not for sources.
+    #[error("{shown} cannot be fetched")]
+    Scheme {
+        /// The source, without password.
+        shown: String,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// `file://host/…`, an empty host, a host that looks like an option.
+    #[error("{shown} is no address")]
+    Address {
+        /// The source, without password.
+        shown: String,
+    },
+    /// A fragment of an archive that is no hash.
+    #[error("#{fragment} is no hash")]
+    Fragment {
+        /// Behind `#`.
+        fragment: String,
+    },
+    /// An archive of a kind that is not read.
+    #[error("{shown} is no archive that s2r reads")]
+    ArchiveKind {
+        /// The source.
+        shown: String,
+    },
+    /// A name that is not UTF-8 and not on disk.
+    #[error("{shown:?} is neither on disk nor a URL")]
+    NotText {
+        /// The source.
+        shown: String,
+    },
+}
+
+impl Explain for LocationError {
+    fn explain(&self) -> Explanation {
+        let (place, why, next) = match self {
+            Self::Reference { text } => (
+                format!("-r {text}"),
+                "Names of branches and tags hold no blanks, `..`, `:`, `?`, `*`, `[` or `\\`, \
+                 and begin with no `-` or `/`."
+                    .to_owned(),
+                "Give a branch, a tag or a commit id; a folder within the source is --context-dir."
+                    .to_owned(),
+            ),
+            Self::TwoReferences { flag, fragment } => (
+                format!("-r {flag}, #{fragment}"),
+                "One build is of one revision.".to_owned(),
+                "Leave one of them out.".to_owned(),
+            ),
+            Self::NoRevisions { shown, kind } => (
+                shown.clone(),
+                format!("-r picks a revision of a git repository, and this is {kind}."),
+                "Leave -r out, or name the repository.".to_owned(),
+            ),
+            Self::Scheme { shown, scheme } => (
+                shown.clone(),
+                format!("{scheme} is no way by which s2r fetches sources."),
+                "Use https, http, ssh, git or file, user@host:path, or an archive's http(s) URL."
+                    .to_owned(),
+            ),
+            Self::Address { shown } => (
+                shown.clone(),
+                "It has no host, or one that begins with `-`, or is file:// with a host."
+                    .to_owned(),
+                "Write https://HOST/PATH, user@HOST:PATH, or file:///PATH with three slashes."
+                    .to_owned(),
+            ),
+            Self::Fragment { fragment } => (
+                format!("#{fragment}"),
+                "Behind an archive's # stands what it must be: sha256= and 64 hex digits."
+                    .to_owned(),
+                "Correct the hash, or leave it out.".to_owned(),
+            ),
+            Self::ArchiveKind { shown } => (
+                shown.clone(),
+                "Sources are folders, git repositories and archives: .tar.gz, .tgz, .tar, .tar.xz, \
+                 .tar.zst and .zip."
+                    .to_owned(),
+                "Name the project's folder, or pack it anew.".to_owned(),
+            ),
+            Self::NotText { shown } => (
+                shown.clone(),
+                "Nothing of this name is there, and URLs are text in UTF-8.".to_owned(),
+                "Check the path; it is taken relative to the present folder.".to_owned(),
+            ),
+        };
+        Explanation {
+            fate: Fate::CommandLine,
+            what: self.to_string(),
+            place,
+            why,
+            next,
+        }
+    }
+}
