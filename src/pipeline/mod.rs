@@ -22,6 +22,7 @@ mod left_out;
 mod locks;
 mod login;
 mod make;
+mod missing;
 mod obtain;
 mod platform;
 mod publish;
@@ -37,7 +38,6 @@ mod standing;
 mod steps;
 mod toolchain;
 mod variables;
-mod wanting;
 mod wheels;
 
 use std::collections::BTreeMap;

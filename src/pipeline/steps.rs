@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{BuildError, Obstacle};
+use super::missing;
 use super::platform::Site;
 use super::standing::Absence;
-use super::wanting;
 use crate::packages::python::shown;
 use crate::report::{Event, Explain, Explanation, Fate, Report};
 use crate::sandbox::{
@@ -211,10 +211,8 @@ impl Explain for StepError {
                 },
                 next: if *is_disk_full {
                     "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (XDG_DATA_HOME).".to_owned()
-                } else if let Some(packages) = wanting::packages(last_lines) {
-                    format!(
-                        "Write `{packages}` into the file Aptfile, a package on each line: names that end in -dev are there while code is built, others in the image too. Or do without it: {instead}"
-                    )
+                } else if let Some(advice) = missing::advice(last_lines) {
+                    format!("{advice} Or do without it: {instead}")
                 } else {
                     format!(
                         "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
