@@ -149,6 +149,8 @@ pub(crate) enum StepError {
         ended: String,
         /// Its last lines.
         last_lines: Vec<String>,
+        /// Debian packages that its lines miss, in backquotes.
+        missing: Option<&'static str>,
         /// How to do without it.
         instead: &'static str,
         /// The store's disk was full, which is no fault of the step's.
@@ -194,6 +196,7 @@ impl Explain for StepError {
                 command,
                 ended,
                 last_lines,
+                missing,
                 instead,
                 is_disk_full,
             } => Explanation {
@@ -211,7 +214,7 @@ impl Explain for StepError {
                 },
                 next: if *is_disk_full {
                     "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (XDG_DATA_HOME).".to_owned()
-                } else if let Some(packages) = wanting::packages(last_lines) {
+                } else if let Some(packages) = missing {
                     format!(
                         "Write `{packages}` into the file Aptfile, a package on each line: names that end in -dev are there while code is built, others in the image too. Or do without it: {instead}"
                     )
@@ -355,11 +358,18 @@ impl Steps<'_> {
         if is_success(&ended) {
             return Ok(ended);
         }
+        let last_lines: Vec<String> = ended.last_lines.iter().map(|line| shown(line)).collect();
+        let asked = self.site.plan().packages.of_project();
+        let missing = wanting::packages(&last_lines).filter(|packages| {
+            let mut names = packages.split("` and `");
+            names.any(|name| !asked.iter().any(|one| one == name))
+        });
         Err(StepError::Failed {
             step: order.title.to_owned(),
             command: order.command.join(" "),
             ended: how(&ended, &self.site.settings().running.limits),
-            last_lines: ended.last_lines.iter().map(|line| shown(line)).collect(),
+            last_lines,
+            missing,
             instead: order.instead,
             is_disk_full: ended.reason == Reason::NoSpace,
         }

@@ -44,7 +44,7 @@ const HEADERS: [(&str, &str); 38] = [
 ];
 /// Programs and what pkg-config is asked for, in the lines that miss them.
 const PROGRAMS: [(&str, &str); 14] = [
-    ("apxs", "apache2-dev"),
+    ("apxs", "apache2-dev` and `perl"),
     ("curl-config", "libcurl4-openssl-dev"),
     ("gdal-config", "libgdal-dev"),
     ("gfortran", "gfortran"),
@@ -107,7 +107,7 @@ mod tests {
             ),
             (
                 "RuntimeError: The 'apxs' command appears not to be installed or is not executable.",
-                Some("apache2-dev"),
+                Some("apache2-dev` and `perl"),
             ),
             ("Error: pg_config executable not found.", Some("libpq-dev")),
             ("/bin/sh: 1: krb5-config: not found", Some("libkrb5-dev")),
