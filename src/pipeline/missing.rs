@@ -248,12 +248,13 @@ const AGED: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// What to do about what the lines say, the last of them first; none if they say nothing that is known.
-pub(super) fn advice(lines: &[String]) -> Option<String> {
-    lines.iter().rev().find_map(|line| of_line(line))
+/// What to do about what the lines say, the last of them first; none if they say nothing that is known,
+/// or miss what packages bring that the project has asked for already.
+pub(super) fn advice(lines: &[String], asked: &[String]) -> Option<String> {
+    lines.iter().rev().find_map(|line| of_line(line, asked))
 }
 
-fn of_line(line: &str) -> Option<String> {
+fn of_line(line: &str, asked: &[String]) -> Option<String> {
     let has = |signs: &[&str]| signs.iter().any(|sign| line.contains(sign));
     if let Some((_, advice)) = AGED.iter().find(|(signs, _)| has(signs)) {
         return Some((*advice).to_owned());
@@ -286,7 +287,9 @@ fn of_line(line: &str) -> Option<String> {
         .iter()
         .any(|words| line.contains(words));
     if let Some(thing) = THINGS.iter().find(|thing| is_missing && has(thing.signs)) {
-        return Some(told(thing));
+        let mut names = thing.build.split(' ');
+        let is_new = names.any(|name| !asked.iter().any(|one| one == name));
+        return is_new.then(|| told(thing));
     }
     header.map(|header| {
         format!(
@@ -320,7 +323,7 @@ mod tests {
 
     fn advice_for(text: &str) -> String {
         let lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
-        advice(&lines).unwrap_or_default()
+        advice(&lines, &[]).unwrap_or_default()
     }
 
     #[test]
@@ -383,6 +386,13 @@ mod tests {
         ] {
             assert!(advice_for(line).contains(part), "{line}");
         }
+    }
+
+    #[test]
+    fn what_is_asked_for_already_is_not_advised() {
+        let lines = ["/bin/sh: 1: krb5-config: not found".to_owned()];
+        assert!(advice(&lines, &["libpq-dev".to_owned()]).is_some());
+        assert_eq!(advice(&lines, &["libkrb5-dev".to_owned()]), None);
     }
 
     #[test]

@@ -149,6 +149,8 @@ pub(crate) enum StepError {
         ended: String,
         /// Its last lines.
         last_lines: Vec<String>,
+        /// What to do about what these lines say, where that is known.
+        advice: Option<String>,
         /// How to do without it.
         instead: &'static str,
         /// The store's disk was full, which is no fault of the step's.
@@ -194,6 +196,7 @@ impl Explain for StepError {
                 command,
                 ended,
                 last_lines,
+                advice,
                 instead,
                 is_disk_full,
             } => Explanation {
@@ -211,7 +214,7 @@ impl Explain for StepError {
                 },
                 next: if *is_disk_full {
                     "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (XDG_DATA_HOME).".to_owned()
-                } else if let Some(advice) = missing::advice(last_lines) {
+                } else if let Some(advice) = advice {
                     format!("{advice} Or do without it: {instead}")
                 } else {
                     format!(
@@ -353,11 +356,15 @@ impl Steps<'_> {
         if is_success(&ended) {
             return Ok(ended);
         }
+        let last_lines: Vec<String> = ended.last_lines.iter().map(|line| shown(line)).collect();
+        let asked = self.site.plan().packages.of_project();
+        let advice = missing::advice(&last_lines, &asked);
         Err(StepError::Failed {
             step: order.title.to_owned(),
             command: order.command.join(" "),
             ended: how(&ended, &self.site.settings().running.limits),
-            last_lines: ended.last_lines.iter().map(|line| shown(line)).collect(),
+            last_lines,
+            advice,
             instead: order.instead,
             is_disk_full: ended.reason == Reason::NoSpace,
         }

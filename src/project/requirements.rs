@@ -90,6 +90,8 @@ fn line_of(text: &str) -> Line<'_> {
     }
     match name_of(text) {
         Some(name) => Line::Name(name),
+        // `.`, `./lib`, an archive: something comes in, whatever it is called and needs.
+        None if text.starts_with('.') || text.contains('/') => Line::Name(format!("@ {text}")),
         None => Line::Other,
     }
 }
@@ -180,9 +182,9 @@ mod tests {
                 Some("some-wheel"),
             ),
             ("./wheels/other-1-py3-none-any.whl", Some("other")),
-            ("https://x/y.tar.gz", None),
-            ("./local", None),
-            ("-e .", None),
+            ("https://x/y.tar.gz", Some("@ https://x/y.tar.gz")),
+            ("./local", Some("@ ./local")),
+            ("-e .", Some("@ .")),
             ("--index-url https://x", None),
             ("-c constraints.txt", None),
             ("--no-binary :all:", None),

@@ -125,6 +125,19 @@ fn finds_the_closure() {
 }
 
 #[test]
+fn what_is_named_is_complete_though_it_would_be_left_out() {
+    let has_libc = |left_out: &[&str]| {
+        let mut base = base(&["app"]);
+        base.leave_out
+            .extend(left_out.iter().map(|name| (*name).to_owned()));
+        let found = solve_in(&archive(), &base, NOW).unwrap();
+        found.iter().any(|one| one.package == "libc6")
+    };
+    assert!(!has_libc(&["libc6"]));
+    assert!(has_libc(&["libc6", "app", "newlib", "other"]));
+}
+
+#[test]
 fn a_chosen_package_counts_for_later_alternatives() {
     let found = solve_in(&archive(), &base(&["mawk", "app"]), NOW).unwrap();
     assert!(found.iter().all(|one| one.package != "gawk"));
