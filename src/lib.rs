@@ -13,6 +13,33 @@
 //! - floor 3: `plan` the decision
 //! - floor 4: `pipeline` the stages in order
 //! - floor 5: `cli` the command line
+//!
+//! A build from top to bottom: `cli::commands` reads the words, `pipeline::build` runs the stages, and
+//! `pipeline::platform` makes one platform of the image. Where to look for what people ask about most:
+//!
+//! | question | place |
+//! |---|---|
+//! | which command does what, and what it prints | `cli::args`, `cli::commands`, `cli::summary` |
+//! | where environment, clock and directory are read | `cli::request` |
+//! | what an error means, and its exit status | the `error` of its module, `report`, `cli::explain` |
+//! | what a file of the project says | `project` |
+//! | how the start command is decided | `plan::start`; in the image `scripts/run` |
+//! | which Python, which builder | `plan::python`, `plan::builder`, `builders/` |
+//! | which file of requirements counts | `plan::dependencies` |
+//! | which wheel stands for a requirement | `resolve::wheels`; other tools' locks `packages::python::locks` |
+//! | which Debian packages make the base | `resolve::debian` |
+//! | what is built from source, and how | `pipeline::exact`, `pipeline::build_wheel` |
+//! | where wheels are transcoded | `layers::wheel`, on `archive::zip`, `archive::gzip`, `archive::tar` |
+//! | what goes into which layer | `layers`, `layers::group`, `pipeline::recipes` |
+//! | how a layer's key is made | `key` in `layers::{deb, skeleton, wheel, source}` and `pipeline::changes`; `oci::Key` |
+//! | when a layer is not made again | `pipeline::make` (store), `pipeline::cache` (registry) |
+//! | byte code | `layers::bytecode`, `pipeline::bytecode`, `scripts/compile.py` |
+//! | how code of the project is run | `pipeline::steps`, `sandbox` |
+//! | when a request is tried again | `net::http::retry` |
+//! | credentials | `net::credentials`, `pipeline::client` |
+//! | how a blob is sent, and what a push leaves out | `net::registry::upload`, `destination::registry` |
+//! | another base beneath an image | `image::rebase`, `pipeline::rebase` |
+//! | what lies in the store, and when it goes | `store` |
 
 mod archive;
 mod cli;

@@ -1,7 +1,23 @@
 //! The stages of a build in order: source, project, plan, resolve, layers, image, destination.
 //! Everything up to the plan is decided before the first byte is fetched.
+//!
+//! The files, by what they are for:
+//!
+//! - commands: [`build`] here, `locks`, `publish` (push, export), `run`, `rebase`, `behind` (how far an
+//!   image is behind its base), `login`
+//! - the stages that look: `obtain` (the source on disk), `read` (source, project, plan), `variables`
+//! - exact packages: `exact` and `wheels` (Python), `build_wheel` (from source), `base` and `debs` (Debian),
+//!   `base_image` (an image to build upon), `fetch` (downloads)
+//! - layers: `foundation` (what the image stands on), `recipes` (how each layer is made), `make` (makes
+//!   those that are not known), `cache` (those that a registry has), `bytecode`, `changes` (what steps
+//!   leave), `assembly` (config and manifest); `platform` does all of it for one platform
+//! - code of the project: `steps` (in the sandbox), `ground` and `toolchain` (upon what), `staging`,
+//!   `roots` (layers as folders), `bare` (s2r inside the builder's image), `foreign` (other processors)
+//! - means: `client` (HTTP with its credentials), `elsewhere` (blobs that lie in a registry), `relay` (ports),
+//!   `stages` (times), `error`
 
 mod assembly;
+mod bare;
 mod base;
 mod base_image;
 mod behind;
@@ -34,7 +50,6 @@ mod roots;
 mod run;
 mod stages;
 mod staging;
-mod standing;
 mod steps;
 mod toolchain;
 mod variables;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::bare::{self, Absence};
 use super::bytecode::Compiler;
 use super::cache::Cache;
 use super::debs::Debs;
@@ -17,7 +18,6 @@ use super::read::Project;
 use super::recipes::Shelf;
 use super::roots::{Roots, Turn};
 use super::stages::Stages;
-use super::standing::{self, Absence};
 use super::{BuiltPlatform, Settings, changes, exact};
 use crate::archive::tar::Options;
 use crate::layers::wheel;
@@ -56,7 +56,7 @@ pub(super) struct Site<'a> {
     /// Wheels that were built from source, by the key of what they were built from.
     pub(super) built: Mutex<BTreeMap<Key, String>>,
     /// Whether s2r stands in the builder's image, once that was asked.
-    standing: OnceLock<Result<(), Absence>>,
+    in_builder: OnceLock<Result<(), Absence>>,
     /// Set when the build has failed elsewhere, so that what goes on meanwhile need not end.
     stop: AtomicBool,
     /// The caller's environment, with what the project and the command line set above it.
@@ -107,7 +107,7 @@ impl<'a> Site<'a> {
             ids: TransferIds::default(),
             turn: Turn::default(),
             built: Mutex::default(),
-            standing: OnceLock::new(),
+            in_builder: OnceLock::new(),
             stop: AtomicBool::new(false),
             environment: super::variables::environment(plan, settings),
         })
@@ -323,16 +323,16 @@ impl<'a> Site<'a> {
 
     /// Whether s2r stands in the builder's image. Who first hears that it does says so: what steps do
     /// then, they do to this machine.
-    pub(super) fn standing(&self) -> Result<(), Absence> {
+    pub(super) fn in_builder(&self) -> Result<(), Absence> {
         let find = || {
-            standing::find(self.builder).inspect(|()| {
+            bare::find(self.builder).inspect(|()| {
                 self.report.event(Event::Warning {
                     text: "code of the project runs without isolation: it reaches this container's files, processes and network, and may write to whatever s2r may write to".to_owned(),
                     hint: "use --isolation auto where namespaces are allowed, and for projects of others".to_owned(),
                 });
             })
         };
-        self.standing.get_or_init(find).clone()
+        self.in_builder.get_or_init(find).clone()
     }
 
     pub(super) fn shelf(&self) -> Shelf<'a> {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::bare::Absence;
 use super::error::{BuildError, Obstacle};
 use super::missing;
 use super::platform::Site;
-use super::standing::Absence;
 use crate::packages::python::shown;
 use crate::report::{Event, Explain, Explanation, Fate, Report};
 use crate::sandbox::{
@@ -412,7 +412,7 @@ pub(super) fn allowed(site: &Site<'_>, step: &str, instead: &str) -> Result<(), 
     if !site.is_bare() {
         return Ok(());
     }
-    site.standing().map_err(|absence| StepError::Elsewhere {
+    site.in_builder().map_err(|absence| StepError::Elsewhere {
         step: step.to_owned(),
         instead: instead.to_owned(),
         absence,

@@ -84,7 +84,7 @@ mod tests {
         let locked = left.join("upper/locked");
         fs::create_dir_all(&locked).unwrap();
         fs::write(locked.join("file"), b"12345").unwrap();
-        fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&locked, fs::Permissions::from_mode(0o0)).unwrap();
         fs::write(store.scratch().join("half"), b"1").unwrap();
         left
     }
@@ -119,7 +119,7 @@ mod tests {
         let inside = folder.path().join("inside");
         fs::create_dir_all(inside.join("a")).unwrap();
         std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
-        fs::set_permissions(inside.join("a"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(inside.join("a"), fs::Permissions::from_mode(0o0)).unwrap();
         unlock(&inside).unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&inside.join("a")), OWNERS);

@@ -29,3 +29,21 @@ pub(crate) use wheel_name::{WheelFileName, is_wheel};
 
 pub(crate) use pep440_rs::{Version, VersionSpecifiers};
 pub(crate) use pep508_rs::{MarkerTree, PackageName};
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::{Arch, Libc, PythonVersion, Target};
+
+    /// What the builder python-3.13 has on a PC.
+    pub(crate) fn target() -> Target {
+        Target {
+            python: PythonVersion {
+                major: 3,
+                minor: 13,
+                patch: 5,
+            },
+            libc: Libc::Glibc(2, 41),
+            arch: Arch::X86_64,
+        }
+    }
+}

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 
 use super::lock::Chosen;
 use super::*;
-use crate::packages::python::{Arch, Libc, Pylock, PythonVersion};
+use crate::packages::python::testing::target;
+use crate::packages::python::{Arch, Pylock};
 use crate::report::{Explain, Fate, Silent};
 
 const HASH: &str = "e18a57b8b352eb7c8feb317b9f6f533c8f0ad9673fd6cf34bbe3cf1a9f6a8984";
@@ -42,18 +43,6 @@ impl Fetch for Pages {
             final_url: request.url.to_string(),
             body: Box::new(Cursor::new(answer.into_bytes())),
         })
-    }
-}
-
-fn target() -> Target {
-    Target {
-        python: PythonVersion {
-            major: 3,
-            minor: 13,
-            patch: 5,
-        },
-        libc: Libc::Glibc(2, 41),
-        arch: Arch::X86_64,
     }
 }
 

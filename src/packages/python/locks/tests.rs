@@ -5,7 +5,7 @@ use pep508_rs::MarkerEnvironment;
 use proptest::prelude::*;
 
 use super::*;
-use crate::packages::python::{Arch, Libc, Pylock, PythonVersion, Source, Target, Wish, parse};
+use crate::packages::python::{Pylock, Source, Wish, parse, testing};
 
 macro_rules! fixture {
     ($path:literal) => {
@@ -36,16 +36,7 @@ const FLASKS: [&str; 7] = [
 ];
 
 fn markers() -> MarkerEnvironment {
-    let target = Target {
-        python: PythonVersion {
-            major: 3,
-            minor: 13,
-            patch: 5,
-        },
-        libc: Libc::Glibc(2, 41),
-        arch: Arch::X86_64,
-    };
-    target.markers().unwrap()
+    testing::target().markers().unwrap()
 }
 
 #[expect(clippy::panic_in_result_fn, reason = "a panic is how a test fails")]

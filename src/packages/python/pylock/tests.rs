@@ -2,7 +2,7 @@
 
 use super::read::{MAX_ENVIRONMENTS, read_marker};
 use super::*;
-use crate::packages::python::{Arch, Libc, PythonVersion, Target};
+use crate::packages::python::testing;
 use proptest::prelude::*;
 
 const HASH: &str = "e18a57b8b352eb7c8feb317b9f6f533c8f0ad9673fd6cf34bbe3cf1a9f6a8984";
@@ -31,16 +31,7 @@ directory = {{ path = "." }}
 }
 
 fn markers() -> MarkerEnvironment {
-    let target = Target {
-        python: PythonVersion {
-            major: 3,
-            minor: 13,
-            patch: 0,
-        },
-        libc: Libc::Glibc(2, 41),
-        arch: Arch::X86_64,
-    };
-    target.markers().unwrap()
+    testing::target().markers().unwrap()
 }
 
 #[test]

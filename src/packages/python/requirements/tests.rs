@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::packages::python::{Arch, DirectUrl, Libc, PythonVersion, Target};
+use crate::packages::python::{DirectUrl, testing};
 
 fn read(files: &[(&str, &str)]) -> Result<Requirements, ReadError> {
     let map: BTreeMap<String, Vec<u8>> = files
@@ -107,17 +107,7 @@ fn tells_names_paths_and_addresses_apart() {
     ));
     assert_eq!(found.wishes[4].to_string(), "-e ./lib[x]");
     assert_eq!(found.wishes[4].extras()[0].as_ref(), "x");
-    let markers = Target {
-        python: PythonVersion {
-            major: 3,
-            minor: 13,
-            patch: 0,
-        },
-        libc: Libc::Glibc(2, 41),
-        arch: Arch::X86_64,
-    }
-    .markers()
-    .unwrap();
+    let markers = testing::target().markers().unwrap();
     assert!(!found.wishes[7].applies(&markers));
     assert!(!found.wishes[8].applies(&markers));
     assert!(found.wishes[6].applies(&markers));

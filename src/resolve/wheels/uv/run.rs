@@ -269,9 +269,7 @@ fn clean(message: &str, folder: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packages::python::{
-        Arch, IndexOptions, Libc, PythonVersion, Requirements, Source, parse,
-    };
+    use crate::packages::python::{IndexOptions, Requirements, Source, parse, testing};
 
     /// Gives `check` a task in a folder of its own, with a credential and one constraint or none.
     fn with_task(bounds: &str, check: impl FnOnce(&Compile<'_>)) {
@@ -292,15 +290,7 @@ mod tests {
             local: &BTreeMap::new(),
             linked: &BTreeMap::new(),
             indexes: &indexes,
-            target: &Target {
-                python: PythonVersion {
-                    major: 3,
-                    minor: 13,
-                    patch: 5,
-                },
-                libc: Libc::Glibc(2, 41),
-                arch: Arch::X86_64,
-            },
+            target: &testing::target(),
             environment: &BTreeMap::new(),
             offline: false,
             tools: folder.path(),
