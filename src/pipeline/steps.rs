@@ -149,8 +149,8 @@ pub(crate) enum StepError {
         ended: String,
         /// Its last lines.
         last_lines: Vec<String>,
-        /// Debian packages that its lines miss, in backquotes.
-        missing: Option<&'static str>,
+        /// Whether its lines miss Debian packages that nobody named yet.
+        lacks_packages: bool,
         /// How to do without it.
         instead: &'static str,
         /// The store's disk was full, which is no fault of the step's.
@@ -188,6 +188,26 @@ pub(crate) enum StepError {
     },
 }
 
+/// What to do about a step that failed.
+fn next_of_failed(
+    last_lines: &[String],
+    lacks_packages: bool,
+    instead: &str,
+    is_disk_full: bool,
+) -> String {
+    if is_disk_full {
+        "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (XDG_DATA_HOME).".to_owned()
+    } else if lacks_packages && let Some(packages) = wanting::packages(last_lines) {
+        format!(
+            "Write `{packages}` into the file Aptfile, a package on each line: names that end in -dev are there while code is built, others in the image too. Or do without it: {instead}"
+        )
+    } else {
+        format!(
+            "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
+        )
+    }
+}
+
 impl Explain for StepError {
     fn explain(&self) -> Explanation {
         match self {
@@ -196,7 +216,7 @@ impl Explain for StepError {
                 command,
                 ended,
                 last_lines,
-                missing,
+                lacks_packages,
                 instead,
                 is_disk_full,
             } => Explanation {
@@ -212,17 +232,7 @@ impl Explain for StepError {
                 } else {
                     format!("Its last lines:\n{}", last_lines.join("\n"))
                 },
-                next: if *is_disk_full {
-                    "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (XDG_DATA_HOME).".to_owned()
-                } else if let Some(packages) = missing {
-                    format!(
-                        "Write `{packages}` into the file Aptfile, a package on each line: names that end in -dev are there while code is built, others in the image too. Or do without it: {instead}"
-                    )
-                } else {
-                    format!(
-                        "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
-                    )
-                },
+                next: next_of_failed(last_lines, *lacks_packages, instead, *is_disk_full),
             },
             Self::NoSandbox {
                 step,
@@ -360,7 +370,7 @@ impl Steps<'_> {
         }
         let last_lines: Vec<String> = ended.last_lines.iter().map(|line| shown(line)).collect();
         let asked = self.site.plan().packages.of_project();
-        let missing = wanting::packages(&last_lines).filter(|packages| {
+        let lacks_packages = wanting::packages(&last_lines).is_some_and(|packages| {
             let mut names = packages.split("` and `");
             names.any(|name| !asked.iter().any(|one| one == name))
         });
@@ -369,7 +379,7 @@ impl Steps<'_> {
             command: order.command.join(" "),
             ended: how(&ended, &self.site.settings().running.limits),
             last_lines,
-            missing,
+            lacks_packages,
             instead: order.instead,
             is_disk_full: ended.reason == Reason::NoSpace,
         }
