@@ -188,6 +188,19 @@ pub(crate) enum StepError {
     },
 }
 
+/// What to do about a step that failed.
+fn next_of_failed(advice: Option<&str>, instead: &str, is_disk_full: bool) -> String {
+    if is_disk_full {
+        "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (XDG_DATA_HOME).".to_owned()
+    } else if let Some(advice) = advice {
+        format!("{advice} Or do without it: {instead}")
+    } else {
+        format!(
+            "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
+        )
+    }
+}
+
 impl Explain for StepError {
     fn explain(&self) -> Explanation {
         match self {
@@ -212,15 +225,7 @@ impl Explain for StepError {
                 } else {
                     format!("Its last lines:\n{}", last_lines.join("\n"))
                 },
-                next: if *is_disk_full {
-                    "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (XDG_DATA_HOME).".to_owned()
-                } else if let Some(advice) = advice {
-                    format!("{advice} Or do without it: {instead}")
-                } else {
-                    format!(
-                        "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
-                    )
-                },
+                next: next_of_failed(advice.as_deref(), instead, *is_disk_full),
             },
             Self::NoSandbox {
                 step,
