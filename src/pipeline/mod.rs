@@ -39,6 +39,7 @@ mod left_out;
 mod locks;
 mod login;
 mod make;
+mod missing;
 mod obtain;
 mod platform;
 mod publish;
@@ -53,7 +54,6 @@ mod staging;
 mod steps;
 mod toolchain;
 mod variables;
-mod wanting;
 mod wheels;
 
 use std::collections::BTreeMap;

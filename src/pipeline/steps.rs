@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::bare::Absence;
 use super::error::{BuildError, Obstacle};
+use super::missing;
 use super::platform::Site;
-use super::wanting;
 use crate::packages::python::shown;
 use crate::report::{Event, Explain, Explanation, Fate, Report};
 use crate::sandbox::{
@@ -149,6 +149,8 @@ pub(crate) enum StepError {
         ended: String,
         /// Its last lines.
         last_lines: Vec<String>,
+        /// What to do about what these lines say, where that is known.
+        advice: Option<String>,
         /// How to do without it.
         instead: &'static str,
         /// The store's disk was full, which is no fault of the step's.
@@ -186,6 +188,19 @@ pub(crate) enum StepError {
     },
 }
 
+/// What to do about a step that failed.
+fn next_of_failed(advice: Option<&str>, instead: &str, is_disk_full: bool) -> String {
+    if is_disk_full {
+        "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (XDG_DATA_HOME).".to_owned()
+    } else if let Some(advice) = advice {
+        format!("{advice} Or do without it: {instead}")
+    } else {
+        format!(
+            "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
+        )
+    }
+}
+
 impl Explain for StepError {
     fn explain(&self) -> Explanation {
         match self {
@@ -194,6 +209,7 @@ impl Explain for StepError {
                 command,
                 ended,
                 last_lines,
+                advice,
                 instead,
                 is_disk_full,
             } => Explanation {
@@ -209,17 +225,7 @@ impl Explain for StepError {
                 } else {
                     format!("Its last lines:\n{}", last_lines.join("\n"))
                 },
-                next: if *is_disk_full {
-                    "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (XDG_DATA_HOME).".to_owned()
-                } else if let Some(packages) = wanting::packages(last_lines) {
-                    format!(
-                        "Write `{packages}` into the file Aptfile, a package on each line: names that end in -dev are there while code is built, others in the image too. Or do without it: {instead}"
-                    )
-                } else {
-                    format!(
-                        "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
-                    )
-                },
+                next: next_of_failed(advice.as_deref(), instead, *is_disk_full),
             },
             Self::NoSandbox {
                 step,
@@ -355,11 +361,15 @@ impl Steps<'_> {
         if is_success(&ended) {
             return Ok(ended);
         }
+        let last_lines: Vec<String> = ended.last_lines.iter().map(|line| shown(line)).collect();
+        let asked = self.site.plan().packages.of_project();
+        let advice = missing::advice(&last_lines, &asked);
         Err(StepError::Failed {
             step: order.title.to_owned(),
             command: order.command.join(" "),
             ended: how(&ended, &self.site.settings().running.limits),
-            last_lines: ended.last_lines.iter().map(|line| shown(line)).collect(),
+            last_lines,
+            advice,
             instead: order.instead,
             is_disk_full: ended.reason == Reason::NoSpace,
         }

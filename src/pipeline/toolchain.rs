@@ -125,7 +125,7 @@ impl Toolchain {
     /// The build package that a library's file is in, by Debian's rule for the names of such packages.
     pub(super) fn package_of(&self, library: &str) -> Option<&str> {
         let names = self.packages.iter().map(|one| one.package.as_str());
-        package_of(library, names)
+        package_of(library, &names)
     }
 
     /// Folders of its file system, the lowest first; fetched and unpacked if they are not.
@@ -158,7 +158,7 @@ impl Toolchain {
 /// `libssl3t64` (Debian policy 8.1, and the names since the change of `time_t`).
 fn package_of<'a>(
     library: &str,
-    packages: impl Iterator<Item = &'a str> + Clone,
+    packages: &(impl Iterator<Item = &'a str> + Clone),
 ) -> Option<&'a str> {
     let name = library.to_ascii_lowercase().replace('_', "-");
     let (stem, version) = name.split_once(".so").unwrap_or((&name, ""));
@@ -263,7 +263,7 @@ mod tests {
             ("libq.so.1", None),
         ] {
             assert_eq!(
-                package_of(library, packages.into_iter()),
+                package_of(library, &packages.into_iter()),
                 package,
                 "{library}"
             );

@@ -14,9 +14,9 @@ use crate::report::Report;
 use crate::resolve::wheels::{
     BUILT_FOLDER, Fetch, FetchError, Get, Got, Indexes, Input, Location, Lock, LockedSource,
     LockedWheel, Request, RequirementsFile, Sdist, SourceOf, Stand, find_file, indexes,
-    locked_sources, resolution_key, resolve, sdist_for, to_build, write_pylock,
+    locked_sources, resolution_key, resolve, sdist_for, to_build, wanted_from_source, write_pylock,
 };
-use crate::source::Tree;
+use crate::source::{Kind, Tree};
 use crate::store::Store;
 
 /// The record kind of resolutions that cannot come out otherwise on another day.
@@ -162,6 +162,24 @@ impl Wheels<'_> {
         })?)
     }
 
+    /// The first package that is to be built though it has a wheel, and its version.
+    ///
+    /// # Errors
+    /// Requirement files that do not read.
+    pub(super) fn wanted_from_source(
+        &self,
+        lock: &Lock,
+        target: &Target,
+    ) -> Result<Option<(PackageName, String)>, BuildError> {
+        let Wanted::Requirements(files) = self.wanted else {
+            return Ok(None);
+        };
+        let found = self.with(Input::Requirements(files), target, |request| {
+            wanted_from_source(request, lock)
+        })?;
+        Ok(found.map(|(name, version)| (name, version.to_string())))
+    }
+
     /// The exact wheels of requirement files, and of wheels that were built for them.
     fn requirements(
         &self,
@@ -226,6 +244,26 @@ impl Wheels<'_> {
             Some(wheel) => std::fs::read(self.fetcher.store.download_path(&wheel.sha256)).ok(),
             None => self.tree.read_small(path, MAX_FILE_BYTES).ok().flatten(),
         }
+    }
+
+    /// The files right in a folder of the source.
+    fn list(&self, path: &str) -> Option<Vec<String>> {
+        let entry = self.tree.follow(path.as_bytes());
+        if !path.is_empty() && entry.is_none_or(|entry| entry.kind != Kind::Directory) {
+            return None;
+        }
+        let start = if path.is_empty() {
+            String::new()
+        } else {
+            format!("{path}/")
+        };
+        let names = self.tree.entries().iter().filter_map(|entry| {
+            let name = std::str::from_utf8(&entry.path)
+                .ok()?
+                .strip_prefix(&start)?;
+            (!name.contains('/')).then(|| name.to_owned())
+        });
+        Some(names.collect())
     }
 
     /// A resolution that was kept, read back as the lock it is.
@@ -326,6 +364,7 @@ impl Wheels<'_> {
             target,
             built: &self.stands(),
             read: &|path| self.read(path),
+            list: &|path| self.list(path),
             environment: self.environment,
             locked: self.rules.locked,
             offline: self.rules.offline,

@@ -61,7 +61,8 @@ impl std::fmt::Display for Place {
 /// A package that a file asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Asked {
-    /// Its name, normalised as PEP 503 has it.
+    /// Its name, normalised as PEP 503 has it; `@ ` and the address where only what lies there
+    /// tells a name.
     pub name: String,
     /// Where it is asked for.
     pub place: Place,

@@ -2,7 +2,7 @@
 //! or Django is asked for. Versions, markers and indexes are the resolver's business, which also
 //! says what is wrong with a file; here nothing is.
 
-use crate::packages::python::is_wheel;
+use crate::packages::python::{decode_requirements, is_wheel};
 use std::collections::BTreeSet;
 
 use super::read::MAX_FILE_BYTES;
@@ -28,9 +28,7 @@ pub(super) fn asked(tree: &Tree) -> Result<Option<Vec<Asked>>, ProjectError> {
         let Some(bytes) = tree.read_small(&path, MAX_FILE_BYTES)? else {
             continue;
         };
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        let text = String::from_utf8_lossy(bytes);
-        for (line, text) in logical_lines(&text) {
+        for (line, text) in logical_lines(&decode_requirements(&bytes)) {
             match line_of(&text) {
                 Line::Name(name) => names.push(Asked {
                     name,
@@ -92,6 +90,8 @@ fn line_of(text: &str) -> Line<'_> {
     }
     match name_of(text) {
         Some(name) => Line::Name(name),
+        // `.`, `./lib`, an archive: something comes in, whatever it is called and needs.
+        None if text.starts_with('.') || text.contains('/') => Line::Name(format!("@ {text}")),
         None => Line::Other,
     }
 }
@@ -182,9 +182,9 @@ mod tests {
                 Some("some-wheel"),
             ),
             ("./wheels/other-1-py3-none-any.whl", Some("other")),
-            ("https://x/y.tar.gz", None),
-            ("./local", None),
-            ("-e .", None),
+            ("https://x/y.tar.gz", Some("@ https://x/y.tar.gz")),
+            ("./local", Some("@ ./local")),
+            ("-e .", Some("@ .")),
             ("--index-url https://x", None),
             ("-c constraints.txt", None),
             ("--no-binary :all:", None),
@@ -201,6 +201,24 @@ mod tests {
             let expected: Vec<&str> = expected.into_iter().collect();
             assert_eq!(names, expected, "{line:?}");
         }
+    }
+
+    #[test]
+    fn text_of_other_editors_is_read() {
+        let folder = folder(&[]);
+        let text = "gunicorn==23.0.0\r\nflask\r\n";
+        let utf16: Vec<u8> = [0xff, 0xfe]
+            .into_iter()
+            .chain(text.encode_utf16().flat_map(u16::to_le_bytes))
+            .collect();
+        std::fs::write(folder.path().join("requirements.txt"), utf16).unwrap();
+        let names: Vec<String> = asked(&tree(&folder))
+            .unwrap()
+            .unwrap()
+            .into_iter()
+            .map(|asked| asked.name)
+            .collect();
+        assert_eq!(names, ["gunicorn", "flask"]);
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub(crate) use hash::{FileHash, HashError};
 pub(crate) use location::{DirectUrl, PUBLIC_INDEX, Redacted, Url, UrlError, shown};
 pub(crate) use pylock::{LockedFile, LockedPackage, LockedTree, Pylock, PylockError};
 pub(crate) use requirements::{
-    IndexOptions, Position, ReadError, Requirements, Source, Wish, WishKind, parse,
-    requirement_paths, resolve_path,
+    FolderLink, Format, Formats, IndexOptions, Position, ReadError, Requirements, Source, Wish,
+    WishKind, decode_requirements, parse, requirement_paths, resolve_path,
 };
 pub(crate) use tags::{Arch, Libc, PythonVersion, Tags, Target};
 pub(crate) use wheel_name::{WheelFileName, is_wheel};

@@ -46,7 +46,7 @@ impl Explain for MaterialError {
                 position,
                 "a path of the requirements leads to nothing that can be built",
                 format!("{path} is neither a folder nor a source distribution within the source."),
-                "Correct the path; it counts from the source's root, as for pip, or from the folder of the file that names it. .s2iignore and --exclude may leave it out.",
+                "Correct the path; it counts from the source's root, as for pip, or from the folder of the file that names it. .s2iignore and --exclude may leave it out. Paths of another machine, as `pip freeze` and conda write them, have to become `name==version`.",
             ),
             Self::LocalRepository { position } => (
                 position,

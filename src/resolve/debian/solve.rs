@@ -21,16 +21,18 @@ const BUILDER: &str = "the builder's package list";
 pub(super) fn solve(base: &DebianBase, index: &Index) -> Result<Vec<DebArtefact>, DebianError> {
     let left_out: BTreeSet<&str> = base.leave_out.iter().map(String::as_str).collect();
     let mut chosen: BTreeMap<String, Offer> = BTreeMap::new();
-    let mut open: VecDeque<(Alternatives, String)> = VecDeque::new();
+    // With whether it is needed by a package of the list that would be left out otherwise: who names
+    // perl means one that runs, perl-base included.
+    let mut open: VecDeque<(Alternatives, String, bool)> = VecDeque::new();
     for package in &base.packages {
         let relation: Relation = package.parse().map_err(|_| DebianError::NoPackage {
             relation: package.clone(),
             needed_by: BUILDER.to_owned(),
         })?;
-        open.push_back((Alternatives(vec![relation]), BUILDER.to_owned()));
+        open.push_back((Alternatives(vec![relation]), BUILDER.to_owned(), true));
     }
-    while let Some((group, needed_by)) = open.pop_front() {
-        if needed_by != BUILDER
+    while let Some((group, needed_by, is_meant)) = open.pop_front() {
+        if !is_meant
             && group
                 .0
                 .iter()
@@ -50,8 +52,9 @@ pub(super) fn solve(base: &DebianBase, index: &Index) -> Result<Vec<DebArtefact>
             });
         }
         let title = format!("{} {}", offer.package.name, offer.package.version);
+        let is_meant = left_out.contains(offer.package.name.as_str());
         for group in &offer.package.depends.0 {
-            open.push_back((group.clone(), title.clone()));
+            open.push_back((group.clone(), title.clone(), is_meant));
         }
         chosen.insert(offer.package.name.clone(), offer);
     }

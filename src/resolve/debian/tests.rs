@@ -125,6 +125,18 @@ fn finds_the_closure() {
 }
 
 #[test]
+fn what_is_named_is_complete_though_it_would_be_left_out() {
+    let mut base = base(&["app"]);
+    assert!(solve_in(&archive(), &base, NOW).is_ok());
+    // Now `scripts-tool`, which `app` needs and which cannot be met here, is asked for.
+    base.leave_out.push("app".to_owned());
+    assert!(matches!(
+        solve_in(&archive(), &base, NOW).unwrap_err(),
+        DebianError::NoPackage { needed_by, .. } if needed_by == "scripts-tool 1"
+    ));
+}
+
+#[test]
 fn a_chosen_package_counts_for_later_alternatives() {
     let found = solve_in(&archive(), &base(&["mawk", "app"]), NOW).unwrap();
     assert!(found.iter().all(|one| one.package != "gawk"));

@@ -10,7 +10,7 @@ use super::prepared::{Prepared, applying};
 use super::{BUILT_FOLDER, from_source, pinned, uv};
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, FileHash, Wish, WishKind, requirement_paths, resolve_path,
+    DirectUrl, FileHash, Format, Wish, WishKind, requirement_paths, resolve_path,
 };
 
 /// Bytes of all wheels that may lie in the source: they are held in memory while uv looks at them.
@@ -26,7 +26,18 @@ struct SourceWheels {
 }
 
 impl Prepared<'_> {
+    /// Exact files, found by the first way that fits.
     pub(super) fn candidates(&self, fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
+        self.found(fetch).map_err(|error| match error {
+            ResolveError::NoWheel(mut no_wheel) => {
+                no_wheel.must_be_wheel = self.indexes.formats.of(&no_wheel.name) == Format::Wheel;
+                ResolveError::NoWheel(no_wheel)
+            }
+            error => error,
+        })
+    }
+
+    fn found(&self, fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
         if let Some((path, lock)) = &self.pylock {
             let mut candidates = Chosen {
                 path,
@@ -135,7 +146,12 @@ impl Prepared<'_> {
         constraints: &[&Wish],
         fetch: &dyn Fetch,
     ) -> Result<Vec<Candidate>, ResolveError> {
-        let SourceWheels { paths, bytes } = self.source_wheels(wishes)?;
+        let SourceWheels { mut paths, bytes } = self.source_wheels(wishes)?;
+        let mut linked = BTreeMap::new();
+        for (name, path, bytes) in self.links.read(&self.request)? {
+            paths.entry(name.clone()).or_insert(path);
+            linked.insert(name, bytes);
+        }
         let network = (!self.request.offline).then_some(fetch);
         let tool = uv::obtain(
             self.request.environment,
@@ -147,6 +163,7 @@ impl Prepared<'_> {
             wishes,
             constraints,
             local: &bytes,
+            linked: &linked,
             indexes: &self.indexes,
             target: self.request.target,
             environment: self.request.environment,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::BUILT_FOLDER;
 use super::fetch::FetchError;
 use crate::packages::python::{PackageName, Position, PylockError, ReadError, Target, Version};
 use crate::report::{Explain, Explanation, Fate};
@@ -83,6 +84,22 @@ pub(crate) enum ResolveError {
         path: String,
         /// Where it stands.
         position: Position,
+    },
+    /// Wheels of a folder that cannot be read.
+    #[error("{path} cannot be read, or the wheels there have more than {limit} MiB")]
+    LinkedWheel {
+        /// The first wheel too many.
+        path: String,
+        /// How much is read.
+        limit: usize,
+    },
+    /// `--no-binary` names it, and there is nothing to build it from.
+    #[error("{name} {version} has no source distribution")]
+    NoSource {
+        /// The project.
+        name: PackageName,
+        /// The version that was chosen.
+        version: String,
     },
     /// There is no wheel for the target.
     #[error("{0}")]
@@ -206,6 +223,8 @@ pub(crate) struct NoWheel {
     pub reason: String,
     /// Whether a source distribution exists.
     pub has_sdist: bool,
+    /// Whether `--only-binary` forbids to build it.
+    pub must_be_wheel: bool,
     /// Tags of the wheels that exist.
     pub offered: Vec<String>,
 }
@@ -227,7 +246,10 @@ fn pinned(packages: &[(PackageName, Version)]) -> String {
 fn places(places: &[Position]) -> String {
     places
         .iter()
-        .map(ToString::to_string)
+        .map(|place| match place.path.strip_prefix(BUILT_FOLDER) {
+            Some(name) => format!("what {name} requires"),
+            None => place.to_string(),
+        })
         .collect::<Vec<_>>()
         .join(", ")
 }
@@ -247,8 +269,10 @@ impl NoWheel {
             format!("{}{version} has no wheel for {}", self.name, self.target)
         };
         let mut why = String::new();
-        if self.has_sdist {
-            why.push_str("only a source distribution is left, and installing one runs the package's own build code; dependencies are put into the image without running any\n");
+        if self.must_be_wheel {
+            why.push_str("--only-binary (or PIP_ONLY_BINARY) forbids to build it\n");
+        } else if self.has_sdist {
+            why.push_str("its source distributions do not fit either: other versions, other hashes, withdrawn, or for other versions of Python\n");
         }
         if !self.offered.is_empty() {
             let listed: Vec<&str> = self
@@ -328,6 +352,8 @@ impl Explain for ResolveError {
             Self::NotLocked { .. }
             | Self::NeedsBuild { .. }
             | Self::NoSuchWheel { .. }
+            | Self::LinkedWheel { .. }
+            | Self::NoSource { .. }
             | Self::Unsatisfiable { .. }
             | Self::Hashes { .. }
             | Self::HashMissing { .. }
@@ -376,9 +402,30 @@ impl ResolveError {
                 "folders, repositories and source archives run their own build code; dependencies are put into the image without running any".to_owned(),
                 "name a released version that has a wheel, or the address of a wheel",
             ),
-            Self::NoSuchWheel { position, .. } => {
-                project("a wheel is missing".to_owned(), position.to_string(), text, "correct the path")
-            }
+            Self::NoSuchWheel { position, .. } => project(
+                "a wheel is missing".to_owned(),
+                position.to_string(),
+                text,
+                "correct the path, or name version and not path if the wheel is in an index: `pip freeze` writes paths of the machine that it ran on",
+            ),
+            Self::LinkedWheel { path, .. } => project(
+                "wheels of a --find-links folder cannot be read".to_owned(),
+                path.clone(),
+                text,
+                "take out of the folder what is not needed, or name the wheels that are in the requirements",
+            ),
+            Self::NoSource { name, .. } => project(
+                "there is nothing to build a package from".to_owned(),
+                name.to_string(),
+                format!("{text}, and --no-binary (or PIP_NO_BINARY) forbids its wheel"),
+                "ask for a version that has one, or leave the package out of --no-binary",
+            ),
+            Self::Unsatisfiable { places: found, reason } if reason.contains("pkg-resources==0.0.0") => project(
+                "the requirements cannot be met".to_owned(),
+                places(found),
+                reason.clone(),
+                "delete the line `pkg-resources==0.0.0`: old versions of Debian's and Ubuntu's `pip freeze` wrote it, and no index has it",
+            ),
             Self::Unsatisfiable { places: found, reason } => project(
                 "the requirements cannot be met".to_owned(),
                 places(found),

@@ -290,6 +290,7 @@ impl Chosen<'_> {
                 places: Vec::new(),
                 reason: format!("as {} has it", self.path),
                 has_sdist: package.sdist.is_some() || package.tree.is_some(),
+                must_be_wheel: false,
                 offered: package
                     .wheels
                     .iter()

@@ -14,6 +14,7 @@ mod error;
 mod fetch;
 mod from_source;
 mod index;
+mod links;
 mod lock;
 mod pinned;
 mod prepared;
@@ -25,7 +26,9 @@ use std::path::Path;
 
 pub(crate) use error::ResolveError;
 pub(crate) use fetch::{Fetch, FetchError, Get, Got};
-pub(crate) use from_source::{BUILT_FOLDER, Sdist, Stand, locked_sources, sdist_for, to_build};
+pub(crate) use from_source::{
+    BUILT_FOLDER, Sdist, Stand, locked_sources, sdist_for, to_build, wanted_from_source,
+};
 pub(crate) use index::find_file;
 pub(crate) use lock::{Location, Lock, LockedSource, LockedWheel, SourceOf, write_pylock};
 pub(crate) use settings::Indexes;
@@ -64,6 +67,9 @@ pub(crate) struct Request<'a> {
     pub built: &'a [Stand],
     /// The bytes of a file of the source, by its path with `/` and without `..`.
     pub read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    /// The names of the files in a folder of the source, by its path; empty is the source itself. None if
+    /// there is no such folder.
+    pub list: &'a dyn Fn(&str) -> Option<Vec<String>>,
     /// The user's environment: pip's variables, proxies, certificates, PATH, HOME, and what
     /// `${NAME}` in requirement files means.
     pub environment: &'a BTreeMap<String, String>,

@@ -94,7 +94,11 @@ fn find(
             size_bytes: file.size_bytes,
         });
     }
-    if wheels.iter().any(|(wheel, _)| tags.rank(wheel).is_some()) {
+    // As in pip, a file without a listed hash is as good as none: one may list the source alone.
+    let lists_sdist = files
+        .iter()
+        .any(|file| is_sdist_of(file, version) && has_listed_hash(wish, file));
+    if !lists_sdist && wheels.iter().any(|(wheel, _)| tags.rank(wheel).is_some()) {
         return Err(ResolveError::Hashes {
             name: name.clone(),
             target: *target,
@@ -115,6 +119,7 @@ fn find(
         places: vec![wish.position.clone()],
         reason: String::new(),
         has_sdist,
+        must_be_wheel: false,
         offered: wheels.iter().map(|(wheel, _)| wheel.tag_text()).collect(),
     })))
 }
@@ -137,6 +142,7 @@ fn at_address(wish: &Wish, indexes: &Indexes, target: &Target) -> Result<Candida
             places: vec![wish.position.clone()],
             reason: String::new(),
             has_sdist: false,
+            must_be_wheel: false,
             offered: vec![wheel.tag_text()],
         })));
     }

@@ -2,6 +2,7 @@
 //! followed.
 
 use super::error::ResolveError;
+use super::links::Links;
 use super::settings::{self, Indexes};
 use super::{Input, Request, RequirementsFile, from_source, pinned, uv};
 use crate::oci::{Key, KeyBuilder};
@@ -14,6 +15,7 @@ pub(super) struct Prepared<'a> {
     pub(super) requirements: Requirements,
     pub(super) pylock: Option<(&'a str, Pylock)>,
     pub(super) indexes: Indexes,
+    pub(super) links: Links,
 }
 
 impl<'a> Prepared<'a> {
@@ -35,19 +37,22 @@ impl<'a> Prepared<'a> {
             }
         }
         let (indexes, unusable) = Indexes::new(&requirements.options, request.environment);
-        warn(report, &requirements, &indexes, &unusable);
+        let links = Links::find(&indexes.folders, request);
+        warn(report, &requirements, &indexes, &links, &unusable);
         Ok(Self {
             request: *request,
             requirements,
             pylock,
             indexes,
+            links,
         })
     }
 
     /// Whether nothing has to be resolved.
     pub(super) fn is_exact(&self) -> bool {
         self.pylock.is_some()
-            || (self.requirements.constraints.is_empty()
+            || (self.links.wheels.is_empty()
+                && self.requirements.constraints.is_empty()
                 && self
                     .wishes()
                     .is_ok_and(|wishes| wishes.iter().all(|wish| pinned::is_exact(wish))))
@@ -131,6 +136,7 @@ fn warn(
     report: &dyn Report,
     requirements: &Requirements,
     indexes: &Indexes,
+    links: &Links,
     unusable: &[settings::Unusable],
 ) {
     let say = |text: String, hint: &str| {
@@ -145,10 +151,16 @@ fn warn(
             "folders of this machine mean nothing to a build elsewhere; give an address",
         );
     }
-    for folder in &requirements.options.find_links_folders {
+    for folder in &links.strangers {
         say(
-            format!("--find-links {folder} is not followed: it is a folder"),
-            "name the wheels in the source one by one (`./wheels/x-1.0-py3-none-any.whl`)",
+            format!("--find-links {folder} is not followed: it is no folder of the source"),
+            "folders of this machine mean nothing to a build elsewhere; put the wheels into the source, or give an address",
+        );
+    }
+    for folder in &links.with_sources {
+        say(
+            format!("--find-links {folder}: only its wheels are looked at"),
+            "name source distributions one by one (`./wheels/x-1.0.tar.gz`)",
         );
     }
     for host in &indexes.trusted_hosts {
@@ -160,14 +172,7 @@ fn warn(
     for (position, option) in &requirements.ignored {
         say(
             format!("{position}: {option} has no effect"),
-            "nothing is built from source",
-        );
-    }
-    if !requirements.options.no_binary.is_empty() {
-        let names = requirements.options.no_binary.join(", ");
-        say(
-            format!("--no-binary {names} is not followed"),
-            "nothing is built from source",
+            "packages are built with their own settings",
         );
     }
 }

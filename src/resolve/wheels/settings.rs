@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::packages::python::{IndexOptions, PUBLIC_INDEX, Redacted, Url};
+use crate::packages::python::{FolderLink, Formats, IndexOptions, PUBLIC_INDEX, Redacted, Url};
 
 /// The indexes and what goes for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,10 @@ pub(crate) struct Indexes {
     pub extra: Vec<Url>,
     /// Pages with links to files.
     pub find_links: Vec<Url>,
+    /// Folders with wheels, to be looked for in the source.
+    pub folders: Vec<FolderLink>,
+    /// Which packages must come from source, and which must not.
+    pub formats: Formats,
     /// Hosts whose certificate pip would not check. We check every one, and say so.
     pub trusted_hosts: Vec<String>,
     /// Whether pre-releases are as good as releases.
@@ -44,7 +48,26 @@ impl Indexes {
         };
         let own = addresses("PIP_INDEX_URL").pop();
         let mut extra = addresses("PIP_EXTRA_INDEX_URL");
-        let mut find_links = addresses("PIP_FIND_LINKS");
+        let mut find_links = Vec::new();
+        let mut folders = Vec::new();
+        for text in variable("PIP_FIND_LINKS").split_whitespace() {
+            match Url::parse(text) {
+                Ok(url) if !text.starts_with("file:") => find_links.push(url),
+                _ => folders.push(FolderLink {
+                    file: String::new(),
+                    path: text.to_owned(),
+                }),
+            }
+        }
+        for link in &options.find_links_folders {
+            if !folders.contains(link) {
+                folders.push(link.clone());
+            }
+        }
+        let mut formats = Formats::default();
+        formats.no_binary(variable("PIP_NO_BINARY"));
+        formats.only_binary(variable("PIP_ONLY_BINARY"));
+        formats.merge(options.formats.clone());
         if options.index.is_some() {
             extra.clear();
         }
@@ -66,6 +89,8 @@ impl Indexes {
             default: default.filter(|_| !no_index),
             extra: if no_index { Vec::new() } else { extra },
             find_links,
+            folders,
+            formats,
             trusted_hosts,
             pre_releases: options.pre_releases || is_on(variable("PIP_PRE")),
         };
@@ -131,6 +156,7 @@ fn is_on(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packages::python::Format;
 
     fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs
@@ -147,6 +173,7 @@ mod tests {
                 ("PIP_INDEX_URL", "https://u:p@a/simple"),
                 ("PIP_EXTRA_INDEX_URL", "https://b/simple https://c/simple"),
                 ("PIP_FIND_LINKS", "/opt/wheels"),
+                ("PIP_NO_BINARY", "lxml"),
                 ("PIP_TRUSTED_HOST", "b"),
                 ("PIP_PRE", "1"),
             ]),
@@ -156,7 +183,9 @@ mod tests {
             all,
             ["https://a/simple", "https://b/simple", "https://c/simple"]
         );
-        assert_eq!(unusable[0].0, "PIP_FIND_LINKS");
+        assert!(unusable.is_empty());
+        assert_eq!(indexes.folders[0].path, "/opt/wheels");
+        assert_eq!(indexes.formats.of(&"lxml".parse().unwrap()), Format::Source);
         assert!(indexes.pre_releases);
         assert_eq!(indexes.trusted_hosts, ["b"]);
         let file = indexes.with_credentials(Url::parse("https://a/files/x.whl").unwrap());

@@ -83,6 +83,7 @@ impl Case {
             },
             target: &target,
             read: &|_| None,
+            list: &|_| None,
             environment: &self.environment,
             locked: self.locked,
             offline: self.offline,
@@ -438,6 +439,7 @@ fn keys_change_with_inputs_and_not_with_passwords() {
             input: Input::Requirements(&files),
             target: &target(),
             read: &|_| None,
+            list: &|_| None,
             environment: &BTreeMap::new(),
             locked: false,
             offline: false,
@@ -454,4 +456,63 @@ fn keys_change_with_inputs_and_not_with_passwords() {
     assert_ne!(key("x").0, key("-i https://h/s\nx").0);
     assert_ne!(key("x").0, key("--pre\nx").0);
     assert!(!key("x").1 && key(&format!("x==1 --hash=sha256:{HASH}")).1);
+}
+
+#[test]
+fn no_binary_names_what_is_built_though_it_has_a_wheel() {
+    let wheel = |location| LockedWheel {
+        name: "x".parse().unwrap(),
+        version: "1".parse().unwrap(),
+        file_name: "x-1-py3-none-any.whl".parse().unwrap(),
+        location,
+        sha256: format!("sha256:{HASH}").parse().unwrap(),
+        size_bytes: None,
+    };
+    let remote = || Location::Remote(crate::packages::python::Url::parse("https://h/x").unwrap());
+    let wanted = |text: &str, location| {
+        let files = [RequirementsFile {
+            path: "r.txt",
+            text: text.as_bytes(),
+        }];
+        let folder = Path::new("/nowhere");
+        let request = Request {
+            built: &[],
+            input: Input::Requirements(&files),
+            target: &target(),
+            read: &|_| None,
+            list: &|_| None,
+            environment: &BTreeMap::new(),
+            locked: false,
+            offline: false,
+            tools: folder,
+            cache: folder,
+        };
+        let lock = Lock {
+            packages: vec![wheel(location)],
+        };
+        wanted_from_source(&request, &lock).unwrap().is_some()
+    };
+    assert!(wanted("--no-binary X\nx", remote()));
+    assert!(!wanted("--no-binary y\nx", remote()));
+    assert!(!wanted(
+        "--no-binary x\n./x-1-py3-none-any.whl",
+        Location::Source("x".to_owned())
+    ));
+}
+
+#[test]
+fn only_binary_keeps_a_source_distribution_from_being_built() {
+    let pages = Pages::new(&[("https://i/s/x/", &page(&[("x-1.tar.gz", HASH)]))]);
+    for (option, expected) in [("", false), ("--only-binary :all:\n", true)] {
+        let case = Case::new(&format!(
+            "-i https://i/s\n{option}x==1 --hash=sha256:{HASH}\n"
+        ));
+        let error = case.run(&pages).unwrap_err();
+        let ResolveError::NoWheel(no_wheel) = &error else {
+            panic!("{error:?}");
+        };
+        assert!(no_wheel.has_sdist);
+        assert_eq!(no_wheel.must_be_wheel, expected);
+        assert_eq!(error.explain().why.contains("--only-binary"), expected);
+    }
 }

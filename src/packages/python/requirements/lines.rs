@@ -10,7 +10,7 @@ pub(super) struct Line {
 
 /// Decodes by byte order mark; else as UTF-8; else as Latin-1, which every byte is. What has
 /// meaning to pip is ASCII, so a wrong guess can only garble a comment.
-pub(super) fn decode(bytes: &[u8]) -> String {
+pub(crate) fn decode(bytes: &[u8]) -> String {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes
             .chunks_exact(2)

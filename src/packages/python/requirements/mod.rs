@@ -6,6 +6,7 @@
 //! the source. Refused: includes from servers, includes in a circle, more than a bounded number of
 //! files and lines, options that pip does not have.
 
+mod formats;
 mod lines;
 mod options;
 mod wish;
@@ -13,7 +14,9 @@ mod wish;
 use std::collections::BTreeSet;
 use std::fmt;
 
-pub(crate) use options::IndexOptions;
+pub(crate) use formats::{Format, Formats};
+pub(crate) use lines::decode as decode_requirements;
+pub(crate) use options::{FolderLink, IndexOptions};
 pub(super) use wish::{Requirement, parse_requirement};
 pub(crate) use wish::{Wish, WishKind};
 
@@ -252,7 +255,11 @@ impl Reader<'_> {
                 Role::Constraint => return Err(LineError::Constraint(wish.to_string())),
             }
         }
-        self.found.options.merge(parsed.options);
+        let mut options = parsed.options;
+        for link in &mut options.find_links_folders {
+            link.file.clone_from(&position.path);
+        }
+        self.found.options.merge(options);
         for text in parsed.ignored {
             self.found.ignored.push((position.clone(), text));
         }

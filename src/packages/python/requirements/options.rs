@@ -2,6 +2,7 @@
 //! the first word that starts with `-` is the requirement, the rest is split as a shell would.
 
 use super::LineError;
+use super::formats::Formats;
 use crate::packages::python::Url;
 
 /// Where packages come from, and which of them are acceptable.
@@ -13,8 +14,8 @@ pub(crate) struct IndexOptions {
     pub extra_indexes: Vec<Url>,
     /// `--find-links`: pages with links to files.
     pub find_links: Vec<Url>,
-    /// `--find-links` with folders, as written.
-    pub find_links_folders: Vec<String>,
+    /// `--find-links` with folders.
+    pub find_links_folders: Vec<FolderLink>,
     /// `--no-index`: only what find-links offer.
     pub no_index: bool,
     /// `--pre`: pre-releases are as good as releases.
@@ -23,8 +24,17 @@ pub(crate) struct IndexOptions {
     pub trusted_hosts: Vec<String>,
     /// `--require-hashes`.
     pub require_hashes: bool,
-    /// `--no-binary`: names (or `:all:`) whose wheels are not wanted.
-    pub no_binary: Vec<String>,
+    /// `--no-binary` and `--only-binary`.
+    pub formats: Formats,
+}
+
+/// A folder that `--find-links` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FolderLink {
+    /// The file that names it, in the source; empty for a variable.
+    pub file: String,
+    /// The folder, as written.
+    pub path: String,
 }
 
 impl IndexOptions {
@@ -37,7 +47,7 @@ impl IndexOptions {
         append(&mut self.find_links, later.find_links);
         append(&mut self.find_links_folders, later.find_links_folders);
         append(&mut self.trusted_hosts, later.trusted_hosts);
-        append(&mut self.no_binary, later.no_binary);
+        self.formats.merge(later.formats);
         self.no_index |= later.no_index;
         self.pre_releases |= later.pre_releases;
         self.require_hashes |= later.require_hashes;
@@ -78,6 +88,7 @@ enum Meaning {
     FindLinks,
     TrustedHost,
     NoBinary,
+    OnlyBinary,
     NoIndex,
     Pre,
     RequireHashes,
@@ -107,8 +118,8 @@ const OPTIONS: &[(&str, Meaning)] = &[
     ("--no-index", Meaning::NoIndex),
     ("--pre", Meaning::Pre),
     ("--require-hashes", Meaning::RequireHashes),
-    // Only wheels are taken anyway.
-    ("--only-binary", Meaning::IgnoredValue),
+    ("--only-binary", Meaning::OnlyBinary),
+    // Wheels go before source distributions anyway.
     ("--prefer-binary", Meaning::IgnoredFlag),
     ("--use-feature", Meaning::IgnoredValue),
     ("--global-option", Meaning::IgnoredValue),
@@ -160,13 +171,12 @@ pub(super) fn parse_line(line: &str) -> Result<Parsed, LineError> {
             | Meaning::ExtraIndexUrl
             | Meaning::FindLinks
             | Meaning::TrustedHost
-            | Meaning::NoBinary => set_index_option(&mut parsed.options, kind, name, &value()?)?,
+            | Meaning::NoBinary
+            | Meaning::OnlyBinary => set_index_option(&mut parsed.options, kind, name, &value()?)?,
         }
     }
-    // A wheel-only reading of `--only-binary` changes nothing, so nothing needs to be said.
-    parsed
-        .ignored
-        .retain(|name| !matches!(name.as_str(), "--only-binary" | "--prefer-binary"));
+    // What holds anyway needs no word.
+    parsed.ignored.retain(|name| name != "--prefer-binary");
     Ok(parsed)
 }
 
@@ -188,11 +198,13 @@ fn set_index_option(
         Meaning::FindLinks if value.starts_with("http://") || value.starts_with("https://") => {
             options.find_links.push(address()?);
         }
-        Meaning::FindLinks => options.find_links_folders.push(value.to_owned()),
+        Meaning::FindLinks => options.find_links_folders.push(FolderLink {
+            file: String::new(),
+            path: value.to_owned(),
+        }),
         Meaning::TrustedHost => options.trusted_hosts.push(value.to_owned()),
-        _ => options
-            .no_binary
-            .extend(value.split(',').map(|name| name.trim().to_owned())),
+        Meaning::OnlyBinary => options.formats.only_binary(value),
+        _ => options.formats.no_binary(value),
     }
     Ok(())
 }
@@ -270,6 +282,7 @@ fn split_words(text: &str) -> Result<Vec<String>, LineError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::formats::Format;
     use super::*;
 
     #[test]
@@ -307,10 +320,11 @@ mod tests {
         assert_eq!(parsed.options.index.unwrap().as_str(), "https://h/simple");
         assert!(parsed.options.pre_releases);
         let parsed = parse_line("-f ./wheels --find-links https://h/links").unwrap();
-        assert_eq!(parsed.options.find_links_folders, ["./wheels"]);
+        assert_eq!(parsed.options.find_links_folders[0].path, "./wheels");
         assert_eq!(parsed.options.find_links.len(), 1);
         let parsed = parse_line("--no-binary a,b --only-binary :all: --global-option=x").unwrap();
-        assert_eq!(parsed.options.no_binary, ["a", "b"]);
+        let a = "a".parse().unwrap();
+        assert_eq!(parsed.options.formats.of(&a), Format::Wheel);
         assert_eq!(parsed.ignored, ["--global-option"]);
     }
 

@@ -26,6 +26,17 @@ fn shown_wishes(found: &Requirements) -> Vec<String> {
 }
 
 #[test]
+fn paths_count_from_the_root_and_from_the_file() {
+    let paths = |file, named| requirement_paths(file, named).collect::<Vec<_>>();
+    assert_eq!(paths("requirements.txt", "./."), [""]);
+    assert_eq!(paths("requirements/prod.txt", "."), ["", "requirements"]);
+    assert_eq!(paths("requirements/prod.txt", ".."), [""]);
+    assert_eq!(paths("r/prod.txt", "./lib"), ["lib", "r/lib"]);
+    assert!(paths("requirements.txt", "../lib").is_empty());
+    assert!(paths("r/prod.txt", "/etc").is_empty());
+}
+
+#[test]
 fn reads_what_projects_write() {
     let found = read(&[
         (

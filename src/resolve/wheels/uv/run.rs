@@ -17,6 +17,8 @@ use crate::resolve::wheels::settings::Indexes;
 const MAX_ANSWER_BYTES: u64 = 32 * 1024 * 1024;
 /// Most of uv's messages that is kept, in bytes.
 const MAX_MESSAGE_BYTES: u64 = 256 * 1024;
+/// Where linked wheels lie in the private folder.
+const LINKS: &str = "links";
 /// How often a start is tried while another thread's child still holds the program's file open for
 /// writing (ETXTBSY), which passes within milliseconds.
 const MAX_STARTS: u32 = 20;
@@ -47,6 +49,8 @@ pub(in crate::resolve::wheels) struct Compile<'a> {
     pub(in crate::resolve::wheels) constraints: &'a [&'a Wish],
     /// Wheels of the source by file name: the bytes.
     pub(in crate::resolve::wheels) local: &'a BTreeMap<String, Vec<u8>>,
+    /// Wheels of the source's `--find-links` folders by file name: the bytes.
+    pub(in crate::resolve::wheels) linked: &'a BTreeMap<String, Vec<u8>>,
     /// Where from.
     pub(in crate::resolve::wheels) indexes: &'a Indexes,
     /// What for.
@@ -106,6 +110,14 @@ fn prepare(task: &Compile<'_>) -> io::Result<tempfile::TempDir> {
     let mut wanted = String::new();
     for url in &task.indexes.find_links {
         wanted.push_str(&format!("--find-links {}\n", url.reveal().reveal()));
+    }
+    if !task.linked.is_empty() {
+        let links = folder.path().join(LINKS);
+        fs::DirBuilder::new().mode(0o700).create(&links)?;
+        for (name, bytes) in task.linked {
+            write_private(&links.join(name), bytes)?;
+        }
+        wanted.push_str(&format!("--find-links {}\n", links.display()));
     }
     for wish in task.wishes {
         wanted.push_str(&verdict::line_for_uv(wish, folder.path()));
@@ -276,6 +288,7 @@ mod tests {
             wishes: &wanted.wishes.iter().collect::<Vec<_>>(),
             constraints: &bounds.wishes.iter().collect::<Vec<_>>(),
             local: &BTreeMap::new(),
+            linked: &BTreeMap::new(),
             indexes: &indexes,
             target: &testing::target(),
             environment: &BTreeMap::new(),

@@ -77,6 +77,7 @@ pub(super) fn judge(message: &str, task: &Compile<'_>) -> ResolveError {
             places,
             reason: text,
             has_sdist: false,
+            must_be_wheel: false,
             offered: Vec::new(),
         })),
         None => ResolveError::Unsatisfiable {

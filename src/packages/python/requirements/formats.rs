@@ -1,0 +1,137 @@
+//! `--no-binary` and `--only-binary`: which packages must come from source, and which must not.
+//!
+//! pip's rules: names or `:all:` with commas between, `:none:` takes everything back; of a name the last
+//! option counts, and a name goes before `:all:`.
+
+use std::collections::BTreeSet;
+
+use crate::packages::python::PackageName;
+
+/// What files of a package will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A wheel if there is one, else one is built.
+    Any,
+    /// `--only-binary`: nothing is built.
+    Wheel,
+    /// `--no-binary`: built, even if there is a wheel.
+    Source,
+}
+
+/// The options in their order, each value as written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Formats {
+    orders: Vec<(Kind, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    NoBinary,
+    OnlyBinary,
+}
+
+impl Formats {
+    /// Adds a `--no-binary`.
+    pub(crate) fn no_binary(&mut self, value: &str) {
+        self.orders.push((Kind::NoBinary, value.to_owned()));
+    }
+
+    /// Adds an `--only-binary`.
+    pub(crate) fn only_binary(&mut self, value: &str) {
+        self.orders.push((Kind::OnlyBinary, value.to_owned()));
+    }
+
+    /// Adds later options.
+    pub(crate) fn merge(&mut self, later: Self) {
+        self.orders.extend(later.orders);
+    }
+
+    /// What will do for a package.
+    pub(crate) fn of(&self, name: &PackageName) -> Format {
+        let mut from_source = Names::default();
+        let mut from_wheels = Names::default();
+        for (kind, value) in &self.orders {
+            match kind {
+                Kind::NoBinary => from_source.take(value, &mut from_wheels),
+                Kind::OnlyBinary => from_wheels.take(value, &mut from_source),
+            }
+        }
+        if from_wheels.names.contains(name) {
+            Format::Wheel
+        } else if from_source.names.contains(name) {
+            Format::Source
+        } else if from_wheels.is_all {
+            Format::Wheel
+        } else if from_source.is_all {
+            Format::Source
+        } else {
+            Format::Any
+        }
+    }
+}
+
+/// The names of one of both options.
+#[derive(Default)]
+struct Names {
+    is_all: bool,
+    names: BTreeSet<PackageName>,
+}
+
+impl Names {
+    /// Takes a value; what it names is no longer named by the other option.
+    fn take(&mut self, value: &str, other: &mut Self) {
+        for word in value.split(',').map(str::trim) {
+            match word {
+                ":all:" => {
+                    *other = Self::default();
+                    *self = Self {
+                        is_all: true,
+                        ..Self::default()
+                    };
+                }
+                ":none:" => *self = Self::default(),
+                word => {
+                    if let Ok(name) = word.parse::<PackageName>() {
+                        other.names.remove(&name);
+                        self.names.insert(name);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Format::{Any, Source, Wheel};
+    use super::*;
+
+    #[test]
+    fn the_last_option_counts_and_names_go_before_all() {
+        let formats = |orders: &[&str]| {
+            let mut formats = Formats::default();
+            for order in orders {
+                match order.split_once(' ') {
+                    Some(("no", value)) => formats.no_binary(value),
+                    Some((_, value)) => formats.only_binary(value),
+                    None => {}
+                }
+            }
+            let of = |name: &str| formats.of(&name.parse().unwrap());
+            (of("a"), of("b-c"))
+        };
+        for (orders, expected) in [
+            (&[][..], (Any, Any)),
+            (&["no a, B_c"], (Source, Source)),
+            (&["only :all:"], (Wheel, Wheel)),
+            (&["only :all:", "no a"], (Source, Wheel)),
+            (&["no a", "only :all:"], (Wheel, Wheel)),
+            (&["no :all:", "only a"], (Wheel, Source)),
+            (&["no a", "only a"], (Wheel, Any)),
+            (&["no a,b.c", "no :none:"], (Any, Any)),
+            (&["no :all:,:none:,a"], (Source, Any)),
+        ] {
+            assert_eq!(formats(orders), expected, "{orders:?}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Folders of the source that `--find-links` names: wheels that lie there are as good as those of an
+//! index. Source distributions there are not looked at; a line that names one has it built.
+
+use super::{Request, ResolveError};
+use crate::packages::python::{FolderLink, Target, WheelFileName, is_wheel, resolve_path};
+
+/// Bytes of all wheels of such folders: they are held in memory while the resolver looks at them.
+const MAX_BYTES: usize = 256 * 1024 * 1024;
+
+/// The folders, and those that are none of the source.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Links {
+    /// Paths in the source of the wheels that fit the target, each file name once.
+    pub(super) wheels: Vec<String>,
+    /// What was named and is no folder of the source.
+    pub(super) strangers: Vec<String>,
+    /// Folders that have source distributions.
+    pub(super) with_sources: Vec<String>,
+}
+
+impl Links {
+    /// Looks into the folders. As in pip, a path starts at the file that names it, or else at the source.
+    pub(super) fn find(folders: &[FolderLink], request: &Request<'_>) -> Self {
+        let mut links = Self::default();
+        for link in folders {
+            let inside = [link.file.as_str(), ""]
+                .into_iter()
+                .filter_map(|file| folder_path(file, &link.path))
+                .find_map(|path| Some((request.list)(&path)?).map(|names| (path, names)));
+            let Some((folder, names)) = inside else {
+                links.strangers.push(link.path.clone());
+                continue;
+            };
+            links.take(&folder, &names, request.target);
+            if names.iter().any(|name| is_source(name)) {
+                links.with_sources.push(link.path.clone());
+            }
+        }
+        links
+    }
+
+    fn take(&mut self, folder: &str, names: &[String], target: &Target) {
+        let tags = target.tags();
+        for name in names.iter().filter(|name| is_wheel(name)) {
+            let fits = name
+                .parse::<WheelFileName>()
+                .is_ok_and(|wheel| tags.rank(&wheel).is_some());
+            let is_new = !self
+                .wheels
+                .iter()
+                .any(|other| other.rsplit('/').next() == Some(name));
+            if fits && is_new {
+                let path = if folder.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{folder}/{name}")
+                };
+                self.wheels.push(path);
+            }
+        }
+    }
+
+    /// The wheels' bytes, by file name.
+    ///
+    /// # Errors
+    /// More than are held in memory.
+    pub(super) fn read(
+        &self,
+        request: &Request<'_>,
+    ) -> Result<Vec<(String, String, Vec<u8>)>, ResolveError> {
+        let mut left = MAX_BYTES;
+        let mut all = Vec::new();
+        for path in &self.wheels {
+            let bytes = (request.read)(path)
+                .filter(|bytes| bytes.len() <= left)
+                .ok_or_else(|| ResolveError::LinkedWheel {
+                    path: path.clone(),
+                    limit: MAX_BYTES >> 20,
+                })?;
+            left -= bytes.len();
+            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+            all.push((name, path.clone(), bytes));
+        }
+        Ok(all)
+    }
+}
+
+/// The folder in the source; empty for the source itself.
+fn folder_path(file: &str, named: &str) -> Option<String> {
+    let named = named.strip_prefix("file://").unwrap_or(named);
+    let named = named.trim_end_matches('/');
+    match resolve_path(file, named) {
+        Some(path) => Some(path),
+        None if !file.contains('/') && matches!(named, "." | "/opt/app-root/src") => {
+            Some(String::new())
+        }
+        None => None,
+    }
+}
+
+fn is_source(name: &str) -> bool {
+    [".tar.gz", ".zip", ".tgz", ".tar.bz2"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::packages::python::{Arch, Libc, PythonVersion};
+    use crate::resolve::wheels::Input;
+
+    fn find(folders: &[(&str, &str)]) -> Links {
+        let target = Target {
+            python: PythonVersion {
+                major: 3,
+                minor: 13,
+                patch: 5,
+            },
+            libc: Libc::Glibc(2, 41),
+            arch: Arch::X86_64,
+        };
+        let files = |path: &str| -> Option<Vec<String>> {
+            let names: &[&str] = match path {
+                "" => &["r.txt", "top-1-py3-none-any.whl"],
+                "wheels" => &[
+                    "a-1-py3-none-any.whl",
+                    "b-1-cp27-cp27m-win32.whl",
+                    "c.tar.gz",
+                ],
+                "in/wheels" => &["a-1-py3-none-any.whl", "d-1-py3-none-any.whl"],
+                _ => return None,
+            };
+            Some(names.iter().map(|&name| name.to_owned()).collect())
+        };
+        let request = Request {
+            built: &[],
+            input: Input::Requirements(&[]),
+            target: &target,
+            read: &|_| None,
+            list: &files,
+            environment: &BTreeMap::new(),
+            locked: false,
+            offline: false,
+            tools: Path::new("/nowhere"),
+            cache: Path::new("/nowhere"),
+        };
+        let folders: Vec<FolderLink> = folders
+            .iter()
+            .map(|(file, path)| FolderLink {
+                file: (*file).to_owned(),
+                path: (*path).to_owned(),
+            })
+            .collect();
+        Links::find(&folders, &request)
+    }
+
+    #[test]
+    fn wheels_that_fit_are_found_once() {
+        let links = find(&[("r.txt", "./wheels/"), ("in/r.txt", "wheels")]);
+        assert_eq!(
+            links.wheels,
+            [
+                "wheels/a-1-py3-none-any.whl",
+                "in/wheels/d-1-py3-none-any.whl"
+            ]
+        );
+        assert_eq!(links.with_sources, ["./wheels/"]);
+        assert!(links.strangers.is_empty());
+    }
+
+    #[test]
+    fn folders_are_those_of_the_source() {
+        for (file, path) in [
+            ("r.txt", "/opt/app-root/src/wheels"),
+            ("in/deep/r.txt", "wheels"),
+            ("r.txt", "file:///opt/app-root/src/wheels"),
+        ] {
+            assert_eq!(find(&[(file, path)]).wheels.len(), 1, "{path}");
+        }
+        assert_eq!(find(&[("", ".")]).wheels, ["top-1-py3-none-any.whl"]);
+        for path in ["/opt/wheels", "../wheels", "nowhere"] {
+            assert_eq!(find(&[("r.txt", path)]).strangers, [path]);
+        }
+    }
+}
