@@ -7,7 +7,7 @@
 //!   image is behind its base), `login`
 //! - the stages that look: `obtain` (the source on disk), `read` (source, project, plan), `variables`
 //! - exact packages: `exact` and `wheels` (Python), `left_out` (what other tools' locks leave out),
-//!   `build_wheel` (from source), `wanting` (what such a build lacks), `base` and `debs` (Debian),
+//!   `build_wheel` (from source), `missing` (what such a build lacks), `base` and `debs` (Debian),
 //!   `base_image` (an image to build upon), `fetch` (downloads)
 //! - layers: `foundation` (what the image stands on), `recipes` (how each layer is made), `make` (makes
 //!   those that are not known), `cache` (those that a registry has), `bytecode`, `changes` (what steps

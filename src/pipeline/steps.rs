@@ -135,6 +135,15 @@ pub(super) struct Steps<'a> {
     pub report: &'a dyn Report,
 }
 
+/// The end of what a step that failed has written.
+#[derive(Debug)]
+pub(crate) struct LastWords {
+    /// Its last lines.
+    pub lines: Vec<String>,
+    /// What to do about what they say, where that is known.
+    pub advice: Option<String>,
+}
+
 /// A step that did not do what it should.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StepError {
@@ -147,10 +156,8 @@ pub(crate) enum StepError {
         command: String,
         /// How it ended.
         ended: String,
-        /// Its last lines.
-        last_lines: Vec<String>,
-        /// What to do about what these lines say, where that is known.
-        advice: Option<String>,
+        /// What it said.
+        words: Box<LastWords>,
         /// How to do without it.
         instead: &'static str,
         /// The store's disk was full, which is no fault of the step's.
@@ -208,8 +215,7 @@ impl Explain for StepError {
                 step,
                 command,
                 ended,
-                last_lines,
-                advice,
+                words,
                 instead,
                 is_disk_full,
             } => Explanation {
@@ -220,12 +226,12 @@ impl Explain for StepError {
                 },
                 what: format!("{step} failed: {ended}"),
                 place: command.clone(),
-                why: if last_lines.is_empty() {
+                why: if words.lines.is_empty() {
                     "It wrote nothing.".to_owned()
                 } else {
-                    format!("Its last lines:\n{}", last_lines.join("\n"))
+                    format!("Its last lines:\n{}", words.lines.join("\n"))
                 },
-                next: next_of_failed(advice.as_deref(), instead, *is_disk_full),
+                next: next_of_failed(words.advice.as_deref(), instead, *is_disk_full),
             },
             Self::NoSandbox {
                 step,
@@ -361,15 +367,14 @@ impl Steps<'_> {
         if is_success(&ended) {
             return Ok(ended);
         }
-        let last_lines: Vec<String> = ended.last_lines.iter().map(|line| shown(line)).collect();
+        let lines: Vec<String> = ended.last_lines.iter().map(|line| shown(line)).collect();
         let asked = self.site.plan().packages.of_project();
-        let advice = missing::advice(&last_lines, &asked);
+        let advice = missing::advice(&lines, &asked);
         Err(StepError::Failed {
             step: order.title.to_owned(),
             command: order.command.join(" "),
             ended: how(&ended, &self.site.settings().running.limits),
-            last_lines,
-            advice,
+            words: Box::new(LastWords { lines, advice }),
             instead: order.instead,
             is_disk_full: ended.reason == Reason::NoSpace,
         }

@@ -371,7 +371,8 @@ impl Builder<'_> {
 fn misses_compiler(error: &BuildError) -> bool {
     const SIGNS: [&str; 6] = ["gcc", "g++", "compiler", "pkg-config", "Python.h", "'make'"];
     match error {
-        BuildError::Step(StepError::Failed { last_lines, .. }) => last_lines
+        BuildError::Step(StepError::Failed { words, .. }) => words
+            .lines
             .iter()
             .any(|line| SIGNS.iter().any(|sign| line.contains(sign))),
         _ => false,
