@@ -55,6 +55,7 @@ const GROUPS: &str = "S2R_GROUPS";
 /// for; `requirements.txt`, which is the contract; a lock of another tool; wishes without a lock.
 pub(super) fn decide(
     facts: &Facts,
+    python: &str,
     variables: &Variables,
     advice: &mut Vec<Advice>,
 ) -> Result<Decided<Dependencies>, PlanError> {
@@ -83,7 +84,7 @@ pub(super) fn decide(
     };
     if let Some((kind, variable)) = by_tool {
         let reason = format!("as {variable} asks for");
-        return converted(facts, kind, choice, &reason);
+        return converted((facts, python), kind, choice, &reason);
     }
     if facts.requirements.is_some() {
         let others: Vec<&str> = LOCKS
@@ -101,14 +102,14 @@ pub(super) fn decide(
     if let Some(kind) = locks.next() {
         let others: Vec<&str> = locks.map(LockKind::path).collect();
         advise_on_losers(&others, kind.path(), advice);
-        return converted(facts, kind, choice, "it is a lock");
+        return converted((facts, python), kind, choice, "it is a lock");
     }
-    wishes(facts, variables, choice)
+    wishes((facts, python), variables, choice)
 }
 
 /// Wishes that no lock goes with.
 fn wishes(
-    facts: &Facts,
+    (facts, python): (&Facts, &str),
     variables: &Variables,
     choice: Choice,
 ) -> Result<Decided<Dependencies>, PlanError> {
@@ -120,10 +121,20 @@ fn wishes(
     // The wheel of the project brings its dependencies, but no extras and no groups.
     let is_installed = super::running::is_installed(facts, variables);
     if has_more || (listed && !is_installed) {
-        return converted(facts, LockKind::Pyproject, choice, "there is no lock");
+        return converted(
+            (facts, python),
+            LockKind::Pyproject,
+            choice,
+            "there is no lock",
+        );
     }
     if facts.has("Pipfile") && !listed {
-        return converted(facts, LockKind::Pipfile, choice, "there is no lock");
+        return converted(
+            (facts, python),
+            LockKind::Pipfile,
+            choice,
+            "there is no lock",
+        );
     }
     if listed || facts.named_pylocks.is_empty() {
         let reason = if listed {
@@ -201,25 +212,23 @@ fn advise_on_losers(losers: &[&str], winner: &str, advice: &mut Vec<Advice>) {
 /// A file of another tool. It is read here already, for the names in it and so that a stale lock
 /// stops the build before anything is fetched.
 fn converted(
-    facts: &Facts,
+    (facts, python): (&Facts, &str),
     kind: LockKind,
     choice: Choice,
     reason: &str,
 ) -> Result<Decided<Dependencies>, PlanError> {
     let text = |path: &str| facts.documents.get(path).map(String::as_str);
-    let markers = Target {
+    let markers = python.parse::<PythonVersion>().ok().and_then(|python| {
         // Names do not hang on patches and processors; the exact set is found for each platform.
-        python: PythonVersion {
-            major: 3,
-            minor: 13,
-            patch: 0,
-        },
-        libc: Libc::Glibc(2, 41),
-        arch: Arch::X86_64,
-    }
-    .markers();
+        let target = Target {
+            python,
+            libc: Libc::Glibc(2, 41),
+            arch: Arch::X86_64,
+        };
+        target.markers().ok()
+    });
     let names = match markers {
-        Ok(markers) => {
+        Some(markers) => {
             let given = Given {
                 text: text(kind.path()).unwrap_or_default(),
                 made_from: kind.made_from().and_then(text),
@@ -229,7 +238,7 @@ fn converted(
             };
             convert(kind, &given)?.names
         }
-        Err(_) => BTreeSet::new(),
+        None => BTreeSet::new(),
     };
     let asked = names
         .into_iter()
@@ -327,6 +336,23 @@ mod tests {
             Dependencies::Converted { file, .. } => Some(file),
             _ => None,
         }
+    }
+
+    #[test]
+    fn markers_are_read_for_the_builders_python() {
+        let older = (
+            "pyproject.toml",
+            "[project]\nname='x'\ndependencies=['flask; python_version < \"3.12\"']\n",
+        );
+        let asked = |version: &str| {
+            let wish = (".python-version", version);
+            let decided = decided(&[older, wish], &[]).unwrap();
+            match decided.value {
+                Dependencies::Converted { asked, .. } => asked.len(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((asked("3.11\n"), asked("3.13\n")), (1, 0));
     }
 
     #[test]

@@ -236,7 +236,7 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     let (definition, builder, python) = python::choose(inputs, &mut advice)?;
     let platforms = platforms(inputs, definition)?;
     let environment = variables::decide(inputs, definition, &mut advice)?;
-    let dependencies = dependencies::decide(facts, &environment, &mut advice)?;
+    let dependencies = dependencies::decide(facts, &definition.python, &environment, &mut advice)?;
     let mut advice_on_running = Vec::new();
     let running = running::decide(
         facts,

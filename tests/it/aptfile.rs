@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::builds::{BACKEND, PYPROJECT};
 use crate::harness::container::Container;
 use crate::harness::files::Project;
 use crate::harness::home::{Home, digest_of};
@@ -101,4 +102,37 @@ fn what_cannot_be_installed_is_named_by_its_line() {
             .exits(65)
             .says(&says);
     }
+}
+
+/// Compiles a library that links jq's.
+const LINKING: &str = r##"
+import subprocess
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    with open("own.c", "w") as source:
+        source.write("#include <jq.h>\nint starts(void) { return jq_init() != 0; }\n")
+    subprocess.check_call(["gcc", "-shared", "-fPIC", "-o", "own.so", "own.c", "-ljq"])
+    with open("own.so", "rb") as made:
+        return _wheel(folder, {"own.so": made.read()})
+"##;
+
+#[test]
+fn a_wheel_that_links_what_the_image_lacks_is_refused_by_the_packages_name() {
+    let home = Home::seeded();
+    let backend = format!("{BACKEND}{LINKING}");
+    let project = Project::new(&[
+        ("app.py", "print('up')\n"),
+        ("pyproject.toml", PYPROJECT),
+        ("backend.py", &backend),
+    ]);
+    let build = || finish(home.command(&["build"]).arg(project.path()).arg("own"));
+    project.write("Aptfile", "libjq-dev\n");
+    build()
+        .exits(65)
+        .says(&["links libjq.so.1", "`libjq1`", "Aptfile"]);
+    project.write("Aptfile", "libjq-dev\nlibjq1\n");
+    build().ok();
+    let program = "import ctypes, sys; print(ctypes.CDLL(sys.prefix + '/lib/python3.13/site-packages/own.so').starts())";
+    let said = home.run(&["run", "own", "--", "python", "-c", program]);
+    assert_eq!(said.ok().stdout, "1\n");
 }

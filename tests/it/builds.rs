@@ -102,6 +102,14 @@ fn a_backend_that_fails_is_told_with_its_last_lines() {
     build(&home, &project, &[])
         .exits(65)
         .says(&["the oven is cold", "7"]);
+    // What is known to be missing is named by its packages.
+    project.write(
+        "backend.py",
+        "def build_wheel(*rest):\n    raise SystemExit('Error: pg_config executable not found.')\n",
+    );
+    build(&home, &project, &[])
+        .exits(65)
+        .says(&["Aptfile", "libpq-dev", "libpq5"]);
 }
 
 #[test]
