@@ -78,6 +78,13 @@ fn the_project_itself_is_installed_and_built_once() {
     assert_eq!(again.line(), built.line());
     assert!(!again.stderr.contains("building in"), "{}", again.stderr);
 
+    // Requirements that name it too, as many do: it is one and the same.
+    project.write("requirements.txt", "-e .[more]\n.\n");
+    let named = build(&home, &project, &["-e", "COLOUR=red"]).ok();
+    let text = text_of(&home, &named, &format!("{SITE}shop.py"));
+    assert_eq!(text, "SEEN = []\nCOLOUR = 'red'\n");
+    project.write("requirements.txt", "");
+
     let without = build(
         &home,
         &project,

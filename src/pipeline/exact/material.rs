@@ -137,10 +137,7 @@ impl Exact<'_> {
             path: path.to_owned(),
         };
         let tree = self.site.tree();
-        let plain = path.split('[').next().unwrap_or(path).trim_end_matches('/');
-        let inside = requirement_paths(&wish.position.path, plain)
-            .find(|path| path.is_empty() || tree.follow(path.as_bytes()).is_some())
-            .ok_or_else(no_folder)?;
+        let inside = self.inside(wish, path).ok_or_else(no_folder)?;
         let entry = tree.follow(inside.as_bytes());
         match entry.map(|entry| (&entry.kind, entry)) {
             Some((Kind::File { size_bytes, .. }, entry)) if !is_wheel(&inside) => {
@@ -158,6 +155,20 @@ impl Exact<'_> {
             None if inside.is_empty() => Self::folder(inside, is_editable, build),
             _ => Err(no_folder().into()),
         }
+    }
+
+    /// Where a path of a requirement leads in the source, if there is something; empty for its root.
+    fn inside(&self, wish: &Wish, path: &str) -> Option<String> {
+        let tree = self.site.tree();
+        let plain = path.split('[').next().unwrap_or(path).trim_end_matches('/');
+        requirement_paths(&wish.position.path, plain)
+            .find(|path| path.is_empty() || tree.follow(path.as_bytes()).is_some())
+    }
+
+    /// Whether a requirement names the folder of the project itself.
+    pub(super) fn is_root(&self, wish: &Wish) -> bool {
+        matches!(wish.address(), Some(DirectUrl::Path(path))
+            if self.inside(wish, path).is_some_and(|path| path.is_empty()))
     }
 
     fn folder(

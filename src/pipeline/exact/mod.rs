@@ -222,7 +222,21 @@ impl Exact<'_> {
             self.can_run(|| Step::Wheels(names().collect()))?;
         }
         for wish in wishes {
-            built.push(self.wish(&wish, depth)?);
+            let own = built.iter_mut().find(|wheel| wheel.is_own);
+            match own.filter(|_| self.is_root(&wish)) {
+                // The project is installed after its requirements, and replaces what they name of it.
+                Some(own) if own.instead_of.is_none() => {
+                    own.instead_of = Some(wish.position.clone());
+                }
+                Some(own) => {
+                    let again = BuiltWheel {
+                        instead_of: Some(wish.position.clone()),
+                        ..own.clone()
+                    };
+                    built.push(again);
+                }
+                None => built.push(self.wish(&wish, depth)?),
+            }
         }
         let mut sdists = 0;
         loop {
