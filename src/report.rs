@@ -196,6 +196,9 @@ impl Fate {
     }
 }
 
+/// What to do where bytes could not be kept on this machine.
+pub(crate) const DISK: &str = "look at the free space and the rights of the store's disk: `s2r cache prune` makes room, XDG_DATA_HOME names another folder";
+
 /// A failure told to a person: what happened, where, why it stops the build, what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Explanation {

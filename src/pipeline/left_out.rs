@@ -1,5 +1,6 @@
 //! What the locks of other tools leave out: packages that every virtual environment had when these
-//! tools were written, so that older releases of poetry and pipenv never list them. An image has only what is named; so they are found and put in, and a warning says it.
+//! tools were written, so that older releases of poetry and pipenv never list them. An image has only
+//! what is named; so they are found and put in, and a warning says it.
 
 use super::Rules;
 use super::error::BuildError;

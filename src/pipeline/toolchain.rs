@@ -27,8 +27,6 @@ pub(super) struct Toolchain {
     /// How the layer of build packages is written; an image gets none.
     options: Option<BaseOptions>,
     roots: OnceLock<Vec<PathBuf>>,
-    /// How many of the roots the image has too.
-    of_image: OnceLock<usize>,
 }
 
 /// Where the loader looks for libraries.
@@ -94,7 +92,6 @@ impl Toolchain {
             base: base.to_vec(),
             options,
             roots: OnceLock::new(),
-            of_image: OnceLock::new(),
         }
     }
 
@@ -107,18 +104,16 @@ impl Toolchain {
         site: &Site<'_>,
         library: &str,
     ) -> Result<bool, BuildError> {
-        let roots = self.roots(site)?;
-        let Some(of_image) = self.of_image.get() else {
-            return Ok(false);
-        };
-        if library.contains('/') || self.packages.is_empty() {
+        if library.contains('/') || self.packages.is_empty() || site.is_bare() {
             return Ok(false);
         }
+        let roots = self.roots(site)?;
         let has = |root: &PathBuf| {
             let mut folders = LIBRARY_FOLDERS.iter();
             folders.any(|folder| root.join(folder).join(library).symlink_metadata().is_ok())
         };
-        let (image, added) = roots.split_at((*of_image).min(roots.len()));
+        // The image has the base, a folder a layer.
+        let (image, added) = roots.split_at(self.base.len().min(roots.len()));
         Ok(added.iter().any(has) && !image.iter().any(has))
     }
 
@@ -143,8 +138,6 @@ impl Toolchain {
         }
         let roots = site.roots();
         let mut folders = roots.of_layers(&self.base)?;
-        let of_image = folders.len();
-        let _ = self.of_image.set(of_image);
         if let Some(options) = self.options.as_ref().filter(|_| !self.packages.is_empty()) {
             let recipe = recipes::added("build packages", &self.packages, options, site.store());
             folders.push(roots.of_recipe(&recipe, &site.fetcher())?);

@@ -14,7 +14,7 @@ use crate::report::Report;
 use crate::resolve::wheels::{
     BUILT_FOLDER, Fetch, FetchError, Get, Got, Indexes, Input, Location, Lock, LockedSource,
     LockedWheel, Request, RequirementsFile, Sdist, SourceOf, Stand, find_file, indexes,
-    locked_sources, resolution_key, resolve, sdist_for, to_build, wanted_from_source, write_pylock,
+    locked_sources, resolution_key, resolve, sdist_for, to_build, write_pylock,
 };
 use crate::source::{Kind, Tree};
 use crate::store::Store;
@@ -160,24 +160,6 @@ impl Wheels<'_> {
         Ok(self.with(input, target, |request| {
             sdist_for(request, name, version, &Index(self.fetcher))
         })?)
-    }
-
-    /// The first package that is to be built though it has a wheel, and its version.
-    ///
-    /// # Errors
-    /// Requirement files that do not read.
-    pub(super) fn wanted_from_source(
-        &self,
-        lock: &Lock,
-        target: &Target,
-    ) -> Result<Option<(PackageName, String)>, BuildError> {
-        let Wanted::Requirements(files) = self.wanted else {
-            return Ok(None);
-        };
-        let found = self.with(Input::Requirements(files), target, |request| {
-            wanted_from_source(request, lock)
-        })?;
-        Ok(found.map(|(name, version)| (name, version.to_string())))
     }
 
     /// The exact wheels of requirement files, and of wheels that were built for them.
@@ -423,7 +405,7 @@ pub(super) struct Index<'a>(pub(super) &'a Fetcher<'a>);
 impl Index<'_> {
     /// A file is streamed through the disk: programs are too large for memory.
     fn file(&self, request: &Get<'_>) -> Result<Got, FetchError> {
-        let unwritable = |error: std::io::Error| FetchError::Unreachable(error.to_string());
+        let unwritable = |error: std::io::Error| FetchError::Local(error.to_string());
         let mut file = tempfile::tempfile_in(self.0.store.scratch()).map_err(unwritable)?;
         let expect = Expect {
             sha256: None,
@@ -467,6 +449,7 @@ fn failure(error: &HttpError, max_bytes: u64) -> FetchError {
     match error {
         HttpError::Offline { .. } => FetchError::Offline,
         HttpError::TooLarge { .. } => FetchError::TooLarge(max_bytes),
+        HttpError::Local { source, .. } => FetchError::Local(source.to_string()),
         other => match other.status() {
             Some(status) => FetchError::Status(status),
             None => FetchError::Unreachable(other.to_string()),

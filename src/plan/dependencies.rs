@@ -84,7 +84,7 @@ pub(super) fn decide(
     };
     if let Some((kind, variable)) = by_tool {
         let reason = format!("as {variable} asks for");
-        return converted((facts, python), kind, choice, &reason);
+        return converted(facts, python, kind, choice, &reason);
     }
     if facts.requirements.is_some() {
         let others: Vec<&str> = LOCKS
@@ -102,14 +102,15 @@ pub(super) fn decide(
     if let Some(kind) = locks.next() {
         let others: Vec<&str> = locks.map(LockKind::path).collect();
         advise_on_losers(&others, kind.path(), advice);
-        return converted((facts, python), kind, choice, "it is a lock");
+        return converted(facts, python, kind, choice, "it is a lock");
     }
-    wishes((facts, python), variables, choice)
+    wishes(facts, python, variables, choice)
 }
 
 /// Wishes that no lock goes with.
 fn wishes(
-    (facts, python): (&Facts, &str),
+    facts: &Facts,
+    python: &str,
     variables: &Variables,
     choice: Choice,
 ) -> Result<Decided<Dependencies>, PlanError> {
@@ -122,19 +123,15 @@ fn wishes(
     let is_installed = super::running::is_installed(facts, variables);
     if has_more || (listed && !is_installed) {
         return converted(
-            (facts, python),
+            facts,
+            python,
             LockKind::Pyproject,
             choice,
             "there is no lock",
         );
     }
     if facts.has("Pipfile") && !listed {
-        return converted(
-            (facts, python),
-            LockKind::Pipfile,
-            choice,
-            "there is no lock",
-        );
+        return converted(facts, python, LockKind::Pipfile, choice, "there is no lock");
     }
     if listed || facts.named_pylocks.is_empty() {
         let reason = if listed {
@@ -212,7 +209,8 @@ fn advise_on_losers(losers: &[&str], winner: &str, advice: &mut Vec<Advice>) {
 /// A file of another tool. It is read here already, for the names in it and so that a stale lock
 /// stops the build before anything is fetched.
 fn converted(
-    (facts, python): (&Facts, &str),
+    facts: &Facts,
+    python: &str,
     kind: LockKind,
     choice: Choice,
     reason: &str,

@@ -169,13 +169,15 @@ impl Store {
         let store = Self {
             root: root.to_owned(),
         };
+        // Each time: somebody may have made room by taking one of them away.
+        store.make_folders()?;
         if !root.join("oci-layout").exists() {
             store.create()?;
         }
         Ok(store)
     }
 
-    fn create(&self) -> Result<(), StoreError> {
+    fn make_folders(&self) -> Result<(), StoreError> {
         for folder in [
             "blobs/sha256",
             "s2r/layers",
@@ -190,6 +192,10 @@ impl Store {
             let path = self.root.join(folder);
             fs::create_dir_all(&path).map_err(StoreError::io(&path))?;
         }
+        Ok(())
+    }
+
+    fn create(&self) -> Result<(), StoreError> {
         let _lock = self.lock("images")?;
         if !self.index_path().exists() {
             self.write_index(&crate::oci::Index::default())?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::net::ShownUrl;
 use crate::net::http::retry::Passing;
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{DISK, Explain, Explanation, Fate};
 
 /// A request that did not give what was asked for. URLs in it are fit to be shown.
 #[derive(Debug, thiserror::Error)]
@@ -364,7 +364,7 @@ impl Explain for HttpError {
                 "a transfer failed on this side",
                 url,
                 source.to_string(),
-                "look at free space and rights of the disk",
+                DISK,
             ),
         }
     }

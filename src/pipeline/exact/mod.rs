@@ -241,27 +241,12 @@ impl Exact<'_> {
         let mut sdists = 0;
         loop {
             let resolved = self.with(wanted, &built, rules, |wheels| wheels.resolve(self.target));
-            let (name, version, error) = match resolved {
-                Ok(lock) => {
-                    let wanted = self.with(wanted, &built, rules, |wheels| {
-                        wheels.wanted_from_source(&lock, self.target)
-                    })?;
-                    // What builds are made with is taken as it is offered.
-                    let Some((name, version)) = wanted.filter(|_| depth == 0) else {
-                        return Ok(lock);
-                    };
-                    let error = ResolveError::NoSource {
-                        name: name.clone(),
-                        version: version.clone(),
-                    };
-                    (name, Some(version), error.into())
-                }
-                Err(error) => {
-                    let Some((name, version)) = without_wheel(&error) else {
-                        return Err(error);
-                    };
-                    (name, version, error)
-                }
+            let error = match resolved {
+                Ok(lock) => return Ok(lock),
+                Err(error) => error,
+            };
+            let Some((name, version)) = without_wheel(&error) else {
+                return Err(error);
             };
             self.can_run(|| Step::Wheels(vec![name.to_string()]))?;
             let is_known = built.iter().any(|wheel| wheel.file_name.name == name);
@@ -326,6 +311,9 @@ fn without_wheel(error: &BuildError) -> Option<(PackageName, Option<String>)> {
             if no_wheel.has_sdist && !no_wheel.must_be_wheel =>
         {
             Some((no_wheel.name.clone(), no_wheel.version.clone()))
+        }
+        BuildError::Wheels(ResolveError::WheelUnwanted { name, version }) => {
+            Some((name.clone(), Some(version.clone())))
         }
         _ => None,
     }

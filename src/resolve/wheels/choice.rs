@@ -10,7 +10,7 @@ use super::prepared::{Prepared, applying};
 use super::{BUILT_FOLDER, from_source, pinned, uv};
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, FileHash, Format, Wish, WishKind, requirement_paths, resolve_path,
+    DirectUrl, FileHash, Format, PackageName, Wish, WishKind, requirement_paths, resolve_path,
 };
 
 /// Bytes of all wheels that may lie in the source: they are held in memory while uv looks at them.
@@ -28,13 +28,42 @@ struct SourceWheels {
 impl Prepared<'_> {
     /// Exact files, found by the first way that fits.
     pub(super) fn candidates(&self, fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
-        self.found(fetch).map_err(|error| match error {
+        let formats = &self.indexes.formats;
+        let found = self.found(fetch).map_err(|error| match error {
             ResolveError::NoWheel(mut no_wheel) => {
-                no_wheel.must_be_wheel = self.indexes.formats.of(&no_wheel.name) == Format::Wheel;
+                no_wheel.must_be_wheel = formats.of(&no_wheel.name) == Format::Wheel;
                 ResolveError::NoWheel(no_wheel)
             }
             error => error,
-        })
+        })?;
+        self.refuse_unwanted(&found)?;
+        Ok(found)
+    }
+
+    /// Refuses the first wheel of an index that `--no-binary` wants built.
+    pub(super) fn refuse_unwanted(&self, found: &[Candidate]) -> Result<(), ResolveError> {
+        if self.pylock.is_some() {
+            // A lock means the very files that it names.
+            return Ok(());
+        }
+        let is_unwanted = |one: &&Candidate| {
+            matches!(one.location, Location::Remote(_))
+                && self.indexes.formats.of(&one.name) == Format::Source
+                && !self.is_named_by_address(&one.name)
+        };
+        match found.iter().find(is_unwanted) {
+            Some(one) => Err(ResolveError::WheelUnwanted {
+                name: one.name.clone(),
+                version: one.file_name.version.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a line of the requirements tells where a package lies.
+    fn is_named_by_address(&self, name: &PackageName) -> bool {
+        let mut wishes = self.requirements.wishes.iter();
+        wishes.any(|wish| wish.name() == Some(name) && wish.address().is_some())
     }
 
     fn found(&self, fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
@@ -147,10 +176,9 @@ impl Prepared<'_> {
         fetch: &dyn Fetch,
     ) -> Result<Vec<Candidate>, ResolveError> {
         let SourceWheels { mut paths, bytes } = self.source_wheels(wishes)?;
-        let mut linked = BTreeMap::new();
-        for (name, path, bytes) in self.links.read(&self.request)? {
-            paths.entry(name.clone()).or_insert(path);
-            linked.insert(name, bytes);
+        for path in &self.links.wheels {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            paths.entry(name.to_owned()).or_insert_with(|| path.clone());
         }
         let network = (!self.request.offline).then_some(fetch);
         let tool = uv::obtain(
@@ -163,7 +191,8 @@ impl Prepared<'_> {
             wishes,
             constraints,
             local: &bytes,
-            linked: &linked,
+            linked: &self.links.wheels,
+            read: self.request.read,
             indexes: &self.indexes,
             target: self.request.target,
             environment: self.request.environment,

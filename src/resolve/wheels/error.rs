@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::BUILT_FOLDER;
 use super::fetch::FetchError;
 use crate::packages::python::{PackageName, Position, PylockError, ReadError, Target, Version};
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{DISK, Explain, Explanation, Fate};
 
 /// Most wheels listed in a message.
 const MAX_LISTED: usize = 8;
@@ -85,17 +85,9 @@ pub(crate) enum ResolveError {
         /// Where it stands.
         position: Position,
     },
-    /// Wheels of a folder that cannot be read.
-    #[error("{path} cannot be read, or the wheels there have more than {limit} MiB")]
-    LinkedWheel {
-        /// The first wheel too many.
-        path: String,
-        /// How much is read.
-        limit: usize,
-    },
-    /// `--no-binary` names it, and there is nothing to build it from.
+    /// `--no-binary` names it, so that it is to be built.
     #[error("{name} {version} has no source distribution")]
-    NoSource {
+    WheelUnwanted {
         /// The project.
         name: PackageName,
         /// The version that was chosen.
@@ -352,8 +344,7 @@ impl Explain for ResolveError {
             Self::NotLocked { .. }
             | Self::NeedsBuild { .. }
             | Self::NoSuchWheel { .. }
-            | Self::LinkedWheel { .. }
-            | Self::NoSource { .. }
+            | Self::WheelUnwanted { .. }
             | Self::Unsatisfiable { .. }
             | Self::Hashes { .. }
             | Self::HashMissing { .. }
@@ -408,13 +399,7 @@ impl ResolveError {
                 text,
                 "correct the path, or name version and not path if the wheel is in an index: `pip freeze` writes paths of the machine that it ran on",
             ),
-            Self::LinkedWheel { path, .. } => project(
-                "wheels of a --find-links folder cannot be read".to_owned(),
-                path.clone(),
-                text,
-                "take out of the folder what is not needed, or name the wheels that are in the requirements",
-            ),
-            Self::NoSource { name, .. } => project(
+            Self::WheelUnwanted { name, .. } => project(
                 "there is nothing to build a package from".to_owned(),
                 name.to_string(),
                 format!("{text}, and --no-binary (or PIP_NO_BINARY) forbids its wheel"),
@@ -465,6 +450,15 @@ impl ResolveError {
                 String::new(),
                 "--offline forbids the network".to_owned(),
                 "build once without --offline, or lock the dependencies",
+            ),
+            Self::Index {
+                url,
+                error: FetchError::Local(reason),
+            } => world(
+                "a download cannot be written".to_owned(),
+                url.clone(),
+                reason.clone(),
+                DISK,
             ),
             Self::Index { url, error } => world(
                 "the package index does not answer".to_owned(),

@@ -36,6 +36,9 @@ pub(crate) enum FetchError {
     /// No answer: names, routes, connections, certificates.
     #[error("{0}")]
     Unreachable(String),
+    /// The body could not be written here.
+    #[error("{0}")]
+    Local(String),
     /// The body is larger than asked for.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(u64),

@@ -4,13 +4,13 @@
 use super::error::ResolveError;
 use super::fetch::Fetch;
 use super::index::{IndexFile, project_files};
-use super::lock::{Chosen, Location, Lock, LockedSource};
+use super::lock::{Chosen, LockedSource};
 use super::pinned::sdist_stem;
 use super::{Prepared, Request};
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, FileHash, Format, PackageName, Position, Url, Version, VersionSpecifiers, Wish,
-    WishKind, is_wheel, resolve_path,
+    DirectUrl, FileHash, PackageName, Position, Url, Version, VersionSpecifiers, Wish, WishKind,
+    is_wheel, resolve_path,
 };
 use crate::report::Silent;
 use pep508_rs::VersionOrUrl;
@@ -127,22 +127,6 @@ pub(super) fn put_in(wishes: &mut Vec<Wish>, built: &[Stand]) -> Result<(), Reso
         }
     }
     Ok(())
-}
-
-/// The first package of a lock that is a wheel and must not be: `--no-binary` names it.
-///
-/// # Errors
-/// As [`super::resolve`], for what is seen without the network.
-pub(crate) fn wanted_from_source(
-    request: &Request<'_>,
-    lock: &Lock,
-) -> Result<Option<(PackageName, Version)>, ResolveError> {
-    let prepared = Prepared::new(request, &Silent)?;
-    let formats = &prepared.indexes.formats;
-    let found = lock.packages.iter().find(|wheel| {
-        matches!(wheel.location, Location::Remote(_)) && formats.of(&wheel.name) == Format::Source
-    });
-    Ok(found.map(|wheel| (wheel.name.clone(), wheel.version.clone())))
 }
 
 /// The newest source distribution of a project that the request's wishes and constraints allow, as

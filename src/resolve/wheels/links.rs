@@ -1,11 +1,8 @@
 //! Folders of the source that `--find-links` names: wheels that lie there are as good as those of an
 //! index. Source distributions there are not looked at; a line that names one has it built.
 
-use super::{Request, ResolveError};
-use crate::packages::python::{FolderLink, Target, WheelFileName, is_wheel, resolve_path};
-
-/// Bytes of all wheels of such folders: they are held in memory while the resolver looks at them.
-const MAX_BYTES: usize = 256 * 1024 * 1024;
+use super::Request;
+use crate::packages::python::{FolderLink, Target, WheelFileName, is_wheel, resolve_folder};
 
 /// The folders, and those that are none of the source.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,9 +10,9 @@ pub(super) struct Links {
     /// Paths in the source of the wheels that fit the target, each file name once.
     pub(super) wheels: Vec<String>,
     /// What was named and is no folder of the source.
-    pub(super) strangers: Vec<String>,
+    pub(super) strangers: Vec<FolderLink>,
     /// Folders that have source distributions.
-    pub(super) with_sources: Vec<String>,
+    pub(super) with_sources: Vec<FolderLink>,
 }
 
 impl Links {
@@ -23,17 +20,18 @@ impl Links {
     pub(super) fn find(folders: &[FolderLink], request: &Request<'_>) -> Self {
         let mut links = Self::default();
         for link in folders {
+            let place = link.path.strip_prefix("file://").unwrap_or(&link.path);
             let inside = [link.file.as_str(), ""]
                 .into_iter()
-                .filter_map(|file| folder_path(file, &link.path))
+                .filter_map(|file| resolve_folder(file, place))
                 .find_map(|path| Some((request.list)(&path)?).map(|names| (path, names)));
             let Some((folder, names)) = inside else {
-                links.strangers.push(link.path.clone());
+                links.strangers.push(link.clone());
                 continue;
             };
             links.take(&folder, &names, request.target);
             if names.iter().any(|name| is_source(name)) {
-                links.with_sources.push(link.path.clone());
+                links.with_sources.push(link.clone());
             }
         }
         links
@@ -59,43 +57,6 @@ impl Links {
             }
         }
     }
-
-    /// The wheels' bytes, by file name.
-    ///
-    /// # Errors
-    /// More than are held in memory.
-    pub(super) fn read(
-        &self,
-        request: &Request<'_>,
-    ) -> Result<Vec<(String, String, Vec<u8>)>, ResolveError> {
-        let mut left = MAX_BYTES;
-        let mut all = Vec::new();
-        for path in &self.wheels {
-            let bytes = (request.read)(path)
-                .filter(|bytes| bytes.len() <= left)
-                .ok_or_else(|| ResolveError::LinkedWheel {
-                    path: path.clone(),
-                    limit: MAX_BYTES >> 20,
-                })?;
-            left -= bytes.len();
-            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-            all.push((name, path.clone(), bytes));
-        }
-        Ok(all)
-    }
-}
-
-/// The folder in the source; empty for the source itself.
-fn folder_path(file: &str, named: &str) -> Option<String> {
-    let named = named.strip_prefix("file://").unwrap_or(named);
-    let named = named.trim_end_matches('/');
-    match resolve_path(file, named) {
-        Some(path) => Some(path),
-        None if !file.contains('/') && matches!(named, "." | "/opt/app-root/src") => {
-            Some(String::new())
-        }
-        None => None,
-    }
 }
 
 fn is_source(name: &str) -> bool {
@@ -110,19 +71,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::packages::python::{Arch, Libc, PythonVersion};
+    use crate::packages::python::testing;
     use crate::resolve::wheels::Input;
 
     fn find(folders: &[(&str, &str)]) -> Links {
-        let target = Target {
-            python: PythonVersion {
-                major: 3,
-                minor: 13,
-                patch: 5,
-            },
-            libc: Libc::Glibc(2, 41),
-            arch: Arch::X86_64,
-        };
+        let target = testing::target();
         let files = |path: &str| -> Option<Vec<String>> {
             let names: &[&str] = match path {
                 "" => &["r.txt", "top-1-py3-none-any.whl"],
@@ -168,7 +121,7 @@ mod tests {
                 "in/wheels/d-1-py3-none-any.whl"
             ]
         );
-        assert_eq!(links.with_sources, ["./wheels/"]);
+        assert_eq!(links.with_sources[0].path, "./wheels/");
         assert!(links.strangers.is_empty());
     }
 
@@ -183,7 +136,7 @@ mod tests {
         }
         assert_eq!(find(&[("", ".")]).wheels, ["top-1-py3-none-any.whl"]);
         for path in ["/opt/wheels", "../wheels", "nowhere"] {
-            assert_eq!(find(&[("r.txt", path)]).strangers, [path]);
+            assert_eq!(find(&[("r.txt", path)]).strangers[0].path, path);
         }
     }
 }

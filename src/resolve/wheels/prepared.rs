@@ -64,7 +64,7 @@ impl<'a> Prepared<'a> {
     }
 
     pub(super) fn key(&self) -> Key {
-        let mut key = KeyBuilder::new("resolution/2");
+        let mut key = KeyBuilder::new("resolution/3");
         key.add(self.request.target.to_string().as_bytes());
         key.add(uv::VERSION.as_bytes());
         if let Input::Pylock(file) = self.request.input {
@@ -80,6 +80,7 @@ impl<'a> Prepared<'a> {
         for index in self.indexes.all().chain(&self.indexes.find_links) {
             key.add(index.as_str().as_bytes());
         }
+        key.add(format!("{:?}", self.indexes.formats).as_bytes());
         key.add(&[
             u8::from(self.indexes.pre_releases),
             u8::from(self.indexes.default.is_none()),
@@ -151,15 +152,15 @@ fn warn(
             "folders of this machine mean nothing to a build elsewhere; give an address",
         );
     }
-    for folder in &links.strangers {
+    for link in &links.strangers {
         say(
-            format!("--find-links {folder} is not followed: it is no folder of the source"),
+            format!("{link} is not followed: it is no folder of the source"),
             "folders of this machine mean nothing to a build elsewhere; put the wheels into the source, or give an address",
         );
     }
-    for folder in &links.with_sources {
+    for link in &links.with_sources {
         say(
-            format!("--find-links {folder}: only its wheels are looked at"),
+            format!("{link}: only its wheels are looked at"),
             "name source distributions one by one (`./wheels/x-1.0.tar.gz`)",
         );
     }

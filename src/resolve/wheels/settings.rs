@@ -121,6 +121,8 @@ impl Indexes {
         put("PIP_TRUSTED_HOST", self.trusted_hosts.join(" "));
         let without = if self.default.is_none() { "1" } else { "" };
         put("PIP_NO_INDEX", without.to_owned());
+        // What builds are made with is taken as it is offered.
+        put("PIP_NO_BINARY", String::new());
     }
 
     /// Gives an address the credentials of the index on the same scheme, host and port, if any.

@@ -459,17 +459,16 @@ fn keys_change_with_inputs_and_not_with_passwords() {
 }
 
 #[test]
-fn no_binary_names_what_is_built_though_it_has_a_wheel() {
-    let wheel = |location| LockedWheel {
+fn no_binary_refuses_a_wheel_that_no_line_names() {
+    let candidate = |location| lock::Candidate {
         name: "x".parse().unwrap(),
-        version: "1".parse().unwrap(),
         file_name: "x-1-py3-none-any.whl".parse().unwrap(),
         location,
-        sha256: format!("sha256:{HASH}").parse().unwrap(),
+        sha256: None,
         size_bytes: None,
     };
     let remote = || Location::Remote(crate::packages::python::Url::parse("https://h/x").unwrap());
-    let wanted = |text: &str, location| {
+    let is_refused = |text: &str, location| {
         let files = [RequirementsFile {
             path: "r.txt",
             text: text.as_bytes(),
@@ -487,16 +486,22 @@ fn no_binary_names_what_is_built_though_it_has_a_wheel() {
             tools: folder,
             cache: folder,
         };
-        let lock = Lock {
-            packages: vec![wheel(location)],
-        };
-        wanted_from_source(&request, &lock).unwrap().is_some()
+        let prepared = Prepared::new(&request, &Silent).unwrap();
+        matches!(
+            prepared.refuse_unwanted(&[candidate(location)]),
+            Err(ResolveError::WheelUnwanted { .. })
+        )
     };
-    assert!(wanted("--no-binary X\nx", remote()));
-    assert!(!wanted("--no-binary y\nx", remote()));
-    assert!(!wanted(
+    assert!(is_refused("--no-binary X\nx", remote()));
+    assert!(!is_refused("--no-binary y\nx", remote()));
+    assert!(!is_refused(
+        "--no-binary x\nx @ https://h/x-1-py3-none-any.whl",
+        remote()
+    ));
+    let in_source = Location::Source("x-1-py3-none-any.whl".to_owned());
+    assert!(!is_refused(
         "--no-binary x\n./x-1-py3-none-any.whl",
-        Location::Source("x".to_owned())
+        in_source
     ));
 }
 

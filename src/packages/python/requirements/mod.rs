@@ -30,7 +30,7 @@ const MAX_FILES: usize = 256;
 /// Most lines of all files together.
 const MAX_LINES: usize = 100_000;
 /// Where the source lies in the image.
-const SOURCE_IN_IMAGE: &str = "/opt/app-root/src/";
+const SOURCE_IN_IMAGE: &str = "/opt/app-root/src";
 /// Largest requirement file in bytes.
 const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -339,8 +339,11 @@ pub(crate) fn requirement_paths(file: &str, named: &str) -> impl Iterator<Item =
     by_pip.into_iter().chain(by_file)
 }
 
-fn resolve_folder(file: &str, named: &str) -> Option<String> {
-    let in_image = named.strip_prefix(SOURCE_IN_IMAGE);
+/// As [`resolve_path`]; empty for the source itself.
+pub(crate) fn resolve_folder(file: &str, named: &str) -> Option<String> {
+    let in_image = named
+        .strip_prefix(SOURCE_IN_IMAGE)
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'));
     if named.starts_with('/') && in_image.is_none() {
         return None;
     }

@@ -37,6 +37,16 @@ pub(crate) struct FolderLink {
     pub path: String,
 }
 
+impl std::fmt::Display for FolderLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.file.is_empty() {
+            write!(f, "PIP_FIND_LINKS {}", self.path)
+        } else {
+            write!(f, "{}: --find-links {}", self.file, self.path)
+        }
+    }
+}
+
 impl IndexOptions {
     /// Adds later options to earlier ones.
     pub(crate) fn merge(&mut self, later: Self) {
@@ -96,6 +106,8 @@ enum Meaning {
     IgnoredValue,
     /// The same without a value.
     IgnoredFlag,
+    /// Asks for what is done anyway; without a value.
+    HoldsAnyway,
 }
 
 /// Every option that pip takes in a requirement file.
@@ -120,7 +132,7 @@ const OPTIONS: &[(&str, Meaning)] = &[
     ("--require-hashes", Meaning::RequireHashes),
     ("--only-binary", Meaning::OnlyBinary),
     // Wheels go before source distributions anyway.
-    ("--prefer-binary", Meaning::IgnoredFlag),
+    ("--prefer-binary", Meaning::HoldsAnyway),
     ("--use-feature", Meaning::IgnoredValue),
     ("--global-option", Meaning::IgnoredValue),
     ("--install-option", Meaning::IgnoredValue),
@@ -159,6 +171,7 @@ pub(super) fn parse_line(line: &str) -> Result<Parsed, LineError> {
                 parsed.requirement = Some(value()? + marker);
             }
             Meaning::Hash => parsed.hashes.push(value()?),
+            Meaning::HoldsAnyway => {}
             Meaning::IgnoredFlag => parsed.ignored.push(name.to_owned()),
             Meaning::IgnoredValue => {
                 value()?;
@@ -175,8 +188,6 @@ pub(super) fn parse_line(line: &str) -> Result<Parsed, LineError> {
             | Meaning::OnlyBinary => set_index_option(&mut parsed.options, kind, name, &value()?)?,
         }
     }
-    // What holds anyway needs no word.
-    parsed.ignored.retain(|name| name != "--prefer-binary");
     Ok(parsed)
 }
 
@@ -244,8 +255,8 @@ fn split_requirement(line: &str) -> (&str, &str) {
     (line.trim(), "")
 }
 
-/// Takes the marker off `-e ./lib ; python_version > "3"`, from its blank on. pip reads such lines, which
-/// poetry exports, and passes over their markers.
+/// Takes the marker off `-e ./lib ; python_version > "3"`, from its blank on. poetry exports such lines.
+/// pip passes over their markers; here they mean what they say.
 fn split_marker(options: &str) -> (&str, &str) {
     let at = options
         .find(" ;")

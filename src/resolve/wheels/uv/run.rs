@@ -49,8 +49,10 @@ pub(in crate::resolve::wheels) struct Compile<'a> {
     pub(in crate::resolve::wheels) constraints: &'a [&'a Wish],
     /// Wheels of the source by file name: the bytes.
     pub(in crate::resolve::wheels) local: &'a BTreeMap<String, Vec<u8>>,
-    /// Wheels of the source's `--find-links` folders by file name: the bytes.
-    pub(in crate::resolve::wheels) linked: &'a BTreeMap<String, Vec<u8>>,
+    /// Wheels of the source's `--find-links` folders: their paths.
+    pub(in crate::resolve::wheels) linked: &'a [String],
+    /// The bytes of a file of the source.
+    pub(in crate::resolve::wheels) read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
     /// Where from.
     pub(in crate::resolve::wheels) indexes: &'a Indexes,
     /// What for.
@@ -114,8 +116,15 @@ fn prepare(task: &Compile<'_>) -> io::Result<tempfile::TempDir> {
     if !task.linked.is_empty() {
         let links = folder.path().join(LINKS);
         fs::DirBuilder::new().mode(0o700).create(&links)?;
-        for (name, bytes) in task.linked {
-            write_private(&links.join(name), bytes)?;
+        for path in task.linked {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            let bytes = (task.read)(path).ok_or_else(|| {
+                io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{path} cannot be read"),
+                )
+            })?;
+            write_private(&links.join(name), &bytes)?;
         }
         wanted.push_str(&format!("--find-links {}\n", links.display()));
     }
@@ -288,7 +297,8 @@ mod tests {
             wishes: &wanted.wishes.iter().collect::<Vec<_>>(),
             constraints: &bounds.wishes.iter().collect::<Vec<_>>(),
             local: &BTreeMap::new(),
-            linked: &BTreeMap::new(),
+            linked: &[],
+            read: &|_| None,
             indexes: &indexes,
             target: &testing::target(),
             environment: &BTreeMap::new(),
