@@ -22,6 +22,7 @@ mod harness {
     pub(crate) mod listener;
     pub(crate) mod proxy;
     pub(crate) mod registry;
+    pub(crate) mod sdist;
     pub(crate) mod stored;
     pub(crate) mod tls;
     pub(crate) mod token_service;
@@ -38,6 +39,7 @@ mod contract;
 mod examples;
 mod exits;
 mod formats;
+mod from_source;
 mod hostile;
 mod images;
 mod inside;

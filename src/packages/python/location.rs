@@ -9,8 +9,23 @@ use std::path::Path;
 
 /// The public index of Python packages, where nothing else is said.
 pub(crate) const PUBLIC_INDEX: &str = "https://pypi.org/simple";
+/// The host that it had before, which old locks still name; it leads to the same pages.
+const OLD_PUBLIC_HOST: &str = "pypi.python.org";
 /// Longest url that is read, in bytes; longer than any server accepts.
 const MAX_URL_BYTES: usize = 8192;
+
+/// Whether an address is the public index, under its name of today or its old one.
+pub(crate) fn is_public_index(url: &str) -> bool {
+    let place = |url: &str| {
+        let (_, rest) = url.trim_end_matches('/').split_once("://")?;
+        let (host, path) = rest.split_once('/')?;
+        Some((host.to_ascii_lowercase(), path.to_owned()))
+    };
+    let (Some((host, path)), Some((public, simple))) = (place(url), place(PUBLIC_INDEX)) else {
+        return false;
+    };
+    path == simple && (host == public || host == OLD_PUBLIC_HOST)
+}
 
 /// A secret. It has no `Display`, and `Debug` shows stars.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -262,6 +277,22 @@ impl pep508_rs::Pep508Url for DirectUrl {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_public_index_has_two_names() {
+        assert!(is_public_index(PUBLIC_INDEX));
+        let old = PUBLIC_INDEX.replace("pypi.org", OLD_PUBLIC_HOST);
+        assert!(is_public_index(&format!("{old}/")));
+        assert!(is_public_index(&old.replace("https", "http")));
+        for other in [
+            "https://h/simple",
+            "",
+            "https://pypi.org.h/simple",
+            "https://u@h",
+        ] {
+            assert!(!is_public_index(other), "{other}");
+        }
+    }
 
     #[test]
     fn takes_credentials_out() {

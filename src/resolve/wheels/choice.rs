@@ -200,7 +200,7 @@ impl Prepared<'_> {
             tools: self.request.tools,
             cache: self.request.cache,
         };
-        let lock = uv::compile(&tool, &task).map_err(|error| self.enrich(error, network))?;
+        let lock = uv::compile(&tool, &task).map_err(|failure| self.explained(failure, network))?;
         let mut candidates = Chosen {
             path: "uv's lock",
             lock: &lock,

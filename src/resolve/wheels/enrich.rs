@@ -1,70 +1,107 @@
-//! What the index knows about an error of uv: that it refused, or which files there are.
+//! What the index knows about an error of uv: that it refused, which project has no wheel, which files
+//! there are. It decides; uv's message only says whom to ask about.
 
-use super::error::ResolveError;
+use super::error::{NoWheel, ResolveError};
 use super::fetch::Fetch;
-use super::index::{self, IndexFile};
-use super::pinned;
 use super::prepared::Prepared;
-use crate::packages::python::WheelFileName;
+use super::releases::Releases;
+use super::uv::{Failure, Mention};
+use crate::packages::python::{PackageName, Version};
+
+/// Most projects that the index is asked about.
+const MAX_ASKED: usize = 32;
 
 impl Prepared<'_> {
-    /// uv takes an index that refuses for one that lacks the project. So the index is asked once
-    /// more, and its refusal, if it is one, is the error.
-    fn refusal(&self, reason: &str, fetch: &dyn Fetch) -> Option<ResolveError> {
-        let before = reason
-            .split(" was not found in the package registry")
-            .next()?;
-        let name = before
-            .split_whitespace()
-            .next_back()?
-            .parse()
-            .ok()
-            .filter(|_| before.len() < reason.len())?;
-        self.indexes.all().find_map(|index| {
-            index::project_files(fetch, &self.indexes, index, &name)
-                .err()
-                .filter(|error| !matches!(error, ResolveError::NoIndexPage { .. }))
-        })
+    /// The error of a failure of uv. uv takes an index that refuses for one that lacks the project,
+    /// and a project without wheels for one without versions: both are seen in the index's answer.
+    pub(super) fn explained(&self, failure: Failure, fetch: Option<&dyn Fetch>) -> ResolveError {
+        let (ResolveError::Unsatisfiable { places, reason }, Some(fetch)) = (&failure.error, fetch)
+        else {
+            return failure.error;
+        };
+        for mention in failure.mentions.iter().take(MAX_ASKED) {
+            // What was built stands already; nothing that its index has counts.
+            if (self.request.built.iter()).any(|stand| stand.name == mention.name) {
+                continue;
+            }
+            match Releases::ask(fetch, &self.indexes, &mention.name) {
+                Err(error) => return error,
+                Ok(releases) => {
+                    if let Some(mut no_wheel) = self.without_wheel(mention, &releases) {
+                        no_wheel.places.clone_from(places);
+                        no_wheel.reason.clone_from(reason);
+                        return ResolveError::NoWheel(Box::new(no_wheel));
+                    }
+                }
+            }
+        }
+        failure.error
+    }
+
+    /// Whether a project has no wheel where one is needed: the version that is asked for, or the
+    /// newest that the requirements allow if it can be built, or any of them if none can.
+    fn without_wheel(&self, mention: &Mention, releases: &Releases) -> Option<NoWheel> {
+        let target = self.request.target;
+        let name = &mention.name;
+        let bounds = self.bounds(name).ok()?;
+        let is_allowed = |version: &Version| bounds.iter().all(|bound| bound.contains(version));
+        let asked = mention.exact.as_ref().filter(|version| {
+            releases.has(version) && is_allowed(version) && !releases.has_wheel(version, target)
+        });
+        if let Some(version) = asked {
+            return Some(self.no_wheel(name, Some(version), version, releases));
+        }
+        // Others bound a project that no requirement names: its newest version says nothing.
+        if mention.exact.is_some() && bounds.is_empty() {
+            return None;
+        }
+        let allowed = releases.newest_first(is_allowed, self.indexes.pre_releases);
+        let newest = *allowed.first()?;
+        let is_without = |version: &&&Version| !releases.has_wheel(version, target);
+        let is_meant = if releases.has_sdist(newest) {
+            is_without(&&newest)
+        } else {
+            allowed.iter().all(|version| is_without(&version))
+        };
+        is_meant.then(|| self.no_wheel(name, None, newest, releases))
+    }
+
+    fn no_wheel(
+        &self,
+        name: &PackageName,
+        asked: Option<&Version>,
+        version: &Version,
+        releases: &Releases,
+    ) -> NoWheel {
+        NoWheel {
+            name: name.clone(),
+            version: asked.map(ToString::to_string),
+            target: *self.request.target,
+            places: Vec::new(),
+            reason: String::new(),
+            has_sdist: releases.has_sdist(version),
+            must_be_wheel: false,
+            offered: releases.tags_of(version),
+        }
     }
 
     /// Adds what the index knows to an error about a project without a wheel: what files there are.
     /// The index failing to answer changes nothing about the error.
     pub(super) fn enrich(&self, error: ResolveError, fetch: Option<&dyn Fetch>) -> ResolveError {
-        let mut no_wheel = match (error, fetch) {
-            (ResolveError::NoWheel(no_wheel), Some(_)) => no_wheel,
-            (ResolveError::Unsatisfiable { places, reason }, Some(fetch)) => {
-                return self
-                    .refusal(&reason, fetch)
-                    .unwrap_or(ResolveError::Unsatisfiable { places, reason });
-            }
+        let (mut no_wheel, fetch) = match (error, fetch) {
+            (ResolveError::NoWheel(no_wheel), Some(fetch)) => (no_wheel, fetch),
             (error, _) => return error,
         };
-        let files: Vec<IndexFile> = fetch
-            .into_iter()
-            .flat_map(|fetch| self.indexes.all().map(move |index| (fetch, index)))
-            .flat_map(|(fetch, index)| {
-                index::project_files(fetch, &self.indexes, index, &no_wheel.name)
-                    .unwrap_or_default()
-            })
-            .collect();
+        let releases = Releases::ask(fetch, &self.indexes, &no_wheel.name).unwrap_or_default();
         let version = no_wheel.version.as_ref().and_then(|text| text.parse().ok());
-        let wheels: Vec<WheelFileName> = files
-            .iter()
-            .filter_map(|file| file.name.parse().ok())
-            .collect();
-        let newest = version
-            .clone()
-            .or_else(|| wheels.iter().map(|wheel| &wheel.version).max().cloned());
-        no_wheel.has_sdist |= files.iter().any(|file| match &version {
-            Some(version) => pinned::is_sdist_of(file, version),
-            None => pinned::sdist_stem(&file.name).is_some(),
-        });
-        no_wheel.offered.extend(
-            wheels
-                .iter()
-                .filter(|wheel| Some(&wheel.version) == newest.as_ref())
-                .map(WheelFileName::tag_text),
-        );
+        let newest = || {
+            let all = releases.newest_first(|_| true, true);
+            all.first().map(|&version| version.clone())
+        };
+        if let Some(version) = version.or_else(newest) {
+            no_wheel.has_sdist |= releases.has_sdist(&version);
+            no_wheel.offered.extend(releases.tags_of(&version));
+        }
         no_wheel.offered.sort();
         no_wheel.offered.dedup();
         ResolveError::NoWheel(no_wheel)

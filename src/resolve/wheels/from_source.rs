@@ -5,7 +5,7 @@ use super::error::ResolveError;
 use super::fetch::Fetch;
 use super::index::{IndexFile, project_files};
 use super::lock::{Chosen, LockedSource};
-use super::pinned::sdist_stem;
+use super::releases::sdist_version;
 use super::{Prepared, Request};
 use crate::packages::Sha256;
 use crate::packages::python::{
@@ -13,7 +13,6 @@ use crate::packages::python::{
     is_wheel, resolve_path,
 };
 use crate::report::Silent;
-use pep508_rs::VersionOrUrl;
 
 /// The folder that built wheels seem to lie in, beside the source's own.
 pub(crate) const BUILT_FOLDER: &str = ".s2r-built/";
@@ -141,21 +140,9 @@ pub(crate) fn sdist_for(
     fetch: &dyn Fetch,
 ) -> Result<Option<Sdist>, ResolveError> {
     let prepared = Prepared::new(request, &Silent)?;
-    let of_name: Vec<&Wish> = prepared
-        .requirements
-        .wishes
-        .iter()
-        .chain(&prepared.requirements.constraints)
-        .filter(|wish| wish.name() == Some(name))
-        .collect();
+    let of_name = prepared.of_name(name)?;
     let exact: Option<Version> = version.and_then(|text| text.parse().ok());
-    let bounds: Vec<&VersionSpecifiers> = of_name
-        .iter()
-        .filter_map(|wish| match &wish.named()?.version_or_url {
-            Some(VersionOrUrl::VersionSpecifier(specifiers)) => Some(specifiers),
-            _ => None,
-        })
-        .collect();
+    let bounds = prepared.bounds(name)?;
     let hashes: Vec<FileHash> = of_name
         .iter()
         .flat_map(|wish| wish.hashes.clone())
@@ -168,7 +155,7 @@ pub(crate) fn sdist_for(
                 text.parse::<VersionSpecifiers>()
                     .map_or(true, |requires| requires.contains(&python))
             });
-            let Some(version) = version_of(&file.name, name) else {
+            let Some(version) = sdist_version(&file.name, name) else {
                 continue;
             };
             let is_allowed = bounds.iter().all(|bound| bound.contains(&version))
@@ -203,32 +190,9 @@ pub(crate) fn sdist_for(
     }))
 }
 
-/// The version in a source distribution's file name, if it is one of this project.
-fn version_of(file_name: &str, name: &PackageName) -> Option<Version> {
-    let (project, version) = sdist_stem(file_name)?.rsplit_once('-')?;
-    let project: PackageName = project.parse().ok()?;
-    (project == *name).then(|| version.parse().ok())?
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_and_versions_of_source_distributions() {
-        let name: PackageName = "my-thing".parse().unwrap();
-        for (file, version) in [
-            ("my_thing-1.0.tar.gz", Some("1.0")),
-            ("my-thing-1.0rc1.zip", Some("1.0rc1")),
-            ("my.thing-2.tar.bz2", Some("2")),
-            ("other-1.0.tar.gz", None),
-            ("my_thing-1.0-py3-none-any.whl", None),
-            ("my_thing.tar.gz", None),
-        ] {
-            let expected = version.map(|text| text.parse::<Version>().unwrap());
-            assert_eq!(version_of(file, &name), expected, "{file}");
-        }
-    }
 
     #[test]
     fn built_wheels_stand_where_they_were_wished_for() {

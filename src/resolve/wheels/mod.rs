@@ -18,6 +18,7 @@ mod links;
 mod lock;
 mod pinned;
 mod prepared;
+mod releases;
 mod settings;
 mod uv;
 

@@ -6,7 +6,11 @@ use super::links::Links;
 use super::settings::{self, Indexes};
 use super::{Input, Request, RequirementsFile, from_source, pinned, uv};
 use crate::oci::{Key, KeyBuilder};
-use crate::packages::python::{Pylock, Requirements, Source, Target, Wish, parse, resolve_path};
+use pep508_rs::VersionOrUrl;
+
+use crate::packages::python::{
+    PackageName, Pylock, Requirements, Source, Target, VersionSpecifiers, Wish, parse, resolve_path,
+};
 use crate::report::{Event, Report};
 
 /// A request with its files read.
@@ -61,6 +65,31 @@ impl<'a> Prepared<'a> {
     /// The wishes that hold for the target.
     pub(super) fn wishes(&self) -> Result<Vec<&Wish>, ResolveError> {
         applying(&self.requirements.wishes, self.request.target)
+    }
+
+    /// What is said of a project for the target: its wishes, and what bounds them.
+    pub(super) fn of_name(&self, name: &PackageName) -> Result<Vec<&Wish>, ResolveError> {
+        let mut found = self.wishes()?;
+        found.extend(applying(
+            &self.requirements.constraints,
+            self.request.target,
+        )?);
+        found.retain(|wish| wish.name() == Some(name));
+        Ok(found)
+    }
+
+    /// The ranges of versions that a project is held to.
+    pub(super) fn bounds(
+        &self,
+        name: &PackageName,
+    ) -> Result<Vec<&VersionSpecifiers>, ResolveError> {
+        let wishes = self.of_name(name)?.into_iter();
+        Ok(wishes
+            .filter_map(|wish| match &wish.named()?.version_or_url {
+                Some(VersionOrUrl::VersionSpecifier(specifiers)) => Some(specifiers),
+                _ => None,
+            })
+            .collect())
     }
 
     pub(super) fn key(&self) -> Key {

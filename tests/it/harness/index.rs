@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::harness::home::Home;
 use crate::harness::layout::sha256;
 use crate::harness::listener::Listener;
+use crate::harness::sdist::Sdist;
 use crate::harness::tools::{Finished, finish};
 use crate::harness::wheel::Wheel;
 
@@ -48,7 +49,12 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) fn serving(wheels: &[Wheel], login: Option<(&str, &str)>, fault: Fault) -> Self {
-        Self::of_pages(pages(wheels, fault), login, fault)
+        Self::of_pages(pages(wheels, &[], fault), login, fault)
+    }
+
+    /// One that has source distributions too.
+    pub(crate) fn with_sdists(wheels: &[Wheel], sdists: &[Sdist]) -> Self {
+        Self::of_pages(pages(wheels, sdists, Fault::None), None, Fault::None)
     }
 
     /// A server of these bytes under these paths.
@@ -101,17 +107,17 @@ impl Index {
     }
 }
 
-fn pages(wheels: &[Wheel], fault: Fault) -> BTreeMap<String, Vec<u8>> {
+fn pages(wheels: &[Wheel], sdists: &[Sdist], fault: Fault) -> BTreeMap<String, Vec<u8>> {
     let mut links: BTreeMap<String, String> = BTreeMap::new();
     let mut pages = BTreeMap::new();
-    for wheel in wheels {
-        let bytes = wheel.bytes();
-        let file = wheel.file_name();
+    let wheels = (wheels.iter()).map(|wheel| (wheel.name(), wheel.file_name(), wheel.bytes()));
+    let sdists = (sdists.iter()).map(|sdist| (sdist.name(), sdist.file_name(), sdist.bytes()));
+    for (name, file, bytes) in wheels.chain(sdists) {
         let mut hash = sha256(&bytes).replace(':', "=");
         if fault == Fault::WrongHash {
             hash = sha256(b"something else").replace(':', "=");
         }
-        let page = links.entry(wheel.name().replace('_', "-")).or_default();
+        let page = links.entry(name.replace('_', "-")).or_default();
         write!(page, "<a href=\"/files/{file}#{hash}\">{file}</a><br>").unwrap();
         pages.insert(format!("/files/{file}"), bytes);
     }

@@ -34,6 +34,11 @@ impl Wheel {
         self
     }
 
+    pub(crate) fn provides_extra(mut self, extra: &str) -> Self {
+        writeln!(self.metadata, "Provides-Extra: {extra}").unwrap();
+        self
+    }
+
     pub(crate) fn file(mut self, path: &str, text: &str) -> Self {
         self.files.push((path.to_owned(), text.as_bytes().to_vec()));
         self

@@ -8,6 +8,7 @@ use pep440_rs::VersionSpecifiers;
 
 use super::{Converted, Form, LockFileError, is_name, normalised, unreadable, unsupported};
 use crate::packages::python::hash::FileHash;
+use crate::packages::python::location::is_public_index;
 
 /// The one index that needs no naming; left out, so that `PIP_INDEX_URL` may stand in for it.
 const PUBLIC: &str = crate::packages::python::PUBLIC_INDEX;
@@ -45,7 +46,11 @@ impl Lines {
     /// Adds an index, the first being the one that is asked first.
     pub(super) fn index(&mut self, url: &str) -> Result<(), LockFileError> {
         self.check_address("the index", url)?;
-        let url = url.trim_end_matches('/').to_owned();
+        let url = if is_public_index(url) {
+            PUBLIC.to_owned()
+        } else {
+            url.trim_end_matches('/').to_owned()
+        };
         if !self.indexes.contains(&url) {
             self.indexes.push(url);
         }
@@ -211,6 +216,9 @@ mod tests {
         let odd = Wanted::Address("https://h/ --x".to_owned());
         assert!(lines.add("a", &[], &odd, &[]).is_err());
         lines.index(&format!("{PUBLIC}/")).unwrap();
+        lines
+            .index(&PUBLIC.replace("pypi.org", "pypi.python.org"))
+            .unwrap();
         lines.index("https://${USER}:${KEY}@h/simple").unwrap();
         lines
             .add("B_c", &["X".to_owned()], &any(), &["sha512:1"])

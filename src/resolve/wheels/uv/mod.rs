@@ -7,6 +7,7 @@ mod verdict;
 
 pub(super) use run::{Compile, compile};
 pub(super) use tool::{MAX_BYTES, Uv, hash, obtain};
+pub(super) use verdict::{Failure, Mention};
 
 /// The version that is fetched, and by which resolutions are known.
 pub(super) const VERSION: &str = "0.13.8";

@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use super::{Uv, interpreter, verdict};
+use super::{Failure, Uv, interpreter, verdict};
 use crate::packages::python::{Pylock, Target, Wish};
 use crate::resolve::wheels::error::ResolveError;
 use crate::resolve::wheels::settings::Indexes;
@@ -71,10 +71,7 @@ pub(in crate::resolve::wheels) struct Compile<'a> {
 ///
 /// # Errors
 /// No solution, no index, or a failure of uv itself, told apart by [`verdict`].
-pub(in crate::resolve::wheels) fn compile(
-    uv: &Uv,
-    task: &Compile<'_>,
-) -> Result<Pylock, ResolveError> {
+pub(in crate::resolve::wheels) fn compile(uv: &Uv, task: &Compile<'_>) -> Result<Pylock, Failure> {
     let folder = prepare(task).map_err(|error| ResolveError::File {
         path: task.cache.to_owned(),
         error,
@@ -90,9 +87,10 @@ pub(in crate::resolve::wheels) fn compile(
         error,
     })?;
     if !status.success() {
-        return Err(verdict::judge(&clean(&message, folder.path()), task));
+        let message = clean(&message, folder.path());
+        return Err(verdict::judge(status.code(), &message, task));
     }
-    Pylock::parse(&answer).map_err(ResolveError::Answer)
+    Pylock::parse(&answer).map_err(|error| ResolveError::Answer(error).into())
 }
 
 /// Writes what uv reads into a folder that only this user enters, from its first moment on. It is
@@ -136,7 +134,7 @@ fn prepare(task: &Compile<'_>) -> io::Result<tempfile::TempDir> {
     let bounds: String = task
         .constraints
         .iter()
-        .map(|wish| format!("{wish}\n"))
+        .map(|wish| verdict::line_for_uv(wish, folder.path()) + "\n")
         .collect();
     write_private(&folder.path().join("bounds.txt"), bounds.as_bytes())?;
     Ok(folder)

@@ -1,23 +1,55 @@
-//! What uv's messages mean: whose fault it is, and which line of which file it is about.
+//! What uv's failures mean: whose fault it is, and which projects and lines they may be about. What of
+//! a project is missing is never taken from the message: the index is asked.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::run::Compile;
-use crate::packages::python::{DirectUrl, PackageName, Position, Wish};
-use crate::resolve::wheels::error::{NoWheel, ResolveError};
+use crate::packages::python::{DirectUrl, PackageName, Position, Version, Wish};
+use crate::resolve::wheels::error::ResolveError;
 
 /// Most of a message that is shown, in bytes: long ones list hundreds of versions.
 const MAX_SHOWN_BYTES: usize = 4000;
+/// uv's exit status where it worked and the requirements cannot be met.
+const NO_SOLUTION: i32 = 1;
 
-/// The line that uv gets for a wish: names, extras, versions and markers as they are, wheels of the
-/// source by their copy in the private folder, addresses with their credentials.
+/// A failure of uv.
+pub(in crate::resolve::wheels) struct Failure {
+    /// The error, as far as uv alone can tell it.
+    pub(in crate::resolve::wheels) error: ResolveError,
+    /// Projects that the message names, in its order, each once.
+    pub(in crate::resolve::wheels) mentions: Vec<Mention>,
+}
+
+impl From<ResolveError> for Failure {
+    fn from(error: ResolveError) -> Self {
+        Self {
+            error,
+            mentions: Vec::new(),
+        }
+    }
+}
+
+/// A project that a message names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::resolve::wheels) struct Mention {
+    /// Its name.
+    pub(in crate::resolve::wheels) name: PackageName,
+    /// The newest version that is named with `==`.
+    pub(in crate::resolve::wheels) exact: Option<Version>,
+}
+
+/// The line that uv gets for a wish: names, extras and versions as they are, wheels of the source by
+/// their copy in the private folder, addresses with their credentials. No marker: only wishes that
+/// hold for the target are given, and uv must not name projects with theirs.
 pub(super) fn line_for_uv(wish: &Wish, folder: &Path) -> String {
     let Some(named) = wish.named() else {
         return String::new();
     };
+    let mut bare = named.clone();
+    bare.marker = pep508_rs::MarkerTree::TRUE;
     let address = match wish.address() {
-        None => return named.to_string(),
+        None => return bare.to_string(),
         Some(DirectUrl::Archive(url) | DirectUrl::Repository(url)) => {
             url.reveal().reveal().to_owned()
         }
@@ -29,26 +61,18 @@ pub(super) fn line_for_uv(wish: &Wish, folder: &Path) -> String {
             )
         }
     };
-    let mut bare = named.clone();
     bare.clear_url();
-    let bare = bare.to_string();
-    let (head, marker) = bare
-        .split_once(" ; ")
-        .map_or((bare.as_str(), None), |(head, marker)| (head, Some(marker)));
-    marker.map_or_else(
-        || format!("{head} @ {address}"),
-        |marker| format!("{head} @ {address} ; {marker}"),
-    )
+    format!("{bare} @ {address}")
 }
 
-/// Turns uv's message into an error.
-pub(super) fn judge(message: &str, task: &Compile<'_>) -> ResolveError {
+/// Turns uv's exit status and message into an error.
+pub(super) fn judge(status: Option<i32>, message: &str, task: &Compile<'_>) -> Failure {
     let text = shorten(message);
     let has = |part: &str| message.contains(part);
     if has("network was disabled") || has("network connectivity is disabled") {
-        return ResolveError::Offline {
+        return Failure::from(ResolveError::Offline {
             what: "what the requirements need".to_owned(),
-        };
+        });
     }
     let refused = has("401 Unauthorized") || has("403 Forbidden") || has("authentication");
     let unreachable = [
@@ -58,32 +82,29 @@ pub(super) fn judge(message: &str, task: &Compile<'_>) -> ResolveError {
         "Could not connect",
         "invalid peer certificate",
     ];
-    let no_solution = has("No solution found");
+    let no_solution = status == Some(NO_SOLUTION);
     if refused || (!no_solution && unreachable.iter().any(|part| has(part))) {
-        return ResolveError::Unreachable {
+        return Failure::from(ResolveError::Unreachable {
             indexes: task.indexes.all().map(ToString::to_string).collect(),
             reason: text,
-        };
+        });
     }
-    if !no_solution && !has("requirements are unsatisfiable") {
-        return ResolveError::Uv { text };
+    if !no_solution {
+        return Failure::from(ResolveError::Uv { text });
     }
-    let places = positions(message, task.wishes, task.constraints);
-    match without_wheels(message) {
-        Some((name, version)) => ResolveError::NoWheel(Box::new(NoWheel {
-            name,
-            version,
-            target: *task.target,
-            places,
-            reason: text,
-            has_sdist: false,
-            must_be_wheel: false,
-            offered: Vec::new(),
-        })),
-        None => ResolveError::Unsatisfiable {
-            places,
+    let words = words(message);
+    let of_files: Vec<&Wish> = task
+        .wishes
+        .iter()
+        .chain(task.constraints)
+        .copied()
+        .collect();
+    Failure {
+        error: ResolveError::Unsatisfiable {
+            places: positions(&words, &of_files),
             reason: text,
         },
+        mentions: mentions(&words, &of_files),
     }
 }
 
@@ -117,25 +138,65 @@ fn shorten(message: &str) -> String {
     text
 }
 
-/// The words of a message that may be names, without versions and punctuation.
-fn words(message: &str) -> impl Iterator<Item = (&str, &str)> {
-    message.split_whitespace().map(|word| {
-        let word =
-            word.trim_matches(|c: char| matches!(c, '`' | ',' | '.' | ':' | ';' | '(' | ')' | '"'));
-        let end = word
-            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
-            .unwrap_or(word.len());
-        word.split_at(end)
-    })
+/// A word of a message that has the form of a name.
+struct Word {
+    name: PackageName,
+    /// The version behind `==`.
+    exact: Option<Version>,
+    /// Whether it is written as only names of projects are: with extras, a marker, versions or
+    /// backticks.
+    is_marked: bool,
+}
+
+/// The words of a message that may be names: `x`, `x[a]`, `` `x` ``, `x{os_name == 'y'}==1.0`.
+fn words(message: &str) -> Vec<Word> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let mut words = Vec::new();
+    let mut rest = message;
+    let mut before = ' ';
+    while let Some(first) = rest.chars().next() {
+        if !is_of_name(first) {
+            before = first;
+            rest = &rest[first.len_utf8()..];
+            continue;
+        }
+        let end = rest.find(|c| !is_of_name(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        let mut behind = after;
+        for (open, close) in [('[', ']'), ('{', '}')] {
+            if let Some(inside) = behind.strip_prefix(open) {
+                behind = inside.split_once(close).map_or("", |(_, after)| after);
+            }
+        }
+        let exact = behind.strip_prefix("==").map(|text| {
+            let is_of_version = |c: char| is_of_name(c) || matches!(c, '+' | '!' | '*');
+            let end = text.find(|c| !is_of_version(c)).unwrap_or(text.len());
+            (text[..end].trim_end_matches('.'), &text[end..])
+        });
+        let is_marked = behind.len() < after.len()
+            || before == '`'
+            || behind.starts_with(['=', '<', '>', '!', '~']);
+        if let Some((_, after)) = exact {
+            behind = after;
+        }
+        if let Ok(name) = word.trim_end_matches(['.', '-', '_']).parse() {
+            words.push(Word {
+                name,
+                exact: exact.and_then(|(version, _)| version.parse().ok()),
+                is_marked,
+            });
+        }
+        before = ' ';
+        rest = behind;
+    }
+    words
 }
 
 /// The requirements that a message talks about, in the order of the files.
-fn positions(message: &str, wishes: &[&Wish], constraints: &[&Wish]) -> Vec<Position> {
-    let named: BTreeSet<PackageName> = words(message)
-        .filter_map(|(word, _)| word.parse().ok())
-        .collect();
+fn positions(words: &[Word], of_files: &[&Wish]) -> Vec<Position> {
+    let named: BTreeSet<&PackageName> = words.iter().map(|word| &word.name).collect();
     let mut places: Vec<Position> = Vec::new();
-    for wish in wishes.iter().chain(constraints) {
+    for wish in of_files {
         let is_meant = wish.name().is_some_and(|name| named.contains(name));
         if is_meant && !places.contains(&wish.position) {
             places.push(wish.position.clone());
@@ -144,58 +205,89 @@ fn positions(message: &str, wishes: &[&Wish], constraints: &[&Wish]) -> Vec<Posi
     places
 }
 
-/// The project, and version if one is named, of which uv found no wheel: `all versions of x have
-/// no usable wheels`, `x==1.0 has no wheels with a matching …`. A conflict that merely mentions
-/// wheels of some versions is not meant, so the phrase must be the message's first.
-fn without_wheels(message: &str) -> Option<(PackageName, Option<String>)> {
-    let all: Vec<(&str, &str)> = words(message).collect();
-    let is = |at: usize, text: &str| {
-        all.get(at)
-            .is_some_and(|(word, rest)| *word == text && rest.is_empty())
-    };
-    let start = (0..all.len()).find(|at| is(*at, "Because"))?;
-    let verb = (start..all.len()).find(|at| {
-        (is(*at, "have") || is(*at, "has"))
-            && is(at + 1, "no")
-            && (is(at + 2, "usable") || is(at + 2, "wheels"))
-    })?;
-    if (start..verb).any(|at| is(at, "depends") || is(at, "depend")) {
-        return None;
+/// The projects among the words: those written as such, and those that the files name.
+fn mentions(words: &[Word], of_files: &[&Wish]) -> Vec<Mention> {
+    let mut found: Vec<Mention> = Vec::new();
+    for word in words {
+        let is_known = of_files.iter().any(|wish| wish.name() == Some(&word.name));
+        if !word.is_marked && !is_known {
+            continue;
+        }
+        match found.iter_mut().find(|mention| mention.name == word.name) {
+            Some(mention) => mention.exact = mention.exact.take().max(word.exact.clone()),
+            None => found.push(Mention {
+                name: word.name.clone(),
+                exact: word.exact.clone(),
+            }),
+        }
     }
-    let (name, rest) = all.get(verb.checked_sub(1)?)?;
-    let version = rest.strip_prefix("==").map(ToOwned::to_owned);
-    name.parse().ok().map(|name| (name, version))
+    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packages::python::{Source, parse};
 
-    fn found(message: &str) -> Option<(String, Option<String>)> {
-        without_wheels(message).map(|(name, version)| (name.to_string(), version))
+    fn found(message: &str, files: &str) -> Vec<String> {
+        let source = Source {
+            read: &|_| None,
+            variable: &|_| None,
+        };
+        let read = parse("r", files.as_bytes(), &source).unwrap();
+        let wishes: Vec<&Wish> = read.wishes.iter().collect();
+        let mentions = mentions(&words(message), &wishes);
+        let shown = mentions.iter().map(|mention| match &mention.exact {
+            Some(version) => format!("{}=={version}", mention.name),
+            None => mention.name.to_string(),
+        });
+        shown.collect()
     }
 
     #[test]
-    fn knows_messages_about_wheels() {
-        assert_eq!(
-            found(
-                "error: No solution found when resolving dependencies\n  cause: Because all versions of uwsgi have no usable wheels and you require uwsgi, we can"
+    fn projects_are_found_with_their_markers_and_extras() {
+        for (message, expected) in [
+            (
+                "Because uwsgi{sys_platform == 'linux'}==2.0 has no usable wheels, we can",
+                &["uwsgi==2.0"][..],
             ),
-            Some(("uwsgi".into(), None))
-        );
-        assert_eq!(
-            found(
-                "cause: Because tensorflow==2.10.0 has no wheels with a matching Python ABI tag (e.g., `cp313`) and you require tensorflow==2.10, we can"
+            (
+                "Because psycopg-c{implementation_name != 'pypy'}==3.2 has no usable wheels and psycopg[c]==3.2 depends on psycopg-c{implementation_name != 'pypy'}==3.3.",
+                &["psycopg-c==3.3", "psycopg==3.2"],
             ),
-            Some(("tensorflow".into(), Some("2.10.0".into())))
-        );
-        assert_eq!(
-            found(
-                "Because flask==3.0.0 depends on werkzeug>=3.0.0 and you require werkzeug<2, we can"
+            (
+                "Because all versions of uwsgi have no usable wheels and you require wanted, we can\nhint: Wheels are required for `uwsgi` because",
+                &["wanted", "uwsgi"],
             ),
-            None
+            ("Because there are no versions of x<2,", &["x"]),
+            ("", &[]),
+            ("x[", &["x"]),
+            ("x{a", &["x"]),
+        ] {
+            assert_eq!(found(message, "wanted\n"), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn lines_for_uv_have_no_markers() {
+        let source = Source {
+            read: &|_| None,
+            variable: &|_| None,
+        };
+        let text = b"x[a]==1 ; sys_platform == 'linux'\ny @ https://u:p@h/y-1-py3-none-any.whl ; os_name == 'posix'\n./w/z-1-py3-none-any.whl\n";
+        let read = parse("r", text, &source).unwrap();
+        let lines = read.wishes.iter();
+        let lines: Vec<String> = lines
+            .map(|wish| line_for_uv(wish, Path::new("/f")))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "x[a]==1",
+                "y @ https://u:p@h/y-1-py3-none-any.whl",
+                "z @ file:///f/z-1-py3-none-any.whl"
+            ]
         );
-        assert_eq!(found(""), None);
     }
 
     #[test]

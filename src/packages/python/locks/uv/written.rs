@@ -8,14 +8,12 @@ use pep440_rs::VersionSpecifiers;
 use toml::{Table, Value};
 
 use super::{PATH, Package};
+use crate::packages::python::location::is_public_index;
 use crate::packages::python::locks::lines::{Lines, Wanted, git_address, path_address};
 use crate::packages::python::locks::{
     Converted, LockFileError, list_in, normalised, table_in, text_in, unreadable, unsupported,
 };
 use crate::packages::python::pylock::{line, quoted};
-
-/// The index that needs no naming.
-const PUBLIC: &str = crate::packages::python::PUBLIC_INDEX;
 
 pub(super) fn write_package(text: &mut String, package: &Package<'_>) -> Result<(), LockFileError> {
     text.push_str("\n[[packages]]\n");
@@ -81,8 +79,7 @@ pub(super) fn as_requirements<'a>(
         .clone()
         .filter_map(|package| text_in(package.source, "registry"))
         .collect();
-    let is_public = |url: &&&str| url.trim_end_matches('/') == PUBLIC;
-    let public = registries.iter().find(is_public);
+    let public = registries.iter().find(|url| is_public_index(url));
     for registry in public.into_iter().chain(&registries) {
         if registry.contains("://") {
             lines.index(registry)?;

@@ -1,0 +1,78 @@
+//! Packages without a wheel: which are built, which version of them, and what is said of it.
+
+use crate::harness::files::Project;
+use crate::harness::home::{Home, digest_of};
+use crate::harness::index::Index;
+use crate::harness::sdist::Sdist;
+use crate::harness::tools::{Finished, finish};
+use crate::harness::wheel::Wheel;
+
+/// A source distribution whose module says its version.
+fn old(version: &str) -> Sdist {
+    let text = format!("VERSION = '{version}'\n");
+    Sdist::of(Wheel::new("old", version).file("old.py", &text))
+}
+
+#[track_caller]
+fn build(home: &Home, project: &Project, index: &Index) -> Finished {
+    finish(
+        home.command(&["build"])
+            .arg(project.path())
+            .args(["x", "--progress", "plain"])
+            .env("PIP_INDEX_URL", index.url(None)),
+    )
+}
+
+/// The distributions in the image's site-packages, pip left out.
+#[track_caller]
+fn installed(home: &Home, built: &Finished) -> Vec<String> {
+    let site = "opt/app-root/lib/python3.13/site-packages/";
+    let members = home.layout().members(digest_of(built.line()));
+    let names = members.keys().filter_map(|path| {
+        let path = path.strip_prefix(site)?;
+        path.strip_suffix(".dist-info")
+    });
+    let names = names.filter(|name| !name.starts_with("pip-"));
+    names.map(str::to_owned).collect()
+}
+
+fn project(requirements: &str) -> Project {
+    Project::new(&[("app.py", "pass\n"), ("requirements.txt", requirements)])
+}
+
+#[test]
+fn markers_are_no_part_of_a_name() {
+    let home = Home::seeded();
+    let index = Index::with_sdists(&[], &[old("0.6.1"), old("0.6.2")]);
+    for requirements in [
+        "old==0.6.2 ; sys_platform == 'linux'\n",
+        "old==0.6.2 ; python_version >= '3.12'\nold==0.6.1 ; python_version < '3.12'\n",
+        "old ; sys_platform == 'linux'\nold<0.6.2 ; sys_platform == 'win32'\n",
+    ] {
+        let built = build(&home, &project(requirements), &index).ok();
+        assert_eq!(installed(&home, &built), ["old-0.6.2"], "{requirements}");
+    }
+}
+
+#[test]
+fn what_others_need_under_a_marker_is_built_in_the_version_that_they_need() {
+    let home = Home::seeded();
+    let needs = |version: &str| {
+        Wheel::new("driver", version)
+            .requires(&format!(
+                "old=={version} ; extra == 'c' and implementation_name != 'pypy'"
+            ))
+            .provides_extra("c")
+    };
+    let index = Index::with_sdists(
+        &[needs("3.1"), needs("3.2"), needs("3.3")],
+        &[old("3.1"), old("3.2"), old("3.3")],
+    );
+    for (requirements, expected) in [
+        ("driver[c]==3.2\n", ["driver-3.2", "old-3.2"]),
+        ("driver[c]\n", ["driver-3.3", "old-3.3"]),
+    ] {
+        let built = build(&home, &project(requirements), &index).ok();
+        assert_eq!(installed(&home, &built), expected, "{requirements}");
+    }
+}
