@@ -200,9 +200,17 @@ pub(crate) enum PinError {
         /// Its file name.
         name: String,
     },
-    /// `--locked`, and the requirements have changed since.
-    #[error("{file} is older than the requirements")]
+    /// What the lock was made from is not what it was.
+    #[error("{file} is older than {}", changed.join(", "))]
     StaleLock {
+        /// The lock's file name.
+        file: String,
+        /// Names of inputs that are others now.
+        changed: Vec<String>,
+    },
+    /// `--locked`, and a lock of s2r that does not say what it was made from.
+    #[error("{file} does not say what it was made from")]
+    OldLock {
         /// The lock's file name.
         file: String,
     },
@@ -223,6 +231,9 @@ pub(crate) enum PinError {
         found: Digest,
     },
 }
+
+/// What to do about a lock that is not that of its project.
+const RELOCK: &str = "run `s2r lock SOURCE` and commit what it writes";
 
 impl Explain for PinError {
     fn explain(&self) -> Explanation {
@@ -251,14 +262,22 @@ impl Explain for PinError {
                 why: "it has neither a url nor a file".to_owned(),
                 next: "make the lock anew with `s2r lock SOURCE`".to_owned(),
             },
-            Self::StaleLock { file } => Explanation {
+            Self::StaleLock { file, changed } => Explanation {
                 fate: Fate::Project,
-                what: format!("the requirements have changed since {file} was made"),
+                what: self.to_string(),
+                place: changed.join(", "),
+                why: format!(
+                    "{file} was made from something else: what was locked is not what is asked for now"
+                ),
+                next: RELOCK.to_owned(),
+            },
+            Self::OldLock { file } => Explanation {
+                fate: Fate::Project,
+                what: self.to_string(),
                 place: file.clone(),
-                why: "--locked builds only what the requirements were when they were locked"
+                why: "it was written by an older s2r; --locked builds only what is known to be what the project asks for"
                     .to_owned(),
-                next: "run `s2r lock SOURCE` and commit what it writes, or build without --locked"
-                    .to_owned(),
+                next: RELOCK.to_owned(),
             },
             Self::NoWheel { path } => Explanation {
                 fate: Fate::Project,

@@ -6,25 +6,20 @@ use std::path::{Path, PathBuf};
 use super::cache::Cache;
 use super::error::{BuildError, Obstacle, PinError};
 use super::platform::{Means, Resolved, Site};
-use super::{Rules, Settings, base, read};
-use crate::oci::KeyBuilder;
-use crate::packages::Sha256;
-use crate::plan::{Dependencies, Request};
+use super::read::Project;
+use super::wheels::MAX_FILE_BYTES;
+use super::{Rules, Settings, base, fingerprint, read};
+use crate::packages::python::LockOrigin;
+use crate::plan::{Dependencies, Plan, Request};
 use crate::report::{Event, Report};
-use crate::resolve::debian::BaseLock;
-use crate::resolve::wheels::{Location, write_pylock};
-use crate::source::Tree;
+use crate::resolve::wheels::{Location, ResolveError, write_pylock};
 use crate::store::Store;
 
 /// The standard lock (PEP 751).
 const PYLOCK: &str = "pylock.toml";
-/// What it is made from.
-const REQUIREMENTS: &str = "requirements.txt";
-/// Longest requirement file.
-const MAX_REQUIREMENTS_BYTES: u64 = 64 << 20;
 
 /// Resolves anew, and writes `pylock.toml` and `s2r.lock` into the source; returns what was
-/// written. A project without dependencies gets the latter alone.
+/// written. A project that needs no packages gets the latter alone.
 ///
 /// # Errors
 /// What keeps the project from being resolved; a folder that cannot be written to.
@@ -76,69 +71,75 @@ pub(crate) fn lock(
         }
         resolved.push(one);
     }
-    base_lock.requirements = wishes(&project.tree)?;
     let mut written = Vec::new();
-    if !matches!(plan.dependencies.value, Dependencies::None) {
+    // What only the project's own wheel names is locked too.
+    let has_wheels = |one: &Resolved| one.wheels.packages.iter().any(|wheel| !wheel.is_own());
+    if !matches!(plan.dependencies.value, Dependencies::None) || resolved.iter().any(has_wheels) {
         let locks: Vec<_> = resolved
             .iter()
             .map(|one| (one.target, &one.wheels))
             .collect();
         tell_of_source_files(&resolved, report);
-        written.push(write(&root, PYLOCK, &write_pylock(&locks))?);
+        let mut inputs = fingerprint::of(&project, &plan)?;
+        if let Some(requires) = resolved
+            .iter()
+            .find_map(|one| site.own_requires(&one.wheels))
+        {
+            inputs.add(fingerprint::AS_BUILT, requires.as_bytes());
+        }
+        let text = write_pylock(&locks) + &inputs.to_toml();
+        written.push(write(&root, PYLOCK, &text)?);
     }
     written.push(write(&root, base::LOCK_FILE, &base_lock.write())?);
     Ok(written)
 }
 
-/// Sees to it that the locks were made from the requirement files as they are now.
+/// Sees to it that a lock of s2r was made from what the project says now.
 ///
 /// # Errors
-/// They were not, and `--locked` forbids to go on.
+/// It was not; or it does not say what it was made from, and `--locked` asks for certainty.
 pub(super) fn check(
-    tree: &Tree,
-    dependencies: &Dependencies,
+    project: &Project,
+    request: &Request,
+    plan: &Plan,
     rules: Rules,
     report: &dyn Report,
 ) -> Result<(), BuildError> {
-    let Dependencies::Pylock { path } = dependencies else {
+    let Dependencies::Pylock { path } = &plan.dependencies.value else {
         return Ok(());
     };
-    let Some(text) = tree.read_small(base::LOCK_FILE, base::MAX_LOCK_BYTES)? else {
+    let Some(text) = project.tree.read_small(path, MAX_FILE_BYTES)? else {
         return Ok(());
     };
-    let lock = BaseLock::read(&String::from_utf8_lossy(&text), base::LOCK_FILE)?;
-    if lock.requirements.is_none() || lock.requirements == wishes(tree)? {
-        return Ok(());
-    }
-    if rules.locked {
-        return Err(PinError::StaleLock { file: path.clone() }.into());
-    }
-    report.event(Event::Warning {
-        text: format!("the requirements have changed since {path} was made; the lock counts"),
-        hint: "run `s2r lock SOURCE` to bring it up to date".to_owned(),
-    });
-    Ok(())
-}
-
-/// Names what `requirements.txt` and the files that it includes say; none if there is no such file.
-fn wishes(tree: &Tree) -> Result<Option<Sha256>, BuildError> {
-    let Some(text) = tree.read_small(REQUIREMENTS, MAX_REQUIREMENTS_BYTES)? else {
-        return Ok(None);
+    let wrong = |error| ResolveError::Pylock {
+        path: path.clone(),
+        error,
     };
-    let read = |path: &str| tree.read_small(path, MAX_REQUIREMENTS_BYTES).ok().flatten();
-    let source = crate::packages::python::Source {
-        read: &read,
-        variable: &|_| None,
-    };
-    let mut key = KeyBuilder::new("requirements/1").field(&text);
-    // A file that cannot be read is told of where it is resolved; here its bytes are enough.
-    if let Ok(found) = crate::packages::python::parse(REQUIREMENTS, &text, &source) {
-        for file in &found.files {
-            key.add(file.as_bytes());
-            key.add(&read(file).unwrap_or_default());
+    match LockOrigin::of(&String::from_utf8_lossy(&text)).map_err(wrong)? {
+        LockOrigin::Known(then) => {
+            let now = fingerprint::of(project, &read::without_lock(project, request)?)?;
+            let changed = then.changed(&now, fingerprint::AS_BUILT);
+            if changed.is_empty() {
+                return Ok(());
+            }
+            Err(PinError::StaleLock {
+                file: path.clone(),
+                changed: changed.into_iter().map(str::to_owned).collect(),
+            }
+            .into())
         }
+        LockOrigin::OldForm if rules.locked => Err(PinError::OldLock { file: path.clone() }.into()),
+        LockOrigin::OldForm => {
+            report.event(Event::Warning {
+                text: format!("{path} does not say what it was made from; it is taken as it is"),
+                hint:
+                    "run `s2r lock SOURCE` to write it anew: it is then held to the project's files"
+                        .to_owned(),
+            });
+            Ok(())
+        }
+        LockOrigin::OtherTool => Ok(()),
     }
-    Ok(Some(Sha256(*key.finish().as_bytes())))
 }
 
 /// A wheel within the source is locked by its path; that is worth knowing before it moves.

@@ -32,6 +32,7 @@ mod elsewhere;
 mod error;
 mod exact;
 mod fetch;
+mod fingerprint;
 mod foreign;
 mod foundation;
 mod ground;
@@ -211,12 +212,7 @@ pub(crate) fn build(
         crate::plan::Plan::title,
     )?;
     foreign::check(&plan)?;
-    locks::check(
-        &project.tree,
-        &plan.dependencies.value,
-        settings.rules,
-        report,
-    )?;
+    locks::check(&project, request, &plan, settings.rules, report)?;
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
     let client = client::new(settings, report);

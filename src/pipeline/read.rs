@@ -136,21 +136,23 @@ pub(super) fn project(
     })
 }
 
+/// What would be decided if there were no `pylock.toml`: what such a lock stands for.
+///
+/// # Errors
+/// As [`decide`]; a lock of another tool that is older than what it was made from.
+pub(super) fn without_lock(project: &Project, request: &Request) -> Result<Plan, BuildError> {
+    let mut facts = project.facts.clone();
+    facts.pylock = None;
+    Ok(crate::plan::plan(&inputs(project, &facts, request))?)
+}
+
 /// Decides what to build, and tells what the user should know of it.
 pub(super) fn decide(
     project: &Project,
     request: &Request,
     report: &dyn Report,
 ) -> Result<Plan, BuildError> {
-    let plan = crate::plan::plan(&Inputs {
-        request,
-        facts: &project.facts,
-        builders: &project.builders,
-        own_builder: project.own_builder.as_ref(),
-        environment_file: &project.environment_file,
-        git: project.git.as_ref(),
-        host: Architecture::host().map(|architecture| Platform { architecture }),
-    })?;
+    let plan = crate::plan::plan(&inputs(project, &project.facts, request))?;
     for advice in &plan.advice {
         report.event(Event::Warning {
             text: advice.text.clone(),
@@ -158,6 +160,18 @@ pub(super) fn decide(
         });
     }
     Ok(plan)
+}
+
+fn inputs<'a>(project: &'a Project, facts: &'a Facts, request: &'a Request) -> Inputs<'a> {
+    Inputs {
+        request,
+        facts,
+        builders: &project.builders,
+        own_builder: project.own_builder.as_ref(),
+        environment_file: &project.environment_file,
+        git: project.git.as_ref(),
+        host: Architecture::host().map(|architecture| Platform { architecture }),
+    }
 }
 
 /// Reads the builder that `--builder` names by a file or an image, and what the image is: the one that

@@ -49,6 +49,22 @@ pub(super) fn environment(plan: &Plan, settings: &Settings) -> BTreeMap<String, 
     environment
 }
 
+/// Variables that say where packages come from and which are taken, logins left out.
+pub(super) fn is_of_indexes(name: &str) -> bool {
+    let is_login = ["USERNAME", "PASSWORD", "TOKEN", "KEYRING_PROVIDER"];
+    let of_tools = [
+        "PIP_",
+        "UV_INDEX",
+        "UV_DEFAULT_INDEX",
+        "UV_EXTRA_INDEX_URL",
+        "UV_FIND_LINKS",
+    ];
+    name == "S2R_PREFER"
+        || (of_tools.iter().any(|start| name.starts_with(start))
+            && !is_login.iter().any(|end| name.ends_with(end))
+            && !is_callers_alone(name))
+}
+
 /// Variables that decide which programs run and whom they trust: a project must not set them for
 /// the machine that builds it.
 fn is_callers_alone(name: &str) -> bool {

@@ -60,3 +60,4 @@ mod requirements;
 mod sandbox;
 mod source;
 mod sources;
+mod stale;

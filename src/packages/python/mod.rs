@@ -19,10 +19,13 @@ mod wheel_name;
 
 pub(crate) use hash::{FileHash, HashError};
 pub(crate) use location::{DirectUrl, PUBLIC_INDEX, Redacted, Url, UrlError, shown};
-pub(crate) use pylock::{LockedFile, LockedPackage, LockedTree, Pylock, PylockError};
+pub(crate) use pylock::{
+    Fingerprint, LockOrigin, LockedFile, LockedPackage, LockedTree, Pylock, PylockError,
+};
 pub(crate) use requirements::{
     FolderLink, Format, Formats, IndexOptions, Position, ReadError, Requirements, Source, Wish,
-    WishKind, decode_requirements, parse, requirement_paths, resolve_folder, resolve_path,
+    WishKind, decode_requirements, parse, requirement_lines, requirement_paths, resolve_folder,
+    resolve_path,
 };
 pub(crate) use tags::{Arch, Libc, PythonVersion, Tags, Target};
 pub(crate) use wheel_name::{WheelFileName, is_wheel};

@@ -9,22 +9,27 @@ pub(crate) use error::MaterialError;
 
 use std::collections::BTreeMap;
 
-use super::Rules;
 use super::build_wheel::Builder;
-use super::error::BuildError;
+use super::error::{BuildError, PinError};
 use super::foreign::{Step, refused};
 use super::ground::Ground;
 use super::platform::Site;
 use super::wheels::{BuiltWheel, MAX_FILE_BYTES, Wanted, Wheels};
+use super::{Rules, fingerprint};
+use crate::archive::zip::Archive;
+use crate::oci::Digest;
 use crate::packages::python::locks::{Choice, Converted, Form, Given, LockKind, convert};
-use crate::packages::python::{PackageName, Target, Wish};
+use crate::packages::python::{Fingerprint, LockOrigin, PackageName, Target, Wish};
 use crate::plan::{Dependencies, PlanError};
 use crate::resolve::wheels::{Lock, LockedWheel, RequirementsFile, ResolveError};
+use crate::store::Store;
 
 /// Most packages without a wheel that one set of requirements may bring.
 const MAX_SDISTS: usize = 64;
 /// How deep build requirements may need building themselves.
 const MAX_DEPTH: usize = 4;
+/// Longest metadata of a wheel that are read.
+const MAX_METADATA_BYTES: u64 = 1 << 20;
 /// The newest pip, as `UPGRADE_PIP_TO_LATEST` has it.
 const NEWEST_PIP: RequirementsFile<'_> = RequirementsFile {
     path: "UPGRADE_PIP_TO_LATEST",
@@ -56,6 +61,7 @@ impl Exact<'_> {
         match &plan.dependencies.value {
             Dependencies::Pylock { path } => {
                 let text = self.read(path)?;
+                self.check_own(path, &text, &built)?;
                 self.locked(path, &text, &built, rules)
             }
             Dependencies::Requirements { path } => {
@@ -68,6 +74,32 @@ impl Exact<'_> {
             }
             Dependencies::None => self.requirements(&[], built, rules, 0),
         }
+    }
+
+    /// Holds a lock of s2r to what the project's own wheel requires; a wheel that lies in a registry
+    /// alone is the one that was locked with.
+    fn check_own(&self, path: &str, lock: &[u8], built: &[BuiltWheel]) -> Result<(), BuildError> {
+        let Some(own) = built.first() else {
+            return Ok(());
+        };
+        let text = String::from_utf8_lossy(lock);
+        // What is wrong with the lock is told where it is read as one.
+        let Ok(LockOrigin::Known(then)) = LockOrigin::of(&text) else {
+            return Ok(());
+        };
+        let Some(requires) = requires_of(self.site.store(), &own.sha256) else {
+            return Ok(());
+        };
+        let mut now = Fingerprint::default();
+        now.add(fingerprint::AS_BUILT, requires.as_bytes());
+        if then.get(fingerprint::AS_BUILT) == now.get(fingerprint::AS_BUILT) {
+            return Ok(());
+        }
+        Err(PinError::StaleLock {
+            file: path.to_owned(),
+            changed: vec![fingerprint::AS_BUILT.to_owned()],
+        }
+        .into())
     }
 
     /// Whether something can be run for the target.
@@ -328,6 +360,35 @@ fn with_built(mut lock: Lock, built: &[BuiltWheel]) -> Lock {
     }
     lock.packages.sort_by(|a, b| a.name.cmp(&b.name));
     lock
+}
+
+impl Site<'_> {
+    /// What the project's own wheel requires, if the image gets one.
+    pub(super) fn own_requires(&self, lock: &Lock) -> Option<String> {
+        let own = lock.packages.iter().find(|wheel| wheel.is_own())?;
+        requires_of(self.store(), &own.sha256)
+    }
+}
+
+/// What a built wheel of the store requires: the headers of its metadata that say so, in order.
+fn requires_of(store: &Store, wheel: &Digest) -> Option<String> {
+    let archive = Archive::open(&store.download_path(wheel)).ok()?;
+    let member = archive
+        .members()
+        .iter()
+        .find(|member| member.name.ends_with(".dist-info/METADATA"))?;
+    let bytes = archive.read(member, MAX_METADATA_BYTES).ok()?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let headers = text.lines().take_while(|line| !line.is_empty());
+    let mut requires: Vec<&str> = headers
+        .filter(|line| {
+            line.split_once(':').is_some_and(|(name, _)| {
+                ["Requires-Dist", "Requires-Python", "Provides-Extra"].contains(&name)
+            })
+        })
+        .collect();
+    requires.sort_unstable();
+    Some(requires.join("\n"))
 }
 
 /// A built wheel as an entry of a lock.

@@ -11,6 +11,7 @@ mod constraint;
 mod content;
 mod error;
 mod graph;
+mod inputs;
 mod lines;
 mod pdm;
 mod pipfile;
@@ -25,6 +26,7 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 pub(crate) use error::LockFileError;
+pub(crate) use inputs::decisive_part;
 
 use super::location::shown;
 use super::marker;

@@ -4,9 +4,11 @@
 //! Keys that this program has no use for are read over, as the specification asks. Refused: a
 //! newer major version of the format, more packages than any project has.
 
+mod fingerprint;
 mod read;
 mod write;
 
+pub(crate) use fingerprint::{Fingerprint, LockOrigin};
 pub(super) use write::{line, quoted};
 
 use pep440_rs::{Version, VersionSpecifiers};

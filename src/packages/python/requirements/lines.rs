@@ -47,6 +47,12 @@ pub(super) fn logical_lines(text: &str, variable: &dyn Fn(&str) -> Option<String
         .collect()
 }
 
+/// What a requirement file says, a line each: comments and empty lines are gone, variables stay.
+pub(crate) fn requirement_lines(bytes: &[u8]) -> Vec<String> {
+    let lines = logical_lines(&decode(bytes), &|_| None);
+    lines.into_iter().map(|line| line.text).collect()
+}
+
 fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }

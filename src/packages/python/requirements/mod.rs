@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub(crate) use formats::{Format, Formats};
-pub(crate) use lines::decode as decode_requirements;
+pub(crate) use lines::{decode as decode_requirements, requirement_lines};
 pub(crate) use options::{FolderLink, IndexOptions};
 pub(super) use wish::{Requirement, parse_requirement};
 pub(crate) use wish::{Wish, WishKind};
