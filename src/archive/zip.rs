@@ -155,28 +155,48 @@ pub(crate) struct Archive {
     file: File,
     path: PathBuf,
     members: Vec<Member>,
+    has_backslashes: bool,
 }
 
 impl Archive {
     /// Opens the file and reads its whole directory.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with(path, false)
+    }
+
+    /// The same for archives that any program may have packed: where names hold backslashes, as some on
+    /// Windows write them, these are read as slashes.
+    pub(crate) fn open_of_any_system(path: &Path) -> Result<Self, Error> {
+        Self::open_with(path, true)
+    }
+
+    fn open_with(path: &Path, takes_backslashes: bool) -> Result<Self, Error> {
         let read_error = |source| Error::Read {
             path: path.to_owned(),
             source,
         };
         let file = File::open(path).map_err(read_error)?;
         let length = file.metadata().map_err(read_error)?.len();
-        let members = directory::Reader {
+        let mut reader = directory::Reader {
             file: &file,
             path,
             length,
-        }
-        .members()?;
+            takes_backslashes,
+            has_backslashes: false,
+        };
+        let members = reader.members()?;
+        let has_backslashes = reader.has_backslashes;
         Ok(Self {
             file,
             path: path.to_owned(),
             members,
+            has_backslashes,
         })
+    }
+
+    /// Whether names held backslashes.
+    pub(crate) fn has_backslashes(&self) -> bool {
+        self.has_backslashes
     }
 
     /// Its members, sorted by name.

@@ -413,7 +413,11 @@ mod tests {
             ("b/n.py", ""),
             ("tests/t.py", ""),
         ]);
-        let tree = tree(&folder);
+        let settings = crate::source::Settings {
+            exclude: vec![String::new()],
+            ..crate::source::testing::settings(&folder)
+        };
+        let tree = Tree::read(&settings, &crate::report::Silent).unwrap();
         let contents = tree.contents().unwrap();
         let key_of = |bytecode| {
             key(

@@ -20,8 +20,6 @@ use crate::store::{Store, StoreError};
 const RECORD: &str = "base";
 /// The file that pins a base.
 pub(super) const LOCK_FILE: &str = "s2r.lock";
-/// Longest `s2r.lock` that is read.
-pub(super) const MAX_LOCK_BYTES: u64 = 8 << 20;
 
 /// How a base may be had.
 #[derive(Clone, Copy)]

@@ -12,11 +12,9 @@ use crate::packages::python::{
     Fingerprint, Source, Url, parse, requirement_lines, resolve_path, shown,
 };
 use crate::plan::{Dependencies, Origin, Plan};
-use crate::source::Tree;
+use crate::source::{SettingsFile, Tree};
 
 const PYPROJECT: &str = "pyproject.toml";
-/// Longest file that says what is wanted.
-const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// The inputs of a plan that knows no `pylock.toml`. What a build of the project itself tells is not
 /// among them: see [`as_built`].
@@ -78,7 +76,7 @@ fn without_secret(word: &str) -> String {
 
 /// A file, as far as it decides on packages; nothing if it is not there.
 fn add_file(inputs: &mut Fingerprint, tree: &Tree, path: &str) -> Result<(), BuildError> {
-    let Some(bytes) = tree.read_small(path, MAX_FILE_BYTES)? else {
+    let Some(bytes) = tree.read_small(path, SettingsFile::ToolLock)? else {
         return Ok(());
     };
     if path == LockKind::Pyproject.path() {
@@ -92,10 +90,13 @@ fn add_file(inputs: &mut Fingerprint, tree: &Tree, path: &str) -> Result<(), Bui
 
 /// A requirement file and those that it includes: their lines, without comments.
 fn add_requirements(inputs: &mut Fingerprint, tree: &Tree, path: &str) -> Result<(), BuildError> {
-    let Some(bytes) = tree.read_small(path, MAX_FILE_BYTES)? else {
+    let Some(bytes) = tree.read_small(path, SettingsFile::Requirements)? else {
         return Ok(());
     };
-    let read = |path: &str| tree.read_small(path, MAX_FILE_BYTES).ok().flatten();
+    let read = |path: &str| {
+        let read = tree.read_small(path, SettingsFile::Requirements);
+        read.ok().flatten()
+    };
     let source = Source {
         read: &read,
         variable: &|_| None,

@@ -7,12 +7,12 @@ use super::cache::Cache;
 use super::error::{BuildError, Obstacle, PinError};
 use super::platform::{Means, Resolved, Site};
 use super::read::Project;
-use super::wheels::MAX_FILE_BYTES;
 use super::{Rules, Settings, base, fingerprint, read};
 use crate::packages::python::LockOrigin;
 use crate::plan::{Dependencies, Plan, Request};
 use crate::report::{Event, Report};
 use crate::resolve::wheels::{Location, ResolveError, write_pylock};
+use crate::source::SettingsFile;
 use crate::store::Store;
 
 /// The standard lock (PEP 751).
@@ -108,7 +108,7 @@ pub(super) fn check(
     let Dependencies::Pylock { path } = &plan.dependencies.value else {
         return Ok(());
     };
-    let Some(text) = project.tree.read_small(path, MAX_FILE_BYTES)? else {
+    let Some(text) = project.tree.read_small(path, SettingsFile::Pylock)? else {
         return Ok(());
     };
     let wrong = |error| ResolveError::Pylock {

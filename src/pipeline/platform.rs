@@ -161,6 +161,7 @@ impl<'a> Site<'a> {
             (Err(error), _) => return Err(error),
         };
         let contents = contents??;
+        contents.warn(self.report);
         if !self.plan.running.assemble.value {
             let installed = lock.packages.iter().map(|wheel| wheel.name.as_ref());
             self.plan.start.check(installed)?;

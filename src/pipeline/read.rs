@@ -14,7 +14,7 @@ use crate::project::Facts;
 use crate::report::{Event, Report};
 use crate::resolve::debian::BaseLock;
 use crate::source::environment::{self, Form, Note, Variable};
-use crate::source::{Tree, git};
+use crate::source::{SettingsFile, Tree, git};
 use crate::store::Store;
 
 /// A builder file is refused beyond this.
@@ -47,7 +47,7 @@ impl Project {
     pub(super) fn base_lock(&self) -> Result<Option<BaseLock>, BuildError> {
         let bytes = self
             .tree
-            .read_small(base::LOCK_FILE, base::MAX_LOCK_BYTES)?;
+            .read_small(base::LOCK_FILE, SettingsFile::BaseLock)?;
         Ok(bytes
             .map(|bytes| BaseLock::read(&String::from_utf8_lossy(&bytes), base::LOCK_FILE))
             .transpose()?)

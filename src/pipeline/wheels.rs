@@ -8,7 +8,7 @@ use super::fetch::Fetcher;
 use crate::net::http::{Expect, HttpError};
 use crate::oci::{Digest, KeyBuilder};
 use crate::packages::Sha256;
-use crate::packages::python::{PackageName, Position, Target, Url, WheelFileName, Wish};
+use crate::packages::python::{PackageName, Position, Target, Url, WheelFileName, Wish, is_wheel};
 use crate::plan::builder::PipWheel;
 use crate::report::Report;
 use crate::resolve::wheels::{
@@ -16,7 +16,7 @@ use crate::resolve::wheels::{
     LockedWheel, Request, RequirementsFile, Sdist, SourceOf, Stand, find_file, indexes,
     locked_sources, resolution_key, resolve, sdist_for, to_build, write_pylock,
 };
-use crate::source::{Kind, Tree};
+use crate::source::{Kind, SettingsFile, Tree};
 use crate::store::Store;
 
 /// The record kind of resolutions that cannot come out otherwise on another day.
@@ -25,8 +25,6 @@ const RECORD: &str = "wheels";
 const SIZE_RECORD: &str = "sizes";
 /// Sizes asked for at once.
 const REQUESTS: usize = 8;
-/// Longest requirement file or lock.
-pub(super) const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// A wheel that was built and is wanted.
 #[derive(Debug, Clone)]
@@ -217,15 +215,19 @@ impl Wheels<'_> {
 
     /// A small file of the source, or a wheel that was built.
     fn read(&self, path: &str) -> Option<Vec<u8>> {
-        let name = path.strip_prefix(BUILT_FOLDER);
-        match name.and_then(|name| {
-            self.built
-                .iter()
-                .find(|wheel| wheel.file_name.to_string() == name)
-        }) {
-            Some(wheel) => std::fs::read(self.fetcher.store.download_path(&wheel.sha256)).ok(),
-            None => self.tree.read_small(path, MAX_FILE_BYTES).ok().flatten(),
+        let built = path.strip_prefix(BUILT_FOLDER).and_then(|name| {
+            let mut wheels = self.built.iter();
+            wheels.find(|wheel| wheel.file_name.to_string() == name)
+        });
+        if let Some(wheel) = built {
+            return std::fs::read(self.fetcher.store.download_path(&wheel.sha256)).ok();
         }
+        let kind = if is_wheel(path) {
+            SettingsFile::Distribution
+        } else {
+            SettingsFile::Requirements
+        };
+        self.tree.read_small(path, kind).ok().flatten()
     }
 
     /// The files right in a folder of the source.
@@ -292,11 +294,14 @@ impl Wheels<'_> {
     /// A wheel's size: of the file that is here, as it was once asked for, or as its server tells.
     fn size_of(&self, wheel: &LockedWheel) -> Result<Option<u64>, BuildError> {
         let store = self.fetcher.store;
-        let here = match &wheel.location {
-            Location::Source(path) => self.tree.root().join(path),
-            Location::Remote(_) | Location::Built { .. } => store.download_path(&wheel.sha256),
-        };
-        if let Ok(file) = std::fs::metadata(here) {
+        if let Location::Source(path) = &wheel.location {
+            let entry = self.tree.follow(path.as_bytes());
+            return Ok(entry.and_then(|entry| match entry.kind {
+                Kind::File { size_bytes, .. } => Some(size_bytes),
+                Kind::Directory | Kind::Symlink { .. } => None,
+            }));
+        }
+        if let Ok(file) = std::fs::metadata(store.download_path(&wheel.sha256)) {
             return Ok(Some(file.len()));
         }
         let key = KeyBuilder::new("size/1")

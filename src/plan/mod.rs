@@ -56,8 +56,8 @@ pub(crate) struct Request {
     pub reference: Option<String>,
     /// A folder within it, `--context-dir`.
     pub context_dir: Option<PathBuf>,
-    /// What to leave out, `--exclude`.
-    pub exclude: String,
+    /// What else to leave out, `--exclude`.
+    pub exclude: Vec<String>,
     /// A builder's name or file, `--builder`.
     pub builder: Option<String>,
     /// `-e`, in order, as typed.

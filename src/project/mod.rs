@@ -19,7 +19,7 @@ pub(crate) use error::ProjectError;
 pub(crate) use python::PythonWish;
 
 use crate::source::environment::{Note, Variable};
-use crate::source::{Entry, Kind, Tree};
+use crate::source::{Entry, Kind, SettingsFile, Tree};
 
 /// The environment file of a project.
 pub(crate) const ENVIRONMENT_FILE: &str = ".s2i/environment";
@@ -186,11 +186,8 @@ impl Facts {
     /// # Errors
     /// The file cannot be read.
     pub(crate) fn has_shebang(&self, entry: &Entry) -> Result<bool, ProjectError> {
-        let mut start = [0; 2];
-        let mut file = self.tree.open(entry)?;
-        let read =
-            std::io::Read::read(&mut file, &mut start).map_err(|error| file.explain(error))?;
-        Ok(start[..read].starts_with(b"#!"))
+        let start = self.tree.read_small(&entry.shown(), SettingsFile::Script)?;
+        Ok(start.is_some_and(|start| start.starts_with(b"#!")))
     }
 }
 

@@ -10,12 +10,7 @@ use super::{
 };
 use crate::packages::debian::aptfile;
 use crate::source::environment::{self, Form, Note, Variable};
-use crate::source::{Entry, Tree};
-
-/// Longest file of settings that is read.
-pub(super) const MAX_FILE_BYTES: u64 = 4 << 20;
-/// Longest lock file that is read.
-const MAX_LOCK_BYTES: u64 = 64 << 20;
+use crate::source::{Entry, SettingsFile, Tree};
 
 /// Files of other tools that name packages.
 const DOCUMENTS: [&str; 6] = [
@@ -34,8 +29,12 @@ impl Facts {
     /// A file that cannot be read, is too long, or is not what its name says.
     pub(crate) fn of(tree: &Tree) -> Result<Self, ProjectError> {
         let facts = Reader { tree };
-        let pyproject = facts.parsed("pyproject.toml", MAX_FILE_BYTES, documents::pyproject)?;
-        let setup_cfg = facts.text("setup.cfg", MAX_FILE_BYTES)?;
+        let pyproject = facts.parsed(
+            "pyproject.toml",
+            SettingsFile::Pyproject,
+            documents::pyproject,
+        )?;
+        let setup_cfg = facts.text("setup.cfg", SettingsFile::Setup)?;
         let (environment, environment_notes) = facts.environment()?;
         Ok(Self {
             found: KNOWN
@@ -44,16 +43,20 @@ impl Facts {
                 .collect(),
             named_pylocks: named_pylocks(tree),
             requirements: requirements::asked(tree)?,
-            pylock: facts.parsed("pylock.toml", MAX_LOCK_BYTES, documents::locked_packages)?,
+            pylock: facts.parsed(
+                "pylock.toml",
+                SettingsFile::Pylock,
+                documents::locked_packages,
+            )?,
             setup_cfg_packages: setup_cfg.as_deref().is_some_and(documents::packages_itself),
             python: facts.python(pyproject.as_ref(), setup_cfg.as_deref())?,
             wsgi_app: facts.line_with("gunicorn.conf.py", "wsgi_app")?,
             processes: facts
-                .text("Procfile", MAX_FILE_BYTES)?
+                .text("Procfile", SettingsFile::Procfile)?
                 .map(|text| processes(&text))
                 .unwrap_or_default(),
             packages: facts
-                .parsed("Aptfile", MAX_FILE_BYTES, apt_packages)?
+                .parsed("Aptfile", SettingsFile::Aptfile, apt_packages)?
                 .unwrap_or_default(),
             setup_name: facts.setup_name(setup_cfg.as_deref(), pyproject.as_ref())?,
             pyproject,
@@ -121,8 +124,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn text(&self, path: &str, limit_bytes: u64) -> Result<Option<String>, ProjectError> {
-        match self.tree.read_small(path, limit_bytes)? {
+    fn text(&self, path: &str, file: SettingsFile) -> Result<Option<String>, ProjectError> {
+        match self.tree.read_small(path, file)? {
             Some(bytes) => text_of(path, &bytes).map(Some),
             None => Ok(None),
         }
@@ -131,7 +134,7 @@ impl Reader<'_> {
     fn documents(&self) -> Result<BTreeMap<&'static str, String>, ProjectError> {
         let mut texts = BTreeMap::new();
         for path in DOCUMENTS {
-            if let Some(text) = self.text(path, MAX_LOCK_BYTES)? {
+            if let Some(text) = self.text(path, SettingsFile::ToolLock)? {
                 texts.insert(path, text);
             }
         }
@@ -141,10 +144,10 @@ impl Reader<'_> {
     fn parsed<T>(
         &self,
         path: &str,
-        limit_bytes: u64,
+        file: SettingsFile,
         parse: impl FnOnce(&str, &str) -> Result<T, ProjectError>,
     ) -> Result<Option<T>, ProjectError> {
-        match self.text(path, limit_bytes)? {
+        match self.text(path, file)? {
             Some(text) => parse(path, &text).map(Some),
             None => Ok(None),
         }
@@ -159,12 +162,12 @@ impl Reader<'_> {
     ) -> Result<Option<String>, ProjectError> {
         let scripts = setup_scripts(self.tree);
         let first = scripts.first().map_or("setup.py", String::as_str);
-        let setup_py = self.text(first, MAX_FILE_BYTES)?;
+        let setup_py = self.text(first, SettingsFile::Setup)?;
         let Some(folder) = first.strip_suffix("/setup.py") else {
             let name = documents::setup_name(setup_py.as_deref(), setup_cfg, pyproject);
             return Ok(name);
         };
-        let setup_cfg = self.text(&format!("{folder}/setup.cfg"), MAX_FILE_BYTES)?;
+        let setup_cfg = self.text(&format!("{folder}/setup.cfg"), SettingsFile::Setup)?;
         Ok(documents::setup_name(
             setup_py.as_deref(),
             setup_cfg.as_deref(),
@@ -173,7 +176,7 @@ impl Reader<'_> {
     }
 
     fn line_with(&self, path: &str, wanted: &str) -> Result<Option<Place>, ProjectError> {
-        let Some(bytes) = self.tree.read_small(path, MAX_FILE_BYTES)? else {
+        let Some(bytes) = self.tree.read_small(path, SettingsFile::GunicornSettings)? else {
             return Ok(None);
         };
         let text = String::from_utf8_lossy(&bytes);
@@ -186,7 +189,7 @@ impl Reader<'_> {
     fn environment(&self) -> Result<(Vec<Variable>, Vec<Note>), ProjectError> {
         match self
             .tree
-            .read_small(ENVIRONMENT_FILE, environment::MAX_FILE_BYTES)?
+            .read_small(ENVIRONMENT_FILE, SettingsFile::Environment)?
         {
             Some(bytes) => Ok(environment::parse(&bytes, Form::Project, ENVIRONMENT_FILE)?),
             None => Ok((Vec::new(), Vec::new())),
@@ -200,13 +203,13 @@ impl Reader<'_> {
         setup_cfg: Option<&str>,
     ) -> Result<Vec<PythonWish>, ProjectError> {
         let mut wishes = Vec::new();
-        if let Some(text) = self.text(".python-version", MAX_FILE_BYTES)? {
+        if let Some(text) = self.text(".python-version", SettingsFile::PythonVersion)? {
             wishes.extend(python::version_file(".python-version", &text)?);
         }
-        if let Some(text) = self.text("runtime.txt", MAX_FILE_BYTES)? {
+        if let Some(text) = self.text("runtime.txt", SettingsFile::PythonVersion)? {
             wishes.extend(python::runtime_file("runtime.txt", &text)?);
         }
-        if let Some(text) = self.text("Pipfile", MAX_FILE_BYTES)? {
+        if let Some(text) = self.text("Pipfile", SettingsFile::ToolLock)? {
             wishes.extend(documents::pipfile_python("Pipfile", &text)?);
         }
         if let Some(range) = pyproject.and_then(|pyproject| pyproject.python.clone()) {
@@ -216,7 +219,7 @@ impl Reader<'_> {
             wishes.extend(documents::setup_cfg_python("setup.cfg", text)?);
         }
         for path in ["pylock.toml", "uv.lock"] {
-            if let Some(text) = self.text(path, MAX_LOCK_BYTES)? {
+            if let Some(text) = self.text(path, SettingsFile::ToolLock)? {
                 wishes.extend(documents::lock_python(path, &text)?);
             }
         }

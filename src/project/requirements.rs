@@ -5,9 +5,8 @@
 use crate::packages::python::{decode_requirements, is_wheel};
 use std::collections::BTreeSet;
 
-use super::read::MAX_FILE_BYTES;
 use super::{Asked, Place, ProjectError};
-use crate::source::Tree;
+use crate::source::{SettingsFile, Tree};
 
 /// As many files may include one another.
 const MAX_FILES: usize = 100;
@@ -15,7 +14,7 @@ const MAX_FILES: usize = 100;
 /// What `requirements.txt` asks for; `None` if there is none.
 pub(super) fn asked(tree: &Tree) -> Result<Option<Vec<Asked>>, ProjectError> {
     const ROOT: &str = "requirements.txt";
-    if tree.read_small(ROOT, MAX_FILE_BYTES)?.is_none() {
+    if tree.read_small(ROOT, SettingsFile::Requirements)?.is_none() {
         return Ok(None);
     }
     let mut names = Vec::new();
@@ -25,7 +24,7 @@ pub(super) fn asked(tree: &Tree) -> Result<Option<Vec<Asked>>, ProjectError> {
         if seen.len() == MAX_FILES || !seen.insert(path.clone()) {
             continue;
         }
-        let Some(bytes) = tree.read_small(&path, MAX_FILE_BYTES)? else {
+        let Some(bytes) = tree.read_small(&path, SettingsFile::Requirements)? else {
             continue;
         };
         for (line, text) in logical_lines(&decode_requirements(&bytes)) {

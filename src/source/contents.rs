@@ -3,16 +3,15 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::fs::OFlags;
-use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use super::{Entry, Kind, SourceError, Tree};
+use super::{Entry, Kind, SourceError, Tree, open};
 use crate::oci::{Key, KeyBuilder};
+use crate::report::{Event, Report};
 
 /// Files are hashed on as many threads. More do not help: the second one overlaps reading with
 /// hashing, and build machines have few cores.
@@ -21,12 +20,18 @@ const THREADS: usize = 2;
 const CHUNK: usize = 64;
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// How a file begins that stands for one which git LFS keeps, and how long it is at most:
+/// <https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
+const MAX_LFS_POINTER_BYTES: u64 = 1024;
 
 /// What the files of a tree hold.
 #[derive(Debug, Clone)]
 pub(crate) struct Contents {
     key: Key,
     hashes: Vec<Option<[u8; 32]>>,
+    /// Files that only point to what git LFS keeps elsewhere, sorted.
+    lfs_pointers: Vec<String>,
 }
 
 impl Contents {
@@ -34,6 +39,20 @@ impl Contents {
     /// nor owners nor other permission bits nor where the tree is.
     pub(crate) fn key(&self) -> Key {
         self.key
+    }
+
+    /// Tells of what the image will not hold, though the source seems to.
+    pub(crate) fn warn(&self, report: &dyn Report) {
+        if !self.lfs_pointers.is_empty() {
+            report.event(Event::Warning {
+                text: format!(
+                    "these are pointers of git LFS, not the files themselves: {}",
+                    super::walk::named(&self.lfs_pointers)
+                ),
+                hint: "run `git lfs pull` in the source, or check it out with LFS, and build again"
+                    .to_owned(),
+            });
+        }
     }
 
     /// sha256 of the file at this place in [`Tree::entries`]; `None` for what is no file.
@@ -44,7 +63,8 @@ impl Contents {
 
 /// Hashes every file of a tree.
 pub(super) fn hash(tree: &Tree) -> Result<Contents, SourceError> {
-    let hashes = hash_files(tree)?;
+    let (hashes, mut lfs_pointers) = hash_files(tree)?;
+    lfs_pointers.sort_unstable();
     let mut builder = KeyBuilder::new("source/1");
     for (entry, hash) in tree.entries().iter().zip(&hashes) {
         builder.add(&entry.path);
@@ -63,12 +83,20 @@ pub(super) fn hash(tree: &Tree) -> Result<Contents, SourceError> {
     Ok(Contents {
         key: builder.finish(),
         hashes,
+        lfs_pointers,
     })
 }
 
-type Hashed = Vec<(usize, [u8; 32])>;
+/// What one thread has hashed.
+#[derive(Default)]
+struct Hashed {
+    hashes: Vec<(usize, [u8; 32])>,
+    lfs_pointers: Vec<String>,
+}
 
-fn hash_files(tree: &Tree) -> Result<Vec<Option<[u8; 32]>>, SourceError> {
+type Hashes = Vec<Option<[u8; 32]>>;
+
+fn hash_files(tree: &Tree) -> Result<(Hashes, Vec<String>), SourceError> {
     let next = AtomicUsize::new(0);
     let parts: Vec<Result<Hashed, SourceError>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (1..THREADS)
@@ -84,16 +112,19 @@ fn hash_files(tree: &Tree) -> Result<Vec<Option<[u8; 32]>>, SourceError> {
         parts
     });
     let mut hashes = vec![None; tree.entries().len()];
+    let mut lfs_pointers = Vec::new();
     for part in parts {
-        for (index, hash) in part? {
+        let part = part?;
+        for (index, hash) in part.hashes {
             hashes[index] = Some(hash);
         }
+        lfs_pointers.extend(part.lfs_pointers);
     }
-    Ok(hashes)
+    Ok((hashes, lfs_pointers))
 }
 
 fn hash_some(tree: &Tree, next: &AtomicUsize) -> Result<Hashed, SourceError> {
-    let mut hashed = Vec::new();
+    let mut hashed = Hashed::default();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let start = next.fetch_add(CHUNK, Ordering::Relaxed);
@@ -102,16 +133,22 @@ fn hash_some(tree: &Tree, next: &AtomicUsize) -> Result<Hashed, SourceError> {
         }
         let end = (start + CHUNK).min(tree.entries().len());
         for (index, entry) in tree.entries()[start..end].iter().enumerate() {
-            if matches!(entry.kind, Kind::File { .. }) {
-                hashed.push((start + index, hash_file(tree, entry, &mut buffer)?));
+            if let Kind::File { size_bytes, .. } = entry.kind {
+                let hash = hash_file(tree, entry, &mut buffer)?;
+                hashed.hashes.push((start + index, hash));
+                if size_bytes <= MAX_LFS_POINTER_BYTES && buffer.starts_with(LFS_POINTER) {
+                    hashed.lfs_pointers.push(entry.shown());
+                }
             }
         }
     }
 }
 
+/// Leaves the file's beginning in `buffer`, if it is no longer than that.
 fn hash_file(tree: &Tree, entry: &Entry, buffer: &mut [u8]) -> Result<[u8; 32], SourceError> {
     let mut file = tree.open(entry)?;
     let mut sha256 = Sha256::new();
+    buffer[..LFS_POINTER.len()].fill(0);
     loop {
         let count = file.read(buffer).map_err(|error| file.explain(error))?;
         if count == 0 {
@@ -134,9 +171,9 @@ pub(crate) struct FileReader {
 }
 
 impl FileReader {
-    /// Opens the file at `path`, which messages call `shown`.
-    pub(super) fn open(path: &Path, shown: PathBuf, entry: &Entry) -> Result<Self, SourceError> {
-        let file = open_file(path, &shown)?;
+    /// Opens an entry below the tree's root; messages call it `shown`.
+    pub(super) fn open(root: &OwnedFd, shown: PathBuf, entry: &Entry) -> Result<Self, SourceError> {
+        let file = open::entry(root, &entry.path, &shown)?;
         let left_bytes = match entry.kind {
             Kind::File { size_bytes, .. } => size_bytes,
             Kind::Directory | Kind::Symlink { .. } => 0,
@@ -180,6 +217,15 @@ impl FileReader {
         }
     }
 
+    /// The first bytes, for files of which the beginning tells enough.
+    pub(super) fn read_start(mut self, bytes: u64) -> Result<Vec<u8>, SourceError> {
+        let mut start = Vec::new();
+        match (&mut self).take(bytes).read_to_end(&mut start) {
+            Ok(_) => Ok(start),
+            Err(error) => Err(self.explain(error)),
+        }
+    }
+
     fn fail(&mut self) -> io::Error {
         self.changed = true;
         io::Error::new(
@@ -203,34 +249,6 @@ impl FileReader {
             return Err(self.fail());
         }
         Ok(())
-    }
-}
-
-/// Opens what was a file when the tree was read. If it has become a link or a pipe since, that is an
-/// error: a link could lead anywhere, and opening a pipe could wait for ever.
-fn open_file(path: &Path, shown: &Path) -> Result<File, SourceError> {
-    let changed = || SourceError::Changed {
-        path: shown.to_owned(),
-    };
-    let failed = |source: io::Error| {
-        if source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
-            return changed();
-        }
-        SourceError::Read {
-            path: shown.to_owned(),
-            source,
-        }
-    };
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = File::options()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-        .map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_file() {
-        Ok(file)
-    } else {
-        Err(changed())
     }
 }
 
@@ -269,6 +287,7 @@ impl Read for FileReader {
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
 
     use super::super::testing::{folder, tree};
     use super::*;

@@ -2,7 +2,7 @@
 //!
 //! So it is not `.gitignore`: patterns do not match at any depth, `**` is `*`, `*` matches names
 //! with a leading dot, leading and trailing slashes mean nothing, and a pattern with an error in
-//! it is skipped. `!` takes back what earlier lines collected, by whole path: after `logs`,
+//! it is skipped, which is told. `!` takes back what earlier lines collected, by whole path: after `logs`,
 //! `!logs/keep` keeps nothing, because the folder itself is gone; after `logs/*` it does.
 //! Grammar of the patterns: <https://pkg.go.dev/path/filepath#Match>.
 
@@ -10,6 +10,8 @@
 #[derive(Debug, Default, Clone)]
 pub(super) struct Ignore {
     rules: Vec<Rule>,
+    /// Lines, from 1, whose pattern has an error in it.
+    pub(super) bad_lines: Vec<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -22,29 +24,51 @@ impl Ignore {
     /// Reads the file's text.
     pub(super) fn parse(text: &[u8]) -> Self {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        let rules = text
-            .split(|byte| *byte == b'\n')
-            .filter_map(|line| Rule::parse(line.strip_suffix(b"\r").unwrap_or(line)))
-            .collect();
-        Self { rules }
+        let mut ignore = Self::default();
+        for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+            match Rule::parse(line.strip_suffix(b"\r").unwrap_or(line)) {
+                Line::Rule(rule) => ignore.rules.push(rule),
+                Line::Nothing => {}
+                Line::Bad => ignore.bad_lines.push(number),
+            }
+        }
+        ignore
     }
 
-    /// Whether this very path is ignored; the last rule that matches decides. What lies below an
-    /// ignored folder goes with it, which is the caller's to do.
-    pub(super) fn matches(&self, path: &[u8]) -> bool {
-        self.rules
-            .iter()
-            .rev()
-            .find(|rule| rule.matches(path))
-            .is_some_and(|rule| !rule.takes_back)
+    /// What the last rule that matches this very path says: that it is ignored, or taken back. What lies
+    /// below an ignored folder goes with it, which is the caller's to do.
+    pub(super) fn verdict(&self, path: &[u8]) -> Option<Verdict> {
+        let rule = self.rules.iter().rev().find(|rule| rule.matches(path))?;
+        Some(if rule.takes_back {
+            Verdict::TakenBack
+        } else {
+            Verdict::Ignored
+        })
     }
 }
 
+/// What the rules say of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is left out.
+    Ignored,
+    /// It is not, though an earlier rule or a default may say so.
+    TakenBack,
+}
+
+/// What a line of the file is.
+enum Line {
+    Rule(Rule),
+    /// A comment, or a pattern for what is above the root.
+    Nothing,
+    Bad,
+}
+
 impl Rule {
-    fn parse(line: &[u8]) -> Option<Self> {
+    fn parse(line: &[u8]) -> Line {
         let line = trim_spaces(line);
         if line.is_empty() || line.starts_with(b"#") {
-            return None;
+            return Line::Nothing;
         }
         let (takes_back, pattern) = match line.strip_prefix(b"!") {
             Some(pattern) => (true, pattern),
@@ -57,15 +81,20 @@ impl Rule {
                 // Go joins pattern and root first, which takes `x/..` away; above the root there
                 // is nothing of ours.
                 b".." => {
-                    components.pop()?;
+                    if components.pop().is_none() {
+                        return Line::Nothing;
+                    }
                 }
-                _ => components.push(Glob::parse(component)?),
+                _ => match Glob::parse(component) {
+                    Some(glob) => components.push(glob),
+                    None => return Line::Bad,
+                },
             }
         }
         if components.is_empty() {
-            return None;
+            return Line::Nothing;
         }
-        Some(Self {
+        Line::Rule(Self {
             takes_back,
             components,
         })
@@ -248,6 +277,17 @@ fn characters(text: &[u8]) -> Vec<u32> {
 mod tests {
     use super::*;
 
+    fn is_ignored(ignore: &Ignore, path: &[u8]) -> bool {
+        ignore.verdict(path) == Some(Verdict::Ignored)
+    }
+
+    #[test]
+    fn lines_with_an_error_are_counted() {
+        let ignore = Ignore::parse(b"# [\na\n[b\n../c\nd\\\n");
+        assert_eq!(ignore.bad_lines, [3, 5]);
+        assert!(is_ignored(&ignore, b"a"));
+    }
+
     #[test]
     fn patterns_match_as_in_go() {
         for (pattern, path, expected) in [
@@ -289,7 +329,7 @@ mod tests {
         ] {
             let ignore = Ignore::parse(pattern.as_bytes());
             assert_eq!(
-                ignore.matches(path.as_bytes()),
+                is_ignored(&ignore, path.as_bytes()),
                 expected,
                 "{pattern:?} on {path:?}"
             );
@@ -309,7 +349,7 @@ mod tests {
             ("logs/x", false),
             ("other", false),
         ] {
-            assert_eq!(ignore.matches(path.as_bytes()), expected, "{path}");
+            assert_eq!(is_ignored(&ignore, path.as_bytes()), expected, "{path}");
         }
     }
 
@@ -317,14 +357,17 @@ mod tests {
     fn a_pattern_of_many_stars_is_quick() {
         let pattern = "*a".repeat(200);
         let name = "a".repeat(199) + "b";
-        assert!(!Ignore::parse(pattern.as_bytes()).matches(name.as_bytes()));
+        assert!(!is_ignored(
+            &Ignore::parse(pattern.as_bytes()),
+            name.as_bytes()
+        ));
     }
 
     #[test]
     fn bytes_that_are_no_text_match_themselves() {
-        assert!(Ignore::parse(b"\xff*").matches(b"\xffabc"));
-        assert!(Ignore::parse(b"?").matches(b"\xff"));
-        assert!(!Ignore::parse(b"\xfe").matches(b"\xff"));
+        assert!(is_ignored(&Ignore::parse(b"\xff*"), b"\xffabc"));
+        assert!(is_ignored(&Ignore::parse(b"?"), b"\xff"));
+        assert!(!is_ignored(&Ignore::parse(b"\xfe"), b"\xff"));
     }
 
     proptest::proptest! {
@@ -333,7 +376,7 @@ mod tests {
             rules in proptest::collection::vec(proptest::sample::select(&b"*?[]^-!\\/.a\n#\xff\xc3"[..]), 0..40),
             path in proptest::collection::vec(proptest::sample::select(&b"a/.[\xc3\xa4\xff"[..]), 0..12),
         ) {
-            let _ = Ignore::parse(&rules).matches(&path);
+            let _ = Ignore::parse(&rules).verdict(&path);
         }
     }
 }

@@ -1,31 +1,33 @@
 //! The project's files: a folder becomes a sorted, bounded [`Tree`] whose contents stay on disk
 //! until they are asked for; beside it what git knows about it and the environment files.
 //!
-//! What is left out follows `.s2iignore` and `--exclude`, as s2i has it ([`ignore`]). What no
-//! layer may hold is refused here: names that begin with `.wh.`. Sockets, pipes and devices are
-//! left out with a warning. What a file means is none of this module's business.
+//! What is left out follows `.s2iignore` and `--exclude`, as s2i has it ([`ignore`]), and what every
+//! machine makes for itself ([`left_out`]). What no layer may hold is refused here: names that begin
+//! with `.wh.`. Sockets, pipes and devices are left out with a warning. What a file means is none of
+//! this module's business, but which files are read at all is ([`settings_file`]).
 
 mod contents;
 pub(crate) mod environment;
 mod error;
 pub(crate) mod git;
 mod ignore;
+mod left_out;
 pub(crate) mod location;
+mod open;
+pub(crate) mod settings_file;
 pub(crate) mod unpack;
 mod walk;
 
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use contents::{Contents, FileReader};
 pub(crate) use error::SourceError;
+pub(crate) use settings_file::SettingsFile;
 
 use crate::report::Report;
-
-/// What is left out by default (`--exclude` in `cli` says it to users): git's own folder.
-#[cfg(test)]
-pub(crate) const DEFAULT_EXCLUDE: &str = r"(^|/)\.git(/|$)";
 
 /// Which files to take.
 #[derive(Debug, Clone)]
@@ -36,8 +38,8 @@ pub(crate) struct Settings {
     pub shown: Option<PathBuf>,
     /// Folder within it that is the root of the source, `--context-dir`.
     pub context_dir: Option<PathBuf>,
-    /// What to leave out, `--exclude`; an empty text leaves nothing out.
-    pub exclude: String,
+    /// What else to leave out, `--exclude`; an empty text takes in what is left out unasked.
+    pub exclude: Vec<String>,
 }
 
 /// What an entry is.
@@ -92,6 +94,8 @@ impl Entry {
 #[derive(Debug, Clone)]
 pub(crate) struct Tree {
     root: PathBuf,
+    /// The root, open: files are opened below it, wherever its path leads by then.
+    folder: Arc<OwnedFd>,
     /// What messages call the root.
     shown: PathBuf,
     entries: Arc<[Entry]>,
@@ -113,15 +117,19 @@ impl Tree {
 
     fn read_as_it_is(settings: &Settings, report: &dyn Report) -> Result<Self, SourceError> {
         let root = walk::root(settings)?;
-        let entries = walk::entries(&root, &settings.exclude, report)?;
+        let folder = open::folder(&root)?;
+        let entries = walk::entries(&root, &folder, &settings.exclude, report)?;
         if !entries.iter().any(|entry| entry.kind != Kind::Directory) {
             return Err(SourceError::Empty { folder: root });
         }
-        Ok(Self {
+        let tree = Self {
             shown: root.clone(),
             root,
+            folder: Arc::new(folder),
             entries: entries.into(),
-        })
+        };
+        left_out::warn_of_contents(&tree, report)?;
+        Ok(tree)
     }
 
     /// The folder that the paths of entries are relative to.
@@ -139,6 +147,7 @@ impl Tree {
         let is_wanted = |entry: &&Entry| !paths.iter().any(|path| path.as_bytes() == entry.path);
         Self {
             root: self.root.clone(),
+            folder: Arc::clone(&self.folder),
             shown: self.shown.clone(),
             entries: self.entries.iter().filter(is_wanted).cloned().collect(),
         }
@@ -188,15 +197,19 @@ impl Tree {
 
     /// Opens a file of the tree, wherever links lead within it, for one pass over its bytes.
     pub(crate) fn open(&self, entry: &Entry) -> Result<FileReader, SourceError> {
-        FileReader::open(&self.path_of(entry), self.shown_path_of(entry), entry)
+        FileReader::open(&self.folder, self.shown_path_of(entry), entry)
     }
 
-    /// A small file's bytes, links within the tree followed; `None` if there is no such file.
-    /// Longer ones than `limit_bytes` are an error.
+    /// A small file's bytes, links within the tree followed; `None` if there is no such file, or
+    /// something else than a file.
+    ///
+    /// # Errors
+    /// It is longer than its kind may be, changes, or cannot be read. Of a script the beginning is
+    /// enough, however long it is.
     pub(crate) fn read_small(
         &self,
         path: &str,
-        limit_bytes: u64,
+        file: SettingsFile,
     ) -> Result<Option<Vec<u8>>, SourceError> {
         let Some(entry) = self.follow(path.as_bytes()) else {
             return Ok(None);
@@ -204,6 +217,10 @@ impl Tree {
         let Kind::File { size_bytes, .. } = entry.kind else {
             return Ok(None);
         };
+        let limit_bytes = file.limit_bytes();
+        if file == SettingsFile::Script {
+            return self.open(entry)?.read_start(limit_bytes).map(Some);
+        }
         if size_bytes > limit_bytes {
             return Err(SourceError::Long {
                 path: self.shown_path_of(entry),
@@ -222,11 +239,6 @@ impl Tree {
     /// What messages call an entry.
     fn shown_path_of(&self, entry: &Entry) -> PathBuf {
         self.shown.join(std::ffi::OsStr::from_bytes(&entry.path))
-    }
-
-    /// Where an entry is on disk.
-    pub(crate) fn path_of(&self, entry: &Entry) -> PathBuf {
-        self.root.join(std::ffi::OsStr::from_bytes(&entry.path))
     }
 }
 
@@ -257,7 +269,7 @@ pub(crate) mod testing {
 
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::{DEFAULT_EXCLUDE, Settings, Tree};
+    use super::{Settings, Tree};
     use crate::report::Silent;
 
     /// A temporary folder with these files; a name that ends in `*` is made executable (without
@@ -293,7 +305,7 @@ pub(crate) mod testing {
             folder: folder.path().to_owned(),
             shown: None,
             context_dir: None,
-            exclude: DEFAULT_EXCLUDE.to_owned(),
+            exclude: Vec::new(),
         }
     }
 }
@@ -314,10 +326,12 @@ mod tests {
             error.to_string(),
             "https://h/x/sub/a/.wh.b begins with .wh."
         );
-        settings.exclude = "wh".to_owned();
+        settings.exclude = vec!["wh".to_owned()];
         let tree = Tree::read(&settings, &crate::report::Silent).unwrap();
-        let long = tree.read_small("app.py", 0).unwrap_err();
-        assert!(long.to_string().starts_with("https://h/x/sub/app.py has"));
+        std::fs::write(folder.path().join("sub/s"), vec![b'x'; 5 << 20]).unwrap();
+        let tree = Tree::read(&settings, &crate::report::Silent).unwrap_or(tree);
+        let long = tree.read_small("s", SettingsFile::Setup).unwrap_err();
+        assert!(long.to_string().starts_with("https://h/x/sub/s has"));
         std::fs::remove_file(folder.path().join("sub/app.py")).unwrap();
         let gone = tree.contents().unwrap_err();
         assert_eq!(gone.to_string(), "cannot read https://h/x/sub/app.py");
@@ -352,11 +366,12 @@ mod tests {
             let found = tree.follow(path.as_bytes()).map(Entry::shown);
             assert_eq!(found.as_deref(), expected, "{path}");
         }
-        assert_eq!(tree.read_small("link.py", 10).unwrap().unwrap(), b"x");
-        assert!(tree.read_small("a", 10).unwrap().is_none());
-        assert!(matches!(
-            tree.read_small("link.py", 0),
-            Err(SourceError::Long { size_bytes: 1, .. })
-        ));
+        assert_eq!(
+            tree.read_small("link.py", SettingsFile::Setup)
+                .unwrap()
+                .unwrap(),
+            b"x"
+        );
+        assert!(tree.read_small("a", SettingsFile::Setup).unwrap().is_none());
     }
 }

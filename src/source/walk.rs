@@ -2,7 +2,8 @@
 //! or an ignored `node_modules` costs nothing.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
@@ -10,7 +11,10 @@ use std::path::{Component, Path, PathBuf};
 use regex::bytes::Regex;
 
 use super::error::{Bound, SourceError};
-use super::ignore::Ignore;
+use super::ignore::{Ignore, Verdict};
+use super::left_out::{self, LeftOut};
+use super::open::{self, Found};
+use super::settings_file::SettingsFile;
 use super::{Entry, Kind, Settings};
 use crate::report::{Event, Report};
 
@@ -20,8 +24,8 @@ const MAX_ENTRIES: usize = 2_000_000;
 const MAX_DEPTH: usize = 200;
 /// Bytes of a path below the root: Linux's own limit less the prefix that it gets in the image.
 const MAX_PATH_BYTES: usize = 4000;
-/// Longest `.s2iignore` that is read.
-const MAX_IGNORE_BYTES: u64 = 1 << 20;
+/// The file of patterns for what is left out.
+const IGNORE_FILE: &str = ".s2iignore";
 /// As many names stand in a warning.
 const MAX_NAMED: usize = 5;
 
@@ -76,14 +80,17 @@ fn directory(folder: &Path) -> Result<PathBuf, SourceError> {
 /// All entries below a root that are neither ignored nor excluded, sorted by path.
 pub(super) fn entries(
     root: &Path,
-    exclude: &str,
+    open_root: &OwnedFd,
+    exclude: &[String],
     report: &dyn Report,
 ) -> Result<Vec<Entry>, SourceError> {
     let mut walk = Walk {
         root,
-        exclude: exclude_expression(exclude)?,
-        ignore: read_ignore(root)?,
+        exclude: exclude_expressions(exclude)?,
+        ignore: read_ignore(root, open_root, report)?,
+        left_out: (!exclude.iter().any(String::is_empty)).then(LeftOut::default),
         entries: Vec::new(),
+        environments: Vec::new(),
         special: Vec::new(),
         leading_out: Vec::new(),
     };
@@ -96,6 +103,9 @@ pub(super) fn entries(
             pending.push((below, depth + 1));
         }
     }
+    let environments = std::mem::take(&mut walk.environments);
+    walk.entries
+        .retain(|entry| !environments.contains(&entry.path));
     walk.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     walk.warn(report);
     Ok(walk.entries)
@@ -103,9 +113,13 @@ pub(super) fn entries(
 
 struct Walk<'a> {
     root: &'a Path,
-    exclude: Option<Regex>,
+    exclude: Vec<Regex>,
     ignore: Ignore,
+    /// What stays out unasked; `None` where all is to go in.
+    left_out: Option<LeftOut>,
     entries: Vec<Entry>,
+    /// Folders among them that turned out to be virtual environments.
+    environments: Vec<Vec<u8>>,
     special: Vec<Vec<u8>>,
     leading_out: Vec<Vec<u8>>,
 }
@@ -116,6 +130,7 @@ impl Walk<'_> {
         let on_disk = join(self.root, folder);
         let listing = fs::read_dir(&on_disk).map_err(|source| read_error(&on_disk, source))?;
         let mut folders = Vec::new();
+        let first = self.entries.len();
         for found in listing {
             let found = found.map_err(|source| read_error(&on_disk, source))?;
             let name = found.file_name();
@@ -140,15 +155,33 @@ impl Walk<'_> {
             }
             self.entries.push(Entry { path, kind });
         }
+        let names = self.entries[first..].iter().map(|entry| {
+            entry
+                .path
+                .rsplit(|byte| *byte == b'/')
+                .next()
+                .unwrap_or_default()
+        });
+        if self.ignore.verdict(folder) != Some(Verdict::TakenBack)
+            && let Some(left_out) = &mut self.left_out
+            && left_out.takes_folder(folder, names)
+        {
+            self.entries.truncate(first);
+            self.environments.push(folder.to_vec());
+            return Ok(Vec::new());
+        }
         Ok(folders)
     }
 
-    fn is_left_out(&self, path: &[u8]) -> bool {
-        self.ignore.matches(path)
+    /// What the user says comes first; then what stays out unasked.
+    fn is_left_out(&mut self, path: &[u8]) -> bool {
+        let verdict = self.ignore.verdict(path);
+        verdict == Some(Verdict::Ignored)
             || self
                 .exclude
-                .as_ref()
-                .is_some_and(|expression| excludes(expression, path))
+                .iter()
+                .any(|expression| excludes(expression, path))
+            || verdict.is_none() && self.left_out.as_mut().is_some_and(|it| it.takes(path))
     }
 
     /// What an entry is; `None` for what an image cannot hold.
@@ -177,12 +210,16 @@ impl Walk<'_> {
         let metadata = found.metadata().map_err(failed)?;
         Ok(Some(Kind::File {
             size_bytes: metadata.size(),
-            executable: metadata.mode() & 0o100 != 0,
+            // s2i sets the bit of the scripts that take the place of its own.
+            executable: metadata.mode() & 0o100 != 0 || left_out::is_own_script(path),
             mode: metadata.mode() & 0o7777,
         }))
     }
 
     fn warn(&mut self, report: &dyn Report) {
+        if let Some(left_out) = &mut self.left_out {
+            left_out.tell(report);
+        }
         self.special.sort_unstable();
         self.leading_out.sort_unstable();
         if !self.special.is_empty() {
@@ -207,11 +244,11 @@ impl Walk<'_> {
 }
 
 /// A few names and how many more there are.
-fn named(paths: &[Vec<u8>]) -> String {
+pub(super) fn named<P: AsRef<[u8]>>(paths: &[P]) -> String {
     let mut text = paths
         .iter()
         .take(MAX_NAMED)
-        .map(|path| String::from_utf8_lossy(path).into_owned())
+        .map(|path| String::from_utf8_lossy(path.as_ref()).into_owned())
         .collect::<Vec<_>>()
         .join(", ");
     if paths.len() > MAX_NAMED {
@@ -239,16 +276,17 @@ fn leads_out(path: &[u8], target: &[u8]) -> bool {
     false
 }
 
-fn exclude_expression(pattern: &str) -> Result<Option<Regex>, SourceError> {
-    if pattern.is_empty() {
-        return Ok(None);
-    }
-    Regex::new(pattern)
-        .map(Some)
-        .map_err(|error| SourceError::Exclude {
-            pattern: pattern.to_owned(),
-            cause: error.to_string(),
+fn exclude_expressions(patterns: &[String]) -> Result<Vec<Regex>, SourceError> {
+    patterns
+        .iter()
+        .filter(|pattern| !pattern.is_empty())
+        .map(|pattern| {
+            Regex::new(pattern).map_err(|error| SourceError::Exclude {
+                pattern: pattern.clone(),
+                cause: error.to_string(),
+            })
         })
+        .collect()
 }
 
 /// s2i matches the path on its own disk, so that users write `/docs/` as well as `^docs/`: both
@@ -263,24 +301,58 @@ fn excludes(expression: &Regex, path: &[u8]) -> bool {
     expression.is_match(&rooted)
 }
 
-fn read_ignore(root: &Path) -> Result<Ignore, SourceError> {
-    let path = root.join(".s2iignore");
-    match fs::metadata(&path) {
-        Ok(metadata) if metadata.is_file() => {
-            if metadata.len() > MAX_IGNORE_BYTES {
-                return Err(SourceError::Long {
-                    path,
-                    size_bytes: metadata.len(),
-                    limit_bytes: MAX_IGNORE_BYTES,
-                });
-            }
-            let text = fs::read(&path).map_err(|source| read_error(&path, source))?;
-            Ok(Ignore::parse(&text))
+/// Reads the patterns. The file may be a link to another one of the source, and to nothing else.
+fn read_ignore(
+    root: &Path,
+    open_root: &OwnedFd,
+    report: &dyn Report,
+) -> Result<Ignore, SourceError> {
+    let path = root.join(IGNORE_FILE);
+    let found = open::within(open_root, IGNORE_FILE).map_err(|source| read_error(&path, source))?;
+    let file = match found {
+        Found::Nothing => return Ok(Ignore::default()),
+        Found::NoFile => {
+            report.event(Event::Warning {
+                text: format!("{IGNORE_FILE} is no file of the source, so it leaves nothing out"),
+                hint: "put the file itself there".to_owned(),
+            });
+            return Ok(Ignore::default());
         }
-        Ok(_) => Ok(Ignore::default()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ignore::default()),
-        Err(source) => Err(read_error(&path, source)),
+        Found::File(file) => file,
+    };
+    let limit_bytes = SettingsFile::IgnoreRules.limit_bytes();
+    let size_bytes = file
+        .metadata()
+        .map_err(|source| read_error(&path, source))?
+        .len();
+    let mut text = Vec::new();
+    if size_bytes <= limit_bytes {
+        file.take(limit_bytes + 1)
+            .read_to_end(&mut text)
+            .map_err(|source| read_error(&path, source))?;
     }
+    if size_bytes > limit_bytes || text.len() as u64 > limit_bytes {
+        return Err(SourceError::Long {
+            path,
+            size_bytes: size_bytes.max(text.len() as u64),
+            limit_bytes,
+        });
+    }
+    let ignore = Ignore::parse(&text);
+    if let Some(first) = ignore.bad_lines.first() {
+        let more = match ignore.bad_lines.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        report.event(Event::Warning {
+            text: format!(
+                "{IGNORE_FILE}:{first}{more}: the pattern cannot be read, so it leaves nothing out"
+            ),
+            hint: "close its `[`, and end it without `\\`; see `Match` of Go's path/filepath"
+                .to_owned(),
+        });
+    }
+    Ok(ignore)
 }
 
 fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
@@ -465,7 +537,7 @@ mod tests {
             SourceError::Whiteout { .. }
         ));
         let bad = Settings {
-            exclude: "(".to_owned(),
+            exclude: vec!["(".to_owned()],
             ..settings(&full)
         };
         assert!(matches!(error_of(&bad), SourceError::Exclude { .. }));
@@ -478,13 +550,13 @@ mod tests {
         let folder = folder(&[("docs/a", ""), ("b.log", ""), ("c", ""), (".git/x", "")]);
         let with = |exclude: &str| {
             let settings = Settings {
-                exclude: exclude.to_owned(),
+                exclude: vec![exclude.to_owned()],
                 ..settings(&folder)
             };
             paths(&Tree::read(&settings, &Silent).unwrap())
         };
-        assert_eq!(with(r"^docs|\.log$"), [".git", ".git/x", "c"]);
-        assert_eq!(with("/docs(/|$)|/b.log"), [".git", ".git/x", "c"]);
+        assert_eq!(with(r"^docs|\.log$"), ["c"]);
+        assert_eq!(with("/docs(/|$)|/b.log"), ["c"]);
         assert_eq!(with("").len(), 6);
     }
 

@@ -191,3 +191,89 @@ fn a_hundred_thousand_files() {
         .count();
     assert_eq!(files, FOLDERS * FILES);
 }
+
+/// Every path that s2r reads a source's settings from. The same table stands in `src/source/settings_file.rs`,
+/// which does not compile without a path for each kind of file.
+const SETTINGS: [&str; 26] = [
+    ".s2iignore",
+    ".s2i/environment",
+    ".gitmodules",
+    "requirements.txt",
+    "requirements/base.txt",
+    "pylock.toml",
+    "s2r.lock",
+    "pyproject.toml",
+    "uv.lock",
+    "poetry.lock",
+    "pdm.lock",
+    "Pipfile",
+    "Pipfile.lock",
+    "wheels/a-1-py3-none-any.whl",
+    "setup.py",
+    "setup.cfg",
+    "sub/setup.py",
+    ".python-version",
+    "runtime.txt",
+    "gunicorn.conf.py",
+    "Procfile",
+    "Aptfile",
+    "server.pem",
+    "server.key",
+    ".s2i/bin/assemble",
+    ".s2i/bin/run",
+];
+
+#[test]
+fn files_of_settings_lead_nowhere_and_end() {
+    let home = Home::empty();
+    for name in SETTINGS {
+        for how in ["link", "memory", "device", "pipe", "long"] {
+            let project = Project::new(&[("app.py", "pass\n")]);
+            let path = project.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match how {
+                "link" => symlink("/etc/passwd", &path).unwrap(),
+                "memory" => symlink("/proc/self/pagemap", &path).unwrap(),
+                "device" => symlink("/dev/zero", &path).unwrap(),
+                "pipe" => {
+                    tool("mkfifo", &[path.to_str().unwrap()]);
+                }
+                _ => fs::File::create(&path).unwrap().set_len(1 << 30).unwrap(),
+            }
+            let start = Instant::now();
+            // As much memory as any project needs, and far less than what lies there.
+            let outer = ["sh", "-ec", "ulimit -v 1000000; exec \"$0\" \"$@\""];
+            let folder = project.path();
+            let planned = home.command_under(&outer, &["plan", folder.to_str().unwrap()]);
+            let planned = finish(&mut { planned });
+            let took = start.elapsed();
+            assert!(took < Duration::from_secs(5), "{name}: {how}: {took:?}");
+            assert!(!planned.stderr.contains("root:x:"), "{}", planned.stderr);
+            match planned.code {
+                Some(65) => assert!(planned.stderr.contains(name), "{}", planned.stderr),
+                Some(0) if how == "long" => {}
+                Some(0) => {
+                    planned.says(&["warning: ", name]);
+                }
+                other => panic!("{name}: {how}: {other:?}\n{}", planned.stderr),
+            }
+        }
+    }
+}
+
+#[test]
+fn own_scripts_need_no_bit() {
+    let home = Home::empty();
+    let project = Project::new(&[
+        (
+            ".s2i/bin/run",
+            "#!/bin/sh\nexec python -m http.server 8080\n",
+        ),
+        (".s2i/bin/assemble", "#!/bin/bash\r\ntrue\r\n"),
+    ]);
+    let path = project.path().join(".s2i/bin/run");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    finish(home.command(&["plan"]).arg(project.path()))
+        .ok()
+        .says(&["Windows", ".s2i/bin/assemble"]);
+}

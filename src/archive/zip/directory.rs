@@ -44,11 +44,15 @@ pub(super) struct Reader<'a> {
     pub(super) file: &'a File,
     pub(super) path: &'a Path,
     pub(super) length: u64,
+    /// Whether backslashes in names are read as slashes; else they are refused.
+    pub(super) takes_backslashes: bool,
+    /// Whether there were any.
+    pub(super) has_backslashes: bool,
 }
 
 impl Reader<'_> {
     /// All members, sorted by name, each checked.
-    pub(super) fn members(&self) -> Result<Vec<Member>, Error> {
+    pub(super) fn members(&mut self) -> Result<Vec<Member>, Error> {
         let end = self.end()?;
         if end.members > MAX_MEMBERS {
             return Err(self.fault(Fault::Members));
@@ -189,14 +193,24 @@ impl Reader<'_> {
     }
 
     /// What a central header says, held against the rules and the local header.
-    fn member(&self, central: &Central) -> Result<Member, Error> {
+    fn member(&mut self, central: &Central) -> Result<Member, Error> {
         let shown = String::from_utf8_lossy(&central.name);
-        let fault = |fault| self.member_fault(&shown, fault);
-        let name =
-            std::str::from_utf8(&central.name).map_err(|_| fault(MemberFault::NotUnicode))?;
+        let path = self.path;
+        let fault = |fault| Error::Member {
+            path: path.to_owned(),
+            member: shown.clone().into_owned(),
+            fault,
+        };
+        let mut name = std::str::from_utf8(&central.name)
+            .map_err(|_| fault(MemberFault::NotUnicode))?
+            .to_owned();
+        if self.takes_backslashes && name.contains('\\') {
+            self.has_backslashes = true;
+            name = name.replace('\\', "/");
+        }
         let (name, directory) = name
             .strip_suffix('/')
-            .map_or((name, false), |without| (without, true));
+            .map_or((name.as_str(), false), |without| (without, true));
         if name.contains('\\') {
             return Err(fault(MemberFault::Backslash));
         }

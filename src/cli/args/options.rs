@@ -54,9 +54,10 @@ pub(crate) struct Project {
     #[arg(long, value_name = "DIR")]
     pub(crate) context_dir: Option<PathBuf>,
 
-    /// Leave out paths that match this regular expression; empty leaves out nothing
-    #[arg(long, value_name = "REGEX", default_value = r"(^|/)\.git(/|$)")]
-    pub(crate) exclude: String,
+    /// Leave out paths that match this regular expression too; an empty one takes in .git and all else that
+    /// stays out unasked
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) exclude: Vec<String>,
 
     /// What the image runs on: linux/amd64, linux/arm64, or both with a comma
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]

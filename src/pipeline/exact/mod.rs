@@ -14,7 +14,7 @@ use super::error::{BuildError, PinError};
 use super::foreign::{Step, refused};
 use super::ground::Ground;
 use super::platform::Site;
-use super::wheels::{BuiltWheel, MAX_FILE_BYTES, Wanted, Wheels};
+use super::wheels::{BuiltWheel, Wanted, Wheels};
 use super::{Rules, fingerprint};
 use crate::archive::zip::Archive;
 use crate::oci::Digest;
@@ -22,6 +22,7 @@ use crate::packages::python::locks::{Choice, Converted, Form, Given, LockKind, c
 use crate::packages::python::{Fingerprint, LockOrigin, PackageName, Target, Wish};
 use crate::plan::{Dependencies, PlanError};
 use crate::resolve::wheels::{Lock, LockedWheel, RequirementsFile, ResolveError};
+use crate::source::SettingsFile;
 use crate::store::Store;
 
 /// Most packages without a wheel that one set of requirements may bring.
@@ -115,7 +116,7 @@ impl Exact<'_> {
 
     /// A file of the source; one that is not there is empty.
     fn read(&self, path: &str) -> Result<Vec<u8>, BuildError> {
-        let text = self.site.tree().read_small(path, MAX_FILE_BYTES)?;
+        let text = self.site.tree().read_small(path, SettingsFile::ToolLock)?;
         Ok(text.unwrap_or_default())
     }
 

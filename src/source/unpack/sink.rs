@@ -44,6 +44,10 @@ pub(super) struct Sink<'a> {
     /// Devices and the like, by name, and how many.
     special: Vec<String>,
     special_count: usize,
+    /// Entries that a file manager added for itself.
+    of_file_managers: usize,
+    /// Whether paths came with backslashes, which were read as slashes.
+    pub(super) has_backslashes: bool,
     /// The folder that was made or found last.
     last_folder: PathBuf,
     buffer: Vec<u8>,
@@ -78,6 +82,8 @@ impl<'a> Sink<'a> {
             link_bytes: 0,
             special: Vec::new(),
             special_count: 0,
+            of_file_managers: 0,
+            has_backslashes: false,
             last_folder: root.to_owned(),
             buffer: vec![0; PIECE_BYTES],
         }
@@ -130,6 +136,17 @@ impl<'a> Sink<'a> {
             path,
             named: String::from_utf8_lossy(entry).into_owned(),
         }))
+    }
+
+    /// Whether an entry is none of the project's, but what Finder adds to archives: it is left out.
+    pub(super) fn leaves_out(&mut self, entry: &[u8]) -> bool {
+        let mut names = entry
+            .split(|byte| *byte == b'/')
+            .filter(|name| !name.is_empty() && *name != b".");
+        let is_of_finder = names.clone().next() == Some(b"__MACOSX")
+            || names.any(|name| name == b".DS_Store" || name.starts_with(b"._"));
+        self.of_file_managers += usize::from(is_of_finder);
+        is_of_finder
     }
 
     fn count_entry(&mut self) -> Result<(), UnpackError> {
@@ -330,6 +347,23 @@ impl<'a> Sink<'a> {
             };
             std::os::unix::fs::symlink(OsStr::from_bytes(target), path)
                 .map_err(|error| self.failed(&place, error))?;
+        }
+        if self.has_backslashes {
+            report.event(Event::Warning {
+                text: "paths in the archive have backslashes; they are read as slashes".to_owned(),
+                hint: "`git archive --format zip HEAD` writes paths as all programs read them"
+                    .to_owned(),
+            });
+        }
+        if self.of_file_managers > 0 {
+            report.event(Event::Warning {
+                text: format!(
+                    "left out what macOS adds to archives: __MACOSX, .DS_Store and ._FILE, {} in all",
+                    self.of_file_managers
+                ),
+                hint: "`git archive HEAD` or `COPYFILE_DISABLE=1 tar -c .` packs the project alone"
+                    .to_owned(),
+            });
         }
         if self.special_count > 0 {
             let mut names = self.special.join(", ");

@@ -94,6 +94,9 @@ impl<R: Read> Tar<'_, R> {
         if about.is_sparse {
             return Err(sink.refuse(path, EntryFault::Kind));
         }
+        if sink.leaves_out(path) {
+            return self.skip(size_bytes);
+        }
         match kind {
             // Before POSIX a folder was a file whose name ends in a slash.
             EntryType::Regular | EntryType::Continuous if path.ends_with(b"/") => {

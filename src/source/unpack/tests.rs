@@ -467,6 +467,59 @@ fn zips_are_unpacked_and_checked() {
 }
 
 #[test]
+fn archives_of_finder_and_windows_are_the_project_alone() {
+    struct Heard(Mutex<Vec<String>>);
+    impl Report for Heard {
+        fn event(&self, event: Event) {
+            if let Event::Warning { text, .. } = event {
+                self.0.lock().unwrap().push(text);
+            }
+        }
+    }
+    let finder = zip_of(&[
+        ("site/app.py", "1", 0o644),
+        ("site/.DS_Store", "x", 0o644),
+        ("__MACOSX/site/._app.py", "x", 0o644),
+        ("__MACOSX/._site", "x", 0o644),
+    ]);
+    let tar = tar_of(&[
+        file("./._app.py", "x"),
+        file("site/app.py", "1"),
+        file("site/._b", "xx"),
+    ]);
+    let windows = zip_of(&[("site\\app.py", "1", 0o644), ("site\\a\\b.py", "2", 0o644)]);
+    for (bytes, expected, told) in [
+        (finder, vec!["site", "site/app.py"], "__MACOSX"),
+        (tar, vec!["site", "site/app.py"], "__MACOSX"),
+        (
+            windows,
+            vec!["site", "site/a", "site/a/b.py", "site/app.py"],
+            "backslashes",
+        ),
+    ] {
+        let heard = Heard(Mutex::new(Vec::new()));
+        let place = Place::new();
+        let archive = place.folder.path().join("archive");
+        fs::write(&archive, &bytes).unwrap();
+        let into = place.inside();
+        let unpacking = Unpacking {
+            into: &into,
+            shown: "-",
+            report: &heard,
+            transfer: TransferId(0),
+        };
+        unpacking.file(&archive, None).unwrap();
+        assert_eq!(place.names(), expected);
+        assert_eq!(top(&into, None), into.join("site"));
+        let heard = heard.0.lock().unwrap();
+        assert!(heard.len() == 1 && heard[0].contains(told), "{heard:?}");
+    }
+    // A climb is one in either writing.
+    let climbs = zip_of(&[("a\\..\\..\\outside", "x", 0o644)]);
+    assert!(Place::new().unpack_file(&climbs, None).is_err());
+}
+
+#[test]
 fn damaged_tars_do_not_panic() {
     let whole = tar_of(&[
         (b'x', "meta", "", b"12 path=abc\n", 0),
