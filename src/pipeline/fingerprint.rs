@@ -17,7 +17,7 @@ use crate::source::{SettingsFile, Tree};
 const PYPROJECT: &str = "pyproject.toml";
 
 /// The inputs of a plan that knows no `pylock.toml`. What a build of the project itself tells is not
-/// among them: see [`as_built`].
+/// among them.
 ///
 /// # Errors
 /// A file that cannot be read.
