@@ -199,6 +199,10 @@ impl Fate {
 /// What to do where bytes could not be kept on this machine.
 pub(crate) const DISK: &str = "look at the free space and the rights of the store's disk: `s2r cache prune` makes room, XDG_DATA_HOME names another folder";
 
+/// What stands, with a colon, before the last lines of a step at the end of an explanation's `why`. Who has shown them
+/// already need not show them again.
+pub(crate) const LAST_LINES: &str = "Its last lines";
+
 /// A failure told to a person: what happened, where, why it stops the build, what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Explanation {

@@ -101,11 +101,12 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
             .map(|text| target(text))
             .collect::<Result<_, _>>()?,
         cache_from: arguments
+            .cache
             .cache_from
             .iter()
             .map(|name| reference(name))
             .collect::<Result<_, _>>()?,
-        no_cache: arguments.no_cache,
+        no_cache: arguments.cache.no_cache,
     };
     let network = &arguments.network;
     let mut settings = settings(

@@ -41,9 +41,10 @@ pub fn run() -> ExitCode {
     }
     let shown = Shown::new(cli.output.progress);
     let outcome = Surroundings::read()
-        .and_then(|surroundings| commands::run(&cli.command, &surroundings, &shown))
-        .and_then(|answer| print(&answer, cli.output.json).map(|()| answer));
+        .and_then(|surroundings| commands::run(&cli.command, &surroundings, &shown));
+    // stdout may be the same terminal.
     shown.finish();
+    let outcome = outcome.and_then(|answer| print(&answer, cli.output.json).map(|()| answer));
     match outcome {
         Ok(answer) => match &cli.command {
             Command::Build(build) if build.run => {
@@ -96,10 +97,12 @@ fn print(answer: &Answer, as_json: bool) -> Result<(), Failure> {
 
 fn fail(failure: &Failure, shown: &Shown, as_json: bool) -> ExitCode {
     let explanation = failure.explain();
+    let exit_code = explanation.fate.exit_code();
     if as_json || shown.is_json() {
         shown.line(&explain::json(&explanation).to_string());
     } else {
-        shown.line(explain::render(&explanation).trim_end());
+        let unseen = shown.without_shown_lines(explanation);
+        shown.line(explain::render(&unseen).trim_end());
     }
-    ExitCode::from(explanation.fate.exit_code())
+    ExitCode::from(exit_code)
 }

@@ -1,7 +1,7 @@
 //! Tells what goes on while a command runs: a live line on a terminal, a line a step in a log, an
 //! object a line for machines. Everything here goes to stderr.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -11,7 +11,13 @@ use serde_json::json;
 
 use super::args::Progress;
 use super::text::{bytes, plain, seconds};
-use crate::report::{BlobFate, Event, LayerFate, Report, TransferId};
+use crate::report::{BlobFate, Event, Explanation, LAST_LINES, LayerFate, Report, TransferId};
+
+/// How often the live line moves.
+const TICK: Duration = Duration::from_millis(120);
+
+/// Lines above a failure that a reader still sees.
+const REMEMBERED_LINES: usize = 80;
 
 /// How often a log hears of a long transfer.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
@@ -39,6 +45,23 @@ struct State {
     last_logged: Option<Instant>,
     /// What is going on; the base is made while wheels are being resolved.
     stages: Vec<&'static str>,
+    /// The last lines that were written, those of steps without the step's name.
+    written: VecDeque<String>,
+}
+
+impl State {
+    fn remember(&mut self, line: &str) {
+        if self.written.len() == REMEMBERED_LINES {
+            self.written.pop_front();
+        }
+        self.written.push_back(line.trim_end().to_owned());
+    }
+
+    /// Whether a line, or its beginning, is among the last ones.
+    fn has_written(&self, line: &str) -> bool {
+        let mut written = self.written.iter();
+        written.any(|other| other.starts_with(line.trim_end()))
+    }
 }
 
 struct Transfer {
@@ -56,12 +79,8 @@ impl Shown {
             Progress::None => Form::Quiet,
         };
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        if form == Form::Live {
-            bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(12));
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+            bar.set_style(style);
         }
         Self {
             form,
@@ -70,14 +89,36 @@ impl Shown {
         }
     }
 
+    /// Draws the live line from now on. Commands that have no stages, and so nothing to wait for, have none.
+    fn draw(&self) {
+        if self.form == Form::Live && self.bar.is_hidden() {
+            self.bar
+                .set_draw_target(ProgressDrawTarget::stderr_with_hz(12));
+            self.bar.enable_steady_tick(TICK);
+        }
+    }
+
     /// Whether machines read stderr.
     pub(super) fn is_json(&self) -> bool {
         self.form == Form::Json
     }
 
-    /// Takes the live line away; what follows may write to the terminal.
+    /// Takes the live line away for good; what follows may write to the terminal.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+
+    /// The explanation without the last lines of a step, where they stand right above.
+    pub(super) fn without_shown_lines(&self, mut explanation: Explanation) -> Explanation {
+        let Ok(state) = self.state.lock() else {
+            return explanation;
+        };
+        if let Some((before, lines)) = explanation.why.split_once(&format!("{LAST_LINES}:\n"))
+            && lines.lines().all(|line| state.has_written(line))
+        {
+            explanation.why = format!("{before}{LAST_LINES} stand above.");
+        }
+        explanation
     }
 
     /// Shows the summary of a command, where people read.
@@ -102,6 +143,7 @@ impl Shown {
             Event::StageStarted { stage } => {
                 state.stages.push(stage.name());
                 self.bar.set_message(state.stages.join(", "));
+                self.draw();
             }
             Event::StageFinished {
                 stage,
@@ -111,10 +153,18 @@ impl Shown {
                 state.stages.retain(|running| *running != stage.name());
                 self.bar.set_message(state.stages.join(", "));
                 let (name, took) = (stage.name(), seconds(*took));
-                self.line(&format!("{name:>8}  {detail} ({took})"));
+                let line = format!("{name:>8}  {detail} ({took})");
+                state.remember(&line);
+                self.line(&line);
             }
-            Event::Warning { text, hint } => self.warn(text, hint),
-            Event::Output { step, line } => self.line(&format!("{step} | {line}")),
+            Event::Warning { text, hint } => {
+                text.lines().for_each(|line| state.remember(line));
+                self.warn(text, hint);
+            }
+            Event::Output { step, line } => {
+                state.remember(line);
+                self.line(&format!("{step} | {line}"));
+            }
             Event::TransferStarted {
                 id,
                 name,
@@ -126,6 +176,7 @@ impl Shown {
                     done_bytes: 0,
                 };
                 state.transfers.insert(*id, transfer);
+                self.draw();
             }
             Event::TransferAdvanced { id, done_bytes } => {
                 if let Some(transfer) = state.transfers.get_mut(id) {

@@ -10,7 +10,7 @@ use super::error::{BuildError, Obstacle};
 use super::missing;
 use super::platform::Site;
 use crate::packages::python::shown;
-use crate::report::{Event, Explain, Explanation, Fate, Report};
+use crate::report::{Event, Explain, Explanation, Fate, LAST_LINES, Report};
 use crate::sandbox::{
     Ended, Isolation, Limits, Mount, Reason, Root, Sandbox, SandboxError, Status, Step, Stream,
 };
@@ -229,7 +229,7 @@ impl Explain for StepError {
                 why: if words.lines.is_empty() {
                     "It wrote nothing.".to_owned()
                 } else {
-                    format!("Its last lines:\n{}", words.lines.join("\n"))
+                    format!("{LAST_LINES}:\n{}", words.lines.join("\n"))
                 },
                 next: next_of_failed(words.advice.as_deref(), instead, *is_disk_full),
             },

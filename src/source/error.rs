@@ -112,7 +112,7 @@ impl Explain for SourceError {
             Self::Missing { .. } => (
                 Fate::CommandLine,
                 "There is no such folder.".to_owned(),
-                "Check the path; it is taken relative to the present folder.".to_owned(),
+                "Check the path; it is taken relative to the present folder, which itself is built by `s2r build . IMAGE`.".to_owned(),
             ),
             Self::NotAFolder { .. } => (
                 Fate::CommandLine,

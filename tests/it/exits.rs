@@ -24,7 +24,7 @@ fn a_wrong_command_line_is_2() {
     let script = example("script");
     let script = script.to_str().unwrap();
     let cases: &[(&[&str], &[&str])] = &[
-        (&["build"], &["usage"]),
+        (&["rm"], &["usage"]),
         (&["build", "./nowhere", "x"], &["nowhere"]),
         (&["build", script, "x", "--frobnicate"], &["--frobnicate"]),
         (&["build", script, "UPPER/case"], &["UPPER/case"]),

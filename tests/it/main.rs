@@ -61,3 +61,4 @@ mod sandbox;
 mod source;
 mod sources;
 mod stale;
+mod terminal;

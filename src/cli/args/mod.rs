@@ -4,8 +4,8 @@
 mod options;
 
 pub(super) use options::{
-    Bytecode, Compression, Format, Formats, Isolation, Network, Output, Progress, Project,
-    Registries, Steps,
+    Bytecode, Compression, Format, Formats, Isolation, LayerCache, Network, Output, Progress,
+    Project, Registries, Steps,
 };
 
 use std::path::PathBuf;
@@ -19,7 +19,6 @@ use clap::{Args, Parser, Subcommand};
     name = "s2r",
     version,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     after_help = "Exit status: 0 done, 2 wrong command line, 65 the project is wrong, \
                   69 network, registry or disk failed, 70 s2r is wrong.\n\
                   stdout carries the result alone; everything else goes to stderr."
@@ -73,6 +72,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  \
+    s2r build                 (the folder one stands in)\n  \
     s2r build . myimg\n  \
     s2r build ./src registry.example.com/team/app:1.0 --push\n  \
     s2r build https://git.example.com/team/app.git app -r v1.2 --context-dir web\n  \
@@ -80,14 +80,35 @@ pub(super) enum Command {
     s2r build . app -e APP_MODULE=shop.wsgi:app -o docker-archive:app.tar")]
 pub(super) struct Build {
     /// A folder, a git URL (#REF), a .tar.gz or .zip (file or URL), or - for a tar on stdin
+    #[arg(default_value = ".")]
     pub(super) source: PathBuf,
 
     /// The image's name; or, in s2i's order, a builder and the image's name
     #[arg(value_name = "[BUILDER] IMAGE", num_args = 0..=2)]
     pub(super) names: Vec<String>,
 
+    /// A further name for the image; may be repeated
+    #[arg(short = 't', long = "tag", value_name = "IMAGE")]
+    pub(super) tags: Vec<String>,
+
+    /// Push the image to the registry that its name says
+    #[arg(long)]
+    pub(super) push: bool,
+
+    /// Also write the image: oci:DIR, oci-archive:FILE or docker-archive:FILE; may be repeated
+    #[arg(short = 'o', long = "output", value_name = "TARGET")]
+    pub(super) outputs: Vec<String>,
+
+    /// Start the image when it is built, as `s2r run` does
+    #[arg(long)]
+    pub(super) run: bool,
+
+    // Groups with headings of their own come after what has none: clap puts under a heading all that follows it.
     #[command(flatten)]
     pub(super) project: Project,
+
+    #[command(flatten)]
+    pub(super) cache: LayerCache,
 
     #[command(flatten)]
     pub(super) network: Network,
@@ -100,30 +121,6 @@ pub(super) struct Build {
 
     #[command(flatten)]
     pub(super) registries: Registries,
-
-    /// Push the image to the registry that its name says
-    #[arg(long)]
-    pub(super) push: bool,
-
-    /// Start the image when it is built, as `s2r run` does
-    #[arg(long)]
-    pub(super) run: bool,
-
-    /// A further name for the image; may be repeated
-    #[arg(short = 't', long = "tag", value_name = "IMAGE")]
-    pub(super) tags: Vec<String>,
-
-    /// Use layers of this image in its registry again; may be repeated. --push looks at the image that its name has now by itself
-    #[arg(long, value_name = "IMAGE", conflicts_with = "no_cache")]
-    pub(super) cache_from: Vec<String>,
-
-    /// Use no layers of images in registries; those of the store are used all the same
-    #[arg(long)]
-    pub(super) no_cache: bool,
-
-    /// Also write the image: oci:DIR, oci-archive:FILE or docker-archive:FILE; may be repeated
-    #[arg(short = 'o', long = "output", value_name = "TARGET")]
-    pub(super) outputs: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -165,6 +162,7 @@ pub(super) struct Run {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Plan {
     /// A folder, a git URL (#REF), a .tar.gz or .zip (file or URL), or - for a tar on stdin
+    #[arg(default_value = ".")]
     pub(super) source: PathBuf,
 
     #[command(flatten)]
@@ -174,17 +172,18 @@ pub(super) struct Plan {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Lock {
     /// The project's folder; the locks are written into it
+    #[arg(default_value = ".")]
     pub(super) source: PathBuf,
 
     #[command(flatten)]
     pub(super) project: Project,
 
+    /// Ask the Debian suite again now, not only after an hour
+    #[arg(long, help_heading = "Locks and network")]
+    pub(super) refresh: bool,
+
     #[command(flatten)]
     pub(super) steps: Steps,
-
-    /// Ask the Debian suite again now, not only after an hour
-    #[arg(long)]
-    pub(super) refresh: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 /// How s2r speaks.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Messages")]
 pub(crate) struct Output {
     /// How to show progress on stderr
     #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
@@ -34,10 +35,6 @@ pub(crate) enum Progress {
 /// What a project is and how it is to be built: shared by build, plan and lock.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Project {
-    /// The builder: a name (see `s2r builders`), a YAML file, or an image with Python in it
-    #[arg(long, value_name = "NAME|FILE.yaml|IMAGE")]
-    pub(crate) builder: Option<String>,
-
     /// Set a variable for the build and in the image; may be repeated
     #[arg(short = 'e', long = "env", value_name = "NAME=VALUE")]
     pub(crate) env: Vec<String>,
@@ -59,12 +56,16 @@ pub(crate) struct Project {
     #[arg(long, value_name = "REGEX")]
     pub(crate) exclude: Vec<String>,
 
+    /// The builder: a name (see `s2r builders`), a YAML file, or an image with Python in it
+    #[arg(long, value_name = "NAME|FILE.yaml|IMAGE")]
+    pub(crate) builder: Option<String>,
+
     /// What the image runs on: linux/amd64, linux/arm64, or both with a comma
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
     pub(crate) platform: Vec<String>,
 
     /// Which sources to compile to byte code; all, unless said otherwise
-    #[arg(long, value_enum, value_name = "WHICH")]
+    #[arg(long, value_enum, value_name = "WHICH", help_heading = "Image format")]
     pub(crate) bytecode: Option<Bytecode>,
 }
 
@@ -106,8 +107,22 @@ pub(crate) enum Bytecode {
     None,
 }
 
+/// Which images of registries have layers that may be used again.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Layers of registries")]
+pub(crate) struct LayerCache {
+    /// Use layers of this image in its registry again; may be repeated. --push looks at the image that its name has now by itself
+    #[arg(long, value_name = "IMAGE", conflicts_with = "no_cache")]
+    pub(crate) cache_from: Vec<String>,
+
+    /// Use no layers of images in registries; those of the store are used all the same
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+}
+
 /// How the network is used.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Locks and network")]
 pub(crate) struct Network {
     /// Use only what locks pin; resolve nothing
     #[arg(long)]
@@ -124,6 +139,7 @@ pub(crate) struct Network {
 
 /// What the image is written in.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Image format")]
 pub(crate) struct Formats {
     /// Whose media types the image has; docker's for registries that refuse OCI's
     #[arg(long, value_enum, default_value_t = Format::Oci, value_name = "WHOSE")]
@@ -158,6 +174,7 @@ pub(crate) enum Compression {
 
 /// How code of the project is run at build time, where it has to be.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Code of the project")]
 pub(crate) struct Steps {
     /// How far code of the project is kept from this machine
     #[arg(long, value_enum, default_value_t = Isolation::Auto, value_name = "HOW")]
