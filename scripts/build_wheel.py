@@ -75,11 +75,34 @@ def unpacked(source):
                 archive.extractall(UNPACKED)
         else:
             with tarfile.open(source) as archive:
-                archive.extractall(UNPACKED, filter="data")
+                extract(archive)
     entries = [name for name in os.listdir(UNPACKED) if name != "pax_global_header"]
     if len(entries) == 1 and os.path.isdir(os.path.join(UNPACKED, entries[0])):
         return os.path.join(UNPACKED, entries[0], os.environ.get("S2R_SUBDIRECTORY", ""))
     return os.path.join(UNPACKED, os.environ.get("S2R_SUBDIRECTORY", ""))
+
+
+def extract(archive):
+    """Unpacks a tar archive as `filter="data"` does: nothing outside the folder, no devices. Pythons that
+    are older than that filter (3.11.4), as Debian bookworm's is, get it done here."""
+    if hasattr(tarfile, "data_filter"):
+        return archive.extractall(UNPACKED, filter="data")
+    root = os.path.realpath(UNPACKED)
+    for member in archive:
+        member.name = member.name.lstrip("/")
+        place = os.path.join(root, member.name)
+        places = [place]
+        if member.issym():
+            places.append(os.path.join(os.path.dirname(place), member.linkname))
+        elif member.islnk():
+            places.append(os.path.join(root, member.linkname))
+        elif not (member.isreg() or member.isdir()):
+            sys.exit(member.name + " of the archive is neither file nor folder nor link")
+        if any(os.path.commonpath([root, os.path.realpath(path)]) != root for path in places):
+            sys.exit(member.name + " of the archive lies or leads outside of it")
+        member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+        member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+        archive.extract(member, UNPACKED)
 
 
 def build_system(folder):

@@ -12,12 +12,12 @@ use crate::{
 };
 
 /// Names how this layer is written; changes whenever its bytes would.
-const LAYOUT: &str = "skeleton/1";
+const LAYOUT: &str = "skeleton/2";
 
 /// The virtual environment's folder.
 const PREFIX: &str = "opt/app-root";
-/// Below this folder scripts are programs.
-const PROGRAMS: &str = "usr/libexec/";
+/// Below these folders scripts are programs.
+const PROGRAMS: [&str; 2] = ["usr/bin/", "usr/libexec/"];
 
 const SYSTEM_DIRECTORY: Owner = Owner {
     uid: 0,
@@ -88,8 +88,8 @@ pub(crate) struct SkeletonOptions {
     pub python: String,
     /// Absolute path of the interpreter that the environment stands on.
     pub interpreter: String,
-    /// Scripts: path in the image without a slash at its start, and bytes. Below `usr/libexec`
-    /// they are made executable, elsewhere (`etc/profile.d`) they are read by others.
+    /// Scripts: path in the image without a slash at its start, and bytes. Below `usr/bin`
+    /// and `usr/libexec` they are made executable, elsewhere (`etc/profile.d`) they are read by others.
     pub scripts: Vec<(String, Vec<u8>)>,
     /// Time and compression of the layer.
     pub tar: tar::Options,
@@ -191,7 +191,7 @@ fn entries<'a>(
                 .entry(parent)
                 .or_insert((Entry::Directory, SYSTEM_DIRECTORY));
         }
-        let owner = if path.starts_with(PROGRAMS) {
+        let owner = if PROGRAMS.iter().any(|folder| path.starts_with(folder)) {
             SYSTEM_PROGRAM
         } else {
             SYSTEM_FILE

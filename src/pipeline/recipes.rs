@@ -30,9 +30,13 @@ const OTHER_LAYERS: usize = 9;
 /// How the title of the layer of a project's own Debian packages begins; their names follow.
 pub(super) const APTFILE_TITLE: &str = "Aptfile: ";
 
-/// The scripts that go into every image, by name below `/usr/libexec/s2i`, and the snippet that
-/// keeps the virtual environment on the path of login shells.
+/// The scripts that go into every image, by their paths there, and the snippet that keeps the virtual
+/// environment on the path of login shells.
 const SCRIPTS: &[(&str, &[u8])] = &[
+    (
+        "usr/bin/fix-permissions",
+        include_bytes!("../../scripts/fix-permissions"),
+    ),
     (
         "usr/libexec/s2i/assemble",
         include_bytes!("../../scripts/assemble"),

@@ -5,6 +5,9 @@
 //! may use the same port at the same time. gunicorn is the real one; Django is a stand-in (the examples run the
 //! real one), because `run` knows it by its folder, and `manage.py` is the project's own file. What is seen is
 //! told by `seen.py`, which all rows install.
+//!
+//! The rows hold on every builder: `S2R_CONTRACT_BUILDER=python-3.11` has them all built with that one, as
+//! `tests/run` does after it has run them with the default.
 
 #![expect(
     clippy::too_many_lines,

@@ -1,5 +1,6 @@
 //! Packages without a wheel: which are built, which version of them, and what is said of it.
 
+use crate::builds::{BACKEND, PYPROJECT};
 use crate::harness::files::Project;
 use crate::harness::home::{Home, digest_of};
 use crate::harness::index::Index;
@@ -26,7 +27,11 @@ fn build(home: &Home, project: &Project, index: &Index) -> Finished {
 /// The distributions in the image's site-packages, pip left out.
 #[track_caller]
 fn installed(home: &Home, built: &Finished) -> Vec<String> {
-    let site = "opt/app-root/lib/python3.13/site-packages/";
+    installed_below("opt/app-root/lib/python3.13/site-packages/", home, built)
+}
+
+#[track_caller]
+fn installed_below(site: &str, home: &Home, built: &Finished) -> Vec<String> {
     let members = home.layout().members(digest_of(built.line()));
     let names = members.keys().filter_map(|path| {
         let path = path.strip_prefix(site)?;
@@ -74,5 +79,51 @@ fn what_others_need_under_a_marker_is_built_in_the_version_that_they_need() {
     ] {
         let built = build(&home, &project(requirements), &index).ok();
         assert_eq!(installed(&home, &built), expected, "{requirements}");
+    }
+}
+
+/// What runs on a builder's Python: the driver that builds wheels, of archives and of folders, and the compiler
+/// of byte code.
+#[test]
+fn sources_build_on_every_builder() {
+    let home = Home::seeded();
+    let builders = home.run(&["builders", "--json"]).ok().json();
+    let builders = builders.as_array().unwrap();
+    assert!(builders.len() >= 2, "{builders:?}");
+    let sources =
+        |link| Index::with_sdists(&[], &[old("0.6.1").with_link("aside", link), old("0.6.2")]);
+    let (good, hostile) = (sources("old.py"), sources("../../driver.py"));
+    let requirements = project("old==0.6.1\n");
+    requirements.write("pyproject.toml", PYPROJECT);
+    requirements.write("backend.py", BACKEND);
+    for builder in builders {
+        let (name, python) = (&builder["name"], &builder["python"]);
+        let (name, python) = (name.as_str().unwrap(), python.as_str().unwrap());
+        let build = |index: &Index| {
+            finish(
+                home.command(&["build"])
+                    .arg(requirements.path())
+                    .args(["x", "--builder", name, "--bytecode", "all"])
+                    .env("PIP_INDEX_URL", index.url(None)),
+            )
+        };
+        let built = build(&good).ok();
+        let site = format!("opt/app-root/lib/python{python}/site-packages/");
+        assert_eq!(
+            installed_below(&site, &home, &built),
+            ["old-0.6.1", "shop-1.0"],
+            "{name}"
+        );
+        let compiled = format!(
+            "{site}__pycache__/old.cpython-{}.pyc",
+            python.replace('.', "")
+        );
+        let members = home.layout().members(digest_of(built.line()));
+        assert!(
+            members.contains_key(compiled.as_str()),
+            "{name}: {compiled}"
+        );
+        // Links of an archive lead nowhere else, on Pythons without `filter=\"data\"` too.
+        build(&hostile).exits(65).says(&["outside"]);
     }
 }

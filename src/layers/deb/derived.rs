@@ -90,11 +90,18 @@ pub(super) fn system(options: &BaseOptions, gathered: &mut Gathered) -> Result<(
     Ok(())
 }
 
+/// The shell of scripts. Debian's package `dash` has this link; an administrator may divert it to bash,
+/// which is what it is in S2I's images: `source`, `function`, `trap f SIGTERM` are known there.
+pub(super) const SHELL: &str = "usr/bin/sh";
+
 /// Links that `update-alternatives` and diversions would have made.
 fn alternatives(gathered: &mut Gathered) {
+    if gathered.get("usr/bin/bash").is_some() {
+        gathered.remove(SHELL);
+    }
     let links = [
-        ("usr/bin/sh", "dash"),
-        ("usr/bin/sh", "bash"),
+        (SHELL, "bash"),
+        (SHELL, "dash"),
         ("usr/bin/which", "which.debianutils"),
         ("usr/bin/awk", "mawk"),
     ];
@@ -132,6 +139,11 @@ fn ca_bundle(gathered: &mut Gathered) -> Result<(), DebLayerError> {
     gathered.put_link("usr/lib/ssl/certs", "/etc/ssl/certs");
     gathered.put_link("usr/lib/ssl/openssl.cnf", "/etc/ssl/openssl.cnf");
     Ok(())
+}
+
+/// Takes out what the base has decided already.
+pub(super) fn added(gathered: &mut Gathered) {
+    gathered.remove(SHELL);
 }
 
 /// Adds what belongs into the interpreter's layer.

@@ -216,6 +216,11 @@ impl Gathered {
         self.nodes.insert(path.as_bytes().to_vec(), node);
     }
 
+    /// Takes out what is at a path.
+    pub(super) fn remove(&mut self, path: &str) {
+        self.nodes.remove(path.as_bytes());
+    }
+
     /// What is at a path.
     pub(super) fn get(&self, path: &str) -> Option<&Node> {
         self.nodes.get(path.as_bytes())

@@ -28,7 +28,7 @@ pub(crate) use error::DebLayerError;
 use gather::{Gathered, Kind, Node};
 
 /// Names how these layers are written; changes whenever their bytes would.
-const LAYOUT: &str = "debian-base/1";
+const LAYOUT: &str = "debian-base/2";
 
 /// The shared libraries that Debian's interpreter links (`Depends` of `python3.11-minimal` and
 /// `python3.13-minimal`).
@@ -137,7 +137,8 @@ pub(crate) fn write<W: Write>(
     match part {
         Part::System => derived::system(options, &mut gathered)?,
         Part::Interpreter => derived::interpreter(options, &mut gathered)?,
-        Part::Python | Part::Added => {}
+        Part::Python => {}
+        Part::Added => derived::added(&mut gathered),
     }
     gathered.prune_empty_directories();
     gathered.complete_parents()?;

@@ -320,6 +320,29 @@ fn the_same_path_twice() {
 }
 
 #[test]
+fn the_shell_is_bash_where_there_is_one() {
+    let dash = deb_of(
+        "dash",
+        &[
+            ("./usr/bin/dash", 0o755, None, "dash"),
+            ("./usr/bin/sh", 0o777, Some("dash"), ""),
+        ],
+        "",
+    );
+    let bash = deb_of("bash", &[("./bin/bash", 0o755, None, "bash")], "");
+    let shell = |part, packages: &[(&str, Vec<u8>)]| {
+        let all = shown(&layer(part, packages).unwrap());
+        all.into_iter().find(|line| line.starts_with("usr/bin/sh "))
+    };
+    let both = [("bash", bash), ("dash", dash.clone())];
+    let is = |target: &str| Some(format!("usr/bin/sh -> {target}"));
+    assert_eq!(shell(Part::System, &both), is("bash"));
+    assert_eq!(shell(Part::System, &both[1..]), is("dash"));
+    // Above a base nothing changes what that has chosen.
+    assert_eq!(shell(Part::Added, &[("dash", dash)]), None);
+}
+
+#[test]
 fn python_needs_its_interpreter() {
     let with = |path: &str| deb_of("python3.13", &[(path, 0o755, None, "x")], "");
     let good = layer(

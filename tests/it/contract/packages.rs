@@ -103,5 +103,7 @@ fn resolved(home: &Home, requirements: &[&str]) -> String {
     home.run(&["lock", source.to_str().unwrap()]).ok();
     let lock = fs::read_to_string(source.join(PYLOCK)).unwrap();
     let start = lock.find("[[packages]]").unwrap();
-    format!("\n{}", &lock[start..])
+    // What the lock says of its own inputs is not true of a row's project.
+    let end = lock.find("[tool.s2r").unwrap_or(lock.len());
+    format!("\n{}", &lock[start..end])
 }

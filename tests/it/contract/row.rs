@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -124,6 +125,9 @@ impl Row {
         };
         let mut command = home.command(&["build", "--progress", "plain"]);
         command.arg(project.path()).arg(&name);
+        if let Some(builder) = builder() {
+            command.args(["--builder", builder]);
+        }
         for variable in self.build {
             command.args(["-e", variable]);
         }
@@ -225,8 +229,11 @@ impl Row {
         }
         self.check_page(&asked.stdout, &container.log());
         for (command, expected) in self.exec {
-            let ran = container.exec(command);
-            if ran.code != Some(0) || ran.stdout != *expected {
+            let command: Vec<String> = command.iter().map(|word| on_builder(word)).collect();
+            let command: Vec<&str> = command.iter().map(String::as_str).collect();
+            let ran = container.exec(&command);
+            let expected = on_builder(expected);
+            if ran.code != Some(0) || ran.stdout != expected {
                 let seen = format!("{:?}: {}{}", ran.code, ran.stdout, ran.stderr);
                 self.fail(
                     &format!("of {command:?}: {expected}"),
@@ -250,6 +257,7 @@ impl Row {
     fn check_page(&self, page: &str, log: &str) {
         let cores = thread_count();
         for expected in self.page {
+            let expected = on_builder(expected);
             let expected = expected.replace("{workers}", &(2 * cores).min(12).to_string());
             if !page.lines().any(|line| line == expected) {
                 let word = expected.split(['=', ' ']).next().unwrap_or_default();
@@ -293,6 +301,23 @@ impl Row {
             self.build, self.start, self.uid
         );
         panic!("{text}--- log\n{log}---");
+    }
+}
+
+/// The builder that rows are built with, if it is not the default one.
+fn builder() -> Option<&'static str> {
+    static BUILDER: OnceLock<Option<String>> = OnceLock::new();
+    let chosen = || std::env::vars().find(|(name, _)| name == "S2R_CONTRACT_BUILDER");
+    BUILDER
+        .get_or_init(|| chosen().map(|(_, value)| value))
+        .as_deref()
+}
+
+/// A text of a row, which speaks of the default builder's Python, for the builder that there is.
+fn on_builder(text: &str) -> String {
+    match builder().and_then(|name| name.strip_prefix("python-")) {
+        Some(python) => text.replace("3.13", python),
+        None => text.to_owned(),
     }
 }
 

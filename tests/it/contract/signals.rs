@@ -39,6 +39,27 @@ fn contract_signals() {
             ..ROW
         },
         Row {
+            name: "sh is bash: a trap by the signal's full name, functions, source",
+            files: &[
+                (
+                    "app.sh*",
+                    "#!/bin/sh\n\
+                     finish() { kill \"$child\"; wait \"$child\"; exit 7; }\n\
+                     function greet { echo \"greeted $1\"; }\n\
+                     source ./names\n\
+                     greet \"$NAME\"\n\
+                     trap finish SIGTERM\n\
+                     python -m http.server 8080 &\n\
+                     child=$!\n\
+                     wait \"$child\"\n",
+                ),
+                ("names", "NAME=world\n"),
+            ],
+            log: &["greeted world"],
+            end: End::Stops(8080, "TERM", 7),
+            ..ROW
+        },
+        Row {
             name: "an empty ENABLE_INIT_WRAPPER is off",
             files: &[APP_PY],
             build: WRAPPED,

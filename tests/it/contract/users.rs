@@ -55,6 +55,23 @@ fn contract_users() {
             &["user default 1000680000:0 /opt/app-root/src"],
         ),
         Row {
+            name: "fix-permissions gives to the group what the owner has",
+            files: &[APP_PY],
+            exec: &[
+                (
+                    &[
+                        "bash",
+                        "-c",
+                        "umask 077; mkdir x; echo >x/file; echo >x/tool; chmod +x x/tool; ln -s /etc/passwd x/link; \
+                         fix-permissions x -P; stat -c '%g %a %n' x x/file x/tool",
+                    ],
+                    "0 770 x\n0 660 x/file\n0 770 x/tool\n",
+                ),
+                (&["fix-permissions", "/nowhere"], ""),
+            ],
+            ..ROW
+        },
+        Row {
             name: "root is root",
             files: &[APP_PY],
             uid: 0,

@@ -11,12 +11,20 @@ const PYPROJECT: &str =
 /// A source distribution of a pure Python project.
 pub(crate) struct Sdist {
     wheel: Wheel,
+    /// Name and target of a symbolic link in it.
+    link: Option<(&'static str, &'static str)>,
 }
 
 impl Sdist {
     /// One from which this wheel is built.
     pub(crate) fn of(wheel: Wheel) -> Self {
-        Self { wheel }
+        Self { wheel, link: None }
+    }
+
+    /// The same with a symbolic link in the archive.
+    pub(crate) fn with_link(mut self, name: &'static str, target: &'static str) -> Self {
+        self.link = Some((name, target));
+        self
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -59,6 +67,13 @@ impl Sdist {
             let path = format!("{}/{name}", self.folder());
             tar.append_data(&mut header, path, bytes.as_slice())
                 .unwrap();
+        }
+        if let Some((name, target)) = self.link {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_size(0);
+            let path = format!("{}/{name}", self.folder());
+            tar.append_link(&mut header, path, target).unwrap();
         }
         let bytes = tar.into_inner().unwrap();
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
