@@ -20,7 +20,7 @@ use crate::destination::{Target, TargetError};
 use crate::image::LayerForm;
 use crate::oci::{Family, Platform, Reference};
 use crate::pipeline::{
-    self, Formats, Isolation, Launch, Limits, Outputs, Registries, Rules, Running, Settings,
+    self, Formats, Isolation, Launch, Limits, Outputs, Passed, Registries, Rules, Running, Settings,
 };
 use crate::plan::{Bytecode, Request};
 
@@ -120,6 +120,7 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
     settings.running = running(&arguments.steps);
     settings.formats = formats(&arguments.formats)?;
     settings.registries = registries(&arguments.registries);
+    settings.passed = passed(&project, surroundings, shown)?;
     let mut request = request(&arguments.source, &project)?;
     request.image = names.first().cloned();
     let built = pipeline::build(&request, &names, &outputs, &settings, shown)?;
@@ -150,7 +151,8 @@ pub(super) fn launch(
 
 fn plan(arguments: &Plan, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
     let request = request(&arguments.source, &arguments.project)?;
-    let settings = settings(surroundings, Rules::default());
+    let mut settings = settings(surroundings, Rules::default());
+    settings.passed = passed(&arguments.project, surroundings, shown)?;
     let plan = pipeline::plan(&request, &settings, shown)?;
     Ok(Answer {
         text: crate::plan::render(&plan),
@@ -168,6 +170,7 @@ fn lock(arguments: &Lock, surroundings: &Surroundings, shown: &Shown) -> Result<
         },
     );
     settings.running = running(&arguments.steps);
+    settings.passed = passed(&arguments.project, surroundings, shown)?;
     let written = pipeline::lock(&request, &settings, shown)?;
     Ok(Answer {
         text: written
@@ -275,6 +278,27 @@ fn completion(arguments: &Completion) -> Answer {
     }
 }
 
+/// The variables of the caller that the project may name; from here on, nobody says their values.
+fn passed(
+    project: &Project,
+    surroundings: &Surroundings,
+    shown: &Shown,
+) -> Result<Passed, Failure> {
+    let mut passed = Passed::default();
+    for name in &project.pass_env {
+        passed
+            .add(name, &surroundings.variables)
+            .map_err(|reason| Failure::Usage {
+                what: "a variable cannot be passed on".to_owned(),
+                place: format!("--pass-env {name}"),
+                why: reason.to_string(),
+                next: format!("export {name} first, or leave the flag out"),
+            })?;
+    }
+    shown.hide(passed.clone());
+    Ok(passed)
+}
+
 /// How code of the project is run, as typed.
 fn running(steps: &Steps) -> Running {
     let default = Running::default();
@@ -344,6 +368,7 @@ pub(super) fn settings(surroundings: &Surroundings, rules: Rules) -> Settings {
         formats: Formats::default(),
         store_root: surroundings.store_root.clone(),
         variables: surroundings.variables.clone(),
+        passed: Passed::default(),
         directory: surroundings.directory.clone(),
         now_seconds: surroundings.now_seconds,
         epoch_seconds: surroundings.epoch_seconds,

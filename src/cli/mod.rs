@@ -44,7 +44,8 @@ pub fn run() -> ExitCode {
         .and_then(|surroundings| commands::run(&cli.command, &surroundings, &shown));
     // stdout may be the same terminal.
     shown.finish();
-    let outcome = outcome.and_then(|answer| print(&answer, cli.output.json).map(|()| answer));
+    let outcome =
+        outcome.and_then(|answer| print(&answer, cli.output.json, &shown).map(|()| answer));
     match outcome {
         Ok(answer) => match &cli.command {
             Command::Build(build) if build.run => {
@@ -81,12 +82,13 @@ fn go_on(built: &Answer, build: &args::Build) -> Failure {
 }
 
 /// stdout carries the answer alone.
-fn print(answer: &Answer, as_json: bool) -> Result<(), Failure> {
+fn print(answer: &Answer, as_json: bool, shown: &Shown) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     let written = if as_json {
-        writeln!(stdout, "{}", answer.json)
+        writeln!(stdout, "{}", shown.without_hidden(&answer.json.to_string()))
     } else {
-        stdout.write_all(text::plain(&answer.text).as_bytes())
+        let text = shown.without_hidden(&answer.text);
+        stdout.write_all(text::plain(&text).as_bytes())
     };
     match written.and_then(|()| stdout.flush()) {
         // `s2r images | head` is no failure.

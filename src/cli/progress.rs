@@ -1,9 +1,10 @@
 //! Tells what goes on while a command runs: a live line on a terminal, a line a step in a log, an
 //! object a line for machines. Everything here goes to stderr.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use super::args::Progress;
 use super::text::{bytes, plain, seconds};
+use crate::pipeline::Passed;
 use crate::report::{BlobFate, Event, Explanation, LAST_LINES, LayerFate, Report, TransferId};
 
 /// How often the live line moves.
@@ -36,6 +38,7 @@ pub(super) struct Shown {
     form: Form,
     bar: ProgressBar,
     state: Mutex<State>,
+    hidden: OnceLock<Passed>,
 }
 
 #[derive(Default)]
@@ -86,6 +89,20 @@ impl Shown {
             form,
             bar,
             state: Mutex::default(),
+            hidden: OnceLock::new(),
+        }
+    }
+
+    /// Says nothing of these variables' values from now on.
+    pub(super) fn hide(&self, passed: Passed) {
+        let _ = self.hidden.set(passed);
+    }
+
+    /// A text without what is hidden.
+    pub(super) fn without_hidden<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.hidden.get() {
+            None => Cow::Borrowed(text),
+            Some(hidden) => Cow::Owned(hidden.hide(text)),
         }
     }
 
@@ -131,7 +148,8 @@ impl Shown {
     /// Writes a line to stderr, above the live one. A closed stderr is nobody's loss.
     pub(super) fn line(&self, text: &str) {
         self.bar.suspend(|| {
-            let _ = writeln!(std::io::stderr().lock(), "{}", plain(text));
+            let text = self.without_hidden(text);
+            let _ = writeln!(std::io::stderr().lock(), "{}", plain(&text));
         });
     }
 
@@ -223,7 +241,8 @@ impl Shown {
             largest.name,
             bytes(largest.done_bytes),
         );
-        self.bar.set_message(plain(&text).into_owned());
+        let hidden = self.without_hidden(&text);
+        self.bar.set_message(plain(&hidden).into_owned());
         if self.form == Form::Plain {
             let now = Instant::now();
             let since = state.last_logged.get_or_insert(now);

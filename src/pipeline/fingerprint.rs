@@ -99,7 +99,8 @@ fn add_requirements(inputs: &mut Fingerprint, tree: &Tree, path: &str) -> Result
     };
     let source = Source {
         read: &read,
-        variable: &|_| None,
+        // What a variable means is no part of what a project asks for.
+        variable: &|name| Some(format!("${{{name}}}")),
     };
     inputs.add(path, requirement_lines(&bytes).join("\n").as_bytes());
     // A file that does not read is told of where it is resolved; here its lines are enough.

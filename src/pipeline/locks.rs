@@ -87,7 +87,7 @@ pub(crate) fn lock(
         {
             inputs.add(fingerprint::AS_BUILT, requires.as_bytes());
         }
-        let text = write_pylock(&locks) + &inputs.to_toml();
+        let text = settings.passed.put_names_back(&write_pylock(&locks)) + &inputs.to_toml();
         written.push(write(&root, PYLOCK, &text)?);
     }
     written.push(write(&root, base::LOCK_FILE, &base_lock.write())?);

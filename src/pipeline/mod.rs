@@ -6,6 +6,7 @@
 //! - commands: [`build`] here, `locks`, `publish` (push, export), `run`, `rebase`, `behind` (how far an
 //!   image is behind its base), `login`
 //! - the stages that look: `obtain` (the source on disk), `read` (source, project, plan), `variables`
+//!   and `passed` (what of the caller's environment a project reads)
 //! - exact packages: `exact` and `wheels` (Python), `left_out` (what other tools' locks leave out),
 //!   `build_wheel` (from source), `missing` (what such a build lacks), `base` and `debs` (Debian),
 //!   `base_image` (an image to build upon), `fetch` (downloads)
@@ -42,6 +43,7 @@ mod login;
 mod make;
 mod missing;
 mod obtain;
+mod passed;
 mod platform;
 mod publish;
 mod read;
@@ -67,6 +69,7 @@ pub(crate) use error::BuildError;
 pub(crate) use locks::lock;
 pub(crate) use login::{Place as LoginPlace, login, logout};
 pub(crate) use make::Made;
+pub(crate) use passed::Passed;
 pub(crate) use publish::{Exported, Pushed, export, push};
 pub(crate) use read::{builders, plan};
 pub(crate) use rebase::{BaseTold, Rebase, Rebased, RebasedPlatform, rebase};
@@ -105,6 +108,8 @@ pub(crate) struct Settings {
     pub store_root: PathBuf,
     /// The caller's environment.
     pub variables: BTreeMap<String, String>,
+    /// What of it files of the project may name (`--pass-env`).
+    pub passed: Passed,
     /// The caller's working directory.
     pub directory: PathBuf,
     /// Now, seconds since 1970; for the validity of indexes alone.

@@ -61,6 +61,8 @@ pub(super) struct Site<'a> {
     stop: AtomicBool,
     /// The caller's environment, with what the project and the command line set above it.
     pub(super) environment: BTreeMap<String, String>,
+    /// The variables that files of the project may name.
+    pub(super) given: BTreeMap<String, String>,
 }
 
 /// What a build works with.
@@ -109,7 +111,8 @@ impl<'a> Site<'a> {
             built: Mutex::default(),
             in_builder: OnceLock::new(),
             stop: AtomicBool::new(false),
-            environment: super::variables::environment(plan, settings),
+            environment: super::variables::environment(plan, settings)?,
+            given: super::variables::given(plan, settings),
         })
     }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::Settings;
 use super::platform::Site;
-use crate::packages::python::Url;
+use crate::packages::python::{Url, expand_variables};
 use crate::plan::{Origin, Plan};
-use crate::resolve::wheels::Indexes;
+use crate::resolve::wheels::{Indexes, ResolveError};
 
 impl Site<'_> {
     /// An address with the credentials of the index that it belongs to.
@@ -17,9 +17,14 @@ impl Site<'_> {
         indexes.with_credentials(url)
     }
 
-    /// pip's variables, and what requirement files may name.
+    /// pip's variables and the surroundings of programs that are run.
     pub(super) fn environment(&self) -> &BTreeMap<String, String> {
         &self.environment
+    }
+
+    /// What `${NAME}` in files of the project means.
+    pub(super) fn given(&self) -> &BTreeMap<String, String> {
+        &self.given
     }
 
     /// What the project and the command line set for steps that build.
@@ -36,17 +41,61 @@ impl Site<'_> {
     }
 }
 
-/// The caller's environment, and above it what the project, `-e` and `-E` set: pip's variables, and
-/// what `${NAME}` in requirement files means. What builder and s2r set is for the image alone.
-pub(super) fn environment(plan: &Plan, settings: &Settings) -> BTreeMap<String, String> {
+/// pip's variables that hold addresses.
+const ADDRESSES: [&str; 3] = ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"];
+
+/// The caller's environment, and above it what the project, `-e` and `-E` set: pip's variables, with
+/// values for `${NAME}` in them. What builder and s2r set is for the image alone.
+///
+/// # Errors
+/// An address that names a variable which whoever set it may not read.
+pub(super) fn environment(
+    plan: &Plan,
+    settings: &Settings,
+) -> Result<BTreeMap<String, String>, ResolveError> {
     let mut environment = settings.variables.clone();
-    for (name, setting) in plan.environment.settings() {
-        let is_users = !matches!(setting.origin, Origin::Builder { .. } | Origin::Default);
-        if is_users && !is_callers_alone(name) {
-            environment.insert(name.to_owned(), setting.value.clone());
+    expand(&mut environment, &settings.variables)?;
+    let mut own: BTreeMap<String, String> = set_by_users(plan)
+        .filter(|(name, _)| !is_callers_alone(name))
+        .collect();
+    expand(&mut own, &given(plan, settings))?;
+    environment.append(&mut own);
+    Ok(environment)
+}
+
+/// What `${NAME}` in files of the project means: what the project, `-e` and `-E` set, and what of the
+/// caller's environment `--pass-env` names. A project that could name any variable could send any
+/// secret of the caller's to any host.
+pub(super) fn given(plan: &Plan, settings: &Settings) -> BTreeMap<String, String> {
+    let mut given: BTreeMap<String, String> = settings.passed.variables().collect();
+    given.extend(set_by_users(plan));
+    given
+}
+
+fn set_by_users(plan: &Plan) -> impl Iterator<Item = (String, String)> {
+    plan.environment
+        .settings()
+        .filter(|(_, setting)| !matches!(setting.origin, Origin::Builder { .. } | Origin::Default))
+        .map(|(name, setting)| (name.to_owned(), setting.value.clone()))
+}
+
+/// Puts values in for `${NAME}` in pip's addresses.
+fn expand(
+    variables: &mut BTreeMap<String, String>,
+    known: &BTreeMap<String, String>,
+) -> Result<(), ResolveError> {
+    for address in ADDRESSES {
+        if let Some(value) = variables.get_mut(address) {
+            *value =
+                expand_variables(value, &|name| known.get(name).cloned()).map_err(|error| {
+                    ResolveError::Address {
+                        variable: address,
+                        error,
+                    }
+                })?;
         }
     }
-    environment
+    Ok(())
 }
 
 /// Variables that say where packages come from and which are taken, logins left out.

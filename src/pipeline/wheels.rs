@@ -76,6 +76,10 @@ pub(super) struct Wheels<'a> {
     pub built: &'a [BuiltWheel],
     /// pip's variables and the surroundings of uv.
     pub environment: &'a BTreeMap<String, String>,
+    /// What `${NAME}` in files of the project means.
+    pub given: &'a BTreeMap<String, String>,
+    /// What of it is the caller's.
+    pub passed: &'a super::Passed,
     pub rules: super::Rules,
     pub fetcher: &'a Fetcher<'a>,
     pub report: &'a dyn Report,
@@ -184,6 +188,7 @@ impl Wheels<'_> {
         // Offline, nobody could be asked whether the list is complete.
         if is_exact && !self.rules.offline && lock.packages.iter().all(is_remote) {
             let text = write_pylock(&[(*target, &lock)]);
+            let text = self.passed.put_names_back(&text);
             store.put_record(RECORD, &key, text.as_bytes())?;
         }
         Ok(lock)
@@ -353,6 +358,7 @@ impl Wheels<'_> {
             read: &|path| self.read(path),
             list: &|path| self.list(path),
             environment: self.environment,
+            given: self.given,
             locked: self.rules.locked,
             offline: self.rules.offline,
             tools: &tools,

@@ -1,5 +1,6 @@
 //! A package index behind a password: it works, and the password goes nowhere.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -113,12 +114,139 @@ fn credentials_in_the_requirements_index_url() {
         home.command(&["build"])
             .arg(project.path())
             .arg("x")
+            .args(["--pass-env", "INDEX_USER", "--pass-env", "INDEX_PASSWORD"])
             .env("INDEX_USER", USER)
             .env("INDEX_PASSWORD", PASSWORD),
     )
     .ok();
     is_nowhere(&home, &[&built]);
     is_not_in(&home, built.line());
+}
+
+/// Every place of a project where an address may stand, with a variable in it.
+fn asking(address: &str) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+    let lines = |line: &str| {
+        vec![(
+            "requirements.txt",
+            format!("# none\n{line}\n").replace("URL", address),
+        )]
+    };
+    let source = format!("[[source]]\nname = \"own\"\nurl = \"{address}\"\n");
+    vec![
+        ("requirements.txt:2", lines("--index-url URL\ninner")),
+        ("requirements.txt:2", lines("--extra-index-url URL\ninner")),
+        ("requirements.txt:2", lines("--find-links URL\ninner")),
+        (
+            "requirements.txt:2",
+            lines("inner @ URL/inner-1.0-py3-none-any.whl"),
+        ),
+        ("requirements.txt:2", lines("inner @ git+URL/inner")),
+        ("requirements.txt:2", lines("URL/inner-1.0.tar.gz")),
+        (
+            "Pipfile:3",
+            vec![("Pipfile", source + "[packages]\ninner = \"*\"\n")],
+        ),
+        (
+            "pyproject.toml:4",
+            vec![(
+                "pyproject.toml",
+                format!(
+                    "[project]\nname = \"x\"\nversion = \"1\"\ndependencies = [\"inner @ {address}/inner-1.0-py3-none-any.whl\"]\n"
+                ),
+            )],
+        ),
+        (
+            "PIP_INDEX_URL",
+            vec![
+                (".s2i/environment", format!("PIP_INDEX_URL={address}\n")),
+                ("requirements.txt", "inner\n".to_owned()),
+            ],
+        ),
+        (
+            "build-system.requires:1",
+            vec![
+                ("requirements.txt", ".\n".to_owned()),
+                (
+                    "pyproject.toml",
+                    format!(
+                        "[build-system]\nrequires = [\"inner @ {address}/inner-1.0-py3-none-any.whl\"]\nbuild-backend = \"inner\"\n"
+                    ),
+                ),
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn no_project_reads_a_variable_of_the_caller() {
+    let home = Home::seeded();
+    let index = Index::serving(&wheels(), None, Fault::None);
+    let address = format!("{}/${{CI_TOKEN}}/simple", index.root());
+    for (place, files) in asking(&address) {
+        let mut all = vec![("app.py", "pass\n")];
+        all.extend(files.iter().map(|(path, text)| (*path, text.as_str())));
+        let project = Project::new(&all);
+        let built = finish(
+            home.command(&["build"])
+                .arg(project.path())
+                .env("CI_TOKEN", PASSWORD),
+        );
+        let built = built
+            .exits(65)
+            .says(&["CI_TOKEN", "--pass-env CI_TOKEN", place]);
+        is_nowhere(&home, &[&built]);
+    }
+    let asked = index.log();
+    assert!(
+        !asked.iter().any(|line| line.contains(PASSWORD)),
+        "{asked:?}"
+    );
+    assert!(
+        !asked.iter().any(|line| line.contains("CI_TOKEN")),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn a_token_in_the_path_is_passed_on_and_masked() {
+    let home = Home::seeded();
+    let mut pages = BTreeMap::new();
+    for wheel in wheels() {
+        let file = wheel.file_name();
+        let link = format!("<!DOCTYPE html><a href=\"../../files/{file}\">{file}</a>");
+        let name = wheel.name();
+        pages.insert(format!("/{PASSWORD}/simple/{name}/"), link.into_bytes());
+        pages.insert(format!("/{PASSWORD}/files/{file}"), wheel.bytes());
+    }
+    let index = Index::of_pages(pages, None, Fault::None);
+    let lines = format!("--index-url {}/${{CI_TOKEN}}/simple\ninner\n", index.root());
+    let project = Project::new(&[("app.py", "pass\n"), ("requirements.txt", &lines)]);
+    let run = |arguments: &[&str]| {
+        finish(
+            home.command(arguments)
+                .arg(project.path())
+                .args(["--pass-env", "CI_TOKEN"])
+                .env("CI_TOKEN", PASSWORD),
+        )
+        .ok()
+    };
+    let locked = run(&["lock"]);
+    let lock = fs::read_to_string(project.path().join("pylock.toml")).unwrap();
+    assert!(lock.contains("/${CI_TOKEN}/files/inner-1.0"), "{lock}");
+    assert!(!lock.contains(PASSWORD), "{lock}");
+    let built = run(&["build", "--locked"]);
+    is_nowhere(&home, &[&locked, &built]);
+    is_not_in(&home, built.line());
+    // Without the flag the lock says which variable it wants.
+    finish(home.command(&["build", "--locked"]).arg(project.path()))
+        .exits(65)
+        .says(&["pylock.toml:", "--pass-env CI_TOKEN"]);
+    finish(
+        home.command(&["build", "--pass-env", "CI_TOKEN"])
+            .arg(project.path()),
+    )
+    .exits(2)
+    .says(&["--pass-env CI_TOKEN", "not set"]);
 }
 
 #[test]

@@ -43,6 +43,10 @@ pub(crate) struct Project {
     #[arg(short = 'E', long = "environment-file", value_name = "FILE")]
     pub(crate) environment_file: Option<PathBuf>,
 
+    /// Let the project's requirements name this variable of yours (`${NAME}`); may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pass_env: Vec<String>,
+
     /// Build this branch, tag or commit of a git repository
     #[arg(short = 'r', long = "ref", value_name = "REF")]
     pub(crate) reference: Option<String>,

@@ -23,9 +23,9 @@ pub(crate) use pylock::{
     Fingerprint, LockOrigin, LockedFile, LockedPackage, LockedTree, Pylock, PylockError,
 };
 pub(crate) use requirements::{
-    FolderLink, Format, Formats, IndexOptions, Position, ReadError, Requirements, Source, Wish,
-    WishKind, decode_requirements, parse, requirement_lines, requirement_paths, resolve_folder,
-    resolve_path,
+    FolderLink, Format, Formats, IndexOptions, LineError, Position, ReadError, Requirements,
+    Source, Wish, WishKind, decode_requirements, expand_variables, parse, requirement_lines,
+    requirement_paths, resolve_folder, resolve_path,
 };
 pub(crate) use tags::{Arch, Libc, PythonVersion, Tags, Target};
 pub(crate) use wheel_name::{WheelFileName, is_wheel};

@@ -19,7 +19,9 @@ use super::{Rules, fingerprint};
 use crate::archive::zip::Archive;
 use crate::oci::Digest;
 use crate::packages::python::locks::{Choice, Converted, Form, Given, LockKind, convert};
-use crate::packages::python::{Fingerprint, LockOrigin, PackageName, Target, Wish};
+use crate::packages::python::{
+    Fingerprint, LineError, LockOrigin, PackageName, ReadError, Target, Wish,
+};
 use crate::plan::{Dependencies, PlanError};
 use crate::resolve::wheels::{Lock, LockedWheel, RequirementsFile, ResolveError};
 use crate::source::SettingsFile;
@@ -130,6 +132,22 @@ impl Exact<'_> {
     ) -> Result<Lock, BuildError> {
         let path = file.path();
         let converted = self.conversion(file, choice)?;
+        let result = self.of_conversion(file, &converted, built, rules);
+        match result {
+            Err(error) => Err(where_it_stands(error, path, &self.read(path)?)),
+            done => done,
+        }
+    }
+
+    /// The wheels of a converted file.
+    fn of_conversion(
+        &self,
+        file: LockKind,
+        converted: &Converted,
+        built: Vec<BuiltWheel>,
+        rules: Rules,
+    ) -> Result<Lock, BuildError> {
+        let path = file.path();
         if converted.form == Form::Pylock {
             return self.locked(path, converted.text.as_bytes(), &built, rules);
         }
@@ -309,6 +327,8 @@ impl Exact<'_> {
             wanted,
             built,
             environment: self.of_build.unwrap_or_else(|| self.site.environment()),
+            given: self.site.given(),
+            passed: &self.site.settings().passed,
             rules,
             fetcher: &self.site.fetcher(),
             report: self.site.report(),
@@ -328,6 +348,21 @@ impl Exact<'_> {
             may_be_remote: is_locked && depth == 0,
         }
     }
+}
+
+/// An error about a variable in a converted file, with the line of the file itself.
+fn where_it_stands(mut error: BuildError, path: &str, text: &[u8]) -> BuildError {
+    if let BuildError::Wheels(ResolveError::Requirements(ReadError {
+        position,
+        error: LineError::Variable(name),
+    })) = &mut error
+        && position.path == path
+    {
+        let text = String::from_utf8_lossy(text);
+        let before = text.find(&format!("${{{name}}}")).map(|at| &text[..at]);
+        position.line = before.map_or(position.line, |text| text.matches('\n').count() + 1);
+    }
+    error
 }
 
 /// What is wished for, for people.

@@ -16,6 +16,9 @@ use crate::packages::python::{
 /// Bytes of all wheels that may lie in the source: they are held in memory while uv looks at them.
 const MAX_SOURCE_WHEEL_BYTES: usize = 64 * 1024 * 1024;
 
+/// Shorter values of variables are no secrets.
+const MIN_SECRET_BYTES: usize = 5;
+
 /// Wheels that lie in the source, by file name.
 #[derive(Default)]
 struct SourceWheels {
@@ -199,6 +202,7 @@ impl Prepared<'_> {
             offline: self.request.offline,
             tools: self.request.tools,
             cache: self.request.cache,
+            keeps_nothing: self.has_secret_address(wishes),
         };
         let lock = uv::compile(&tool, &task).map_err(|failure| self.explained(failure, network))?;
         let mut candidates = Chosen {
@@ -219,6 +223,20 @@ impl Prepared<'_> {
             }
         }
         Ok(candidates)
+    }
+
+    /// Whether a variable that was given to the build stands in an address outside of its login.
+    fn has_secret_address(&self, wishes: &[&Wish]) -> bool {
+        let named = wishes.iter().filter_map(|wish| match wish.address()? {
+            DirectUrl::Archive(url) | DirectUrl::Repository(url) => Some(url),
+            DirectUrl::Path(_) => None,
+        });
+        let indexes = self.indexes.all().chain(&self.indexes.find_links);
+        indexes.chain(named).any(|url| {
+            let values = self.request.given.values();
+            let mut values = values.filter(|value| value.len() >= MIN_SECRET_BYTES);
+            values.any(|value| url.as_str().contains(value.as_str()))
+        })
     }
 
     /// uv chooses among all files; a requirement with hashes allows only some of them.

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::BUILT_FOLDER;
 use super::fetch::FetchError;
-use crate::packages::python::{PackageName, Position, PylockError, ReadError, Target, Version};
+use crate::packages::python::{
+    LineError, PackageName, Position, PylockError, ReadError, Target, Version,
+};
 use crate::report::{DISK, Explain, Explanation, Fate};
 
 /// Most wheels listed in a message.
@@ -132,6 +134,14 @@ pub(crate) enum ResolveError {
         place: String,
         /// The packages, with the versions that would be taken.
         missing: Vec<(PackageName, Version)>,
+    },
+    /// An address in one of pip's variables names a variable that is not known.
+    #[error("{variable}: {error}")]
+    Address {
+        /// pip's variable.
+        variable: &'static str,
+        /// What is wrong with its value.
+        error: LineError,
     },
     /// A variable names a file that is not there.
     #[error("{name} names `{path}`, which is no file of the source")]
@@ -324,12 +334,42 @@ fn ours(what: &str, why: String) -> Explanation {
     }
 }
 
+/// A variable that was not given to the build. Whether the caller has it is not said: the project
+/// might be asking.
+fn unknown_variable(name: &str, place: String) -> Explanation {
+    Explanation {
+        fate: Fate::Project,
+        what: format!("the variable {name} was not given to the build"),
+        place,
+        why: format!(
+            "`${{{name}}}` stands there; a project reads no variable of yours unless you say so, for it could send it anywhere"
+        ),
+        next: format!(
+            "if {name} is meant for this address: --pass-env {name} lets the project read yours (set it first); -e {name}=VALUE sets one for the build and for the image"
+        ),
+    }
+}
+
 const REACH: &str = "check PIP_INDEX_URL, the proxy variables, and SSL_CERT_FILE for a CA of your own; credentials belong into the url or ~/.netrc";
 
 impl Explain for ResolveError {
     fn explain(&self) -> Explanation {
         match self {
             Self::NoWheel(no_wheel) => no_wheel.explain(),
+            Self::Requirements(ReadError {
+                position,
+                error: LineError::Variable(name),
+            }) => unknown_variable(name, position.to_string()),
+            Self::Address {
+                variable,
+                error: LineError::Variable(name),
+            } => unknown_variable(name, (*variable).to_owned()),
+            Self::Address { variable, error } => project(
+                "a variable cannot be understood".to_owned(),
+                (*variable).to_owned(),
+                error.to_string(),
+                "correct it",
+            ),
             Self::Requirements(error) => project(
                 "a requirement file cannot be understood".to_owned(),
                 error.position.to_string(),

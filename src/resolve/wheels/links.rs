@@ -96,6 +96,7 @@ mod tests {
             read: &|_| None,
             list: &files,
             environment: &BTreeMap::new(),
+            given: &BTreeMap::new(),
             locked: false,
             offline: false,
             tools: Path::new("/nowhere"),

@@ -5,8 +5,8 @@
 //! else is resolved by uv. Nothing of the project is run in any of them, and the machine's own Python,
 //! if it has one, is not asked.
 //!
-//! Secrets: index credentials travel in `Url`, which prints without them; uv gets them through
-//! its environment and private files, and its messages are starred out before anyone sees them.
+//! Secrets: index credentials travel in `Url`, which prints without them; uv gets them in
+//! private files, and its messages are starred out before anyone sees them.
 
 mod choice;
 mod enrich;
@@ -69,9 +69,11 @@ pub(crate) struct Request<'a> {
     /// The names of the files in a folder of the source, by its path; empty is the source itself. None if
     /// there is no such folder.
     pub list: &'a dyn Fn(&str) -> Option<Vec<String>>,
-    /// The user's environment: pip's variables, proxies, certificates, PATH, HOME, and what
-    /// `${NAME}` in requirement files means.
+    /// The user's environment: pip's variables, proxies, certificates, PATH, HOME.
     pub environment: &'a BTreeMap<String, String>,
+    /// What `${NAME}` in requirement files means: variables that were given to the build, never the
+    /// whole of the user's.
+    pub given: &'a BTreeMap<String, String>,
     /// Refuse to resolve what is not locked.
     pub locked: bool,
     /// Touch no network.

@@ -9,7 +9,8 @@ use crate::oci::{Key, KeyBuilder};
 use pep508_rs::VersionOrUrl;
 
 use crate::packages::python::{
-    PackageName, Pylock, Requirements, Source, Target, VersionSpecifiers, Wish, parse, resolve_path,
+    LineError, PackageName, Position, Pylock, ReadError, Requirements, Source, Target,
+    VersionSpecifiers, Wish, expand_variables, parse, resolve_path,
 };
 use crate::report::{Event, Report};
 
@@ -32,7 +33,7 @@ impl<'a> Prepared<'a> {
                     path: file.path.to_owned(),
                     error,
                 };
-                let text = String::from_utf8_lossy(file.text);
+                let text = expanded(request, file)?;
                 pylock = Some((file.path, Pylock::parse(&text).map_err(wrong)?));
             }
             Input::Requirements(files) => {
@@ -131,13 +132,35 @@ pub(super) fn applying<'a>(
         .collect())
 }
 
+/// A lock with values in for `${NAME}`, which s2r writes where an address holds a secret.
+fn expanded(request: &Request<'_>, file: RequirementsFile<'_>) -> Result<String, ResolveError> {
+    let text = String::from_utf8_lossy(file.text);
+    expand_variables(&text, &|name| request.given.get(name).cloned()).map_err(|error| {
+        let line = match &error {
+            LineError::Variable(name) => line_of(&text, &format!("${{{name}}}")),
+            _ => 1,
+        };
+        let position = Position {
+            path: file.path.to_owned(),
+            line,
+        };
+        ResolveError::Requirements(ReadError { position, error })
+    })
+}
+
+/// The first line that a text stands in, from 1.
+fn line_of(text: &str, part: &str) -> usize {
+    let before = text.find(part).map_or("", |at| &text[..at]);
+    before.matches('\n').count() + 1
+}
+
 fn read_requirements(
     request: &Request<'_>,
     files: &[RequirementsFile<'_>],
 ) -> Result<Requirements, ResolveError> {
     let source = Source {
         read: request.read,
-        variable: &|name| request.environment.get(name).cloned(),
+        variable: &|name| request.given.get(name).cloned(),
     };
     let mut all = Requirements::default();
     for file in files {

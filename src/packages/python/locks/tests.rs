@@ -70,7 +70,7 @@ fn converted(
         Form::Requirements => {
             let source = Source {
                 read: &|_| None,
-                variable: &|_| None,
+                variable: &|name| Some(format!("${{{name}}}")),
             };
             let read = parse(kind.path(), converted.text.as_bytes(), &source).unwrap();
             let named = read.wishes.iter().filter_map(Wish::name);

@@ -1,6 +1,8 @@
 //! From bytes to logical lines: encoding, continuation, comments, variables; in pip's order, on
 //! which results depend (a comment is cut off after lines are joined, variables come last).
 
+use super::LineError;
+
 /// A line after joining, with the number of its first physical line, from 1.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
@@ -31,8 +33,8 @@ pub(crate) fn decode(bytes: &[u8]) -> String {
     }
 }
 
-/// Joins continued lines, cuts comments, drops empty lines and puts values in for `${NAME}`.
-pub(super) fn logical_lines(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Vec<Line> {
+/// Joins continued lines, cuts comments and drops empty lines. Variables stay as they are.
+pub(super) fn logical_lines(text: &str) -> Vec<Line> {
     join(text)
         .into_iter()
         .map(|line| Line {
@@ -40,16 +42,12 @@ pub(super) fn logical_lines(text: &str, variable: &dyn Fn(&str) -> Option<String
             text: cut_comment(&line.text).trim().to_owned(),
         })
         .filter(|line| !line.text.is_empty())
-        .map(|line| Line {
-            number: line.number,
-            text: expand(&line.text, variable),
-        })
         .collect()
 }
 
 /// What a requirement file says, a line each: comments and empty lines are gone, variables stay.
 pub(crate) fn requirement_lines(bytes: &[u8]) -> Vec<String> {
-    let lines = logical_lines(&decode(bytes), &|_| None);
+    let lines = logical_lines(&decode(bytes));
     lines.into_iter().map(|line| line.text).collect()
 }
 
@@ -95,9 +93,15 @@ fn cut_comment(line: &str) -> &str {
     line
 }
 
-/// Puts values in for `${NAME}`, names being of upper case letters, digits and `_`. A variable
-/// that is unset or empty leaves its text in place, as in pip.
-fn expand(line: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
+/// Puts values in for `${NAME}`, names being of upper case letters, digits and `_`, as in pip.
+///
+/// # Errors
+/// A variable that has no value. pip leaves its text in place; but what comes next reads the text too,
+/// and may know a variable of that name.
+pub(crate) fn expand_variables(
+    line: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, LineError> {
     let mut expanded = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(start) = rest.find("${") {
@@ -106,13 +110,10 @@ fn expand(line: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
         let name_end = from[2..]
             .find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
             .map_or(from.len(), |at| at + 2);
-        let closed = name_end > 2 && from[name_end..].starts_with('}');
-        let value = closed
-            .then(|| variable(&from[2..name_end]))
-            .flatten()
-            .filter(|value| !value.is_empty());
-        if let Some(value) = value {
-            expanded.push_str(&value);
+        if name_end > 2 && from[name_end..].starts_with('}') {
+            let name = &from[2..name_end];
+            let value = variable(name).filter(|value| !value.is_empty());
+            expanded.push_str(&value.ok_or_else(|| LineError::Variable(name.to_owned()))?);
             rest = &from[name_end + 1..];
         } else {
             expanded.push_str("${");
@@ -120,7 +121,7 @@ fn expand(line: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
         }
     }
     expanded.push_str(rest);
-    expanded
+    Ok(expanded)
 }
 
 #[cfg(test)]
@@ -128,7 +129,7 @@ mod tests {
     use super::*;
 
     fn lines(text: &str) -> Vec<(usize, String)> {
-        logical_lines(text, &|name| (name == "TOKEN").then(|| "s3cret".to_owned()))
+        logical_lines(text)
             .into_iter()
             .map(|line| (line.number, line.text))
             .collect()
@@ -159,15 +160,26 @@ mod tests {
     }
 
     #[test]
-    fn expands_known_variables_only() {
+    fn variables_are_known_or_an_error() {
+        let expand = |line: &str| {
+            expand_variables(line, &|name| match name {
+                "TOKEN" => Some("s3cret".to_owned()),
+                "EMPTY" => Some(String::new()),
+                _ => None,
+            })
+        };
         assert_eq!(
-            lines("-i https://u:${TOKEN}@h/")[0].1,
+            expand("-i https://u:${TOKEN}@h/").unwrap(),
             "-i https://u:s3cret@h/"
         );
         assert_eq!(
-            lines("-i ${NOPE}/${TOKEN} ${lower} ${")[0].1,
-            "-i ${NOPE}/s3cret ${lower} ${"
+            expand("${TOKEN} ${lower} ${} ${").unwrap(),
+            "s3cret ${lower} ${} ${"
         );
+        for unknown in ["NOPE", "EMPTY"] {
+            let line = format!("-i https://h/${{{unknown}}}/${{TOKEN}}");
+            assert_eq!(expand(&line), Err(LineError::Variable(unknown.to_owned())));
+        }
     }
 
     #[test]

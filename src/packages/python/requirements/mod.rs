@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub(crate) use formats::{Format, Formats};
-pub(crate) use lines::{decode as decode_requirements, requirement_lines};
+pub(crate) use lines::{decode as decode_requirements, expand_variables, requirement_lines};
 pub(crate) use options::{FolderLink, IndexOptions};
 pub(super) use wish::{Requirement, parse_requirement};
 pub(crate) use wish::{Wish, WishKind};
@@ -112,6 +112,9 @@ pub(crate) enum LineError {
         /// How many are read.
         limit: usize,
     },
+    /// A variable that was not given to the build, or is empty.
+    #[error("`${{{0}}}` is not among the variables that were given to the build")]
+    Variable(String),
     /// A constraint with extras, or one that is a path: pip refuses both.
     #[error("`{0}` cannot be a constraint")]
     Constraint(String),
@@ -132,7 +135,7 @@ pub(crate) struct Source<'a> {
     /// The bytes of a file of the source, by its path with `/` and without `..`; none if there is
     /// no such file.
     pub read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
-    /// The value of a variable for `${NAME}`.
+    /// The value of a variable for `${NAME}`; without one, the line is wrong.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -211,7 +214,7 @@ impl Reader<'_> {
         if !self.found.files.contains(&path) {
             self.found.files.push(path.clone());
         }
-        for line in lines::logical_lines(&lines::decode(text), self.source.variable) {
+        for line in lines::logical_lines(&lines::decode(text)) {
             self.lines += 1;
             if self.lines > MAX_LINES {
                 return Err(at(&path, line.number, too_many("lines", MAX_LINES)));
@@ -220,7 +223,8 @@ impl Reader<'_> {
                 path: path.clone(),
                 line: line.number,
             };
-            options::parse_line(&line.text)
+            expand_variables(&line.text, self.source.variable)
+                .and_then(|text| options::parse_line(&text))
                 .and_then(|parsed| self.take(parsed, &position, role))
                 .map_err(|error| ReadError {
                     position: position.clone(),

@@ -1,7 +1,9 @@
-//! One run of `uv pip compile`: a cleared environment, a private folder, secrets only in the
-//! environment and in a file that no other user reads, never among the arguments.
+//! One run of `uv pip compile`: a cleared environment and a private folder. Secrets stand only in files
+//! that no other user reads: not among the arguments, and not in the environment, from which uv puts
+//! values into every address that says `${NAME}`, those of a wheel's metadata included.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -9,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use super::{Failure, Uv, interpreter, verdict};
-use crate::packages::python::{Pylock, Target, Wish};
+use crate::packages::python::{Pylock, Target, Url, Wish};
 use crate::resolve::wheels::error::ResolveError;
 use crate::resolve::wheels::settings::Indexes;
 
@@ -17,6 +19,8 @@ use crate::resolve::wheels::settings::Indexes;
 const MAX_ANSWER_BYTES: u64 = 32 * 1024 * 1024;
 /// Most of uv's messages that is kept, in bytes.
 const MAX_MESSAGE_BYTES: u64 = 256 * 1024;
+/// uv's settings in the private folder.
+const SETTINGS: &str = "uv.toml";
 /// Where linked wheels lie in the private folder.
 const LINKS: &str = "links";
 /// How often a start is tried while another thread's child still holds the program's file open for
@@ -65,6 +69,8 @@ pub(in crate::resolve::wheels) struct Compile<'a> {
     pub(in crate::resolve::wheels) tools: &'a Path,
     /// The folder for uv's own cache.
     pub(in crate::resolve::wheels) cache: &'a Path,
+    /// Whether addresses hold what must not be kept: uv's cache has them as they are.
+    pub(in crate::resolve::wheels) keeps_nothing: bool,
 }
 
 /// Runs uv and reads its lock.
@@ -109,7 +115,7 @@ fn prepare(task: &Compile<'_>) -> io::Result<tempfile::TempDir> {
     }
     let mut wanted = String::new();
     for url in &task.indexes.find_links {
-        wanted.push_str(&format!("--find-links {}\n", url.reveal().reveal()));
+        wanted.push_str(&format!("--find-links {}\n", for_uv(url)));
     }
     if !task.linked.is_empty() {
         let links = folder.path().join(LINKS);
@@ -137,6 +143,7 @@ fn prepare(task: &Compile<'_>) -> io::Result<tempfile::TempDir> {
         .map(|wish| verdict::line_for_uv(wish, folder.path()) + "\n")
         .collect();
     write_private(&folder.path().join("bounds.txt"), bounds.as_bytes())?;
+    write_private(&folder.path().join(SETTINGS), settings(task).as_bytes())?;
     Ok(folder)
 }
 
@@ -163,7 +170,8 @@ fn command(uv: &Uv, task: &Compile<'_>, folder: &Path, python: &PathBuf) -> Comm
         ])
         .args([
             "--no-header",
-            "--no-config",
+            "--config-file",
+            SETTINGS,
             "--no-python-downloads",
             "--color",
             "never",
@@ -179,12 +187,22 @@ fn command(uv: &Uv, task: &Compile<'_>, folder: &Path, python: &PathBuf) -> Comm
         .env("LC_ALL", "C")
         .env("HOME", folder)
         .env("TMPDIR", folder)
-        .env("UV_CACHE_DIR", task.cache.join("uv"))
+        .env(
+            "UV_CACHE_DIR",
+            if task.keeps_nothing {
+                folder
+            } else {
+                task.cache
+            }
+            .join("uv"),
+        )
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     for name in PASSED {
-        if let Some(value) = task.environment.get(name) {
+        let value = task.environment.get(name);
+        // A proxy with a password stands in the settings.
+        if let Some(value) = value.filter(|value| !value.contains('@')) {
             command.env(name, value);
         }
     }
@@ -207,23 +225,8 @@ fn command(uv: &Uv, task: &Compile<'_>, folder: &Path, python: &PathBuf) -> Comm
     if !task.constraints.is_empty() {
         command.args(["--constraints", "bounds.txt"]);
     }
-    index_settings(&mut command, task);
-    command
-}
-
-fn index_settings(command: &mut Command, task: &Compile<'_>) {
-    let revealed = |url: &crate::packages::python::Url| url.reveal().reveal().to_owned();
-    match &task.indexes.default {
-        Some(url) => {
-            command.env("UV_DEFAULT_INDEX", revealed(url));
-        }
-        None => {
-            command.arg("--no-index");
-        }
-    }
-    let extra: Vec<String> = task.indexes.extra.iter().map(revealed).collect();
-    if !extra.is_empty() {
-        command.env("UV_INDEX", extra.join(" "));
+    if task.indexes.default.is_none() {
+        command.arg("--no-index");
     }
     if task.indexes.pre_releases {
         command.args(["--prerelease", "allow"]);
@@ -231,6 +234,40 @@ fn index_settings(command: &mut Command, task: &Compile<'_>) {
     if task.offline {
         command.env("UV_OFFLINE", "1");
     }
+    command
+}
+
+/// uv's settings: what must not stand in its environment.
+/// <https://docs.astral.sh/uv/reference/settings/>
+fn settings(task: &Compile<'_>) -> String {
+    let mut text = String::new();
+    let mut line = |key: &str, value: &str| {
+        let _ = writeln!(text, "{key} = {}", toml::Value::from(value));
+    };
+    for (key, names) in [
+        ("http-proxy", ["HTTP_PROXY", "http_proxy"]),
+        ("https-proxy", ["HTTPS_PROXY", "https_proxy"]),
+    ] {
+        let mut names = names.into_iter().chain(["ALL_PROXY", "all_proxy"]);
+        let proxy = names.find_map(|name| task.environment.get(name));
+        if let Some(proxy) = proxy.filter(|proxy| proxy.contains('@')) {
+            line(key, proxy);
+        }
+    }
+    for (at, index) in task.indexes.all().enumerate() {
+        text.push_str("[[index]]\n");
+        let _ = writeln!(text, "url = {}", toml::Value::from(for_uv(index)));
+        if at == 0 {
+            text.push_str("default = true\n");
+        }
+    }
+    text
+}
+
+/// An address as uv gets it, credentials included. uv reads `${NAME}` in it as a variable of its own
+/// environment; with the brace percent-encoded, which no server tells from the brace, it does not.
+pub(super) fn for_uv(url: &Url) -> String {
+    url.reveal().reveal().replace("${", "$%7B")
 }
 
 fn run(command: &mut Command) -> io::Result<(ExitStatus, String, String)> {
@@ -303,6 +340,7 @@ mod tests {
             offline: false,
             tools: folder.path(),
             cache: &folder.path().join("uv-cache"),
+            keeps_nothing: false,
         });
     }
 
@@ -321,6 +359,43 @@ mod tests {
     }
 
     #[test]
+    fn no_secret_is_in_the_environment_of_uv() {
+        with_task("", |task| {
+            let index = Url::parse("https://u:pw-of-index@i/${HOME}/simple").unwrap();
+            let indexes = Indexes {
+                default: Some(index),
+                ..task.indexes.clone()
+            };
+            let environment = BTreeMap::from([
+                (
+                    "HTTPS_PROXY".to_owned(),
+                    "http://u:pw-of-proxy@p".to_owned(),
+                ),
+                ("HTTP_PROXY".to_owned(), "http://q".to_owned()),
+            ]);
+            let task = Compile {
+                indexes: &indexes,
+                environment: &environment,
+                ..*task
+            };
+            let uv = Uv {
+                program: "/uv".into(),
+            };
+            let command = command(&uv, &task, Path::new("/f"), &PathBuf::from("/p"));
+            let values = command.get_envs().filter_map(|(_, value)| value);
+            let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
+            assert!(!values.iter().any(|value| value.contains("pw-of")));
+            assert!(values.iter().any(|value| value == "http://q"));
+            let settings = settings(&task);
+            assert!(settings.contains("u:pw-of-proxy@p"), "{settings}");
+            assert!(
+                settings.contains("u:pw-of-index@i/$%7BHOME}/"),
+                "{settings}"
+            );
+        });
+    }
+
+    #[test]
     fn credentials_lie_in_a_private_folder_that_goes_away() {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         with_task("", |task| {
@@ -329,6 +404,7 @@ mod tests {
             let wanted = folder.path().join("wanted.txt");
             assert_eq!(mode(&wanted), 0o600);
             assert!(fs::read_to_string(wanted).unwrap().contains("u:pw@"));
+            assert_eq!(mode(&folder.path().join(SETTINGS)), 0o600);
         });
         let good = "printf \"lock-version = '1.0'\\npackages = []\\n\"";
         for (script, is_good) in [(good, true), ("exit 1", false), ("echo [", false)] {

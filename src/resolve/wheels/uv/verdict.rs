@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::run::Compile;
+use super::run::{Compile, for_uv};
 use crate::packages::python::{DirectUrl, PackageName, Position, Version, Wish};
 use crate::resolve::wheels::error::ResolveError;
 
@@ -50,9 +50,7 @@ pub(super) fn line_for_uv(wish: &Wish, folder: &Path) -> String {
     bare.marker = pep508_rs::MarkerTree::TRUE;
     let address = match wish.address() {
         None => return bare.to_string(),
-        Some(DirectUrl::Archive(url) | DirectUrl::Repository(url)) => {
-            url.reveal().reveal().to_owned()
-        }
+        Some(DirectUrl::Archive(url) | DirectUrl::Repository(url)) => for_uv(url),
         Some(DirectUrl::Path(path)) => {
             format!(
                 "file://{}/{}",
