@@ -4,7 +4,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "fork, signalfd, seccomp, mount_setattr, close_range and the loopback's flags have no safe wrapper"
+    reason = "fork, signalfd, mount_setattr, close_range and the loopback's flags have no safe wrapper"
 )]
 
 use std::ffi::CStr;
@@ -123,26 +123,6 @@ pub(crate) fn restrict_mount(
             libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
             &raw const attributes,
             size_of::<libc::mount_attr>(),
-        )
-    };
-    checked(done)
-}
-
-/// Has the kernel ask `program` about each system call of this process and its children, for ever.
-pub(crate) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
-    let length = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let program = libc::sock_fprog {
-        len: length,
-        filter: program.as_ptr().cast_mut(),
-    };
-    // SAFETY: the program lives until the call is over; the kernel copies, verifies and does not
-    // write to it.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            0,
-            &raw const program,
         )
     };
     checked(done)

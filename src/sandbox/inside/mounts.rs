@@ -51,6 +51,18 @@ const PROC_HIDDEN: &[&str] = &[
     "timer_stats",
     "sched_debug",
     "acpi",
+    "asound",
+    "dynamic_debug",
+    "interrupts",
+    "kpagecgroup",
+    "kpagecount",
+    "kpageflags",
+    "mtrr",
+    "pagetypeinfo",
+    "slabinfo",
+    "vmallocinfo",
+    // Whoever may write there has the kernel wake it on the machine's load.
+    "pressure",
     "scsi",
 ];
 
@@ -296,7 +308,7 @@ fn dev(devices: &[(&str, OwnedFd)], spec: &Spec) -> Result<(), Trouble> {
         "/dev/pts",
         "devpts",
         MountFlags::NOSUID | MountFlags::NOEXEC,
-        c"newinstance,mode=0620,ptmxmode=0666",
+        c"newinstance,mode=0620,ptmxmode=0666,max=64",
     );
     folder("/dev/shm")?;
     memory_files("/dev/shm", spec)

@@ -1,5 +1,7 @@
 //! What a step may not do: rights given up, limits of the kernel, the filter of system calls.
 
+use std::io;
+
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{
     CapabilitiesSecureBits, CapabilitySet, CapabilitySets, clear_ambient_capability_set,
@@ -10,7 +12,6 @@ use rustix::thread::{
 use super::{Tried, Trouble};
 use crate::sandbox::filter;
 use crate::sandbox::spec::{Act, Bounds, Ground};
-use crate::sandbox::system;
 
 /// Open files a process; more than any build tool asks for, and few enough for those that close all.
 const OPEN_FILES: u64 = 65_536;
@@ -43,11 +44,22 @@ pub(super) fn drop_all(ground: &Ground) -> Result<(), Trouble> {
     )
     .tried(Act::Privileges, "capabilities")?;
     set_no_new_privs(true).tried(Act::Privileges, "no new privileges")?;
-    match system::install_filter(&filter::program()) {
+    match filter(ground.is_in_namespaces()) {
         // Where nothing else is held back either, a machine that has no filters is no reason to stop.
         Err(_) if matches!(ground, Ground::Bare) => Ok(()),
         installed => installed.tried(Act::Privileges, "filter of system calls"),
     }
+}
+
+/// Has the kernel ask our programs about each system call of this process and its children, for ever.
+fn filter(has_own_ipc: bool) -> io::Result<()> {
+    for program in filter::programs(has_own_ipc).map_err(io::Error::other)? {
+        seccompiler::apply_filter(&program).map_err(|error| match error {
+            seccompiler::Error::Prctl(cause) | seccompiler::Error::Seccomp(cause) => cause,
+            other => io::Error::other(other),
+        })?;
+    }
+    Ok(())
 }
 
 /// Sets the limits that the kernel keeps.
