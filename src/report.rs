@@ -96,8 +96,10 @@ pub(crate) enum LayerFate {
     Made,
     /// Known by its key; nothing was read or written.
     Reused,
-    /// Known by its key from an image in a registry, where its bytes stay.
+    /// Known by its digest, and its bytes stay in a registry.
     Remote,
+    /// An image in a registry says that it has it, and nothing here says so too.
+    Believed,
 }
 
 /// How a blob came to be in a destination.

@@ -318,6 +318,7 @@ pub(super) fn layer_fate(fate: LayerFate) -> &'static str {
         LayerFate::Made => "made",
         LayerFate::Reused => "reused",
         LayerFate::Remote => "remote",
+        LayerFate::Believed => "believed",
     }
 }
 

@@ -59,11 +59,6 @@ fn layers(platform: &BuiltPlatform, pushed: &[Pushed]) -> String {
             row
         })
         .collect();
-    let made = platform
-        .layers
-        .iter()
-        .filter(|made| made.fate == LayerFate::Made)
-        .count();
     let size: u64 = platform
         .layers
         .iter()
@@ -76,16 +71,19 @@ fn layers(platform: &BuiltPlatform, pushed: &[Pushed]) -> String {
         .map(|made| made.uncompressed_bytes)
         .sum();
     let unpacked = unpacked.map_or_else(String::new, |size| format!(", {} unpacked", bytes(size)));
-    let remote = platform
-        .layers
-        .iter()
-        .filter(|made| made.fate == LayerFate::Remote)
-        .count();
-    let far = if remote > 0 {
-        format!(", {remote} of them in the registry alone")
-    } else {
-        String::new()
+    let count = |fate| {
+        let layers = platform.layers.iter();
+        layers.filter(|made| made.fate == fate).count()
     };
+    let made = count(LayerFate::Made);
+    let mut far = match count(LayerFate::Remote) {
+        0 => String::new(),
+        remote => format!(", {remote} of them in a registry alone"),
+    };
+    let believed = count(LayerFate::Believed);
+    if believed > 0 {
+        far.push_str(&format!(", {believed} of them believed of a registry"));
+    }
     format!(
         "{}   image  {}: {} compressed{unpacked}, {} layers ({made} made, {} reused{far})\n",
         table(&rows, &[false, true, true, false, false]),

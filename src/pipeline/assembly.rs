@@ -27,7 +27,7 @@ impl Site<'_> {
     pub(super) fn upper<'s>(
         &'s self,
         (lock, foundation): (&Lock, &Foundation<'_>),
-        (pip_place, place): (&'s wheel::Target, &'s wheel::Target),
+        (pip_place, place): &'s (wheel::Target, wheel::Target),
         contents: &'s Contents,
         compiler: Option<&'s Compiler<'s>>,
     ) -> Result<Vec<Recipe<'s>>, BuildError> {
@@ -122,6 +122,7 @@ impl Site<'_> {
                 image.manifest.layers.len(),
             ),
         };
+        let layers: Vec<Made> = layers.into_iter().map(|made| self.proven(made)).collect();
         let ours = layers.iter().skip(skipped);
         let image_layers: Vec<ImageLayer> = ours.map(|made| made.layer.clone()).collect();
         let assembled = crate::image::assemble(Parts {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::error::{BuildError, PinError};
 use super::fetch::Fetcher;
 use super::make::{Needed, Origin};
+use super::trust;
 use crate::net::http::{Expect, HttpError};
 use crate::oci::{Architecture, Digest, Key, KeyBuilder};
 use crate::packages::debian::{DebArtefact, DebianBase};
@@ -64,6 +65,7 @@ pub(super) fn packages(
         },
     )?;
     remember(base, architecture, &packages, fetcher.store)?;
+    trust::note_listed(&packages, fetcher.store)?;
     Ok(packages)
 }
 

@@ -34,36 +34,50 @@ const NO_COLLECTSTATIC: &str =
 const NO_ASSEMBLE: &str =
     "Remove .s2i/bin/assemble, or list it in .s2iignore, to build with s2r's own steps.";
 
+/// The layers that a step finds.
+#[derive(Clone, Copy)]
+pub(super) struct Below<'a> {
+    pub layers: &'a [Made],
+    /// How each of them is made, in any order.
+    pub recipes: &'a [&'a Recipe<'a>],
+    /// How many of them are the base's.
+    pub base_count: usize,
+}
+
 /// Runs `collectstatic` over the image's layers, if that is to be done; the layer of what it wrote.
 ///
 /// # Errors
 /// It fails although its dry run did not; there is no sandbox.
 pub(super) fn collect_static(
     site: &Site<'_>,
-    below: &[Made],
+    below: Below<'_>,
     source: &Made,
-    base_count: usize,
 ) -> Result<Option<Made>, BuildError> {
     let plan = site.plan();
     if !plan.running.collectstatic.value {
         return Ok(None);
     }
-    let mut key = key("collectstatic/1", below, source.layer.key.as_bytes(), site);
-    if let Some(known) = known(site, &key, below.len() + 1)? {
+    let mut key = key(
+        "collectstatic/1",
+        below.layers,
+        source.layer.key.as_bytes(),
+        site,
+    );
+    let index = below.layers.len() + 1;
+    if let Some(known) = known(site, &key, index)? {
         return Ok(known);
     }
     if site.is_bare() {
         key = bare_key(&key);
-        if let Some(known) = self::known(site, &key, below.len() + 1)? {
+        if let Some(known) = self::known(site, &key, index)? {
             return Ok(known);
         }
     }
     steps::allowed(site, COLLECTSTATIC, NO_COLLECTSTATIC)?;
     // Without isolation the base is where s2r stands.
-    let own = if site.is_bare() { base_count } else { 0 };
-    let lower = || site.roots().of_layers(&below[own..]);
+    let own = if site.is_bare() { below.base_count } else { 0 };
     let staged = Staged::new(site.store(), site.tree(), SOURCE)?;
-    let mut folders = lower()?;
+    let mut folders = site.ground_of(&below.layers[own..], below.recipes)?;
     folders.push(staged.root());
     let manage = manage_py(&plan.environment);
     let home = manage.strip_suffix("manage.py").unwrap_or_default();
@@ -88,7 +102,7 @@ pub(super) fn collect_static(
         report: site.report(),
     };
     steps.run(&place.root, &order(&COLLECT))?;
-    layer(site, &key, COLLECTSTATIC, &place.root, below.len() + 1)
+    layer(site, &key, COLLECTSTATIC, &place.root, index)
 }
 
 /// Whether a dry run goes well. One that does not is told, and is no fault of the build: s2i's images
@@ -121,16 +135,15 @@ fn can_collect(site: &Site<'_>, root: &Root, dry_run: &Order<'_>) -> Result<bool
 pub(super) fn assemble(
     site: &Site<'_>,
     toolchain: &Toolchain,
-    below: &[Made],
-    base_layers: usize,
+    below: Below<'_>,
 ) -> Result<Option<Made>, BuildError> {
     let contents = site.tree().contents()?.key();
     let beneath = KeyBuilder::new("assemble-input/1")
         .field(contents.as_bytes())
         .field(toolchain.key.as_bytes())
         .finish();
-    let key = key("assemble/1", below, beneath.as_bytes(), site);
-    if let Some(known) = known(site, &key, below.len())? {
+    let key = key("assemble/1", below.layers, beneath.as_bytes(), site);
+    if let Some(known) = known(site, &key, below.layers.len())? {
         return Ok(known);
     }
     if site.is_bare() {
@@ -143,7 +156,7 @@ pub(super) fn assemble(
     }
     let staged = Staged::new(site.store(), site.tree(), "src")?;
     let mut lower = toolchain.roots(site)?.to_vec();
-    lower.extend(site.roots().of_layers(&below[base_layers..])?);
+    lower.extend(site.ground_of(&below.layers[below.base_count..], below.recipes)?);
     let place = Place::new(site.store(), lower)?;
     let mounts = [("src", "/tmp/src"), ("src/.s2i/bin", "/tmp/scripts")]
         .map(|(from, to)| Mount {
@@ -170,7 +183,7 @@ pub(super) fn assemble(
             instead: NO_ASSEMBLE,
         },
     )?;
-    layer(site, &key, "assemble", &place.root, below.len())
+    layer(site, &key, "assemble", &place.root, below.layers.len())
 }
 
 /// Names a step's layer by what lay beneath it and what it was told.

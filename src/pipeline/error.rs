@@ -102,6 +102,9 @@ pub(crate) enum BuildError {
     /// A layer that lies in a registry.
     #[error(transparent)]
     NotThere(#[from] super::elsewhere::NotThere),
+    /// A layer of a registry's image.
+    #[error(transparent)]
+    Contradicted(#[from] super::trust::Contradicted),
     /// Who is logged in where.
     #[error(transparent)]
     Login(#[from] super::login::LoginError),
@@ -120,9 +123,13 @@ impl BuildError {
     }
 
     /// Whether an image in a registry is of less use than it seemed: a layer of it is not there, or a
-    /// wheel is wanted that is in another layer than it was.
+    /// wheel is wanted that is in another layer than it was, or a layer is not what its key says.
     pub(super) fn is_of_cache(&self) -> bool {
-        self.missing_layer().is_some() || matches!(self, Self::Pin(PinError::Nowhere { .. }))
+        self.missing_layer().is_some()
+            || matches!(
+                self,
+                Self::Pin(PinError::Nowhere { .. }) | Self::Contradicted(_)
+            )
     }
 
     /// The layer that is not where a registry's image said that it is.
@@ -172,6 +179,7 @@ impl Explain for BuildError {
             Self::Run(error) => error.explain(),
             Self::Rebase(error) => error.explain(),
             Self::NotThere(error) => error.explain(),
+            Self::Contradicted(error) => error.explain(),
             Self::Login(error) => error.explain(),
             Self::Pin(error) => error.explain(),
             Self::Own(error) => error.explain(),

@@ -1,7 +1,6 @@
 //! What an image stands on: packages of a Debian suite, or an image of a registry. Its layers, what
 //! may be added to it, and whose interpreter makes byte code for it.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::base;
@@ -9,9 +8,9 @@ use super::base_image::BaseImage;
 use super::bytecode::{self, CompileError, Compiler, Folder, Folders};
 use super::debs::{Debs, Wish};
 use super::error::{BuildError, Obstacle};
+use super::make::Recipe;
 use super::make::{Batch, Made};
 use super::platform::Site;
-use super::recipes;
 use crate::image::{Footing, ImageLayer, kept_annotations};
 use crate::layers::deb::{BaseOptions, Part};
 use crate::oci::{Architecture, KeyBuilder, Platform};
@@ -68,17 +67,6 @@ impl Foundation<'_> {
     }
 }
 
-/// Of a base's layers, which are in the order of its parts, those of some parts.
-fn layers_of_parts(parts: &[Part], packages: &[DebArtefact], base: &[Made]) -> Vec<Made> {
-    Part::OF_BASE
-        .into_iter()
-        .filter(|part| packages.iter().any(|deb| Part::of(deb) == *part))
-        .zip(base)
-        .filter(|(part, _)| parts.contains(part))
-        .map(|(_, made)| made.clone())
-        .collect()
-}
-
 impl<'a> Site<'a> {
     /// What the image for one platform stands on.
     ///
@@ -123,17 +111,8 @@ impl<'a> Site<'a> {
     /// Has the layers of a foundation: made, or known where they are.
     pub(super) fn lay(&self, foundation: &Foundation<'_>) -> Result<Batch, BuildError> {
         match foundation {
-            Foundation::Packages {
-                debs,
-                options,
-                base,
-            } => {
-                let wish = Wish {
-                    base,
-                    packages: &self.plan.packages,
-                    architecture: options.architecture,
-                };
-                self.make(&debs.recipes(&wish, options, self.store), 0)
+            Foundation::Packages { debs, options, .. } => {
+                self.make(&self.recipes_of(debs, options)?, 0)
             }
             Foundation::Image(image) => Ok(Batch {
                 layers: layers_of(image, self.store)
@@ -145,6 +124,27 @@ impl<'a> Site<'a> {
                 fetched_bytes: 0,
             }),
         }
+    }
+
+    /// How the layers of a foundation are made; an image's are not.
+    pub(super) fn base_recipes<'r>(
+        &'r self,
+        foundation: &'r Foundation<'_>,
+    ) -> Result<Vec<Recipe<'r>>, BuildError> {
+        match foundation {
+            Foundation::Packages { debs, options, .. } => self.recipes_of(debs, options),
+            Foundation::Image(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// How the layers of the builder's packages are made.
+    pub(super) fn recipes_of<'r>(
+        &'r self,
+        debs: &'r Debs,
+        options: &'r BaseOptions,
+    ) -> Result<Vec<Recipe<'r>>, BuildError> {
+        let wish = self.wish(options.architecture)?;
+        Ok(debs.recipes(&wish, options, self.store))
     }
 
     fn told(&self, index: usize, made: Made) -> Made {
@@ -162,33 +162,26 @@ impl<'a> Site<'a> {
     /// What makes byte code for an image, if some is wanted. It runs nothing until it is asked.
     ///
     /// The interpreter of a base that is an image is not run: it would be a stranger's program on
-    /// this machine. Byte code is the same for all releases of a version, so a builder's is lent.
+    /// this machine. Byte code is the same for all releases of a version, so a builder's is lent. Which
+    /// packages it is taken from, `trust` says.
     pub(super) fn compiler<'s>(
         &'s self,
-        architecture: Architecture,
-        foundation: &Foundation<'_>,
-        base: &[Made],
+        foundation: &'s Foundation<'_>,
     ) -> Result<Option<Compiler<'s>>, BuildError> {
         if self.plan.bytecode.value == Bytecode::None {
             return Ok(None);
         }
-        let roots = self.roots();
         let (packages, folders) = match foundation {
-            Foundation::Packages { debs, .. } => {
-                let of = |parts: &[Part]| -> Folder<'s> {
-                    let layers = layers_of_parts(parts, &debs.base, base);
-                    Box::new(move || roots.of_layers(&layers))
-                };
-                let library = of(&[Part::Interpreter, Part::Python]);
-                let folders = if Architecture::host() == Some(architecture) {
-                    Folders {
-                        interpreter: of(&[Part::Interpreter]),
-                        machine: of(&Part::OF_BASE),
-                        library,
-                    }
-                } else {
-                    self.machine_folders(self.debian()?, library)
-                };
+            Foundation::Packages {
+                debs,
+                options,
+                base,
+            } => {
+                let of_library = [Part::Interpreter, Part::Python];
+                let library: Folder<'s> = Box::new(move || {
+                    self.folders_of_parts(&debs.base, (options, base), &of_library)
+                });
+                let folders = self.machine_folders(base, library);
                 (debs.base.clone(), folders)
             }
             Foundation::Image(_) => {
@@ -208,12 +201,12 @@ impl<'a> Site<'a> {
         )))
     }
 
-    /// Where a compiler finds this machine's interpreter, when the image is for another kind or
-    /// stands on other things: byte code is the same everywhere, and an interpreter is not.
+    /// Where a compiler finds this machine's interpreter: the image may be for another kind or stand on
+    /// other things, for byte code is the same everywhere, and an interpreter is not.
     fn machine_folders<'s>(&'s self, debian: &'s DebianBase, library: Folder<'s>) -> Folders<'s> {
         Folders {
-            interpreter: Box::new(move || self.machine_base(debian, &[Part::Interpreter])),
-            machine: Box::new(move || self.machine_base(debian, &Part::OF_BASE)),
+            interpreter: Box::new(move || self.executable_parts(debian, &[Part::Interpreter])),
+            machine: Box::new(move || self.executable_parts(debian, &Part::OF_BASE)),
             library,
         }
     }
@@ -230,33 +223,22 @@ impl<'a> Site<'a> {
             .ok_or_else(|| self.no_interpreter())
     }
 
-    fn no_interpreter(&self) -> BuildError {
+    pub(super) fn no_interpreter(&self) -> BuildError {
         CompileError::NoInterpreter {
             python: self.builder.python.clone(),
         }
         .into()
     }
 
-    /// Folders of packages as they are for this machine.
-    fn machine_base(
+    /// The packages of the base that `s2r.lock` pins for an architecture, if it pins some.
+    pub(super) fn locked_base(
         &self,
-        debian: &DebianBase,
-        parts: &[Part],
-    ) -> Result<Vec<PathBuf>, BuildError> {
-        let host = Architecture::host().ok_or_else(|| self.no_interpreter())?;
-        let packages = match self.base_lock()?.filter(|lock| lock.image.is_none()) {
-            Some(lock) => self.wish(host)?.locked(&lock)?.base,
-            None => base::packages(debian, host, self.base_rules(), &self.fetcher())?,
+        architecture: Architecture,
+    ) -> Result<Option<Vec<DebArtefact>>, BuildError> {
+        let Some(lock) = self.base_lock()?.filter(|lock| lock.image.is_none()) else {
+            return Ok(None);
         };
-        let options = self.base_options(debian, host);
-        let roots = self.roots();
-        parts
-            .iter()
-            .filter_map(|part| {
-                recipes::base_part(*part, &packages, &options, &debian.suite, self.store)
-            })
-            .map(|recipe| roots.of_recipe(&recipe, &self.fetcher()))
-            .collect()
+        Ok(lock.packages.get(architecture.name()).cloned())
     }
 
     /// Whether the base is an image, to which nothing can be added.
@@ -320,14 +302,18 @@ impl<'a> Site<'a> {
         self.project.base_lock()
     }
 
-    fn base_rules(&self) -> base::BaseRules {
+    pub(super) fn base_rules(&self) -> base::BaseRules {
         base::BaseRules {
             rules: self.settings.rules,
             now_seconds: self.settings.now_seconds,
         }
     }
 
-    fn base_options(&self, base: &DebianBase, architecture: Architecture) -> BaseOptions {
+    pub(super) fn base_options(
+        &self,
+        base: &DebianBase,
+        architecture: Architecture,
+    ) -> BaseOptions {
         BaseOptions {
             architecture,
             python: self.builder.python.clone(),

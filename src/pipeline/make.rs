@@ -72,8 +72,8 @@ pub(crate) struct Made {
 pub(super) struct Workshop<'a> {
     pub store: &'a Store,
     pub fetcher: &'a Fetcher<'a>,
-    /// Layers that registries have.
-    pub cache: &'a Cache<'a>,
+    /// Layers that registries have; none where everything is to be made here.
+    pub cache: Option<&'a Cache<'a>>,
     pub report: &'a dyn Report,
     pub tar: Options,
     pub form: LayerForm,
@@ -111,7 +111,7 @@ impl Workshop<'_> {
     ///
     /// # Errors
     /// The first failure; what was finished before it stays in the store.
-    pub(super) fn make(&self, recipes: &[Recipe<'_>]) -> Result<Batch, BuildError> {
+    pub(super) fn make(&self, recipes: &[&Recipe<'_>]) -> Result<Batch, BuildError> {
         let done: Vec<Option<Made>> = recipes
             .iter()
             .enumerate()
@@ -119,7 +119,7 @@ impl Workshop<'_> {
             .collect();
         let mut waiting: Vec<usize> = (0..recipes.len()).filter(|&i| done[i].is_none()).collect();
         // The costliest first, so that none is left alone at the end.
-        waiting.sort_by_key(|&index| std::cmp::Reverse(cost(&recipes[index])));
+        waiting.sort_by_key(|&index| std::cmp::Reverse(cost(recipes[index])));
         let downloads = self.missing_downloads(&waiting, recipes);
         let shared = Mutex::new(Shared {
             waiting,
@@ -143,7 +143,7 @@ impl Workshop<'_> {
         }
     }
 
-    fn run(&self, recipes: &[Recipe<'_>], downloads: &[&Needed], shared: &Mutex<Shared>) {
+    fn run(&self, recipes: &[&Recipe<'_>], downloads: &[&Needed], shared: &Mutex<Shared>) {
         let next = AtomicUsize::new(0);
         let changed = Condvar::new();
         std::thread::scope(|scope| {
@@ -164,7 +164,7 @@ impl Workshop<'_> {
             let how = (LayerFate::Reused, start.elapsed());
             return Some(self.made(index, recipe, &stored, how));
         }
-        let remote = self.cache.layer(&key)?;
+        let remote = self.cache?.layer(&key)?;
         if !self.form.is_annotated(&remote.stored.annotations) {
             return None;
         }
@@ -172,7 +172,7 @@ impl Workshop<'_> {
         self.store
             .note_elsewhere(&remote.stored.digest, &remote.place)
             .ok()?;
-        let how = (LayerFate::Remote, start.elapsed());
+        let how = (LayerFate::Believed, start.elapsed());
         Some(self.made(index, recipe, &remote.stored, how))
     }
 
@@ -201,7 +201,7 @@ impl Workshop<'_> {
                 media_type: self.form.media_type(),
                 annotations: stored.annotations.clone(),
             },
-            uncompressed_bytes: (fate != LayerFate::Remote).then_some(stored.uncompressed_bytes),
+            uncompressed_bytes: (fate != LayerFate::Believed).then_some(stored.uncompressed_bytes),
             fate,
             took,
         }
@@ -211,7 +211,7 @@ impl Workshop<'_> {
     fn missing_downloads<'r>(
         &self,
         waiting: &[usize],
-        recipes: &'r [Recipe<'_>],
+        recipes: &[&'r Recipe<'_>],
     ) -> Vec<&'r Needed> {
         let mut seen = BTreeSet::new();
         waiting
@@ -254,7 +254,7 @@ impl Workshop<'_> {
     }
 
     /// One writer: takes any layer whose files are there until none is left or something failed.
-    fn write(&self, recipes: &[Recipe<'_>], shared: &Mutex<Shared>, changed: &Condvar) {
+    fn write(&self, recipes: &[&Recipe<'_>], shared: &Mutex<Shared>, changed: &Condvar) {
         let mut guard = lock(shared);
         loop {
             if guard.failure.is_some() || guard.waiting.is_empty() || self.is_stopped() {
@@ -263,7 +263,7 @@ impl Workshop<'_> {
             let ready = guard
                 .waiting
                 .iter()
-                .position(|&index| is_ready(&recipes[index], &guard.missing));
+                .position(|&index| is_ready(recipes[index], &guard.missing));
             let Some(place) = ready else {
                 guard = changed.wait(guard).unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -271,12 +271,12 @@ impl Workshop<'_> {
             let index = guard.waiting.remove(place);
             drop(guard);
             let start = Instant::now();
-            let written = self.write_or_mend(&recipes[index]);
+            let written = self.write_or_mend(recipes[index]);
             guard = lock(shared);
             match written {
                 Ok(stored) => {
                     let how = (LayerFate::Made, start.elapsed());
-                    let made = self.made(index, &recipes[index], &stored, how);
+                    let made = self.made(index, recipes[index], &stored, how);
                     guard.done[index] = Some(made);
                 }
                 Err(failure) => {

@@ -11,8 +11,9 @@
 //!   `build_wheel` (from source), `missing` (what such a build lacks), `base` and `debs` (Debian),
 //!   `base_image` (an image to build upon), `fetch` (downloads)
 //! - layers: `foundation` (what the image stands on), `recipes` (how each layer is made), `make` (makes
-//!   those that are not known), `cache` (those that a registry has), `bytecode`, `changes` (what steps
-//!   leave), `assembly` (config and manifest); `platform` does all of it for one platform
+//!   those that are not known), `layers` (has a site's), `cache` (those that a registry has), `trust` (what
+//!   of them may be executed or stood on), `bytecode`, `changes` (what steps leave), `assembly` (config and
+//!   manifest); `platform` does all of it for one platform
 //! - code of the project: `steps` (in the sandbox), `ground` and `toolchain` (upon what), `staging`,
 //!   `roots` (layers as folders), `bare` (s2r inside the builder's image), `foreign` (other processors)
 //! - means: `client` (HTTP with its credentials), `elsewhere` (blobs that lie in a registry), `relay` (ports),
@@ -37,6 +38,7 @@ mod fingerprint;
 mod foreign;
 mod foundation;
 mod ground;
+mod layers;
 mod left_out;
 mod locks;
 mod login;
@@ -56,6 +58,7 @@ mod stages;
 mod staging;
 mod steps;
 mod toolchain;
+mod trust;
 mod variables;
 mod wheels;
 

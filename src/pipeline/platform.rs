@@ -7,18 +7,19 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::bare::{self, Absence};
 use super::bytecode::Compiler;
 use super::cache::Cache;
+use super::changes::{self, Below};
 use super::debs::Debs;
 use super::elsewhere::Elsewhere;
 use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use super::foundation::Foundation;
 use super::ground::Ground;
-use super::make::{Batch, Made, Recipe, TransferIds, Workshop};
+use super::make::{Batch, Made, Recipe, TransferIds};
 use super::read::Project;
 use super::recipes::Shelf;
 use super::roots::{Roots, Turn};
 use super::stages::Stages;
-use super::{BuiltPlatform, Settings, changes, exact};
+use super::{BuiltPlatform, Settings, exact};
 use crate::archive::tar::Options;
 use crate::layers::wheel;
 use crate::net::http::Client;
@@ -50,7 +51,7 @@ pub(super) struct Site<'a> {
     pub(super) store: &'a Store,
     pub(super) report: &'a dyn Report,
     client: &'a Client,
-    cache: &'a Cache<'a>,
+    pub(super) cache: &'a Cache<'a>,
     ids: TransferIds,
     turn: Turn,
     /// Wheels that were built from source, by the key of what they were built from.
@@ -58,7 +59,7 @@ pub(super) struct Site<'a> {
     /// Whether s2r stands in the builder's image, once that was asked.
     in_builder: OnceLock<Result<(), Absence>>,
     /// Set when the build has failed elsewhere, so that what goes on meanwhile need not end.
-    stop: AtomicBool,
+    pub(super) stop: AtomicBool,
     /// The caller's environment, with what the project and the command line set above it.
     pub(super) environment: BTreeMap<String, String>,
     /// The variables that files of the project may name.
@@ -170,28 +171,23 @@ impl<'a> Site<'a> {
             self.plan.start.check(installed)?;
         }
         let base_count = layers.len();
-        let compiler = self.compiler(architecture, &foundation, &layers)?;
-        let pip_place = self.place();
-        let place = wheel::Target {
-            bytecode: compiler
-                .as_ref()
-                .filter(|_| self.plan.bytecode.value.compiles_dependencies())
-                .map(|compiler| compiler.key),
-            ..self.place()
-        };
-        let upper = self.upper(
-            (&lock, &foundation),
-            (&pip_place, &place),
-            &contents,
-            compiler.as_ref(),
-        )?;
-        let upper = stages.run(Stage::Layers, || self.make(&upper, base_count), describe)?;
-        layers.extend(upper.layers);
+        let compiler = self.compiler(&foundation)?;
+        let places = self.places(compiler.as_ref());
+        let upper = self.upper((&lock, &foundation), &places, &contents, compiler.as_ref())?;
+        let made = stages.run(Stage::Layers, || self.make(&upper, base_count), describe)?;
+        layers.extend(made.layers);
         let compiled = compiler.as_ref().map(Compiler::totals).unwrap_or_default();
         if self.runs_last(&lock) {
+            let base = self.base_recipes(&foundation)?;
+            let recipes: Vec<&Recipe<'_>> = base.iter().chain(&upper).collect();
+            let below = Below {
+                layers: &layers,
+                recipes: &recipes,
+                base_count,
+            };
             let changes = stages.run(
                 Stage::Build,
-                || self.changes(&ground, &layers, base_count, &lock),
+                || self.changes(&ground, below, &lock),
                 |made| describe_changes(made.as_ref()),
             )?;
             layers.extend(changes);
@@ -223,16 +219,15 @@ impl<'a> Site<'a> {
     fn changes(
         &self,
         ground: &Ground<'_>,
-        layers: &[Made],
-        base_count: usize,
+        below: Below<'_>,
         lock: &Lock,
     ) -> Result<Option<Made>, BuildError> {
         if self.plan.running.assemble.value {
-            return changes::assemble(self, ground.full()?, layers, base_count);
+            return changes::assemble(self, ground.full()?, below);
         }
-        match layers.split_last() {
-            Some((source, below)) if has_django(lock) => {
-                changes::collect_static(self, below, source, base_count)
+        match below.layers.split_last() {
+            Some((source, layers)) if has_django(lock) => {
+                changes::collect_static(self, Below { layers, ..below }, source)
             }
             _ => Ok(None),
         }
@@ -357,43 +352,14 @@ impl<'a> Site<'a> {
         built.insert(*key, wheel);
     }
 
-    /// Whether a layer needs not be made.
-    pub(super) fn has_layer(&self, key: &Key) -> bool {
-        let key = self.settings.formats.layers.key(key);
-        self.store.layer(&key).is_some() || self.cache.layer(&key).is_some()
-    }
-
-    /// A layer that the store or a registry knows by its key.
-    pub(super) fn known_layer(&self, key: &Key, contents: &str, index: usize) -> Option<Made> {
-        if !self.has_layer(key) {
-            return None;
-        }
-        let recipe = Recipe {
-            key: *key,
-            contents: contents.to_owned(),
-            needs: Vec::new(),
-            write: Box::new(|_| Ok(())),
+    /// Where pip goes, and where all other wheels go with their byte code.
+    pub(super) fn places(&self, compiler: Option<&Compiler<'_>>) -> (wheel::Target, wheel::Target) {
+        let compiles = self.plan.bytecode.value.compiles_dependencies();
+        let place = wheel::Target {
+            bytecode: compiler.filter(|_| compiles).map(|compiler| compiler.key),
+            ..self.place()
         };
-        self.make(&[recipe], index).ok()?.layers.pop()
-    }
-
-    pub(super) fn make(
-        &self,
-        recipes: &[Recipe<'_>],
-        first_index: usize,
-    ) -> Result<Batch, BuildError> {
-        Workshop {
-            store: self.store,
-            fetcher: &self.fetcher(),
-            cache: self.cache,
-            report: self.report,
-            tar: self.tar(),
-            form: self.settings.formats.layers,
-            first_index,
-            workers: self.settings.workers,
-            stop: &self.stop,
-        }
-        .make(recipes)
+        (self.place(), place)
     }
 
     /// Where wheels go.
@@ -448,7 +414,9 @@ fn describe_changes(made: Option<&Made>) -> String {
     match made.map(|made| made.fate) {
         None => "nothing changed".to_owned(),
         Some(LayerFate::Made) => "changes made".to_owned(),
-        Some(LayerFate::Reused | LayerFate::Remote) => "changes reused".to_owned(),
+        Some(LayerFate::Reused | LayerFate::Remote | LayerFate::Believed) => {
+            "changes reused".to_owned()
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use super::debs::Debs;
 use super::error::{BuildError, Obstacle};
 use super::foundation::Foundation;
 use super::make::Made;
@@ -24,6 +25,8 @@ pub(super) struct Toolchain {
     /// The build packages, and what they need, that the base lacks.
     pub packages: Vec<DebArtefact>,
     base: Vec<Made>,
+    /// What those layers are made of; an image's are not made.
+    debs: Option<(Debs, BaseOptions)>,
     /// How the layer of build packages is written; an image gets none.
     options: Option<BaseOptions>,
     roots: OnceLock<Vec<PathBuf>>,
@@ -90,6 +93,10 @@ impl Toolchain {
             key: key.finish(),
             packages,
             base: base.to_vec(),
+            debs: match foundation {
+                Foundation::Packages { debs, options, .. } => Some((debs.clone(), options.clone())),
+                Foundation::Image(_) => None,
+            },
             options,
             roots: OnceLock::new(),
         }
@@ -137,7 +144,12 @@ impl Toolchain {
             return Ok(self.roots.get_or_init(|| folders));
         }
         let roots = site.roots();
-        let mut folders = roots.of_layers(&self.base)?;
+        let recipes = match &self.debs {
+            Some((debs, options)) => site.recipes_of(debs, options)?,
+            None => Vec::new(),
+        };
+        let recipes: Vec<_> = recipes.iter().collect();
+        let mut folders = site.ground_of(&self.base, &recipes)?;
         if let Some(options) = self.options.as_ref().filter(|_| !self.packages.is_empty()) {
             let recipe = recipes::added("build packages", &self.packages, options, site.store());
             folders.push(roots.of_recipe(&recipe, &site.fetcher())?);

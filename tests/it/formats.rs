@@ -157,7 +157,7 @@ fn docker_s_format_is_docker_s_throughout() {
     assert_eq!(again["digest"], digest_of(&reference));
     let layers = again["platforms"][0]["layers"].as_array().unwrap();
     assert!(
-        layers.iter().all(|layer| layer["fate"] == "remote"),
+        layers.iter().all(|layer| layer["fate"] == "believed"),
         "{again}"
     );
 }

@@ -24,6 +24,7 @@ mod harness {
     pub(crate) mod registry;
     pub(crate) mod sdist;
     pub(crate) mod stored;
+    pub(crate) mod tampered;
     pub(crate) mod tls;
     pub(crate) mod token_service;
     pub(crate) mod tools;
@@ -35,6 +36,7 @@ mod bare;
 mod base;
 mod builds;
 mod bytecode;
+mod cache_trust;
 mod contract;
 mod examples;
 mod exits;

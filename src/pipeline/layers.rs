@@ -1,0 +1,78 @@
+//! Having the layers of a site: known to the store, told of by a registry, or made.
+
+use super::cache::Cache;
+use super::error::BuildError;
+use super::make::{Batch, Made, Recipe, Workshop};
+use super::platform::Site;
+use crate::oci::Key;
+use crate::report::LayerFate;
+
+impl Site<'_> {
+    /// Whether a layer needs not be made.
+    pub(super) fn has_layer(&self, key: &Key) -> bool {
+        let key = self.settings.formats.layers.key(key);
+        self.store.layer(&key).is_some() || self.cache.layer(&key).is_some()
+    }
+
+    /// A layer that the store or a registry knows by its key.
+    pub(super) fn known_layer(&self, key: &Key, contents: &str, index: usize) -> Option<Made> {
+        if !self.has_layer(key) {
+            return None;
+        }
+        let recipe = Recipe {
+            key: *key,
+            contents: contents.to_owned(),
+            needs: Vec::new(),
+            write: Box::new(|_| Ok(())),
+        };
+        self.make(&[recipe], index).ok()?.layers.pop()
+    }
+
+    /// A layer with its true fate: one that was believed and has been made here since is so no more.
+    pub(super) fn proven(&self, made: Made) -> Made {
+        let stored = self.store.layer(&made.layer.key);
+        match stored.filter(|stored| stored.digest == made.layer.digest) {
+            Some(stored) if made.fate == LayerFate::Believed => Made {
+                fate: LayerFate::Made,
+                uncompressed_bytes: Some(stored.uncompressed_bytes),
+                ..made
+            },
+            _ => made,
+        }
+    }
+
+    /// Has layers, in the recipes' order: the store's, a registry's, or made.
+    pub(super) fn make(
+        &self,
+        recipes: &[Recipe<'_>],
+        first_index: usize,
+    ) -> Result<Batch, BuildError> {
+        let recipes: Vec<&Recipe<'_>> = recipes.iter().collect();
+        self.workshop(Some(self.cache), &recipes, first_index)
+    }
+
+    /// Layers, whatever a registry says that it has.
+    pub(super) fn make_own(&self, recipes: &[&Recipe<'_>]) -> Result<Vec<Made>, BuildError> {
+        Ok(self.workshop(None, recipes, 0)?.layers)
+    }
+
+    fn workshop(
+        &self,
+        cache: Option<&Cache<'_>>,
+        recipes: &[&Recipe<'_>],
+        first_index: usize,
+    ) -> Result<Batch, BuildError> {
+        Workshop {
+            store: self.store,
+            fetcher: &self.fetcher(),
+            cache,
+            report: self.report,
+            tar: self.tar(),
+            form: self.settings.formats.layers,
+            first_index,
+            workers: self.settings.workers,
+            stop: &self.stop,
+        }
+        .make(recipes)
+    }
+}
