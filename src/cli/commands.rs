@@ -12,7 +12,7 @@ use super::args::{
     Build, Builders, Cli, Command, Completion, Export, Lock, Plan, Project, Push, Run, Steps, Usage,
 };
 use super::failure::Failure;
-use super::inventory::{self, Answer, reference};
+use super::inventory::{self, Answer, reference, stored_image};
 use super::progress::Shown;
 use super::request::Surroundings;
 use super::summary;
@@ -76,7 +76,7 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
         .iter()
         .map(|name| reference(name))
         .collect::<Result<Vec<_>, _>>()?;
-    let names: Vec<Reference> = image.into_iter().chain(tags).collect();
+    let mut names: Vec<Reference> = image.into_iter().chain(tags).collect();
     if let Some(name) = names.iter().find(|name| name.digest().is_some()) {
         return Err(Failure::Usage {
             what: "an image cannot be named by a digest before it is built".to_owned(),
@@ -123,6 +123,9 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
     settings.passed = passed(&project, surroundings, shown)?;
     let mut request = request(&arguments.source, &project)?;
     request.image = names.first().cloned();
+    if names.is_empty() {
+        names.extend(pipeline::default_name(&request, &settings)?);
+    }
     let built = pipeline::build(&request, &names, &outputs, &settings, shown)?;
     let took = start.elapsed();
     shown.summary(&summary::render(&built, took));
@@ -136,7 +139,7 @@ pub(super) fn launch(
     shown: &Shown,
 ) -> Result<u8, Failure> {
     let launch = Launch {
-        image: reference(&arguments.image)?,
+        image: stored_image(&arguments.image, surroundings)?.reference(),
         command: arguments.command.clone(),
         env: arguments.env.clone(),
         user: arguments.user.clone(),
@@ -182,12 +185,16 @@ fn lock(arguments: &Lock, surroundings: &Surroundings, shown: &Shown) -> Result<
 }
 
 fn push(arguments: &Push, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
-    let image = reference(&arguments.image)?;
+    let found = stored_image(&arguments.image, surroundings)?;
     let destination = arguments
         .destination
         .as_deref()
         .map(reference)
         .transpose()?;
+    if destination.is_none() && found.name.is_none() {
+        return Err(no_destination(&arguments.image, &found.names));
+    }
+    let image = found.reference();
     let mut settings = settings(surroundings, Rules::default());
     settings.registries = registries(&arguments.registries);
     let pushed = pipeline::push(&image, destination.as_ref(), &settings, shown)?;
@@ -203,7 +210,7 @@ fn export(
     surroundings: &Surroundings,
     shown: &Shown,
 ) -> Result<Answer, Failure> {
-    let image = reference(&arguments.image)?;
+    let image = stored_image(&arguments.image, surroundings)?.reference();
     let target = target(&arguments.target)?;
     let settings = settings(surroundings, Rules::default());
     let exported = pipeline::export(&image, &target, &settings, shown)?;
@@ -427,6 +434,27 @@ fn target(text: &str) -> Result<Target, Failure> {
         ));
     }
     Ok(target)
+}
+
+fn no_destination(typed: &str, names: &[Reference]) -> Failure {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let (why, next) = if names.is_empty() {
+        (
+            "the image has no name, and so no registry".to_owned(),
+            format!("s2r push {typed} registry.example.com/team/app:1.0"),
+        )
+    } else {
+        (
+            format!("the image is called {}", names.join(", ")),
+            "push it by one of these names, or say where to: s2r push IMAGE DEST".to_owned(),
+        )
+    };
+    Failure::Usage {
+        what: "it is not said where to push".to_owned(),
+        place: typed.to_owned(),
+        why,
+        next,
+    }
 }
 
 fn two_builders(first: &str, second: &str) -> Failure {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::args::Inspect;
 use super::commands::{registries, settings};
 use super::failure::Failure;
-use super::inventory::{Answer, reference, shown_name, size_of};
+use super::inventory::{Answer, image_anywhere, shown_name, size_of, stored_image};
 use super::progress::Shown;
 use super::request::Surroundings;
 use super::text::{bytes, table};
@@ -17,7 +17,7 @@ use crate::image::{
     BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, BASE_PACKAGES_ANNOTATION, CONTENTS_ANNOTATION,
     KEY_ANNOTATION, Standing, written_in,
 };
-use crate::oci::{Descriptor, Digest, ImageConfig, Manifest, Reference};
+use crate::oci::{Descriptor, Digest, ImageConfig, Manifest};
 use crate::pipeline::{self, Behind, LookedPlatform, Rules};
 use crate::store::Store;
 
@@ -50,15 +50,15 @@ pub(super) fn inspect(
     surroundings: &Surroundings,
     shown: &Shown,
 ) -> Result<Answer, Failure> {
-    let image = reference(&arguments.image)?;
     let (name, digest, parts) = if arguments.check_base {
         let mut settings = settings(surroundings, Rules::default());
         settings.registries = registries(&arguments.registries);
+        let image = image_anywhere(&arguments.image, surroundings)?;
         let looked = pipeline::look(&image, &settings, shown)?;
         let parts = looked.platforms.into_iter().map(Part::from).collect();
         (image.to_string(), looked.digest, parts)
     } else {
-        stored(&image, surroundings)?
+        stored(&arguments.image, surroundings)?
     };
     let mut text = format!("{name}@{digest}\n");
     let mut platforms = Vec::new();
@@ -90,11 +90,11 @@ pub(super) fn inspect(
 
 /// An image of the store, with nobody asked.
 fn stored(
-    image: &Reference,
+    typed: &str,
     surroundings: &Surroundings,
 ) -> Result<(String, Digest, Vec<Part>), Failure> {
     let store = Store::open(&surroundings.store_root)?;
-    let image = store.image(image)?;
+    let image = stored_image(typed, surroundings)?.image;
     let manifests = store.manifests(&image.descriptor)?.into_iter();
     let parts = manifests.map(|(entry, manifest)| {
         Ok(Part {

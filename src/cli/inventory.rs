@@ -6,8 +6,8 @@ use super::args::{Cache, CacheAction, Remove};
 use super::failure::Failure;
 use super::request::Surroundings;
 use super::text::{bytes, table};
-use crate::oci::{Descriptor, Manifest, Reference};
-use crate::store::{Store, StoredImage};
+use crate::oci::{Descriptor, Manifest, NameOrId, Reference};
+use crate::store::{FoundImage, Store, StoreError, StoredImage};
 
 /// What a command has to say on stdout: for people and for machines.
 pub(super) struct Answer {
@@ -69,7 +69,7 @@ pub(super) fn remove(arguments: &Remove, surroundings: &Surroundings) -> Result<
     let images = arguments
         .images
         .iter()
-        .map(|name| Ok(store.image(&reference(name)?)?))
+        .map(|typed| one_to_remove(&store, typed))
         .collect::<Result<Vec<StoredImage>, Failure>>()?;
     let mut text = String::new();
     let mut removed = Vec::new();
@@ -82,6 +82,32 @@ pub(super) fn remove(arguments: &Remove, surroundings: &Surroundings) -> Result<
     Ok(Answer {
         text,
         json: Value::Array(removed),
+    })
+}
+
+/// The entry that is meant. An id, or a name by digest, that several names lead to takes none of them away.
+fn one_to_remove(store: &Store, typed: &str) -> Result<StoredImage, Failure> {
+    let wanted = name_or_id(typed)?;
+    let found = store.find(&wanted)?;
+    let name = found.name.as_ref();
+    let name = wanted.name().filter(|wanted| name == Some(wanted));
+    let is_meant = match name {
+        Some(name) if name.digest().is_none() => true,
+        Some(name) => {
+            let beside = found.names.iter().filter(|other| other.is_beside(name));
+            found.names.is_empty() || beside.count() == 1
+        }
+        None => found.names.len() < 2,
+    };
+    if is_meant {
+        return Ok(found.image);
+    }
+    let names: Vec<String> = found.names.iter().map(ToString::to_string).collect();
+    Err(Failure::Usage {
+        what: "the image has other names, or several".to_owned(),
+        place: typed.to_owned(),
+        why: format!("{} is called {}", typed, names.join(", ")),
+        next: format!("name those that shall go: s2r rm {}", names.join(" ")),
     })
 }
 
@@ -129,15 +155,41 @@ pub(super) fn reference(name: &str) -> Result<Reference, Failure> {
         .map_err(|reason| Failure::image_name(name, &reason))
 }
 
+/// Reads an image's name or id from the command line.
+fn name_or_id(text: &str) -> Result<NameOrId, Failure> {
+    text.parse()
+        .map_err(|reason| Failure::image_name(text, &reason))
+}
+
+/// The image of the store that is meant, by name or id.
+pub(super) fn stored_image(
+    typed: &str,
+    surroundings: &Surroundings,
+) -> Result<FoundImage, Failure> {
+    let store = Store::open(&surroundings.store_root)?;
+    Ok(store.find(&name_or_id(typed)?)?)
+}
+
+/// The image of the store that is meant, by name or id; else that which has the name in a registry.
+pub(super) fn image_anywhere(
+    typed: &str,
+    surroundings: &Surroundings,
+) -> Result<Reference, Failure> {
+    let wanted = name_or_id(typed)?;
+    let store = Store::open(&surroundings.store_root)?;
+    match (store.find(&wanted), wanted.name()) {
+        (Ok(found), _) => Ok(found.reference()),
+        (Err(StoreError::NoImage { .. }), Some(name)) => Ok(name.clone()),
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
 /// An image's name as short as its user wrote it.
 pub(super) fn shown_name(image: &StoredImage) -> String {
-    match image.name.parse::<Reference>() {
-        Ok(_) if image.name.starts_with("docker.io/") => {
-            let short = image.name.trim_start_matches("docker.io/");
-            short.strip_prefix("library/").unwrap_or(short).to_owned()
-        }
-        _ if image.name.is_empty() => "<none>".to_owned(),
-        _ => image.name.clone(),
+    match image.reference() {
+        Some(name) => name.to_string(),
+        None if image.name.is_empty() => "<none>".to_owned(),
+        None => image.name.clone(),
     }
 }
 

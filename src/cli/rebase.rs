@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::args;
 use super::commands::{registries, settings};
 use super::failure::Failure;
-use super::inventory::{Answer, reference};
+use super::inventory::{Answer, image_anywhere, reference};
 use super::progress::{Shown, milliseconds};
 use super::request::Surroundings;
 use super::summary::{push_line, push_object};
@@ -25,7 +25,7 @@ pub(super) fn rebase(
     shown: &Shown,
 ) -> Result<Answer, Failure> {
     let start = Instant::now();
-    let image = reference(&arguments.image)?;
+    let image = image_anywhere(&arguments.image, surroundings)?;
     let tags = arguments.tags.iter().map(|name| reference(name));
     let mut names = tags.collect::<Result<Vec<_>, _>>()?;
     if names.is_empty() {
@@ -55,8 +55,7 @@ pub(super) fn rebase(
 
 /// The name that the image has, where it has one besides a digest.
 fn own_name(image: &Reference) -> Result<Reference, Failure> {
-    let name = image.canonical();
-    let parsed = name.parse().ok();
+    let parsed = image.canonical().parse().ok();
     let named: Option<Reference> = parsed.filter(|name: &Reference| name.digest().is_none());
     named.ok_or_else(|| Failure::Usage {
         what: "what comes of it needs a name".to_owned(),

@@ -10,6 +10,7 @@ mod digest;
 mod docker;
 mod key;
 mod manifest;
+mod name_or_id;
 mod platform;
 mod reference;
 
@@ -18,5 +19,6 @@ pub(crate) use digest::{DiffId, Digest, DigestError};
 pub(crate) use docker::Family;
 pub(crate) use key::{Key, KeyBuilder};
 pub(crate) use manifest::{Descriptor, DescriptorPlatform, Index, Manifest, MediaType};
+pub(crate) use name_or_id::NameOrId;
 pub(crate) use platform::{Architecture, Platform};
 pub(crate) use reference::{DOCKER_HUB, DOCKER_HUB_HOST, Reference, ReferenceError, docker_hub_of};

@@ -13,6 +13,9 @@ pub(crate) const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
 /// Longest repository name that registries take (distribution-spec: 255 with the host).
 const MAX_NAME_BYTES: usize = 255;
 
+/// Longest name that is made of a title.
+const MAX_TITLE_BYTES: usize = 100;
+
 /// A registry by its name, whichever of Docker Hub's was written.
 pub(crate) fn docker_hub_of(registry: &str) -> &str {
     match registry {
@@ -87,6 +90,40 @@ impl Reference {
         }
     }
 
+    /// What stands for an image without a name: it is found by its digest alone, and shown so.
+    pub(crate) fn of_nameless(digest: Digest) -> Self {
+        Self {
+            registry: DOCKER_HUB.to_owned(),
+            repository: String::new(),
+            tag: None,
+            digest: Some(digest),
+            has_registry: false,
+        }
+    }
+
+    /// Whether it is of an image without a name.
+    pub(crate) fn is_nameless(&self) -> bool {
+        self.repository.is_empty()
+    }
+
+    /// The name for an image that is called after something: a folder, say. Letters become lower case, and
+    /// what no name may hold a hyphen. `None` where nothing is left.
+    pub(crate) fn called_after(title: &str) -> Option<Self> {
+        let mut name = String::new();
+        for c in title.to_ascii_lowercase().chars() {
+            if c.is_ascii_alphanumeric() {
+                name.push(c);
+            } else if name.ends_with(|last: char| last.is_ascii_alphanumeric()) {
+                // One separator between two words, whatever stood there.
+                name.push(if matches!(c, '.' | '_') { c } else { '-' });
+            }
+            if name.len() == MAX_TITLE_BYTES {
+                break;
+            }
+        }
+        name.trim_end_matches(['.', '_', '-']).parse().ok()
+    }
+
     /// Whether the other names the same repository.
     pub(crate) fn is_beside(&self, other: &Self) -> bool {
         self.registry == other.registry && self.repository == other.repository
@@ -114,6 +151,9 @@ impl Reference {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (true, Some(digest)) = (self.is_nameless(), &self.digest) {
+            return digest.fmt(f);
+        }
         f.write_str(&self.familiar_name())?;
         if let Some(tag) = &self.tag {
             write!(f, ":{tag}")?;
@@ -297,6 +337,24 @@ mod tests {
         let pinned: Reference = format!("quay.io/o/r:t@sha256:{hex}").parse().unwrap();
         assert_eq!(pinned.tag_or_latest(), "t");
         assert_eq!(pinned.digest().unwrap().hex(), hex);
+    }
+
+    #[test]
+    fn titles_become_names() {
+        for (title, name) in [
+            ("shop", Some("shop")),
+            ("My Shop (2)", Some("my-shop-2")),
+            ("a__b..c", Some("a_b.c")),
+            ("-x.", Some("x")),
+            ("Müller", Some("m-ller")),
+            ("日本", None),
+            ("", None),
+        ] {
+            let made = Reference::called_after(title).map(|name| name.familiar_name());
+            assert_eq!(made.as_deref(), name, "{title}");
+        }
+        let long = Reference::called_after(&"x".repeat(5000)).unwrap();
+        assert_eq!(long.familiar_name().len(), MAX_TITLE_BYTES);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //!
 //! - commands: [`build`] here, `locks`, `publish` (push, export), `run`, `rebase`, `behind` (how far an
 //!   image is behind its base), `login`
-//! - the stages that look: `obtain` (the source on disk), `read` (source, project, plan), `variables`
-//!   and `passed` (what of the caller's environment a project reads)
+//! - the stages that look: `naming` (of what has no name), `obtain` (the source on disk), `read` (source, project,
+//!   plan), `variables` and `passed` (what of the caller's environment a project reads)
 //! - exact packages: `exact` and `wheels` (Python), `left_out` (what other tools' locks leave out),
 //!   `build_wheel` (from source), `missing` (what such a build lacks), `base` and `debs` (Debian),
 //!   `base_image` (an image to build upon), `fetch` (downloads)
@@ -44,6 +44,7 @@ mod locks;
 mod login;
 mod make;
 mod missing;
+mod naming;
 mod obtain;
 mod passed;
 mod platform;
@@ -72,6 +73,7 @@ pub(crate) use error::BuildError;
 pub(crate) use locks::lock;
 pub(crate) use login::{Place as LoginPlace, login, logout};
 pub(crate) use make::Made;
+pub(crate) use naming::default_name;
 pub(crate) use passed::Passed;
 pub(crate) use publish::{Exported, Pushed, export, push};
 pub(crate) use read::{builders, plan};
@@ -193,7 +195,7 @@ impl Built {
     }
 }
 
-/// Builds an image, names it in the store, and sends it where it is wanted.
+/// Builds an image, names it in the store, and sends it where it is wanted. [`default_name`] has a name for what has none.
 ///
 /// # Errors
 /// The first stage's that fails. What was finished stays in the store; a name is given only to an

@@ -335,7 +335,7 @@ pub(crate) fn export(
     report: &dyn Report,
 ) -> Result<Exported, BuildError> {
     with(image, settings, report, |stored| {
-        stored.export(Some(image), target)
+        stored.export(Some(image).filter(|name| !name.is_nameless()), target)
     })
 }
 

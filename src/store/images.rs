@@ -1,9 +1,10 @@
 //! The store's images by name: the layout's `index.json`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::{Store, StoreError, read_bounded};
-use crate::oci::{Descriptor, Digest, Index, Manifest, Reference};
+use crate::oci::{Descriptor, Digest, Index, Manifest, NameOrId, Reference};
 
 /// The annotation in which a layout names an image (image-spec, annotations.md).
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -15,6 +16,41 @@ pub(crate) struct StoredImage {
     pub name: String,
     /// Its manifest, or index of several platforms' manifests.
     pub descriptor: Descriptor,
+}
+
+impl StoredImage {
+    /// Its name as short as its user may have written it; `None` if it has none.
+    pub(crate) fn reference(&self) -> Option<Reference> {
+        let full: Reference = self.name.parse().ok()?;
+        let short = self.name.strip_prefix("docker.io/").unwrap_or(&self.name);
+        let short = short.strip_prefix("library/").unwrap_or(short);
+        let short: Option<Reference> = short.parse().ok();
+        Some(
+            short
+                .filter(|short| short.canonical() == self.name)
+                .unwrap_or(full),
+        )
+    }
+}
+
+/// An image as it was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct FoundImage {
+    /// The image.
+    pub image: StoredImage,
+    /// What to call it elsewhere: the name that it was asked for by, else the only one that it has.
+    pub name: Option<Reference>,
+    /// Every name that leads to it.
+    pub names: Vec<Reference>,
+}
+
+impl FoundImage {
+    /// What leads to it, and to no other: its name if that is known, else its digest.
+    pub(crate) fn reference(&self) -> Reference {
+        let digest = self.image.descriptor.digest;
+        let name = self.name.clone();
+        name.unwrap_or_else(|| Reference::of_nameless(digest))
+    }
 }
 
 impl Store {
@@ -37,20 +73,64 @@ impl Store {
         Ok(images)
     }
 
-    /// The image of this name, or with this digest under any name.
+    /// The image of this name, or with this digest: under this name rather than another.
     pub(crate) fn image(&self, reference: &Reference) -> Result<StoredImage, StoreError> {
-        let name = reference.canonical();
-        let found = self
-            .images()?
-            .into_iter()
-            .find(|image| match reference.digest() {
-                Some(digest) => image.descriptor.digest == *digest,
-                None => image.name == name,
-            });
-        found.ok_or_else(|| StoreError::NoImage {
-            name: reference.to_string(),
-            root: self.root().to_owned(),
+        let found = self.find(&NameOrId::from(reference.clone()))?;
+        Ok(found.image)
+    }
+
+    /// The image that is meant: by its name if there is one of that name, else by its id.
+    ///
+    /// # Errors
+    /// There is none, or there are several whose digests begin so.
+    pub(crate) fn find(&self, wanted: &NameOrId) -> Result<FoundImage, StoreError> {
+        let images = self.images()?;
+        let by_name = wanted.name().and_then(|name| named(&images, name));
+        let (image, asked) = match (by_name, wanted.id()) {
+            (Some(image), _) => (image, wanted.name()),
+            (None, id) => (self.with_id(&images, id, wanted)?, None),
+        };
+        let names: Vec<Reference> = images
+            .iter()
+            .filter(|other| other.descriptor.digest == image.descriptor.digest)
+            .filter_map(StoredImage::reference)
+            .collect();
+        let only = names.first().filter(|_| names.len() == 1);
+        Ok(FoundImage {
+            image: image.clone(),
+            name: asked.or(only).cloned(),
+            names,
         })
+    }
+
+    fn with_id<'a>(
+        &self,
+        images: &'a [StoredImage],
+        id: Option<&str>,
+        wanted: &NameOrId,
+    ) -> Result<&'a StoredImage, StoreError> {
+        let begins = |image: &&StoredImage| {
+            id.is_some_and(|id| image.descriptor.digest.hex().starts_with(id))
+        };
+        let found: Vec<&StoredImage> = images.iter().filter(begins).collect();
+        let digests: BTreeSet<Digest> = found.iter().map(|image| image.descriptor.digest).collect();
+        match found.first() {
+            Some(only) if digests.len() == 1 => Ok(only),
+            Some(_) => Err(StoreError::SeveralImages {
+                id: wanted.to_string(),
+                found: found
+                    .iter()
+                    .map(|image| match image.reference() {
+                        Some(name) => format!("{} ({name})", image.descriptor.digest),
+                        None => image.descriptor.digest.to_string(),
+                    })
+                    .collect(),
+            }),
+            None => Err(StoreError::NoImage {
+                name: wanted.to_string(),
+                root: self.root().to_owned(),
+            }),
+        }
     }
 
     /// Gives an image its name, taking the name from the image that had it. An untagged image
@@ -61,6 +141,10 @@ impl Store {
         let mut index = before.clone();
         let mut descriptor = descriptor.clone();
         descriptor.annotations.clear();
+        let is_listed = |other: &Descriptor| other.digest == descriptor.digest;
+        if name.is_empty() && before.manifests.iter().any(is_listed) {
+            return Ok(());
+        }
         if !name.is_empty() {
             descriptor
                 .annotations
@@ -148,8 +232,24 @@ impl Store {
     }
 }
 
+/// The image of a name. One that is asked for by digest is there under that name rather than another.
+fn named<'a>(images: &'a [StoredImage], name: &Reference) -> Option<&'a StoredImage> {
+    let canonical = name.canonical();
+    let Some(digest) = name.digest() else {
+        return images.iter().find(|image| image.name == canonical);
+    };
+    let rank = |image: &&StoredImage| {
+        let is_beside = image.reference().is_some_and(|other| other.is_beside(name));
+        (image.name != canonical, !is_beside)
+    };
+    let same = images.iter().filter(|one| one.descriptor.digest == *digest);
+    same.min_by_key(rank)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::oci::MediaType;
 
@@ -193,5 +293,57 @@ mod tests {
             store.image(&reference),
             Err(StoreError::NoImage { .. })
         ));
+    }
+
+    #[test]
+    fn an_image_is_found_by_its_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        // Two digests that begin alike.
+        let (one, two) = (0..)
+            .map(|number: u32| Descriptor::of(MediaType::Manifest, &number.to_le_bytes()))
+            .scan(BTreeMap::new(), |seen, descriptor| {
+                let head = descriptor.digest.hex()[..6].to_owned();
+                Some(seen.insert(head, descriptor.clone()).zip(Some(descriptor)))
+            })
+            .flatten()
+            .next()
+            .unwrap();
+        store.tag("docker.io/library/b:1", &one).unwrap();
+        store.tag("docker.io/library/a:1", &one).unwrap();
+        let find = |text: &str| store.find(&text.parse().unwrap());
+        let hex = one.digest.hex();
+        for text in [&hex[..6], &hex, &format!("sha256:{}", &hex[..9])] {
+            let found = find(text).unwrap();
+            assert_eq!(found.image.descriptor.digest, one.digest);
+            assert_eq!((found.name, found.names.len()), (None, 2));
+        }
+        let found = find(&format!("b@{}", one.digest)).unwrap();
+        assert_eq!(found.image.name, "docker.io/library/b:1");
+        store.tag("", &two).unwrap();
+        let Err(StoreError::SeveralImages { found, .. }) = find(&hex[..6]) else {
+            panic!("one of two images was taken");
+        };
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(find(&two.digest.hex()).unwrap().name, None);
+        // A name goes first, whatever it looks like.
+        store
+            .tag(&format!("docker.io/library/{}:latest", &hex[..6]), &two)
+            .unwrap();
+        let found = find(&hex[..6]).unwrap();
+        assert_eq!(found.image.descriptor.digest, two.digest);
+        assert!(matches!(find("abcdef"), Err(StoreError::NoImage { .. })));
+        assert!(matches!(find(&hex[..5]), Err(StoreError::NoImage { .. })));
+    }
+
+    #[test]
+    fn an_image_with_a_name_is_not_listed_without_one_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let one = Descriptor::of(MediaType::Manifest, b"one");
+        for name in ["", "docker.io/library/a:1", ""] {
+            store.tag(name, &one).unwrap();
+        }
+        assert_eq!(store.images().unwrap().len(), 1);
     }
 }

@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use blob::Writer;
-pub(crate) use images::StoredImage;
+pub(crate) use images::{FoundImage, StoredImage};
 
 use crate::oci::{DiffId, Digest, Key};
 use crate::report::{Explain, Explanation, Fate};
@@ -80,6 +80,14 @@ pub(crate) enum StoreError {
         name: String,
         /// The store.
         root: PathBuf,
+    },
+    /// Several images have this beginning of a digest.
+    #[error("several images begin with {id}")]
+    SeveralImages {
+        /// As asked for.
+        id: String,
+        /// Their digests, and names where they have them.
+        found: Vec<String>,
     },
 }
 
@@ -128,8 +136,15 @@ impl Explain for StoreError {
                 fate: Fate::CommandLine,
                 what: format!("there is no image {name} in the store"),
                 place: root.display().to_string(),
-                why: "images are named as `s2r build SOURCE IMAGE` named them".into(),
+                why: "neither is it a name that `s2r build SOURCE IMAGE` gave, nor the first six or more digits of a digest".into(),
                 next: "`s2r images` lists what is there".into(),
+            },
+            Self::SeveralImages { id, found } => Explanation {
+                fate: Fate::CommandLine,
+                what: format!("the digests of several images begin with {id}"),
+                place: id.clone(),
+                why: found.join("\n"),
+                next: "type more of the digest, or a name".into(),
             },
         }
     }

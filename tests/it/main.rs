@@ -49,6 +49,7 @@ mod interrupted;
 mod locked;
 mod locks;
 mod login;
+mod names;
 mod outputs;
 mod plan;
 mod platforms;

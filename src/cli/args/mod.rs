@@ -83,7 +83,7 @@ pub(super) struct Build {
     #[arg(default_value = ".")]
     pub(super) source: PathBuf,
 
-    /// The image's name; or, in s2i's order, a builder and the image's name
+    /// The image's name, else it is called after the folder; or, in s2i's order, a builder and the image's name
     #[arg(value_name = "[BUILDER] IMAGE", num_args = 0..=2)]
     pub(super) names: Vec<String>,
 
@@ -135,7 +135,7 @@ pub(super) struct Build {
     s2r run myimg --user 1000680000 -- python -V"
 )]
 pub(super) struct Run {
-    /// The image in the store
+    /// The image in the store: its name, its digest, or six and more digits of that
     pub(super) image: String,
 
     /// Reach the image's PORT at HOST; PORT alone for both; may be repeated
@@ -188,7 +188,7 @@ pub(super) struct Lock {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Push {
-    /// The image in the store
+    /// The image in the store: its name, its digest, or six and more digits of that
     pub(super) image: String,
     /// Where to, if not by its own name
     pub(super) destination: Option<String>,
@@ -211,7 +211,7 @@ pub(super) struct Push {
     s2r rebase registry.example.com/team/app@sha256:… --onto base.yaml --tag registry.example.com/team/app:1.0 --push"
 )]
 pub(super) struct Rebase {
-    /// The image, in the store or in a registry
+    /// The image, in the store (by name or id) or in a registry
     pub(super) image: String,
 
     /// What to put it on: an image in the store or in a registry, or a builder (its packages as they are now)
@@ -267,7 +267,7 @@ pub(super) struct Logout {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Export {
-    /// The image in the store
+    /// The image in the store: its name, its digest, or six and more digits of that
     pub(super) image: String,
     /// oci:DIR, oci-archive:FILE or docker-archive:FILE
     pub(super) target: String,
@@ -275,14 +275,14 @@ pub(super) struct Export {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Remove {
-    /// The images' names, or names with digests
+    /// The images' names or ids
     #[arg(required = true)]
     pub(super) images: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Inspect {
-    /// The image in the store; with --check-base, also one in a registry
+    /// The image in the store, by name or id; with --check-base, also one in a registry
     pub(super) image: String,
 
     /// Ask the base's registry whether its name stands for a newer image now

@@ -53,6 +53,36 @@ pub(crate) enum Location {
     Stdin,
 }
 
+impl Location {
+    /// What people call it: the last part of its path, without the ending of an archive. `None` for what has
+    /// no name, such as standard input.
+    pub(crate) fn title(&self) -> Option<String> {
+        let last = |address: &str| {
+            let path = address.split(['?', '#']).next().unwrap_or_default();
+            let path = path.trim_end_matches('/');
+            Some(path.rsplit(['/', ':']).next()?.to_owned())
+        };
+        match self {
+            // `.` and `..` have names too.
+            Self::Folder(path) | Self::Revision { checkout: path, .. } => path
+                .canonicalize()
+                .ok()?
+                .file_name()?
+                .to_str()
+                .map(ToOwned::to_owned),
+            Self::Git(repository) => last(&repository.address)
+                .map(|name| name.strip_suffix(".git").unwrap_or(&name).to_owned()),
+            Self::Archive { path, .. } => {
+                Some(typed::without_ending(path.file_name()?.to_str()?).to_owned())
+            }
+            Self::ArchiveUrl { url, .. } => {
+                last(url.reveal()).map(|name| typed::without_ending(&name).to_owned())
+            }
+            Self::Stdin => None,
+        }
+    }
+}
+
 /// A git repository to be fetched from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Repository {

@@ -18,6 +18,28 @@ fn git(text: &str) -> Repository {
 }
 
 #[test]
+fn sources_have_titles() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("My Shop");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(directory.path().join("shop-1.0.TAR.gz"), "").unwrap();
+    for (typed, title) in [
+        (".", Some("My Shop")),
+        ("./", Some("My Shop")),
+        ("../My Shop", Some("My Shop")),
+        ("https://git.example.com/team/app.git", Some("app")),
+        ("https://me:pw@git.example.com/team/app/#v1", Some("app")),
+        ("git@example.com:app.git", Some("app")),
+        ("https://example.com/a/app-2.zip?token=x", Some("app-2")),
+        ("../shop-1.0.TAR.gz", Some("shop-1.0")),
+        ("-", None),
+    ] {
+        let location = Location::parse(Path::new(typed), None, &folder).unwrap();
+        assert_eq!(location.title().as_deref(), title, "{typed}");
+    }
+}
+
+#[test]
 fn repositories_are_known_by_their_urls() {
     for (text, address, reference) in [
         ("https://h/x", "https://h/x", None),

@@ -188,6 +188,15 @@ fn is_archive(name: &str) -> bool {
     ARCHIVE_ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
+/// A file's name without the ending of an archive.
+pub(super) fn without_ending(name: &str) -> &str {
+    let lower = name.to_ascii_lowercase();
+    let ending = ARCHIVE_ENDINGS
+        .iter()
+        .find(|ending| lower.ends_with(**ending));
+    ending.map_or(name, |ending| &name[..name.len() - ending.len()])
+}
+
 fn hash(fragment: &str) -> Result<Digest, LocationError> {
     fragment
         .strip_prefix("sha256=")
