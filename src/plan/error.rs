@@ -1,5 +1,6 @@
 //! Why no plan can be made.
 
+use super::start::StartError;
 use crate::packages::python::locks::LockFileError;
 use crate::project::Place;
 use crate::project::ProjectError;
@@ -83,6 +84,9 @@ pub(crate) enum PlanError {
         /// The script.
         path: String,
     },
+    /// What is started would not stay.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// Nothing in the project can be started.
     #[error("nothing here can be started")]
     NoStart {
@@ -99,6 +103,7 @@ impl Explain for PlanError {
             Self::Project(error) => return error.explain(),
             Self::Environment(error) => return error.explain(),
             Self::LockFile(error) => return error.explain(),
+            Self::Start(error) => return error.explain(),
             Self::NoLock { variable, files } => (
                 Fate::Project,
                 (*files).to_owned(),

@@ -23,7 +23,7 @@ const GUNICORN: &str = "#!/bin/sh\n\
     echo \"PASSWD $NSS_WRAPPER_PASSWD\"\n";
 /// bash gives a program that it becomes its full path, other shells the one that is written.
 const SCRIPT: &str = "#!/bin/sh\nn=${0#./}; echo \"RUN script ./${n#\"$PWD\"/}\"\n";
-const CONF: &str = "wsgi_app = 'x:y'\n";
+const CONF: &str = "wsgi_app = chosen()\n";
 
 /// An image's root in a temporary folder.
 struct Image(tempfile::TempDir);
@@ -290,7 +290,7 @@ const ROWS: &[Row] = &[
     row(G, &[APP_SH, APP_PY, WSGI], &["APP_MODULE=wsgi"], SERVE),
     row(
         G,
-        &[WSGI],
+        &[WSGI, ("a/b.py", "")],
         &["APP_MODULE=a.b:c"],
         "gunicorn a.b:c --bind=0.0.0.0:8080 --access-logfile=- --config EMPTY",
     ),

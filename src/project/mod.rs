@@ -18,8 +18,9 @@ pub(crate) use documents::Pyproject;
 pub(crate) use error::ProjectError;
 pub(crate) use python::PythonWish;
 
+use crate::packages::python::syntax::{Module, Unreadable};
 use crate::source::environment::{Note, Variable};
-use crate::source::{Entry, Kind, SettingsFile, Tree};
+use crate::source::{Entry, Kind, SettingsFile, SourceError, Tree};
 
 /// The environment file of a project.
 pub(crate) const ENVIRONMENT_FILE: &str = ".s2i/environment";
@@ -88,6 +89,17 @@ pub(crate) struct Process {
     pub command: String,
     /// Where it stands.
     pub place: Place,
+}
+
+/// How a script begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FirstLine {
+    /// `#!` and a program.
+    Interpreter,
+    /// The same with a carriage return behind it, which the kernel takes for a part of the name.
+    WindowsInterpreter,
+    /// Something else.
+    Other,
 }
 
 /// Everything that is known of a project.
@@ -181,13 +193,56 @@ impl Facts {
         setup_scripts(&self.tree)
     }
 
-    /// Whether a script begins with `#!`.
+    /// Whether any file's path begins so.
+    pub(crate) fn has_beginning(&self, path: &str) -> bool {
+        let path = path.trim_start_matches("./").as_bytes();
+        let entries = self.tree.entries();
+        entries.iter().any(|entry| entry.path.starts_with(path))
+    }
+
+    /// The folders of the root, sorted; hidden ones left out.
+    pub(crate) fn folders(&self) -> Vec<String> {
+        let entries = self.tree.entries().iter();
+        let folders =
+            entries.filter(|entry| entry.kind == Kind::Directory && !entry.path.contains(&b'/'));
+        let mut names: Vec<String> = folders.map(Entry::shown).collect();
+        names.retain(|name| !name.starts_with('.'));
+        names.sort();
+        names
+    }
+
+    /// What the text of a Python file says, read when it is asked for; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// The file cannot be read. One that is no Python, or too much of it, is no error: nothing is
+    /// known of it.
+    pub(crate) fn module(
+        &self,
+        path: &str,
+    ) -> Result<Option<Result<Module, Unreadable>>, ProjectError> {
+        match self.tree.read_small(path, SettingsFile::Module) {
+            Ok(bytes) => Ok(bytes.map(|bytes| Module::read(&bytes))),
+            Err(SourceError::Long { .. }) => Ok(Some(Err(Unreadable::Long))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How a script begins.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(crate) fn has_shebang(&self, entry: &Entry) -> Result<bool, ProjectError> {
+    pub(crate) fn first_line(&self, entry: &Entry) -> Result<FirstLine, ProjectError> {
         let start = self.tree.read_small(&entry.shown(), SettingsFile::Script)?;
-        Ok(start.is_some_and(|start| start.starts_with(b"#!")))
+        let start = start.unwrap_or_default();
+        let line = start
+            .split(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        Ok(match (line.starts_with(b"#!"), line.ends_with(b"\r")) {
+            (true, false) => FirstLine::Interpreter,
+            (true, true) => FirstLine::WindowsInterpreter,
+            (false, _) => FirstLine::Other,
+        })
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum SettingsFile {
     Aptfile,
     /// Certificates and keys, told apart by their first lines.
     Pem,
+    /// A Python module of the project, for what its syntax says.
+    Module,
     /// A script that is started as it is, of which the first line is looked at.
     Script,
 }
@@ -44,7 +46,7 @@ impl SettingsFile {
     /// The longest that is read, in bytes; a longer one is refused with its path.
     pub(crate) fn limit_bytes(self) -> u64 {
         match self {
-            Self::IgnoreRules | Self::GitModules | Self::Pem => 1 << 20,
+            Self::IgnoreRules | Self::GitModules | Self::Pem | Self::Module => 1 << 20,
             Self::Environment => crate::source::environment::MAX_FILE_BYTES,
             Self::BaseLock => 8 << 20,
             Self::Pylock | Self::ToolLock | Self::Distribution => 64 << 20,
@@ -104,7 +106,8 @@ pub(crate) mod testing {
                 File::GunicornSettings => (&["gunicorn.conf.py"], Some(File::Procfile)),
                 File::Procfile => (&["Procfile"], Some(File::Aptfile)),
                 File::Aptfile => (&["Aptfile"], Some(File::Pem)),
-                File::Pem => (&["server.pem", "server.key"], Some(File::Script)),
+                File::Pem => (&["server.pem", "server.key"], Some(File::Module)),
+                File::Module => (&["app.py", "shop/__init__.py"], Some(File::Script)),
                 File::Script => (&[".s2i/bin/assemble", ".s2i/bin/run", "app.sh"], None),
             };
             paths.extend(names.iter().map(|name| (*name, kind)));

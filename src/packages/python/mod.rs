@@ -13,6 +13,7 @@ mod marker;
 mod pylock;
 pub(crate) mod record;
 mod requirements;
+pub(crate) mod syntax;
 mod tags;
 pub(crate) mod wheel_metadata;
 mod wheel_name;

@@ -35,8 +35,12 @@ pub(super) enum Look {
 /// The source as `run` will see it.
 pub(super) struct View<'a> {
     pub(super) facts: &'a Facts,
-    variables: &'a Variables,
-    gunicorn: Presence<'a>,
+    pub(super) variables: &'a Variables,
+    /// What the decided file names.
+    pub(super) names: &'a [Asked],
+    /// Whether the project itself is installed, or an assemble script of its own does as it likes.
+    pub(super) installs: bool,
+    pub(super) gunicorn: Presence<'a>,
     pub(super) django: Presence<'a>,
     /// `APP_HOME` relative to the source; `None` if it lies outside.
     home: Option<String>,
@@ -68,6 +72,8 @@ impl<'a> View<'a> {
         Self {
             facts,
             variables,
+            names,
+            installs: running.install.value || running.assemble.value,
             gunicorn: presence(named("gunicorn")),
             django: presence(dependencies::django(facts, dependencies).or_else(|| named("django"))),
             home: below_source(variables.get("APP_HOME").unwrap_or(".")),

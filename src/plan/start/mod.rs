@@ -4,14 +4,18 @@
 //! `run` decides again at start, because variables can change there. The two are held together by
 //! the tests in `script_tests`, which ask both.
 
+mod code;
+mod error;
 mod looks;
+mod modules;
 
 use serde::Serialize;
 
 use super::dependencies::Dependencies;
 use super::running::Running;
 use super::{Advice, Decided, PlanError, Variables};
-use crate::project::Facts;
+use crate::project::{Facts, FirstLine};
+pub(crate) use error::StartError;
 use looks::{Look, Presence, View};
 
 /// A way to start.
@@ -235,6 +239,7 @@ impl View<'_> {
                 "APP_SCRIPT, APP_FILE or APP_MODULE says which; `s2r plan` shows why",
             ));
         }
+        self.advise_on_code(strategy, advice)?;
         match strategy {
             Strategy::AppScript { path } => self.check_script(self.path(path), advice),
             Strategy::OwnRun { path } => self.check_script(Some(path.clone()), advice),
@@ -261,15 +266,22 @@ impl View<'_> {
             let path = entry.shown();
             return Err(PlanError::NotExecutable { path });
         }
-        if !self.facts.has_shebang(entry)? {
-            advice.push(Advice::new(
+        match self.facts.first_line(entry)? {
+            FirstLine::Interpreter => {}
+            FirstLine::WindowsInterpreter => {
+                let path = entry.shown();
+                return Err(StartError::WindowsLines { path }.into());
+            }
+            FirstLine::Other => advice.push(Advice::new(
                 format!("{} does not begin with #!", entry.shown()),
                 "begin it with #!/bin/sh or the program that is to run it",
-            ));
+            )),
         }
         Ok(())
     }
 }
 
+#[cfg(test)]
+mod code_tests;
 #[cfg(test)]
 mod tests;

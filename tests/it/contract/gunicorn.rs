@@ -25,8 +25,9 @@ fn contract_modules() {
                 "listen 0.0.0.0:8080",
                 "cwd /opt/app-root/src",
                 "env WEB_CONCURRENCY={workers}",
+                "env PORT=8080",
             ],
-            page_lacks: &["env PORT=", "env APP_MODULE=", "env PYTHONPATH="],
+            page_lacks: &["env APP_MODULE=", "env PYTHONPATH="],
             log: &["---> Serving wsgi with gunicorn", "\"GET / HTTP/1.1\" 200"],
             ..ROW
         },
@@ -180,12 +181,11 @@ fn contract_gunicorn_settings() {
             ..ROW
         },
         Row {
-            name: "APP_CONFIG without bind listens on gunicorn's own default",
+            name: "APP_CONFIG without bind listens on the image's port",
             packages: G,
             files: &[WSGI, ("settings.py", "workers = 1\n")],
             build: &["APP_CONFIG=settings.py"],
-            end: End::Serves(8000),
-            page: &["listen 127.0.0.1:8000"],
+            page: &["listen 0.0.0.0:8080"],
             ..ROW
         },
         Row {
@@ -309,12 +309,11 @@ fn contract_gunicorn_settings() {
 fn contract_gunicorn_conf() {
     hold(&[
         Row {
-            name: "gunicorn.conf.py with wsgi_app: gunicorn without a word, on its own default address",
+            name: "gunicorn.conf.py with wsgi_app: gunicorn without a word, on the image's port",
             packages: G,
             files: &[SHOP, CONF],
-            end: End::Serves(8000),
-            page: &["app shop", ALONE, "listen 127.0.0.1:8000"],
-            page_lacks: &["env WEB_CONCURRENCY=", "env PORT="],
+            page: &["app shop", ALONE, "listen 0.0.0.0:8080", "env PORT=8080"],
+            page_lacks: &["env WEB_CONCURRENCY="],
             ..ROW
         },
         Row {

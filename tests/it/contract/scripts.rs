@@ -30,10 +30,10 @@ fn contract_defaults() {
             ..ROW
         },
         Row {
-            name: "app.py is started by python, and PORT is not made up for it",
+            name: "app.py is started by python, and PORT is the image's",
             files: &[APP_PY],
-            page: APP_PY_RUNS,
-            page_lacks: &["env PORT=", "env WEB_CONCURRENCY="],
+            page: &["app app.py", "pid1 python app.py", "env PORT=8080"],
+            page_lacks: &["env WEB_CONCURRENCY="],
             ..ROW
         },
         Row {

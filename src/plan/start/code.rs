@@ -1,0 +1,416 @@
+//! Whether what is started will answer: what the code says of it, which is read and not run.
+//!
+//! What S2I's images would start too is started, with advice; what can never work is an error. Where
+//! the code is not understood nothing is said.
+
+use super::looks::{Presence, View};
+use super::modules::Target;
+use super::{Advice, PlanError, StartError, Strategy};
+use crate::packages::python::syntax::{
+    Bound, Framework, Interface, Module, ServerCall, Setting, TopLevel, Value,
+};
+
+/// The port of the image, where PORT says no other.
+const PORT: u16 = 8080;
+/// Where variables for every start stand.
+const ENVIRONMENT: &str = ".s2i/environment";
+
+impl View<'_> {
+    /// Advises on what is started.
+    pub(super) fn advise_on_code(
+        &self,
+        strategy: &Strategy,
+        advice: &mut Vec<Advice>,
+    ) -> Result<(), PlanError> {
+        match strategy {
+            Strategy::AppFile { path } => self.advise_on_file(path, advice),
+            Strategy::Gunicorn { module } => {
+                self.advise_on_bind(advice)?;
+                let origin = self
+                    .variables
+                    .get("APP_MODULE")
+                    .map(|value| format!("APP_MODULE={value}"));
+                self.advise_on_target(module, origin.as_deref(), advice)
+            }
+            Strategy::GunicornConf => self.advise_on_conf(advice),
+            Strategy::OwnRun { .. } | Strategy::AppScript { .. } | Strategy::DjangoServer => Ok(()),
+        }
+    }
+
+    fn advise_on_file(&self, path: &str, advice: &mut Vec<Advice>) -> Result<(), PlanError> {
+        let Some(module) = self.read(path)? else {
+            return Ok(());
+        };
+        if let Some((text, hint)) = Self::page(path, &module) {
+            advice.push(Advice::new(text, hint));
+            return Ok(());
+        }
+        if let Some((text, hint)) = self.ends_at_once(path, &module) {
+            advice.push(Advice::new(text, hint));
+        }
+        for call in &module.servers {
+            if let Some(seen) = self.out_of_reach(call) {
+                let hint = match &call.corrected {
+                    Some(line) => format!("write `{line}`{}", self.or_gunicorn(path, &module)),
+                    None => format!("listen on 0.0.0.0, port {}", self.port()),
+                };
+                let text = format!("{path}:{}: {} {seen}", call.line, call.function);
+                advice.push(Advice::new(text, hint));
+            }
+        }
+        Ok(())
+    }
+
+    /// A page that a server of its own shows, and plain `python` does not.
+    fn page(path: &str, module: &Module) -> Option<(String, String)> {
+        if !module.uses("streamlit") || !module.servers.is_empty() {
+            return None;
+        }
+        Some((
+            format!("{path} is a page for Streamlit; `python {path}` shows it to nobody and ends"),
+            format!(
+                "add app.sh, executable, with the lines `#!/bin/sh` and `exec streamlit run {path} --server.address=0.0.0.0 --server.port=\"$PORT\" --server.headless=true`"
+            ),
+        ))
+    }
+
+    /// An application that nothing serves.
+    fn ends_at_once(&self, path: &str, module: &Module) -> Option<(String, String)> {
+        if module.top_level != TopLevel::Defines {
+            return None;
+        }
+        let (what, line, callable, framework) = served(module)?;
+        let text = format!(
+            "{path}:{line}: {what} is defined and nothing serves it; `python {path}` ends at once, and the container with it"
+        );
+        let module_name = module_of(path);
+        let hint = match (framework.map(Framework::interface), self.gunicorn) {
+            (None | Some(Interface::Wsgi), Presence::Named(_) | Presence::Hoped) => {
+                format!("add the line `APP_MODULE={module_name}:{callable}` to {ENVIRONMENT}")
+            }
+            (None | Some(Interface::Wsgi), Presence::Absent) => format!(
+                "add gunicorn to the dependencies and the line `APP_MODULE={module_name}:{callable}` to {ENVIRONMENT}"
+            ),
+            (Some(Interface::Asgi), _) => format!(
+                "add app.sh, executable, with the lines `#!/bin/sh` and `exec uvicorn {module_name}:{callable} --host 0.0.0.0 --port \"$PORT\"`, and uvicorn to the dependencies"
+            ),
+            (Some(Interface::Own), _) => {
+                format!("serve it in {path}, on 0.0.0.0 and port {}", self.port())
+            }
+        };
+        Some((text, hint))
+    }
+
+    /// The other way to mend a file that serves by itself.
+    fn or_gunicorn(&self, path: &str, module: &Module) -> String {
+        let found = module
+            .applications()
+            .find(|(_, _, framework)| framework.interface() == Interface::Wsgi);
+        match (found, self.gunicorn) {
+            (Some((name, _, _)), Presence::Named(_)) => format!(
+                ", or let gunicorn serve it: add the line `APP_MODULE={}:{name}` to {ENVIRONMENT}",
+                module_of(path)
+            ),
+            _ => String::new(),
+        }
+    }
+
+    /// How a server listens that nobody outside the container reaches on the image's port.
+    fn out_of_reach(&self, call: &ServerCall) -> Option<String> {
+        let host = self.known(&call.host, |text| Some(text.to_owned()));
+        let port = self.known(&call.port, |text| text.parse().ok());
+        let is_loopback = host.as_deref().is_some_and(is_loopback);
+        let is_other = port.is_some_and(|port| port != self.port());
+        let port_shown = port.map_or_else(String::new, |port| format!(":{port}"));
+        match (is_loopback, is_other) {
+            (true, _) => Some(format!(
+                "listens on {}{port_shown}, which is reached from within the container only",
+                host.unwrap_or_default()
+            )),
+            (false, true) => Some(format!(
+                "listens on port {}; the image's is {}",
+                port.unwrap_or_default(),
+                self.port()
+            )),
+            (false, false) => None,
+        }
+    }
+
+    /// A setting under the variables that the image has. `run` exports PORT.
+    fn known<T: Clone>(
+        &self,
+        setting: &Setting<T>,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        match setting {
+            Setting::Is(value) => Some(value.clone()),
+            Setting::Variable { name, otherwise } => match self.variables.get(name) {
+                Some(value) => parse(value),
+                None if name == "PORT" => parse(&PORT.to_string()),
+                None => otherwise.clone(),
+            },
+            Setting::Unknown => None,
+        }
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        let port = self.variables.get("PORT");
+        port.and_then(|port| port.parse().ok()).unwrap_or(PORT)
+    }
+
+    /// gunicorn alone with its settings, which lie in the source's root.
+    fn advise_on_conf(&self, advice: &mut Vec<Advice>) -> Result<(), PlanError> {
+        const CONF: &str = "gunicorn.conf.py";
+        self.advise_on_settings(CONF, advice)?;
+        if self.variables.is_on("APP_HOME") {
+            return Ok(());
+        }
+        let Some(module) = self.read(CONF)? else {
+            return Ok(());
+        };
+        match module.names.get("wsgi_app") {
+            Some(Bound {
+                line,
+                value: Value::Text(target),
+            }) => self.advise_on_target(target, Some(&format!("{CONF}:{line}")), advice),
+            None if !module.is_open => {
+                advice.push(Advice::new(
+                    format!("{CONF} mentions wsgi_app and does not set it; gunicorn is started with nothing to serve, and ends"),
+                    format!("write `wsgi_app = \"MODULE:NAME\"` there, or take the word out of {CONF}"),
+                ));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What gunicorn is told to serve. `origin` says by what; it is absent for `wsgi.py`.
+    fn advise_on_target(
+        &self,
+        target: &str,
+        origin: Option<&str>,
+        advice: &mut Vec<Advice>,
+    ) -> Result<(), PlanError> {
+        let named = Target::parse(target);
+        let Some(found) = self.find(&named, origin, advice)? else {
+            return Ok(());
+        };
+        let Some(module) = self.read(&found)? else {
+            return Ok(());
+        };
+        let Some(bound) = module.names.get(named.callable) else {
+            let is_closed = !module.is_open
+                && module.top_level != TopLevel::Blank
+                && !module.names.contains_key("__getattr__");
+            // A package's name may be a module of it, which gunicorn finds as little.
+            return if is_closed {
+                Err(no_name(&named, &found, origin, &module).into())
+            } else {
+                Ok(())
+            };
+        };
+        if let (Value::Factory(factory), false) = (&bound.value, named.is_called) {
+            let text = format!(
+                "{found}:{}: {} makes an application and is none",
+                bound.line, named.callable
+            );
+            let hint = if factory.required.is_empty() {
+                format!(
+                    "add the line `APP_MODULE={}:{}()` to {ENVIRONMENT}",
+                    named.module, named.callable
+                )
+            } else {
+                format!(
+                    "call it with its arguments: `APP_MODULE={}:{}({}=…)`",
+                    named.module,
+                    named.callable,
+                    factory.required.join("=…, ")
+                )
+            };
+            advice.push(Advice::new(text, hint));
+        }
+        let Some((framework, place)) = self.framework_of(&found, &module, named.callable)? else {
+            return Ok(());
+        };
+        if framework.interface() != Interface::Wsgi && !self.has_own_worker()? {
+            let (name, module) = (framework.name(), named.module);
+            let text = format!(
+                "{place}: {} is an application of {name}; gunicorn's usual workers serve WSGI, and would answer each request with an error",
+                named.callable
+            );
+            let hint = match framework.interface() {
+                Interface::Asgi => format!(
+                    "add the line `GUNICORN_CMD_ARGS=--worker-class asgi --access-logfile -` to {ENVIRONMENT} (gunicorn 25 or newer), or start `uvicorn {module}:{} --host 0.0.0.0 --port \"$PORT\"` from app.sh",
+                    named.callable
+                ),
+                _ => format!("serve {name} by its own server, from app.sh or app.py"),
+            };
+            advice.push(Advice::new(text, hint));
+        }
+        Ok(())
+    }
+
+    /// Whether gunicorn's settings choose the kind of its workers.
+    fn has_own_worker(&self) -> Result<bool, PlanError> {
+        if let Some(arguments) = self.variables.get("GUNICORN_CMD_ARGS") {
+            let words = || arguments.split_whitespace();
+            if words().any(|word| word.starts_with("-k") || word.starts_with("--worker-class")) {
+                return Ok(true);
+            }
+        }
+        let settings = self
+            .variables
+            .get("APP_CONFIG")
+            .unwrap_or("gunicorn.conf.py");
+        let settings = settings.strip_prefix("file:").unwrap_or(settings);
+        let module = self.read(settings)?;
+        Ok(module.is_some_and(|module| module.names.contains_key("worker_class")))
+    }
+
+    /// Where gunicorn listens that is told so by the project's own settings.
+    fn advise_on_bind(&self, advice: &mut Vec<Advice>) -> Result<(), PlanError> {
+        let arguments = self.variables.get("GUNICORN_CMD_ARGS");
+        let settings = self.variables.get("APP_CONFIG");
+        if let Some(bind) = arguments.and_then(bind_argument) {
+            if let Some(seen) = self.bound_out_of_reach(bind) {
+                advice.push(Advice::new(
+                    format!("GUNICORN_CMD_ARGS: gunicorn {seen}"),
+                    format!("leave the bind out, which is 0.0.0.0:{} then", self.port()),
+                ));
+            }
+            return Ok(());
+        }
+        match (settings, arguments) {
+            (Some(settings), _) => self.advise_on_settings(settings, advice),
+            (None, Some(_)) => self.advise_on_settings("gunicorn.conf.py", advice),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn advise_on_settings(&self, path: &str, advice: &mut Vec<Advice>) -> Result<(), PlanError> {
+        let path = path.strip_prefix("file:").unwrap_or(path);
+        let Some(module) = self.read(path)? else {
+            return Ok(());
+        };
+        let Some(bound) = module.names.get("bind") else {
+            return Ok(());
+        };
+        let Value::Text(bind) = &bound.value else {
+            return Ok(());
+        };
+        if let Some(seen) = self.bound_out_of_reach(bind) {
+            advice.push(Advice::new(
+                format!("{path}:{}: gunicorn {seen}", bound.line),
+                format!(
+                    "write `bind = \"0.0.0.0:{}\"`, or leave the line out",
+                    self.port()
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn bound_out_of_reach(&self, bind: &str) -> Option<String> {
+        if bind.starts_with("unix:") || bind.starts_with("fd://") {
+            return Some(format!("listens on {bind}, and on no port"));
+        }
+        let (host, port) = match bind.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().ok()),
+            None => (bind, Some(8000)),
+        };
+        let host = host.trim_matches(['[', ']']);
+        if is_loopback(host) {
+            return Some(format!(
+                "listens on {bind}, which is reached from within the container only"
+            ));
+        }
+        let port: u16 = port?;
+        (port != self.port())
+            .then(|| format!("listens on port {port}; the image's is {}", self.port()))
+    }
+}
+
+fn no_name(named: &Target<'_>, path: &str, origin: Option<&str>, module: &Module) -> StartError {
+    /// What people call an application.
+    const USUAL: [&str; 4] = ["app", "application", "server", "api"];
+    let applications = module
+        .applications()
+        .filter(|(_, _, framework)| framework.interface() != Interface::Own)
+        .map(|(name, _, _)| name.to_owned());
+    let factories = module
+        .factories()
+        .filter(|(_, _, factory)| factory.required.is_empty())
+        .map(|(name, _, _)| format!("{name}()"));
+    // `from shop import app`
+    let imported = USUAL.into_iter().filter(|name| {
+        let value = module.names.get(*name).map(|bound| &bound.value);
+        matches!(value, Some(Value::Import { .. } | Value::CallOf(_)))
+    });
+    let names = applications
+        .chain(imported.map(str::to_owned))
+        .chain(factories);
+    StartError::NoName {
+        path: path.to_owned(),
+        name: named.callable.to_owned(),
+        origin: origin.map(str::to_owned),
+        instead: names
+            .map(|name| format!("{}:{name}", named.module))
+            .collect(),
+    }
+}
+
+/// `-b X`, `--bind X`, `--bind=X`.
+fn bind_argument(arguments: &str) -> Option<&str> {
+    let mut words = arguments.split_whitespace();
+    while let Some(word) = words.next() {
+        if word == "-b" || word == "--bind" {
+            return words.next();
+        }
+        if let Some(bind) = word.strip_prefix("--bind=") {
+            return Some(bind);
+        }
+        if let Some(bind) = word.strip_prefix("-b")
+            && !bind.is_empty()
+            && !word.starts_with("--")
+        {
+            return Some(bind);
+        }
+    }
+    None
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host == "::1" || host.starts_with("127.")
+}
+
+/// `shop/wsgi.py` as an import has it.
+pub(super) fn module_of(path: &str) -> String {
+    let path = path.trim_start_matches("./");
+    let path = path.strip_suffix(".py").unwrap_or(path);
+    path.strip_suffix("/__init__")
+        .unwrap_or(path)
+        .replace('/', ".")
+}
+
+/// What a module has to be served: what it is, its line, how gunicorn names it, and its framework.
+pub(super) fn served(module: &Module) -> Option<(String, u32, String, Option<Framework>)> {
+    let of_application = module
+        .applications()
+        .find(|(_, _, framework)| *framework != Framework::SocketIo);
+    if let Some((name, bound, framework)) = of_application {
+        // Dash's `app.server` is what WSGI sees; it has a name of its own in most projects.
+        let callable = if framework == Framework::Dash {
+            format!("{name}.server")
+        } else {
+            name.to_owned()
+        };
+        let what = format!("{name}, an application of {},", framework.name());
+        return Some((what, bound.line, callable, Some(framework)));
+    }
+    let mut factories = module
+        .factories()
+        .filter(|(_, _, factory)| factory.required.is_empty());
+    let (name, bound, factory) = factories.next()?;
+    let what = format!("{name}, which makes an application,");
+    Some((what, bound.line, format!("{name}()"), factory.framework))
+}
