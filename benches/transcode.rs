@@ -22,7 +22,7 @@
 mod archive;
 #[path = "../src/oci/mod.rs"]
 mod oci;
-#[path = "../src/report.rs"]
+#[path = "../src/report/mod.rs"]
 mod report;
 #[path = "../src/packages"]
 mod packages {

@@ -4,12 +4,7 @@ use std::fmt;
 
 use reqwest::Url;
 
-/// Parts of a query key that say its value grants access. Storage services sign their URLs with
-/// `X-Amz-*`, `X-Goog-*`, `sig`, `Policy`; registries carry upload state in `_state`.
-const TELLING: [&str; 12] = [
-    "amz", "auth", "cred", "goog", "key", "pass", "policy", "pwd", "secret", "sig", "state",
-    "token",
-];
+use crate::report::redacted_query;
 
 /// A URL made fit for logs and errors.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,14 +19,8 @@ impl ShownUrl {
             let _ = shown.set_password(None);
             let _ = shown.set_username("***");
         }
-        if url.query().is_some() {
-            let pairs: Vec<String> = url
-                .query()
-                .unwrap_or_default()
-                .split('&')
-                .map(pair)
-                .collect();
-            shown.set_query(Some(&pairs.join("&")));
+        if let Some(query) = url.query() {
+            shown.set_query(Some(&redacted_query(query)));
         }
         shown.set_fragment(None);
         Self(shown.into())
@@ -45,21 +34,6 @@ impl ShownUrl {
             Err(_) => Self(text.to_owned()),
         }
     }
-}
-
-/// One `key=value` of a query, its value hidden where the key tells of a secret.
-fn pair(pair: &str) -> String {
-    match pair.split_once('=') {
-        Some((key, _)) if tells(key) => format!("{key}=***"),
-        // A bare word may be a token itself.
-        None if pair.len() > 16 => "***".to_owned(),
-        Some(_) | None => pair.to_owned(),
-    }
-}
-
-fn tells(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    TELLING.iter().any(|part| key.contains(part))
 }
 
 impl fmt::Display for ShownUrl {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::Duration;
 
 use super::bare::Absence;
@@ -10,7 +11,7 @@ use super::error::{BuildError, Obstacle};
 use super::missing;
 use super::platform::Site;
 use crate::packages::python::shown;
-use crate::report::{Event, Explain, Explanation, Fate, LAST_LINES, Report};
+use crate::report::{Event, Explain, Explanation, Fate, LAST_LINES, Report, without_login};
 use crate::sandbox::{
     Ended, Isolation, Limits, Mount, Reason, Root, Sandbox, SandboxError, Status, Step, Stream,
 };
@@ -381,7 +382,18 @@ impl Steps<'_> {
         .into())
     }
 
-    /// Names of hosts, certificates and proxies, as the caller has them.
+    /// Says once that steps do not get the login of a proxy.
+    fn tell_of_proxy(&self, variable: &str) {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| {
+            self.report.event(Event::Warning {
+                text: format!("steps are told the proxy of {variable} without its login"),
+                hint: "what a step knows may end up in the image; use a proxy on this machine that logs in for you, or lock, and put wheels in place of sources".to_owned(),
+            });
+        });
+    }
+
+    /// Names of hosts, certificates and proxies, as the caller has them; logins of proxies left out.
     fn add_network(&self, environment: &mut BTreeMap<String, String>, mounts: &mut Vec<Mount>) {
         let variables = &self.site.settings().variables;
         let read_only = |from: PathBuf, to: &str| Mount {
@@ -396,7 +408,11 @@ impl Steps<'_> {
         }
         for name in PROXIES {
             if let Some(value) = variables.get(name) {
-                environment.insert(name.to_owned(), value.clone());
+                let proxy = without_login(value);
+                if proxy.as_ref() != value {
+                    self.tell_of_proxy(name);
+                }
+                environment.insert(name.to_owned(), proxy.into_owned());
             }
         }
         let own = ["SSL_CERT_FILE", "PIP_CERT"]

@@ -13,8 +13,11 @@ impl Site<'_> {
     /// An address with the credentials of the index that it belongs to.
     pub(super) fn with_credentials(&self, url: Url) -> Url {
         let options = crate::packages::python::IndexOptions::default();
-        let (indexes, _) = Indexes::new(&options, &self.environment);
-        indexes.with_credentials(url)
+        match Indexes::new(&options, &self.environment) {
+            Ok(indexes) => indexes.with_credentials(url, None),
+            // Whoever asks for the packages is told.
+            Err(_) => url,
+        }
     }
 
     /// pip's variables and the surroundings of programs that are run.

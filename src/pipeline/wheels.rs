@@ -383,10 +383,10 @@ pub(super) fn pip(
     let name: PackageName = "pip".parse().map_err(|_| nowhere())?;
     let file_name: WheelFileName = pip.filename.parse().map_err(|_| nowhere())?;
     let sha256 = Digest::from_bytes(pip.sha256.0);
-    let (indexes, _) = Indexes::new(
+    let indexes = Indexes::new(
         &crate::packages::python::IndexOptions::default(),
         environment,
-    );
+    )?;
     // The index is asked only for what has to be fetched.
     let (url, size_bytes) = if is_needed {
         let found = find_file(&Index(fetcher), &indexes, &name, &|file| {

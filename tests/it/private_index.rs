@@ -301,3 +301,112 @@ fn a_wrong_password_is_said_without_it() {
     let built = built.says(&["401"]);
     is_nowhere(&home, &[&built]);
 }
+
+#[test]
+fn malformed_addresses_show_no_password() {
+    let home = Home::seeded();
+    for login in [
+        "reader:s3cr3t/Zq7-never-shown",
+        "reader:s3cr3t?Zq7-never-shown",
+        "reader:s3cr3t#Zq7-never-shown",
+    ] {
+        let address = format!("http://{login}@index.example/simple");
+        let lines = format!("--index-url {address}\ninner\n");
+        let project = Project::new(&[("app.py", "pass\n"), ("requirements.txt", &lines)]);
+        let of_project = finish(home.command(&["build"]).arg(project.path())).exits(65);
+        let of_project = of_project.says(&["requirements.txt:1", "%2F"]);
+        let of_caller = finish(
+            home.command(&["build"])
+                .arg(Project::new(&[("requirements.txt", "inner\n"), ("app.py", "pass\n")]).path())
+                .env("PIP_EXTRA_INDEX_URL", &address),
+        )
+        .exits(65);
+        let of_caller = of_caller.says(&["PIP_EXTRA_INDEX_URL", "%2F"]);
+        let of_git = home.run(&["build", &format!("http://{login}@git.example/x.git")]);
+        let of_git = of_git.exits(2).says(&["http://git.example/x.git", "%2F"]);
+        for finished in [&of_project, &of_caller, &of_git] {
+            let said = format!("{}{}", finished.stdout, finished.stderr);
+            assert!(!said.contains("never-shown"), "{said}");
+        }
+        for file in walk(home.data()) {
+            let bytes = fs::read(&file).unwrap();
+            let kept = bytes.windows(11).any(|part| part == b"never-shown");
+            assert!(!kept, "{}", file.display());
+        }
+    }
+    let asked = home.run(&[
+        "build",
+        "https://git.example/x.git?private_token=s3cr3t-Zq7-never-shown",
+    ]);
+    is_nowhere(&home, &[&asked.exits(2).says(&["https://TOKEN@HOST"])]);
+}
+
+#[test]
+fn a_login_in_a_requirement_file_is_told_of() {
+    let home = Home::seeded();
+    let index = Index::serving(&wheels(), Some((USER, PASSWORD)), Fault::None);
+    let url = index.url(Some(&format!("{USER}:{PASSWORD}")));
+    let lines = format!("# no login\n--index-url {url}\ninner\n");
+    let project = Project::new(&[("app.py", "pass\n"), ("requirements.txt", &lines)]);
+    let built = finish(home.command(&["build"]).arg(project.path())).ok();
+    let built = built.says(&["requirements.txt:2 holds a login", "--pass-env"]);
+    assert!(!built.stderr.contains(PASSWORD), "{}", built.stderr);
+}
+
+#[test]
+fn an_index_is_no_file() {
+    let home = Home::seeded();
+    for lines in [
+        "--index-url file:///etc/passwd\ninner\n",
+        "--extra-index-url file:/etc\ninner\n",
+    ] {
+        let project = Project::new(&[("app.py", "pass\n"), ("requirements.txt", lines)]);
+        finish(home.command(&["build"]).arg(project.path()))
+            .exits(65)
+            .says(&["requirements.txt:1", "--find-links"]);
+    }
+}
+
+/// A backend in the project itself, which puts what it is told of proxies into its wheel.
+const TELLING_BACKEND: &str = r#"
+import os, zipfile
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    name = "told-1-py3-none-any.whl"
+    told = {k: v for k, v in os.environ.items() if "proxy" in k.lower()}
+    with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as z:
+        z.writestr("told.py", repr(told))
+        z.writestr("told-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: told\nVersion: 1\n")
+        z.writestr("told-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        z.writestr("told-1.dist-info/RECORD", "told.py,,\ntold-1.dist-info/METADATA,,\ntold-1.dist-info/WHEEL,,\ntold-1.dist-info/RECORD,,\n")
+    return name
+"#;
+
+#[test]
+fn the_login_of_a_proxy_reaches_no_step() {
+    let home = Home::seeded();
+    let project = Project::new(&[
+        ("app.py", "pass\n"),
+        ("requirements.txt", "./lib\n"),
+        (
+            "lib/pyproject.toml",
+            "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n",
+        ),
+        ("lib/backend.py", TELLING_BACKEND),
+    ]);
+    let built = finish(
+        home.command(&["build"])
+            .arg(project.path())
+            .arg("told")
+            .env(
+                "HTTP_PROXY",
+                format!("http://{USER}:{PASSWORD}@127.0.0.1:9"),
+            ),
+    )
+    .ok();
+    let built = built.says(&["the proxy of HTTP_PROXY without its login"]);
+    is_nowhere(&home, &[&built]);
+    let members = home.layout().members(digest_of(built.line()));
+    let told = &members["opt/app-root/lib/python3.13/site-packages/told.py"];
+    let told = String::from_utf8_lossy(&told.body);
+    assert!(told.contains("http://127.0.0.1:9"), "{told}");
+}

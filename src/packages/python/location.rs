@@ -7,6 +7,8 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::report::split_login;
+
 /// The public index of Python packages, where nothing else is said.
 pub(crate) const PUBLIC_INDEX: &str = "https://pypi.org/simple";
 /// The host that it had before, which old locks still name; it leads to the same pages.
@@ -65,6 +67,14 @@ pub(crate) enum UrlError {
     /// Nothing where the host should be.
     #[error("it has no host")]
     NoHost,
+    /// A user or password with a character that ends it.
+    #[error("its user or password holds `/`, `?` or `#`: write %2F, %3F or %23")]
+    Login,
+    /// An index that is not asked by http.
+    #[error(
+        "an index is asked by https:// or http://; folders of wheels are named by --find-links"
+    )]
+    NoIndex,
     /// Blanks or control characters.
     #[error("it has blanks or control characters")]
     BadCharacter,
@@ -93,24 +103,41 @@ impl Url {
         if !is_scheme {
             return Err(UrlError::NoScheme);
         }
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        let (user_info, host) = match authority.rsplit_once('@') {
-            Some((user, host)) if !user.is_empty() => (Some(Redacted::new(user)), host),
-            Some((_, host)) => (None, host),
-            None => (None, authority),
-        };
+        let split = split_login(rest);
+        if split.is_cut {
+            return Err(UrlError::Login);
+        }
+        let host_end = split.rest.find(['/', '?', '#']);
+        let host = &split.rest[..host_end.unwrap_or(split.rest.len())];
         let scheme = scheme.to_ascii_lowercase();
         if host.is_empty() && !scheme.ends_with("file") {
             return Err(UrlError::NoHost);
         }
         Ok(Self {
-            clean: format!("{scheme}://{host}{path}"),
-            user_info,
+            clean: format!("{scheme}://{}", split.rest),
+            user_info: split.login.map(Redacted::new),
         })
     }
 
-    /// The address without credentials; safe to print, store and hash.
+    /// Reads the address of a package index, which is asked by http or https.
+    ///
+    /// # Errors
+    /// As [`Url::parse`]; another scheme.
+    pub(crate) fn of_index(text: &str) -> Result<Self, UrlError> {
+        // `file:` may have no `//`.
+        if text.trim_start().to_ascii_lowercase().starts_with("file:") {
+            return Err(UrlError::NoIndex);
+        }
+        let url = Self::parse(text)?;
+        let scheme = url.clean.split("://").next().unwrap_or_default();
+        match scheme {
+            "http" | "https" => Ok(url),
+            _ => Err(UrlError::NoIndex),
+        }
+    }
+
+    /// The address without credentials, to be asked for, stored and hashed. A query may grant access:
+    /// what is printed is made by `Display`.
     pub(crate) fn as_str(&self) -> &str {
         &self.clean
     }
@@ -163,31 +190,12 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.clean)
+        f.write_str(&shown(&self.clean))
     }
 }
 
-/// A text of a user with whatever stands between `://` and `@` starred out, for messages.
-pub(crate) fn shown(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        clean.push_str(before);
-        let end = after
-            .find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '`'))
-            .unwrap_or(after.len());
-        match after[..end].rfind('@') {
-            Some(at_sign) => {
-                clean.push_str("****");
-                rest = &after[at_sign..];
-            }
-            None => rest = after,
-        }
-    }
-    clean.push_str(rest);
-    clean
-}
+/// A text of a user without the secrets of addresses in it, for messages.
+pub(crate) use crate::report::redacted as shown;
 
 /// Undoes `%41`; sequences that are no UTF-8 become U+FFFD, broken ones stay as they are.
 fn percent_decode(text: &str) -> String {
@@ -235,6 +243,14 @@ impl fmt::Display for DirectUrl {
 }
 
 impl DirectUrl {
+    /// The address or path itself, without credentials: `Display` may leave more out.
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Archive(url) | Self::Repository(url) => url.as_str(),
+            Self::Path(path) => path,
+        }
+    }
+
     /// Reads a url or path as it stands behind `name @` or alone on a line.
     ///
     /// # Errors
@@ -307,6 +323,9 @@ mod tests {
         assert_eq!(url.without_fragment(), "https://host:8443/simple/");
         assert_eq!(url.fragment(), Some("sha256=ab"));
         assert!(!format!("{url:?}").contains("p%40ss"));
+        let url = Url::parse("https://h/x.whl?token=abc").unwrap();
+        assert_eq!(url.as_str(), "https://h/x.whl?token=abc");
+        assert_eq!(url.to_string(), "https://h/x.whl?token=***");
     }
 
     #[test]
@@ -319,19 +338,19 @@ mod tests {
     }
 
     #[test]
-    fn stars_out_credentials_in_free_text() {
-        assert_eq!(
-            shown("no `https://u:p@h/x` or git+https://t@g/y, mail a@b"),
-            "no `https://****@h/x` or git+https://****@g/y, mail a@b"
-        );
-    }
-
-    #[test]
     fn refuses_what_is_no_url() {
         assert_eq!(Url::parse("host/simple"), Err(UrlError::NoScheme));
         assert_eq!(Url::parse("https:///simple"), Err(UrlError::NoHost));
         assert_eq!(Url::parse("https://a b/"), Err(UrlError::BadCharacter));
         assert_eq!(Url::parse("1x://a"), Err(UrlError::NoScheme));
+        for cut in [
+            "https://u:a/b@h/",
+            "https://u:a?b@h/",
+            "https://u:a#b@h/",
+            "https://a/b@h.c/d",
+        ] {
+            assert_eq!(Url::parse(cut), Err(UrlError::Login), "{cut}");
+        }
         assert_eq!(
             Url::parse(&format!("https://{}", "a".repeat(9000))),
             Err(UrlError::TooLong)

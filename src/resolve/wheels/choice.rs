@@ -82,7 +82,7 @@ impl Prepared<'_> {
             for candidate in &mut candidates {
                 if let Location::Remote(url) = &candidate.location {
                     candidate.location =
-                        Location::Remote(self.indexes.with_credentials(url.clone()));
+                        Location::Remote(self.indexes.with_credentials(url.clone(), None));
                 }
             }
             return Ok(candidates);
@@ -219,7 +219,8 @@ impl Prepared<'_> {
         .map_err(|error| self.enrich(error, network))?;
         for candidate in &mut candidates {
             if let Location::Remote(url) = &candidate.location {
-                candidate.location = Location::Remote(self.indexes.with_credentials(url.clone()));
+                candidate.location =
+                    Location::Remote(self.indexes.with_credentials(url.clone(), None));
             }
         }
         Ok(candidates)

@@ -97,7 +97,7 @@ pub(crate) fn project_files(
         read_page(&page, &got.final_url).ok_or(ResolveError::NoIndexPage { url: address })?;
     for file in &mut files {
         if file.url.user_info().is_none() {
-            file.url = indexes.with_credentials(file.url.clone());
+            file.url = indexes.with_credentials(file.url.clone(), Some(index));
         }
     }
     Ok(files)

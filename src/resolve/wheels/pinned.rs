@@ -149,7 +149,7 @@ fn at_address(wish: &Wish, indexes: &Indexes, target: &Target) -> Result<Candida
     Ok(Candidate {
         name: name.clone(),
         file_name: wheel,
-        location: Location::Remote(indexes.with_credentials(url.clone())),
+        location: Location::Remote(indexes.with_credentials(url.clone(), None)),
         sha256: wish.hashes.iter().find_map(|hash| match hash {
             FileHash::Sha256(sha256) => Some(*sha256),
             FileHash::Other(_) => None,

@@ -3,7 +3,7 @@
 
 use super::error::ResolveError;
 use super::links::Links;
-use super::settings::{self, Indexes};
+use super::settings::Indexes;
 use super::{Input, Request, RequirementsFile, from_source, pinned, uv};
 use crate::oci::{Key, KeyBuilder};
 use pep508_rs::VersionOrUrl;
@@ -41,9 +41,9 @@ impl<'a> Prepared<'a> {
                 from_source::put_in(&mut requirements.wishes, request.built)?;
             }
         }
-        let (indexes, unusable) = Indexes::new(&requirements.options, request.environment);
+        let indexes = Indexes::new(&requirements.options, request.environment)?;
         let links = Links::find(&indexes.folders, request);
-        warn(report, &requirements, &indexes, &links, &unusable);
+        warn(report, &requirements, &indexes, &links);
         Ok(Self {
             request: *request,
             requirements,
@@ -185,23 +185,17 @@ fn read_requirements(
     Ok(all)
 }
 
-fn warn(
-    report: &dyn Report,
-    requirements: &Requirements,
-    indexes: &Indexes,
-    links: &Links,
-    unusable: &[settings::Unusable],
-) {
+fn warn(report: &dyn Report, requirements: &Requirements, indexes: &Indexes, links: &Links) {
     let say = |text: String, hint: &str| {
         report.event(Event::Warning {
             text,
             hint: hint.to_owned(),
         });
     };
-    for (name, reason) in unusable {
+    for position in &requirements.logins {
         say(
-            format!("{name} is not followed: {reason}"),
-            "folders of this machine mean nothing to a build elsewhere; give an address",
+            format!("{position} holds a login; it goes into the image with the source"),
+            "write ${NAME} in its place and pass it on with --pass-env NAME, or leave it out and use ~/.netrc or PIP_INDEX_URL",
         );
     }
     for link in &links.strangers {

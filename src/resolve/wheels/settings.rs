@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::packages::python::{FolderLink, Formats, IndexOptions, PUBLIC_INDEX, Redacted, Url};
+use super::error::ResolveError;
+use crate::packages::python::{
+    FolderLink, Formats, IndexOptions, LineError, PUBLIC_INDEX, Redacted, Url,
+};
 
 /// The indexes and what goes for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,30 +27,33 @@ pub(crate) struct Indexes {
     pub pre_releases: bool,
 }
 
-/// A setting that cannot be followed: its name, and why.
-pub(crate) type Unusable = (String, String);
-
 impl Indexes {
     /// Puts the options of requirement files over those of pip's variables. As in pip, an
     /// `--index-url` in a file also replaces `PIP_EXTRA_INDEX_URL`.
+    ///
+    /// # Errors
+    /// A variable that names an index by what is no address. Without it, its packages would be looked
+    /// for elsewhere.
     pub(crate) fn new(
         options: &IndexOptions,
         environment: &BTreeMap<String, String>,
-    ) -> (Self, Vec<Unusable>) {
-        let mut unusable = Vec::new();
+    ) -> Result<Self, ResolveError> {
         let variable = |name: &str| environment.get(name).map_or("", String::as_str);
-        let mut addresses = |name: &str| -> Vec<Url> {
-            let mut found = Vec::new();
-            for text in variable(name).split_whitespace() {
-                match Url::parse(text) {
-                    Ok(url) => found.push(url),
-                    Err(reason) => unusable.push((name.to_owned(), reason.to_string())),
-                }
-            }
-            found
+        let addresses = |name: &'static str| -> Result<Vec<Url>, ResolveError> {
+            let texts = variable(name).split_whitespace();
+            let read = texts.map(|text| {
+                Url::of_index(text).map_err(|reason| ResolveError::Address {
+                    variable: name,
+                    error: LineError::Address {
+                        option: name.to_owned(),
+                        reason,
+                    },
+                })
+            });
+            read.collect()
         };
-        let own = addresses("PIP_INDEX_URL").pop();
-        let mut extra = addresses("PIP_EXTRA_INDEX_URL");
+        let own = addresses("PIP_INDEX_URL")?.pop();
+        let mut extra = addresses("PIP_EXTRA_INDEX_URL")?;
         let mut find_links = Vec::new();
         let mut folders = Vec::new();
         for text in variable("PIP_FIND_LINKS").split_whitespace() {
@@ -85,7 +91,7 @@ impl Indexes {
             .clone()
             .or(own)
             .or_else(|| Url::parse(PUBLIC_INDEX).ok());
-        let indexes = Self {
+        Ok(Self {
             default: default.filter(|_| !no_index),
             extra: if no_index { Vec::new() } else { extra },
             find_links,
@@ -93,8 +99,7 @@ impl Indexes {
             formats,
             trusted_hosts,
             pre_releases: options.pre_releases || is_on(variable("PIP_PRE")),
-        };
-        (indexes, unusable)
+        })
     }
 
     /// All indexes, in order.
@@ -125,18 +130,38 @@ impl Indexes {
         put("PIP_NO_BINARY", String::new());
     }
 
-    /// Gives an address the credentials of the index on the same scheme, host and port, if any.
-    pub(crate) fn with_credentials(&self, url: Url) -> Url {
-        let credentials: Option<Redacted> = self
-            .all()
-            .chain(&self.find_links)
-            .find(|index| index.origin() == url.origin())
-            .and_then(|index| index.user_info().cloned());
+    /// Gives an address the credentials of the index that it belongs to, if any: of those on the same
+    /// scheme, host and port the one whose path it shares the most of, and before others the one that
+    /// told of it.
+    pub(crate) fn with_credentials(&self, url: Url, told_by: Option<&Url>) -> Url {
+        let all = told_by
+            .into_iter()
+            .chain(self.all())
+            .chain(&self.find_links);
+        let mut best: Option<(usize, &Url)> = None;
+        for index in all.filter(|index| index.origin() == url.origin()) {
+            let shared = shared_segments(index, &url);
+            if best.is_none_or(|(most, _)| shared > most) {
+                best = Some((shared, index));
+            }
+        }
+        let credentials: Option<Redacted> = best.and_then(|(_, index)| index.user_info().cloned());
         match credentials {
             Some(credentials) => url.with_user_info(Some(credentials)),
             None => url,
         }
     }
+}
+
+/// How many segments the paths of two addresses on one server begin with in common.
+fn shared_segments(one: &Url, other: &Url) -> usize {
+    let segments = |url: &'_ Url| -> Vec<String> {
+        let path = &url.without_fragment()[url.origin().len()..];
+        let path = path.trim_matches('/').split('/');
+        path.map(ToOwned::to_owned).collect()
+    };
+    let (one, other) = (segments(one), segments(other));
+    one.iter().zip(&other).take_while(|(a, b)| a == b).count()
 }
 
 fn merge(list: &mut Vec<Url>, more: &[Url]) {
@@ -169,7 +194,7 @@ mod tests {
 
     #[test]
     fn variables_count_as_in_pip() {
-        let (indexes, unusable) = Indexes::new(
+        let indexes = Indexes::new(
             &IndexOptions::default(),
             &environment(&[
                 ("PIP_INDEX_URL", "https://u:p@a/simple"),
@@ -179,21 +204,51 @@ mod tests {
                 ("PIP_TRUSTED_HOST", "b"),
                 ("PIP_PRE", "1"),
             ]),
-        );
+        )
+        .unwrap();
+        for wrong in ["file:///etc/passwd", "host/simple", "https://u:a/b@h/"] {
+            let variables = environment(&[("PIP_EXTRA_INDEX_URL", wrong)]);
+            assert!(
+                Indexes::new(&IndexOptions::default(), &variables).is_err(),
+                "{wrong}"
+            );
+        }
         let all: Vec<_> = indexes.all().map(ToString::to_string).collect();
         assert_eq!(
             all,
             ["https://a/simple", "https://b/simple", "https://c/simple"]
         );
-        assert!(unusable.is_empty());
         assert_eq!(indexes.folders[0].path, "/opt/wheels");
         assert_eq!(indexes.formats.of(&"lxml".parse().unwrap()), Format::Source);
         assert!(indexes.pre_releases);
         assert_eq!(indexes.trusted_hosts, ["b"]);
-        let file = indexes.with_credentials(Url::parse("https://a/files/x.whl").unwrap());
+        let with = |url: &str| indexes.with_credentials(Url::parse(url).unwrap(), None);
+        let file = with("https://a/files/x.whl");
         assert_eq!(file.user_info().unwrap().reveal(), "u:p");
-        let other = indexes.with_credentials(Url::parse("https://a:8443/x.whl").unwrap());
-        assert!(other.user_info().is_none());
+        assert!(with("https://a:8443/x.whl").user_info().is_none());
+    }
+
+    #[test]
+    fn credentials_are_those_of_the_index_that_is_nearest() {
+        let variables = environment(&[
+            ("PIP_INDEX_URL", "https://u:one@a/one/simple"),
+            (
+                "PIP_EXTRA_INDEX_URL",
+                "https://u:two@a/two/simple https://a/open/simple",
+            ),
+        ]);
+        let indexes = Indexes::new(&IndexOptions::default(), &variables).unwrap();
+        let second = indexes.extra[0].clone();
+        for (url, told_by, password) in [
+            ("https://a/one/files/x.whl", None, Some("u:one")),
+            ("https://a/two/files/x.whl", None, Some("u:two")),
+            ("https://a/open/files/x.whl", None, None),
+            ("https://a/files/x.whl", None, Some("u:one")),
+            ("https://a/files/x.whl", Some(&second), Some("u:two")),
+        ] {
+            let url = indexes.with_credentials(Url::parse(url).unwrap(), told_by);
+            assert_eq!(url.user_info().map(Redacted::reveal), password, "{url}");
+        }
     }
 
     #[test]
@@ -206,11 +261,12 @@ mod tests {
             ("PIP_INDEX_URL", "https://env/simple"),
             ("PIP_EXTRA_INDEX_URL", "https://more/simple"),
         ]);
-        let (indexes, _) = Indexes::new(&options, &variables);
+        let indexes = Indexes::new(&options, &variables).unwrap();
         assert_eq!(indexes.all().count(), 1);
         options.no_index = true;
-        assert_eq!(Indexes::new(&options, &variables).0.all().count(), 0);
-        let (default, _) = Indexes::new(&IndexOptions::default(), &BTreeMap::new());
+        let none = Indexes::new(&options, &variables).unwrap();
+        assert_eq!(none.all().count(), 0);
+        let default = Indexes::new(&IndexOptions::default(), &BTreeMap::new()).unwrap();
         assert_eq!(default.default.unwrap().as_str(), PUBLIC_INDEX);
     }
 
@@ -228,13 +284,13 @@ mod tests {
             index: Url::parse("https://u:p@own/simple").ok(),
             ..IndexOptions::default()
         };
-        let (indexes, _) = Indexes::new(&options, &environment);
+        let indexes = Indexes::new(&options, &environment).unwrap();
         let mut variables = environment.clone();
         indexes.put_into(&mut variables);
         let expected = [("OTHER", "1"), ("PIP_INDEX_URL", "https://u:p@own/simple")];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(variables, BTreeMap::from(expected));
-        let (again, _) = Indexes::new(&IndexOptions::default(), &variables);
+        let again = Indexes::new(&IndexOptions::default(), &variables).unwrap();
         assert!(again.all().eq(indexes.all()));
     }
 }

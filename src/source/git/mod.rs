@@ -26,6 +26,8 @@ use std::time::Duration;
 pub(crate) use error::GitError;
 use serde::Serialize;
 
+use crate::report::split_login;
+
 /// The longest that one question to git may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// As much of an answer is read.
@@ -252,17 +254,15 @@ pub(crate) fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return without_password(url);
     };
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = match authority.rsplit_once('@') {
-        Some((user, host)) if scheme == "ssh" || scheme == "git+ssh" => {
-            let name = user.split(':').next().unwrap_or_default();
-            return format!("{scheme}://{name}@{host}{path}");
+    let split = split_login(rest);
+    let place = split.rest.split(['?', '#']).next().unwrap_or_default();
+    match split.login {
+        Some(user) if scheme == "ssh" || scheme == "git+ssh" => {
+            let name = user.split([':', '/', '?', '#']).next().unwrap_or_default();
+            format!("{scheme}://{name}@{place}")
         }
-        Some((_, host)) => host,
-        None => authority,
-    };
-    format!("{scheme}://{host}{path}")
+        Some(_) | None => format!("{scheme}://{place}"),
+    }
 }
 
 /// The same for `user:password@host:path`. No git takes that for an address, but people write it.

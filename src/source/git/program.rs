@@ -17,6 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use crate::report::redacted;
 use crate::source::location::Login;
 
 /// The longest that one command may take; the largest repositories take some ten minutes.
@@ -296,26 +297,11 @@ impl<'a> Program<'a> {
             text = text.replace(password.as_str(), "***");
         }
         text.lines()
-            .map(|line| {
-                let words = line.split(' ').map(without_login);
-                words.collect::<Vec<_>>().join(" ")
-            })
+            // `insteadOf` may put a login into an address.
+            .map(redacted)
             .filter(|line| !line.trim().is_empty())
             .collect::<Vec<_>>()
             .join("\n")
-    }
-}
-
-/// A word of a message, without user and password if it is a URL: `insteadOf` may put some there.
-fn without_login(word: &str) -> String {
-    let Some((scheme, rest)) = word.split_once("://") else {
-        return word.to_owned();
-    };
-    let end = rest.find(['/', '\'']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    match authority.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://{host}{path}"),
-        None => word.to_owned(),
     }
 }
 

@@ -153,6 +153,10 @@ fn credentials_are_cut_from_urls() {
         ("ssh://git:p@h/x", "ssh://git@h/x"),
         ("git@h:x/y.git", "git@h:x/y.git"),
         ("/srv/x", "/srv/x"),
+        ("https://u:pa/ss@h/x", "https://h/x"),
+        ("https://u:pa#ss@h/x", "https://h/x"),
+        ("https://u:pa?ss@h/x", "https://h/x"),
+        ("ssh://git:pa/ss@h/x", "ssh://git@h/x"),
     ] {
         assert_eq!(without_credentials(url), expected);
     }

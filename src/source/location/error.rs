@@ -41,6 +41,18 @@ pub(crate) enum LocationError {
         /// The source, without password.
         shown: String,
     },
+    /// A user or password with a character that ends it.
+    #[error("the login in the address of {shown} ends too early")]
+    Login {
+        /// The source, without password.
+        shown: String,
+    },
+    /// A git address whose query grants access.
+    #[error("the address of {shown} has a secret in its query")]
+    Query {
+        /// The source, without query.
+        shown: String,
+    },
     /// A fragment of an archive that is no hash.
     #[error("#{fragment} is no hash")]
     Fragment {
@@ -93,6 +105,19 @@ impl Explain for LocationError {
                 "It has no host, or one that begins with `-`, or is file:// with a host."
                     .to_owned(),
                 "Write https://HOST/PATH, user@HOST:PATH, or file:///PATH with three slashes."
+                    .to_owned(),
+            ),
+            Self::Login { shown } => (
+                shown.clone(),
+                "A user or password ends at the first `/`, `?` or `#`; what follows would be shown, and asked for."
+                    .to_owned(),
+                "Write these characters as %2F, %3F and %23.".to_owned(),
+            ),
+            Self::Query { shown } => (
+                shown.clone(),
+                "git keeps the addresses that it fetches from, and a token in them too."
+                    .to_owned(),
+                "Write it as the user: https://TOKEN@HOST/PATH. That part is never kept."
                     .to_owned(),
             ),
             Self::Fragment { fragment } => (

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Location, LocationError, Login, Reference, Repository, SecretUrl};
 use crate::oci::Digest;
+use crate::report::{is_secret_query, split_login};
 use crate::source::git::without_credentials;
 
 /// How names of archives end.
@@ -107,6 +108,9 @@ fn of_url(
             scheme: scheme.to_owned(),
         });
     }
+    if split_login(rest).is_cut {
+        return Err(LocationError::Login { shown: shown() });
+    }
     let (rest, fragment) = match rest.split_once('#') {
         Some((rest, fragment)) => (rest, Some(fragment)),
         None => (rest, None),
@@ -131,6 +135,13 @@ fn of_url(
         }
         let url = SecretUrl(format!("{plain_scheme}://{rest}"));
         return Ok(Location::ArchiveUrl { url, sha256 });
+    }
+    // An address is kept in the store, where git reads it.
+    if path
+        .split_once('?')
+        .is_some_and(|(_, query)| is_secret_query(query))
+    {
+        return Err(LocationError::Query { shown: shown() });
     }
     let login = user.filter(|_| is_http).map(login);
     // What git hands to credential helpers has a line for each of them.

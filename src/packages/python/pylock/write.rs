@@ -112,7 +112,7 @@ impl LockedFile {
             DirectUrl::Path(_) => "path",
             DirectUrl::Archive(_) | DirectUrl::Repository(_) => "url",
         };
-        parts.push(format!("{key} = {}", quoted(&self.location.to_string())));
+        parts.push(format!("{key} = {}", quoted(self.location.as_str())));
         if let Some(size) = self.size_bytes {
             parts.push(format!("size = {size}"));
         }

@@ -21,6 +21,7 @@ pub(super) use wish::{Requirement, parse_requirement};
 pub(crate) use wish::{Wish, WishKind};
 
 use super::hash::FileHash;
+use crate::report::split_login;
 use options::Parsed;
 
 /// Longest chain of files that include each other.
@@ -60,6 +61,8 @@ pub(crate) struct Requirements {
     pub options: IndexOptions,
     /// The files that were read, in order, each once.
     pub files: Vec<String>,
+    /// Where a login is written down, in an address.
+    pub logins: Vec<Position>,
     /// Options that this program reads over, as written, for a warning.
     pub ignored: Vec<(Position, String)>,
 }
@@ -166,6 +169,7 @@ impl Requirements {
         self.options.merge(other.options);
         self.files.extend(other.files);
         self.ignored.extend(other.ignored);
+        self.logins.extend(other.logins);
     }
 
     /// Reads another file only as constraints and adds them.
@@ -223,6 +227,9 @@ impl Reader<'_> {
                 path: path.clone(),
                 line: line.number,
             };
+            if has_login(&line.text) {
+                self.found.logins.push(position.clone());
+            }
             expand_variables(&line.text, self.source.variable)
                 .and_then(|text| options::parse_line(&text))
                 .and_then(|parsed| self.take(parsed, &position, role))
@@ -311,6 +318,19 @@ impl Reader<'_> {
         chain.pop();
         done
     }
+}
+
+/// Whether a line as written holds a password or a token: a login of http that is no variable.
+pub(crate) fn has_login(line: &str) -> bool {
+    line.match_indices("://").any(|(at, mark)| {
+        let scheme = line[..at]
+            .rsplit(|c: char| !(c.is_alphanumeric() || c == '+'))
+            .next();
+        let address = line[at + mark.len()..].split_whitespace().next();
+        let login = address.and_then(|address| split_login(address).login);
+        scheme.is_some_and(|scheme| scheme.contains("http"))
+            && login.is_some_and(|login| !login.contains("${"))
+    })
 }
 
 fn at(path: &str, line: usize, error: LineError) -> ReadError {

@@ -197,15 +197,15 @@ fn set_index_option(
     name: &str,
     value: &str,
 ) -> Result<(), LineError> {
-    let address = || {
-        Url::parse(value).map_err(|reason| LineError::Address {
-            option: name.to_owned(),
-            reason,
-        })
+    let wrong = |reason| LineError::Address {
+        option: name.to_owned(),
+        reason,
     };
+    let address = || Url::parse(value).map_err(wrong);
+    let index = || Url::of_index(value).map_err(wrong);
     match kind {
-        Meaning::IndexUrl => options.index = Some(address()?),
-        Meaning::ExtraIndexUrl => options.extra_indexes.push(address()?),
+        Meaning::IndexUrl => options.index = Some(index()?),
+        Meaning::ExtraIndexUrl => options.extra_indexes.push(index()?),
         Meaning::FindLinks if value.starts_with("http://") || value.starts_with("https://") => {
             options.find_links.push(address()?);
         }
@@ -347,9 +347,15 @@ mod tests {
         );
         assert_eq!(parse_line("-r"), Err(LineError::NoValue("-r".into())));
         assert_eq!(parse_line("-r 'a"), Err(LineError::Quote));
-        assert!(matches!(
-            parse_line("-i index.example/simple"),
-            Err(LineError::Address { .. })
-        ));
+        for line in [
+            "-i index.example/simple",
+            "-i file:///etc/passwd",
+            "-i ftp://h/x",
+        ] {
+            assert!(
+                matches!(parse_line(line), Err(LineError::Address { .. })),
+                "{line}"
+            );
+        }
     }
 }

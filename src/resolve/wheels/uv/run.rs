@@ -327,7 +327,7 @@ mod tests {
             read("x @ https://u:pw@i/x-1-py3-none-any.whl"),
             read(bounds),
         );
-        let (indexes, _) = Indexes::new(&IndexOptions::default(), &BTreeMap::new());
+        let indexes = Indexes::new(&IndexOptions::default(), &BTreeMap::new()).unwrap();
         check(&Compile {
             wishes: &wanted.wishes.iter().collect::<Vec<_>>(),
             constraints: &bounds.wishes.iter().collect::<Vec<_>>(),

@@ -214,10 +214,11 @@ mod tests {
         let own = folder.path().join("bin/uv");
         let path = format!("relative:/nowhere:{}", folder.path().join("bin").display());
         let environment = BTreeMap::from([("PATH".to_owned(), path)]);
-        let (indexes, _) = Indexes::new(
+        let indexes = Indexes::new(
             &crate::packages::python::IndexOptions::default(),
             &BTreeMap::new(),
-        );
+        )
+        .unwrap();
         let obtained = || {
             obtain(&environment, &folder.path().join("tools"), &indexes, None).map(|uv| uv.program)
         };

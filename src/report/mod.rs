@@ -3,6 +3,10 @@
 //! Modules below `cli` never print: they send [`Event`]s to a [`Report`], and their errors
 //! implement [`Explain`]. `cli` alone decides what a terminal, a log or a JSON reader gets.
 
+mod address;
+
+pub(crate) use address::{is_secret_query, redacted, redacted_query, split_login, without_login};
+
 use std::time::Duration;
 
 /// One thing worth saying while a command runs.
