@@ -174,7 +174,8 @@ fn lock(arguments: &Lock, surroundings: &Surroundings, shown: &Shown) -> Result<
     );
     settings.running = running(&arguments.steps);
     settings.passed = passed(&arguments.project, surroundings, shown)?;
-    let written = pipeline::lock(&request, &settings, shown)?;
+    settings.formats = formats(&arguments.formats)?;
+    let written = pipeline::lock(&request, arguments.layers, &settings, shown)?;
     Ok(Answer {
         text: written
             .iter()

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
 use tar::EntryType;
 
 use crate::archive::decompress::{Decoder, Format};
@@ -48,6 +49,8 @@ pub(crate) struct Unpacked {
     pub files: u64,
     /// Bytes of the files.
     pub bytes: u64,
+    /// The sha256 of the whole tar: its diff id.
+    pub sha256: [u8; 32],
 }
 
 /// What is wrong with an entry.
@@ -173,11 +176,8 @@ impl Explain for UnpackError {
 /// The first entry that cannot be unpacked; the folder then holds what came before it.
 pub(crate) fn unpack(reader: impl Read, folder: &Path) -> Result<Unpacked, UnpackError> {
     let unreadable = |source| UnpackError::Read { source };
-    let mut reader = BufReader::with_capacity(256 << 10, reader);
-    let format = format(reader.fill_buf().map_err(unreadable)?);
-    let decoder = Decoder::new(reader, format, MAX_UNPACKED_BYTES).map_err(unreadable)?;
     // Entries are small and many: without a buffer each header would be a call of the decompressor.
-    let mut archive = tar::Archive::new(BufReader::with_capacity(128 << 10, decoder));
+    let mut archive = tar::Archive::new(BufReader::with_capacity(128 << 10, hashing(reader)?));
     let root = rustix::fs::open(folder, FOLDER, Mode::empty())
         .map_err(|error| write_error(folder.to_owned(), error))?;
     let mut place = Place {
@@ -206,7 +206,48 @@ pub(crate) fn unpack(reader: impl Read, folder: &Path) -> Result<Unpacked, Unpac
         let header = Header::of(&entry, std::mem::take(&mut told))?;
         place.add(&header, &mut entry, &mut unpacked)?;
     }
+    unpacked.sha256 = archive.into_inner().into_inner().finish()?;
     Ok(unpacked)
+}
+
+/// The sha256 of a layer's tar.
+///
+/// # Errors
+/// The layer cannot be read, or is too long.
+pub(crate) fn tar_sha256(reader: impl Read) -> Result<[u8; 32], UnpackError> {
+    hashing(reader)?.finish()
+}
+
+/// A layer's tar, hashed as it is read.
+struct Hashing<R: Read> {
+    tar: Decoder<BufReader<R>>,
+    hasher: Sha256,
+}
+
+fn hashing<R: Read>(reader: R) -> Result<Hashing<R>, UnpackError> {
+    let unreadable = |source| UnpackError::Read { source };
+    let mut reader = BufReader::with_capacity(256 << 10, reader);
+    let format = format(reader.fill_buf().map_err(unreadable)?);
+    Ok(Hashing {
+        tar: Decoder::new(reader, format, MAX_UNPACKED_BYTES).map_err(unreadable)?,
+        hasher: Sha256::new(),
+    })
+}
+
+impl<R: Read> Hashing<R> {
+    /// The hash, once the rest is read.
+    fn finish(mut self) -> Result<[u8; 32], UnpackError> {
+        io::copy(&mut self, &mut io::sink()).map_err(|source| UnpackError::Read { source })?;
+        Ok(self.hasher.finalize().into())
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.tar.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
 }
 
 /// How a stream is compressed, by its first bytes: a layer of the store has no name that tells.

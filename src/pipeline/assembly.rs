@@ -75,7 +75,10 @@ impl Site<'_> {
             } else {
                 pip_place
             };
-            recipes.push(recipes::wheel_layer(&own, own_place, &shelf));
+            recipes.push(Recipe {
+                is_of_source: true,
+                ..recipes::wheel_layer(&own, own_place, &shelf)
+            });
         }
         recipes.push(recipes::source(source, application, tar));
         Ok(recipes)

@@ -2,9 +2,10 @@
 //! of `--cache-from`, tells which layers exist already, by their keys.
 //!
 //! A layer found so is used by its digest alone; its bytes stay where they are. One manifest a name
-//! is asked for, and its config (which holds the diff ids) when a first layer is missing here. An
-//! annotation may lie: whoever then looks for the bytes in vain calls [`Cache::distrust`], and the
-//! build goes on without it.
+//! is asked for, and its config (which holds the diff ids) when a first layer is missing here whose
+//! digest `s2r.lock` does not say. An annotation may lie: what is found by it is believed and no more
+//! (see `trust`). Whoever looks for the bytes in vain calls [`Cache::distrust`], and the build goes on
+//! without it.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -14,7 +15,9 @@ use crate::destination::registry::Previous;
 use crate::image::{BUILT_ANNOTATION, KEY_ANNOTATION, kept_annotations};
 use crate::net::http::Client;
 use crate::net::registry::{Registry, RegistryError, ServedManifest, Source};
-use crate::oci::{Descriptor, ImageConfig, Index, Key, Manifest, MediaType, Platform, Reference};
+use crate::oci::{
+    Descriptor, Digest, ImageConfig, Index, Key, Manifest, MediaType, Platform, Reference,
+};
 use crate::report::{Event, Explain as _, Report};
 use crate::store::{Store, StoredLayer};
 
@@ -45,6 +48,7 @@ struct Place {
     is_extra: bool,
     served: OnceLock<Served>,
     layers: OnceLock<BTreeMap<Key, StoredLayer>>,
+    blobs: OnceLock<BTreeMap<Digest, Descriptor>>,
     requests: AtomicU64,
 }
 
@@ -74,6 +78,7 @@ impl<'a> Cache<'a> {
                 is_extra,
                 served: OnceLock::new(),
                 layers: OnceLock::new(),
+                blobs: OnceLock::new(),
                 requests: AtomicU64::new(0),
             }
         };
@@ -137,6 +142,36 @@ impl<'a> Cache<'a> {
                 stored,
                 place: place.reference.clone(),
             })
+        })
+    }
+
+    /// A layer whose digest is known, if a registry has a blob of this digest and length. Nothing is believed
+    /// of it, and no config asked for.
+    pub(super) fn blob(&self, layer: &StoredLayer) -> Option<RemoteLayer> {
+        if self.is_off.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.places.iter().find_map(|place| {
+            let blobs = self.blobs(place);
+            let descriptor = blobs.get(&layer.digest)?;
+            (descriptor.size == layer.size_bytes).then(|| RemoteLayer {
+                stored: StoredLayer {
+                    annotations: kept_annotations(&descriptor.annotations),
+                    ..layer.clone()
+                },
+                place: place.reference.clone(),
+            })
+        })
+    }
+
+    /// The blobs of layers that a name's manifests list.
+    fn blobs<'p>(&self, place: &'p Place) -> &'p BTreeMap<Digest, Descriptor> {
+        place.blobs.get_or_init(|| {
+            let manifests = self.look_at(place).manifests.iter();
+            let manifests =
+                manifests.filter_map(|(_, served)| Manifest::from_bytes(&served.bytes).ok());
+            let layers = manifests.flat_map(|manifest| manifest.layers);
+            layers.map(|layer| (layer.digest, layer)).collect()
         })
     }
 

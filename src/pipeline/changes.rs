@@ -281,6 +281,7 @@ fn layer(
         key: *key,
         contents: "changes".to_owned(),
         needs: Vec::new(),
+        is_of_source: true,
         write: Box::new(move |tar| Ok(changes::write(&kept, tar)?)),
     };
     Ok(site.make(&[recipe], index)?.layers.pop())

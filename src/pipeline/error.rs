@@ -102,6 +102,9 @@ pub(crate) enum BuildError {
     /// A layer that lies in a registry.
     #[error(transparent)]
     NotThere(#[from] super::elsewhere::NotThere),
+    /// A layer that is not what is said of it.
+    #[error(transparent)]
+    OtherTar(#[from] super::roots::OtherTar),
     /// A layer of a registry's image.
     #[error(transparent)]
     Contradicted(#[from] super::trust::Contradicted),
@@ -179,6 +182,7 @@ impl Explain for BuildError {
             Self::Run(error) => error.explain(),
             Self::Rebase(error) => error.explain(),
             Self::NotThere(error) => error.explain(),
+            Self::OtherTar(error) => error.explain(),
             Self::Contradicted(error) => error.explain(),
             Self::Login(error) => error.explain(),
             Self::Pin(error) => error.explain(),

@@ -2,16 +2,23 @@
 
 use super::cache::Cache;
 use super::error::BuildError;
+use super::ground::Ground;
 use super::make::{Batch, Made, Recipe, Workshop};
 use super::platform::Site;
-use crate::oci::Key;
+use crate::oci::{Key, Platform};
 use crate::report::LayerFate;
 
 impl Site<'_> {
     /// Whether a layer needs not be made.
     pub(super) fn has_layer(&self, key: &Key) -> bool {
         let key = self.settings.formats.layers.key(key);
-        self.store.layer(&key).is_some() || self.cache.layer(&key).is_some()
+        if self.store.layer(&key).is_some() {
+            return true;
+        }
+        match self.locked.stored(&key) {
+            Some(stored) => self.cache.blob(&stored).is_some(),
+            None => self.cache.layer(&key).is_some(),
+        }
     }
 
     /// A layer that the store or a registry knows by its key.
@@ -23,6 +30,7 @@ impl Site<'_> {
             key: *key,
             contents: contents.to_owned(),
             needs: Vec::new(),
+            is_of_source: true,
             write: Box::new(|_| Ok(())),
         };
         self.make(&[recipe], index).ok()?.layers.pop()
@@ -66,6 +74,7 @@ impl Site<'_> {
             store: self.store,
             fetcher: &self.fetcher(),
             cache,
+            locked: &self.locked,
             report: self.report,
             tar: self.tar(),
             form: self.settings.formats.layers,
@@ -74,5 +83,24 @@ impl Site<'_> {
             stop: &self.stop,
         }
         .make(recipes)
+    }
+
+    /// Has all layers of a platform that do not depend on the source, bottom up.
+    ///
+    /// # Errors
+    /// As a build's.
+    pub(super) fn make_lasting(&self, platform: Platform) -> Result<Vec<Made>, BuildError> {
+        let foundation = self.foundation(platform)?;
+        let ground = Ground::new(self, platform.architecture, &foundation).alone();
+        let target = self.target(platform.architecture, &foundation);
+        let lock = self.wheels(target, &ground)?;
+        let mut layers = self.lay(&foundation)?.layers;
+        let compiler = self.compiler(&foundation)?;
+        let places = self.places(compiler.as_ref());
+        let contents = self.tree().contents()?;
+        let upper = self.upper((&lock, &foundation), &places, &contents, compiler.as_ref())?;
+        let lasting: Vec<&Recipe<'_>> = upper.iter().filter(|one| !one.is_of_source).collect();
+        layers.extend(self.make_own(&lasting)?);
+        Ok(layers)
     }
 }

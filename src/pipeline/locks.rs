@@ -1,5 +1,6 @@
 //! `s2r lock`: writes the exact wheels and the exact base beside the project's files.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -7,10 +8,12 @@ use super::cache::Cache;
 use super::error::{BuildError, Obstacle, PinError};
 use super::platform::{Means, Resolved, Site};
 use super::read::Project;
-use super::{Rules, Settings, base, fingerprint, read};
+use super::stages::Stages;
+use super::{Rules, Settings, base, fingerprint, locked_layers, read};
 use crate::packages::python::LockOrigin;
 use crate::plan::{Dependencies, Plan, Request};
-use crate::report::{Event, Report};
+use crate::report::{Event, Report, Silent, Stage};
+use crate::resolve::debian::LockedLayer;
 use crate::resolve::wheels::{Location, ResolveError, write_pylock};
 use crate::source::SettingsFile;
 use crate::store::Store;
@@ -19,17 +22,22 @@ use crate::store::Store;
 const PYLOCK: &str = "pylock.toml";
 
 /// Resolves anew, and writes `pylock.toml` and `s2r.lock` into the source; returns what was
-/// written. A project that needs no packages gets the latter alone.
+/// written. A project that needs no packages gets the latter alone. The layers are locked too if
+/// that is asked for, or if they were before.
 ///
 /// # Errors
 /// What keeps the project from being resolved; a folder that cannot be written to.
 pub(crate) fn lock(
     request: &Request,
+    with_layers: bool,
     settings: &Settings,
     report: &dyn Report,
 ) -> Result<Vec<PathBuf>, BuildError> {
     super::obtain::check_is_folder(request, settings)?;
     let mut project = read::project(request, settings, report)?;
+    // One that cannot be read is replaced.
+    let before = project.base_lock().ok().flatten();
+    let with_layers = with_layers || before.is_some_and(|lock| !lock.layers.is_empty());
     let root = project.tree.root().to_owned();
     // Locks that are there say what was; requirements say what is wished for.
     project.forget(&[PYLOCK, base::LOCK_FILE])?;
@@ -90,8 +98,40 @@ pub(crate) fn lock(
         let text = settings.passed.put_names_back(&write_pylock(&locks)) + &inputs.to_toml();
         written.push(write(&root, PYLOCK, &text)?);
     }
-    written.push(write(&root, base::LOCK_FILE, &base_lock.write())?);
+    let path = write(&root, base::LOCK_FILE, &base_lock.write())?;
+    if with_layers {
+        base_lock.layers = layers(request, means)?;
+        write(&root, base::LOCK_FILE, &base_lock.write())?;
+    }
+    written.push(path);
     Ok(written)
+}
+
+/// The layers, by architecture, that the locks say how to make: made as a build makes them.
+fn layers(
+    request: &Request,
+    means: Means<'_>,
+) -> Result<BTreeMap<String, Vec<LockedLayer>>, BuildError> {
+    let Means {
+        settings, report, ..
+    } = means;
+    // What there is to say of the project has been said.
+    let mut project = read::project(request, settings, &Silent)?;
+    read::complete(&mut project, request, settings, &Silent)?;
+    let plan = read::decide(&project, request, &Silent)?;
+    let site = Site::new(&project, &plan, means)?;
+    let stages = Stages::new(report);
+    let mut layers = BTreeMap::new();
+    for platform in &plan.platforms.value {
+        let made = stages.run(
+            Stage::Layers,
+            || site.make_lasting(*platform),
+            |made| format!("{} for {platform}", made.len()),
+        )?;
+        let lines = made.iter().filter_map(locked_layers::line).collect();
+        layers.insert(platform.architecture.name().to_owned(), lines);
+    }
+    Ok(layers)
 }
 
 /// Sees to it that a lock of s2r was made from what the project says now.

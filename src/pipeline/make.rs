@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::cache::Cache;
+use super::cache::{Cache, RemoteLayer};
 use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
+use super::locked_layers::LockedLayers;
 use crate::archive::tar::{Options, TarGz};
 use crate::image::{ImageLayer, LayerForm, rfc3339, table_annotations};
 use crate::oci::{DiffId, Digest, Key};
@@ -53,6 +54,8 @@ pub(super) struct Recipe<'a> {
     pub needs: Vec<Needed>,
     /// Writes its entries.
     pub write: Box<Write<'a>>,
+    /// Whether it depends on the project's files, so that no lock can know it.
+    pub is_of_source: bool,
 }
 
 /// A layer that is there, and how that came.
@@ -74,6 +77,8 @@ pub(super) struct Workshop<'a> {
     pub fetcher: &'a Fetcher<'a>,
     /// Layers that registries have; none where everything is to be made here.
     pub cache: Option<&'a Cache<'a>>,
+    /// What `s2r.lock` says of layers.
+    pub locked: &'a LockedLayers,
     pub report: &'a dyn Report,
     pub tar: Options,
     pub form: LayerForm,
@@ -164,7 +169,7 @@ impl Workshop<'_> {
             let how = (LayerFate::Reused, start.elapsed());
             return Some(self.made(index, recipe, &stored, how));
         }
-        let remote = self.cache?.layer(&key)?;
+        let (remote, fate) = self.remote(recipe, &key)?;
         if !self.form.is_annotated(&remote.stored.annotations) {
             return None;
         }
@@ -172,8 +177,20 @@ impl Workshop<'_> {
         self.store
             .note_elsewhere(&remote.stored.digest, &remote.place)
             .ok()?;
-        let how = (LayerFate::Believed, start.elapsed());
-        Some(self.made(index, recipe, &remote.stored, how))
+        Some(self.made(index, recipe, &remote.stored, (fate, start.elapsed())))
+    }
+
+    /// The layer as a registry has it. Where the lock says which bytes it has, nothing else will do, and
+    /// where the lock says so of layers like it, it is not believed.
+    fn remote(&self, recipe: &Recipe<'_>, key: &Key) -> Option<(RemoteLayer, LayerFate)> {
+        let cache = self.cache?;
+        match self.locked.stored(key) {
+            Some(stored) => Some((cache.blob(&stored)?, LayerFate::Remote)),
+            None if recipe.is_of_source || self.locked.is_empty() => {
+                Some((cache.layer(key)?, LayerFate::Believed))
+            }
+            None => None,
+        }
     }
 
     fn made(
@@ -183,6 +200,8 @@ impl Workshop<'_> {
         stored: &StoredLayer,
         (fate, took): (LayerFate, Duration),
     ) -> Made {
+        self.locked
+            .check(&self.form.key(&recipe.key), stored, recipe, self.report);
         self.report.event(Event::Layer(LayerEvent {
             index: self.first_index + index,
             contents: recipe.contents.clone(),

@@ -12,7 +12,7 @@
 //!   `base_image` (an image to build upon), `fetch` (downloads)
 //! - layers: `foundation` (what the image stands on), `recipes` (how each layer is made), `make` (makes
 //!   those that are not known), `layers` (has a site's), `cache` (those that a registry has), `trust` (what
-//!   of them may be executed or stood on), `bytecode`, `changes` (what steps leave), `assembly` (config and
+//!   of them may be executed or stood on), `locked_layers` (what `s2r.lock` says of them), `bytecode`, `changes` (what steps leave), `assembly` (config and
 //!   manifest); `platform` does all of it for one platform
 //! - code of the project: `steps` (in the sandbox), `ground` and `toolchain` (upon what), `staging`,
 //!   `roots` (layers as folders), `bare` (s2r inside the builder's image), `foreign` (other processors)
@@ -40,6 +40,7 @@ mod foundation;
 mod ground;
 mod layers;
 mod left_out;
+mod locked_layers;
 mod locks;
 mod login;
 mod make;

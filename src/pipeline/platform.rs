@@ -14,6 +14,7 @@ use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use super::foundation::Foundation;
 use super::ground::Ground;
+use super::locked_layers::LockedLayers;
 use super::make::{Batch, Made, Recipe, TransferIds};
 use super::read::Project;
 use super::recipes::Shelf;
@@ -52,6 +53,8 @@ pub(super) struct Site<'a> {
     pub(super) report: &'a dyn Report,
     client: &'a Client,
     pub(super) cache: &'a Cache<'a>,
+    /// What `s2r.lock` says of layers.
+    pub(super) locked: LockedLayers,
     ids: TransferIds,
     turn: Turn,
     /// Wheels that were built from source, by the key of what they were built from.
@@ -107,6 +110,7 @@ impl<'a> Site<'a> {
             report,
             client,
             cache,
+            locked: LockedLayers::of(project.base_lock()?.as_ref()),
             ids: TransferIds::default(),
             turn: Turn::default(),
             built: Mutex::default(),

@@ -99,6 +99,7 @@ pub(super) fn base_part<'a>(
         key: deb::key(part, &debs, options),
         contents: format!("Debian {suite}: {}, {} packages", part.name(), debs.len()),
         needs: needs.clone(),
+        is_of_source: false,
         write: Box::new(move |tar| {
             let files: Vec<(DebArtefact, PathBuf)> = debs
                 .iter()
@@ -123,6 +124,7 @@ pub(super) fn added<'a>(
         key: deb::key(Part::Added, packages, options),
         contents: title.to_owned(),
         needs: needs.clone(),
+        is_of_source: false,
         write: Box::new(move |tar| {
             let files: Vec<(DebArtefact, PathBuf)> = packages
                 .iter()
@@ -150,6 +152,7 @@ pub(super) fn skeleton<'a>(python: &str, interpreter: &str, tar: Options) -> Rec
         key: skeleton::key(&options),
         contents: "virtual environment and scripts".to_owned(),
         needs: Vec::new(),
+        is_of_source: false,
         write: Box::new(move |tar| Ok(skeleton::write(&options, tar)?)),
     }
 }
@@ -202,6 +205,7 @@ pub(super) fn wheel_layer<'a>(
         key: wheel::key(&files, target),
         contents: wheel::contents(&files),
         needs: wheels.iter().map(|wheel| needed_wheel(wheel)).collect(),
+        is_of_source: false,
         write: Box::new(move |tar| {
             let code = match compiler {
                 Some(compiler) if target.bytecode.is_some() => compiler.wheels(&files, target)?,
@@ -239,6 +243,7 @@ pub(super) fn library<'a>(
         key,
         contents: "byte code of Python's standard library".to_owned(),
         needs: Vec::new(),
+        is_of_source: false,
         write: Box::new(move |tar| {
             let code = compiler.library(&key)?;
             Ok(bytecode::write(&code, compiler.python, tar)?)
@@ -257,6 +262,7 @@ pub(super) fn source<'a>(
         key: source::key(source, tar),
         contents: format!("source: {files} files and folders"),
         needs: Vec::new(),
+        is_of_source: true,
         write: Box::new(move |tar| {
             let code = match compiler {
                 Some(compiler) => compiler.application(source)?,

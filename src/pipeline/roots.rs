@@ -12,10 +12,13 @@ use super::error::BuildError;
 use super::fetch::Fetcher;
 use super::make::{Made, Recipe};
 use crate::archive::tar::{Options, TarGz};
-use crate::layers::unpack::unpack;
-use crate::oci::Digest;
-use crate::report::{Event, Report};
+use crate::layers::unpack::{tar_sha256, unpack};
+use crate::oci::{DiffId, Digest, Key, KeyBuilder};
+use crate::report::{Event, Explain, Explanation, Fate, Report};
 use crate::store::{Store, StoreError};
+
+/// The record kind of the hashes of layers' tars.
+const DIFF_IDS: &str = "diff-ids";
 
 /// Layers that are unpacked at once. More would wait for the disk.
 const WORKERS: usize = 2;
@@ -38,6 +41,38 @@ pub(super) struct RootLayer {
     pub size_bytes: u64,
     /// What it holds, for people.
     pub name: String,
+    /// What its tar's hash is said to be, where something is known by that hash.
+    pub diff_id: Option<DiffId>,
+}
+
+/// A layer's tar is another than its image or the lock says.
+#[derive(Debug, thiserror::Error)]
+#[error("the tar of {layer} ({name}) is {found}, not {told}")]
+pub(crate) struct OtherTar {
+    /// The layer's blob.
+    pub layer: Digest,
+    /// What it holds, for people.
+    pub name: String,
+    /// The diff id that was told.
+    pub told: DiffId,
+    /// That of its bytes.
+    pub found: DiffId,
+}
+
+impl Explain for OtherTar {
+    fn explain(&self) -> Explanation {
+        Explanation {
+            fate: Fate::Project,
+            what: "a layer does not hold what is said of it".to_owned(),
+            place: format!("{}, {}", self.name, self.layer),
+            why: format!(
+                "its tar is {}, and the base's config or s2r.lock says {}",
+                self.found, self.told
+            ),
+            next: "take another base; or write the lock anew with `s2r lock --layers SOURCE`"
+                .to_owned(),
+        }
+    }
 }
 
 /// Where folders of layers lie, and who hears of their making.
@@ -74,6 +109,7 @@ impl<'a> Roots<'a> {
                 digest: made.layer.digest,
                 size_bytes: made.layer.size_bytes,
                 name: made.layer.contents.clone(),
+                diff_id: Some(made.layer.diff_id),
             })
             .collect();
         self.of(&layers)
@@ -96,7 +132,7 @@ impl<'a> Roots<'a> {
         let mut tar = TarGz::new(self.store.writer()?.unhashed(), PASSING);
         (recipe.write)(&mut tar)?;
         let bytes = tar.finish()?.0.into_reader()?;
-        self.keep(bytes, &recipe.contents, &name)
+        Ok(self.keep(bytes, &recipe.contents, &name)?.0)
     }
 
     /// The folders of layers, in their order; those that are not there are unpacked, and those whose
@@ -109,11 +145,7 @@ impl<'a> Roots<'a> {
         let wanted: Vec<Wanted> = layers
             .iter()
             .filter(|layer| self.store.root_of(&layer.digest.hex()).is_none())
-            .map(|layer| Wanted {
-                digest: layer.digest,
-                size_bytes: layer.size_bytes,
-                name: layer.name.clone(),
-            })
+            .map(RootLayer::wanted)
             .collect();
         self.elsewhere.bring(&wanted)?;
         let next = AtomicUsize::new(0);
@@ -135,7 +167,52 @@ impl<'a> Roots<'a> {
         if let Some(failure) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(failure);
         }
-        layers.iter().map(|layer| self.one(layer)).collect()
+        layers
+            .iter()
+            .map(|layer| {
+                self.check(layer)?;
+                self.one(layer)
+            })
+            .collect()
+    }
+
+    /// Holds a layer against what is said of its tar. What was hashed once is remembered.
+    fn check(&self, layer: &RootLayer) -> Result<(), BuildError> {
+        let Some(told) = layer.diff_id else {
+            return Ok(());
+        };
+        let key = diff_id_key(&layer.digest);
+        let known = self.store.record(DIFF_IDS, &key)?;
+        let known = known.and_then(|text| String::from_utf8(text).ok()?.parse::<DiffId>().ok());
+        let found = if let Some(found) = known {
+            found
+        } else {
+            self.elsewhere.bring(&[layer.wanted()])?;
+            let found = DiffId::from_bytes(tar_sha256(self.blob(layer)?)?);
+            self.note(&layer.digest, &found)?;
+            found
+        };
+        if found == told {
+            return Ok(());
+        }
+        Err(OtherTar {
+            layer: layer.digest,
+            name: layer.name.clone(),
+            told,
+            found,
+        }
+        .into())
+    }
+
+    fn note(&self, digest: &Digest, diff_id: &DiffId) -> Result<(), StoreError> {
+        let text = diff_id.to_string();
+        self.store
+            .put_record(DIFF_IDS, &diff_id_key(digest), text.as_bytes())
+    }
+
+    fn blob(&self, layer: &RootLayer) -> Result<File, StoreError> {
+        let path = self.store.blob_path(&layer.digest);
+        File::open(&path).map_err(|source| StoreError::Io { path, source })
     }
 
     /// The folder of one layer.
@@ -144,13 +221,18 @@ impl<'a> Roots<'a> {
         if let Some(path) = self.store.root_of(&name) {
             return Ok(path);
         }
-        let path = self.store.blob_path(&layer.digest);
-        let blob = File::open(&path).map_err(|source| StoreError::Io { path, source })?;
-        self.keep(blob, &layer.name, &name)
+        let (root, sha256) = self.keep(self.blob(layer)?, &layer.name, &name)?;
+        self.note(&layer.digest, &DiffId::from_bytes(sha256))?;
+        Ok(root)
     }
 
-    /// Unpacks a layer, and keeps the folder under a name.
-    fn keep(&self, blob: File, contents: &str, name: &str) -> Result<PathBuf, BuildError> {
+    /// Unpacks a layer, and keeps the folder under a name; the folder, and the hash of the tar.
+    fn keep(
+        &self,
+        blob: File,
+        contents: &str,
+        name: &str,
+    ) -> Result<(PathBuf, [u8; 32]), BuildError> {
         let start = Instant::now();
         let draft = self.store.draft_root()?;
         let unpacked = unpack(blob, draft.path())?;
@@ -167,8 +249,24 @@ impl<'a> Roots<'a> {
                 ),
             });
         }
-        Ok(root)
+        Ok((root, unpacked.sha256))
     }
+}
+
+impl RootLayer {
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            digest: self.digest,
+            size_bytes: self.size_bytes,
+            name: self.name.clone(),
+        }
+    }
+}
+
+fn diff_id_key(digest: &Digest) -> Key {
+    KeyBuilder::new("diff-id/1")
+        .field(digest.as_bytes())
+        .finish()
 }
 
 #[cfg(test)]
@@ -213,6 +311,7 @@ mod tests {
             size_bytes: bytes.len() as u64,
             digest: store.put_blob(&bytes).unwrap(),
             name: text.to_owned(),
+            diff_id: None,
         }
     }
 
@@ -238,6 +337,36 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_whose_tar_is_another_is_refused_whenever_it_was_unpacked() {
+        let (_folder, store) = store();
+        let (client, ids) = (
+            Client::new(ClientSettings::default()),
+            TransferIds::default(),
+        );
+        let roots = roots(&store, &client, &ids);
+        let unpacked = layer(&store, "one");
+        roots.of(std::slice::from_ref(&unpacked)).unwrap();
+        let right = tar_sha256(roots.blob(&unpacked).unwrap()).unwrap();
+        for (bytes, is_right) in [(right, true), ([7; 32], false), (right, true)] {
+            let told = RootLayer {
+                diff_id: Some(DiffId::from_bytes(bytes)),
+                ..unpacked.clone()
+            };
+            let done = roots.of(&[told]);
+            assert_eq!(done.is_ok(), is_right, "{done:?}");
+        }
+        // A folder of which nothing is remembered is hashed.
+        let key = diff_id_key(&unpacked.digest);
+        store.put_record(DIFF_IDS, &key, b"").unwrap();
+        let told = RootLayer {
+            diff_id: Some(DiffId::from_bytes([7; 32])),
+            ..unpacked
+        };
+        let error = roots.of(&[told]).unwrap_err();
+        assert!(matches!(error, BuildError::OtherTar(_)), "{error}");
+    }
+
+    #[test]
     fn a_layer_that_is_not_there_is_named() {
         let (_folder, store) = store();
         let (client, ids) = (
@@ -249,6 +378,7 @@ mod tests {
             digest: Digest::of(b"none"),
             size_bytes: 4,
             name: "none".to_owned(),
+            diff_id: None,
         };
         let error = roots.of(std::slice::from_ref(&layer)).unwrap_err();
         assert!(error.to_string().contains(&layer.digest.hex()), "{error}");

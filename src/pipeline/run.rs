@@ -146,6 +146,7 @@ pub(crate) fn run(
             digest: layer.digest,
             size_bytes: layer.size,
             name: image.clone(),
+            diff_id: None,
         })
         .collect();
     let (client, ids) = (super::client::new(settings, report), TransferIds::default());

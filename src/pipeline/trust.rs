@@ -178,6 +178,7 @@ impl Site<'_> {
                     digest: stored.digest,
                     size_bytes: stored.size_bytes,
                     name: recipe.contents.clone(),
+                    diff_id: None,
                 }])?);
             } else {
                 folders.push(roots.of_recipe(&recipe, &self.fetcher())?);

@@ -47,6 +47,7 @@ mod images;
 mod inside;
 mod interrupted;
 mod locked;
+mod locked_layers;
 mod locks;
 mod login;
 mod names;

@@ -184,6 +184,14 @@ pub(super) struct Lock {
 
     #[command(flatten)]
     pub(super) steps: Steps,
+
+    #[command(flatten)]
+    pub(super) formats: Formats,
+
+    /// Lock the layers too that do not depend on the source: they are made now, and a build then takes from an image in a
+    /// registry only what has these digests. A lock that has layers keeps having them
+    #[arg(long, help_heading = "Locks and network")]
+    pub(super) layers: bool,
 }
 
 #[derive(Debug, Clone, Args)]

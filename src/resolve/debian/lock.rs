@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256 as Hasher};
 
+use super::layer::LockedLayer;
 use crate::{
     oci::{Architecture, Digest},
     packages::{
@@ -54,6 +55,10 @@ pub(crate) struct BaseLock {
     /// What is added to them to build from source, never in the image; empty where nothing is built.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub build_packages: BTreeMap<String, Vec<DebArtefact>>,
+    /// The layers of each architecture (by its name) that do not depend on the source, bottom up; empty
+    /// where that was not asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub layers: BTreeMap<String, Vec<LockedLayer>>,
 }
 
 /// An image, pinned.
@@ -138,6 +143,7 @@ impl BaseLock {
             packages: BTreeMap::new(),
             added_packages: BTreeMap::new(),
             build_packages: BTreeMap::new(),
+            layers: BTreeMap::new(),
         }
     }
 
@@ -153,6 +159,7 @@ impl BaseLock {
             packages: BTreeMap::new(),
             added_packages: BTreeMap::new(),
             build_packages: BTreeMap::new(),
+            layers: BTreeMap::new(),
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod error;
 mod index;
+mod layer;
 mod lock;
 mod signature;
 mod solve;
@@ -20,6 +21,7 @@ use crate::{
 };
 
 pub(crate) use error::{DebianError, FetchError};
+pub(crate) use layer::LockedLayer;
 pub(crate) use lock::{BaseLock, LockError, LockedImage, MAX_AGE_SECONDS, request_digest};
 
 /// Asks for one url. `crate::net` is the real one; tests have a fake.

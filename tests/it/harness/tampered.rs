@@ -12,20 +12,46 @@ use serde_json::{Value, json};
 use crate::harness::layout::{Layout, sha256};
 use crate::harness::tools::{temporary, tool};
 
-/// Replaces files of the layer whose contents begin so; the digest that the layer had.
-pub(crate) fn replace(image: &str, contents: &str, files: &[(&str, &[u8])]) -> String {
-    edit(image, |root, layer| {
-        let said = layer["annotations"]["io.s2r.layer.contents"].as_str();
-        if !said.is_some_and(|said| said.starts_with(contents)) {
-            return None;
-        }
-        let tar = Layout::open(root).tar(layer["digest"].as_str().unwrap());
-        Some(rewritten(&tar, files))
-    })
+/// The annotation that tells a layer's key.
+const KEY: &str = "io.s2r.layer.key";
+
+/// Gives the layers whose contents begin so each other's keys.
+pub(crate) fn swap_keys(image: &str, one: &str, other: &str) {
+    in_layout(image, |_, manifest, _| {
+        let layers = manifest["layers"].as_array_mut().unwrap();
+        let [one, other] = [one, other].map(|contents| {
+            let mut layers = layers.iter();
+            layers.position(|layer| has(layer, contents)).unwrap()
+        });
+        let key = |place: usize| layers[place]["annotations"][KEY].clone();
+        let (first, second) = (key(one), key(other));
+        layers[one]["annotations"][KEY] = second;
+        layers[other]["annotations"][KEY] = first;
+    });
 }
 
-/// Gives a layer another tar where `change` has one; the digest that the layer had.
-pub(crate) fn edit(image: &str, change: impl Fn(&Path, &Value) -> Option<Vec<u8>>) -> String {
+/// Replaces files of the layer whose contents begin so.
+pub(crate) fn replace(image: &str, contents: &str, files: &[(&str, &[u8])]) {
+    in_layout(image, |root, manifest, config| {
+        let layers = manifest["layers"].as_array_mut().unwrap();
+        let place = layers.iter().position(|layer| has(layer, contents));
+        let place = place.expect("a layer to change");
+        let before = Layout::open(root).tar(layers[place]["digest"].as_str().unwrap());
+        let tar = rewritten(&before, files);
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(&tar).unwrap();
+        describe(&mut layers[place], root, &gzip.finish().unwrap());
+        config["rootfs"]["diff_ids"][place] = json!(sha256(&tar));
+    });
+}
+
+fn has(layer: &Value, contents: &str) -> bool {
+    let said = layer["annotations"]["io.s2r.layer.contents"].as_str();
+    said.is_some_and(|said| said.starts_with(contents))
+}
+
+/// Changes manifest and config of an image in a registry.
+fn in_layout(image: &str, change: impl FnOnce(&Path, &mut Value, &mut Value)) {
     let dir = temporary();
     let root = dir.path().join("image");
     let (there, here) = (
@@ -37,33 +63,17 @@ pub(crate) fn edit(image: &str, change: impl Fn(&Path, &Value) -> Option<Vec<u8>
     let mut index = layout.index();
     let mut manifest = layout.document(index["manifests"][0]["digest"].as_str().unwrap());
     let mut config = layout.document(manifest["config"]["digest"].as_str().unwrap());
-    let layers = manifest["layers"].as_array_mut().unwrap();
-    let (place, tar) = layers
-        .iter()
-        .enumerate()
-        .find_map(|(place, layer)| Some((place, change(&root, layer)?)))
-        .expect("a layer to change");
-    let before = layers[place]["digest"].as_str().unwrap().to_owned();
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(&tar).unwrap();
-    describe(&mut layers[place], &root, &gzip.finish().unwrap());
-    config["rootfs"]["diff_ids"][place] = json!(sha256(&tar));
-    describe(
-        &mut manifest["config"],
-        &root,
-        &serde_json::to_vec(&config).unwrap(),
-    );
-    describe(
-        &mut index["manifests"][0],
-        &root,
-        &serde_json::to_vec(&manifest).unwrap(),
-    );
-    fs::write(root.join("index.json"), serde_json::to_vec(&index).unwrap()).unwrap();
+    change(&root, &mut manifest, &mut config);
+    let config = serde_json::to_vec(&config).unwrap();
+    describe(&mut manifest["config"], &root, &config);
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    describe(&mut index["manifests"][0], &root, &manifest);
+    let index = serde_json::to_vec(&index).unwrap();
+    fs::write(root.join("index.json"), index).unwrap();
     tool(
         "skopeo",
         &["copy", "--dest-tls-verify=false", &here, &there],
     );
-    before
 }
 
 /// Writes a blob, and what describes it.
