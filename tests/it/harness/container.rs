@@ -17,7 +17,7 @@ use crate::harness::tools::{Finished, as_root, finish, free_port};
 /// How long an application may take to answer its first request, on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(40);
 /// How long a container may take to end after SIGTERM.
-const STOP_LIMIT: Duration = Duration::from_secs(3);
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 const RUN: &[&str] = &[
     "run",
