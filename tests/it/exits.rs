@@ -221,3 +221,25 @@ fn help_and_version_are_data() {
             .contains("s2r build")
     );
 }
+
+#[test]
+fn the_machine_of_the_tests_has_no_say() {
+    let home = Home::empty();
+    let mut shell = home.other("sh".as_ref());
+    shell.args(["-c", "env; command -v uv; grep SigIgn /proc/$$/status"]);
+    let said = finish(shell.envs([("PATH", Home::own_path())])).ok().stdout;
+    for line in said.lines() {
+        let name = line.split('=').next().unwrap();
+        assert!(
+            !name.starts_with("PIP_") && !name.starts_with("UV_"),
+            "{line}"
+        );
+        assert!(!line.ends_with("/uv"), "{line}");
+    }
+    assert!(
+        said.contains(&format!("HOME={}", home.home().display())),
+        "{said}"
+    );
+    // Not even SIGHUP, as under `nohup`.
+    assert!(said.contains("SigIgn:\t0000000000000000"), "{said}");
+}

@@ -1,8 +1,9 @@
 //! A user of s2r: a home folder and a store of their own, and nothing of the machine's environment that could
-//! change a build.
+//! change a build: no variables of pip and uv, no uv on PATH, no signal that is ignored.
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -17,9 +18,8 @@ use crate::harness::tools::{Finished, finish, temporary};
 /// that has its final name, so they cannot change. Smaller ones, locks among them, are copied.
 const LINKED_FROM_BYTES: u64 = 16 * 1024;
 
-/// What the program may see of the environment of the tests: how to reach the network, and PATH.
+/// What the program may see of the environment of the tests: how to reach the network.
 const PASSED_ON: &[&str] = &[
-    "PATH",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "HTTP_PROXY",
@@ -29,6 +29,9 @@ const PASSED_ON: &[&str] = &[
     "https_proxy",
     "no_proxy",
 ];
+
+/// Programs that s2r would take from PATH instead of its own.
+const NOT_ON_PATH: &[&str] = &["uv", "uvx"];
 
 pub(crate) struct Home {
     dir: TempDir,
@@ -119,7 +122,7 @@ impl Home {
 
     /// The program with these arguments, not started yet.
     pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_s2r"));
+        let mut command = with_signals(env!("CARGO_BIN_EXE_s2r"));
         self.prepare(&mut command);
         command.args(arguments);
         command
@@ -127,7 +130,7 @@ impl Home {
 
     /// The program under another one (`unshare -n`, `taskset 1`), not started yet.
     pub(crate) fn command_under(&self, outer: &[&str], arguments: &[&str]) -> Command {
-        let mut command = Command::new(outer[0]);
+        let mut command = with_signals(outer[0]);
         command.args(&outer[1..]).arg(env!("CARGO_BIN_EXE_s2r"));
         self.prepare(&mut command);
         command.args(arguments);
@@ -136,17 +139,31 @@ impl Home {
 
     /// Another program in the same surroundings, not started yet.
     pub(crate) fn other(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
+        let mut command = with_signals(program);
         self.prepare(&mut command);
         command
     }
 
-    /// The tests' own PATH.
+    /// The PATH of all users of these tests: links to the machine's programs, but for those that would change
+    /// what s2r does.
     pub(crate) fn own_path() -> String {
-        std::env::vars()
-            .find(|(name, _)| name == "PATH")
-            .map(|(_, value)| value)
-            .unwrap_or_default()
+        static FOLDER: OnceLock<TempDir> = OnceLock::new();
+        let folder = FOLDER.get_or_init(|| {
+            let folder = temporary();
+            let own = std::env::vars_os().find(|(name, _)| name == "PATH");
+            let path = own.map(|(_, value)| value).unwrap_or_default();
+            for place in std::env::split_paths(&path) {
+                for program in fs::read_dir(place).into_iter().flatten().flatten() {
+                    let name = program.file_name();
+                    if NOT_ON_PATH.iter().all(|other| name != *other) {
+                        // The first of a name is the one that counts.
+                        let _ = symlink(program.path(), folder.path().join(name));
+                    }
+                }
+            }
+            folder
+        });
+        folder.path().to_str().unwrap().to_owned()
     }
 
     fn prepare(&self, command: &mut Command) {
@@ -155,6 +172,7 @@ impl Home {
             std::env::vars_os().filter(|(name, _)| PASSED_ON.iter().any(|passed| name == passed)),
         );
         command
+            .env("PATH", Self::own_path())
             .env("HOME", self.home())
             .env("XDG_DATA_HOME", &self.data)
             .env("XDG_CACHE_HOME", self.home().join(".cache"))
@@ -179,6 +197,22 @@ impl Home {
         );
         line
     }
+}
+
+/// A program that ignores no signal, whatever started the tests: `nohup` and a shell's `&` have some ignored, and
+/// so do all that is started from there.
+fn with_signals(program: impl AsRef<OsStr>) -> Command {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
+    // The standard library ignores SIGPIPE, and lets it through again in what it starts.
+    let sigpipe = 1 << (13 - 1);
+    if ignored & !sigpipe == 0 {
+        return Command::new(program);
+    }
+    let mut command = Command::new("env");
+    command.arg("--default-signal").arg(program);
+    command
 }
 
 /// The digest in a reference by digest; an image without a name has nothing else.
@@ -212,7 +246,7 @@ fn share(from: &Path, to: &Path) {
         if meta.is_dir() {
             share(&entry.path(), &target);
         } else if meta.is_symlink() {
-            std::os::unix::fs::symlink(fs::read_link(entry.path()).unwrap(), &target).unwrap();
+            symlink(fs::read_link(entry.path()).unwrap(), &target).unwrap();
         } else if meta.len() >= LINKED_FROM_BYTES {
             fs::hard_link(entry.path(), &target).unwrap();
         } else {
