@@ -144,6 +144,7 @@ pub(super) fn launch(
         env: arguments.env.clone(),
         user: arguments.user.clone(),
         ports: arguments.ports.clone(),
+        is_restricted: arguments.restricted,
     };
     let mut settings = settings(surroundings, Rules::default());
     settings.running.isolation = isolation(arguments.isolation);

@@ -8,4 +8,5 @@ pub(crate) mod group;
 pub(crate) mod skeleton;
 pub(crate) mod source;
 pub(crate) mod unpack;
+pub(crate) mod viewer;
 pub(crate) mod wheel;

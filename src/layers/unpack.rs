@@ -9,8 +9,9 @@
 //! descriptor, one component at a time, without following links: nothing outside of the folder is
 //! ever opened, whatever an entry's path, its parents or a hard link say. Devices, pipes and
 //! sockets are left out: what a step needs of them is given to it. Owners, set-user-id and
-//! set-group-id bits and extended attributes are dropped.
+//! set-group-id bits and extended attributes are dropped; what a [`Viewer`] may do stays.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,6 +22,7 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use tar::EntryType;
 
+use super::viewer::Viewer;
 use crate::archive::decompress::{Decoder, Format};
 use crate::report::{Explain, Explanation, Fate};
 
@@ -170,11 +172,15 @@ impl Explain for UnpackError {
 }
 
 /// Unpacks a layer, a tar that may be compressed by gzip or zstd, into a folder that is there and
-/// empty.
+/// empty: for whoever may do all with it, or with the rights of one user.
 ///
 /// # Errors
 /// The first entry that cannot be unpacked; the folder then holds what came before it.
-pub(crate) fn unpack(reader: impl Read, folder: &Path) -> Result<Unpacked, UnpackError> {
+pub(crate) fn unpack(
+    reader: impl Read,
+    folder: &Path,
+    viewer: Option<Viewer>,
+) -> Result<Unpacked, UnpackError> {
     let unreadable = |source| UnpackError::Read { source };
     // Entries are small and many: without a buffer each header would be a call of the decompressor.
     let mut archive = tar::Archive::new(BufReader::with_capacity(128 << 10, hashing(reader)?));
@@ -188,6 +194,8 @@ pub(crate) fn unpack(reader: impl Read, folder: &Path) -> Result<Unpacked, Unpac
             source,
         })?,
         root,
+        viewer,
+        folders: BTreeMap::new(),
     };
     let mut unpacked = Unpacked::default();
     let mut told = Told::default();
@@ -203,9 +211,10 @@ pub(crate) fn unpack(reader: impl Read, folder: &Path) -> Result<Unpacked, Unpac
         if told.take(&mut entry)? {
             continue;
         }
-        let header = Header::of(&entry, std::mem::take(&mut told))?;
+        let header = Header::of(&entry, std::mem::take(&mut told), viewer)?;
         place.add(&header, &mut entry, &mut unpacked)?;
     }
+    place.close_folders()?;
     unpacked.sha256 = archive.into_inner().into_inner().finish()?;
     Ok(unpacked)
 }
@@ -317,13 +326,17 @@ struct Header {
     /// Without `/` at either end; empty for the root.
     path: Vec<u8>,
     kind: EntryType,
-    mode: u32,
+    mode: Mode,
     mtime: u64,
     link: Vec<u8>,
 }
 
 impl Header {
-    fn of<R: Read>(entry: &tar::Entry<'_, R>, told: Told) -> Result<Self, UnpackError> {
+    fn of<R: Read>(
+        entry: &tar::Entry<'_, R>,
+        told: Told,
+        viewer: Option<Viewer>,
+    ) -> Result<Self, UnpackError> {
         let raw = told.path.unwrap_or_else(|| entry.path_bytes().into_owned());
         let path = relative(&raw).ok_or_else(|| entry_error(&raw, EntryFault::Path))?;
         let link = match told.link {
@@ -335,20 +348,24 @@ impl Header {
         };
         let header = entry.header();
         let bad = |_| entry_error(&raw, EntryFault::Header);
+        let kind = header.entry_type();
+        let mode = header.mode().map_err(bad)? & 0o777;
+        let mode = match viewer {
+            Some(viewer) => {
+                viewer.mode(header.uid().map_err(bad)?, header.gid().map_err(bad)?, mode)
+            }
+            // Folders must let their owner in, so that they can be removed; files, so that they can be
+            // read when the caller is not root, who owned them.
+            None if kind.is_dir() => mode | 0o700,
+            None => mode | 0o400,
+        };
         Ok(Self {
-            kind: header.entry_type(),
-            mode: header.mode().map_err(bad)?,
+            kind,
+            mode: Mode::from_raw_mode(mode),
             mtime: header.mtime().map_err(bad)?,
             path,
             link,
         })
-    }
-
-    fn mode(&self) -> Mode {
-        // Folders must let their owner in, so that they can be removed; files, so that they can be
-        // read when the caller is not root, who owned them.
-        let least = if self.kind.is_dir() { 0o700 } else { 0o400 };
-        Mode::from_raw_mode((self.mode & 0o777) | least)
     }
 }
 
@@ -378,6 +395,9 @@ struct Place<'a> {
     /// The folder of the last entry, because the next one mostly lies there too.
     parent: Vec<u8>,
     descriptor: OwnedFd,
+    viewer: Option<Viewer>,
+    /// Modes that folders get in the end: until then something goes into them.
+    folders: BTreeMap<Vec<u8>, Mode>,
 }
 
 impl Place<'_> {
@@ -419,19 +439,36 @@ impl Place<'_> {
     }
 
     /// The folder at a path, made where it is not there.
-    fn walk(&self, path: &[u8], entry: &[u8]) -> Result<OwnedFd, UnpackError> {
+    fn walk(&mut self, path: &[u8], entry: &[u8]) -> Result<OwnedFd, UnpackError> {
         let mut folder = self.open(self.root.as_fd(), b".", entry)?;
+        let mut walked: Vec<u8> = Vec::new();
         for part in path
             .split(|&byte| byte == b'/')
             .filter(|part| !part.is_empty())
         {
+            walked.extend_from_slice(part);
             match rustix::fs::mkdirat(&folder, part, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
+                Ok(()) => {
+                    let viewer = self.viewer;
+                    let mode = viewer.map(|viewer| Mode::from_raw_mode(viewer.mode(0, 0, 0o755)));
+                    self.folders.extend(mode.map(|mode| (walked.clone(), mode)));
+                }
+                Err(Errno::EXIST) => {}
                 Err(error) => return Err(self.error(entry, error)),
             }
+            walked.push(b'/');
             folder = self.open(folder.as_fd(), part, entry)?;
         }
         Ok(folder)
+    }
+
+    /// Gives folders their modes, the inner ones first.
+    fn close_folders(&mut self) -> Result<(), UnpackError> {
+        for (path, mode) in std::mem::take(&mut self.folders).into_iter().rev() {
+            let folder = self.walk(&path, &path)?;
+            rustix::fs::fchmod(&folder, mode).map_err(|error| self.error(&path, error))?;
+        }
+        Ok(())
     }
 
     fn open(&self, at: BorrowedFd<'_>, name: &[u8], entry: &[u8]) -> Result<OwnedFd, UnpackError> {
@@ -441,7 +478,10 @@ impl Place<'_> {
         })
     }
 
-    fn directory(&self, name: &[u8], header: &Header) -> Result<(), UnpackError> {
+    fn directory(&mut self, name: &[u8], header: &Header) -> Result<(), UnpackError> {
+        if self.viewer.is_some() {
+            self.folders.insert(header.path.clone(), header.mode);
+        }
         let error = |error| self.error(&header.path, error);
         match self.kind_of(name) {
             Some(FileType::Directory) => {}
@@ -457,7 +497,11 @@ impl Place<'_> {
             }
         }
         let folder = self.open(self.descriptor.as_fd(), name, &header.path)?;
-        rustix::fs::fchmod(&folder, header.mode()).map_err(error)
+        let mode = match self.viewer {
+            Some(_) => Mode::from_raw_mode(0o755),
+            None => header.mode,
+        };
+        rustix::fs::fchmod(&folder, mode).map_err(error)
     }
 
     fn file(
@@ -468,7 +512,7 @@ impl Place<'_> {
     ) -> Result<u64, UnpackError> {
         let error = |error| self.error(&header.path, error);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let open = || rustix::fs::openat(&self.descriptor, name, flags, header.mode());
+        let open = || rustix::fs::openat(&self.descriptor, name, flags, header.mode);
         let file = match open() {
             Err(Errno::EXIST) => {
                 self.clear(name, header)?;
@@ -482,7 +526,7 @@ impl Place<'_> {
             source,
         })?;
         // The umask had its say when the file was made.
-        rustix::fs::fchmod(&file, header.mode()).map_err(error)?;
+        rustix::fs::fchmod(&file, header.mode).map_err(error)?;
         let time = rustix::fs::Timespec {
             tv_sec: i64::try_from(header.mtime).unwrap_or_default(),
             tv_nsec: 0,
@@ -495,7 +539,7 @@ impl Place<'_> {
         Ok(bytes)
     }
 
-    fn hard_link(&self, name: &[u8], header: &Header) -> Result<(), UnpackError> {
+    fn hard_link(&mut self, name: &[u8], header: &Header) -> Result<(), UnpackError> {
         let fault = || entry_error(&header.path, EntryFault::Link);
         let target = relative(&header.link).ok_or_else(fault)?;
         if target == header.path {

@@ -13,6 +13,7 @@ use super::fetch::Fetcher;
 use super::make::{Made, Recipe};
 use crate::archive::tar::{Options, TarGz};
 use crate::layers::unpack::{tar_sha256, unpack};
+use crate::layers::viewer::Viewer;
 use crate::oci::{DiffId, Digest, Key, KeyBuilder};
 use crate::report::{Event, Explain, Explanation, Fate, Report};
 use crate::store::{Store, StoreError};
@@ -82,6 +83,7 @@ pub(super) struct Roots<'a> {
     report: &'a dyn Report,
     elsewhere: Elsewhere<'a>,
     turn: &'a Turn,
+    viewer: Option<Viewer>,
 }
 
 /// Whose turn it is: several want the same folders at once, and the second finds them made.
@@ -95,6 +97,20 @@ impl<'a> Roots<'a> {
             report: elsewhere.report,
             elsewhere,
             turn,
+            viewer: None,
+        }
+    }
+
+    /// The same with the rights of one user; they lie beside those that steps are run upon.
+    pub(super) fn seen_by(self, viewer: Option<Viewer>) -> Self {
+        Self { viewer, ..self }
+    }
+
+    /// What the folder of a layer is called.
+    fn folder_name(&self, digest: &Digest) -> String {
+        match self.viewer {
+            Some(viewer) => format!("{}-{}", digest.hex(), viewer.name()),
+            None => digest.hex(),
         }
     }
 
@@ -144,7 +160,10 @@ impl<'a> Roots<'a> {
         let _turn = self.turn.0.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted: Vec<Wanted> = layers
             .iter()
-            .filter(|layer| self.store.root_of(&layer.digest.hex()).is_none())
+            .filter(|layer| {
+                let name = self.folder_name(&layer.digest);
+                self.store.root_of(&name).is_none()
+            })
             .map(RootLayer::wanted)
             .collect();
         self.elsewhere.bring(&wanted)?;
@@ -217,7 +236,7 @@ impl<'a> Roots<'a> {
 
     /// The folder of one layer.
     fn one(&self, layer: &RootLayer) -> Result<PathBuf, BuildError> {
-        let name = layer.digest.hex();
+        let name = self.folder_name(&layer.digest);
         if let Some(path) = self.store.root_of(&name) {
             return Ok(path);
         }
@@ -235,7 +254,7 @@ impl<'a> Roots<'a> {
     ) -> Result<(PathBuf, [u8; 32]), BuildError> {
         let start = Instant::now();
         let draft = self.store.draft_root()?;
-        let unpacked = unpack(blob, draft.path())?;
+        let unpacked = unpack(blob, draft.path(), self.viewer)?;
         let root = self.store.keep_root(draft, name)?;
         let took = start.elapsed();
         if took >= WORTH_TELLING {

@@ -1,7 +1,8 @@
 //! Starts an image of the store here, without a daemon: in the sandbox, on the machine's network.
 //!
 //! What the image says of itself counts (config.md of the image specification): user, variables,
-//! folder, entrypoint and command. What the run changes is thrown away.
+//! folder, entrypoint and command. What the run changes is thrown away. Whoever is not root there may read, write and
+//! start what it may in a container, by way of [`Viewer`], and no more.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +15,7 @@ use super::make::TransferIds;
 use super::relay::{self, Port};
 use super::roots::{RootLayer, Roots, Turn};
 use super::steps::{OURSELVES, Place};
+use crate::layers::viewer::Viewer;
 use crate::oci::{Architecture, Descriptor, ImageConfig, Manifest, Reference, RunConfig};
 use crate::report::{Explain, Explanation, Fate, Report};
 use crate::sandbox::{self, Ended, Limits, Sandbox, SandboxError, Signals, Step};
@@ -28,6 +30,9 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// Labels of images whose `run` script reads `PORT`: ours and other S2I images'.
 const S2I_LABELS: [&str; 2] = ["io.openshift.s2i.scripts-url", "io.k8s.s2i.scripts-url"];
 
+/// Whom a cluster might choose where the user is left to it.
+const ARBITRARY_USER: &str = "1000680000:0";
+
 /// What to start, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Launch {
@@ -41,6 +46,9 @@ pub(crate) struct Launch {
     pub user: Option<String>,
     /// Ports.
     pub ports: Vec<Port>,
+    /// As OpenShift's policy restricted-v2 has it at its strictest: a user of the cluster's choice and a root that
+    /// may not be written to.
+    pub is_restricted: bool,
 }
 
 /// Why an image cannot be started.
@@ -68,6 +76,9 @@ pub(crate) enum RunError {
         /// The user as given.
         user: String,
     },
+    /// Without mounts nothing can be made read-only.
+    #[error("--restricted needs namespaces, and none are to be had here")]
+    Restricted,
     /// A port that cannot be listened on.
     #[error("cannot listen on port {port}: {source}")]
     Port {
@@ -104,6 +115,12 @@ impl Explain for RunError {
                 Fate::CommandLine,
                 "its /etc/passwd does not list that name".to_owned(),
                 "give numbers: --user 1001:0".to_owned(),
+            ),
+            Self::Restricted => (
+                Fate::World,
+                "without them a sandbox has no mounts of its own, and so nothing that is read-only"
+                    .to_owned(),
+                "run it where namespaces are allowed, or without --restricted".to_owned(),
             ),
             Self::Port { source, .. } => (
                 Fate::World,
@@ -156,15 +173,23 @@ pub(crate) fn run(
         report,
         ids: &ids,
     };
-    let lower = Roots::new(elsewhere, &Turn::default()).of(&layers)?;
-    let step = step(launch, &image, &config.config, settings, &lower)?;
-    let place = Place::new(&store, lower)?;
+    let turn = Turn::default();
+    let roots = Roots::new(elsewhere, &turn);
+    let (lower, account) = files(launch, &image, &config.config, &layers, roots)?;
+    let step = step(launch, &image, &config.config, settings, &account)?;
+    let mut place = Place::new(&store, lower)?;
+    if account.viewer().is_some() {
+        place.root.top_mode = 0o555;
+    }
     let refused = |source| RunError::Sandbox {
         image: image.clone(),
         source,
     };
     let sandbox =
         Sandbox::new(settings.running.isolation, Path::new(OURSELVES)).map_err(refused)?;
+    if launch.is_restricted && !sandbox.has_own_mounts() {
+        return Err(RunError::Restricted.into());
+    }
     // Before the threads of the relays, which would end s2r if they took a signal.
     let signals = Signals::hold().map_err(refused)?;
     for port in launch.ports.iter().filter(|port| port.outer != port.inner) {
@@ -205,12 +230,39 @@ fn for_this_machine(
     .into())
 }
 
+/// The layers as folders, with the rights of the user that it runs as, and who that is.
+fn files(
+    launch: &Launch,
+    image: &str,
+    config: &RunConfig,
+    layers: &[RootLayer],
+    roots: Roots<'_>,
+) -> Result<(Vec<PathBuf>, Account), BuildError> {
+    let arbitrary = launch.is_restricted.then_some(ARBITRARY_USER);
+    let asked = launch.user.as_deref().or(arbitrary);
+    let asked = asked.or(config.user.as_deref()).unwrap_or("0");
+    // Who that is, the image's own files say; numbers mostly say it too.
+    let guessed = Accounts::default().find(asked);
+    let guessed = guessed.map_or_else(|| Viewer::new(u32::MAX, 0), |account| account.viewer());
+    let lower = roots.seen_by(guessed).of(layers)?;
+    let account = Accounts::read(&lower).find(asked);
+    let account = account.ok_or_else(|| RunError::User {
+        image: image.to_owned(),
+        user: asked.to_owned(),
+    })?;
+    let viewer = account.viewer();
+    if viewer == guessed {
+        return Ok((lower, account));
+    }
+    Ok((roots.seen_by(viewer).of(layers)?, account))
+}
+
 fn step(
     launch: &Launch,
     image: &str,
     config: &RunConfig,
     settings: &Settings,
-    lower: &[PathBuf],
+    account: &Account,
 ) -> Result<Step, RunError> {
     let of_image = |part: &Option<Vec<String>>| part.clone().unwrap_or_default();
     let mut command = of_image(&config.entrypoint);
@@ -224,15 +276,9 @@ fn step(
             image: image.to_owned(),
         });
     }
-    let asked = launch.user.as_ref().or(config.user.as_ref());
-    let asked = asked.map_or("0", String::as_str);
-    let accounts = Accounts::read(lower);
-    let account = accounts.find(asked).ok_or_else(|| RunError::User {
-        image: image.to_owned(),
-        user: asked.to_owned(),
-    })?;
     let mut environment = environment(launch, config, &settings.variables);
-    environment.entry("HOME".to_owned()).or_insert(account.home);
+    let home = || account.home.clone();
+    environment.entry("HOME".to_owned()).or_insert_with(home);
     let directory = config.working_dir.clone().unwrap_or_default();
     Ok(Step {
         command,
@@ -245,6 +291,7 @@ fn step(
         user: (account.user, account.group),
         mounts: Vec::new(),
         has_network: true,
+        is_read_only: launch.is_restricted,
         limits: Limits {
             processes: PROCESS_LIMIT,
             ..Limits::NONE
@@ -295,6 +342,7 @@ fn port_to_tell(ports: &[Port], config: &RunConfig) -> Option<u16> {
 }
 
 /// Who the image knows.
+#[derive(Default)]
 struct Accounts {
     passwd: String,
     group: String,
@@ -306,6 +354,13 @@ struct Account {
     user: u32,
     group: u32,
     home: String,
+}
+
+impl Account {
+    /// Whose rights count.
+    fn viewer(&self) -> Option<Viewer> {
+        Viewer::new(self.user, self.group)
+    }
 }
 
 impl Accounts {
@@ -386,6 +441,7 @@ mod tests {
             command: Vec::new(),
             env: env.iter().map(|&line| line.to_owned()).collect(),
             user: None,
+            is_restricted: false,
             ports: ports.iter().map(|text| text.parse().unwrap()).collect(),
         }
     }

@@ -92,6 +92,7 @@ impl Place {
         let root = Root {
             lower,
             upper: folder.path().join("upper"),
+            top_mode: 0o755,
             scratch: folder.path().join("scratch"),
         };
         for path in [&root.upper, &root.scratch] {
@@ -333,6 +334,7 @@ impl Steps<'_> {
             user: USER,
             mounts,
             has_network: order.has_network,
+            is_read_only: false,
             limits: running.limits,
         };
         let mut lines = Lines {

@@ -165,6 +165,7 @@ mod tests {
                 .map(|index| at(format!("lower{index}")))
                 .collect(),
             upper: at("upper".into()),
+            top_mode: 0o755,
             scratch: at("scratch".into()),
         };
         fs::create_dir(root.scratch.join("points")).unwrap();

@@ -73,6 +73,8 @@ pub(crate) struct Root {
     pub lower: Vec<PathBuf>,
     /// An empty folder, or one that an earlier step left: receives what is written.
     pub upper: PathBuf,
+    /// Permission bits of `/`, where folders can be laid over each other.
+    pub top_mode: u32,
     /// An empty folder on the same file system as `upper`, for mounts and copies.
     pub scratch: PathBuf,
 }
@@ -118,6 +120,9 @@ pub(crate) struct Step {
     pub mounts: Vec<Mount>,
     /// Whether it reaches the network; otherwise it has a loopback of its own.
     pub has_network: bool,
+    /// Whether it may write nowhere but in what is memory (`/tmp`, `/dev/shm`) and its writable mounts. That takes
+    /// [`Sandbox::has_own_mounts`].
+    pub is_read_only: bool,
     /// What it may use up.
     pub limits: Limits,
 }
@@ -261,6 +266,11 @@ impl Sandbox {
         }
     }
 
+    /// Whether steps have mounts of their own.
+    pub(crate) fn has_own_mounts(&self) -> bool {
+        matches!(self.isolation, Isolation::Auto | Isolation::Userns)
+    }
+
     /// Runs a step to its end, and passes what it prints to `output`. A command that fails is no error.
     pub(crate) fn run(
         &self,
@@ -394,6 +404,7 @@ fn spec(ground: Ground, step: &Step, mounts: Vec<Bind>) -> Spec {
         ),
         mounts,
         has_network: step.has_network,
+        is_read_only: step.is_read_only,
         bounds: step.limits.bounds(),
         has_input: false,
     }

@@ -152,7 +152,8 @@ pub(super) fn overlay(root: &Root) -> Result<Ground, SandboxError> {
     folder(&work)?;
     folder(&joined)?;
     // The step's `/` has the rights of this one.
-    open_to_all(&root.upper).map_err(|source| at(&root.upper, source))?;
+    fs::set_permissions(&root.upper, fs::Permissions::from_mode(root.top_mode))
+        .map_err(|source| at(&root.upper, source))?;
     let named = lower
         .iter()
         .enumerate()

@@ -73,6 +73,8 @@ pub(crate) struct Spec {
     pub mounts: Vec<Bind>,
     /// Whether the network of the machine is seen.
     pub has_network: bool,
+    /// Whether the root may not be written to.
+    pub is_read_only: bool,
     /// Limits that the kernel watches.
     pub bounds: Bounds,
     /// Whether a descriptor for standard input comes with the spec; otherwise it is empty.

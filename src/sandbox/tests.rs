@@ -33,6 +33,7 @@ impl Place {
             root: Root {
                 lower: vec![lower],
                 upper: at("upper"),
+                top_mode: 0o755,
                 scratch: at("scratch"),
             },
             folder,
@@ -77,6 +78,7 @@ fn shell(script: &str) -> Step {
             is_writable: false,
         }],
         has_network: false,
+        is_read_only: false,
         limits: LIMITS,
     }
 }

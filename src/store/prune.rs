@@ -168,7 +168,8 @@ impl Store {
 fn is_in(used: &BTreeSet<String>, path: &Path) -> bool {
     path.file_name()
         .and_then(|name| name.to_str())
-        .is_some_and(|name| used.contains(name))
+        // The folder of a layer for one user has that user behind the digest.
+        .is_some_and(|name| used.contains(name.split('-').next().unwrap_or(name)))
 }
 
 /// What lies in a folder; one that is not there is empty.

@@ -10,7 +10,7 @@ use crate::oci::Key;
 
 impl Store {
     /// The folder of a layer, if it was unpacked before. Its name is the layer's digest in hex, or
-    /// its key's.
+    /// its key's; behind a hyphen for whom its rights are.
     pub(crate) fn root_of(&self, name: &str) -> Option<PathBuf> {
         let path = self.root_path(name);
         path.is_dir().then_some(path)

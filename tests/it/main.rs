@@ -61,6 +61,7 @@ mod registry;
 mod remote_cache;
 mod reproducible;
 mod requirements;
+mod rights;
 mod sandbox;
 mod source;
 mod sources;

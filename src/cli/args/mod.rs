@@ -126,7 +126,7 @@ pub(super) struct Build {
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "The image runs on the network of this machine, as the user that it names, over its own files; \
-    what it writes is gone when it ends. Signals are passed on, and the exit status is its own (128 and more: a signal).\n\n\
+    what it writes is gone when it ends. It may write where that user may in a container, and has no rights of root's. Signals are passed on, and the exit status is its own (128 and more: a signal).\n\n\
     -p HOST:PORT: the image listens on PORT of this machine; if HOST is another port, s2r carries connections from there. \
     An image of s2r is told PORT by the variable of that name if it would listen elsewhere by itself.\n\n\
     Examples:\n  \
@@ -149,6 +149,11 @@ pub(super) struct Run {
     /// Run as this user, by number or name
     #[arg(short = 'u', long, value_name = "UID[:GID]")]
     pub(super) user: Option<String>,
+
+    /// As OpenShift's restricted-v2 with a read-only root: written to is /tmp alone, and the user, unless one is named, is one of a
+    /// cluster's, 1000680000 with group 0
+    #[arg(long)]
+    pub(super) restricted: bool,
 
     /// How far the image is kept from this machine
     #[arg(long, value_enum, default_value_t = Isolation::Auto, value_name = "HOW")]

@@ -27,7 +27,7 @@ fn unpacked(rows: &[Row<'_>]) -> (tempfile::TempDir, Result<Unpacked, UnpackErro
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("root");
     std::fs::create_dir(&inner).unwrap();
-    let result = unpack(layer(rows).as_slice(), &inner);
+    let result = unpack(layer(rows).as_slice(), &inner, None);
     (folder, result)
 }
 
@@ -176,7 +176,7 @@ fn any_compression_and_long_names_are_read() {
     let zstd = zstd::stream::encode_all(plain.as_slice(), 1).unwrap();
     for bytes in [plain, gzip.finish().unwrap(), zstd] {
         let folder = tempfile::tempdir().unwrap();
-        unpack(bytes.as_slice(), folder.path()).unwrap();
+        unpack(bytes.as_slice(), folder.path(), None).unwrap();
         assert_eq!(std::fs::read(folder.path().join(&long)).unwrap(), b"abc");
     }
 }
@@ -185,7 +185,7 @@ fn any_compression_and_long_names_are_read() {
 fn a_layer_that_ends_early_is_an_error() {
     let whole = layer(&[("a", FILE, 0o644, "", &[1; 4096])]);
     let folder = tempfile::tempdir().unwrap();
-    let error = unpack(&whole[..2048], folder.path()).unwrap_err();
+    let error = unpack(&whole[..2048], folder.path(), None).unwrap_err();
     assert!(matches!(error, UnpackError::Read { .. }), "{error:?}");
 }
 
@@ -201,7 +201,7 @@ fn long_headers_do_not_fill_the_memory() {
         .unwrap();
     let bytes = builder.into_inner().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let error = unpack(bytes.as_slice(), folder.path()).unwrap_err();
+    let error = unpack(bytes.as_slice(), folder.path(), None).unwrap_err();
     assert!(matches!(
         error,
         UnpackError::Entry {

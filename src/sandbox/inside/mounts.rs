@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
     OpenTreeFlags, UnmountFlags, fsconfig_create, fsmount, fsopen, mount, mount_bind, mount_change,
-    move_mount, open_tree, unmount,
+    mount_remount, move_mount, open_tree, unmount,
 };
 use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::process::{chdir, pivot_root};
@@ -108,6 +108,10 @@ pub(super) fn build(spec: &Spec) -> Result<(), Trouble> {
     memory_files("/tmp", spec)?;
     for held in &held {
         place(held)?;
+    }
+    if spec.is_read_only {
+        let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+        mount_remount("/", flags, c"").tried(Act::Mount, "/")?;
     }
     Ok(())
 }
