@@ -107,6 +107,7 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
             .map(|name| reference(name))
             .collect::<Result<_, _>>()?,
         no_cache: arguments.cache.no_cache,
+        verify_cache: arguments.cache.verify_cache,
     };
     let network = &arguments.network;
     let mut settings = settings(

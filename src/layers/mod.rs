@@ -4,7 +4,9 @@
 pub(crate) mod bytecode;
 pub(crate) mod changes;
 pub(crate) mod deb;
+pub(crate) mod difference;
 pub(crate) mod group;
+pub(crate) mod hashed;
 pub(crate) mod skeleton;
 pub(crate) mod source;
 pub(crate) mod unpack;

@@ -13,23 +13,20 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 use tar::EntryType;
 
+use super::hashed::{Hashed, MAX_UNPACKED_BYTES};
 use super::viewer::Viewer;
-use crate::archive::decompress::{Decoder, Format};
 use crate::report::{Explain, Explanation, Fate};
 
 /// Most entries of one layer.
 const MAX_ENTRIES: u64 = 1_000_000;
-/// Most bytes that one layer may unpack to.
-const MAX_UNPACKED_BYTES: u64 = 32 << 30;
 /// Longest header of extended names and numbers, in bytes.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 /// Longest path, Linux's own limit.
@@ -183,7 +180,7 @@ pub(crate) fn unpack(
 ) -> Result<Unpacked, UnpackError> {
     let unreadable = |source| UnpackError::Read { source };
     // Entries are small and many: without a buffer each header would be a call of the decompressor.
-    let mut archive = tar::Archive::new(BufReader::with_capacity(128 << 10, hashing(reader)?));
+    let mut archive = tar::Archive::new(BufReader::with_capacity(128 << 10, Hashed::open(reader)?));
     let root = rustix::fs::open(folder, FOLDER, Mode::empty())
         .map_err(|error| write_error(folder.to_owned(), error))?;
     let mut place = Place {
@@ -217,55 +214,6 @@ pub(crate) fn unpack(
     place.close_folders()?;
     unpacked.sha256 = archive.into_inner().into_inner().finish()?;
     Ok(unpacked)
-}
-
-/// The sha256 of a layer's tar.
-///
-/// # Errors
-/// The layer cannot be read, or is too long.
-pub(crate) fn tar_sha256(reader: impl Read) -> Result<[u8; 32], UnpackError> {
-    hashing(reader)?.finish()
-}
-
-/// A layer's tar, hashed as it is read.
-struct Hashing<R: Read> {
-    tar: Decoder<BufReader<R>>,
-    hasher: Sha256,
-}
-
-fn hashing<R: Read>(reader: R) -> Result<Hashing<R>, UnpackError> {
-    let unreadable = |source| UnpackError::Read { source };
-    let mut reader = BufReader::with_capacity(256 << 10, reader);
-    let format = format(reader.fill_buf().map_err(unreadable)?);
-    Ok(Hashing {
-        tar: Decoder::new(reader, format, MAX_UNPACKED_BYTES).map_err(unreadable)?,
-        hasher: Sha256::new(),
-    })
-}
-
-impl<R: Read> Hashing<R> {
-    /// The hash, once the rest is read.
-    fn finish(mut self) -> Result<[u8; 32], UnpackError> {
-        io::copy(&mut self, &mut io::sink()).map_err(|source| UnpackError::Read { source })?;
-        Ok(self.hasher.finalize().into())
-    }
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.tar.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        Ok(count)
-    }
-}
-
-/// How a stream is compressed, by its first bytes: a layer of the store has no name that tells.
-fn format(start: &[u8]) -> Format {
-    match start {
-        [0x1f, 0x8b, ..] => Format::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Format::Zstd,
-        _ => Format::Plain,
-    }
 }
 
 /// What extension headers tell of the entry after them.

@@ -62,6 +62,8 @@ pub(super) struct Cache<'a> {
     is_off: AtomicBool,
     /// Whether a registry has what its manifests name.
     is_believed: bool,
+    /// Whether what it has is to be made here too.
+    is_verified: bool,
 }
 
 impl<'a> Cache<'a> {
@@ -97,7 +99,21 @@ impl<'a> Cache<'a> {
                 .collect(),
             is_off: AtomicBool::new(false),
             is_believed: true,
+            is_verified: false,
         }
+    }
+
+    /// The same, for a build that makes here what it takes from a registry, if that is so.
+    pub(super) fn verifying(self, is_verified: bool) -> Self {
+        Self {
+            is_verified,
+            ..self
+        }
+    }
+
+    /// Whether what a registry has is to be made here too.
+    pub(super) fn is_verified(&self) -> bool {
+        self.is_verified
     }
 
     /// The same, believing no manifest's word for what a registry has, if that is so.
@@ -177,7 +193,7 @@ impl<'a> Cache<'a> {
 
     /// A wheel, as it was noted, that an image in a registry has built from the same.
     pub(super) fn built(&self, key: &Key) -> Option<String> {
-        if self.is_off.load(Ordering::Relaxed) {
+        if self.is_verified || self.is_off.load(Ordering::Relaxed) {
             return None;
         }
         let key = key.to_string();

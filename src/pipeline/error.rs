@@ -102,6 +102,9 @@ pub(crate) enum BuildError {
     /// A layer that lies in a registry.
     #[error(transparent)]
     NotThere(#[from] super::elsewhere::NotThere),
+    /// Layers of a registry's image, when they were held against ours.
+    #[error(transparent)]
+    Disproved(#[from] super::verify::Disproved),
     /// A layer that is not what is said of it.
     #[error(transparent)]
     OtherTar(#[from] super::roots::OtherTar),
@@ -182,6 +185,7 @@ impl Explain for BuildError {
             Self::Run(error) => error.explain(),
             Self::Rebase(error) => error.explain(),
             Self::NotThere(error) => error.explain(),
+            Self::Disproved(error) => error.explain(),
             Self::OtherTar(error) => error.explain(),
             Self::Contradicted(error) => error.explain(),
             Self::Login(error) => error.explain(),

@@ -12,7 +12,8 @@
 //!   `base_image` (an image to build upon), `fetch` (downloads)
 //! - layers: `foundation` (what the image stands on), `recipes` (how each layer is made), `make` (makes
 //!   those that are not known), `layers` (has a site's), `cache` (those that a registry has), `trust` (what
-//!   of them may be executed or stood on), `locked_layers` (what `s2r.lock` says of them), `bytecode`, `changes` (what steps leave), `assembly` (config and
+//!   of them may be executed or stood on), `locked_layers` (what `s2r.lock` says of them), `verify` (holds
+//!   them against ours), `bytecode`, `changes` (what steps leave), `assembly` (config and
 //!   manifest); `platform` does all of it for one platform
 //! - code of the project: `steps` (in the sandbox), `ground` and `toolchain` (upon what), `staging`,
 //!   `roots` (layers as folders), `bare` (s2r inside the builder's image), `foreign` (other processors)
@@ -62,6 +63,7 @@ mod steps;
 mod toolchain;
 mod trust;
 mod variables;
+mod verify;
 mod wheels;
 
 use std::collections::BTreeMap;
@@ -154,6 +156,8 @@ pub(crate) struct Outputs {
     pub cache_from: Vec<Reference>,
     /// Look at no image in a registry for layers.
     pub no_cache: bool,
+    /// Make what such an image is to give here too, and compare.
+    pub verify_cache: bool,
 }
 
 /// A built image.
@@ -301,6 +305,7 @@ fn cache<'a>(
         ),
     )
     .believing(!outputs.no_cache)
+    .verifying(outputs.verify_cache)
 }
 
 /// What comes after the plan.

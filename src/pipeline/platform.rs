@@ -181,9 +181,10 @@ impl<'a> Site<'a> {
         let made = stages.run(Stage::Layers, || self.make(&upper, base_count), describe)?;
         layers.extend(made.layers);
         let compiled = compiler.as_ref().map(Compiler::totals).unwrap_or_default();
+        let base = self.base_recipes(&foundation)?;
+        let recipes: Vec<&Recipe<'_>> = base.iter().chain(&upper).collect();
+        self.verify(&layers, &recipes)?;
         if self.runs_last(&lock) {
-            let base = self.base_recipes(&foundation)?;
-            let recipes: Vec<&Recipe<'_>> = base.iter().chain(&upper).collect();
             let below = Below {
                 layers: &layers,
                 recipes: &recipes,

@@ -12,7 +12,8 @@ use super::error::BuildError;
 use super::fetch::Fetcher;
 use super::make::{Made, Recipe};
 use crate::archive::tar::{Options, TarGz};
-use crate::layers::unpack::{tar_sha256, unpack};
+use crate::layers::hashed::tar_sha256;
+use crate::layers::unpack::unpack;
 use crate::layers::viewer::Viewer;
 use crate::oci::{DiffId, Digest, Key, KeyBuilder};
 use crate::report::{Event, Explain, Explanation, Fate, Report};
@@ -112,6 +113,11 @@ impl<'a> Roots<'a> {
             Some(viewer) => format!("{}-{}", digest.hex(), viewer.name()),
             None => digest.hex(),
         }
+    }
+
+    /// What fetches layers that are elsewhere.
+    pub(super) fn elsewhere(&self) -> Elsewhere<'a> {
+        self.elsewhere
     }
 
     /// The folders of an image's layers, in their order.

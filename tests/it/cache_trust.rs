@@ -70,7 +70,7 @@ impl Attacked {
 
     /// Changes the application, so that something is to be compiled.
     fn edit(&self, number: usize) {
-        let text = format!("app = lambda environ, start: [b'edit {number}']\n");
+        let text = format!("application = lambda environ, start: [b'edit {number}']\n");
         self.project.write("wsgi.py", &text);
     }
 
@@ -133,6 +133,40 @@ fn a_changed_base_of_a_cache_image_is_no_ground_of_a_step() {
 }
 
 #[test]
+fn a_cache_image_is_verified_when_that_is_asked_for() {
+    let (home, registry) = (Home::seeded(), Registry::start());
+    let image = registry.repository("verified");
+    let project = Project::copy_of("flask-gunicorn");
+    finish(home.command(&["lock"]).arg(project.path())).ok();
+    let built = build(&home, &project, &[&image, "--push"]).json();
+    let verify = |home: &Home| {
+        let mut command =
+            home.command(&["build", "--json", "--verify-cache", "--cache-from", &image]);
+        finish(command.arg(project.path()).arg("x"))
+    };
+    let machine = Home::seeded();
+    machine.forget_layers();
+    let good = verify(&machine).ok().json();
+    let layers = good["platforms"][0]["layers"].as_array().unwrap();
+    assert!(layers.iter().all(|layer| layer["fate"] == "made"), "{good}");
+
+    let layers = built["platforms"][0]["layers"].as_array().unwrap();
+    let mut contents = layers
+        .iter()
+        .map(|layer| layer["contents"].as_str().unwrap());
+    let contents = contents
+        .find(|contents| contents.contains("flask=="))
+        .unwrap();
+    let flask = "opt/app-root/lib/python3.13/site-packages/flask/app.py";
+    tampered::replace(&image, contents, &[(flask, b"import os\n")]);
+    let machine = Home::seeded();
+    machine.forget_layers();
+    verify(&machine)
+        .exits(65)
+        .says(&[contents, flask, "--no-cache"]);
+}
+
+#[test]
 fn an_interpreter_that_only_the_project_vouches_for_is_not_executed() {
     let home = Home::seeded();
     let project = Project::copy_of("flask-gunicorn");
@@ -153,7 +187,10 @@ fn an_interpreter_that_only_the_project_vouches_for_is_not_executed() {
     libc["sha256"] = json!(digest.strip_prefix("sha256:").unwrap());
     libc["size"] = json!(deb.len());
     fs::write(&lock, serde_json::to_vec(&text).unwrap()).unwrap();
-    project.write("wsgi.py", "app = lambda environ, start: [b'edited']\n");
+    project.write(
+        "wsgi.py",
+        "application = lambda environ, start: [b'edited']\n",
+    );
     for more in [["x"].as_slice(), &["x", "--locked"]] {
         let reference = home.build(&project.path(), more);
         assert!(!marker.exists(), "the project's program has run here");

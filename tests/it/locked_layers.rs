@@ -96,7 +96,7 @@ fn an_empty_machine_believes_nothing_and_downloads_nothing() {
     let full = locked.build(&locked.home, &[]).json();
     locked
         .project
-        .write("wsgi.py", "def app(e, s): return []\n");
+        .write("wsgi.py", "def application(e, s): return []\n");
     let empty = Home::empty();
     let built = locked.build(&empty, &[]).json();
     assert_eq!(fates(&built, "made"), ["source"], "{built}");

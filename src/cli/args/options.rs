@@ -122,6 +122,10 @@ pub(crate) struct LayerCache {
     /// Use no layers of images in registries; those of the store are used all the same
     #[arg(long)]
     pub(crate) no_cache: bool,
+
+    /// Make here too what images in registries are to give, from packages and wheels by their hashes; stop where they differ
+    #[arg(long, conflicts_with = "no_cache")]
+    pub(crate) verify_cache: bool,
 }
 
 /// How the network is used.

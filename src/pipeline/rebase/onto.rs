@@ -129,6 +129,7 @@ impl Desk<'_> {
         };
         let outputs = Outputs {
             no_cache: true,
+            verify_cache: false,
             ..Outputs::default()
         };
         let built = crate::pipeline::build(&request, &[], &outputs, &settings, report)?;
