@@ -4,8 +4,9 @@
 //! The modules, lowest floor first; a module imports only from floors below its own
 //! (`tests/floors.rs` holds the table):
 //!
-//! - floor 0: `oci` names and documents of images; `packages` grammar of Python and Debian
-//!   packages; `report` what may be said; `archive` readers and the one tar writer
+//! - floor 0: `host` what the machine is asked for; `oci` names and documents of images; `packages`
+//!   grammar of Python and Debian packages; `report` what may be said; `archive` readers and the one
+//!   tar writer
 //! - floor 1: `store` content-addressed files; `net` HTTP and the registry protocol; `sandbox` one
 //!   command over a root; `image` manifest and config; `source` the project's files
 //! - floor 2: `project` what the files say; `resolve` exact artefacts; `layers` bytes;
@@ -44,6 +45,7 @@
 mod archive;
 mod cli;
 mod destination;
+mod host;
 mod image;
 mod layers;
 mod net;

@@ -19,25 +19,27 @@ type Grant = (&'static str, &'static [&'static str]);
 
 /// The floors, lowest first. Modules of one floor do not know each other.
 const FLOORS: &[&[Grant]] = &[
-    &[("report", &[])],
+    &[("report", &[]), ("host", &[])],
     &[
         ("oci", &["report"]),
         ("packages", &["report"]),
         ("archive", &["report"]),
     ],
     &[
-        ("store", &["oci", "report"]),
+        ("store", &["host", "oci", "report"]),
         ("net", &["oci", "report"]),
-        ("sandbox", &["report"]),
+        ("sandbox", &["host", "report"]),
         ("image", &["oci", "report"]),
         // A layer of the source is known by a digest of its files.
-        ("source", &["archive", "oci", "report"]),
+        ("source", &["archive", "host", "oci", "report"]),
     ],
     &[
         ("project", &["packages", "source", "report"]),
         (
             "resolve",
-            &["packages", "store", "net", "archive", "oci", "report"],
+            &[
+                "packages", "store", "net", "archive", "host", "oci", "report",
+            ],
         ),
         (
             "layers",
@@ -51,6 +53,7 @@ const FLOORS: &[&[Grant]] = &[
         &[
             "archive",
             "destination",
+            "host",
             "image",
             "layers",
             "net",

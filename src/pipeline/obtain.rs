@@ -7,11 +7,10 @@ use std::fs::File;
 use std::io::{BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
 use super::Settings;
 use super::error::{BuildError, Obstacle};
 use super::make::TransferIds;
+use crate::host::TempFolder;
 use crate::net::http::Expect;
 use crate::oci::{Digest, KeyBuilder};
 use crate::plan::Request;
@@ -39,7 +38,7 @@ pub(super) struct Obtained {
 
 /// A folder of the store's for this command alone.
 struct Private {
-    folder: TempDir,
+    folder: TempFolder,
     store: Store,
     /// Nothing is pruned meanwhile.
     _in_use: Lock,
@@ -49,16 +48,12 @@ impl Private {
     fn new(settings: &Settings) -> Result<Self, BuildError> {
         let store = Store::open(&settings.store_root)?;
         let in_use = store.in_use()?;
-        let scratch = store.scratch();
-        let failed = |source| StoreError::Io {
-            path: scratch.clone(),
+        let folder = store.temp_folder("source-")?;
+        let files = folder.path().join(FILES);
+        std::fs::create_dir(&files).map_err(|source| StoreError::Io {
+            path: files,
             source,
-        };
-        let folder = tempfile::Builder::new()
-            .prefix("source-")
-            .tempdir_in(&scratch)
-            .map_err(failed)?;
-        std::fs::create_dir(folder.path().join(FILES)).map_err(failed)?;
+        })?;
         Ok(Self {
             folder,
             store,
@@ -201,7 +196,7 @@ fn fetch(
 
 /// A commit that a requirement names, laid out in a folder of its own for the sandbox.
 pub(super) struct Checkout {
-    folder: TempDir,
+    folder: TempFolder,
     commit: String,
 }
 
@@ -225,14 +220,12 @@ impl Checkout {
         if repository.is_local() {
             return Ok(None);
         }
-        let scratch = store.scratch();
-        let failed = |source| StoreError::Io {
-            path: scratch.clone(),
-            source,
-        };
-        let folder = tempfile::tempdir_in(&scratch).map_err(failed)?;
+        let folder = store.temp_folder("source-")?;
         let into = folder.path().join("build/source");
-        std::fs::create_dir_all(&into).map_err(failed)?;
+        std::fs::create_dir_all(&into).map_err(|source| StoreError::Io {
+            path: into.clone(),
+            source,
+        })?;
         let facts = fetch(&repository, settings, store, &into, report)?;
         Ok(Some(Self {
             folder,

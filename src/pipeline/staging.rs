@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::{BuildError, Obstacle};
+use crate::host::TempFolder;
 use crate::source::{Kind, Tree};
 use crate::store::Store;
 
@@ -15,7 +16,7 @@ pub(super) const SOURCE: &str = "opt/app-root/src";
 
 /// A folder with the project's files in it; gone when it is dropped.
 pub(super) struct Staged {
-    folder: tempfile::TempDir,
+    folder: TempFolder,
 }
 
 impl Staged {
@@ -24,11 +25,7 @@ impl Staged {
     /// # Errors
     /// A file cannot be read or written.
     pub(super) fn new(store: &Store, tree: &Tree, below: &str) -> Result<Self, BuildError> {
-        let at = store.scratch();
-        let folder = tempfile::tempdir_in(&at).map_err(|source| Obstacle::Unwritable {
-            path: at.clone(),
-            source,
-        })?;
+        let folder = store.temp_folder("staged-")?;
         let root = folder.path().join(below);
         make(&root)?;
         for entry in tree.entries() {

@@ -10,6 +10,7 @@ use super::bare::Absence;
 use super::error::{BuildError, Obstacle};
 use super::missing;
 use super::platform::Site;
+use crate::host::TempFolder;
 use crate::packages::python::shown;
 use crate::report::{Event, Explain, Explanation, Fate, LAST_LINES, Report, without_login};
 use crate::sandbox::{
@@ -77,7 +78,7 @@ impl Default for Running {
 /// A root that steps write into, gone when it is dropped.
 pub(super) struct Place {
     pub root: Root,
-    _folder: tempfile::TempDir,
+    _folder: TempFolder,
 }
 
 impl Place {
@@ -88,7 +89,7 @@ impl Place {
             path: at.clone(),
             source,
         };
-        let folder = tempfile::tempdir_in(&at).map_err(unwritable)?;
+        let folder = store.temp_folder("step-")?;
         let root = Root {
             lower,
             upper: folder.path().join("upper"),

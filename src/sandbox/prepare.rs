@@ -178,29 +178,9 @@ pub(super) fn clear(root: &Root) {
 
 /// Removes a tree whatever rights its folders have, as only their owner can. Follows no link.
 pub(crate) fn remove(path: &Path) -> Result<(), SandboxError> {
-    match fs::remove_dir_all(path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(_) => {
-            unlock(path);
-            fs::remove_dir_all(path).map_err(|source| at(path, source))
-        }
-    }
-}
-
-/// Gives the owner back what a step took from its folders.
-fn unlock(folder: &Path) {
-    let mut pending = vec![folder.to_owned()];
-    while let Some(folder) = pending.pop() {
-        if !fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir()) {
-            continue;
-        }
-        let _ = fs::set_permissions(&folder, fs::Permissions::from_mode(0o700));
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                pending.push(entry.path());
-            }
-        }
+    match crate::host::remove_tree(path) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(at(path, source)),
     }
 }
 

@@ -23,6 +23,7 @@
 
 mod blob;
 mod elsewhere;
+mod folders;
 mod images;
 mod prune;
 mod roots;
@@ -38,6 +39,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use blob::Writer;
 pub(crate) use images::{FoundImage, StoredImage};
 
+use crate::host::TempFolder;
 use crate::oci::{DiffId, Digest, Key};
 use crate::report::{Explain, Explanation, Fate};
 
@@ -72,6 +74,22 @@ pub(crate) enum StoreError {
         path: PathBuf,
         /// The parser's reason.
         reason: String,
+    },
+    /// A folder of the store is a link to another place.
+    #[error("{} is a link", path.display())]
+    Link {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A folder that s2r empties is somebody else's.
+    #[error("{} belongs to user {owner}, and this is user {user}", path.display())]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// Its owner's number.
+        owner: u32,
+        /// The number of who runs s2r.
+        user: u32,
     },
     /// There is no such image.
     #[error("no image {name} in {}", root.display())]
@@ -132,6 +150,20 @@ impl Explain for StoreError {
                 why: reason.clone(),
                 next: "delete that file and build again".into(),
             },
+            Self::Link { path } => Explanation {
+                fate: Fate::World,
+                what: "a folder of the store is a link".into(),
+                place: path.display().to_string(),
+                why: "s2r empties it, and what it leads to may be somebody's".into(),
+                next: format!("remove the link (`rm {}`); to have the store elsewhere, set S2R_STORE", path.display()),
+            },
+            Self::Foreign { path, owner, user } => Explanation {
+                fate: Fate::World,
+                what: "the store belongs to somebody else".into(),
+                place: path.display().to_string(),
+                why: format!("its owner is user {owner}, and this is user {user}"),
+                next: "set S2R_STORE to a folder of your own".into(),
+            },
             Self::NoImage { name, root } => Explanation {
                 fate: Fate::CommandLine,
                 what: format!("there is no image {name} in the store"),
@@ -190,24 +222,6 @@ impl Store {
             store.create()?;
         }
         Ok(store)
-    }
-
-    fn make_folders(&self) -> Result<(), StoreError> {
-        for folder in [
-            "blobs/sha256",
-            "s2r/layers",
-            "s2r/downloads",
-            "s2r/roots",
-            "s2r/compiled",
-            "s2r/records",
-            "s2r/tools",
-            "s2r/tmp",
-            "s2r/locks",
-        ] {
-            let path = self.root.join(folder);
-            fs::create_dir_all(&path).map_err(StoreError::io(&path))?;
-        }
-        Ok(())
     }
 
     fn create(&self) -> Result<(), StoreError> {
@@ -370,6 +384,12 @@ impl Store {
     /// The folder for files being written; on the same disk as all else here.
     pub(crate) fn scratch(&self) -> PathBuf {
         self.folder("tmp")
+    }
+
+    /// A folder for one use, in the folder for files being written.
+    pub(crate) fn temp_folder(&self, prefix: &str) -> Result<TempFolder, StoreError> {
+        let scratch = self.scratch();
+        TempFolder::new_in(&scratch, prefix).map_err(StoreError::io(&scratch))
     }
 
     /// Waits for, and takes, the lock of this name.

@@ -5,8 +5,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::sweep::{remove_folder, unlock};
 use super::{Store, StoreError, StoredLayer, read_bounded};
+use crate::host::{measure_tree, remove_tree};
 use crate::oci::Digest;
 
 /// How much of the disk the store takes, in bytes.
@@ -48,9 +48,7 @@ impl Store {
         visit(&self.folder("downloads"), &mut |_, bytes| {
             usage.download_bytes += bytes;
         })?;
-        visit(&self.folder("roots"), &mut |_, bytes| {
-            usage.root_bytes += bytes;
-        })?;
+        usage.root_bytes = self.measure("roots")?;
         for folder in [
             "tools",
             "compiled",
@@ -60,11 +58,15 @@ impl Store {
             "git",
             "elsewhere",
         ] {
-            visit(&self.folder(folder), &mut |_, bytes| {
-                usage.other_bytes += bytes;
-            })?;
+            usage.other_bytes += self.measure(folder)?;
         }
         Ok(usage)
+    }
+
+    fn measure(&self, name: &str) -> Result<u64, StoreError> {
+        let folder = self.folder(name);
+        let size = measure_tree(&folder).map_err(StoreError::io(&folder))?;
+        Ok(size.bytes)
     }
 
     /// Removes blobs that no image names, notes of layers without a blob, unpacked layers without an
@@ -82,14 +84,6 @@ impl Store {
                 take(path, bytes);
             }
         })?;
-        for path in children(&self.folder("tmp"))? {
-            // No build is under way, so whatever lies here has lost its writer.
-            if let Ok(file) = path.symlink_metadata()
-                && !file.is_dir()
-            {
-                take(&path, file.len());
-            }
-        }
         visit(&self.folder("layers"), &mut |path, bytes| {
             let note = read_bounded(path).ok().flatten().unwrap_or_default();
             let layer = serde_json::from_slice::<StoredLayer>(&note);
@@ -102,12 +96,7 @@ impl Store {
                 take(path, bytes);
             }
         })?;
-        if all {
-            for folder in ["downloads", "compiled", "tools", "records", "git"] {
-                visit(&self.folder(folder), &mut take)?;
-            }
-        }
-        let mut pruned = self.prune_roots(all, &used)?;
+        let mut pruned = self.prune_folders(all, &used)?;
         for (path, bytes) in unneeded {
             match fs::remove_file(&path) {
                 Ok(()) => {
@@ -118,30 +107,26 @@ impl Store {
                 Err(error) => return Err(StoreError::io(&path)(error)),
             }
         }
-        // Folders of which nothing is left, and which were made for one use.
-        let emptied: &[&str] = if all { &["tmp", "git"] } else { &["tmp"] };
-        for folder in emptied {
-            remove_folders(&self.folder(folder))?;
-        }
         Ok(pruned)
     }
 
-    /// Removes unpacked layers, and folders that were being unpacked.
-    fn prune_roots(&self, all: bool, used: &BTreeSet<String>) -> Result<Pruned, StoreError> {
+    /// Removes unpacked layers, what was being written (no build is under way, so it has lost its
+    /// writer), and with `all` what can be fetched or made again.
+    fn prune_folders(&self, all: bool, used: &BTreeSet<String>) -> Result<Pruned, StoreError> {
+        let refetched: &[&str] = if all {
+            &["downloads", "compiled", "tools", "records", "git"]
+        } else {
+            &[]
+        };
         let mut pruned = Pruned::default();
-        for folder in ["roots", "tmp"] {
-            let folder = self.folder(folder);
-            for path in children(&folder)? {
-                let is_kept = folder.ends_with("roots") && !all && is_in(used, &path);
-                if is_kept || !path.is_dir() {
+        for name in ["roots", "tmp"].iter().chain(refetched) {
+            for path in children(&self.folder(name))? {
+                if *name == "roots" && !all && is_in(used, &path) {
                     continue;
                 }
-                unlock(&path).map_err(StoreError::io(&path))?;
-                visit(&path, &mut |_, bytes| {
-                    pruned.files += 1;
-                    pruned.bytes += bytes;
-                })?;
-                remove_folder(&path).map_err(StoreError::io(&path))?;
+                let size = remove_tree(&path).map_err(StoreError::io(&path))?;
+                pruned.files += size.files;
+                pruned.bytes += size.bytes;
             }
         }
         Ok(pruned)
@@ -184,42 +169,13 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     }
 }
 
-/// Removes the folders in a folder of ours.
-fn remove_folders(folder: &Path) -> Result<(), StoreError> {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let path = entry.path();
-            remove_folder(&path).map_err(StoreError::io(&path))?;
-        }
-    }
-    Ok(())
-}
-
-/// Calls `each` with every file below a folder and its length; a folder that is not there is empty.
+/// Calls `each` with every file of a folder and its length; a folder that is not there is empty.
 fn visit(folder: &Path, each: &mut dyn FnMut(&Path, u64)) -> Result<(), StoreError> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        // A step may have locked one of its folders; pruning unlocks it.
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::NotFound | ErrorKind::PermissionDenied
-            ) =>
-        {
-            return Ok(());
-        }
-        Err(error) => return Err(StoreError::io(folder)(error)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(StoreError::io(folder))?;
-        let path = entry.path();
+    for path in children(folder)? {
         // A build may finish or remove a file while we look: what is gone needs no mention.
-        let Ok(metadata) = entry.metadata() else {
-            continue;
-        };
-        if metadata.is_dir() {
-            visit(&path, each)?;
-        } else {
+        if let Ok(metadata) = path.symlink_metadata()
+            && !metadata.is_dir()
+        {
             each(&path, metadata.len());
         }
     }

@@ -3,35 +3,29 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Store, StoreError};
+use crate::host::TempFolder;
 use crate::oci::Key;
 
 impl Store {
-    /// The folder of a layer, if it was unpacked before. Its name is the layer's digest in hex, or
-    /// its key's; behind a hyphen for whom its rights are.
+    /// The folder of a layer, if it was unpacked before, by the same user and group. Its name is the
+    /// layer's digest in hex, or its key's; behind a hyphen for whom its rights are.
     pub(crate) fn root_of(&self, name: &str) -> Option<PathBuf> {
         let path = self.root_path(name);
-        path.is_dir().then_some(path)
+        is_ours(&path).then_some(path)
     }
 
     /// An empty folder to unpack a layer to; dropped without being kept, it is gone.
-    pub(crate) fn draft_root(&self) -> Result<tempfile::TempDir, StoreError> {
-        let scratch = self.scratch();
-        tempfile::Builder::new()
-            .prefix("root-")
-            .tempdir_in(&scratch)
-            .map_err(StoreError::io(&scratch))
+    pub(crate) fn draft_root(&self) -> Result<TempFolder, StoreError> {
+        self.temp_folder("root-")
     }
 
     /// Keeps an unpacked layer. If another process was quicker, its folder is taken: both hold the
     /// same.
-    pub(crate) fn keep_root(
-        &self,
-        draft: tempfile::TempDir,
-        name: &str,
-    ) -> Result<PathBuf, StoreError> {
+    pub(crate) fn keep_root(&self, draft: TempFolder, name: &str) -> Result<PathBuf, StoreError> {
         let path = self.root_path(name);
         make_parent(&path)?;
         match fs::rename(draft.path(), &path) {
@@ -46,10 +40,22 @@ impl Store {
                     ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists
                 ) =>
             {
+                if !is_ours(&path) {
+                    self.replace_root(draft, &path)?;
+                }
                 Ok(path)
             }
             Err(error) => Err(StoreError::io(&path)(error)),
         }
+    }
+
+    /// Puts a folder in the place of one that another user or group has made.
+    fn replace_root(&self, draft: TempFolder, path: &Path) -> Result<(), StoreError> {
+        let aside = self.temp_folder("old-")?;
+        fs::rename(path, aside.path().join("root")).map_err(StoreError::io(path))?;
+        fs::rename(draft.path(), path).map_err(StoreError::io(path))?;
+        let _moved = draft.keep();
+        Ok(())
     }
 
     /// Where the byte code of this key lies, or would lie.
@@ -67,6 +73,16 @@ impl Store {
     fn root_path(&self, name: &str) -> PathBuf {
         self.folder("roots").join(name)
     }
+}
+
+/// Whether a folder is there whose files a sandbox can change: it knows this user and this group
+/// alone, and the system refuses to copy what belongs to others (`EOVERFLOW`).
+fn is_ours(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| {
+        found.is_dir()
+            && found.uid() == rustix::process::geteuid().as_raw()
+            && found.gid() == rustix::process::getegid().as_raw()
+    })
 }
 
 /// A store of an earlier version has no such folder yet.

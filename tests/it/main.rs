@@ -66,4 +66,5 @@ mod sandbox;
 mod source;
 mod sources;
 mod stale;
+mod store;
 mod terminal;

@@ -68,10 +68,7 @@ fn one(
 ) -> Result<(), BuildError> {
     let scratch = compiler.store.scratch();
     let unwritable = || unreadable(&scratch);
-    let folder = tempfile::Builder::new()
-        .prefix("compile-")
-        .tempdir_in(&scratch)
-        .map_err(unwritable())?;
+    let folder = compiler.store.temp_folder("compile-")?;
     let mut told = tempfile::tempfile_in(&scratch).map_err(unwritable())?;
     let mut complaint = tempfile::tempfile_in(&scratch).map_err(unwritable())?;
     let trust = lane.first().and_then(|job| sets.get(job.set));

@@ -99,12 +99,11 @@ impl Desk<'_> {
         for (image, standing) in images {
             check((image, standing), name, &footing_of(builder))?;
         }
-        let scratch = self.store.scratch();
+        let folder = self.store.temp_folder("base-")?;
         let unwritable = |source| StoreError::Io {
-            path: scratch.clone(),
+            path: folder.path().to_owned(),
             source,
         };
-        let folder = tempfile::tempdir_in(&scratch).map_err(unwritable)?;
         let write = |file: &str, text: &str| {
             std::fs::write(folder.path().join(file), text).map_err(unwritable)
         };

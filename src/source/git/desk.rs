@@ -205,7 +205,10 @@ pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> GitError + '_ {
 
 /// Removes a folder of ours with all that it holds.
 pub(super) fn remove_folder(folder: &Path) -> Result<(), GitError> {
-    fs::remove_dir_all(folder).map_err(io_error(folder))
+    match crate::host::remove_tree(folder) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(io_error(folder)(source)),
+    }
 }
 
 /// Removes all files of a name below a folder; links are not followed.

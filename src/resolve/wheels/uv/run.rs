@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use super::{Failure, Uv, interpreter, verdict};
+use crate::host::TempFolder;
 use crate::packages::python::{Pylock, Target, Url, Wish};
 use crate::resolve::wheels::error::ResolveError;
 use crate::resolve::wheels::settings::Indexes;
@@ -101,15 +102,12 @@ pub(in crate::resolve::wheels) fn compile(uv: &Uv, task: &Compile<'_>) -> Result
 
 /// Writes what uv reads into a folder that only this user enters, from its first moment on. It is
 /// removed when dropped: after success, failure and panic alike.
-fn prepare(task: &Compile<'_>) -> io::Result<tempfile::TempDir> {
+fn prepare(task: &Compile<'_>) -> io::Result<TempFolder> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(task.cache)?;
-    let folder = tempfile::Builder::new()
-        .prefix("uv-")
-        .permissions(fs::Permissions::from_mode(0o700))
-        .tempdir_in(task.cache)?;
+    let folder = TempFolder::new_in(task.cache, "uv-")?;
     for (name, bytes) in task.local {
         write_private(&folder.path().join(name), bytes)?;
     }
@@ -312,6 +310,8 @@ fn clean(message: &str, folder: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::packages::python::{IndexOptions, Requirements, Source, parse, testing};
 

@@ -1,0 +1,10 @@
+//! What s2r asks of the machine it runs on, in the forms that hold when the machine is short of
+//! something: trees that are deeper than a path may be long.
+//!
+//! Knows nothing of what the files are.
+
+mod folder;
+mod tree;
+
+pub(crate) use folder::TempFolder;
+pub(crate) use tree::{measure_tree, remove_tree};
