@@ -76,6 +76,7 @@ const FLOORS: &[&[Grant]] = &[
             "pipeline",
             "plan",
             "destination",
+            "host",
             "store",
             "image",
             "oci",

@@ -21,6 +21,10 @@ pub(super) enum Failure {
         /// What to type instead.
         next: String,
     },
+    /// There are not enough threads to be had.
+    Threads(std::io::Error),
+    /// s2r has a fault: it panicked, with these words.
+    Panicked(String),
     /// s2r cannot be started anew.
     Again(std::io::Error),
     /// stdout cannot be written.
@@ -67,6 +71,20 @@ impl Explain for Failure {
                 place: place.clone(),
                 why: why.clone(),
                 next: next.clone(),
+            },
+            Self::Threads(error) => Explanation {
+                fate: Fate::World,
+                what: "this machine lets s2r have too few threads".to_owned(),
+                place: format!("{} threads", crate::host::FEW),
+                why: error.to_string(),
+                next: "raise the limit of processes (`ulimit -u`, the pod's or container's pids limit), or end other programs of this user".to_owned(),
+            },
+            Self::Panicked(text) => Explanation {
+                fate: Fate::Ours,
+                what: "s2r stopped at a fault of its own".to_owned(),
+                place: "s2r".to_owned(),
+                why: text.clone(),
+                next: "please report it, with what is written above".to_owned(),
             },
             Self::Again(error) => Explanation {
                 fate: Fate::World,

@@ -14,10 +14,12 @@ mod summary;
 mod text;
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::host;
 use crate::report::Explain;
 use args::{Cli, Command};
 use failure::Failure;
@@ -37,11 +39,13 @@ pub fn run() -> ExitCode {
         }
     };
     if let Command::Run(arguments) = &cli.command {
-        return start(arguments, cli.output.json);
+        return start(&cli.command, arguments, cli.output.json);
     }
     let shown = Shown::new(cli.output.progress);
-    let outcome = Surroundings::read()
-        .and_then(|surroundings| commands::run(&cli.command, &surroundings, &shown));
+    let outcome = guarded(&cli.command, || {
+        let surroundings = Surroundings::read()?;
+        commands::run(&cli.command, &surroundings, &shown)
+    });
     // stdout may be the same terminal.
     shown.finish();
     let outcome =
@@ -58,11 +62,56 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Runs a command where there are threads enough for it, and answers for its panics: they have a place
+/// among the exit codes as any failure has.
+fn guarded<T>(command: &Command, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    if needs_threads(command) {
+        host::reserve(host::FEW).map_err(Failure::Threads)?;
+    }
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a thread panicked");
+        Err(if host::is_shortage(text) {
+            Failure::Threads(std::io::ErrorKind::WouldBlock.into())
+        } else {
+            Failure::Panicked(text.to_owned())
+        })
+    })
+}
+
+/// Whether a command does more than look at the store.
+fn needs_threads(command: &Command) -> bool {
+    match command {
+        Command::Build(_)
+        | Command::Run(_)
+        | Command::Plan(_)
+        | Command::Lock(_)
+        | Command::Push(_)
+        | Command::Rebase(_)
+        | Command::Login(_)
+        | Command::Export(_)
+        | Command::Inspect(_) => true,
+        Command::Logout(_)
+        | Command::Images
+        | Command::Rm(_)
+        | Command::Builders(_)
+        | Command::Usage(_)
+        | Command::Cache(_)
+        | Command::Completion(_)
+        | Command::Version => false,
+    }
+}
+
 /// Starts an image, which has the terminal to itself: no thread of ours draws on it.
-fn start(arguments: &args::Run, as_json: bool) -> ExitCode {
+fn start(command: &Command, arguments: &args::Run, as_json: bool) -> ExitCode {
     let shown = Shown::new(args::Progress::None);
-    let outcome = Surroundings::read()
-        .and_then(|surroundings| commands::launch(arguments, &surroundings, &shown));
+    let outcome = guarded(command, || {
+        let surroundings = Surroundings::read()?;
+        commands::launch(arguments, &surroundings, &shown)
+    });
     match outcome {
         Ok(status) => ExitCode::from(status),
         Err(failure) => fail(&failure, &shown, as_json),

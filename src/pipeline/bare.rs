@@ -6,7 +6,9 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use crate::host::{self, Bounds};
 use crate::plan::builder::{Base, BuilderDefinition};
 
 /// What systems say of themselves.
@@ -87,12 +89,15 @@ fn has_python(program: &str, version: &str) -> Result<(), Absence> {
         program: program.to_owned(),
         complaint,
     };
-    let said = Command::new(Path::new(program))
-        .args(["-I", "-S", "-c", QUESTION])
-        .env_clear()
-        .output()
-        .map_err(|error| absent(error.to_string()))?;
-    let found = String::from_utf8_lossy(&said.stdout);
+    let bounds = Bounds {
+        time: Duration::from_secs(30),
+        output_bytes: 4096,
+        error_bytes: 0,
+    };
+    let mut command = Command::new(Path::new(program));
+    command.args(["-I", "-S", "-c", QUESTION]).env_clear();
+    let said = host::run(&mut command, bounds).map_err(|error| absent(error.to_string()))?;
+    let found = String::from_utf8_lossy(&said.output);
     if found.trim() == version {
         Ok(())
     } else {

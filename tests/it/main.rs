@@ -40,6 +40,7 @@ mod cache_trust;
 mod contract;
 mod examples;
 mod exits;
+mod few;
 mod formats;
 mod from_source;
 mod hostile;

@@ -15,23 +15,22 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::process::Command;
 use std::time::Duration;
 
 pub(crate) use error::GitError;
 use serde::Serialize;
 
+use crate::host::{self, Bounds};
 use crate::report::split_login;
 
 /// The longest that one question to git may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// As much of an answer is read.
-const MAX_OUTPUT_BYTES: u64 = 4 << 20;
+const MAX_OUTPUT_BYTES: usize = 4 << 20;
 /// Longest subject line in a label; s2i cuts there too.
 const MAX_SUBJECT_CHARS: usize = 80;
 /// Variables of the caller that git needs to be found and to find its own settings.
@@ -210,11 +209,7 @@ impl<'a> Git<'a> {
             setting.push(self.folder);
             command.arg("-c").arg(setting);
         }
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        command.args(arguments);
         run_bounded(command)
     }
 
@@ -228,24 +223,13 @@ impl<'a> Git<'a> {
 
 /// Runs a program that may hang or say too much; `None` for any kind of failure.
 fn run_bounded(mut command: Command) -> Option<Vec<u8>> {
-    let mut child = command.spawn().ok()?;
-    let output = child.stdout.take()?;
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut answer = Vec::new();
-        let complete = output
-            .take(MAX_OUTPUT_BYTES)
-            .read_to_end(&mut answer)
-            .is_ok();
-        // The receiver is gone once it has waited long enough.
-        let _ = sender.send(complete.then_some(answer));
-    });
-    let answer = receiver.recv_timeout(TIMEOUT).ok().flatten();
-    if answer.is_none() {
-        let _ = child.kill();
-    }
-    let succeeded = child.wait().is_ok_and(|status| status.success());
-    answer.filter(|_| succeeded)
+    let bounds = Bounds {
+        time: TIMEOUT,
+        output_bytes: MAX_OUTPUT_BYTES,
+        error_bytes: 0,
+    };
+    let finished = host::run(&mut command, bounds).ok()?;
+    finished.status.success().then_some(finished.output)
 }
 
 /// A remote's url without user and password, query and fragment, all of which may be secrets;

@@ -19,8 +19,8 @@ fn git(folder: &Path, arguments: &[&str]) {
         .env("GIT_COMMITTER_DATE", "2026-07-07T12:00:00+0200")
         .args(["-c", "user.name=A B", "-c", "user.email=a@b.c"])
         .args(arguments)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
         .status()
         .unwrap();
     assert!(status.success(), "{arguments:?}");

@@ -5,28 +5,28 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use super::{Failure, Uv, interpreter, verdict};
-use crate::host::TempFolder;
+use crate::host::{self, Bounds, TempFolder};
 use crate::packages::python::{Pylock, Target, Url, Wish};
 use crate::resolve::wheels::error::ResolveError;
 use crate::resolve::wheels::settings::Indexes;
 
 /// Largest answer in bytes.
-const MAX_ANSWER_BYTES: u64 = 32 * 1024 * 1024;
+const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 /// Most of uv's messages that is kept, in bytes.
-const MAX_MESSAGE_BYTES: u64 = 256 * 1024;
+const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 /// uv's settings in the private folder.
 const SETTINGS: &str = "uv.toml";
 /// Where linked wheels lie in the private folder.
 const LINKS: &str = "links";
-/// How often a start is tried while another thread's child still holds the program's file open for
-/// writing (ETXTBSY), which passes within milliseconds.
-const MAX_STARTS: u32 = 20;
+/// uv asks an index for hundreds of packages at most; what takes longer hangs.
+const TIME_LIMIT: Duration = Duration::from_mins(15);
 
 /// Variables of the user that reach uv: how to get out of this machine, and what to trust.
 const PASSED: [&str; 14] = [
@@ -193,10 +193,7 @@ fn command(uv: &Uv, task: &Compile<'_>, folder: &Path, python: &PathBuf) -> Comm
                 task.cache
             }
             .join("uv"),
-        )
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+        );
     for name in PASSED {
         let value = task.environment.get(name);
         // A proxy with a password stands in the settings.
@@ -269,37 +266,27 @@ pub(super) fn for_uv(url: &Url) -> String {
 }
 
 fn run(command: &mut Command) -> io::Result<(ExitStatus, String, String)> {
-    let mut child = start(command)?;
-    let messages = child.stderr.take();
-    let reader = std::thread::spawn(move || read_bounded(messages, MAX_MESSAGE_BYTES));
-    let answer = read_bounded(child.stdout.take(), MAX_ANSWER_BYTES);
-    let status = child.wait()?;
-    let message = reader.join().unwrap_or_default();
-    Ok((status, answer, message))
-}
-
-/// Starts a program, also one that was just written.
-pub(super) fn start(command: &mut Command) -> io::Result<Child> {
-    for _ in 1..MAX_STARTS {
-        match command.spawn() {
-            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
-                std::thread::sleep(std::time::Duration::from_millis(5));
-            }
-            result => return result,
-        }
-    }
-    command.spawn()
-}
-
-/// Reads to the end, so that the writer never blocks, and keeps the first part.
-fn read_bounded(from: Option<impl Read>, limit: u64) -> String {
-    let Some(mut from) = from else {
-        return String::new();
+    let bounds = Bounds {
+        time: TIME_LIMIT,
+        output_bytes: MAX_ANSWER_BYTES,
+        error_bytes: MAX_MESSAGE_BYTES,
     };
-    let mut kept = Vec::new();
-    let _ = (&mut from).take(limit).read_to_end(&mut kept);
-    let _ = io::copy(&mut from, &mut io::sink());
-    String::from_utf8_lossy(&kept).into_owned()
+    let finished = host::run(command, bounds).map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => {
+            let minutes = TIME_LIMIT.as_secs() / 60;
+            io::Error::new(
+                error.kind(),
+                format!("it did not end within {minutes} minutes, and was stopped"),
+            )
+        }
+        _ => error,
+    })?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((
+        finished.status,
+        text(&finished.output),
+        text(&finished.error),
+    ))
 }
 
 /// The message without credentials and without the private folder's name.

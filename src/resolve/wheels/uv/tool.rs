@@ -6,13 +6,14 @@ use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::VERSION;
-use super::run::start;
 use crate::archive::zip::Archive;
+use crate::host::{self, Bounds};
 use crate::packages::Sha256;
 use crate::packages::python::PackageName;
 use crate::resolve::wheels::error::ResolveError;
@@ -82,17 +83,14 @@ fn on_path(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
 }
 
 fn has_accepted_version(program: &Path) -> bool {
-    let answer = start(
-        Command::new(program)
-            .arg("--version")
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null()),
-    )
-    .and_then(Child::wait_with_output);
+    let bounds = Bounds {
+        time: Duration::from_secs(20),
+        output_bytes: 4096,
+        error_bytes: 0,
+    };
+    let answer = host::run(Command::new(program).arg("--version").env_clear(), bounds);
     answer.is_ok_and(|answer| {
-        parse_version(&String::from_utf8_lossy(&answer.stdout))
+        parse_version(&String::from_utf8_lossy(&answer.output))
             .is_some_and(|version| ACCEPTED.contains(&version))
     })
 }
