@@ -1,15 +1,16 @@
 //! What a step uses up, as the machine sees it: memory, processes, disk.
 //!
-//! Looked at from outside, because the control groups that would do it are not ours to make where
-//! s2r is needed most. Cheap: the processes are walked from their head downwards, and the disk is
-//! only walked when its free space says that it could matter. What it cannot see: memory of files
-//! that have no name (`memfd_create`) and that nobody has mapped.
+//! Looked at from outside, because the control groups that would do it are not ours to make where s2r is needed
+//! most. Looks come the more often the nearer a step is to its limit, and take no more than a part of the time, so
+//! they are cheap for steps that use little; the disk is only walked when its free space says that it could matter.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::held::Tables;
+use super::memory::{Machine, Memory};
 use super::spec::Status;
 use super::tree;
 use super::{Limits, Reason};
@@ -23,14 +24,36 @@ const WALK_SHARE: u32 = 20;
 /// When less than this is free on the disk, whoever has written more than it may ends.
 const RESERVE_BYTES: u64 = 256 << 20;
 
+/// Limits are looked at so often at least, and at most.
+const LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(5)];
+
+/// What a step may take in a second, in bytes: about what two processors can fill.
+const BYTES_A_SECOND: u64 = 4 << 30;
+
+/// A look at the processes may take one part in this of our time, far from the limit of memory and near it.
+const LOOK_SHARES: [u32; 2] = [10, 2];
+
 /// Watches over one step.
 #[derive(Debug)]
 pub(super) struct Meter {
     head: Option<i32>,
+    memory: Memory,
     disk: Option<Disk>,
+    last: Last,
     ooms_before: Option<u64>,
     tasks_before: Option<u64>,
     has_own_memory_files: bool,
+}
+
+/// The last look at the processes.
+#[derive(Debug)]
+struct Last {
+    at: Instant,
+    took: Duration,
+    /// What was left of the step's memory.
+    room_bytes: u64,
+    /// What was left of the machine's.
+    available_bytes: u64,
 }
 
 impl Meter {
@@ -38,18 +61,66 @@ impl Meter {
     pub(super) fn new(written: Option<&Path>, has_own_memory_files: bool, limits: &Limits) -> Self {
         Self {
             head: None,
+            memory: Memory::new(has_own_memory_files),
             disk: written
                 .filter(|_| limits.disk_bytes != u64::MAX)
                 .map(Disk::new),
+            last: Last {
+                at: Instant::now(),
+                took: Duration::ZERO,
+                room_bytes: limits.memory_bytes,
+                available_bytes: Machine::now().available_bytes,
+            },
             ooms_before: tree::out_of_memory_kills(),
             tasks_before: tree::of_machine(),
             has_own_memory_files,
         }
     }
 
-    /// The step's processes descend from this one.
-    pub(super) fn begin(&mut self, head: i32) {
+    /// The step's processes descend from this one; the tables of what they hold by number.
+    pub(super) fn begin(&mut self, head: i32, tables: Option<Tables>) {
         self.head = Some(head);
+        if let Some(tables) = tables {
+            self.memory.set_tables(tables);
+        }
+    }
+
+    /// How long nothing need be looked at: nobody fills what is left, and a little more, in less.
+    pub(super) fn patience(&self, limits: &Limits) -> Duration {
+        /// What a step may be over its limit before it is seen, as a part of it.
+        const PART: u64 = 20;
+        let [most, least] = LOOKS;
+        let bytes = self
+            .last
+            .room_bytes
+            .saturating_add(limits.memory_bytes / PART);
+        let time = Duration::from_micros(bytes / (BYTES_A_SECOND / 1_000_000));
+        time.clamp(least, most)
+    }
+
+    /// Whether the processes are to be looked at again. Where they are many that takes long, and they hold still
+    /// meanwhile; so their time comes first, unless the machine says that something has happened.
+    pub(super) fn is_due(&self, limits: &Limits) -> bool {
+        /// What is near, as a part of the limit.
+        const NEAR: u64 = 4;
+        let [far, near] = LOOK_SHARES;
+        let is_near = self.last.room_bytes < limits.memory_bytes / NEAR;
+        let share = if is_near { near } else { far };
+        if self.last.at.elapsed() >= self.last.took * share {
+            return true;
+        }
+        let gone = self
+            .last
+            .available_bytes
+            .saturating_sub(Machine::now().available_bytes);
+        self.new_tasks() > limits.processes || gone > self.last.room_bytes / 2
+    }
+
+    /// Processes and threads that the machine has more than before.
+    fn new_tasks(&self) -> u64 {
+        self.tasks_before
+            .zip(tree::of_machine())
+            .map_or(0, |(before, now)| now.saturating_sub(before))
     }
 
     /// Whether the machine has many more processes and threads than before. Costs next to nothing, unlike
@@ -57,27 +128,40 @@ impl Meter {
     pub(super) fn is_crowded(&self, limits: &Limits) -> bool {
         /// A part of what a step may have.
         const PART: u64 = 16;
-        let now = tree::of_machine();
-        self.tasks_before
-            .zip(now)
-            .is_some_and(|(before, now)| now.saturating_sub(before) > limits.processes / PART)
+        self.new_tasks() > limits.processes / PART
     }
 
-    /// The limit that the step is over.
-    pub(super) fn over(&mut self, limits: &Limits) -> Option<Reason> {
-        self.processes_over(limits).or_else(|| {
-            self.disk
-                .as_mut()?
-                .is_over(limits.disk_bytes)
-                .then_some(Reason::DiskFull)
-        })
+    /// Whether the list of a namespace's processes alone says that there are too many. Needs nobody to hold still.
+    pub(super) fn has_too_many(&self, limits: &Limits) -> bool {
+        self.has_own_memory_files
+            && self
+                .head
+                .and_then(|head| tree::in_namespace(head, limits.processes))
+                .is_some_and(|count| count > limits.processes)
     }
 
-    fn processes_over(&self, limits: &Limits) -> Option<Reason> {
+    /// Whether the step has written more than it may.
+    pub(super) fn disk_over(&mut self, limits: &Limits) -> Option<Reason> {
+        self.disk
+            .as_mut()?
+            .is_over(limits.disk_bytes)
+            .then_some(Reason::DiskFull)
+    }
+
+    /// The limit that the step's processes are over.
+    pub(super) fn processes_over(&mut self, limits: &Limits) -> Option<Reason> {
         if limits.memory_bytes == u64::MAX && limits.processes == u64::MAX {
             return None;
         }
         let head = self.head?;
+        let started = Instant::now();
+        let over = self.look(head, limits);
+        self.last.took = started.elapsed();
+        self.last.at = Instant::now();
+        over
+    }
+
+    fn look(&mut self, head: i32, limits: &Limits) -> Option<Reason> {
         let tree = tree::below(head, limits.processes);
         if tree.tasks > limits.processes {
             return Some(Reason::TooManyProcesses);
@@ -85,16 +169,10 @@ impl Meter {
         if limits.memory_bytes == u64::MAX {
             return None;
         }
-        let files = if self.has_own_memory_files {
-            tree::memory_files(head)
-        } else {
-            0
-        };
-        // Pages that a process shares with its children since they parted count several times here,
-        // so a second, dearer look comes before the verdict.
-        let is_over = tree.memory_bytes.saturating_add(files) > limits.memory_bytes
-            && tree::shared_out(&tree.processes).saturating_add(files) > limits.memory_bytes;
-        is_over.then_some(Reason::OutOfMemory)
+        self.last.available_bytes = Machine::now().available_bytes;
+        let look = self.memory.look(head, &tree, limits.memory_bytes);
+        self.last.room_bytes = limits.memory_bytes.saturating_sub(look.bytes);
+        look.is_over.then_some(Reason::OutOfMemory)
     }
 
     /// The limit that may have made a step fail by itself.
@@ -237,14 +315,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("before"), vec![1; 2 << 20]).unwrap();
         let mut meter = Meter::new(Some(folder.path()), true, &LIMITS);
-        assert_eq!(meter.over(&LIMITS), None);
+        assert_eq!(meter.disk_over(&LIMITS), None);
         assert_eq!(meter.blames(Status::Code(1), false, &LIMITS), None);
         std::fs::write(folder.path().join("after"), vec![1; 2 << 20]).unwrap();
         assert_eq!(
             meter.blames(Status::Code(1), false, &LIMITS),
             Some(Reason::DiskFull)
         );
-        assert_eq!(meter.over(&LIMITS), Some(Reason::DiskFull));
+        assert_eq!(meter.disk_over(&LIMITS), Some(Reason::DiskFull));
         assert_eq!(meter.blames(Status::Code(0), false, &LIMITS), None);
     }
 
@@ -252,18 +330,18 @@ mod tests {
     fn processes_are_counted_from_their_head() {
         let mut meter = Meter::new(None, true, &LIMITS);
         // Ourselves: more than no process at all, and more than no memory.
-        meter.begin(rustix::process::getpid().as_raw_nonzero().get());
+        meter.begin(rustix::process::getpid().as_raw_nonzero().get(), None);
         let none = Limits {
             processes: 0,
             ..Limits::NONE
         };
-        assert_eq!(meter.over(&none), Some(Reason::TooManyProcesses));
+        assert_eq!(meter.processes_over(&none), Some(Reason::TooManyProcesses));
         let little = Limits {
             memory_bytes: 1,
             ..Limits::NONE
         };
-        assert_eq!(meter.over(&little), Some(Reason::OutOfMemory));
-        assert_eq!(meter.over(&Limits::NONE), None);
+        assert_eq!(meter.processes_over(&little), Some(Reason::OutOfMemory));
+        assert_eq!(meter.processes_over(&Limits::NONE), None);
     }
 
     #[test]

@@ -26,7 +26,9 @@ mod copy;
 mod error;
 mod filter;
 mod folder;
+mod held;
 mod inside;
+mod memory;
 mod meter;
 mod prepare;
 mod probe;
@@ -410,5 +412,7 @@ fn spec(ground: Ground, step: &Step, mounts: Vec<Bind>) -> Spec {
     }
 }
 
+#[cfg(test)]
+mod exceeding;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -16,15 +16,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::error::SandboxError;
+use super::held::Tables;
 use super::inside::HELPER;
 use super::meter::Meter;
 use super::spec::{self, Act, News, Order, Status};
 use super::system;
 use super::tail::Tail;
 use super::{Ended, Limits, Reason, Stream};
-
-/// How often limits are looked at.
-const TICK: Duration = Duration::from_millis(100);
 
 /// How long the helper may take to end when it has been told to.
 const END_WITHIN: Duration = Duration::from_secs(5);
@@ -135,7 +133,7 @@ pub(super) fn run(
         let has_input = spec.has_input;
         spec::send(socket, &Order::Run(Box::new(spec))).map_err(failed)?;
         if has_input {
-            send_descriptor(socket, io::stdin().as_fd()).map_err(failed)?;
+            spec::send_descriptor(socket, io::stdin().as_fd()).map_err(failed)?;
         }
     }
     let mut watch = Watch {
@@ -147,6 +145,7 @@ pub(super) fn run(
         meter,
         started: Instant::now(),
         looked: Instant::now(),
+        tick: Duration::ZERO,
         told_to_end: None,
         passed_bytes: 0,
         tail: Tail::default(),
@@ -154,21 +153,6 @@ pub(super) fn run(
     };
     watch.wait(streams)?;
     watch.end()
-}
-
-fn send_descriptor(socket: &UnixStream, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-    let descriptors = [descriptor];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    sendmsg(
-        socket,
-        &[io::IoSlice::new(&[0])],
-        &mut ancillary,
-        SendFlags::NOSIGNAL,
-    )?;
-    Ok(())
 }
 
 /// What is known of the end.
@@ -191,6 +175,7 @@ struct Watch {
     meter: Meter,
     started: Instant,
     looked: Instant,
+    tick: Duration,
     told_to_end: Option<Instant>,
     passed_bytes: u64,
     tail: Tail,
@@ -220,8 +205,9 @@ impl Watch {
                     From::Signals => self.hear(),
                 }
             }
-            if self.looked.elapsed() >= TICK {
+            if self.looked.elapsed() >= self.tick {
                 self.look();
+                self.tick = self.meter.patience(&self.limits);
                 self.looked = Instant::now();
             }
         }
@@ -247,7 +233,7 @@ impl Watch {
             polled.push(PollFd::new(signals, PollFlags::IN));
             whose.push(From::Signals);
         }
-        let patience = TICK.saturating_sub(self.looked.elapsed());
+        let patience = self.tick.saturating_sub(self.looked.elapsed());
         let patience = Timespec {
             tv_sec: 0,
             tv_nsec: patience.subsec_nanos().into(),
@@ -270,7 +256,10 @@ impl Watch {
             return;
         };
         match spec::receive(socket) {
-            Ok(Some(News::Head { pid })) => self.meter.begin(pid),
+            Ok(Some(News::Head { pid, has_tables })) => {
+                let tables = has_tables.then(|| receive_tables(socket)).flatten();
+                self.meter.begin(pid, tables);
+            }
             Ok(Some(News::Failed {
                 act,
                 subject,
@@ -337,14 +326,23 @@ impl Watch {
         }
     }
 
-    /// The limit that the step is over. Whoever starts processes without end leaves no time to count
-    /// them; so where the machine has many new ones, all hold still meanwhile.
+    /// The limit that the step is over. Whoever starts processes without end leaves no time to count them; so where
+    /// the machine has many new ones, all hold still meanwhile.
     fn count(&mut self) -> Option<Reason> {
+        if let Some(over) = self.meter.disk_over(&self.limits) {
+            return Some(over);
+        }
         let is_crowded = self.meter.is_crowded(&self.limits);
+        if is_crowded && self.meter.has_too_many(&self.limits) {
+            return Some(Reason::TooManyProcesses);
+        }
+        if !self.meter.is_due(&self.limits) {
+            return None;
+        }
         if is_crowded {
             self.tell(STOP);
         }
-        let over = self.meter.over(&self.limits);
+        let over = self.meter.processes_over(&self.limits);
         if is_crowded && over.is_none() {
             self.tell(CONTINUE);
         }
@@ -423,6 +421,11 @@ impl Watch {
             took,
         })
     }
+}
+
+fn receive_tables(from: &UnixStream) -> Option<Tables> {
+    let table = || spec::receive_descriptor(from).ok().map(fs::File::from);
+    Some(Tables([table()?, table()?, table()?]))
 }
 
 /// `SIGKILL`, as a byte for the helper.

@@ -4,6 +4,8 @@
 //! program. Signals go down as single bytes after the spec.
 
 use std::io::{self, Read, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
@@ -114,6 +116,8 @@ pub(crate) enum News {
     Head {
         /// Its number.
         pid: i32,
+        /// Whether tables of its segments and queues come after this (see `held`), a descriptor each.
+        has_tables: bool,
     },
     /// The step could not be started.
     Failed {
@@ -219,6 +223,39 @@ pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<O
     Ok(Some(serde_json::from_slice(&body)?))
 }
 
+/// Sends a descriptor, with one byte to carry it.
+pub(crate) fn send_descriptor(to: &UnixStream, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let descriptors = [descriptor];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let byte = [io::IoSlice::new(&[0])];
+    sendmsg(to, &byte, &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// A descriptor that comes with one byte.
+pub(crate) fn receive_descriptor(from: &UnixStream) -> io::Result<OwnedFd> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let mut byte = [0];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    recvmsg(
+        from,
+        &mut [io::IoSliceMut::new(&mut byte)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    ancillary
+        .drain()
+        .find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        })
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,7 +264,10 @@ mod tests {
     fn messages_survive_the_way() {
         let mut wire = Vec::new();
         let news = [
-            News::Head { pid: 12 },
+            News::Head {
+                pid: 12,
+                has_tables: true,
+            },
             News::Failed {
                 act: Act::Mount,
                 subject: "/x".into(),

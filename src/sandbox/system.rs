@@ -4,7 +4,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "fork, signalfd, mount_setattr, close_range and the loopback's flags have no safe wrapper"
+    reason = "fork, signalfd, mount_setattr, close_range, options of sockets and the loopback's flags have no safe wrapper"
 )]
 
 use std::ffi::CStr;
@@ -142,6 +142,41 @@ pub(crate) fn bring_up(socket: BorrowedFd<'_>, interface: &CStr) -> io::Result<(
     request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or(0);
     // SAFETY: the request is of the type that this ioctl reads, and lives until it is over.
     let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    checked(done.into())
+}
+
+/// `asm-generic/socket.h`.
+const SO_MEMINFO: libc::c_int = 55;
+
+/// What waits in a socket and is kept for it, in bytes: `SO_MEMINFO`, `linux/sock_diag.h`.
+pub(crate) fn socket_memory(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut sizes = [0_u32; 9];
+    option(socket, SO_MEMINFO, &mut sizes)?;
+    let [received, _, sending, _, ahead, queued, options, backlog, _] = sizes;
+    let parts = [received, sending.max(queued), ahead, options, backlog];
+    Ok(parts.into_iter().map(u64::from).sum())
+}
+
+/// Whether a socket waits for connections.
+pub(crate) fn is_listening(socket: BorrowedFd<'_>) -> bool {
+    let mut answer = [0_u32; 1];
+    option(socket, libc::SO_ACCEPTCONN, &mut answer).is_ok() && answer != [0]
+}
+
+/// Asks a socket for an option of numbers; those that the kernel does not know stay zero.
+fn option(socket: BorrowedFd<'_>, name: libc::c_int, values: &mut [u32]) -> io::Result<()> {
+    let mut length =
+        libc::socklen_t::try_from(size_of_val(values)).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the kernel writes no more than `length` bytes, which is what `values` has, and any bytes are numbers.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            values.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
     checked(done.into())
 }
 

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+/// A place in a process's table of descriptors.
+const ENTRY_BYTES: u64 = 8;
 
 /// What runs below one process, itself included.
 #[derive(Debug, Default)]
@@ -10,8 +14,12 @@ pub(super) struct Tree {
     pub processes: Vec<i32>,
     /// Processes and threads.
     pub tasks: u64,
-    /// Memory that is not merely a file's, added up without regard to what they share.
-    pub memory_bytes: u64,
+    /// Memory that is no file's, added up without regard to what they share.
+    pub private_bytes: u64,
+    /// Memory that is made to be shared, mapped files in memory too, added up alike.
+    pub shared_bytes: u64,
+    /// What the kernel keeps for each: tables of pages and of descriptors.
+    pub tables_bytes: u64,
 }
 
 /// Walks down from `head`; stops when it has met more than `most` tasks.
@@ -29,10 +37,10 @@ pub(super) fn below(head: i32, most: u64) -> Tree {
         let threads = field(&status, "Threads:").unwrap_or(1);
         tree.processes.push(pid);
         tree.tasks += threads;
-        for part in ["RssAnon:", "RssShmem:", "VmSwap:"] {
-            let kilobytes = field(&status, part).unwrap_or(0);
-            tree.memory_bytes += kilobytes.saturating_mul(1024);
-        }
+        let bytes = |name| field(&status, name).unwrap_or(0).saturating_mul(1024);
+        tree.private_bytes += bytes("RssAnon:") + bytes("VmSwap:");
+        tree.shared_bytes += bytes("RssShmem:");
+        tree.tables_bytes += bytes("VmPTE:") + field(&status, "FDSize:").unwrap_or(0) * ENTRY_BYTES;
         match children(pid, threads) {
             Some(children) => pending.extend(children),
             // A kernel that does not list children: everybody is asked for its parent.
@@ -54,8 +62,22 @@ pub(super) fn of_machine() -> Option<u64> {
     load.split_once('/')?.1.split(' ').next()?.parse().ok()
 }
 
+/// Processes that a namespace's own `/proc` lists, by way of its first process; counted up to `most` and one, `None`
+/// if there is no such list. One folder to read, where [`below`] reads some files of each.
+pub(super) fn in_namespace(head: i32, most: u64) -> Option<u64> {
+    let listed = fs::read_dir(format!("/proc/{head}/root/proc")).ok()?;
+    let is_process = |name: &std::ffi::OsStr| name.as_bytes().iter().all(u8::is_ascii_digit);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let count = listed
+        .flatten()
+        .filter(|entry| is_process(&entry.file_name()))
+        .take(most.saturating_add(1))
+        .count();
+    u64::try_from(count).ok()
+}
+
 /// A number behind a name in a file of lines.
-fn field(text: &str, name: &str) -> Option<u64> {
+pub(super) fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
@@ -107,8 +129,8 @@ fn parent_of(stat: &str) -> Option<i32> {
     rest.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Memory of these processes, what they share counted once. Dear: the kernel walks their pages.
-pub(super) fn shared_out(processes: &[i32]) -> u64 {
+/// Memory of these processes that is no file's, what they share counted once. Dear: the kernel walks their pages.
+pub(super) fn private(processes: &[i32]) -> u64 {
     processes
         .iter()
         .filter_map(|pid| {
@@ -117,7 +139,7 @@ pub(super) fn shared_out(processes: &[i32]) -> u64 {
                 let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
                 return field(&status, "RssAnon:");
             };
-            ["Pss_Anon:", "Pss_Shmem:", "SwapPss:"]
+            ["Pss_Anon:", "SwapPss:"]
                 .iter()
                 .map(|part| field(&rollup, part))
                 .sum::<Option<u64>>()
@@ -130,16 +152,20 @@ pub(super) fn shared_out(processes: &[i32]) -> u64 {
 pub(super) fn memory_files(head: i32) -> u64 {
     /// `linux/magic.h`.
     const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+    /// What a file without anything in it costs.
+    const FILE_BYTES: u64 = 1024;
     ["tmp", "dev/shm"]
         .iter()
         .filter_map(|path| rustix::fs::statfs(format!("/proc/{head}/root/{path}")).ok())
         .filter(|space| space.f_type == TMPFS)
         .map(|space| {
             let block = u64::try_from(space.f_bsize).unwrap_or(0);
+            let files = space.f_files.saturating_sub(space.f_ffree);
             space
                 .f_blocks
                 .saturating_sub(space.f_bfree)
                 .saturating_mul(block)
+                .saturating_add(files.saturating_mul(FILE_BYTES))
         })
         .sum()
 }
@@ -185,7 +211,7 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(tree.processes.contains(&pid));
-        assert!(tree.tasks >= 2 && tree.memory_bytes > 0);
+        assert!(tree.tasks >= 2 && tree.private_bytes > 0);
         assert!(parents[&own].contains(&pid));
     }
 
@@ -198,8 +224,8 @@ mod tests {
     fn what_is_shared_counts_once() {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let tree = below(own, u64::MAX);
-        assert!(shared_out(&[own]) > 0);
-        assert!(shared_out(&tree.processes) <= tree.memory_bytes * 2);
-        assert_eq!(shared_out(&[i32::MAX]), 0);
+        assert!(private(&[own]) > 0);
+        assert!(private(&tree.processes) <= tree.private_bytes * 2);
+        assert_eq!(private(&[i32::MAX]), 0);
     }
 }

@@ -13,7 +13,7 @@ use rustix::process::{
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::{Control, Tried, Trouble, die_with_parent, watch};
-use crate::sandbox::spec::{Act, News, Spec};
+use crate::sandbox::spec::{Act, Spec};
 use crate::sandbox::tree;
 
 /// Runs the step, and ends what it leaves.
@@ -26,9 +26,7 @@ pub(super) fn without_namespaces(
     set_parent_process_death_signal(None).tried(Act::Privileges, "death signal")?;
     let own = getpid();
     set_child_subreaper(Some(own)).tried(Act::Fork, "orphans")?;
-    control.tell(&News::Head {
-        pid: own.as_raw_nonzero().get(),
-    });
+    control.tell_head(own.as_raw_nonzero().get(), None);
     let ended = watch::over_step(control, spec, input);
     if getpid() == own {
         sweep(own.as_raw_nonzero().get());

@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use rustix::process::{Signal, WaitOptions, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 
+use crate::sandbox::held::Tables;
 use crate::sandbox::spec::{self, Act, Ground, News, Order, Spec};
 use crate::sandbox::system::{self, Fork};
 
@@ -62,12 +63,23 @@ impl<T> Tried<T> for io::Result<T> {
 /// The socket to s2r, and what came over it.
 struct Control {
     socket: UnixStream,
+    /// Whether the step has segments and queues of its own, and s2r counts what they hold.
+    has_own_ipc: bool,
 }
 
 impl Control {
     fn tell(&mut self, news: &News) {
         // If s2r is gone, so are we in a moment.
         let _ = spec::send(&mut self.socket, news);
+    }
+
+    /// Says from which process on the step's are, and hands over the tables of what they hold by number.
+    fn tell_head(&mut self, pid: i32, tables: Option<Vec<fs::File>>) {
+        let has_tables = tables.is_some();
+        self.tell(&News::Head { pid, has_tables });
+        for table in tables.into_iter().flatten() {
+            let _ = spec::send_descriptor(&self.socket, table.as_fd());
+        }
     }
 
     fn fail(&mut self, trouble: Trouble) -> ExitCode {
@@ -91,6 +103,7 @@ pub(crate) fn enter() -> Option<ExitCode> {
     let socket = io::stdin().as_fd().try_clone_to_owned().ok()?;
     let mut control = Control {
         socket: UnixStream::from(socket),
+        has_own_ipc: false,
     };
     Some(match work(&mut control) {
         Ok(status) => status,
@@ -128,32 +141,11 @@ fn die_with_parent() -> Result<(), Trouble> {
 /// Replaces our standard input, the socket, by the step's: nothing, or what s2r was given.
 fn take_input(control: &mut Control, spec: &Spec) -> Result<OwnedFd, Trouble> {
     if spec.has_input {
-        return receive_descriptor(&control.socket).tried(Act::Spec, "standard input");
+        return spec::receive_descriptor(&control.socket).tried(Act::Spec, "standard input");
     }
     fs::File::open("/dev/null")
         .map(OwnedFd::from)
         .tried(Act::Source, "/dev/null")
-}
-
-/// A descriptor that comes with one byte.
-fn receive_descriptor(socket: &UnixStream) -> io::Result<OwnedFd> {
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-    let mut byte = [0];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    recvmsg(
-        socket,
-        &mut [io::IoSliceMut::new(&mut byte)],
-        &mut ancillary,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
-    ancillary
-        .drain()
-        .find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-            _ => None,
-        })
-        .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Can we have what a step needs? Costs a process and no more.
@@ -202,16 +194,17 @@ fn in_namespaces(control: &mut Control, spec: &Spec, input: OwnedFd) -> Result<E
     identify(spec.user, spec.caller)?;
     // A change of who we are forgets this.
     die_with_parent()?;
+    let tables = own_tables();
+    control.has_own_ipc = tables.is_some();
     match system::fork().tried(Act::Fork, "")? {
         Fork::Parent(pid) => {
-            control.tell(&News::Head {
-                pid: pid.as_raw_nonzero().get(),
-            });
+            control.tell_head(pid.as_raw_nonzero().get(), tables);
             // Returns when every process of the namespace is gone.
             let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
             Ok(ExitCode::SUCCESS)
         }
         Fork::Child => {
+            drop(tables);
             die_with_parent()?;
             mounts::build(spec)?;
             if !spec.has_network {
@@ -220,6 +213,15 @@ fn in_namespaces(control: &mut Control, spec: &Spec, input: OwnedFd) -> Result<E
             watch::over_step(control, spec, input)
         }
     }
+}
+
+/// The tables of our namespace's segments and queues, taken hold of while the machine's `/proc` is in sight. Without
+/// them nobody could count, and the step has neither.
+fn own_tables() -> Option<Vec<fs::File>> {
+    Tables::PATHS
+        .iter()
+        .map(|path| fs::File::open(path).ok())
+        .collect()
 }
 
 /// Whether s2r still holds the other end: it says nothing, or the number of a signal.

@@ -321,7 +321,8 @@ fn dev(devices: &[(&str, OwnedFd)], spec: &Spec) -> Result<(), Trouble> {
 /// A file system in memory for everybody.
 fn memory_files(path: &str, spec: &Spec) -> Result<(), Trouble> {
     let options = match spec.bounds.memory_file_bytes {
-        Some(bytes) => format!("mode=1777,size={bytes}"),
+        // An empty file costs the kernel about a kilobyte.
+        Some(bytes) => format!("mode=1777,size={bytes},nr_inodes={}", (bytes >> 10).max(64)),
         None => "mode=1777".to_owned(),
     };
     let options = CString::new(options)

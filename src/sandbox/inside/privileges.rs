@@ -17,7 +17,7 @@ use crate::sandbox::spec::{Act, Bounds, Ground};
 const OPEN_FILES: u64 = 65_536;
 
 /// Gives up every right, for this process and all that it starts. User 0 inside is a name only.
-pub(super) fn drop_all(ground: &Ground) -> Result<(), Trouble> {
+pub(super) fn drop_all(ground: &Ground, has_own_ipc: bool) -> Result<(), Trouble> {
     clear_ambient_capability_set().tried(Act::Privileges, "ambient set")?;
     for capability in CapabilitySet::all().iter() {
         // Fails for those that this kernel does not know, and for all where we have no right to: then
@@ -44,7 +44,7 @@ pub(super) fn drop_all(ground: &Ground) -> Result<(), Trouble> {
     )
     .tried(Act::Privileges, "capabilities")?;
     set_no_new_privs(true).tried(Act::Privileges, "no new privileges")?;
-    match filter(ground.is_in_namespaces()) {
+    match filter(has_own_ipc) {
         // Where nothing else is held back either, a machine that has no filters is no reason to stop.
         Err(_) if matches!(ground, Ground::Bare) => Ok(()),
         installed => installed.tried(Act::Privileges, "filter of system calls"),

@@ -29,7 +29,7 @@ pub(super) fn over_step(
         system::hold_signals(&[libc::SIGCHLD]).tried(Act::Fork, "signals of children")?,
     );
     match system::fork().tried(Act::Fork, "")? {
-        Fork::Child => start(spec, &input),
+        Fork::Child => start(spec, control.has_own_ipc, &input),
         Fork::Parent(step) => {
             drop(input);
             // Our copies of the step's output would keep it open.
@@ -139,7 +139,9 @@ fn pass(step: Pid, number: u8, ground: &Ground) {
 fn is_full(path: &str) -> bool {
     const NEARLY: u64 = 16;
     rustix::fs::statfs(path).is_ok_and(|space| {
-        space.f_type == TMPFS && space.f_blocks > 0 && space.f_bavail <= space.f_blocks.min(NEARLY)
+        let has_no_room = space.f_blocks > 0 && space.f_bavail <= space.f_blocks.min(NEARLY);
+        let has_no_names = space.f_files > 0 && space.f_ffree == 0;
+        space.f_type == TMPFS && (has_no_room || has_no_names)
     })
 }
 
@@ -147,7 +149,7 @@ fn is_full(path: &str) -> bool {
 const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// Becomes the step. Returns only if that fails.
-fn start(spec: &Spec, input: &OwnedFd) -> Result<ExitCode, Trouble> {
+fn start(spec: &Spec, has_own_ipc: bool, input: &OwnedFd) -> Result<ExitCode, Trouble> {
     setsid().tried(Act::Fork, "session")?;
     system::release_signals().tried(Act::Privileges, "signals")?;
     die_with_parent()?;
@@ -168,7 +170,7 @@ fn start(spec: &Spec, input: &OwnedFd) -> Result<ExitCode, Trouble> {
         .split_first()
         .ok_or(Errno::INVAL)
         .tried(Act::Command, "")?;
-    privileges::drop_all(&spec.ground)?;
+    privileges::drop_all(&spec.ground, has_own_ipc)?;
     let error = Command::new(program)
         .args(arguments)
         .env_clear()

@@ -1,0 +1,138 @@
+//! The memory of a step, as the machine sees it.
+//!
+//! Control groups that would count it are not ours to make where s2r is needed most. So it is added up: pages and
+//! page tables of each process, files in memory, and what is [`held`]. What cannot be looked into (connections that
+//! nobody has accepted, descriptors on their way from one process to another, a mapping whose descriptor is closed)
+//! counts with what the whole machine has lost since the step began, where a step has such a thing.
+
+use std::fs;
+
+use super::held::{self, Held, Tables};
+use super::tree::{self, Tree};
+
+/// What a process or thread costs the kernel.
+const TASK_BYTES: u64 = 16 << 10;
+
+/// What may have been counted twice is looked at closer if it is more than one part in this of the limit.
+const WORTH_A_LOOK: u64 = 16;
+
+/// Memory that was lost to something hidden is believed when it has been seen so often in a row.
+const LOOKS: u32 = 2;
+
+/// Counts one step's.
+#[derive(Debug)]
+pub(super) struct Memory {
+    before: Machine,
+    has_own_files: bool,
+    tables: Option<Tables>,
+    hidden_looks: u32,
+}
+
+/// The machine's memory, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Machine {
+    /// What programs could still have, swap included.
+    pub available_bytes: u64,
+    /// Files in memory, and memory that processes share.
+    shared_bytes: u64,
+}
+
+/// One look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    /// What was counted, or may be hidden; shared pages may count several times.
+    pub bytes: u64,
+    /// It is more than the limit.
+    pub is_over: bool,
+}
+
+impl Memory {
+    /// For a step that begins now; whether `/tmp` and `/dev/shm` are memory of its own.
+    pub(super) fn new(has_own_files: bool) -> Self {
+        Self {
+            before: Machine::now(),
+            has_own_files,
+            tables: None,
+            hidden_looks: 0,
+        }
+    }
+
+    /// The tables of the step's own segments and queues.
+    pub(super) fn set_tables(&mut self, tables: Tables) {
+        self.tables = Some(tables);
+    }
+
+    /// Adds up what the processes have, and holds it against the limit.
+    pub(super) fn look(&mut self, head: i32, tree: &Tree, limit: u64) -> Look {
+        let held = held::by(&tree.processes);
+        let files = if self.has_own_files {
+            tree::memory_files(head)
+        } else {
+            0
+        };
+        let shared = files
+            .saturating_add(held.file_bytes)
+            .saturating_add(self.tables.as_ref().map_or(0, Tables::bytes));
+        let besides = held
+            .queue_bytes
+            .saturating_add(tree.tables_bytes)
+            .saturating_add(tree.tasks.saturating_mul(TASK_BYTES));
+        let bytes = tree
+            .private_bytes
+            .saturating_add(tree.shared_bytes)
+            .saturating_add(shared)
+            .saturating_add(besides);
+        // Pages that a process shares with its children since they parted count several times there, and so do
+        // mapped files, so a second, dearer look comes before the verdict.
+        let exact = shared.saturating_add(besides);
+        let may_count_twice = tree.private_bytes.saturating_add(tree.shared_bytes);
+        let is_over = bytes > limit
+            && (may_count_twice < limit / WORTH_A_LOOK
+                || tree::private(&tree.processes)
+                    .saturating_add(held.mapped_besides(&tree.processes))
+                    .saturating_add(exact)
+                    > limit);
+        let hidden = self.hidden(tree, &held, shared, bytes.min(limit));
+        self.hidden_looks = if hidden > limit {
+            self.hidden_looks + 1
+        } else {
+            0
+        };
+        Look {
+            bytes: bytes.max(hidden),
+            is_over: is_over || self.hidden_looks >= LOOKS,
+        }
+    }
+
+    /// What the step has if all that the machine has lost since it began is its own; 0 if it has nothing in which
+    /// memory could be hidden.
+    fn hidden(&self, tree: &Tree, held: &Held, shared: u64, counted: u64) -> u64 {
+        let now = Machine::now();
+        let lost = self
+            .before
+            .available_bytes
+            .saturating_sub(now.available_bytes);
+        let growth = now.shared_bytes.saturating_sub(self.before.shared_bytes);
+        let known = shared.saturating_add(tree.shared_bytes);
+        let in_files = counted.saturating_add(growth.saturating_sub(known));
+        if held.hides_sockets || held.hides_descriptors {
+            lost.max(in_files)
+        } else if in_files > counted && held.hides_files(&tree.processes) {
+            in_files
+        } else {
+            0
+        }
+    }
+}
+
+impl Machine {
+    /// As `meminfo` has it (proc(5)).
+    pub(super) fn now() -> Self {
+        let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let bytes = |name| tree::field(&text, name).unwrap_or(0).saturating_mul(1024);
+        Self {
+            available_bytes: bytes("MemAvailable:").saturating_add(bytes("SwapFree:")),
+            shared_bytes: bytes("Shmem:"),
+        }
+    }
+}
