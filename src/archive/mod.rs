@@ -6,6 +6,7 @@
 
 pub(crate) mod ar;
 pub(crate) mod decompress;
+pub(crate) mod elf;
 pub(crate) mod gzip;
 mod inflate;
 mod sink;

@@ -2,7 +2,8 @@
 //! `Aptfile` asks for, with what these need.
 //!
 //! The base is resolved as if there were no Aptfile: so its layers are those of every other project
-//! with this builder. What is added lies in a layer of its own, and a newer version of a package
+//! with this builder. What is added gets all that it depends on: what a builder leaves out concerns its base.
+//! It lies in a layer of its own, and a newer version of a package
 //! of the base in it stands above the older one's files.
 
 use super::base;
@@ -75,7 +76,7 @@ impl Wish<'_> {
             });
         }
         let mut wanted = self.base.clone();
-        wanted.packages.extend(names);
+        wanted.added = names;
         let all = base::packages(&wanted, self.architecture, rules, fetcher)
             .map_err(|error| self.with_place(error))?;
         let added = all
@@ -143,7 +144,12 @@ impl Debs {
                 recipes::APTFILE_TITLE,
                 wish.packages.image_names().join(", ")
             );
-            recipes.push(recipes::added(&title, &self.added, options, store));
+            recipes.push(recipes::added(
+                &title,
+                (&self.added, &self.base),
+                options,
+                store,
+            ));
         }
         recipes
     }

@@ -293,7 +293,7 @@ impl<'a> Site<'a> {
         architecture: Architecture,
     ) -> Result<Vec<DebArtefact>, BuildError> {
         let mut wanted = self.debian()?.clone();
-        wanted.packages.extend(self.plan.packages.build_names());
+        wanted.added = self.plan.packages.build_names();
         base::packages(&wanted, architecture, self.base_rules(), &self.fetcher())
     }
 

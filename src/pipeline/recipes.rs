@@ -9,12 +9,12 @@ use super::make::{Needed, Origin, Recipe};
 use super::wheels::revealed;
 use crate::archive::tar::Options;
 use crate::layers::bytecode::{self, ByteCode};
-use crate::layers::deb::{self, BaseOptions, Part};
+use crate::layers::deb::{self, BaseOptions, Packages, Part};
 use crate::layers::group::{self, Package};
 use crate::layers::skeleton::{self, SkeletonOptions};
 use crate::layers::source::{self, Source};
 use crate::layers::wheel::{self, Target, WheelFile};
-use crate::oci::KeyBuilder;
+use crate::oci::{Digest, KeyBuilder};
 use crate::packages::debian::DebArtefact;
 use crate::report::{Event, Report};
 use crate::resolve::wheels::{Location, LockedWheel};
@@ -94,47 +94,50 @@ pub(super) fn base_part<'a>(
     if debs.is_empty() {
         return None;
     }
-    let needs = base::needed(&debs);
-    Some(Recipe {
-        key: deb::key(part, &debs, options),
-        contents: format!("Debian {suite}: {}, {} packages", part.name(), debs.len()),
-        needs: needs.clone(),
-        is_of_source: false,
-        write: Box::new(move |tar| {
-            let files: Vec<(DebArtefact, PathBuf)> = debs
-                .iter()
-                .zip(&needs)
-                .map(|(deb, needed)| (deb.clone(), store.download_path(&needed.digest)))
-                .collect();
-            deb::write(part, &files, options, &store.scratch(), tar)?;
-            Ok(())
-        }),
-    })
+    let contents = format!("Debian {suite}: {}, {} packages", part.name(), debs.len());
+    let beside = part.beside(packages);
+    Some(of_debs(part, contents, (debs, beside), options, store))
 }
 
-/// The layer of packages above a base.
-pub(super) fn added<'a>(
-    title: &str,
-    packages: &'a [DebArtefact],
+/// A layer of packages, which other packages of the image lie beside.
+fn of_debs<'a>(
+    part: Part,
+    contents: String,
+    (debs, beside): (Vec<DebArtefact>, Vec<DebArtefact>),
     options: &'a BaseOptions,
     store: &'a Store,
 ) -> Recipe<'a> {
-    let needs = base::needed(packages);
     Recipe {
-        key: deb::key(Part::Added, packages, options),
-        contents: title.to_owned(),
-        needs: needs.clone(),
+        key: deb::key(part, &debs, &beside, options),
+        contents,
+        needs: [base::needed(&debs), base::needed(&beside)].concat(),
         is_of_source: false,
         write: Box::new(move |tar| {
-            let files: Vec<(DebArtefact, PathBuf)> = packages
-                .iter()
-                .zip(&needs)
-                .map(|(deb, needed)| (deb.clone(), store.download_path(&needed.digest)))
-                .collect();
-            deb::write(Part::Added, &files, options, &store.scratch(), tar)?;
+            let files = |debs: &[DebArtefact]| -> Vec<(DebArtefact, PathBuf)> {
+                let path =
+                    |deb: &DebArtefact| store.download_path(&Digest::from_bytes(deb.sha256.0));
+                debs.iter().map(|deb| (deb.clone(), path(deb))).collect()
+            };
+            let (debs, beside) = (files(&debs), files(&beside));
+            let packages = Packages {
+                own: &debs,
+                beside: &beside,
+            };
+            deb::write(part, packages, options, &store.scratch(), tar)?;
             Ok(())
         }),
     }
+}
+
+/// The layer of packages above others.
+pub(super) fn added<'a>(
+    title: &str,
+    (packages, below): (&[DebArtefact], &[DebArtefact]),
+    options: &'a BaseOptions,
+    store: &'a Store,
+) -> Recipe<'a> {
+    let debs = (packages.to_vec(), below.to_vec());
+    of_debs(Part::Added, title.to_owned(), debs, options, store)
 }
 
 /// The layer of the virtual environment and the scripts.

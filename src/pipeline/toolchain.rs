@@ -24,6 +24,8 @@ pub(super) struct Toolchain {
     pub key: Key,
     /// The build packages, and what they need, that the base lacks.
     pub packages: Vec<DebArtefact>,
+    /// The packages of the base.
+    below: Vec<DebArtefact>,
     base: Vec<Made>,
     /// What those layers are made of; an image's are not made.
     debs: Option<(Debs, BaseOptions)>,
@@ -74,7 +76,7 @@ impl Toolchain {
                     },
                     ..options.clone()
                 };
-                let packages = deb::key(Part::Added, &packages, &options);
+                let packages = deb::key(Part::Added, &packages, &[], &options);
                 let key = KeyBuilder::new("toolchain/1").field(packages.as_bytes());
                 (key, Some(options))
             }
@@ -92,6 +94,7 @@ impl Toolchain {
         Self {
             key: key.finish(),
             packages,
+            below: foundation.debs().all(),
             base: base.to_vec(),
             debs: match foundation {
                 Foundation::Packages { debs, options, .. } => Some((debs.clone(), options.clone())),
@@ -151,7 +154,8 @@ impl Toolchain {
         let recipes: Vec<_> = recipes.iter().collect();
         let mut folders = site.ground_of(&self.base, &recipes)?;
         if let Some(options) = self.options.as_ref().filter(|_| !self.packages.is_empty()) {
-            let recipe = recipes::added("build packages", &self.packages, options, site.store());
+            let debs = (self.packages.as_slice(), self.below.as_slice());
+            let recipe = recipes::added("build packages", debs, options, site.store());
             folders.push(roots.of_recipe(&recipe, &site.fetcher())?);
         }
         folders.push(links(site)?);

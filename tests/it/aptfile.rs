@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::builds::{BACKEND, PYPROJECT};
-use crate::harness::container::Container;
+use crate::harness::container::{Container, run_once};
 use crate::harness::files::Project;
 use crate::harness::home::{Home, digest_of};
 use crate::harness::tools::finish;
@@ -101,6 +101,59 @@ fn what_cannot_be_installed_is_named_by_its_line() {
         finish(home.command(&["build"]).arg(project.path()).arg("x"))
             .exits(65)
             .says(&says);
+    }
+}
+
+#[test]
+fn programs_of_the_aptfile_run() {
+    let home = Home::seeded();
+    let project = Project::new(&[
+        ("app.py", "pass\n"),
+        (
+            "Aptfile",
+            "ffmpeg\nimagemagick\npostgresql-client\nlibzbar0\nlibopenblas0\nnetcat-openbsd\ngawk\n",
+        ),
+    ]);
+    let built = home.build(&project.path(), &["apt"]);
+    let image = home.layout().reference(digest_of(&built));
+    let find = "import ctypes, ctypes.util as u; print(*(u.find_library(n) for n in ('zbar', 'blas', 'c')), ctypes.CDLL('libblas.so.3')._name)";
+    for (command, expected) in [
+        (&["ffmpeg", "-version"][..], "ffmpeg version"),
+        (&["convert", "-version"], "Version: ImageMagick"),
+        (&["psql", "--version"], "psql (PostgreSQL)"),
+        (&["awk", "--version"], "GNU Awk"),
+        (&["sh", "-c", "nc -h 2>&1"], "OpenBSD netcat"),
+        (
+            &["python", "-c", find],
+            "libzbar.so.0 libblas.so.3 libc.so.6 libblas.so.3",
+        ),
+    ] {
+        let ran = run_once(&image, 1_000_680_000, command).ok();
+        assert!(
+            ran.stdout.starts_with(expected),
+            "{command:?}: {}{}",
+            ran.stdout,
+            ran.stderr
+        );
+    }
+    // What the project did not ask for is as the builder has it.
+    let plain = home.build(&Project::copy_of("script").path(), &["plain"]);
+    let inspected = home.run(&["inspect", "plain"]).ok().stdout;
+    assert!(!inspected.contains("perl-base="), "{inspected}");
+    let image = home.layout().reference(digest_of(&plain));
+    for (command, expected) in [
+        (
+            &[
+                "python",
+                "-c",
+                "import ctypes.util as u; print(u.find_library('sqlite3'))",
+            ][..],
+            "libsqlite3.so.0\n",
+        ),
+        (&["awk", "BEGIN { print 1 + 1 }"], "2\n"),
+        (&["which", "sh"], "/usr/bin/sh\n"),
+    ] {
+        assert_eq!(run_once(&image, 1001, command).ok().stdout, expected);
     }
 }
 

@@ -1,5 +1,5 @@
 //! What the packages' maintainer scripts would have made, made here: users, the bundle of CA
-//! certificates, links of usr-merge and alternatives, the time zone.
+//! certificates, links of usr-merge, the time zone.
 
 use super::{
     BaseOptions,
@@ -80,7 +80,7 @@ pub(super) fn system(options: &BaseOptions, gathered: &mut Gathered) -> Result<(
         };
         gathered.put(folder, Kind::Directory, everyone);
     }
-    alternatives(gathered);
+    shell(gathered);
     ca_bundle(gathered)?;
     let profile = gathered.files_below("usr/share/base-files/profile");
     if let Some((_, contents)) = profile.first() {
@@ -94,20 +94,14 @@ pub(super) fn system(options: &BaseOptions, gathered: &mut Gathered) -> Result<(
 /// which is what it is in S2I's images: `source`, `function`, `trap f SIGTERM` are known there.
 pub(super) const SHELL: &str = "usr/bin/sh";
 
-/// Links that `update-alternatives` and diversions would have made.
-fn alternatives(gathered: &mut Gathered) {
+/// The link that a diversion would have made.
+fn shell(gathered: &mut Gathered) {
     if gathered.get("usr/bin/bash").is_some() {
         gathered.remove(SHELL);
     }
-    let links = [
-        (SHELL, "bash"),
-        (SHELL, "dash"),
-        ("usr/bin/which", "which.debianutils"),
-        ("usr/bin/awk", "mawk"),
-    ];
-    for (link, target) in links {
+    for target in ["bash", "dash"] {
         if gathered.get(&format!("usr/bin/{target}")).is_some() {
-            gathered.put_link(link, target);
+            gathered.put_link(SHELL, target);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use super::alternatives::Choice;
 use super::error::{DebLayerError, EntryFault};
 use crate::archive::tar::{self, Owner};
 
@@ -75,6 +76,8 @@ pub(super) struct Gathered {
     nodes: BTreeMap<Vec<u8>, Node>,
     spool: File,
     spooled_bytes: u64,
+    /// What maintainer scripts would choose.
+    pub choices: Vec<Choice>,
 }
 
 impl Gathered {
@@ -86,6 +89,7 @@ impl Gathered {
             nodes: BTreeMap::new(),
             spool,
             spooled_bytes: 0,
+            choices: Vec::new(),
         })
     }
 
@@ -216,6 +220,19 @@ impl Gathered {
         self.nodes.insert(path.as_bytes().to_vec(), node);
     }
 
+    /// Puts something that a package's script would have made, instead of what may be there.
+    pub(super) fn put_of(&mut self, package: &str, path: &[u8], kind: Kind, owner: Owner) {
+        let package = package.to_owned();
+        self.nodes.insert(
+            path.to_vec(),
+            Node {
+                owner,
+                kind,
+                package,
+            },
+        );
+    }
+
     /// Takes out what is at a path.
     pub(super) fn remove(&mut self, path: &str) {
         self.nodes.remove(path.as_bytes());
@@ -224,6 +241,33 @@ impl Gathered {
     /// What is at a path.
     pub(super) fn get(&self, path: &str) -> Option<&Node> {
         self.nodes.get(path.as_bytes())
+    }
+
+    /// What is at a path.
+    pub(super) fn at(&self, path: &[u8]) -> Option<&Node> {
+        self.nodes.get(path)
+    }
+
+    /// The contents of a file.
+    pub(super) fn contents(&self, path: &[u8]) -> Option<Contents> {
+        let node = match &self.nodes.get(path)?.kind {
+            Kind::Hardlink(target) => self.nodes.get(target)?,
+            _ => self.nodes.get(path)?,
+        };
+        match node.kind {
+            Kind::File(contents) => Some(contents),
+            _ => None,
+        }
+    }
+
+    /// What comes behind a prefix that ends with a slash, in names without another one.
+    pub(super) fn names_below(&self, prefix: &[u8]) -> BTreeSet<Vec<u8>> {
+        self.nodes
+            .range(prefix.to_vec()..)
+            .map_while(|(path, _)| path.strip_prefix(prefix))
+            .filter(|name| !name.contains(&b'/'))
+            .map(<[u8]>::to_vec)
+            .collect()
     }
 
     /// Whether a path is taken.

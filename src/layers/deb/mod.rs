@@ -6,12 +6,16 @@
 //! translations are left out, copyright files are kept. Packages are described in
 //! `/var/lib/dpkg/status.d`, where scanners look. Format: deb(5), Debian Policy 6 and 10.
 
+mod alternatives;
 mod derived;
 mod error;
 mod gather;
+mod loader;
 mod locale;
 mod package;
 mod rules;
+mod script;
+mod view;
 
 use std::{
     io::{Read, Seek, SeekFrom, Write},
@@ -26,9 +30,10 @@ use crate::{
 
 pub(crate) use error::DebLayerError;
 use gather::{Gathered, Kind, Node};
+use view::View;
 
 /// Names how these layers are written; changes whenever their bytes would.
-const LAYOUT: &str = "debian-base/2";
+const LAYOUT: &str = "debian-base/3";
 
 /// The shared libraries that Debian's interpreter links (`Depends` of `python3.11-minimal` and
 /// `python3.13-minimal`).
@@ -83,6 +88,20 @@ impl Part {
         name.starts_with("python3") || name.starts_with("libpython3")
     }
 
+    /// Whether the layer has what is made of all packages of the image so far.
+    pub(crate) fn is_whole(self) -> bool {
+        matches!(self, Self::System | Self::Added)
+    }
+
+    /// Of a base's packages, those of other parts that this part is made with.
+    pub(crate) fn beside(self, artefacts: &[DebArtefact]) -> Vec<DebArtefact> {
+        artefacts
+            .iter()
+            .filter(|artefact| self.is_whole() && Self::of(artefact) != self)
+            .cloned()
+            .collect()
+    }
+
     /// The packages of this part, in their order.
     pub(crate) fn of_all(self, artefacts: &[DebArtefact]) -> Vec<DebArtefact> {
         artefacts
@@ -103,8 +122,13 @@ impl Part {
     }
 }
 
-/// The key of a base layer: its packages' digests and the options.
-pub(crate) fn key(part: Part, artefacts: &[DebArtefact], options: &BaseOptions) -> Key {
+/// The key of a base layer: its packages' digests, those of the packages beside them, and the options.
+pub(crate) fn key(
+    part: Part,
+    artefacts: &[DebArtefact],
+    beside: &[DebArtefact],
+    options: &BaseOptions,
+) -> Key {
     let mut key = KeyBuilder::new(LAYOUT)
         .field(part.name().as_bytes())
         .field(options.architecture.name().as_bytes())
@@ -116,34 +140,67 @@ pub(crate) fn key(part: Part, artefacts: &[DebArtefact], options: &BaseOptions) 
         key.add(artefact.package.as_bytes());
         key.add(&artefact.sha256.0);
     }
+    key.add(b"beside");
+    for artefact in beside {
+        key.add(&artefact.sha256.0);
+    }
     key.finish()
 }
 
-/// Writes one base layer from its packages (sorted by name, with the files that hold them).
+/// Packages, sorted by name, with the files that hold them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Packages<'a> {
+    /// Those of the layer.
+    pub own: &'a [(DebArtefact, PathBuf)],
+    /// Those of the image's other layers, below this one and beside it: what is made of all of them (the
+    /// loader's cache, alternatives) lies in this layer.
+    pub beside: &'a [(DebArtefact, PathBuf)],
+}
+
+/// Writes one base layer from its packages.
 ///
 /// Contents go through one temporary file in `spool_folder`, because a layer is sorted by path and
 /// packages are not; memory holds names and places only. The caller finishes `out`.
 pub(crate) fn write<W: Write>(
     part: Part,
-    packages: &[(DebArtefact, PathBuf)],
+    packages: Packages<'_>,
     options: &BaseOptions,
     spool_folder: &Path,
     out: &mut TarGz<W>,
 ) -> Result<(), DebLayerError> {
-    let mut gathered = Gathered::new(spool_folder)?;
-    for (artefact, path) in packages {
-        package::add(artefact, path, options, &mut gathered)?;
-    }
+    let mut gathered = gather(packages.own, options, spool_folder)?;
     match part {
         Part::System => derived::system(options, &mut gathered)?,
         Part::Interpreter => derived::interpreter(options, &mut gathered)?,
         Part::Python => {}
         Part::Added => derived::added(&mut gathered),
     }
+    if part.is_whole() {
+        let mut below = gather(packages.beside, options, spool_folder)?;
+        let mut view = View {
+            top: &mut gathered,
+            below: &mut below,
+        };
+        alternatives::settle(&mut view);
+        loader::settle(options.architecture, &mut view)?;
+    }
     gathered.prune_empty_directories();
     gathered.complete_parents()?;
     gathered.settle_hardlinks()?;
     emit(gathered, out)
+}
+
+/// The files of packages.
+fn gather(
+    packages: &[(DebArtefact, PathBuf)],
+    options: &BaseOptions,
+    spool_folder: &Path,
+) -> Result<Gathered, DebLayerError> {
+    let mut gathered = Gathered::new(spool_folder)?;
+    for (artefact, path) in packages {
+        package::add(artefact, path, options, &mut gathered)?;
+    }
+    Ok(gathered)
 }
 
 /// Writes what was gathered, in order.

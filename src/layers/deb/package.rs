@@ -9,9 +9,10 @@ use std::{
 
 use super::{
     BaseOptions,
+    alternatives::{self, Install},
     error::{DebLayerError, EntryFault},
     gather::{Gathered, Kind, Node, entry_error},
-    locale, rules,
+    locale, rules, script,
 };
 use crate::{
     archive::{
@@ -185,20 +186,29 @@ fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), D
     let mut control = Data::open(package, path, "control.tar")?;
     control.each(&mut |path, entry| {
         let name = path.strip_prefix(b"./").unwrap_or(path);
-        if name == b"control" || name == b"md5sums" {
-            let mut text = String::new();
+        if [b"control".as_slice(), b"md5sums", b"postinst"].contains(&name) {
+            let mut bytes = Vec::new();
             entry
                 .take(MAX_CONTROL_BYTES)
-                .read_to_string(&mut text)
+                .read_to_end(&mut bytes)
                 .map_err(|source| DebLayerError::Member {
                     package: package.to_owned(),
                     member: String::from_utf8_lossy(name).into_owned(),
                     source,
                 })?;
+            let text = String::from_utf8_lossy(&bytes).into_owned();
             texts.insert(name.to_vec(), text);
         }
         Ok(true)
     })?;
+    if let Some(script) = texts.get(b"postinst".as_slice()) {
+        let commands = script::commands(script);
+        for command in &commands {
+            if let Some(Install::Known(choice)) = alternatives::install(command, package) {
+                gathered.choices.push(choice);
+            }
+        }
+    }
     let Some(control) = texts.get(b"control".as_slice()) else {
         return Err(DebLayerError::NoMember {
             package: package.to_owned(),

@@ -42,12 +42,23 @@ fn tar_of(entries: &[Made<'_>]) -> Vec<u8> {
 
 /// A `.deb` of entries, compressed as its ending says.
 fn deb_of(name: &str, entries: &[Made<'_>], ending: &str) -> Vec<u8> {
+    scripted(name, entries, ending, "")
+}
+
+/// The same with a script that dpkg would run.
+fn scripted(name: &str, entries: &[Made<'_>], ending: &str, script: &str) -> Vec<u8> {
+    deb_of_tars(name, script, tar_of(entries), ending)
+}
+
+fn deb_of_tars(name: &str, script: &str, data: Vec<u8>, ending: &str) -> Vec<u8> {
     let control = format!("Package: {name}\nVersion: 1\nDescription: words\n");
     let mut members: Vec<Made<'_>> = vec![("./control", 0o644, None, &control)];
     let sums = "0123  usr/bin/tool\n4567  usr/share/man/man1/tool.1.gz\n";
     members.push(("./md5sums", 0o644, None, sums));
+    if !script.is_empty() {
+        members.push(("./postinst", 0o755, None, script));
+    }
     let control = tar_of(&members);
-    let data = tar_of(entries);
     let data = match ending {
         "" => data,
         ".xz" => liblzma::encode_all(&data[..], 1).unwrap(),
@@ -107,17 +118,33 @@ fn options() -> BaseOptions {
 
 /// The layer of these packages.
 fn layer(part: Part, packages: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, DebLayerError> {
+    layer_beside(part, packages, &[])
+}
+
+/// The same with other packages beside it.
+fn layer_beside(
+    part: Part,
+    packages: &[(&str, Vec<u8>)],
+    beside: &[(&str, Vec<u8>)],
+) -> Result<Vec<u8>, DebLayerError> {
     let folder = tempfile::tempdir().unwrap();
-    let files: Vec<_> = packages
-        .iter()
-        .map(|(name, bytes)| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, bytes).unwrap();
-            (artefact(name), path)
-        })
-        .collect();
+    let files = |packages: &[(&str, Vec<u8>)]| -> Vec<_> {
+        packages
+            .iter()
+            .map(|(name, bytes)| {
+                let path = folder.path().join(name);
+                std::fs::write(&path, bytes).unwrap();
+                (artefact(name), path)
+            })
+            .collect()
+    };
+    let (files, beside) = (files(packages), files(beside));
     let mut out = TarGz::new(Vec::new(), options().tar);
-    write(part, &files, &options(), folder.path(), &mut out)?;
+    let packages = Packages {
+        own: &files,
+        beside: &beside,
+    };
+    write(part, packages, &options(), folder.path(), &mut out)?;
     Ok(out.finish().unwrap().0)
 }
 
@@ -403,10 +430,14 @@ fn refuses_hostile_packages() {
 fn keys_follow_every_input() {
     let names = ["a", "libc6", "python3.13", "python3.13-minimal"];
     let packages = names.map(artefact);
-    let base = key(Part::System, &packages, &options());
-    assert_eq!(base, key(Part::System, &packages, &options()));
-    assert_ne!(base, key(Part::Python, &packages, &options()));
-    assert_ne!(base, key(Part::System, &packages[..1], &options()));
+    let base = key(Part::System, &packages, &[], &options());
+    assert_ne!(
+        base,
+        key(Part::System, &packages, &packages[1..2], &options())
+    );
+    assert_eq!(base, key(Part::System, &packages, &[], &options()));
+    assert_ne!(base, key(Part::Python, &packages, &[], &options()));
+    assert_ne!(base, key(Part::System, &packages[..1], &[], &options()));
     let changes: [fn(&mut BaseOptions); 5] = [
         |options| options.architecture = Architecture::Arm64,
         |options| options.python.push('0'),
@@ -417,7 +448,7 @@ fn keys_follow_every_input() {
     for change in changes {
         let mut options = options();
         change(&mut options);
-        assert_ne!(base, key(Part::System, &packages, &options));
+        assert_ne!(base, key(Part::System, &packages, &[], &options));
     }
     assert_eq!(Part::System.of_all(&packages), [artefact("a")]);
     assert_eq!(
@@ -459,3 +490,5 @@ mod damage {
         }
     }
 }
+
+mod scripts;

@@ -30,6 +30,10 @@ pub(crate) struct DebianBase {
     /// tools of such scripts are of no use.
     #[serde(default)]
     pub leave_out: Vec<String>,
+    /// Packages above those, which `leave_out` does not concern: they get all that they depend on. No part
+    /// of a builder file; a project asks for them.
+    #[serde(skip)]
+    pub added: Vec<String>,
     /// The locale taken out of the package `locales-all`, for instance `en_US.UTF-8`.
     #[serde(default)]
     pub locale: Option<String>,

@@ -119,6 +119,12 @@ pub(crate) fn request_digest(base: &DebianBase) -> Sha256 {
             field(item.as_bytes());
         }
     }
+    if !base.added.is_empty() {
+        field(&(base.added.len() as u64).to_le_bytes());
+        for item in &base.added {
+            field(item.as_bytes());
+        }
+    }
     Sha256(hasher.finalize().into())
 }
 

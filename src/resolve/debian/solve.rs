@@ -17,48 +17,75 @@ const MAX_PACKAGES: usize = 2000;
 /// Who needs the packages of the list.
 const BUILDER: &str = "the builder's package list";
 
-/// Chooses the packages of `base`; sorted by name.
+/// What is needed, and by whom.
+struct Need {
+    group: Alternatives,
+    needed_by: String,
+    /// Whether what is left out otherwise counts: who names perl means one that runs, perl-base included, and
+    /// what lies above a base has all that it needs.
+    is_meant: bool,
+}
+
+/// Chooses the packages of `base`; sorted by name. Those above it do not change the choice of the others.
 pub(super) fn solve(base: &DebianBase, index: &Index) -> Result<Vec<DebArtefact>, DebianError> {
-    let left_out: BTreeSet<&str> = base.leave_out.iter().map(String::as_str).collect();
     let mut chosen: BTreeMap<String, Offer> = BTreeMap::new();
-    // With whether it is needed by a package of the list that would be left out otherwise: who names
-    // perl means one that runs, perl-base included.
-    let mut open: VecDeque<(Alternatives, String, bool)> = VecDeque::new();
-    for package in &base.packages {
+    let left_out = base.leave_out.iter().map(String::as_str).collect();
+    close(named(&base.packages)?, &left_out, index, &mut chosen)?;
+    close(named(&base.added)?, &BTreeSet::new(), index, &mut chosen)?;
+    Ok(chosen.into_values().map(artefact).collect())
+}
+
+fn named(packages: &[String]) -> Result<VecDeque<Need>, DebianError> {
+    let need = |package: &String| {
         let relation: Relation = package.parse().map_err(|_| DebianError::NoPackage {
             relation: package.clone(),
             needed_by: BUILDER.to_owned(),
         })?;
-        open.push_back((Alternatives(vec![relation]), BUILDER.to_owned(), true));
-    }
-    while let Some((group, needed_by, is_meant)) = open.pop_front() {
-        if !is_meant
-            && group
-                .0
-                .iter()
-                .any(|one| left_out.contains(one.name.as_str()))
-        {
+        Ok(Need {
+            group: Alternatives(vec![relation]),
+            needed_by: BUILDER.to_owned(),
+            is_meant: true,
+        })
+    };
+    packages.iter().map(need).collect()
+}
+
+/// Adds what is needed, and what that needs.
+fn close(
+    mut open: VecDeque<Need>,
+    left_out: &BTreeSet<&str>,
+    index: &Index,
+    chosen: &mut BTreeMap<String, Offer>,
+) -> Result<(), DebianError> {
+    while let Some(need) = open.pop_front() {
+        let group = &need.group;
+        let is_left_out = |one: &Relation| left_out.contains(one.name.as_str());
+        if !need.is_meant && group.0.iter().any(is_left_out) {
             continue;
         }
-        if group.0.iter().any(|one| is_met(one, &chosen)) {
+        if group.0.iter().any(|one| is_met(one, chosen)) {
             continue;
         }
-        let Some(offer) = choose(&group, index, &chosen)? else {
-            return Err(no_answer(&group, needed_by, &chosen));
+        let Some(offer) = choose(group, index, chosen)? else {
+            return Err(no_answer(group, need.needed_by, chosen));
         };
         if chosen.len() >= MAX_PACKAGES {
             return Err(DebianError::TooMany {
                 limit: MAX_PACKAGES,
             });
         }
-        let title = format!("{} {}", offer.package.name, offer.package.version);
+        let needed_by = format!("{} {}", offer.package.name, offer.package.version);
         let is_meant = left_out.contains(offer.package.name.as_str());
         for group in &offer.package.depends.0 {
-            open.push_back((group.clone(), title.clone(), is_meant));
+            open.push_back(Need {
+                group: group.clone(),
+                needed_by: needed_by.clone(),
+                is_meant,
+            });
         }
         chosen.insert(offer.package.name.clone(), offer);
     }
-    Ok(chosen.into_values().map(artefact).collect())
+    Ok(())
 }
 
 /// Whether a chosen package meets the relation, by its name or by what it provides.

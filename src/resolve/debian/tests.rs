@@ -66,6 +66,7 @@ fn base(packages: &[&str]) -> DebianBase {
         updates: false,
         packages: packages.iter().map(|name| (*name).to_owned()).collect(),
         leave_out: vec!["scripts-tool".to_owned()],
+        added: Vec::new(),
         locale: None,
     }
 }
@@ -130,6 +131,20 @@ fn what_is_named_is_complete_though_it_would_be_left_out() {
     assert!(solve_in(&archive(), &base, NOW).is_ok());
     // Now `scripts-tool`, which `app` needs and which cannot be met here, is asked for.
     base.leave_out.push("app".to_owned());
+    assert!(matches!(
+        solve_in(&archive(), &base, NOW).unwrap_err(),
+        DebianError::NoPackage { needed_by, .. } if needed_by == "scripts-tool 1"
+    ));
+}
+
+#[test]
+fn what_lies_above_the_base_lacks_nothing_and_leaves_the_base_as_it_is() {
+    let alone = solve_in(&archive(), &base(&["app"]), NOW).unwrap();
+    let mut base = base(&["app"]);
+    base.added = vec!["libc6".to_owned()];
+    assert_eq!(solve_in(&archive(), &base, NOW).unwrap(), alone);
+    base.packages.clear();
+    base.added = vec!["app".to_owned()];
     assert!(matches!(
         solve_in(&archive(), &base, NOW).unwrap_err(),
         DebianError::NoPackage { needed_by, .. } if needed_by == "scripts-tool 1"
