@@ -41,10 +41,13 @@
 //! | how a blob is sent, and what a push leaves out | `net::registry::upload`, `destination::registry` |
 //! | another base beneath an image | `image::rebase`, `pipeline::rebase` |
 //! | what lies in the store, and when it goes | `store` |
+//! | what hostile bytes are tried on | `fuzzing`, `fuzz/` |
 
 mod archive;
 mod cli;
 mod destination;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod host;
 mod image;
 mod layers;

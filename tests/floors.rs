@@ -68,6 +68,14 @@ const FLOORS: &[&[Grant]] = &[
             "store",
         ],
     )],
+    // The fuzz targets look at readers of all floors. They are no part of the program.
+    &[(
+        "fuzzing",
+        &[
+            "archive", "layers", "net", "oci", "packages", "plan", "project", "report", "resolve",
+            "source",
+        ],
+    )],
     // The store and the image's words are there for `s2r images`, `inspect` and `cache`, which only look, and
     // destination for the grammar of `-o`.
     &[(

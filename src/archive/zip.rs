@@ -366,7 +366,7 @@ fn member_fault_text(fault: MemberFault) -> String {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@
 
 /// The patterns of a `.s2iignore`, in order.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Ignore {
+pub(crate) struct Ignore {
     rules: Vec<Rule>,
     /// Lines, from 1, whose pattern has an error in it.
     pub(super) bad_lines: Vec<usize>,
@@ -22,7 +22,7 @@ struct Rule {
 
 impl Ignore {
     /// Reads the file's text.
-    pub(super) fn parse(text: &[u8]) -> Self {
+    pub(crate) fn parse(text: &[u8]) -> Self {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let mut ignore = Self::default();
         for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
@@ -37,7 +37,7 @@ impl Ignore {
 
     /// What the last rule that matches this very path says: that it is ignored, or taken back. What lies
     /// below an ignored folder goes with it, which is the caller's to do.
-    pub(super) fn verdict(&self, path: &[u8]) -> Option<Verdict> {
+    pub(crate) fn verdict(&self, path: &[u8]) -> Option<Verdict> {
         let rule = self.rules.iter().rev().find(|rule| rule.matches(path))?;
         Some(if rule.takes_back {
             Verdict::TakenBack
@@ -49,7 +49,7 @@ impl Ignore {
 
 /// What the rules say of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// It is left out.
     Ignored,
     /// It is not, though an earlier rule or a default may say so.

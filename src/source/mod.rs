@@ -10,7 +10,7 @@ mod contents;
 pub(crate) mod environment;
 mod error;
 pub(crate) mod git;
-mod ignore;
+pub(crate) mod ignore;
 mod left_out;
 pub(crate) mod location;
 mod open;

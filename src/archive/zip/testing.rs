@@ -1,5 +1,10 @@
 //! A tiny zip writer for tests: it can also write what the reader must refuse.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "for tests, and for fuzz targets, where a panic is a find"
+)]
+
 use std::io::Read as _;
 
 use flate2::Compression;

@@ -62,7 +62,7 @@ struct Entry {
 
 /// What a file says of one repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Said {
+pub(crate) enum Said {
     /// It holds the credentials itself.
     Login(Login),
     /// A helper does.
@@ -76,7 +76,7 @@ pub(super) enum Said {
 
 /// One file.
 #[derive(Debug, Clone, Default)]
-pub(super) struct DockerFile {
+pub(crate) struct DockerFile {
     /// By registry and path; with the key as it stands in the file.
     auths: BTreeMap<String, (String, Entry)>,
     helpers: BTreeMap<String, (String, String)>,
@@ -85,7 +85,7 @@ pub(super) struct DockerFile {
 
 impl DockerFile {
     /// Reads the text of a file.
-    pub(super) fn parse(text: &str) -> Result<Self, DockerConfigError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, DockerConfigError> {
         if text.trim().is_empty() {
             // What `touch` and an interrupted login leave behind.
             return Ok(Self::default());
@@ -115,7 +115,7 @@ impl DockerFile {
 
     /// What it says of `registry/repository`: its helper for the registry before its entry, as docker
     /// and podman have it, and its helper for everything else last.
-    pub(super) fn lookup(
+    pub(crate) fn lookup(
         &self,
         registry: &str,
         repository: &str,

@@ -5,7 +5,7 @@
 //! registries, the files and helpers of docker and containers (`logins`). Nothing is ever sent to another
 //! host than the one that it was given for.
 
-mod docker;
+pub(crate) mod docker;
 mod helper;
 mod keep;
 mod logins;

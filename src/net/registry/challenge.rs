@@ -7,7 +7,7 @@ const MAX_CHALLENGE_BYTES: usize = 16 << 10;
 
 /// One challenge.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Challenge {
+pub(crate) struct Challenge {
     /// `bearer`, in lower case.
     pub scheme: String,
     /// Parameters, their names in lower case.
@@ -16,7 +16,7 @@ pub(super) struct Challenge {
 
 impl Challenge {
     /// Whether it says that a token was good, but not for this (RFC 6750, section 3.1).
-    pub(super) fn is_insufficient(&self) -> bool {
+    pub(crate) fn is_insufficient(&self) -> bool {
         self.parameters
             .get("error")
             .is_some_and(|error| error == "insufficient_scope")
@@ -24,7 +24,7 @@ impl Challenge {
 }
 
 /// All challenges of one header value, which may hold several; what cannot be read is left out.
-pub(super) fn parse(text: &str) -> Vec<Challenge> {
+pub(crate) fn parse(text: &str) -> Vec<Challenge> {
     let mut found: Vec<Challenge> = Vec::new();
     let mut rest = text
         .get(..MAX_CHALLENGE_BYTES)

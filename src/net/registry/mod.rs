@@ -16,7 +16,7 @@
 mod access;
 mod auth;
 mod blobs;
-mod challenge;
+pub(crate) mod challenge;
 mod error;
 mod manifests;
 mod mount;
