@@ -214,6 +214,50 @@ fn imports_are_found_in_every_shape() {
     );
 }
 
+/// SECURITY.md promises what tests hold: each that it names, in the last column of its tables, is there.
+#[test]
+fn the_tests_that_security_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let table = text.split("| test |").nth(1).unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let named: Vec<&str> = rows
+        .filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next())
+        .flat_map(|tests| tests.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(named.len() > 40, "{named:?}");
+    let sources: String = ["src", "tests"]
+        .iter()
+        .flat_map(|folder| rust_files(&root.join(folder)))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    for test in named {
+        let found = sources.split("#[test]").skip(1).any(|item| {
+            item.lines()
+                .take(6)
+                .any(|line| line.trim_start().starts_with(&format!("fn {test}(")))
+        });
+        assert!(found, "SECURITY.md names {test}, which is no test");
+    }
+}
+
+/// All Rust files below a folder.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut pending = vec![folder.to_owned()];
+    let mut files = Vec::new();
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
 /// A production source file: its top-level module and its code without comments and tests.
 struct Source {
     path: PathBuf,
