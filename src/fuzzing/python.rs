@@ -56,8 +56,9 @@ pub fn requirements(bytes: &[u8]) {
             );
         }
     }
-    let (indexes, _) = Indexes::new(&found.options, &[].into());
-    let _ = indexes.all().count();
+    if let Ok(indexes) = Indexes::new(&found.options, &[].into()) {
+        let _ = indexes.all().count();
+    }
 }
 
 /// A file with this line alone.
@@ -187,7 +188,7 @@ pub fn index_page(bytes: &[u8]) {
             })
         }
     }
-    let (mut indexes, _) = Indexes::new(&IndexOptions::default(), &[].into());
+    let mut indexes = Indexes::new(&IndexOptions::default(), &[].into()).unwrap();
     indexes.default = Url::parse("https://i.example.com/simple").ok();
     let project = "demo".parse().unwrap();
     let _ = find_file(&Page(bytes.to_vec()), &indexes, &project, &|file| {
