@@ -33,6 +33,7 @@ const PARENTS: [(&[u8], Owner); 2] = [
 /// The note that spares `run` a `python setup.py --name`, and the folders above it.
 const NOTE_PARENTS: [&[u8]; 2] = [b"opt/app-root/etc", b"opt/app-root/etc/s2r"];
 const SETUP_NAME: &[u8] = b"opt/app-root/etc/s2r/setup-name";
+const WEB: &[u8] = b"opt/app-root/etc/s2r/web";
 
 const DIRECTORY: Owner = app(0o775);
 const FILE: Owner = app(0o664);
@@ -76,6 +77,8 @@ pub(crate) struct Source<'a> {
     pub contents: &'a Contents,
     /// The distribution's name as its files say it, noted for `run`, which may want it as a module.
     pub setup_name: Option<&'a str>,
+    /// The command that `run` starts where it finds nothing by itself.
+    pub web: Option<&'a str>,
     /// Python's version and the key of the compiler whose byte code lies beside the sources.
     pub bytecode: Option<(&'a str, Key)>,
 }
@@ -137,6 +140,10 @@ pub(crate) fn key(source: Source<'_>, options: Options) -> Key {
         .field(source.setup_name.unwrap_or_default().as_bytes())
         .field(&options.mtime.to_le_bytes())
         .field(&options.level.to_le_bytes());
+    if let Some(web) = source.web {
+        key.add(b"web");
+        key.add(web.as_bytes());
+    }
     if let Some((python, compiler)) = &source.bytecode {
         key.add(python.as_bytes());
         key.add(compiler.as_bytes());
@@ -157,12 +164,17 @@ pub(crate) fn write<W: Write>(
     for (path, owner) in PARENTS {
         out.directory(path, &owner)?;
     }
-    if let Some(name) = source.setup_name {
+    let notes = [(SETUP_NAME, source.setup_name), (WEB, source.web)];
+    if notes.iter().any(|(_, text)| text.is_some()) {
         for path in NOTE_PARENTS {
             out.directory(path, &DIRECTORY)?;
         }
-        let line = format!("{name}\n");
-        out.file(SETUP_NAME, &FILE, line.len() as u64, &mut line.as_bytes())?;
+    }
+    for (path, text) in notes {
+        if let Some(text) = text {
+            let line = format!("{text}\n");
+            out.file(path, &FILE, line.len() as u64, &mut line.as_bytes())?;
+        }
     }
     out.directory(PREFIX, &DIRECTORY)?;
     let mut added = compiled(source, code).into_iter().peekable();
@@ -278,6 +290,7 @@ mod tests {
             tree,
             contents,
             setup_name: None,
+            web: None,
             bytecode: None,
         }
     }

@@ -43,6 +43,7 @@ impl Site<'_> {
             tree: &self.project.tree,
             contents,
             setup_name: self.plan.setup_name.as_deref(),
+            web: self.plan.start.web.as_deref(),
             bytecode: application.map(|compiler| (compiler.python, compiler.key)),
         };
         let mut recipes = Vec::new();

@@ -253,7 +253,7 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     )?;
     advice.append(&mut advice_on_running);
     advise_on_platforms(inputs, &platforms.value, &running, &mut advice);
-    advise_on_source(inputs, &mut advice);
+    advise_on_source(inputs, &start, &mut advice);
     let notes = definition.notes.iter();
     advice.extend(notes.map(|(text, hint)| Advice::new(text, hint)));
     let packages = packages::decide(facts, definition);
@@ -378,7 +378,7 @@ fn layers(
     layers
 }
 
-fn advise_on_source(inputs: &Inputs<'_>, advice: &mut Vec<Advice>) {
+fn advise_on_source(inputs: &Inputs<'_>, start: &Start, advice: &mut Vec<Advice>) {
     let changed = inputs.git.and_then(|git| git.changed_files).unwrap_or(0);
     if changed > 0 {
         advice.push(Advice::new(
@@ -386,9 +386,14 @@ fn advise_on_source(inputs: &Inputs<'_>, advice: &mut Vec<Advice>) {
             "commit, or list them in .s2iignore, to build what the commit says",
         ));
     }
-    if let Some(web) = inputs.facts.processes.iter().find(|one| one.name == "web") {
+    let is_taken = matches!(start.strategy.value, Strategy::Process { .. });
+    let web = inputs.facts.processes.iter().find(|one| one.name == "web");
+    if let Some(web) = web.filter(|_| !is_taken) {
         advice.push(Advice::new(
-            format!("{}: the Procfile is not read at start", web.place),
+            format!(
+                "{}: not started, since {} comes first",
+                web.place, start.strategy.value
+            ),
             "put its command into app.sh, or set APP_MODULE and GUNICORN_CMD_ARGS",
         ));
     }

@@ -364,7 +364,7 @@ const ROWS: &[Row] = &[
 /// What a prediction promises of the last program that is started.
 fn agrees(strategy: &Strategy, last: &str) -> bool {
     match strategy {
-        Strategy::OwnRun { .. } => false,
+        Strategy::OwnRun { .. } | Strategy::Process { .. } | Strategy::Server { .. } => false,
         Strategy::GunicornConf => last == "gunicorn",
         Strategy::AppScript { path } => last == format!("script ./{path}"),
         Strategy::AppFile { path } => last == format!("python {path}"),
@@ -585,5 +585,32 @@ fn the_init_wrapper_passes_signals_and_status() {
             rustix::process::kill_process(pid, signal).unwrap();
             assert_eq!(child.wait().unwrap().code(), Some(9), "{shell}");
         }
+    }
+}
+
+#[test]
+fn what_was_noted_at_build_is_started_where_nothing_else_is() {
+    for shell in shells() {
+        let noted = |files: &[(&str, &str)], env: &[&str], command: &str| {
+            let image = Image::new(G, files);
+            image.write("opt/app-root/etc/s2r/web", &format!("{command}\n"));
+            image.started(shell, env)
+        };
+        let command = "gunicorn 'shop:make()' --port \"$PORT\"";
+        let started = ("gunicorn shop:make() --port 8080".to_owned(), 0);
+        assert_eq!(noted(&[], &[], command), started, "{shell}");
+        let both = ("python a; gunicorn b 9".to_owned(), 0);
+        assert_eq!(
+            noted(&[], &["PORT=9"], "python a && gunicorn b $PORT"),
+            both,
+            "{shell}"
+        );
+        // The contract's ways go first.
+        assert_eq!(
+            noted(&[WSGI], &[], command),
+            (SERVE.to_owned(), 0),
+            "{shell}"
+        );
+        assert_eq!(noted(&[APP_PY], &[], command).0, "python app.py", "{shell}");
     }
 }

@@ -68,4 +68,5 @@ mod source;
 mod sources;
 mod stale;
 mod store;
+mod starts;
 mod terminal;

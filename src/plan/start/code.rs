@@ -33,7 +33,11 @@ impl View<'_> {
                 self.advise_on_target(module, origin.as_deref(), advice)
             }
             Strategy::GunicornConf => self.advise_on_conf(advice),
-            Strategy::OwnRun { .. } | Strategy::AppScript { .. } | Strategy::DjangoServer => Ok(()),
+            Strategy::OwnRun { .. }
+            | Strategy::AppScript { .. }
+            | Strategy::DjangoServer
+            | Strategy::Process { .. }
+            | Strategy::Server { .. } => Ok(()),
         }
     }
 

@@ -379,3 +379,87 @@ fn where_gunicorn_is_told_to_listen_is_read() {
         );
     }
 }
+
+#[test]
+fn what_the_code_makes_is_served_where_the_contract_starts_nothing() {
+    let factory = "from flask import Flask\ndef create_app(config=None):\n    return Flask('x')\n";
+    let django =
+        "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n";
+    let names = |text: &'static str| ("requirements.txt", text);
+    for (files, expected) in [
+        (
+            vec![names("fastapi\nuvicorn\n"), ("main.py", FASTAPI)],
+            "uvicorn 'main:app' --host 0.0.0.0 --port \"$PORT\"",
+        ),
+        (
+            vec![
+                names("fastapi\nuvicorn\ngunicorn\n"),
+                ("app/main.py", FASTAPI),
+                ("app/__init__.py", ""),
+            ],
+            "uvicorn 'app.main:app' --host 0.0.0.0 --port \"$PORT\"",
+        ),
+        (
+            vec![names("fastapi\ngunicorn\n"), ("main.py", FASTAPI)],
+            "gunicorn 'main:app' --worker-class asgi --access-logfile -",
+        ),
+        (
+            vec![names("fastapi\nhypercorn\n"), ("api.py", FASTAPI)],
+            "hypercorn 'api:app' --bind \"0.0.0.0:$PORT\" --access-logfile -",
+        ),
+        (
+            vec![names("flask\ngunicorn\n"), ("flaskr/__init__.py", factory)],
+            "gunicorn 'flaskr:create_app()' --access-logfile -",
+        ),
+        (
+            vec![
+                names("flask\ngunicorn\n"),
+                ("flaskr/__init__.py", factory),
+                (
+                    "main.py",
+                    "from flaskr import create_app\napp = create_app()\n",
+                ),
+            ],
+            "gunicorn 'main:app' --access-logfile -",
+        ),
+        (
+            vec![names("flask\nwaitress\n"), ("server.py", FLASK)],
+            "waitress-serve --host=0.0.0.0 --port=\"$PORT\" 'server:app'",
+        ),
+        (
+            vec![
+                names("django\ngunicorn\n"),
+                ("mysite/__init__.py", ""),
+                ("mysite/wsgi.py", django),
+            ],
+            "gunicorn 'mysite.wsgi:application' --access-logfile -",
+        ),
+        (
+            vec![
+                names("flask\n"),
+                ("Procfile", "web: flask run -p $PORT\nworker: rq\n"),
+                ("main.py", FLASK),
+            ],
+            "flask run -p $PORT",
+        ),
+        // A server that nothing names may come along: fastapi[standard].
+        (
+            vec![names("fastapi[standard]\n"), ("main.py", FASTAPI)],
+            "uvicorn 'main:app' --host 0.0.0.0 --port \"$PORT\"",
+        ),
+    ] {
+        let plan = planned(&files, &["DISABLE_COLLECTSTATIC=1"]).unwrap();
+        assert_eq!(plan.start.web.as_deref(), Some(expected), "{files:?}");
+    }
+    let two = [
+        names("fastapi\nuvicorn\n"),
+        ("main.py", FASTAPI),
+        ("api.py", FASTAPI),
+    ];
+    assert!(matches!(
+        refused(&two, &[]),
+        PlanError::Start(StartError::Several { .. })
+    ));
+    let contract = [G, ("main.py", FLASK), ("wsgi.py", "application = 1\n")];
+    assert_eq!(planned(&contract, &[]).unwrap().start.web, None);
+}

@@ -33,6 +33,14 @@ pub(crate) enum StartError {
         /// Values of `APP_MODULE` that would work.
         instead: Vec<String>,
     },
+    /// The code has two applications, and nothing says which is meant.
+    #[error("{} and {} are two applications", first.1, second.1)]
+    Several {
+        /// File and line, and how it is named.
+        first: (String, String),
+        /// The same of another.
+        second: (String, String),
+    },
 }
 
 impl Explain for StartError {
@@ -63,6 +71,14 @@ impl Explain for StartError {
                     Some(value) => format!("Add the line `APP_MODULE={value}` to .s2i/environment."),
                     None => "Name the application with `APP_MODULE=MODULE:NAME` in .s2i/environment.".to_owned(),
                 },
+            ),
+            Self::Several { first, second } => (
+                format!("{}, {}", first.0, second.0),
+                "Nothing says which of them is to be served.".to_owned(),
+                format!(
+                    "Add a Procfile with a line `web: …`, or with gunicorn the line `APP_MODULE={}` or `APP_MODULE={}` to .s2i/environment.",
+                    first.1, second.1
+                ),
             ),
         };
         Explanation {

@@ -40,6 +40,9 @@ pub(super) struct View<'a> {
     pub(super) names: &'a [Asked],
     /// Whether the project itself is installed, or an assemble script of its own does as it likes.
     pub(super) installs: bool,
+    own: &'a [Asked],
+    /// Whether packages may come along that nothing names.
+    pub(super) may_come: bool,
     pub(super) gunicorn: Presence<'a>,
     pub(super) django: Presence<'a>,
     /// `APP_HOME` relative to the source; `None` if it lies outside.
@@ -73,6 +76,8 @@ impl<'a> View<'a> {
             facts,
             variables,
             names,
+            own,
+            may_come: more_may_come,
             installs: running.install.value || running.assemble.value,
             gunicorn: presence(named("gunicorn")),
             django: presence(dependencies::django(facts, dependencies).or_else(|| named("django"))),
@@ -127,7 +132,21 @@ impl<'a> View<'a> {
             self.gunicorn_module(),
             self.django_server(),
         ]);
+        // What the contract starts is started as it has it; only without it is the code asked.
+        let starts = |look: &Look| matches!(look, Look::Possible(_) | Look::Fatal(_));
+        if !looks.iter().any(starts) {
+            looks.push(self.procfile());
+            if !looks.iter().any(starts) && !self.variables.is_on("APP_MODULE") {
+                looks.push(self.application()?);
+            }
+        }
         Ok(looks)
+    }
+
+    /// Whether a package is named by a file of the project.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        let mut names = self.names.iter().chain(self.own);
+        names.any(|asked| asked.name == name)
     }
 
     fn gunicorn_conf(&self) -> Look {

@@ -6,6 +6,7 @@
 
 mod code;
 mod error;
+mod found;
 mod looks;
 mod modules;
 
@@ -46,6 +47,26 @@ pub(crate) enum Strategy {
     },
     /// Django's development server.
     DjangoServer,
+    /// The `web` line of a Procfile.
+    Process {
+        /// For a shell.
+        command: String,
+    },
+    /// A server for the application that the code makes.
+    Server {
+        /// For a shell.
+        command: String,
+    },
+}
+
+impl Strategy {
+    /// What `run` is told to start where it finds nothing by itself.
+    fn noted(&self) -> Option<&str> {
+        match self {
+            Self::Process { command } | Self::Server { command } => Some(command),
+            _ => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Strategy {
@@ -57,6 +78,7 @@ impl std::fmt::Display for Strategy {
             Self::AppFile { path } => write!(f, "python {path}"),
             Self::Gunicorn { module } => write!(f, "gunicorn {module}"),
             Self::DjangoServer => f.write_str("manage.py runserver"),
+            Self::Process { command } | Self::Server { command } => f.write_str(command),
         }
     }
 }
@@ -83,6 +105,8 @@ pub(crate) struct Start {
     pub candidates: Vec<Candidate>,
     /// Whether the database is migrated first.
     pub migrates: bool,
+    /// The command that is noted for `run`: a Procfile's, or one that serves what the code makes.
+    pub web: Option<String>,
     /// What the way that is taken, and those that could stand in for it, hope to find installed
     /// though no file names it. Empty where the way is certain.
     #[serde(skip)]
@@ -170,13 +194,17 @@ pub(super) fn predict(
     view.advise(&strategy.value, &candidates, &hopes, advice)?;
     let reaches_migration = matches!(
         strategy.value,
-        Strategy::Gunicorn { .. } | Strategy::DjangoServer
+        Strategy::Gunicorn { .. }
+            | Strategy::DjangoServer
+            | Strategy::Process { .. }
+            | Strategy::Server { .. }
     );
     Ok(Start {
         migrates: reaches_migration
             && matches!(view.django, Presence::Named(_))
             && view.is_file("manage.py")
             && !variables.is_on("DISABLE_MIGRATE"),
+        web: strategy.value.noted().map(str::to_owned),
         strategy,
         candidates,
         hopes,
