@@ -167,7 +167,7 @@ fn unpacking(into: &std::path::Path) -> Unpacking<'_> {
 pub fn layer(bytes: &[u8]) {
     for bytes in [bytes, &with_checksums(bytes)] {
         let unpacked = unpacked(|folder| {
-            let _ = unpack::unpack(bytes, folder);
+            let _ = unpack::unpack(bytes, folder, None);
         });
         for (path, metadata) in unpacked {
             let kind = metadata.file_type();
@@ -224,10 +224,14 @@ pub fn deb(bytes: &[u8]) {
         },
     };
     let spool = tempfile::tempdir().unwrap();
-    let packages: [(DebArtefact, PathBuf); 1] = [(artefact, file.path().to_owned())];
+    let own: [(DebArtefact, PathBuf); 1] = [(artefact, file.path().to_owned())];
+    let packages = deb_layer::Packages {
+        own: &own,
+        beside: &[],
+    };
     for part in [deb_layer::Part::Added, deb_layer::Part::System] {
         let mut out = writer();
-        if deb_layer::write(part, &packages, &options, spool.path(), &mut out).is_ok() {
+        if deb_layer::write(part, packages, &options, spool.path(), &mut out).is_ok() {
             let (layer, written) = out.finish().unwrap();
             check_layer(&layer, &written);
         }

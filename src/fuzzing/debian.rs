@@ -62,6 +62,7 @@ pub fn in_release(bytes: &[u8]) {
         components: vec!["main".to_owned()],
         updates: false,
         packages: vec!["bash".to_owned()],
+        added: Vec::new(),
         leave_out: Vec::new(),
         locale: None,
     };

@@ -9,6 +9,8 @@
 //! lays no folders over each other there is a `copy`, and without namespaces the copy is made fit for a
 //! change of root (`folder`).
 //!
+//! `confined` is something else: a program of ours that is kept to a few folders, without a helper.
+//!
 //! `libcontainer` (youki's) would do the namespaces too. It was left out: it brings about a hundred
 //! crates (D-Bus and cgroup managers among them) where the calls below need two that we have; it wants
 //! a bundle on disk, an OCI runtime spec and a state folder for each command, and control groups that
@@ -22,6 +24,7 @@
 
 mod bare;
 mod changes;
+mod confined;
 mod copy;
 mod error;
 mod filter;
@@ -43,6 +46,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use changes::changes;
+pub(crate) use confined::Confines;
 pub(crate) use error::SandboxError;
 pub(crate) use inside::enter;
 pub(crate) use prepare::remove;

@@ -67,6 +67,6 @@ mod sandbox;
 mod source;
 mod sources;
 mod stale;
-mod store;
 mod starts;
+mod store;
 mod terminal;

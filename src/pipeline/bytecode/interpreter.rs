@@ -1,5 +1,6 @@
 //! The interpreter of a base, run where s2r runs: its loader is called by name and told where its
-//! libraries lie, so that it needs neither its own root nor namespaces.
+//! libraries lie, so that it needs neither its own root nor namespaces. It is kept to the folders of its
+//! base, which it reads, and to one of its own, which it writes into; sources come on its standard input.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -11,6 +12,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::oci::Architecture;
 use crate::report::{Explain, Explanation, Fate};
+use crate::sandbox::Confines;
 
 /// What runs in the interpreter.
 pub(super) const SCRIPT: &str = include_str!("../../../scripts/compile.py");
@@ -70,6 +72,8 @@ pub(super) struct Interpreter {
     libraries: OsString,
     program: PathBuf,
     home: PathBuf,
+    /// The folders of its base.
+    roots: Vec<PathBuf>,
 }
 
 impl Interpreter {
@@ -102,6 +106,7 @@ impl Interpreter {
             libraries: joined,
             program: file(&format!("usr/bin/python{python}"))?,
             home: home.join("usr"),
+            roots: roots.to_vec(),
         })
     }
 
@@ -124,6 +129,23 @@ impl Interpreter {
             .current_dir(folder)
             .stdin(Stdio::piped());
         command
+    }
+
+    /// Starts a command of it that can touch nothing but its base and this folder.
+    ///
+    /// # Errors
+    /// It cannot be closed in, or does not start.
+    pub(super) fn start(
+        &self,
+        command: &mut Command,
+        folder: &Path,
+    ) -> Result<Child, CompileError> {
+        let confines = Confines {
+            readable: &self.roots,
+            writable: folder,
+        };
+        let started = confines.spawn(command);
+        started.map_err(|error| self.failed(error.to_string()))
     }
 
     /// Bounds what it may use from here on; before it has a source, that is.

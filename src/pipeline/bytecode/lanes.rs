@@ -73,12 +73,11 @@ fn one(
     let mut complaint = tempfile::tempfile_in(&scratch).map_err(unwritable())?;
     let trust = lane.first().and_then(|job| sets.get(job.set));
     let is_checked = trust.is_some_and(|set| set.trust == Trust::Checked);
-    let mut child = interpreter
-        .command(is_checked, folder.path())
+    let mut command = interpreter.command(is_checked, folder.path());
+    command
         .stdout(told.try_clone().map_err(unwritable())?)
-        .stderr(complaint.try_clone().map_err(unwritable())?)
-        .spawn()
-        .map_err(|error| interpreter.failed(error.to_string()))?;
+        .stderr(complaint.try_clone().map_err(unwritable())?);
+    let mut child = interpreter.start(&mut command, folder.path())?;
     let fed = interpreter
         .limit(&child)
         .map_err(BuildError::from)

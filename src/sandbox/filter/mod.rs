@@ -58,6 +58,21 @@ const FAMILIES: &[libc::c_int] = &[
     libc::AF_NETLINK,
 ];
 
+/// What a confined program does without.
+const NOT_FOR_CONFINED: &[c_long] = &[
+    libc::SYS_socket,
+    libc::SYS_socketpair,
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_kill,
+    libc::SYS_tgkill,
+    libc::SYS_tkill,
+    libc::SYS_pidfd_send_signal,
+];
+
 /// Rules of one program: for each call, any of them.
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
@@ -69,6 +84,14 @@ pub(crate) fn programs(has_own_ipc: bool) -> Result<Vec<BpfProgram>, BackendErro
         program(not_permitted()?, libc::EPERM, false)?,
         program(unknown_families()?, libc::EAFNOSUPPORT, false)?,
     ])
+}
+
+/// The programs for what needs no socket, no other process and no rights at all.
+pub(crate) fn without_sockets() -> Result<Vec<BpfProgram>, BackendError> {
+    let refused = NOT_FOR_CONFINED.iter().map(|call| (*call, Vec::new()));
+    let mut programs = programs(false)?;
+    programs.push(program(refused.collect(), libc::EPERM, false)?);
+    Ok(programs)
 }
 
 /// One program, which answers with an error what is in its rules, or what is not.
