@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::error::SandboxError;
 use super::prepare::at;
@@ -17,6 +18,13 @@ use super::{Change, ChangeKind, Root, copy};
 
 /// Entries of one root.
 const ENTRY_LIMIT: usize = 2_000_000;
+
+/// Folders within each other, and bytes of a path. Who reads an image wants to name its files in one go.
+const DEPTH_LIMIT: usize = 512;
+const PATH_BYTES: usize = 3_500;
+
+/// How long one tree may take to be looked through.
+const WALK_TIME: Duration = Duration::from_mins(5);
 
 /// The mark of a folder that hides those below it.
 const OPAQUE: &str = "user.overlay.opaque";
@@ -69,8 +77,20 @@ pub(super) struct Found {
 /// Everything below a folder, parents first; follows no link.
 pub(super) fn walk(top: &Path) -> Result<Vec<Found>, SandboxError> {
     let mut found = Vec::new();
+    let started = Instant::now();
     let mut pending = vec![top.to_owned()];
     while let Some(folder) = pending.pop() {
+        let within = folder.strip_prefix(top).unwrap_or(&folder);
+        let is_deep =
+            within.components().count() > DEPTH_LIMIT || within.as_os_str().len() > PATH_BYTES;
+        if is_deep || started.elapsed() > WALK_TIME {
+            return Err(SandboxError::Tangled {
+                path: top.to_owned(),
+                levels: DEPTH_LIMIT,
+                path_bytes: PATH_BYTES,
+                seconds: WALK_TIME.as_secs(),
+            });
+        }
         for name in names(&folder).map_err(|source| at(&folder, source))? {
             let path = folder.join(name);
             let metadata = fs::symlink_metadata(&path).map_err(|source| at(&path, source))?;
@@ -240,6 +260,34 @@ mod tests {
                 "opaque/! 755"
             ]
         );
+    }
+
+    #[test]
+    fn deep_trees_and_long_paths_are_refused() {
+        for (name, levels) in [("x".to_owned(), 600), ("y".repeat(200), 30)] {
+            let (folder, root) = root(0);
+            let mut at = rustix::fs::open(
+                &root.upper,
+                rustix::fs::OFlags::DIRECTORY,
+                rustix::fs::Mode::empty(),
+            )
+            .unwrap();
+            for _ in 0..levels {
+                rustix::fs::mkdirat(&at, &name, rustix::fs::Mode::RWXU).unwrap();
+                at = rustix::fs::openat(
+                    &at,
+                    &name,
+                    rustix::fs::OFlags::DIRECTORY,
+                    rustix::fs::Mode::empty(),
+                )
+                .unwrap();
+            }
+            let refused = changes(&root).unwrap_err();
+            assert!(matches!(refused, SandboxError::Tangled { .. }), "{refused}");
+            let top = folder.path().join("upper");
+            let removed = std::process::Command::new("rm").arg("-r").arg(top).status();
+            assert!(removed.unwrap().success());
+        }
     }
 
     #[test]

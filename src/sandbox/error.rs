@@ -76,6 +76,18 @@ pub(crate) enum SandboxError {
         /// The bound.
         limit: usize,
     },
+    /// Folders too deep, paths too long, or too much to look through.
+    #[error("{}: folders deeper than {levels}, paths longer than {path_bytes} bytes, or more than {seconds} seconds to look through", path.display())]
+    Tangled {
+        /// Where.
+        path: PathBuf,
+        /// Levels that may be.
+        levels: usize,
+        /// Bytes that may be.
+        path_bytes: usize,
+        /// Time that it may take.
+        seconds: u64,
+    },
     /// A file of ours.
     #[error("{} failed", path.display())]
     File {
@@ -151,6 +163,12 @@ impl SandboxError {
                 what,
                 "Without isolation the step sees the machine as it is.".to_owned(),
                 "Use `--isolation auto` where the machine allows namespaces or s2r runs as root.".to_owned(),
+            ),
+            Self::Tangled { .. } => (
+                Fate::Project,
+                what,
+                "A step left a tree that no image should hold.".to_owned(),
+                "See what the step writes, and have it remove what is not needed.".to_owned(),
             ),
             Self::Entries { .. } => (
                 Fate::Project,

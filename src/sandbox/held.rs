@@ -15,7 +15,7 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::system;
+use super::{disk, system, tree};
 
 /// Descriptors looked at in one go; who holds more is taken for somebody who hides something.
 const MOST_DESCRIPTORS: usize = 300_000;
@@ -30,6 +30,8 @@ pub(super) struct Held {
     pub file_bytes: u64,
     /// What waits in sockets and pipes.
     pub queue_bytes: u64,
+    /// Files on disk that are open and have no name any more.
+    pub nameless_bytes: u64,
     /// There are sockets that may hold what nobody can look into: unaccepted connections, descriptors on their way.
     pub hides_sockets: bool,
     /// Descriptors of some processes cannot be seen.
@@ -74,6 +76,8 @@ impl Held {
             let target = target.as_os_str().as_bytes();
             if target.starts_with(b"/memfd:") {
                 self.add_file(&entry.path());
+            } else if target.starts_with(b"/") && target.ends_with(b" (deleted)") {
+                self.add_nameless(&entry.path());
             } else if (target.starts_with(b"socket:[") || target.starts_with(b"pipe:["))
                 && self.queues.insert(target.to_vec())
             {
@@ -92,6 +96,21 @@ impl Held {
         if self.files.insert((metadata.dev(), metadata.ino())) {
             let bytes = metadata.blocks().saturating_mul(BLOCK_BYTES);
             self.file_bytes = self.file_bytes.saturating_add(bytes);
+        }
+    }
+
+    /// A file of `/tmp` or `/dev/shm` is counted with the rest of them.
+    fn add_nameless(&mut self, path: &Path) {
+        let is_on_disk = rustix::fs::statfs(path).is_ok_and(|space| space.f_type != tree::TMPFS);
+        let Ok(stat) = rustix::fs::stat(path) else {
+            return;
+        };
+        if is_on_disk
+            && rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file()
+            && stat.st_nlink == 0
+            && self.files.insert((stat.st_dev, stat.st_ino))
+        {
+            self.nameless_bytes = self.nameless_bytes.saturating_add(disk::size_of(&stat));
         }
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Look {
     pub bytes: u64,
     /// It is more than the limit.
     pub is_over: bool,
+    /// Files on disk that are open and have no name.
+    pub nameless_bytes: u64,
 }
 
 impl Memory {
@@ -64,7 +66,14 @@ impl Memory {
 
     /// Adds up what the processes have, and holds it against the limit.
     pub(super) fn look(&mut self, head: i32, tree: &Tree, limit: u64) -> Look {
-        let held = held::by(&tree.processes);
+        // The first process is ours, and holds nothing of the step's.
+        let of_step: Vec<i32> = tree
+            .processes
+            .iter()
+            .copied()
+            .filter(|pid| *pid != head)
+            .collect();
+        let held = held::by(&of_step);
         let files = if self.has_own_files {
             tree::memory_files(head)
         } else {
@@ -89,10 +98,10 @@ impl Memory {
         let is_over = bytes > limit
             && (may_count_twice < limit / WORTH_A_LOOK
                 || tree::private(&tree.processes)
-                    .saturating_add(held.mapped_besides(&tree.processes))
+                    .saturating_add(held.mapped_besides(&of_step))
                     .saturating_add(exact)
                     > limit);
-        let hidden = self.hidden(tree, &held, shared, bytes.min(limit));
+        let hidden = self.hidden(tree, &of_step, &held, [shared, bytes.min(limit)]);
         self.hidden_looks = if hidden > limit {
             self.hidden_looks + 1
         } else {
@@ -101,12 +110,19 @@ impl Memory {
         Look {
             bytes: bytes.max(hidden),
             is_over: is_over || self.hidden_looks >= LOOKS,
+            nameless_bytes: held.nameless_bytes,
         }
     }
 
     /// What the step has if all that the machine has lost since it began is its own; 0 if it has nothing in which
     /// memory could be hidden.
-    fn hidden(&self, tree: &Tree, held: &Held, shared: u64, counted: u64) -> u64 {
+    fn hidden(
+        &self,
+        tree: &Tree,
+        of_step: &[i32],
+        held: &Held,
+        [shared, counted]: [u64; 2],
+    ) -> u64 {
         let now = Machine::now();
         let lost = self
             .before
@@ -117,7 +133,7 @@ impl Memory {
         let in_files = counted.saturating_add(growth.saturating_sub(known));
         if held.hides_sockets || held.hides_descriptors {
             lost.max(in_files)
-        } else if in_files > counted && held.hides_files(&tree.processes) {
+        } else if in_files > counted && held.hides_files(of_step) {
             in_files
         } else {
             0

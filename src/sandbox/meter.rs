@@ -4,25 +4,15 @@
 //! most. Looks come the more often the nearer a step is to its limit, and take no more than a part of the time, so
 //! they are cheap for steps that use little; the disk is only walked when its free space says that it could matter.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::disk::Disk;
 use super::held::Tables;
 use super::memory::{Machine, Memory};
 use super::spec::Status;
 use super::tree;
 use super::{Limits, Reason};
-
-/// The disk is walked again after this time at the earliest, if nothing else says that it should be.
-const WALK_AFTER: Duration = Duration::from_secs(2);
-
-/// And a walk may take one part in this of our time.
-const WALK_SHARE: u32 = 20;
-
-/// When less than this is free on the disk, whoever has written more than it may ends.
-const RESERVE_BYTES: u64 = 256 << 20;
 
 /// Limits are looked at so often at least, and at most.
 const LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(5)];
@@ -57,14 +47,13 @@ struct Last {
 }
 
 impl Meter {
-    /// For a step that writes below `written`; whether its `/tmp` and `/dev/shm` are memory of its own.
-    pub(super) fn new(written: Option<&Path>, has_own_memory_files: bool, limits: &Limits) -> Self {
+    /// For a step that writes below these folders; whether its `/tmp` and `/dev/shm` are memory of its own.
+    pub(super) fn new(written: Vec<PathBuf>, has_own_memory_files: bool, limits: &Limits) -> Self {
         Self {
             head: None,
             memory: Memory::new(has_own_memory_files),
-            disk: written
-                .filter(|_| limits.disk_bytes != u64::MAX)
-                .map(Disk::new),
+            disk: (limits.disk_bytes != u64::MAX && !written.is_empty())
+                .then(|| Disk::new(written)),
             last: Last {
                 at: Instant::now(),
                 took: Duration::ZERO,
@@ -90,10 +79,15 @@ impl Meter {
         /// What a step may be over its limit before it is seen, as a part of it.
         const PART: u64 = 20;
         let [most, least] = LOOKS;
-        let bytes = self
+        let memory = self
             .last
             .room_bytes
             .saturating_add(limits.memory_bytes / PART);
+        let disk = self.disk.as_ref().map_or(u64::MAX, |disk| {
+            let room = disk.room_bytes(limits.disk_bytes);
+            room.saturating_add(limits.disk_bytes / PART)
+        });
+        let bytes = memory.min(disk);
         let time = Duration::from_micros(bytes / (BYTES_A_SECOND / 1_000_000));
         time.clamp(least, most)
     }
@@ -172,6 +166,9 @@ impl Meter {
         self.last.available_bytes = Machine::now().available_bytes;
         let look = self.memory.look(head, &tree, limits.memory_bytes);
         self.last.room_bytes = limits.memory_bytes.saturating_sub(look.bytes);
+        if let Some(disk) = &mut self.disk {
+            disk.set_nameless(look.nameless_bytes);
+        }
         look.is_over.then_some(Reason::OutOfMemory)
     }
 
@@ -182,123 +179,22 @@ impl Meter {
         is_memory_file_full: bool,
         limits: &Limits,
     ) -> Option<Reason> {
+        // However it ended: what is too much is not copied into a layer.
+        let disk = self
+            .disk
+            .as_mut()
+            .and_then(|disk| disk.was_full(limits.disk_bytes));
         match status {
+            _ if disk == Some(Reason::DiskFull) => disk,
             Status::Code(0) => None,
             Status::Signal(libc::SIGXFSZ) => Some(Reason::DiskFull),
             Status::Signal(libc::SIGKILL) if tree::out_of_memory_kills() > self.ooms_before => {
                 Some(Reason::OutOfMemory)
             }
             _ if is_memory_file_full => Some(Reason::MemoryFilesFull),
-            _ => self.disk.as_mut()?.was_full(limits.disk_bytes),
+            _ => disk,
         }
     }
-}
-
-/// The disk below one folder.
-#[derive(Debug)]
-struct Disk {
-    folder: PathBuf,
-    /// What earlier steps have left there.
-    before_bytes: u64,
-    free_before_bytes: u64,
-    walked: Walked,
-}
-
-/// One look at every file.
-#[derive(Debug, Clone, Copy)]
-struct Walked {
-    used_bytes: u64,
-    free_bytes: u64,
-    at: Instant,
-    took: Duration,
-}
-
-impl Disk {
-    fn new(folder: &Path) -> Self {
-        let walked = Walked::now(folder);
-        Self {
-            folder: folder.to_owned(),
-            before_bytes: walked.used_bytes,
-            free_before_bytes: walked.free_bytes,
-            walked,
-        }
-    }
-
-    fn is_over(&mut self, limit: u64) -> bool {
-        let free = free_bytes(&self.folder);
-        let gone = self.walked.free_bytes.saturating_sub(free);
-        let is_time = self.walked.at.elapsed() > WALK_AFTER.max(self.walked.took * WALK_SHARE);
-        // Others use the disk too; so its free space only says when to look.
-        let is_due = is_time || self.used().saturating_add(gone) >= limit;
-        if is_due && self.walked.at.elapsed() > self.walked.took * WALK_SHARE / 4 {
-            self.walked = Walked::now(&self.folder);
-        }
-        // A file without a name is in no folder; before the machine suffers, it counts all the same.
-        let is_drained =
-            free < RESERVE_BYTES && self.free_before_bytes.saturating_sub(free) > limit;
-        self.used() >= limit || is_drained
-    }
-
-    fn used(&self) -> u64 {
-        self.walked.used_bytes.saturating_sub(self.before_bytes)
-    }
-
-    fn was_full(&mut self, limit: u64) -> Option<Reason> {
-        /// What a file system keeps back even when it is full.
-        const LAST_BYTES: u64 = 1 << 20;
-        self.walked = Walked::now(&self.folder);
-        if self.used() >= limit {
-            Some(Reason::DiskFull)
-        } else if self.walked.free_bytes < LAST_BYTES {
-            Some(Reason::NoSpace)
-        } else {
-            None
-        }
-    }
-}
-
-impl Walked {
-    fn now(folder: &Path) -> Self {
-        let at = Instant::now();
-        let used_bytes = used_bytes(folder);
-        Self {
-            used_bytes,
-            free_bytes: free_bytes(folder),
-            at: Instant::now(),
-            took: at.elapsed(),
-        }
-    }
-}
-
-/// Blocks on disk of everything below `folder`. What cannot be read, or goes away meanwhile, is left out;
-/// a file with several names counts as often.
-fn used_bytes(folder: &Path) -> u64 {
-    /// What a name alone costs, so that empty files are no way round a limit.
-    const ENTRY_BYTES: u64 = 512;
-    /// `stat` counts in these, whatever the file system's own are.
-    const BLOCK_BYTES: u64 = 512;
-    let mut bytes = 0_u64;
-    let mut pending = vec![folder.to_owned()];
-    while let Some(folder) = pending.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else {
-                continue;
-            };
-            bytes = bytes
-                .saturating_add(ENTRY_BYTES)
-                .saturating_add(metadata.blocks().saturating_mul(BLOCK_BYTES));
-            if metadata.is_dir() {
-                pending.push(entry.path());
-            }
-        }
-    }
-    bytes
-}
-
-fn free_bytes(folder: &Path) -> u64 {
-    rustix::fs::statvfs(folder).map_or(u64::MAX, |space| {
-        space.f_bavail.saturating_mul(space.f_frsize)
-    })
 }
 
 #[cfg(test)]
@@ -314,7 +210,7 @@ mod tests {
     fn only_what_a_step_adds_counts() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("before"), vec![1; 2 << 20]).unwrap();
-        let mut meter = Meter::new(Some(folder.path()), true, &LIMITS);
+        let mut meter = Meter::new(vec![folder.path().to_owned()], true, &LIMITS);
         assert_eq!(meter.disk_over(&LIMITS), None);
         assert_eq!(meter.blames(Status::Code(1), false, &LIMITS), None);
         std::fs::write(folder.path().join("after"), vec![1; 2 << 20]).unwrap();
@@ -323,12 +219,15 @@ mod tests {
             Some(Reason::DiskFull)
         );
         assert_eq!(meter.disk_over(&LIMITS), Some(Reason::DiskFull));
-        assert_eq!(meter.blames(Status::Code(0), false, &LIMITS), None);
+        assert_eq!(
+            meter.blames(Status::Code(0), false, &LIMITS),
+            Some(Reason::DiskFull)
+        );
     }
 
     #[test]
     fn processes_are_counted_from_their_head() {
-        let mut meter = Meter::new(None, true, &LIMITS);
+        let mut meter = Meter::new(Vec::new(), true, &LIMITS);
         // Ourselves: more than no process at all, and more than no memory.
         meter.begin(rustix::process::getpid().as_raw_nonzero().get(), None);
         let none = Limits {
@@ -346,7 +245,7 @@ mod tests {
 
     #[test]
     fn signals_and_full_memory_say_why() {
-        let mut meter = Meter::new(None, true, &Limits::NONE);
+        let mut meter = Meter::new(Vec::new(), true, &Limits::NONE);
         let limits = Limits::NONE;
         assert_eq!(
             meter.blames(Status::Signal(libc::SIGXFSZ), false, &limits),

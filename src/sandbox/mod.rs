@@ -26,6 +26,7 @@ mod bare;
 mod changes;
 mod confined;
 mod copy;
+mod disk;
 mod error;
 mod filter;
 mod folder;
@@ -324,7 +325,7 @@ impl Sandbox {
             let ended = self.go(
                 spec(ground, step, binds.clone()),
                 step,
-                Some(&root.upper),
+                &root.upper,
                 streams,
             );
             prepare::clear(root);
@@ -341,7 +342,7 @@ impl Sandbox {
         let ground = Ground::Copy {
             at: prepare::absolute(&at)?,
         };
-        self.go(spec(ground, step, binds), step, Some(&at), streams)
+        self.go(spec(ground, step, binds), step, &at, streams)
     }
 
     fn start_chroot(
@@ -361,7 +362,7 @@ impl Sandbox {
         let ground = Ground::Chroot {
             at: prepare::absolute(&at)?,
         };
-        let ended = self.go(spec(ground, step, binds.clone()), step, Some(&at), streams);
+        let ended = self.go(spec(ground, step, binds.clone()), step, &at, streams);
         folder::bring_back(&at, &binds)?;
         ended
     }
@@ -375,18 +376,22 @@ impl Sandbox {
         let tree = bare::lay(root, &step.mounts)?;
         let step = &bare::told(step, &tree)?;
         let spec = spec(Ground::Bare, step, Vec::new());
-        self.go(spec, step, Some(&tree), streams)
+        self.go(spec, step, &tree, streams)
     }
 
     fn go(
         &self,
         mut spec: Spec,
         step: &Step,
-        written: Option<&Path>,
+        written: &Path,
         streams: &mut Streams<'_>,
     ) -> Result<Ended, SandboxError> {
         spec.has_input = matches!(streams, Streams::Ours(_));
         let has_own_memory_files = spec.ground.is_in_namespaces();
+        let mounted = spec.mounts.iter().filter(|bind| bind.is_writable);
+        let written = std::iter::once(written.to_owned())
+            .chain(mounted.map(|bind| bind.from.clone()))
+            .collect();
         let meter = Meter::new(written, has_own_memory_files, &step.limits);
         run::run(&self.program, spec, &step.limits, meter, streams)
     }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
+/// `linux/magic.h`.
+pub(super) const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+
 /// A place in a process's table of descriptors.
 const ENTRY_BYTES: u64 = 8;
 
@@ -150,8 +153,6 @@ pub(super) fn private(processes: &[i32]) -> u64 {
 
 /// What files in the memory of a step's own `/tmp` and `/dev/shm` take.
 pub(super) fn memory_files(head: i32) -> u64 {
-    /// `linux/magic.h`.
-    const TMPFS: rustix::fs::FsWord = 0x0102_1994;
     /// What a file without anything in it costs.
     const FILE_BYTES: u64 = 1024;
     ["tmp", "dev/shm"]

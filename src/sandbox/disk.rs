@@ -1,0 +1,283 @@
+//! What a step has written to disk: everything below the folders that it may write to, and the files without a name
+//! that it holds open.
+//!
+//! A file counts with the blocks that it takes or with its length, whichever is more: a hole costs nothing until
+//! somebody copies it into a layer. Folders are walked by descriptor, so no path is too long.
+
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, chmod, fstat, openat, statat, statvfs,
+};
+use rustix::io::Errno;
+
+use super::Reason;
+
+/// Folders are walked again after this time at the earliest, if nothing else says that they should be.
+const WALK_AFTER: Duration = Duration::from_millis(250);
+
+/// And a walk may take one part in this of our time.
+const WALK_SHARE: u32 = 20;
+
+/// When less than this is free on the disk, whoever has written more than it may ends.
+const RESERVE_BYTES: u64 = 256 << 20;
+
+/// Folders held open at once. Who needs more has built a tree to be walked badly, and counts as over its limit.
+const MOST_OPEN: usize = 400;
+
+/// The disk below some folders.
+#[derive(Debug)]
+pub(super) struct Disk {
+    folders: Vec<PathBuf>,
+    /// What earlier steps have left there.
+    before_bytes: u64,
+    free_before_bytes: u64,
+    walked: Walked,
+    /// Files that have no name any more, or never had one.
+    nameless_bytes: u64,
+}
+
+/// One look at every file.
+#[derive(Debug, Clone, Copy)]
+struct Walked {
+    used_bytes: u64,
+    free_bytes: u64,
+    at: Instant,
+    took: Duration,
+}
+
+impl Disk {
+    /// Looks at what is there already; the first folder's disk is the one whose free space counts.
+    pub(super) fn new(folders: Vec<PathBuf>) -> Self {
+        let walked = Walked::now(&folders);
+        Self {
+            before_bytes: walked.used_bytes,
+            free_before_bytes: walked.free_bytes,
+            walked,
+            folders,
+            nameless_bytes: 0,
+        }
+    }
+
+    /// What is held open and has no name.
+    pub(super) fn set_nameless(&mut self, bytes: u64) {
+        self.nameless_bytes = bytes;
+    }
+
+    /// What is left of the limit, if all that has gone from the disk since the last walk is the step's.
+    pub(super) fn room_bytes(&self, limit: u64) -> u64 {
+        limit
+            .saturating_sub(self.used())
+            .saturating_sub(self.gone_bytes())
+    }
+
+    pub(super) fn is_over(&mut self, limit: u64) -> bool {
+        let is_time = self.walked.at.elapsed() > WALK_AFTER.max(self.walked.took * WALK_SHARE);
+        // Others use the disk too; so its free space only says when to look.
+        let is_due = is_time || self.room_bytes(limit) == 0;
+        if is_due && self.walked.at.elapsed() > self.walked.took * WALK_SHARE / 4 {
+            self.walked = Walked::now(&self.folders);
+        }
+        // What is hidden from us (a file whose descriptor is on its way) counts before the machine suffers.
+        let free = free_bytes(&self.folders);
+        let is_drained =
+            free < RESERVE_BYTES && self.free_before_bytes.saturating_sub(free) > limit;
+        self.used() >= limit || is_drained
+    }
+
+    fn used(&self) -> u64 {
+        self.walked
+            .used_bytes
+            .saturating_sub(self.before_bytes)
+            .saturating_add(self.nameless_bytes)
+    }
+
+    fn gone_bytes(&self) -> u64 {
+        self.walked
+            .free_bytes
+            .saturating_sub(free_bytes(&self.folders))
+    }
+
+    /// What a last look says, when nothing of the step runs any more.
+    pub(super) fn was_full(&mut self, limit: u64) -> Option<Reason> {
+        /// What a file system keeps back even when it is full.
+        const LAST_BYTES: u64 = 1 << 20;
+        self.nameless_bytes = 0;
+        self.walked = Walked::now(&self.folders);
+        if self.used() >= limit {
+            Some(Reason::DiskFull)
+        } else if self.walked.free_bytes < LAST_BYTES {
+            Some(Reason::NoSpace)
+        } else {
+            None
+        }
+    }
+}
+
+impl Walked {
+    fn now(folders: &[PathBuf]) -> Self {
+        let at = Instant::now();
+        let mut walk = Walk::default();
+        for folder in folders {
+            walk.add(folder);
+        }
+        Self {
+            used_bytes: walk.bytes,
+            free_bytes: free_bytes(folders),
+            at: Instant::now(),
+            took: at.elapsed(),
+        }
+    }
+}
+
+/// Bytes of a file: its blocks or its length.
+pub(super) fn size_of(stat: &Stat) -> u64 {
+    /// `stat` counts in these, whatever the file system's own are.
+    const BLOCK_BYTES: u64 = 512;
+    let allocated = u64::try_from(stat.st_blocks)
+        .unwrap_or(0)
+        .saturating_mul(BLOCK_BYTES);
+    allocated.max(u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+/// A sum on its way.
+#[derive(Default)]
+struct Walk {
+    bytes: u64,
+    /// Files of several names that were counted.
+    linked: BTreeSet<(u64, u64)>,
+    /// Folders still to be read, by their parent and name.
+    pending: Vec<(Rc<OwnedFd>, CString)>,
+}
+
+impl Walk {
+    /// Adds everything below a folder. What cannot be read, or goes away meanwhile, is left out.
+    fn add(&mut self, top: &Path) {
+        let mut next = openat(CWD, top, FOLDER, Mode::empty());
+        loop {
+            if let Ok(folder) = next {
+                self.read(folder);
+            }
+            let Some((parent, name)) = self.pending.pop() else {
+                return;
+            };
+            next = open(&parent, &name);
+        }
+    }
+
+    fn read(&mut self, folder: OwnedFd) {
+        /// What a name alone costs, so that empty files are no way round a limit.
+        const ENTRY_BYTES: u64 = 512;
+        let folder = Rc::new(folder);
+        for entry in Dir::read_from(&*folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if [c".", c".."].contains(&name) {
+                continue;
+            }
+            let Ok(stat) = statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW) else {
+                continue;
+            };
+            let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            let is_counted =
+                !is_folder && stat.st_nlink > 1 && !self.linked.insert((stat.st_dev, stat.st_ino));
+            let size = if is_counted { 0 } else { size_of(&stat) };
+            self.bytes = self.bytes.saturating_add(ENTRY_BYTES).saturating_add(size);
+            if is_folder {
+                self.pending.push((Rc::clone(&folder), name.to_owned()));
+            }
+        }
+        // One parent is open for each run of its children.
+        let open = self
+            .pending
+            .chunk_by(|(one, _), (other, _)| Rc::ptr_eq(one, other))
+            .take(MOST_OPEN + 1)
+            .count();
+        if open > MOST_OPEN {
+            self.bytes = u64::MAX;
+            self.pending.clear();
+        }
+    }
+}
+
+const FOLDER: OFlags = OFlags::DIRECTORY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Opens a folder. If a step took the right to read it from its owner, who is us, it has it for that moment.
+fn open(parent: &OwnedFd, name: &CStr) -> rustix::io::Result<OwnedFd> {
+    match openat(parent, name, FOLDER, Mode::empty()) {
+        Err(Errno::ACCESS) => {}
+        opened => return opened,
+    }
+    // The folder itself, whatever the step puts in its place meanwhile.
+    let folder = openat(parent, name, FOLDER | OFlags::PATH, Mode::empty())?;
+    let mode = fstat(&folder)?.st_mode & 0o7777;
+    let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
+    let readable = mode | (Mode::RUSR | Mode::XUSR).bits();
+    chmod(path.as_str(), Mode::from_raw_mode(readable))?;
+    let opened = openat(&folder, c".", FOLDER, Mode::empty());
+    chmod(path.as_str(), Mode::from_raw_mode(mode))?;
+    opened
+}
+
+fn free_bytes(folders: &[PathBuf]) -> u64 {
+    folders
+        .first()
+        .and_then(|folder| statvfs(folder).ok())
+        .map_or(u64::MAX, |space| {
+            space.f_bavail.saturating_mul(space.f_frsize)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn used(top: &Path) -> u64 {
+        Walked::now(&[top.to_owned()]).used_bytes
+    }
+
+    #[test]
+    fn holes_count_and_names_of_one_file_do_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = fs::File::create(folder.path().join("hole")).unwrap();
+        file.set_len(20 << 30).unwrap();
+        fs::hard_link(folder.path().join("hole"), folder.path().join("again")).unwrap();
+        let used = used(folder.path());
+        assert!((20 << 30..21 << 30).contains(&used), "{used}");
+    }
+
+    #[test]
+    fn no_path_is_too_long_and_no_tree_too_twisted() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |levels: usize, has_siblings: bool| {
+            let mut at = rustix::fs::open(folder.path(), OFlags::DIRECTORY, Mode::empty()).unwrap();
+            for _ in 0..levels {
+                rustix::fs::mkdirat(&at, "x", Mode::RWXU).unwrap();
+                if has_siblings {
+                    for name in ["a", "z"] {
+                        rustix::fs::mkdirat(&at, name, Mode::RWXU).unwrap();
+                    }
+                }
+                at = openat(&at, "x", OFlags::DIRECTORY, Mode::empty()).unwrap();
+            }
+            let file = openat(&at, "file", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
+            rustix::fs::ftruncate(&file, 1 << 30).unwrap();
+        };
+        make(3000, false);
+        assert!(used(folder.path()) > 1 << 30);
+        let removed = std::process::Command::new("rm")
+            .arg("-r")
+            .arg(folder.path().join("x"))
+            .status();
+        assert!(removed.unwrap().success());
+        make(1000, true);
+        assert!(used(folder.path()) > 1 << 30);
+    }
+}
