@@ -33,6 +33,9 @@ const READ_BYTES: usize = 64 << 10;
 /// Longest path or link target, Linux's own limit.
 const PATH_MAX_BYTES: usize = 4096;
 
+/// Most parts of a path: each is a folder that whoever unpacks or removes it has to open, and `layers::unpack` opens no more.
+pub(crate) const PATH_MAX_DEPTH: usize = 256;
+
 /// What all entries of one archive share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Options {
@@ -411,6 +414,9 @@ pub(crate) fn path_fault(path: &[u8]) -> Option<PathFault> {
     }
     if path.contains(&0) {
         return Some(PathFault::Nul);
+    }
+    if path.iter().filter(|&&byte| byte == b'/').count() >= PATH_MAX_DEPTH {
+        return Some(PathFault::Deep);
     }
     path.split(|&byte| byte == b'/')
         .find_map(|component| match component {

@@ -1,17 +1,20 @@
 //! How a failure looks: on a terminal or in a log, and for machines.
 
+use super::text::bounded;
 use crate::report::{Explanation, Fate};
 
 /// The four lines of a failure, for people.
 pub(super) fn render(explanation: &Explanation) -> String {
     // One line: words of others shall not look like another error.
-    let mut text = format!("error: {}\n", explanation.what.replace('\n', " "));
+    let what = explanation.what.replace('\n', " ");
+    let mut text = format!("error: {}\n", bounded(&what));
     for (label, body) in [
         ("where", &explanation.place),
         ("why", &explanation.why),
         ("next", &explanation.next),
     ] {
-        let mut lines = body.trim_end().lines();
+        let body = bounded(body.trim_end());
+        let mut lines = body.lines();
         if let Some(first) = lines.next() {
             text.push_str(&format!("  {label:>5}: {first}\n"));
         }
@@ -33,16 +36,38 @@ pub(super) fn json(explanation: &Explanation) -> serde_json::Value {
             Fate::Ours => "s2r",
         },
         "exit": explanation.fate.exit_code(),
-        "what": explanation.what,
-        "where": explanation.place,
-        "why": explanation.why,
-        "next": explanation.next,
+        "what": bounded(&explanation.what),
+        "where": bounded(&explanation.place),
+        "why": bounded(&explanation.why),
+        "next": bounded(&explanation.next),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_texts_are_cut_at_every_place() {
+        let long = "x".repeat(15_000_000);
+        let all = |what: &str, place: &str, why: &str, next: &str| Explanation {
+            fate: Fate::Project,
+            what: what.into(),
+            place: place.into(),
+            why: why.into(),
+            next: next.into(),
+        };
+        for explanation in [
+            all(&long, "", "", ""),
+            all("", &long, "", ""),
+            all("", "", &long, ""),
+            all("", "", "", &long),
+            all("", "", &"line\n".repeat(1_000_000), ""),
+        ] {
+            assert!(render(&explanation).len() < 5000);
+            assert!(json(&explanation).to_string().len() < 5000);
+        }
+    }
 
     #[test]
     fn lines_stand_under_each_other_and_empty_ones_are_left_out() {

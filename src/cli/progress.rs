@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::args::Progress;
-use super::text::{bytes, plain, seconds};
+use super::text::{bounded, bytes, plain, seconds};
 use crate::pipeline::Passed;
 use crate::report::{BlobFate, Event, Explanation, LAST_LINES, LayerFate, Report, TransferId};
 
@@ -141,7 +141,7 @@ impl Shown {
     /// Shows the summary of a command, where people read.
     pub(super) fn summary(&self, text: &str) {
         if matches!(self.form, Form::Live | Form::Plain) {
-            self.line(text.trim_end());
+            self.line(&bounded(text.trim_end()));
         }
     }
 
@@ -256,6 +256,7 @@ impl Shown {
 
 impl Report for Shown {
     fn event(&self, event: Event) {
+        let event = fitting(event);
         match (self.form, &event) {
             (Form::Json, event) => {
                 if let Some(object) = object(event) {
@@ -267,6 +268,33 @@ impl Report for Shown {
             (Form::Live | Form::Plain, event) => self.show(event),
         }
     }
+}
+
+/// The event with texts that fit into a message: names and lines of others may be of any length.
+fn fitting(mut event: Event) -> Event {
+    let cut = |text: &mut String| {
+        if let Cow::Owned(shorter) = bounded(text) {
+            *text = shorter;
+        }
+    };
+    match &mut event {
+        Event::StageFinished { detail, .. } => cut(detail),
+        Event::Warning { text, hint } => {
+            cut(text);
+            cut(hint);
+        }
+        Event::TransferStarted { name, .. } => cut(name),
+        Event::Output { step, line } => {
+            cut(step);
+            cut(line);
+        }
+        Event::Layer(layer) => cut(&mut layer.contents),
+        Event::StageStarted { .. }
+        | Event::TransferAdvanced { .. }
+        | Event::TransferFinished { .. }
+        | Event::Blob { .. } => {}
+    }
+    event
 }
 
 /// One event for machines. Every object has `event`; times are milliseconds, sizes bytes.
@@ -335,4 +363,51 @@ pub(super) fn blob_fate(fate: BlobFate) -> &'static str {
 /// Whole milliseconds.
 pub(super) fn milliseconds(took: Duration) -> u64 {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{LayerEvent, Stage};
+
+    #[test]
+    fn long_texts_are_cut_in_every_event() {
+        let long = || "x".repeat(15_000_000);
+        let took = Duration::ZERO;
+        for event in [
+            Event::StageFinished {
+                stage: Stage::Plan,
+                detail: long(),
+                took,
+            },
+            Event::Warning {
+                text: long(),
+                hint: String::new(),
+            },
+            Event::Warning {
+                text: String::new(),
+                hint: long(),
+            },
+            Event::TransferStarted {
+                id: TransferId(1),
+                name: long(),
+                total_bytes: None,
+            },
+            Event::Output {
+                step: long(),
+                line: long(),
+            },
+            Event::Layer(LayerEvent {
+                index: 0,
+                contents: long(),
+                digest: String::new(),
+                size_bytes: 0,
+                fate: LayerFate::Made,
+                took,
+            }),
+        ] {
+            let told = object(&fitting(event)).unwrap().to_string();
+            assert!(told.len() < 6000, "{} bytes: {}", told.len(), &told[..200]);
+        }
+    }
 }

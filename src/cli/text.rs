@@ -18,6 +18,45 @@ fn is_command(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Most characters of a line that is told.
+const LINE_CHARACTERS: usize = 2000;
+
+/// Most lines of one text that is told: the last ones of a step are fewer.
+const TEXT_LINES: usize = 100;
+
+/// Text that fits into a message, however long a name or answer of others in it is: long lines lose their middle, and
+/// many lines all but the first.
+pub(super) fn bounded(text: &str) -> Cow<'_, str> {
+    if text.len() <= LINE_CHARACTERS {
+        return Cow::Borrowed(text);
+    }
+    let mut lines = text.lines();
+    let mut shown: Vec<String> = lines.by_ref().take(TEXT_LINES).map(bounded_line).collect();
+    let more = lines.count();
+    if more > 0 {
+        shown.push(format!("… and {more} more lines"));
+    }
+    Cow::Owned(shown.join("\n"))
+}
+
+fn bounded_line(line: &str) -> String {
+    let half = LINE_CHARACTERS / 2;
+    let head = line
+        .char_indices()
+        .nth(half)
+        .map_or(line.len(), |(at, _)| at);
+    let tail = line
+        .char_indices()
+        .rev()
+        .nth(half - 1)
+        .map_or(0, |(at, _)| at);
+    if tail <= head {
+        return line.to_owned();
+    }
+    let (head, gone, tail) = (&line[..head], &line[head..tail], &line[tail..]);
+    format!("{head} … {} left out … {tail}", bytes(gone.len() as u64))
+}
+
 /// A size with a unit of thousands, three digits: `999 B`, `1.23 MB`.
 pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
@@ -95,6 +134,25 @@ mod tests {
             plain("386\u{1b}[31m\u{202e}x\r"),
             "386\u{fffd}[31m\u{fffd}x\u{fffd}"
         );
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        for text in [
+            "",
+            "short",
+            &"x".repeat(LINE_CHARACTERS),
+            &"ü".repeat(LINE_CHARACTERS),
+        ] {
+            assert_eq!(bounded(text), text);
+        }
+        let cut = bounded(&format!("begin{}end", "ü".repeat(5_000_000))).into_owned();
+        assert!(
+            cut.starts_with("begin") && cut.ends_with("end") && cut.contains("10.0 MB left out")
+        );
+        assert!(cut.chars().count() < LINE_CHARACTERS + 50);
+        let cut = bounded(&"line\n".repeat(1_000_000)).into_owned();
+        assert!(cut.ends_with("… and 999900 more lines") && cut.len() < 1000);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use tar::EntryType;
 
 use super::hashed::{Hashed, MAX_UNPACKED_BYTES};
 use super::viewer::Viewer;
+use crate::archive::tar::PATH_MAX_DEPTH;
 use crate::report::{Explain, Explanation, Fate};
 
 /// Most entries of one layer.
@@ -31,8 +32,8 @@ const MAX_ENTRIES: u64 = 1_000_000;
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 /// Longest path, Linux's own limit.
 const MAX_PATH_BYTES: usize = 4096;
-/// Deepest path: each level is a folder that somebody has to open to remove it.
-const MAX_DEPTH: usize = 256;
+/// Deepest path: that of the layers that are written here.
+const MAX_DEPTH: usize = PATH_MAX_DEPTH;
 
 /// Marks a removed path of the layers below.
 const WHITEOUT: &[u8] = b".wh.";

@@ -245,3 +245,50 @@ fn the_machine_of_the_tests_has_no_say() {
     let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
     assert_eq!(ignored & ((1 << 31) - 1), 0, "{said}");
 }
+
+#[test]
+fn what_a_project_wrote_is_cut_in_messages() {
+    let home = Home::seeded();
+    let long = "x".repeat(15_000_000);
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("requirements.txt", "NAME===\n", &[]),
+        ("requirements.txt", "-r NAME.txt\n", &[]),
+        ("requirements.txt", "-e NAME\n", &[]),
+        (
+            "pyproject.toml",
+            "[project]\nname = 'NAME/'\nversion = '1'\n",
+            &[],
+        ),
+        (".python-version", "NAME\n", &[]),
+        (".s2i/environment", "NAME\n", &[]),
+        ("Aptfile", "NAME!\n", &[]),
+        ("Pipfile", "[packages]\nNAME = 7\n", &[]),
+    ];
+    for (file, text, more) in cases {
+        let project = Project::new(&[("app.py", "pass\n"), (file, &text.replace("NAME", &long))]);
+        for form in ["plain", "json", "none"] {
+            let mut command = home.command(&["build", "--offline", "--progress", form]);
+            let said = finish(command.arg(project.path()).arg("x").args(*more));
+            assert!(
+                said.stderr.len() < 64 << 10,
+                "{file} {form}: {} bytes",
+                said.stderr.len()
+            );
+            assert!(said.stdout.len() < 64 << 10, "{file} {form}");
+            assert_ne!(said.code, Some(101), "{}", said.stderr);
+        }
+    }
+}
+
+#[test]
+fn what_lies_too_deep_is_refused_when_it_is_built() {
+    let home = Home::seeded();
+    let path = format!("{}x.py", "a/".repeat(260));
+    let wheel = Wheel::new("deep", "1.0").file(&path, "");
+    let index = Index::serving(&[wheel], None, Fault::None);
+    let project = Project::new(&[("app.py", SCRIPT), ("requirements.txt", "deep==1.0\n")]);
+    index
+        .build(&home, &project.path())
+        .exits(65)
+        .says(&["deep"]);
+}

@@ -18,6 +18,8 @@ pub(crate) enum PathFault {
     Whiteout,
     /// It is longer than 4096 bytes.
     Long,
+    /// It lies in more folders than whoever unpacks a layer has to allow: 256 parts.
+    Deep,
     /// An eStargz layer has a file of its own there.
     Taken,
     /// It is no UTF-8, and goes into an eStargz layer's table, which is JSON.
@@ -90,6 +92,7 @@ impl Explain for Error {
                 match fault {
                     PathFault::Empty => "a part of its path is empty",
                     PathFault::Dots => "a part of its path is `.` or `..`",
+                    PathFault::Deep => "it lies in more than 255 folders",
                     PathFault::Nul => "its path holds a NUL byte",
                     PathFault::Whiteout => {
                         "a name that begins with `.wh.` deletes files of the layers below"

@@ -191,6 +191,7 @@ fn bad_paths_are_refused() {
         (".wh.a", PathFault::Whiteout),
         ("a/.wh..wh..opq/b", PathFault::Whiteout),
         (&long, PathFault::Long),
+        (&"a/".repeat(256), PathFault::Deep),
     ] {
         match layer().directory(path.as_bytes(), &OWNER) {
             Err(Error::Path { fault, .. }) => assert_eq!(fault, expected, "{path:?}"),
@@ -198,6 +199,7 @@ fn bad_paths_are_refused() {
         }
     }
     assert!(path_fault("ünï.cødé/.w".as_bytes()).is_none());
+    assert!(path_fault(["a"; 256].join("/").as_bytes()).is_none());
     assert!(layer().symlink(b"a", b"", &OWNER).is_err());
     assert!(layer().symlink(b"a", b"x\0", &OWNER).is_err());
 }

@@ -151,6 +151,22 @@ pub(crate) enum Error {
         /// The member.
         member: String,
     },
+    /// The wheel would replace what makes the virtual environment one.
+    #[error("{} brings {path}", wheel.display())]
+    Reserved {
+        /// The path in the image.
+        path: String,
+        /// The wheel.
+        wheel: PathBuf,
+    },
+    /// What is wrong with one of the wheels, which lies under a name that tells nobody anything.
+    #[error("{wheel}: {source}")]
+    Of {
+        /// Name and version.
+        wheel: String,
+        /// What is wrong.
+        source: Box<Error>,
+    },
     /// One path is a file and a folder.
     #[error("{path} is a file in one wheel and a folder in another; the later is {}", wheel.display())]
     Conflict {
@@ -159,6 +175,30 @@ pub(crate) enum Error {
         /// The wheel that was added when it showed.
         wheel: PathBuf,
     },
+}
+
+impl Error {
+    /// The same with the name of the wheel.
+    fn of(self, wheel: &WheelFile) -> Self {
+        Self::Of {
+            wheel: format!("{} {}", wheel.name, wheel.version),
+            source: Box::new(self),
+        }
+    }
+}
+
+/// Whether a path is the interpreter's or the environment's own. What installs wheels elsewhere lets them replace it;
+/// such an image starts something else than it says.
+fn is_reserved(path: &[u8], target: &Target) -> bool {
+    let below = path.strip_prefix(target.prefix.as_bytes());
+    let Some(name) = below.and_then(|rest| rest.strip_prefix(b"/")) else {
+        return false;
+    };
+    let versioned = format!("bin/python{}", target.python);
+    name == b"pyvenv.cfg"
+        || name == b"bin/python"
+        || name == b"bin/python3"
+        || name == versioned.as_bytes()
 }
 
 /// The key of the layer that [`write()`] makes of these wheels; reads nothing.
@@ -207,7 +247,8 @@ pub(crate) struct Sources {
 impl Sources {
     /// Reads the wheel's directory and metadata.
     pub(crate) fn open(wheel: &WheelFile, target: &Target) -> Result<Self, Error> {
-        let Installation { archive, files } = Installation::read(wheel, target, None)?;
+        let read = Installation::read(wheel, target, None);
+        let Installation { archive, files } = read.map_err(|error| error.of(wheel))?;
         let files = files
             .into_iter()
             .filter_map(|(path, file)| match file.content {
@@ -257,8 +298,15 @@ pub(crate) fn write<W: Write>(
     let mut tree = Tree::default();
     let mut archives = Vec::with_capacity(wheels.len());
     for (index, wheel) in wheels.iter().enumerate() {
-        let read = Installation::read(wheel, target, bytecode.get(index))?;
-        let Installation { archive, files } = read;
+        let read = Installation::read(wheel, target, bytecode.get(index));
+        let Installation { archive, files } = read.map_err(|error| error.of(wheel))?;
+        if let Some((path, _)) = files.iter().find(|(path, _)| is_reserved(path, target)) {
+            return Err(Error::Reserved {
+                path: String::from_utf8_lossy(path).into_owned(),
+                wheel: wheel.path.clone(),
+            }
+            .of(wheel));
+        }
         archives.push(archive);
         tree.forget_compiled(&files, target);
         for (path, file) in files {
@@ -285,19 +333,19 @@ pub(crate) fn write<W: Write>(
                 let mode = if placed.file.executable { 0o775 } else { 0o664 };
                 let archive = &archives[placed.wheel];
                 let owner = owner(mode);
-                match &placed.file.content {
-                    Content::Bytes(bytes) => write_bytes(out, path, &owner, bytes)?,
-                    Content::Script(member) => {
-                        let bytes = script::rewritten(archive, member, target)?;
-                        write_bytes(out, path, &owner, &bytes)?;
-                    }
-                    Content::Member(member) => write_member(out, path, &owner, archive, member)?,
-                    Content::Compiled(span) => {
-                        if let Some(code) = bytecode.get(placed.wheel) {
-                            out.file(path, &owner, span.size_bytes, &mut code.read(*span))?;
-                        }
-                    }
-                }
+                let written = match &placed.file.content {
+                    Content::Bytes(bytes) => write_bytes(out, path, &owner, bytes),
+                    Content::Script(member) => script::rewritten(archive, member, target)
+                        .and_then(|bytes| write_bytes(out, path, &owner, &bytes)),
+                    Content::Member(member) => write_member(out, path, &owner, archive, member),
+                    Content::Compiled(span) => match bytecode.get(placed.wheel) {
+                        Some(code) => out
+                            .file(path, &owner, span.size_bytes, &mut code.read(*span))
+                            .map_err(Error::from),
+                        None => Ok(()),
+                    },
+                };
+                written.map_err(|error| error.of(&wheels[placed.wheel]))?;
             }
         }
     }
@@ -416,6 +464,24 @@ impl Explain for Error {
         let (wheel, what, why) = match self {
             Self::Zip(error) => return error.explain(),
             Self::Layer(error) => return error.explain(),
+            Self::Of { wheel, source } => {
+                let mut cause = source.explain();
+                // What cannot be read or written is no fault of the wheel's.
+                let is_of_disk = matches!(
+                    **source,
+                    Self::Zip(zip::Error::Read { .. }) | Self::Layer(tar::Error::Write(_))
+                );
+                if cause.fate == Fate::World && !is_of_disk {
+                    cause.fate = Fate::Project;
+                }
+                cause.place = format!("{wheel} ({})", cause.place);
+                return cause;
+            }
+            Self::Reserved { path, wheel } => (
+                wheel,
+                "the wheel would replace a part of the virtual environment",
+                format!("it brings {path}"),
+            ),
             Self::DistInfo { wheel, found } => (
                 wheel,
                 "the wheel does not hold one distribution",

@@ -88,7 +88,11 @@ fn layer(wheels: &[WheelFile]) -> Result<(Vec<u8>, Written, Vec<Overlap>), Error
             level: 6,
         },
     );
-    let overlaps = write(wheels, &target(), &[], &mut out)?;
+    // Which wheel it is, the tests know.
+    let overlaps = write(wheels, &target(), &[], &mut out).map_err(|error| match error {
+        Error::Of { source, .. } => *source,
+        other => other,
+    })?;
     let (bytes, written) = out.finish()?;
     Ok((bytes, written, overlaps))
 }
@@ -312,6 +316,13 @@ fn wheels_that_are_none_are_refused() {
     ));
     assert!(matches!(with("x-1.0.data/a", b""), Error::Scheme { .. }));
     assert!(matches!(with("../a", b""), Error::Zip(_)));
+    for own in ["data/pyvenv.cfg", "scripts/python", "data/bin/python3.13"] {
+        let member = format!("x-1.0.data/{own}");
+        assert!(
+            matches!(with(&member, b""), Error::Reserved { .. }),
+            "{own}"
+        );
+    }
     let entry_points = with(
         &format!("{info}/entry_points.txt"),
         b"[console_scripts]\na = b\n",
