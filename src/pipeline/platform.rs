@@ -26,6 +26,7 @@ use crate::layers::wheel;
 use crate::net::http::Client;
 use crate::oci::{Architecture, Key, Platform};
 use crate::packages::debian::DebArtefact;
+use crate::packages::python::conditions::Conditions;
 use crate::packages::python::{Arch, Libc, PythonVersion, Target};
 use crate::plan::Plan;
 use crate::plan::builder::BuilderDefinition;
@@ -257,11 +258,18 @@ impl<'a> Site<'a> {
         if self.plan.running.assemble.value {
             return Ok(Lock::default());
         }
-        exact::Exact {
+        let none = Conditions::default();
+        let exact = exact::Exact {
             site: self,
             ground,
             target: &target,
+            conditions: &none,
             of_build: None,
+        };
+        let conditions = exact.find_conditions()?;
+        exact::Exact {
+            conditions: &conditions,
+            ..exact
         }
         .wheels()
     }

@@ -121,6 +121,11 @@ pub(super) fn is_of_indexes(name: &str) -> bool {
 /// the machine that builds it.
 fn is_callers_alone(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
+    // The login of an index that the project names.
+    let is_login = upper.ends_with("_USERNAME") || upper.ends_with("_PASSWORD");
+    if upper.starts_with("UV_INDEX_") && is_login {
+        return false;
+    }
     [
         "PATH",
         "HOME",
@@ -153,7 +158,13 @@ mod tests {
         ] {
             assert!(is_callers_alone(name), "{name}");
         }
-        for name in ["PIP_INDEX_URL", "PIP_CONSTRAINT", "TOKEN", "MY_PATH"] {
+        for name in [
+            "PIP_INDEX_URL",
+            "PIP_CONSTRAINT",
+            "TOKEN",
+            "MY_PATH",
+            "UV_INDEX_CORP_PASSWORD",
+        ] {
             assert!(!is_callers_alone(name), "{name}");
         }
     }

@@ -8,6 +8,7 @@ use super::fetch::Fetcher;
 use crate::net::http::{Expect, HttpError};
 use crate::oci::{Digest, KeyBuilder};
 use crate::packages::Sha256;
+use crate::packages::python::conditions::Conditions;
 use crate::packages::python::{PackageName, Position, Target, Url, WheelFileName, Wish, is_wheel};
 use crate::plan::builder::PipWheel;
 use crate::report::Report;
@@ -78,6 +79,8 @@ pub(super) struct Wheels<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// What `${NAME}` in files of the project means.
     pub given: &'a BTreeMap<String, String>,
+    /// What the project's own tool says beyond requirements.
+    pub conditions: &'a Conditions,
     /// What of it is the caller's.
     pub passed: &'a super::Passed,
     pub rules: super::Rules,
@@ -359,6 +362,7 @@ impl Wheels<'_> {
             list: &|path| self.list(path),
             environment: self.environment,
             given: self.given,
+            conditions: self.conditions,
             locked: self.rules.locked,
             offline: self.rules.offline,
             tools: &tools,

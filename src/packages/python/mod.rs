@@ -5,6 +5,7 @@
 //! Versions (PEP 440), names and markers (PEP 508) are read by the crates of uv's authors, so that
 //! what this program believes about a requirement is what its resolver believes.
 
+pub(crate) mod conditions;
 pub(crate) mod entry_points;
 mod hash;
 mod location;
@@ -19,7 +20,9 @@ pub(crate) mod wheel_metadata;
 mod wheel_name;
 
 pub(crate) use hash::{FileHash, HashError};
-pub(crate) use location::{DirectUrl, PUBLIC_INDEX, Redacted, Url, UrlError, shown};
+pub(crate) use location::{
+    DirectUrl, PUBLIC_INDEX, Redacted, Url, UrlError, is_public_index, shown,
+};
 pub(crate) use pylock::{
     Fingerprint, LockOrigin, LockedFile, LockedPackage, LockedTree, Pylock, PylockError,
 };

@@ -18,7 +18,10 @@ use super::wheels::{BuiltWheel, Wanted, Wheels};
 use super::{Rules, fingerprint};
 use crate::archive::zip::Archive;
 use crate::oci::Digest;
-use crate::packages::python::locks::{Choice, Converted, Form, Given, LockKind, convert};
+use crate::packages::python::conditions::Conditions;
+use crate::packages::python::locks::{
+    Choice, Converted, Form, Given, LockKind, convert, indexes_of,
+};
 use crate::packages::python::{
     Fingerprint, LineError, LockOrigin, PackageName, ReadError, Target, Wish,
 };
@@ -44,6 +47,8 @@ pub(super) struct Exact<'a> {
     pub site: &'a Site<'a>,
     pub ground: &'a Ground<'a>,
     pub target: &'a Target,
+    /// What the project's own tool says of where packages come from.
+    pub conditions: &'a Conditions,
     /// While something is built, the variables by which what it needs is found.
     pub of_build: Option<&'a BTreeMap<String, String>>,
 }
@@ -161,6 +166,29 @@ impl Exact<'_> {
             Ok(with_built(lock, &built))
         } else {
             self.requirements(&lines, built, rules, 0)
+        }
+    }
+
+    /// What the project's own tool says of where packages come from. Of a lock of s2r, the files are
+    /// asked for with the logins that the tool's indexes have.
+    ///
+    /// # Errors
+    /// A table that is not understood.
+    pub(super) fn find_conditions(&self) -> Result<Conditions, BuildError> {
+        match &self.site.plan().dependencies.value {
+            Dependencies::Converted { file, choice, .. } => {
+                Ok(self.conversion(*file, choice)?.conditions)
+            }
+            Dependencies::Pylock { .. } => {
+                let file = LockKind::Pyproject.path();
+                let text = self.read(file)?;
+                Ok(Conditions {
+                    file,
+                    indexes: indexes_of(&String::from_utf8_lossy(&text)),
+                    ..Conditions::default()
+                })
+            }
+            Dependencies::Requirements { .. } | Dependencies::None => Ok(Conditions::default()),
         }
     }
 
@@ -328,6 +356,7 @@ impl Exact<'_> {
             built,
             environment: self.of_build.unwrap_or_else(|| self.site.environment()),
             given: self.site.given(),
+            conditions: self.conditions,
             passed: &self.site.settings().passed,
             rules,
             fetcher: &self.site.fetcher(),

@@ -7,7 +7,8 @@ use super::error::ResolveError;
 use super::fetch::{Fetch, FetchError, Get, Got};
 use super::lock::{Candidate, Chosen, Location, LockedWheel};
 use super::prepared::{Prepared, applying};
-use super::{BUILT_FOLDER, from_source, pinned, uv};
+use super::index::files_of;
+use super::{BUILT_FOLDER, from_source, front, pinned, uv};
 use crate::packages::Sha256;
 use crate::packages::python::{
     DirectUrl, FileHash, Format, PackageName, Wish, WishKind, requirement_paths, resolve_path,
@@ -190,7 +191,8 @@ impl Prepared<'_> {
             &self.indexes,
             network,
         )?;
-        let task = uv::Compile {
+        let keeps_nothing = self.has_secret_address(wishes);
+        let task = |front| uv::Compile {
             wishes,
             constraints,
             local: &bytes,
@@ -202,9 +204,26 @@ impl Prepared<'_> {
             offline: self.request.offline,
             tools: self.request.tools,
             cache: self.request.cache,
-            keeps_nothing: self.has_secret_address(wishes),
+            front,
+            overrides: &self.request.conditions.overrides,
+            // Its address is another one the next time.
+            keeps_nothing: keeps_nothing || front.is_some(),
         };
-        let lock = uv::compile(&tool, &task).map_err(|failure| self.explained(failure, network))?;
+        let compiled = if self.indexes.named.is_empty() || self.request.offline {
+            uv::compile(&tool, &task(None))
+        } else {
+            let use_front = |front: &str| uv::compile(&tool, &task(Some(front)));
+            let served = front::serve(&self.indexes, fetch, use_front);
+            let (compiled, failure) = served.map_err(|error| ResolveError::File {
+                path: "127.0.0.1".into(),
+                error,
+            })?;
+            if let (Err(_), Some(error)) = (&compiled, failure) {
+                return Err(error);
+            }
+            compiled
+        };
+        let lock = compiled.map_err(|failure| self.explained(failure, network))?;
         let mut candidates = Chosen {
             path: "uv's lock",
             lock: &lock,
@@ -222,8 +241,32 @@ impl Prepared<'_> {
                 candidate.location =
                     Location::Remote(self.indexes.with_credentials(url.clone(), None));
             }
+            self.check_tie(candidate, fetch)?;
         }
         Ok(candidates)
+    }
+
+    /// Refuses a file of a package that is tied to an index, if that index does not have it: lists of
+    /// links know no ties.
+    fn check_tie(&self, candidate: &Candidate, fetch: &dyn Fetch) -> Result<(), ResolveError> {
+        let may_be_linked = !self.indexes.find_links.is_empty() || !self.links.wheels.is_empty();
+        let url = match &candidate.location {
+            Location::Remote(url) => url.as_str(),
+            Location::Source(path) if !path.starts_with(BUILT_FOLDER) => path,
+            Location::Source(_) | Location::Built { .. } => return Ok(()),
+        };
+        let is_tied = self.indexes.named.is_tied_to_index(&candidate.name);
+        if !may_be_linked || !is_tied || self.is_named_by_address(&candidate.name) {
+            return Ok(());
+        }
+        let files = files_of(fetch, &self.indexes, &candidate.name)?;
+        if files.iter().any(|file| file.url.as_str() == url) {
+            return Ok(());
+        }
+        Err(ResolveError::Stranger {
+            name: candidate.name.clone(),
+            url: crate::packages::python::shown(url),
+        })
     }
 
     /// Whether a variable that was given to the build stands in an address outside of its login.

@@ -165,6 +165,30 @@ pub(crate) enum ResolveError {
         /// Why.
         error: FetchError,
     },
+    /// An index wants a login, and its tool has variables for one.
+    #[error("{url}: it wants a login")]
+    Login {
+        /// The page.
+        url: String,
+        /// User and password.
+        variables: [String; 2],
+    },
+    /// A package comes from elsewhere than an index, and others ask for it.
+    #[error("{name} comes from {place}, and from no index")]
+    Elsewhere {
+        /// The package.
+        name: PackageName,
+        /// Where it comes from.
+        place: String,
+    },
+    /// A file of a package that is tied to an index is not that index's.
+    #[error("{url} is not of the index that {name} is tied to")]
+    Stranger {
+        /// The package.
+        name: PackageName,
+        /// The file.
+        url: String,
+    },
     /// An index answered with something else than a page of files.
     #[error("{url}: no page of a package index")]
     NoIndexPage {
@@ -381,6 +405,13 @@ impl Explain for ResolveError {
             | Self::NoHashInLock { .. }
             | Self::Environment { .. }
             | Self::Python { .. } => self.explain_lock(),
+            Self::Elsewhere { .. } | Self::Stranger { .. } => self.explain_tie(),
+            Self::Login { url, variables } => world(
+                "the package index wants a login".to_owned(),
+                url.clone(),
+                format!("{} and {} are not set, or are not those of this index", variables[0], variables[1]),
+                "set both in your environment or with -e; ~/.netrc is honoured too",
+            ),
             Self::NotLocked { .. }
             | Self::NeedsBuild { .. }
             | Self::NoSuchWheel { .. }
@@ -415,6 +446,24 @@ impl ResolveError {
             | Self::Environment { path, .. }
             | Self::Python { path, .. } => project(what, path.clone(), self.to_string(), again),
             _ => ours("an error was told in the wrong place", self.to_string()),
+        }
+    }
+
+    fn explain_tie(&self) -> Explanation {
+        let what = "a package does not come from where the project has it come from".to_owned();
+        match self {
+            Self::Elsewhere { name, place } => project(
+                what,
+                name.to_string(),
+                format!("the project takes it from {place}; another package needs it, and would get whatever an index has under this name"),
+                "name it among the project's own dependencies too: it then comes from there",
+            ),
+            _ => project(
+                what,
+                String::new(),
+                self.to_string(),
+                "take it off the list of links, or lift the tie",
+            ),
         }
     }
 

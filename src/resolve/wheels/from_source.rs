@@ -3,7 +3,7 @@
 
 use super::error::ResolveError;
 use super::fetch::Fetch;
-use super::index::{IndexFile, project_files};
+use super::index::{IndexFile, files_of};
 use super::lock::{Chosen, LockedSource};
 use super::releases::sdist_version;
 use super::{Prepared, Request};
@@ -149,24 +149,22 @@ pub(crate) fn sdist_for(
         .collect();
     let python = request.target.python.version();
     let mut found: Vec<(Version, IndexFile)> = Vec::new();
-    for index in prepared.indexes.all() {
-        for file in project_files(fetch, &prepared.indexes, index, name)? {
-            let fits_python = file.requires_python.as_deref().is_none_or(|text| {
-                text.parse::<VersionSpecifiers>()
-                    .map_or(true, |requires| requires.contains(&python))
+    for file in files_of(fetch, &prepared.indexes, name)? {
+        let fits_python = file.requires_python.as_deref().is_none_or(|text| {
+            text.parse::<VersionSpecifiers>()
+                .map_or(true, |requires| requires.contains(&python))
+        });
+        let Some(version) = sdist_version(&file.name, name) else {
+            continue;
+        };
+        let is_allowed = bounds.iter().all(|bound| bound.contains(&version))
+            && exact.as_ref().is_none_or(|exact| *exact == version)
+            && (exact.is_some() || !file.yanked)
+            && file.sha256.is_some_and(|sha256| {
+                hashes.is_empty() || hashes.contains(&FileHash::Sha256(sha256))
             });
-            let Some(version) = sdist_version(&file.name, name) else {
-                continue;
-            };
-            let is_allowed = bounds.iter().all(|bound| bound.contains(&version))
-                && exact.as_ref().is_none_or(|exact| *exact == version)
-                && (exact.is_some() || !file.yanked)
-                && file.sha256.is_some_and(|sha256| {
-                    hashes.is_empty() || hashes.contains(&FileHash::Sha256(sha256))
-                });
-            if fits_python && is_allowed {
-                found.push((version, file));
-            }
+        if fits_python && is_allowed {
+            found.push((version, file));
         }
     }
     if !prepared.indexes.pre_releases && found.iter().any(|(version, _)| version.is_stable()) {

@@ -36,6 +36,8 @@ pub(crate) struct IndexFile {
     pub requires_python: Option<String>,
     /// Whether its author took it back.
     pub yanked: bool,
+    /// Whether its metadata can be had by itself (PEP 658).
+    pub has_metadata: bool,
 }
 
 /// The first index that has a file which `wanted` accepts, and that file.
@@ -48,13 +50,41 @@ pub(crate) fn find_file(
     project: &PackageName,
     wanted: &dyn Fn(&IndexFile) -> bool,
 ) -> Result<Option<IndexFile>, ResolveError> {
-    for index in indexes.all() {
-        let files = project_files(fetch, indexes, index, project)?;
-        if let Some(found) = files.into_iter().find(|file| wanted(file)) {
-            return Ok(Some(found));
+    for group in indexes.groups(project)? {
+        let mut is_there = false;
+        for index in group {
+            let files = project_files(fetch, indexes, index, project)?;
+            is_there |= !files.is_empty();
+            if let Some(found) = files.into_iter().find(|file| wanted(file)) {
+                return Ok(Some(found));
+            }
+        }
+        if is_there {
+            break;
         }
     }
     Ok(None)
+}
+
+/// The files of a project in the indexes that it is looked for in.
+///
+/// # Errors
+/// An index that does not answer; a project that comes from no index.
+pub(crate) fn files_of(
+    fetch: &dyn Fetch,
+    indexes: &Indexes,
+    project: &PackageName,
+) -> Result<Vec<IndexFile>, ResolveError> {
+    for group in indexes.groups(project)? {
+        let mut files = Vec::new();
+        for index in group {
+            files.extend(project_files(fetch, indexes, index, project)?);
+        }
+        if !files.is_empty() {
+            return Ok(files);
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// The files of a project in one index; empty if the index does not know the project.
@@ -83,6 +113,12 @@ pub(crate) fn project_files(
     let got = match fetch.get(&request) {
         Ok(got) => got,
         Err(FetchError::Status(404 | 410)) => return Ok(Vec::new()),
+        Err(FetchError::Status(401 | 403)) if let Some(variables) = indexes.login_variables(index) => {
+            return Err(ResolveError::Login {
+                url: address.clone(),
+                variables,
+            });
+        }
         Err(error) => return Err(failed(error)),
     };
     let mut page = Vec::new();
@@ -134,6 +170,9 @@ struct JsonFile {
     /// `false`, `true`, or the reason.
     #[serde(default)]
     yanked: serde_json::Value,
+    /// `false`, `true`, or hashes.
+    #[serde(default, alias = "dist-info-metadata")]
+    core_metadata: serde_json::Value,
 }
 
 fn read_json(text: &str, base: &reqwest::Url) -> Option<Vec<IndexFile>> {
@@ -148,13 +187,19 @@ fn read_json(text: &str, base: &reqwest::Url) -> Option<Vec<IndexFile>> {
                 .and_then(|digits| digits.parse().ok()),
             size_bytes: file.size,
             requires_python: file.requires_python,
-            yanked: !matches!(
-                file.yanked,
-                serde_json::Value::Bool(false) | serde_json::Value::Null
-            ),
+            yanked: is_said(&file.yanked),
+            has_metadata: is_said(&file.core_metadata),
         })
     });
     Some(files.collect())
+}
+
+/// Whether a value that may be more than true is.
+fn is_said(value: &serde_json::Value) -> bool {
+    !matches!(
+        value,
+        serde_json::Value::Bool(false) | serde_json::Value::Null
+    )
 }
 
 /// Reads the anchors of an HTML page. Nothing else on such a page has a meaning, so that no HTML
@@ -206,6 +251,9 @@ fn read_html(text: &str, mut base: reqwest::Url) -> Vec<IndexFile> {
             size_bytes: None,
             requires_python: value("data-requires-python"),
             yanked: value("data-yanked").is_some(),
+            has_metadata: value("data-core-metadata")
+                .or_else(|| value("data-dist-info-metadata"))
+                .is_some_and(|value| value != "false"),
         });
         if files.len() >= MAX_FILES {
             break;

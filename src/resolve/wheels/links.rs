@@ -70,6 +70,8 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
+    use crate::packages::python::conditions::Conditions;
+
     use super::*;
     use crate::packages::python::testing;
     use crate::resolve::wheels::Input;
@@ -97,6 +99,7 @@ mod tests {
             list: &files,
             environment: &BTreeMap::new(),
             given: &BTreeMap::new(),
+            conditions: &Conditions::default(),
             locked: false,
             offline: false,
             tools: Path::new("/nowhere"),

@@ -13,9 +13,11 @@ mod enrich;
 mod error;
 mod fetch;
 mod from_source;
+mod front;
 mod index;
 mod links;
 mod lock;
+mod named;
 mod pinned;
 mod prepared;
 mod releases;
@@ -34,6 +36,7 @@ pub(crate) use settings::Indexes;
 
 use crate::oci::Key;
 use crate::packages::python::Target;
+use crate::packages::python::conditions::Conditions;
 use crate::report::Report;
 use prepared::Prepared;
 
@@ -74,6 +77,8 @@ pub(crate) struct Request<'a> {
     /// What `${NAME}` in requirement files means: variables that were given to the build, never the
     /// whole of the user's.
     pub given: &'a BTreeMap<String, String>,
+    /// What the project's own tool says beyond requirements.
+    pub conditions: &'a Conditions,
     /// Refuse to resolve what is not locked.
     pub locked: bool,
     /// Touch no network.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::{NoWheel, ResolveError};
 use super::fetch::Fetch;
-use super::index::{IndexFile, project_files};
+use super::index::{IndexFile, files_of};
 use super::lock::{Candidate, Location};
 use super::settings::Indexes;
 use crate::packages::python::{
@@ -72,10 +72,7 @@ fn find(
     let (Some(name), Some(version)) = (wish.name(), wish.pin()) else {
         return at_address(wish, indexes, target);
     };
-    let mut files = Vec::new();
-    for index in indexes.all() {
-        files.extend(project_files(fetch, indexes, index, name)?);
-    }
+    let files = files_of(fetch, indexes, name)?;
     let wheels: Vec<(WheelFileName, &IndexFile)> = files
         .iter()
         .filter_map(|file| Some((file.name.parse().ok()?, file)))

@@ -3,6 +3,7 @@
 
 use super::error::ResolveError;
 use super::links::Links;
+use super::named::Named;
 use super::settings::Indexes;
 use super::{Input, Request, RequirementsFile, from_source, pinned, uv};
 use crate::oci::{Key, KeyBuilder};
@@ -41,7 +42,13 @@ impl<'a> Prepared<'a> {
                 from_source::put_in(&mut requirements.wishes, request.built)?;
             }
         }
-        let indexes = Indexes::new(&requirements.options, request.environment)?;
+        let named = match Named::new(request.conditions, request.environment, request.given) {
+            // A lock names its files itself: an index without its login is told of when it refuses.
+            Err(_) if pylock.is_some() => Named::default(),
+            named => named?,
+        };
+        let indexes =
+            Indexes::new(&requirements.options, request.environment)?.with_named(named);
         let links = Links::find(&indexes.folders, request);
         warn(report, &requirements, &indexes, &links);
         Ok(Self {
@@ -58,6 +65,7 @@ impl<'a> Prepared<'a> {
         self.pylock.is_some()
             || (self.links.wheels.is_empty()
                 && self.requirements.constraints.is_empty()
+                && self.request.conditions.overrides.is_empty()
                 && self
                     .wishes()
                     .is_ok_and(|wishes| wishes.iter().all(|wish| pinned::is_exact(wish))))
@@ -111,6 +119,10 @@ impl<'a> Prepared<'a> {
             key.add(index.as_str().as_bytes());
         }
         key.add(format!("{:?}", self.indexes.formats).as_bytes());
+        key.add(format!("{:?}", self.indexes.named).as_bytes());
+        for text in &self.request.conditions.overrides {
+            key.add(text.as_bytes());
+        }
         key.add(&[
             u8::from(self.indexes.pre_releases),
             u8::from(self.indexes.default.is_none()),
@@ -181,6 +193,15 @@ fn read_requirements(
             });
         };
         all.constrain(&path, &text, &source)?;
+    }
+    for text in &request.conditions.constraints {
+        let position = Position {
+            path: request.conditions.file.to_owned(),
+            line: 1,
+        };
+        let wish = Wish::read(text, position.clone());
+        all.constraints
+            .push(wish.map_err(|error| ReadError { position, error })?);
     }
     Ok(all)
 }

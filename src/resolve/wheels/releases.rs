@@ -38,16 +38,21 @@ impl Releases {
         indexes: &Indexes,
         name: &PackageName,
     ) -> Result<Self, ResolveError> {
-        let mut files = Vec::new();
-        for index in indexes.all() {
-            match project_files(fetch, indexes, index, name) {
-                Ok(found) => files.extend(found),
-                // What is no page of an index tells nothing.
-                Err(ResolveError::NoIndexPage { .. }) => {}
-                Err(error) => return Err(error),
+        for group in indexes.groups(name)? {
+            let mut files = Vec::new();
+            for index in group {
+                match project_files(fetch, indexes, index, name) {
+                    Ok(found) => files.extend(found),
+                    // What is no page of an index tells nothing.
+                    Err(ResolveError::NoIndexPage { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if !files.is_empty() {
+                return Ok(Self::of(&files, name));
             }
         }
-        Ok(Self::of(&files, name))
+        Ok(Self::default())
     }
 
     /// Sorts files by the version in their names; those of other projects are left out.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::error::ResolveError;
+use super::named::Named;
 use crate::packages::python::{
     FolderLink, Formats, IndexOptions, LineError, PUBLIC_INDEX, Redacted, Url,
 };
@@ -25,6 +26,8 @@ pub(crate) struct Indexes {
     pub trusted_hosts: Vec<String>,
     /// Whether pre-releases are as good as releases.
     pub pre_releases: bool,
+    /// What the project's own tool names; over pip's options where it names any.
+    pub named: Named,
 }
 
 impl Indexes {
@@ -99,12 +102,40 @@ impl Indexes {
             formats,
             trusted_hosts,
             pre_releases: options.pre_releases || is_on(variable("PIP_PRE")),
+            named: Named::default(),
         })
+    }
+
+    /// The same with what the project's own tool names.
+    pub(super) fn with_named(self, named: Named) -> Self {
+        Self { named, ..self }
+    }
+
+    /// Where a package is looked for: groups of indexes, each asked only for what those before it lack.
+    ///
+    /// # Errors
+    /// The project has it come from elsewhere than an index.
+    pub(super) fn groups(&self, name: &PackageName) -> Result<Vec<Vec<&Url>>, ResolveError> {
+        if self.default.is_none() && self.extra.is_empty() {
+            // `--no-index`
+            return Ok(Vec::new());
+        }
+        self.named.groups(self, name)
+    }
+
+    /// The variables that would hold the login of an index, where its tool has some.
+    pub(super) fn login_variables(&self, index: &Url) -> Option<[String; 2]> {
+        self.named.login_variables(index)
+    }
+
+    /// The indexes of pip's options, in order.
+    pub(super) fn usual(&self) -> impl Iterator<Item = &Url> {
+        self.default.iter().chain(&self.extra)
     }
 
     /// All indexes, in order.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Url> {
-        self.default.iter().chain(&self.extra)
+        self.usual().chain(self.named.urls())
     }
 
     /// The same as pip's variables, credentials included: for the resolver and no step.

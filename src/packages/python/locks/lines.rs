@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use pep440_rs::VersionSpecifiers;
 
 use super::{Converted, Form, LockFileError, is_name, normalised, unreadable, unsupported};
+use crate::packages::python::conditions::{Conditions, Tie};
 use crate::packages::python::hash::FileHash;
 use crate::packages::python::location::is_public_index;
 
@@ -30,6 +31,8 @@ pub(super) struct Lines {
     links: Vec<String>,
     lines: Vec<(String, String)>,
     names: BTreeSet<String>,
+    no_index: bool,
+    conditions: Conditions,
 }
 
 impl Lines {
@@ -40,7 +43,28 @@ impl Lines {
             links: Vec::new(),
             lines: Vec::new(),
             names: BTreeSet::new(),
+            no_index: false,
+            conditions: Conditions::default(),
         }
+    }
+
+    /// Has no index asked.
+    pub(super) fn no_index(&mut self) {
+        self.no_index = true;
+    }
+
+    /// Sets what lines cannot say.
+    pub(super) fn conditions(&mut self, conditions: Conditions) -> Result<(), LockFileError> {
+        for index in &conditions.indexes {
+            self.check_address(&format!("the index {}", index.name), &index.url)?;
+        }
+        self.conditions = conditions;
+        Ok(())
+    }
+
+    /// Has a package come from one place alone.
+    pub(super) fn tie(&mut self, name: &str, tie: Tie) {
+        self.conditions.ties.insert(normalised(name), tie);
     }
 
     /// Adds an index, the first being the one that is asked first.
@@ -134,6 +158,9 @@ impl Lines {
     /// The text: options, then packages by name.
     pub(super) fn finish(mut self) -> Converted {
         let mut text = String::new();
+        if self.no_index {
+            text.push_str("--no-index\n");
+        }
         for (at, url) in self.indexes.iter().enumerate() {
             let option = if at == 0 {
                 "--index-url"
@@ -156,6 +183,7 @@ impl Lines {
             text,
             form: Form::Requirements,
             names: self.names,
+            conditions: self.conditions,
         }
     }
 }

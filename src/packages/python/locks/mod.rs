@@ -17,6 +17,7 @@ mod pdm;
 mod pipfile;
 mod poetry;
 mod pyproject;
+mod sources;
 mod uv;
 
 use std::collections::BTreeSet;
@@ -27,7 +28,9 @@ use toml::{Table, Value};
 
 pub(crate) use error::LockFileError;
 pub(crate) use inputs::decisive_part;
+pub(crate) use sources::indexes_of;
 
+use super::conditions::Conditions;
 use super::location::shown;
 use super::marker;
 
@@ -152,6 +155,8 @@ pub(crate) struct Converted {
     pub form: Form,
     /// The packages in it, by name.
     pub names: BTreeSet<String>,
+    /// What the text cannot say.
+    pub conditions: Conditions,
 }
 
 /// Forms of a text that the resolver reads.

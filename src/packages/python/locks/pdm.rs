@@ -12,6 +12,8 @@ use toml::{Table, Value};
 
 use super::content::{Json, hash};
 use super::lines::{Lines, Wanted, git_address, path_address};
+use super::sources;
+use crate::packages::python::conditions::Conditions;
 use super::{
     Converted, Given, LockFileError, LockKind, check_chosen, list_in, made_from, normalised,
     packages, parse_marker, parse_toml, stale, table_in, text_in, texts_in, unreadable,
@@ -53,6 +55,15 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
     };
     let mut lines = Lines::new(PATH);
     add_sources(&mut lines, &project)?;
+    let pdm = table_in(&project, &["tool", "pdm"]);
+    let sources = pdm.map(sources::of_pdm).transpose()?.unwrap_or_default();
+    if sources.conditions.indexes.len() > 1 {
+        // The lock has the versions already.
+        lines.conditions(Conditions {
+            overrides: Vec::new(),
+            ..sources.conditions
+        })?;
+    }
     for package in packages {
         let name = text_in(package, "name").unwrap_or_default();
         let marker = text_in(package, "marker")

@@ -10,9 +10,10 @@ use toml::{Table, Value};
 
 use super::content::{Json, hash};
 use super::lines::{Lines, Wanted, git_address, path_address};
+use crate::packages::python::conditions::{Conditions, NamedIndex, Tie};
 use super::{
     Converted, Given, LockFileError, LockKind, MAX_PACKAGES, check_chosen, made_from, normalised,
-    parse_marker, parse_toml, stale, table_in, text_in, unreadable,
+    parse_marker, parse_toml, stale, table_in, text_in, unreadable, unsupported,
 };
 
 const LOCK: &str = "Pipfile.lock";
@@ -45,11 +46,17 @@ pub(super) fn convert_lock(given: &Given<'_>) -> Result<Converted, LockFileError
     }
     let mut lines = Lines::new(LOCK);
     let sources = meta.and_then(|meta| meta.get("sources")?.as_array());
-    for source in sources.into_iter().flatten() {
-        if let Some(url) = source.get("url").and_then(JsonValue::as_str) {
-            lines.index(url)?;
-        }
-    }
+    let text = |source: &JsonValue, key: &str| {
+        let value = source.get(key).and_then(JsonValue::as_str);
+        value.unwrap_or_default().to_owned()
+    };
+    let sources: Vec<_> = sources
+        .into_iter()
+        .flatten()
+        .map(|source| (text(source, "name"), text(source, "url")))
+        .collect();
+    // A lock tells the index of each package; one of before pipenv did so is searched for in all.
+    set_sources(&mut lines, LOCK, &sources, false)?;
     check_chosen(LOCK, "extra", &given.choice.extras, [])?;
     let known = lock
         .keys()
@@ -64,7 +71,7 @@ pub(super) fn convert_lock(given: &Given<'_>) -> Result<Converted, LockFileError
         let packages = packages.as_object().into_iter().flatten();
         for (name, entry) in packages.take(MAX_PACKAGES) {
             let entry = Entry::locked(name, entry)?;
-            entry.add(&mut lines, given, LOCK)?;
+            entry.add(&mut lines, given, LOCK, &sources)?;
         }
     }
     Ok(lines.finish())
@@ -74,12 +81,8 @@ pub(super) fn convert_lock(given: &Given<'_>) -> Result<Converted, LockFileError
 pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
     let pipfile = parse_toml(PIPFILE, given.text)?;
     let mut lines = Lines::new(PIPFILE);
-    let sources = pipfile.get("source").and_then(Value::as_array);
-    for source in sources.into_iter().flatten() {
-        if let Some(url) = source.get("url").and_then(Value::as_str) {
-            lines.index(url)?;
-        }
-    }
+    let sources = sources_of(&pipfile)?;
+    set_sources(&mut lines, PIPFILE, &sources, true)?;
     check_chosen(PIPFILE, "extra", &given.choice.extras, [])?;
     let groups = groups(given);
     let name_of = |table: &str| match table {
@@ -100,10 +103,55 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
     for key in ["packages"].into_iter().chain(chosen) {
         let packages = table_in(&pipfile, &[key]);
         for (name, value) in packages.into_iter().flatten().take(MAX_PACKAGES) {
-            Entry::wished(name, value)?.add(&mut lines, given, PIPFILE)?;
+            Entry::wished(name, value)?.add(&mut lines, given, PIPFILE, &sources)?;
         }
     }
     Ok(lines.finish())
+}
+
+/// `[[source]]`: names and addresses.
+fn sources_of(pipfile: &Table) -> Result<Vec<(String, String)>, LockFileError> {
+    let wrong = |what: &str| unsupported(PIPFILE, "[[source]]", what);
+    let list = match pipfile.get("source") {
+        None => return Ok(Vec::new()),
+        Some(value) => value.as_array().ok_or_else(|| wrong("it is no list of tables"))?,
+    };
+    let read = list.iter().map(|source| {
+        let source = source.as_table().ok_or_else(|| wrong("it is no table"))?;
+        let known = ["name", "url", "verify_ssl"];
+        if let Some(key) = source.keys().find(|key| !known.contains(&key.as_str())) {
+            return Err(wrong(&format!("s2r does not know what `{key}` means there")));
+        }
+        let url = text_in(source, "url").ok_or_else(|| wrong("it has no `url`"))?;
+        Ok((text_in(source, "name").unwrap_or_default().to_owned(), url.to_owned()))
+    });
+    read.collect()
+}
+
+/// Has packages come from the sources: as pipenv does, from the first one where none is named.
+fn set_sources(
+    lines: &mut Lines,
+    path: &'static str,
+    sources: &[(String, String)],
+    others_are_explicit: bool,
+) -> Result<(), LockFileError> {
+    for (_, url) in sources {
+        lines.index(url)?;
+    }
+    if sources.len() < 2 {
+        return Ok(());
+    }
+    let indexes = sources.iter().enumerate().map(|(at, (name, url))| NamedIndex {
+        name: name.clone(),
+        url: url.clone(),
+        is_explicit: at > 0 && others_are_explicit,
+        ..NamedIndex::default()
+    });
+    lines.conditions(Conditions {
+        file: path,
+        indexes: indexes.collect(),
+        ..Conditions::default()
+    })
 }
 
 /// The chosen groups in the words of the lock, where `dev-packages` is `develop`.
@@ -127,6 +175,7 @@ struct Entry<'a> {
     revision: Option<&'a str>,
     subdirectory: Option<&'a str>,
     place: Option<&'a str>,
+    index: Option<&'a str>,
 }
 
 impl<'a> Entry<'a> {
@@ -148,6 +197,7 @@ impl<'a> Entry<'a> {
             revision: text("ref"),
             subdirectory: text("subdirectory"),
             place: text("file").or_else(|| text("path")),
+            index: text("index"),
         })
     }
 
@@ -191,6 +241,7 @@ impl<'a> Entry<'a> {
             revision: text("ref"),
             subdirectory: text("subdirectory"),
             place: text("file").or_else(|| text("path")),
+            index: text("index"),
         })
     }
 
@@ -199,6 +250,7 @@ impl<'a> Entry<'a> {
         lines: &mut Lines,
         given: &Given<'_>,
         path: &'static str,
+        sources: &[(String, String)],
     ) -> Result<(), LockFileError> {
         let marker = self
             .marker
@@ -226,6 +278,15 @@ impl<'a> Entry<'a> {
         } else {
             Wanted::Versions(versions(path, self.name, self.version)?)
         };
+        match self.index {
+            Some(index) if !sources.iter().any(|(name, _)| name == index) => {
+                return Err(unsupported(path, self.name, format!("there is no [[source]] {index}")));
+            }
+            Some(index) if sources.len() > 1 => {
+                lines.tie(self.name, Tie::Index(index.to_owned()));
+            }
+            Some(_) | None => {}
+        }
         lines.add(self.name, &self.extras, &wanted, &self.hashes)
     }
 }

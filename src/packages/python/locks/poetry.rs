@@ -13,6 +13,8 @@ use toml::{Table, Value};
 use super::content::{Json, hash};
 use super::graph::{Edge, Node, reach};
 use super::lines::{Lines, Wanted, git_address, path_address};
+use super::sources;
+use crate::packages::python::conditions::{Conditions, NamedIndex, Tie};
 use super::pyproject::{
     Declared, Groups, chosen_optional, declared_in, is_poetrys, leading_name, poetry_groups,
     requirement,
@@ -54,13 +56,48 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
     if sources.contains(&None) {
         lines.index(PUBLIC)?;
     }
-    for url in sources.into_iter().flatten() {
+    for url in sources.iter().copied().flatten() {
         lines.index(url)?;
     }
+    lines.conditions(conditions(&sources, &project)?)?;
     for at in wanted {
         write(&mut lines, packages[at], metadata)?;
+        if let (Some(url), Some(name)) = (index_of(packages[at]), text_in(packages[at], "name")) {
+            lines.tie(name, Tie::Index(url.to_owned()));
+        }
     }
     Ok(lines.finish())
+}
+
+/// The indexes of a lock, each by its address, and asked for what comes from it alone; their logins are
+/// those of the project's sources.
+fn conditions(used: &[Option<&str>], project: &Table) -> Result<Conditions, LockFileError> {
+    let mut conditions = Conditions::default();
+    let declared = table_in(project, &["tool", "poetry"])
+        .map(sources::of_poetry)
+        .transpose()?
+        .unwrap_or_default();
+    for url in used.iter().copied().flatten() {
+        if conditions.indexes.iter().any(|known| known.url == url) {
+            continue;
+        }
+        let same = |one: &&NamedIndex| one.url.trim_end_matches('/') == url.trim_end_matches('/');
+        conditions.indexes.push(NamedIndex {
+            name: url.to_owned(),
+            url: url.to_owned(),
+            is_explicit: true,
+            login: declared.iter().find(same).and_then(|one| one.login.clone()),
+            ..NamedIndex::default()
+        });
+    }
+    if !conditions.indexes.is_empty() {
+        conditions.file = PATH;
+        conditions.indexes.push(NamedIndex {
+            url: PUBLIC.to_owned(),
+            ..NamedIndex::default()
+        });
+    }
+    Ok(conditions)
 }
 
 fn check_choice(lock: &Table, project: &Table, given: &Given<'_>) -> Result<(), LockFileError> {

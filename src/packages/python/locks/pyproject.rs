@@ -12,10 +12,12 @@ use toml::{Table, Value};
 
 use super::constraint::{alternatives, specifiers};
 use super::lines::{Lines, Wanted, git_address, path_address};
+use super::sources::{self, Sources};
 use super::{
     Converted, Given, LockFileError, MAX_PACKAGES, check_chosen, extra_names, list_in, normalised,
     parse_marker, parse_toml, table_in, text_in, texts_in, unreadable, unsupported,
 };
+use crate::packages::python::conditions::Tie;
 use crate::packages::python::location::DirectUrl;
 use crate::packages::python::requirements::{Requirement, parse_requirement};
 
@@ -27,15 +29,17 @@ const MAX_DEPTH: usize = 32;
 pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
     let project = parse_toml(PATH, given.text)?;
     let mut lines = Lines::new(PATH);
+    let mut sources = sources::of(&project, given)?;
     if is_poetrys(&project) {
-        add_poetrys(&mut lines, &project, given)?;
+        add_poetrys(&mut lines, &project, given, &mut sources)?;
     } else {
+        enrich(&project, given, &mut sources)?;
         let groups = Groups::of(PATH, &project);
         let standard = table_in(&project, &["project"]);
         let extras = standard.and_then(|table| table_in(table, &["optional-dependencies"]));
         check_extras(extras, given)?;
         for (text, marker) in groups.project_requirements()? {
-            add(&mut lines, &text, &marker, given, &groups)?;
+            add(&mut lines, &text, &marker, given, (&groups, &sources))?;
         }
     }
     let groups = Groups::of(PATH, &project);
@@ -50,14 +54,22 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
     )?;
     for name in &given.choice.groups {
         for (text, marker) in groups.group(name)? {
-            add(&mut lines, &text, &marker, given, &groups)?;
+            add(&mut lines, &text, &marker, given, (&groups, &sources))?;
         }
         for (_, table) in poetrys.iter().filter(|(other, _)| other == name) {
             for declared in declared_in(table)? {
+                declared.tie(&mut sources)?;
                 declared.add(&mut lines, given, &[])?;
             }
         }
     }
+    for link in &sources.links {
+        lines.links(link)?;
+    }
+    if sources.no_index {
+        lines.no_index();
+    }
+    lines.conditions(sources.conditions)?;
     Ok(lines.finish())
 }
 
@@ -71,7 +83,7 @@ fn add(
     text: &str,
     marker: &MarkerTree,
     given: &Given<'_>,
-    groups: &Groups<'_>,
+    (groups, sources): (&Groups<'_>, &Sources),
 ) -> Result<(), LockFileError> {
     let wish = requirement(PATH, text)?;
     let extras = groups.with_self(&given.choice.extras)?;
@@ -84,7 +96,32 @@ fn add(
         return Ok(());
     }
     let extras: Vec<String> = wish.extras.iter().map(ToString::to_string).collect();
-    lines.add(wish.name.as_ref(), &extras, &wanted(&wish), &[])
+    let wanted = match sources.addresses.get(wish.name.as_ref()) {
+        Some(address) => Wanted::Address(address.clone()),
+        None => wanted(&wish),
+    };
+    lines.add(wish.name.as_ref(), &extras, &wanted, &[])
+}
+
+/// Poetry's own tables beside `[project]`, which say where its dependencies come from, and no more:
+/// <https://python-poetry.org/docs/dependency-specification/#projectdependencies-and-toolpoetrydependencies>.
+fn enrich(project: &Table, given: &Given<'_>, sources: &mut Sources) -> Result<(), LockFileError> {
+    let Some(poetry) = table_in(project, &["tool", "poetry"]) else {
+        return Ok(());
+    };
+    sources.poetry(poetry)?;
+    let Some(table) = table_in(poetry, &["dependencies"]) else {
+        return Ok(());
+    };
+    for declared in declared_in(table)? {
+        if declared.marker.evaluate(given.markers, &[]) {
+            declared.tie(sources)?;
+            if let Some(address) = declared.address() {
+                sources.addresses.insert(declared.name.clone(), address);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What a requirement wants.
@@ -248,24 +285,25 @@ fn check_extras(declared: Option<&Table>, given: &Given<'_>) -> Result<(), LockF
     check_chosen(PATH, "extra", chosen, known.map(String::as_str))
 }
 
-fn add_poetrys(lines: &mut Lines, project: &Table, given: &Given<'_>) -> Result<(), LockFileError> {
+fn add_poetrys(
+    lines: &mut Lines,
+    project: &Table,
+    given: &Given<'_>,
+    sources: &mut Sources,
+) -> Result<(), LockFileError> {
     let Some(poetry) = table_in(project, &["tool", "poetry"]) else {
         return Ok(());
     };
     let extras = table_in(poetry, &["extras"]);
     check_extras(extras, given)?;
     let optional = chosen_optional(extras, &given.choice.extras);
-    for source in list_in(poetry, "source").iter().filter_map(Value::as_table) {
-        if let Some(url) = text_in(source, "url") {
-            lines.index(crate::packages::python::PUBLIC_INDEX)?;
-            lines.index(url)?;
-        }
-    }
+    sources.poetry(poetry)?;
     for declared in table_in(poetry, &["dependencies"])
         .map(declared_in)
         .transpose()?
         .unwrap_or_default()
     {
+        declared.tie(sources)?;
         declared.add(lines, given, &optional)?;
     }
     Ok(())
@@ -405,6 +443,20 @@ impl<'a> Declared<'a> {
         }
         let path = text_in(table, "path").or_else(|| text_in(table, "file"));
         path.map(path_address)
+    }
+
+    /// Has it come from where it says, and from nowhere else.
+    fn tie(&self, sources: &mut Sources) -> Result<(), LockFileError> {
+        let Some(table) = self.table else {
+            return Ok(());
+        };
+        if let Some(source) = text_in(table, "source") {
+            sources.tie_of_poetry(&self.name, source)?;
+        } else if let Some(address) = self.address() {
+            let said = super::shown(&address);
+            sources.conditions.ties.insert(self.name.clone(), Tie::Elsewhere(said));
+        }
+        Ok(())
     }
 
     fn add(

@@ -5,7 +5,7 @@ mod run;
 mod tool;
 mod verdict;
 
-pub(super) use run::{Compile, compile};
+pub(super) use run::{Compile, compile, for_uv};
 pub(super) use tool::{MAX_BYTES, Uv, hash, obtain};
 pub(super) use verdict::{Failure, Mention};
 

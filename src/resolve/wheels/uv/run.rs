@@ -70,6 +70,10 @@ pub(in crate::resolve::wheels) struct Compile<'a> {
     pub(in crate::resolve::wheels) tools: &'a Path,
     /// The folder for uv's own cache.
     pub(in crate::resolve::wheels) cache: &'a Path,
+    /// The address of the one index that is asked, where a project's own are not asked directly.
+    pub(in crate::resolve::wheels) front: Option<&'a str>,
+    /// Requirements that stand in for what others say of the same package.
+    pub(in crate::resolve::wheels) overrides: &'a [String],
     /// Whether addresses hold what must not be kept: uv's cache has them as they are.
     pub(in crate::resolve::wheels) keeps_nothing: bool,
 }
@@ -141,6 +145,8 @@ fn prepare(task: &Compile<'_>) -> io::Result<TempFolder> {
         .map(|wish| verdict::line_for_uv(wish, folder.path()) + "\n")
         .collect();
     write_private(&folder.path().join("bounds.txt"), bounds.as_bytes())?;
+    let overrides = task.overrides.join("\n").replace("${", "$%7B");
+    write_private(&folder.path().join("overrides.txt"), overrides.as_bytes())?;
     write_private(&folder.path().join(SETTINGS), settings(task).as_bytes())?;
     Ok(folder)
 }
@@ -223,6 +229,15 @@ fn command(uv: &Uv, task: &Compile<'_>, folder: &Path, python: &PathBuf) -> Comm
     if task.indexes.default.is_none() {
         command.arg("--no-index");
     }
+    if task.front.is_some() {
+        for name in ["NO_PROXY", "no_proxy"] {
+            let others = task.environment.get(name).map_or("", String::as_str);
+            command.env(name, format!("127.0.0.1,{others}").trim_end_matches(','));
+        }
+    }
+    if !task.overrides.is_empty() {
+        command.args(["--overrides", "overrides.txt"]);
+    }
     if task.indexes.pre_releases {
         command.args(["--prerelease", "allow"]);
     }
@@ -249,9 +264,13 @@ fn settings(task: &Compile<'_>) -> String {
             line(key, proxy);
         }
     }
-    for (at, index) in task.indexes.all().enumerate() {
+    let indexes = match task.front {
+        Some(front) => vec![front.to_owned()],
+        None => task.indexes.usual().map(for_uv).collect(),
+    };
+    for (at, index) in indexes.into_iter().enumerate() {
         text.push_str("[[index]]\n");
-        let _ = writeln!(text, "url = {}", toml::Value::from(for_uv(index)));
+        let _ = writeln!(text, "url = {}", toml::Value::from(index));
         if at == 0 {
             text.push_str("default = true\n");
         }
@@ -261,7 +280,7 @@ fn settings(task: &Compile<'_>) -> String {
 
 /// An address as uv gets it, credentials included. uv reads `${NAME}` in it as a variable of its own
 /// environment; with the brace percent-encoded, which no server tells from the brace, it does not.
-pub(super) fn for_uv(url: &Url) -> String {
+pub(in crate::resolve::wheels) fn for_uv(url: &Url) -> String {
     url.reveal().reveal().replace("${", "$%7B")
 }
 
@@ -327,6 +346,8 @@ mod tests {
             offline: false,
             tools: folder.path(),
             cache: &folder.path().join("uv-cache"),
+            front: None,
+            overrides: &[],
             keeps_nothing: false,
         });
     }

@@ -10,6 +10,8 @@ mod written;
 
 use std::collections::BTreeSet;
 
+use crate::packages::python::conditions::Conditions;
+use crate::packages::python::locks::indexes_of;
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{ExtraName, MarkerTree};
 use toml::{Table, Value};
@@ -132,6 +134,11 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
         text,
         form: Form::Pylock,
         names,
+        conditions: Conditions {
+            file: "pyproject.toml",
+            indexes: indexes_of(given.made_from.unwrap_or_default()),
+            ..Conditions::default()
+        },
     })
 }
 

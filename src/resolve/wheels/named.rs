@@ -1,0 +1,256 @@
+//! Indexes that a project names, with the logins that the tools' variables hold for them, and which of
+//! them a package is looked for in.
+
+use std::collections::BTreeMap;
+
+use super::error::ResolveError;
+use super::settings::Indexes;
+use crate::packages::python::conditions::{Conditions, NamedIndex, Tie, fits};
+use crate::packages::python::{
+    LineError, PackageName, Position, ReadError, Redacted, Url, expand_variables,
+};
+
+/// The public index among a project's own stands for what the caller's variables say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// An index of its own.
+    Own(Url),
+    /// What pip's options say: the public index, a mirror of it, and further ones.
+    Usual,
+}
+
+/// Indexes by name, and the packages that are tied to one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Named {
+    indexes: Vec<(NamedIndex, Place)>,
+    ties: BTreeMap<String, Tie>,
+}
+
+impl Named {
+    /// Reads addresses and logins.
+    ///
+    /// # Errors
+    /// An address that is none, or names a variable that was not given to the build.
+    pub(super) fn new(
+        conditions: &Conditions,
+        environment: &BTreeMap<String, String>,
+        given: &BTreeMap<String, String>,
+    ) -> Result<Self, ResolveError> {
+        let mut named = Self {
+            indexes: Vec::new(),
+            ties: conditions.ties.clone(),
+        };
+        for index in &conditions.indexes {
+            let place = if crate::packages::python::is_public_index(&index.url) {
+                Place::Usual
+            } else {
+                let url = address(index, given).map_err(|error| {
+                    ResolveError::Requirements(ReadError {
+                        position: Position {
+                            path: conditions.file.to_owned(),
+                            line: 1,
+                        },
+                        error,
+                    })
+                })?;
+                Place::Own(with_login(url, index, environment))
+            };
+            named.indexes.push((index.clone(), place));
+        }
+        Ok(named)
+    }
+
+    /// Whether the project says more than pip's options can.
+    pub(super) fn is_empty(&self) -> bool {
+        self.indexes.is_empty() && self.ties.is_empty()
+    }
+
+    /// The addresses of indexes of its own.
+    pub(super) fn urls(&self) -> impl Iterator<Item = &Url> {
+        self.indexes.iter().filter_map(|(_, place)| match place {
+            Place::Own(url) => Some(url),
+            Place::Usual => None,
+        })
+    }
+
+    /// The variables that would hold the login of the index at an address.
+    pub(super) fn login_variables(&self, url: &Url) -> Option<[String; 2]> {
+        let is_it = |place: &Place| matches!(place, Place::Own(own) if own.as_str() == url.as_str());
+        let mut indexes = self.indexes.iter();
+        let (index, _) = indexes.find(|(_, place)| is_it(place))?;
+        index.login_variables()
+    }
+
+    /// Whether a package comes from one index alone.
+    pub(super) fn is_tied_to_index(&self, name: &PackageName) -> bool {
+        matches!(self.ties.get(name.as_ref()), Some(Tie::Index(_)))
+    }
+
+    /// Where a package is looked for: groups of indexes, each asked only for what those before it lack.
+    ///
+    /// # Errors
+    /// It comes from a folder, a repository or an address, and somebody looks for it in an index.
+    pub(super) fn groups<'a>(
+        &'a self,
+        usual: &'a Indexes,
+        name: &PackageName,
+    ) -> Result<Vec<Vec<&'a Url>>, ResolveError> {
+        let mut groups: BTreeMap<usize, Vec<&Url>> = BTreeMap::new();
+        for (index, place) in self.indexes_for(name)? {
+            let group = groups.entry(index.rank).or_default();
+            match place {
+                Place::Own(url) => group.push(url),
+                Place::Usual => group.extend(usual.usual()),
+            }
+        }
+        if self.indexes.is_empty() {
+            groups.entry(0).or_default().extend(usual.usual());
+        }
+        Ok(groups.into_values().collect())
+    }
+
+    fn indexes_for(&self, name: &PackageName) -> Result<Vec<&(NamedIndex, Place)>, ResolveError> {
+        let all = self.indexes.iter();
+        match self.ties.get(name.as_ref()) {
+            Some(Tie::Elsewhere(place)) => Err(ResolveError::Elsewhere {
+                name: name.clone(),
+                place: place.clone(),
+            }),
+            Some(Tie::Index(tied)) => Ok(all.filter(|(index, _)| index.name == *tied).collect()),
+            None => {
+                let has = |patterns: &[String]| patterns.iter().any(|one| fits(one, name.as_ref()));
+                let including: Vec<_> = all.clone().filter(|(index, _)| has(&index.include)).collect();
+                if !including.is_empty() {
+                    return Ok(including);
+                }
+                let is_asked = |index: &NamedIndex| {
+                    !index.is_explicit && index.include.is_empty() && !has(&index.exclude)
+                };
+                Ok(all.filter(|(index, _)| is_asked(index)).collect())
+            }
+        }
+    }
+}
+
+/// The address with values for its variables.
+fn address(index: &NamedIndex, given: &BTreeMap<String, String>) -> Result<Url, LineError> {
+    let text = expand_variables(&index.url, &|name| given.get(name).cloned())?;
+    Url::of_index(&text).map_err(|reason| LineError::Address {
+        option: format!("the index {}", index.name),
+        reason,
+    })
+}
+
+/// The address with the login that the tool's variables hold for this index.
+fn with_login(url: Url, index: &NamedIndex, environment: &BTreeMap<String, String>) -> Url {
+    let Some([user, password]) = index.login_variables() else {
+        return url;
+    };
+    let value = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+    let (user, password) = (value(&user), value(&password));
+    if user.is_none() && password.is_none() {
+        return url;
+    }
+    let user = user.map_or_else(String::new, |user| encoded(user));
+    let login = match password {
+        Some(password) => format!("{user}:{}", encoded(password)),
+        None => user,
+    };
+    url.with_user_info(Some(Redacted::new(login)))
+}
+
+/// Percent-encodes what has a meaning in an address.
+fn encoded(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packages::python::IndexOptions;
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    fn index(name: &str, url: &str) -> NamedIndex {
+        NamedIndex {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            login: Some(format!("UV_INDEX_{}", name.to_uppercase())),
+            ..NamedIndex::default()
+        }
+    }
+
+    fn conditions() -> Conditions {
+        Conditions {
+            file: "pyproject.toml",
+            indexes: vec![
+                NamedIndex {
+                    is_explicit: true,
+                    ..index("corp", "https://corp/simple")
+                },
+                NamedIndex {
+                    include: vec!["own-*".to_owned()],
+                    ..index("own", "https://${U}@own/simple")
+                },
+                NamedIndex {
+                    rank: 1,
+                    ..index("public", crate::packages::python::PUBLIC_INDEX)
+                },
+            ],
+            ties: BTreeMap::from([
+                ("tied".to_owned(), Tie::Index("corp".to_owned())),
+                ("lib".to_owned(), Tie::Elsewhere("path lib".to_owned())),
+            ]),
+            ..Conditions::default()
+        }
+    }
+
+    #[test]
+    fn packages_are_looked_for_where_they_come_from() {
+        let environment = map(&[("PIP_INDEX_URL", "https://mirror/simple")]);
+        let usual = Indexes::new(&IndexOptions::default(), &environment).unwrap();
+        let named = Named::new(&conditions(), &environment, &map(&[("U", "me")])).unwrap();
+        for (name, expected) in [
+            ("tied", "https://corp/simple"),
+            ("own-x", "https://own/simple"),
+            ("other", "https://mirror/simple"),
+        ] {
+            let groups = named.groups(&usual, &name.parse().unwrap()).unwrap();
+            let urls: Vec<_> = groups.concat().iter().map(|url| url.as_str()).collect();
+            assert_eq!(urls, [expected], "{name}");
+        }
+        let lib = "lib".parse().unwrap();
+        assert!(named.groups(&usual, &lib).is_err());
+        assert!(named.is_tied_to_index(&"tied".parse().unwrap()));
+        assert!(!named.is_tied_to_index(&lib));
+    }
+
+    #[test]
+    fn logins_are_those_of_the_index() {
+        let environment = map(&[
+            ("UV_INDEX_CORP_USERNAME", "bob"),
+            ("UV_INDEX_CORP_PASSWORD", "a/b@c"),
+        ]);
+        let named = Named::new(&conditions(), &environment, &map(&[("U", "me")])).unwrap();
+        let logins: Vec<_> = named
+            .urls()
+            .map(|url| url.user_info().map(|login| login.reveal().to_owned()))
+            .collect();
+        assert_eq!(logins, [Some("bob:a%2Fb%40c".to_owned()), Some("me".to_owned())]);
+        assert!(Named::new(&conditions(), &environment, &BTreeMap::new()).is_err());
+    }
+}
