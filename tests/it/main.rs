@@ -51,6 +51,7 @@ mod locked;
 mod locked_layers;
 mod locks;
 mod login;
+mod named_sources;
 mod names;
 mod outputs;
 mod plan;

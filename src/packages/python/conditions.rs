@@ -68,14 +68,21 @@ pub(crate) fn login_variable(tool: &str, name: &str) -> Option<String> {
     let is_word = |c: char| c.is_ascii_alphanumeric();
     let name: String = name
         .chars()
-        .map(|c| if is_word(c) { c.to_ascii_uppercase() } else { '_' })
+        .map(|c| {
+            if is_word(c) {
+                c.to_ascii_uppercase()
+            } else {
+                '_'
+            }
+        })
         .collect();
     (!name.is_empty()).then(|| format!("{tool}_{name}"))
 }
 
 /// Whether a name fits a pattern of the shell: `*` and `?` alone, which is what names need.
 pub(crate) fn fits(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
     // Where the last star was, and how much of the name it took.
     let mut star: Option<(usize, usize)> = None;
     let (mut at, mut done) = (0, 0);

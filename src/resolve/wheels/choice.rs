@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::error::ResolveError;
 use super::fetch::{Fetch, FetchError, Get, Got};
+use super::index::files_of;
 use super::lock::{Candidate, Chosen, Location, LockedWheel};
 use super::prepared::{Prepared, applying};
-use super::index::files_of;
 use super::{BUILT_FOLDER, from_source, front, pinned, uv};
 use crate::packages::Sha256;
 use crate::packages::python::{
@@ -191,8 +191,7 @@ impl Prepared<'_> {
             &self.indexes,
             network,
         )?;
-        let keeps_nothing = self.has_secret_address(wishes);
-        let task = |front| uv::Compile {
+        let task = uv::Compile {
             wishes,
             constraints,
             local: &bytes,
@@ -204,15 +203,22 @@ impl Prepared<'_> {
             offline: self.request.offline,
             tools: self.request.tools,
             cache: self.request.cache,
-            front,
+            front: None,
             overrides: &self.request.conditions.overrides,
-            // Its address is another one the next time.
-            keeps_nothing: keeps_nothing || front.is_some(),
+            keeps_nothing: self.has_secret_address(wishes),
         };
         let compiled = if self.indexes.named.is_empty() || self.request.offline {
-            uv::compile(&tool, &task(None))
+            uv::compile(&tool, &task)
         } else {
-            let use_front = |front: &str| uv::compile(&tool, &task(Some(front)));
+            let use_front = |front: &str| {
+                let task = uv::Compile {
+                    front: Some(front),
+                    // Its address is another one the next time.
+                    keeps_nothing: true,
+                    ..task
+                };
+                uv::compile(&tool, &task)
+            };
             let served = front::serve(&self.indexes, fetch, use_front);
             let (compiled, failure) = served.map_err(|error| ResolveError::File {
                 path: "127.0.0.1".into(),

@@ -409,7 +409,10 @@ impl Explain for ResolveError {
             Self::Login { url, variables } => world(
                 "the package index wants a login".to_owned(),
                 url.clone(),
-                format!("{} and {} are not set, or are not those of this index", variables[0], variables[1]),
+                format!(
+                    "{} and {} are not set, or are not those of this index",
+                    variables[0], variables[1]
+                ),
                 "set both in your environment or with -e; ~/.netrc is honoured too",
             ),
             Self::NotLocked { .. }
@@ -455,7 +458,9 @@ impl ResolveError {
             Self::Elsewhere { name, place } => project(
                 what,
                 name.to_string(),
-                format!("the project takes it from {place}; another package needs it, and would get whatever an index has under this name"),
+                format!(
+                    "the project takes it from {place}; another package needs it, and would get whatever an index has under this name"
+                ),
                 "name it among the project's own dependencies too: it then comes from there",
             ),
             _ => project(

@@ -21,7 +21,7 @@ use crate::packages::python::PackageName;
 /// Longest request, in bytes.
 const MAX_REQUEST_BYTES: u64 = 16 * 1024;
 /// Longest wait for a request, or for its answer to be taken.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Media type of a page.
 const PAGE: &str = "application/vnd.pypi.simple.v1+json";
 
@@ -83,10 +83,7 @@ impl Front<'_> {
     fn answer(&self, mut client: TcpStream) {
         let _ = client.set_read_timeout(Some(PATIENCE));
         let _ = client.set_write_timeout(Some(PATIENCE));
-        let Some(name) = self.asked(&client) else {
-            return;
-        };
-        let (status, body) = match name {
+        let (status, body) = match self.asked(&client) {
             None => ("404 Not Found", String::new()),
             Some(name) => match files_of(self.fetch, self.indexes, &name) {
                 Ok(files) if files.is_empty() => ("404 Not Found", String::new()),
@@ -109,8 +106,8 @@ impl Front<'_> {
         let _ = client.shutdown(Shutdown::Write);
     }
 
-    /// The project that is asked for, if it is one below the path; none at all of what is no request.
-    fn asked(&self, client: &TcpStream) -> Option<Option<PackageName>> {
+    /// The project that is asked for, if it is one below the path.
+    fn asked(&self, client: &TcpStream) -> Option<PackageName> {
         let mut lines = BufReader::new(client.take(MAX_REQUEST_BYTES)).lines();
         let request = lines.next()?.ok()?;
         // The client may still be sending: read to the end of its head.
@@ -119,13 +116,10 @@ impl Front<'_> {
             .for_each(drop);
         let mut words = request.split(' ');
         if words.next()? != "GET" {
-            return Some(None);
+            return None;
         }
-        let name = words
-            .next()?
-            .strip_prefix(&self.path)
-            .map(|rest| rest.trim_matches('/'));
-        Some(name.and_then(|name| name.parse().ok()))
+        let name = words.next()?.strip_prefix(&self.path)?;
+        name.trim_matches('/').parse().ok()
     }
 }
 

@@ -113,7 +113,9 @@ pub(crate) fn project_files(
     let got = match fetch.get(&request) {
         Ok(got) => got,
         Err(FetchError::Status(404 | 410)) => return Ok(Vec::new()),
-        Err(FetchError::Status(401 | 403)) if let Some(variables) = indexes.login_variables(index) => {
+        Err(FetchError::Status(401 | 403))
+            if let Some(variables) = indexes.login_variables(index) =>
+        {
             return Err(ResolveError::Login {
                 url: address.clone(),
                 variables,

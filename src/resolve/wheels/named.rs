@@ -75,7 +75,8 @@ impl Named {
 
     /// The variables that would hold the login of the index at an address.
     pub(super) fn login_variables(&self, url: &Url) -> Option<[String; 2]> {
-        let is_it = |place: &Place| matches!(place, Place::Own(own) if own.as_str() == url.as_str());
+        let is_it =
+            |place: &Place| matches!(place, Place::Own(own) if own.as_str() == url.as_str());
         let mut indexes = self.indexes.iter();
         let (index, _) = indexes.find(|(_, place)| is_it(place))?;
         index.login_variables()
@@ -119,7 +120,10 @@ impl Named {
             Some(Tie::Index(tied)) => Ok(all.filter(|(index, _)| index.name == *tied).collect()),
             None => {
                 let has = |patterns: &[String]| patterns.iter().any(|one| fits(one, name.as_ref()));
-                let including: Vec<_> = all.clone().filter(|(index, _)| has(&index.include)).collect();
+                let including: Vec<_> = all
+                    .clone()
+                    .filter(|(index, _)| has(&index.include))
+                    .collect();
                 if !including.is_empty() {
                     return Ok(including);
                 }
@@ -250,7 +254,10 @@ mod tests {
             .urls()
             .map(|url| url.user_info().map(|login| login.reveal().to_owned()))
             .collect();
-        assert_eq!(logins, [Some("bob:a%2Fb%40c".to_owned()), Some("me".to_owned())]);
+        assert_eq!(
+            logins,
+            [Some("bob:a%2Fb%40c".to_owned()), Some("me".to_owned())]
+        );
         assert!(Named::new(&conditions(), &environment, &BTreeMap::new()).is_err());
     }
 }

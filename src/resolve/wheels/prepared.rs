@@ -47,8 +47,7 @@ impl<'a> Prepared<'a> {
             Err(_) if pylock.is_some() => Named::default(),
             named => named?,
         };
-        let indexes =
-            Indexes::new(&requirements.options, request.environment)?.with_named(named);
+        let indexes = Indexes::new(&requirements.options, request.environment)?.with_named(named);
         let links = Links::find(&indexes.folders, request);
         warn(report, &requirements, &indexes, &links);
         Ok(Self {

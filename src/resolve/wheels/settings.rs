@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::error::ResolveError;
 use super::named::Named;
 use crate::packages::python::{
-    FolderLink, Formats, IndexOptions, LineError, PUBLIC_INDEX, Redacted, Url,
+    FolderLink, Formats, IndexOptions, LineError, PUBLIC_INDEX, PackageName, Redacted, Url,
 };
 
 /// The indexes and what goes for them.

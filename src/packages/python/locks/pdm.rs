@@ -13,12 +13,12 @@ use toml::{Table, Value};
 use super::content::{Json, hash};
 use super::lines::{Lines, Wanted, git_address, path_address};
 use super::sources;
-use crate::packages::python::conditions::Conditions;
 use super::{
     Converted, Given, LockFileError, LockKind, check_chosen, list_in, made_from, normalised,
     packages, parse_marker, parse_toml, stale, table_in, text_in, texts_in, unreadable,
     unsupported,
 };
+use crate::packages::python::conditions::Conditions;
 
 const PATH: &str = "pdm.lock";
 

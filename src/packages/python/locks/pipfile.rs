@@ -10,11 +10,11 @@ use toml::{Table, Value};
 
 use super::content::{Json, hash};
 use super::lines::{Lines, Wanted, git_address, path_address};
-use crate::packages::python::conditions::{Conditions, NamedIndex, Tie};
 use super::{
     Converted, Given, LockFileError, LockKind, MAX_PACKAGES, check_chosen, made_from, normalised,
     parse_marker, parse_toml, stale, table_in, text_in, unreadable, unsupported,
 };
+use crate::packages::python::conditions::{Conditions, NamedIndex, Tie};
 
 const LOCK: &str = "Pipfile.lock";
 const PIPFILE: &str = "Pipfile";
@@ -114,16 +114,23 @@ fn sources_of(pipfile: &Table) -> Result<Vec<(String, String)>, LockFileError> {
     let wrong = |what: &str| unsupported(PIPFILE, "[[source]]", what);
     let list = match pipfile.get("source") {
         None => return Ok(Vec::new()),
-        Some(value) => value.as_array().ok_or_else(|| wrong("it is no list of tables"))?,
+        Some(value) => value
+            .as_array()
+            .ok_or_else(|| wrong("it is no list of tables"))?,
     };
     let read = list.iter().map(|source| {
         let source = source.as_table().ok_or_else(|| wrong("it is no table"))?;
         let known = ["name", "url", "verify_ssl"];
         if let Some(key) = source.keys().find(|key| !known.contains(&key.as_str())) {
-            return Err(wrong(&format!("s2r does not know what `{key}` means there")));
+            return Err(wrong(&format!(
+                "s2r does not know what `{key}` means there"
+            )));
         }
         let url = text_in(source, "url").ok_or_else(|| wrong("it has no `url`"))?;
-        Ok((text_in(source, "name").unwrap_or_default().to_owned(), url.to_owned()))
+        Ok((
+            text_in(source, "name").unwrap_or_default().to_owned(),
+            url.to_owned(),
+        ))
     });
     read.collect()
 }
@@ -141,12 +148,15 @@ fn set_sources(
     if sources.len() < 2 {
         return Ok(());
     }
-    let indexes = sources.iter().enumerate().map(|(at, (name, url))| NamedIndex {
-        name: name.clone(),
-        url: url.clone(),
-        is_explicit: at > 0 && others_are_explicit,
-        ..NamedIndex::default()
-    });
+    let indexes = sources
+        .iter()
+        .enumerate()
+        .map(|(at, (name, url))| NamedIndex {
+            name: name.clone(),
+            url: url.clone(),
+            is_explicit: at > 0 && others_are_explicit,
+            ..NamedIndex::default()
+        });
     lines.conditions(Conditions {
         file: path,
         indexes: indexes.collect(),
@@ -280,7 +290,11 @@ impl<'a> Entry<'a> {
         };
         match self.index {
             Some(index) if !sources.iter().any(|(name, _)| name == index) => {
-                return Err(unsupported(path, self.name, format!("there is no [[source]] {index}")));
+                return Err(unsupported(
+                    path,
+                    self.name,
+                    format!("there is no [[source]] {index}"),
+                ));
             }
             Some(index) if sources.len() > 1 => {
                 lines.tie(self.name, Tie::Index(index.to_owned()));

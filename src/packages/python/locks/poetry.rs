@@ -13,17 +13,17 @@ use toml::{Table, Value};
 use super::content::{Json, hash};
 use super::graph::{Edge, Node, reach};
 use super::lines::{Lines, Wanted, git_address, path_address};
-use super::sources;
-use crate::packages::python::conditions::{Conditions, NamedIndex, Tie};
 use super::pyproject::{
     Declared, Groups, chosen_optional, declared_in, is_poetrys, leading_name, poetry_groups,
     requirement,
 };
+use super::sources;
 use super::{
     Converted, Given, LockFileError, LockKind, check_chosen, extra_names, list_in, made_from,
     normalised, packages, parse_marker, parse_toml, stale, table_in, text_in, texts_in, unreadable,
     unsupported,
 };
+use crate::packages::python::conditions::{Conditions, NamedIndex, Tie};
 
 const PATH: &str = "poetry.lock";
 /// The index of packages that name none.

@@ -454,7 +454,10 @@ impl<'a> Declared<'a> {
             sources.tie_of_poetry(&self.name, source)?;
         } else if let Some(address) = self.address() {
             let said = super::shown(&address);
-            sources.conditions.ties.insert(self.name.clone(), Tie::Elsewhere(said));
+            sources
+                .conditions
+                .ties
+                .insert(self.name.clone(), Tie::Elsewhere(said));
         }
         Ok(())
     }

@@ -37,7 +37,11 @@ pub(super) struct Sources {
 fn check_keys(table: &Table, what: &str, known: &[&str]) -> Result<(), LockFileError> {
     match table.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
-        Some(key) => Err(unsupported(PATH, what, format!("s2r does not know what `{key}` means there"))),
+        Some(key) => Err(unsupported(
+            PATH,
+            what,
+            format!("s2r does not know what `{key}` means there"),
+        )),
     }
 }
 
@@ -46,7 +50,10 @@ fn tables<'a>(table: &'a Table, key: &str, what: &str) -> Result<Vec<&'a Table>,
     let wrong = || unsupported(PATH, what, "it is no list of tables");
     match table.get(key) {
         None => Ok(Vec::new()),
-        Some(Value::Array(list)) => list.iter().map(|one| one.as_table().ok_or_else(wrong)).collect(),
+        Some(Value::Array(list)) => list
+            .iter()
+            .map(|one| one.as_table().ok_or_else(wrong))
+            .collect(),
         Some(_) => Err(wrong()),
     }
 }
@@ -86,7 +93,9 @@ impl Sources {
     /// Ties a dependency to the index that Poetry names for it.
     pub(super) fn tie_of_poetry(&mut self, name: &str, source: &str) -> Result<(), LockFileError> {
         let indexes = &mut self.conditions.indexes;
-        let known = indexes.iter().find(|index| index.name.eq_ignore_ascii_case(source));
+        let known = indexes
+            .iter()
+            .find(|index| index.name.eq_ignore_ascii_case(source));
         let index = match known {
             Some(index) => index.name.clone(),
             None if source.eq_ignore_ascii_case("pypi") => {
@@ -97,15 +106,24 @@ impl Sources {
                 "PyPI".to_owned()
             }
             None => {
-                return Err(unsupported(PATH, name, format!("there is no [[tool.poetry.source]] {source}")));
+                return Err(unsupported(
+                    PATH,
+                    name,
+                    format!("there is no [[tool.poetry.source]] {source}"),
+                ));
             }
         };
-        self.conditions.ties.insert(name.to_owned(), Tie::Index(index));
+        self.conditions
+            .ties
+            .insert(name.to_owned(), Tie::Index(index));
         Ok(())
     }
 
     fn says_nothing(&self) -> bool {
-        self.conditions == Conditions::default() && self.addresses.is_empty() && self.links.is_empty() && !self.no_index
+        self.conditions == Conditions::default()
+            && self.addresses.is_empty()
+            && self.links.is_empty()
+            && !self.no_index
     }
 }
 
@@ -135,7 +153,10 @@ fn of_uv(uv: &Table, given: &Given<'_>) -> Result<Sources, LockFileError> {
     };
     sources.conditions.indexes = uv_indexes(uv)?;
     for (key, to) in [
-        ("constraint-dependencies", &mut sources.conditions.constraints),
+        (
+            "constraint-dependencies",
+            &mut sources.conditions.constraints,
+        ),
         ("override-dependencies", &mut sources.conditions.overrides),
     ] {
         *to = texts_in(uv, key).map(str::to_owned).collect();
@@ -173,7 +194,9 @@ fn chosen<'a>(
         _ => return Err(wrong()),
     };
     for table in list {
-        let marker = text_in(table, "marker").map(|text| parse_marker(PATH, what, text)).transpose()?;
+        let marker = text_in(table, "marker")
+            .map(|text| parse_marker(PATH, what, text))
+            .transpose()?;
         let holds = marker.is_none_or(|marker| marker.evaluate(given.markers, &[]));
         let is_chosen = |key: &str, chosen: &[String]| {
             text_in(table, key).is_none_or(|name| chosen.contains(&normalised(name)))
@@ -202,19 +225,33 @@ fn take_uv(
         check_keys(table, what, &keys(&["index"]))?;
         let mut known = sources.conditions.indexes.iter();
         if !known.any(|known| known.name == index) {
-            return Err(unsupported(PATH, what, format!("there is no [[tool.uv.index]] {index}")));
+            return Err(unsupported(
+                PATH,
+                what,
+                format!("there is no [[tool.uv.index]] {index}"),
+            ));
         }
         let tie = Tie::Index(index.to_owned());
         sources.conditions.ties.insert(name.to_owned(), tie);
         return Ok(());
     } else if let Some(url) = text("git") {
-        check_keys(table, what, &keys(&["git", "rev", "tag", "branch", "subdirectory"]))?;
+        check_keys(
+            table,
+            what,
+            &keys(&["git", "rev", "tag", "branch", "subdirectory"]),
+        )?;
         let revision = ["rev", "tag", "branch"].iter().find_map(|key| text(key));
-        (git_address(url, revision, subdirectory), format!("git {url}"))
+        (
+            git_address(url, revision, subdirectory),
+            format!("git {url}"),
+        )
     } else if let Some(url) = text("url") {
         check_keys(table, what, &keys(&["url", "subdirectory"]))?;
         let fragment = subdirectory.map(|sub| format!("#subdirectory={sub}"));
-        (format!("{url}{}", fragment.unwrap_or_default()), format!("url {url}"))
+        (
+            format!("{url}{}", fragment.unwrap_or_default()),
+            format!("url {url}"),
+        )
     } else if let Some(path) = text("path") {
         // What goes into an image is installed once: whether a change is seen at once means nothing.
         check_keys(table, what, &keys(&["path", "editable"]))?;
@@ -226,7 +263,10 @@ fn take_uv(
         return Err(unsupported(PATH, what, "it names no source that s2r knows"));
     };
     let said = super::shown(&said);
-    sources.conditions.ties.insert(name.to_owned(), Tie::Elsewhere(said));
+    sources
+        .conditions
+        .ties
+        .insert(name.to_owned(), Tie::Elsewhere(said));
     sources.addresses.insert(name.to_owned(), address);
     Ok(())
 }
@@ -239,14 +279,32 @@ fn uv_indexes(uv: &Table) -> Result<Vec<NamedIndex>, LockFileError> {
         let name = text_in(table, "name").unwrap_or_default();
         let what = format!("[[tool.uv.index]] {name}");
         let what = what.trim_end();
-        check_keys(table, what, &["name", "url", "explicit", "default", "format", "authenticate", "publish-url", "cache-control"])?;
+        check_keys(
+            table,
+            what,
+            &[
+                "name",
+                "url",
+                "explicit",
+                "default",
+                "format",
+                "authenticate",
+                "publish-url",
+                "cache-control",
+            ],
+        )?;
         let is = |key: &str| table.get(key).and_then(Value::as_bool) == Some(true);
         if text_in(table, "format").is_some_and(|format| format != "simple")
             || text_in(table, "authenticate") == Some("never")
         {
-            return Err(unsupported(PATH, what, "s2r asks indexes of the simple API alone, with the login that they want"));
+            return Err(unsupported(
+                PATH,
+                what,
+                "s2r asks indexes of the simple API alone, with the login that they want",
+            ));
         }
-        let url = text_in(table, "url").ok_or_else(|| unsupported(PATH, what, "it has no `url`"))?;
+        let url =
+            text_in(table, "url").ok_or_else(|| unsupported(PATH, what, "it has no `url`"))?;
         let index = NamedIndex {
             is_explicit: is("explicit"),
             ..named(name, url, "UV_INDEX")
@@ -266,7 +324,11 @@ fn uv_indexes(uv: &Table) -> Result<Vec<NamedIndex>, LockFileError> {
         return Ok(Vec::new());
     }
     let written = text_in(uv, "index-url").map(|url| named("", url, "UV_INDEX"));
-    found.push(default.or(written).unwrap_or_else(|| named("", PUBLIC_INDEX, "UV_INDEX")));
+    found.push(
+        default
+            .or(written)
+            .unwrap_or_else(|| named("", PUBLIC_INDEX, "UV_INDEX")),
+    );
     match text_in(uv, "index-strategy") {
         None | Some("first-index") => {
             for (rank, index) in found.iter_mut().enumerate() {
@@ -275,7 +337,11 @@ fn uv_indexes(uv: &Table) -> Result<Vec<NamedIndex>, LockFileError> {
         }
         Some("unsafe-best-match") => {}
         Some(other) => {
-            return Err(unsupported(PATH, "[tool.uv] index-strategy", format!("s2r does not know `{other}`")));
+            return Err(unsupported(
+                PATH,
+                "[tool.uv] index-strategy",
+                format!("s2r does not know `{other}`"),
+            ));
         }
     }
     Ok(found)
@@ -298,13 +364,35 @@ pub(super) fn of_pdm(pdm: &Table) -> Result<Sources, LockFileError> {
         let name = text_in(table, "name").unwrap_or_default();
         let what = format!("[[tool.pdm.source]] {name}");
         let what = what.trim_end();
-        check_keys(table, what, &["name", "url", "type", "verify_ssl", "username", "password", "include_packages", "exclude_packages"])?;
-        let url = text_in(table, "url").ok_or_else(|| unsupported(PATH, what, "it has no `url`"))?;
-        let patterns = |key: &str| texts_in(table, key).map(normalised_pattern).collect::<Vec<_>>();
+        check_keys(
+            table,
+            what,
+            &[
+                "name",
+                "url",
+                "type",
+                "verify_ssl",
+                "username",
+                "password",
+                "include_packages",
+                "exclude_packages",
+            ],
+        )?;
+        let url =
+            text_in(table, "url").ok_or_else(|| unsupported(PATH, what, "it has no `url`"))?;
+        let patterns = |key: &str| {
+            texts_in(table, key)
+                .map(normalised_pattern)
+                .collect::<Vec<_>>()
+        };
         let (include, exclude) = (patterns("include_packages"), patterns("exclude_packages"));
         if text_in(table, "type") == Some("find_links") {
             if !include.is_empty() || !exclude.is_empty() {
-                return Err(unsupported(PATH, what, "lists of links hold for all packages"));
+                return Err(unsupported(
+                    PATH,
+                    what,
+                    "lists of links hold for all packages",
+                ));
             }
             sources.links.push(url.to_owned());
             continue;
@@ -318,30 +406,48 @@ pub(super) fn of_pdm(pdm: &Table) -> Result<Sources, LockFileError> {
     }
     if !conditions.indexes.is_empty() && !has_public {
         // PDM asks its own index first.
-        conditions.indexes.insert(0, named("pypi", PUBLIC_INDEX, ""));
+        conditions
+            .indexes
+            .insert(0, named("pypi", PUBLIC_INDEX, ""));
     }
     for index in &mut conditions.indexes {
         index.login = None;
     }
     if let Some(resolution) = table_in(pdm, &["resolution"]) {
-        if resolution.get("respect-source-order").and_then(Value::as_bool) == Some(true) {
-            for (rank, index) in conditions.indexes.iter_mut().enumerate() {
-                index.rank = rank;
-            }
-        }
-        for (name, value) in table_in(resolution, &["overrides"]).into_iter().flatten() {
-            let what = format!("[tool.pdm.resolution.overrides] {name}");
-            let version = value.as_str().ok_or_else(|| unsupported(PATH, &what, "it is no version"))?;
-            conditions.overrides.push(overriding(name, version));
-        }
-        if !list_in(resolution, "excludes").is_empty() {
-            return Err(unsupported(PATH, "[tool.pdm.resolution] excludes", "s2r cannot leave out what others need"));
-        }
+        take_resolution(conditions, resolution)?;
     }
     if *conditions != Conditions::default() {
         conditions.file = PATH;
     }
     Ok(sources)
+}
+
+/// `[tool.pdm.resolution]`
+fn take_resolution(conditions: &mut Conditions, resolution: &Table) -> Result<(), LockFileError> {
+    if resolution
+        .get("respect-source-order")
+        .and_then(Value::as_bool)
+        == Some(true)
+    {
+        for (rank, index) in conditions.indexes.iter_mut().enumerate() {
+            index.rank = rank;
+        }
+    }
+    for (name, value) in table_in(resolution, &["overrides"]).into_iter().flatten() {
+        let what = format!("[tool.pdm.resolution.overrides] {name}");
+        let version = value
+            .as_str()
+            .ok_or_else(|| unsupported(PATH, &what, "it is no version"))?;
+        conditions.overrides.push(overriding(name, version));
+    }
+    if !list_in(resolution, "excludes").is_empty() {
+        return Err(unsupported(
+            PATH,
+            "[tool.pdm.resolution] excludes",
+            "s2r cannot leave out what others need",
+        ));
+    }
+    Ok(())
 }
 
 /// An override of PDM as a requirement: a bare version is exact.
@@ -362,9 +468,15 @@ fn normalised_pattern(pattern: &str) -> String {
 
 /// An address with the login that stands beside it.
 fn with_login(url: &str, table: &Table) -> String {
-    match (text_in(table, "username"), text_in(table, "password"), url.split_once("://")) {
+    match (
+        text_in(table, "username"),
+        text_in(table, "password"),
+        url.split_once("://"),
+    ) {
         (Some(user), password, Some((scheme, rest))) if !rest.contains('@') => {
-            let password = password.map(|password| format!(":{password}")).unwrap_or_default();
+            let password = password
+                .map(|password| format!(":{password}"))
+                .unwrap_or_default();
             format!("{scheme}://{user}{password}@{rest}")
         }
         _ => url.to_owned(),
@@ -380,7 +492,19 @@ pub(super) fn of_poetry(poetry: &Table) -> Result<Vec<NamedIndex>, LockFileError
         let name = text_in(table, "name").unwrap_or_default();
         let what = format!("[[tool.poetry.source]] {name}");
         let what = what.trim_end();
-        check_keys(table, what, &["name", "url", "priority", "default", "secondary", "links", "indexed"])?;
+        check_keys(
+            table,
+            what,
+            &[
+                "name",
+                "url",
+                "priority",
+                "default",
+                "secondary",
+                "links",
+                "indexed",
+            ],
+        )?;
         let is = |key: &str| table.get(key).and_then(Value::as_bool) == Some(true);
         let is_public = name.eq_ignore_ascii_case("pypi");
         let url = match text_in(table, "url") {
@@ -388,12 +512,22 @@ pub(super) fn of_poetry(poetry: &Table) -> Result<Vec<NamedIndex>, LockFileError
             None if is_public => PUBLIC_INDEX,
             None => return Err(unsupported(PATH, what, "it has no `url`")),
         };
-        let of_flags = if is("secondary") { "supplemental" } else { "primary" };
+        let of_flags = if is("secondary") {
+            "supplemental"
+        } else {
+            "primary"
+        };
         let (rank, is_explicit) = match text_in(table, "priority").unwrap_or(of_flags) {
             "default" | "primary" => (0, false),
             "secondary" | "supplemental" => (1, false),
             "explicit" => (2, true),
-            other => return Err(unsupported(PATH, what, format!("s2r does not know the priority `{other}`"))),
+            other => {
+                return Err(unsupported(
+                    PATH,
+                    what,
+                    format!("s2r does not know the priority `{other}`"),
+                ));
+            }
         };
         has_primary |= rank == 0;
         found.push(NamedIndex {

@@ -223,6 +223,12 @@ fn command(uv: &Uv, task: &Compile<'_>, folder: &Path, python: &PathBuf) -> Comm
             .env("UV_SYSTEM_CERTS", "1")
             .env("UV_NATIVE_TLS", "1");
     }
+    add_wishes(&mut command, task);
+    command
+}
+
+/// What bounds the choice.
+fn add_wishes(command: &mut Command, task: &Compile<'_>) {
     if !task.constraints.is_empty() {
         command.args(["--constraints", "bounds.txt"]);
     }
@@ -244,7 +250,6 @@ fn command(uv: &Uv, task: &Compile<'_>, folder: &Path, python: &PathBuf) -> Comm
     if task.offline {
         command.env("UV_OFFLINE", "1");
     }
-    command
 }
 
 /// uv's settings: what must not stand in its environment.
