@@ -129,15 +129,19 @@ fn page(name: &PackageName, files: &[IndexFile]) -> String {
         if let Some(sha256) = file.sha256 {
             hashes.insert("sha256".to_owned(), json!(sha256.to_string()));
         }
-        json!({
+        let mut entry = json!({
             "filename": file.name,
             "url": super::uv::for_uv(&file.url),
             "hashes": hashes,
-            "size": file.size_bytes,
             "requires-python": file.requires_python,
             "yanked": file.yanked,
             "core-metadata": file.has_metadata,
-        })
+        });
+        // uv refuses a page that says `null` here.
+        if let Some(size) = file.size_bytes {
+            entry["size"] = json!(size);
+        }
+        entry
     });
     json!({
         "meta": {"api-version": "1.0"},
