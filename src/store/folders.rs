@@ -34,6 +34,10 @@ impl Store {
     /// from somewhere else, and a file that is renamed into it may have to go to another disk.
     pub(super) fn make_folders(&self) -> Result<(), StoreError> {
         fs::create_dir_all(self.root()).map_err(StoreError::io(self.root()))?;
+        let store = self
+            .root()
+            .metadata()
+            .map_err(StoreError::io(self.root()))?;
         for name in FOLDERS {
             let path = self.root().join(name);
             match fs::create_dir(&path) {
@@ -50,7 +54,7 @@ impl Store {
                 return Err(StoreError::io(&path)(io::ErrorKind::NotADirectory.into()));
             }
             if *name == SCRATCH {
-                claim(&path, &found)?;
+                claim(&path, &found, store.uid())?;
             }
         }
         Ok(())
@@ -59,11 +63,13 @@ impl Store {
 
 /// Checks that the scratch folder is this user's, and gives it this user's group: files of a step
 /// that inherit another one cannot be made in a sandbox, which knows a single user and a single group.
-fn claim(path: &Path, found: &fs::Metadata) -> Result<(), StoreError> {
+///
+/// One of the store's owner is good too: a volume of a cluster is root's, and written by its group.
+fn claim(path: &Path, found: &fs::Metadata, store_owner: u32) -> Result<(), StoreError> {
     let user = rustix::process::geteuid();
     let group = rustix::process::getegid().as_raw();
     if found.uid() != user.as_raw() {
-        if user.is_root() {
+        if user.is_root() || found.uid() == store_owner {
             return Ok(());
         }
         return Err(StoreError::Foreign {
