@@ -100,13 +100,15 @@ fn a_link_in_the_place_of_the_scratch_folder() {
 fn a_store_of_another_user() {
     let home = Home::seeded();
     let prune = ["cache", "prune"];
+    let tmp = home.store().join("s2r/tmp");
     let mut command = if is_root() {
-        // Root may do as it likes; somebody else may not.
+        // Root may do as it likes; somebody else may not, where neither they nor the store's owner
+        // made the folder.
+        std::os::unix::fs::chown(&tmp, Some(4322), None).unwrap();
         fs::set_permissions(home.dir(), fs::Permissions::from_mode(0o755)).unwrap();
         let outer = ["setpriv", "--reuid=4321", "--regid=4321", "--clear-groups"];
         home.command_under(&outer, &prune)
     } else {
-        let tmp = home.store().join("s2r/tmp");
         finish(as_root("chown").arg("4321").arg(tmp)).ok();
         home.command(&prune)
     };

@@ -46,7 +46,9 @@ pub(super) fn check_fresh(
     });
     let groups = Groups::of("pyproject.toml", project);
     let locked = told.locked(list_in(metadata, "requires-dist"))?;
-    let mut is_fresh = dynamic || locked == told.declared(&groups.project_requirements()?)?;
+    let sources = table_in(project, &["tool", "uv", "sources"]);
+    let mut is_fresh = follows_sources(list_in(metadata, "requires-dist"), sources)
+        && (dynamic || locked == told.declared(&groups.project_requirements()?)?);
     let dev = table_in(metadata, &["requires-dev"]);
     let mut names: BTreeSet<String> = groups.group_names();
     names.extend(
@@ -62,6 +64,7 @@ pub(super) fn check_fresh(
             .and_then(|(_, list)| list.as_array())
             .map_or(&[][..], Vec::as_slice);
         let declared = groups.group(&name)?;
+        is_fresh &= follows_sources(locked, sources);
         is_fresh &= told.locked(locked)? == told.declared(&declared)?;
     }
     if is_fresh && told.is_python_the_same(lock, project) {
@@ -69,6 +72,33 @@ pub(super) fn check_fresh(
     } else {
         Err(stale(LockKind::Uv))
     }
+}
+
+/// Whether what the lock takes from elsewhere is of the kind that `[tool.uv.sources]` names now. A
+/// source with several tables chooses by markers, and is left to the comparison of these.
+fn follows_sources(locked: &[Value], sources: Option<&Table>) -> bool {
+    /// Keys of a source, and those by which uv writes such a requirement into `requires-dist`.
+    const KINDS: &[(&str, &[&str])] = &[
+        ("path", &["directory", "editable", "virtual", "path"]),
+        ("workspace", &["directory", "editable", "virtual"]),
+        ("git", &["git"]),
+        ("url", &["url"]),
+        ("index", &["index"]),
+    ];
+    locked.iter().filter_map(Value::as_table).all(|entry| {
+        let name = normalised(text_in(entry, "name").unwrap_or_default());
+        let source = sources
+            .into_iter()
+            .flatten()
+            .find(|(other, _)| normalised(other) == name)
+            .and_then(|(_, source)| source.as_table());
+        source.is_none_or(|source| {
+            KINDS
+                .iter()
+                .filter(|(key, _)| source.contains_key(*key))
+                .all(|(_, written)| written.iter().any(|key| entry.contains_key(*key)))
+        })
+    })
 }
 
 /// Puts requirements of both files into one form.
@@ -201,5 +231,31 @@ impl Teller {
         range
             .bounding_range()
             .is_some_and(|(lower, upper)| (lower.cloned(), upper.cloned()) == self.python)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_was_added_makes_a_lock_stale() {
+        let sources: Table =
+            "a = { path = 'libs/a' }\nB = { index = 'corp' }\nc = { git = 'https://h/c' }"
+                .parse()
+                .unwrap();
+        for (entry, is_fresh) in [
+            ("name = 'a'", false),
+            ("name = 'a'\nurl = 'https://h/a.whl'", false),
+            ("name = 'a'\ndirectory = 'libs/a'", true),
+            ("name = 'a'\neditable = 'libs/a'", true),
+            ("name = 'b'\nspecifier = '>=1'", false),
+            ("name = 'b'\nindex = 'https://corp/simple'", true),
+            ("name = 'c'\ngit = 'https://h/c'", true),
+            ("name = 'other'", true),
+        ] {
+            let list = [Value::Table(entry.parse().unwrap())];
+            assert_eq!(follows_sources(&list, Some(&sources)), is_fresh, "{entry}");
+        }
     }
 }
