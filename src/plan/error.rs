@@ -92,12 +92,15 @@ pub(crate) enum PlanError {
     NoStart {
         /// Whether there is any sign of a Python project.
         is_python: bool,
+        /// What could serve, and the line that lets it.
+        found: Vec<(String, String)>,
         /// Ways to start, and what each of them lacks.
         lacking: Vec<(String, String)>,
     },
 }
 
 impl Explain for PlanError {
+    #[expect(clippy::too_many_lines, reason = "one place explains every error")]
     fn explain(&self) -> Explanation {
         let (fate, place, why, next) = match self {
             Self::Project(error) => return error.explain(),
@@ -167,7 +170,11 @@ impl Explain for PlanError {
                 "It is started as a program, so the container would stop at once.".to_owned(),
                 format!("chmod +x {path} (and git update-index --chmod=+x {path})."),
             ),
-            Self::NoStart { is_python, lacking } => no_start(*is_python, lacking),
+            Self::NoStart {
+                is_python,
+                found,
+                lacking,
+            } => no_start(*is_python, found, lacking),
         };
         Explanation {
             fate,
@@ -195,18 +202,22 @@ fn no_python(wishes: &[(String, Place)], known: &[(String, String)]) -> String {
     )
 }
 
-fn no_start(is_python: bool, lacking: &[(String, String)]) -> (Fate, String, String, String) {
+fn no_start(
+    is_python: bool,
+    found: &[(String, String)],
+    lacking: &[(String, String)],
+) -> (Fate, String, String, String) {
     let why = if is_python {
-        lacking
-            .iter()
-            .map(|(way, lack)| format!("{way}: {lack}"))
-            .collect::<Vec<_>>()
-            .join("\n")
+        let found = found.iter().map(|(what, _)| format!("found: {what}"));
+        let lacking = lacking.iter().map(|(way, lack)| format!("{way}: {lack}"));
+        found.chain(lacking).collect::<Vec<_>>().join("\n")
     } else {
         "None of the files of a Python project are here: requirements.txt, pyproject.toml, wsgi.py, app.py, app.sh, manage.py."
             .to_owned()
     };
-    let next = if is_python {
+    let next = if let Some((what, line)) = found.first() {
+        &format!("For {what}: {line}.")
+    } else if is_python {
         "Name the application with `-e APP_MODULE=module:callable` and gunicorn in requirements.txt, or add wsgi.py, app.py or app.sh."
     } else {
         "Check the path; --context-dir names a folder within the source."

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
@@ -82,7 +83,8 @@ impl Held {
                 && self.queues.insert(target.to_vec())
             {
                 let handle = handle.get_or_insert_with(|| open(pid));
-                self.add_queue(pid, handle.as_ref().ok(), &entry.file_name(), target);
+                let handle = handle.as_ref().map_err(|error| *error);
+                self.add_queue(pid, handle, &entry.file_name(), target);
             }
         }
     }
@@ -117,15 +119,15 @@ impl Held {
     fn add_queue(
         &mut self,
         pid: i32,
-        process: Option<&OwnedFd>,
+        process: rustix::io::Result<&OwnedFd>,
         number: &std::ffi::OsStr,
         target: &[u8],
     ) {
         let is_socket = target.starts_with(b"socket:[");
         let number = number.to_str().and_then(|text| text.parse().ok());
         let copy = number
-            .zip(process)
-            .ok_or(Errno::PERM)
+            .ok_or(Errno::BADF)
+            .and_then(|number| Ok((number, process?)))
             .and_then(|(number, process)| pidfd_getfd(process, number, PidfdGetfdFlags::empty()));
         let copy = match copy {
             Ok(copy) => copy,
@@ -137,7 +139,7 @@ impl Held {
             }
         };
         let bytes = if is_socket {
-            self.hides_sockets |= system::is_listening(copy.as_fd())
+            self.hides_sockets |= has_unaccepted(&copy)
                 || number.is_some_and(|number| has_descriptors_on_their_way(pid, number));
             system::socket_memory(copy.as_fd()).map(|bytes| bytes.saturating_add(SOCKET_BYTES))
         } else {
@@ -220,6 +222,13 @@ fn mapping(line: &str) -> Option<Mapping> {
         number,
         is_unnamed: is_deleted && (path.starts_with("/memfd:") || path == "/dev/zero"),
     })
+}
+
+/// Whether connections wait in a socket to be accepted. Nobody can look into them.
+fn has_unaccepted(socket: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(socket, PollFlags::IN)];
+    system::is_listening(socket.as_fd())
+        && poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 fn open(pid: i32) -> rustix::io::Result<OwnedFd> {
@@ -361,7 +370,12 @@ mod tests {
         let file = rustix::fs::memfd_create("held", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         rustix::io::write(&file, &vec![1; 300_000]).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let _listener = UnixListener::bind(folder.path().join("socket")).unwrap();
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(!has_unaccepted(
+            &listener.as_fd().try_clone_to_owned().unwrap()
+        ));
+        let _waiting = UnixStream::connect(&path).unwrap();
         let after = by(&[own()]);
         // Other tests have sockets too.
         assert!(

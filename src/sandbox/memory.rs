@@ -3,7 +3,7 @@
 //! Control groups that would count it are not ours to make where s2r is needed most. So it is added up: pages and
 //! page tables of each process, files in memory, and what is [`held`]. What cannot be looked into (connections that
 //! nobody has accepted, descriptors on their way from one process to another, a mapping whose descriptor is closed)
-//! counts with what the whole machine has lost since the step began, where a step has such a thing.
+//! counts with what the whole machine has lost since the step has such a thing: what others took before is not its.
 
 use std::fs;
 
@@ -22,10 +22,21 @@ const LOOKS: u32 = 2;
 /// Counts one step's.
 #[derive(Debug)]
 pub(super) struct Memory {
-    before: Machine,
+    /// At the last look that found nothing in which memory could be hidden.
+    open: Open,
     has_own_files: bool,
     tables: Option<Tables>,
     hidden_looks: u32,
+}
+
+/// A step that hides nothing, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    machine: Machine,
+    /// All that the step has.
+    counted: u64,
+    /// What of it is shared memory.
+    shared: u64,
 }
 
 /// The machine's memory, in bytes.
@@ -52,7 +63,11 @@ impl Memory {
     /// For a step that begins now; whether `/tmp` and `/dev/shm` are memory of its own.
     pub(super) fn new(has_own_files: bool) -> Self {
         Self {
-            before: Machine::now(),
+            open: Open {
+                machine: Machine::now(),
+                counted: 0,
+                shared: 0,
+            },
             has_own_files,
             tables: None,
             hidden_looks: 0,
@@ -101,7 +116,15 @@ impl Memory {
                     .saturating_add(held.mapped_besides(&of_step))
                     .saturating_add(exact)
                     > limit);
-        let hidden = self.hidden(tree, &of_step, &held, [shared, bytes.min(limit)]);
+        let now = Open {
+            machine: Machine::now(),
+            counted: bytes.min(limit),
+            shared: shared.saturating_add(tree.shared_bytes),
+        };
+        let hidden = self.hidden(now, &of_step, &held);
+        if hidden == 0 {
+            self.open = now;
+        }
         self.hidden_looks = if hidden > limit {
             self.hidden_looks + 1
         } else {
@@ -114,26 +137,22 @@ impl Memory {
         }
     }
 
-    /// What the step has if all that the machine has lost since it began is its own; 0 if it has nothing in which
-    /// memory could be hidden.
-    fn hidden(
-        &self,
-        tree: &Tree,
-        of_step: &[i32],
-        held: &Held,
-        [shared, counted]: [u64; 2],
-    ) -> u64 {
-        let now = Machine::now();
-        let lost = self
-            .before
+    /// What the step has if all that the machine has lost since the step hid nothing is its own; 0 if it hides
+    /// nothing now.
+    fn hidden(&self, now: Open, of_step: &[i32], held: &Held) -> u64 {
+        let (before, machine) = (self.open, now.machine);
+        let lost = before
+            .machine
             .available_bytes
-            .saturating_sub(now.available_bytes);
-        let growth = now.shared_bytes.saturating_sub(self.before.shared_bytes);
-        let known = shared.saturating_add(tree.shared_bytes);
-        let in_files = counted.saturating_add(growth.saturating_sub(known));
+            .saturating_sub(machine.available_bytes);
+        let growth = machine
+            .shared_bytes
+            .saturating_sub(before.machine.shared_bytes);
+        let known = now.shared.saturating_sub(before.shared);
+        let in_files = now.counted.saturating_add(growth.saturating_sub(known));
         if held.hides_sockets || held.hides_descriptors {
-            lost.max(in_files)
-        } else if in_files > counted && held.hides_files(of_step) {
+            before.counted.saturating_add(lost).max(in_files)
+        } else if in_files > now.counted && held.hides_files(of_step) {
             in_files
         } else {
             0

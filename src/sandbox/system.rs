@@ -157,7 +157,7 @@ pub(crate) fn socket_memory(socket: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(parts.into_iter().map(u64::from).sum())
 }
 
-/// Whether a socket waits for connections.
+/// Whether a socket takes connections.
 pub(crate) fn is_listening(socket: BorrowedFd<'_>) -> bool {
     let mut answer = [0_u32; 1];
     option(socket, libc::SO_ACCEPTCONN, &mut answer).is_ok() && answer != [0]

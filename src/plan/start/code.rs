@@ -13,7 +13,7 @@ use crate::packages::python::syntax::{
 /// The port of the image, where PORT says no other.
 const PORT: u16 = 8080;
 /// Where variables for every start stand.
-const ENVIRONMENT: &str = ".s2i/environment";
+pub(super) const ENVIRONMENT: &str = ".s2i/environment";
 
 impl View<'_> {
     /// Advises on what is started.
@@ -66,7 +66,7 @@ impl View<'_> {
     }
 
     /// A page that a server of its own shows, and plain `python` does not.
-    fn page(path: &str, module: &Module) -> Option<(String, String)> {
+    pub(super) fn page(path: &str, module: &Module) -> Option<(String, String)> {
         if !module.uses("streamlit") || !module.servers.is_empty() {
             return None;
         }
@@ -88,21 +88,27 @@ impl View<'_> {
             "{path}:{line}: {what} is defined and nothing serves it; `python {path}` ends at once, and the container with it"
         );
         let module_name = module_of(path);
-        let hint = match (framework.map(Framework::interface), self.gunicorn) {
-            (None | Some(Interface::Wsgi), Presence::Named(_) | Presence::Hoped) => {
-                format!("add the line `APP_MODULE={module_name}:{callable}` to {ENVIRONMENT}")
-            }
-            (None | Some(Interface::Wsgi), Presence::Absent) => format!(
-                "add gunicorn to the dependencies and the line `APP_MODULE={module_name}:{callable}` to {ENVIRONMENT}"
-            ),
-            (Some(Interface::Asgi), _) => format!(
+        let hint = match framework.map(Framework::interface) {
+            None | Some(Interface::Wsgi) => self.gunicorn_for(&format!("{module_name}:{callable}")),
+            Some(Interface::Asgi) => format!(
                 "add app.sh, executable, with the lines `#!/bin/sh` and `exec uvicorn {module_name}:{callable} --host 0.0.0.0 --port \"$PORT\"`, and uvicorn to the dependencies"
             ),
-            (Some(Interface::Own), _) => {
+            Some(Interface::Own) => {
                 format!("serve it in {path}, on 0.0.0.0 and port {}", self.port())
             }
         };
         Some((text, hint))
+    }
+
+    /// The lines that let gunicorn serve `module:callable`.
+    pub(super) fn gunicorn_for(&self, target: &str) -> String {
+        let line = format!("the line `APP_MODULE={target}` to {ENVIRONMENT}");
+        match self.gunicorn {
+            Presence::Named(_) => format!("add {line}"),
+            Presence::Hoped | Presence::Absent => {
+                format!("add gunicorn to the dependencies and {line}")
+            }
+        }
     }
 
     /// The other way to mend a file that serves by itself.

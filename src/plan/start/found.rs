@@ -1,7 +1,7 @@
 //! What serves where S2I's images would find nothing to start: the `web` line of a `Procfile`, else
 //! the one application that the code makes, under the server that the requirements name.
 
-use super::code::module_of;
+use super::code::{ENVIRONMENT, module_of};
 use super::looks::{Look, View};
 use super::{PlanError, StartError, Strategy};
 use crate::packages::python::syntax::{Framework, Interface, Value};
@@ -23,6 +23,15 @@ const MODULES: [&str; 8] = [
 const OTHER_FOLDERS: [&str; 5] = ["tests", "test", "docs", "migrations", "alembic"];
 /// Servers for ASGI in the order in which they are taken.
 const ASGI_SERVERS: [&str; 5] = ["uvicorn", "hypercorn", "granian", "daphne", "gunicorn"];
+
+/// Where people keep a page for Streamlit.
+const PAGES: [&str; 5] = [
+    "streamlit_app.py",
+    "main.py",
+    "Home.py",
+    "home.py",
+    "Main.py",
+];
 
 /// An application that was found.
 struct Found {
@@ -81,6 +90,46 @@ impl View<'_> {
                 .into(),
             ),
         })
+    }
+
+    /// What could serve if a line were added, and that line: a Django project one folder down, a page
+    /// for Streamlit.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn could_serve(&self) -> Result<Vec<(String, String)>, PlanError> {
+        let mut found = Vec::new();
+        if !self.variables.is_on("APP_HOME") {
+            for folder in self.facts.folders() {
+                let path = format!("{folder}/manage.py");
+                if self.is_file(&path) {
+                    found.push((
+                        path,
+                        format!("add the line `APP_HOME={folder}` to {ENVIRONMENT}"),
+                    ));
+                }
+            }
+        }
+        for path in PAGES {
+            if let Some(module) = self.read(path)?
+                && let Some((_, hint)) = Self::page(path, &module)
+            {
+                found.push((path.to_owned(), hint));
+            }
+        }
+        Ok(found)
+    }
+
+    /// How gunicorn serves a Django project that is started with its development server.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn gunicorn_for_django(&self) -> Result<String, PlanError> {
+        let found = self.applications()?;
+        let wsgi = found
+            .iter()
+            .find(|one| one.framework == Framework::DjangoWsgi);
+        Ok(self.gunicorn_for(wsgi.map_or("PROJECT.wsgi", |one| &one.target)))
     }
 
     fn applications(&self) -> Result<Vec<Found>, PlanError> {

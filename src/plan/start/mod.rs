@@ -111,6 +111,9 @@ pub(crate) struct Start {
     /// though no file names it. Empty where the way is certain.
     #[serde(skip)]
     hopes: Vec<&'static str>,
+    /// What could serve if a line were added, and that line; looked for only where no way is certain.
+    #[serde(skip)]
+    found: Vec<(String, String)>,
 }
 
 impl Start {
@@ -133,6 +136,7 @@ impl Start {
             .collect();
         Err(PlanError::NoStart {
             is_python: true,
+            found: self.found.clone(),
             lacking,
         })
     }
@@ -172,6 +176,11 @@ pub(super) fn predict(
             Look::Fatal(_) => {}
         }
     }
+    let found = if certain.is_none() {
+        view.could_serve()?
+    } else {
+        Vec::new()
+    };
     let strategy = match (certain, hoped) {
         (Some(certain), _) => {
             hopes.clear();
@@ -183,7 +192,8 @@ pub(super) fn predict(
         }
         (None, None) => {
             return Err(PlanError::NoStart {
-                is_python: !facts.found.is_empty(),
+                is_python: !facts.found.is_empty() || !found.is_empty(),
+                found,
                 lacking: candidates
                     .into_iter()
                     .map(|one| (one.way, one.reason))
@@ -208,6 +218,7 @@ pub(super) fn predict(
         strategy,
         candidates,
         hopes,
+        found,
     })
 }
 
@@ -274,7 +285,7 @@ impl View<'_> {
             Strategy::DjangoServer => {
                 advice.push(Advice::new(
                     "manage.py runserver is a server for development",
-                    "add gunicorn to the dependencies and set APP_MODULE",
+                    self.gunicorn_for_django()?,
                 ));
                 Ok(())
             }

@@ -69,6 +69,55 @@ fn nothing_to_start_says_what_lacks() {
 }
 
 #[test]
+fn what_could_serve_is_named_first_with_its_line() {
+    let flask = ("requirements.txt", "flask\n");
+    for (path, text, line) in [
+        ("netbox/manage.py", "pass", "`APP_HOME=netbox`"),
+        (
+            "streamlit_app.py",
+            "import streamlit as st\nst.title('x')\n",
+            "`exec streamlit run streamlit_app.py",
+        ),
+    ] {
+        let explanation = planned(&[flask, (path, text)], &[]).unwrap_err().explain();
+        assert!(
+            explanation.why.starts_with(&format!("found: {path}\n")),
+            "{}",
+            explanation.why
+        );
+        assert!(explanation.next.contains(line), "{}", explanation.next);
+    }
+}
+
+#[test]
+fn a_project_of_django_is_told_how_gunicorn_serves_it() {
+    const WSGI: &str =
+        "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n";
+    for (requirements, hint) in [
+        (
+            "django\ngunicorn\n",
+            "add the line `APP_MODULE=mysite.wsgi:application`",
+        ),
+        (
+            "django\n",
+            "add gunicorn to the dependencies and the line `APP_MODULE=mysite.wsgi:application`",
+        ),
+    ] {
+        let files = [
+            ("requirements.txt", requirements),
+            ("manage.py", "pass"),
+            ("mysite/__init__.py", ""),
+            ("mysite/wsgi.py", WSGI),
+        ];
+        let advice = planned(&files, &[]).unwrap().advice;
+        assert!(
+            advice.iter().any(|one| one.hint.starts_with(hint)),
+            "{advice:?}"
+        );
+    }
+}
+
+#[test]
 fn what_nothing_names_may_come_along() {
     let flask = ("requirements.txt", "flask\n");
     let plan = planned(&[flask, ("wsgi.py", "")], &[]).unwrap();
