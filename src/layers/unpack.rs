@@ -149,7 +149,7 @@ impl Explain for UnpackError {
                 format!(
                     "the mark is a character device 0:0 or a `user.overlay` attribute: {source}"
                 ),
-                "put the store (XDG_DATA_HOME) on a file system such as ext4, xfs or tmpfs of a Linux 6.6 or later, or take a base without removed files",
+                "put the store (S2R_STORE) on a file system such as ext4, xfs or tmpfs of a Linux 6.6 or later, or take a base without removed files",
             ),
             Self::Write { path, source } => (
                 Fate::World,

@@ -201,7 +201,7 @@ pub(crate) enum StepError {
 /// What to do about a step that failed.
 fn next_of_failed(advice: Option<&str>, instead: &str, is_disk_full: bool) -> String {
     if is_disk_full {
-        "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (XDG_DATA_HOME).".to_owned()
+        "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (S2R_STORE).".to_owned()
     } else if let Some(advice) = advice {
         format!("{advice} Or do without it: {instead}")
     } else {

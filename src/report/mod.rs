@@ -203,7 +203,7 @@ impl Fate {
 }
 
 /// What to do where bytes could not be kept on this machine.
-pub(crate) const DISK: &str = "look at the free space and the rights of the store's disk: `s2r cache prune` makes room, XDG_DATA_HOME names another folder";
+pub(crate) const DISK: &str = "look at the free space and the rights of the store's disk: `s2r cache prune` makes room, S2R_STORE names another folder";
 
 /// What stands, with a colon, before the last lines of a step at the end of an explanation's `why`. Who has shown them
 /// already need not show them again.

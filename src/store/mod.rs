@@ -128,10 +128,10 @@ impl Explain for StoreError {
                 why: source.to_string(),
                 next: match source.kind() {
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                        "free some space (`s2r cache prune` removes what no image needs), or set XDG_DATA_HOME to a larger disk".into()
+                        "free some space (`s2r cache prune` removes what no image needs), or set S2R_STORE to a larger disk".into()
                     }
                     io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                        "set XDG_DATA_HOME to a folder that you may write to".into()
+                        "set S2R_STORE to a folder that you may write to".into()
                     }
                     _ => "check the disk; the store can be deleted at any time and is made anew".into(),
                 },

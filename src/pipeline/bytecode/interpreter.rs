@@ -58,7 +58,7 @@ impl Explain for CompileError {
                 what: "the base's Python does not run here, so byte code cannot be made".to_owned(),
                 place: program.display().to_string(),
                 why: complaint.clone(),
-                next: "put the store (XDG_DATA_HOME) on a file system that allows programs, or build with --bytecode none"
+                next: "put the store (S2R_STORE) on a file system that allows programs, or build with --bytecode none"
                     .to_owned(),
             },
         }

@@ -187,7 +187,7 @@ fn advice(said: &str) -> &'static str {
     } else if has(&["transport '"]) {
         "Submodules are fetched through https, http, ssh and git alone; change .gitmodules."
     } else if has(&["No space left"]) {
-        "Free some space (`s2r cache prune --all`), or set XDG_DATA_HOME to a larger disk."
+        "Free some space (`s2r cache prune --all`), or set S2R_STORE to a larger disk."
     } else {
         "Try `git ls-remote` with the same address; what works there works here."
     }
@@ -247,7 +247,7 @@ impl Explain for GitError {
             Self::Io { source, .. } => (
                 Fate::World,
                 source.to_string(),
-                "Check the disk and the folder's permissions; XDG_DATA_HOME names another place for the store.".to_owned(),
+                "Check the disk and the folder's permissions; S2R_STORE names another place for the store.".to_owned(),
             ),
         };
         Explanation {
