@@ -63,7 +63,8 @@ impl NamedIndex {
     }
 }
 
-/// What the variables of an index's login begin with: `UV_INDEX_MY_CORP` for the index `my-corp` of uv.
+/// What the variables of an index's login begin with: `UV_INDEX_MY_CORP` for the index `my-corp` of uv. There is none
+/// without a tool that has such variables, or for an index without a name.
 pub(crate) fn login_variable(tool: &str, name: &str) -> Option<String> {
     let is_word = |c: char| c.is_ascii_alphanumeric();
     let name: String = name
@@ -76,7 +77,7 @@ pub(crate) fn login_variable(tool: &str, name: &str) -> Option<String> {
             }
         })
         .collect();
-    (!name.is_empty()).then(|| format!("{tool}_{name}"))
+    (!tool.is_empty() && !name.is_empty()).then(|| format!("{tool}_{name}"))
 }
 
 /// Whether a name fits a pattern of the shell: `*` and `?` alone, which is what names need.

@@ -262,7 +262,9 @@ impl Explain for UnpackError {
                     what: "an unpacked file cannot be written".to_owned(),
                     place: path.display().to_string(),
                     why: source.to_string(),
-                    next: "Check space and permissions; S2R_STORE names another place for the store.".to_owned(),
+                    next:
+                        "Check space and permissions; S2R_STORE names another place for the store."
+                            .to_owned(),
                 };
             }
         };

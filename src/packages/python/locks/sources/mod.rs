@@ -1,0 +1,204 @@
+//! Tables of pyproject.toml that say where packages come from: those of uv, PDM and Poetry. What is not
+//! understood is an error that names it: the package would else be taken from a stranger.
+//!
+//! Documented in <https://docs.astral.sh/uv/concepts/indexes/>,
+//! <https://docs.astral.sh/uv/concepts/projects/dependencies/#dependency-sources>,
+//! <https://pdm-project.org/en/latest/usage/config/#configure-the-package-indexes> and
+//! <https://python-poetry.org/docs/repositories/>.
+
+mod pdm;
+mod poetry;
+mod uv;
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+pub(super) use self::pdm::of_pdm;
+pub(super) use self::poetry::of_poetry;
+use self::uv::{of_uv, uv_indexes};
+use super::{Given, LockFileError, table_in, text_in, unsupported};
+use crate::packages::python::PUBLIC_INDEX;
+use crate::packages::python::conditions::{Conditions, NamedIndex, Tie, login_variable};
+
+const PATH: &str = "pyproject.toml";
+
+/// Where packages come from.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    /// Indexes, ties and bounds.
+    pub conditions: Conditions,
+    /// Addresses of packages that are wished for, in the form of requirements, by normalised name.
+    pub addresses: BTreeMap<String, String>,
+    /// Pages and folders of links.
+    pub links: Vec<String>,
+    /// Whether no index is asked.
+    pub no_index: bool,
+}
+
+/// Refuses keys of a table that are not known.
+fn check_keys(table: &Table, what: &str, known: &[&str]) -> Result<(), LockFileError> {
+    match table.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => Err(unsupported(
+            PATH,
+            what,
+            format!("s2r does not know what `{key}` means there"),
+        )),
+    }
+}
+
+/// A table of a list, or an error.
+fn tables<'a>(table: &'a Table, key: &str, what: &str) -> Result<Vec<&'a Table>, LockFileError> {
+    let wrong = || unsupported(PATH, what, "it is no list of tables");
+    match table.get(key) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(list)) => list
+            .iter()
+            .map(|one| one.as_table().ok_or_else(wrong))
+            .collect(),
+        Some(_) => Err(wrong()),
+    }
+}
+
+/// A table of a list that names an index.
+struct Section<'a> {
+    name: &'a str,
+    /// As messages name it: `[[tool.uv.index]] corp`.
+    what: String,
+    table: &'a Table,
+}
+
+impl<'a> Section<'a> {
+    fn text(&self, key: &str) -> Option<&'a str> {
+        text_in(self.table, key)
+    }
+
+    fn is(&self, key: &str) -> bool {
+        self.table.get(key).and_then(Value::as_bool) == Some(true)
+    }
+
+    fn url(&self) -> Result<&'a str, LockFileError> {
+        self.text("url")
+            .ok_or_else(|| self.refused("it has no `url`"))
+    }
+
+    fn refused(&self, why: impl AsRef<str>) -> LockFileError {
+        unsupported(PATH, &self.what, why)
+    }
+}
+
+/// The tables of a list, which have no keys but these.
+fn sections<'a>(
+    table: &'a Table,
+    key: &str,
+    heading: &str,
+    known: &[&str],
+) -> Result<Vec<Section<'a>>, LockFileError> {
+    let section = |table| {
+        let name = text_in(table, "name").unwrap_or_default();
+        let what = format!("{heading} {name}").trim_end().to_owned();
+        check_keys(table, &what, known)?;
+        Ok(Section { name, what, table })
+    };
+    tables(table, key, heading)?
+        .into_iter()
+        .map(section)
+        .collect()
+}
+
+/// Where the tables of uv and PDM say that packages come from. Poetry's are read where its wishes are.
+pub(super) fn of(project: &Table, given: &Given<'_>) -> Result<Sources, LockFileError> {
+    let tool = |name: &str| table_in(project, &["tool", name]);
+    let of_uv = tool("uv").map(|uv| of_uv(uv, given)).transpose()?;
+    let of_pdm = tool("pdm").map(of_pdm).transpose()?;
+    match (of_uv, of_pdm) {
+        (Some(uv), Some(pdm)) if pdm.conditions == Conditions::default() => Ok(uv),
+        (Some(uv), Some(pdm)) if uv.says_nothing() => Ok(pdm),
+        (Some(_), Some(_)) => Err(unsupported(
+            PATH,
+            "[tool.uv], [tool.pdm]",
+            "both say where packages come from; keep one of them",
+        )),
+        (one, other) => Ok(one.or(other).unwrap_or_default()),
+    }
+}
+
+impl Sources {
+    /// Adds the indexes of Poetry.
+    pub(super) fn poetry(&mut self, poetry: &Table) -> Result<(), LockFileError> {
+        let indexes = of_poetry(poetry)?;
+        if !indexes.is_empty() && !self.conditions.indexes.is_empty() {
+            let why = "two tools say where packages come from; keep one of them";
+            return Err(unsupported(PATH, "[[tool.poetry.source]]", why));
+        }
+        if !indexes.is_empty() {
+            self.conditions.indexes = indexes;
+        }
+        self.conditions.file = PATH;
+        Ok(())
+    }
+
+    /// Ties a dependency to the index that Poetry names for it.
+    pub(super) fn tie_of_poetry(&mut self, name: &str, source: &str) -> Result<(), LockFileError> {
+        let indexes = &mut self.conditions.indexes;
+        let known = indexes
+            .iter()
+            .find(|index| index.name.eq_ignore_ascii_case(source));
+        let index = match known {
+            Some(index) => index.name.clone(),
+            None if source.eq_ignore_ascii_case("pypi") => {
+                indexes.push(NamedIndex {
+                    is_explicit: !indexes.is_empty(),
+                    ..named("PyPI", PUBLIC_INDEX, "")
+                });
+                "PyPI".to_owned()
+            }
+            None => {
+                return Err(unsupported(
+                    PATH,
+                    name,
+                    format!("there is no [[tool.poetry.source]] {source}"),
+                ));
+            }
+        };
+        self.conditions
+            .ties
+            .insert(name.to_owned(), Tie::Index(index));
+        Ok(())
+    }
+
+    fn says_nothing(&self) -> bool {
+        self.conditions == Conditions::default()
+            && self.addresses.is_empty()
+            && self.links.is_empty()
+            && !self.no_index
+    }
+}
+
+/// The indexes alone: what a lock's files are asked for with.
+pub(crate) fn indexes_of(text: &str) -> Vec<NamedIndex> {
+    let Ok(project) = super::parse_toml(PATH, text) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    if let Some(uv) = table_in(&project, &["tool", "uv"]) {
+        found.extend(uv_indexes(uv).unwrap_or_default());
+    }
+    if let Some(pdm) = table_in(&project, &["tool", "pdm"]) {
+        found.extend(of_pdm(pdm).unwrap_or_default().conditions.indexes);
+    }
+    if let Some(poetry) = table_in(&project, &["tool", "poetry"]) {
+        found.extend(of_poetry(poetry).unwrap_or_default());
+    }
+    found
+}
+
+fn named(name: &str, url: &str, tool: &str) -> NamedIndex {
+    NamedIndex {
+        name: name.to_owned(),
+        url: url.to_owned(),
+        login: login_variable(tool, name),
+        ..NamedIndex::default()
+    }
+}
