@@ -3,7 +3,7 @@
 
 use super::code::{ENVIRONMENT, module_of};
 use super::looks::{Look, View};
-use super::{PlanError, StartError, Strategy};
+use super::{Advice, PlanError, StartError, Strategy};
 use crate::packages::python::syntax::{Framework, Interface, Value};
 use crate::plan::{Decided, Origin};
 use crate::project::Place;
@@ -60,6 +60,18 @@ impl View<'_> {
         ))
     }
 
+    /// What of a `Procfile` the image does not start.
+    pub(super) fn other_processes(&self) -> Option<Advice> {
+        let others = self.facts.processes.iter().filter(|one| one.name != "web");
+        let others: Vec<&str> = others.map(|one| one.name.as_str()).collect();
+        (!others.is_empty()).then(|| {
+            Advice::new(
+                format!("the image starts the web line of the Procfile; nobody runs its other lines: {}", others.join(", ")),
+                "start a container of this image for each, with the line's command as its own",
+            )
+        })
+    }
+
     /// The application that the code makes.
     ///
     /// # Errors
@@ -92,13 +104,22 @@ impl View<'_> {
         })
     }
 
-    /// What could serve if a line were added, and that line: a Django project one folder down, a page
-    /// for Streamlit.
+    /// What could serve if a line were added, and that line: an application whose server is not there, a
+    /// Django project one folder down, a page for Streamlit.
     ///
     /// # Errors
     /// A file cannot be read.
     pub(super) fn could_serve(&self) -> Result<Vec<(String, String)>, PlanError> {
         let mut found = Vec::new();
+        if let [one] = self.applications()?.as_slice() {
+            let (usual, has_server) = self.server_of(one);
+            if has_server.is_none() {
+                found.push((
+                    format!("{}, an application of {}", one.place, one.framework.name()),
+                    format!("add {usual} to the dependencies"),
+                ));
+            }
+        }
         if !self.variables.is_on("APP_HOME") {
             for folder in self.facts.folders() {
                 let path = format!("{folder}/manage.py");
@@ -192,11 +213,18 @@ impl View<'_> {
         Ok(factory)
     }
 
-    fn served_by(&self, found: &Found) -> Look {
+    /// The usual server of an application, and the one that the requirements name.
+    fn server_of(&self, found: &Found) -> (&'static str, Option<&'static str>) {
         let servers: &[&'static str] = match found.framework.interface() {
             Interface::Asgi => &ASGI_SERVERS,
             Interface::Wsgi | Interface::Own => &["gunicorn", "waitress"],
         };
+        let named = servers.iter().find(|server| self.is_named(server));
+        (servers[0], named.copied())
+    }
+
+    fn served_by(&self, found: &Found) -> Look {
+        let (usual, named) = self.server_of(found);
         let what = format!("{} at {}", found.framework.name(), found.place);
         let decided = |server: &str| {
             Decided::new(
@@ -207,10 +235,9 @@ impl View<'_> {
                 format!("an application of {what}"),
             )
         };
-        if let Some(server) = servers.iter().find(|server| self.is_named(server)) {
+        if let Some(server) = named {
             return Look::Possible(decided(server));
         }
-        let usual = servers[0];
         if self.may_come {
             return Look::Hoped(decided(usual), usual);
         }

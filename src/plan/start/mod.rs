@@ -289,6 +289,10 @@ impl View<'_> {
                 ));
                 Ok(())
             }
+            Strategy::Process { .. } => {
+                advice.extend(self.other_processes());
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

@@ -71,6 +71,23 @@ fn nothing_to_start_says_what_lacks() {
 #[test]
 fn what_could_serve_is_named_first_with_its_line() {
     let flask = ("requirements.txt", "flask\n");
+    let fastapi = (
+        "app/main.py",
+        "from fastapi import FastAPI\napp = FastAPI()\n",
+    );
+    let error = planned(&[("requirements.txt", "fastapi\n"), fastapi], &[])
+        .unwrap()
+        .start
+        .check(["fastapi"].into_iter())
+        .unwrap_err();
+    assert!(
+        error
+            .explain()
+            .next
+            .contains("add uvicorn to the dependencies"),
+        "{}",
+        error.explain().next
+    );
     for (path, text, line) in [
         ("netbox/manage.py", "pass", "`APP_HOME=netbox`"),
         (
@@ -87,6 +104,30 @@ fn what_could_serve_is_named_first_with_its_line() {
         );
         assert!(explanation.next.contains(line), "{}", explanation.next);
     }
+}
+
+#[test]
+fn lines_of_a_procfile_that_nobody_runs_are_told() {
+    let procfile = (
+        "Procfile",
+        "web: gunicorn hello:app\nworker: rq worker\nrelease: flask db upgrade\n",
+    );
+    let plan = planned(
+        &[
+            ("requirements.txt", "gunicorn\n"),
+            procfile,
+            ("hello.py", ""),
+        ],
+        &[],
+    )
+    .unwrap();
+    assert!(
+        plan.advice
+            .iter()
+            .any(|one| one.text.ends_with(": worker, release")),
+        "{:?}",
+        plan.advice
+    );
 }
 
 #[test]
