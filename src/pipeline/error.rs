@@ -111,6 +111,9 @@ pub(crate) enum BuildError {
     /// A layer of a registry's image.
     #[error(transparent)]
     Contradicted(#[from] super::trust::Contradicted),
+    /// A layer of a registry's image that nothing here vouches for.
+    #[error(transparent)]
+    NoRecipe(#[from] super::trust::NoRecipe),
     /// Who is logged in where.
     #[error(transparent)]
     Login(#[from] super::login::LoginError),
@@ -134,7 +137,7 @@ impl BuildError {
         self.missing_layer().is_some()
             || matches!(
                 self,
-                Self::Pin(PinError::Nowhere { .. }) | Self::Contradicted(_)
+                Self::Pin(PinError::Nowhere { .. }) | Self::Contradicted(_) | Self::NoRecipe(_)
             )
     }
 
@@ -188,6 +191,7 @@ impl Explain for BuildError {
             Self::Disproved(error) => error.explain(),
             Self::OtherTar(error) => error.explain(),
             Self::Contradicted(error) => error.explain(),
+            Self::NoRecipe(error) => error.explain(),
             Self::Login(error) => error.explain(),
             Self::Pin(error) => error.explain(),
             Self::Own(error) => error.explain(),

@@ -5,6 +5,7 @@ use super::error::BuildError;
 use super::ground::Ground;
 use super::make::{Batch, Made, Recipe, Workshop};
 use super::platform::Site;
+use super::trust::NoRecipe;
 use crate::oci::{Key, Platform};
 use crate::report::LayerFate;
 
@@ -34,7 +35,13 @@ impl Site<'_> {
             contents: contents.to_owned(),
             needs: Vec::new(),
             is_of_source: true,
-            write: Box::new(|_| Ok(())),
+            // A registry's layer may be gone once it is wanted. Then nothing may stand in its place.
+            write: Box::new(|_| {
+                Err(NoRecipe {
+                    contents: contents.to_owned(),
+                }
+                .into())
+            }),
         };
         self.make(&[recipe], index).ok()?.layers.pop()
     }

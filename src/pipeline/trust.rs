@@ -55,6 +55,27 @@ impl Explain for Contradicted {
     }
 }
 
+/// A layer that only a registry vouches for cannot be made here to hold against it.
+#[derive(Debug, thiserror::Error)]
+#[error("{contents}: only a registry has it, and it cannot be made here")]
+pub(crate) struct NoRecipe {
+    /// What the layer holds, for people.
+    pub contents: String,
+}
+
+impl Explain for NoRecipe {
+    fn explain(&self) -> Explanation {
+        Explanation {
+            fate: Fate::World,
+            what: "a layer of an image in a registry cannot be checked".to_owned(),
+            place: self.contents.clone(),
+            why: "code would run upon it, nothing here vouches for its bytes, and it is not made of packages alone"
+                .to_owned(),
+            next: "build once with --no-cache".to_owned(),
+        }
+    }
+}
+
 /// Remembers packages that stand in an index whose signature was checked.
 pub(super) fn note_listed(packages: &[DebArtefact], store: &Store) -> Result<(), StoreError> {
     for part in Part::OF_BASE {
@@ -105,6 +126,10 @@ impl Site<'_> {
         layers
             .iter()
             .map(|told| match own_of(told) {
+                None if is_believed(&told) => Err(NoRecipe {
+                    contents: told.layer.contents.clone(),
+                }
+                .into()),
                 None => Ok(told.clone()),
                 Some(own) if own.layer.diff_id == told.layer.diff_id => Ok(own.clone()),
                 Some(own) => Err(Contradicted {
@@ -144,9 +169,10 @@ impl Site<'_> {
         let locked = locked.filter(|packages| are_listed(parts, packages, self.store()));
         let known = base::known(debian, host, self.store()).map(|(_, packages)| packages);
         for packages in locked.into_iter().chain(known) {
-            // What is old may be gone from its mirror; then the suite's present packages do.
-            if let Ok(folders) = self.folders_of_parts(&packages, (&options, debian), parts) {
-                return Ok(folders);
+            match self.folders_of_parts(&packages, (&options, debian), parts) {
+                // What is old may be gone from its mirror; then the suite's present packages do.
+                Err(BuildError::Http(_)) => {}
+                found => return found,
             }
         }
         // Nothing of the image is resolved by this, so --locked has nothing against it.

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
@@ -151,35 +150,38 @@ struct Walk {
     bytes: u64,
     /// Files of several names that were counted.
     linked: BTreeSet<(u64, u64)>,
-    /// Folders still to be read, by their parent and name.
-    pending: Vec<(Rc<OwnedFd>, CString)>,
+    /// Folders still to be read: their names, by the folder that holds them. The length is what is held open.
+    pending: Vec<(OwnedFd, Vec<CString>)>,
 }
 
 impl Walk {
     /// Adds everything below a folder. What cannot be read, or goes away meanwhile, is left out.
     fn add(&mut self, top: &Path) {
-        let mut next = openat(CWD, top, FOLDER, Mode::empty());
-        loop {
-            if let Ok(folder) = next {
+        if let Ok(folder) = openat(CWD, top, FOLDER, Mode::empty()) {
+            self.read(folder);
+        }
+        while let Some((parent, mut names)) = self.pending.pop() {
+            let next = names.pop().map(|name| open(&parent, &name));
+            // A parent is closed with its last child, so that a chain of folders holds one open.
+            if !names.is_empty() {
+                self.pending.push((parent, names));
+            }
+            if let Some(Ok(folder)) = next {
                 self.read(folder);
             }
-            let Some((parent, name)) = self.pending.pop() else {
-                return;
-            };
-            next = open(&parent, &name);
         }
     }
 
     fn read(&mut self, folder: OwnedFd) {
         /// What a name alone costs, so that empty files are no way round a limit.
         const ENTRY_BYTES: u64 = 512;
-        let folder = Rc::new(folder);
-        for entry in Dir::read_from(&*folder).into_iter().flatten().flatten() {
+        let mut folders = Vec::new();
+        for entry in Dir::read_from(&folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
             if [c".", c".."].contains(&name) {
                 continue;
             }
-            let Ok(stat) = statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            let Ok(stat) = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else {
                 continue;
             };
             let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
@@ -188,16 +190,13 @@ impl Walk {
             let size = if is_counted { 0 } else { size_of(&stat) };
             self.bytes = self.bytes.saturating_add(ENTRY_BYTES).saturating_add(size);
             if is_folder {
-                self.pending.push((Rc::clone(&folder), name.to_owned()));
+                folders.push(name.to_owned());
             }
         }
-        // One parent is open for each run of its children.
-        let open = self
-            .pending
-            .chunk_by(|(one, _), (other, _)| Rc::ptr_eq(one, other))
-            .take(MOST_OPEN + 1)
-            .count();
-        if open > MOST_OPEN {
+        if !folders.is_empty() {
+            self.pending.push((folder, folders));
+        }
+        if self.pending.len() > MOST_OPEN {
             self.bytes = u64::MAX;
             self.pending.clear();
         }
