@@ -1,15 +1,14 @@
 //! The failures of commands: those of the stages, and those of the command line itself.
 
 use crate::oci::ReferenceError;
-use crate::pipeline::BuildError;
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{BuildError, Explain, Explanation, Fate};
 use crate::store::StoreError;
 
 /// Why a command failed.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// A stage failed.
-    Build(Box<BuildError>),
+    Build(BuildError),
     /// The command line cannot be meant.
     Usage {
         /// What is wrong.
@@ -46,7 +45,7 @@ impl Failure {
 
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
-        Self::Build(Box::new(error))
+        Self::Build(error)
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::PoisonError;
 
 use super::BuiltPlatform;
 use super::bytecode::{Compiled, Compiler};
-use super::error::BuildError;
 use super::foundation::Foundation;
 use super::make::{Made, Recipe};
 use super::platform::Site;
@@ -19,6 +18,7 @@ use crate::layers::source::Source;
 use crate::layers::wheel;
 use crate::oci::{Platform, RunConfig};
 use crate::plan::Origin;
+use crate::report::BuildError;
 use crate::resolve::wheels::{Lock, LockedWheel};
 use crate::source::Contents;
 

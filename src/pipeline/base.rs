@@ -4,14 +4,13 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::time::Duration;
 
-use super::error::{BuildError, PinError};
 use super::fetch::Fetcher;
 use super::make::{Needed, Origin};
 use super::trust;
 use crate::net::http::{Expect, HttpError};
 use crate::oci::{Architecture, Digest, Key, KeyBuilder};
 use crate::packages::debian::{DebArtefact, DebianBase};
-use crate::report::Explain;
+use crate::report::{BuildError, Explain, Explanation, Fate};
 use crate::resolve::debian::{
     BaseLock, Context, Fetch, FetchError, MAX_AGE_SECONDS, request_digest,
 };
@@ -30,6 +29,47 @@ pub(super) struct BaseRules {
     pub now_seconds: u64,
 }
 
+/// A base may not be resolved, and nothing pins it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BasePinError {
+    /// `--locked`, and no lock pins the base.
+    #[error("{file} is needed and is not there")]
+    NotLocked {
+        /// The lock's file name.
+        file: String,
+    },
+    /// `--offline`, and the base was never resolved here.
+    #[error("the packages of {suite} are not known")]
+    Offline {
+        /// The suite.
+        suite: String,
+    },
+}
+
+impl Explain for BasePinError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::NotLocked { file } => Explanation {
+                fate: Fate::Project,
+                what: format!("there is no {file}"),
+                place: file.clone(),
+                why: "--locked builds only what locks pin, and resolves nothing".to_owned(),
+                next: "run `s2r lock SOURCE` and commit what it writes, or build without --locked"
+                    .to_owned(),
+            },
+            Self::Offline { suite } => Explanation {
+                fate: Fate::World,
+                what: format!("the packages of Debian {suite} are not known here"),
+                place: suite.clone(),
+                why: "--offline forbids asking the suite, and no build here has asked it before"
+                    .to_owned(),
+                next: "build once without --offline, or pin the base with `s2r lock SOURCE`"
+                    .to_owned(),
+            },
+        }
+    }
+}
+
 /// The packages of a base for one architecture, sorted by name.
 ///
 /// # Errors
@@ -41,7 +81,7 @@ pub(super) fn packages(
     fetcher: &Fetcher<'_>,
 ) -> Result<Vec<DebArtefact>, BuildError> {
     if rules.rules.locked {
-        return Err(PinError::NotLocked {
+        return Err(BasePinError::NotLocked {
             file: LOCK_FILE.to_owned(),
         }
         .into());
@@ -50,7 +90,7 @@ pub(super) fn packages(
         return Ok(known);
     }
     if rules.rules.offline {
-        return Err(PinError::OfflineBase {
+        return Err(BasePinError::Offline {
             suite: base.suite.clone(),
         }
         .into());

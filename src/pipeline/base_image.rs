@@ -7,7 +7,6 @@
 //! and docker's older ones of the same shape.
 
 use super::Rules;
-use super::error::{BuildError, PinError};
 use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, FOOTING_ANNOTATION, Footing};
 use crate::net::http::Client;
 use crate::net::registry::{RegistryError, Source};
@@ -15,8 +14,9 @@ use crate::oci::{
     Descriptor, DescriptorPlatform, Digest, ImageConfig, Index, Key, KeyBuilder, Manifest,
     Platform, Reference,
 };
+use crate::pipeline::base::BasePinError;
 use crate::plan::image_builder::ImageBuilder;
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{BuildError, Explain, Explanation, Fate};
 use crate::resolve::debian::{LockedImage, MAX_AGE_SECONDS};
 use crate::store::Store;
 
@@ -199,7 +199,7 @@ impl Finder<'_> {
         let digest = match pinned.or(image.digest().copied()) {
             Some(digest) => digest,
             None if self.rules.locked => {
-                return Err(PinError::NotLocked {
+                return Err(BasePinError::NotLocked {
                     file: super::base::LOCK_FILE.to_owned(),
                 }
                 .into());

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::base;
 use super::base_image::{BaseImage, BaseImageError};
-use super::error::BuildError;
 use super::rebase::{Desk, RebaseError};
 use super::{Rules, Settings};
 use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, Standing};
@@ -13,7 +12,7 @@ use crate::oci::{Descriptor, Digest, ImageConfig, Manifest, MediaType, Reference
 use crate::packages::debian::Version;
 use crate::plan::builder::Base;
 use crate::plan::labels::BUILDER_LABEL;
-use crate::report::Report;
+use crate::report::{BuildError, Report};
 use crate::store::Store;
 
 /// An image, and how it stands to its base now.
@@ -136,8 +135,12 @@ fn behind(image: &BaseImage, desk: &Desk<'_>) -> Result<Behind, BuildError> {
     let finder = desk.finder();
     let now = match finder.ask(&base) {
         Ok(now) => now,
-        Err(BuildError::BaseImage(BaseImageError::NotFound { .. })) => return Ok(Behind::Gone),
-        Err(error) => return Err(error),
+        Err(error) => {
+            return match error.find() {
+                Some(BaseImageError::NotFound { .. }) => Ok(Behind::Gone),
+                _ => Err(error),
+            };
+        }
     };
     if now == digest {
         return Ok(Behind::UpToDate);

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use super::error::BuildError;
 use super::make::{Made, Recipe};
 use super::platform::Site;
 use super::staging::{SOURCE, Staged};
@@ -13,7 +12,7 @@ use super::toolchain::Toolchain;
 use crate::layers::changes::{self, Change, Kind};
 use crate::oci::{Key, KeyBuilder};
 use crate::plan::manage_py;
-use crate::report::Event;
+use crate::report::{BuildError, Event};
 use crate::sandbox::{self, ChangeKind, Mount, Root};
 
 /// The record kind of steps that changed nothing.

@@ -7,7 +7,6 @@
 //! of the base in it stands above the older one's files.
 
 use super::base;
-use super::error::BuildError;
 use super::fetch::Fetcher;
 use super::recipes;
 use super::{base::BaseRules, make::Recipe};
@@ -15,6 +14,7 @@ use crate::layers::deb::BaseOptions;
 use crate::oci::Architecture;
 use crate::packages::debian::{DebArtefact, DebianBase};
 use crate::plan::Packages;
+use crate::report::BuildError;
 use crate::resolve::debian::{BaseLock, DebianError};
 use crate::store::Store;
 
@@ -87,21 +87,16 @@ impl Wish<'_> {
     }
 
     /// A package that the suite has not is named in the project's file, and that is where to look.
-    fn with_place(&self, error: BuildError) -> BuildError {
-        let BuildError::Debian(DebianError::NoPackage {
+    fn with_place(&self, mut error: BuildError) -> BuildError {
+        if let Some(DebianError::NoPackage {
             relation,
             needed_by,
-        }) = error
-        else {
-            return error;
-        };
-        let origin = self.packages.origin_of(&relation);
-        let needed_by = origin.map_or(needed_by, ToString::to_string);
-        DebianError::NoPackage {
-            relation,
-            needed_by,
+        }) = error.find_mut()
+            && let Some(origin) = self.packages.origin_of(relation)
+        {
+            *needed_by = origin.to_string();
         }
-        .into()
+        error
     }
 }
 

@@ -5,12 +5,11 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::error::BuildError;
 use super::make::TransferIds;
 use crate::net::http::Client;
 use crate::net::registry::{IntoRegistryError, Registry, RegistryError, Source};
 use crate::oci::{Digest, Reference};
-use crate::report::{Event, Explain, Explanation, Fate, Report, TransferId};
+use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report, TransferId};
 use crate::store::{Store, StoreError};
 
 /// Blobs that are fetched at once.

@@ -4,16 +4,74 @@ use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::error::{BuildError, PinError};
 use super::make::{DOWNLOADS, Needed, Origin, TransferIds};
 use crate::net::http::{Client, Expect, Fetched, HttpError};
 use crate::oci::Digest;
-use crate::report::{Event, Report};
+use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report};
 use crate::source::{Kind, Tree};
 use crate::store::{Store, StoreError};
 
 /// The largest file that is fetched: the largest wheels of the field are some 2 GB.
 const MAX_DOWNLOAD_BYTES: u64 = 16 << 30;
+
+/// A file that is pinned cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DownloadError {
+    /// It has no address.
+    #[error("{name} is to be had nowhere")]
+    Nowhere {
+        /// Its file name.
+        name: String,
+    },
+    /// The source does not hold it.
+    #[error("{path} is no file of the source")]
+    NoFile {
+        /// Its path in the source.
+        path: String,
+    },
+    /// The file of the source is not the one that the lock means.
+    #[error("{path}: expected {expected}, found {found}")]
+    OtherFile {
+        /// Its path in the source.
+        path: String,
+        /// The lock's hash.
+        expected: Digest,
+        /// The file's.
+        found: Digest,
+    },
+}
+
+impl Explain for DownloadError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Nowhere { name } => Explanation {
+                fate: Fate::Project,
+                what: format!("the lock says nowhere where {name} is to be had"),
+                place: name.clone(),
+                why: "it has neither a url nor a file".to_owned(),
+                next: "make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::NoFile { path } => Explanation {
+                fate: Fate::Project,
+                what: "a wheel is named that is not there".to_owned(),
+                place: path.clone(),
+                why: "it is no file of the source, or a link that leads out of it".to_owned(),
+                next: "put it there, or make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::OtherFile {
+                path,
+                expected,
+                found,
+            } => Explanation {
+                fate: Fate::Project,
+                what: "a wheel of the source is not the one that the lock means".to_owned(),
+                place: path.clone(),
+                why: format!("the lock says {expected}, the file is {found}"),
+                next: "restore the file, or make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+        }
+    }
+}
 
 /// Fetches files into the store.
 pub(super) struct Fetcher<'a> {
@@ -34,7 +92,7 @@ impl Fetcher<'_> {
         if self.store.has_download(&needed.digest, needed.size_bytes) {
             return Ok(());
         }
-        let mut outcome = Err(PinError::Nowhere {
+        let mut outcome = Err(DownloadError::Nowhere {
             name: needed.name.clone(),
         }
         .into());
@@ -109,7 +167,7 @@ impl Fetcher<'_> {
 
     /// Takes a wheel out of the project's own files, within their bounds.
     fn copy_from(&self, path: &str, needed: &Needed) -> Result<(), BuildError> {
-        let missing = || PinError::NoWheel {
+        let missing = || DownloadError::NoFile {
             path: path.to_owned(),
         };
         let entry = self.tree.follow(path.as_bytes()).ok_or_else(missing)?;
@@ -122,7 +180,7 @@ impl Fetcher<'_> {
         match self.store.keep_download(writer, &needed.digest) {
             Err(StoreError::Mismatch {
                 expected, found, ..
-            }) => Err(PinError::OtherWheel {
+            }) => Err(DownloadError::OtherFile {
                 path: path.to_owned(),
                 expected,
                 found,

@@ -4,7 +4,6 @@
 //! The caller's own environment is no part of it: a lock names its files by their addresses, and is
 //! used where another mirror is set. What the project and the command line set is.
 
-use super::error::BuildError;
 use super::read::Project;
 use super::variables::is_of_indexes;
 use crate::packages::python::locks::{LockKind, decisive_part};
@@ -12,9 +11,54 @@ use crate::packages::python::{
     Fingerprint, Source, Url, parse, requirement_lines, resolve_path, shown,
 };
 use crate::plan::{Dependencies, Origin, Plan};
+use crate::report::{BuildError, Explain, Explanation, Fate};
 use crate::source::{SettingsFile, Tree};
 
 const PYPROJECT: &str = "pyproject.toml";
+
+/// A lock is not that of its project.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StaleLockError {
+    /// What it was made from is not what it was.
+    #[error("{file} is older than {}", changed.join(", "))]
+    Changed {
+        /// The lock's file name.
+        file: String,
+        /// Names of inputs that are others now.
+        changed: Vec<String>,
+    },
+    /// `--locked`, and a lock of s2r that does not say what it was made from.
+    #[error("{file} does not say what it was made from")]
+    OldForm {
+        /// The lock's file name.
+        file: String,
+    },
+}
+
+impl Explain for StaleLockError {
+    fn explain(&self) -> Explanation {
+        let (place, why) = match self {
+            Self::Changed { file, changed } => (
+                changed.join(", "),
+                format!(
+                    "{file} was made from something else: what was locked is not what is asked for now"
+                ),
+            ),
+            Self::OldForm { file } => (
+                file.clone(),
+                "it was written by an older s2r; --locked builds only what is known to be what the project asks for"
+                    .to_owned(),
+            ),
+        };
+        Explanation {
+            fate: Fate::Project,
+            what: self.to_string(),
+            place,
+            why,
+            next: "run `s2r lock SOURCE` and commit what it writes".to_owned(),
+        }
+    }
+}
 
 /// The inputs of a plan that knows no `pylock.toml`. What a build of the project itself tells is not
 /// among them.

@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::error::{BuildError, Obstacle};
 use super::foundation::Foundation;
 use super::ground::Ground;
 use super::platform::{Site, has_django};
 use super::stages::Stages;
 use crate::oci::{Architecture, Platform};
 use crate::plan::Plan;
-use crate::report::Stage;
+use crate::report::{BuildError, Explain, Explanation, Fate, Stage};
 use crate::resolve::wheels::Lock;
 
 /// Packages that an error lists by name.
@@ -79,9 +78,42 @@ pub(super) fn is_foreign(architecture: Architecture) -> bool {
     Architecture::host() != Some(architecture)
 }
 
+/// Code would have to run for another kind of machine.
+#[derive(Debug, thiserror::Error)]
+#[error("something has to run on {platform}")]
+pub(crate) struct ForeignBuild {
+    /// The image's platform.
+    pub platform: Platform,
+    /// What.
+    pub steps: Vec<Step>,
+}
+
+impl Explain for ForeignBuild {
+    fn explain(&self) -> Explanation {
+        let steps: Vec<String> = self.steps.iter().map(ToString::to_string).collect();
+        let instead: String = self.steps.iter().map(Step::instead).collect();
+        Explanation {
+            fate: Fate::Project,
+            what: format!(
+                "code would have to run on {}, which this machine is not",
+                self.platform
+            ),
+            place: match steps.as_slice() {
+                [] => "the project's build".to_owned(),
+                steps => steps.join("\n"),
+            },
+            why: "s2r emulates no other machine".to_owned(),
+            next: format!(
+                "{instead}{}build on such a machine",
+                if instead.is_empty() { "" } else { "or " }
+            ),
+        }
+    }
+}
+
 /// The error that names these steps.
 pub(super) fn refused(architecture: Architecture, steps: Vec<Step>) -> BuildError {
-    Obstacle::ForeignBuild {
+    ForeignBuild {
         platform: Platform { architecture },
         steps,
     }
@@ -148,7 +180,6 @@ impl<'a> Site<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Explain as _;
 
     #[test]
     fn an_error_names_what_would_run_and_what_to_do() {

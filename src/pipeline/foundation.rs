@@ -7,7 +7,6 @@ use super::base;
 use super::base_image::BaseImage;
 use super::bytecode::{self, CompileError, Compiler, Folder, Folders};
 use super::debs::{Debs, Wish};
-use super::error::{BuildError, Obstacle};
 use super::make::Recipe;
 use super::make::{Batch, Made};
 use super::platform::Site;
@@ -16,11 +15,37 @@ use crate::layers::deb::{BaseOptions, Part};
 use crate::oci::{Architecture, KeyBuilder, Platform};
 use crate::packages::debian::{DebArtefact, DebianBase};
 use crate::plan::Bytecode;
-use crate::plan::builder::{Base, BuilderDefinition};
+use crate::plan::builder::{Base, BuilderDefinition, BuilderError};
 use crate::plan::image_builder::python_patch;
-use crate::report::{Event, LayerEvent, LayerFate};
+use crate::report::{BuildError, Event, Explain, Explanation, Fate, LayerEvent, LayerFate};
 use crate::resolve::debian::BaseLock;
 use crate::store::Store;
+
+/// Packages would have to be added to an image.
+#[derive(Debug, thiserror::Error)]
+#[error("{} cannot be added to {image}", packages.join(", "))]
+pub(crate) struct PackagesOnImage {
+    /// The base.
+    pub image: String,
+    /// The packages.
+    pub packages: Vec<String>,
+}
+
+impl Explain for PackagesOnImage {
+    fn explain(&self) -> Explanation {
+        Explanation {
+            fate: Fate::Project,
+            what: format!(
+                "the Aptfile asks for {}, and the base is an image",
+                self.packages.join(", ")
+            ),
+            place: self.image.clone(),
+            why: "s2r adds packages to bases that it makes of packages; to an image it adds none"
+                .to_owned(),
+            next: "put the packages into the base image and remove the Aptfile, or build on a builder of packages; `s2r builders` lists them".to_owned(),
+        }
+    }
+}
 
 /// What one platform of an image stands on, exactly.
 pub(super) enum Foundation<'a> {
@@ -76,7 +101,7 @@ impl<'a> Site<'a> {
         if let Base::Image(image) = &self.builder.base {
             let asked = self.plan.packages.of_project();
             if !asked.is_empty() {
-                return Err(Obstacle::PackagesOnImage {
+                return Err(PackagesOnImage {
                     image: image.clone(),
                     packages: asked,
                 }
@@ -97,7 +122,7 @@ impl<'a> Site<'a> {
     }
 
     fn no_builder(&self) -> BuildError {
-        Obstacle::UnknownBuilder {
+        BuilderError::Unknown {
             name: self.builder.name.clone(),
         }
         .into()

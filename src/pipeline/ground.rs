@@ -3,7 +3,6 @@
 
 use std::sync::OnceLock;
 
-use super::error::{BuildError, Obstacle};
 use super::foreign;
 use super::foundation::Foundation;
 use super::make::Made;
@@ -11,6 +10,7 @@ use super::platform::Site;
 use super::toolchain::Toolchain;
 use crate::oci::Architecture;
 use crate::packages::debian::DebArtefact;
+use crate::report::{BuildError, ThreadError};
 
 /// The ground of one platform.
 pub(super) struct Ground<'a> {
@@ -93,7 +93,7 @@ impl<'a> Ground<'a> {
         }
         match self.base.wait() {
             Some(base) => Ok(base),
-            None => Err(Obstacle::Stopped.into()),
+            None => Err(ThreadError::Stopped.into()),
         }
     }
 

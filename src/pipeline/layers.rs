@@ -1,13 +1,12 @@
 //! Having the layers of a site: known to the store, told of by a registry, or made.
 
 use super::cache::Cache;
-use super::error::BuildError;
 use super::ground::Ground;
 use super::make::{Batch, Made, Recipe, Workshop};
 use super::platform::Site;
 use super::trust::NoRecipe;
 use crate::oci::{Key, Platform};
-use crate::report::LayerFate;
+use crate::report::{BuildError, LayerFate};
 
 impl Site<'_> {
     /// Whether a layer needs not be made.

@@ -3,10 +3,9 @@
 //! what is named; so they are found and put in, and a warning says it.
 
 use super::Rules;
-use super::error::BuildError;
 use super::exact::Exact;
 use crate::packages::python::{PackageName, Version};
-use crate::report::Event;
+use crate::report::{BuildError, Event};
 use crate::resolve::wheels::{Lock, RequirementsFile, ResolveError};
 
 /// What such tools do not list.
@@ -26,8 +25,8 @@ impl Exact<'_> {
         text: &str,
         rules: Rules,
     ) -> Result<Lock, BuildError> {
-        let missing = match &error {
-            BuildError::Wheels(ResolveError::NotListed { missing, .. }) if !rules.locked => missing,
+        let missing = match error.find() {
+            Some(ResolveError::NotListed { missing, .. }) if !rules.locked => missing,
             _ => return Err(error),
         };
         let Some(wishes) = wishes(missing) else {

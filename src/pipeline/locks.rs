@@ -5,14 +5,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::cache::Cache;
-use super::error::{BuildError, Obstacle, PinError};
 use super::platform::{Means, Resolved, Site};
 use super::read::Project;
 use super::stages::Stages;
 use super::{Rules, Settings, base, fingerprint, locked_layers, read};
 use crate::packages::python::LockOrigin;
+use crate::pipeline::fingerprint::StaleLockError;
 use crate::plan::{Dependencies, Plan, Request};
-use crate::report::{Event, Report, Silent, Stage};
+use crate::report::{BuildError, Event, FileError, Report, Silent, Stage};
 use crate::resolve::debian::LockedLayer;
 use crate::resolve::wheels::{Location, ResolveError, write_pylock};
 use crate::source::SettingsFile;
@@ -162,13 +162,15 @@ pub(super) fn check(
             if changed.is_empty() {
                 return Ok(());
             }
-            Err(PinError::StaleLock {
+            Err(StaleLockError::Changed {
                 file: path.clone(),
                 changed: changed.into_iter().map(str::to_owned).collect(),
             }
             .into())
         }
-        LockOrigin::OldForm if rules.locked => Err(PinError::OldLock { file: path.clone() }.into()),
+        LockOrigin::OldForm if rules.locked => {
+            Err(StaleLockError::OldForm { file: path.clone() }.into())
+        }
         LockOrigin::OldForm => {
             report.event(Event::Warning {
                 text: format!("{path} does not say what it was made from; it is taken as it is"),
@@ -198,7 +200,7 @@ fn tell_of_source_files(resolved: &[Resolved], report: &dyn Report) {
 fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, BuildError> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = folder.join(name);
-    let unwritable = |source| Obstacle::Unwritable {
+    let unwritable = |source| FileError::Unwritable {
         path: path.clone(),
         source,
     };

@@ -7,13 +7,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cache::{Cache, RemoteLayer};
-use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use super::locked_layers::LockedLayers;
 use crate::archive::tar::{Options, TarGz};
 use crate::image::{ImageLayer, LayerForm, rfc3339, table_annotations};
 use crate::oci::{DiffId, Digest, Key};
-use crate::report::{Event, LayerEvent, LayerFate, Report};
+use crate::report::{BuildError, Event, LayerEvent, LayerFate, Report, ThreadError};
 use crate::store::{Store, StoredLayer, Writer};
 
 /// Downloads under way at once. Mirrors and indexes serve one connection slower than a line carries.
@@ -136,7 +135,7 @@ impl Workshop<'_> {
         let shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         match shared.failure {
             Some(failure) => Err(failure),
-            None if self.is_stopped() => Err(Obstacle::Stopped.into()),
+            None if self.is_stopped() => Err(ThreadError::Stopped.into()),
             None => Ok(Batch {
                 layers: shared.done.into_iter().flatten().collect(),
                 fetched_files: downloads.len(),
@@ -370,7 +369,7 @@ impl Drop for Guard<'_> {
         if std::thread::panicking() {
             lock(self.shared)
                 .failure
-                .get_or_insert(Obstacle::Panicked.into());
+                .get_or_insert(ThreadError::Panicked.into());
             self.changed.notify_all();
         }
     }

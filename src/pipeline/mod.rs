@@ -32,7 +32,6 @@ mod changes;
 mod client;
 mod debs;
 mod elsewhere;
-mod error;
 mod exact;
 mod fetch;
 mod fingerprint;
@@ -70,9 +69,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::destination::registry::PushError;
+use crate::pipeline::elsewhere::NotThere;
+use crate::pipeline::fetch::DownloadError;
+use crate::pipeline::trust::{Contradicted, NoRecipe};
+
 pub(crate) use behind::{Behind, LookedPlatform, look};
 pub(crate) use client::Registries;
-pub(crate) use error::BuildError;
 pub(crate) use locks::lock;
 pub(crate) use login::{Place as LoginPlace, login, logout};
 pub(crate) use make::Made;
@@ -92,7 +95,7 @@ use crate::image::LayerForm;
 use crate::net::http::Client;
 use crate::oci::{Descriptor, Digest, Family, Platform, Reference};
 use crate::plan::{Plan, Request};
-use crate::report::{Event, Explain, Report, Stage};
+use crate::report::{BuildError, Event, Report, Stage};
 use crate::store::Store;
 use cache::Cache;
 use platform::{Means, Site};
@@ -252,10 +255,10 @@ pub(crate) fn build(
         })
     };
     if let Err(error) = &outcome
-        && error.is_of_cache()
-        && !error.missing_layer().is_some_and(|digest| is_base(&digest))
+        && is_of_cache(error)
+        && !missing_layer(error).is_some_and(|digest| is_base(&digest))
     {
-        if let Some(digest) = error.missing_layer() {
+        if let Some(digest) = missing_layer(error) {
             store.forget_elsewhere(&digest)?;
         }
         if cache.distrust() {
@@ -276,6 +279,23 @@ pub(crate) fn build(
         exported,
         stages: stages.times(),
     })
+}
+
+/// Whether an image in a registry is of less use than it seemed: a layer of it is not there, or a
+/// wheel is wanted that is in another layer than it was, or a layer is not what its key says.
+fn is_of_cache(error: &BuildError) -> bool {
+    missing_layer(error).is_some()
+        || matches!(error.find(), Some(DownloadError::Nowhere { .. }))
+        || error.find::<Contradicted>().is_some()
+        || error.find::<NoRecipe>().is_some()
+}
+
+/// The layer that is not where a registry's image said that it is.
+fn missing_layer(error: &BuildError) -> Option<Digest> {
+    if let Some(PushError::Nowhere { digest, .. }) = error.find() {
+        return Some(*digest);
+    }
+    error.find::<NotThere>().map(|missing| missing.digest)
 }
 
 /// The images whose layers are used again: those that the names stand for where they are pushed to,

@@ -4,9 +4,9 @@
 //! the folder is called.
 
 use super::Settings;
-use super::error::BuildError;
 use crate::oci::Reference;
 use crate::plan::Request;
+use crate::report::BuildError;
 use crate::source::location::Location;
 
 /// The name; `None` where there is nothing to call it after, as for standard input.

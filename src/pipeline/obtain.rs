@@ -8,13 +8,12 @@ use std::io::{BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use super::Settings;
-use super::error::{BuildError, Obstacle};
 use super::make::TransferIds;
 use crate::host::TempFolder;
 use crate::net::http::Expect;
 use crate::oci::{Digest, KeyBuilder};
 use crate::plan::Request;
-use crate::report::{Event, Report};
+use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report};
 use crate::source::git::{self, without_credentials};
 use crate::source::location::{Location, Reference, Repository, SecretUrl};
 use crate::source::unpack::{self, UnpackError, Unpacking};
@@ -118,12 +117,33 @@ impl Obtained {
     }
 }
 
+/// Locks are written into the source, and this one is no folder.
+#[derive(Debug, thiserror::Error)]
+#[error("{shown} is no folder")]
+pub(crate) struct NoFolder {
+    /// The source, without password.
+    pub shown: String,
+}
+
+impl Explain for NoFolder {
+    fn explain(&self) -> Explanation {
+        Explanation {
+            fate: Fate::CommandLine,
+            what: "locks are written into the project's folder, and this is none".to_owned(),
+            place: self.shown.clone(),
+            why: "what is fetched or unpacked for a command is gone after it".to_owned(),
+            next: "clone or unpack it, run `s2r lock FOLDER` there, and commit the locks"
+                .to_owned(),
+        }
+    }
+}
+
 /// Sees to it that there will be a folder to write locks into.
 pub(super) fn check_is_folder(request: &Request, settings: &Settings) -> Result<(), BuildError> {
     let reference = request.reference.as_deref();
     match Location::parse(&request.source, reference, &settings.directory)? {
         Location::Folder(_) => Ok(()),
-        _ => Err(Obstacle::NoFolder {
+        _ => Err(NoFolder {
             shown: without_credentials(&request.source.to_string_lossy()),
         }
         .into()),

@@ -10,7 +10,6 @@ use super::cache::Cache;
 use super::changes::{self, Below};
 use super::debs::Debs;
 use super::elsewhere::Elsewhere;
-use super::error::{BuildError, Obstacle};
 use super::fetch::Fetcher;
 use super::foundation::Foundation;
 use super::ground::Ground;
@@ -30,7 +29,7 @@ use crate::packages::python::conditions::Conditions;
 use crate::packages::python::{Arch, Libc, PythonVersion, Target};
 use crate::plan::Plan;
 use crate::plan::builder::BuilderDefinition;
-use crate::report::{Event, LayerFate, Report, Stage};
+use crate::report::{BuildError, Event, LayerFate, Report, Stage, ThreadError};
 use crate::resolve::wheels::Lock;
 use crate::sandbox::Isolation;
 use crate::source::Tree;
@@ -454,7 +453,7 @@ fn describe(batch: &Batch) -> String {
 
 /// What a helper thread came back with. Its panic would be a fault of s2r; it is passed on as one.
 pub(super) fn join<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> Result<T, BuildError> {
-    handle.join().map_err(|_| Obstacle::Panicked.into())
+    handle.join().map_err(|_| ThreadError::Panicked.into())
 }
 
 /// `3.13` as two numbers.

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::Settings;
 use super::cache::Cache;
 use super::elsewhere::{Elsewhere, Wanted};
-use super::error::{BuildError, Obstacle};
 use super::make::TransferIds;
 use super::platform::Means;
 use super::stages::Stages;
@@ -18,8 +17,57 @@ use crate::destination::{BlobSource, PushImage, Target};
 use crate::image::CONTENTS_ANNOTATION;
 use crate::net::registry::Registry;
 use crate::oci::{Descriptor, Digest, Family, MediaType, Reference};
-use crate::report::{Event, Report, Stage};
+use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report, Stage, ThreadError};
 use crate::store::Store;
+
+/// An image does not fit where it is to go.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    /// An image for several platforms and a target that holds one.
+    #[error("{target} holds an image for one platform")]
+    SeveralPlatforms {
+        /// The target.
+        target: String,
+    },
+    /// A push to a digest that is not the image's.
+    #[error("{destination} names another image than the one that is pushed")]
+    OtherDigest {
+        /// Where to.
+        destination: String,
+        /// The digest there.
+        named: Digest,
+        /// The image's.
+        digest: Digest,
+    },
+}
+
+impl Explain for PublishError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::SeveralPlatforms { target } => Explanation {
+                fate: Fate::CommandLine,
+                what: "the image is for several platforms, and this target holds one".to_owned(),
+                place: target.clone(),
+                why: "only the store and registries take all platforms under one name, so far"
+                    .to_owned(),
+                next: "build with one --platform for each file, or --push to a registry".to_owned(),
+            },
+            Self::OtherDigest {
+                destination,
+                named,
+                digest,
+            } => Explanation {
+                fate: Fate::CommandLine,
+                what: "the destination's digest is not the image's".to_owned(),
+                place: destination.clone(),
+                why: format!(
+                    "it says      {named}\nthe image is {digest}; what has another digest is another image"
+                ),
+                next: "push to a tag, or to the repository alone".to_owned(),
+            },
+        }
+    }
+}
 
 /// What a push did.
 #[derive(Debug)]
@@ -213,7 +261,7 @@ impl Image<'_> {
         let start = Instant::now();
         let mut images = self.images()?;
         let (Some((_, image)), None) = (images.pop(), images.pop()) else {
-            return Err(Obstacle::SeveralPlatforms {
+            return Err(PublishError::SeveralPlatforms {
                 target: target.to_string(),
             }
             .into());
@@ -309,7 +357,7 @@ pub(crate) fn push(
         let destination = destination.unwrap_or(image);
         let digest = stored.descriptor.digest;
         if let Some(named) = destination.digest().filter(|named| **named != digest) {
-            return Err(Obstacle::OtherDigest {
+            return Err(PublishError::OtherDigest {
                 destination: destination.to_string(),
                 named: *named,
                 digest,
@@ -320,7 +368,7 @@ pub(crate) fn push(
         pushed
             .into_iter()
             .next()
-            .ok_or_else(|| Obstacle::Stopped.into())
+            .ok_or_else(|| ThreadError::Stopped.into())
     })
 }
 

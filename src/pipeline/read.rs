@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::base_image::{BaseImage, BaseImageError, Finder};
-use super::error::{BuildError, Obstacle};
 use super::obtain::{Obtained, for_git};
 use super::{Settings, base};
 use crate::oci::{Architecture, Platform, Reference};
-use crate::plan::builder::{BuilderDefinition, BuilderFile, embedded};
+use crate::plan::builder::{BuilderDefinition, BuilderError, BuilderFile, embedded};
 use crate::plan::image_builder::ImageBuilder;
 use crate::plan::{Inputs, Plan, Request};
 use crate::project::Facts;
-use crate::report::{Event, Report};
+use crate::report::{BuildError, Event, FileError, Report};
 use crate::resolve::debian::BaseLock;
 use crate::source::environment::{self, Form, Note, Variable};
 use crate::source::{SettingsFile, Tree, git};
@@ -60,7 +59,7 @@ impl Project {
             .chain(&self.builders)
             .find(|builder| builder.name == plan.builder.value)
             .ok_or_else(|| {
-                Obstacle::UnknownBuilder {
+                BuilderError::Unknown {
                     name: plan.builder.value.clone(),
                 }
                 .into()
@@ -289,7 +288,7 @@ fn environment_file(
 /// Reads a file that an argument names.
 fn read_file(path: &Path, max_bytes: u64) -> Result<Vec<u8>, BuildError> {
     use std::io::Read as _;
-    let unreadable = |source| Obstacle::Unreadable {
+    let unreadable = |source| FileError::Unreadable {
         path: PathBuf::from(path),
         source,
     };

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::base;
 use super::bytecode::{Compiler, python_packages};
-use super::error::BuildError;
 use super::make::{Needed, Origin, Recipe};
 use super::wheels::revealed;
 use crate::archive::tar::Options;
@@ -16,7 +15,7 @@ use crate::layers::source::{self, Source};
 use crate::layers::wheel::{self, Target, WheelFile};
 use crate::oci::{Digest, KeyBuilder};
 use crate::packages::debian::DebArtefact;
-use crate::report::{Event, Report};
+use crate::report::{BuildError, Event, Report};
 use crate::resolve::wheels::{Location, LockedWheel};
 use crate::store::Store;
 

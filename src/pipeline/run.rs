@@ -10,14 +10,13 @@ use std::path::{Path, PathBuf};
 
 use super::Settings;
 use super::elsewhere::Elsewhere;
-use super::error::BuildError;
 use super::make::TransferIds;
 use super::relay::{self, Port};
 use super::roots::{RootLayer, Roots, Turn};
 use super::steps::{OURSELVES, Place};
 use crate::layers::viewer::Viewer;
 use crate::oci::{Architecture, Descriptor, ImageConfig, Manifest, Reference, RunConfig};
-use crate::report::{Explain, Explanation, Fate, Report};
+use crate::report::{BuildError, Explain, Explanation, Fate, Report};
 use crate::sandbox::{self, Ended, Limits, Sandbox, SandboxError, Signals, Step};
 use crate::store::Store;
 

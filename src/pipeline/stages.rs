@@ -3,8 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::error::BuildError;
-use crate::report::{Event, Report, Stage};
+use crate::report::{BuildError, Event, Report, Stage};
 
 /// The clock of one run.
 pub(super) struct Stages<'a> {

@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::error::{BuildError, Obstacle};
 use crate::host::TempFolder;
+use crate::report::{BuildError, FileError};
 use crate::source::{Kind, Tree};
 use crate::store::Store;
 
@@ -30,7 +30,7 @@ impl Staged {
         make(&root)?;
         for entry in tree.entries() {
             let path = root.join(std::ffi::OsStr::from_bytes(&entry.path));
-            let unwritable = |source| Obstacle::Unwritable {
+            let unwritable = |source| FileError::Unwritable {
                 path: path.clone(),
                 source,
             };
@@ -60,7 +60,7 @@ impl Staged {
 }
 
 fn make(path: &Path) -> Result<(), BuildError> {
-    let unwritable = |source| Obstacle::Unwritable {
+    let unwritable = |source| FileError::Unwritable {
         path: path.to_owned(),
         source,
     };

@@ -7,12 +7,13 @@ use std::sync::Once;
 use std::time::Duration;
 
 use super::bare::Absence;
-use super::error::{BuildError, Obstacle};
 use super::missing;
 use super::platform::Site;
 use crate::host::TempFolder;
 use crate::packages::python::shown;
-use crate::report::{Event, Explain, Explanation, Fate, LAST_LINES, Report, without_login};
+use crate::report::{
+    BuildError, Event, Explain, Explanation, Fate, FileError, LAST_LINES, Report, without_login,
+};
 use crate::sandbox::{
     Ended, Isolation, Limits, Mount, Reason, Root, Sandbox, SandboxError, Status, Step, Stream,
 };
@@ -85,7 +86,7 @@ impl Place {
     /// A place over these folders, the lowest first.
     pub(super) fn new(store: &Store, lower: Vec<PathBuf>) -> Result<Self, BuildError> {
         let at = store.scratch();
-        let unwritable = |source| Obstacle::Unwritable {
+        let unwritable = |source| FileError::Unwritable {
             path: at.clone(),
             source,
         };

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::debs::Debs;
-use super::error::{BuildError, Obstacle};
 use super::foundation::Foundation;
 use super::make::Made;
 use super::platform::Site;
@@ -14,6 +13,7 @@ use crate::archive::tar::Options;
 use crate::layers::deb::{self, BaseOptions, Part};
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::debian::DebArtefact;
+use crate::report::{BuildError, FileError};
 
 /// How hard what is unpacked at once is compressed: hardly, it is only written to be read.
 const LEVEL: u32 = 1;
@@ -226,7 +226,7 @@ fn links(site: &Site<'_>) -> Result<PathBuf, BuildError> {
     }
     let name = format!("links-{}", &key.finish().hex()[..16]);
     let folder = site.store().tools().join(name);
-    let unwritable = |source| Obstacle::Unwritable {
+    let unwritable = |source| FileError::Unwritable {
         path: folder.clone(),
         source,
     };

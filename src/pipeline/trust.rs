@@ -13,15 +13,15 @@
 use std::path::PathBuf;
 
 use super::base;
-use super::error::BuildError;
 use super::make::{Made, Recipe};
 use super::platform::Site;
 use super::recipes;
 use super::roots::RootLayer;
 use crate::layers::deb::{BaseOptions, Part};
+use crate::net::http::HttpError;
 use crate::oci::{Architecture, Digest, Key, KeyBuilder};
 use crate::packages::debian::{DebArtefact, DebianBase};
-use crate::report::{Explain, Explanation, Fate, LayerFate};
+use crate::report::{BuildError, Explain, Explanation, Fate, LayerFate};
 use crate::store::{Store, StoreError};
 
 /// The record kind of packages that a signed index has listed.
@@ -171,7 +171,7 @@ impl Site<'_> {
         for packages in locked.into_iter().chain(known) {
             match self.folders_of_parts(&packages, (&options, debian), parts) {
                 // What is old may be gone from its mirror; then the suite's present packages do.
-                Err(BuildError::Http(_)) => {}
+                Err(error) if error.find::<HttpError>().is_some() => {}
                 found => return found,
             }
         }

@@ -4,12 +4,11 @@
 use std::fs::File;
 
 use super::elsewhere::Wanted;
-use super::error::BuildError;
 use super::make::{Made, Recipe};
 use super::platform::Site;
 use crate::layers::difference::difference;
 use crate::oci::Digest;
-use crate::report::{Explain, Explanation, Fate, LayerFate};
+use crate::report::{BuildError, Explain, Explanation, Fate, LayerFate};
 
 /// Paths that are named of one layer.
 const MAX_NAMED: usize = 12;

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{Seek, SeekFrom};
 
-use super::error::{BuildError, Obstacle, PinError};
 use super::fetch::Fetcher;
 use crate::net::http::{Expect, HttpError};
 use crate::oci::{Digest, KeyBuilder};
 use crate::packages::Sha256;
 use crate::packages::python::conditions::Conditions;
 use crate::packages::python::{PackageName, Position, Target, Url, WheelFileName, Wish, is_wheel};
+use crate::pipeline::fetch::DownloadError;
 use crate::plan::builder::PipWheel;
-use crate::report::Report;
+use crate::report::{BuildError, Report, ThreadError};
 use crate::resolve::wheels::{
     BUILT_FOLDER, Fetch, FetchError, Get, Got, Indexes, Input, Location, Lock, LockedSource,
     LockedWheel, Request, RequirementsFile, Sdist, SourceOf, Stand, find_file, indexes,
@@ -295,7 +295,7 @@ impl Wheels<'_> {
                 .collect();
             threads
                 .into_iter()
-                .try_for_each(|thread| thread.join().map_err(|_| Obstacle::Panicked)?)
+                .try_for_each(|thread| thread.join().map_err(|_| ThreadError::Panicked)?)
         })
     }
 
@@ -381,7 +381,7 @@ pub(super) fn pip(
     fetcher: &Fetcher<'_>,
     is_needed: bool,
 ) -> Result<Option<LockedWheel>, BuildError> {
-    let nowhere = || PinError::Nowhere {
+    let nowhere = || DownloadError::Nowhere {
         name: pip.filename.clone(),
     };
     let name: PackageName = "pip".parse().map_err(|_| nowhere())?;

@@ -4,8 +4,10 @@
 //! implement [`Explain`]. `cli` alone decides what a terminal, a log or a JSON reader gets.
 
 mod address;
+mod error;
 
 pub(crate) use address::{is_secret_query, redacted, redacted_query, split_login, without_login};
+pub(crate) use error::{BuildError, FileError, ThreadError};
 
 use std::time::Duration;
 

@@ -14,7 +14,6 @@ use std::path::PathBuf;
 pub(crate) use self::error::WheelBuildError;
 use self::session::{Asked, Declared, File, Session};
 use super::changes::bare_key;
-use super::error::BuildError;
 use super::exact::Exact;
 use super::make::Needed;
 use super::recipes;
@@ -23,7 +22,7 @@ use super::toolchain::Toolchain;
 use crate::layers::wheel;
 use crate::oci::{Digest, Key, KeyBuilder};
 use crate::packages::python::{PackageName, WheelFileName};
-use crate::report::Event;
+use crate::report::{BuildError, Event};
 
 /// How to do without building a wheel.
 const NO_BUILD: &str = "Name a version that has wheels, or put a wheel that you built into the source and name it in the requirements; for the project itself, set DISABLE_SETUP_PY_PROCESSING or DISABLE_PYPROJECT_TOML_PROCESSING if it runs from its folder.";
@@ -370,8 +369,8 @@ impl Builder<'_> {
 /// Whether a step failed for want of something that only the build packages bring.
 fn misses_compiler(error: &BuildError) -> bool {
     const SIGNS: [&str; 6] = ["gcc", "g++", "compiler", "pkg-config", "Python.h", "'make'"];
-    match error {
-        BuildError::Step(StepError::Failed { words, .. }) => words
+    match error.find() {
+        Some(StepError::Failed { words, .. }) => words
             .lines
             .iter()
             .any(|line| SIGNS.iter().any(|sign| line.contains(sign))),

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use super::{Builder, Built, DRIVER, Material, NO_BUILD, WheelBuildError};
 use crate::oci::{Digest, KeyBuilder};
 use crate::packages::python::WheelFileName;
-use crate::pipeline::error::{BuildError, Obstacle};
 use crate::pipeline::platform::Site;
 use crate::pipeline::staging::{SOURCE, Staged};
 use crate::pipeline::steps::{Order, Place, Steps};
 use crate::pipeline::toolchain::Toolchain;
+use crate::report::{BuildError, FileError};
 use crate::sandbox::{self, ChangeKind, Mount};
+use serde::Deserialize;
 
 /// Makes every Python in the sandbox see the build requirements, `.pth` files included.
 const SITE: &str = "\
@@ -219,7 +218,7 @@ impl<'a> Session<'a> {
 
 /// Copies a file into the store's downloads, and gives its hash.
 fn keep(site: &Site<'_>, path: &Path) -> Result<Digest, BuildError> {
-    let unreadable = |source| Obstacle::Unreadable {
+    let unreadable = |source| FileError::Unreadable {
         path: path.to_owned(),
         source,
     };
@@ -264,7 +263,7 @@ fn tools(site: &Site<'_>) -> Result<Vec<Mount>, BuildError> {
         ),
     ] {
         let path = folder.join(name);
-        let unwritable = |source| Obstacle::Unwritable {
+        let unwritable = |source| FileError::Unwritable {
             path: path.clone(),
             source,
         };

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::interpreter::{Interpreter, frame, length};
 use super::{Compiler, Job, Set, Trust, inputs, unreadable};
-use crate::pipeline::error::BuildError;
 use crate::pipeline::platform::join;
+use crate::report::BuildError;
 
 /// What is read of an interpreter's complaint.
 const MAX_COMPLAINT_BYTES: u64 = 4 << 10;

@@ -20,14 +20,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::error::BuildError;
 use crate::layers::bytecode::{self, ByteCode, Trust};
 use crate::layers::deb::Part;
 use crate::layers::source::{self, Source};
 use crate::layers::wheel::{self, Sources, Target, WheelFile};
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::debian::DebArtefact;
-use crate::report::{Event, Report};
+use crate::report::{BuildError, Event, Report};
 use crate::store::{Store, StoreError};
 
 pub(crate) use interpreter::CompileError;
@@ -307,7 +306,7 @@ impl<'a> Compiler<'a> {
         let run = |reach| lanes::run(self, self.interpreter(reach)?, &lanes, sets);
         match run(Reach::Interpreter) {
             // A builder of somebody's own may have one that links more than Debian's does.
-            Err(BuildError::Compile(_)) => run(Reach::Base),
+            Err(error) if error.find::<CompileError>().is_some() => run(Reach::Base),
             done => done,
         }
     }

@@ -15,10 +15,10 @@ use crate::packages::python::{
     requirement_paths,
 };
 use crate::pipeline::build_wheel::{Built, Material};
-use crate::pipeline::error::{BuildError, Obstacle};
 use crate::pipeline::make::{Needed, Origin};
 use crate::pipeline::obtain;
 use crate::pipeline::wheels::{BuiltWheel, revealed};
+use crate::report::{BuildError, ThreadError};
 use crate::resolve::wheels::{LockedSource, Sdist, SourceOf};
 use crate::source::Kind;
 
@@ -233,7 +233,7 @@ impl Exact<'_> {
             size_bytes,
         } = from
         else {
-            return Err(Obstacle::Stopped.into());
+            return Err(ThreadError::Stopped.into());
         };
         let origin = match location {
             DirectUrl::Path(path) => Origin::Source(path.clone()),

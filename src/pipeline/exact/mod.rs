@@ -5,12 +5,9 @@
 mod error;
 mod material;
 
-pub(crate) use error::MaterialError;
-
 use std::collections::BTreeMap;
 
 use super::build_wheel::Builder;
-use super::error::{BuildError, PinError};
 use super::foreign::{Step, refused};
 use super::ground::Ground;
 use super::platform::Site;
@@ -25,7 +22,9 @@ use crate::packages::python::locks::{
 use crate::packages::python::{
     Fingerprint, LineError, LockOrigin, PackageName, ReadError, Target, Wish,
 };
+use crate::pipeline::fingerprint::StaleLockError;
 use crate::plan::{Dependencies, PlanError};
+use crate::report::BuildError;
 use crate::resolve::wheels::{Lock, LockedWheel, RequirementsFile, ResolveError};
 use crate::source::SettingsFile;
 use crate::store::Store;
@@ -103,7 +102,7 @@ impl Exact<'_> {
         if then.get(fingerprint::AS_BUILT) == now.get(fingerprint::AS_BUILT) {
             return Ok(());
         }
-        Err(PinError::StaleLock {
+        Err(StaleLockError::Changed {
             file: path.to_owned(),
             changed: vec![fingerprint::AS_BUILT.to_owned()],
         }
@@ -381,10 +380,10 @@ impl Exact<'_> {
 
 /// An error about a variable in a converted file, with the line of the file itself.
 fn where_it_stands(mut error: BuildError, path: &str, text: &[u8]) -> BuildError {
-    if let BuildError::Wheels(ResolveError::Requirements(ReadError {
+    if let Some(ResolveError::Requirements(ReadError {
         position,
         error: LineError::Variable(name),
-    })) = &mut error
+    })) = error.find_mut()
         && position.path == path
     {
         let text = String::from_utf8_lossy(text);
@@ -403,13 +402,11 @@ fn title_of(wish: &Wish) -> String {
 /// The project, and its version where one is pinned, that an error says has no wheel but could be
 /// built.
 fn without_wheel(error: &BuildError) -> Option<(PackageName, Option<String>)> {
-    match error {
-        BuildError::Wheels(ResolveError::NoWheel(no_wheel))
-            if no_wheel.has_sdist && !no_wheel.must_be_wheel =>
-        {
+    match error.find()? {
+        ResolveError::NoWheel(no_wheel) if no_wheel.has_sdist && !no_wheel.must_be_wheel => {
             Some((no_wheel.name.clone(), no_wheel.version.clone()))
         }
-        BuildError::Wheels(ResolveError::WheelUnwanted { name, version }) => {
+        ResolveError::WheelUnwanted { name, version } => {
             Some((name.clone(), Some(version.clone())))
         }
         _ => None,

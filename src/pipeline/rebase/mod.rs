@@ -14,7 +14,6 @@ pub(crate) use error::RebaseError;
 
 use super::base_image::{BaseImage, BaseImageError, Finder, platform_of};
 use super::cache::Cache;
-use super::error::BuildError;
 use super::platform::Means;
 use super::publish::{self, Pushed};
 use super::stages::Stages;
@@ -25,7 +24,7 @@ use crate::net::http::Client;
 use crate::net::registry::Registry;
 use crate::oci::{Descriptor, Digest, ImageConfig, Manifest, Platform, Reference};
 use crate::packages::debian::Version;
-use crate::report::{Event, Report, Stage};
+use crate::report::{BuildError, Event, Report, Stage};
 use crate::store::{Store, StoreError};
 use onto::NewBase;
 
@@ -214,12 +213,16 @@ impl<'a> Desk<'a> {
         is_pushed: bool,
     ) -> Result<Vec<BaseImage>, BuildError> {
         let Some(found) = self.stored(image)? else {
-            return self.finder().all(image).map_err(|error| match error {
-                BuildError::BaseImage(BaseImageError::NotFound { image }) => {
-                    RebaseError::NoImage { image }.into()
-                }
-                other => other,
-            });
+            return self
+                .finder()
+                .all(image)
+                .map_err(|error| match error.find() {
+                    Some(BaseImageError::NotFound { image }) => RebaseError::NoImage {
+                        image: image.clone(),
+                    }
+                    .into(),
+                    _ => error,
+                });
         };
         if is_pushed
             && image.digest().is_none()

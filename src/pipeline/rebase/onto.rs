@@ -13,14 +13,13 @@ use super::{Desk, RebaseError, added, check};
 use crate::image::{BASE_NAME_ANNOTATION, Bottom, Given, Standing};
 use crate::oci::{Digest, Empty, Platform, Reference, RunConfig};
 use crate::pipeline::base_image::{BaseImage, BaseImageError};
-use crate::pipeline::error::BuildError;
 use crate::pipeline::foundation::footing_of;
 use crate::pipeline::stages::Stages;
 use crate::pipeline::{Outputs, Settings, read};
 use crate::plan::builder::{BuilderDefinition, BuilderFile};
 use crate::plan::image_builder::ImageBuilder;
 use crate::plan::{Request, labels, variables};
-use crate::report::{Report, Stage};
+use crate::report::{BuildError, Report, Stage};
 use crate::store::{StoreError, StoredImage};
 
 /// A base for one platform.
@@ -179,16 +178,16 @@ fn chosen(
 
 /// A platform that a base has not: there is no `--platform` here to leave it out of.
 fn platforms_here(name: &str, error: BuildError) -> BuildError {
-    match error {
-        BuildError::BaseImage(BaseImageError::Platform {
+    match error.find() {
+        Some(BaseImageError::Platform {
             platform, found, ..
         }) => RebaseError::Platform {
             base: name.to_owned(),
-            platform,
+            platform: *platform,
             found: found.iter().filter_map(|one| one.parse().ok()).collect(),
         }
         .into(),
-        other => other,
+        _ => error,
     }
 }
 

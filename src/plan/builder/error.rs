@@ -31,6 +31,12 @@ pub(crate) enum BuilderError {
         /// The field.
         field: &'static str,
     },
+    /// A plan names a builder that was not read.
+    #[error("no builder {name}")]
+    Unknown {
+        /// Its name.
+        name: String,
+    },
     /// It has no base, or two.
     #[error("{origin} needs one base: either `debian` or `image`")]
     OneBase {
@@ -50,6 +56,16 @@ pub(crate) enum BuilderError {
 impl Explain for BuilderError {
     fn explain(&self) -> Explanation {
         let (origin, why, next) = match self {
+            Self::Unknown { name } => {
+                return Explanation {
+                    fate: Fate::Ours,
+                    what: format!("the plan names a builder {name} that is not there"),
+                    place: name.clone(),
+                    why: "a plan can only choose among builders that were read".to_owned(),
+                    next: "this is a fault of s2r; please report it with the command line"
+                        .to_owned(),
+                };
+            }
             Self::Unreadable { origin, reason } => (
                 origin,
                 reason.clone(),

@@ -1,5 +1,6 @@
 //! The whole way from a signed suite to artefacts, with an archive that is a map of urls.
 
+use super::lock::LockError;
 use std::{
     collections::BTreeMap,
     sync::{LazyLock, Mutex},

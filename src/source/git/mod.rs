@@ -21,7 +21,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-pub(crate) use error::GitError;
 use serde::Serialize;
 
 use crate::host::{self, Bounds};
