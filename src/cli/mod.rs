@@ -30,6 +30,8 @@ use request::Surroundings;
 /// Runs s2r with the process's arguments and environment; returns its exit status.
 #[must_use]
 pub fn run() -> ExitCode {
+    // Without it a step of the same user could read our logins. A kernel that refuses is none that has such steps.
+    let _ = host::keep_private();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

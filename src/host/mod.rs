@@ -4,11 +4,13 @@
 //! Knows nothing of what the files are.
 
 mod folder;
+mod private;
 mod process;
 mod threads;
 mod tree;
 
 pub(crate) use folder::TempFolder;
+pub(crate) use private::keep_private;
 pub(crate) use process::{Bounds, run};
 pub(crate) use threads::{FEW, is_shortage, reserve};
 pub(crate) use tree::{measure_tree, remove_tree};

@@ -350,6 +350,15 @@ impl Steps<'_> {
             })
             .map_err(refused)?;
         lines.finish();
+        if ended.reached_network && !order.has_network && !self.site.is_bare() {
+            self.report.event(Event::Warning {
+                text: format!(
+                    "{} ran with the network of this machine: s2r may not make another one here",
+                    order.title
+                ),
+                hint: "use --isolation userns where user namespaces are allowed, or give root the right to make namespaces (CAP_SYS_ADMIN)".to_owned(),
+            });
+        }
         if ended.is_output_cut {
             self.report.event(Event::Warning {
                 text: format!(

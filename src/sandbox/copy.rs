@@ -359,14 +359,21 @@ pub(super) fn tree(from: &Path, to: &Path) -> Result<(), SandboxError> {
     if !metadata.is_dir() {
         return entry(from, to, &metadata);
     }
+    fs::create_dir_all(to).map_err(|source| at(to, source))?;
+    let mut folders = Vec::new();
     for Found { path, metadata, .. } in walk(from)? {
         let within = path.strip_prefix(from).unwrap_or(OsStr::new("").as_ref());
         let to = to.join(within);
         if metadata.is_dir() {
             fs::create_dir_all(&to).map_err(|source| at(&to, source))?;
+            folders.push((to, metadata.permissions()));
         } else {
             entry(&path, &to, &metadata)?;
         }
+    }
+    // Last, or a folder without the right to write could not be filled.
+    for (folder, rights) in folders.into_iter().rev() {
+        fs::set_permissions(&folder, rights).map_err(|source| at(&folder, source))?;
     }
     Ok(())
 }

@@ -66,12 +66,14 @@ impl Meter {
         }
     }
 
-    /// The step's processes descend from this one; the tables of what they hold by number.
-    pub(super) fn begin(&mut self, head: i32, tables: Option<Tables>) {
+    /// The step's processes descend from this one.
+    pub(super) fn begin(&mut self, head: i32) {
         self.head = Some(head);
-        if let Some(tables) = tables {
-            self.memory.set_tables(tables);
-        }
+    }
+
+    /// The tables of what they hold by number.
+    pub(super) fn set_tables(&mut self, tables: Tables) {
+        self.memory.set_tables(tables);
     }
 
     /// How long nothing need be looked at: nobody fills what is left, and a little more, in less.
@@ -229,7 +231,7 @@ mod tests {
     fn processes_are_counted_from_their_head() {
         let mut meter = Meter::new(Vec::new(), true, &LIMITS);
         // Ourselves: more than no process at all, and more than no memory.
-        meter.begin(rustix::process::getpid().as_raw_nonzero().get(), None);
+        meter.begin(rustix::process::getpid().as_raw_nonzero().get());
         let none = Limits {
             processes: 0,
             ..Limits::NONE

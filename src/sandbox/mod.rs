@@ -34,6 +34,7 @@ mod held;
 mod inside;
 mod memory;
 mod meter;
+mod orphans;
 mod prepare;
 mod probe;
 mod run;
@@ -183,6 +184,8 @@ pub(crate) struct Ended {
     pub status: Status,
     /// Why.
     pub reason: Reason,
+    /// It was in the machine's network, asked for or not.
+    pub reached_network: bool,
     /// Some of its output was dropped, because it was more than the limit.
     pub is_output_cut: bool,
     /// The last lines of both streams, without control characters; bounded.
@@ -423,5 +426,7 @@ fn spec(ground: Ground, step: &Step, mounts: Vec<Bind>) -> Spec {
 
 #[cfg(test)]
 mod exceeding;
+#[cfg(test)]
+mod probes;
 #[cfg(test)]
 mod tests;

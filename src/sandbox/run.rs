@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,6 +19,7 @@ use super::error::SandboxError;
 use super::held::Tables;
 use super::inside::HELPER;
 use super::meter::Meter;
+use super::orphans;
 use super::spec::{self, Act, News, Order, Status};
 use super::system;
 use super::tail::Tail;
@@ -59,14 +60,27 @@ impl Signals {
 struct Helper {
     child: Child,
     socket: Option<UnixStream>,
+    /// The step sees the helper, and may end it.
+    shares_processes: bool,
+}
+
+impl Helper {
+    /// Waits until it is gone, and all that it was to end.
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        // Without us at the other end, the helper ends everything.
+        self.socket = None;
+        let status = self.child.wait();
+        if self.shares_processes {
+            orphans::end();
+        }
+        status
+    }
 }
 
 impl Drop for Helper {
     /// An error on our side must not leave the step behind.
     fn drop(&mut self) {
-        // Without us at the other end, the helper ends everything.
-        self.socket = None;
-        let _ = self.child.wait();
+        let _ = self.end();
     }
 }
 
@@ -95,6 +109,7 @@ fn start(program: &Path, is_watched: bool) -> Result<Helper, SandboxError> {
     Ok(Helper {
         child,
         socket: Some(ours),
+        shares_processes: false,
     })
 }
 
@@ -104,8 +119,7 @@ pub(super) fn probe(program: &Path) -> Result<Result<(), (Act, io::Error)>, Sand
     let answer = helper.socket.as_mut().map_or(Ok(None), |socket| {
         spec::send(socket, &Order::Probe).and_then(|()| spec::receive(socket))
     });
-    helper.socket = None;
-    let _ = helper.child.wait();
+    drop(helper);
     match answer.map_err(|source| SandboxError::Helper { source })? {
         Some(News::Works) => Ok(Ok(())),
         Some(News::Failed { act, errno, .. }) => {
@@ -128,7 +142,12 @@ pub(super) fn run(
         Streams::Watched(_) => (true, None),
         Streams::Ours(Signals(file)) => (false, Some(file.try_clone().map_err(failed)?)),
     };
+    let shares_processes = !spec.ground.is_in_namespaces();
+    if shares_processes {
+        orphans::take_in().map_err(failed)?;
+    }
     let mut helper = start(program, is_watched)?;
+    helper.shares_processes = shares_processes;
     if let Some(socket) = &mut helper.socket {
         let has_input = spec.has_input;
         spec::send(socket, &Order::Run(Box::new(spec))).map_err(failed)?;
@@ -147,6 +166,7 @@ pub(super) fn run(
         looked: Instant::now(),
         tick: Duration::ZERO,
         told_to_end: None,
+        waited: None,
         passed_bytes: 0,
         tail: Tail::default(),
         outcome: Outcome::default(),
@@ -163,6 +183,7 @@ struct Outcome {
     failed: Option<(Act, String, i32)>,
     over: Option<Reason>,
     is_output_cut: bool,
+    reached_network: bool,
 }
 
 /// A step while it runs.
@@ -177,6 +198,7 @@ struct Watch {
     looked: Instant,
     tick: Duration,
     told_to_end: Option<Instant>,
+    waited: Option<io::Result<ExitStatus>>,
     passed_bytes: u64,
     tail: Tail,
     outcome: Outcome,
@@ -256,9 +278,17 @@ impl Watch {
             return;
         };
         match spec::receive(socket) {
-            Ok(Some(News::Head { pid, has_tables })) => {
-                let tables = has_tables.then(|| receive_tables(socket)).flatten();
-                self.meter.begin(pid, tables);
+            Ok(Some(News::Tables)) => {
+                if let Some(tables) = receive_tables(socket) {
+                    self.meter.set_tables(tables);
+                }
+            }
+            Ok(Some(News::Head {
+                pid,
+                reaches_network,
+            })) => {
+                self.outcome.reached_network = reaches_network;
+                self.meter.begin(pid);
             }
             Ok(Some(News::Failed {
                 act,
@@ -275,7 +305,8 @@ impl Watch {
                 self.outcome.is_memory_file_full = is_memory_file_full;
             }
             Ok(Some(News::Works)) => {}
-            Ok(None) | Err(_) => self.helper.socket = None,
+            // What is left of the step may hold its output open.
+            Ok(None) | Err(_) => self.waited = Some(self.helper.end()),
         }
     }
 
@@ -369,7 +400,7 @@ impl Watch {
             Some(told) if told.elapsed() > END_WITHIN => {
                 // Whatever it hangs on: without it, the kernel ends the rest.
                 let _ = self.helper.child.kill();
-                self.helper.socket = None;
+                self.waited = Some(self.helper.end());
                 self.output = None;
                 self.error = None;
             }
@@ -379,7 +410,7 @@ impl Watch {
 
     /// What came of it, when everything is gone.
     fn end(mut self) -> Result<Ended, SandboxError> {
-        let waited = self.helper.child.wait();
+        let waited = self.waited.take().unwrap_or_else(|| self.helper.end());
         let took = self.started.elapsed();
         if let Some((act, subject, errno)) = self.outcome.failed {
             let source = io::Error::from_raw_os_error(errno);
@@ -416,6 +447,7 @@ impl Watch {
         Ok(Ended {
             status,
             reason,
+            reached_network: self.outcome.reached_network,
             is_output_cut: self.outcome.is_output_cut,
             last_lines: self.tail.lines(),
             took,

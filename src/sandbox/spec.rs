@@ -116,9 +116,11 @@ pub(crate) enum News {
     Head {
         /// Its number.
         pid: i32,
-        /// Whether tables of its segments and queues come after this (see `held`), a descriptor each.
-        has_tables: bool,
+        /// Whether they are in the machine's network.
+        reaches_network: bool,
     },
+    /// Tables of the step's own segments and queues come after this (see `held`), a descriptor each.
+    Tables,
     /// The step could not be started.
     Failed {
         /// What was tried.
@@ -266,8 +268,9 @@ mod tests {
         let news = [
             News::Head {
                 pid: 12,
-                has_tables: true,
+                reaches_network: false,
             },
+            News::Tables,
             News::Failed {
                 act: Act::Mount,
                 subject: "/x".into(),

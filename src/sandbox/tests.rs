@@ -102,12 +102,12 @@ fn run(script: &str) -> (Ended, String) {
 #[track_caller]
 fn prints(script: &str) -> String {
     let (ended, printed) = run(script);
-    assert_eq!(ended.status, Status::Code(0), "{printed}");
+    assert_eq!(ended.status, Status::Code(0), "{ended:?} {printed}");
     printed
 }
 
 /// Processes of the machine whose command line holds a mark.
-fn alive(mark: &str) -> usize {
+pub(super) fn alive(mark: &str) -> usize {
     fs::read_dir("/proc")
         .unwrap()
         .flatten()
@@ -454,6 +454,36 @@ fn without_isolation_the_step_runs_here() {
     step.mounts.last_mut().unwrap().is_writable = true;
     let refused = bare.run(&place.root, &step, &mut |_, _| {});
     assert!(matches!(refused, Err(SandboxError::Moved { .. })));
+}
+
+#[test]
+fn who_ends_the_helper_leaves_nobody_behind() {
+    let mark = format!("86405.{}", std::process::id());
+    let script = format!(
+        "setsid sleep {mark} & (setsid sh -c 'sleep {mark} & sleep {mark}' &) & sleep 0.3; echo $PPID; sleep {mark}"
+    );
+    // A program of ours that has left our session is nobody's business.
+    let mut ours = Command::new("setsid")
+        .args(["sleep", "600"])
+        .spawn()
+        .unwrap();
+    let mut printed = String::new();
+    let started = std::time::Instant::now();
+    let place = Place::new();
+    let bare = Sandbox::bare(Path::new("/proc/self/exe"));
+    let outcome = bare.run(&place.root, &shell(&script), &mut |_, bytes| {
+        printed.push_str(std::str::from_utf8(bytes).unwrap());
+        if let Ok(helper) = printed.trim().parse() {
+            let helper = rustix::process::Pid::from_raw(helper).unwrap();
+            rustix::process::kill_process(helper, rustix::process::Signal::KILL).unwrap();
+        }
+    });
+    assert!(matches!(outcome, Err(SandboxError::Silent)), "{outcome:?}");
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert_eq!(alive(&mark), 0);
+    assert!(ours.try_wait().unwrap().is_none());
+    ours.kill().unwrap();
+    ours.wait().unwrap();
 }
 
 #[test]

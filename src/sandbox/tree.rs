@@ -68,7 +68,12 @@ pub(super) fn of_machine() -> Option<u64> {
 /// Processes that a namespace's own `/proc` lists, by way of its first process; counted up to `most` and one, `None`
 /// if there is no such list. One folder to read, where [`below`] reads some files of each.
 pub(super) fn in_namespace(head: i32, most: u64) -> Option<u64> {
-    let listed = fs::read_dir(format!("/proc/{head}/root/proc")).ok()?;
+    let list = format!("/proc/{head}/root/proc");
+    // As long as it has not entered its own root, it shows the machine's list.
+    if rustix::fs::stat(&list).ok()?.st_dev == rustix::fs::stat("/proc").ok()?.st_dev {
+        return None;
+    }
+    let listed = fs::read_dir(list).ok()?;
     let is_process = |name: &std::ffi::OsStr| name.as_bytes().iter().all(u8::is_ascii_digit);
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let count = listed
@@ -83,6 +88,17 @@ pub(super) fn in_namespace(head: i32, most: u64) -> Option<u64> {
 pub(super) fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// The children of a process.
+pub(super) fn children_of(pid: i32) -> Vec<i32> {
+    let threads = fs::read_to_string(format!("/proc/{pid}/status"))
+        .ok()
+        .and_then(|status| field(&status, "Threads:"))
+        .unwrap_or(1);
+    children(pid, threads)
+        .or_else(|| all_parents().remove(&pid))
+        .unwrap_or_default()
 }
 
 /// The children of a process's threads; `None` if the kernel has no such list.
@@ -219,6 +235,12 @@ mod tests {
     #[test]
     fn the_machine_has_processes() {
         assert!(of_machine().unwrap() > 0);
+    }
+
+    #[test]
+    fn the_list_of_the_machine_is_no_namespaces() {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        assert_eq!(in_namespace(own, 1), None);
     }
 
     #[test]

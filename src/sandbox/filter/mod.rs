@@ -73,15 +73,28 @@ const NOT_FOR_CONFINED: &[c_long] = &[
     libc::SYS_pidfd_send_signal,
 ];
 
+/// What a step does not share with the machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Own {
+    /// Queues and memory by number.
+    pub ipc: bool,
+    /// The list of processes.
+    pub processes: bool,
+}
+
 /// Rules of one program: for each call, any of them.
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-/// The programs, in the order in which they are to be installed; `has_own_ipc` says whether queues and memory by
-/// number are a namespace's of the step.
-pub(crate) fn programs(has_own_ipc: bool) -> Result<Vec<BpfProgram>, BackendError> {
+/// The programs, in the order in which they are to be installed.
+pub(crate) fn programs(own: Own) -> Result<Vec<BpfProgram>, BackendError> {
+    let mut not_permitted = not_permitted()?;
+    if !own.processes {
+        // A limit of time is as good as a signal.
+        not_permitted.insert(libc::SYS_prlimit64, vec![rule(&[(0, Ne, 0)])?]);
+    }
     Ok(vec![
-        program(allowed(has_own_ipc), libc::ENOSYS, true)?,
-        program(not_permitted()?, libc::EPERM, false)?,
+        program(allowed(own.ipc), libc::ENOSYS, true)?,
+        program(not_permitted, libc::EPERM, false)?,
         program(unknown_families()?, libc::EAFNOSUPPORT, false)?,
     ])
 }
@@ -89,7 +102,10 @@ pub(crate) fn programs(has_own_ipc: bool) -> Result<Vec<BpfProgram>, BackendErro
 /// The programs for what needs no socket, no other process and no rights at all.
 pub(crate) fn without_sockets() -> Result<Vec<BpfProgram>, BackendError> {
     let refused = NOT_FOR_CONFINED.iter().map(|call| (*call, Vec::new()));
-    let mut programs = programs(false)?;
+    let mut programs = programs(Own {
+        ipc: false,
+        processes: false,
+    })?;
     programs.push(program(refused.collect(), libc::EPERM, false)?);
     Ok(programs)
 }

@@ -43,8 +43,8 @@ fn answer(program: &BpfProgram, architecture: u32, call: u32, arguments: [u64; 3
 }
 
 /// What the kernel makes of all answers: the first of the strictest, seen from the last program.
-fn ask_all(architecture: u32, call: u32, arguments: [u64; 3], has_own_ipc: bool) -> u32 {
-    let programs = programs(has_own_ipc).unwrap();
+fn ask_all(architecture: u32, call: u32, arguments: [u64; 3], own: Own) -> u32 {
+    let programs = programs(own).unwrap();
     assert!(programs.iter().all(|program| program.len() < 4096));
     let answers = programs
         .iter()
@@ -55,8 +55,17 @@ fn ask_all(architecture: u32, call: u32, arguments: [u64; 3], has_own_ipc: bool)
         .unwrap()
 }
 
+const ALL_OWN: Own = Own {
+    ipc: true,
+    processes: true,
+};
+const NONE_OWN: Own = Own {
+    ipc: false,
+    processes: false,
+};
+
 fn ask(call: c_long, arguments: [u64; 3]) -> u32 {
-    ask_all(NATIVE, u32::try_from(call).unwrap(), arguments, true)
+    ask_all(NATIVE, u32::try_from(call).unwrap(), arguments, ALL_OWN)
 }
 
 const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
@@ -210,14 +219,23 @@ fn arguments_are_looked_at() {
 fn memory_by_number_is_for_namespaces() {
     for call in BY_NUMBER {
         let number = u32::try_from(*call).unwrap();
-        assert_eq!(ask_all(NATIVE, number, [0; 3], true), ALLOW);
-        let said = ask_all(NATIVE, number, [0; 3], false);
+        assert_eq!(ask_all(NATIVE, number, [0; 3], ALL_OWN), ALLOW);
+        let said = ask_all(NATIVE, number, [0; 3], NONE_OWN);
         assert_eq!(said, error(libc::ENOSYS));
     }
 }
 
 #[test]
+fn limits_of_others_are_for_namespaces() {
+    let number = u32::try_from(libc::SYS_prlimit64).unwrap();
+    assert_eq!(ask_all(NATIVE, number, [7, 0, 0], ALL_OWN), ALLOW);
+    assert_eq!(ask_all(NATIVE, number, [0; 3], NONE_OWN), ALLOW);
+    let said = ask_all(NATIVE, number, [7, 0, 0], NONE_OWN);
+    assert_eq!(said, error(libc::EPERM));
+}
+
+#[test]
 fn foreign_architectures_end_the_process() {
-    let said = ask_all(0x4000_0003, 1, [0; 3], true);
+    let said = ask_all(0x4000_0003, 1, [0; 3], ALL_OWN);
     assert_eq!(said, libc::SECCOMP_RET_KILL_PROCESS);
 }

@@ -1,5 +1,8 @@
-//! Without namespaces: another root folder and another user, or nothing at all. What the step leaves
-//! running is found by its descent: the helper takes in all orphans below it.
+//! Without namespaces of users, mounts and processes: another root folder and another user, or nothing at all. What the
+//! step leaves running is found by its descent: the helper takes in all orphans below it.
+//!
+//! A network and queues of its own a step gets here too, where we may make them: that takes rights that root has, but not
+//! in every container.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -7,14 +10,13 @@ use std::process::ExitCode;
 
 use rustix::io::Errno;
 use rustix::process::{
-    Signal, WaitOptions, getpid, kill_process, set_child_subreaper,
-    set_parent_process_death_signal, wait,
+    WaitOptions, getpid, set_child_subreaper, set_parent_process_death_signal, wait,
 };
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::{Control, Tried, Trouble, die_with_parent, watch};
-use crate::sandbox::spec::{Act, Spec};
-use crate::sandbox::tree;
+use super::{Control, Tried, Trouble, die_with_parent, mounts, watch};
+use crate::sandbox::spec::{Act, News, Spec};
+use crate::sandbox::{orphans, system, tree};
 
 /// Runs the step, and ends what it leaves.
 pub(super) fn without_namespaces(
@@ -26,7 +28,15 @@ pub(super) fn without_namespaces(
     set_parent_process_death_signal(None).tried(Act::Privileges, "death signal")?;
     let own = getpid();
     set_child_subreaper(Some(own)).tried(Act::Fork, "orphans")?;
-    control.tell_head(own.as_raw_nonzero().get(), None);
+    // The step may be of our user.
+    crate::host::keep_private().tried(Act::Privileges, "privacy")?;
+    if system::unshare(UnshareFlags::NEWIPC).is_ok() {
+        control.tell_tables();
+    }
+    control.tell(&News::Head {
+        pid: own.as_raw_nonzero().get(),
+        reaches_network: spec.has_network || !leave_network(),
+    });
     let ended = watch::over_step(control, spec, input);
     if getpid() == own {
         sweep(own.as_raw_nonzero().get());
@@ -34,17 +44,20 @@ pub(super) fn without_namespaces(
     ended
 }
 
-/// Ends everything below us. Stopped first, because who is stopped starts nothing new.
+/// Leaves the machine's network for one with a loopback; whether that is allowed.
+fn leave_network() -> bool {
+    // Whoever may make a network and not switch on its loopback has one that reaches nothing: that will do.
+    system::unshare(UnshareFlags::NEWNET)
+        .map(|()| mounts::start_loopback())
+        .is_ok()
+}
+
+/// Ends everything below us.
 fn sweep(own: i32) {
     loop {
-        let below = tree::below(own, u64::MAX).processes;
-        for signal in [Signal::STOP, Signal::KILL] {
-            for pid in below.iter().filter(|pid| **pid != own) {
-                if let Some(pid) = rustix::process::Pid::from_raw(*pid) {
-                    let _ = kill_process(pid, signal);
-                }
-            }
-        }
+        let mut below = tree::below(own, u64::MAX).processes;
+        below.retain(|pid| *pid != own);
+        orphans::kill(&below);
         // No child is left, or none has ended yet.
         loop {
             match wait(WaitOptions::NOHANG) {

@@ -6,6 +6,7 @@
 //! dies, the kernel ends all that is below it.
 
 mod chroot;
+mod domain;
 mod mounts;
 mod privileges;
 mod watch;
@@ -73,11 +74,15 @@ impl Control {
         let _ = spec::send(&mut self.socket, news);
     }
 
-    /// Says from which process on the step's are, and hands over the tables of what they hold by number.
-    fn tell_head(&mut self, pid: i32, tables: Option<Vec<fs::File>>) {
-        let has_tables = tables.is_some();
-        self.tell(&News::Head { pid, has_tables });
-        for table in tables.into_iter().flatten() {
+    /// Hands over the tables of what the step's processes will hold by number, if they can be had. To be called before
+    /// there is another process that may speak: the descriptors come right behind their announcement.
+    fn tell_tables(&mut self) {
+        let Some(tables) = own_tables() else {
+            return;
+        };
+        self.has_own_ipc = true;
+        self.tell(&News::Tables);
+        for table in tables {
             let _ = spec::send_descriptor(&self.socket, table.as_fd());
         }
     }
@@ -194,17 +199,18 @@ fn in_namespaces(control: &mut Control, spec: &Spec, input: OwnedFd) -> Result<E
     identify(spec.user, spec.caller)?;
     // A change of who we are forgets this.
     die_with_parent()?;
-    let tables = own_tables();
-    control.has_own_ipc = tables.is_some();
+    control.tell_tables();
     match system::fork().tried(Act::Fork, "")? {
         Fork::Parent(pid) => {
-            control.tell_head(pid.as_raw_nonzero().get(), tables);
+            control.tell(&News::Head {
+                pid: pid.as_raw_nonzero().get(),
+                reaches_network: spec.has_network,
+            });
             // Returns when every process of the namespace is gone.
             let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
             Ok(ExitCode::SUCCESS)
         }
         Fork::Child => {
-            drop(tables);
             die_with_parent()?;
             mounts::build(spec)?;
             if !spec.has_network {

@@ -9,21 +9,25 @@ use rustix::thread::{
     set_no_new_privs,
 };
 
-use super::{Tried, Trouble};
-use crate::sandbox::filter;
+use super::{Tried, Trouble, domain};
+use crate::sandbox::filter::{self, Own};
 use crate::sandbox::spec::{Act, Bounds, Ground};
 
 /// Open files a process; more than any build tool asks for, and few enough for those that close all.
 const OPEN_FILES: u64 = 65_536;
 
+/// Sees to it that no program gives back what is given up. Takes a right that a change of user takes away.
+pub(super) fn bound() {
+    for capability in CapabilitySet::all().iter() {
+        // Fails for those that this kernel does not know, and for all where we have no right to: then no new
+        // privileges must do.
+        let _ = remove_capability_from_bounding_set(capability);
+    }
+}
+
 /// Gives up every right, for this process and all that it starts. User 0 inside is a name only.
 pub(super) fn drop_all(ground: &Ground, has_own_ipc: bool) -> Result<(), Trouble> {
     clear_ambient_capability_set().tried(Act::Privileges, "ambient set")?;
-    for capability in CapabilitySet::all().iter() {
-        // Fails for those that this kernel does not know, and for all where we have no right to: then
-        // no new privileges, below, must do.
-        let _ = remove_capability_from_bounding_set(capability);
-    }
     let _ = set_capabilities_secure_bits(
         CapabilitiesSecureBits::NO_ROOT
             | CapabilitiesSecureBits::NO_ROOT_LOCKED
@@ -44,7 +48,14 @@ pub(super) fn drop_all(ground: &Ground, has_own_ipc: bool) -> Result<(), Trouble
     )
     .tried(Act::Privileges, "capabilities")?;
     set_no_new_privs(true).tried(Act::Privileges, "no new privileges")?;
-    match filter(has_own_ipc) {
+    let own = Own {
+        ipc: has_own_ipc,
+        processes: ground.is_in_namespaces(),
+    };
+    if !own.processes {
+        domain::enter();
+    }
+    match filter(own) {
         // Where nothing else is held back either, a machine that has no filters is no reason to stop.
         Err(_) if matches!(ground, Ground::Bare) => Ok(()),
         installed => installed.tried(Act::Privileges, "filter of system calls"),
@@ -52,8 +63,8 @@ pub(super) fn drop_all(ground: &Ground, has_own_ipc: bool) -> Result<(), Trouble
 }
 
 /// Has the kernel ask our programs about each system call of this process and its children, for ever.
-fn filter(has_own_ipc: bool) -> io::Result<()> {
-    for program in filter::programs(has_own_ipc).map_err(io::Error::other)? {
+fn filter(own: Own) -> io::Result<()> {
+    for program in filter::programs(own).map_err(io::Error::other)? {
         seccompiler::apply_filter(&program).map_err(|error| match error {
             seccompiler::Error::Prctl(cause) | seccompiler::Error::Seccomp(cause) => cause,
             other => io::Error::other(other),

@@ -154,6 +154,7 @@ fn start(spec: &Spec, has_own_ipc: bool, input: &OwnedFd) -> Result<ExitCode, Tr
     system::release_signals().tried(Act::Privileges, "signals")?;
     die_with_parent()?;
     rustix::stdio::dup2_stdin(input.as_fd()).tried(Act::Command, "standard input")?;
+    privileges::bound();
     if let Ground::Chroot { at } = &spec.ground {
         chroot::enter(at, spec)?;
     }
