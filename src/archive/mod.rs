@@ -11,5 +11,8 @@ pub(crate) mod gzip;
 mod inflate;
 mod sink;
 pub(crate) mod tar;
+mod unpacked;
 pub(crate) mod zip;
 pub(crate) mod zstd;
+
+pub(crate) use unpacked::{Unpacked, too_much};

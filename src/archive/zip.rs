@@ -10,6 +10,7 @@
 //! cursor, where several threads read one file here.
 
 mod directory;
+mod writer;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -20,16 +21,15 @@ use flate2::read::DeflateDecoder;
 
 use crate::archive::gzip::{self, Deflated};
 use crate::archive::tar::PathFault;
+use crate::archive::{Unpacked, too_much};
 use crate::report::{Explain, Explanation, Fate};
+pub(crate) use writer::stored;
 
 /// Members that an archive may have; the largest wheels have some 30,000.
 pub(crate) const MAX_MEMBERS: u64 = 200_000;
 
 /// Length of an archive's directory in bytes.
 pub(crate) const MAX_DIRECTORY_BYTES: u64 = 32 << 20;
-
-/// Length of all contents together; the largest wheels unpack to some 4 GiB.
-pub(crate) const MAX_CONTENTS_BYTES: u64 = 64 << 30;
 
 /// Deflate gives at most 1032 bytes for one.
 const MAX_RATIO: u64 = 1032;
@@ -49,8 +49,11 @@ pub(crate) enum Fault {
     Members,
     /// A directory longer than [`MAX_DIRECTORY_BYTES`].
     DirectoryLength,
-    /// Contents longer than [`MAX_CONTENTS_BYTES`].
-    ContentsLength,
+    /// Contents longer than [`Unpacked`] allows.
+    ContentsLength {
+        /// Allowed length in bytes.
+        most_bytes: u64,
+    },
 }
 
 /// What is wrong with a member.
@@ -160,27 +163,47 @@ pub(crate) struct Archive {
 
 impl Archive {
     /// Opens the file and reads its whole directory.
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        Self::open_with(path, false)
+    ///
+    /// # Errors
+    /// The file cannot be read, or is none that we take; it unpacks to more than `unpacked` allows.
+    pub(crate) fn open(path: &Path, unpacked: Unpacked) -> Result<Self, Error> {
+        Self::open_with(path, unpacked, false)
     }
 
     /// The same for archives that any program may have packed: where names hold backslashes, as some on
     /// Windows write them, these are read as slashes.
-    pub(crate) fn open_of_any_system(path: &Path) -> Result<Self, Error> {
-        Self::open_with(path, true)
+    pub(crate) fn open_of_any_system(path: &Path, unpacked: Unpacked) -> Result<Self, Error> {
+        Self::open_with(path, unpacked, true)
     }
 
-    fn open_with(path: &Path, takes_backslashes: bool) -> Result<Self, Error> {
+    fn open_with(path: &Path, unpacked: Unpacked, takes_backslashes: bool) -> Result<Self, Error> {
+        let file = File::open(path).map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::of_file(file, path, (unpacked, takes_backslashes))
+    }
+
+    /// The same of a file that is open; messages call it `path`.
+    pub(crate) fn of(file: File, path: &Path, unpacked: Unpacked) -> Result<Self, Error> {
+        Self::of_file(file, path, (unpacked, false))
+    }
+
+    fn of_file(
+        file: File,
+        path: &Path,
+        (unpacked, takes_backslashes): (Unpacked, bool),
+    ) -> Result<Self, Error> {
         let read_error = |source| Error::Read {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(read_error)?;
         let length = file.metadata().map_err(read_error)?.len();
         let mut reader = directory::Reader {
             file: &file,
             path,
             length,
+            most_bytes: unpacked.most_bytes(length),
             takes_backslashes,
             has_backslashes: false,
         };
@@ -316,7 +339,10 @@ impl Explain for Error {
                 what: "a zip archive is refused".to_owned(),
                 place: path.display().to_string(),
                 why: fault_text(*fault),
-                next: again.to_owned(),
+                next: match fault {
+                    Fault::ContentsLength { .. } => Unpacked::HINT.to_owned(),
+                    _ => again.to_owned(),
+                },
             },
             Self::Member {
                 path,
@@ -346,7 +372,7 @@ fn fault_text(fault: Fault) -> String {
         Fault::DirectoryLength => {
             format!("its directory is longer than {MAX_DIRECTORY_BYTES} bytes")
         }
-        Fault::ContentsLength => format!("it unpacks to more than {MAX_CONTENTS_BYTES} bytes"),
+        Fault::ContentsLength { most_bytes } => format!("it is {}", too_much(most_bytes)),
     }
 }
 

@@ -20,7 +20,8 @@ use crate::destination::{Target, TargetError};
 use crate::image::LayerForm;
 use crate::oci::{Family, Platform, Reference};
 use crate::pipeline::{
-    self, Formats, Isolation, Launch, Limits, Outputs, Passed, Registries, Rules, Running, Settings,
+    self, Formats, Isolation, Launch, Limits, Outputs, Passed, Registries, Rules, Running,
+    Settings, Unpacked,
 };
 use crate::plan::{Bytecode, Request};
 
@@ -116,6 +117,7 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
             locked: network.locked,
             offline: network.offline,
             refresh: network.refresh,
+            unpacked: unpacked(&project),
         },
     );
     settings.running = running(&arguments.steps);
@@ -156,7 +158,11 @@ pub(super) fn launch(
 
 fn plan(arguments: &Plan, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
     let request = request(&arguments.source, &arguments.project)?;
-    let mut settings = settings(surroundings, Rules::default());
+    let rules = Rules {
+        unpacked: unpacked(&arguments.project),
+        ..Rules::default()
+    };
+    let mut settings = settings(surroundings, rules);
     settings.passed = passed(&arguments.project, surroundings, shown)?;
     let plan = pipeline::plan(&request, &settings, shown)?;
     Ok(Answer {
@@ -171,6 +177,7 @@ fn lock(arguments: &Lock, surroundings: &Surroundings, shown: &Shown) -> Result<
         surroundings,
         Rules {
             refresh: arguments.refresh,
+            unpacked: unpacked(&arguments.project),
             ..Rules::default()
         },
     );
@@ -307,6 +314,12 @@ fn passed(
     }
     shown.hide(passed.clone());
     Ok(passed)
+}
+
+/// How much archives may unpack to, as typed.
+fn unpacked(project: &Project) -> Unpacked {
+    let allowed = project.max_unpacked;
+    allowed.map_or_else(Unpacked::default, Unpacked::allowing)
 }
 
 /// How code of the project is run, as typed.

@@ -8,6 +8,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::tars::{check_layer, unpacked, with_checksums, writer};
 use super::{file, section, sections};
+use crate::archive::Unpacked;
 use crate::archive::ar::ArReader;
 use crate::archive::gzip::Members;
 use crate::archive::tar::{Options, path_fault};
@@ -29,8 +30,8 @@ const MAX_FILES: usize = 64;
 pub fn zip(bytes: &[u8]) {
     let file = file(bytes);
     for archive in [
-        Archive::open(file.path()),
-        Archive::open_of_any_system(file.path()),
+        Archive::open(file.path(), Unpacked::default()),
+        Archive::open_of_any_system(file.path(), Unpacked::default()),
     ] {
         let Ok(archive) = archive else { continue };
         let mut left_bytes = MAX_READ_BYTES;
@@ -72,6 +73,7 @@ pub fn wheel(bytes: &[u8]) {
         version: "1.0".to_owned(),
         sha256: [0; 32],
         requested: true,
+        unpacked: Unpacked::default(),
     };
     let target = wheel_layer::Target {
         prefix: "opt/app-root".to_owned(),
@@ -158,6 +160,7 @@ fn unpacking(into: &std::path::Path) -> Unpacking<'_> {
     Unpacking {
         into,
         shown: "app.tar",
+        unpacked: Unpacked::default(),
         report: &Silent,
         transfer: TransferId(0),
     }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::io::Cursor;
 
 use super::{section, sections};
+use crate::packages::Sha256;
 use crate::packages::python::locks::{Choice, Form, Given, LockKind, convert};
 use crate::packages::python::{
     Arch, IndexOptions, Libc, Pylock, PythonVersion, Requirements, Source, Target, Url,
     WheelFileName, WishKind, entry_points, parse, record as records, wheel_metadata,
 };
-use crate::resolve::wheels::{Fetch, FetchError, Get, Got, Indexes, find_file};
+use crate::resolve::wheels::{Fetch, FetchError, Get, Got, Indexes, Kept, find_file};
 
 /// Stands for the value of a variable.
 const VALUE: &str = "value";
@@ -186,6 +187,10 @@ pub fn index_page(bytes: &[u8]) {
                 final_url: "https://i.example.com/simple/demo/".to_owned(),
                 body: Box::new(Cursor::new(self.0.clone())),
             })
+        }
+
+        fn file(&self, _: &Url, _: Option<Sha256>) -> Result<Kept, FetchError> {
+            Err(FetchError::Offline)
         }
     }
     let mut indexes = Indexes::new(&IndexOptions::default(), &[].into()).unwrap();

@@ -35,6 +35,7 @@ impl Site<'_> {
         let shelf = Shelf {
             store: self.store,
             report: self.report,
+            unpacked: self.settings.rules.unpacked,
             compiler,
         };
         let compiles_application = self.plan.bytecode.value.compiles_application();

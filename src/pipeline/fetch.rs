@@ -12,7 +12,7 @@ use crate::source::{Kind, Tree};
 use crate::store::{Store, StoreError};
 
 /// The largest file that is fetched: the largest wheels of the field are some 2 GB.
-const MAX_DOWNLOAD_BYTES: u64 = 16 << 30;
+pub(super) const MAX_DOWNLOAD_BYTES: u64 = 16 << 30;
 
 /// A file that is pinned cannot be had.
 #[derive(Debug, thiserror::Error)]

@@ -90,6 +90,7 @@ pub(crate) use steps::Running;
 
 pub(crate) use crate::sandbox::{Isolation, Limits};
 
+pub(crate) use crate::archive::Unpacked;
 use crate::destination::Target;
 use crate::image::LayerForm;
 use crate::net::http::Client;
@@ -110,6 +111,8 @@ pub(crate) struct Rules {
     pub offline: bool,
     /// Ask again what was asked before.
     pub refresh: bool,
+    /// How much wheels and archives may unpack to.
+    pub unpacked: Unpacked,
 }
 
 /// The surroundings of a command, as `cli` read them.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::Settings;
 use super::make::TransferIds;
+use crate::archive::Unpacked;
 use crate::host::TempFolder;
 use crate::net::http::Expect;
 use crate::oci::{Digest, KeyBuilder};
@@ -270,6 +271,7 @@ struct Archive<'a> {
     /// What messages call it.
     shown: String,
     private: Private,
+    unpacked: Unpacked,
     ids: TransferIds,
     report: &'a dyn Report,
 }
@@ -288,6 +290,7 @@ impl<'a> Archive<'a> {
             },
             request,
             private: Private::new(settings)?,
+            unpacked: settings.rules.unpacked,
             ids: TransferIds::default(),
             report,
         })
@@ -301,6 +304,7 @@ impl<'a> Archive<'a> {
         unpack(&Unpacking {
             into: &files,
             shown: &self.shown,
+            unpacked: self.unpacked,
             report: self.report,
             transfer: self.ids.next(),
         })?;

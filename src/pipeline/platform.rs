@@ -350,6 +350,7 @@ impl<'a> Site<'a> {
         Shelf {
             store: self.store,
             report: self.report,
+            unpacked: self.settings.rules.unpacked,
             compiler: None,
         }
     }

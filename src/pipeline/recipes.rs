@@ -6,6 +6,7 @@ use super::base;
 use super::bytecode::{Compiler, python_packages};
 use super::make::{Needed, Origin, Recipe};
 use super::wheels::revealed;
+use crate::archive::Unpacked;
 use crate::archive::tar::Options;
 use crate::layers::bytecode::{self, ByteCode};
 use crate::layers::deb::{self, BaseOptions, Packages, Part};
@@ -64,6 +65,8 @@ const SCRIPTS: &[(&str, &[u8])] = &[
 pub(super) struct Shelf<'a> {
     pub store: &'a Store,
     pub report: &'a dyn Report,
+    /// How much a wheel may unpack to.
+    pub unpacked: Unpacked,
     /// What makes byte code, if some is wanted.
     pub compiler: Option<&'a Compiler<'a>>,
 }
@@ -191,6 +194,7 @@ pub(super) fn wheel_layer<'a>(
     let Shelf {
         store,
         report,
+        unpacked,
         compiler,
     } = *shelf;
     let files: Vec<WheelFile> = wheels
@@ -201,6 +205,7 @@ pub(super) fn wheel_layer<'a>(
             version: wheel.version.to_string(),
             sha256: *wheel.sha256.as_bytes(),
             requested: false,
+            unpacked,
         })
         .collect();
     Recipe {

@@ -1,19 +1,20 @@
 //! The project's exact wheels, and the files that the builder itself takes from the package index.
 
 use std::collections::BTreeMap;
-use std::io::{Seek, SeekFrom};
+use std::fs::File;
+use std::io;
 
-use super::fetch::Fetcher;
+use super::fetch::{Fetcher, MAX_DOWNLOAD_BYTES};
 use crate::net::http::{Expect, HttpError};
 use crate::oci::{Digest, KeyBuilder};
 use crate::packages::Sha256;
 use crate::packages::python::conditions::Conditions;
-use crate::packages::python::{PackageName, Position, Target, Url, WheelFileName, Wish, is_wheel};
+use crate::packages::python::{PackageName, Position, Target, Url, WheelFileName, Wish};
 use crate::pipeline::fetch::DownloadError;
 use crate::plan::builder::PipWheel;
 use crate::report::{BuildError, Report, ThreadError};
 use crate::resolve::wheels::{
-    BUILT_FOLDER, Fetch, FetchError, Get, Got, Indexes, Input, Location, Lock, LockedSource,
+    BUILT_FOLDER, Fetch, FetchError, Get, Got, Indexes, Input, Kept, Location, Lock, LockedSource,
     LockedWheel, Request, RequirementsFile, Sdist, SourceOf, Stand, find_file, indexes,
     locked_sources, resolution_key, resolve, sdist_for, to_build, write_pylock,
 };
@@ -221,21 +222,26 @@ impl Wheels<'_> {
             .collect()
     }
 
-    /// A small file of the source, or a wheel that was built.
+    /// A small file of the source.
     fn read(&self, path: &str) -> Option<Vec<u8>> {
+        let file = SettingsFile::Requirements;
+        self.tree.read_small(path, file).ok().flatten()
+    }
+
+    /// A wheel of the source, or one that was built.
+    fn open(&self, path: &str) -> io::Result<File> {
         let built = path.strip_prefix(BUILT_FOLDER).and_then(|name| {
             let mut wheels = self.built.iter();
             wheels.find(|wheel| wheel.file_name.to_string() == name)
         });
         if let Some(wheel) = built {
-            return std::fs::read(self.fetcher.store.download_path(&wheel.sha256)).ok();
+            return File::open(self.fetcher.store.download_path(&wheel.sha256));
         }
-        let kind = if is_wheel(path) {
-            SettingsFile::Distribution
-        } else {
-            SettingsFile::Requirements
-        };
-        self.tree.read_small(path, kind).ok().flatten()
+        let entry = self.tree.follow(path.as_bytes());
+        let entry = entry.filter(|entry| matches!(entry.kind, Kind::File { .. }));
+        let entry = entry.ok_or(io::ErrorKind::NotFound)?;
+        let file = self.tree.open(entry).map_err(io::Error::other)?;
+        Ok(file.into_file())
     }
 
     /// The files right in a folder of the source.
@@ -359,6 +365,8 @@ impl Wheels<'_> {
             target,
             built: &self.stands(),
             read: &|path| self.read(path),
+            open: &|path| self.open(path),
+            unpacked: self.rules.unpacked,
             list: &|path| self.list(path),
             environment: self.environment,
             given: self.given,
@@ -418,46 +426,65 @@ pub(super) fn pip(
 pub(super) struct Index<'a>(pub(super) &'a Fetcher<'a>);
 
 impl Index<'_> {
-    /// A file is streamed through the disk: programs are too large for memory.
-    fn file(&self, request: &Get<'_>) -> Result<Got, FetchError> {
-        let unwritable = |error: std::io::Error| FetchError::Local(error.to_string());
-        let mut file = tempfile::tempfile_in(self.0.store.scratch()).map_err(unwritable)?;
-        let expect = Expect {
-            sha256: None,
-            size: None,
-            max_bytes: request.max_bytes,
-        };
-        let name = request.url.file_name();
-        self.0
-            .fetch_shown(&revealed(request.url), &name, &mut file, &expect)
-            .map_err(|error| failure(&error, request.max_bytes))?;
-        file.seek(SeekFrom::Start(0)).map_err(unwritable)?;
-        Ok(Got {
-            final_url: request.url.as_str().to_owned(),
-            body: Box::new(file),
+    /// A download of the store, by its digest.
+    fn kept(&self, digest: &Digest) -> Result<Kept, FetchError> {
+        let path = self.0.store.download_path(digest);
+        let found = std::fs::metadata(&path).map_err(local)?;
+        Ok(Kept {
+            path,
+            sha256: Sha256(*digest.as_bytes()),
+            size_bytes: found.len(),
         })
     }
 }
 
 impl Fetch for Index<'_> {
     fn get(&self, request: &Get<'_>) -> Result<Got, FetchError> {
-        let Some(accept) = request.accept else {
-            return self.file(request);
-        };
         let response = self
             .0
             .client
             .get(
                 request.url.reveal().reveal(),
-                &[("accept", accept)],
+                &[("accept", request.accept)],
                 request.max_bytes,
             )
             .map_err(|error| failure(&error, request.max_bytes))?;
         Ok(Got {
             final_url: response.final_url.to_string(),
-            body: Box::new(std::io::Cursor::new(response.body)),
+            body: Box::new(io::Cursor::new(response.body)),
         })
     }
+
+    /// The file is one of the store's downloads afterwards: what is looked at now is not fetched again for a layer.
+    fn file(&self, url: &Url, sha256: Option<Sha256>) -> Result<Kept, FetchError> {
+        let store = self.0.store;
+        let listed = sha256.map(|sha256| Digest::from_bytes(sha256.0));
+        if let Some(digest) = listed.filter(|digest| store.has_download(digest, None)) {
+            return self.kept(&digest);
+        }
+        let mut writer = store.writer().map_err(local)?.unhashed();
+        let expect = Expect {
+            sha256: sha256.map(|sha256| sha256.0),
+            size: None,
+            max_bytes: MAX_DOWNLOAD_BYTES,
+        };
+        let url = revealed(url);
+        let url = url.split('#').next().unwrap_or_default();
+        let name = url.rsplit('/').next().unwrap_or_default();
+        let fetched = self
+            .0
+            .fetch_shown(url, name, &mut writer, &expect)
+            .map_err(|error| failure(&error, MAX_DOWNLOAD_BYTES))?;
+        let found = Digest::from_bytes(fetched.sha256);
+        store
+            .keep_download(writer.hashed(found), &found)
+            .map_err(local)?;
+        self.kept(&found)
+    }
+}
+
+fn local(error: impl std::fmt::Display) -> FetchError {
+    FetchError::Local(error.to_string())
 }
 
 fn failure(error: &HttpError, max_bytes: u64) -> FetchError {

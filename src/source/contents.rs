@@ -188,6 +188,11 @@ impl FileReader {
         })
     }
 
+    /// The file itself, for who reads it here and there; whether it changes is then theirs to see.
+    pub(crate) fn into_file(self) -> File {
+        self.file
+    }
+
     /// Also fails, at the end, if the bytes have another sha256.
     #[must_use]
     pub(crate) fn expecting(mut self, sha256: Option<[u8; 32]>) -> Self {

@@ -22,8 +22,6 @@ pub(crate) enum SettingsFile {
     Pyproject,
     /// Locks of other tools: `uv.lock`, `poetry.lock`, `pdm.lock`, `Pipfile.lock`; and `Pipfile`.
     ToolLock,
-    /// A wheel or a source distribution that a requirement names, where its metadata is looked at.
-    Distribution,
     /// `setup.py` in the root or a folder of it, and `setup.cfg` beside it.
     Setup,
     /// `.python-version` and `runtime.txt`.
@@ -49,7 +47,7 @@ impl SettingsFile {
             Self::IgnoreRules | Self::GitModules | Self::Pem | Self::Module => 1 << 20,
             Self::Environment => crate::source::environment::MAX_FILE_BYTES,
             Self::BaseLock => 8 << 20,
-            Self::Pylock | Self::ToolLock | Self::Distribution => 64 << 20,
+            Self::Pylock | Self::ToolLock => 64 << 20,
             Self::Requirements
             | Self::Pyproject
             | Self::Setup
@@ -92,9 +90,8 @@ pub(crate) mod testing {
                         "Pipfile",
                         "Pipfile.lock",
                     ],
-                    Some(File::Distribution),
+                    Some(File::Setup),
                 ),
-                File::Distribution => (&["wheels/a-1-py3-none-any.whl"], Some(File::Setup)),
                 File::Setup => (
                     &["setup.py", "setup.cfg", "sub/setup.py"],
                     Some(File::PythonVersion),

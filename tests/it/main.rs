@@ -70,4 +70,5 @@ mod sources;
 mod stale;
 mod starts;
 mod store;
+mod swollen;
 mod terminal;

@@ -6,8 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::{
-    Error, Fault, MAX_CONTENTS_BYTES, MAX_DIRECTORY_BYTES, MAX_MEMBERS, MAX_RATIO, Member,
-    MemberFault, Method,
+    Error, Fault, MAX_DIRECTORY_BYTES, MAX_MEMBERS, MAX_RATIO, Member, MemberFault, Method,
 };
 use crate::archive::gzip::Deflated;
 use crate::archive::tar::path_fault;
@@ -44,6 +43,8 @@ pub(super) struct Reader<'a> {
     pub(super) file: &'a File,
     pub(super) path: &'a Path,
     pub(super) length: u64,
+    /// What its contents may add up to.
+    pub(super) most_bytes: u64,
     /// Whether backslashes in names are read as slashes; else they are refused.
     pub(super) takes_backslashes: bool,
     /// Whether there were any.
@@ -69,8 +70,10 @@ impl Reader<'_> {
             let central = central(&mut fields).ok_or_else(|| self.fault(Fault::Directory))?;
             let member = self.member(&central)?;
             contents_bytes = contents_bytes.saturating_add(member.deflated.size);
-            if contents_bytes > MAX_CONTENTS_BYTES {
-                return Err(self.fault(Fault::ContentsLength));
+            if contents_bytes > self.most_bytes {
+                return Err(self.fault(Fault::ContentsLength {
+                    most_bytes: self.most_bytes,
+                }));
             }
             let stop = member
                 .offset

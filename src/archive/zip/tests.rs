@@ -10,7 +10,7 @@ use super::*;
 fn open(bytes: &[u8]) -> Result<Archive, Error> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
-    Archive::open(file.path())
+    Archive::open(file.path(), Unpacked::default())
 }
 
 fn refused(specs: &[Spec]) -> MemberFault {

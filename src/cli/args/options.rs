@@ -60,6 +60,10 @@ pub(crate) struct Project {
     #[arg(long, value_name = "REGEX")]
     pub(crate) exclude: Vec<String>,
 
+    /// Let a wheel or an archive unpack to this, for instance 8G, where the rule (256 MiB and 50 times its own length) is less
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) max_unpacked: Option<u64>,
+
     /// The builder: a name (see `s2r builders`), a YAML file, or an image with Python in it
     #[arg(long, value_name = "NAME|FILE.yaml|IMAGE")]
     pub(crate) builder: Option<String>,

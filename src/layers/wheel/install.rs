@@ -77,7 +77,7 @@ impl Installation {
         target: &Target,
         bytecode: Option<&ByteCode>,
     ) -> Result<Self, Error> {
-        let archive = Archive::open(&wheel.path)?;
+        let archive = Archive::open(&wheel.path, wheel.unpacked)?;
         let dist_info = dist_info(&archive, wheel)?;
         let metadata = required(
             &archive,

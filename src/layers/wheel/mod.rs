@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
+use crate::archive::Unpacked;
 use crate::archive::tar::{self, Owner, TarGz};
 use crate::archive::zip::{self, Archive, Member, MemberFault, Method};
 use crate::layers::bytecode::{self, ByteCode};
@@ -68,6 +69,8 @@ pub(crate) struct WheelFile {
     pub sha256: [u8; 32],
     /// Whether the user asked for it, rather than another package (`REQUESTED`).
     pub requested: bool,
+    /// How much it may unpack to.
+    pub unpacked: Unpacked,
 }
 
 /// A file that two wheels bring, not the same in both.

@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use flate2::read::MultiGzDecoder;
 
 use super::*;
+use crate::archive::Unpacked;
 use crate::archive::tar::{Options, Written};
 use crate::archive::zip::testing::{Spec, zip};
 
@@ -32,6 +33,7 @@ fn wheel(name: &str, specs: &[Spec]) -> (tempfile::NamedTempFile, WheelFile) {
         version: "1.0".to_owned(),
         sha256: [0; 32],
         requested: false,
+        unpacked: Unpacked::default(),
     };
     (file, wheel)
 }
@@ -358,6 +360,7 @@ fn the_key_follows_what_determines_the_bytes() {
             version: "1".to_owned(),
             sha256: [1; 32],
             requested: false,
+            unpacked: Unpacked::default(),
         };
         ([wheel("a"), wheel("b")], target())
     };
@@ -387,6 +390,7 @@ fn contents_are_told_in_short() {
         version: "1.2".to_owned(),
         sha256: [0; 32],
         requested: false,
+        unpacked: Unpacked::default(),
     };
     let wheels: Vec<_> = (0..60).map(wheel).collect();
     assert_eq!(contents(&wheels[..2]), "package0==1.2 package1==1.2");

@@ -13,6 +13,7 @@ use super::ground::Ground;
 use super::platform::Site;
 use super::wheels::{BuiltWheel, Wanted, Wheels};
 use super::{Rules, fingerprint};
+use crate::archive::Unpacked;
 use crate::archive::zip::Archive;
 use crate::oci::Digest;
 use crate::packages::python::conditions::Conditions;
@@ -434,7 +435,7 @@ impl Site<'_> {
 
 /// What a built wheel of the store requires: the headers of its metadata that say so, in order.
 fn requires_of(store: &Store, wheel: &Digest) -> Option<String> {
-    let archive = Archive::open(&store.download_path(wheel)).ok()?;
+    let archive = Archive::open(&store.download_path(wheel), Unpacked::default()).ok()?;
     let member = archive
         .members()
         .iter()

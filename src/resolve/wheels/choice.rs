@@ -2,32 +2,20 @@
 //! hash.
 
 use std::collections::BTreeMap;
+use std::io::Seek as _;
 
 use super::error::ResolveError;
-use super::fetch::{Fetch, FetchError, Get, Got};
+use super::fetch::{Fetch, FetchError, Get, Got, Kept};
 use super::index::files_of;
+use super::local::{Local, LocalWheel};
 use super::lock::{Candidate, Chosen, Location, LockedWheel};
 use super::prepared::{Prepared, applying};
-use super::{BUILT_FOLDER, from_source, front, pinned, uv};
+use super::{BUILT_FOLDER, from_source, pinned, uv};
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, FileHash, Format, PackageName, Wish, WishKind, requirement_paths, resolve_path,
+    DirectUrl, FileHash, Format, PackageName, Pylock, Url, Wish, WishKind, is_public_index,
+    resolve_path,
 };
-
-/// Bytes of all wheels that may lie in the source: they are held in memory while uv looks at them.
-const MAX_SOURCE_WHEEL_BYTES: usize = 64 * 1024 * 1024;
-
-/// Shorter values of variables are no secrets.
-const MIN_SECRET_BYTES: usize = 5;
-
-/// Wheels that lie in the source, by file name.
-#[derive(Default)]
-struct SourceWheels {
-    /// Where in the source.
-    paths: BTreeMap<String, String>,
-    /// Their bytes, for uv to look at.
-    bytes: BTreeMap<String, Vec<u8>>,
-}
 
 impl Prepared<'_> {
     /// Exact files, found by the first way that fits.
@@ -179,11 +167,12 @@ impl Prepared<'_> {
         constraints: &[&Wish],
         fetch: &dyn Fetch,
     ) -> Result<Vec<Candidate>, ResolveError> {
-        let SourceWheels { mut paths, bytes } = self.source_wheels(wishes)?;
-        for path in &self.links.wheels {
-            let name = path.rsplit('/').next().unwrap_or(path);
-            paths.entry(name.to_owned()).or_insert_with(|| path.clone());
-        }
+        let Local {
+            addressed,
+            named,
+            linked,
+        } = self.local_wheels(wishes, fetch)?;
+        let wishes: Vec<&Wish> = wishes.iter().copied().chain(&addressed).collect();
         let network = (!self.request.offline).then_some(fetch);
         let tool = uv::obtain(
             self.request.environment,
@@ -191,12 +180,17 @@ impl Prepared<'_> {
             &self.indexes,
             network,
         )?;
+        let bytes = |wheels: &BTreeMap<String, LocalWheel>| -> BTreeMap<String, Vec<u8>> {
+            let stubs = wheels.iter();
+            stubs
+                .map(|(name, wheel)| (name.clone(), wheel.stub.clone()))
+                .collect()
+        };
         let task = uv::Compile {
-            wishes,
+            wishes: &wishes,
             constraints,
-            local: &bytes,
-            linked: &self.links.wheels,
-            read: self.request.read,
+            local: &bytes(&named),
+            linked: &bytes(&linked),
             indexes: &self.indexes,
             target: self.request.target,
             environment: self.request.environment,
@@ -205,44 +199,29 @@ impl Prepared<'_> {
             cache: self.request.cache,
             front: None,
             overrides: &self.request.conditions.overrides,
-            keeps_nothing: self.has_secret_address(wishes),
         };
-        let compiled = if self.indexes.named.is_empty() || self.request.offline {
-            uv::compile(&tool, &task)
-        } else {
-            let use_front = |front: &str| {
-                let task = uv::Compile {
-                    front: Some(front),
-                    // Its address is another one the next time.
-                    keeps_nothing: true,
-                    ..task
-                };
-                uv::compile(&tool, &task)
-            };
-            let served = front::serve(&self.indexes, fetch, use_front);
-            let (compiled, failure) = served.map_err(|error| ResolveError::File {
-                path: "127.0.0.1".into(),
-                error,
-            })?;
-            if let (Err(_), Some(error)) = (&compiled, failure) {
-                return Err(error);
-            }
-            compiled
-        };
-        let lock = compiled.map_err(|failure| self.explained(failure, network))?;
+        let lock = self
+            .compiled(&tool, &task, fetch)?
+            .map_err(|failure| self.explained(failure, network))?;
         let mut candidates = Chosen {
             path: "uv's lock",
             lock: &lock,
             target: self.request.target,
-            source_path: &|named| {
-                let name = named.rsplit('/').next().unwrap_or(named);
-                paths.get(name).cloned()
-            },
+            source_path: &|named| Some(named.rsplit('/').next().unwrap_or(named).to_owned()),
             built: &[],
         }
         .candidates()
         .map_err(|error| self.enrich(error, network))?;
         for candidate in &mut candidates {
+            // uv saw the stub, whose hash means nothing.
+            if let Location::Source(name) = &candidate.location
+                && let Some(wheel) = named.get(name).or_else(|| linked.get(name))
+            {
+                candidate.location = wheel.location.clone();
+                candidate.sha256 = wheel.sha256;
+                candidate.size_bytes = wheel.size_bytes;
+            }
+            candidate.sha256 = candidate.sha256.filter(|sha256| *sha256 != uv::NO_HASH);
             if let Location::Remote(url) = &candidate.location {
                 candidate.location =
                     Location::Remote(self.indexes.with_credentials(url.clone(), None));
@@ -250,6 +229,41 @@ impl Prepared<'_> {
             self.check_tie(candidate, fetch)?;
         }
         Ok(candidates)
+    }
+
+    /// uv's lock. Only the public index is asked by uv itself: it has a hash for every file, and uv keeps
+    /// what it has learned there.
+    fn compiled(
+        &self,
+        tool: &uv::Uv,
+        task: &uv::Compile<'_>,
+        fetch: &dyn Fetch,
+    ) -> Result<Result<Pylock, uv::Failure>, ResolveError> {
+        let is_public = self.indexes.named.is_empty()
+            && self.indexes.find_links.is_empty()
+            && self
+                .indexes
+                .usual()
+                .all(|index| is_public_index(index.as_str()));
+        if is_public || self.request.offline {
+            return Ok(uv::compile(tool, task));
+        }
+        let use_front = |front: &str| {
+            let task = uv::Compile {
+                front: Some(front),
+                ..*task
+            };
+            uv::compile(tool, &task)
+        };
+        let served = uv::serve(&self.indexes, fetch, use_front);
+        let (compiled, failure) = served.map_err(|error| ResolveError::File {
+            path: "127.0.0.1".into(),
+            error,
+        })?;
+        match (&compiled, failure) {
+            (Err(_), Some(error)) => Err(error),
+            _ => Ok(compiled),
+        }
     }
 
     /// Refuses a file of a package that is tied to an index, if that index does not have it: lists of
@@ -272,20 +286,6 @@ impl Prepared<'_> {
         Err(ResolveError::Stranger {
             name: candidate.name.clone(),
             url: crate::packages::python::shown(url),
-        })
-    }
-
-    /// Whether a variable that was given to the build stands in an address outside of its login.
-    fn has_secret_address(&self, wishes: &[&Wish]) -> bool {
-        let named = wishes.iter().filter_map(|wish| match wish.address()? {
-            DirectUrl::Archive(url) | DirectUrl::Repository(url) => Some(url),
-            DirectUrl::Path(_) => None,
-        });
-        let indexes = self.indexes.all().chain(&self.indexes.find_links);
-        indexes.chain(named).any(|url| {
-            let values = self.request.given.values();
-            let mut values = values.filter(|value| value.len() >= MIN_SECRET_BYTES);
-            values.any(|value| url.as_str().contains(value.as_str()))
         })
     }
 
@@ -326,38 +326,6 @@ impl Prepared<'_> {
         Ok(())
     }
 
-    /// Wheels that lie in the source, by file name: their path and bytes.
-    fn source_wheels(&self, wishes: &[&Wish]) -> Result<SourceWheels, ResolveError> {
-        let mut wheels = SourceWheels::default();
-        let mut left_bytes = MAX_SOURCE_WHEEL_BYTES;
-        for wish in wishes {
-            let Some(DirectUrl::Path(path)) = wish.address() else {
-                continue;
-            };
-            let missing = || ResolveError::NoSuchWheel {
-                path: path.clone(),
-                position: wish.position.clone(),
-            };
-            let file = &wish.position.path;
-            // What was built is never taken for a file that the source has under the same name.
-            let paths: Vec<String> = if file.starts_with(BUILT_FOLDER) {
-                resolve_path(file, path).into_iter().collect()
-            } else {
-                requirement_paths(file, path).collect()
-            };
-            let (inside, bytes) = paths
-                .into_iter()
-                .find_map(|inside| (self.request.read)(&inside).map(|bytes| (inside, bytes)))
-                .filter(|(_, bytes)| bytes.len() <= left_bytes)
-                .ok_or_else(missing)?;
-            left_bytes -= bytes.len();
-            let name = inside.rsplit('/').next().unwrap_or_default().to_owned();
-            wheels.paths.insert(name.clone(), inside);
-            wheels.bytes.insert(name, bytes);
-        }
-        Ok(wheels)
-    }
-
     /// The hash of a file whose index does not tell it: by reading the file once. A lock has to
     /// tell it, for a lock that takes what comes locks nothing.
     pub(super) fn finish(
@@ -377,8 +345,11 @@ impl Prepared<'_> {
         }
         let sha256 = match &candidate.location {
             Location::Source(path) => {
-                let bytes = (self.request.read)(path).unwrap_or_default();
-                uv::hash(bytes.as_slice())
+                let open = (self.request.open)(path);
+                open.and_then(|mut file| {
+                    file.rewind()?;
+                    uv::hash(file)
+                })
             }
             Location::Built { .. } => Ok(Sha256([0; 32])),
             Location::Remote(url) => {
@@ -389,14 +360,7 @@ impl Prepared<'_> {
                 if self.request.offline || self.request.locked {
                     return Err(failed(FetchError::Offline));
                 }
-                let got = fetch
-                    .get(&Get {
-                        url,
-                        accept: None,
-                        max_bytes: uv::MAX_BYTES,
-                    })
-                    .map_err(failed)?;
-                uv::hash(got.body)
+                Ok(fetch.file(url, None).map_err(failed)?.sha256)
             }
         };
         let sha256 = sha256.map_err(|error| ResolveError::Index {
@@ -412,6 +376,10 @@ struct NoNetwork;
 
 impl Fetch for NoNetwork {
     fn get(&self, _request: &Get<'_>) -> Result<Got, FetchError> {
+        Err(FetchError::Offline)
+    }
+
+    fn file(&self, _url: &Url, _sha256: Option<Sha256>) -> Result<Kept, FetchError> {
         Err(FetchError::Offline)
     }
 }

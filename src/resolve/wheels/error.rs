@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::BUILT_FOLDER;
 use super::fetch::FetchError;
+use super::uv::StubError;
+use crate::archive::zip;
 use crate::packages::python::{
     LineError, PackageName, Position, PylockError, ReadError, Target, Version,
 };
@@ -86,6 +88,14 @@ pub(crate) enum ResolveError {
         path: String,
         /// Where it stands.
         position: Position,
+    },
+    /// A wheel of the source or at an address that is none, or unpacks to too much.
+    #[error("{place}: {error}")]
+    Wheel {
+        /// Its path or address.
+        place: String,
+        /// What is wrong with it.
+        error: StubError,
     },
     /// `--no-binary` names it, so that it is to be built.
     #[error("{name} {version} has no source distribution")]
@@ -374,6 +384,25 @@ fn unknown_variable(name: &str, place: String) -> Explanation {
     }
 }
 
+fn explain_wheel(place: &str, error: &StubError) -> Explanation {
+    match error {
+        StubError::Zip(error) => Explanation {
+            fate: match error {
+                zip::Error::Read { .. } => Fate::World,
+                zip::Error::Archive { .. } | zip::Error::Member { .. } => Fate::Project,
+            },
+            place: place.to_owned(),
+            ..error.explain()
+        },
+        StubError::NoMetadata => project(
+            "a wheel has no metadata".to_owned(),
+            place.to_owned(),
+            error.to_string(),
+            "build the wheel anew (`pip wheel`)",
+        ),
+    }
+}
+
 const REACH: &str = "check PIP_INDEX_URL, the proxy variables, and SSL_CERT_FILE for a CA of your own; credentials belong into the url or ~/.netrc";
 
 impl Explain for ResolveError {
@@ -394,6 +423,7 @@ impl Explain for ResolveError {
                 error.to_string(),
                 "correct it",
             ),
+            Self::Wheel { place, error } => explain_wheel(place, error),
             Self::Requirements(error) => project(
                 "a requirement file cannot be understood".to_owned(),
                 error.position.to_string(),

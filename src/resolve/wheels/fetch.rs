@@ -2,16 +2,18 @@
 //! fake one.
 
 use std::io::Read;
+use std::path::PathBuf;
 
+use crate::packages::Sha256;
 use crate::packages::python::Url;
 
-/// One GET request.
+/// One GET request for a page.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Get<'a> {
     /// The address; its credentials, if any, go along as basic authentication.
     pub url: &'a Url,
-    /// The `Accept` header, if one matters.
-    pub accept: Option<&'static str>,
+    /// The `Accept` header.
+    pub accept: &'static str,
     /// The body is cut off with an error beyond this.
     pub max_bytes: u64,
 }
@@ -22,6 +24,17 @@ pub(crate) struct Got {
     pub final_url: String,
     /// The body.
     pub body: Box<dyn Read>,
+}
+
+/// A whole file on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Where.
+    pub path: PathBuf,
+    /// Its hash.
+    pub sha256: Sha256,
+    /// Its length in bytes.
+    pub size_bytes: u64,
 }
 
 /// Why there is no answer.
@@ -51,4 +64,10 @@ pub(crate) trait Fetch: Sync {
     /// # Errors
     /// Any status but 200, and no answer at all.
     fn get(&self, request: &Get<'_>) -> Result<Got, FetchError>;
+
+    /// Has a whole file on this machine; where `sha256` is given, a file with that hash will do that is here.
+    ///
+    /// # Errors
+    /// As [`Fetch::get`]; the file has another hash than the one that was given.
+    fn file(&self, url: &Url, sha256: Option<Sha256>) -> Result<Kept, FetchError>;
 }

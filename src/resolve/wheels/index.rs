@@ -9,10 +9,10 @@ use std::io::Read;
 use serde::Deserialize;
 
 use super::error::ResolveError;
-use super::fetch::{Fetch, FetchError, Get};
+use super::fetch::{Fetch, FetchError, Get, Got};
 use super::settings::Indexes;
 use crate::packages::Sha256;
-use crate::packages::python::{PackageName, Url};
+use crate::packages::python::{PackageName, Url, is_wheel};
 
 /// Largest page in bytes; the largest of the public index has about 30 MB.
 const MAX_PAGE_BYTES: u64 = 64 * 1024 * 1024;
@@ -107,7 +107,7 @@ pub(crate) fn project_files(
         .with_user_info(index.user_info().cloned());
     let request = Get {
         url: &url,
-        accept: Some(ACCEPT),
+        accept: ACCEPT,
         max_bytes: MAX_PAGE_BYTES,
     };
     let got = match fetch.get(&request) {
@@ -123,22 +123,76 @@ pub(crate) fn project_files(
         }
         Err(error) => return Err(failed(error)),
     };
-    let mut page = Vec::new();
-    got.body
-        .take(MAX_PAGE_BYTES + 1)
-        .read_to_end(&mut page)
-        .map_err(|error| failed(FetchError::Unreachable(error.to_string())))?;
-    if page.len() as u64 > MAX_PAGE_BYTES {
-        return Err(failed(FetchError::TooLarge(MAX_PAGE_BYTES)));
-    }
-    let mut files =
-        read_page(&page, &got.final_url).ok_or(ResolveError::NoIndexPage { url: address })?;
+    let mut files = files_on(got).map_err(|error| match error {
+        Some(error) => failed(error),
+        None => ResolveError::NoIndexPage {
+            url: address.clone(),
+        },
+    })?;
     for file in &mut files {
         if file.url.user_info().is_none() {
             file.url = indexes.with_credentials(file.url.clone(), Some(index));
         }
     }
     Ok(files)
+}
+
+/// The files on a page of links (`--find-links`), whatever project they are of; an address that ends as a wheel
+/// does is the file itself.
+///
+/// # Errors
+/// The page cannot be had, or is none.
+pub(super) fn linked_files(
+    fetch: &dyn Fetch,
+    indexes: &Indexes,
+    page: &Url,
+) -> Result<Vec<IndexFile>, ResolveError> {
+    if is_wheel(&page.file_name()) {
+        return Ok(vec![IndexFile {
+            name: page.file_name(),
+            url: page.clone(),
+            sha256: None,
+            size_bytes: None,
+            requires_python: None,
+            yanked: false,
+            has_metadata: false,
+        }]);
+    }
+    let failed = |error| ResolveError::Index {
+        url: page.to_string(),
+        error,
+    };
+    let request = Get {
+        url: page,
+        accept: ACCEPT,
+        max_bytes: MAX_PAGE_BYTES,
+    };
+    let got = fetch.get(&request).map_err(failed)?;
+    let mut files = files_on(got).map_err(|error| match error {
+        Some(error) => failed(error),
+        None => ResolveError::NoIndexPage {
+            url: page.to_string(),
+        },
+    })?;
+    for file in &mut files {
+        if file.url.user_info().is_none() {
+            file.url = indexes.with_credentials(file.url.clone(), Some(page));
+        }
+    }
+    Ok(files)
+}
+
+/// The files on a page; the error is none if it is no page.
+fn files_on(got: Got) -> Result<Vec<IndexFile>, Option<FetchError>> {
+    let mut page = Vec::new();
+    got.body
+        .take(MAX_PAGE_BYTES + 1)
+        .read_to_end(&mut page)
+        .map_err(|error| FetchError::Unreachable(error.to_string()))?;
+    if page.len() as u64 > MAX_PAGE_BYTES {
+        return Err(Some(FetchError::TooLarge(MAX_PAGE_BYTES)));
+    }
+    read_page(&page, &got.final_url).ok_or(None)
 }
 
 /// Reads a page of either form; none if it is neither.

@@ -96,6 +96,8 @@ mod tests {
             input: Input::Requirements(&[]),
             target: &target,
             read: &|_| None,
+            open: &|_| Err(std::io::ErrorKind::NotFound.into()),
+            unpacked: crate::archive::Unpacked::default(),
             list: &files,
             environment: &BTreeMap::new(),
             given: &BTreeMap::new(),

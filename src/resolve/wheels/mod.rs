@@ -13,9 +13,9 @@ mod enrich;
 mod error;
 mod fetch;
 mod from_source;
-mod front;
 mod index;
 mod links;
+mod local;
 mod lock;
 mod named;
 mod pinned;
@@ -25,15 +25,18 @@ mod settings;
 mod uv;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 pub(crate) use error::ResolveError;
-pub(crate) use fetch::{Fetch, FetchError, Get, Got};
+pub(crate) use fetch::{Fetch, FetchError, Get, Got, Kept};
 pub(crate) use from_source::{BUILT_FOLDER, Sdist, Stand, locked_sources, sdist_for, to_build};
 pub(crate) use index::find_file;
 pub(crate) use lock::{Location, Lock, LockedSource, LockedWheel, SourceOf, write_pylock};
 pub(crate) use settings::Indexes;
 
+use crate::archive::Unpacked;
 use crate::oci::Key;
 use crate::packages::python::Target;
 use crate::packages::python::conditions::Conditions;
@@ -69,6 +72,10 @@ pub(crate) struct Request<'a> {
     pub built: &'a [Stand],
     /// The bytes of a file of the source, by its path with `/` and without `..`.
     pub read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    /// A wheel of the source, or one that was built, by its path.
+    pub open: &'a dyn Fn(&str) -> io::Result<File>,
+    /// How much a wheel may unpack to.
+    pub unpacked: Unpacked,
     /// The names of the files in a folder of the source, by its path; empty is the source itself. None if
     /// there is no such folder.
     pub list: &'a dyn Fn(&str) -> Option<Vec<String>>,

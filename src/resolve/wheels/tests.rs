@@ -5,8 +5,9 @@ use std::sync::Mutex;
 
 use super::lock::Chosen;
 use super::*;
+use crate::packages::Sha256;
 use crate::packages::python::testing::target;
-use crate::packages::python::{Arch, Pylock};
+use crate::packages::python::{Arch, Pylock, Url};
 use crate::report::{Explain, Fate, Silent};
 
 const HASH: &str = "e18a57b8b352eb7c8feb317b9f6f533c8f0ad9673fd6cf34bbe3cf1a9f6a8984";
@@ -43,6 +44,10 @@ impl Fetch for Pages {
             final_url: request.url.to_string(),
             body: Box::new(Cursor::new(answer.into_bytes())),
         })
+    }
+
+    fn file(&self, _: &Url, _: Option<Sha256>) -> Result<Kept, FetchError> {
+        Err(FetchError::Status(404))
     }
 }
 
@@ -83,6 +88,8 @@ impl Case {
             },
             target: &target,
             read: &|_| None,
+            open: &|_| Err(io::ErrorKind::NotFound.into()),
+            unpacked: Unpacked::default(),
             list: &|_| None,
             environment: &self.environment,
             given: &BTreeMap::new(),
@@ -441,6 +448,8 @@ fn keys_change_with_inputs_and_not_with_passwords() {
             input: Input::Requirements(&files),
             target: &target(),
             read: &|_| None,
+            open: &|_| Err(io::ErrorKind::NotFound.into()),
+            unpacked: Unpacked::default(),
             list: &|_| None,
             environment: &BTreeMap::new(),
             given: &BTreeMap::new(),
@@ -483,6 +492,8 @@ fn no_binary_refuses_a_wheel_that_no_line_names() {
             input: Input::Requirements(&files),
             target: &target(),
             read: &|_| None,
+            open: &|_| Err(io::ErrorKind::NotFound.into()),
+            unpacked: Unpacked::default(),
             list: &|_| None,
             environment: &BTreeMap::new(),
             given: &BTreeMap::new(),

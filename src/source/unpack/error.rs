@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::sink::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES, MAX_LINK_BYTES, MAX_PATH_BYTES, MAX_RATIO};
-use crate::archive::zip;
+use super::sink::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES, MAX_LINK_BYTES, MAX_PATH_BYTES};
+use crate::archive::{Unpacked, too_much, zip};
 use crate::oci::Digest;
 use crate::report::{Explain, Explanation, Fate};
 
@@ -133,8 +133,11 @@ pub(crate) enum Bound {
     Entries,
     /// Bytes of all files.
     Bytes,
-    /// Bytes for one byte of the archive.
-    Ratio,
+    /// Bytes of all files, by the archive's length.
+    Ratio {
+        /// How many are allowed.
+        most_bytes: u64,
+    },
     /// Bytes of links and their targets.
     Links,
 }
@@ -165,9 +168,7 @@ fn bound_text(bound: Bound) -> String {
     match bound {
         Bound::Entries => format!("More than {MAX_ENTRIES} files, folders and links."),
         Bound::Bytes => format!("More than {} GiB of files.", MAX_BYTES >> 30),
-        Bound::Ratio => {
-            format!("More than {MAX_RATIO} bytes for each of its own: made to fill a disk.")
-        }
+        Bound::Ratio { most_bytes } => format!("It is {}.", too_much(most_bytes)),
         Bound::Links => format!("More than {} MiB of links.", MAX_LINK_BYTES >> 20),
     }
 }
@@ -230,7 +231,12 @@ impl Explain for UnpackError {
                 Fate::Project,
                 shown,
                 bound_text(*bound),
-                "Leave out what the image does not need, or unpack it and build the folder.",
+                match bound {
+                    Bound::Ratio { .. } => Unpacked::HINT,
+                    _ => {
+                        "Leave out what the image does not need, or unpack it and build the folder."
+                    }
+                },
             ),
             Self::Zip(error) => return error.explain(),
             Self::Hash {

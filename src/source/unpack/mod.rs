@@ -24,6 +24,7 @@ pub(crate) use error::UnpackError;
 use sink::Sink;
 use tar::Tar;
 
+use crate::archive::Unpacked;
 use crate::archive::decompress::{Decoder, Format};
 use crate::oci::Digest;
 use crate::report::{Event, Report, TransferId};
@@ -43,6 +44,8 @@ pub(crate) struct Unpacking<'a> {
     pub into: &'a Path,
     /// The archive as the user typed it, without password.
     pub shown: &'a str,
+    /// How much it may be.
+    pub unpacked: Unpacked,
     /// Told of what is left out, and of progress.
     pub report: &'a dyn Report,
     /// The number that progress goes by.
@@ -66,7 +69,7 @@ impl Unpacking<'_> {
             .read_to_end(&mut start)
             .map_err(failed)?;
         if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
-            let mut sink = Sink::new(self.into, self.shown);
+            let mut sink = Sink::new(self.into, self.shown, self.unpacked);
             zip::unpack(path, self.shown, &mut sink)?;
             return sink.finish(self.report);
         }
@@ -119,11 +122,12 @@ impl Unpacking<'_> {
             source,
         })
         .and_then(|decoder| {
-            let mut sink = Sink::new(self.into, self.shown);
+            let mut sink = Sink::new(self.into, self.shown, self.unpacked);
             let tar = Tar {
                 from: BufReader::with_capacity(BUFFER_BYTES, decoder),
                 shown: self.shown,
-                read_bytes: &|| read.get(),
+                // Of a stream nobody knows the length: what has been read has to do.
+                read_bytes: &|| total_bytes.unwrap_or_else(|| read.get()),
             };
             tar.unpack(&mut sink)?;
             sink.finish(self.report)

@@ -12,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::{Bound, EntryFault, UnpackError};
+use crate::archive::Unpacked;
 use crate::report::{Event, Report};
 
 /// Files, folders and links in all, those folders counted that no entry names.
@@ -24,10 +25,6 @@ pub(super) const MAX_DEPTH: usize = 200;
 pub(super) const MAX_PATH_BYTES: usize = 4000;
 /// Bytes of all links with their targets, which are held in memory.
 pub(super) const MAX_LINK_BYTES: usize = 64 << 20;
-/// Bytes unpacked for each byte read: what deflate can reach, and no source of text does.
-pub(super) const MAX_RATIO: u64 = 1032;
-/// Only beyond this many bytes is the ratio looked at.
-const RATIO_FROM_BYTES: u64 = 64 << 20;
 /// As many names stand in a warning.
 const MAX_NAMED: usize = 5;
 /// Bytes copied at once.
@@ -37,6 +34,8 @@ const PIECE_BYTES: usize = 64 << 10;
 pub(super) struct Sink<'a> {
     root: &'a Path,
     shown: &'a str,
+    /// How much all files may be, by the archive's length.
+    pub(super) unpacked: Unpacked,
     entries: u64,
     bytes: u64,
     links: Vec<(PathBuf, Vec<u8>)>,
@@ -72,10 +71,11 @@ struct Place {
 
 impl<'a> Sink<'a> {
     /// `root` is an empty folder of ours, `shown` the archive as typed.
-    pub(super) fn new(root: &'a Path, shown: &'a str) -> Self {
+    pub(super) fn new(root: &'a Path, shown: &'a str, unpacked: Unpacked) -> Self {
         Self {
             root,
             shown,
+            unpacked,
             entries: 0,
             bytes: 0,
             links: Vec::new(),
@@ -162,8 +162,9 @@ impl<'a> Sink<'a> {
         if self.bytes > MAX_BYTES {
             return Err(self.bound(Bound::Bytes));
         }
-        if self.bytes > RATIO_FROM_BYTES && self.bytes / MAX_RATIO > read_bytes {
-            return Err(self.bound(Bound::Ratio));
+        let most_bytes = self.unpacked.most_bytes(read_bytes);
+        if self.bytes > most_bytes {
+            return Err(self.bound(Bound::Ratio { most_bytes }));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use super::error::{Bound, EntryFault};
 use super::*;
+use crate::archive::Unpacked;
 use crate::report::Silent;
 
 /// One entry: type, path, link target, contents, mode.
@@ -72,6 +73,7 @@ impl Place {
         let unpacking = Unpacking {
             into: &into,
             shown: "x.tar",
+            unpacked: Unpacked::default(),
             report: &Silent,
             transfer: TransferId(0),
         };
@@ -85,6 +87,7 @@ impl Place {
         let unpacking = Unpacking {
             into: &into,
             shown: "https://h/x",
+            unpacked: Unpacked::default(),
             report: &Silent,
             transfer: TransferId(0),
         };
@@ -323,18 +326,18 @@ fn sizes_are_bounded() {
             Err(UnpackError::Header { .. })
         ));
     }
-    // 100 MiB of nothing in some kilobytes.
+    // 300 MiB of nothing in some kilobytes.
     let mut bomb = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
-    bomb.write_all(&raw(b'0', b"bomb", "", 100 << 20, 0o644))
+    bomb.write_all(&raw(b'0', b"bomb", "", 300 << 20, 0o644))
         .unwrap();
-    for _ in 0..100 {
+    for _ in 0..300 {
         bomb.write_all(&vec![0; 1 << 20]).unwrap();
     }
     let bomb = bomb.finish().unwrap();
     assert!(matches!(
         Place::new().unpack(&bomb),
         Err(UnpackError::Bound {
-            bound: Bound::Ratio,
+            bound: Bound::Ratio { .. },
             ..
         })
     ));
@@ -384,6 +387,7 @@ fn devices_are_left_out_and_said() {
     let unpacking = Unpacking {
         into: &into,
         shown: "-",
+        unpacked: Unpacked::default(),
         report: &heard,
         transfer: TransferId(0),
     };
@@ -505,6 +509,7 @@ fn archives_of_finder_and_windows_are_the_project_alone() {
         let unpacking = Unpacking {
             into: &into,
             shown: "-",
+            unpacked: Unpacked::default(),
             report: &heard,
             transfer: TransferId(0),
         };

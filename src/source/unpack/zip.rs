@@ -19,7 +19,7 @@ const FOLDER: u32 = 0o040_000;
 pub(super) fn unpack(path: &Path, shown: &str, sink: &mut Sink<'_>) -> Result<(), UnpackError> {
     let named = |error| UnpackError::Zip(named(error, shown));
     let size_bytes = path.metadata().map_or(u64::MAX, |found| found.len());
-    let archive = Archive::open_of_any_system(path).map_err(named)?;
+    let archive = Archive::open_of_any_system(path, sink.unpacked).map_err(named)?;
     sink.has_backslashes = archive.has_backslashes();
     for member in archive.members() {
         let name = member.name.as_bytes();

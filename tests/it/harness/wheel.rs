@@ -99,3 +99,64 @@ impl Wheel {
         zip.finish().unwrap().into_inner()
     }
 }
+
+/// A wheel `NAME-1.0` of some hundred kilobytes with a file of so many mebibytes of nothing in it.
+pub(crate) fn swollen(name: &str, mebibytes: usize) -> Vec<u8> {
+    let info = format!("{name}-1.0.dist-info");
+    let record = format!("{name}/big.bin,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n");
+    let big = {
+        let mut deflate =
+            flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(9));
+        let mut crc = flate2::Crc::new();
+        let piece = vec![0; 1 << 20];
+        for _ in 0..mebibytes {
+            deflate.write_all(&piece).unwrap();
+            crc.update(&piece);
+        }
+        (deflate.finish().unwrap(), crc.sum(), mebibytes << 20, 8_u16)
+    };
+    let stored = |text: String| {
+        let mut crc = flate2::Crc::new();
+        crc.update(text.as_bytes());
+        let length = text.len();
+        (text.into_bytes(), crc.sum(), length, 0_u16)
+    };
+    let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n");
+    let wheel =
+        "Wheel-Version: 1.0\nGenerator: by-hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
+    let members = [
+        (format!("{name}/big.bin"), big),
+        (format!("{info}/METADATA"), stored(metadata)),
+        (format!("{info}/WHEEL"), stored(wheel.to_owned())),
+        (format!("{info}/RECORD"), stored(record)),
+    ];
+    let (mut zip, mut directory) = (Vec::new(), Vec::new());
+    let word = |number: usize| u32::try_from(number).unwrap().to_le_bytes();
+    for (path, (bytes, crc, length, method)) in &members {
+        let offset = zip.len();
+        let mut header = vec![20, 0, 0, 0];
+        header.extend(method.to_le_bytes());
+        header.extend([0, 0, 0x21, 0]);
+        header.extend(crc.to_le_bytes());
+        header.extend(word(bytes.len()));
+        header.extend(word(*length));
+        header.extend(u16::try_from(path.len()).unwrap().to_le_bytes());
+        header.extend([0, 0]);
+        zip.extend(b"PK\x03\x04");
+        zip.extend(&header);
+        zip.extend(path.as_bytes());
+        zip.extend(bytes);
+        directory.extend(b"PK\x01\x02\x14\0");
+        directory.extend(&header);
+        directory.extend([0; 10]);
+        directory.extend(word(offset));
+        directory.extend(path.as_bytes());
+    }
+    let (start, length) = (zip.len(), directory.len());
+    zip.extend(&directory);
+    zip.extend(b"PK\x05\x06\0\0\0\0\x04\0\x04\0");
+    zip.extend(word(length));
+    zip.extend(word(start));
+    zip.extend([0, 0]);
+    zip
+}

@@ -20,6 +20,7 @@ pub(crate) use options::{FolderLink, IndexOptions};
 pub(super) use wish::{Requirement, parse_requirement};
 pub(crate) use wish::{Wish, WishKind};
 
+use super::PackageName;
 use super::hash::FileHash;
 use crate::report::split_login;
 use options::Parsed;
@@ -40,13 +41,31 @@ const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) struct Position {
     /// The path in the source, with `/`.
     pub path: String,
-    /// The line, counted from 1; of continued lines, the first.
+    /// The line, counted from 1; of continued lines, the first. 0 where no line is known.
     pub line: usize,
+}
+
+impl Position {
+    /// A place without a line.
+    pub(crate) fn whole(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            line: 0,
+        }
+    }
+
+    /// What a package requires by its own metadata.
+    pub(crate) fn of_metadata(name: &PackageName) -> Self {
+        Self::whole(format!("what {name} requires"))
+    }
 }
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.path, self.line)
+        match self.line {
+            0 => f.write_str(&self.path),
+            line => write!(f, "{}:{line}", self.path),
+        }
     }
 }
 

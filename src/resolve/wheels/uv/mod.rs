@@ -1,13 +1,17 @@
 //! The resolver: uv, found or fetched, run without a Python and without the user's surroundings.
 
+mod front;
 mod interpreter;
 mod run;
+pub(super) mod stub;
 mod tool;
 mod verdict;
 
-pub(super) use run::{Compile, compile, for_uv};
-pub(super) use tool::{MAX_BYTES, Uv, hash, obtain};
-pub(super) use verdict::{Failure, Mention};
+pub(super) use front::{NO_HASH, serve};
+pub(super) use run::{Compile, compile};
+pub(crate) use stub::StubError;
+pub(super) use tool::{Uv, hash, obtain};
+pub(super) use verdict::{Failure, Mention, stub_name};
 
 /// The version that is fetched, and by which resolutions are known.
 pub(super) const VERSION: &str = "0.13.8";

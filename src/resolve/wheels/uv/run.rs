@@ -52,12 +52,10 @@ pub(in crate::resolve::wheels) struct Compile<'a> {
     pub(in crate::resolve::wheels) wishes: &'a [&'a Wish],
     /// The bounds that hold for the target.
     pub(in crate::resolve::wheels) constraints: &'a [&'a Wish],
-    /// Wheels of the source by file name: the bytes.
+    /// Stubs of the wheels that the wishes name by path or address, by file name.
     pub(in crate::resolve::wheels) local: &'a BTreeMap<String, Vec<u8>>,
-    /// Wheels of the source's `--find-links` folders: their paths.
-    pub(in crate::resolve::wheels) linked: &'a [String],
-    /// The bytes of a file of the source.
-    pub(in crate::resolve::wheels) read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    /// Stubs of the wheels in the source's `--find-links` folders, by file name.
+    pub(in crate::resolve::wheels) linked: &'a BTreeMap<String, Vec<u8>>,
     /// Where from.
     pub(in crate::resolve::wheels) indexes: &'a Indexes,
     /// What for.
@@ -70,12 +68,10 @@ pub(in crate::resolve::wheels) struct Compile<'a> {
     pub(in crate::resolve::wheels) tools: &'a Path,
     /// The folder for uv's own cache.
     pub(in crate::resolve::wheels) cache: &'a Path,
-    /// The address of the one index that is asked, where a project's own are not asked directly.
+    /// The address of the one index that is asked in place of others.
     pub(in crate::resolve::wheels) front: Option<&'a str>,
     /// Requirements that stand in for what others say of the same package.
     pub(in crate::resolve::wheels) overrides: &'a [String],
-    /// Whether addresses hold what must not be kept: uv's cache has them as they are.
-    pub(in crate::resolve::wheels) keeps_nothing: bool,
 }
 
 /// Runs uv and reads its lock.
@@ -116,21 +112,16 @@ fn prepare(task: &Compile<'_>) -> io::Result<TempFolder> {
         write_private(&folder.path().join(name), bytes)?;
     }
     let mut wanted = String::new();
-    for url in &task.indexes.find_links {
-        wanted.push_str(&format!("--find-links {}\n", for_uv(url)));
+    if task.front.is_none() {
+        for url in &task.indexes.find_links {
+            wanted.push_str(&format!("--find-links {}\n", for_uv(url)));
+        }
     }
     if !task.linked.is_empty() {
         let links = folder.path().join(LINKS);
         fs::DirBuilder::new().mode(0o700).create(&links)?;
-        for path in task.linked {
-            let name = path.rsplit('/').next().unwrap_or(path);
-            let bytes = (task.read)(path).ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    format!("{path} cannot be read"),
-                )
-            })?;
-            write_private(&links.join(name), &bytes)?;
+        for (name, bytes) in task.linked {
+            write_private(&links.join(name), bytes)?;
         }
         wanted.push_str(&format!("--find-links {}\n", links.display()));
     }
@@ -193,12 +184,8 @@ fn command(uv: &Uv, task: &Compile<'_>, folder: &Path, python: &PathBuf) -> Comm
         .env("TMPDIR", folder)
         .env(
             "UV_CACHE_DIR",
-            if task.keeps_nothing {
-                folder
-            } else {
-                task.cache
-            }
-            .join("uv"),
+            // The front's address is another one the next time.
+            task.front.map_or(task.cache, |_| folder).join("uv"),
         );
     for name in PASSED {
         let value = task.environment.get(name);
@@ -232,7 +219,7 @@ fn add_wishes(command: &mut Command, task: &Compile<'_>) {
     if !task.constraints.is_empty() {
         command.args(["--constraints", "bounds.txt"]);
     }
-    if task.indexes.default.is_none() {
+    if task.indexes.default.is_none() && task.front.is_none() {
         command.arg("--no-index");
     }
     if task.front.is_some() {
@@ -285,7 +272,7 @@ fn settings(task: &Compile<'_>) -> String {
 
 /// An address as uv gets it, credentials included. uv reads `${NAME}` in it as a variable of its own
 /// environment; with the brace percent-encoded, which no server tells from the brace, it does not.
-pub(in crate::resolve::wheels) fn for_uv(url: &Url) -> String {
+pub(super) fn for_uv(url: &Url) -> String {
     url.reveal().reveal().replace("${", "$%7B")
 }
 
@@ -343,8 +330,7 @@ mod tests {
             wishes: &wanted.wishes.iter().collect::<Vec<_>>(),
             constraints: &bounds.wishes.iter().collect::<Vec<_>>(),
             local: &BTreeMap::new(),
-            linked: &[],
-            read: &|_| None,
+            linked: &BTreeMap::new(),
             indexes: &indexes,
             target: &testing::target(),
             environment: &BTreeMap::new(),
@@ -353,7 +339,6 @@ mod tests {
             cache: &folder.path().join("uv-cache"),
             front: None,
             overrides: &[],
-            keeps_nothing: false,
         });
     }
 
@@ -416,7 +401,7 @@ mod tests {
             assert_eq!((mode(task.cache), mode(folder.path())), (0o700, 0o700));
             let wanted = folder.path().join("wanted.txt");
             assert_eq!(mode(&wanted), 0o600);
-            assert!(fs::read_to_string(wanted).unwrap().contains("u:pw@"));
+            assert!(!fs::read_to_string(wanted).unwrap().contains("pw"));
             assert_eq!(mode(&folder.path().join(SETTINGS)), 0o600);
         });
         let good = "printf \"lock-version = '1.0'\\npackages = []\\n\"";

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,20 +12,21 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::VERSION;
+use crate::archive::Unpacked;
 use crate::archive::zip::Archive;
 use crate::host::{self, Bounds};
 use crate::packages::Sha256;
 use crate::packages::python::PackageName;
 use crate::resolve::wheels::error::ResolveError;
-use crate::resolve::wheels::fetch::{Fetch, Get};
+use crate::resolve::wheels::fetch::Fetch;
 use crate::resolve::wheels::index::find_file;
 use crate::resolve::wheels::settings::Indexes;
 
 /// Versions on PATH that are taken: from the first on that takes a program's path as its Python
 /// and writes locks, to the last minor one that this program was tried with.
 const ACCEPTED: std::ops::RangeInclusive<(u64, u64)> = (0, 8)..=(0, 13);
-/// Largest file that is read, in bytes.
-pub(in crate::resolve::wheels) const MAX_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// Largest program that is taken out of its wheel, in bytes.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// The pinned wheels, statically linked so that they run beside any C library: architecture of
 /// the machine that builds, file name, sha256.
@@ -123,32 +124,18 @@ fn download(kept: &Path, indexes: &Indexes, fetch: &dyn Fetch) -> Result<(), Res
         error,
     };
     fs::create_dir_all(folder).map_err(disk)?;
-    let got = fetch
-        .get(&Get {
-            url: &file.url,
-            accept: None,
-            max_bytes: MAX_BYTES,
-        })
-        .map_err(|error| ResolveError::Index {
-            url: file.url.to_string(),
-            error,
-        })?;
-    let mut wheel = tempfile::NamedTempFile::new_in(folder).map_err(disk)?;
-    let found = copy_hashed(got.body, &mut wheel).map_err(disk)?;
-    if found != expected {
+    let wheel = (fetch.file(&file.url, None)).map_err(|error| ResolveError::Index {
+        url: file.url.to_string(),
+        error,
+    })?;
+    if wheel.sha256 != expected {
         return Err(wrong());
     }
-    extract(wheel.path(), kept).map_err(disk)
+    extract(&wheel.path, kept).map_err(disk)
 }
 
 /// The hash of what is read.
-pub(in crate::resolve::wheels) fn hash(from: impl Read) -> io::Result<Sha256> {
-    copy_hashed(from, &mut io::sink())
-}
-
-/// Copies a bounded number of bytes and gives their hash.
-fn copy_hashed(from: impl Read, to: &mut dyn Write) -> io::Result<Sha256> {
-    let mut from = from.take(MAX_BYTES);
+pub(in crate::resolve::wheels) fn hash(mut from: impl Read) -> io::Result<Sha256> {
     let mut hasher = Hasher::new();
     let mut buffer = vec![0; 128 * 1024];
     loop {
@@ -157,14 +144,13 @@ fn copy_hashed(from: impl Read, to: &mut dyn Write) -> io::Result<Sha256> {
             return Ok(Sha256(hasher.finalize().into()));
         }
         hasher.update(&buffer[..count]);
-        to.write_all(&buffer[..count])?;
     }
 }
 
 /// Takes the program out of the wheel; it appears under its name whole or not at all.
 fn extract(wheel: &Path, kept: &Path) -> io::Result<()> {
     let name = format!("uv-{VERSION}.data/scripts/uv");
-    let archive = Archive::open(wheel).map_err(io::Error::other)?;
+    let archive = Archive::open(wheel, Unpacked::default()).map_err(io::Error::other)?;
     let member = archive
         .member(&name)
         .ok_or_else(|| io::Error::other(format!("the wheel has no {name}")))?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::run::{Compile, for_uv};
+use super::run::Compile;
 use crate::packages::python::{DirectUrl, PackageName, Position, Version, Wish};
 use crate::resolve::wheels::error::ResolveError;
 
@@ -39,8 +39,8 @@ pub(in crate::resolve::wheels) struct Mention {
     pub(in crate::resolve::wheels) exact: Option<Version>,
 }
 
-/// The line that uv gets for a wish: names, extras and versions as they are, wheels of the source by
-/// their copy in the private folder, addresses with their credentials. No marker: only wishes that
+/// The line that uv gets for a wish: names, extras and versions as they are, wheels at paths and addresses by
+/// their stub in the private folder. No marker: only wishes that
 /// hold for the target are given, and uv must not name projects with theirs.
 pub(super) fn line_for_uv(wish: &Wish, folder: &Path) -> String {
     let Some(named) = wish.named() else {
@@ -48,19 +48,23 @@ pub(super) fn line_for_uv(wish: &Wish, folder: &Path) -> String {
     };
     let mut bare = named.clone();
     bare.marker = pep508_rs::MarkerTree::TRUE;
-    let address = match wish.address() {
-        None => return bare.to_string(),
-        Some(DirectUrl::Archive(url) | DirectUrl::Repository(url)) => for_uv(url),
-        Some(DirectUrl::Path(path)) => {
-            format!(
-                "file://{}/{}",
-                folder.display(),
-                path.rsplit('/').next().unwrap_or_default()
-            )
-        }
+    let Some(address) = wish.address() else {
+        return bare.to_string();
     };
     bare.clear_url();
-    format!("{bare} @ {address}")
+    format!(
+        "{bare} @ file://{}/{}",
+        folder.display(),
+        stub_name(address)
+    )
+}
+
+/// What the stub of the wheel at an address is called.
+pub(in crate::resolve::wheels) fn stub_name(address: &DirectUrl) -> String {
+    match address {
+        DirectUrl::Archive(url) | DirectUrl::Repository(url) => url.file_name(),
+        DirectUrl::Path(path) => path.rsplit('/').next().unwrap_or_default().to_owned(),
+    }
 }
 
 /// Turns uv's exit status and message into an error.
@@ -282,7 +286,7 @@ mod tests {
             lines,
             [
                 "x[a]==1",
-                "y @ https://u:p@h/y-1-py3-none-any.whl",
+                "y @ file:///f/y-1-py3-none-any.whl",
                 "z @ file:///f/z-1-py3-none-any.whl"
             ]
         );

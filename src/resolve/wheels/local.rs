@@ -1,0 +1,230 @@
+//! Wheels that lie here or at an address of their own: what uv gets in their place, and what they are.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Seek as _};
+use std::path::Path;
+
+use super::error::ResolveError;
+use super::fetch::Fetch;
+use super::lock::Location;
+use super::prepared::Prepared;
+use super::uv::{self, stub};
+use super::{BUILT_FOLDER, from_source};
+use crate::archive::zip::Archive;
+use crate::packages::Sha256;
+use crate::packages::python::{
+    DirectUrl, FileHash, Url, WheelFileName, Wish, requirement_paths, resolve_path, shown,
+};
+
+/// Most wheels that may be named by others' metadata.
+const MAX_ADDRESSED: usize = 200;
+
+/// A wheel, and its stub.
+pub(super) struct LocalWheel {
+    /// Where its bytes are.
+    pub(super) location: Location,
+    /// Their hash, if it is known yet.
+    pub(super) sha256: Option<Sha256>,
+    /// Their number, if it is known yet.
+    pub(super) size_bytes: Option<u64>,
+    /// What uv gets.
+    pub(super) stub: Vec<u8>,
+}
+
+/// The wheels, by file name.
+#[derive(Default)]
+pub(super) struct Local {
+    /// What wheels require at an address, beside the wishes.
+    pub(super) addressed: Vec<Wish>,
+    /// What wishes name by path or address.
+    pub(super) named: BTreeMap<String, LocalWheel>,
+    /// What lies in folders of links.
+    pub(super) linked: BTreeMap<String, LocalWheel>,
+}
+
+impl Prepared<'_> {
+    /// The wheels that wishes name, those that these require by address, and those in folders of links.
+    pub(super) fn local_wheels(
+        &self,
+        wishes: &[&Wish],
+        fetch: &dyn Fetch,
+    ) -> Result<Local, ResolveError> {
+        let mut local = Local::default();
+        for wish in wishes {
+            let addressed = self.add_wheel(wish, &mut local, fetch)?;
+            self.add_addressed(addressed, (wish, wishes), &mut local);
+        }
+        let mut at = 0;
+        while let Some(wish) = local.addressed.get(at).cloned() {
+            if at >= MAX_ADDRESSED || from_source::needs_build(&wish) {
+                return Err(ResolveError::NeedsBuild {
+                    wish: wish.to_string(),
+                    position: wish.position.clone(),
+                });
+            }
+            let addressed = self.add_wheel(&wish, &mut local, fetch)?;
+            self.add_addressed(addressed, (&wish, wishes), &mut local);
+            at += 1;
+        }
+        for path in &self.links.wheels {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            let Ok(file_name) = name.parse() else {
+                continue;
+            };
+            let file = (self.request.open)(path).map_err(|error| ResolveError::File {
+                path: path.into(),
+                error,
+            })?;
+            let stub = self.stub(file, path, &file_name)?;
+            let wheel = LocalWheel {
+                location: Location::Source(path.clone()),
+                sha256: None,
+                size_bytes: None,
+                stub: stub.bytes,
+            };
+            local.linked.insert(name.to_owned(), wheel);
+        }
+        Ok(local)
+    }
+
+    /// Takes up what a wheel requires at an address, where nobody has asked for the package by address yet.
+    fn add_addressed(
+        &self,
+        addressed: Vec<Wish>,
+        (of, wishes): (&Wish, &[&Wish]),
+        local: &mut Local,
+    ) {
+        let Ok(markers) = self.request.target.markers() else {
+            return;
+        };
+        for wish in addressed {
+            let mut known = wishes.iter().copied().chain(&local.addressed);
+            let is_known =
+                known.any(|known| known.name() == wish.name() && known.address().is_some());
+            if !is_known && wish.marker().evaluate(&markers, of.extras()) {
+                local.addressed.push(wish);
+            }
+        }
+    }
+
+    /// Adds the wheel that a wish names, if it names one; what that requires at an address.
+    fn add_wheel(
+        &self,
+        wish: &Wish,
+        local: &mut Local,
+        fetch: &dyn Fetch,
+    ) -> Result<Vec<Wish>, ResolveError> {
+        let Some(address) = wish.address() else {
+            return Ok(Vec::new());
+        };
+        let name = uv::stub_name(address);
+        let Ok(file_name) = name.parse::<WheelFileName>() else {
+            return Ok(Vec::new());
+        };
+        let (wheel, addressed) = match address {
+            DirectUrl::Path(path) => self.in_source(wish, path, &file_name)?,
+            DirectUrl::Archive(url) | DirectUrl::Repository(url) => {
+                self.at_address(wish, url, &file_name, fetch)?
+            }
+        };
+        local.named.insert(name, wheel);
+        Ok(addressed)
+    }
+
+    fn in_source(
+        &self,
+        wish: &Wish,
+        path: &str,
+        file_name: &WheelFileName,
+    ) -> Result<(LocalWheel, Vec<Wish>), ResolveError> {
+        let file = &wish.position.path;
+        // What was built is never taken for a file that the source has under the same name.
+        let paths: Vec<String> = if file.starts_with(BUILT_FOLDER) {
+            resolve_path(file, path).into_iter().collect()
+        } else {
+            requirement_paths(file, path).collect()
+        };
+        let opened = paths
+            .into_iter()
+            .find_map(|inside| Some(((self.request.open)(&inside).ok()?, inside)));
+        let (mut file, inside) = opened.ok_or_else(|| ResolveError::NoSuchWheel {
+            path: path.to_owned(),
+            position: wish.position.clone(),
+        })?;
+        let failed = |error| ResolveError::File {
+            path: inside.clone().into(),
+            error,
+        };
+        let stand = inside.strip_prefix(BUILT_FOLDER).and_then(|name| {
+            let mut stands = self.request.built.iter();
+            stands.find(|stand| stand.file_name == name)
+        });
+        let sha256 = match stand {
+            Some(stand) => stand.sha256,
+            None => hash(&mut file).map_err(failed)?,
+        };
+        let size_bytes = file.metadata().map_err(failed)?.len();
+        let stub = self.stub(file, &inside, file_name)?;
+        let wheel = LocalWheel {
+            location: Location::Source(inside),
+            sha256: Some(sha256),
+            size_bytes: Some(size_bytes),
+            stub: stub.bytes,
+        };
+        Ok((wheel, stub.addressed))
+    }
+
+    fn at_address(
+        &self,
+        wish: &Wish,
+        url: &Url,
+        file_name: &WheelFileName,
+        fetch: &dyn Fetch,
+    ) -> Result<(LocalWheel, Vec<Wish>), ResolveError> {
+        let listed = wish.hashes.iter().find_map(|hash| match hash {
+            FileHash::Sha256(sha256) => Some(*sha256),
+            FileHash::Other(_) => None,
+        });
+        // Of several hashes, the file may have any.
+        let listed = listed.filter(|_| wish.hashes.len() == 1);
+        let url = self.indexes.with_credentials(url.clone(), None);
+        let kept = (fetch.file(&url, listed)).map_err(|error| ResolveError::Index {
+            url: url.to_string(),
+            error,
+        })?;
+        let file = File::open(&kept.path).map_err(|error| ResolveError::File {
+            path: kept.path.clone(),
+            error,
+        })?;
+        let stub = self.stub(file, url.as_str(), file_name)?;
+        let wheel = LocalWheel {
+            location: Location::Remote(url),
+            sha256: Some(kept.sha256),
+            size_bytes: Some(kept.size_bytes),
+            stub: stub.bytes,
+        };
+        Ok((wheel, stub.addressed))
+    }
+
+    /// The stub of a wheel, which messages call `place`.
+    fn stub(
+        &self,
+        file: File,
+        place: &str,
+        file_name: &WheelFileName,
+    ) -> Result<stub::Stub, ResolveError> {
+        let place = shown(place);
+        let archive = Archive::of(file, Path::new(&place), self.request.unpacked);
+        archive
+            .map_err(stub::StubError::from)
+            .and_then(|archive| stub::of(&archive, file_name))
+            .map_err(|error| ResolveError::Wheel { place, error })
+    }
+}
+
+fn hash(file: &mut File) -> io::Result<Sha256> {
+    let found = uv::hash(&mut *file)?;
+    file.rewind()?;
+    Ok(found)
+}

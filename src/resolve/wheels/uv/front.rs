@@ -1,0 +1,227 @@
+//! An index on the loopback address that uv asks in place of others. It knows which package comes from
+//! where, which uv's settings can say for direct requirements alone; and it has a hash for every file, without
+//! which uv would fetch wheels whole and unpack them. It lives as long as one run of uv, and answers only who
+//! knows the word in its address.
+//!
+//! Pages are those of PEP 691; files stay where they are. A fixed number of threads answers, none of which
+//! an answer that fails takes along.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::json;
+
+use crate::packages::Sha256;
+use crate::packages::python::{PackageName, WheelFileName};
+use crate::resolve::wheels::error::ResolveError;
+use crate::resolve::wheels::fetch::Fetch;
+use crate::resolve::wheels::index::{IndexFile, files_of, linked_files};
+use crate::resolve::wheels::releases::sdist_version;
+use crate::resolve::wheels::settings::Indexes;
+
+/// Stands for the hash of a file whose index does not tell it.
+pub(in crate::resolve::wheels) const NO_HASH: Sha256 = Sha256([0; 32]);
+/// Requests that are answered at once.
+const THREADS: usize = 16;
+/// Longest request, in bytes.
+const MAX_REQUEST_BYTES: u64 = 16 * 1024;
+/// Longest wait for a request, or for its answer to be taken.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a thread looks whether it is over that nobody woke up.
+const GLANCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 500_000_000,
+};
+/// Media type of a page.
+const PAGE: &str = "application/vnd.pypi.simple.v1+json";
+
+struct Front<'a> {
+    indexes: &'a Indexes,
+    fetch: &'a dyn Fetch,
+    /// The path that pages lie below.
+    path: String,
+    /// The files on pages of links, once they were asked for.
+    linked: Mutex<Option<Vec<IndexFile>>>,
+    failure: Mutex<Option<ResolveError>>,
+}
+
+/// Gives the address of such an index to `use_front`; what came of that, and the first failure of an
+/// index behind it.
+///
+/// # Errors
+/// No port to listen on.
+pub(in crate::resolve::wheels) fn serve<T>(
+    indexes: &Indexes,
+    fetch: &dyn Fetch,
+    use_front: impl FnOnce(&str) -> T,
+) -> io::Result<(T, Option<ResolveError>)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let front = Front {
+        indexes,
+        fetch,
+        path: format!("/{}/simple", secret_word()?),
+        linked: Mutex::new(None),
+        failure: Mutex::new(None),
+    };
+    let over = Over {
+        is_over: AtomicBool::new(false),
+        address,
+    };
+    let came = std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| front.attend(&listener, &over.is_over));
+        }
+        // Dropped too where `use_front` panics: the scope waits for its threads.
+        let ending = Ending(&over);
+        let came = use_front(&format!("http://{address}{}", front.path));
+        drop(ending);
+        came
+    });
+    let failure = front.failure.into_inner();
+    Ok((came, failure.unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// Whether the threads are to end, and where they listen.
+struct Over {
+    is_over: AtomicBool,
+    address: SocketAddr,
+}
+
+/// Ends the threads when it is dropped, by return and by panic alike.
+struct Ending<'a>(&'a Over);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::SeqCst);
+        for _ in 0..THREADS {
+            // Wakes one of them up.
+            let _ = TcpStream::connect_timeout(&self.0.address, Duration::from_millis(100));
+        }
+    }
+}
+
+/// A word that nobody guesses.
+fn secret_word() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+impl Front<'_> {
+    /// Answers one client after the other, until it is over.
+    fn attend(&self, listener: &TcpListener, is_over: &AtomicBool) {
+        while !is_over.load(Ordering::SeqCst) {
+            let mut polled = [PollFd::new(listener, PollFlags::IN)];
+            let _ = poll(&mut polled, Some(&GLANCE));
+            if let Ok((client, _)) = listener.accept()
+                && !is_over.load(Ordering::SeqCst)
+            {
+                // An answer that panics ends its connection; uv tells of it and ends.
+                let _ = catch_unwind(AssertUnwindSafe(|| self.answer(client)));
+            }
+        }
+    }
+
+    fn answer(&self, mut client: TcpStream) {
+        let _ = client.set_nonblocking(false);
+        let _ = client.set_read_timeout(Some(PATIENCE));
+        let _ = client.set_write_timeout(Some(PATIENCE));
+        let (status, body) = match self.asked(&client) {
+            None => ("404 Not Found", String::new()),
+            Some(name) => match self.files(&name) {
+                Ok(files) if files.is_empty() => ("404 Not Found", String::new()),
+                Ok(files) => ("200 OK", page(&name, &files)),
+                Err(error) => {
+                    let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                    failure.get_or_insert(error);
+                    // A status that uv neither tries again nor takes for an empty page.
+                    ("400 Bad Request", String::new())
+                }
+            },
+        };
+        let _ = write!(
+            client,
+            "HTTP/1.1 {status}\r\nContent-Type: {PAGE}\r\nContent-Length: {}\r\n\
+             Cache-Control: no-store\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let _ = client.shutdown(Shutdown::Write);
+    }
+
+    /// The files of a project, those on pages of links last.
+    fn files(&self, name: &PackageName) -> Result<Vec<IndexFile>, ResolveError> {
+        let mut files = files_of(self.fetch, self.indexes, name)?;
+        let linked = self.linked()?;
+        files.extend(linked.into_iter().filter(|file| is_of(file, name)));
+        Ok(files)
+    }
+
+    fn linked(&self) -> Result<Vec<IndexFile>, ResolveError> {
+        let mut known = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref() {
+            return Ok(known.clone());
+        }
+        let mut found = Vec::new();
+        for page in &self.indexes.find_links {
+            found.extend(linked_files(self.fetch, self.indexes, page)?);
+        }
+        *known = Some(found.clone());
+        Ok(found)
+    }
+
+    /// The project that is asked for, if it is one below the path.
+    fn asked(&self, client: &TcpStream) -> Option<PackageName> {
+        let mut lines = BufReader::new(client.take(MAX_REQUEST_BYTES)).lines();
+        let request = lines.next()?.ok()?;
+        // The client may still be sending: read to the end of its head.
+        lines
+            .take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()))
+            .for_each(drop);
+        let mut words = request.split(' ');
+        if words.next()? != "GET" {
+            return None;
+        }
+        let name = words.next()?.strip_prefix(&self.path)?;
+        name.trim_matches('/').parse().ok()
+    }
+}
+
+/// Whether a file is one of a project.
+fn is_of(file: &IndexFile, name: &PackageName) -> bool {
+    match file.name.parse::<WheelFileName>() {
+        Ok(wheel) => wheel.name == *name,
+        Err(_) => sdist_version(&file.name, name).is_some(),
+    }
+}
+
+fn page(name: &PackageName, files: &[IndexFile]) -> String {
+    let files = files.iter().map(|file| {
+        let sha256 = file.sha256.unwrap_or(NO_HASH).to_string();
+        let mut entry = json!({
+            "filename": file.name,
+            "url": super::run::for_uv(&file.url),
+            "hashes": {"sha256": sha256},
+            "requires-python": file.requires_python,
+            "yanked": file.yanked,
+            "core-metadata": file.has_metadata,
+        });
+        // uv refuses a page that says `null` here.
+        if let Some(size) = file.size_bytes {
+            entry["size"] = json!(size);
+        }
+        entry
+    });
+    json!({
+        "meta": {"api-version": "1.0"},
+        "name": name.as_ref(),
+        "files": files.collect::<Vec<_>>(),
+    })
+    .to_string()
+}
