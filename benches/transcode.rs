@@ -127,6 +127,7 @@ fn wheels(folder: &Path) -> io::Result<Vec<WheelFile>> {
                 version: version.split('-').next().unwrap_or_default().to_owned(),
                 sha256: [0; 32],
                 requested: false,
+                unpacked: archive::Unpacked::default(),
                 path,
             });
         }

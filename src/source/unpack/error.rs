@@ -173,6 +173,15 @@ fn bound_text(bound: Bound) -> String {
     }
 }
 
+fn bound_hint(bound: Bound) -> &'static str {
+    match bound {
+        Bound::Ratio { .. } => Unpacked::HINT,
+        Bound::Entries | Bound::Bytes | Bound::Links => {
+            "Leave out what the image does not need, or unpack it and build the folder."
+        }
+    }
+}
+
 fn found_text(found: Found) -> (&'static str, &'static str) {
     match found {
         Found::Nothing => (
@@ -227,17 +236,9 @@ impl Explain for UnpackError {
                 fault_text(*fault),
                 "Pack the folder anew with `tar -C FOLDER -c .` or `git archive HEAD`; do not unpack this archive elsewhere if you do not know its maker.",
             ),
-            Self::Bound { shown, bound } => (
-                Fate::Project,
-                shown,
-                bound_text(*bound),
-                match bound {
-                    Bound::Ratio { .. } => Unpacked::HINT,
-                    _ => {
-                        "Leave out what the image does not need, or unpack it and build the folder."
-                    }
-                },
-            ),
+            Self::Bound { shown, bound } => {
+                (Fate::Project, shown, bound_text(*bound), bound_hint(*bound))
+            }
             Self::Zip(error) => return error.explain(),
             Self::Hash {
                 shown,
