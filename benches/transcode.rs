@@ -35,6 +35,7 @@ mod packages {
 #[path = "../src/layers"]
 mod layers {
     pub(crate) mod bytecode;
+    pub(crate) mod linkage;
     pub(crate) mod wheel;
 }
 

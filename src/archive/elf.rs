@@ -1,6 +1,6 @@
-//! What a program or library says of itself to the loader: for which machine it is, its name, the libraries
-//! that it needs and where they are looked for. 64-bit little-endian files only, which is what images hold.
-//! Format: System V ABI, chapters 4 and 5; elf(5).
+//! What a program or library says of itself to the loader: for which machine it is, its name and the
+//! libraries that it needs. 64-bit little-endian files only, which is what images hold.
+//! Only the parts that say so are read: libraries are large. Format: System V ABI, chapters 4 and 5; elf(5).
 
 /// How every ELF file begins.
 pub(crate) const MAGIC: &[u8] = b"\x7fELF";
@@ -10,14 +10,19 @@ pub(crate) const X86_64: u16 = 62;
 pub(crate) const AARCH64: u16 = 183;
 
 /// Most program headers, and most entries of the dynamic section, that are read.
-const MAX_ENTRIES: usize = 65_536;
+const MAX_ENTRIES: usize = 4096;
 /// Longest name, in bytes.
 const MAX_NAME_BYTES: usize = 4096;
 /// Kinds of program headers.
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
-/// Length of a program header, and of an entry of the dynamic section, in bytes.
+/// Tags of the dynamic section.
+const DT_NEEDED: u64 = 1;
+const DT_STRTAB: u64 = 5;
+const DT_SONAME: u64 = 14;
+/// Length of the file's header, of a program header, and of an entry of the dynamic section, in bytes.
+const FILE_HEADER_BYTES: usize = 64;
 const HEADER_BYTES: usize = 56;
 const DYNAMIC_BYTES: usize = 16;
 
@@ -30,95 +35,150 @@ pub(crate) struct Elf {
     pub interpreter: Option<String>,
     /// The name by which others need it.
     pub soname: Option<String>,
-    /// Names of the libraries that it needs.
+    /// Names of the libraries that it needs, in the order in which they stand in the file.
     pub needed: Vec<String>,
-    /// Folders to look in, as they stand there (`$ORIGIN` and all), from `DT_RUNPATH` or `DT_RPATH`.
-    pub run_path: Vec<String>,
     /// Whether it has a dynamic section: what has none needs nothing.
     pub is_dynamic: bool,
 }
 
-/// Reads a file's bytes; none if it is no ELF file of this kind, or says nothing that makes sense.
-pub(crate) fn read(bytes: &[u8]) -> Option<Elf> {
-    if bytes.get(..6)? != b"\x7fELF\x02\x01" {
-        return None;
+/// Reads a file, of which `at` gives the bytes from an offset on: as many as asked for, or fewer where it ends.
+/// None if it is no ELF file of this kind, or says nothing that makes sense.
+///
+/// # Errors
+/// Those of `at`.
+pub(crate) fn read<E>(at: impl FnMut(u64, usize) -> Result<Vec<u8>, E>) -> Result<Option<Elf>, E> {
+    let mut reader = Reader { at, failure: None };
+    let elf = reader.elf();
+    match reader.failure {
+        Some(failure) => Err(failure),
+        None => Ok(elf),
     }
-    let mut elf = Elf {
-        machine: u16_at(bytes, 18)?,
-        ..Elf::default()
+}
+
+/// Reads a file that is in memory.
+#[cfg(test)]
+pub(crate) fn read_bytes(bytes: &[u8]) -> Option<Elf> {
+    let part = |offset: u64, length: usize| {
+        let from = usize::try_from(offset).map_or(bytes.len(), |from| from.min(bytes.len()));
+        let to = from.saturating_add(length).min(bytes.len());
+        Ok::<_, std::convert::Infallible>(bytes[from..to].to_vec())
     };
-    let headers = headers(bytes)?;
-    if let Some(header) = headers.iter().find(|header| header.kind == PT_INTERP) {
-        elf.interpreter = text_at(bytes, header.offset);
+    read(part).unwrap_or_default()
+}
+
+/// A file that is read by places.
+struct Reader<F, E> {
+    at: F,
+    failure: Option<E>,
+}
+
+impl<F: FnMut(u64, usize) -> Result<Vec<u8>, E>, E> Reader<F, E> {
+    fn elf(&mut self) -> Option<Elf> {
+        let head = self.part(0, FILE_HEADER_BYTES)?;
+        if head.get(..6)? != b"\x7fELF\x02\x01" {
+            return None;
+        }
+        let mut elf = Elf {
+            machine: u16_at(&head, 18)?,
+            ..Elf::default()
+        };
+        let headers = self.headers(&head)?;
+        if let Some(header) = headers.iter().find(|header| header.kind == PT_INTERP) {
+            elf.interpreter = self.text(header.offset);
+        }
+        let Some(dynamic) = headers.iter().find(|header| header.kind == PT_DYNAMIC) else {
+            return Some(elf);
+        };
+        elf.is_dynamic = true;
+        let entries = self.entries(dynamic)?;
+        let of = |tag: u64| entries.iter().filter(move |(found, _)| *found == tag);
+        let table = of(DT_STRTAB).next().map_or(0, |(_, value)| *value);
+        let Some(table) = headers.iter().find_map(|header| header.place(table)) else {
+            return Some(elf);
+        };
+        // In the file's order: going back may cost as much as beginning anew.
+        let mut names: Vec<(u64, u64)> = of(DT_NEEDED).chain(of(DT_SONAME)).copied().collect();
+        names.sort_by_key(|(_, place)| *place);
+        for (tag, place) in names {
+            let Some(name) = table.checked_add(place).and_then(|place| self.text(place)) else {
+                continue;
+            };
+            if tag == DT_SONAME {
+                elf.soname = Some(name);
+            } else {
+                elf.needed.push(name);
+            }
+        }
+        Some(elf)
     }
-    let Some(dynamic) = headers.iter().find(|header| header.kind == PT_DYNAMIC) else {
-        return Some(elf);
-    };
-    elf.is_dynamic = true;
-    let entries = entries(bytes, dynamic)?;
-    let of = |tag: u64| entries.iter().filter(move |(found, _)| *found == tag);
-    let table = of(5).next().map_or(0, |(_, value)| *value);
-    let Some(table) = headers.iter().find_map(|header| header.place(table)) else {
-        return Some(elf);
-    };
-    let text = |value: u64| text_at(bytes, table.checked_add(usize::try_from(value).ok()?)?);
-    elf.needed = of(1).filter_map(|(_, value)| text(*value)).collect();
-    elf.soname = of(14).find_map(|(_, value)| text(*value));
-    let paths = of(29).next().or_else(|| of(15).next());
-    if let Some(paths) = paths.and_then(|(_, value)| text(*value)) {
-        let folders = paths.split(':').filter(|folder| !folder.is_empty());
-        elf.run_path = folders.map(str::to_owned).collect();
+
+    /// All of these bytes; none if the file ends before.
+    fn part(&mut self, offset: u64, length: usize) -> Option<Vec<u8>> {
+        let bytes = self.up_to(offset, length)?;
+        (bytes.len() == length).then_some(bytes)
     }
-    Some(elf)
+
+    fn up_to(&mut self, offset: u64, length: usize) -> Option<Vec<u8>> {
+        match (self.at)(offset, length) {
+            Ok(bytes) => Some(bytes),
+            Err(failure) => {
+                self.failure.get_or_insert(failure);
+                None
+            }
+        }
+    }
+
+    fn headers(&mut self, head: &[u8]) -> Option<Vec<Header>> {
+        let start = u64_at(head, 32)?;
+        let (size, count) = (u16_at(head, 54)?, usize::from(u16_at(head, 56)?));
+        if count > 0 && usize::from(size) != HEADER_BYTES {
+            return None;
+        }
+        let bytes = self.part(start, count.min(MAX_ENTRIES) * HEADER_BYTES)?;
+        let headers = bytes.chunks_exact(HEADER_BYTES);
+        headers
+            .map(|header| {
+                Some(Header {
+                    kind: u32_at(header, 0)?,
+                    offset: u64_at(header, 8)?,
+                    address: u64_at(header, 16)?,
+                    size: u64_at(header, 32)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Tags and values of the dynamic section.
+    fn entries(&mut self, dynamic: &Header) -> Option<Vec<(u64, u64)>> {
+        let count = usize::try_from(dynamic.size).ok()? / DYNAMIC_BYTES;
+        let bytes = self.part(dynamic.offset, count.min(MAX_ENTRIES) * DYNAMIC_BYTES)?;
+        let entries = bytes.chunks_exact(DYNAMIC_BYTES);
+        let entries = entries.map_while(|entry| Some((u64_at(entry, 0)?, u64_at(entry, 8)?)));
+        Some(entries.take_while(|(tag, _)| *tag != 0).collect())
+    }
+
+    /// The text that ends with a zero.
+    fn text(&mut self, offset: u64) -> Option<String> {
+        let bytes = self.up_to(offset, MAX_NAME_BYTES)?;
+        let end = bytes.iter().position(|byte| *byte == 0)?;
+        Some(String::from_utf8_lossy(bytes.get(..end)?).into_owned())
+    }
 }
 
 /// A program header.
 struct Header {
     kind: u32,
-    offset: usize,
+    offset: u64,
     address: u64,
-    size: usize,
+    size: u64,
 }
 
 impl Header {
     /// Where in the file an address is, if it lies in this part of it.
-    fn place(&self, address: u64) -> Option<usize> {
-        let within = usize::try_from(address.checked_sub(self.address)?).ok()?;
+    fn place(&self, address: u64) -> Option<u64> {
+        let within = address.checked_sub(self.address)?;
         (self.kind == PT_LOAD && within < self.size).then(|| self.offset.checked_add(within))?
     }
-}
-
-fn headers(bytes: &[u8]) -> Option<Vec<Header>> {
-    let start = usize::try_from(u64_at(bytes, 32)?).ok()?;
-    let (size, count) = (u16_at(bytes, 54)?, u16_at(bytes, 56)?);
-    if count > 0 && usize::from(size) != HEADER_BYTES {
-        return None;
-    }
-    (0..usize::from(count))
-        .map(|index| {
-            let at = start.checked_add(index * HEADER_BYTES)?;
-            Some(Header {
-                kind: u32_at(bytes, at)?,
-                offset: usize::try_from(u64_at(bytes, at.checked_add(8)?)?).ok()?,
-                address: u64_at(bytes, at.checked_add(16)?)?,
-                size: usize::try_from(u64_at(bytes, at.checked_add(32)?)?).ok()?,
-            })
-        })
-        .collect()
-}
-
-/// Tags and values of the dynamic section.
-fn entries(bytes: &[u8], dynamic: &Header) -> Option<Vec<(u64, u64)>> {
-    let mut entries = Vec::new();
-    for index in 0..(dynamic.size / DYNAMIC_BYTES).min(MAX_ENTRIES) {
-        let at = dynamic.offset.checked_add(index * DYNAMIC_BYTES)?;
-        let (tag, value) = (u64_at(bytes, at)?, u64_at(bytes, at.checked_add(8)?)?);
-        if tag == 0 {
-            break;
-        }
-        entries.push((tag, value));
-    }
-    Some(entries)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -136,23 +196,13 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(part.try_into().ok()?))
 }
 
-/// The text that ends with a zero.
-fn text_at(bytes: &[u8], at: usize) -> Option<String> {
-    let rest = bytes.get(at..)?;
-    let end = rest
-        .iter()
-        .take(MAX_NAME_BYTES)
-        .position(|byte| *byte == 0)?;
-    Some(String::from_utf8_lossy(rest.get(..end)?).into_owned())
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// A library of this name that needs these, as small as one can be.
-    pub(crate) fn library(machine: u16, soname: &str, needed: &[&str], run_path: &str) -> Vec<u8> {
+    pub(crate) fn library(machine: u16, soname: &str, needed: &[&str]) -> Vec<u8> {
         let mut strings = vec![0_u8];
         let mut add = |text: &str| {
             let at = strings.len() as u64;
@@ -163,9 +213,6 @@ pub(crate) mod tests {
         let mut entries: Vec<(u64, u64)> = needed.iter().map(|name| (1, add(name))).collect();
         if !soname.is_empty() {
             entries.push((14, add(soname)));
-        }
-        if !run_path.is_empty() {
-            entries.push((29, add(run_path)));
         }
         let table = 64 + 2 * 56 + (entries.len() as u64 + 2) * 16;
         entries.extend([(5, 0x1000 + table), (0, 0)]);
@@ -192,44 +239,64 @@ pub(crate) mod tests {
 
     #[test]
     fn a_library_says_what_it_is() {
-        let bytes = library(
-            X86_64,
-            "liba.so.1",
-            &["libc.so.6", "libb.so.2"],
-            "$ORIGIN:/x",
-        );
-        let elf = read(&bytes).unwrap();
+        let bytes = library(X86_64, "liba.so.1", &["libc.so.6", "libb.so.2"]);
+        let elf = read_bytes(&bytes).unwrap();
         assert_eq!(elf.soname.as_deref(), Some("liba.so.1"));
         assert_eq!(elf.needed, ["libc.so.6", "libb.so.2"]);
-        assert_eq!(elf.run_path, ["$ORIGIN", "/x"]);
         assert_eq!((elf.machine, elf.is_dynamic), (X86_64, true));
     }
 
     #[test]
     fn a_program_of_this_machine_is_read() {
-        let elf = read(&std::fs::read("/proc/self/exe").unwrap()).unwrap();
+        let elf = read_bytes(&std::fs::read("/proc/self/exe").unwrap()).unwrap();
         assert!(elf.needed.iter().any(|name| name == "libc.so.6"));
         assert!(elf.interpreter.unwrap().contains("/ld-linux"));
     }
 
     #[test]
+    fn a_library_is_read_in_parts_and_a_failure_is_passed_on() {
+        let bytes = library(X86_64, "liba.so.1", &["libc.so.6"]);
+        let part = |offset: u64, length: usize| {
+            let rest = &bytes[usize::try_from(offset).unwrap().min(bytes.len())..];
+            rest[..length.min(rest.len())].to_vec()
+        };
+        let mut most = 0;
+        let elf = read(|offset, length| {
+            most = most.max(length);
+            Ok::<_, ()>(part(offset, length))
+        });
+        assert!(elf.unwrap().is_some());
+        assert!(most <= MAX_NAME_BYTES, "{most}");
+        let mut calls = 0;
+        let failing = |offset, length| {
+            calls += 1;
+            if calls > 2 {
+                Err("gone")
+            } else {
+                Ok(part(offset, length))
+            }
+        };
+        assert_eq!(read(failing), Err("gone"));
+    }
+
+    #[test]
     fn what_is_none_is_none() {
         for bytes in [&b""[..], b"#!/bin/sh", b"\x7fELF", b"\x7fELF\x01\x01\0\0"] {
-            assert_eq!(read(bytes), None);
+            assert_eq!(read_bytes(bytes), None);
         }
     }
 
     proptest! {
         #[test]
         fn never_panics(changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8), length in any::<prop::sample::Index>()) {
-            let mut bytes = library(AARCH64, "liba.so.1", &["libc.so.6"], "/x");
+            let mut bytes = library(AARCH64, "liba.so.1", &["libc.so.6"]);
             for (at, value) in changes {
                 let at = at.index(bytes.len());
                 bytes[at] = value;
             }
-            let _ = read(&bytes);
+            let _ = read_bytes(&bytes);
             bytes.truncate(length.index(bytes.len()));
-            let _ = read(&bytes);
+            let _ = read_bytes(&bytes);
         }
     }
 }

@@ -10,6 +10,7 @@
 //! cursor, where several threads read one file here.
 
 mod directory;
+mod parts;
 mod writer;
 
 use std::fs::File;
@@ -23,6 +24,7 @@ use crate::archive::gzip::{self, Deflated};
 use crate::archive::tar::PathFault;
 use crate::archive::{Unpacked, too_much};
 use crate::report::{Explain, Explanation, Fate};
+pub(crate) use parts::Parts;
 pub(crate) use writer::stored;
 
 /// Members that an archive may have; the largest wheels have some 30,000.

@@ -7,6 +7,8 @@ pub(crate) mod deb;
 pub(crate) mod difference;
 pub(crate) mod group;
 pub(crate) mod hashed;
+pub(crate) mod linkage;
+pub(crate) mod notes;
 pub(crate) mod skeleton;
 pub(crate) mod source;
 pub(crate) mod unpack;

@@ -8,11 +8,12 @@ use std::{collections::BTreeMap, io::Write};
 
 use crate::{
     archive::tar::{self, Owner, TarGz},
+    layers::linkage::Linkage,
     oci::{Key, KeyBuilder},
 };
 
 /// Names how this layer is written; changes whenever its bytes would.
-const LAYOUT: &str = "skeleton/2";
+const LAYOUT: &str = "skeleton/3";
 
 /// The virtual environment's folder.
 const PREFIX: &str = "opt/app-root";
@@ -134,6 +135,18 @@ pub(crate) fn write<W: Write>(
         }
     }
     Ok(())
+}
+
+/// The programs that the layer has.
+pub(crate) fn linkage(options: &SkeletonOptions) -> Linkage {
+    let config = pyvenv_config(options);
+    let mut linkage = Linkage::default();
+    for (path, (entry, _)) in entries(options, &config) {
+        if !matches!(entry, Entry::Directory) {
+            linkage.name(&path);
+        }
+    }
+    linkage
 }
 
 /// As `python -m venv` writes it, without a prompt.

@@ -37,6 +37,7 @@ impl Site<'_> {
             report: self.report,
             unpacked: self.settings.rules.unpacked,
             compiler,
+            machine: foundation.machine(),
         };
         let compiles_application = self.plan.bytecode.value.compiles_application();
         let application = compiler.filter(|_| compiles_application);

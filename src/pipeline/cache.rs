@@ -384,6 +384,7 @@ fn keyed(manifest: &Manifest, config: &ImageConfig) -> Vec<(Key, StoredLayer)> {
                 size_bytes: layer.size,
                 uncompressed_bytes: 0,
                 annotations: kept_annotations(&layer.annotations),
+                notes: None,
             };
             Some((key, stored))
         })

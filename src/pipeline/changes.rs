@@ -10,6 +10,7 @@ use super::staging::{SOURCE, Staged};
 use super::steps::{self, Order, Place, StepError, Steps, how, is_success};
 use super::toolchain::Toolchain;
 use crate::layers::changes::{self, Change, Kind};
+use crate::layers::notes::Notes;
 use crate::oci::{Key, KeyBuilder};
 use crate::plan::manage_py;
 use crate::report::{BuildError, Event};
@@ -281,7 +282,10 @@ fn layer(
         contents: "changes".to_owned(),
         needs: Vec::new(),
         is_of_source: true,
-        write: Box::new(move |tar| Ok(changes::write(&kept, tar)?)),
+        write: Box::new(move |tar| {
+            changes::write(&kept, tar)?;
+            Ok(Notes::default())
+        }),
     };
     Ok(site.make(&[recipe], index)?.layers.pop())
 }

@@ -12,6 +12,7 @@ use super::make::{Batch, Made};
 use super::platform::Site;
 use crate::image::{Footing, ImageLayer, kept_annotations};
 use crate::layers::deb::{BaseOptions, Part};
+use crate::layers::linkage::machine;
 use crate::oci::{Architecture, KeyBuilder, Platform};
 use crate::packages::debian::{DebArtefact, DebianBase};
 use crate::plan::Bytecode;
@@ -75,6 +76,15 @@ impl Foundation<'_> {
         match self {
             Self::Packages { debs, .. } => debs.clone(),
             Self::Image(_) => Debs::default(),
+        }
+    }
+
+    /// The processor that programs of it are for, as elf(5) numbers them; none of an image, of which nobody knows
+    /// which libraries it has.
+    pub(super) fn machine(&self) -> Option<u16> {
+        match self {
+            Self::Packages { options, .. } => Some(machine(options.architecture)),
+            Self::Image(_) => None,
         }
     }
 
@@ -386,6 +396,7 @@ pub(super) fn layers_of(image: &BaseImage, store: &Store) -> Vec<Made> {
                 LayerFate::Remote
             },
             took: Duration::ZERO,
+            notes: None,
         })
         .collect()
 }

@@ -38,6 +38,7 @@ impl LockedLayers {
             size_bytes: layer.size_bytes,
             uncompressed_bytes: layer.uncompressed_bytes,
             annotations: BTreeMap::new(),
+            notes: None,
         })
     }
 

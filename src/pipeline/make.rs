@@ -11,6 +11,7 @@ use super::fetch::Fetcher;
 use super::locked_layers::LockedLayers;
 use crate::archive::tar::{Options, TarGz};
 use crate::image::{ImageLayer, LayerForm, rfc3339, table_annotations};
+use crate::layers::notes::Notes;
 use crate::oci::{DiffId, Digest, Key};
 use crate::report::{BuildError, Event, LayerEvent, LayerFate, Report, ThreadError};
 use crate::store::{Store, StoredLayer, Writer};
@@ -40,8 +41,9 @@ pub(super) enum Origin {
     Source(String),
 }
 
-/// Writes a layer's entries.
-pub(super) type Write<'a> = dyn Fn(&mut TarGz<Writer>) -> Result<(), BuildError> + Send + Sync + 'a;
+/// Writes a layer's entries, and says what is to be noted of them.
+pub(super) type Write<'a> =
+    dyn Fn(&mut TarGz<Writer>) -> Result<Notes, BuildError> + Send + Sync + 'a;
 
 /// How one layer is made.
 pub(super) struct Recipe<'a> {
@@ -68,6 +70,8 @@ pub(crate) struct Made {
     pub fate: LayerFate,
     /// How long that took.
     pub took: Duration,
+    /// What was noted of it; none of a layer that was not made here.
+    pub notes: Option<serde_json::Value>,
 }
 
 /// What layers are made with.
@@ -222,6 +226,7 @@ impl Workshop<'_> {
             uncompressed_bytes: (fate != LayerFate::Believed).then_some(stored.uncompressed_bytes),
             fate,
             took,
+            notes: stored.notes.clone(),
         }
     }
 
@@ -339,7 +344,7 @@ impl Workshop<'_> {
             LayerForm::Zstd => TarGz::zstd(sink, self.tar)?,
             LayerForm::Estargz => TarGz::estargz(sink, self.tar, &rfc3339(self.tar.mtime))?,
         };
-        (recipe.write)(&mut tar)?;
+        let notes = (recipe.write)(&mut tar)?;
         let (writer, written) = tar.finish()?;
         let stored = StoredLayer {
             digest: Digest::from_bytes(written.sha256),
@@ -350,6 +355,7 @@ impl Workshop<'_> {
                 written.table_sha256.map(Digest::from_bytes),
                 written.uncompressed_bytes,
             ),
+            notes: serde_json::to_value(&notes).ok(),
         };
         self.store
             .keep_blob(writer.hashed(stored.digest), &stored.digest)?;

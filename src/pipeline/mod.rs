@@ -13,7 +13,7 @@
 //! - layers: `foundation` (what the image stands on), `recipes` (how each layer is made), `make` (makes
 //!   those that are not known), `layers` (has a site's), `cache` (those that a registry has), `trust` (what
 //!   of them may be executed or stood on), `locked_layers` (what `s2r.lock` says of them), `verify` (holds
-//!   them against ours), `bytecode`, `changes` (what steps leave), `assembly` (config and
+//!   them against ours), `needs` (what their files need of the image), `bytecode`, `changes` (what steps leave), `assembly` (config and
 //!   manifest); `platform` does all of it for one platform
 //! - code of the project: `steps` (in the sandbox), `ground` and `toolchain` (upon what), `staging`,
 //!   `roots` (layers as folders), `bare` (s2r inside the builder's image), `foreign` (other processors)
@@ -46,6 +46,7 @@ mod login;
 mod make;
 mod missing;
 mod naming;
+mod needs;
 mod obtain;
 mod passed;
 mod platform;

@@ -181,6 +181,7 @@ impl<'a> Site<'a> {
         let made = stages.run(Stage::Layers, || self.make(&upper, base_count), describe)?;
         layers.extend(made.layers);
         let compiled = compiler.as_ref().map(Compiler::totals).unwrap_or_default();
+        self.tell_needs(&layers);
         let base = self.base_recipes(&foundation)?;
         let recipes: Vec<&Recipe<'_>> = base.iter().chain(&upper).collect();
         self.verify(&layers, &recipes)?;
@@ -352,6 +353,7 @@ impl<'a> Site<'a> {
             report: self.report,
             unpacked: self.settings.rules.unpacked,
             compiler: None,
+            machine: None,
         }
     }
 

@@ -11,12 +11,14 @@ use crate::archive::tar::Options;
 use crate::layers::bytecode::{self, ByteCode};
 use crate::layers::deb::{self, BaseOptions, Packages, Part};
 use crate::layers::group::{self, Package};
+use crate::layers::linkage::Linkage;
+use crate::layers::notes::Notes;
 use crate::layers::skeleton::{self, SkeletonOptions};
 use crate::layers::source::{self, Source};
 use crate::layers::wheel::{self, Target, WheelFile};
 use crate::oci::{Digest, KeyBuilder};
 use crate::packages::debian::DebArtefact;
-use crate::report::{BuildError, Event, Report};
+use crate::report::{Event, Report};
 use crate::resolve::wheels::{Location, LockedWheel};
 use crate::store::Store;
 
@@ -69,6 +71,8 @@ pub(super) struct Shelf<'a> {
     pub unpacked: Unpacked,
     /// What makes byte code, if some is wanted.
     pub compiler: Option<&'a Compiler<'a>>,
+    /// The image's, as elf(5) numbers them; none where nobody asks what wheels need of an image.
+    pub machine: Option<u16>,
 }
 
 /// The layers of a Debian base, so that threads can write them side by side.
@@ -125,8 +129,7 @@ fn of_debs<'a>(
                 own: &debs,
                 beside: &beside,
             };
-            deb::write(part, packages, options, &store.scratch(), tar)?;
-            Ok(())
+            Ok(deb::write(part, packages, options, &store.scratch(), tar)?)
         }),
     }
 }
@@ -158,7 +161,10 @@ pub(super) fn skeleton<'a>(python: &str, interpreter: &str, tar: Options) -> Rec
         contents: "virtual environment and scripts".to_owned(),
         needs: Vec::new(),
         is_of_source: false,
-        write: Box::new(move |tar| Ok(skeleton::write(&options, tar)?)),
+        write: Box::new(move |tar| {
+            skeleton::write(&options, tar)?;
+            Ok(skeleton::linkage(&options).into())
+        }),
     }
 }
 
@@ -196,6 +202,7 @@ pub(super) fn wheel_layer<'a>(
         report,
         unpacked,
         compiler,
+        machine,
     } = *shelf;
     let files: Vec<WheelFile> = wheels
         .iter()
@@ -227,7 +234,11 @@ pub(super) fn wheel_layer<'a>(
                     hint: String::new(),
                 });
             }
-            Ok::<(), BuildError>(())
+            let linkage = match machine {
+                Some(machine) => wheel::linkage(&files, target, machine)?,
+                None => Linkage::default(),
+            };
+            Ok(linkage.into())
         }),
     }
 }
@@ -253,7 +264,8 @@ pub(super) fn library<'a>(
         is_of_source: false,
         write: Box::new(move |tar| {
             let code = compiler.library(&key)?;
-            Ok(bytecode::write(&code, compiler.python, tar)?)
+            bytecode::write(&code, compiler.python, tar)?;
+            Ok(Notes::default())
         }),
     }
 }
@@ -275,7 +287,8 @@ pub(super) fn source<'a>(
                 Some(compiler) => compiler.application(source)?,
                 None => ByteCode::default(),
             };
-            Ok(source::write(source, &code, tar)?)
+            source::write(source, &code, tar)?;
+            Ok(Notes::default())
         }),
     }
 }

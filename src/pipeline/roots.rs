@@ -151,7 +151,7 @@ impl<'a> Roots<'a> {
         }
         fetcher.fetch_all(&recipe.needs)?;
         let mut tar = TarGz::new(self.store.writer()?.unhashed(), PASSING);
-        (recipe.write)(&mut tar)?;
+        let _notes = (recipe.write)(&mut tar)?;
         let bytes = tar.finish()?.0.into_reader()?;
         Ok(self.keep(bytes, &recipe.contents, &name)?.0)
     }

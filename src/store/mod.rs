@@ -196,6 +196,9 @@ pub(crate) struct StoredLayer {
     /// What its descriptor has to tell of it besides.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// What its maker noted of it for later builds; none of a layer that was not made here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<serde_json::Value>,
 }
 
 /// An open store.
@@ -456,6 +459,7 @@ mod tests {
             size_bytes: 5,
             uncompressed_bytes: 9,
             annotations: BTreeMap::new(),
+            notes: Some(serde_json::json!({"a": [1]})),
         };
         assert_eq!(store.layer(&key), None);
         store.put_layer(&key, &layer).unwrap();

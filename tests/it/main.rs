@@ -47,6 +47,7 @@ mod hostile;
 mod images;
 mod inside;
 mod interrupted;
+mod libraries;
 mod locked;
 mod locked_layers;
 mod locks;

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt as _,
     path::Path,
 };
 
@@ -130,20 +131,24 @@ impl Gathered {
     }
 
     /// Reads contents back, at most `limit` bytes.
-    pub(super) fn read(
-        &mut self,
+    pub(super) fn read(&self, contents: Contents, limit: u64) -> Result<Vec<u8>, DebLayerError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.part(contents, 0, limit)
+    }
+
+    /// Reads a part of contents back, as far as they go.
+    pub(super) fn part(
+        &self,
         contents: Contents,
-        limit: u64,
+        offset: u64,
+        length: usize,
     ) -> Result<Vec<u8>, DebLayerError> {
-        let spool_error = |source| DebLayerError::Spool { source };
+        let left = contents.size_bytes.saturating_sub(offset);
+        let length = usize::try_from(left).map_or(length, |left| left.min(length));
+        let mut bytes = vec![0; length];
         self.spool
-            .seek(SeekFrom::Start(contents.offset_bytes))
-            .map_err(spool_error)?;
-        let mut bytes = Vec::new();
-        (&mut self.spool)
-            .take(contents.size_bytes.min(limit))
-            .read_to_end(&mut bytes)
-            .map_err(spool_error)?;
+            .read_exact_at(&mut bytes, contents.offset_bytes.saturating_add(offset))
+            .map_err(|source| DebLayerError::Spool { source })?;
         Ok(bytes)
     }
 
@@ -177,7 +182,7 @@ impl Gathered {
         })
     }
 
-    fn same_contents(&mut self, first: Contents, second: Contents) -> Result<bool, DebLayerError> {
+    fn same_contents(&self, first: Contents, second: Contents) -> Result<bool, DebLayerError> {
         if first.size_bytes != second.size_bytes {
             return Ok(false);
         }
@@ -268,6 +273,13 @@ impl Gathered {
             .filter(|name| !name.contains(&b'/'))
             .map(<[u8]>::to_vec)
             .collect()
+    }
+
+    /// All entries, in order.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (&[u8], &Node)> {
+        self.nodes
+            .iter()
+            .map(|(path, node)| (path.as_slice(), node))
     }
 
     /// Whether a path is taken.

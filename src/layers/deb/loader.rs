@@ -11,7 +11,7 @@ use super::error::DebLayerError;
 use super::gather::{Kind, LINK};
 use super::rules;
 use super::view::View;
-use crate::archive::elf::{self, Elf};
+use crate::layers::linkage::machine;
 use crate::oci::Architecture;
 
 /// The cache's path.
@@ -21,8 +21,6 @@ const CONFIG: &[u8] = b"etc/ld.so.conf";
 const CONFIG_FOLDER: &[u8] = b"etc/ld.so.conf.d";
 /// Longest configuration file, in bytes.
 const MAX_CONFIG_BYTES: u64 = 64 << 10;
-/// Longest library, in bytes.
-pub(super) const MAX_LIBRARY_BYTES: u64 = 1 << 30;
 /// The folders that the loader knows by itself, last.
 const OWN_FOLDERS: [&str; 2] = ["/lib", "/usr/lib"];
 /// Lengths of the cache's head and of its entries, in bytes.
@@ -36,14 +34,6 @@ const LITTLE_ENDIAN: u8 = 2;
 struct Entry {
     name: String,
     path: String,
-}
-
-/// `e_machine` of an architecture.
-pub(super) fn machine(architecture: Architecture) -> u16 {
-    match architecture {
-        Architecture::Amd64 => elf::X86_64,
-        Architecture::Arm64 => elf::AARCH64,
-    }
 }
 
 /// Makes the cache of all libraries that are in the view, and the links of their names.
@@ -80,7 +70,7 @@ fn entry(
     folder: &str,
     place: &[u8],
     name: &[u8],
-    view: &mut View<'_>,
+    view: &View<'_>,
 ) -> Result<Option<(Entry, Option<NewLink>)>, DebLayerError> {
     let Ok(file) = std::str::from_utf8(name) else {
         return Ok(None);
@@ -91,7 +81,10 @@ fn entry(
     if !is_library {
         return Ok(None);
     }
-    let Some(elf) = library(&path, view)?.filter(|elf| elf.machine == machine(architecture)) else {
+    let Some(elf) = view
+        .elf(&path)?
+        .filter(|elf| elf.machine == machine(architecture))
+    else {
         return Ok(None);
     };
     let is_link = matches!(view.node(&path), Some(node) if matches!(node.kind, Kind::Symlink(_)));
@@ -111,19 +104,9 @@ fn entry(
     Ok(Some((entry, new)))
 }
 
-/// What a file says of itself, if it is a library or a program.
-pub(super) fn library(path: &[u8], view: &mut View<'_>) -> Result<Option<Elf>, DebLayerError> {
-    let head = view.read(path, elf::MAGIC.len() as u64)?;
-    if head.is_none_or(|head| head != elf::MAGIC) {
-        return Ok(None);
-    }
-    let bytes = view.read(path, MAX_LIBRARY_BYTES)?.unwrap_or_default();
-    Ok(elf::read(&bytes))
-}
-
 /// The loader's folders, in the order in which it looks: those of its configuration, then its own. Each place
 /// once, by the name that comes first.
-pub(super) fn folders(view: &mut View<'_>) -> Result<Vec<String>, DebLayerError> {
+pub(super) fn folders(view: &View<'_>) -> Result<Vec<String>, DebLayerError> {
     let mut texts = Vec::new();
     if let Some(text) = view.read(CONFIG, MAX_CONFIG_BYTES)? {
         texts.push(text);

@@ -24,6 +24,10 @@ use std::{
 
 use crate::{
     archive::tar::{self, TarGz},
+    layers::{
+        linkage::{File, Linkage, Survey, machine},
+        notes::Notes,
+    },
     oci::{Architecture, Key, KeyBuilder},
     packages::debian::DebArtefact,
 };
@@ -33,7 +37,7 @@ use gather::{Gathered, Kind, Node};
 use view::View;
 
 /// Names how these layers are written; changes whenever their bytes would.
-const LAYOUT: &str = "debian-base/3";
+const LAYOUT: &str = "debian-base/4";
 
 /// The shared libraries that Debian's interpreter links (`Depends` of `python3.11-minimal` and
 /// `python3.13-minimal`).
@@ -160,14 +164,14 @@ pub(crate) struct Packages<'a> {
 /// Writes one base layer from its packages.
 ///
 /// Contents go through one temporary file in `spool_folder`, because a layer is sorted by path and
-/// packages are not; memory holds names and places only. The caller finishes `out`.
+/// packages are not; memory holds names and places only. The caller finishes `out`, and keeps the notes.
 pub(crate) fn write<W: Write>(
     part: Part,
     packages: Packages<'_>,
     options: &BaseOptions,
     spool_folder: &Path,
     out: &mut TarGz<W>,
-) -> Result<(), DebLayerError> {
+) -> Result<Notes, DebLayerError> {
     let mut gathered = gather(packages.own, options, spool_folder)?;
     match part {
         Part::System => derived::system(options, &mut gathered)?,
@@ -187,7 +191,42 @@ pub(crate) fn write<W: Write>(
     gathered.prune_empty_directories();
     gathered.complete_parents()?;
     gathered.settle_hardlinks()?;
-    emit(gathered, out)
+    let notes = linkage(&gathered, options.architecture)?.into();
+    emit(gathered, out)?;
+    Ok(notes)
+}
+
+/// What the layer's files need of the image, and which libraries and programs they are.
+fn linkage(gathered: &Gathered, architecture: Architecture) -> Result<Linkage, DebLayerError> {
+    let mut survey = Survey::new(machine(architecture));
+    for (path, node) in gathered.nodes() {
+        let Ok(path) = std::str::from_utf8(path) else {
+            continue;
+        };
+        let file = File {
+            owner: &node.package,
+            path,
+            shown: path,
+            is_executable: node.owner.mode & 0o111 != 0,
+        };
+        match node.kind {
+            Kind::Directory => {}
+            // Of a plugin: what it needs and nobody depends on, the package merely suggests.
+            Kind::File(_) if is_plugin(path) => survey.name(path),
+            Kind::Symlink(_) | Kind::Hardlink(_) => survey.name(path),
+            Kind::File(contents) => survey.file(&file, |offset, length| {
+                gathered.part(contents, offset, length)
+            })?,
+        }
+    }
+    Ok(survey.finish())
+}
+
+/// Whether a library lies where the loader does not look by itself.
+fn is_plugin(path: &str) -> bool {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let below = folder.strip_prefix("usr/lib").unwrap_or("/");
+    name.contains(".so") && below.trim_start_matches('/').contains('/')
 }
 
 /// The files of packages.

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::error::DebLayerError;
-use super::gather::{Gathered, Kind, Node};
+use super::gather::{Contents, Gathered, Kind, Node};
 use super::rules;
+use crate::archive::elf::{self, Elf};
 
 /// Most links that are followed for one path.
 const MAX_LINKS: usize = 40;
@@ -60,20 +61,27 @@ impl View<'_> {
     }
 
     /// The bytes of the file that a path leads to, at most `limit`.
-    pub(super) fn read(
-        &mut self,
-        path: &[u8],
-        limit: u64,
-    ) -> Result<Option<Vec<u8>>, DebLayerError> {
-        let Some(path) = self.resolve(path) else {
+    pub(super) fn read(&self, path: &[u8], limit: u64) -> Result<Option<Vec<u8>>, DebLayerError> {
+        let file = self.file(path);
+        file.map(|(gathered, contents)| gathered.read(contents, limit))
+            .transpose()
+    }
+
+    /// What the file that a path leads to says of itself, if it is a library or a program.
+    pub(super) fn elf(&self, path: &[u8]) -> Result<Option<Elf>, DebLayerError> {
+        let Some((gathered, contents)) = self.file(path) else {
             return Ok(None);
         };
-        for gathered in [&mut *self.top, &mut *self.below] {
-            if let Some(contents) = gathered.contents(&path) {
-                return gathered.read(contents, limit).map(Some);
-            }
-        }
-        Ok(None)
+        elf::read(|offset, length| gathered.part(contents, offset, length))
+    }
+
+    /// The file that a path leads to.
+    fn file(&self, path: &[u8]) -> Option<(&Gathered, Contents)> {
+        let path = self.resolve(path)?;
+        let gathered = [&*self.top, &*self.below];
+        gathered
+            .into_iter()
+            .find_map(|gathered| Some((gathered, gathered.contents(&path)?)))
     }
 
     /// Names of what lies in a folder, sorted.

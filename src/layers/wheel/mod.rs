@@ -17,6 +17,7 @@
 //! executable.
 
 mod install;
+mod linkage;
 mod script;
 
 use std::collections::BTreeMap;
@@ -31,10 +32,11 @@ use crate::oci::{Key, KeyBuilder};
 use crate::packages::python::{entry_points, record, wheel_metadata};
 use crate::report::{Explain, Explanation, Fate};
 use install::{Content, Installation};
+pub(crate) use linkage::linkage;
 
 /// Names how these layers are made; a change of any byte of them needs another. Byte code adds its
 /// compiler's key.
-const LAYOUT: &str = "wheels/1";
+const LAYOUT: &str = "wheels/2";
 
 /// Length of what [`contents`] gives, roughly, in bytes.
 const MAX_CONTENTS_TEXT_BYTES: usize = 200;

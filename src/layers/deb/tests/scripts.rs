@@ -103,7 +103,7 @@ fn the_loaders_cache_holds_the_libraries_of_the_whole_image() {
     };
     let folder = "usr/lib/x86_64-linux-gnu";
     let at = |name: &str| format!("{folder}/{name}");
-    let lib = |machine, soname| library(machine, soname, &["libc.so.6"], "");
+    let lib = |machine, soname| library(machine, soname, &["libc.so.6"]);
     let base = deb(
         "base",
         &[
