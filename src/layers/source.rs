@@ -33,6 +33,8 @@ const PARENTS: [(&[u8], Owner); 2] = [
 /// The note that spares `run` a `python setup.py --name`, and the folders above it.
 const NOTE_PARENTS: [&[u8]; 2] = [b"opt/app-root/etc", b"opt/app-root/etc/s2r"];
 const SETUP_NAME: &[u8] = b"opt/app-root/etc/s2r/setup-name";
+/// What `run` starts before the contract's defaults.
+const MODULE: &[u8] = b"opt/app-root/etc/s2r/module";
 const WEB: &[u8] = b"opt/app-root/etc/s2r/web";
 
 const DIRECTORY: Owner = app(0o775);
@@ -77,7 +79,9 @@ pub(crate) struct Source<'a> {
     pub contents: &'a Contents,
     /// The distribution's name as its files say it, noted for `run`, which may want it as a module.
     pub setup_name: Option<&'a str>,
-    /// The command that `run` starts where it finds nothing by itself.
+    /// The module that `run` serves with gunicorn, or the `APP_MODULE` that the command stands for.
+    pub module: Option<&'a str>,
+    /// The command that `run` starts before the contract's defaults.
     pub web: Option<&'a str>,
     /// Python's version and the key of the compiler whose byte code lies beside the sources.
     pub bytecode: Option<(&'a str, Key)>,
@@ -140,9 +144,11 @@ pub(crate) fn key(source: Source<'_>, options: Options) -> Key {
         .field(source.setup_name.unwrap_or_default().as_bytes())
         .field(&options.mtime.to_le_bytes())
         .field(&options.level.to_le_bytes());
-    if let Some(web) = source.web {
-        key.add(b"web");
-        key.add(web.as_bytes());
+    for (name, note) in [("module", source.module), ("web", source.web)] {
+        if let Some(note) = note {
+            key.add(name.as_bytes());
+            key.add(note.as_bytes());
+        }
     }
     if let Some((python, compiler)) = &source.bytecode {
         key.add(python.as_bytes());
@@ -164,7 +170,12 @@ pub(crate) fn write<W: Write>(
     for (path, owner) in PARENTS {
         out.directory(path, &owner)?;
     }
-    let notes = [(SETUP_NAME, source.setup_name), (WEB, source.web)];
+    // Entries of a layer are sorted by path.
+    let notes = [
+        (MODULE, source.module),
+        (SETUP_NAME, source.setup_name),
+        (WEB, source.web),
+    ];
     if notes.iter().any(|(_, text)| text.is_some()) {
         for path in NOTE_PARENTS {
             out.directory(path, &DIRECTORY)?;
@@ -290,6 +301,7 @@ mod tests {
             tree,
             contents,
             setup_name: None,
+            module: None,
             web: None,
             bytecode: None,
         }
@@ -302,6 +314,7 @@ mod tests {
         let contents = tree.contents().unwrap();
         let named = Source {
             setup_name: Some("shop"),
+            module: None,
             ..of(&tree, &contents)
         };
         assert_ne!(key(named, OPTIONS), key(of(&tree, &contents), OPTIONS));

@@ -45,7 +45,8 @@ impl Site<'_> {
             tree: &self.project.tree,
             contents,
             setup_name: self.plan.setup_name.as_deref(),
-            web: self.plan.start.web.as_deref(),
+            web: self.plan.start.notes.command.as_deref(),
+            module: self.plan.start.notes.module.as_deref(),
             bytecode: application.map(|compiler| (compiler.python, compiler.key)),
         };
         let mut recipes = Vec::new();

@@ -92,6 +92,12 @@ pub(super) fn of(project: &Project, plan: &Plan) -> Result<Fingerprint, BuildErr
     if plan.running.newest_pip.value {
         inputs.add("UPGRADE_PIP_TO_LATEST", b"on");
     }
+    if let Some(server) = &plan.start.added {
+        inputs.add(
+            "the server that is added",
+            server.value.requirement.as_bytes(),
+        );
+    }
     inputs.add("the builder's Python", plan.python.value.as_bytes());
     let settings = plan.environment.settings().filter(|(name, setting)| {
         let is_given = !matches!(setting.origin, Origin::Builder { .. } | Origin::Default);

@@ -171,7 +171,8 @@ impl<'a> Site<'a> {
         let contents = contents??;
         contents.warn(self.report);
         if !self.plan.running.assemble.value {
-            let installed = lock.packages.iter().map(|wheel| wheel.name.as_ref());
+            let installed = lock.packages.iter();
+            let installed = installed.map(|wheel| (wheel.name.as_ref(), wheel.version.to_string()));
             self.plan.start.check(installed)?;
         }
         let base_count = layers.len();

@@ -31,7 +31,7 @@ pub(crate) use error::PlanError;
 pub(crate) use packages::Packages;
 pub(crate) use render::render;
 pub(crate) use running::{Running, manage_py};
-pub(crate) use start::{Start, Strategy};
+pub(crate) use start::{AddedServer, Start, Strategy};
 pub(crate) use variables::Variables;
 
 use crate::oci::{Platform, Reference};
@@ -235,8 +235,12 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     let facts = inputs.facts;
     let (definition, builder, python) = python::choose(inputs, &mut advice)?;
     let platforms = platforms(inputs, definition)?;
-    let environment = variables::decide(inputs, definition, &mut advice)?;
+    let mut environment = variables::decide(inputs, definition, &mut advice)?;
     let dependencies = dependencies::decide(facts, &definition.python, &environment, &mut advice)?;
+    let home = start::infer_home(facts, &environment, &dependencies.value, &mut advice)?;
+    if let Some(home) = home {
+        environment.infer("APP_HOME", home);
+    }
     let mut advice_on_running = Vec::new();
     let running = running::decide(
         facts,
@@ -268,7 +272,12 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
         ports: Decided::new(definition.ports.clone(), from_builder(), ""),
         command: command(&start),
         setup_name: facts.setup_name.clone(),
-        layers: layers(definition, &packages, &dependencies.value, &running),
+        layers: layers(
+            definition,
+            &packages,
+            (&dependencies.value, &start),
+            &running,
+        ),
         found: facts.found.clone(),
         builder,
         python,
@@ -343,7 +352,7 @@ fn command(start: &Start) -> Decided<Vec<String>> {
 fn layers(
     definition: &BuilderDefinition,
     packages: &Packages,
-    dependencies: &Dependencies,
+    (dependencies, start): (&Dependencies, &Start),
     running: &Running,
 ) -> Vec<String> {
     let base = match &definition.base {
@@ -360,13 +369,19 @@ fn layers(
         layers.push(format!("what {} leaves", running::ASSEMBLE));
         return layers;
     }
-    match dependencies {
-        Dependencies::None => {}
+    let files = match dependencies {
+        Dependencies::None => None,
         Dependencies::Requirements { path }
         | Dependencies::Pylock { path }
-        | Dependencies::Converted { path, .. } => {
-            layers.push(format!("dependencies: wheels of {path}, large ones alone"));
-        }
+        | Dependencies::Converted { path, .. } => Some(path.as_str()),
+    };
+    let added = start.added.as_ref().map(|added| added.value.name);
+    let wanted: Vec<&str> = files.into_iter().chain(added).collect();
+    if !wanted.is_empty() {
+        let wanted = wanted.join(" and ");
+        layers.push(format!(
+            "dependencies: wheels of {wanted}, large ones alone"
+        ));
     }
     if running.install.value {
         layers.push("application: the project itself, as a wheel".to_owned());

@@ -46,20 +46,7 @@ pub(crate) fn render(plan: &Plan) -> String {
     running(&mut text, plan);
     let bytecode = plan.bytecode.value.to_string();
     decided(&mut text, "byte code", &bytecode, &plan.bytecode);
-    let start = plan.start.strategy.value.to_string();
-    decided(&mut text, "start", &start, &plan.start.strategy);
-    for candidate in &plan.start.candidates {
-        let mark = match (candidate.taken, candidate.possible) {
-            (true, _) => "*",
-            (false, true) => "+",
-            (false, false) => "-",
-        };
-        let way = format!("  {mark} {}", candidate.way);
-        line(&mut text, "", &way, &candidate.reason);
-    }
-    if plan.start.migrates {
-        line(&mut text, "", "manage.py migrate runs before it", "");
-    }
+    start(&mut text, plan);
     environment(&mut text, plan);
     let ports: Vec<String> = plan
         .ports
@@ -90,7 +77,36 @@ pub(crate) fn render(plan: &Plan) -> String {
     text
 }
 
-/// Only what the user said: the rest is the builder's, and `--json` has it all.
+/// What starts, what was considered, and what that brings along.
+fn start(text: &mut String, plan: &Plan) {
+    let taken = plan.start.strategy.value.to_string();
+    decided(text, "start", &taken, &plan.start.strategy);
+    for candidate in &plan.start.candidates {
+        let mark = match (candidate.taken, candidate.possible) {
+            (true, _) => "*",
+            (false, true) => "+",
+            (false, false) => "-",
+        };
+        let way = format!("  {mark} {}", candidate.way);
+        let why = match &candidate.place {
+            Some(place) if !candidate.reason.contains(place.as_str()) => {
+                format!("{place}, {}", candidate.reason)
+            }
+            _ => candidate.reason.clone(),
+        };
+        line(text, "", &way, &why);
+    }
+    if plan.start.differs {
+        line(text, "", "S2I's images would not start this", "");
+    }
+    if let Some(added) = &plan.start.added {
+        decided(text, "adds", &added.value.requirement, added);
+    }
+    if plan.start.migrates {
+        line(text, "", "manage.py migrate runs before it", "");
+    }
+}
+
 /// What runs in the sandbox, a line each.
 fn running(text: &mut String, plan: &Plan) {
     let running = &plan.running;
@@ -105,6 +121,7 @@ fn running(text: &mut String, plan: &Plan) {
     }
 }
 
+/// Only what the user said: the rest is the builder's, and `--json` has it all.
 fn environment(text: &mut String, plan: &Plan) {
     let own = plan
         .environment

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::Strategy;
+use super::start::situations::situations;
 use super::testing::planned;
 use crate::source::testing::folder;
 
@@ -333,8 +334,8 @@ const ROWS: &[Row] = &[
         "gunicorn fromsetup --bind=0.0.0.0:8080 --access-logfile=- --config EMPTY",
     ),
     row(G, &[SETUP, WSGI], &[NO_SETUP], SERVE),
-    fails(&[], &[WSGI], &[], 1),
-    fails(&[], &[WSGI], &["APP_MODULE=wsgi"], 1),
+    fails(&[], &[WSGI], &["S2R_ADD_SERVER="], 1),
+    fails(&[], &[WSGI], &["S2R_ADD_SERVER=", "APP_MODULE=wsgi"], 1),
     fails(G, &[("a/b/setup.py", "")], &[], 1),
     // D and F: Django.
     row(D, &[MANAGE], &[], MIGRATE_RUNSERVER),
@@ -588,29 +589,203 @@ fn the_init_wrapper_passes_signals_and_status() {
     }
 }
 
+/// Files, what is noted (module, command), variables, what is started.
+type Noted<'a> = (
+    &'a [(&'a str, &'a str)],
+    [&'a str; 2],
+    &'a [&'a str],
+    String,
+);
+
 #[test]
-fn what_was_noted_at_build_is_started_where_nothing_else_is() {
+fn what_was_noted_at_build_is_started() {
+    let command = "gunicorn 'shop:make()' --port \"$PORT\"";
+    let default = "--bind=0.0.0.0:8080 --access-logfile=- --config EMPTY";
+    let served = |module: &str| format!("gunicorn {module} {default}");
+    let rows: [Noted<'_>; 11] = [
+        (
+            &[],
+            ["", command],
+            &[],
+            "gunicorn shop:make() --port 8080".to_owned(),
+        ),
+        (
+            &[],
+            ["", "python a && gunicorn b $PORT"],
+            &["PORT=9"],
+            "python a; gunicorn b 9".to_owned(),
+        ),
+        (
+            &[],
+            ["", "X=1 gunicorn --bind=$PORT"],
+            &[],
+            "gunicorn --bind=8080".to_owned(),
+        ),
+        (&[], ["shop:app", ""], &[], served("shop:app")),
+        // An app.py or wsgi.py beside it is not what serves.
+        (&[APP_PY], ["app:app", ""], &[], served("app:app")),
+        (
+            &[APP_PY, WSGI],
+            ["", command],
+            &[],
+            "gunicorn shop:make() --port 8080".to_owned(),
+        ),
+        // The variables of the contract outrank it, and a script.
+        (
+            &[APP_PY],
+            ["app:app", ""],
+            &["APP_FILE=app.py"],
+            "python app.py".to_owned(),
+        ),
+        (
+            &[APP_SH],
+            ["app:app", ""],
+            &[],
+            "script ./app.sh".to_owned(),
+        ),
+        (
+            &[WSGI],
+            ["", command],
+            &["APP_MODULE=wsgi"],
+            SERVE.to_owned(),
+        ),
+        // A command may stand for a module that a variable names.
+        (
+            &[],
+            ["main:app", "python m"],
+            &["APP_MODULE=main:app"],
+            "python m".to_owned(),
+        ),
+        (
+            &[],
+            ["main:app", "python m"],
+            &["APP_MODULE=other:app"],
+            served("other:app"),
+        ),
+    ];
     for shell in shells() {
-        let noted = |files: &[(&str, &str)], env: &[&str], command: &str| {
+        for (files, [module, command], env, expected) in &rows {
             let image = Image::new(G, files);
-            image.write("opt/app-root/etc/s2r/web", &format!("{command}\n"));
-            image.started(shell, env)
-        };
-        let command = "gunicorn 'shop:make()' --port \"$PORT\"";
-        let started = ("gunicorn shop:make() --port 8080".to_owned(), 0);
-        assert_eq!(noted(&[], &[], command), started, "{shell}");
-        let both = ("python a; gunicorn b 9".to_owned(), 0);
-        assert_eq!(
-            noted(&[], &["PORT=9"], "python a && gunicorn b $PORT"),
-            both,
-            "{shell}"
-        );
-        // The contract's ways go first.
-        assert_eq!(
-            noted(&[WSGI], &[], command),
-            (SERVE.to_owned(), 0),
-            "{shell}"
-        );
-        assert_eq!(noted(&[APP_PY], &[], command).0, "python app.py", "{shell}");
+            for (name, text) in [("module", module), ("web", command)] {
+                if !text.is_empty() {
+                    let path = format!("opt/app-root/etc/s2r/{name}");
+                    image.write(&path, &format!("{text}\n"));
+                }
+            }
+            let started = image.started(shell, env);
+            assert_eq!(started, (expected.clone(), 0), "{shell}: {files:?} {env:?}");
+        }
     }
+}
+
+/// Programs other than gunicorn and python that serve.
+const PROGRAMS: [&str; 11] = [
+    "chainlit",
+    "daphne",
+    "granian",
+    "hypercorn",
+    "marimo",
+    "panel",
+    "sanic",
+    "serve",
+    "shop",
+    "streamlit",
+    "uvicorn",
+];
+
+/// The words that a command starts with, once a shell has read it.
+fn in_shell(command: &str) -> String {
+    let command = command
+        .replace("$PORT", "8080")
+        .replace("\"$WEB_CONCURRENCY\"", "8")
+        .replace("${FORWARDED_ALLOW_IPS:-*}", "*")
+        .replace(
+            "env GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=\"8080\" ",
+            "",
+        );
+    match command.strip_prefix("python -c '") {
+        Some(code) => format!("python -c {}", code.trim_end_matches('\'')),
+        None => command.replace(['\'', '"'], ""),
+    }
+}
+
+#[test]
+fn each_situation_is_started_as_it_was_decided() {
+    let mut started = 0;
+    for one in situations() {
+        let Ok(plan) = one.plan() else { continue };
+        let files: Vec<(&str, &str)> = one
+            .files
+            .iter()
+            .map(|(path, text)| (path.as_str(), text.as_str()))
+            .collect();
+        let requirements = files.iter().find(|(path, _)| *path == "requirements.txt");
+        let names = requirements.map_or("", |(_, text)| text).split_whitespace();
+        let mut packages: Vec<&str> = names
+            .map(|name| name.split('[').next().unwrap())
+            .map(|name| {
+                if name == "uvicorn-worker" {
+                    "gunicorn"
+                } else {
+                    name
+                }
+            })
+            .collect();
+        packages.extend(plan.start.added.as_ref().map(|added| added.value.name));
+        let expected = match &plan.start.strategy.value {
+            Strategy::OwnRun { .. } => continue,
+            Strategy::GunicornConf => "gunicorn".to_owned(),
+            Strategy::AppScript { path } => format!("script ./{path}"),
+            Strategy::AppFile { path } => format!("python {path}"),
+            Strategy::Gunicorn { module } => format!("gunicorn {module} "),
+            Strategy::DjangoServer => "python ./manage.py runserver 0.0.0.0:8080".to_owned(),
+            Strategy::Process { command } | Strategy::Server { command } => in_shell(command),
+        };
+        // Where it is hoped for, it is there.
+        if expected.starts_with("gunicorn") {
+            packages.push("gunicorn");
+        }
+        let image = Image::new(&packages, &files);
+        for program in PROGRAMS.into_iter().chain(["waitress-serve", "flask"]) {
+            let stand_in = GUNICORN.replace("RUN gunicorn", &format!("RUN {program}"));
+            image.write(&format!("opt/app-root/bin/{program}*"), &stand_in);
+        }
+        image.write("fake/env*", "#!/bin/sh\nexec /usr/bin/env \"$@\"\n");
+        let notes = [
+            ("module", &plan.start.notes.module),
+            ("setup-name", &plan.setup_name),
+            ("web", &plan.start.notes.command),
+        ];
+        for (name, note) in notes {
+            if let Some(note) = note {
+                image.write(
+                    &format!("opt/app-root/etc/s2r/{name}"),
+                    &format!("{note}\n"),
+                );
+            }
+        }
+        let mut env = one.env.clone();
+        if let Some(home) = plan.environment.get("APP_HOME") {
+            env.push(format!("APP_HOME={home}"));
+        }
+        let env: Vec<&str> = env.iter().map(String::as_str).collect();
+        for (path, _) in files.iter().filter(|(path, _)| path.ends_with('*')) {
+            image.write(&format!("opt/app-root/src/{path}"), SCRIPT);
+        }
+        let (all, status) = image.started("/bin/sh", &env);
+        let last = all.rsplit("; ").next().unwrap_or_default();
+        let last = if expected.contains("; ") {
+            all.as_str()
+        } else {
+            last
+        };
+        assert!(
+            last.starts_with(&expected) || format!("{last} ").starts_with(&expected),
+            "{}: {last:?}, not {expected:?}",
+            one.title
+        );
+        assert_eq!(status, 0, "{}", one.title);
+        started += 1;
+    }
+    assert!(started >= 80, "{started}");
 }

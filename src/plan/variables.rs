@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::builder::BuilderDefinition;
-use super::{Advice, Inputs, Origin, PlanError};
+use super::{Advice, Decided, Inputs, Origin, PlanError};
 use crate::project::{ENVIRONMENT_FILE, Place};
 use crate::source::environment;
 
@@ -107,6 +107,29 @@ impl Variables {
             .get(name)
             .map(|setting| setting.value.as_str())
             .filter(|value| !value.is_empty())
+    }
+
+    /// A variable's value where it is set at all, to nothing included.
+    pub(crate) fn written(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|setting| setting.value.as_str())
+    }
+
+    /// Sets a variable that a file of the project shows, and nobody says.
+    pub(super) fn infer(&mut self, name: &str, decided: Decided<String>) {
+        let setting = Setting {
+            value: decided.value,
+            origin: decided.origin,
+            in_image: true,
+            secret: false,
+        };
+        self.0.insert(name.to_owned(), setting);
+    }
+
+    /// Whether a variable is one that nobody said.
+    pub(super) fn is_inferred(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|setting| {
+            matches!(&setting.origin, Origin::File(place) if place.path != ENVIRONMENT_FILE)
+        })
     }
 
     /// Whether a switch is on.

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 use super::read::line_at;
 use super::requirements::normalised;
 use super::{Asked, Place, ProjectError, PythonWish};
+use crate::packages::python::{brought_by, extras_of};
 
 /// What `pyproject.toml` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,9 +24,24 @@ pub(crate) struct Pyproject {
     pub dependencies: Vec<Asked>,
     /// Whether there is a project at all, and not only settings of tools.
     pub is_project: bool,
+    /// `[tool.fastapi] entrypoint`
+    pub fastapi: Option<(String, Place)>,
+    /// `[project.scripts]`, or Poetry's.
+    pub scripts: Vec<Script>,
     /// `[project] requires-python`, or Poetry's dependency on Python.
     #[serde(skip)]
     pub python: Option<PythonWish>,
+}
+
+/// A program that comes with the project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Script {
+    /// Its name in `bin`.
+    pub name: String,
+    /// `module:function`
+    pub target: String,
+    /// Where it is named.
+    pub place: Place,
 }
 
 /// Reads `pyproject.toml`.
@@ -64,6 +80,20 @@ pub(super) fn pyproject(path: &str, text: &str) -> Result<Pyproject, ProjectErro
                 place: place_of(path, text, "dependencies"),
             })
             .collect(),
+        fastapi: text_in(table_in(&table, &["tool", "fastapi"]), "entrypoint")
+            .map(|entrypoint| (entrypoint, place_of(path, text, "entrypoint"))),
+        scripts: table_in(&table, &["project", "scripts"])
+            .or_else(|| table_in(&table, &["tool", "poetry", "scripts"]))
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, target)| {
+                Some(Script {
+                    name: name.clone(),
+                    target: target.as_str()?.to_owned(),
+                    place: place_of(path, text, name),
+                })
+            })
+            .collect(),
         is_project: project.is_some() || either("name").is_some() || build_system.is_some(),
         python,
     })
@@ -76,11 +106,15 @@ fn dependencies(project: Option<&Table>, poetry: Option<&Table>) -> Vec<String> 
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
-        .map(|text| {
+        .flat_map(|text| {
             let end = text
                 .find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)))
                 .unwrap_or(text.len());
-            normalised(&text[..end])
+            let name = normalised(&text[..end]);
+            let brought: Vec<String> = brought_by(&name, extras_of(text))
+                .map(str::to_owned)
+                .collect();
+            brought.into_iter().chain([name])
         });
     let keyed = poetry
         .and_then(|table| table.get("dependencies"))

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub(crate) use documents::Pyproject;
+pub(crate) use documents::{Pyproject, Script};
 pub(crate) use error::ProjectError;
 pub(crate) use python::PythonWish;
 
@@ -202,11 +202,38 @@ impl Facts {
 
     /// The folders of the root, sorted; hidden ones left out.
     pub(crate) fn folders(&self) -> Vec<String> {
-        let entries = self.tree.entries().iter();
-        let folders =
-            entries.filter(|entry| entry.kind == Kind::Directory && !entry.path.contains(&b'/'));
-        let mut names: Vec<String> = folders.map(Entry::shown).collect();
-        names.retain(|name| !name.starts_with('.'));
+        self.folders_in("")
+    }
+
+    /// The names of the folders right in a folder, sorted; hidden ones left out.
+    pub(crate) fn folders_in(&self, folder: &str) -> Vec<String> {
+        self.names_in(folder, |entry| entry.kind == Kind::Directory)
+    }
+
+    /// The names of the files right in a folder that end so, sorted; hidden ones left out.
+    pub(crate) fn files_in(&self, folder: &str, end: &str) -> Vec<String> {
+        self.names_in(folder, |entry| {
+            matches!(entry.kind, Kind::File { .. }) && entry.path.ends_with(end.as_bytes())
+        })
+    }
+
+    fn names_in(&self, folder: &str, is_wanted: impl Fn(&Entry) -> bool) -> Vec<String> {
+        let folder = folder.trim_start_matches("./").trim_matches('/');
+        let start = match folder {
+            "" | "." => String::new(),
+            folder => format!("{folder}/"),
+        };
+        let mut names: Vec<String> = self
+            .tree
+            .entries()
+            .iter()
+            .filter(|entry| is_wanted(entry))
+            .filter_map(|entry| {
+                let name = entry.path.strip_prefix(start.as_bytes())?;
+                let is_right_in = !name.contains(&b'/') && !name.starts_with(b".");
+                is_right_in.then(|| String::from_utf8_lossy(name).into_owned())
+            })
+            .collect();
         names.sort();
         names
     }

@@ -2,7 +2,7 @@
 //! or Django is asked for. Versions, markers and indexes are the resolver's business, which also
 //! says what is wrong with a file; here nothing is.
 
-use crate::packages::python::{decode_requirements, is_wheel};
+use crate::packages::python::{brought_by, decode_requirements, extras_of, is_wheel};
 use std::collections::BTreeSet;
 
 use super::{Asked, Place, ProjectError};
@@ -29,10 +29,15 @@ pub(super) fn asked(tree: &Tree) -> Result<Option<Vec<Asked>>, ProjectError> {
         };
         for (line, text) in logical_lines(&decode_requirements(&bytes)) {
             match line_of(&text) {
-                Line::Name(name) => names.push(Asked {
-                    name,
-                    place: Place::line(&path, line),
-                }),
+                Line::Name(name) => {
+                    let place = || Place::line(&path, line);
+                    for server in brought_by(&name, extras_of(text.trim())) {
+                        let (name, place) = (server.to_owned(), place());
+                        names.push(Asked { name, place });
+                    }
+                    let place = place();
+                    names.push(Asked { name, place });
+                }
                 Line::Include(other) => pending.extend(beside(&path, other)),
                 Line::Other => {}
             }

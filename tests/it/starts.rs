@@ -1,7 +1,6 @@
-//! What people write today, built and started: the code says how. And advice, followed to a container
-//! that answers.
+//! What people write today, built and started: the code says how, and a server is added where none is named.
 
-use crate::harness::container::Container;
+use crate::harness::container::{Container, run_once};
 use crate::harness::files::Project;
 use crate::harness::home::{Home, digest_of};
 use crate::harness::tools::finish;
@@ -26,7 +25,7 @@ fn what_the_code_makes_is_served() {
 }
 
 #[test]
-fn advice_on_code_leads_to_a_container_that_answers() {
+fn an_app_py_that_only_defines_an_application_is_served_unless_it_is_insisted_on() {
     let home = Home::seeded();
     let gunicorn = ("requirements.txt", "flask\ngunicorn\n");
     let object = Project::new(&[gunicorn, ("app.py", FLASK)]);
@@ -34,9 +33,76 @@ fn advice_on_code_leads_to_a_container_that_answers() {
         .ok()
         .stderr;
     assert!(
-        said.contains("ends at once") && said.contains("`APP_MODULE=app:app`"),
+        said.contains("`python app.py` would end at once") && said.contains("`APP_FILE=app.py`"),
         "{said}"
     );
-    object.write(".s2i/environment", "APP_MODULE=app:app\n");
     answers(&home, &object, "hello");
+    object.write(".s2i/environment", "APP_FILE=app.py\n");
+    let reference = home.build(&object.path(), &["x"]);
+    let image = home.layout().reference(digest_of(&reference));
+    let ran = run_once(&image, 1_000_680_000, &[]);
+    assert!(
+        ran.stdout.contains("Running the Python file app.py"),
+        "{}",
+        ran.stdout
+    );
+}
+
+const FASTAPI: &str = "from fastapi import FastAPI\n\napp = FastAPI()\n\n\n@app.get(\"/\")\ndef index():\n    return \"served\"\n";
+
+#[test]
+fn a_server_that_nothing_names_is_added_and_locked() {
+    let home = Home::seeded();
+    let project = Project::new(&[("requirements.txt", "fastapi\n"), ("main.py", FASTAPI)]);
+    let path = project.path();
+    let locked = ["build", path.to_str().unwrap(), "x", "--locked"];
+    // Without a lock, and with one that was made of the requirements alone, nothing may be added.
+    home.run(&locked).exits(65);
+    let said = home
+        .run(&["build", project.path().to_str().unwrap(), "x"])
+        .ok();
+    assert!(said.stderr.contains("uvicorn is added"), "{}", said.stderr);
+    let other = "lock-version = '1.0'\ncreated-by = 'other'\npackages = []\n";
+    project.write("pylock.toml", other);
+    home.run(&["lock", project.path().to_str().unwrap()]).ok();
+    let lock = std::fs::read_to_string(project.path().join("pylock.toml")).unwrap();
+    assert!(lock.contains("name = \"uvicorn\""), "{lock}");
+    home.run(&locked).ok();
+    answers(&home, &project, "\"served\"");
+    // What was added is a part of what the lock was made from.
+    project.write(".s2i/environment", "S2R_ADD_SERVER=hypercorn\n");
+    let stale = home.run(&locked).exits(65);
+    assert!(
+        stale.stderr.contains("the server that is added"),
+        "{}",
+        stale.stderr
+    );
+}
+
+#[test]
+fn a_server_is_added_to_a_lock_of_another_tool_within_its_pins() {
+    let home = Home::seeded();
+    let project = Project::new(&[("requirements.txt", "flask\n"), ("main.py", FLASK)]);
+    home.run(&["lock", project.path().to_str().unwrap()]).ok();
+    let lock = std::fs::read_to_string(project.path().join("pylock.toml")).unwrap();
+    let cut = |text: &str| -> String {
+        let mut packages: Vec<&str> = text.split("[[packages]]").collect();
+        packages.retain(|one| !one.contains("name = \"gunicorn\""));
+        packages.join("[[packages]]")
+    };
+    // A lock of another tool says nothing of what it was made from.
+    let others = cut(&lock);
+    let end = others.find("[tool.").unwrap_or(others.len());
+    project.write("pylock.toml", &others[..end].replace("s2r", "other"));
+    answers(&home, &project, "hello");
+    let refused = home
+        .run(&["build", project.path().to_str().unwrap(), "x", "--locked"])
+        .exits(65);
+    assert!(
+        refused
+            .stderr
+            .contains("gunicorn is needed and is not locked"),
+        "{}",
+        refused.stderr
+    );
 }

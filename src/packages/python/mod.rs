@@ -5,6 +5,7 @@
 //! Versions (PEP 440), names and markers (PEP 508) are read by the crates of uv's authors, so that
 //! what this program believes about a requirement is what its resolver believes.
 
+mod brought;
 pub(crate) mod conditions;
 pub(crate) mod entry_points;
 mod hash;
@@ -19,6 +20,7 @@ mod tags;
 pub(crate) mod wheel_metadata;
 mod wheel_name;
 
+pub(crate) use brought::{brought_by, extras_of};
 pub(crate) use hash::{FileHash, HashError};
 pub(crate) use location::{
     DirectUrl, PUBLIC_INDEX, Redacted, Url, UrlError, is_public_index, shown,

@@ -4,6 +4,7 @@
 
 mod error;
 mod material;
+mod server;
 
 use std::collections::BTreeMap;
 
@@ -66,7 +67,7 @@ impl Exact<'_> {
             built.push(self.own()?);
         }
         let rules = self.site.settings().rules;
-        match &plan.dependencies.value {
+        let lock = match &plan.dependencies.value {
             Dependencies::Pylock { path } => {
                 let text = self.read(path)?;
                 self.check_own(path, &text, &built)?;
@@ -81,6 +82,10 @@ impl Exact<'_> {
                 self.converted(*file, choice, built, rules)
             }
             Dependencies::None => self.requirements(&[], built, rules, 0),
+        }?;
+        match &plan.start.added {
+            Some(server) => self.with_server(lock, &server.value),
+            None => Ok(lock),
         }
     }
 

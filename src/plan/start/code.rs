@@ -9,6 +9,7 @@ use super::{Advice, PlanError, StartError, Strategy};
 use crate::packages::python::syntax::{
     Bound, Framework, Interface, Module, ServerCall, Setting, TopLevel, Value,
 };
+use crate::plan::{Decided, Origin};
 
 /// The port of the image, where PORT says no other.
 const PORT: u16 = 8080;
@@ -45,8 +46,14 @@ impl View<'_> {
         let Some(module) = self.read(path)? else {
             return Ok(());
         };
-        if let Some((text, hint)) = Self::page(path, &module) {
-            advice.push(Advice::new(text, hint));
+        if let Some(page) = self.page(path)? {
+            advice.push(Advice::new(
+                format!(
+                    "{path} is {}; `python {path}` shows it to nobody",
+                    page.reason
+                ),
+                format!("leave APP_FILE out to have it started by `{}`", page.value),
+            ));
             return Ok(());
         }
         if let Some((text, hint)) = self.ends_at_once(path, &module) {
@@ -65,17 +72,71 @@ impl View<'_> {
         Ok(())
     }
 
-    /// A page that a server of its own shows, and plain `python` does not.
-    pub(super) fn page(path: &str, module: &Module) -> Option<(String, String)> {
-        if !module.uses("streamlit") || !module.servers.is_empty() {
-            return None;
+    /// Why what the contract starts by default would answer nobody; none where it may.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn cannot_serve(
+        &self,
+        found: &Decided<Strategy>,
+    ) -> Result<Option<String>, PlanError> {
+        let is_default = matches!(found.origin, Origin::File(_));
+        match &found.value {
+            Strategy::AppFile { path } if is_default => self.file_ends(path),
+            Strategy::DjangoServer if self.is_home_inferred() => Ok(Some(
+                "it is for development, and S2I's images would not look in this folder".to_owned(),
+            )),
+            Strategy::Gunicorn { module } => {
+                let named = Target::parse(module);
+                let Some(path) = self.file_of(named.module) else {
+                    return Ok(None);
+                };
+                let Some(module) = self.read(&path)? else {
+                    return Ok(None);
+                };
+                if is_default && lacks(&module, named.callable) {
+                    return Ok(Some(format!("{path} has no {}", named.callable)));
+                }
+                let found = self.framework_of(&path, &module, named.callable)?;
+                Ok(match found {
+                    Some((framework, place))
+                        if framework.interface() == Interface::Asgi
+                            && !self.has_own_worker()? =>
+                    {
+                        Some(format!(
+                            "{place}: {} is an application of {}, which gunicorn's usual workers do not serve",
+                            named.callable,
+                            framework.name()
+                        ))
+                    }
+                    _ => None,
+                })
+            }
+            _ => Ok(None),
         }
-        Some((
-            format!("{path} is a page for Streamlit; `python {path}` shows it to nobody and ends"),
+    }
+
+    /// A file that `python` would run to its end, or on no port that is reached.
+    fn file_ends(&self, path: &str) -> Result<Option<String>, PlanError> {
+        if let Some(page) = self.page(path)? {
+            return Ok(Some(format!(
+                "{}, which `python {path}` shows to nobody; the line `APP_FILE={path}` in {ENVIRONMENT} insists",
+                page.reason
+            )));
+        }
+        let Some(module) = self.read(path)? else {
+            return Ok(None);
+        };
+        if module.top_level != TopLevel::Defines {
+            return Ok(None);
+        }
+        let served = self.application_of(path)?;
+        Ok(served.map(|served| {
             format!(
-                "add app.sh, executable, with the lines `#!/bin/sh` and `exec streamlit run {path} --server.address=0.0.0.0 --server.port=\"$PORT\" --server.headless=true`"
-            ),
-        ))
+                "{} defines {}, {}, and serves nothing: `python {path}` would end at once; the line `APP_FILE={path}` in {ENVIRONMENT} insists",
+                served.origin, served.callable, served.reason
+            )
+        }))
     }
 
     /// An application that nothing serves.
@@ -209,11 +270,8 @@ impl View<'_> {
             return Ok(());
         };
         let Some(bound) = module.names.get(named.callable) else {
-            let is_closed = !module.is_open
-                && module.top_level != TopLevel::Blank
-                && !module.names.contains_key("__getattr__");
             // A package's name may be a module of it, which gunicorn finds as little.
-            return if is_closed {
+            return if lacks(&module, named.callable) {
                 Err(no_name(&named, &found, origin, &module).into())
             } else {
                 Ok(())
@@ -338,6 +396,14 @@ impl View<'_> {
         (port != self.port())
             .then(|| format!("listens on port {port}; the image's is {}", self.port()))
     }
+}
+
+/// Whether a module is known not to have a name.
+pub(super) fn lacks(module: &Module, name: &str) -> bool {
+    !module.is_open
+        && module.top_level != TopLevel::Blank
+        && !module.names.contains_key("__getattr__")
+        && !module.names.contains_key(name)
 }
 
 fn no_name(named: &Target<'_>, path: &str, origin: Option<&str>, module: &Module) -> StartError {

@@ -41,6 +41,26 @@ pub(crate) enum StartError {
         /// The same of another.
         second: (String, String),
     },
+    /// Several files are pages, and nothing says which is shown first.
+    #[error("{} and {} are two pages", first.0, second.0)]
+    SeveralPages {
+        /// The file, and the command that shows it.
+        first: (String, String),
+        /// The same of another.
+        second: (String, String),
+    },
+    /// `S2R_ADD_SERVER` names a server that is not known.
+    #[error("S2R_ADD_SERVER: {name} is no server that s2r knows how to start")]
+    UnknownServer {
+        /// Its name.
+        name: String,
+    },
+    /// gunicorn serves ASGI from 25 on.
+    #[error("gunicorn {found} has no workers for ASGI")]
+    OldGunicorn {
+        /// Its version.
+        found: String,
+    },
 }
 
 impl Explain for StartError {
@@ -76,9 +96,26 @@ impl Explain for StartError {
                 format!("{}, {}", first.0, second.0),
                 "Nothing says which of them is to be served.".to_owned(),
                 format!(
-                    "Add a Procfile with a line `web: …`, or with gunicorn the line `APP_MODULE={}` or `APP_MODULE={}` to .s2i/environment.",
+                    "Add the line `APP_MODULE={}` or `APP_MODULE={}` to .s2i/environment.",
                     first.1, second.1
                 ),
+            ),
+            Self::SeveralPages { first, second } => (
+                format!("{}, {}", first.0, second.0),
+                "Nothing says which of them is shown first.".to_owned(),
+                format!("Add a Procfile with the line `web: {}` or `web: {}`.", first.1, second.1),
+            ),
+            Self::UnknownServer { .. } => (
+                "S2R_ADD_SERVER".to_owned(),
+                "It says which server is added where none is among the dependencies: uvicorn, hypercorn, granian, daphne, gunicorn or waitress, with a version or without."
+                    .to_owned(),
+                "Name one of them, or leave the variable empty and start the server from a Procfile.".to_owned(),
+            ),
+            Self::OldGunicorn { .. } => (
+                "the dependencies".to_owned(),
+                "The application is one of ASGI, and gunicorn is the only server among the dependencies: it would answer each request with an error."
+                    .to_owned(),
+                "Ask for gunicorn>=25, or add uvicorn or uvicorn-worker to the dependencies.".to_owned(),
             ),
         };
         Explanation {

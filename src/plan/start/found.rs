@@ -1,10 +1,12 @@
-//! What serves where S2I's images would find nothing to start: the `web` line of a `Procfile`, else
-//! the one application that the code makes, under the server that the requirements name.
+//! What serves where S2I's images would find nothing to start: the `web` line of a `Procfile`, what a
+//! framework's own setting names, else the one application that the code makes.
 
-use super::code::{ENVIRONMENT, module_of};
+use super::code::{ENVIRONMENT, lacks, module_of};
 use super::looks::{Look, View};
+use super::modules::Target;
+use super::servers::Served;
 use super::{Advice, PlanError, StartError, Strategy};
-use crate::packages::python::syntax::{Framework, Interface, Value};
+use crate::packages::python::syntax::{Framework, Interface, Module, Value};
 use crate::plan::{Decided, Origin};
 use crate::project::Place;
 
@@ -21,35 +23,45 @@ const MODULES: [&str; 8] = [
 ];
 /// Folders that hold no application, though they are packages.
 const OTHER_FOLDERS: [&str; 5] = ["tests", "test", "docs", "migrations", "alembic"];
-/// Servers for ASGI in the order in which they are taken.
-const ASGI_SERVERS: [&str; 5] = ["uvicorn", "hypercorn", "granian", "daphne", "gunicorn"];
-
-/// Where people keep a page for Streamlit.
-const PAGES: [&str; 5] = [
-    "streamlit_app.py",
-    "main.py",
-    "Home.py",
-    "home.py",
-    "Main.py",
-];
-
-/// An application that was found.
-struct Found {
-    place: Place,
-    /// `module:callable`
-    target: String,
-    is_factory: bool,
-    framework: Framework,
-}
+/// What an application is usually called.
+const NAMES: [&str; 4] = ["app", "application", "server", "api"];
 
 impl View<'_> {
+    /// What serves beyond the contract, way by way, up to the first that can.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn inferred(&self) -> Result<Vec<Look>, PlanError> {
+        type Way<'a> = fn(&View<'a>) -> Result<Vec<Look>, PlanError>;
+        let by_variable: [Way<'_>; 1] = [Self::of_variable];
+        let by_code: [Way<'_>; 6] = [
+            |view| Ok(vec![view.procfile()]),
+            |view| Ok(view.conf_without_gunicorn().into_iter().collect()),
+            Self::wsgi_file,
+            Self::entry_points,
+            Self::application,
+            Self::pages,
+        ];
+        // Who names the module means that one and no other.
+        let ways = if self.variables.is_on("APP_MODULE") {
+            by_variable.as_slice()
+        } else {
+            by_code.as_slice()
+        };
+        let mut looks = Vec::new();
+        for way in ways {
+            looks.extend(way(self)?);
+            if looks.iter().any(Look::ends_search) {
+                break;
+            }
+        }
+        Ok(looks)
+    }
+
     /// The `web` process of a `Procfile`.
-    pub(super) fn procfile(&self) -> Look {
+    fn procfile(&self) -> Look {
         let Some(web) = self.facts.processes.iter().find(|one| one.name == "web") else {
-            return Look::Impossible {
-                way: "a Procfile",
-                lack: "there is no Procfile with a web line".to_owned(),
-            };
+            return Look::impossible("a Procfile", "there is no Procfile with a web line");
         };
         Look::Possible(Decided::new(
             Strategy::Process {
@@ -72,70 +84,109 @@ impl View<'_> {
         })
     }
 
+    /// What `APP_MODULE` names, where gunicorn does not serve it.
+    fn of_variable(&self) -> Result<Vec<Look>, PlanError> {
+        let text = self.variables.get("APP_MODULE").unwrap_or_default();
+        let origin = Origin::Environment {
+            variable: "APP_MODULE".to_owned(),
+        };
+        let mut served = self.named(text, origin, "APP_MODULE names it")?;
+        served.written = Some(text.to_owned());
+        Ok(vec![self.served_by(served)])
+    }
+
+    /// `wsgi.py`, where gunicorn does not serve it.
+    fn wsgi_file(&self) -> Result<Vec<Look>, PlanError> {
+        const FILE: &str = "wsgi.py";
+        if !self.is_file(FILE) {
+            return Ok(Vec::new());
+        }
+        let module = self.read(FILE)?;
+        if module.is_some_and(|module| lacks(&module, "application")) {
+            return Ok(Vec::new());
+        }
+        let origin = Origin::File(Place::file(FILE));
+        let mut served = self.named("wsgi:application", origin, "wsgi.py is there")?;
+        // As the contract has it.
+        served.written = Some("wsgi".to_owned());
+        Ok(vec![self.served_by(served)])
+    }
+
     /// The application that the code makes.
-    ///
-    /// # Errors
-    /// A file cannot be read.
-    pub(super) fn application(&self) -> Result<Look, PlanError> {
+    fn application(&self) -> Result<Vec<Look>, PlanError> {
         let mut found = self.applications()?;
-        // Django's pair is one application; factories are what instances elsewhere are made by.
-        if found
-            .iter()
-            .any(|one| one.framework == Framework::DjangoWsgi)
-        {
-            found.retain(|one| one.framework != Framework::DjangoAsgi);
+        let mut passed = Vec::new();
+        let mut pass = |found: &mut Vec<Served>, is_passed: &dyn Fn(&Served) -> bool, why: &str| {
+            found.retain(|one| {
+                let is_passed = is_passed(one);
+                if is_passed {
+                    let lack = format!("{} at {}; {why}", one.reason, one.origin);
+                    passed.push(Look::impossible(&one.called(), lack));
+                }
+                !is_passed
+            });
+        };
+        let is_django = |framework| move |one: &Served| one.framework == Some(framework);
+        if found.iter().any(is_django(Framework::DjangoWsgi)) {
+            pass(
+                &mut found,
+                &is_django(Framework::DjangoAsgi),
+                "Django's other one is taken",
+            );
         }
         if found.iter().any(|one| !one.is_factory) {
-            found.retain(|one| !one.is_factory);
+            let why = "an application that is made already comes first";
+            pass(&mut found, &|one| one.is_factory, why);
         }
-        Ok(match found.as_slice() {
-            [] => Look::Impossible {
-                way: "an application in the code",
-                lack: "no module-level application or factory in main, app, api, asgi, wsgi, server or application.py".to_owned(),
-            },
-            [one] => self.served_by(one),
+        let look = match found.as_slice() {
+            [] => Look::impossible(
+                "an application in the code",
+                "no module-level application or factory in main, app, api, asgi, wsgi, server or application.py",
+            ),
+            [one] => self.served_by(one.clone()),
             [first, second, ..] => Look::Fatal(
                 StartError::Several {
-                    first: (first.place.to_string(), first.target.clone()),
-                    second: (second.place.to_string(), second.target.clone()),
+                    first: (first.origin.to_string(), first.called()),
+                    second: (second.origin.to_string(), second.called()),
                 }
                 .into(),
             ),
-        })
+        };
+        passed.insert(0, look);
+        Ok(passed)
     }
 
-    /// What could serve if a line were added, and that line: an application whose server is not there, a
-    /// Django project one folder down, a page for Streamlit.
+    /// What could serve if a line were added, and that line: an application whose server may not be
+    /// added, a Django project one folder down.
     ///
     /// # Errors
     /// A file cannot be read.
     pub(super) fn could_serve(&self) -> Result<Vec<(String, String)>, PlanError> {
         let mut found = Vec::new();
-        if let [one] = self.applications()?.as_slice() {
-            let (usual, has_server) = self.server_of(one);
-            if has_server.is_none() {
-                found.push((
-                    format!("{}, an application of {}", one.place, one.framework.name()),
-                    format!("add {usual} to the dependencies"),
-                ));
-            }
+        if let [one] = self.applications()?.as_slice()
+            && self.server_for(one).is_none()
+        {
+            let usual = one.usual().name();
+            found.push((
+                format!("{}, {}", one.origin, one.reason),
+                format!("add {usual} to the dependencies"),
+            ));
         }
         if !self.variables.is_on("APP_HOME") {
             for folder in self.facts.folders() {
                 let path = format!("{folder}/manage.py");
-                if self.is_file(&path) {
+                let own = ["requirements.txt", "pyproject.toml"]
+                    .map(|file| format!("{folder}/{file}"))
+                    .into_iter()
+                    .find(|path| self.facts.has(path));
+                if let Some(own) = own.filter(|_| self.names.is_empty()) {
+                    found.push((own, format!("build that folder, --context-dir {folder}")));
+                } else if self.is_file(&path) {
                     found.push((
                         path,
                         format!("add the line `APP_HOME={folder}` to {ENVIRONMENT}"),
                     ));
                 }
-            }
-        }
-        for path in PAGES {
-            if let Some(module) = self.read(path)?
-                && let Some((_, hint)) = Self::page(path, &module)
-            {
-                found.push((path.to_owned(), hint));
             }
         }
         Ok(found)
@@ -149,131 +200,224 @@ impl View<'_> {
         let found = self.applications()?;
         let wsgi = found
             .iter()
-            .find(|one| one.framework == Framework::DjangoWsgi);
-        Ok(self.gunicorn_for(wsgi.map_or("PROJECT.wsgi", |one| &one.target)))
+            .find(|one| one.framework == Some(Framework::DjangoWsgi));
+        let target = wsgi.map_or_else(|| "PROJECT.wsgi".to_owned(), Served::target);
+        Ok(self.gunicorn_for(&target))
     }
 
-    fn applications(&self) -> Result<Vec<Found>, PlanError> {
-        let packages = self.facts.folders().into_iter().filter(|folder| {
-            !OTHER_FOLDERS.contains(&folder.as_str())
-                && (folder == "app" || self.is_file(&format!("{folder}/__init__.py")))
-        });
-        let folders =
-            std::iter::once(String::new()).chain(packages.map(|folder| format!("{folder}/")));
-        let mut found = Vec::new();
-        for folder in folders {
-            for name in MODULES {
-                let path = format!("{folder}{name}.py");
-                found.extend(self.application_of(&path)?);
+    /// All that the usual files make; where they make nothing, what they import under a usual name.
+    fn applications(&self) -> Result<Vec<Served>, PlanError> {
+        let folders = self.packages();
+        let paths = folders
+            .iter()
+            .flat_map(|folder| MODULES.map(|name| format!("{folder}{name}.py")));
+        let paths: Vec<String> = paths.filter(|path| self.is_file(path)).collect();
+        let mut found: Vec<Served> = Vec::new();
+        for path in &paths {
+            found.extend(self.made_in(path)?);
+        }
+        if found.is_empty() {
+            let mut places = Vec::new();
+            for path in &paths {
+                if let Some((served, made_at)) = self.imported_in(path)?
+                    && !places.contains(&made_at)
+                {
+                    places.push(made_at);
+                    found.push(served);
+                }
             }
         }
         Ok(found)
     }
 
+    /// Where applications are looked for: the root, its packages, and those below `src` where the
+    /// project is installed. Each ends in a slash, but for the root.
+    fn packages(&self) -> Vec<String> {
+        let is_package = |folder: &String| {
+            let name = folder.rsplit('/').next().unwrap_or(folder);
+            !OTHER_FOLDERS.contains(&name)
+                && (["app", "src"].contains(&folder.as_str())
+                    || self.is_file(&format!("{folder}/__init__.py")))
+        };
+        let mut folders = self.facts.folders_in(&self.path("").unwrap_or_default());
+        if self.installs {
+            let below = self.facts.folders_in(&self.path("src").unwrap_or_default());
+            folders.extend(below.into_iter().map(|name| format!("src/{name}")));
+        }
+        folders.retain(is_package);
+        let root = std::iter::once(String::new());
+        let packages = folders.into_iter().map(|folder| format!("{folder}/"));
+        root.chain(packages).collect()
+    }
+
     /// What one file has to be served. Of several, the one that is called as they usually are.
-    fn application_of(&self, path: &str) -> Result<Option<Found>, PlanError> {
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn application_of(&self, path: &str) -> Result<Option<Served>, PlanError> {
+        Ok(match self.made_in(path)? {
+            Some(made) => Some(made),
+            None => self.imported_in(path)?.map(|(served, _)| served),
+        })
+    }
+
+    /// What one file makes: an application, else a factory that needs no arguments.
+    fn made_in(&self, path: &str) -> Result<Option<Served>, PlanError> {
         let Some(module) = self.read(path)? else {
             return Ok(None);
         };
-        let name_of_module = module_of(path);
-        let found = |name: &str, line, is_factory, framework| Found {
-            place: Place::line(&self.path(path).unwrap_or_default().replace("./", ""), line),
-            target: match framework {
-                Framework::Dash => format!("{name_of_module}:{name}.server"),
-                _ => format!("{name_of_module}:{name}"),
+        let is_made = |value: &Value| matches!(value, Value::Application(_) | Value::CallOf(_));
+        for (name, line) in names(&module, is_made) {
+            if let Some((framework, _)) = self.framework_of(path, &module, name)?
+                && is_served(framework)
+            {
+                return Ok(Some(self.served((path, line), name, false, framework)));
+            }
+        }
+        let mut factories: Vec<_> = module
+            .factories()
+            .filter(|(_, _, factory)| factory.required.is_empty())
+            .filter_map(|(name, bound, factory)| Some((name, bound.line, factory.framework?)))
+            .filter(|(_, _, framework)| is_served(*framework))
+            .collect();
+        factories.sort_by_key(|(name, ..)| rank(&["create_app", "make_app"], name));
+        let first = factories.first();
+        Ok(first.map(|(name, line, framework)| self.served((path, *line), name, true, *framework)))
+    }
+
+    /// The application that one file imports under a usual name, and where it is made.
+    fn imported_in(&self, path: &str) -> Result<Option<(Served, Place)>, PlanError> {
+        let Some(module) = self.read(path)? else {
+            return Ok(None);
+        };
+        let is_imported = |value: &Value| matches!(value, Value::Import { name: Some(_), .. });
+        for (name, line) in names(&module, is_imported) {
+            if let Some((framework, made_at)) = self.framework_of(path, &module, name)?
+                && is_served(framework)
+                && NAMES.contains(&name)
+            {
+                let served = self.served((path, line), name, false, framework);
+                return Ok(Some((served, made_at)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn served(
+        &self,
+        (path, line): (&str, u32),
+        name: &str,
+        is_factory: bool,
+        framework: Framework,
+    ) -> Served {
+        let path = self.in_source(path);
+        let what = if is_factory {
+            "a function that makes an application"
+        } else {
+            "an application"
+        };
+        Served {
+            module: self.imported_as(&path),
+            origin: Origin::File(Place::line(&path, line)),
+            reason: format!("{what} of {}", framework.name()),
+            callable: match framework {
+                // The attribute is what WSGI sees.
+                Framework::Dash if !is_factory => format!("{name}.server"),
+                _ => name.to_owned(),
             },
             is_factory,
-            framework,
-        };
-        let mut names: Vec<(&str, u32)> = Vec::new();
-        for (name, bound) in &module.names {
-            if matches!(bound.value, Value::Application(_) | Value::CallOf(_)) {
-                names.push((name, bound.line));
-            }
+            framework: Some(framework),
+            written: None,
         }
-        let usual = ["app", "application", "server", "api"];
-        names.sort_by_key(|(name, _)| {
-            usual
-                .iter()
-                .position(|one| one == name)
-                .unwrap_or(usual.len())
-        });
-        for (name, line) in names {
-            if let Some((framework, _)) = self.framework_of(path, &module, name)?
-                && framework.interface() != Interface::Own
+    }
+
+    /// A file of the source as it is imported from `APP_HOME`, or from where the project is installed.
+    fn imported_as(&self, path: &str) -> String {
+        let home = self.in_source("");
+        let path = path.strip_prefix(&home).unwrap_or(path);
+        let below_src = path
+            .strip_prefix("src/")
+            .filter(|rest| self.installs && rest.contains('/'));
+        module_of(below_src.unwrap_or(path))
+    }
+
+    /// What a setting names as `module:name`, `module:name()` or `module`; by the name alone where the
+    /// code is not there to be read.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn named(
+        &self,
+        text: &str,
+        origin: Origin,
+        reason: &str,
+    ) -> Result<Served, PlanError> {
+        let named = Target::parse(text);
+        let attributes = text
+            .split_once(':')
+            .map_or(named.callable, |(_, name)| name);
+        let is_plain_call = attributes.ends_with("()");
+        let mut served = Served {
+            origin,
+            reason: reason.to_owned(),
+            module: named.module.to_owned(),
+            callable: attributes.trim_end_matches("()").to_owned(),
+            is_factory: is_plain_call,
+            framework: None,
+            written: None,
+        };
+        let Some(path) = self.file_of(named.module) else {
+            return Ok(served);
+        };
+        if let Some(module) = self.read(&path)? {
+            if !text.contains(':')
+                && !module.names.contains_key(named.callable)
+                && let Some(found) = self.application_of(&path)?
             {
-                return Ok(Some(found(name, line, false, framework)));
+                return Ok(Served {
+                    origin: served.origin,
+                    reason: served.reason,
+                    ..found
+                });
             }
+            let found = self.framework_of(&path, &module, named.callable)?;
+            served.framework = found.map(|(framework, _)| framework);
+            let value = module.names.get(named.callable).map(|bound| &bound.value);
+            served.is_factory |= matches!(value, Some(Value::Factory(_)));
         }
-        let factory = module.factories().find_map(|(name, bound, factory)| {
-            let framework = factory.framework?;
-            (factory.required.is_empty() && framework.interface() != Interface::Own)
-                .then(|| found(name, bound.line, true, framework))
-        });
-        Ok(factory)
+        Ok(served)
     }
 
-    /// The usual server of an application, and the one that the requirements name.
-    fn server_of(&self, found: &Found) -> (&'static str, Option<&'static str>) {
-        let servers: &[&'static str] = match found.framework.interface() {
-            Interface::Asgi => &ASGI_SERVERS,
-            Interface::Wsgi | Interface::Own => &["gunicorn", "waitress"],
-        };
-        let named = servers.iter().find(|server| self.is_named(server));
-        (servers[0], named.copied())
-    }
-
-    fn served_by(&self, found: &Found) -> Look {
-        let (usual, named) = self.server_of(found);
-        let what = format!("{} at {}", found.framework.name(), found.place);
-        let decided = |server: &str| {
-            Decided::new(
-                Strategy::Server {
-                    command: command(server, found),
-                },
-                Origin::File(found.place.clone()),
-                format!("an application of {what}"),
-            )
-        };
-        if let Some(server) = named {
-            return Look::Possible(decided(server));
-        }
-        if self.may_come {
-            return Look::Hoped(decided(usual), usual);
-        }
-        Look::Impossible {
-            way: "an application in the code",
-            lack: format!(
-                "{what} is there, but no server is among the dependencies: add {usual}, and it is started by `{}`",
-                command(usual, found)
-            ),
+    /// The way that the first server among the dependencies makes of an application.
+    pub(super) fn served_by(&self, served: Served) -> Look {
+        let decided = |strategy| Decided::new(strategy, served.origin.clone(), &*served.reason);
+        match self.server_for(&served) {
+            Some(server) => Look::Possible(decided(self.strategy(server, &served))),
+            None => Look::Unserved(Box::new(served)),
         }
     }
 }
 
-/// How a server is started, as a shell has it. `run` exports PORT and `WEB_CONCURRENCY`, which
-/// gunicorn and uvicorn read.
-fn command(server: &str, found: &Found) -> String {
-    let target = &found.target;
-    let (called, flag) = if found.is_factory {
-        (format!("'{target}()'"), " --factory")
-    } else {
-        (format!("'{target}'"), "")
-    };
-    match server {
-        "uvicorn" => format!("uvicorn '{target}'{flag} --host 0.0.0.0 --port \"$PORT\""),
-        "hypercorn" => format!("hypercorn {called} --bind \"0.0.0.0:$PORT\" --access-logfile -"),
-        "granian" => {
-            format!("granian --interface asgi --host 0.0.0.0 --port \"$PORT\"{flag} '{target}'")
-        }
-        "daphne" => format!("daphne -b 0.0.0.0 -p \"$PORT\" '{target}'"),
-        "waitress" => format!(
-            "waitress-serve --host=0.0.0.0 --port=\"$PORT\"{} '{target}'",
-            if found.is_factory { " --call" } else { "" }
-        ),
-        _ if found.framework.interface() == Interface::Asgi => {
-            format!("gunicorn {called} --worker-class asgi --access-logfile -")
-        }
-        _ => format!("gunicorn {called} --access-logfile -"),
-    }
+/// Whether a server serves it that is known.
+fn is_served(framework: Framework) -> bool {
+    framework.interface() != Interface::Own || framework == Framework::Aiohttp
+}
+
+/// Names with such values and their lines, the usual ones first.
+fn names(module: &Module, is_wanted: impl Fn(&Value) -> bool) -> Vec<(&str, u32)> {
+    let found = module
+        .names
+        .iter()
+        .filter(|(_, bound)| is_wanted(&bound.value));
+    let mut found: Vec<(&str, u32)> = found
+        .map(|(name, bound)| (name.as_str(), bound.line))
+        .collect();
+    found.sort_by_key(|(name, _)| rank(&NAMES, name));
+    found
+}
+
+/// The place of a name among usual ones; the rest comes last.
+fn rank(usual: &[&str], name: &str) -> usize {
+    let place = usual.iter().position(|one| *one == name);
+    place.unwrap_or(usual.len())
 }

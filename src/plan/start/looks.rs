@@ -1,6 +1,7 @@
 //! What `run` will find, way by way: whether each way to start is possible, and why not.
 
 use super::Strategy;
+use super::servers::Served;
 use crate::plan::dependencies::{self, Dependencies};
 use crate::plan::running::Running;
 use crate::plan::{Decided, Origin, PlanError, SOURCE_FOLDER, Variables};
@@ -25,11 +26,43 @@ pub(super) enum Look {
     Possible(Decided<Strategy>),
     /// Possible if this package comes along with others.
     Hoped(Decided<Strategy>, &'static str),
+    /// No server for it is among the dependencies.
+    Unserved(Box<Served>),
+    /// The same of gunicorn's own settings, which only gunicorn reads.
+    UnservedConf(Decided<Strategy>),
     Impossible {
-        way: &'static str,
+        way: String,
         lack: String,
     },
     Fatal(PlanError),
+}
+
+impl Look {
+    pub(super) fn impossible(way: &str, lack: impl Into<String>) -> Self {
+        Self::Impossible {
+            way: way.to_owned(),
+            lack: lack.into(),
+        }
+    }
+
+    /// Whether `run` would start it, or stop at it.
+    fn starts(&self) -> bool {
+        matches!(self, Self::Possible(_) | Self::Fatal(_))
+    }
+
+    /// Whether what comes behind it is not looked at.
+    pub(super) fn ends_search(&self) -> bool {
+        self.starts() || matches!(self, Self::Unserved(_) | Self::UnservedConf(_))
+    }
+}
+
+/// The ways that were looked at, in the order of `run`.
+pub(super) struct Looks {
+    pub(super) ways: Vec<Look>,
+    /// How many of them, from the first, are the contract's.
+    pub(super) contract: usize,
+    /// Why ways are passed over that S2I's images would take.
+    pub(super) passed_over: Vec<String>,
 }
 
 /// The source as `run` will see it.
@@ -103,7 +136,55 @@ impl<'a> View<'a> {
         self.path(path).is_none_or(|path| self.facts.has(&path))
     }
 
-    pub(super) fn looks(&self) -> Result<Vec<Look>, PlanError> {
+    /// All ways in the order of `run`. Where the contract starts something that cannot serve, or
+    /// nothing, what else serves is looked for.
+    ///
+    /// # Errors
+    /// A file cannot be read; `APP_HOME` names no folder.
+    pub(super) fn looks(&self) -> Result<Looks, PlanError> {
+        let mut ways = self.contract()?;
+        let contract = ways.len();
+        let mut passed_over = Vec::new();
+        loop {
+            let Some(at) = ways.iter().position(Look::starts) else {
+                ways.extend(self.inferred()?);
+                break;
+            };
+            let Look::Possible(found) = &ways[at] else {
+                break;
+            };
+            let Some(lack) = self.cannot_serve(found)? else {
+                break;
+            };
+            let way = found.value.to_string();
+            let is_owed = !matches!(found.value, Strategy::DjangoServer);
+            let inferred = if ways[at + 1..].iter().any(Look::starts) {
+                Vec::new()
+            } else {
+                let inferred = self.inferred()?;
+                if !inferred.iter().any(Look::ends_search) {
+                    break;
+                }
+                inferred
+            };
+            if is_owed {
+                passed_over.push(lack.clone());
+            }
+            ways[at] = Look::Impossible { way, lack };
+            if !inferred.is_empty() {
+                ways.extend(inferred);
+                break;
+            }
+        }
+        Ok(Looks {
+            ways,
+            contract,
+            passed_over,
+        })
+    }
+
+    /// The ways of S2I's images.
+    fn contract(&self) -> Result<Vec<Look>, PlanError> {
         if let Some(home) = &self.home
             && !self.facts.is_directory(home)
         {
@@ -132,15 +213,33 @@ impl<'a> View<'a> {
             self.gunicorn_module(),
             self.django_server(),
         ]);
-        // What the contract starts is started as it has it; only without it is the code asked.
-        let starts = |look: &Look| matches!(look, Look::Possible(_) | Look::Fatal(_));
-        if !looks.iter().any(starts) {
-            looks.push(self.procfile());
-            if !looks.iter().any(starts) && !self.variables.is_on("APP_MODULE") {
-                looks.push(self.application()?);
-            }
-        }
         Ok(looks)
+    }
+
+    /// `gunicorn.conf.py` that names its application, without gunicorn.
+    pub(super) fn conf_without_gunicorn(&self) -> Option<Look> {
+        let place = self.facts.wsgi_app.clone()?;
+        Some(Look::UnservedConf(Decided::new(
+            Strategy::GunicornConf,
+            Origin::File(place),
+            "gunicorn.conf.py mentions wsgi_app",
+        )))
+    }
+
+    /// Whether `APP_HOME` is no variable that somebody set.
+    pub(super) fn is_home_inferred(&self) -> bool {
+        self.variables.is_inferred("APP_HOME")
+    }
+
+    /// Whether a package is there, or may come along with others.
+    pub(super) fn may_have(&self, name: &str) -> bool {
+        self.may_come || self.is_named(name)
+    }
+
+    /// A path from `APP_HOME` as it is from the source's root.
+    pub(super) fn in_source(&self, path: &str) -> String {
+        let path = self.path(path).unwrap_or_default();
+        path.strip_prefix("./").unwrap_or(&path).to_owned()
     }
 
     /// Whether a package is named by a file of the project.
@@ -151,10 +250,7 @@ impl<'a> View<'a> {
 
     fn gunicorn_conf(&self) -> Look {
         let way = "gunicorn as gunicorn.conf.py says";
-        let lack = |lack: &str| Look::Impossible {
-            way,
-            lack: lack.to_owned(),
-        };
+        let lack = |lack: &str| Look::impossible(way, lack);
         let Some(place) = &self.facts.wsgi_app else {
             return lack(if self.facts.has("gunicorn.conf.py") {
                 "gunicorn.conf.py does not set wsgi_app"
@@ -169,13 +265,12 @@ impl<'a> View<'a> {
         );
         match self.gunicorn {
             Presence::Named(_) => Look::Possible(found),
-            Presence::Hoped => Look::Hoped(found, "gunicorn"),
-            Presence::Absent => lack("gunicorn is not among the dependencies"),
+            Presence::Hoped | Presence::Absent => lack("gunicorn is not among the dependencies"),
         }
     }
 
     /// The value of `APP_SCRIPT` or `APP_FILE`, or its default if none of the three is set.
-    fn named(&self, variable: &'static str, default: &'static str) -> Option<(String, Origin)> {
+    fn named_by(&self, variable: &'static str, default: &'static str) -> Option<(String, Origin)> {
         if let Some(value) = self.variables.get(variable) {
             let variable = variable.to_owned();
             return Some((value.to_owned(), Origin::Environment { variable }));
@@ -195,10 +290,8 @@ impl<'a> View<'a> {
         strategy: impl FnOnce(String) -> Strategy,
     ) -> Look {
         let Some((path, origin)) = named else {
-            return Look::Impossible {
-                way,
-                lack: format!("another APP_ variable is set, so {variable} has no default"),
-            };
+            let lack = format!("another APP_ variable is set, so {variable} has no default");
+            return Look::impossible(way, lack);
         };
         if self.may_be_file(&path) {
             let (origin, reason) = match origin {
@@ -211,21 +304,20 @@ impl<'a> View<'a> {
             return Look::Possible(Decided::new(strategy(path), origin, reason));
         }
         if origin == Origin::Default {
-            let lack = format!("there is no {path}");
-            return Look::Impossible { way, lack };
+            return Look::impossible(way, format!("there is no {path}"));
         }
         Look::Fatal(PlanError::NamedFile { variable, path })
     }
 
     fn app_script(&self) -> Look {
-        let named = self.named("APP_SCRIPT", "app.sh");
+        let named = self.named_by("APP_SCRIPT", "app.sh");
         self.script_or_file("a script", named, "APP_SCRIPT", |path| {
             Strategy::AppScript { path }
         })
     }
 
     fn app_file(&self) -> Look {
-        let named = self.named("APP_FILE", "app.py");
+        let named = self.named_by("APP_FILE", "app.py");
         self.script_or_file("a Python file", named, "APP_FILE", |path| {
             Strategy::AppFile { path }
         })
@@ -233,17 +325,15 @@ impl<'a> View<'a> {
 
     fn gunicorn_module(&self) -> Look {
         let way = "gunicorn with a module";
-        let lack = |lack: &str| Look::Impossible {
-            way,
-            lack: lack.to_owned(),
-        };
-        let possible = |module: &str, origin, reason: &str| {
+        let lack = |lack: &str| Look::impossible(way, lack);
+        let possible = |module: &str, origin, reason: &str, is_setup: bool| {
             let module = module.to_owned();
             let found = Decided::new(Strategy::Gunicorn { module }, origin, reason);
             match self.gunicorn {
                 Presence::Named(_) => Look::Possible(found),
-                Presence::Hoped => Look::Hoped(found, "gunicorn"),
-                Presence::Absent => lack(&format!(
+                // What else serves the other two is looked for beyond the contract.
+                Presence::Hoped if is_setup => Look::Hoped(found, "gunicorn"),
+                Presence::Hoped | Presence::Absent => lack(&format!(
                     "{reason}, but gunicorn is not among the dependencies"
                 )),
             }
@@ -254,11 +344,12 @@ impl<'a> View<'a> {
                 module,
                 Origin::Environment { variable },
                 "APP_MODULE names it",
+                false,
             );
         }
         if self.is_file("wsgi.py") {
             let origin = Origin::File(Place::file("wsgi.py"));
-            return possible("wsgi", origin, "wsgi.py is there");
+            return possible("wsgi", origin, "wsgi.py is there", false);
         }
         if let Some(script) = self.facts.setup_scripts().first() {
             let module = self
@@ -267,17 +358,14 @@ impl<'a> View<'a> {
                 .as_deref()
                 .unwrap_or("(as setup.py is named)");
             let origin = Origin::File(Place::file(script));
-            return possible(module, origin, "the name in setup.py");
+            return possible(module, origin, "the name in setup.py", true);
         }
         lack("APP_MODULE is not set, and there is neither wsgi.py nor setup.py")
     }
 
     fn django_server(&self) -> Look {
         let way = "Django's development server";
-        let lack = |lack: &str| Look::Impossible {
-            way,
-            lack: lack.to_owned(),
-        };
+        let lack = |lack: &str| Look::impossible(way, lack);
         match self.django {
             _ if !self.is_file("manage.py") => lack("there is no manage.py"),
             Presence::Absent => lack("Django is not among the dependencies"),

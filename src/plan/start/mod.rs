@@ -5,19 +5,33 @@
 //! the tests in `script_tests`, which ask both.
 
 mod code;
+mod decision;
+mod entries;
 mod error;
 mod found;
+mod home;
 mod looks;
 mod modules;
+mod pages;
+mod servers;
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::dependencies::Dependencies;
 use super::running::Running;
-use super::{Advice, Decided, PlanError, Variables};
+use super::{Advice, Decided, Origin, PlanError, Variables};
 use crate::project::{Facts, FirstLine};
+use decision::Decision;
 pub(crate) use error::StartError;
-use looks::{Look, Presence, View};
+pub(super) use home::infer_home;
+use looks::{Presence, View};
+pub(crate) use servers::AddedServer;
+use servers::Addition;
+
+/// The first gunicorn that has workers for ASGI.
+const ASGI_GUNICORN: u32 = 25;
 
 /// A way to start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,12 +73,51 @@ pub(crate) enum Strategy {
     },
 }
 
+/// What is noted for `run`, which takes it before the contract's defaults.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Notes {
+    /// The module for gunicorn, or the value of `APP_MODULE` that the command stands for.
+    pub module: Option<String>,
+    /// A command for a shell.
+    pub command: Option<String>,
+}
+
+impl Notes {
+    /// Notes a decision that `run` does not come to by itself.
+    fn of(strategy: &Strategy, variables: &Variables) -> Self {
+        let command = |command: &str| Self {
+            module: variables.get("APP_MODULE").map(str::to_owned),
+            command: Some(command.to_owned()),
+        };
+        match strategy {
+            Strategy::Process { command: text } | Strategy::Server { command: text } => {
+                command(text)
+            }
+            Strategy::DjangoServer => command("python ./manage.py runserver \"0.0.0.0:$PORT\""),
+            Strategy::Gunicorn { module } => Self {
+                module: Some(module.clone()),
+                command: None,
+            },
+            Strategy::OwnRun { .. }
+            | Strategy::GunicornConf
+            | Strategy::AppScript { .. }
+            | Strategy::AppFile { .. } => Self::default(),
+        }
+    }
+}
+
 impl Strategy {
-    /// What `run` is told to start where it finds nothing by itself.
-    fn noted(&self) -> Option<&str> {
+    /// Whether `run` migrates the database of a Django project before it.
+    fn comes_behind_migration(&self) -> bool {
         match self {
-            Self::Process { command } | Self::Server { command } => Some(command),
-            _ => None,
+            Self::Gunicorn { .. }
+            | Self::DjangoServer
+            | Self::Process { .. }
+            | Self::Server { .. } => true,
+            Self::OwnRun { .. }
+            | Self::GunicornConf
+            | Self::AppScript { .. }
+            | Self::AppFile { .. } => false,
         }
     }
 }
@@ -88,6 +141,8 @@ impl std::fmt::Display for Strategy {
 pub(crate) struct Candidate {
     /// The way, for instance `script app.sh`.
     pub way: String,
+    /// What shows it, where that is not the way itself.
+    pub place: Option<String>,
     /// Whether it would work if nothing came before it.
     pub possible: bool,
     /// Whether it is taken.
@@ -105,8 +160,12 @@ pub(crate) struct Start {
     pub candidates: Vec<Candidate>,
     /// Whether the database is migrated first.
     pub migrates: bool,
-    /// The command that is noted for `run`: a Procfile's, or one that serves what the code makes.
-    pub web: Option<String>,
+    /// What is noted for `run`.
+    pub notes: Notes,
+    /// Whether S2I's images would start something else, or nothing.
+    pub differs: bool,
+    /// The server that is put among the dependencies.
+    pub added: Option<Decided<AddedServer>>,
     /// What the way that is taken, and those that could stand in for it, hope to find installed
     /// though no file names it. Empty where the way is certain.
     #[serde(skip)]
@@ -117,16 +176,26 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// Holds the prediction against what is installed, as soon as that is known: whether some way
-    /// to start is left.
+    /// Holds the prediction against what is installed, names and versions, as soon as that is known:
+    /// whether some way to start is left.
     ///
     /// # Errors
-    /// [`PlanError::NoStart`].
+    /// [`PlanError::NoStart`]; [`StartError::OldGunicorn`].
     pub(crate) fn check<'a>(
         &self,
-        mut installed: impl Iterator<Item = &'a str>,
+        installed: impl Iterator<Item = (&'a str, String)>,
     ) -> Result<(), PlanError> {
-        if self.hopes.is_empty() || installed.any(|name| self.hopes.contains(&name)) {
+        let installed: BTreeMap<&str, String> = installed.collect();
+        if let Strategy::Server { command } = &self.strategy.value
+            && command.contains("--worker-class asgi")
+            && let Some(version) = installed.get("gunicorn")
+            && major(version).is_some_and(|major| major < ASGI_GUNICORN)
+        {
+            let found = version.clone();
+            return Err(StartError::OldGunicorn { found }.into());
+        }
+        let is_there = |name: &&str| installed.contains_key(*name);
+        if self.hopes.is_empty() || self.hopes.iter().any(is_there) {
             return Ok(());
         }
         let lacking = self
@@ -142,6 +211,10 @@ impl Start {
     }
 }
 
+fn major(version: &str) -> Option<u32> {
+    version.split('.').next()?.parse().ok()
+}
+
 /// Predicts what `run` does: the first way that is certain, else the first that may work.
 pub(super) fn predict(
     facts: &Facts,
@@ -151,36 +224,24 @@ pub(super) fn predict(
     advice: &mut Vec<Advice>,
 ) -> Result<Start, PlanError> {
     let view = View::new(facts, variables, dependencies, running);
-    let mut certain: Option<Decided<Strategy>> = None;
-    let mut hoped: Option<(usize, Decided<Strategy>)> = None;
-    let mut hopes = Vec::new();
-    let mut candidates = Vec::new();
-    for look in view.looks()? {
-        match look {
-            Look::Possible(found) => {
-                candidates.push(candidate(&found, certain.as_ref()));
-                certain.get_or_insert(found);
-            }
-            Look::Hoped(found, package) => {
-                let lack = format!(
-                    "{}, but {package} is not among the dependencies, unless another of them needs it",
-                    found.reason
-                );
-                candidates.push(impossible(&found.value.to_string(), lack));
-                hopes.push(package);
-                hoped.get_or_insert((candidates.len() - 1, found));
-            }
-            Look::Impossible { way, lack } => candidates.push(impossible(way, lack)),
-            // A wrong variable stops `run` only if nothing before it has started.
-            Look::Fatal(error) if certain.is_none() => return Err(error),
-            Look::Fatal(_) => {}
-        }
-    }
-    let found = if certain.is_none() {
+    let addition = Addition::of(variables, running.assemble.value)?;
+    let looks = view.looks()?;
+    let (contract, passed_over) = (looks.contract, looks.passed_over);
+    let decision = Decision::of(&view, looks.ways, contract, &addition)?;
+    let found = if decision.certain.is_none() {
         view.could_serve()?
     } else {
         Vec::new()
     };
+    let Decision {
+        certain,
+        hoped,
+        mut hopes,
+        mut candidates,
+        added,
+        is_beyond,
+    } = decision;
+    let mut differs = is_beyond || !passed_over.is_empty() || view.is_home_inferred();
     let strategy = match (certain, hoped) {
         (Some(certain), _) => {
             hopes.clear();
@@ -188,6 +249,7 @@ pub(super) fn predict(
         }
         (None, Some((index, hoped))) => {
             candidates[index].taken = true;
+            differs |= index >= contract;
             hoped
         }
         (None, None) => {
@@ -202,19 +264,30 @@ pub(super) fn predict(
         }
     };
     view.advise(&strategy.value, &candidates, &hopes, advice)?;
-    let reaches_migration = matches!(
-        strategy.value,
-        Strategy::Gunicorn { .. }
-            | Strategy::DjangoServer
-            | Strategy::Process { .. }
-            | Strategy::Server { .. }
+    let taken = format!("started with `{}`", strategy.value);
+    advice.extend(
+        passed_over
+            .into_iter()
+            .map(|lack| Advice::new(lack, &*taken)),
     );
+    advice.extend(
+        added
+            .as_ref()
+            .map(|added| advice_on_added(added, &strategy.value)),
+    );
+    let notes = if differs {
+        Notes::of(&strategy.value, variables)
+    } else {
+        Notes::default()
+    };
     Ok(Start {
-        migrates: reaches_migration
+        migrates: strategy.value.comes_behind_migration()
             && matches!(view.django, Presence::Named(_))
             && view.is_file("manage.py")
             && !variables.is_on("DISABLE_MIGRATE"),
-        web: strategy.value.noted().map(str::to_owned),
+        notes,
+        differs,
+        added,
         strategy,
         candidates,
         hopes,
@@ -222,30 +295,15 @@ pub(super) fn predict(
     })
 }
 
-fn impossible(way: &str, lack: String) -> Candidate {
-    Candidate {
-        way: way.to_owned(),
-        possible: false,
-        taken: false,
-        reason: lack,
-    }
-}
-
-fn candidate(found: &Decided<Strategy>, taken: Option<&Decided<Strategy>>) -> Candidate {
-    let why = if found.reason.is_empty() {
-        found.origin.to_string()
-    } else {
-        found.reason.clone()
-    };
-    Candidate {
-        way: found.value.to_string(),
-        possible: true,
-        taken: taken.is_none(),
-        reason: match taken {
-            None => why,
-            Some(first) => format!("{why}; {} comes first", first.value),
-        },
-    }
+fn advice_on_added(added: &Decided<AddedServer>, strategy: &Strategy) -> Advice {
+    let requirement = &added.value.requirement;
+    Advice::new(
+        format!("{}: {requirement} is added, for `{strategy}`", added.reason),
+        format!(
+            "name {requirement} among the dependencies to choose its version; the line `S2R_ADD_SERVER=` in {} adds none",
+            code::ENVIRONMENT
+        ),
+    )
 }
 
 impl View<'_> {
@@ -326,5 +384,7 @@ impl View<'_> {
 
 #[cfg(test)]
 mod code_tests;
+#[cfg(test)]
+pub(super) mod situations;
 #[cfg(test)]
 mod tests;

@@ -211,7 +211,7 @@ impl View<'_> {
 }
 
 /// A module as it is named from the root, from how a file names it.
-fn absolute(path: &str, module: &str) -> Option<String> {
+pub(super) fn absolute(path: &str, module: &str) -> Option<String> {
     let rest = module.trim_start_matches('.');
     let dots = module.len() - rest.len();
     if dots == 0 {

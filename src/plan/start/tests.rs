@@ -5,6 +5,16 @@ use super::*;
 use crate::plan::testing::planned;
 use crate::report::Explain as _;
 
+const NONE: &str = "S2R_ADD_SERVER=";
+
+/// Distributions of some version that are installed.
+fn installed<'a>(names: &'a [&'a str]) -> impl Iterator<Item = (&'a str, String)> {
+    names.iter().map(|name| match name.split_once('=') {
+        Some((name, version)) => (name, version.to_owned()),
+        None => (*name, "30.0".to_owned()),
+    })
+}
+
 #[test]
 fn candidates_are_explained() {
     let files = [
@@ -50,7 +60,7 @@ fn what_the_projects_own_wheel_names_is_known() {
 
 #[test]
 fn nothing_to_start_says_what_lacks() {
-    let error = planned(&[("wsgi.py", "")], &[]).unwrap_err();
+    let error = planned(&[("wsgi.py", "")], &[NONE]).unwrap_err();
     let explanation = error.explain();
     assert!(
         explanation.why.contains("gunicorn is not among"),
@@ -75,10 +85,10 @@ fn what_could_serve_is_named_first_with_its_line() {
         "app/main.py",
         "from fastapi import FastAPI\napp = FastAPI()\n",
     );
-    let error = planned(&[("requirements.txt", "fastapi\n"), fastapi], &[])
+    let error = planned(&[("requirements.txt", "fastapi\n"), fastapi], &[NONE])
         .unwrap()
         .start
-        .check(["fastapi"].into_iter())
+        .check(installed(&["fastapi"]))
         .unwrap_err();
     assert!(
         error
@@ -88,22 +98,71 @@ fn what_could_serve_is_named_first_with_its_line() {
         "{}",
         error.explain().next
     );
-    for (path, text, line) in [
-        ("netbox/manage.py", "pass", "`APP_HOME=netbox`"),
-        (
-            "streamlit_app.py",
-            "import streamlit as st\nst.title('x')\n",
-            "`exec streamlit run streamlit_app.py",
-        ),
-    ] {
-        let explanation = planned(&[flask, (path, text)], &[]).unwrap_err().explain();
-        assert!(
-            explanation.why.starts_with(&format!("found: {path}\n")),
-            "{}",
-            explanation.why
-        );
-        assert!(explanation.next.contains(line), "{}", explanation.next);
-    }
+    let explanation = planned(&[flask, ("netbox/manage.py", "pass")], &[])
+        .unwrap_err()
+        .explain();
+    assert!(
+        explanation.why.starts_with("found: netbox/manage.py\n"),
+        "{}",
+        explanation.why
+    );
+    assert!(explanation.next.contains("`APP_HOME=netbox`"));
+}
+
+#[test]
+fn an_old_gunicorn_serves_no_asgi() {
+    let files = [
+        ("requirements.txt", "fastapi\ngunicorn\n"),
+        ("main.py", "from fastapi import FastAPI\napp = FastAPI()\n"),
+    ];
+    let start = planned(&files, &[]).unwrap().start;
+    assert!(start.check(installed(&["gunicorn=25.0.0"])).is_ok());
+    let error = start.check(installed(&["gunicorn=23.0.0"])).unwrap_err();
+    assert!(error.explain().next.contains("gunicorn>=25"));
+}
+
+#[test]
+fn a_server_is_added_that_nothing_names() {
+    let files = |requirements: &'static str| {
+        [
+            ("requirements.txt", requirements),
+            ("main.py", "from fastapi import FastAPI\napp = FastAPI()\n"),
+        ]
+    };
+    let added = |requirements, env: &[&str]| {
+        let start = planned(&files(requirements), env).unwrap().start;
+        (start.strategy.value.to_string(), start.added)
+    };
+    let (strategy, server) = added("fastapi\n", &[]);
+    assert!(strategy.starts_with("uvicorn 'main:app' "), "{strategy}");
+    assert_eq!(server.unwrap().value.requirement, "uvicorn");
+    let (strategy, server) = added("fastapi\n", &["S2R_ADD_SERVER=granian==2.5.0"]);
+    assert!(strategy.starts_with("granian "), "{strategy}");
+    assert_eq!(server.unwrap().value.requirement, "granian==2.5.0");
+    // One that cannot serve this is not taken; one that is named is enough.
+    assert!(
+        added("fastapi\n", &["S2R_ADD_SERVER=waitress"])
+            .0
+            .starts_with("uvicorn ")
+    );
+    assert_eq!(added("fastapi\nhypercorn\n", &[]).1, None);
+    assert_eq!(added("fastapi[standard]\n", &[]).1, None);
+    let refused = planned(&files("fastapi\n"), &["S2R_ADD_SERVER=frob"]).unwrap_err();
+    assert!(matches!(
+        refused,
+        PlanError::Start(StartError::UnknownServer { .. })
+    ));
+    let plan = planned(&files("fastapi\n"), &[]).unwrap();
+    assert!(
+        plan.layers
+            .iter()
+            .any(|one| one.contains("requirements.txt and uvicorn"))
+    );
+    assert!(
+        plan.advice
+            .iter()
+            .any(|one| one.hint.contains("S2R_ADD_SERVER="))
+    );
 }
 
 #[test]
@@ -161,12 +220,12 @@ fn a_project_of_django_is_told_how_gunicorn_serves_it() {
 #[test]
 fn what_nothing_names_may_come_along() {
     let flask = ("requirements.txt", "flask\n");
-    let plan = planned(&[flask, ("wsgi.py", "")], &[]).unwrap();
+    let plan = planned(&[flask, ("wsgi.py", "")], &[NONE]).unwrap();
     let module = "wsgi".to_owned();
     assert_eq!(plan.start.strategy.value, Strategy::Gunicorn { module });
     assert!(plan.advice[0].text.contains("needs gunicorn"));
-    assert!(plan.start.check(["flask", "gunicorn"].into_iter()).is_ok());
-    let error = plan.start.check(["flask"].into_iter()).unwrap_err();
+    assert!(plan.start.check(installed(&["flask", "gunicorn"])).is_ok());
+    let error = plan.start.check(installed(&["flask"])).unwrap_err();
     let explanation = error.explain();
     assert!(
         explanation.why.contains("gunicorn is not among"),
@@ -182,9 +241,9 @@ fn what_nothing_names_may_come_along() {
     let files = [django, ("wsgi.py", ""), ("manage.py", "")];
     let plan = planned(&files, &["DISABLE_COLLECTSTATIC=1"]).unwrap();
     assert_eq!(plan.start.strategy.value, Strategy::DjangoServer);
-    assert!(plan.start.check(["django"].into_iter()).is_ok());
+    assert!(plan.start.check(installed(&["django"])).is_ok());
     let lock = ("pylock.toml", "lock-version = '1.0'\npackages = []\n");
-    assert!(planned(&[lock, ("wsgi.py", "")], &[]).is_err());
+    assert!(planned(&[lock, ("wsgi.py", "")], &[NONE]).is_err());
 }
 
 #[test]

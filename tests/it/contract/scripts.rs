@@ -308,8 +308,9 @@ fn contract_app_home() {
 fn contract_nothing_to_start() {
     hold(&[
         Row {
-            name: "wsgi.py without gunicorn is refused at build",
+            name: "wsgi.py without gunicorn is refused at build, if none may be added",
             files: &[WSGI],
+            build: &["S2R_ADD_SERVER="],
             end: End::Refused(65),
             log: &["gunicorn is not among"],
             ..ROW

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use pep440_rs::VersionSpecifiers;
 
 use super::{Converted, Form, LockFileError, is_name, normalised, unreadable, unsupported};
+use crate::packages::python::brought::brought_by;
 use crate::packages::python::conditions::{Conditions, Tie};
 use crate::packages::python::hash::FileHash;
 use crate::packages::python::location::is_public_index;
@@ -104,6 +105,8 @@ impl Lines {
             return Err(unreadable(self.path, reason));
         }
         let name = normalised(name);
+        let brought = brought_by(&name, extras.iter().map(String::as_str));
+        self.names.extend(brought.map(str::to_owned));
         self.names.insert(name.clone());
         if let Wanted::Unnamed(address) = wanted {
             self.check_address(&name, address)?;

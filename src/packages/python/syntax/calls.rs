@@ -21,6 +21,8 @@ pub(super) struct Calls<'a> {
     /// What names are set to, in whatever scope.
     assigned: BTreeMap<String, &'a Expr>,
     pub servers: Vec<ServerCall>,
+    /// Variables of the environment that are set, with their values and lines.
+    pub defaults: BTreeMap<String, (String, u32)>,
     /// Whether names may be made by other means than statements.
     pub is_dynamic: bool,
 }
@@ -45,6 +47,7 @@ impl<'a> Calls<'a> {
             applications: known.collect(),
             assigned: BTreeMap::new(),
             servers: Vec::new(),
+            defaults: BTreeMap::new(),
             is_dynamic: false,
         };
         calls.visit_body(body);
@@ -234,6 +237,13 @@ impl<'a> Calls<'a> {
         }
     }
 
+    fn set_default(&mut self, name: &str, value: &str, node: &impl ruff_text_size::Ranged) {
+        let line = self.source.line(node);
+        self.defaults
+            .entry(name.to_owned())
+            .or_insert_with(|| (value.to_owned(), line));
+    }
+
     fn path_is(&self, expression: &Expr, paths: &[&str]) -> bool {
         self.imports
             .path(expression)
@@ -298,6 +308,13 @@ impl<'a> Visitor<'a> for Calls<'a> {
                 }
                 self.assigned.insert(name, &assign.value);
             }
+            if let [Expr::Subscript(item)] = assign.targets.as_slice()
+                && self.path_is(&item.value, &["os.environ"])
+                && let (Expr::StringLiteral(name), Expr::StringLiteral(value)) =
+                    (&*item.slice, &*assign.value)
+            {
+                self.set_default(name.value.to_str(), value.value.to_str(), assign);
+            }
         }
         // `with gr.Blocks() as demo:`
         if let Stmt::With(with) = statement {
@@ -317,6 +334,12 @@ impl<'a> Visitor<'a> for Calls<'a> {
         if let Expr::Call(call) = expression {
             if let Some(server) = self.server(call) {
                 self.note(call, server);
+            }
+            if self.path_is(&call.func, &["os.environ.setdefault"])
+                && let [Expr::StringLiteral(name), Expr::StringLiteral(value)] =
+                    &*call.arguments.args
+            {
+                self.set_default(name.value.to_str(), value.value.to_str(), call);
             }
             let function = dotted(&call.func);
             self.is_dynamic |= matches!(

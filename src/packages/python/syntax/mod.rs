@@ -48,6 +48,10 @@ pub(crate) struct Module {
     pub is_open: bool,
     /// The modules that it imports, wherever that stands.
     pub imports: BTreeSet<String>,
+    /// Those of them that it takes all names of, dots kept.
+    pub stars: Vec<String>,
+    /// Variables of the environment that it sets, with their values and lines.
+    pub defaults: BTreeMap<String, (String, u32)>,
     /// The calls that start a server, wherever they stand.
     pub servers: Vec<ServerCall>,
     /// What its top level does.
@@ -174,12 +178,14 @@ impl Module {
         let mut module = Self {
             is_open: imported.has_stars(),
             imports: imported.modules.clone(),
+            stars: imported.stars.clone(),
             ..Self::default()
         };
         names::bind(&tree.body, &source, &imported, &mut module);
         let calls = calls::Calls::of(&tree.body, &source, &imported, &module);
         module.is_open |= calls.is_dynamic;
         module.servers = calls.servers;
+        module.defaults = calls.defaults;
         module.top_level = statements::top_level(&tree.body, &imported, &module);
         module
     }

@@ -15,7 +15,7 @@ pub(super) struct Imports {
     /// Local name to the path that stands behind it.
     paths: BTreeMap<String, String>,
     /// Modules all of whose names are imported.
-    stars: Vec<String>,
+    pub stars: Vec<String>,
     /// All modules.
     pub modules: BTreeSet<String>,
 }

@@ -1,0 +1,147 @@
+//! Goes through the ways to start: which is certain, which may work, what each lacks, and which server
+//! is added.
+
+use super::looks::{Look, View};
+use super::servers::{self, AddedServer, Addition, Served};
+use super::{Candidate, Decided, Origin, PlanError, Strategy};
+
+/// What is decided while the ways are gone through.
+#[derive(Default)]
+pub(super) struct Decision {
+    pub certain: Option<Decided<Strategy>>,
+    /// The first way that may work, with its place among the candidates.
+    pub hoped: Option<(usize, Decided<Strategy>)>,
+    pub hopes: Vec<&'static str>,
+    pub candidates: Vec<Candidate>,
+    pub added: Option<Decided<AddedServer>>,
+    /// Whether the way that is taken lies beyond the contract.
+    pub is_beyond: bool,
+}
+
+impl View<'_> {
+    /// Takes one way into the decision.
+    fn weigh(
+        &self,
+        look: Look,
+        addition: &Addition,
+        decision: &mut Decision,
+    ) -> Result<(), PlanError> {
+        match look {
+            Look::Possible(found) => decision.take(found),
+            Look::Hoped(found, package) => decision.hope(found, package),
+            Look::Unserved(served) => match addition.for_served(&served) {
+                Some((server, added)) if decision.certain.is_none() => {
+                    let strategy = self.strategy(server, &served);
+                    decision.take(Decided::new(strategy, served.origin, served.reason));
+                    decision.added = Some(added);
+                }
+                _ => self.unserved(&served, decision),
+            },
+            Look::UnservedConf(found) => match addition {
+                Addition::Refused if self.may_come => decision.hope(found, "gunicorn"),
+                Addition::Refused | Addition::Chosen(..) => {
+                    let lack = "gunicorn is not among the dependencies".to_owned();
+                    decision
+                        .candidates
+                        .push(impossible(&found.value.to_string(), lack));
+                }
+                Addition::Usual => {
+                    decision.take(found);
+                    decision.added = Some(servers::gunicorn());
+                }
+            },
+            Look::Impossible { way, lack } => decision.candidates.push(impossible(&way, lack)),
+            // A wrong variable stops `run` only if nothing before it has started.
+            Look::Fatal(error) if decision.certain.is_none() => return Err(error),
+            Look::Fatal(_) => {}
+        }
+        Ok(())
+    }
+
+    /// An application that no server is added for.
+    fn unserved(&self, served: &Served, decision: &mut Decision) {
+        let usual = served.usual();
+        let strategy = self.strategy(usual, served);
+        if self.may_come {
+            let found = Decided::new(strategy, served.origin.clone(), &*served.reason);
+            decision.hope(found, usual.name());
+        } else {
+            let lack = format!(
+                "{} at {}, but no server is among the dependencies: add {}, and it is started by `{strategy}`",
+                served.reason,
+                served.origin,
+                usual.name()
+            );
+            decision.candidates.push(impossible(&served.called(), lack));
+        }
+    }
+}
+
+impl Decision {
+    /// Goes through the ways; those from the number of `contract` on lie beyond it.
+    ///
+    /// # Errors
+    /// What would stop `run`, where nothing before it has started.
+    pub(super) fn of(
+        view: &View<'_>,
+        ways: Vec<Look>,
+        contract: usize,
+        addition: &Addition,
+    ) -> Result<Self, PlanError> {
+        let mut decision = Self::default();
+        for (index, look) in ways.into_iter().enumerate() {
+            let was_certain = decision.certain.is_some();
+            view.weigh(look, addition, &mut decision)?;
+            decision.is_beyond |= !was_certain && decision.certain.is_some() && index >= contract;
+        }
+        Ok(decision)
+    }
+
+    fn take(&mut self, found: Decided<Strategy>) {
+        self.candidates
+            .push(candidate(&found, self.certain.as_ref()));
+        self.certain.get_or_insert(found);
+    }
+
+    fn hope(&mut self, found: Decided<Strategy>, package: &'static str) {
+        let lack = format!(
+            "{}, but {package} is not among the dependencies, unless another of them needs it",
+            found.reason
+        );
+        self.candidates
+            .push(impossible(&found.value.to_string(), lack));
+        self.hopes.push(package);
+        self.hoped.get_or_insert((self.candidates.len() - 1, found));
+    }
+}
+
+fn impossible(way: &str, lack: String) -> Candidate {
+    Candidate {
+        way: way.to_owned(),
+        place: None,
+        possible: false,
+        taken: false,
+        reason: lack,
+    }
+}
+
+fn candidate(found: &Decided<Strategy>, taken: Option<&Decided<Strategy>>) -> Candidate {
+    let why = if found.reason.is_empty() {
+        found.origin.to_string()
+    } else {
+        found.reason.clone()
+    };
+    Candidate {
+        way: found.value.to_string(),
+        place: match &found.origin {
+            Origin::File(place) if place.line.is_some() => Some(place.to_string()),
+            _ => None,
+        },
+        possible: true,
+        taken: taken.is_none(),
+        reason: match taken {
+            None => why,
+            Some(first) => format!("{why}; {} comes first", first.value),
+        },
+    }
+}

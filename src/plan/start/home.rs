@@ -1,0 +1,55 @@
+//! The folder that a Django project lies in, where that is not the source's root.
+
+use super::code::ENVIRONMENT;
+use super::{Advice, Decided, Origin, PlanError};
+use crate::plan::Variables;
+use crate::plan::dependencies::{self, Dependencies};
+use crate::project::{Facts, Place};
+
+/// Files of the root from which something starts.
+const STARTING: [&str; 6] = [
+    ".s2i/bin/run",
+    "app.py",
+    "app.sh",
+    "gunicorn.conf.py",
+    "manage.py",
+    "wsgi.py",
+];
+/// Variables that say what starts.
+const SAYING: [&str; 4] = ["APP_HOME", "APP_SCRIPT", "APP_FILE", "APP_MODULE"];
+
+/// `APP_HOME`, where nobody says it and nothing starts from the root: the one folder with a
+/// `manage.py` of Django's.
+///
+/// # Errors
+/// A file cannot be read.
+pub(in crate::plan) fn infer_home(
+    facts: &Facts,
+    variables: &Variables,
+    dependencies: &Dependencies,
+    advice: &mut Vec<Advice>,
+) -> Result<Option<Decided<String>>, PlanError> {
+    let is_said = SAYING.iter().any(|name| variables.is_on(name))
+        || STARTING.iter().any(|path| facts.has(path))
+        || facts.processes.iter().any(|one| one.name == "web");
+    if is_said || dependencies::django(facts, dependencies).is_none() {
+        return Ok(None);
+    }
+    let mut found = Vec::new();
+    for folder in facts.folders() {
+        let path = format!("{folder}/manage.py");
+        let module = facts.module(&path)?.and_then(Result::ok);
+        if module.is_some_and(|module| module.uses("django")) {
+            found.push((folder, path));
+        }
+    }
+    let [(folder, path)] = found.as_slice() else {
+        return Ok(None);
+    };
+    advice.push(Advice::new(
+        format!("{path}: the Django project lies in {folder}, so APP_HOME={folder} is set"),
+        format!("write that line into {ENVIRONMENT} to keep it whatever else is added"),
+    ));
+    let origin = Origin::File(Place::file(path));
+    Ok(Some(Decided::new(folder.clone(), origin, "")))
+}

@@ -1,0 +1,274 @@
+//! The servers that are known: what each serves, how it is started, and which one is put among the
+//! dependencies where none is.
+
+use serde::Serialize;
+
+use super::looks::View;
+use super::{StartError, Strategy};
+use crate::packages::python::syntax::{Framework, Interface};
+use crate::plan::{Decided, Origin, Variables};
+
+/// Says which server is added; empty, it says that none is.
+const ADD_SERVER: &str = "S2R_ADD_SERVER";
+
+/// A server of applications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Server {
+    Uvicorn,
+    Hypercorn,
+    Granian,
+    Daphne,
+    Gunicorn,
+    Waitress,
+    /// Sanic's own.
+    Sanic,
+    /// aiohttp's own.
+    Aiohttp,
+}
+
+/// In the order in which they are taken: those that were made for one interface before those that
+/// know several.
+const FOR_ASGI: [Server; 6] = [
+    Server::Uvicorn,
+    Server::Hypercorn,
+    Server::Granian,
+    Server::Daphne,
+    Server::Gunicorn,
+    Server::Sanic,
+];
+/// aiohttp's applications are neither: its worker for gunicorn serves them, and aiohttp itself.
+const FOR_AIOHTTP: [Server; 2] = [Server::Gunicorn, Server::Aiohttp];
+const FOR_WSGI: [Server; 3] = [Server::Gunicorn, Server::Waitress, Server::Granian];
+
+/// What is served: a name of a module.
+#[derive(Debug, Clone)]
+pub(super) struct Served {
+    /// What shows it.
+    pub origin: Origin,
+    /// What it is, for people: `an application of Flask`.
+    pub reason: String,
+    /// As it is imported.
+    pub module: String,
+    /// The name in it, with attributes, without a call.
+    pub callable: String,
+    /// Whether the name is called to get the application.
+    pub is_factory: bool,
+    /// Absent where the code does not tell; it is WSGI's then.
+    pub framework: Option<Framework>,
+    /// How the contract or a variable names it for gunicorn.
+    pub written: Option<String>,
+}
+
+impl Served {
+    pub(super) fn interface(&self) -> Interface {
+        self.framework.map_or(Interface::Wsgi, Framework::interface)
+    }
+
+    /// The servers that know it, the first to take first; that is also the one to add.
+    pub(super) fn servers(&self) -> &'static [Server] {
+        match (self.framework, self.interface()) {
+            (Some(Framework::Aiohttp), _) => &FOR_AIOHTTP,
+            (_, Interface::Asgi) => &FOR_ASGI,
+            (_, Interface::Wsgi | Interface::Own) => &FOR_WSGI,
+        }
+    }
+
+    /// The server that is added where none is named.
+    pub(super) fn usual(&self) -> Server {
+        self.servers()[0]
+    }
+
+    /// `module:name`
+    pub(super) fn target(&self) -> String {
+        format!("{}:{}", self.module, self.callable)
+    }
+
+    /// `module:name`, or `module:name()` for a factory, as gunicorn has it.
+    pub(super) fn called(&self) -> String {
+        let call = if self.is_factory { "()" } else { "" };
+        format!("{}{call}", self.target())
+    }
+}
+
+impl Server {
+    /// The distribution.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Uvicorn => "uvicorn",
+            Self::Hypercorn => "hypercorn",
+            Self::Granian => "granian",
+            Self::Daphne => "daphne",
+            Self::Gunicorn => "gunicorn",
+            Self::Waitress => "waitress",
+            Self::Sanic => "sanic",
+            Self::Aiohttp => "aiohttp",
+        }
+    }
+
+    /// Whether it can serve this.
+    fn serves(self, served: &Served) -> bool {
+        match self {
+            // It has no option for factories.
+            Self::Daphne if served.is_factory => false,
+            Self::Sanic => served.framework == Some(Framework::Sanic),
+            _ => served.servers().contains(&self),
+        }
+    }
+
+    /// How it serves this. `run` exports PORT and `WEB_CONCURRENCY`; gunicorn reads both, uvicorn the
+    /// latter. What stands before a container passes on who asks, and by https or not.
+    pub(super) fn strategy(self, served: &Served, has_uvicorn_worker: bool) -> Strategy {
+        const LISTEN: &str = "--host 0.0.0.0 --port \"$PORT\"";
+        let (target, called) = (served.target(), served.called());
+        let factory = if served.is_factory { " --factory" } else { "" };
+        let is_asgi = served.interface() == Interface::Asgi;
+        let command = match self {
+            Self::Uvicorn => format!(
+                "uvicorn '{target}'{factory} {LISTEN} --proxy-headers --forwarded-allow-ips \"${{FORWARDED_ALLOW_IPS:-*}}\""
+            ),
+            Self::Hypercorn => format!(
+                "hypercorn '{called}' --bind \"0.0.0.0:$PORT\" --workers \"$WEB_CONCURRENCY\" --access-logfile -"
+            ),
+            Self::Granian => format!(
+                "granian --interface {} {LISTEN} --workers \"$WEB_CONCURRENCY\" --access-log{factory} '{target}'",
+                if is_asgi { "asgi" } else { "wsgi" }
+            ),
+            Self::Daphne => format!("daphne -b 0.0.0.0 -p \"$PORT\" --proxy-headers '{target}'"),
+            Self::Waitress => format!(
+                "waitress-serve --host=0.0.0.0 --port=\"$PORT\"{} '{target}'",
+                if served.is_factory { " --call" } else { "" }
+            ),
+            Self::Sanic => {
+                format!("sanic '{target}'{factory} {LISTEN} --workers \"$WEB_CONCURRENCY\"")
+            }
+            Self::Aiohttp => {
+                let name = &served.callable;
+                let call = if served.is_factory { "()" } else { "" };
+                format!(
+                    "python -c 'import os; from aiohttp import web; from {} import {name}; web.run_app({name}{call}, port=int(os.environ[\"PORT\"]))'",
+                    served.module
+                )
+            }
+            Self::Gunicorn if served.framework == Some(Framework::Aiohttp) => format!(
+                "gunicorn '{called}' --worker-class aiohttp.GunicornWebWorker --access-logfile -"
+            ),
+            Self::Gunicorn if is_asgi => {
+                let worker = if has_uvicorn_worker {
+                    "uvicorn_worker.UvicornWorker"
+                } else {
+                    "asgi"
+                };
+                format!("gunicorn '{called}' --worker-class {worker} --access-logfile -")
+            }
+            Self::Gunicorn => {
+                return Strategy::Gunicorn {
+                    module: served.written.clone().unwrap_or(called),
+                };
+            }
+        };
+        Strategy::Server { command }
+    }
+}
+
+/// A server that the plan puts among the dependencies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct AddedServer {
+    /// Its name.
+    pub name: &'static str,
+    /// The requirement, which may hold a version.
+    pub requirement: String,
+}
+
+/// Whether a server may be added, and which.
+pub(super) enum Addition {
+    /// None may.
+    Refused,
+    /// The usual one of the interface.
+    Usual,
+    /// The one that `S2R_ADD_SERVER` names.
+    Chosen(Server, String),
+}
+
+impl Addition {
+    /// What the variables say of it. An assemble script of the project's own installs what it likes,
+    /// and nothing is added to that.
+    ///
+    /// # Errors
+    /// A server that is not known.
+    pub(super) fn of(variables: &Variables, assembles: bool) -> Result<Self, StartError> {
+        if assembles {
+            return Ok(Self::Refused);
+        }
+        let Some(value) = variables.written(ADD_SERVER) else {
+            return Ok(Self::Usual);
+        };
+        let requirement = value.trim();
+        let end = requirement.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
+        let name = requirement[..end.unwrap_or(requirement.len())].to_ascii_lowercase();
+        if name.is_empty() {
+            return Ok(Self::Refused);
+        }
+        let mut known = FOR_ASGI.into_iter().chain(FOR_WSGI);
+        known
+            .find(|server| server.name() == name)
+            .map(|server| Self::Chosen(server, requirement.to_owned()))
+            .ok_or(StartError::UnknownServer { name })
+    }
+
+    /// The server to add for this, and how the requirement is written; none if none may be added.
+    pub(super) fn for_served(&self, served: &Served) -> Option<(Server, Decided<AddedServer>)> {
+        let usual = served.usual();
+        let (server, requirement, origin) = match self {
+            Self::Refused => return None,
+            Self::Chosen(server, requirement) if server.serves(served) => (
+                *server,
+                requirement.as_str(),
+                Origin::Environment {
+                    variable: ADD_SERVER.to_owned(),
+                },
+            ),
+            Self::Chosen(..) | Self::Usual => (usual, usual.name(), Origin::Default),
+        };
+        let added = AddedServer {
+            name: server.name(),
+            requirement: requirement.to_owned(),
+        };
+        let reason = format!(
+            "no server of {} is among the dependencies",
+            match served.interface() {
+                Interface::Asgi => "ASGI",
+                Interface::Wsgi | Interface::Own => "WSGI",
+            }
+        );
+        Some((server, Decided::new(added, origin, reason)))
+    }
+}
+
+/// gunicorn, where its own settings name the application.
+pub(super) fn gunicorn() -> Decided<AddedServer> {
+    let name = Server::Gunicorn.name();
+    let added = AddedServer {
+        name,
+        requirement: name.to_owned(),
+    };
+    Decided::new(
+        added,
+        Origin::Default,
+        "gunicorn is not among the dependencies",
+    )
+}
+
+impl View<'_> {
+    /// The server among the dependencies that serves this.
+    pub(super) fn server_for(&self, served: &Served) -> Option<Server> {
+        let servers = served.servers().iter().copied();
+        servers
+            .filter(|server| server.serves(served))
+            .find(|server| self.is_named(server.name()))
+    }
+
+    /// How a server serves this here.
+    pub(super) fn strategy(&self, server: Server, served: &Served) -> Strategy {
+        server.strategy(served, self.is_named("uvicorn-worker"))
+    }
+}
