@@ -50,7 +50,7 @@ pub(super) fn run(
         Command::Inspect(arguments) => super::inspect::inspect(arguments, surroundings, shown),
         Command::Builders(arguments) => builders(arguments),
         Command::Usage(arguments) => usage(arguments),
-        Command::Cache(arguments) => inventory::cache(arguments, surroundings),
+        Command::Cache(arguments) => super::cache::cache(arguments, surroundings, shown),
         Command::Completion(arguments) => Ok(completion(arguments)),
         Command::Version => Ok(Answer {
             text: format!("s2r {}\n", env!("CARGO_PKG_VERSION")),

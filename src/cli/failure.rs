@@ -1,5 +1,8 @@
 //! The failures of commands: those of the stages, and those of the command line itself.
 
+use std::path::PathBuf;
+
+use super::inventory::Answer;
 use crate::oci::ReferenceError;
 use crate::report::{BuildError, Explain, Explanation, Fate};
 use crate::store::StoreError;
@@ -19,6 +22,17 @@ pub(super) enum Failure {
         why: String,
         /// What to type instead.
         next: String,
+    },
+    /// Files of the store were damaged. That is found out and mended, and still no success.
+    Damaged {
+        /// What there is to say of each, for stdout.
+        answer: Answer,
+        /// The store.
+        root: PathBuf,
+        /// How many they were.
+        files: usize,
+        /// Images that need them.
+        images: Vec<String>,
     },
     /// There are not enough threads to be had.
     Threads(std::io::Error),
@@ -70,6 +84,27 @@ impl Explain for Failure {
                 place: place.clone(),
                 why: why.clone(),
                 next: next.clone(),
+            },
+            Self::Damaged {
+                root,
+                files,
+                images,
+                ..
+            } => Explanation {
+                fate: Fate::World,
+                what: "the store was damaged".to_owned(),
+                place: root.display().to_string(),
+                why: match files {
+                    1 => "a file in it was not what it was".to_owned(),
+                    files => format!("{files} files in it were not what they were"),
+                },
+                next: match images.as_slice() {
+                    [] => "nothing: what was dropped is made or fetched again when it is wanted".to_owned(),
+                    images => format!(
+                        "build these images again (`s2r build SOURCE IMAGE`): {}",
+                        images.join(", ")
+                    ),
+                },
             },
             Self::Threads(error) => Explanation {
                 fate: Fate::World,

@@ -1,8 +1,8 @@
-//! The commands over what the store holds: images, rm, cache.
+//! The commands over the images of the store: images, rm.
 
 use serde_json::{Value, json};
 
-use super::args::{Cache, CacheAction, Remove};
+use super::args::Remove;
 use super::failure::Failure;
 use super::request::Surroundings;
 use super::text::{bytes, table};
@@ -10,6 +10,7 @@ use crate::oci::{Descriptor, Manifest, NameOrId, Reference};
 use crate::store::{FoundImage, Store, StoreError, StoredImage};
 
 /// What a command has to say on stdout: for people and for machines.
+#[derive(Debug)]
 pub(super) struct Answer {
     pub(super) text: String,
     pub(super) json: Value,
@@ -25,7 +26,16 @@ pub(super) fn images(surroundings: &Surroundings) -> Result<Answer, Failure> {
     ];
     let mut objects = Vec::new();
     for image in store.images()? {
-        let manifests = store.manifests(&image.descriptor)?;
+        let manifests = match store.manifests(&image.descriptor) {
+            Ok(manifests) => manifests,
+            // One of them is no reason not to show the others.
+            Err(StoreError::Blob { .. } | StoreError::Damaged { .. }) => {
+                rows.push(damaged_row(&image));
+                objects.push(damaged_object(&image));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let platforms: Vec<String> = manifests
             .iter()
             .map(|(entry, _)| platform_of(entry))
@@ -59,6 +69,27 @@ pub(super) fn images(surroundings: &Surroundings) -> Result<Answer, Failure> {
     Ok(Answer {
         text,
         json: Value::Array(objects),
+    })
+}
+
+/// An image of which no more is known than that it is damaged.
+fn damaged_row(image: &StoredImage) -> Vec<String> {
+    let digest = image.descriptor.digest.hex();
+    let digest = digest.chars().take(12).collect();
+    let note = "damaged: build it again".to_owned();
+    vec![
+        shown_name(image),
+        digest,
+        note,
+        String::new(),
+        String::new(),
+    ]
+}
+
+fn damaged_object(image: &StoredImage) -> Value {
+    json!({
+        "name": shown_name(image), "digest": image.descriptor.digest, "platforms": [],
+        "layers": null, "bytes": null, "is_damaged": true,
     })
 }
 
@@ -108,44 +139,6 @@ fn one_to_remove(store: &Store, typed: &str) -> Result<StoredImage, Failure> {
         place: typed.to_owned(),
         why: format!("{} is called {}", typed, names.join(", ")),
         next: format!("name those that shall go: s2r rm {}", names.join(" ")),
-    })
-}
-
-/// `s2r cache`, `s2r cache prune`
-pub(super) fn cache(arguments: &Cache, surroundings: &Surroundings) -> Result<Answer, Failure> {
-    let store = Store::open(&surroundings.store_root)?;
-    if let Some(CacheAction::Prune { all }) = arguments.action {
-        let pruned = store.prune(all)?;
-        return Ok(Answer {
-            text: format!("removed {} files, {}\n", pruned.files, bytes(pruned.bytes)),
-            json: json!({"files": pruned.files, "bytes": pruned.bytes}),
-        });
-    }
-    let usage = store.usage()?;
-    let rows: Vec<Vec<String>> = [
-        ("images", usage.image_bytes, ""),
-        ("unused layers", usage.unused_bytes, "s2r cache prune"),
-        ("downloads", usage.download_bytes, "s2r cache prune --all"),
-        ("unpacked layers", usage.root_bytes, "s2r cache prune --all"),
-        (
-            "tools and records",
-            usage.other_bytes,
-            "s2r cache prune --all",
-        ),
-    ]
-    .map(|(what, count, how)| vec![what.to_owned(), bytes(count), how.to_owned()])
-    .to_vec();
-    Ok(Answer {
-        text: format!(
-            "{}\n{}",
-            store.root().display(),
-            table(&rows, &[false, true, false])
-        ),
-        json: json!({
-            "root": store.root(), "image_bytes": usage.image_bytes,
-            "unused_bytes": usage.unused_bytes, "download_bytes": usage.download_bytes,
-            "root_bytes": usage.root_bytes, "other_bytes": usage.other_bytes,
-        }),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The command line: reads arguments, speaks, and nothing else. The stages are `pipeline`'s.
 
 mod args;
+mod cache;
 mod commands;
 mod explain;
 mod failure;
@@ -50,8 +51,15 @@ pub fn run() -> ExitCode {
     });
     // stdout may be the same terminal.
     shown.finish();
-    let outcome =
-        outcome.and_then(|answer| print(&answer, cli.output.json, &shown).map(|()| answer));
+    let outcome = match outcome {
+        Ok(answer) => print(&answer, cli.output.json, &shown).map(|()| answer),
+        Err(failure) => match &failure {
+            Failure::Damaged { answer, .. } => {
+                print(answer, cli.output.json, &shown).and(Err(failure))
+            }
+            _ => Err(failure),
+        },
+    };
     match outcome {
         Ok(answer) => match &cli.command {
             Command::Build(build) if build.run => {

@@ -1,8 +1,10 @@
 //! The bytes of a blob on their way out, checked against what its descriptor says.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
@@ -32,7 +34,14 @@ impl Blob {
             .and_then(|file| Ok((file.metadata()?.len(), file)));
         let (size, file) = match opened {
             Ok(opened) => opened,
-            Err(source) => return Err(ExportError::Blob { path, source }),
+            Err(source) => {
+                let digest = descriptor.digest;
+                return Err(ExportError::Blob {
+                    path,
+                    digest,
+                    source,
+                });
+            }
         };
         let blob = Self {
             path,
@@ -62,8 +71,11 @@ impl Blob {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(source) => {
-                    let path = self.path;
-                    return Err(ExportError::Blob { path, source });
+                    return Err(ExportError::Blob {
+                        path: self.path,
+                        digest: self.digest,
+                        source,
+                    });
                 }
             };
             if count == 0 {
@@ -88,6 +100,72 @@ impl Blob {
             path: self.path,
             digest: self.digest,
         }
+    }
+}
+
+/// Whether a blob that is being sent has turned out to be another.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Doubt(Arc<AtomicBool>);
+
+impl Doubt {
+    /// Whether it has.
+    pub(super) fn is_founded(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Opens the blob from its beginning, for one pass. It is hashed on the way, and ends in an error in
+    /// place of its last bytes if it is another; from then on it cannot be opened, so that nobody waits for
+    /// it to become right.
+    pub(super) fn open(&self, blobs: &dyn BlobSource, blob: &Descriptor) -> io::Result<Outgoing> {
+        if self.is_founded() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(Outgoing {
+            file: blobs.open(&blob.digest)?,
+            hasher: Sha256::new(),
+            digest: blob.digest,
+            left: blob.size,
+            doubt: self.clone(),
+        })
+    }
+}
+
+/// A blob on its way to where nobody can take bytes back.
+pub(super) struct Outgoing {
+    file: File,
+    hasher: Sha256,
+    digest: Digest,
+    /// Bytes that are still to come.
+    left: u64,
+    doubt: Doubt,
+}
+
+impl Read for Outgoing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wrong = |error: io::Error| {
+            self.doubt.0.store(true, Ordering::Relaxed);
+            Err(error)
+        };
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let most = most.min(buffer.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        let count = match self.file.read(&mut buffer[..most]) {
+            Ok(0) => return wrong(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => return wrong(error),
+        };
+        self.hasher.update(&buffer[..count]);
+        self.left -= count as u64;
+        if self.left == 0 {
+            let found = self.hasher.finalize_reset();
+            if Digest::from_bytes(found.into()) != self.digest {
+                return wrong(io::ErrorKind::InvalidData.into());
+            }
+        }
+        Ok(count)
     }
 }
 
@@ -120,10 +198,35 @@ mod tests {
                 "{error:?}"
             );
             assert!(error.to_string().contains(&blob.digest.hex()), "{error}");
-            assert!(error.explain().next.contains("s2r cache prune --all"));
+            assert!(error.explain().next.contains("s2r build"));
         }
         std::fs::remove_file(folder.path(&blob.digest)).unwrap();
         let error = copy(&folder, &blob).unwrap_err();
         assert!(matches!(error, ExportError::Blob { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn the_last_bytes_of_a_wrong_blob_are_not_sent() {
+        let folder = Folder::new();
+        let content = vec![7; 3 * BUFFER_BYTES + 1];
+        let blob = folder.put(MediaType::LayerGzip, &content);
+        let send = |doubt: &Doubt| {
+            let mut sent = Vec::new();
+            let done = doubt.open(&folder, &blob)?.read_to_end(&mut sent);
+            done.map(|_| sent)
+        };
+        let doubt = Doubt::default();
+        assert_eq!(send(&doubt).unwrap(), content);
+        assert_eq!(send(&doubt).unwrap(), content);
+        let mut other = content.clone();
+        other[0] = 8;
+        for bytes in [&other[..], &content[1..], &[]] {
+            std::fs::write(folder.path(&blob.digest), bytes).unwrap();
+            let doubt = Doubt::default();
+            assert!(!doubt.is_founded());
+            assert!(send(&doubt).is_err());
+            assert!(doubt.is_founded());
+            assert!(doubt.open(&folder, &blob).is_err());
+        }
     }
 }

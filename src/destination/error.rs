@@ -1,11 +1,14 @@
 //! What can go wrong on the way out.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::net::registry::RegistryError;
 use crate::oci::Digest;
 use crate::report::{Explain, Explanation, Fate};
+
+/// What mends an image that is damaged here.
+const BUILD_AGAIN: &str = "build the image again (`s2r build SOURCE IMAGE`), which makes that part anew; `s2r cache verify` names every image that is hit";
 
 /// A push that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -13,13 +16,23 @@ pub(crate) enum PushError {
     /// The registry, or the way to it.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// A blob of the image is missing here, or has another size than the manifest says.
+    /// A blob of the image is missing here, or cannot be read.
     #[error("{}: {source}", path.display())]
     Blob {
         /// Where it ought to be.
         path: PathBuf,
+        /// What it ought to hold.
+        digest: Digest,
         /// What is wrong.
         source: io::Error,
+    },
+    /// A blob of the image has other bytes than the manifest says. The registry has not got all of them.
+    #[error("{} is damaged: it does not hold {digest}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What it ought to hold.
+        digest: Digest,
     },
     /// A blob of the image is no local file, and none of the repositories that are said to have it
     /// gives it.
@@ -53,7 +66,8 @@ impl Explain for PushError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Registry(error) => error.explain(),
-            Self::Blob { path, source } => missing_blob(path, source),
+            Self::Blob { path, source, .. } => missing_blob(path, source),
+            Self::Damaged { path, digest } => damaged_blob(path, digest),
             Self::Nowhere { digest, origins } => Explanation {
                 fate: Fate::World,
                 what: "a layer of the image is neither here nor where it is said to be".to_owned(),
@@ -98,6 +112,8 @@ pub(crate) enum ExportError {
     Blob {
         /// Where it ought to be.
         path: PathBuf,
+        /// What it ought to hold.
+        digest: Digest,
         /// What is wrong.
         source: io::Error,
     },
@@ -142,14 +158,8 @@ impl Explain for ExportError {
                 why: source.to_string(),
                 next: "check what reads it".to_owned(),
             },
-            Self::Blob { path, source } => missing_blob(path, source),
-            Self::Damaged { path, digest } => Explanation {
-                fate: Fate::World,
-                what: "a part of the image is damaged".to_owned(),
-                place: path.display().to_string(),
-                why: format!("its bytes are not those of {digest}"),
-                next: "remove the images that need it with `s2r rm`, then what is left with `s2r cache prune --all`, and build again".to_owned(),
-            },
+            Self::Blob { path, source, .. } => missing_blob(path, source),
+            Self::Damaged { path, digest } => damaged_blob(path, digest),
             Self::NotALayout { path } => Explanation {
                 fate: Fate::World,
                 what: "the folder is not an OCI image layout".to_owned(),
@@ -168,12 +178,22 @@ impl Explain for ExportError {
     }
 }
 
-fn missing_blob(path: &std::path::Path, source: &io::Error) -> Explanation {
+fn missing_blob(path: &Path, source: &io::Error) -> Explanation {
     Explanation {
         fate: Fate::World,
         what: "a part of the image cannot be read".to_owned(),
         place: path.display().to_string(),
         why: source.to_string(),
-        next: "build the image again".to_owned(),
+        next: BUILD_AGAIN.to_owned(),
+    }
+}
+
+fn damaged_blob(path: &Path, digest: &Digest) -> Explanation {
+    Explanation {
+        fate: Fate::World,
+        what: "a part of the image is damaged".to_owned(),
+        place: path.display().to_string(),
+        why: format!("its bytes are not those of {digest}"),
+        next: BUILD_AGAIN.to_owned(),
     }
 }

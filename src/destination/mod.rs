@@ -68,7 +68,7 @@ impl PushImage {
 #[cfg(test)]
 mod testing {
     use std::collections::BTreeMap;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     use super::*;
     use crate::oci::Manifest;
@@ -85,10 +85,6 @@ mod testing {
             let blob = Descriptor::of(media_type, bytes);
             std::fs::write(self.path(&blob.digest), bytes).unwrap();
             blob
-        }
-
-        pub(super) fn dir(&self) -> &Path {
-            self.0.path()
         }
     }
 

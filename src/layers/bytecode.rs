@@ -145,18 +145,17 @@ pub(crate) struct ByteCode {
 }
 
 impl ByteCode {
-    /// Takes what the compiler wrote for these sources.
+    /// Takes what the compiler wrote for these sources: so many bytes from the beginning of a file.
     ///
     /// # Errors
     /// A file that cannot be read, or is not what the compiler writes (`InvalidData`); nothing of it
     /// is taken then.
     pub(crate) fn add<'a>(
         &mut self,
-        file: File,
+        (file, length): (File, u64),
         sources: impl Iterator<Item = &'a [u8]>,
         trust: Trust,
     ) -> io::Result<()> {
-        let length = file.metadata()?.len();
         let mut magic = [0; MAGIC.len()];
         file.read_exact_at(&mut magic, 0)?;
         check(magic == MAGIC)?;
@@ -295,7 +294,7 @@ pub(crate) mod testing {
     }
 
     /// A file of the compiler's format.
-    pub(crate) fn written(sources: &[(&str, &[u8])], trust: Trust) -> File {
+    pub(crate) fn written(sources: &[(&str, &[u8])], trust: Trust) -> (File, u64) {
         let mut bytes = MAGIC.to_vec();
         for (_, text) in sources {
             if text.is_empty() {
@@ -311,7 +310,7 @@ pub(crate) mod testing {
         }
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
-        file
+        (file, bytes.len() as u64)
     }
 }
 
@@ -410,10 +409,11 @@ mod tests {
             |file| file.write_all_at(&[255; 4], 10).unwrap(),
         ];
         for damage in damaged {
-            let file = good();
+            let (file, _) = good();
             damage(&file);
+            let length = file.metadata().unwrap().len();
             let mut code = ByteCode::default();
-            assert!(code.add(file, paths(), Trust::Unchecked).is_err());
+            assert!(code.add((file, length), paths(), Trust::Unchecked).is_err());
             assert_eq!(code.sources().count(), 0);
         }
         let mut code = ByteCode::default();

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::unpack::UnpackError;
 use crate::archive::decompress::{Decoder, Format};
+use crate::oci::Digest;
 
 /// Most bytes that one layer may unpack to.
 pub(super) const MAX_UNPACKED_BYTES: u64 = 32 << 30;
@@ -40,6 +41,36 @@ impl<R: Read> Hashed<R> {
 impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.tar.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// A blob that is hashed while it is read.
+pub(crate) struct Hashing<R> {
+    blob: R,
+    hasher: Sha256,
+}
+
+impl<R: Read> Hashing<R> {
+    /// To be read from its beginning.
+    pub(crate) fn new(blob: R) -> Self {
+        Self {
+            blob,
+            hasher: Sha256::new(),
+        }
+    }
+
+    /// The blob's digest, once the rest is read.
+    pub(crate) fn finish(mut self) -> io::Result<Digest> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(Digest::from_bytes(self.hasher.finalize().into()))
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.blob.read(buffer)?;
         self.hasher.update(&buffer[..count]);
         Ok(count)
     }

@@ -195,6 +195,7 @@ impl Fetch for Archive<'_> {
             .rsplit_once("/by-hash/SHA256/")
             .and_then(|(_, hex)| format!("sha256:{hex}").parse::<Digest>().ok());
         if let Some(digest) = known
+            && self.fetcher.store.is_sound_download(&digest)
             && let Ok(file) = File::open(self.fetcher.store.download_path(&digest))
         {
             return Ok(Box::new(file));

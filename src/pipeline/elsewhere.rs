@@ -43,7 +43,7 @@ impl Explain for NotThere {
             what: "a layer is neither in the store nor where it is said to be".to_owned(),
             place: format!("{}, {}", self.name, self.digest),
             why: why.join("\n"),
-            next: "build the image again: what is missing is made anew; if the layer is the base's, have its registry repaired, or take the base's newest image with --refresh or a new `s2r lock`".to_owned(),
+            next: "build the image again (`s2r build SOURCE IMAGE`): what is missing is made anew; if the layer is the base's, have its registry repaired, or take the base's newest image with --refresh or a new `s2r lock`".to_owned(),
         }
     }
 }

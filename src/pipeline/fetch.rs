@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::make::{DOWNLOADS, Needed, Origin, TransferIds};
+use super::mend::again;
 use crate::net::http::{Client, Expect, Fetched, HttpError};
 use crate::oci::Digest;
 use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report};
@@ -22,6 +23,14 @@ pub(crate) enum DownloadError {
     Nowhere {
         /// Its file name.
         name: String,
+    },
+    /// It was built here before, and its file was damaged since.
+    #[error("{name} was damaged in the store")]
+    Lost {
+        /// Its file name.
+        name: String,
+        /// Its hash.
+        digest: Digest,
     },
     /// The source does not hold it.
     #[error("{path} is no file of the source")]
@@ -50,6 +59,13 @@ impl Explain for DownloadError {
                 place: name.clone(),
                 why: "it has neither a url nor a file".to_owned(),
                 next: "make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::Lost { name, digest } => Explanation {
+                fate: Fate::World,
+                what: "a wheel that was built here was damaged in the store".to_owned(),
+                place: name.clone(),
+                why: format!("its bytes were not those of {digest}; they were dropped"),
+                next: "run the command again: the wheel is built anew".to_owned(),
             },
             Self::NoFile { path } => Explanation {
                 fate: Fate::Project,
@@ -84,18 +100,30 @@ pub(super) struct Fetcher<'a> {
 }
 
 impl Fetcher<'_> {
-    /// Has the file in the store's downloads.
+    /// Has the file in the store's downloads, with the right bytes: one that is there is read. Zips are read
+    /// here and there, and not all that they say is under their checksums, so that this takes a pass of its
+    /// own. Tells whether the file was fetched.
     ///
     /// # Errors
     /// The last place's failure, when none of its places has it with the right hash.
-    pub(super) fn fetch(&self, needed: &Needed) -> Result<(), BuildError> {
-        if self.store.has_download(&needed.digest, needed.size_bytes) {
-            return Ok(());
+    pub(super) fn fetch(&self, needed: &Needed) -> Result<bool, BuildError> {
+        if self.store.is_sound_download(&needed.digest) {
+            return Ok(false);
         }
-        let mut outcome = Err(DownloadError::Nowhere {
-            name: needed.name.clone(),
+        let was_damaged = self.store.has_download(&needed.digest, None);
+        if was_damaged {
+            self.store.forget_download(&needed.digest)?;
         }
-        .into());
+        let name = needed.name.clone();
+        let digest = needed.digest;
+        let mut outcome = if was_damaged && needed.origins.is_empty() {
+            Err(DownloadError::Lost { name, digest }.into())
+        } else {
+            Err(DownloadError::Nowhere { name }.into())
+        };
+        if was_damaged && !needed.origins.is_empty() {
+            self.report.event(again(&digest));
+        }
         for origin in &needed.origins {
             outcome = match origin {
                 Origin::Url(url) => self.fetch_from(url, needed),
@@ -105,7 +133,7 @@ impl Fetcher<'_> {
                 break;
             }
         }
-        outcome
+        outcome.map(|()| true)
     }
 
     fn fetch_from(&self, url: &str, needed: &Needed) -> Result<(), BuildError> {

@@ -8,7 +8,7 @@ use super::base_image::BaseImage;
 use super::bytecode::{self, CompileError, Compiler, Folder, Folders};
 use super::debs::{Debs, Wish};
 use super::make::Recipe;
-use super::make::{Batch, Made};
+use super::make::{Batch, Fetched, Made};
 use super::platform::Site;
 use crate::image::{Footing, ImageLayer, kept_annotations};
 use crate::layers::deb::{BaseOptions, Part};
@@ -155,8 +155,7 @@ impl<'a> Site<'a> {
                     .enumerate()
                     .map(|(index, made)| self.told(index, made))
                     .collect(),
-                fetched_files: 0,
-                fetched_bytes: 0,
+                fetched: Fetched::default(),
             }),
         }
     }

@@ -89,6 +89,7 @@ impl Site<'_> {
             form: self.settings.formats.layers,
             first_index,
             workers: self.settings.workers,
+            rechecks: self.settings.rules.refresh,
             stop: &self.stop,
         }
         .make(recipes)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::cache::{Cache, RemoteLayer};
 use super::fetch::Fetcher;
 use super::locked_layers::LockedLayers;
+use super::mend::again;
 use crate::archive::tar::{Options, TarGz};
 use crate::image::{ImageLayer, LayerForm, rfc3339, table_annotations};
 use crate::layers::notes::Notes;
@@ -89,6 +90,8 @@ pub(super) struct Workshop<'a> {
     pub first_index: usize,
     /// Threads that write layers.
     pub workers: usize,
+    /// Whether what the store has is read and compared before it is used again.
+    pub rechecks: bool,
     /// Once set, nothing more is begun.
     pub stop: &'a AtomicBool,
 }
@@ -98,18 +101,26 @@ pub(super) struct Workshop<'a> {
 pub(super) struct Batch {
     /// In the recipes' order.
     pub layers: Vec<Made>,
-    /// Files that had to be downloaded.
-    pub fetched_files: usize,
+    /// What had to be downloaded.
+    pub fetched: Fetched,
+}
+
+/// Files that had to be downloaded.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Fetched {
+    /// How many.
+    pub files: usize,
     /// Their bytes, as far as they were known beforehand.
-    pub fetched_bytes: u64,
+    pub bytes: u64,
 }
 
 /// What downloaders and writers share.
 struct Shared {
     /// Indexes of recipes that nobody has taken.
     waiting: Vec<usize>,
-    /// Downloads that are not there yet.
+    /// Downloads that are not there yet, or not known to be right.
     missing: BTreeSet<Digest>,
+    fetched: Fetched,
     done: Vec<Option<Made>>,
     failure: Option<BuildError>,
 }
@@ -128,10 +139,11 @@ impl Workshop<'_> {
         let mut waiting: Vec<usize> = (0..recipes.len()).filter(|&i| done[i].is_none()).collect();
         // The costliest first, so that none is left alone at the end.
         waiting.sort_by_key(|&index| std::cmp::Reverse(cost(recipes[index])));
-        let downloads = self.missing_downloads(&waiting, recipes);
+        let downloads = downloads(&waiting, recipes);
         let shared = Mutex::new(Shared {
             waiting,
             missing: downloads.iter().map(|needed| needed.digest).collect(),
+            fetched: Fetched::default(),
             done,
             failure: None,
         });
@@ -142,11 +154,7 @@ impl Workshop<'_> {
             None if self.is_stopped() => Err(ThreadError::Stopped.into()),
             None => Ok(Batch {
                 layers: shared.done.into_iter().flatten().collect(),
-                fetched_files: downloads.len(),
-                fetched_bytes: downloads
-                    .iter()
-                    .filter_map(|needed| needed.size_bytes)
-                    .sum(),
+                fetched: shared.fetched,
             }),
         }
     }
@@ -168,7 +176,8 @@ impl Workshop<'_> {
     fn known(&self, index: usize, recipe: &Recipe<'_>) -> Option<Made> {
         let start = Instant::now();
         let key = self.form.key(&recipe.key);
-        if let Some(stored) = self.store.layer(&key) {
+        let stored = self.store.layer(&key);
+        if let Some(stored) = stored.filter(|stored| self.is_still_right(&stored.digest)) {
             let how = (LayerFate::Reused, start.elapsed());
             return Some(self.made(index, recipe, &stored, how));
         }
@@ -181,6 +190,19 @@ impl Workshop<'_> {
             .note_elsewhere(&remote.stored.digest, &remote.place)
             .ok()?;
         Some(self.made(index, recipe, &remote.stored, (fate, start.elapsed())))
+    }
+
+    /// Whether a blob may be used without being made. One that is found to be wrong is gone.
+    fn is_still_right(&self, digest: &Digest) -> bool {
+        if !self.rechecks {
+            return true;
+        }
+        // One that cannot be removed is made again all the same.
+        let was_wrong = self.store.drop_damaged(digest).unwrap_or(true);
+        if was_wrong {
+            self.report.event(again(digest));
+        }
+        !was_wrong
     }
 
     /// The layer as a registry has it. Where the lock says which bytes it has, nothing else will do, and
@@ -230,23 +252,6 @@ impl Workshop<'_> {
         }
     }
 
-    /// What must be downloaded, in the order in which it is wanted, each once.
-    fn missing_downloads<'r>(
-        &self,
-        waiting: &[usize],
-        recipes: &[&'r Recipe<'_>],
-    ) -> Vec<&'r Needed> {
-        let mut seen = BTreeSet::new();
-        waiting
-            .iter()
-            .flat_map(|&index| &recipes[index].needs)
-            .filter(|needed| {
-                seen.insert(needed.digest)
-                    && !self.store.has_download(&needed.digest, needed.size_bytes)
-            })
-            .collect()
-    }
-
     /// One downloader: takes the next file until none is left or something failed.
     fn download(
         &self,
@@ -264,8 +269,10 @@ impl Workshop<'_> {
             let fetched = self.fetcher.fetch(needed);
             let mut shared = lock(shared);
             match fetched {
-                Ok(()) => {
+                Ok(is_new) => {
                     shared.missing.remove(&needed.digest);
+                    shared.fetched.files += usize::from(is_new);
+                    shared.fetched.bytes += needed.size_bytes.filter(|_| is_new).unwrap_or(0);
                 }
                 Err(failure) => {
                     shared.failure.get_or_insert(failure);
@@ -294,7 +301,7 @@ impl Workshop<'_> {
             let index = guard.waiting.remove(place);
             drop(guard);
             let start = Instant::now();
-            let written = self.write_or_mend(recipes[index]);
+            let written = self.write_layer(recipes[index]);
             guard = lock(shared);
             match written {
                 Ok(stored) => {
@@ -312,28 +319,6 @@ impl Workshop<'_> {
 
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
-    }
-
-    /// Writes a layer. If that fails, its files are looked at again: one that was damaged since it
-    /// was fetched is fetched once more, and the layer written anew.
-    fn write_or_mend(&self, recipe: &Recipe<'_>) -> Result<StoredLayer, BuildError> {
-        let failure = match self.write_layer(recipe) {
-            Ok(stored) => return Ok(stored),
-            Err(failure) => failure,
-        };
-        let mut mended = false;
-        for needed in &recipe.needs {
-            if !self.store.is_sound_download(&needed.digest) {
-                self.store.forget_download(&needed.digest)?;
-                self.fetcher.fetch(needed)?;
-                mended = true;
-            }
-        }
-        if mended {
-            self.write_layer(recipe)
-        } else {
-            Err(failure)
-        }
     }
 
     fn write_layer(&self, recipe: &Recipe<'_>) -> Result<StoredLayer, BuildError> {
@@ -383,6 +368,16 @@ impl Drop for Guard<'_> {
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Downloads that layers are made of, in the order in which they are wanted, each once.
+fn downloads<'r>(waiting: &[usize], recipes: &[&'r Recipe<'_>]) -> Vec<&'r Needed> {
+    let mut seen = BTreeSet::new();
+    waiting
+        .iter()
+        .flat_map(|&index| &recipes[index].needs)
+        .filter(|needed| seen.insert(needed.digest))
+        .collect()
 }
 
 fn is_ready(recipe: &Recipe<'_>, missing: &BTreeSet<Digest>) -> bool {

@@ -17,7 +17,7 @@
 //!   manifest); `platform` does all of it for one platform
 //! - code of the project: `steps` (in the sandbox), `ground` and `toolchain` (upon what), `staging`,
 //!   `roots` (layers as folders), `bare` (s2r inside the builder's image), `foreign` (other processors)
-//! - means: `client` (HTTP with its credentials), `elsewhere` (blobs that lie in a registry), `relay` (ports),
+//! - means: `mend` (parts of an image that are wrong in the store), `client` (HTTP with its credentials), `elsewhere` (blobs that lie in a registry), `relay` (ports),
 //!   `stages` (times), `error`
 
 mod assembly;
@@ -44,6 +44,7 @@ mod locked_layers;
 mod locks;
 mod login;
 mod make;
+mod mend;
 mod missing;
 mod naming;
 mod needs;
@@ -246,7 +247,10 @@ pub(crate) fn build(
         client: &client,
         cache: &cache,
     };
-    let once = || finish(&project, &plan, means, (names, outputs), &stages);
+    let once = || {
+        let finish = || finish(&project, &plan, means, (names, outputs), &stages);
+        mend::mending((&store, report), |_| true, finish)
+    };
     let mut outcome = once();
     // A base's layer that is not there can be made by nobody here.
     let is_base = |digest: &Digest| {

@@ -444,12 +444,12 @@ fn describe(batch: &Batch) -> String {
         .filter(|made| made.fate == LayerFate::Made)
         .count();
     let mut text = format!("{made} made, {} reused", batch.layers.len() - made);
-    if batch.fetched_files > 0 {
-        text.push_str(&format!("; {} files fetched", batch.fetched_files));
+    if batch.fetched.files > 0 {
+        text.push_str(&format!("; {} files fetched", batch.fetched.files));
     }
-    if batch.fetched_bytes > 0 {
+    if batch.fetched.bytes > 0 {
         // Tenths of a million in whole numbers.
-        let tenths = batch.fetched_bytes / 100_000;
+        let tenths = batch.fetched.bytes / 100_000;
         text.push_str(&format!(", {}.{} MB", tenths / 10, tenths % 10));
     }
     text

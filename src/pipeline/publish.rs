@@ -8,6 +8,7 @@ use super::Settings;
 use super::cache::Cache;
 use super::elsewhere::{Elsewhere, Wanted};
 use super::make::TransferIds;
+use super::mend::mending;
 use super::platform::Means;
 use super::stages::Stages;
 use crate::destination::registry::{
@@ -392,14 +393,14 @@ fn with<T>(
     image: &Reference,
     settings: &Settings,
     report: &dyn Report,
-    work: impl FnOnce(&Image<'_>) -> Result<T, BuildError>,
+    work: impl Fn(&Image<'_>) -> Result<T, BuildError>,
 ) -> Result<T, BuildError> {
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
     let descriptor = store.image(image)?.descriptor;
     let client = super::client::new(settings, report);
     let cache = Cache::new((&client, &store), report, &[], (&[], &[]));
-    work(&Image {
+    let image = Image {
         descriptor: &descriptor,
         means: Means {
             settings,
@@ -408,5 +409,7 @@ fn with<T>(
             client: &client,
             cache: &cache,
         },
-    })
+    };
+    let is_elsewhere = |digest: &Digest| !store.elsewhere(digest).is_empty();
+    mending((&store, report), is_elsewhere, || work(&image))
 }

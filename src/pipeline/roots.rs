@@ -1,6 +1,7 @@
 //! The folders of image layers, for what has to run over them: unpacked once, and kept in the store.
 
 use std::fs::File;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -11,7 +12,8 @@ use super::elsewhere::{Elsewhere, Wanted};
 use super::fetch::Fetcher;
 use super::make::{Made, Recipe};
 use crate::archive::tar::{Options, TarGz};
-use crate::layers::hashed::tar_sha256;
+use crate::host::TempFolder;
+use crate::layers::hashed::{Hashing, tar_sha256};
 use crate::layers::unpack::unpack;
 use crate::layers::viewer::Viewer;
 use crate::oci::{DiffId, Digest, Key, KeyBuilder};
@@ -153,7 +155,8 @@ impl<'a> Roots<'a> {
         let mut tar = TarGz::new(self.store.writer()?.unhashed(), PASSING);
         let _notes = (recipe.write)(&mut tar)?;
         let bytes = tar.finish()?.0.into_reader()?;
-        Ok(self.keep(bytes, &recipe.contents, &name)?.0)
+        let (draft, _) = self.unpack(bytes, &recipe.contents)?;
+        Ok(self.store.keep_root(draft, &name)?)
     }
 
     /// The folders of layers, in their order; those that are not there are unpacked, and those whose
@@ -212,7 +215,10 @@ impl<'a> Roots<'a> {
             found
         } else {
             self.elsewhere.bring(&[layer.wanted()])?;
-            let found = DiffId::from_bytes(tar_sha256(self.blob(layer)?)?);
+            let mut blob = self.blob(layer)?;
+            let read = tar_sha256(&mut blob);
+            self.hold(layer, blob)?;
+            let found = DiffId::from_bytes(read?);
             self.note(&layer.digest, &found)?;
             found
         };
@@ -234,9 +240,30 @@ impl<'a> Roots<'a> {
             .put_record(DIFF_IDS, &diff_id_key(digest), text.as_bytes())
     }
 
-    fn blob(&self, layer: &RootLayer) -> Result<File, StoreError> {
+    fn blob(&self, layer: &RootLayer) -> Result<Hashing<File>, StoreError> {
         let path = self.store.blob_path(&layer.digest);
-        File::open(&path).map_err(|source| StoreError::Io { path, source })
+        match File::open(&path) {
+            Ok(file) => Ok(Hashing::new(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::Blob {
+                path,
+                digest: layer.digest,
+                is_there: false,
+            }),
+            Err(source) => Err(StoreError::Io { path, source }),
+        }
+    }
+
+    /// Holds what was read of a layer against its digest. What else there is to say of a layer that is not
+    /// what it was, is of no use.
+    fn hold(&self, layer: &RootLayer, blob: Hashing<File>) -> Result<(), StoreError> {
+        if blob.finish().is_ok_and(|found| found == layer.digest) {
+            return Ok(());
+        }
+        Err(StoreError::Blob {
+            path: self.store.blob_path(&layer.digest),
+            digest: layer.digest,
+            is_there: true,
+        })
     }
 
     /// The folder of one layer.
@@ -245,22 +272,24 @@ impl<'a> Roots<'a> {
         if let Some(path) = self.store.root_of(&name) {
             return Ok(path);
         }
-        let (root, sha256) = self.keep(self.blob(layer)?, &layer.name, &name)?;
+        let mut blob = self.blob(layer)?;
+        let unpacked = self.unpack(&mut blob, &layer.name);
+        self.hold(layer, blob)?;
+        let (draft, sha256) = unpacked?;
+        let root = self.store.keep_root(draft, &name)?;
         self.note(&layer.digest, &DiffId::from_bytes(sha256))?;
         Ok(root)
     }
 
-    /// Unpacks a layer, and keeps the folder under a name; the folder, and the hash of the tar.
-    fn keep(
+    /// Unpacks a layer; the folder, and the hash of the tar.
+    fn unpack(
         &self,
-        blob: File,
+        blob: impl Read,
         contents: &str,
-        name: &str,
-    ) -> Result<(PathBuf, [u8; 32]), BuildError> {
+    ) -> Result<(TempFolder, [u8; 32]), BuildError> {
         let start = Instant::now();
         let draft = self.store.draft_root()?;
         let unpacked = unpack(blob, draft.path(), self.viewer)?;
-        let root = self.store.keep_root(draft, name)?;
         let took = start.elapsed();
         if took >= WORTH_TELLING {
             self.report.event(Event::Output {
@@ -273,7 +302,7 @@ impl<'a> Roots<'a> {
                 ),
             });
         }
-        Ok((root, unpacked.sha256))
+        Ok((draft, unpacked.sha256))
     }
 }
 

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use super::Settings;
 use super::elsewhere::Elsewhere;
 use super::make::TransferIds;
+use super::mend::mending;
 use super::relay::{self, Port};
 use super::roots::{RootLayer, Roots, Turn};
 use super::steps::{OURSELVES, Place};
 use crate::layers::viewer::Viewer;
-use crate::oci::{Architecture, Descriptor, ImageConfig, Manifest, Reference, RunConfig};
+use crate::oci::{Architecture, Descriptor, Digest, ImageConfig, Manifest, Reference, RunConfig};
 use crate::report::{BuildError, Explain, Explanation, Fate, Report};
 use crate::sandbox::{self, Ended, Limits, Sandbox, SandboxError, Signals, Step};
 use crate::store::Store;
@@ -174,7 +175,10 @@ pub(crate) fn run(
     };
     let turn = Turn::default();
     let roots = Roots::new(elsewhere, &turn);
-    let (lower, account) = files(launch, &image, &config.config, &layers, roots)?;
+    let is_elsewhere = |digest: &Digest| !store.elsewhere(digest).is_empty();
+    let (lower, account) = mending((&store, report), is_elsewhere, || {
+        files(launch, &image, &config.config, &layers, roots)
+    })?;
     let step = step(launch, &image, &config.config, settings, &account)?;
     let mut place = Place::new(&store, lower)?;
     if account.viewer().is_some() {

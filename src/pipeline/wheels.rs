@@ -235,6 +235,9 @@ impl Wheels<'_> {
             wheels.find(|wheel| wheel.file_name.to_string() == name)
         });
         if let Some(wheel) = built {
+            if !self.fetcher.store.is_sound_download(&wheel.sha256) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
             return File::open(self.fetcher.store.download_path(&wheel.sha256));
         }
         let entry = self.tree.follow(path.as_bytes());

@@ -1,8 +1,8 @@
 //! Files on their way into the store: hashed while they are written, renamed when they are whole.
 
 use std::fs;
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -91,13 +91,7 @@ impl Write for Writer {
 
 /// Hashes what is written to it.
 #[derive(Default)]
-pub(super) struct Hasher(Sha256);
-
-impl Hasher {
-    pub(super) fn finish(self) -> Digest {
-        Digest::from_bytes(self.0.finalize().into())
-    }
-}
+struct Hasher(Sha256);
 
 impl Write for Hasher {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -107,6 +101,50 @@ impl Write for Hasher {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// The digest of what a reader gives.
+pub(super) fn digest_of(mut bytes: impl Read) -> io::Result<Digest> {
+    let mut hasher = Hasher::default();
+    io::copy(&mut bytes, &mut hasher)?;
+    Ok(Digest::from_bytes(hasher.0.finalize().into()))
+}
+
+/// The digest of a file's bytes.
+pub(super) fn hash_of(path: &Path) -> io::Result<Digest> {
+    digest_of(fs::File::open(path)?)
+}
+
+/// Removes a file whose bytes do not have a digest that will do, or cannot be read. Whether it was removed:
+/// one that is not there is not, nor is one that somebody has put in its place meanwhile.
+pub(super) fn drop_unless(
+    path: &Path,
+    is_right: impl FnOnce(Digest) -> bool,
+) -> Result<bool, StoreError> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(StoreError::io(path)(error)),
+    };
+    if digest_of(&file).is_ok_and(is_right) {
+        return Ok(false);
+    }
+    remove_this(path, &file)
+}
+
+/// Removes a file, if its name still stands for what was opened.
+pub(super) fn remove_this(path: &Path, opened: &fs::File) -> Result<bool, StoreError> {
+    let opened = opened.metadata().map_err(StoreError::io(path))?;
+    let is_same = fs::symlink_metadata(path)
+        .is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino()));
+    if !is_same {
+        return Ok(false);
+    }
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::io(path)(error)),
     }
 }
 

@@ -4,7 +4,8 @@
 //! A note is a JSON list of repositories, `registry/repository` each, the one heard of last first.
 //! It is a hint and no promise: who follows it checks what he gets.
 
-use super::{Store, StoreError, read_bounded};
+use super::records::read_sealed;
+use super::{Store, StoreError};
 use crate::oci::{Digest, Reference};
 
 /// Repositories kept for one blob; the others would hardly ever be asked.
@@ -34,7 +35,7 @@ impl Store {
             path: path.clone(),
             reason: error.to_string(),
         })?;
-        self.replace(&path, &text)
+        self.replace_sealed(&path, &text)
     }
 
     /// Repositories that are said to have a blob, best first; none where nothing is known.
@@ -55,7 +56,7 @@ impl Store {
     }
 
     fn places(&self, digest: &Digest) -> Vec<String> {
-        let text = read_bounded(&self.folder("elsewhere").join(digest.hex()));
+        let text = read_sealed(&self.folder("elsewhere").join(digest.hex()));
         let text = text.ok().flatten().unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
@@ -103,8 +104,10 @@ mod tests {
             .note_elsewhere(&digest, &"app".parse().unwrap())
             .unwrap();
         let path = store.folder("elsewhere").join(digest.hex());
+        std::fs::write(&path, r#"["r.example/a"]"#).unwrap();
+        assert!(store.elsewhere(&digest).is_empty(), "it has no seal");
         for text in ["", "{", "[5]", r#"["UPPER case", "r.example/ok"]"#] {
-            std::fs::write(&path, text).unwrap();
+            store.replace_sealed(&path, text.as_bytes()).unwrap();
             assert!(store.elsewhere(&digest).len() <= 1, "{text}");
         }
     }

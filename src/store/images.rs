@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::{Store, StoreError, read_bounded};
-use crate::oci::{Descriptor, Digest, Index, Manifest, NameOrId, Reference};
+use super::records::{read_bounded, read_sealed};
+use super::{Store, StoreError};
+use crate::oci::{Descriptor, Digest, Index, Manifest, MediaType, NameOrId, Reference};
 
 /// The annotation in which a layout names an image (image-spec, annotations.md).
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The copy of the list of images, among what is ours alone.
+const COPY: &str = "images";
 
 /// An image of the store.
 #[derive(Debug, Clone)]
@@ -56,19 +59,8 @@ impl FoundImage {
 impl Store {
     /// All images, sorted by name.
     pub(crate) fn images(&self) -> Result<Vec<StoredImage>, StoreError> {
-        let mut images: Vec<StoredImage> = self
-            .read_index()?
-            .manifests
-            .into_iter()
-            .map(|descriptor| StoredImage {
-                name: descriptor
-                    .annotations
-                    .get(REF_NAME)
-                    .cloned()
-                    .unwrap_or_default(),
-                descriptor,
-            })
-            .collect();
+        let mut images: Vec<StoredImage> =
+            self.read_index()?.manifests.iter().map(listed).collect();
         images.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(images)
     }
@@ -178,16 +170,36 @@ impl Store {
     }
 
     /// The manifests that a descriptor leads to: itself, or those of its index.
+    ///
+    /// # Errors
+    /// One of them is not there or damaged, or the descriptor says other things of it than it says itself.
     pub(crate) fn manifests(
         &self,
         descriptor: &Descriptor,
     ) -> Result<Vec<(Descriptor, Manifest)>, StoreError> {
         let bytes = self.read_blob(&descriptor.digest)?;
+        // The list of images has no digest of its own. What it says of an image is held against that.
+        let check = |media_type: Option<&MediaType>| {
+            let is_told = media_type.is_none_or(|told| *told == descriptor.media_type);
+            if is_told && descriptor.size == bytes.len() as u64 {
+                return Ok(());
+            }
+            let reason = format!(
+                "it says other things of {} than that itself",
+                descriptor.digest
+            );
+            Err(StoreError::Damaged {
+                path: self.index_path(),
+                reason,
+            })
+        };
         if let Ok(manifest) = Manifest::from_bytes(&bytes) {
+            check(manifest.media_type.as_ref())?;
             return Ok(vec![(descriptor.clone(), manifest)]);
         }
         let index =
             Index::from_bytes(&bytes).map_err(|error| self.damaged(&descriptor.digest, &error))?;
+        check(index.media_type.as_ref())?;
         index
             .manifests
             .into_iter()
@@ -211,15 +223,24 @@ impl Store {
         self.root().join("index.json")
     }
 
+    /// The list of images; its copy where it cannot be read.
     pub(super) fn read_index(&self) -> Result<Index, StoreError> {
         let path = self.index_path();
         let Some(bytes) = read_bounded(&path)? else {
             return Ok(Index::default());
         };
-        Index::from_bytes(&bytes).map_err(|error| StoreError::Damaged {
-            path,
-            reason: error.to_string(),
+        Index::from_bytes(&bytes).or_else(|error| {
+            self.copied_index().ok_or_else(|| StoreError::Damaged {
+                path,
+                reason: error.to_string(),
+            })
         })
+    }
+
+    /// The copy of the list, which tells by itself whether it is sound.
+    pub(super) fn copied_index(&self) -> Option<Index> {
+        let bytes = read_sealed(&self.folder(COPY)).ok()??;
+        Index::from_bytes(&bytes).ok()
     }
 
     pub(super) fn write_index(&self, index: &Index) -> Result<(), StoreError> {
@@ -228,7 +249,16 @@ impl Store {
             path: path.clone(),
             reason: error.to_string(),
         })?;
-        self.replace(&path, &bytes)
+        self.replace_sealed(&self.folder(COPY), &bytes)?;
+        self.replace_synced(&path, &bytes)
+    }
+}
+
+/// The image of an entry of the list.
+pub(super) fn listed(entry: &Descriptor) -> StoredImage {
+    StoredImage {
+        name: entry.annotations.get(REF_NAME).cloned().unwrap_or_default(),
+        descriptor: entry.clone(),
     }
 }
 
@@ -251,7 +281,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::oci::MediaType;
 
     #[test]
     fn a_name_moves_from_image_to_image() {

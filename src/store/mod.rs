@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! oci-layout  index.json  blobs/sha256/<hex>      the layout: images by name
+//! s2r/images                                      a copy of index.json, to mend that by
 //! s2r/layers/<key>                                a layer's key -> digest, diff id, sizes
 //! s2r/downloads/<sha256>                          wheels, debs, index files
 //! s2r/roots/<digest>/                             layers unpacked, by the layer's digest
@@ -19,168 +20,45 @@
 //!
 //! Nothing is ever written in place: a file is written under `s2r/tmp`, checked, and renamed. A
 //! process killed at any moment leaves at worst a file in `s2r/tmp`, which a later one removes.
-//! What the bytes mean is not this module's business.
+//!
+//! Disks lose bytes, and a power cut loses what was not synced. So each file is checked by who reads it: blobs
+//! and downloads have their digest as their name, and records and byte code have one inside. What cannot be
+//! checked, the list of images and folders of unpacked layers, is synced before it has its name. [`Store::check`]
+//! looks at all of it. What the bytes mean is not this module's business.
 
 mod blob;
+mod check;
+mod downloads;
 mod elsewhere;
+mod error;
 mod folders;
 mod images;
 mod prune;
+mod records;
 mod roots;
 mod sweep;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use blob::Writer;
+pub(crate) use check::{Checked, Damage, DamageFate};
+pub(crate) use error::StoreError;
 pub(crate) use images::{FoundImage, StoredImage};
+pub(crate) use prune::{Pruned, Usage};
+
+use blob::drop_unless;
+use records::read_bounded;
 
 use crate::host::TempFolder;
-use crate::oci::{DiffId, Digest, Key};
-use crate::report::{Explain, Explanation, Fate};
+use crate::oci::{DiffId, Digest};
 
-/// The largest record or layer note that is read back; ours are far smaller.
-const MAX_RECORD_BYTES: u64 = 64 << 20;
-
-/// What can go wrong in the store.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
-    /// A file or folder could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// Bytes are not what their name promised.
-    #[error("{}: expected {expected}, found {found}", path.display())]
-    Mismatch {
-        /// Where the bytes were to go.
-        path: PathBuf,
-        /// The promised digest.
-        expected: Digest,
-        /// The digest of the bytes.
-        found: Digest,
-    },
-    /// A document of the store cannot be read.
-    #[error("{}: {reason}", path.display())]
-    Damaged {
-        /// Which.
-        path: PathBuf,
-        /// The parser's reason.
-        reason: String,
-    },
-    /// A folder of the store is a link to another place.
-    #[error("{} is a link", path.display())]
-    Link {
-        /// Which.
-        path: PathBuf,
-    },
-    /// A folder that s2r empties is somebody else's.
-    #[error("{} belongs to user {owner}, and this is user {user}", path.display())]
-    Foreign {
-        /// Which.
-        path: PathBuf,
-        /// Its owner's number.
-        owner: u32,
-        /// The number of who runs s2r.
-        user: u32,
-    },
-    /// There is no such image.
-    #[error("no image {name} in {}", root.display())]
-    NoImage {
-        /// As asked for.
-        name: String,
-        /// The store.
-        root: PathBuf,
-    },
-    /// Several images have this beginning of a digest.
-    #[error("several images begin with {id}")]
-    SeveralImages {
-        /// As asked for.
-        id: String,
-        /// Their digests, and names where they have them.
-        found: Vec<String>,
-    },
-}
-
-impl StoreError {
-    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
-        move |source| Self::Io {
-            path: path.to_owned(),
-            source,
-        }
-    }
-}
-
-impl Explain for StoreError {
-    fn explain(&self) -> Explanation {
-        match self {
-            Self::Io { path, source } => Explanation {
-                fate: Fate::World,
-                what: "the store cannot be read or written".into(),
-                place: path.display().to_string(),
-                why: source.to_string(),
-                next: match source.kind() {
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                        "free some space (`s2r cache prune` removes what no image needs), or set S2R_STORE to a larger disk".into()
-                    }
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                        "set S2R_STORE to a folder that you may write to".into()
-                    }
-                    _ => "check the disk; the store can be deleted at any time and is made anew".into(),
-                },
-            },
-            Self::Mismatch { path, expected, found } => Explanation {
-                fate: Fate::World,
-                what: "written bytes are not the bytes that were meant".into(),
-                place: path.display().to_string(),
-                why: format!("expected {expected}, found {found}; nothing was kept"),
-                next: "run the command again; if it happens twice, check the disk and the memory of this machine".into(),
-            },
-            Self::Damaged { path, reason } => Explanation {
-                fate: Fate::World,
-                what: "a file of the store is damaged".into(),
-                place: path.display().to_string(),
-                why: reason.clone(),
-                next: "delete that file and build again".into(),
-            },
-            Self::Link { path } => Explanation {
-                fate: Fate::World,
-                what: "a folder of the store is a link".into(),
-                place: path.display().to_string(),
-                why: "s2r empties it, and what it leads to may be somebody's".into(),
-                next: format!("remove the link (`rm {}`); to have the store elsewhere, set S2R_STORE", path.display()),
-            },
-            Self::Foreign { path, owner, user } => Explanation {
-                fate: Fate::World,
-                what: "the store belongs to somebody else".into(),
-                place: path.display().to_string(),
-                why: format!("its owner is user {owner}, and this is user {user}"),
-                next: "set S2R_STORE to a folder of your own".into(),
-            },
-            Self::NoImage { name, root } => Explanation {
-                fate: Fate::CommandLine,
-                what: format!("there is no image {name} in the store"),
-                place: root.display().to_string(),
-                why: "neither is it a name that `s2r build SOURCE IMAGE` gave, nor the first six or more digits of a digest".into(),
-                next: "`s2r images` lists what is there".into(),
-            },
-            Self::SeveralImages { id, found } => Explanation {
-                fate: Fate::CommandLine,
-                what: format!("the digests of several images begin with {id}"),
-                place: id.clone(),
-                why: found.join("\n"),
-                next: "type more of the digest, or a name".into(),
-            },
-        }
-    }
-}
+/// The text of `oci-layout` (image-spec, image-layout.md).
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// A layer that the store holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -233,10 +111,7 @@ impl Store {
             self.write_index(&crate::oci::Index::default())?;
         }
         // Last, because its presence says that all else is there.
-        self.replace(
-            &self.root.join("oci-layout"),
-            br#"{"imageLayoutVersion":"1.0.0"}"#,
-        )
+        self.replace_synced(&self.root.join("oci-layout"), LAYOUT)
     }
 
     /// The store's folder.
@@ -249,7 +124,8 @@ impl Store {
         self.root.join("blobs/sha256").join(digest.hex())
     }
 
-    /// Whether the blob is there in full length. Its bytes were checked when it was written.
+    /// Whether the blob is there in full length. Its bytes were checked when it was written, and are
+    /// checked again by whoever reads them.
     pub(crate) fn has_blob(&self, digest: &Digest, size_bytes: u64) -> bool {
         fs::metadata(self.blob_path(digest)).is_ok_and(|file| file.len() == size_bytes)
     }
@@ -264,11 +140,13 @@ impl Store {
         writer.persist(expected, &self.blob_path(expected))
     }
 
-    /// Writes a small blob in one go.
+    /// Writes a small blob in one go, unless it is there with these very bytes.
     pub(crate) fn put_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
-        if !self.has_blob(&digest, bytes.len() as u64) {
-            let path = self.blob_path(&digest);
+        let path = self.blob_path(&digest);
+        let is_there = self.has_blob(&digest, bytes.len() as u64)
+            && fs::read(&path).is_ok_and(|found| found == bytes);
+        if !is_there {
             let mut writer = self.writer()?;
             writer.write_all(bytes).map_err(StoreError::io(&path))?;
             self.keep_blob(writer, &digest)?;
@@ -279,99 +157,21 @@ impl Store {
     /// Reads a small blob (a manifest or a config) and checks its digest.
     pub(crate) fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         let path = self.blob_path(digest);
-        let bytes = read_bounded(&path)?.ok_or_else(|| StoreError::Io {
-            path: path.clone(),
-            source: io::ErrorKind::NotFound.into(),
-        })?;
-        let found = Digest::of(&bytes);
-        if found == *digest {
-            Ok(bytes)
-        } else {
-            Err(StoreError::Mismatch {
+        let bytes = read_bounded(&path)?;
+        match bytes {
+            Some(bytes) if Digest::of(&bytes) == *digest => Ok(bytes),
+            other => Err(StoreError::Blob {
                 path,
-                expected: *digest,
-                found,
-            })
+                digest: *digest,
+                is_there: other.is_some(),
+            }),
         }
     }
 
-    /// The layer of this key, if it was made before and its blob is whole.
-    pub(crate) fn layer(&self, key: &Key) -> Option<StoredLayer> {
-        let note = read_bounded(&self.folder("layers").join(key.hex())).ok()??;
-        let layer: StoredLayer = serde_json::from_slice(&note).ok()?;
-        self.has_blob(&layer.digest, layer.size_bytes)
-            .then_some(layer)
-    }
-
-    /// Remembers which layer has this key; its blob must have been kept before.
-    pub(crate) fn put_layer(&self, key: &Key, layer: &StoredLayer) -> Result<(), StoreError> {
-        let path = self.folder("layers").join(key.hex());
-        let text = serde_json::to_vec(layer).map_err(|error| StoreError::Damaged {
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
-        self.replace(&path, &text)
-    }
-
-    /// Where the download with this sha256 lies, or would lie.
-    pub(crate) fn download_path(&self, digest: &Digest) -> PathBuf {
-        self.folder("downloads").join(digest.hex())
-    }
-
-    /// Whether a download is there, in full length where that is known. Its hash was checked when
-    /// it was written.
-    pub(crate) fn has_download(&self, digest: &Digest, size_bytes: Option<u64>) -> bool {
-        fs::metadata(self.download_path(digest))
-            .is_ok_and(|file| file.is_file() && size_bytes.is_none_or(|size| size == file.len()))
-    }
-
-    /// Whether a download still has the bytes that it was kept for; reads all of it.
-    pub(crate) fn is_sound_download(&self, digest: &Digest) -> bool {
-        let hash = || -> io::Result<Digest> {
-            let mut file = fs::File::open(self.download_path(digest))?;
-            let mut hasher = blob::Hasher::default();
-            io::copy(&mut file, &mut hasher)?;
-            Ok(hasher.finish())
-        };
-        hash().is_ok_and(|found| found == *digest)
-    }
-
-    /// Drops a download; one that is not there is no error.
-    pub(crate) fn forget_download(&self, digest: &Digest) -> Result<(), StoreError> {
-        let path = self.download_path(digest);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StoreError::io(&path)(error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Keeps a finished file as a download, after comparing its hash with the promised one.
-    pub(crate) fn keep_download(
-        &self,
-        writer: Writer,
-        expected: &Digest,
-    ) -> Result<(), StoreError> {
-        writer.persist(expected, &self.download_path(expected))
-    }
-
-    /// A small result kept under a kind and a key.
-    pub(crate) fn record(&self, kind: &str, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        read_bounded(&self.folder("records").join(kind).join(key.hex()))
-    }
-
-    /// How long ago a record was written; `None` if there is none or the clock was set back.
-    pub(crate) fn record_age(&self, kind: &str, key: &Key) -> Option<std::time::Duration> {
-        let path = self.folder("records").join(kind).join(key.hex());
-        fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
-    }
-
-    /// Keeps a small result.
-    pub(crate) fn put_record(&self, kind: &str, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        let folder = self.folder("records").join(kind);
-        fs::create_dir_all(&folder).map_err(StoreError::io(&folder))?;
-        self.replace(&folder.join(key.hex()), bytes)
+    /// Drops a blob that has other bytes than its name says; reads all of it. Whether one was dropped.
+    pub(crate) fn drop_damaged(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let path = self.blob_path(digest);
+        drop_unless(&path, |found| found == *digest)
     }
 
     /// The folder of fetched programs.
@@ -411,36 +211,12 @@ impl Store {
     fn folder(&self, name: &str) -> PathBuf {
         self.root.join("s2r").join(name)
     }
-
-    /// Puts a file in place of another in one step: readers see the old bytes or the new ones.
-    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-        let mut file =
-            tempfile::NamedTempFile::new_in(self.scratch()).map_err(StoreError::io(path))?;
-        file.write_all(bytes).map_err(StoreError::io(path))?;
-        blob::make_readable(file.as_file()).map_err(StoreError::io(path))?;
-        file.persist(path)
-            .map_err(|error| StoreError::io(path)(error.error))?;
-        Ok(())
-    }
-}
-
-/// Reads a file of our own, within bounds; `None` if it is not there.
-fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(StoreError::io(path)(error)),
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_RECORD_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(StoreError::io(path))?;
-    Ok(Some(bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::{Explain as _, Fate};
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
@@ -483,24 +259,28 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_blob_is_not_handed_out() {
+    fn a_damaged_blob_is_not_handed_out_and_is_written_again() {
         let (_folder, store) = store();
         let digest = store.put_blob(b"{}").unwrap();
-        fs::write(store.blob_path(&digest), b"{ }").unwrap();
-        assert!(matches!(
-            store.read_blob(&digest),
-            Err(StoreError::Mismatch { .. })
-        ));
-    }
-
-    #[test]
-    fn records_come_back() {
-        let (_folder, store) = store();
-        let key = crate::oci::KeyBuilder::new("r").finish();
-        assert_eq!(store.record("lock", &key).unwrap(), None);
-        store.put_record("lock", &key, b"x").unwrap();
-        assert_eq!(store.record("lock", &key).unwrap().unwrap(), b"x");
-        assert!(store.record_age("lock", &key).is_some());
+        for (bytes, was_there) in [(Some("{ }"), true), (Some("{{"), true), (None, false)] {
+            let path = store.blob_path(&digest);
+            fs::remove_file(&path).unwrap();
+            if let Some(bytes) = bytes {
+                fs::write(&path, bytes).unwrap();
+            }
+            let error = store.read_blob(&digest).unwrap_err();
+            assert!(
+                matches!(error, StoreError::Blob { is_there, .. } if is_there == was_there),
+                "{error}"
+            );
+            store.put_blob(b"{}").unwrap();
+            assert_eq!(store.read_blob(&digest).unwrap(), b"{}");
+        }
+        assert!(!store.drop_damaged(&digest).unwrap());
+        fs::write(store.blob_path(&digest), b"{{").unwrap();
+        assert!(store.drop_damaged(&digest).unwrap());
+        assert!(!store.drop_damaged(&digest).unwrap());
+        assert!(!store.has_blob(&digest, 2));
     }
 
     #[test]

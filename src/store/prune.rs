@@ -5,7 +5,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{Store, StoreError, StoredLayer, read_bounded};
+use super::records::read_layer;
+use super::{Store, StoreError};
 use crate::host::{measure_tree, remove_tree};
 use crate::oci::Digest;
 
@@ -25,12 +26,14 @@ pub(crate) struct Usage {
 }
 
 /// What pruning took away.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Pruned {
     /// How many files.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Images that are no longer listed, because their manifests are damaged: what they need is not known.
+    pub lost: BTreeSet<String>,
 }
 
 impl Store {
@@ -71,10 +74,11 @@ impl Store {
 
     /// Removes blobs that no image names, notes of layers without a blob, unpacked layers without an
     /// image, abandoned files, and with `all` the downloads, all unpacked layers, byte code, programs
-    /// and records too. Waits for builds that are under way: they
+    /// and records too. Images whose manifests are damaged are listed no longer. Waits for builds that are under way: they
     /// count on layers that no image names yet.
     pub(crate) fn prune(&self, all: bool) -> Result<Pruned, StoreError> {
         let _alone = self.lock("use")?;
+        let lost = self.check_lists()?.lost;
         let _lock = self.lock("images")?;
         let used = self.used_blobs()?;
         let mut unneeded: Vec<(PathBuf, u64)> = Vec::new();
@@ -85,9 +89,8 @@ impl Store {
             }
         })?;
         visit(&self.folder("layers"), &mut |path, bytes| {
-            let note = read_bounded(path).ok().flatten().unwrap_or_default();
-            let layer = serde_json::from_slice::<StoredLayer>(&note);
-            if !layer.is_ok_and(|layer| used.contains(&layer.digest.hex())) {
+            let layer = read_layer(path);
+            if !layer.is_some_and(|layer| used.contains(&layer.digest.hex())) {
                 take(path, bytes);
             }
         })?;
@@ -97,6 +100,7 @@ impl Store {
             }
         })?;
         let mut pruned = self.prune_folders(all, &used)?;
+        pruned.lost = lost;
         for (path, bytes) in unneeded {
             match fs::remove_file(&path) {
                 Ok(()) => {
@@ -158,7 +162,7 @@ fn is_in(used: &BTreeSet<String>, path: &Path) -> bool {
 }
 
 /// What lies in a folder; one that is not there is empty.
-fn children(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+pub(super) fn children(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     match fs::read_dir(folder) {
         Ok(entries) => entries
             .map(|entry| entry.map(|entry| entry.path()))
@@ -170,7 +174,7 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
 }
 
 /// Calls `each` with every file of a folder and its length; a folder that is not there is empty.
-fn visit(folder: &Path, each: &mut dyn FnMut(&Path, u64)) -> Result<(), StoreError> {
+pub(super) fn visit(folder: &Path, each: &mut dyn FnMut(&Path, u64)) -> Result<(), StoreError> {
     for path in children(folder)? {
         // A build may finish or remove a file while we look: what is gone needs no mention.
         if let Ok(metadata) = path.symlink_metadata()

@@ -1,14 +1,20 @@
 //! Layers as folders, and byte code: what can be made again from blobs and downloads, and is kept
 //! because making it takes time.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
+use super::blob::digest_of;
 use super::{Store, StoreError};
 use crate::host::TempFolder;
 use crate::oci::Key;
+
+/// Length of the digest behind byte code.
+const SEAL_BYTES: usize = 32;
 
 impl Store {
     /// The folder of a layer, if it was unpacked before, by the same user and group. Its name is the
@@ -28,6 +34,7 @@ impl Store {
     pub(crate) fn keep_root(&self, draft: TempFolder, name: &str) -> Result<PathBuf, StoreError> {
         let path = self.root_path(name);
         make_parent(&path)?;
+        sync_around(draft.path())?;
         match fs::rename(draft.path(), &path) {
             Ok(()) => {
                 // Its name has changed: there is nothing left to remove.
@@ -58,21 +65,51 @@ impl Store {
         Ok(())
     }
 
-    /// Where the byte code of this key lies, or would lie.
-    pub(crate) fn compiled_path(&self, key: &Key) -> PathBuf {
-        self.folder("compiled").join(key.hex())
+    /// The byte code of this key, and its length in bytes; none where its bytes have changed.
+    pub(crate) fn compiled(&self, key: &Key) -> Option<(File, u64)> {
+        sealed_code(&self.compiled_path(key))
     }
 
-    /// Keeps byte code that was written to a file of [`Store::scratch`].
+    /// Keeps byte code that was written to a file of [`Store::scratch`]. Its digest goes behind it, so that
+    /// what a power cut or a bad disk leaves of it is noticed.
     pub(crate) fn keep_compiled(&self, draft: &Path, key: &Key) -> Result<(), StoreError> {
         let path = self.compiled_path(key);
         make_parent(&path)?;
+        let seal = || {
+            // Whatever the compiler's process made of it: no link is followed, and no pipe waited for.
+            let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+            let mut options = OpenOptions::new();
+            options.read(true).append(true);
+            let mut file = options
+                .custom_flags(flags.bits().cast_signed())
+                .open(draft)?;
+            if !file.metadata()?.is_file() {
+                return Err(ErrorKind::InvalidData.into());
+            }
+            let digest = digest_of(&file)?;
+            file.write_all(digest.as_bytes())
+        };
+        seal().map_err(StoreError::io(draft))?;
         fs::rename(draft, &path).map_err(StoreError::io(&path))
+    }
+
+    fn compiled_path(&self, key: &Key) -> PathBuf {
+        self.folder("compiled").join(key.hex())
     }
 
     fn root_path(&self, name: &str) -> PathBuf {
         self.folder("roots").join(name)
     }
+}
+
+/// Byte code without its seal, and its length in bytes, if its bytes have not changed.
+pub(super) fn sealed_code(path: &Path) -> Option<(File, u64)> {
+    let file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len().checked_sub(SEAL_BYTES as u64)?;
+    let digest = digest_of((&file).take(length)).ok()?;
+    let mut seal = [0; SEAL_BYTES];
+    file.read_exact_at(&mut seal, length).ok()?;
+    (seal == *digest.as_bytes()).then_some((file, length))
 }
 
 /// Whether a folder is there whose files a sandbox can change: it knows this user and this group
@@ -85,6 +122,14 @@ fn is_ours(path: &Path) -> bool {
     })
 }
 
+/// Has all files of a folder on the disk. Nobody reads them all before they are used, so that nothing
+/// would tell that a power cut has emptied some; and there are thousands, so that one call for the
+/// whole file system costs less than one for each.
+fn sync_around(folder: &Path) -> Result<(), StoreError> {
+    let sync = || Ok(rustix::fs::syncfs(File::open(folder)?)?);
+    sync().map_err(StoreError::io(folder))
+}
+
 /// A store of an earlier version has no such folder yet.
 fn make_parent(path: &Path) -> Result<(), StoreError> {
     match path.parent() {
@@ -95,6 +140,8 @@ fn make_parent(path: &Path) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Seek as _, SeekFrom};
+
     use super::*;
 
     #[test]
@@ -121,6 +168,30 @@ mod tests {
         let draft = store.scratch().join("draft");
         fs::write(&draft, b"code").unwrap();
         store.keep_compiled(&draft, &key).unwrap();
-        assert_eq!(fs::read(store.compiled_path(&key)).unwrap(), b"code");
+        let (mut file, length) = store.compiled(&key).unwrap();
+        let mut code = String::new();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file.take(length).read_to_string(&mut code).unwrap();
+        assert_eq!(code, "code");
+    }
+
+    #[test]
+    fn changed_byte_code_is_none_whatever_byte_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let key = crate::oci::KeyBuilder::new("c").finish();
+        let draft = store.scratch().join("draft");
+        fs::write(&draft, b"code").unwrap();
+        store.keep_compiled(&draft, &key).unwrap();
+        let path = store.compiled_path(&key);
+        let right = fs::read(&path).unwrap();
+        for place in 0..right.len() {
+            let mut flipped = right.clone();
+            flipped[place] ^= 1;
+            for wrong in [&flipped[..], &right[..place]] {
+                fs::write(&path, wrong).unwrap();
+                assert!(store.compiled(&key).is_none(), "byte {place}");
+            }
+        }
     }
 }

@@ -38,6 +38,7 @@ mod builds;
 mod bytecode;
 mod cache_trust;
 mod contract;
+mod damage;
 mod examples;
 mod exits;
 mod few;

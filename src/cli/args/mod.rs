@@ -333,6 +333,11 @@ pub(super) enum CacheAction {
         #[arg(long)]
         all: bool,
     },
+    /// Read every blob, download and record of the store, and drop those that are damaged
+    ///
+    /// What is dropped is made or fetched again when a build wants it. Ends with 69 where something was
+    /// damaged; other commands may run meanwhile.
+    Verify,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -137,21 +137,34 @@ fn a_manifest_that_promises_too_much_is_not_believed_twice() {
 }
 
 #[test]
-fn a_missing_blob_stops_before_anything_is_sent() {
-    let (server, folder) = (registry(), Folder::new());
-    let image = image(&folder, "c1", &[b"base"]);
-    std::fs::write(folder.path(&Digest::of(b"base")), "other").unwrap();
-    let error = push_to(&server, &folder, &image).unwrap_err();
-    assert!(
-        matches!(&error, PushError::Blob { path, .. } if path.starts_with(folder.dir())),
-        "{error:?}"
-    );
-    assert!(
-        !server
-            .lines()
-            .iter()
-            .any(|line| line.contains("PUT /v2/app/manifests"))
-    );
+fn a_missing_or_damaged_blob_is_named_and_nothing_names_it_there() {
+    // One that is sent from memory, and one that is a stream.
+    for content in [b"base".to_vec(), vec![7; 3 << 20]] {
+        let (server, folder) = (registry(), Folder::new());
+        let image = image(&folder, "c1", &[&content]);
+        let path = folder.path(&Digest::of(&content));
+        let mut flipped = content.clone();
+        flipped[2] ^= 1;
+        for bytes in [Some(&flipped[..]), Some(&content[1..]), None] {
+            std::fs::remove_file(&path).unwrap();
+            if let Some(bytes) = bytes {
+                std::fs::write(&path, bytes).unwrap();
+            }
+            let error = push_to(&server, &folder, &image).unwrap_err();
+            match &error {
+                PushError::Damaged { path: told, .. } if bytes.is_some() => assert_eq!(*told, path),
+                PushError::Blob { path: told, .. } if bytes.is_none() => assert_eq!(*told, path),
+                error => panic!("{error:?}"),
+            }
+            let lines = server.lines();
+            let mut named = lines.iter();
+            assert!(!named.any(|line| line.contains("PUT /v2/app/manifests")));
+            if bytes.is_none() {
+                std::fs::write(&path, &content).unwrap();
+            }
+        }
+        push_to(&server, &folder, &image).unwrap();
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::thread::{self, Scope};
 use std::time::Instant;
 
 use super::{Push, PushedBlob};
+use crate::destination::blob::Doubt;
 use crate::destination::registry::PushError;
 use crate::net::http::Open;
 use crate::net::registry::{
@@ -72,11 +73,22 @@ impl Push<'_> {
             return self.copy(moving, &origins, begun);
         }
         self.check(blob)?;
-        let open = || -> io::Result<Box<dyn Read + Send>> {
-            Ok(Box::new(self.source.open(&blob.digest)?))
-        };
-        self.watched(moving, || self.upload(moving, &open, begun))?;
-        Ok(BlobFate::Pushed)
+        let doubt = Doubt::default();
+        let open =
+            || -> io::Result<Box<dyn Read + Send>> { Ok(Box::new(doubt.open(self.source, blob)?)) };
+        match self.watched(moving, || self.upload(moving, &open, begun)) {
+            Ok(()) => Ok(BlobFate::Pushed),
+            // What the connection says of it is only the echo.
+            Err(_) if doubt.is_founded() => Err(self.damaged(blob)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn damaged(&self, blob: &Descriptor) -> PushError {
+        PushError::Damaged {
+            path: self.source.path(&blob.digest),
+            digest: blob.digest,
+        }
     }
 
     fn upload(
@@ -173,6 +185,7 @@ impl Push<'_> {
     fn check(&self, blob: &Descriptor) -> Result<(), PushError> {
         let failed = |source| PushError::Blob {
             path: self.source.path(&blob.digest),
+            digest: blob.digest,
             source,
         };
         let found = self
@@ -183,7 +196,7 @@ impl Push<'_> {
         if found.len() == blob.size {
             Ok(())
         } else {
-            Err(failed(io::ErrorKind::InvalidData.into()))
+            Err(self.damaged(blob))
         }
     }
 }

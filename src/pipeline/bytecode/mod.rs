@@ -13,7 +13,6 @@ mod interpreter;
 mod lanes;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -293,11 +292,11 @@ impl<'a> Compiler<'a> {
         let (Some(set), Some(code)) = (sets.get(job.set), code.get_mut(job.set)) else {
             return false;
         };
-        let Ok(file) = File::open(self.store.compiled_path(&job.key)) else {
+        let Some(kept) = self.store.compiled(&job.key) else {
             return false;
         };
         let paths = inputs(set, job).iter().map(|input| input.path.as_slice());
-        code.add(file, paths, set.trust).is_ok()
+        code.add(kept, paths, set.trust).is_ok()
     }
 
     /// Compiles portions, some at once; how long that took, all together.

@@ -1,0 +1,383 @@
+//! Holding all that the store has against its digests: `s2r cache verify`.
+//!
+//! Folders of unpacked layers have no digest and are not looked at; nor are git repositories, which git
+//! checks, and fetched programs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::blob::{drop_unless, remove_this};
+use super::prune::visit;
+use super::records::{read_bounded, read_sealed};
+use super::roots::sealed_code;
+use super::{LAYOUT, Store, StoreError};
+use crate::oci::{Descriptor, Digest, Index};
+
+/// What a look at the store came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// Files that were read.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What was wrong.
+    pub damaged: Vec<Damage>,
+    /// Images whose names were taken away, because nothing is left that they could stand for.
+    pub lost: BTreeSet<String>,
+}
+
+/// Something in the store that was wrong, and is so no more.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Damage {
+    /// Where it lies, or lay.
+    pub path: PathBuf,
+    /// What became of it.
+    pub fate: DamageFate,
+    /// The images that need it; one without a name is told by its digest.
+    pub images: BTreeSet<String>,
+}
+
+/// What became of something that was wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DamageFate {
+    /// It is gone, and is made or fetched again when it is wanted.
+    Dropped,
+    /// It was not there, and is made or fetched again when it is wanted.
+    Missing,
+    /// It is as it was before.
+    Restored,
+}
+
+/// The images that need a blob, by its digest.
+type Users = BTreeMap<Digest, BTreeSet<String>>;
+
+impl Store {
+    /// Reads every blob, download, record and list of the store, and drops those that are wrong: what is
+    /// missing then is made or fetched again. Builds go on meanwhile. `progress` is told bytes done and to do.
+    pub(crate) fn check(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Checked, StoreError> {
+        let _in_use = self.in_use()?;
+        let mut checked = self.check_lists()?;
+        let users = self.users()?;
+        let files = self.files()?;
+        let total_bytes = files.iter().map(|(_, _, bytes)| bytes).sum();
+        progress(0, total_bytes);
+        for (path, kind, bytes) in files {
+            if drop_damaged(&path, kind)? {
+                let digest = digest_named(&path).filter(|_| kind == Kind::Named);
+                let images = digest.and_then(|digest| users.get(&digest).cloned());
+                checked.damaged.push(Damage {
+                    path,
+                    fate: DamageFate::Dropped,
+                    images: images.unwrap_or_default(),
+                });
+            }
+            checked.files += 1;
+            checked.bytes += bytes;
+            progress(checked.bytes, total_bytes);
+        }
+        self.check_missing(&users, &mut checked);
+        Ok(checked)
+    }
+
+    /// All files that tell whether they are right, with their lengths.
+    fn files(&self) -> Result<Vec<(PathBuf, Kind, u64)>, StoreError> {
+        let mut folders = vec![
+            (self.root().join("blobs/sha256"), Kind::Named),
+            (self.folder("downloads"), Kind::Named),
+            (self.folder("layers"), Kind::Sealed),
+            (self.folder("elsewhere"), Kind::Sealed),
+            (self.folder("compiled"), Kind::Code),
+        ];
+        let records = self.folder("records");
+        for kind in super::prune::children(&records)? {
+            folders.push((kind, Kind::Sealed));
+        }
+        let mut files = Vec::new();
+        for (folder, kind) in folders {
+            visit(&folder, &mut |path, bytes| {
+                files.push((path.to_owned(), kind, bytes));
+            })?;
+        }
+        Ok(files)
+    }
+
+    /// Mends the list of images and the mark of the layout, and takes names away that stand for nothing.
+    pub(super) fn check_lists(&self) -> Result<Checked, StoreError> {
+        let _lock = self.lock("images")?;
+        let mut checked = Checked::default();
+        let mut restored = |path: PathBuf, images| {
+            let fate = DamageFate::Restored;
+            checked.damaged.push(Damage { path, fate, images });
+        };
+        let mark = self.root().join("oci-layout");
+        if read_bounded(&mark)?.as_deref() != Some(LAYOUT) {
+            self.replace_synced(&mark, LAYOUT)?;
+            restored(mark, BTreeSet::new());
+        }
+        let copy = self.copied_index();
+        let text = read_bounded(&self.index_path())?;
+        let listed = text.and_then(|text| Index::from_bytes(&text).ok());
+        let is_readable = listed.is_some();
+        let mut index = listed.or_else(|| copy.clone()).unwrap_or_default();
+        let (mut mended, mut lost) = (BTreeSet::new(), BTreeSet::new());
+        index.manifests.retain_mut(|entry| {
+            if self.manifests(entry).is_ok() {
+                return true;
+            }
+            let copies = copy.iter().flat_map(|copy| &copy.manifests);
+            let same = copies.filter(|other| other.annotations == entry.annotations);
+            let right = same.into_iter().find(|other| self.manifests(other).is_ok());
+            if let Some(right) = right {
+                *entry = right.clone();
+                mended.insert(title(entry));
+            } else {
+                lost.insert(title(entry));
+            }
+            right.is_some()
+        });
+        if !is_readable || !mended.is_empty() {
+            restored(self.index_path(), mended);
+        } else if lost.is_empty() {
+            return Ok(checked);
+        }
+        checked.lost = lost;
+        self.write_index(&index)?;
+        Ok(checked)
+    }
+
+    /// Which images need which blobs.
+    fn users(&self) -> Result<Users, StoreError> {
+        let mut users = Users::new();
+        for entry in self.read_index()?.manifests {
+            let title = title(&entry);
+            let mut note = |digest| users.entry(digest).or_default().insert(title.clone());
+            note(entry.digest);
+            for (descriptor, manifest) in self.manifests(&entry).unwrap_or_default() {
+                note(descriptor.digest);
+                note(manifest.config.digest);
+                manifest.layers.iter().for_each(|layer| {
+                    note(layer.digest);
+                });
+            }
+        }
+        Ok(users)
+    }
+
+    /// Tells of blobs that images need, and that are neither here nor said to be elsewhere.
+    fn check_missing(&self, users: &Users, checked: &mut Checked) {
+        for (digest, images) in users {
+            let path = self.blob_path(digest);
+            let is_told = checked.damaged.iter().any(|damage| damage.path == path);
+            if !is_told && !path.exists() && self.elsewhere(digest).is_empty() {
+                checked.damaged.push(Damage {
+                    path,
+                    fate: DamageFate::Missing,
+                    images: images.clone(),
+                });
+            }
+        }
+    }
+}
+
+/// How a file tells whether it is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Its name is its digest.
+    Named,
+    /// It begins with its digest.
+    Sealed,
+    /// It ends with its digest.
+    Code,
+}
+
+/// Drops a file that is wrong. Whether it was.
+fn drop_damaged(path: &Path, kind: Kind) -> Result<bool, StoreError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        // Somebody has taken it away meanwhile.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(StoreError::io(path)(error)),
+    };
+    let is_right = match kind {
+        Kind::Named => {
+            let named = digest_named(path);
+            return drop_unless(path, |found| named.is_none_or(|named| named == found));
+        }
+        Kind::Sealed => read_sealed(path)?.is_some(),
+        Kind::Code => sealed_code(path).is_some(),
+    };
+    if is_right {
+        return Ok(false);
+    }
+    remove_this(path, &file)
+}
+
+/// The digest that a file is named by; other tools may keep files of other names in a layout.
+fn digest_named(path: &Path) -> Option<Digest> {
+    let name = path.file_name()?.to_str()?;
+    format!("sha256:{name}").parse().ok()
+}
+
+/// What to call an entry of the list.
+fn title(entry: &Descriptor) -> String {
+    let image = super::images::listed(entry);
+    match image.reference() {
+        Some(name) => name.to_string(),
+        None => entry.digest.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::oci::{DiffId, KeyBuilder, Manifest, MediaType};
+    use crate::store::StoredLayer;
+
+    /// A store with an image of one layer, a download, records and byte code.
+    fn filled() -> (tempfile::TempDir, Store, Descriptor) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let layer = store.put_blob(b"layer").unwrap();
+        store.put_blob(b"{}").unwrap();
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(MediaType::Manifest),
+            config: Descriptor::of(MediaType::Config, b"{}"),
+            layers: vec![Descriptor::of(MediaType::LayerGzip, b"layer")],
+            annotations: BTreeMap::new(),
+        };
+        let bytes = manifest.to_bytes().unwrap();
+        store.put_blob(&bytes).unwrap();
+        let image = Descriptor::of(MediaType::Manifest, &bytes);
+        store.tag("docker.io/library/app:1", &image).unwrap();
+        let key = KeyBuilder::new("k").finish();
+        let stored = StoredLayer {
+            digest: layer,
+            diff_id: DiffId::from_bytes([1; 32]),
+            size_bytes: 5,
+            uncompressed_bytes: 9,
+            annotations: BTreeMap::new(),
+        };
+        store.put_layer(&key, &stored).unwrap();
+        store.put_record("sizes", &key, b"5").unwrap();
+        store
+            .note_elsewhere(&layer, &"r.example/a".parse().unwrap())
+            .unwrap();
+        let mut writer = store.writer().unwrap();
+        std::io::Write::write_all(&mut writer, b"wheel").unwrap();
+        store.keep_download(writer, &Digest::of(b"wheel")).unwrap();
+        let draft = store.scratch().join("draft");
+        fs::write(&draft, b"code").unwrap();
+        store.keep_compiled(&draft, &key).unwrap();
+        (folder, store, image)
+    }
+
+    fn check(store: &Store) -> Checked {
+        let (mut last, mut total) = (0, 0);
+        let checked = store.check(&mut |done, all| (last, total) = (done, all));
+        let checked = checked.unwrap();
+        assert_eq!((checked.bytes, total), (last, last));
+        checked
+    }
+
+    #[test]
+    fn whatever_byte_of_whatever_file_is_noticed_once() {
+        let (folder, store, _) = filled();
+        let sound = check(&store);
+        assert_eq!(
+            (sound.files, sound.damaged.len(), sound.lost.len()),
+            (8, 0, 0)
+        );
+        let files = store.files().unwrap();
+        for (path, kind, _) in files {
+            let right = fs::read(&path).unwrap();
+            for place in [0, right.len() / 2, right.len() - 1] {
+                let mut flipped = right.clone();
+                flipped[place] ^= 1;
+                for wrong in [&flipped[..], &right[..place]] {
+                    fs::write(&path, wrong).unwrap();
+                    let found = check(&store);
+                    let told: Vec<&Path> =
+                        found.damaged.iter().map(|one| one.path.as_path()).collect();
+                    let is_blob = path.starts_with(folder.path().join("blobs"));
+                    assert!(told.contains(&path.as_path()), "{}", path.display());
+                    let images = found.damaged.iter().flat_map(|damage| &damage.images);
+                    let images: BTreeSet<&String> = images.chain(&found.lost).collect();
+                    assert_eq!(!images.is_empty(), is_blob, "{found:?} {kind:?}");
+                    assert!(!path.exists(), "{}", path.display());
+                    fs::write(&path, &right).unwrap();
+                    if !found.lost.is_empty() {
+                        let digest = digest_named(&path).unwrap();
+                        let bytes = store.read_blob(&digest).unwrap();
+                        let image = Descriptor::of(MediaType::Manifest, &bytes);
+                        store.tag("docker.io/library/app:1", &image).unwrap();
+                    }
+                    assert_eq!(check(&store), sound, "{}", path.display());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_list_of_images_is_mended_by_its_copy() {
+        let (_folder, store, image) = filled();
+        let path = store.index_path();
+        let right = fs::read(&path).unwrap();
+        let text = String::from_utf8(right.clone()).unwrap();
+        let hex = image.digest.hex();
+        let other = hex.replace(&hex[..1], if hex.starts_with('0') { "1" } else { "0" });
+        for wrong in [
+            String::new(),
+            text[..text.len() / 2].to_owned(),
+            text.replace('{', "["),
+            text.replace(&hex, &other),
+            text.replace(&format!("\"size\":{}", image.size), "\"size\":7"),
+            text.replace("image.manifest", "image.manifesu"),
+        ] {
+            assert_ne!(wrong, text);
+            fs::write(&path, &wrong).unwrap();
+            let found = check(&store);
+            assert_eq!(found.damaged.len(), 1, "{wrong}: {found:?}");
+            assert_eq!(found.damaged[0].fate, DamageFate::Restored);
+            assert!(found.lost.is_empty(), "{wrong}");
+            assert_eq!(fs::read(&path).unwrap(), right);
+            assert_eq!(check(&store).damaged, []);
+        }
+        // Without a copy nothing is left to tell the names by, and what cannot be read is in nobody's way.
+        fs::write(&path, "[").unwrap();
+        fs::write(store.folder("images"), "?").unwrap();
+        assert!(matches!(store.images(), Err(StoreError::Damaged { .. })));
+        assert_eq!(check(&store).damaged[0].fate, DamageFate::Restored);
+        assert_eq!(store.images().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_blob_that_is_missing_is_told_unless_it_is_elsewhere() {
+        let (_folder, store, _) = filled();
+        let layer = Digest::of(b"layer");
+        fs::remove_file(store.blob_path(&layer)).unwrap();
+        assert_eq!(check(&store).damaged, []);
+        store.forget_elsewhere(&layer).unwrap();
+        let found = check(&store);
+        assert_eq!(found.damaged[0].fate, DamageFate::Missing);
+        assert_eq!(
+            found.damaged[0].images,
+            BTreeSet::from(["app:1".to_owned()])
+        );
+    }
+
+    #[test]
+    fn an_image_with_a_damaged_manifest_is_no_obstacle_to_pruning() {
+        let (_folder, store, image) = filled();
+        fs::write(store.blob_path(&image.digest), b"{").unwrap();
+        let pruned = store.prune(false).unwrap();
+        assert_eq!(pruned.lost, BTreeSet::from(["app:1".to_owned()]));
+        assert_eq!(store.images().unwrap().len(), 0);
+        assert!(!store.blob_path(&image.digest).exists());
+        assert!(store.prune(false).unwrap().lost.is_empty());
+    }
+}

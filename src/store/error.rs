@@ -1,0 +1,174 @@
+//! What can go wrong in the store.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::oci::Digest;
+use crate::report::{Explain, Explanation, Fate};
+
+/// What can go wrong in the store.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// A file or folder could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Bytes are not what their name promised.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    Mismatch {
+        /// Where the bytes were to go.
+        path: PathBuf,
+        /// The promised digest.
+        expected: Digest,
+        /// The digest of the bytes.
+        found: Digest,
+    },
+    /// A blob is not there, or has other bytes than its name says.
+    #[error("{} {}", path.display(), if *is_there { "is damaged" } else { "is missing" })]
+    Blob {
+        /// Where it lies, or would lie.
+        path: PathBuf,
+        /// Its name.
+        digest: Digest,
+        /// Whether something lies there.
+        is_there: bool,
+    },
+    /// A document of the store cannot be read.
+    #[error("{}: {reason}", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// The parser's reason.
+        reason: String,
+    },
+    /// A folder of the store is a link to another place.
+    #[error("{} is a link", path.display())]
+    Link {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A folder that s2r empties is somebody else's.
+    #[error("{} belongs to user {owner}, and this is user {user}", path.display())]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// Its owner's number.
+        owner: u32,
+        /// The number of who runs s2r.
+        user: u32,
+    },
+    /// There is no such image.
+    #[error("no image {name} in {}", root.display())]
+    NoImage {
+        /// As asked for.
+        name: String,
+        /// The store.
+        root: PathBuf,
+    },
+    /// Several images have this beginning of a digest.
+    #[error("several images begin with {id}")]
+    SeveralImages {
+        /// As asked for.
+        id: String,
+        /// Their digests, and names where they have them.
+        found: Vec<String>,
+    },
+}
+
+impl StoreError {
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+impl Explain for StoreError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Io { path, source } => Explanation {
+                fate: Fate::World,
+                what: "the store cannot be read or written".into(),
+                place: path.display().to_string(),
+                why: source.to_string(),
+                next: match source.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        "free some space (`s2r cache prune` removes what no image needs), or set S2R_STORE to a larger disk".into()
+                    }
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                        "set S2R_STORE to a folder that you may write to".into()
+                    }
+                    _ => "check the disk; the store can be deleted at any time and is made anew".into(),
+                },
+            },
+            Self::Mismatch { path, expected, found } => Explanation {
+                fate: Fate::World,
+                what: "written bytes are not the bytes that were meant".into(),
+                place: path.display().to_string(),
+                why: format!("expected {expected}, found {found}; nothing was kept"),
+                next: "run the command again; if it happens twice, check the disk and the memory of this machine".into(),
+            },
+            Self::Blob {
+                path,
+                digest,
+                is_there,
+            } => damaged_blob(path, digest, *is_there),
+            Self::Damaged { path, reason } => Explanation {
+                fate: Fate::World,
+                what: "a file of the store is damaged".into(),
+                place: path.display().to_string(),
+                why: reason.clone(),
+                next: "run `s2r cache verify`, which mends the store and names the images that are to be built again".into(),
+            },
+            Self::Link { path } => Explanation {
+                fate: Fate::World,
+                what: "a folder of the store is a link".into(),
+                place: path.display().to_string(),
+                why: "s2r empties it, and what it leads to may be somebody's".into(),
+                next: format!("remove the link (`rm {}`); to have the store elsewhere, set S2R_STORE", path.display()),
+            },
+            Self::Foreign { path, owner, user } => Explanation {
+                fate: Fate::World,
+                what: "the store belongs to somebody else".into(),
+                place: path.display().to_string(),
+                why: format!("its owner is user {owner}, and this is user {user}"),
+                next: "set S2R_STORE to a folder of your own".into(),
+            },
+            Self::NoImage { name, root } => Explanation {
+                fate: Fate::CommandLine,
+                what: format!("there is no image {name} in the store"),
+                place: root.display().to_string(),
+                why: "neither is it a name that `s2r build SOURCE IMAGE` gave, nor the first six or more digits of a digest".into(),
+                next: "`s2r images` lists what is there".into(),
+            },
+            Self::SeveralImages { id, found } => Explanation {
+                fate: Fate::CommandLine,
+                what: format!("the digests of several images begin with {id}"),
+                place: id.clone(),
+                why: found.join("\n"),
+                next: "type more of the digest, or a name".into(),
+            },
+        }
+    }
+}
+
+/// A part of an image that is not in the store as it was, for the commands that cannot make it again.
+fn damaged_blob(path: &Path, digest: &Digest, is_there: bool) -> Explanation {
+    let (what, why) = if is_there {
+        ("damaged", format!("its bytes are not those of {digest}"))
+    } else {
+        ("missing", format!("there is no {digest}"))
+    };
+    Explanation {
+        fate: Fate::World,
+        what: format!("a part of the image is {what} in the store"),
+        place: path.display().to_string(),
+        why,
+        next: "build the image again (`s2r build SOURCE IMAGE`), which makes that part anew; `s2r cache verify` names every image that is hit".into(),
+    }
+}
