@@ -42,7 +42,9 @@ fn keeper_of(
             "POST" => Answer::new(202, "").with("location", "/up"),
             "PUT" if path == "/up" => {
                 let digest = seen.target.split_once("digest=").unwrap().1;
-                assert_eq!(digest, Digest::of(&seen.body).to_string());
+                if digest != Digest::of(&seen.body).to_string() {
+                    return Answer::new(400, r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#);
+                }
                 let path = format!("/v2/app/blobs/{digest}");
                 kept.insert(path, (media_type, seen.body.clone()));
                 Answer::new(201, "")
