@@ -261,6 +261,7 @@ mod tests {
             size_bytes: 5,
             uncompressed_bytes: 9,
             annotations: BTreeMap::new(),
+            notes: None,
         };
         store.put_layer(&key, &stored).unwrap();
         store.put_record("sizes", &key, b"5").unwrap();
