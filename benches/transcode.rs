@@ -12,6 +12,7 @@
     dead_code,
     unused_imports,
     clippy::cast_precision_loss,
+    clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a measurement: it includes more than it calls, prints, and stops at the first failure"

@@ -43,6 +43,14 @@
 //! | what lies in the store, and when it goes | `store` |
 //! | what hostile bytes are tried on | `fuzzing`, `fuzz/` |
 
+#![cfg_attr(
+    test,
+    expect(
+        clippy::disallowed_methods,
+        reason = "tests start programs and threads, and look at their own machine"
+    )
+)]
+
 mod archive;
 mod cli;
 mod destination;

@@ -27,7 +27,7 @@ const FLOORS: &[&[Grant]] = &[
     ],
     &[
         ("store", &["host", "oci", "report"]),
-        ("net", &["oci", "report"]),
+        ("net", &["host", "oci", "report"]),
         ("sandbox", &["host", "report"]),
         ("image", &["oci", "report"]),
         // A layer of the source is known by a digest of its files.

@@ -18,6 +18,7 @@ use landlock::{
 };
 
 use super::filter;
+use crate::host;
 
 /// The newest of the kernel's Landlock that we know; an older one does what it can.
 const NEWEST: ABI = ABI::V6;
@@ -40,7 +41,7 @@ impl Confines<'_> {
         std::thread::scope(|scope| {
             let starting = scope.spawn(|| {
                 self.close_in()?;
-                command.spawn()
+                host::start(command)
             });
             starting
                 .join()

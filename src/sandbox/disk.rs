@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, chmod, fstat, openat, statat, statvfs,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, chmod, fchmod, openat, statat, statvfs,
 };
-use rustix::io::Errno;
 
 use super::Reason;
 
@@ -150,18 +149,20 @@ struct Walk {
     bytes: u64,
     /// Files of several names that were counted.
     linked: BTreeSet<(u64, u64)>,
-    /// Folders still to be read: their names, by the folder that holds them. The length is what is held open.
-    pending: Vec<(OwnedFd, Vec<CString>)>,
+    /// Folders still to be read: their names and rights, by the folder that holds them. The length is what is held open.
+    pending: Vec<(Folder, Vec<(CString, u32)>)>,
 }
 
 impl Walk {
     /// Adds everything below a folder. What cannot be read, or goes away meanwhile, is left out.
     fn add(&mut self, top: &Path) {
         if let Ok(folder) = openat(CWD, top, FOLDER, Mode::empty()) {
-            self.read(folder);
+            self.read(folder.into());
         }
         while let Some((parent, mut names)) = self.pending.pop() {
-            let next = names.pop().map(|name| open(&parent, &name));
+            let next = names
+                .pop()
+                .map(|(name, mode)| Folder::open(&parent.0, &name, mode));
             // A parent is closed with its last child, so that a chain of folders holds one open.
             if !names.is_empty() {
                 self.pending.push((parent, names));
@@ -172,16 +173,16 @@ impl Walk {
         }
     }
 
-    fn read(&mut self, folder: OwnedFd) {
+    fn read(&mut self, folder: Folder) {
         /// What a name alone costs, so that empty files are no way round a limit.
         const ENTRY_BYTES: u64 = 512;
         let mut folders = Vec::new();
-        for entry in Dir::read_from(&folder).into_iter().flatten().flatten() {
+        for entry in Dir::read_from(&folder.0).into_iter().flatten().flatten() {
             let name = entry.file_name();
             if [c".", c".."].contains(&name) {
                 continue;
             }
-            let Ok(stat) = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            let Ok(stat) = statat(&folder.0, name, AtFlags::SYMLINK_NOFOLLOW) else {
                 continue;
             };
             let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
@@ -190,7 +191,7 @@ impl Walk {
             let size = if is_counted { 0 } else { size_of(&stat) };
             self.bytes = self.bytes.saturating_add(ENTRY_BYTES).saturating_add(size);
             if is_folder {
-                folders.push(name.to_owned());
+                folders.push((name.to_owned(), stat.st_mode & 0o7777));
             }
         }
         if !folders.is_empty() {
@@ -207,21 +208,44 @@ const FOLDER: OFlags = OFlags::DIRECTORY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// Opens a folder. If a step took the right to read it from its owner, who is us, it has it for that moment.
-fn open(parent: &OwnedFd, name: &CStr) -> rustix::io::Result<OwnedFd> {
-    match openat(parent, name, FOLDER, Mode::empty()) {
-        Err(Errno::ACCESS) => {}
-        opened => return opened,
+/// A folder that is open. If a step took the right to read it or to look into it from its owner, who is us, it has it as
+/// long as it is open: the second is what it had before.
+struct Folder(OwnedFd, Option<Mode>);
+
+impl From<OwnedFd> for Folder {
+    fn from(folder: OwnedFd) -> Self {
+        Self(folder, None)
     }
-    // The folder itself, whatever the step puts in its place meanwhile.
-    let folder = openat(parent, name, FOLDER | OFlags::PATH, Mode::empty())?;
-    let mode = fstat(&folder)?.st_mode & 0o7777;
-    let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
-    let readable = mode | (Mode::RUSR | Mode::XUSR).bits();
-    chmod(path.as_str(), Mode::from_raw_mode(readable))?;
-    let opened = openat(&folder, c".", FOLDER, Mode::empty());
-    chmod(path.as_str(), Mode::from_raw_mode(mode))?;
-    opened
+}
+
+impl Folder {
+    fn open(parent: &OwnedFd, name: &CStr, mode: u32) -> rustix::io::Result<Self> {
+        let needed = (Mode::RUSR | Mode::XUSR).bits();
+        if mode & needed == needed || rustix::process::geteuid().is_root() {
+            return openat(parent, name, FOLDER, Mode::empty()).map(Self::from);
+        }
+        // The folder itself, whatever the step puts in its place meanwhile.
+        let folder = openat(parent, name, FOLDER | OFlags::PATH, Mode::empty())?;
+        let before = Mode::from_raw_mode(mode);
+        let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
+        chmod(path.as_str(), Mode::from_raw_mode(mode | needed))?;
+        match openat(&folder, c".", FOLDER, Mode::empty()) {
+            Ok(folder) => Ok(Self(folder, Some(before))),
+            Err(errno) => {
+                chmod(path.as_str(), before)?;
+                Err(errno)
+            }
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Some(before) = self.1 {
+            // It may be gone.
+            let _ = fchmod(&self.0, before);
+        }
+    }
 }
 
 fn free_bytes(folders: &[PathBuf]) -> u64 {
@@ -250,6 +274,41 @@ mod tests {
         fs::hard_link(folder.path().join("hole"), folder.path().join("again")).unwrap();
         let used = used(folder.path());
         assert!((20 << 30..21 << 30).contains(&used), "{used}");
+    }
+
+    /// As root nothing is unreadable: `again_as_an_ordinary_user` of `exceeding` runs this too.
+    #[test]
+    fn what_may_not_be_read_counts_and_stays_so() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let modes = [0o300, 0o400, 0o000, 0o100];
+        let mut at = folder.path().to_owned();
+        let mut made = Vec::new();
+        for mode in modes {
+            at.push("x");
+            fs::create_dir(&at).unwrap();
+            fs::write(at.join("file"), "").unwrap();
+            fs::File::options()
+                .write(true)
+                .open(at.join("file"))
+                .unwrap()
+                .set_len(1 << 30)
+                .unwrap();
+            made.push((at.clone(), mode));
+        }
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for (path, mode) in made.iter().rev() {
+            set(path, *mode);
+        }
+        let used = used(folder.path());
+        for (path, mode) in made {
+            let now = path.metadata().unwrap().permissions().mode();
+            assert_eq!(now & 0o7777, mode, "{}", path.display());
+            set(&path, 0o700);
+        }
+        assert!((4 << 30..5 << 30).contains(&used), "{used}");
     }
 
     #[test]

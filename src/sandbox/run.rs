@@ -24,9 +24,13 @@ use super::spec::{self, Act, News, Order, Status};
 use super::system;
 use super::tail::Tail;
 use super::{Ended, Limits, Reason, Stream};
+use crate::host;
 
 /// How long the helper may take to end when it has been told to.
 const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long it may take to find out what the kernel allows.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// What is read of a stream at once, in bytes.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -69,7 +73,7 @@ impl Helper {
     fn end(&mut self) -> io::Result<ExitStatus> {
         // Without us at the other end, the helper ends everything.
         self.socket = None;
-        let status = self.child.wait();
+        let status = host::end_within(&mut self.child, END_WITHIN);
         if self.shares_processes {
             orphans::end();
         }
@@ -95,7 +99,8 @@ fn start(program: &Path, is_watched: bool) -> Result<Helper, SandboxError> {
             Stdio::inherit()
         }
     };
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .arg0(HELPER)
         .env_clear()
         .current_dir("/")
@@ -103,11 +108,9 @@ fn start(program: &Path, is_watched: bool) -> Result<Helper, SandboxError> {
         .stdout(streams())
         .stderr(streams())
         // Keys of the terminal are for us; what the step is to hear of them we pass on.
-        .process_group(0)
-        .spawn()
-        .map_err(failed)?;
+        .process_group(0);
     Ok(Helper {
-        child,
+        child: host::start(&mut command).map_err(failed)?,
         socket: Some(ours),
         shares_processes: false,
     })
@@ -117,6 +120,7 @@ fn start(program: &Path, is_watched: bool) -> Result<Helper, SandboxError> {
 pub(super) fn probe(program: &Path) -> Result<Result<(), (Act, io::Error)>, SandboxError> {
     let mut helper = start(program, true)?;
     let answer = helper.socket.as_mut().map_or(Ok(None), |socket| {
+        socket.set_read_timeout(Some(ANSWER_WITHIN))?;
         spec::send(socket, &Order::Probe).and_then(|()| spec::receive(socket))
     });
     drop(helper);

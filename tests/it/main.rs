@@ -5,6 +5,7 @@
 //! with downloads; each test then works on a store of its own that starts as a copy of that one.
 
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a panic is how a test fails; clippy exempts only #[test] functions here"

@@ -5,26 +5,23 @@
 //! is never shown: it is the secret, or may be.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::host::{self, Attend, Bounds};
 use crate::net::Secret;
 use crate::net::credentials::Login;
 
 /// Helpers ask clouds, which takes a second or two; one that takes longer asks a person who is not there.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
-/// How often a helper is looked after.
-const GLANCE: Duration = Duration::from_millis(10);
 /// Tokens of clouds have some kilobytes.
-const MAX_OUTPUT_BYTES: u64 = 256 << 10;
+const MAX_OUTPUT_BYTES: usize = 256 << 10;
 /// No helper has a longer name.
 const MAX_NAME_BYTES: usize = 64;
 /// What every helper of the project says of a server that it does not know.
@@ -157,45 +154,28 @@ impl Helper {
         verb: &'static str,
         input: &str,
     ) -> Result<(Vec<u8>, Result<(), HelperError>), HelperError> {
-        let failed = |error: std::io::Error| HelperError::Run {
-            name: self.name.clone(),
-            verb,
-            reason: error.kind(),
+        let bounds = Bounds {
+            time: self.time_limit,
+            output_bytes: MAX_OUTPUT_BYTES,
+            error_bytes: 0,
         };
-        let mut child = Command::new(&self.program)
-            .arg(verb)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(failed)?;
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let input = input.to_owned();
-        let (done, output) = mpsc::channel();
-        // Reading and writing may block for longer than we wait: a thread is left behind then.
-        thread::spawn(move || {
-            if let Some(mut stdin) = stdin {
-                // One that does not read what it is asked has an answer all the same, or none.
-                let _ = stdin.write_all(input.as_bytes());
+        let mut command = Command::new(&self.program);
+        command.arg(verb).stdin(Stdio::piped());
+        let mut given = Given(Some(input.into()));
+        let finished = host::run_attended(&mut command, bounds, &mut given).map_err(|error| {
+            match error.kind() {
+                ErrorKind::TimedOut => HelperError::Slow {
+                    name: self.name.clone(),
+                    verb,
+                },
+                reason => HelperError::Run {
+                    name: self.name.clone(),
+                    verb,
+                    reason,
+                },
             }
-            let mut bytes = Vec::new();
-            let read = stdout.map_or(Ok(0), |stdout| {
-                stdout.take(MAX_OUTPUT_BYTES).read_to_end(&mut bytes)
-            });
-            let _ = done.send(read.map(|_| bytes));
-        });
-        let end = Instant::now() + self.time_limit;
-        let output = match output.recv_timeout(self.time_limit) {
-            Ok(output) => output.map_err(failed)?,
-            Err(_) => return Err(self.given_up(&mut child, verb)),
-        };
-        let status = loop {
-            match child.try_wait().map_err(failed)? {
-                Some(status) => break status,
-                None if Instant::now() >= end => return Err(self.given_up(&mut child, verb)),
-                None => thread::sleep(GLANCE),
-            }
-        };
+        })?;
+        let status = finished.status;
         let well = status
             .success()
             .then_some(())
@@ -204,17 +184,16 @@ impl Helper {
                 verb,
                 status: status.to_string(),
             });
-        Ok((output, well))
+        Ok((finished.output, well))
     }
+}
 
-    fn given_up(&self, child: &mut Child, verb: &'static str) -> HelperError {
-        // Gone already is as good.
-        let _ = child.kill();
-        let _ = child.wait();
-        HelperError::Slow {
-            name: self.name.clone(),
-            verb,
-        }
+/// What it is asked. One that does not read that has an answer all the same, or none.
+struct Given(Option<Vec<u8>>);
+
+impl Attend for Given {
+    fn next_input(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        Ok(self.0.take())
     }
 }
 
@@ -287,7 +266,7 @@ pub(super) mod tests {
         let (_folder, path) = scripted("x", "sleep 60");
         let mut helper = Helper::find("x", &path).unwrap();
         helper.time_limit = Duration::from_millis(100);
-        let start = Instant::now();
+        let start = std::time::Instant::now();
         let slow = helper.get("r").unwrap_err();
         assert!(matches!(slow, HelperError::Slow { .. }), "{slow}");
         assert!(start.elapsed() < Duration::from_secs(10));

@@ -3,7 +3,6 @@
 //! base, which it reads, and to one of its own, which it writes into; sources come on its standard input.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -180,16 +179,16 @@ impl Interpreter {
     }
 }
 
-/// Writes bytes after their length, as the script reads them.
-pub(super) fn frame(pipe: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    length(pipe, bytes.len())?;
-    pipe.write_all(bytes)
+/// Adds bytes after their length, as the script reads them.
+pub(super) fn frame(piece: &mut Vec<u8>, bytes: &[u8]) {
+    length(piece, bytes.len());
+    piece.extend_from_slice(bytes);
 }
 
-/// Writes a number of 32 bits.
-pub(super) fn length(pipe: &mut impl Write, length: usize) -> io::Result<()> {
-    let length = u32::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
-    pipe.write_all(&length.to_le_bytes())
+/// Adds a number of 32 bits; no source is longer than that.
+pub(super) fn length(piece: &mut Vec<u8>, length: usize) {
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    piece.extend_from_slice(&length.to_le_bytes());
 }
 
 #[cfg(test)]

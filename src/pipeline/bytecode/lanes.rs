@@ -1,19 +1,23 @@
 //! Portions of sources, compiled by interpreters side by side: which gets what, how it is fed, and
 //! how many run at once in a build.
 
-use std::fs::File;
-use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
-use std::process::Child;
+use std::io::{self, ErrorKind};
+use std::process::Stdio;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::interpreter::{Interpreter, frame, length};
-use super::{Compiler, Job, Set, Trust, inputs, unreadable};
+use super::{Compiler, Job, Set, Trust, inputs};
+use crate::host::{self, Attend, Bounds};
 use crate::pipeline::platform::join;
 use crate::report::BuildError;
 
 /// What is read of an interpreter's complaint.
-const MAX_COMPLAINT_BYTES: u64 = 4 << 10;
+const MAX_COMPLAINT_BYTES: usize = 4 << 10;
+/// What is handed over at once, at least.
+const PIECE_BYTES: usize = 64 << 10;
+/// The longest that one interpreter may take; its processor time is bounded much more closely.
+const LANE_TIME: Duration = Duration::from_mins(30);
 
 /// Portions for interpreters side by side, as equal in bytes as may be.
 pub(super) fn of<'j>(jobs: &'j [Job], sets: &[Set<'_>], workers: usize) -> Vec<Vec<&'j Job>> {
@@ -66,38 +70,45 @@ fn one(
     lane: &[&Job],
     sets: &[Set<'_>],
 ) -> Result<(), BuildError> {
-    let scratch = compiler.store.scratch();
-    let unwritable = || unreadable(&scratch);
     let folder = compiler.store.temp_folder("compile-")?;
-    let mut told = tempfile::tempfile_in(&scratch).map_err(unwritable())?;
-    let mut complaint = tempfile::tempfile_in(&scratch).map_err(unwritable())?;
     let trust = lane.first().and_then(|job| sets.get(job.set));
     let is_checked = trust.is_some_and(|set| set.trust == Trust::Checked);
     let mut command = interpreter.command(is_checked, folder.path());
-    command
-        .stdout(told.try_clone().map_err(unwritable())?)
-        .stderr(complaint.try_clone().map_err(unwritable())?);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = interpreter.start(&mut command, folder.path())?;
-    let fed = interpreter
-        .limit(&child)
-        .map_err(BuildError::from)
-        .and_then(|()| feed(&mut child, lane, sets));
-    if let Err(error) = fed {
+    if let Err(error) = interpreter.limit(&child) {
         // It may have ended by itself; then there is nothing to stop.
-        let _ended_before = child.kill();
-        let _ = child.wait();
-        return Err(error);
+        let _ = host::end_within(&mut child, Duration::ZERO);
+        return Err(error.into());
     }
-    let status = child.wait().map_err(unwritable())?;
-    if !status.success() {
-        let text = text(&mut complaint, MAX_COMPLAINT_BYTES);
-        return Err(interpreter
-            .failed(format!("{status}: {}", text.trim_end()))
-            .into());
+    let bounds = Bounds {
+        time: LANE_TIME,
+        output_bytes: lane.len(),
+        error_bytes: MAX_COMPLAINT_BYTES,
+    };
+    let mut feeder = Feeder {
+        lane,
+        sets,
+        job: 0,
+        input: 0,
+        failure: None,
+    };
+    let finished = host::to_end(child, bounds, &mut feeder);
+    if let Some(failure) = feeder.failure {
+        return Err(failure);
     }
-    let most = lane.len() as u64;
-    let marks = text(&mut told, most);
-    for ((number, job), mark) in lane.iter().enumerate().zip(marks.bytes()) {
+    let finished = finished.map_err(|error| match error.kind() {
+        ErrorKind::TimedOut => {
+            interpreter.failed(format!("it did not end in {} s", LANE_TIME.as_secs()))
+        }
+        _ => interpreter.failed(error.to_string()),
+    })?;
+    if !finished.status.success() {
+        let text = String::from_utf8_lossy(&finished.error);
+        let complaint = format!("{}: {}", finished.status, text.trim_end());
+        return Err(interpreter.failed(complaint).into());
+    }
+    for ((number, job), mark) in lane.iter().enumerate().zip(finished.output) {
         if mark == b'1' {
             let draft = folder.path().join(number.to_string());
             compiler.store.keep_compiled(&draft, &job.key)?;
@@ -106,46 +117,58 @@ fn one(
     Ok(())
 }
 
-/// Hands the sources to an interpreter. One that has ended early is left to its status.
-fn feed(child: &mut Child, lane: &[&Job], sets: &[Set<'_>]) -> Result<(), BuildError> {
-    let Some(pipe) = child.stdin.take() else {
-        return Ok(());
-    };
-    let mut pipe = BufWriter::with_capacity(64 << 10, pipe);
-    for (number, job) in lane.iter().enumerate() {
-        let Some(set) = sets.get(job.set) else {
-            continue;
-        };
-        let inputs = inputs(set, job);
-        let begun = frame(&mut pipe, number.to_string().as_bytes())
-            .and_then(|()| length(&mut pipe, inputs.len()));
-        if begun.is_err() {
-            return Ok(());
-        }
-        for (index, input) in job.range.clone().zip(inputs) {
-            let bytes = (set.read)(index)?;
-            let shown = [b"/".as_slice(), &input.path].concat();
-            if frame(&mut pipe, &shown)
-                .and_then(|()| frame(&mut pipe, &bytes))
-                .is_err()
-            {
-                return Ok(());
-            }
-        }
-    }
-    // What cannot be flushed has no reader any more, and its status tells why.
-    let _ = pipe.flush();
-    Ok(())
+/// Hands the sources of a portion to an interpreter.
+struct Feeder<'a> {
+    lane: &'a [&'a Job],
+    sets: &'a [Set<'a>],
+    /// Which one is next.
+    job: usize,
+    /// Which source of it.
+    input: usize,
+    /// A source that cannot be read.
+    failure: Option<BuildError>,
 }
 
-/// What was written to a file, as far as it is of interest.
-fn text(file: &mut File, most: u64) -> String {
-    let mut bytes = Vec::new();
-    // A complaint that cannot be read is none.
-    let _ = file
-        .seek(SeekFrom::Start(0))
-        .and_then(|_| file.take(most).read_to_end(&mut bytes));
-    String::from_utf8_lossy(&bytes).into_owned()
+impl Feeder<'_> {
+    /// Adds the next source to a piece; whether there was one.
+    fn add(&mut self, piece: &mut Vec<u8>) -> Result<bool, BuildError> {
+        let Some(job) = self.lane.get(self.job) else {
+            return Ok(false);
+        };
+        let set = self.sets.get(job.set);
+        let inputs = set.map_or(&[][..], |set| inputs(set, job));
+        if self.input == 0 {
+            frame(piece, self.job.to_string().as_bytes());
+            length(piece, inputs.len());
+        }
+        let source = job.range.clone().zip(inputs).nth(self.input);
+        if let (Some(set), Some((index, input))) = (set, source) {
+            frame(piece, &[b"/".as_slice(), &input.path].concat());
+            frame(piece, &(set.read)(index)?);
+            self.input += 1;
+        }
+        if self.input >= inputs.len() {
+            (self.job, self.input) = (self.job + 1, 0);
+        }
+        Ok(true)
+    }
+}
+
+impl Attend for Feeder<'_> {
+    fn next_input(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut piece = Vec::new();
+        while piece.len() < PIECE_BYTES {
+            match self.add(&mut piece) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(failure) => {
+                    self.failure = Some(failure);
+                    return Err(ErrorKind::Other.into());
+                }
+            }
+        }
+        Ok(Some(piece).filter(|piece| !piece.is_empty()))
+    }
 }
 
 /// How many interpreters may run.

@@ -10,20 +10,20 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::host::{self, Attend, Bounds};
 use crate::report::redacted;
 use crate::source::location::Login;
 
 /// The longest that one command may take; the largest repositories take some ten minutes.
 const TIMEOUT: Duration = Duration::from_mins(30);
 /// As much of an answer is taken.
-const MAX_OUTPUT_BYTES: u64 = 16 << 20;
+const MAX_OUTPUT_BYTES: usize = 16 << 20;
 /// As much of what git says on stderr is kept: the last of it.
 const MAX_SAID_BYTES: usize = 16 << 10;
 /// Bytes of a repository, or of the files of one commit.
@@ -32,8 +32,6 @@ pub(super) const MAX_BYTES: u64 = 16 << 30;
 pub(super) const MAX_ENTRIES: u64 = 2_000_000;
 /// A command that lasts is looked at for the first time after this.
 const FIRST_LOOK: Duration = Duration::from_millis(300);
-/// Pipes are waited for so long once their process is gone: a helper that stays may hold them.
-const PIPES_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Variables of git that say how to reach a host, by their beginnings. All others of git's would
 /// lead it to other folders or have it print secrets.
@@ -264,30 +262,27 @@ impl<'a> Program<'a> {
 
     /// Runs it to its end and gives its stdout.
     pub(super) fn run(&self, mut command: Command, watch: &Watch<'_>) -> Result<Vec<u8>, Failure> {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(Failure::NotStarted)?;
-        let (sender, answer) = mpsc::sync_channel(1);
-        let stdout = child.stdout.take();
-        std::thread::spawn(move || sender.send(stdout.and_then(read_answer)));
-        let (sender, said) = mpsc::sync_channel(1);
-        let stderr = child.stderr.take();
-        std::thread::spawn(move || sender.send(stderr.map(read_last).unwrap_or_default()));
-        let ended = watch.until_end(&mut child);
-        if ended.is_err() {
-            let _ = child.kill();
-            let _ = child.wait();
+        let bounds = Bounds {
+            time: TIMEOUT,
+            output_bytes: MAX_OUTPUT_BYTES + 1,
+            error_bytes: MAX_SAID_BYTES,
+        };
+        let mut attendant = Attendant::new(watch);
+        let finished = host::run_attended(command.stdin(Stdio::null()), bounds, &mut attendant);
+        if let Some(failure) = attendant.failure {
+            return Err(failure);
         }
-        let succeeded = ended?;
-        let said = said.recv_timeout(PIPES_TIMEOUT).unwrap_or_default();
-        if !succeeded {
-            return Err(Failure::Failed(self.without_secrets(&said)));
+        let finished = finished.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => Failure::TooSlow,
+            _ => Failure::NotStarted(error),
+        })?;
+        if !finished.status.success() {
+            return Err(Failure::Failed(self.without_secrets(&finished.error)));
         }
-        let answer = answer.recv_timeout(PIPES_TIMEOUT).ok().flatten();
-        answer.ok_or(Failure::TooLarge)
+        if finished.output.len() > MAX_OUTPUT_BYTES {
+            return Err(Failure::TooLarge);
+        }
+        Ok(finished.output)
     }
 
     /// What git said, made fit for a log.
@@ -303,33 +298,6 @@ impl<'a> Program<'a> {
             .collect::<Vec<_>>()
             .join("\n")
     }
-}
-
-fn read_answer(mut from: impl Read) -> Option<Vec<u8>> {
-    let mut answer = Vec::new();
-    (&mut from)
-        .take(MAX_OUTPUT_BYTES + 1)
-        .read_to_end(&mut answer)
-        .ok()?;
-    let whole = answer.len() as u64 <= MAX_OUTPUT_BYTES;
-    // A full pipe would keep it from ending.
-    let _ = io::copy(&mut from, &mut io::sink());
-    whole.then_some(answer)
-}
-
-fn read_last(mut from: impl Read) -> Vec<u8> {
-    let mut last = Vec::new();
-    let mut piece = [0; 4096];
-    while let Ok(count) = from.read(&mut piece) {
-        if count == 0 {
-            break;
-        }
-        last.extend_from_slice(&piece[..count]);
-        if last.len() > 2 * MAX_SAID_BYTES {
-            last.drain(..last.len() - MAX_SAID_BYTES);
-        }
-    }
-    last
 }
 
 /// What grows while a command runs, and who wants to know.
@@ -349,39 +317,54 @@ impl Watch<'_> {
         }
     }
 
-    fn until_end(&self, child: &mut Child) -> Result<bool, Failure> {
-        let started = Instant::now();
-        let mut before = None;
-        let mut pause = Duration::from_micros(500);
-        let mut next_look = FIRST_LOOK;
-        loop {
-            match child.try_wait() {
-                Ok(Some(status)) => return Ok(status.success()),
-                Ok(None) => {}
-                Err(error) => return Err(Failure::NotStarted(error)),
-            }
-            if started.elapsed() > TIMEOUT {
-                return Err(Failure::TooSlow);
-            }
-            if !self.folders.is_empty() && started.elapsed() > next_look {
-                let look = Instant::now();
-                let size = self.look()?;
-                let before = *before.get_or_insert(size);
-                (self.progress)(size.saturating_sub(before));
-                // Looking at many files takes a while; git shall have most of the time.
-                next_look = started.elapsed() + FIRST_LOOK.max(look.elapsed() * 5);
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(30));
-        }
-    }
-
     fn look(&self) -> Result<u64, Failure> {
         let mut size = Size::default();
         for folder in self.folders {
             size.add(folder)?;
         }
         Ok(size.bytes)
+    }
+}
+
+/// Looks after one command.
+struct Attendant<'a> {
+    watch: &'a Watch<'a>,
+    started: Instant,
+    before: Option<u64>,
+    next_look: Duration,
+    failure: Option<Failure>,
+}
+
+impl<'a> Attendant<'a> {
+    fn new(watch: &'a Watch<'a>) -> Self {
+        Self {
+            watch,
+            started: Instant::now(),
+            before: None,
+            next_look: FIRST_LOOK,
+            failure: None,
+        }
+    }
+}
+
+impl Attend for Attendant<'_> {
+    fn glance(&mut self) -> io::Result<()> {
+        if self.watch.folders.is_empty() || self.started.elapsed() <= self.next_look {
+            return Ok(());
+        }
+        let look = Instant::now();
+        let size = match self.watch.look() {
+            Ok(size) => size,
+            Err(failure) => {
+                self.failure = Some(failure);
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+        };
+        let before = *self.before.get_or_insert(size);
+        (self.watch.progress)(size.saturating_sub(before));
+        // Looking at many files takes a while; git shall have most of the time.
+        self.next_look = self.started.elapsed() + FIRST_LOOK.max(look.elapsed() * 5);
+        Ok(())
     }
 }
 
