@@ -12,11 +12,17 @@
 //! - floor 2: `project` what the files say; `resolve` exact artefacts; `layers` bytes;
 //!   `destination` where an image goes
 //! - floor 3: `plan` the decision
-//! - floor 4: `pipeline` the stages in order
-//! - floor 5: `cli` the command line
+//! - floor 4: `layer_cache` layers that are there or are made
+//! - floor 5: `context` what every stage works with
+//! - floor 6: `base` what the image stands on
+//! - floor 7: `bytecode` compiled sources; then `layer_recipes` how each layer above the base is made
+//! - floor 8: `source_builds` code of the project that runs at build time
+//! - floor 9: `wheel_resolution` exact wheels, those built from source among them
+//! - floor 10: `pipeline` the commands
+//! - floor 11: `cli` the command line
 //!
 //! A build from top to bottom: `cli::commands` reads the words, `pipeline::build` runs the stages, and
-//! `pipeline::platform` makes one platform of the image. Where to look for what people ask about most:
+//! `pipeline::platform_build` makes one platform of the image. Where to look for what people ask about most:
 //!
 //! | question | place |
 //! |---|---|
@@ -29,15 +35,15 @@
 //! | which file of requirements counts | `plan::dependencies` |
 //! | which wheel stands for a requirement | `resolve::wheels`; other tools' locks `packages::python::locks` |
 //! | which Debian packages make the base | `resolve::debian` |
-//! | what is built from source, and how | `pipeline::exact`, `pipeline::build_wheel` |
+//! | what is built from source, and how | `wheel_resolution`, `source_builds::build_wheel` |
 //! | where wheels are transcoded | `layers::wheel`, on `archive::zip`, `archive::gzip`, `archive::tar` |
-//! | what goes into which layer | `layers`, `layers::group`, `pipeline::recipes` |
-//! | how a layer's key is made | `key` in `layers::{deb, skeleton, wheel, source}` and `pipeline::changes`; `oci::Key` |
-//! | when a layer is not made again | `pipeline::make` (store), `pipeline::cache` (registry) |
-//! | byte code | `layers::bytecode`, `pipeline::bytecode`, `scripts/compile.py` |
-//! | how code of the project is run | `pipeline::steps`, `sandbox` |
+//! | what goes into which layer | `layers`, `layers::group`, `layer_recipes` |
+//! | how a layer's key is made | `key` in `layers::{deb, skeleton, wheel, source}` and `source_builds::step_layers`; `oci::Key` |
+//! | when a layer is not made again | `layer_cache` |
+//! | byte code | `layers::bytecode`, `bytecode`, `scripts/compile.py` |
+//! | how code of the project is run | `source_builds::step_runner`, `sandbox` |
 //! | when a request is tried again | `net::http::retry` |
-//! | credentials | `net::credentials`, `pipeline::client` |
+//! | credentials | `net::credentials`, `context::client` |
 //! | how a blob is sent, and what a push leaves out | `net::registry::upload`, `destination::registry` |
 //! | another base beneath an image | `image::rebase`, `pipeline::rebase` |
 //! | what lies in the store, and when it goes | `store` |
@@ -52,12 +58,17 @@
 )]
 
 mod archive;
+mod base;
+mod bytecode;
 mod cli;
+mod context;
 mod destination;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod host;
 mod image;
+mod layer_cache;
+mod layer_recipes;
 mod layers;
 mod net;
 mod oci;
@@ -69,7 +80,9 @@ mod report;
 mod resolve;
 mod sandbox;
 mod source;
+mod source_builds;
 mod store;
+mod wheel_resolution;
 
 pub use cli::run;
 

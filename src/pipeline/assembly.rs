@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
-use super::BuiltPlatform;
-use super::bytecode::{Compiled, Compiler};
-use super::foundation::Foundation;
-use super::make::{Made, Recipe};
-use super::platform::Site;
-use super::recipes::{self, Shelf};
-use super::wheels;
+use super::build::BuiltPlatform;
+use crate::base::image_base::Foundation;
+use crate::bytecode::{Compiled, Compiler};
+use crate::context::build_context::Site;
 use crate::image::{
     BASE_LAYERS_ANNOTATION, BASE_PACKAGES_ANNOTATION, BUILT_ANNOTATION, BaseParts, BaseSettings,
     FOOTING_ANNOTATION, ImageLayer, Parts, SETTINGS_ANNOTATION,
 };
+use crate::layer_cache::{Made, Recipe};
+use crate::layer_recipes as recipes;
+use crate::layer_recipes::Shelf;
 use crate::layers::source::Source;
 use crate::layers::wheel;
 use crate::oci::{Platform, RunConfig};
@@ -21,6 +21,7 @@ use crate::plan::Origin;
 use crate::report::BuildError;
 use crate::resolve::wheels::{Lock, LockedWheel};
 use crate::source::Contents;
+use crate::wheel_resolution::locked_wheels as wheels;
 
 impl Site<'_> {
     /// Layers above the base, lowest first: skeleton, pip, wheels, source.

@@ -8,12 +8,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{BuildError, Settings, client};
+use crate::context::client;
+use crate::context::settings::Settings;
 use crate::net::Secret;
 use crate::net::credentials::{Basic, KeepError, Kept, Login, forget, keep};
 use crate::net::registry::{Registry, RegistryError};
 use crate::oci::{DOCKER_HUB, Reference};
-use crate::report::{Event, Explain, Explanation, Fate, Report};
+use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report};
 
 /// No such file is larger.
 const MAX_FILE_BYTES: u64 = 4 << 20;
@@ -268,7 +269,7 @@ impl Explain for LoginError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::pipeline::login::*;
 
     #[test]
     fn registries_are_hosts() {

@@ -1,373 +1,39 @@
-//! The stages of a build in order: source, project, plan, resolve, layers, image, destination.
-//! Everything up to the plan is decided before the first byte is fetched.
+//! The commands, one file each, by way of the rooms that do their work: `context`, `base`, `layer_cache`, `bytecode`,
+//! `source_builds`, `wheel_resolution`.
 //!
-//! The files, by what they are for:
-//!
-//! - commands: [`build`] here, `locks`, `publish` (push, export), `run`, `rebase`, `behind` (how far an
-//!   image is behind its base), `login`
-//! - the stages that look: `naming` (of what has no name), `obtain` (the source on disk), `read` (source, project,
-//!   plan), `variables` and `passed` (what of the caller's environment a project reads)
-//! - exact packages: `exact` and `wheels` (Python), `left_out` (what other tools' locks leave out),
-//!   `build_wheel` (from source), `missing` (what such a build lacks), `base` and `debs` (Debian),
-//!   `base_image` (an image to build upon), `fetch` (downloads)
-//! - layers: `foundation` (what the image stands on), `recipes` (how each layer is made), `make` (makes
-//!   those that are not known), `layers` (has a site's), `cache` (those that a registry has), `trust` (what
-//!   of them may be executed or stood on), `locked_layers` (what `s2r.lock` says of them), `verify` (holds
-//!   them against ours), `needs` (what their files need of the image), `bytecode`, `changes` (what steps leave), `assembly` (config and
-//!   manifest); `platform` does all of it for one platform
-//! - code of the project: `steps` (in the sandbox), `ground` and `toolchain` (upon what), `staging`,
-//!   `roots` (layers as folders), `bare` (s2r inside the builder's image), `foreign` (other processors)
-//! - means: `mend` (parts of an image that are wrong in the store), `client` (HTTP with its credentials), `elsewhere` (blobs that lie in a registry), `relay` (ports),
-//!   `stages` (times), `error`
+//! - `build` reads as a contents page; `platform_build` is the same for one platform, `assembly` its documents
+//! - `plan`, `lock`, `publish` (push and export), `run` with `port_relay`, `rebase`, `login`
+//! - `base_status` (how far an image is behind its base), `verify_cache`, `needs` (what files of
+//!   the image need and it has not), `image_name` (of what has no name)
 
 mod assembly;
-mod bare;
-mod base;
-mod base_image;
-mod behind;
-mod build_wheel;
-mod bytecode;
-mod cache;
-mod changes;
-mod client;
-mod debs;
-mod elsewhere;
-mod exact;
-mod fetch;
-mod fingerprint;
-mod foreign;
-mod foundation;
-mod ground;
-mod layers;
-mod left_out;
-mod locked_layers;
-mod locks;
+mod base_status;
+mod build;
+mod image_name;
+mod lock;
 mod login;
-mod make;
-mod mend;
-mod missing;
-mod naming;
 mod needs;
-mod obtain;
-mod passed;
-mod platform;
+mod plan;
+mod platform_build;
+mod port_relay;
 mod publish;
-mod read;
 mod rebase;
-mod recipes;
-mod relay;
-mod roots;
 mod run;
-mod stages;
-mod staging;
-mod steps;
-mod toolchain;
-mod trust;
-mod variables;
-mod verify;
-mod wheels;
+mod verify_cache;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::time::Duration;
-
-use crate::destination::registry::PushError;
-use crate::pipeline::elsewhere::NotThere;
-use crate::pipeline::fetch::DownloadError;
-use crate::pipeline::trust::{Contradicted, NoRecipe};
-
-pub(crate) use behind::{Behind, LookedPlatform, look};
-pub(crate) use client::Registries;
-pub(crate) use locks::lock;
+pub(crate) use base_status::{Behind, LookedPlatform, look};
+pub(crate) use build::{Built, BuiltPlatform, Outputs, build};
+pub(crate) use image_name::default_name;
+pub(crate) use lock::lock;
 pub(crate) use login::{Place as LoginPlace, login, logout};
-pub(crate) use make::Made;
-pub(crate) use naming::default_name;
-pub(crate) use passed::Passed;
+pub(crate) use plan::{builders, plan};
+pub(crate) use port_relay::Port;
 pub(crate) use publish::{Exported, Pushed, export, push};
-pub(crate) use read::{builders, plan};
 pub(crate) use rebase::{BaseTold, Rebase, Rebased, RebasedPlatform, rebase};
-pub(crate) use relay::Port;
 pub(crate) use run::{Launch, run};
-pub(crate) use steps::Running;
-
-pub(crate) use crate::sandbox::{Isolation, Limits};
 
 pub(crate) use crate::archive::Unpacked;
-use crate::destination::Target;
-use crate::image::LayerForm;
-use crate::net::http::Client;
-use crate::oci::{Descriptor, Digest, Family, Platform, Reference};
-use crate::plan::{Plan, Request};
-use crate::report::{BuildError, Event, Report, Stage};
-use crate::store::Store;
-use cache::Cache;
-use platform::{Means, Site};
-use stages::Stages;
-
-/// What a command may do with locks and network.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Rules {
-    /// Resolve nothing.
-    pub locked: bool,
-    /// Touch no network.
-    pub offline: bool,
-    /// Ask again what was asked before.
-    pub refresh: bool,
-    /// How much wheels and archives may unpack to.
-    pub unpacked: Unpacked,
-}
-
-/// The surroundings of a command, as `cli` read them.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    /// The store's folder.
-    pub store_root: PathBuf,
-    /// The caller's environment.
-    pub variables: BTreeMap<String, String>,
-    /// What of it files of the project may name (`--pass-env`).
-    pub passed: Passed,
-    /// The caller's working directory.
-    pub directory: PathBuf,
-    /// Now, seconds since 1970; for the validity of indexes alone.
-    pub now_seconds: u64,
-    /// The time of everything in the image, seconds since 1970.
-    pub epoch_seconds: u64,
-    /// Threads that write layers.
-    pub workers: usize,
-    /// Locks and network.
-    pub rules: Rules,
-    /// How registries are talked to.
-    pub registries: Registries,
-    /// How code of the project is run.
-    pub running: Running,
-    /// What images are written in.
-    pub formats: Formats,
-}
-
-/// What an image is written in.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Formats {
-    /// Its layers.
-    pub layers: LayerForm,
-    /// Its manifest, and what that names.
-    pub documents: Family,
-}
-
-/// Where a built image goes besides the store.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Outputs {
-    /// To the registries that its names say.
-    pub push: bool,
-    /// To files and folders.
-    pub targets: Vec<Target>,
-    /// Images of registries whose layers may be used again, besides the one that is pushed to.
-    pub cache_from: Vec<Reference>,
-    /// Look at no image in a registry for layers.
-    pub no_cache: bool,
-    /// Make what such an image is to give here too, and compare.
-    pub verify_cache: bool,
-}
-
-/// A built image.
-#[derive(Debug)]
-pub(crate) struct Built {
-    /// Its names; may be empty.
-    pub names: Vec<Reference>,
-    /// Its manifest, or the index of its platforms.
-    pub descriptor: Descriptor,
-    /// One for each platform.
-    pub platforms: Vec<BuiltPlatform>,
-    /// What went to registries.
-    pub pushed: Vec<Pushed>,
-    /// What went to files and folders.
-    pub exported: Vec<Exported>,
-    /// Where the time went.
-    pub stages: Vec<(Stage, Duration)>,
-}
-
-/// One platform of a built image.
-#[derive(Debug)]
-pub(crate) struct BuiltPlatform {
-    /// Which.
-    pub platform: Platform,
-    /// Its manifest.
-    pub descriptor: Descriptor,
-    /// Its layers, base first.
-    pub layers: Vec<Made>,
-    /// What compiling came to.
-    pub compiled: bytecode::Compiled,
-}
-
-impl Built {
-    /// The reference by digest of what was made.
-    pub(crate) fn pinned(&self) -> String {
-        match self.names.first() {
-            Some(name) => name.at(self.descriptor.digest).to_string(),
-            None => self.descriptor.digest.to_string(),
-        }
-    }
-}
-
-/// Builds an image, names it in the store, and sends it where it is wanted. [`default_name`] has a name for what has none.
-///
-/// # Errors
-/// The first stage's that fails. What was finished stays in the store; a name is given only to an
-/// image that is whole.
-pub(crate) fn build(
-    request: &Request,
-    names: &[Reference],
-    outputs: &Outputs,
-    settings: &Settings,
-    report: &dyn Report,
-) -> Result<Built, BuildError> {
-    let stages = Stages::new(report);
-    let mut project = stages.run(
-        Stage::Source,
-        || read::project(request, settings, report),
-        |project| format!("{} files and folders", project.tree.entries().len()),
-    )?;
-    let plan = stages.run(
-        Stage::Plan,
-        || {
-            read::complete(&mut project, request, settings, report)?;
-            read::decide(&project, request, report)
-        },
-        crate::plan::Plan::title,
-    )?;
-    foreign::check(&plan)?;
-    locks::check(&project, request, &plan, settings.rules, report)?;
-    let store = Store::open(&settings.store_root)?;
-    let _in_use = store.in_use()?;
-    let client = client::new(settings, report);
-    let cache = cache(names, outputs, settings, (&client, &store, report), &plan);
-    let means = Means {
-        settings,
-        store: &store,
-        report,
-        client: &client,
-        cache: &cache,
-    };
-    let once = || {
-        let finish = || finish(&project, &plan, means, (names, outputs), &stages);
-        mend::mending((&store, report), |_| true, finish)
-    };
-    let mut outcome = once();
-    // A base's layer that is not there can be made by nobody here.
-    let is_base = |digest: &Digest| {
-        let mut bases = project.base_images.iter();
-        bases.any(|base| {
-            base.manifest
-                .layers
-                .iter()
-                .any(|layer| layer.digest == *digest)
-        })
-    };
-    if let Err(error) = &outcome
-        && is_of_cache(error)
-        && !missing_layer(error).is_some_and(|digest| is_base(&digest))
-    {
-        if let Some(digest) = missing_layer(error) {
-            store.forget_elsewhere(&digest)?;
-        }
-        if cache.distrust() {
-            report.event(Event::Warning {
-                text: format!("an image in a registry is of no use as a cache: {error}"),
-                hint: format!("what is missing is made anew; {}", error.explain().why),
-            });
-            outcome = once();
-        }
-    }
-    client::say_warnings(&client, report);
-    let (descriptor, platforms, pushed, exported) = outcome?;
-    Ok(Built {
-        names: names.to_vec(),
-        descriptor,
-        platforms,
-        pushed,
-        exported,
-        stages: stages.times(),
-    })
-}
-
-/// Whether an image in a registry is of less use than it seemed: a layer of it is not there, or a
-/// wheel is wanted that is in another layer than it was, or a layer is not what its key says.
-fn is_of_cache(error: &BuildError) -> bool {
-    missing_layer(error).is_some()
-        || matches!(error.find(), Some(DownloadError::Nowhere { .. }))
-        || error.find::<Contradicted>().is_some()
-        || error.find::<NoRecipe>().is_some()
-}
-
-/// The layer that is not where a registry's image said that it is.
-fn missing_layer(error: &BuildError) -> Option<Digest> {
-    if let Some(PushError::Nowhere { digest, .. }) = error.find() {
-        return Some(*digest);
-    }
-    error.find::<NotThere>().map(|missing| missing.digest)
-}
-
-/// The images whose layers are used again: those that the names stand for where they are pushed to,
-/// and those that were named for it.
-fn cache<'a>(
-    names: &[Reference],
-    outputs: &Outputs,
-    settings: &Settings,
-    (client, store, report): (&'a Client, &'a Store, &'a dyn Report),
-    plan: &'a Plan,
-) -> Cache<'a> {
-    let is_wanted = !outputs.no_cache && !settings.rules.offline;
-    let of = |names: &[Reference], is_wanted: bool| {
-        if is_wanted {
-            names.to_vec()
-        } else {
-            Vec::new()
-        }
-    };
-    Cache::new(
-        (client, store),
-        report,
-        &plan.platforms.value,
-        (
-            &of(names, is_wanted && outputs.push),
-            &of(&outputs.cache_from, is_wanted),
-        ),
-    )
-    .believing(!outputs.no_cache)
-    .verifying(outputs.verify_cache)
-}
-
-/// What comes after the plan.
-type Finished = (Descriptor, Vec<BuiltPlatform>, Vec<Pushed>, Vec<Exported>);
-
-/// Builds what was planned, and sends it out.
-fn finish(
-    project: &read::Project,
-    plan: &Plan,
-    means: Means<'_>,
-    (names, outputs): (&[Reference], &Outputs),
-    stages: &Stages<'_>,
-) -> Result<Finished, BuildError> {
-    let site = Site::new(project, plan, means)?;
-    let platforms = std::thread::scope(|scope| {
-        if !means.cache.is_empty() {
-            // The answer is wanted soon, and there is something else to do meanwhile.
-            scope.spawn(|| means.cache.look());
-        }
-        let mut foreseen = site.foresee(stages)?;
-        plan.platforms
-            .value
-            .iter()
-            .map(|&platform| site.build(platform, foreseen.remove(&platform), stages))
-            .collect::<Result<Vec<_>, _>>()
-    })?;
-    let manifests = platforms.iter().map(|platform| platform.descriptor.clone());
-    let family = means.settings.formats.documents;
-    let descriptor = publish::name(manifests.collect(), names, family, means.store)?;
-    let image = publish::Image {
-        descriptor: &descriptor,
-        means,
-    };
-    let pushed = image.push_all(names, outputs.push, stages)?;
-    let exported = image.export_all(names.first(), &outputs.targets, stages)?;
-    Ok((descriptor, platforms, pushed, exported))
-}
+pub(crate) use crate::context::client::Registries;
+pub(crate) use crate::context::passed::Passed;
+pub(crate) use crate::context::settings::{Formats, Rules, Running, Settings};
+pub(crate) use crate::sandbox::{Isolation, Limits};

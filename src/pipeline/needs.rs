@@ -7,13 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize as _;
-
-use super::make::Made;
-use super::platform::Site;
+use crate::context::build_context::Site;
+use crate::layer_cache::Made;
 use crate::layers::linkage::{Linkage, Need, Wanted};
 use crate::layers::notes::Notes;
 use crate::report::{Event, LayerFate};
+use serde::Deserialize as _;
 
 /// Packages by library and by interpreter.
 const TABLE: &str = include_str!("../../builders/libraries.yaml");

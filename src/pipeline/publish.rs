@@ -4,18 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::Settings;
-use super::cache::Cache;
-use super::elsewhere::{Elsewhere, Wanted};
-use super::make::TransferIds;
-use super::mend::mending;
-use super::platform::Means;
-use super::stages::Stages;
+use crate::context::build_context::Means;
+use crate::context::settings::Settings;
+use crate::context::stage_clock::Stages;
 use crate::destination::registry::{
     DEFAULT_PARALLELISM, Previous, PushError, PushSummary, PushTarget, PushedBlob, push_index,
 };
 use crate::destination::{BlobSource, PushImage, Target};
 use crate::image::CONTENTS_ANNOTATION;
+use crate::layer_cache::{Cache, Elsewhere, TransferIds, Wanted, mending};
 use crate::net::registry::Registry;
 use crate::oci::{Descriptor, Digest, Family, MediaType, Reference};
 use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report, Stage, ThreadError};
@@ -171,7 +168,7 @@ impl Image<'_> {
     /// names them. What is counted, is counted for the first name.
     fn push(&self, names: &[&Reference]) -> Result<Vec<Pushed>, BuildError> {
         let pushed = self.push_there(names);
-        super::client::say_warnings(self.means.client, self.means.report);
+        crate::context::client::say_warnings(self.means.client, self.means.report);
         pushed
     }
 
@@ -398,7 +395,7 @@ fn with<T>(
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
     let descriptor = store.image(image)?.descriptor;
-    let client = super::client::new(settings, report);
+    let client = crate::context::client::new(settings, report);
     let cache = Cache::new((&client, &store), report, &[], (&[], &[]));
     let image = Image {
         descriptor: &descriptor,

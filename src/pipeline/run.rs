@@ -8,17 +8,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Settings;
-use super::elsewhere::Elsewhere;
-use super::make::TransferIds;
-use super::mend::mending;
-use super::relay::{self, Port};
-use super::roots::{RootLayer, Roots, Turn};
-use super::steps::{OURSELVES, Place};
+use super::port_relay as relay;
+use super::port_relay::Port;
+use crate::context::settings::Settings;
+use crate::layer_cache::{Elsewhere, RootLayer, Roots, TransferIds, Turn, mending};
 use crate::layers::viewer::Viewer;
 use crate::oci::{Architecture, Descriptor, Digest, ImageConfig, Manifest, Reference, RunConfig};
 use crate::report::{BuildError, Explain, Explanation, Fate, Report};
 use crate::sandbox::{self, Ended, Limits, Sandbox, SandboxError, Signals, Step};
+use crate::source_builds::step_runner::{OURSELVES, Place};
 use crate::store::Store;
 
 /// Processes of one run: enough for any server, and few enough for the machine to live on.
@@ -166,7 +164,10 @@ pub(crate) fn run(
             diff_id: None,
         })
         .collect();
-    let (client, ids) = (super::client::new(settings, report), TransferIds::default());
+    let (client, ids) = (
+        crate::context::client::new(settings, report),
+        TransferIds::default(),
+    );
     let elsewhere = Elsewhere {
         store: &store,
         client: &client,
@@ -436,7 +437,7 @@ impl Accounts {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::pipeline::run::*;
 
     fn launch(ports: &[&str], env: &[&str]) -> Launch {
         Launch {

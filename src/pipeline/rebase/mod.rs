@@ -12,18 +12,23 @@ use std::time::Duration;
 
 pub(crate) use error::RebaseError;
 
-use super::base_image::{BaseImage, BaseImageError, Finder, platform_of};
-use super::cache::Cache;
-use super::platform::Means;
-use super::publish::{self, Pushed};
-use super::stages::Stages;
-use super::{Rules, Settings};
+use crate::base::base_image_lookup::BaseImageError;
+use crate::base::base_image_lookup::Finder;
+use crate::base::base_image_lookup::platform_of;
+use crate::context::base_manifest::BaseImage;
+use crate::context::build_context::Means;
+use crate::context::settings::Rules;
+use crate::context::settings::Settings;
+use crate::context::stage_clock::Stages;
 use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION};
 use crate::image::{CONTENTS_ANNOTATION, Footing, Standing};
+use crate::layer_cache::Cache;
 use crate::net::http::Client;
 use crate::net::registry::Registry;
 use crate::oci::{Descriptor, Digest, ImageConfig, Manifest, Platform, Reference};
 use crate::packages::debian::Version;
+use crate::pipeline::publish;
+use crate::pipeline::publish::Pushed;
 use crate::report::{BuildError, Event, Report, Stage};
 use crate::store::{Store, StoreError};
 use onto::NewBase;
@@ -111,7 +116,7 @@ pub(crate) fn rebase(
     let stages = Stages::new(report);
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
-    let client = super::client::new(settings, report);
+    let client = crate::context::client::new(settings, report);
     let desk = Desk {
         store: &store,
         client: &client,
@@ -170,7 +175,7 @@ pub(crate) fn rebase(
         means,
     }
     .push_all(&request.names, request.push, &stages)?;
-    super::client::say_warnings(&client, report);
+    crate::context::client::say_warnings(&client, report);
     Ok(Rebased {
         names: request.names.clone(),
         before,
@@ -380,7 +385,7 @@ pub(super) fn added(manifest: &Manifest, base_layers: usize) -> BTreeSet<String>
     let titles = manifest.layers.iter().take(base_layers);
     titles
         .filter_map(|layer| layer.annotations.get(CONTENTS_ANNOTATION))
-        .filter_map(|title| title.strip_prefix(super::recipes::APTFILE_TITLE))
+        .filter_map(|title| title.strip_prefix(crate::base::base_recipes::APTFILE_TITLE))
         .flat_map(|names| names.split(", "))
         .map(str::to_owned)
         .collect()

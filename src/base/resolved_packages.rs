@@ -1,0 +1,285 @@
+//! The base's exact packages: from what was resolved within the last hour, or from the suite.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::Duration;
+
+use super::trusted_layers as trust;
+use crate::context::project::LOCK_FILE;
+use crate::layer_cache::{Fetcher, Needed, Origin};
+use crate::net::http::{Expect, HttpError};
+use crate::oci::{Architecture, Digest, Key, KeyBuilder};
+use crate::packages::debian::{DebArtefact, DebianBase};
+use crate::report::{BuildError, Explain, Explanation, Fate};
+use crate::resolve::debian::{
+    BaseLock, Context, Fetch, FetchError, MAX_AGE_SECONDS, request_digest,
+};
+use crate::store::{Store, StoreError};
+
+/// The record kind of resolved bases.
+const RECORD: &str = "base";
+
+/// How a base may be had.
+#[derive(Clone, Copy)]
+pub(crate) struct BaseRules {
+    pub rules: crate::context::settings::Rules,
+    /// Seconds since 1970.
+    pub now_seconds: u64,
+}
+
+/// A base may not be resolved, and nothing pins it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BasePinError {
+    /// `--locked`, and no lock pins the base.
+    #[error("{file} is needed and is not there")]
+    NotLocked {
+        /// The lock's file name.
+        file: String,
+    },
+    /// `--offline`, and the base was never resolved here.
+    #[error("the packages of {suite} are not known")]
+    Offline {
+        /// The suite.
+        suite: String,
+    },
+}
+
+impl Explain for BasePinError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::NotLocked { file } => Explanation {
+                fate: Fate::Project,
+                what: format!("there is no {file}"),
+                place: file.clone(),
+                why: "--locked builds only what locks pin, and resolves nothing".to_owned(),
+                next: "run `s2r lock SOURCE` and commit what it writes, or build without --locked"
+                    .to_owned(),
+            },
+            Self::Offline { suite } => Explanation {
+                fate: Fate::World,
+                what: format!("the packages of Debian {suite} are not known here"),
+                place: suite.clone(),
+                why: "--offline forbids asking the suite, and no build here has asked it before"
+                    .to_owned(),
+                next: "build once without --offline, or pin the base with `s2r lock SOURCE`"
+                    .to_owned(),
+            },
+        }
+    }
+}
+
+/// The packages of a base for one architecture, sorted by name.
+///
+/// # Errors
+/// Nothing known while resolving is forbidden; a suite that cannot be asked or trusted.
+pub(crate) fn packages(
+    base: &DebianBase,
+    architecture: Architecture,
+    rules: BaseRules,
+    fetcher: &Fetcher<'_>,
+) -> Result<Vec<DebArtefact>, BuildError> {
+    if rules.rules.locked {
+        return Err(BasePinError::NotLocked {
+            file: LOCK_FILE.to_owned(),
+        }
+        .into());
+    }
+    if let Some(known) = recent(base, architecture, rules, fetcher) {
+        return Ok(known);
+    }
+    if rules.rules.offline {
+        return Err(BasePinError::Offline {
+            suite: base.suite.clone(),
+        }
+        .into());
+    }
+    let packages = crate::resolve::debian::resolve(
+        base,
+        architecture,
+        &Context {
+            fetch: &Archive { fetcher },
+            scratch: &fetcher.store.scratch(),
+            now_unix_seconds: i64::try_from(rules.now_seconds).unwrap_or(i64::MAX),
+        },
+    )?;
+    remember(base, architecture, &packages, fetcher.store)?;
+    trust::note_listed(&packages, fetcher.store)?;
+    Ok(packages)
+}
+
+/// Keeps what the suite has now.
+pub(crate) fn remember(
+    base: &DebianBase,
+    architecture: Architecture,
+    packages: &[DebArtefact],
+    store: &Store,
+) -> Result<(), BuildError> {
+    let mut lock = BaseLock::new(base);
+    let architecture_name = architecture.name().to_owned();
+    lock.packages.insert(architecture_name, packages.to_vec());
+    let key = record_key(base, architecture);
+    store.put_record(RECORD, &key, lock.write().as_bytes())?;
+    Ok(())
+}
+
+/// What was resolved before, if it is young enough; offline, at any age.
+fn recent(
+    base: &DebianBase,
+    architecture: Architecture,
+    rules: BaseRules,
+    fetcher: &Fetcher<'_>,
+) -> Option<Vec<DebArtefact>> {
+    let (age, packages) = known(base, architecture, fetcher.store)?;
+    if !rules.rules.offline && (rules.rules.refresh || age.as_secs() > MAX_AGE_SECONDS) {
+        return None;
+    }
+    Some(packages)
+}
+
+/// What the suite had when a build here last asked it, and how long ago that was.
+pub(crate) fn known(
+    base: &DebianBase,
+    architecture: Architecture,
+    store: &Store,
+) -> Option<(Duration, Vec<DebArtefact>)> {
+    let key = record_key(base, architecture);
+    let age = store.record_age(RECORD, &key)?;
+    let text = String::from_utf8(store.record(RECORD, &key).ok()??).ok()?;
+    let lock = BaseLock::read(&text, "the store").ok()?;
+    let packages = lock.packages_for(base, architecture, "the store").ok()?;
+    Some((age, packages.to_vec()))
+}
+
+fn record_key(base: &DebianBase, architecture: Architecture) -> Key {
+    KeyBuilder::new("base-record/1")
+        .field(request_digest(base).to_string().as_bytes())
+        .field(base.mirror.as_bytes())
+        .field(
+            base.security_mirror
+                .as_deref()
+                .unwrap_or_default()
+                .as_bytes(),
+        )
+        .field(base.snapshot.as_deref().unwrap_or_default().as_bytes())
+        .field(architecture.name().as_bytes())
+        .finish()
+}
+
+/// What must be in the store before debs can become layers.
+pub(crate) fn needed(packages: &[DebArtefact]) -> Vec<Needed> {
+    packages
+        .iter()
+        .map(|deb| Needed {
+            name: format!("{}_{}_{}.deb", deb.package, deb.version, deb.architecture),
+            digest: Digest::from_bytes(deb.sha256.0),
+            size_bytes: Some(deb.size),
+            origins: std::iter::once(&deb.url)
+                .chain(&deb.snapshot_url)
+                .map(|url| Origin::Url(url.clone()))
+                .collect(),
+        })
+        .collect()
+}
+
+/// A Debian archive, asked by way of the HTTP client.
+struct Archive<'a> {
+    fetcher: &'a Fetcher<'a>,
+}
+
+impl Fetch for Archive<'_> {
+    fn get(&self, url: &str, max_bytes: u64) -> Result<Box<dyn Read + '_>, FetchError> {
+        // An index under its own hash never changes: what was fetched once is known.
+        let known = url
+            .rsplit_once("/by-hash/SHA256/")
+            .and_then(|(_, hex)| format!("sha256:{hex}").parse::<Digest>().ok());
+        if let Some(digest) = known
+            && self.fetcher.store.is_sound_download(&digest)
+            && let Ok(file) = File::open(self.fetcher.store.download_path(&digest))
+        {
+            return Ok(Box::new(file));
+        }
+        match known {
+            Some(digest) => self.keep(url, digest, max_bytes),
+            None => self.look_at(url, max_bytes),
+        }
+    }
+}
+
+impl Archive<'_> {
+    /// Fetches a file whose hash is known, for good.
+    fn keep(&self, url: &str, digest: Digest, max_bytes: u64) -> Result<Box<dyn Read>, FetchError> {
+        let store = self.fetcher.store;
+        let unwritable = |error: StoreError| FetchError::Failed {
+            url: url.to_owned(),
+            explanation: Box::new(error.explain()),
+        };
+        let mut writer = store.writer().map_err(unwritable)?.unhashed();
+        self.fetch(url, &mut writer, Some(digest), max_bytes)?;
+        store
+            .keep_download(writer.hashed(digest), &digest)
+            .map_err(unwritable)?;
+        let path = store.download_path(&digest);
+        match File::open(&path) {
+            Ok(file) => Ok(Box::new(file)),
+            Err(source) => Err(unwritable(StoreError::Io { path, source })),
+        }
+    }
+
+    /// Fetches a file that has yet to be judged, such as a suite's signed index: it is gone when its
+    /// reader is.
+    fn look_at(&self, url: &str, max_bytes: u64) -> Result<Box<dyn Read>, FetchError> {
+        let path = self.fetcher.store.scratch();
+        let unwritable = |source| FetchError::Failed {
+            url: url.to_owned(),
+            explanation: Box::new(
+                StoreError::Io {
+                    path: path.clone(),
+                    source,
+                }
+                .explain(),
+            ),
+        };
+        let mut file = tempfile::tempfile_in(&path).map_err(unwritable)?;
+        self.fetch(url, &mut file, None, max_bytes)?;
+        file.seek(SeekFrom::Start(0)).map_err(unwritable)?;
+        Ok(Box::new(file))
+    }
+
+    fn fetch(
+        &self,
+        url: &str,
+        sink: &mut dyn Write,
+        digest: Option<Digest>,
+        max_bytes: u64,
+    ) -> Result<(), FetchError> {
+        let expect = Expect {
+            sha256: digest.map(|digest| *digest.as_bytes()),
+            size: None,
+            max_bytes,
+        };
+        self.fetcher
+            .fetch_shown(url, &last_segments(url), sink, &expect)
+            .map(|_| ())
+            .map_err(|error| failure(url, &error))
+    }
+}
+
+fn failure(url: &str, error: &HttpError) -> FetchError {
+    match error.status() {
+        Some(404 | 410) => FetchError::Missing {
+            url: url.to_owned(),
+        },
+        _ => FetchError::Failed {
+            url: url.to_owned(),
+            explanation: Box::new(error.explain()),
+        },
+    }
+}
+
+/// What of a url tells a person which index it is.
+fn last_segments(url: &str) -> String {
+    let path = url.split_once("/dists/").map_or(url, |(_, path)| path);
+    path.split_once("/by-hash/")
+        .map_or(path, |(path, _)| path)
+        .to_owned()
+}

@@ -1,0 +1,123 @@
+//! What makes byte code for an image: which interpreter is run, and where it comes from.
+
+use std::path::PathBuf;
+
+use super::{CompileError, Compiler, Folder, Folders};
+use crate::base::image_base::Foundation;
+use crate::base::resolved_packages as base;
+use crate::base::trusted_layers::are_listed;
+use crate::bytecode;
+use crate::context::build_context::Site;
+use crate::layers::deb::Part;
+use crate::net::http::HttpError;
+use crate::oci::Architecture;
+use crate::packages::debian::DebianBase;
+use crate::plan::Bytecode;
+use crate::plan::builder::Base;
+use crate::report::BuildError;
+
+impl<'a> Site<'a> {
+    /// What makes byte code for an image, if some is wanted. It runs nothing until it is asked.
+    ///
+    /// The interpreter of a base that is an image is not run: it would be a stranger's program on
+    /// this machine. Byte code is the same for all releases of a version, so a builder's is lent. Which
+    /// packages it is taken from, `trust` says.
+    pub(crate) fn compiler<'s>(
+        &'s self,
+        foundation: &'s Foundation<'_>,
+    ) -> Result<Option<Compiler<'s>>, BuildError> {
+        if self.plan.bytecode.value == Bytecode::None {
+            return Ok(None);
+        }
+        let (packages, folders) = match foundation {
+            Foundation::Packages {
+                debs,
+                options,
+                base,
+            } => {
+                let of_library = [Part::Interpreter, Part::Python];
+                let library: Folder<'s> = Box::new(move || {
+                    self.folders_of_parts(&debs.base, (options, base), &of_library)
+                });
+                let folders = self.machine_folders(base, library);
+                (debs.base.clone(), folders)
+            }
+            Foundation::Image(_) => {
+                let lender = self.lender()?;
+                let host = Architecture::host().ok_or_else(|| self.no_interpreter())?;
+                let packages = base::packages(lender, host, self.base_rules(), &self.fetcher())?;
+                // What such a base has stays as it is.
+                let library = Box::new(|| Ok(Vec::new()));
+                (packages, self.machine_folders(lender, library))
+            }
+        };
+        Ok(Some(Compiler::new(
+            (self.store, self.report),
+            self.settings.workers,
+            (&self.builder.python, bytecode::compiler_key(&packages)),
+            folders,
+        )))
+    }
+
+    /// Whether the standard library is compiled too. That of a base image stays as it is.
+    pub(crate) fn compiles_library(&self) -> bool {
+        self.plan.bytecode.value.compiles_dependencies() && !self.stands_on_image()
+    }
+
+    /// Where a compiler finds this machine's interpreter: the image may be for another kind or stand on
+    /// other things, for byte code is the same everywhere, and an interpreter is not.
+    fn machine_folders<'s>(&'s self, debian: &'s DebianBase, library: Folder<'s>) -> Folders<'s> {
+        Folders {
+            interpreter: Box::new(move || self.executable_parts(debian, &[Part::Interpreter])),
+            machine: Box::new(move || self.executable_parts(debian, &Part::OF_BASE)),
+            library,
+        }
+    }
+
+    /// Folders of parts of a base as they are for this machine, to execute what is in them.
+    ///
+    /// # Errors
+    /// A suite that cannot be asked or trusted; packages that are not to be had.
+    pub(crate) fn executable_parts(
+        &self,
+        debian: &DebianBase,
+        parts: &[Part],
+    ) -> Result<Vec<PathBuf>, BuildError> {
+        let host = Architecture::host().ok_or_else(|| self.no_interpreter())?;
+        let options = self.base_options(debian, host);
+        let locked = self.locked_base(host)?;
+        let locked = locked.filter(|packages| are_listed(parts, packages, self.store()));
+        let known = base::known(debian, host, self.store()).map(|(_, packages)| packages);
+        for packages in locked.into_iter().chain(known) {
+            match self.folders_of_parts(&packages, (&options, debian), parts) {
+                // What is old may be gone from its mirror; then the suite's present packages do.
+                Err(error) if error.find::<HttpError>().is_some() => {}
+                found => return found,
+            }
+        }
+        // Nothing of the image is resolved by this, so --locked has nothing against it.
+        let mut rules = self.base_rules();
+        rules.rules.locked = false;
+        let packages = base::packages(debian, host, rules, &self.fetcher())?;
+        self.folders_of_parts(&packages, (&options, debian), parts)
+    }
+
+    /// The packages of a builder with the same Python.
+    fn lender(&self) -> Result<&'a DebianBase, BuildError> {
+        let builders = self.project.builders.iter();
+        builders
+            .filter(|builder| builder.python == self.builder.python)
+            .find_map(|builder| match &builder.base {
+                Base::Debian(base) => Some(base),
+                Base::Image(_) => None,
+            })
+            .ok_or_else(|| self.no_interpreter())
+    }
+
+    fn no_interpreter(&self) -> BuildError {
+        CompileError::NoInterpreter {
+            python: self.builder.python.clone(),
+        }
+        .into()
+    }
+}

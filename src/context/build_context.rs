@@ -1,0 +1,303 @@
+//! What the stages of a build work with: the project, its plan, the store, the client, the caches.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use super::project::Project;
+use super::settings::Settings;
+use super::unisolated::Absence;
+use super::{unisolated as bare, variables};
+use crate::archive::tar::Options;
+use crate::layer_cache::{
+    Batch, Cache, Elsewhere, Fetcher, LockedLayers, Made, NoRecipe, Recipe, Roots, TransferIds,
+    Turn, Workshop,
+};
+use crate::layers::wheel;
+use crate::net::http::Client;
+use crate::oci::Key;
+use crate::plan::Plan;
+use crate::plan::builder::{Base, BuilderDefinition};
+use crate::report::{BuildError, Event, LayerFate, Report};
+use crate::resolve::debian::BaseLock;
+use crate::sandbox::Isolation;
+use crate::source::Tree;
+use crate::store::Store;
+
+/// How hard layers are compressed where they are compressed at all; more costs time and saves
+/// hardly anything.
+const LEVEL: u32 = 6;
+/// The virtual environment, as a path of a layer.
+const PREFIX: &str = "opt/app-root";
+/// Owner of the virtual environment: the image's user, and the group of arbitrary users.
+const OWNER: (u32, u32) = (1001, 0);
+
+/// Everything that the platforms of one build share.
+pub(crate) struct Site<'a> {
+    pub(crate) project: &'a Project,
+    pub(crate) plan: &'a Plan,
+    pub(crate) builder: &'a BuilderDefinition,
+    pub(crate) settings: &'a Settings,
+    pub(crate) store: &'a Store,
+    pub(crate) report: &'a dyn Report,
+    pub(crate) client: &'a Client,
+    pub(crate) cache: &'a Cache<'a>,
+    /// What `s2r.lock` says of layers.
+    pub(crate) locked: LockedLayers,
+    pub(crate) ids: TransferIds,
+    pub(crate) turn: Turn,
+    /// Wheels that were built from source, by the key of what they were built from.
+    pub(crate) built: Mutex<BTreeMap<Key, String>>,
+    /// Whether s2r stands in the builder's image, once that was asked.
+    pub(crate) in_builder: OnceLock<Result<(), Absence>>,
+    /// Set when the build has failed elsewhere, so that what goes on meanwhile need not end.
+    pub(crate) stop: AtomicBool,
+    /// The caller's environment, with what the project and the command line set above it.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// The variables that files of the project may name.
+    pub(crate) given: BTreeMap<String, String>,
+}
+
+/// What a build works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'a> {
+    pub settings: &'a Settings,
+    pub store: &'a Store,
+    pub report: &'a dyn Report,
+    pub client: &'a Client,
+    pub cache: &'a Cache<'a>,
+}
+
+impl<'a> Site<'a> {
+    pub(crate) fn new(
+        project: &'a Project,
+        plan: &'a Plan,
+        means: Means<'a>,
+    ) -> Result<Self, BuildError> {
+        let Means {
+            settings,
+            store,
+            report,
+            client,
+            cache,
+        } = means;
+        Ok(Self {
+            project,
+            plan,
+            builder: project.builder(plan)?,
+            settings,
+            store,
+            report,
+            client,
+            cache,
+            locked: LockedLayers::of(project.base_lock()?.as_ref()),
+            ids: TransferIds::default(),
+            turn: Turn::default(),
+            built: Mutex::default(),
+            in_builder: OnceLock::new(),
+            stop: AtomicBool::new(false),
+            environment: variables::environment(plan, settings)?,
+            given: variables::given(plan, settings),
+        })
+    }
+
+    pub(crate) fn fetcher(&self) -> Fetcher<'_> {
+        Fetcher {
+            client: self.client,
+            store: self.store,
+            tree: &self.project.tree,
+            report: self.report,
+            ids: &self.ids,
+        }
+    }
+
+    pub(crate) fn store(&self) -> &'a Store {
+        self.store
+    }
+
+    pub(crate) fn roots(&self) -> Roots<'_> {
+        let elsewhere = Elsewhere {
+            store: self.store,
+            client: self.client,
+            report: self.report,
+            ids: &self.ids,
+        };
+        Roots::new(elsewhere, &self.turn)
+    }
+
+    pub(crate) fn report(&self) -> &'a dyn Report {
+        self.report
+    }
+
+    pub(crate) fn settings(&self) -> &'a Settings {
+        self.settings
+    }
+
+    pub(crate) fn plan(&self) -> &'a Plan {
+        self.plan
+    }
+
+    pub(crate) fn tree(&self) -> &'a Tree {
+        &self.project.tree
+    }
+
+    /// Python's version, two numbers.
+    pub(crate) fn python(&self) -> &'a str {
+        &self.builder.python
+    }
+
+    /// Absolute path of the interpreter in the image.
+    pub(crate) fn interpreter(&self) -> &'a str {
+        &self.builder.interpreter
+    }
+
+    pub(crate) fn epoch_seconds(&self) -> u64 {
+        self.settings.epoch_seconds
+    }
+
+    /// Whether steps run without isolation, where they may run at all.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.settings.running.isolation == Isolation::None
+    }
+
+    /// Whether s2r stands in the builder's image. Who first hears that it does says so: what steps do
+    /// then, they do to this machine.
+    pub(crate) fn in_builder(&self) -> Result<(), Absence> {
+        let find = || {
+            bare::find(self.builder).inspect(|()| {
+                self.report.event(Event::Warning {
+                    text: "code of the project runs without isolation: it reaches this container's files, processes and network, and may write to whatever s2r may write to".to_owned(),
+                    hint: "use --isolation auto where namespaces are allowed, and for projects of others".to_owned(),
+                });
+            })
+        };
+        self.in_builder.get_or_init(find).clone()
+    }
+
+    pub(crate) fn cache(&self) -> &'a Cache<'a> {
+        self.cache
+    }
+
+    /// Remembers a wheel that was built from source.
+    pub(crate) fn note_built(&self, key: &Key, wheel: String) {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        built.insert(*key, wheel);
+    }
+
+    /// Where wheels go.
+    pub(crate) fn place(&self) -> wheel::Target {
+        wheel::Target {
+            prefix: PREFIX.to_owned(),
+            python: self.builder.python.clone(),
+            uid: OWNER.0,
+            gid: OWNER.1,
+            mtime: self.settings.epoch_seconds,
+            bytecode: None,
+        }
+    }
+
+    pub(crate) fn tar(&self) -> Options {
+        Options {
+            mtime: self.settings.epoch_seconds,
+            level: LEVEL,
+        }
+    }
+
+    /// What the project's `s2r.lock` pins.
+    pub(crate) fn base_lock(&self) -> Result<Option<BaseLock>, BuildError> {
+        self.project.base_lock()
+    }
+
+    /// Whether the base is an image, to which nothing can be added.
+    pub(crate) fn stands_on_image(&self) -> bool {
+        matches!(self.builder.base, Base::Image(_))
+    }
+}
+
+impl Site<'_> {
+    /// Whether a layer needs not be made.
+    pub(crate) fn has_layer(&self, key: &Key) -> bool {
+        let key = self.settings.formats.layers.key(key);
+        if self.store.layer(&key).is_some() {
+            return true;
+        }
+        match self.locked.stored(&key) {
+            Some(stored) => self.cache.blob(&stored).is_some(),
+            None => self.cache.layer(&key).is_some(),
+        }
+    }
+
+    /// A layer that the store or a registry knows by its key.
+    pub(crate) fn known_layer(&self, key: &Key, contents: &str, index: usize) -> Option<Made> {
+        // What steps left cannot be made again without running them, so that it is not taken where all is verified.
+        let form = self.settings.formats.layers;
+        let is_here = || self.store.layer(&form.key(key)).is_some();
+        if !self.has_layer(key) || (self.cache.is_verified() && !is_here()) {
+            return None;
+        }
+        let recipe = Recipe {
+            key: *key,
+            contents: contents.to_owned(),
+            needs: Vec::new(),
+            is_of_source: true,
+            // A registry's layer may be gone once it is wanted. Then nothing may stand in its place.
+            write: Box::new(|_| {
+                Err(NoRecipe {
+                    contents: contents.to_owned(),
+                }
+                .into())
+            }),
+        };
+        self.make(&[recipe], index).ok()?.layers.pop()
+    }
+
+    /// A layer with its true fate: one that was believed and has been made here since is so no more.
+    pub(crate) fn proven(&self, made: Made) -> Made {
+        let stored = self.store.layer(&made.layer.key);
+        match stored.filter(|stored| stored.digest == made.layer.digest) {
+            Some(stored) if made.fate == LayerFate::Believed => Made {
+                fate: LayerFate::Made,
+                uncompressed_bytes: Some(stored.uncompressed_bytes),
+                ..made
+            },
+            _ => made,
+        }
+    }
+
+    /// Has layers, in the recipes' order: the store's, a registry's, or made.
+    pub(crate) fn make(
+        &self,
+        recipes: &[Recipe<'_>],
+        first_index: usize,
+    ) -> Result<Batch, BuildError> {
+        let recipes: Vec<&Recipe<'_>> = recipes.iter().collect();
+        self.workshop(Some(self.cache), &recipes, first_index)
+    }
+
+    /// Layers, whatever a registry says that it has.
+    pub(crate) fn make_own(&self, recipes: &[&Recipe<'_>]) -> Result<Vec<Made>, BuildError> {
+        Ok(self.workshop(None, recipes, 0)?.layers)
+    }
+
+    fn workshop(
+        &self,
+        cache: Option<&Cache<'_>>,
+        recipes: &[&Recipe<'_>],
+        first_index: usize,
+    ) -> Result<Batch, BuildError> {
+        Workshop {
+            store: self.store,
+            fetcher: &self.fetcher(),
+            cache,
+            locked: &self.locked,
+            report: self.report,
+            tar: self.tar(),
+            form: self.settings.formats.layers,
+            first_index,
+            workers: self.settings.workers,
+            rechecks: self.settings.rules.refresh,
+            stop: &self.stop,
+        }
+        .make(recipes)
+    }
+}

@@ -1,0 +1,173 @@
+//! What a build would have to run on another kind of machine than this one: named before anything is
+//! fetched, because nothing that is fetched could help.
+
+use std::fmt;
+
+use crate::oci::{Architecture, Platform};
+use crate::plan::Plan;
+use crate::report::{BuildError, Explain, Explanation, Fate};
+
+/// Packages that an error lists by name.
+const SHOWN_PACKAGES: usize = 10;
+
+/// Something that runs at build time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The project's own assemble script.
+    Assemble,
+    /// The install of the project itself; the file that says so.
+    Install(String),
+    /// Django's.
+    CollectStatic,
+    /// Packages that have no wheel for the platform, and so have to be built.
+    Wheels(Vec<String>),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Assemble => f.write_str("the project's own assemble script"),
+            Self::Install(file) => write!(f, "the install of the project itself ({file})"),
+            Self::CollectStatic => f.write_str("Django's collectstatic"),
+            Self::Wheels(names) => {
+                let shown: Vec<&str> = names
+                    .iter()
+                    .take(SHOWN_PACKAGES)
+                    .map(String::as_str)
+                    .collect();
+                let more = match names.len().saturating_sub(SHOWN_PACKAGES) {
+                    0 => String::new(),
+                    count => format!(" and {count} more"),
+                };
+                write!(
+                    f,
+                    "building packages that have no wheel for it: {}{more}",
+                    shown.join(", ")
+                )
+            }
+        }
+    }
+}
+
+impl Step {
+    /// How to do without it.
+    pub(crate) fn instead(&self) -> &'static str {
+        match self {
+            Self::Assemble => "",
+            Self::Install(_) => {
+                "leave the install out (DISABLE_SETUP_PY_PROCESSING, DISABLE_PYPROJECT_TOML_PROCESSING); "
+            }
+            Self::CollectStatic => {
+                "leave it out (DISABLE_COLLECTSTATIC), and collect static files before the build or at start; "
+            }
+            Self::Wheels(_) => {
+                "name versions that have wheels for that platform, or put such wheels into the source; "
+            }
+        }
+    }
+}
+
+/// Whether this machine cannot run programs for that one.
+pub(crate) fn is_foreign(architecture: Architecture) -> bool {
+    Architecture::host() != Some(architecture)
+}
+
+/// Code would have to run for another kind of machine.
+#[derive(Debug, thiserror::Error)]
+#[error("something has to run on {platform}")]
+pub(crate) struct ForeignBuild {
+    /// The image's platform.
+    pub platform: Platform,
+    /// What.
+    pub steps: Vec<Step>,
+}
+
+impl Explain for ForeignBuild {
+    fn explain(&self) -> Explanation {
+        let steps: Vec<String> = self.steps.iter().map(ToString::to_string).collect();
+        let instead: String = self.steps.iter().map(Step::instead).collect();
+        Explanation {
+            fate: Fate::Project,
+            what: format!(
+                "code would have to run on {}, which this machine is not",
+                self.platform
+            ),
+            place: match steps.as_slice() {
+                [] => "the project's build".to_owned(),
+                steps => steps.join("\n"),
+            },
+            why: "s2r emulates no other machine".to_owned(),
+            next: format!(
+                "{instead}{}build on such a machine",
+                if instead.is_empty() { "" } else { "or " }
+            ),
+        }
+    }
+}
+
+/// The error that names these steps.
+pub(crate) fn refused(architecture: Architecture, steps: Vec<Step>) -> BuildError {
+    ForeignBuild {
+        platform: Platform { architecture },
+        steps,
+    }
+    .into()
+}
+
+/// What the plan alone tells.
+///
+/// # Errors
+/// Something would have to run on a foreign platform.
+pub(crate) fn check(plan: &Plan) -> Result<(), BuildError> {
+    let mut platforms = plan.platforms.value.iter();
+    let Some(platform) = platforms.find(|platform| is_foreign(platform.architecture)) else {
+        return Ok(());
+    };
+    let running = &plan.running;
+    let step = if running.assemble.value {
+        Step::Assemble
+    } else if running.install.value {
+        Step::Install(running.install.origin.to_string())
+    } else {
+        return Ok(());
+    };
+    Err(refused(platform.architecture, vec![step]))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::context::cross_platform::*;
+
+    #[test]
+    fn an_error_names_what_would_run_and_what_to_do() {
+        let many: Vec<String> = (0..12).map(|number| format!("p{number}")).collect();
+        for (step, shown, next) in [
+            (Step::Assemble, "assemble script", "build on such a machine"),
+            (
+                Step::Install("setup.py".to_owned()),
+                "(setup.py)",
+                "DISABLE_SETUP_PY_PROCESSING",
+            ),
+            (
+                Step::CollectStatic,
+                "collectstatic",
+                "DISABLE_COLLECTSTATIC",
+            ),
+            (
+                Step::Wheels(many),
+                "p0, p1, p2, p3, p4, p5, p6, p7, p8, p9 and 2 more",
+                "wheels",
+            ),
+        ] {
+            let told = refused(Architecture::Arm64, vec![step]).explain();
+            assert!(told.what.contains("linux/arm64"), "{}", told.what);
+            assert!(told.place.contains(shown), "{}", told.place);
+            assert!(told.next.contains(next), "{}", told.next);
+            assert!(
+                told.next.ends_with("build on such a machine"),
+                "{}",
+                told.next
+            );
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What a command is told before it starts: the caller's surroundings and choices.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::client::Registries;
+use super::passed::Passed;
+use crate::archive::Unpacked;
+use crate::image::LayerForm;
+use crate::oci::Family;
+use crate::sandbox::{Isolation, Limits};
+
+/// What a command may do with locks and network.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rules {
+    /// Resolve nothing.
+    pub locked: bool,
+    /// Touch no network.
+    pub offline: bool,
+    /// Ask again what was asked before.
+    pub refresh: bool,
+    /// How much wheels and archives may unpack to.
+    pub unpacked: Unpacked,
+}
+
+/// The surroundings of a command, as `cli` read them.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The store's folder.
+    pub store_root: PathBuf,
+    /// The caller's environment.
+    pub variables: BTreeMap<String, String>,
+    /// What of it files of the project may name (`--pass-env`).
+    pub passed: Passed,
+    /// The caller's working directory.
+    pub directory: PathBuf,
+    /// Now, seconds since 1970; for the validity of indexes alone.
+    pub now_seconds: u64,
+    /// The time of everything in the image, seconds since 1970.
+    pub epoch_seconds: u64,
+    /// Threads that write layers.
+    pub workers: usize,
+    /// Locks and network.
+    pub rules: Rules,
+    /// How registries are talked to.
+    pub registries: Registries,
+    /// How code of the project is run.
+    pub running: Running,
+    /// What images are written in.
+    pub formats: Formats,
+}
+
+/// What an image is written in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Formats {
+    /// Its layers.
+    pub layers: LayerForm,
+    /// Its manifest, and what that names.
+    pub documents: Family,
+}
+
+/// How the project's own code is run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Running {
+    /// How far it is kept from the machine.
+    pub isolation: Isolation,
+    /// What one step may use up.
+    pub limits: Limits,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self {
+            isolation: Isolation::Auto,
+            limits: Limits {
+                memory_bytes: 8 << 30,
+                time: Duration::from_hours(1),
+                processes: 4096,
+                disk_bytes: 32 << 30,
+                output_bytes: 64 << 20,
+            },
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The environment in which things are resolved and built: the caller's, and above it what the project
+//! may set, which is not everything.
+
+use std::collections::BTreeMap;
+
+use super::build_context::Site;
+use super::settings::Settings;
+use crate::packages::python::{Url, expand_variables};
+use crate::plan::{Origin, Plan};
+use crate::resolve::wheels::{Indexes, ResolveError};
+
+impl Site<'_> {
+    /// An address with the credentials of the index that it belongs to.
+    pub(crate) fn with_credentials(&self, url: Url) -> Url {
+        let options = crate::packages::python::IndexOptions::default();
+        match Indexes::new(&options, &self.environment) {
+            Ok(indexes) => indexes.with_credentials(url, None),
+            // Whoever asks for the packages is told.
+            Err(_) => url,
+        }
+    }
+
+    /// pip's variables and the surroundings of programs that are run.
+    pub(crate) fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
+    /// What `${NAME}` in files of the project means.
+    pub(crate) fn given(&self) -> &BTreeMap<String, String> {
+        &self.given
+    }
+
+    /// What the project and the command line set for steps that build.
+    pub(crate) fn build_variables(&self) -> BTreeMap<String, String> {
+        self.plan
+            .environment
+            .settings()
+            .filter(|(name, setting)| {
+                !matches!(setting.origin, Origin::Builder { .. } | Origin::Default)
+                    && !is_callers_alone(name)
+            })
+            .map(|(name, setting)| (name.to_owned(), setting.value.clone()))
+            .collect()
+    }
+}
+
+/// pip's variables that hold addresses.
+const ADDRESSES: [&str; 3] = ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"];
+
+/// The caller's environment, and above it what the project, `-e` and `-E` set: pip's variables, with
+/// values for `${NAME}` in them. What builder and s2r set is for the image alone.
+///
+/// # Errors
+/// An address that names a variable which whoever set it may not read.
+pub(crate) fn environment(
+    plan: &Plan,
+    settings: &Settings,
+) -> Result<BTreeMap<String, String>, ResolveError> {
+    let mut environment = settings.variables.clone();
+    expand(&mut environment, &settings.variables)?;
+    let mut own: BTreeMap<String, String> = set_by_users(plan)
+        .filter(|(name, _)| !is_callers_alone(name))
+        .collect();
+    expand(&mut own, &given(plan, settings))?;
+    environment.append(&mut own);
+    Ok(environment)
+}
+
+/// What `${NAME}` in files of the project means: what the project, `-e` and `-E` set, and what of the
+/// caller's environment `--pass-env` names. A project that could name any variable could send any
+/// secret of the caller's to any host.
+pub(crate) fn given(plan: &Plan, settings: &Settings) -> BTreeMap<String, String> {
+    let mut given: BTreeMap<String, String> = settings.passed.variables().collect();
+    given.extend(set_by_users(plan));
+    given
+}
+
+fn set_by_users(plan: &Plan) -> impl Iterator<Item = (String, String)> {
+    plan.environment
+        .settings()
+        .filter(|(_, setting)| !matches!(setting.origin, Origin::Builder { .. } | Origin::Default))
+        .map(|(name, setting)| (name.to_owned(), setting.value.clone()))
+}
+
+/// Puts values in for `${NAME}` in pip's addresses.
+fn expand(
+    variables: &mut BTreeMap<String, String>,
+    known: &BTreeMap<String, String>,
+) -> Result<(), ResolveError> {
+    for address in ADDRESSES {
+        if let Some(value) = variables.get_mut(address) {
+            *value =
+                expand_variables(value, &|name| known.get(name).cloned()).map_err(|error| {
+                    ResolveError::Address {
+                        variable: address,
+                        error,
+                    }
+                })?;
+        }
+    }
+    Ok(())
+}
+
+/// Variables that say where packages come from and which are taken, logins left out.
+pub(crate) fn is_of_indexes(name: &str) -> bool {
+    let is_login = ["USERNAME", "PASSWORD", "TOKEN", "KEYRING_PROVIDER"];
+    let of_tools = [
+        "PIP_",
+        "UV_INDEX",
+        "UV_DEFAULT_INDEX",
+        "UV_EXTRA_INDEX_URL",
+        "UV_FIND_LINKS",
+    ];
+    name == "S2R_PREFER"
+        || (of_tools.iter().any(|start| name.starts_with(start))
+            && !is_login.iter().any(|end| name.ends_with(end))
+            && !is_callers_alone(name))
+}
+
+/// Variables that decide which programs run and whom they trust: a project must not set them for
+/// the machine that builds it.
+fn is_callers_alone(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    // The login of an index that the project names.
+    let is_login = upper.ends_with("_USERNAME") || upper.ends_with("_PASSWORD");
+    if upper.starts_with("UV_INDEX_") && is_login {
+        return false;
+    }
+    [
+        "PATH",
+        "HOME",
+        "NETRC",
+        "PIP_CERT",
+        "PIP_CLIENT_CERT",
+        "TMPDIR",
+    ]
+    .contains(&upper.as_str())
+        || upper.ends_with("_PROXY")
+        || ["SSL_", "UV_", "LD_", "XDG_"]
+            .iter()
+            .any(|start| upper.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::context::variables::*;
+
+    #[test]
+    fn a_project_names_no_programs_and_no_authorities() {
+        for name in [
+            "PATH",
+            "HOME",
+            "NETRC",
+            "SSL_CERT_FILE",
+            "https_proxy",
+            "UV_INDEX",
+            "PIP_CERT",
+        ] {
+            assert!(is_callers_alone(name), "{name}");
+        }
+        for name in [
+            "PIP_INDEX_URL",
+            "PIP_CONSTRAINT",
+            "TOKEN",
+            "MY_PATH",
+            "UV_INDEX_CORP_PASSWORD",
+        ] {
+            assert!(!is_callers_alone(name), "{name}");
+        }
+    }
+}

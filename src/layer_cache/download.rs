@@ -1,0 +1,279 @@
+//! Downloads into the store: checked while they arrive, kept only when they are whole and right.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::mend::again;
+use crate::net::http::{Client, Expect, Fetched, HttpError};
+use crate::oci::Digest;
+use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report};
+use crate::source::{Kind, Tree};
+use crate::store::{Store, StoreError};
+
+/// The largest file that is fetched: the largest wheels of the field are some 2 GB.
+pub(crate) const MAX_DOWNLOAD_BYTES: u64 = 16 << 30;
+
+/// Downloads under way at once. Mirrors and indexes serve one connection slower than a line carries.
+pub(crate) const DOWNLOADS: usize = 6;
+
+/// A file that a layer is made of.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Needed {
+    /// Its name, for people.
+    pub name: String,
+    /// Its sha256.
+    pub digest: Digest,
+    /// Its length in bytes, where known.
+    pub size_bytes: Option<u64>,
+    /// Where it is to be had; the first is asked first.
+    pub origins: Vec<Origin>,
+}
+
+/// Where a file is to be had.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// By HTTP; the url may hold credentials.
+    Url(String),
+    /// A file of the project, by its path there.
+    Source(String),
+}
+
+/// Numbers the transfers of a run.
+#[derive(Debug, Default)]
+pub(crate) struct TransferIds(AtomicU64);
+
+impl TransferIds {
+    pub(crate) fn next(&self) -> crate::report::TransferId {
+        crate::report::TransferId(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A file that is pinned cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DownloadError {
+    /// It has no address.
+    #[error("{name} is to be had nowhere")]
+    Nowhere {
+        /// Its file name.
+        name: String,
+    },
+    /// It was built here before, and its file was damaged since.
+    #[error("{name} was damaged in the store")]
+    Lost {
+        /// Its file name.
+        name: String,
+        /// Its hash.
+        digest: Digest,
+    },
+    /// The source does not hold it.
+    #[error("{path} is no file of the source")]
+    NoFile {
+        /// Its path in the source.
+        path: String,
+    },
+    /// The file of the source is not the one that the lock means.
+    #[error("{path}: expected {expected}, found {found}")]
+    OtherFile {
+        /// Its path in the source.
+        path: String,
+        /// The lock's hash.
+        expected: Digest,
+        /// The file's.
+        found: Digest,
+    },
+}
+
+impl Explain for DownloadError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Nowhere { name } => Explanation {
+                fate: Fate::Project,
+                what: format!("the lock says nowhere where {name} is to be had"),
+                place: name.clone(),
+                why: "it has neither a url nor a file".to_owned(),
+                next: "make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::Lost { name, digest } => Explanation {
+                fate: Fate::World,
+                what: "a wheel that was built here was damaged in the store".to_owned(),
+                place: name.clone(),
+                why: format!("its bytes were not those of {digest}; they were dropped"),
+                next: "run the command again: the wheel is built anew".to_owned(),
+            },
+            Self::NoFile { path } => Explanation {
+                fate: Fate::Project,
+                what: "a wheel is named that is not there".to_owned(),
+                place: path.clone(),
+                why: "it is no file of the source, or a link that leads out of it".to_owned(),
+                next: "put it there, or make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::OtherFile {
+                path,
+                expected,
+                found,
+            } => Explanation {
+                fate: Fate::Project,
+                what: "a wheel of the source is not the one that the lock means".to_owned(),
+                place: path.clone(),
+                why: format!("the lock says {expected}, the file is {found}"),
+                next: "restore the file, or make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+        }
+    }
+}
+
+/// Fetches files into the store.
+pub(crate) struct Fetcher<'a> {
+    pub client: &'a Client,
+    pub store: &'a Store,
+    /// The project's files, for wheels among them.
+    pub tree: &'a Tree,
+    pub report: &'a dyn Report,
+    pub ids: &'a TransferIds,
+}
+
+impl Fetcher<'_> {
+    /// Has the file in the store's downloads, with the right bytes: one that is there is read. Zips are read
+    /// here and there, and not all that they say is under their checksums, so that this takes a pass of its
+    /// own. Tells whether the file was fetched.
+    ///
+    /// # Errors
+    /// The last place's failure, when none of its places has it with the right hash.
+    pub(crate) fn fetch(&self, needed: &Needed) -> Result<bool, BuildError> {
+        if self.store.is_sound_download(&needed.digest) {
+            return Ok(false);
+        }
+        let was_damaged = self.store.has_download(&needed.digest, None);
+        if was_damaged {
+            self.store.forget_download(&needed.digest)?;
+        }
+        let name = needed.name.clone();
+        let digest = needed.digest;
+        let mut outcome = if was_damaged && needed.origins.is_empty() {
+            Err(DownloadError::Lost { name, digest }.into())
+        } else {
+            Err(DownloadError::Nowhere { name }.into())
+        };
+        if was_damaged && !needed.origins.is_empty() {
+            self.report.event(again(&digest));
+        }
+        for origin in &needed.origins {
+            outcome = match origin {
+                Origin::Url(url) => self.fetch_from(url, needed),
+                Origin::Source(path) => self.copy_from(path, needed),
+            };
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome.map(|()| true)
+    }
+
+    fn fetch_from(&self, url: &str, needed: &Needed) -> Result<(), BuildError> {
+        // The client hashes what arrives, so the store need not do it again.
+        let mut writer = self.store.writer()?.unhashed();
+        let expect = Expect {
+            sha256: Some(*needed.digest.as_bytes()),
+            size: needed.size_bytes,
+            max_bytes: MAX_DOWNLOAD_BYTES,
+        };
+        let fetched = self.fetch_shown(url, &needed.name, &mut writer, &expect)?;
+        let found = Digest::from_bytes(fetched.sha256);
+        self.store
+            .keep_download(writer.hashed(found), &needed.digest)?;
+        Ok(())
+    }
+
+    /// Has several files in the store's downloads, some at once.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub(crate) fn fetch_all(&self, needs: &[Needed]) -> Result<(), BuildError> {
+        let next = AtomicUsize::new(0);
+        let failure = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..DOWNLOADS.min(needs.len()) {
+                scope.spawn(|| {
+                    while let Some(needed) = needs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if let Err(error) = self.fetch(needed) {
+                            let mut failure =
+                                failure.lock().unwrap_or_else(PoisonError::into_inner);
+                            failure.get_or_insert(error);
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Fetches a file whose hash nobody told, keeps it, and tells its hash.
+    ///
+    /// # Errors
+    /// The client's.
+    pub(crate) fn fetch_any(&self, url: &str, name: &str) -> Result<Digest, BuildError> {
+        let mut writer = self.store.writer()?.unhashed();
+        let expect = Expect {
+            sha256: None,
+            size: None,
+            max_bytes: MAX_DOWNLOAD_BYTES,
+        };
+        let fetched = self.fetch_shown(url, name, &mut writer, &expect)?;
+        let found = Digest::from_bytes(fetched.sha256);
+        self.store.keep_download(writer.hashed(found), &found)?;
+        Ok(found)
+    }
+
+    /// Takes a wheel out of the project's own files, within their bounds.
+    fn copy_from(&self, path: &str, needed: &Needed) -> Result<(), BuildError> {
+        let missing = || DownloadError::NoFile {
+            path: path.to_owned(),
+        };
+        let entry = self.tree.follow(path.as_bytes()).ok_or_else(missing)?;
+        if !matches!(entry.kind, Kind::File { .. }) {
+            return Err(missing().into());
+        }
+        let mut file = self.tree.open(entry)?;
+        let mut writer = self.store.writer()?;
+        std::io::copy(&mut file, &mut writer).map_err(|error| file.explain(error))?;
+        match self.store.keep_download(writer, &needed.digest) {
+            Err(StoreError::Mismatch {
+                expected, found, ..
+            }) => Err(DownloadError::OtherFile {
+                path: path.to_owned(),
+                expected,
+                found,
+            }
+            .into()),
+            kept => Ok(kept?),
+        }
+    }
+
+    /// Downloads into a writer, and tells of it.
+    ///
+    /// # Errors
+    /// The client's.
+    pub(crate) fn fetch_shown(
+        &self,
+        url: &str,
+        name: &str,
+        sink: &mut dyn Write,
+        expect: &Expect,
+    ) -> Result<Fetched, HttpError> {
+        let id = self.ids.next();
+        self.report.event(Event::TransferStarted {
+            id,
+            name: name.to_owned(),
+            total_bytes: expect.size,
+        });
+        let fetched = self.client.fetch_to(url, sink, expect, &|done_bytes| {
+            self.report
+                .event(Event::TransferAdvanced { id, done_bytes });
+        });
+        self.report.event(Event::TransferFinished { id });
+        fetched
+    }
+}

@@ -1,0 +1,116 @@
+//! What is done about a part of an image that turns out to be wrong in the store: it is dropped there, and
+//! the work is done once more where it can be made or fetched again.
+//!
+//! Nothing is read to find that out. Who reads a blob anyway, to send it, to write it to a file or to unpack
+//! it, hashes it on the way.
+
+use std::collections::BTreeSet;
+
+use super::download::DownloadError;
+use crate::destination::ExportError;
+use crate::destination::registry::PushError;
+use crate::oci::Digest;
+use crate::report::{BuildError, Event, Report};
+use crate::store::{Store, StoreError};
+
+/// Does work over blobs of the store; once more for each blob that was wrong and `can_be_had` again.
+///
+/// # Errors
+/// The work's. What was wrong is dropped then too, so that the next build makes it.
+pub(crate) fn mending<T>(
+    (store, report): (&Store, &dyn Report),
+    can_be_had: impl Fn(&Digest) -> bool,
+    mut work: impl FnMut() -> Result<T, BuildError>,
+) -> Result<T, BuildError> {
+    let mut mended = BTreeSet::new();
+    loop {
+        let error = match work() {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let Some(digest) = damaged(&error) else {
+            return Err(error);
+        };
+        store.drop_damaged(&digest)?;
+        if !can_be_had(&digest) || !mended.insert(digest) {
+            return Err(error);
+        }
+        report.event(again(&digest));
+    }
+}
+
+/// The blob or download that has turned out to be missing or wrong in the store.
+fn damaged(error: &BuildError) -> Option<Digest> {
+    if let Some(StoreError::Blob { digest, .. }) = error.find() {
+        return Some(*digest);
+    }
+    if let Some(PushError::Damaged { digest, .. } | PushError::Blob { digest, .. }) = error.find() {
+        return Some(*digest);
+    }
+    if let Some(ExportError::Damaged { digest, .. } | ExportError::Blob { digest, .. }) =
+        error.find()
+    {
+        return Some(*digest);
+    }
+    match error.find() {
+        Some(DownloadError::Lost { digest, .. }) => Some(*digest),
+        _ => None,
+    }
+}
+
+/// What is said of something that was wrong.
+pub(crate) fn again(digest: &Digest) -> Event {
+    Event::Warning {
+        text: format!("{digest} was damaged in the store; it is made or fetched again"),
+        hint: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Silent;
+
+    #[test]
+    fn each_blob_is_mended_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let digest = store.put_blob(b"right").unwrap();
+        let path = store.blob_path(&digest);
+        let mut tries = 0;
+        let mut look = |mend: bool, can: bool| {
+            std::fs::write(&path, b"wrong").unwrap();
+            tries = 0;
+            let done = mending(
+                (&store, &Silent),
+                |_| can,
+                || {
+                    tries += 1;
+                    if mend && tries > 1 {
+                        store.put_blob(b"right")?;
+                    }
+                    Ok(store.read_blob(&digest)?)
+                },
+            );
+            (done, tries)
+        };
+        assert_eq!(look(true, true).0.unwrap(), b"right");
+        let (done, tries) = look(false, true);
+        assert!(matches!(
+            done.unwrap_err().find(),
+            Some(StoreError::Blob {
+                is_there: false,
+                ..
+            })
+        ));
+        assert_eq!(tries, 2);
+        let (done, tries) = look(true, false);
+        let error = done.unwrap_err();
+        assert!(matches!(
+            error.find(),
+            Some(StoreError::Blob { is_there: true, .. })
+        ));
+        assert_eq!(tries, 1);
+        assert!(!path.exists(), "a damaged blob stays in the store");
+    }
+}

@@ -1,0 +1,31 @@
+//! Layers by their keys: what the store has or a registry has is not made again, what is missing is fetched and
+//! written.
+//!
+//! - `recipe`: what a layer is made of, and how
+//! - `layer_builder`: finds or makes layers, several at once
+//! - `download`: files that layers are made of, checked while they arrive
+//! - `registry_cache`: images of registries whose layers may be used again
+//! - `locked_layers`: what `s2r.lock` says of layers
+//! - `mend`: parts of an image that are wrong in the store are dropped and made again
+//! - `remote_blobs`: blobs that the store only knows to lie in a registry, brought here
+//! - `unpacked_layers`: layers as folders, for steps and interpreters
+
+mod download;
+mod layer_builder;
+mod locked_layers;
+mod mend;
+mod recipe;
+mod registry_cache;
+mod remote_blobs;
+mod unpacked_layers;
+
+pub(crate) use download::{
+    DownloadError, Fetcher, MAX_DOWNLOAD_BYTES, Needed, Origin, TransferIds,
+};
+pub(crate) use layer_builder::{Batch, BatchFetched, Workshop};
+pub(crate) use locked_layers::{LockedLayers, line as locked_line};
+pub(crate) use mend::mending;
+pub(crate) use recipe::{Contradicted, Made, NoRecipe, Recipe};
+pub(crate) use registry_cache::Cache;
+pub(crate) use remote_blobs::{Elsewhere, NotThere, Wanted};
+pub(crate) use unpacked_layers::{RootLayer, Roots, Turn};

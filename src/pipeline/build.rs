@@ -1,0 +1,239 @@
+//! `s2r build`: source, project, plan, packages, layers, image, destinations, a call a stage.
+
+use std::time::Duration;
+
+use super::publish::{self, Exported, Pushed};
+use super::{lock as locks, plan as read};
+use crate::bytecode;
+use crate::context::build_context::{Means, Site};
+use crate::context::project::Project;
+use crate::context::settings::Settings;
+use crate::context::stage_clock::Stages;
+use crate::context::{client, cross_platform as foreign};
+use crate::destination::Target;
+use crate::destination::registry::PushError;
+use crate::layer_cache::{Cache, Contradicted, DownloadError, Made, NoRecipe, NotThere, mending};
+use crate::net::http::Client;
+use crate::oci::{Descriptor, Digest, Platform, Reference};
+use crate::plan::{Plan, Request};
+use crate::report::{BuildError, Event, Report, Stage};
+use crate::store::Store;
+
+/// Where a built image goes besides the store.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outputs {
+    /// To the registries that its names say.
+    pub push: bool,
+    /// To files and folders.
+    pub targets: Vec<Target>,
+    /// Images of registries whose layers may be used again, besides the one that is pushed to.
+    pub cache_from: Vec<Reference>,
+    /// Look at no image in a registry for layers.
+    pub no_cache: bool,
+    /// Make what such an image is to give here too, and compare.
+    pub verify_cache: bool,
+}
+
+/// A built image.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// Its names; may be empty.
+    pub names: Vec<Reference>,
+    /// Its manifest, or the index of its platforms.
+    pub descriptor: Descriptor,
+    /// One for each platform.
+    pub platforms: Vec<BuiltPlatform>,
+    /// What went to registries.
+    pub pushed: Vec<Pushed>,
+    /// What went to files and folders.
+    pub exported: Vec<Exported>,
+    /// Where the time went.
+    pub stages: Vec<(Stage, Duration)>,
+}
+
+/// One platform of a built image.
+#[derive(Debug)]
+pub(crate) struct BuiltPlatform {
+    /// Which.
+    pub platform: Platform,
+    /// Its manifest.
+    pub descriptor: Descriptor,
+    /// Its layers, base first.
+    pub layers: Vec<Made>,
+    /// What compiling came to.
+    pub compiled: bytecode::Compiled,
+}
+
+impl Built {
+    /// The reference by digest of what was made.
+    pub(crate) fn pinned(&self) -> String {
+        match self.names.first() {
+            Some(name) => name.at(self.descriptor.digest).to_string(),
+            None => self.descriptor.digest.to_string(),
+        }
+    }
+}
+
+/// Builds an image, names it in the store, and sends it where it is wanted. [`default_name`](super::default_name) has a name for what has none.
+///
+/// # Errors
+/// The first stage's that fails. What was finished stays in the store; a name is given only to an
+/// image that is whole.
+pub(crate) fn build(
+    request: &Request,
+    names: &[Reference],
+    outputs: &Outputs,
+    settings: &Settings,
+    report: &dyn Report,
+) -> Result<Built, BuildError> {
+    let stages = Stages::new(report);
+    let mut project = stages.run(
+        Stage::Source,
+        || read::project(request, settings, report),
+        |project| format!("{} files and folders", project.tree.entries().len()),
+    )?;
+    let plan = stages.run(
+        Stage::Plan,
+        || {
+            read::complete(&mut project, request, settings, report)?;
+            read::decide(&project, request, report)
+        },
+        crate::plan::Plan::title,
+    )?;
+    foreign::check(&plan)?;
+    locks::check(&project, request, &plan, settings.rules, report)?;
+    let store = Store::open(&settings.store_root)?;
+    let _in_use = store.in_use()?;
+    let client = client::new(settings, report);
+    let cache = cache(names, outputs, settings, (&client, &store, report), &plan);
+    let means = Means {
+        settings,
+        store: &store,
+        report,
+        client: &client,
+        cache: &cache,
+    };
+    let once = || {
+        let finish = || finish(&project, &plan, means, (names, outputs), &stages);
+        mending((&store, report), |_| true, finish)
+    };
+    let mut outcome = once();
+    // A base's layer that is not there can be made by nobody here.
+    let is_base = |digest: &Digest| {
+        let mut bases = project.base_images.iter();
+        bases.any(|base| {
+            base.manifest
+                .layers
+                .iter()
+                .any(|layer| layer.digest == *digest)
+        })
+    };
+    if let Err(error) = &outcome
+        && is_of_cache(error)
+        && !missing_layer(error).is_some_and(|digest| is_base(&digest))
+    {
+        if let Some(digest) = missing_layer(error) {
+            store.forget_elsewhere(&digest)?;
+        }
+        if cache.distrust() {
+            report.event(Event::Warning {
+                text: format!("an image in a registry is of no use as a cache: {error}"),
+                hint: format!("what is missing is made anew; {}", error.explain().why),
+            });
+            outcome = once();
+        }
+    }
+    client::say_warnings(&client, report);
+    let (descriptor, platforms, pushed, exported) = outcome?;
+    Ok(Built {
+        names: names.to_vec(),
+        descriptor,
+        platforms,
+        pushed,
+        exported,
+        stages: stages.times(),
+    })
+}
+
+/// Whether an image in a registry is of less use than it seemed: a layer of it is not there, or a
+/// wheel is wanted that is in another layer than it was, or a layer is not what its key says.
+fn is_of_cache(error: &BuildError) -> bool {
+    missing_layer(error).is_some()
+        || matches!(error.find(), Some(DownloadError::Nowhere { .. }))
+        || error.find::<Contradicted>().is_some()
+        || error.find::<NoRecipe>().is_some()
+}
+
+/// The layer that is not where a registry's image said that it is.
+fn missing_layer(error: &BuildError) -> Option<Digest> {
+    if let Some(PushError::Nowhere { digest, .. }) = error.find() {
+        return Some(*digest);
+    }
+    error.find::<NotThere>().map(|missing| missing.digest)
+}
+
+/// The images whose layers are used again: those that the names stand for where they are pushed to,
+/// and those that were named for it.
+fn cache<'a>(
+    names: &[Reference],
+    outputs: &Outputs,
+    settings: &Settings,
+    (client, store, report): (&'a Client, &'a Store, &'a dyn Report),
+    plan: &'a Plan,
+) -> Cache<'a> {
+    let is_wanted = !outputs.no_cache && !settings.rules.offline;
+    let of = |names: &[Reference], is_wanted: bool| {
+        if is_wanted {
+            names.to_vec()
+        } else {
+            Vec::new()
+        }
+    };
+    Cache::new(
+        (client, store),
+        report,
+        &plan.platforms.value,
+        (
+            &of(names, is_wanted && outputs.push),
+            &of(&outputs.cache_from, is_wanted),
+        ),
+    )
+    .believing(!outputs.no_cache)
+    .verifying(outputs.verify_cache)
+}
+
+/// What comes after the plan.
+type Finished = (Descriptor, Vec<BuiltPlatform>, Vec<Pushed>, Vec<Exported>);
+
+/// Builds what was planned, and sends it out.
+fn finish(
+    project: &Project,
+    plan: &Plan,
+    means: Means<'_>,
+    (names, outputs): (&[Reference], &Outputs),
+    stages: &Stages<'_>,
+) -> Result<Finished, BuildError> {
+    let site = Site::new(project, plan, means)?;
+    let platforms = std::thread::scope(|scope| {
+        if !means.cache.is_empty() {
+            // The answer is wanted soon, and there is something else to do meanwhile.
+            scope.spawn(|| means.cache.look());
+        }
+        let mut foreseen = site.foresee(stages)?;
+        plan.platforms
+            .value
+            .iter()
+            .map(|&platform| site.build(platform, foreseen.remove(&platform), stages))
+            .collect::<Result<Vec<_>, _>>()
+    })?;
+    let manifests = platforms.iter().map(|platform| platform.descriptor.clone());
+    let family = means.settings.formats.documents;
+    let descriptor = publish::name(manifests.collect(), names, family, means.store)?;
+    let image = publish::Image {
+        descriptor: &descriptor,
+        means,
+    };
+    let pushed = image.push_all(names, outputs.push, stages)?;
+    let exported = image.export_all(names.first(), &outputs.targets, stages)?;
+    Ok((descriptor, platforms, pushed, exported))
+}

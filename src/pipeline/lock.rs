@@ -1,0 +1,221 @@
+//! `s2r lock`: writes the exact wheels and the exact base beside the project's files.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::plan as read;
+use super::platform_build::Resolved;
+use crate::context::build_context::{Means, Site};
+use crate::context::project::{LOCK_FILE, Project};
+use crate::context::settings::{Rules, Settings};
+use crate::context::stage_clock::Stages;
+use crate::layer_cache::Cache;
+use crate::packages::python::LockOrigin;
+use crate::plan::{Dependencies, Plan, Request};
+use crate::report::{BuildError, Event, FileError, Report, Silent, Stage};
+use crate::resolve::debian::LockedLayer;
+use crate::resolve::wheels::{Location, ResolveError, write_pylock};
+use crate::source::SettingsFile;
+use crate::store::Store;
+use crate::wheel_resolution::lock_inputs as fingerprint;
+use crate::wheel_resolution::lock_inputs::StaleLockError;
+
+/// The standard lock (PEP 751).
+const PYLOCK: &str = "pylock.toml";
+
+/// Resolves anew, and writes `pylock.toml` and `s2r.lock` into the source; returns what was
+/// written. A project that needs no packages gets the latter alone. The layers are locked too if
+/// that is asked for, or if they were before.
+///
+/// # Errors
+/// What keeps the project from being resolved; a folder that cannot be written to.
+pub(crate) fn lock(
+    request: &Request,
+    with_layers: bool,
+    settings: &Settings,
+    report: &dyn Report,
+) -> Result<Vec<PathBuf>, BuildError> {
+    crate::context::fetch_source::check_is_folder(request, settings)?;
+    let mut project = read::project(request, settings, report)?;
+    // One that cannot be read is replaced.
+    let before = project.base_lock().ok().flatten();
+    let with_layers = with_layers || before.is_some_and(|lock| !lock.layers.is_empty());
+    let root = project.tree.root().to_owned();
+    // Locks that are there say what was; requirements say what is wished for.
+    project.forget(&[PYLOCK, LOCK_FILE])?;
+    read::complete(&mut project, request, settings, report)?;
+    let plan = read::decide(&project, request, report)?;
+    let store = Store::open(&settings.store_root)?;
+    let _in_use = store.in_use()?;
+    let client = crate::context::client::new(settings, report);
+    let cache = Cache::new((&client, &store), report, &[], (&[], &[]));
+    let means = Means {
+        settings,
+        store: &store,
+        report,
+        client: &client,
+        cache: &cache,
+    };
+    let site = Site::new(&project, &plan, means)?;
+    let mut base_lock = site.empty_lock()?;
+    let mut resolved: Vec<Resolved> = Vec::new();
+    for platform in &plan.platforms.value {
+        let one = site.resolve(platform.architecture)?;
+        if base_lock.image.is_none() {
+            base_lock.packages.insert(
+                platform.architecture.name().to_owned(),
+                one.packages.base.clone(),
+            );
+        }
+        if !one.packages.added.is_empty() {
+            base_lock.added_packages.insert(
+                platform.architecture.name().to_owned(),
+                one.packages.added.clone(),
+            );
+        }
+        if !one.build_packages.is_empty() {
+            base_lock.build_packages.insert(
+                platform.architecture.name().to_owned(),
+                one.build_packages.clone(),
+            );
+        }
+        resolved.push(one);
+    }
+    let mut written = Vec::new();
+    // What only the project's own wheel names is locked too.
+    let has_wheels = |one: &Resolved| one.wheels.packages.iter().any(|wheel| !wheel.is_own());
+    if !matches!(plan.dependencies.value, Dependencies::None) || resolved.iter().any(has_wheels) {
+        let locks: Vec<_> = resolved
+            .iter()
+            .map(|one| (one.target, &one.wheels))
+            .collect();
+        tell_of_source_files(&resolved, report);
+        let mut inputs = fingerprint::of(&project, &plan)?;
+        if let Some(requires) = resolved
+            .iter()
+            .find_map(|one| site.own_requires(&one.wheels))
+        {
+            inputs.add(fingerprint::AS_BUILT, requires.as_bytes());
+        }
+        let text = settings.passed.put_names_back(&write_pylock(&locks)) + &inputs.to_toml();
+        written.push(write(&root, PYLOCK, &text)?);
+    }
+    let path = write(&root, LOCK_FILE, &base_lock.write())?;
+    if with_layers {
+        base_lock.layers = layers(request, means)?;
+        write(&root, LOCK_FILE, &base_lock.write())?;
+    }
+    written.push(path);
+    Ok(written)
+}
+
+/// The layers, by architecture, that the locks say how to make: made as a build makes them.
+fn layers(
+    request: &Request,
+    means: Means<'_>,
+) -> Result<BTreeMap<String, Vec<LockedLayer>>, BuildError> {
+    let Means {
+        settings, report, ..
+    } = means;
+    // What there is to say of the project has been said.
+    let mut project = read::project(request, settings, &Silent)?;
+    read::complete(&mut project, request, settings, &Silent)?;
+    let plan = read::decide(&project, request, &Silent)?;
+    let site = Site::new(&project, &plan, means)?;
+    let stages = Stages::new(report);
+    let mut layers = BTreeMap::new();
+    for platform in &plan.platforms.value {
+        let made = stages.run(
+            Stage::Layers,
+            || site.make_lasting(*platform),
+            |made| format!("{} for {platform}", made.len()),
+        )?;
+        let lines = made
+            .iter()
+            .filter_map(crate::layer_cache::locked_line)
+            .collect();
+        layers.insert(platform.architecture.name().to_owned(), lines);
+    }
+    Ok(layers)
+}
+
+/// Sees to it that a lock of s2r was made from what the project says now.
+///
+/// # Errors
+/// It was not; or it does not say what it was made from, and `--locked` asks for certainty.
+pub(super) fn check(
+    project: &Project,
+    request: &Request,
+    plan: &Plan,
+    rules: Rules,
+    report: &dyn Report,
+) -> Result<(), BuildError> {
+    let Dependencies::Pylock { path } = &plan.dependencies.value else {
+        return Ok(());
+    };
+    let Some(text) = project.tree.read_small(path, SettingsFile::Pylock)? else {
+        return Ok(());
+    };
+    let wrong = |error| ResolveError::Pylock {
+        path: path.clone(),
+        error,
+    };
+    match LockOrigin::of(&String::from_utf8_lossy(&text)).map_err(wrong)? {
+        LockOrigin::Known(then) => {
+            let now = fingerprint::of(project, &read::without_lock(project, request)?)?;
+            let changed = then.changed(&now, fingerprint::AS_BUILT);
+            if changed.is_empty() {
+                return Ok(());
+            }
+            Err(StaleLockError::Changed {
+                file: path.clone(),
+                changed: changed.into_iter().map(str::to_owned).collect(),
+            }
+            .into())
+        }
+        LockOrigin::OldForm if rules.locked => {
+            Err(StaleLockError::OldForm { file: path.clone() }.into())
+        }
+        LockOrigin::OldForm => {
+            report.event(Event::Warning {
+                text: format!("{path} does not say what it was made from; it is taken as it is"),
+                hint:
+                    "run `s2r lock SOURCE` to write it anew: it is then held to the project's files"
+                        .to_owned(),
+            });
+            Ok(())
+        }
+        LockOrigin::OtherTool => Ok(()),
+    }
+}
+
+/// A wheel within the source is locked by its path; that is worth knowing before it moves.
+fn tell_of_source_files(resolved: &[Resolved], report: &dyn Report) {
+    for wheel in resolved.iter().flat_map(|one| &one.wheels.packages) {
+        if let Location::Source(path) = &wheel.location {
+            report.event(Event::Warning {
+                text: format!("{} is locked as the file {path} of the source", wheel.name),
+                hint: String::new(),
+            });
+        }
+    }
+}
+
+/// Writes a file whole or not at all.
+fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, BuildError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.join(name);
+    let unwritable = |source| FileError::Unwritable {
+        path: path.clone(),
+        source,
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
+    file.write_all(text.as_bytes()).map_err(unwritable)?;
+    file.as_file()
+        .set_permissions(std::fs::Permissions::from_mode(0o644))
+        .map_err(unwritable)?;
+    file.persist(&path)
+        .map_err(|error| unwritable(error.error))?;
+    Ok(path)
+}

@@ -1,0 +1,255 @@
+//! The stages that only look: source, project, plan.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::base_image_lookup::{BaseImageError, Finder};
+use crate::context::fetch_source::{Obtained, for_git};
+use crate::context::project::{LOCK_FILE, Project};
+use crate::context::settings::Settings;
+use crate::oci::{Architecture, Platform, Reference};
+use crate::plan::builder::{BuilderDefinition, BuilderFile, embedded};
+use crate::plan::image_builder::ImageBuilder;
+use crate::plan::{Inputs, Plan, Request};
+use crate::project::Facts;
+use crate::report::{BuildError, Event, FileError, Report};
+use crate::source::environment::{self, Form, Note, Variable};
+use crate::source::{Tree, git};
+use crate::store::Store;
+
+/// A builder file is refused beyond this.
+const MAX_BUILDER_BYTES: u64 = 1 << 20;
+
+/// The builders compiled in, the default first, with their text.
+///
+/// # Errors
+/// None in practice: a test reads them all.
+pub(crate) fn builders() -> Result<Vec<(BuilderDefinition, &'static str)>, BuildError> {
+    embedded()
+        .iter()
+        .map(|&(name, text)| Ok((BuilderDefinition::from_yaml(text, name)?, text)))
+        .collect()
+}
+
+/// Reads and decides, and does no more. The network is asked only for what a base image is.
+///
+/// # Errors
+/// What keeps the project from being built, as far as it is seen without a network.
+pub(crate) fn plan(
+    request: &Request,
+    settings: &Settings,
+    report: &dyn Report,
+) -> Result<Plan, BuildError> {
+    let mut project = project(request, settings, report)?;
+    complete(&mut project, request, settings, report)?;
+    // What the user should know stands in the plan itself.
+    let plan = decide(&project, request, &crate::report::Silent)?;
+    crate::context::cross_platform::check(&plan)?;
+    Ok(plan)
+}
+
+/// Reads the project.
+pub(super) fn project(
+    request: &Request,
+    settings: &Settings,
+    report: &dyn Report,
+) -> Result<Project, BuildError> {
+    let environment_file = environment_file(request, settings)?;
+    let obtained = Obtained::of(request, settings, report)?;
+    let source = crate::source::Settings {
+        folder: obtained.folder.clone(),
+        shown: obtained.shown.clone(),
+        context_dir: request.context_dir.clone(),
+        exclude: request.exclude.clone(),
+    };
+    // git is slower than all the rest of this stage together.
+    let (read, git) = std::thread::scope(|scope| {
+        let folder = &source.folder;
+        let git = (obtained.is_users() && git::is_checkout(folder))
+            .then(|| scope.spawn(|| git::facts(folder, &for_git(&settings.variables))));
+        let read = Tree::read(&source, report)
+            .map_err(BuildError::from)
+            .and_then(|tree| Ok((Facts::of(&tree)?, tree)));
+        (read, git.and_then(|thread| thread.join().ok().flatten()))
+    });
+    let (facts, tree) = read?;
+    Ok(Project {
+        tree,
+        facts,
+        git: git.or_else(|| obtained.git.clone()),
+        _obtained: obtained,
+        builders: builders()?
+            .into_iter()
+            .map(|(builder, _)| builder)
+            .collect(),
+        own_builder: None,
+        base_images: Vec::new(),
+        environment_file,
+    })
+}
+
+/// What would be decided if there were no `pylock.toml`: what such a lock stands for.
+///
+/// # Errors
+/// As [`decide`]; a lock of another tool that is older than what it was made from.
+pub(super) fn without_lock(project: &Project, request: &Request) -> Result<Plan, BuildError> {
+    let mut facts = project.facts.clone();
+    facts.pylock = None;
+    Ok(crate::plan::plan(&inputs(project, &facts, request))?)
+}
+
+/// Decides what to build, and tells what the user should know of it.
+pub(super) fn decide(
+    project: &Project,
+    request: &Request,
+    report: &dyn Report,
+) -> Result<Plan, BuildError> {
+    let plan = crate::plan::plan(&inputs(project, &project.facts, request))?;
+    for advice in &plan.advice {
+        report.event(Event::Warning {
+            text: advice.text.clone(),
+            hint: advice.hint.clone(),
+        });
+    }
+    Ok(plan)
+}
+
+fn inputs<'a>(project: &'a Project, facts: &'a Facts, request: &'a Request) -> Inputs<'a> {
+    Inputs {
+        request,
+        facts,
+        builders: &project.builders,
+        own_builder: project.own_builder.as_ref(),
+        environment_file: &project.environment_file,
+        git: project.git.as_ref(),
+        host: Architecture::host().map(|architecture| Platform { architecture }),
+    }
+}
+
+/// Reads the builder that `--builder` names by a file or an image, and what the image is: the one that
+/// the project's lock pins, if it pins one.
+///
+/// # Errors
+/// A wrong builder file; an image that cannot be had or stood upon.
+pub(super) fn complete(
+    project: &mut Project,
+    request: &Request,
+    settings: &Settings,
+    report: &dyn Report,
+) -> Result<(), BuildError> {
+    let builder = match own_builder(request, settings)? {
+        None => return Ok(()),
+        Some(BuilderFile::Whole(builder)) => {
+            project.own_builder = Some(*builder);
+            return Ok(());
+        }
+        Some(BuilderFile::Image(builder)) => builder,
+    };
+    let host = Architecture::host().map(|architecture| Platform { architecture });
+    let mut platforms = request.platforms.clone();
+    if platforms.is_empty() {
+        platforms.extend(host);
+    }
+    platforms.sort_unstable();
+    platforms.dedup();
+    let image = &builder.reference;
+    let pinned = match project.base_lock()? {
+        Some(lock) => Some(lock.image_for(&image.canonical(), LOCK_FILE)?),
+        None => None,
+    };
+    let store = Store::open(&settings.store_root)?;
+    let client = crate::context::client::new(settings, report);
+    let images = Finder {
+        client: &client,
+        store: &store,
+        rules: settings.rules,
+    }
+    .find(image, pinned, &platforms);
+    crate::context::client::say_warnings(&client, report);
+    let images = images?;
+    let mut definition: Option<BuilderDefinition> = None;
+    for one in &images {
+        let told = one.known_to(&builder).complete(&one.config)?;
+        match &definition {
+            None => definition = Some(told),
+            Some(first) if first.stands_like(&told) => {}
+            Some(_) => {
+                return Err(BaseImageError::Differs {
+                    image: image.to_string(),
+                    platform: one.platform,
+                }
+                .into());
+            }
+        }
+    }
+    project.own_builder = definition;
+    project.base_images = images;
+    Ok(())
+}
+
+/// The builder of a file or upon an image, if `--builder` names one. A name that is compiled in never
+/// is a file, and what is a file is no image. A bare word is no image either: it would be a builder's
+/// name with a slip in it.
+fn own_builder(request: &Request, settings: &Settings) -> Result<Option<BuilderFile>, BuildError> {
+    let Some(name) = &request.builder else {
+        return Ok(None);
+    };
+    if embedded().iter().any(|(known, _)| known == name) {
+        return Ok(None);
+    }
+    let path = settings.directory.join(name);
+    let is_file_name = Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml");
+    if is_file_name || path.is_file() {
+        return builder_file(name, settings).map(Some);
+    }
+    let is_path = name.starts_with(['.', '/']);
+    if is_path || !name.contains([':', '/', '@']) {
+        return Ok(None);
+    }
+    let image = name.parse::<Reference>().ok();
+    Ok(image.map(|image| BuilderFile::Image(Box::new(ImageBuilder::of(&image)))))
+}
+
+/// Reads a builder file.
+///
+/// # Errors
+/// No such file, or one that is wrong.
+pub(super) fn builder_file(name: &str, settings: &Settings) -> Result<BuilderFile, BuildError> {
+    let bytes = read_file(&settings.directory.join(name), MAX_BUILDER_BYTES)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(BuilderFile::from_yaml(&text, name)?)
+}
+
+/// The variables of the file of `-E`.
+fn environment_file(
+    request: &Request,
+    settings: &Settings,
+) -> Result<(Vec<Variable>, Vec<Note>), BuildError> {
+    let Some(name) = &request.environment_file else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let bytes = read_file(&settings.directory.join(name), environment::MAX_FILE_BYTES)?;
+    Ok(environment::parse(
+        &bytes,
+        Form::CommandLine,
+        &name.display().to_string(),
+    )?)
+}
+
+/// Reads a file that an argument names.
+fn read_file(path: &Path, max_bytes: u64) -> Result<Vec<u8>, BuildError> {
+    use std::io::Read as _;
+    let unreadable = |source| FileError::Unreadable {
+        path: PathBuf::from(path),
+        source,
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(max_bytes + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(unreadable(std::io::ErrorKind::FileTooLarge.into()).into());
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,114 @@
+//! What code of a project is built upon, made when something needs it and not before: most builds
+//! run nothing and never ask.
+
+use std::sync::OnceLock;
+
+use super::toolchain::Toolchain;
+use crate::base::image_base::Foundation;
+use crate::context::build_context::Site;
+use crate::context::cross_platform as foreign;
+use crate::layer_cache::Made;
+use crate::oci::Architecture;
+use crate::packages::debian::DebArtefact;
+use crate::report::{BuildError, ThreadError};
+
+/// The ground of one platform.
+pub(crate) struct Ground<'a> {
+    site: &'a Site<'a>,
+    architecture: Architecture,
+    foundation: &'a Foundation<'a>,
+    /// Whether nobody else makes the base.
+    is_alone: bool,
+    /// The base's layers, once they are there; `None` in it if they will not be.
+    base: OnceLock<Option<Vec<Made>>>,
+    plain: OnceLock<Toolchain>,
+    full: OnceLock<Toolchain>,
+}
+
+impl<'a> Ground<'a> {
+    pub(crate) fn new(
+        site: &'a Site<'a>,
+        architecture: Architecture,
+        foundation: &'a Foundation<'a>,
+    ) -> Self {
+        Self {
+            site,
+            architecture,
+            foundation,
+            is_alone: false,
+            base: OnceLock::new(),
+            plain: OnceLock::new(),
+            full: OnceLock::new(),
+        }
+    }
+
+    /// The same, for a command that makes no image and so no base.
+    pub(crate) fn alone(self) -> Self {
+        Self {
+            is_alone: true,
+            ..self
+        }
+    }
+
+    /// Says that the base is there, or that it will not be.
+    pub(crate) fn stand_on(&self, layers: Option<&[Made]>) {
+        let _ = self.base.set(layers.map(<[Made]>::to_vec));
+    }
+
+    /// The builder's file system, without compilers; waits for the base.
+    ///
+    /// # Errors
+    /// The base failed; another machine's architecture.
+    pub(crate) fn plain(&self) -> Result<&Toolchain, BuildError> {
+        if let Some(toolchain) = self.plain.get() {
+            return Ok(toolchain);
+        }
+        let made = Toolchain::plain(self.site, self.foundation, self.base()?);
+        Ok(self.plain.get_or_init(|| made))
+    }
+
+    /// The builder's file system with its build packages; waits for the base.
+    ///
+    /// # Errors
+    /// The base failed; build packages that cannot be had; another machine's architecture.
+    pub(crate) fn full(&self) -> Result<&Toolchain, BuildError> {
+        if let Some(toolchain) = self.full.get() {
+            return Ok(toolchain);
+        }
+        let made = Toolchain::full(self.site, self.foundation, self.base()?)?;
+        Ok(self.full.get_or_init(|| made))
+    }
+
+    /// The architecture, where it is not this machine's: then nothing can be built upon it.
+    pub(crate) fn foreign(&self) -> Option<Architecture> {
+        Some(self.architecture).filter(|one| foreign::is_foreign(*one))
+    }
+
+    fn base(&self) -> Result<&[Made], BuildError> {
+        if let Some(architecture) = self.foreign() {
+            return Err(foreign::refused(architecture, Vec::new()));
+        }
+        if self.is_alone {
+            self.make_base()?;
+        }
+        match self.base.wait() {
+            Some(base) => Ok(base),
+            None => Err(ThreadError::Stopped.into()),
+        }
+    }
+
+    /// What was added to the base for building, if anything was built.
+    pub(crate) fn build_packages(&self) -> Vec<DebArtefact> {
+        let toolchain = self.full.get();
+        toolchain.map_or_else(Vec::new, |toolchain| toolchain.packages.clone())
+    }
+
+    /// Makes the base itself.
+    fn make_base(&self) -> Result<(), BuildError> {
+        if self.base.get().is_none() {
+            let made = self.site.lay(self.foundation)?;
+            self.stand_on(Some(&made.layers));
+        }
+        Ok(())
+    }
+}

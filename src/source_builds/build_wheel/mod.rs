@@ -1,0 +1,405 @@
+//! Wheels from source: an sdist, a folder of the project or a checkout becomes a wheel in the
+//! sandbox, by its own backend (PEP 517, PEP 660), and is kept for good.
+//!
+//! What the backend needs is resolved and fetched outside, and lies in the sandbox as folders: no
+//! installer runs there. A wheel is known by what it was built from, the toolchain and Python, so
+//! that it is built once.
+
+mod error;
+mod session;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub(crate) use self::error::WheelBuildError;
+use self::session::{Asked, Declared, File, Session};
+use crate::context::build_context::Site;
+use crate::layer_cache::Needed;
+use crate::layer_recipes as recipes;
+use crate::layers::wheel;
+use crate::oci::{Digest, Key, KeyBuilder};
+use crate::packages::python::{PackageName, Target, WheelFileName};
+use crate::report::{BuildError, Event};
+use crate::resolve::wheels::Lock;
+use crate::source_builds::build_root::Ground;
+use crate::source_builds::step_runner as steps;
+use crate::source_builds::step_runner::StepError;
+use crate::source_builds::step_runner::bare_key;
+use crate::source_builds::toolchain::Toolchain;
+
+/// How to do without building a wheel.
+const NO_BUILD: &str = "Name a version that has wheels, or put a wheel that you built into the source and name it in the requirements; for the project itself, set DISABLE_SETUP_PY_PROCESSING or DISABLE_PYPROJECT_TOML_PROCESSING if it runs from its folder.";
+/// The record kind of wheels that were built.
+const RECORD: &str = "built-wheels";
+/// The program that speaks to backends.
+const DRIVER: &str = include_str!("../../../scripts/build_wheel.py");
+/// Where build requirements lie in the sandbox, as a path of a layer.
+const ENVIRONMENT: &str = "build/env";
+/// Most build requirements that a project may name.
+const MAX_REQUIRES: usize = 1000;
+/// How deep build requirements may need building themselves.
+const MAX_DEPTH: usize = 4;
+/// Variables that say how an application is started; no backend looks at them.
+const OF_START: [&str; 6] = [
+    "APP_",
+    "PORT",
+    "WEB_CONCURRENCY",
+    "GUNICORN_",
+    "DISABLE_",
+    "ENABLE_",
+];
+
+/// What a wheel is built from.
+pub(crate) enum Material<'a> {
+    /// A source distribution.
+    Archive {
+        /// The file.
+        file: Needed,
+        /// The folder in it.
+        subdirectory: Option<String>,
+    },
+    /// A folder of the project.
+    Own {
+        /// Its path in the source; empty for the root.
+        path: &'a str,
+        /// Whether the wheel only leads to the folder.
+        is_editable: bool,
+    },
+    /// A folder elsewhere on this machine.
+    Checkout {
+        /// Where.
+        folder: PathBuf,
+        /// The folder in it.
+        subdirectory: Option<String>,
+        /// What names its contents, such as a commit.
+        identity: String,
+    },
+}
+
+/// A wheel that was built, in the store's downloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Built {
+    /// Its file name.
+    pub file_name: WheelFileName,
+    /// Its hash.
+    pub sha256: Digest,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+}
+
+/// How much is put into a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// Python alone: its failure is not the last word.
+    PythonOnly,
+    /// Compilers and headers too.
+    Full,
+}
+
+/// Finds the packages that a build needs.
+pub(crate) trait BuildRequirements {
+    /// Exact wheels of the requirements in a text; `depth` is how many builds they are needed for.
+    ///
+    /// # Errors
+    /// Whatever keeps them from exact wheels, a failing build included.
+    fn build_requirements(&self, text: &str, depth: usize) -> Result<Lock, BuildError>;
+}
+
+/// Builds wheels for one target.
+pub(crate) struct Builder<'a> {
+    pub site: &'a Site<'a>,
+    pub ground: &'a Ground<'a>,
+    pub target: &'a Target,
+    pub requirements: &'a dyn BuildRequirements,
+    /// How many builds this one is needed for.
+    pub depth: usize,
+    /// Whether a wheel will do whose bytes are nowhere but in a layer of a registry.
+    pub may_be_remote: bool,
+}
+
+impl Builder<'_> {
+    /// The wheel of a project, built unless it was built before.
+    ///
+    /// # Errors
+    /// The build fails, or there is no sandbox for it.
+    pub(crate) fn wheel(
+        &self,
+        title: &str,
+        name: Option<&PackageName>,
+        material: &Material<'_>,
+    ) -> Result<Built, BuildError> {
+        // Most projects are nothing but Python; only those that are not need compilers fetched.
+        let plain = self.ground.plain()?;
+        let mut plain_key = self.key(material, plain)?;
+        if let Some(known) = self.known_anywhere(&plain_key)? {
+            return Ok(known);
+        }
+        let site = self.site;
+        if site.is_bare() {
+            plain_key = bare_key(&plain_key);
+            if let Some(known) = self.known_anywhere(&plain_key)? {
+                return Ok(known);
+            }
+            steps::allowed(site, title, NO_BUILD)?;
+            if let Material::Own {
+                is_editable: true, ..
+            } = material
+            {
+                return Err(StepError::Placed {
+                    step: format!("the editable install of {title}"),
+                    instead: "Write its folder alone instead of `-e` and its folder in the requirements.".to_owned(),
+                    needs: "Its wheel names the folder in which it was built, and without mounts that is not the image's.",
+                }
+                .into());
+            }
+        }
+        if self.depth > MAX_DEPTH {
+            return Err(WheelBuildError::TooDeep {
+                title: title.to_owned(),
+            }
+            .into());
+        }
+        let (key, built) = match self.build(title, material, plain, Effort::PythonOnly) {
+            Ok(Some(built)) => (plain_key, built),
+            Err(error) if !misses_compiler(&error) => return Err(error),
+            // It says that it compiles something, or it failed for want of a compiler.
+            tried @ (Ok(None) | Err(_)) => {
+                if tried.is_err() {
+                    site.report().event(Event::Output {
+                        step: title.to_owned(),
+                        line: "once more, with the builder's build packages".to_owned(),
+                    });
+                }
+                let full = self.ground.full()?;
+                let mut key = self.key(material, full)?;
+                if site.is_bare() {
+                    key = bare_key(&key);
+                }
+                if let Some(known) = self.known(&key)? {
+                    self.note(&plain_key, &known);
+                    return Ok(known);
+                }
+                let built = self
+                    .build(title, material, full, Effort::Full)
+                    .map_err(|error| self.with_reason(title, error))?;
+                (key, built.ok_or_else(|| self.no_wheel(title))?)
+            }
+        };
+        let fits = self.target.tags().rank(&built.file_name).is_some()
+            && name.is_none_or(|name| *name == built.file_name.name);
+        if !fits {
+            return Err(WheelBuildError::Other {
+                title: title.to_owned(),
+                found: built.file_name.to_string(),
+            }
+            .into());
+        }
+        self.note(&plain_key, &built);
+        let text = record(&built);
+        site.store().put_record(RECORD, &key, text.as_bytes())?;
+        Ok(built)
+    }
+
+    /// A wheel that was built before, here or, if that will do, by somebody whose registry knows of it.
+    fn known_anywhere(&self, key: &Key) -> Result<Option<Built>, BuildError> {
+        let mut known = self.known(key)?;
+        if known.is_none() && self.may_be_remote {
+            let text = self.site.cache().built(key);
+            known = text.and_then(|text| read(text.as_bytes()));
+        }
+        if let Some(known) = &known {
+            self.note(key, known);
+        }
+        Ok(known)
+    }
+
+    /// Remembers for the image what a wheel of it was built from. Whether compilers were needed is no
+    /// part of the key there: who looks it up has not fetched them.
+    fn note(&self, key: &Key, built: &Built) {
+        if self.depth == 0 {
+            self.site.note_built(key, record(built));
+        }
+    }
+
+    /// A wheel that was built before and is still there.
+    fn known(&self, key: &Key) -> Result<Option<Built>, BuildError> {
+        let store = self.site.store();
+        let known = store.record(RECORD, key)?.and_then(|text| read(&text));
+        Ok(known.filter(|known| store.has_download(&known.sha256, Some(known.size_bytes))))
+    }
+
+    /// A base that is an image has a compiler or has none.
+    fn with_reason(&self, title: &str, error: BuildError) -> BuildError {
+        let site = self.site;
+        if misses_compiler(&error) && (site.stands_on_image() || site.is_bare()) {
+            let title = title.to_owned();
+            return if site.is_bare() {
+                WheelBuildError::NoCompilerHere { title }
+            } else {
+                let image = site.builder.base_title();
+                WheelBuildError::NoCompiler { title, image }
+            }
+            .into();
+        }
+        error
+    }
+
+    #[expect(clippy::unused_self, reason = "it reads as what it is")]
+    fn no_wheel(&self, title: &str) -> BuildError {
+        WheelBuildError::NoAnswer {
+            title: title.to_owned(),
+            what: "wheel",
+        }
+        .into()
+    }
+
+    /// Names a wheel by all that determines it, as far as the builder has it in hand: what its build
+    /// requirements were on the day is not part of it, or no wheel would ever be known.
+    fn key(&self, material: &Material<'_>, toolchain: &Toolchain) -> Result<Key, BuildError> {
+        let mut key = KeyBuilder::new("built-wheel/1")
+            .field(toolchain.key.as_bytes())
+            .field(self.target.to_string().as_bytes())
+            .field(DRIVER.as_bytes())
+            .field(&self.site.epoch_seconds().to_le_bytes());
+        match material {
+            Material::Archive { file, subdirectory } => {
+                key.add(b"archive");
+                key.add(file.digest.as_bytes());
+                key.add(subdirectory.as_deref().unwrap_or_default().as_bytes());
+            }
+            Material::Own { path, is_editable } => {
+                key.add(b"own");
+                key.add(path.as_bytes());
+                key.add(&[u8::from(*is_editable)]);
+                key.add(self.site.tree().contents()?.key().as_bytes());
+            }
+            Material::Checkout {
+                subdirectory,
+                identity,
+                ..
+            } => {
+                key.add(b"checkout");
+                key.add(identity.as_bytes());
+                key.add(subdirectory.as_deref().unwrap_or_default().as_bytes());
+            }
+        }
+        for (name, value) in self.environment() {
+            key.add(name.as_bytes());
+            key.add(value.as_bytes());
+        }
+        Ok(key.finish())
+    }
+
+    /// What the project and the command line set for the build.
+    fn environment(&self) -> BTreeMap<String, String> {
+        self.site
+            .build_variables()
+            .into_iter()
+            .filter(|(name, _)| !OF_START.iter().any(|start| name.starts_with(start)))
+            .collect()
+    }
+
+    /// Builds; `None` if compilers are needed for it and were not asked for.
+    fn build(
+        &self,
+        title: &str,
+        material: &Material<'_>,
+        toolchain: &Toolchain,
+        effort: Effort,
+    ) -> Result<Option<Built>, BuildError> {
+        let session = Session::open(self, title, material, toolchain)?;
+        let declared = session.ask::<Declared>("declare", &[])?;
+        if declared.is_native && effort == Effort::PythonOnly {
+            return Ok(None);
+        }
+        let mut requires = declared.requires;
+        let mut environment = self.environment_of(title, &requires)?;
+        let asked = session.ask::<Asked>("ask", &environment)?.requires;
+        if !asked.is_empty() {
+            requires.extend(asked);
+            environment = self.environment_of(title, &requires)?;
+        }
+        let built = session.ask::<File>("build", &environment)?;
+        // What is only built with runs where the build packages are.
+        if self.depth == 0 {
+            self.check_libraries(title, &built.libraries, toolchain)?;
+        }
+        session.take(&built.file).map(Some)
+    }
+
+    /// Refuses a wheel that would not start in the image, because what it links stays behind with the
+    /// build packages.
+    fn check_libraries(
+        &self,
+        title: &str,
+        libraries: &[String],
+        toolchain: &Toolchain,
+    ) -> Result<(), BuildError> {
+        for library in libraries {
+            if toolchain.is_left_behind(self.site, library)? {
+                return Err(WheelBuildError::Library {
+                    title: title.to_owned(),
+                    library: library.clone(),
+                    package: toolchain.package_of(library).map(str::to_owned),
+                }
+                .into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The folders of the build requirements.
+    fn environment_of(&self, title: &str, requires: &[String]) -> Result<Vec<PathBuf>, BuildError> {
+        let is_line = |line: &String| !line.contains(['\n', '\r']) && !line.starts_with('-');
+        if requires.len() > MAX_REQUIRES || !requires.iter().all(is_line) {
+            return Err(WheelBuildError::NoAnswer {
+                title: title.to_owned(),
+                what: "list of build requirements",
+            }
+            .into());
+        }
+        if requires.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lock = self
+            .requirements
+            .build_requirements(&requires.join("\n"), self.depth + 1)?;
+        let place = wheel::Target {
+            prefix: ENVIRONMENT.to_owned(),
+            ..self.site.place()
+        };
+        let shelf = self.site.shelf();
+        let wheels: Vec<_> = lock.packages.iter().collect();
+        let recipe = recipes::wheel_layer(&wheels, &place, &shelf);
+        let folder = self.site.roots().of_recipe(&recipe, &self.site.fetcher())?;
+        Ok(vec![folder])
+    }
+}
+
+/// Whether a step failed for want of something that only the build packages bring.
+fn misses_compiler(error: &BuildError) -> bool {
+    const SIGNS: [&str; 6] = ["gcc", "g++", "compiler", "pkg-config", "Python.h", "'make'"];
+    match error.find() {
+        Some(StepError::Failed { words, .. }) => words
+            .lines
+            .iter()
+            .any(|line| SIGNS.iter().any(|sign| line.contains(sign))),
+        _ => false,
+    }
+}
+
+/// A wheel as a line.
+fn record(built: &Built) -> String {
+    format!("{} {} {}", built.file_name, built.sha256, built.size_bytes)
+}
+
+/// A record, read back.
+fn read(text: &[u8]) -> Option<Built> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut words = text.split(' ');
+    Some(Built {
+        file_name: words.next()?.parse().ok()?,
+        sha256: words.next()?.parse().ok()?,
+        size_bytes: words.next()?.parse().ok()?,
+    })
+}

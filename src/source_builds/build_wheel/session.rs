@@ -1,0 +1,284 @@
+//! One build of one wheel: a root that three commands of the driver share, and what they leave there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{Builder, Built, DRIVER, Material, NO_BUILD, WheelBuildError};
+use crate::context::build_context::Site;
+use crate::oci::{Digest, KeyBuilder};
+use crate::packages::python::WheelFileName;
+use crate::report::{BuildError, FileError};
+use crate::sandbox::{self, ChangeKind, Mount};
+use crate::source_builds::staged_source::{SOURCE, Staged};
+use crate::source_builds::step_runner::{Order, Place, Steps};
+use crate::source_builds::toolchain::Toolchain;
+use serde::Deserialize;
+
+/// Makes every Python in the sandbox see the build requirements, `.pth` files included.
+const SITE: &str = "\
+import os, site
+build = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+site.addsitedir(build + \"/env/lib/python{python}/site-packages\")
+";
+/// Where the driver leaves what it found.
+const OUT: &str = "/build/out";
+/// Longest answer of the driver.
+const MAX_ANSWER_BYTES: u64 = 1 << 20;
+
+/// What the driver leaves first.
+#[derive(Deserialize)]
+pub(crate) struct Declared {
+    pub requires: Vec<String>,
+    pub is_native: bool,
+}
+
+/// What the driver leaves then.
+#[derive(Deserialize)]
+pub(crate) struct Asked {
+    pub requires: Vec<String>,
+}
+
+/// What the driver leaves in the end.
+#[derive(Deserialize)]
+pub(crate) struct File {
+    pub file: String,
+    /// Shared libraries that files of the wheel link and that are not in it.
+    pub libraries: Vec<String>,
+}
+
+/// One build: its root, which three commands share.
+pub(crate) struct Session<'a> {
+    builder: &'a Builder<'a>,
+    title: &'a str,
+    place: Place,
+    source: String,
+    mounts: Vec<Mount>,
+    environment: BTreeMap<String, String>,
+    kind: &'static str,
+    _staged: Option<Staged>,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn open(
+        builder: &'a Builder<'a>,
+        title: &'a str,
+        material: &Material<'_>,
+        toolchain: &Toolchain,
+    ) -> Result<Self, BuildError> {
+        let site = builder.site;
+        let mut lower = toolchain.roots(site)?.to_vec();
+        let mut mounts = tools(site)?;
+        let mut environment = builder.environment();
+        let mut staged = None;
+        let mut kind = "wheel";
+        let (source, subdirectory) = match material {
+            Material::Archive { file, subdirectory } => {
+                site.fetcher().fetch(file)?;
+                let to = format!(
+                    "/build/in/{}",
+                    file.name.rsplit('/').next().unwrap_or("sdist")
+                );
+                mounts.push(Mount {
+                    from: site.store().download_path(&file.digest),
+                    to: to.clone(),
+                    is_writable: false,
+                });
+                (to, subdirectory.clone())
+            }
+            Material::Own { path, is_editable } => {
+                let copy = Staged::new(site.store(), site.tree(), SOURCE)?;
+                lower.push(copy.root());
+                staged = Some(copy);
+                if *is_editable {
+                    kind = "editable";
+                }
+                let path = path.trim_matches('/');
+                let path = if path == "." { "" } else { path };
+                (
+                    format!("/{SOURCE}/{path}").trim_end_matches('/').to_owned(),
+                    None,
+                )
+            }
+            Material::Checkout {
+                folder,
+                subdirectory,
+                ..
+            } => {
+                lower.push(folder.clone());
+                let below = subdirectory
+                    .as_deref()
+                    .unwrap_or_default()
+                    .trim_matches('/');
+                (
+                    format!("/build/source/{below}")
+                        .trim_end_matches('/')
+                        .to_owned(),
+                    None,
+                )
+            }
+        };
+        if let Some(subdirectory) = subdirectory {
+            environment.insert("S2R_SUBDIRECTORY".to_owned(), subdirectory);
+        }
+        environment.insert("PYTHONPATH".to_owned(), "/build/site".to_owned());
+        environment.insert("HOME".to_owned(), "/tmp".to_owned());
+        environment.insert(
+            "PATH".to_owned(),
+            "/build/env/bin:/usr/local/bin:/usr/bin:/bin".to_owned(),
+        );
+        Ok(Self {
+            builder,
+            title,
+            place: Place::new(site.store(), lower)?,
+            source,
+            mounts,
+            environment,
+            kind,
+            _staged: staged,
+        })
+    }
+
+    /// Runs one command of the driver over the toolchain and these folders; reads its answer.
+    pub(crate) fn ask<T: for<'de> Deserialize<'de>>(
+        &self,
+        command: &'static str,
+        environment: &[PathBuf],
+    ) -> Result<T, BuildError> {
+        let site = self.builder.site;
+        let root = self.place.over(environment);
+        Steps {
+            site,
+            report: site.report(),
+        }
+        .run(
+            &root,
+            &Order {
+                title: self.title,
+                command: &[
+                    site.interpreter(),
+                    "/build/driver.py",
+                    command,
+                    &self.source,
+                    OUT,
+                    self.kind,
+                ],
+                directory: "/",
+                environment: self.environment.clone(),
+                mounts: self.mounts.clone(),
+                has_network: command != "declare",
+                instead: NO_BUILD,
+            },
+        )?;
+        let (name, what) = match command {
+            "declare" => ("declared.json", "list of build requirements"),
+            "ask" => ("asked.json", "list of build requirements"),
+            _ => ("built.json", "name of a wheel"),
+        };
+        let answer = self
+            .written(name)?
+            .filter(|(_, size_bytes)| *size_bytes <= MAX_ANSWER_BYTES)
+            .and_then(|(path, _)| std::fs::read(path).ok())
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        answer.ok_or_else(|| self.no_answer(what))
+    }
+
+    fn no_answer(&self, what: &'static str) -> BuildError {
+        WheelBuildError::NoAnswer {
+            title: self.title.to_owned(),
+            what,
+        }
+        .into()
+    }
+
+    /// A regular file that the steps wrote; links of theirs are not followed.
+    fn written(&self, name: &str) -> Result<Option<(PathBuf, u64)>, BuildError> {
+        let wanted = format!("{}/{name}", OUT.trim_start_matches('/'));
+        let changes = sandbox::changes(&self.place.root)?;
+        Ok(changes.into_iter().find_map(|change| match change.kind {
+            ChangeKind::File { size_bytes } if change.path == wanted.as_bytes() => {
+                Some((change.file, size_bytes))
+            }
+            _ => None,
+        }))
+    }
+
+    /// Takes the wheel into the store.
+    pub(crate) fn take(&self, name: &str) -> Result<Built, BuildError> {
+        let missing = || self.no_answer("wheel");
+        let file_name: WheelFileName = name.parse().map_err(|_| missing())?;
+        let (path, size_bytes) = self.written(name)?.ok_or_else(missing)?;
+        let sha256 = keep(self.builder.site, &path)?;
+        Ok(Built {
+            file_name,
+            sha256,
+            size_bytes,
+        })
+    }
+}
+
+/// Copies a file into the store's downloads, and gives its hash.
+fn keep(site: &Site<'_>, path: &Path) -> Result<Digest, BuildError> {
+    let unreadable = |source| FileError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let hash = |file: &mut std::fs::File, sink: &mut dyn std::io::Write| {
+        use sha2::Digest as _;
+        let mut hasher = sha2::Sha256::new();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let count = std::io::Read::read(file, &mut buffer)?;
+            if count == 0 {
+                return Ok(Digest::from_bytes(hasher.finalize().into()));
+            }
+            hasher.update(&buffer[..count]);
+            sink.write_all(&buffer[..count])?;
+        }
+    };
+    let mut file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut writer = site.store().writer()?.unhashed();
+    let digest = hash(&mut file, &mut writer).map_err(unreadable)?;
+    site.store().keep_download(writer.hashed(digest), &digest)?;
+    Ok(digest)
+}
+
+/// The driver and what makes Pythons see the build requirements, as files of this machine.
+fn tools(site: &Site<'_>) -> Result<Vec<Mount>, BuildError> {
+    let key = KeyBuilder::new("driver/1")
+        .field(DRIVER.as_bytes())
+        .field(site.python().as_bytes())
+        .finish();
+    let folder = site
+        .store()
+        .tools()
+        .join(format!("driver-{}", &key.hex()[..16]));
+    let customize = SITE.replace("{python}", site.python());
+    let mut mounts = Vec::new();
+    for (name, to, text) in [
+        ("driver.py", "/build/driver.py", DRIVER),
+        (
+            "sitecustomize.py",
+            "/build/site/sitecustomize.py",
+            customize.as_str(),
+        ),
+    ] {
+        let path = folder.join(name);
+        let unwritable = |source| FileError::Unwritable {
+            path: path.clone(),
+            source,
+        };
+        if !std::fs::read_to_string(&path).is_ok_and(|found| found == text) {
+            std::fs::create_dir_all(&folder).map_err(unwritable)?;
+            let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(unwritable)?;
+            std::io::Write::write_all(&mut file, text.as_bytes()).map_err(unwritable)?;
+            file.persist(&path)
+                .map_err(|error| unwritable(error.error))?;
+        }
+        mounts.push(Mount {
+            from: path,
+            to: to.to_owned(),
+            is_writable: false,
+        });
+    }
+    Ok(mounts)
+}

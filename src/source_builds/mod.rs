@@ -1,0 +1,10 @@
+//! Code of the project that runs at build time: wheels from source, `collectstatic`, an own assemble script, each in
+//! the sandbox and upon a root of layers.
+
+pub(crate) mod build_root;
+pub(crate) mod build_wheel;
+pub(crate) mod failure_hints;
+pub(crate) mod staged_source;
+pub(crate) mod step_layers;
+pub(crate) mod step_runner;
+pub(crate) mod toolchain;

@@ -1,0 +1,284 @@
+//! Layers that come of running code of the project over the image: what `collectstatic` writes, and
+//! what the project's own assemble script leaves. Known by all that lay beneath, so that nothing is
+//! run twice for the same input.
+
+use std::collections::BTreeMap;
+
+use super::staged_source::{SOURCE, Staged};
+use super::step_runner as steps;
+use super::step_runner::{Order, Place, StepError, Steps, bare_key, how, is_success};
+use super::toolchain::Toolchain;
+use crate::context::build_context::Site;
+use crate::layer_cache::{Made, Recipe};
+use crate::layers::changes::{self, Change, Kind};
+use crate::layers::notes::Notes;
+use crate::oci::{Key, KeyBuilder};
+use crate::plan::manage_py;
+use crate::report::{BuildError, Event};
+use crate::sandbox::{self, ChangeKind, Mount, Root};
+
+/// The record kind of steps that changed nothing.
+const RECORD: &str = "unchanged";
+/// The only part of a root whose changes reach an image.
+const KEPT: &[u8] = b"opt/app-root/";
+/// What steps may write to without a word about it being lost.
+const SCRATCH: [&str; 7] = ["tmp", "run", "build", "dev", "proc", "var/tmp", "etc"];
+/// The virtual environment's Python.
+const PYTHON: &str = "/opt/app-root/bin/python";
+
+/// What users call the first of the steps here, and how to do without each.
+const COLLECTSTATIC: &str = "collectstatic";
+const COLLECT: [&str; 4] = [PYTHON, "manage.py", COLLECTSTATIC, "--noinput"];
+const DRY_RUN: [&str; 5] = [PYTHON, "manage.py", COLLECTSTATIC, "--dry-run", "--noinput"];
+const NO_COLLECTSTATIC: &str =
+    "Set DISABLE_COLLECTSTATIC, and collect static files before the build or at start.";
+const NO_ASSEMBLE: &str =
+    "Remove .s2i/bin/assemble, or list it in .s2iignore, to build with s2r's own steps.";
+
+/// The layers that a step finds.
+#[derive(Clone, Copy)]
+pub(crate) struct Below<'a> {
+    pub layers: &'a [Made],
+    /// How each of them is made, in any order.
+    pub recipes: &'a [&'a Recipe<'a>],
+    /// How many of them are the base's.
+    pub base_count: usize,
+}
+
+/// Runs `collectstatic` over the image's layers, if that is to be done; the layer of what it wrote.
+///
+/// # Errors
+/// It fails although its dry run did not; there is no sandbox.
+pub(crate) fn collect_static(
+    site: &Site<'_>,
+    below: Below<'_>,
+    source: &Made,
+) -> Result<Option<Made>, BuildError> {
+    let plan = site.plan();
+    if !plan.running.collectstatic.value {
+        return Ok(None);
+    }
+    let mut key = key(
+        "collectstatic/1",
+        below.layers,
+        source.layer.key.as_bytes(),
+        site,
+    );
+    let index = below.layers.len() + 1;
+    if let Some(known) = known(site, &key, index)? {
+        return Ok(known);
+    }
+    if site.is_bare() {
+        key = bare_key(&key);
+        if let Some(known) = self::known(site, &key, index)? {
+            return Ok(known);
+        }
+    }
+    steps::allowed(site, COLLECTSTATIC, NO_COLLECTSTATIC)?;
+    // Without isolation the base is where s2r stands.
+    let own = if site.is_bare() { below.base_count } else { 0 };
+    let staged = Staged::new(site.store(), site.tree(), SOURCE)?;
+    let mut folders = site.ground_of(&below.layers[own..], below.recipes)?;
+    folders.push(staged.root());
+    let manage = manage_py(&plan.environment);
+    let home = manage.strip_suffix("manage.py").unwrap_or_default();
+    let directory = format!("/{SOURCE}/{home}");
+    let directory = directory.trim_end_matches('/');
+    let order = |command: &'static [&'static str]| Order {
+        title: COLLECTSTATIC,
+        command,
+        directory,
+        environment: environment(site),
+        mounts: Vec::new(),
+        has_network: false,
+        instead: NO_COLLECTSTATIC,
+    };
+    let dry = Place::new(site.store(), folders.clone())?;
+    if !can_collect(site, &dry.root, &order(&DRY_RUN))? {
+        return Ok(None);
+    }
+    let place = Place::new(site.store(), folders)?;
+    let steps = Steps {
+        site,
+        report: site.report(),
+    };
+    steps.run(&place.root, &order(&COLLECT))?;
+    layer(site, &key, COLLECTSTATIC, &place.root, index)
+}
+
+/// Whether a dry run goes well. One that does not is told, and is no fault of the build: s2i's images
+/// go on without static files too.
+fn can_collect(site: &Site<'_>, root: &Root, dry_run: &Order<'_>) -> Result<bool, BuildError> {
+    let steps = Steps {
+        site,
+        report: &crate::report::Silent,
+    };
+    let ended = steps.try_run(root, dry_run)?;
+    if !is_success(&ended) {
+        site.report().event(Event::Warning {
+            text: format!(
+                "static files are not collected: `manage.py collectstatic --dry-run` in {}: {}\n{}",
+                dry_run.directory,
+                how(&ended, &site.settings().running.limits),
+                ended.last_lines.join("\n")
+            ),
+            hint: "mend it (settings that exist at run time only are the usual cause), or set DISABLE_COLLECTSTATIC to silence this".to_owned(),
+        });
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// Runs the project's own assemble script in the builder's file system; the layer of what it left.
+///
+/// # Errors
+/// It fails; there is no sandbox.
+pub(crate) fn assemble(
+    site: &Site<'_>,
+    toolchain: &Toolchain,
+    below: Below<'_>,
+) -> Result<Option<Made>, BuildError> {
+    let contents = site.tree().contents()?.key();
+    let beneath = KeyBuilder::new("assemble-input/1")
+        .field(contents.as_bytes())
+        .field(toolchain.key.as_bytes())
+        .finish();
+    let key = key("assemble/1", below.layers, beneath.as_bytes(), site);
+    if let Some(known) = known(site, &key, below.layers.len())? {
+        return Ok(known);
+    }
+    if site.is_bare() {
+        return Err(StepError::Placed {
+            step: "the project's .s2i/bin/assemble".to_owned(),
+            instead: NO_ASSEMBLE.to_owned(),
+            needs: "An assemble script names /tmp/src and /opt/app-root/src itself, and there s2r can put nothing without mounts.",
+        }
+        .into());
+    }
+    let staged = Staged::new(site.store(), site.tree(), "src")?;
+    let mut lower = toolchain.roots(site)?.to_vec();
+    lower.extend(site.ground_of(&below.layers[below.base_count..], below.recipes)?);
+    let place = Place::new(site.store(), lower)?;
+    let mounts = [("src", "/tmp/src"), ("src/.s2i/bin", "/tmp/scripts")]
+        .map(|(from, to)| Mount {
+            from: staged.root().join(from),
+            to: to.to_owned(),
+            is_writable: true,
+        })
+        .to_vec();
+    let mut environment = environment(site);
+    environment.extend(site.build_variables());
+    Steps {
+        site,
+        report: site.report(),
+    }
+    .run(
+        &place.root,
+        &Order {
+            title: "assemble",
+            command: &["/tmp/scripts/assemble"],
+            directory: "/opt/app-root/src",
+            environment,
+            mounts,
+            has_network: true,
+            instead: NO_ASSEMBLE,
+        },
+    )?;
+    layer(site, &key, "assemble", &place.root, below.layers.len())
+}
+
+/// Names a step's layer by what lay beneath it and what it was told.
+fn key(domain: &'static str, below: &[Made], input: &[u8], site: &Site<'_>) -> Key {
+    let mut key = KeyBuilder::new(domain).field(input);
+    for made in below {
+        key.add(made.layer.diff_id.to_string().as_bytes());
+    }
+    for (name, value) in environment(site) {
+        key.add(name.as_bytes());
+        key.add(value.as_bytes());
+    }
+    key.add(&site.epoch_seconds().to_le_bytes());
+    key.finish()
+}
+
+/// The image's environment, as a container has it, and what is set for the build alone.
+fn environment(site: &Site<'_>) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> =
+        site.plan().environment.image().into_iter().collect();
+    environment.insert("VIRTUAL_ENV".to_owned(), "/opt/app-root".to_owned());
+    if let Some(path) = environment.get_mut("PATH") {
+        *path = format!("/opt/app-root/bin:{path}");
+    }
+    environment
+}
+
+/// What is known of a step that ran before: its layer, or that it changed nothing.
+#[expect(
+    clippy::option_option,
+    reason = "not known, known to change nothing, and known are three answers"
+)]
+fn known(site: &Site<'_>, key: &Key, index: usize) -> Result<Option<Option<Made>>, BuildError> {
+    if site.store().record(RECORD, key)?.is_some() {
+        return Ok(Some(None));
+    }
+    Ok(site.known_layer(key, "changes", index).map(Some))
+}
+
+/// The layer of what steps changed below the virtual environment.
+fn layer(
+    site: &Site<'_>,
+    key: &Key,
+    step: &str,
+    root: &Root,
+    index: usize,
+) -> Result<Option<Made>, BuildError> {
+    let mut lost = Vec::new();
+    let mut kept = Vec::new();
+    for change in sandbox::changes(root)? {
+        if change.path.starts_with(KEPT) {
+            kept.push(Change {
+                path: change.path,
+                mode: change.mode,
+                file: change.file,
+                kind: match change.kind {
+                    ChangeKind::Folder { is_opaque } => Kind::Folder { is_opaque },
+                    ChangeKind::File { size_bytes } => Kind::File { size_bytes },
+                    ChangeKind::Link { target } => Kind::Link { target },
+                    ChangeKind::Removed => Kind::Removed,
+                },
+            });
+        } else if !matches!(change.kind, ChangeKind::Folder { .. }) {
+            let path = String::from_utf8_lossy(&change.path).into_owned();
+            if !SCRATCH.iter().any(|scratch| path.starts_with(scratch)) {
+                lost.push(path);
+            }
+        }
+    }
+    if let Some(first) = lost.first() {
+        site.report().event(Event::Warning {
+            text: format!(
+                "{step} wrote {} files outside /opt/app-root, such as /{first}; they are not in the image",
+                lost.len()
+            ),
+            hint: "an image's own user could not have written there".to_owned(),
+        });
+    }
+    if !kept
+        .iter()
+        .any(|change| !matches!(change.kind, Kind::Folder { .. }))
+    {
+        site.store().put_record(RECORD, key, b"")?;
+        return Ok(None);
+    }
+    let recipe = Recipe {
+        key: *key,
+        contents: "changes".to_owned(),
+        needs: Vec::new(),
+        is_of_source: true,
+        write: Box::new(move |tar| {
+            changes::write(&kept, tar)?;
+            Ok(Notes::default())
+        }),
+    };
+    Ok(site.make(&[recipe], index)?.layers.pop())
+}

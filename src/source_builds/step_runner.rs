@@ -1,0 +1,521 @@
+//! Runs steps in the sandbox: what they see of the machine, what is told of them, and how their
+//! failure is explained.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use super::failure_hints as missing;
+use crate::context::build_context::Site;
+use crate::context::unisolated::Absence;
+use crate::host::TempFolder;
+use crate::oci::{Key, KeyBuilder};
+use crate::packages::python::shown;
+use crate::report::{
+    BuildError, Event, Explain, Explanation, Fate, FileError, LAST_LINES, Report, without_login,
+};
+use crate::sandbox::{
+    Ended, Limits, Mount, Reason, Root, Sandbox, SandboxError, Status, Step, Stream,
+};
+use crate::store::Store;
+
+/// Who a step believes to be: the image's user.
+const USER: (u32, u32) = (1001, 0);
+/// Where the caller's certificates are seen in a step.
+const CERTIFICATES: &str = "/run/s2r/ca-certificates.crt";
+/// Where systems keep the certificates that they trust, if `SSL_CERT_FILE` names no others.
+const SYSTEM_CERTIFICATES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+/// Variables by which programs find the certificates to trust.
+const CERTIFICATE_VARIABLES: [&str; 6] = [
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+];
+/// The caller's variables that a step with a network gets too.
+const PROXIES: [&str; 6] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+/// This program, which is the sandbox's helper too.
+pub(crate) const OURSELVES: &str = "/proc/self/exe";
+/// Longest line of a step's output; longer ones are broken.
+const MAX_LINE_BYTES: usize = 4096;
+
+/// A root that steps write into, gone when it is dropped.
+pub(crate) struct Place {
+    pub root: Root,
+    _folder: TempFolder,
+}
+
+impl Place {
+    /// A place over these folders, the lowest first.
+    pub(crate) fn new(store: &Store, lower: Vec<PathBuf>) -> Result<Self, BuildError> {
+        let at = store.scratch();
+        let unwritable = |source| FileError::Unwritable {
+            path: at.clone(),
+            source,
+        };
+        let folder = store.temp_folder("step-")?;
+        let root = Root {
+            lower,
+            upper: folder.path().join("upper"),
+            top_mode: 0o755,
+            scratch: folder.path().join("scratch"),
+        };
+        for path in [&root.upper, &root.scratch] {
+            std::fs::create_dir(path).map_err(unwritable)?;
+        }
+        Ok(Self {
+            root,
+            _folder: folder,
+        })
+    }
+
+    /// The same with more folders on top of the lower ones.
+    pub(crate) fn over(&self, folders: &[PathBuf]) -> Root {
+        let mut root = self.root.clone();
+        root.lower.extend_from_slice(folders);
+        root
+    }
+}
+
+/// One command to be run.
+pub(crate) struct Order<'a> {
+    /// What users call it.
+    pub title: &'a str,
+    /// Program and arguments.
+    pub command: &'a [&'a str],
+    /// Where it starts.
+    pub directory: &'a str,
+    /// Its environment, beside what every step gets.
+    pub environment: BTreeMap<String, String>,
+    /// What it sees of the machine beside its root.
+    pub mounts: Vec<Mount>,
+    /// Whether it reaches the network.
+    pub has_network: bool,
+    /// How to do without it, should the sandbox not work here.
+    pub instead: &'static str,
+}
+
+/// What steps are run with.
+#[derive(Clone, Copy)]
+pub(crate) struct Steps<'a> {
+    pub site: &'a Site<'a>,
+    pub report: &'a dyn Report,
+}
+
+/// The end of what a step that failed has written.
+#[derive(Debug)]
+pub(crate) struct LastWords {
+    /// Its last lines.
+    pub lines: Vec<String>,
+    /// What to do about what they say, where that is known.
+    pub advice: Option<String>,
+}
+
+/// A step that did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    /// It ended badly.
+    #[error("{step}: {ended}")]
+    Failed {
+        /// What users call it.
+        step: String,
+        /// The command, as one would type it.
+        command: String,
+        /// How it ended.
+        ended: String,
+        /// What it said.
+        words: Box<LastWords>,
+        /// How to do without it.
+        instead: &'static str,
+        /// The store's disk was full, which is no fault of the step's.
+        is_disk_full: bool,
+    },
+    /// There is no sandbox to run it in.
+    #[error("{step} cannot be run: {source}")]
+    NoSandbox {
+        /// What users call it.
+        step: String,
+        /// How to do without it.
+        instead: String,
+        /// Why not.
+        source: SandboxError,
+    },
+    /// It is to run without isolation, and s2r does not stand in the builder's image.
+    #[error("{step} cannot be run here: {absence}")]
+    Elsewhere {
+        /// What users call it.
+        step: String,
+        /// How to do without it.
+        instead: String,
+        /// Why not.
+        absence: Absence,
+    },
+    /// It needs places of its own, which it has in a sandbox alone.
+    #[error("{step} cannot be run without isolation: {needs}")]
+    Placed {
+        /// What users call it.
+        step: String,
+        /// How to do without it.
+        instead: String,
+        /// What it needs.
+        needs: &'static str,
+    },
+}
+
+/// What to do about a step that failed.
+fn next_of_failed(advice: Option<&str>, instead: &str, is_disk_full: bool) -> String {
+    if is_disk_full {
+        "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (S2R_STORE).".to_owned()
+    } else if let Some(advice) = advice {
+        format!("{advice} Or do without it: {instead}")
+    } else {
+        format!(
+            "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
+        )
+    }
+}
+
+impl Explain for StepError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Failed {
+                step,
+                command,
+                ended,
+                words,
+                instead,
+                is_disk_full,
+            } => Explanation {
+                fate: if *is_disk_full {
+                    Fate::World
+                } else {
+                    Fate::Project
+                },
+                what: format!("{step} failed: {ended}"),
+                place: command.clone(),
+                why: if words.lines.is_empty() {
+                    "It wrote nothing.".to_owned()
+                } else {
+                    format!("{LAST_LINES}:\n{}", words.lines.join("\n"))
+                },
+                next: next_of_failed(words.advice.as_deref(), instead, *is_disk_full),
+            },
+            Self::NoSandbox {
+                step,
+                instead,
+                source,
+            } => {
+                let cause = source.explain();
+                Explanation {
+                    fate: cause.fate,
+                    what: format!(
+                        "{step} needs code of the project to run, and no sandbox works here"
+                    ),
+                    place: cause.place,
+                    why: format!("{}: {}", cause.what, cause.why),
+                    next: format!(
+                        "{instead} {} In a container of an image that this builder made, --isolation none runs steps without a sandbox.",
+                        cause.next
+                    ),
+                }
+            }
+            Self::Elsewhere {
+                step,
+                instead,
+                absence,
+            } => Explanation {
+                fate: Fate::World,
+                what: format!(
+                    "{step} needs code of the project to run, and s2r does not stand in the builder's image"
+                ),
+                place: "--isolation none".to_owned(),
+                why: format!("{absence}."),
+                next: format!(
+                    "{instead} Or run s2r in a container of an image that this builder made, or with --isolation auto where namespaces are allowed."
+                ),
+            },
+            Self::Placed {
+                step,
+                instead,
+                needs,
+            } => Explanation {
+                fate: Fate::World,
+                what: format!("{step} cannot be run without isolation"),
+                place: "--isolation none".to_owned(),
+                why: (*needs).to_owned(),
+                next: format!(
+                    "{instead} Or build with --isolation auto where namespaces are allowed."
+                ),
+            },
+        }
+    }
+}
+
+impl Steps<'_> {
+    /// Runs a command to its end and tells its output; whether it ended well.
+    ///
+    /// # Errors
+    /// The sandbox does not work here.
+    pub(crate) fn try_run(&self, root: &Root, order: &Order<'_>) -> Result<Ended, BuildError> {
+        let refused = |source| StepError::NoSandbox {
+            step: order.title.to_owned(),
+            instead: order.instead.to_owned(),
+            source,
+        };
+        let running = self.site.settings().running;
+        let program = Path::new(OURSELVES);
+        let sandbox = if self.site.is_bare() {
+            allowed(self.site, order.title, order.instead)?;
+            Sandbox::bare(program)
+        } else {
+            Sandbox::new(running.isolation, program).map_err(refused)?
+        };
+        let mut mounts = order.mounts.clone();
+        let mut environment = BTreeMap::from(
+            [
+                (
+                    "PATH",
+                    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                ),
+                ("LANG", "C.UTF-8"),
+                ("LC_ALL", "C.UTF-8"),
+                ("PYTHONHASHSEED", "0"),
+                ("PYTHONDONTWRITEBYTECODE", "1"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        environment.insert(
+            "SOURCE_DATE_EPOCH".to_owned(),
+            self.site.epoch_seconds().to_string(),
+        );
+        environment.extend(order.environment.clone());
+        if order.has_network {
+            self.add_network(&mut environment, &mut mounts);
+        }
+        let step = Step {
+            command: order.command.iter().map(|&word| word.to_owned()).collect(),
+            directory: order.directory.to_owned(),
+            environment,
+            user: USER,
+            mounts,
+            has_network: order.has_network,
+            is_read_only: false,
+            limits: running.limits,
+        };
+        let mut lines = Lines {
+            title: order.title,
+            report: self.report,
+            open: [Vec::new(), Vec::new()],
+        };
+        let ended = sandbox
+            .run(root, &step, &mut |stream, bytes| {
+                lines.add(stream, bytes);
+            })
+            .map_err(refused)?;
+        lines.finish();
+        if ended.reached_network && !order.has_network && !self.site.is_bare() {
+            self.report.event(Event::Warning {
+                text: format!(
+                    "{} ran with the network of this machine: s2r may not make another one here",
+                    order.title
+                ),
+                hint: "use --isolation userns where user namespaces are allowed, or give root the right to make namespaces (CAP_SYS_ADMIN)".to_owned(),
+            });
+        }
+        if ended.is_output_cut {
+            self.report.event(Event::Warning {
+                text: format!(
+                    "{} wrote more than {} MiB; the rest of its output is not shown",
+                    order.title,
+                    running.limits.output_bytes >> 20
+                ),
+                hint: "have it say less, or write to a file".to_owned(),
+            });
+        }
+        Ok(ended)
+    }
+
+    /// Runs a command that must end well.
+    ///
+    /// # Errors
+    /// It does not, or the sandbox does not work here.
+    pub(crate) fn run(&self, root: &Root, order: &Order<'_>) -> Result<Ended, BuildError> {
+        let ended = self.try_run(root, order)?;
+        if is_success(&ended) {
+            return Ok(ended);
+        }
+        let lines: Vec<String> = ended.last_lines.iter().map(|line| shown(line)).collect();
+        let asked = self.site.plan().packages.of_project();
+        let advice = missing::advice(&lines, &asked);
+        Err(StepError::Failed {
+            step: order.title.to_owned(),
+            command: order.command.join(" "),
+            ended: how(&ended, &self.site.settings().running.limits),
+            words: Box::new(LastWords { lines, advice }),
+            instead: order.instead,
+            is_disk_full: ended.reason == Reason::NoSpace,
+        }
+        .into())
+    }
+
+    /// Says once that steps do not get the login of a proxy.
+    fn tell_of_proxy(&self, variable: &str) {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| {
+            self.report.event(Event::Warning {
+                text: format!("steps are told the proxy of {variable} without its login"),
+                hint: "what a step knows may end up in the image; use a proxy on this machine that logs in for you, or lock, and put wheels in place of sources".to_owned(),
+            });
+        });
+    }
+
+    /// Names of hosts, certificates and proxies, as the caller has them; logins of proxies left out.
+    fn add_network(&self, environment: &mut BTreeMap<String, String>, mounts: &mut Vec<Mount>) {
+        let variables = &self.site.settings().variables;
+        let read_only = |from: PathBuf, to: &str| Mount {
+            from,
+            to: to.to_owned(),
+            is_writable: false,
+        };
+        for path in ["/etc/resolv.conf", "/etc/hosts"] {
+            if Path::new(path).is_file() {
+                mounts.push(read_only(path.into(), path));
+            }
+        }
+        for name in PROXIES {
+            if let Some(value) = variables.get(name) {
+                let proxy = without_login(value);
+                if proxy.as_ref() != value {
+                    self.tell_of_proxy(name);
+                }
+                environment.insert(name.to_owned(), proxy.into_owned());
+            }
+        }
+        let own = ["SSL_CERT_FILE", "PIP_CERT"]
+            .into_iter()
+            .filter_map(|name| variables.get(name).map(PathBuf::from));
+        let found = own
+            .chain(SYSTEM_CERTIFICATES.map(PathBuf::from))
+            .find(|path| path.is_absolute() && path.is_file());
+        if let Some(file) = found {
+            mounts.push(read_only(file, CERTIFICATES));
+            for name in CERTIFICATE_VARIABLES {
+                environment.insert(name.to_owned(), CERTIFICATES.to_owned());
+            }
+        }
+    }
+}
+
+/// Whether a step may run as it was asked for; to be called before anything is laid ready for it.
+///
+/// # Errors
+/// It is to run without isolation, and not here.
+pub(crate) fn allowed(site: &Site<'_>, step: &str, instead: &str) -> Result<(), StepError> {
+    if !site.is_bare() {
+        return Ok(());
+    }
+    site.in_builder().map_err(|absence| StepError::Elsewhere {
+        step: step.to_owned(),
+        instead: instead.to_owned(),
+        absence,
+    })
+}
+
+/// Whether a step did what it should.
+pub(crate) fn is_success(ended: &Ended) -> bool {
+    ended.reason == Reason::Exited && ended.status == Status::Code(0)
+}
+
+/// How a step ended, in half a sentence.
+pub(crate) fn how(ended: &Ended, limits: &Limits) -> String {
+    match (ended.reason, ended.status) {
+        (Reason::Exited, Status::Code(code)) => format!("it ended with status {code}"),
+        (Reason::Exited, Status::Signal(signal)) => format!("signal {signal} ended it"),
+        (Reason::OutOfTime, _) => format!(
+            "it was stopped after {} seconds (--step-time)",
+            limits.time.as_secs()
+        ),
+        (Reason::OutOfMemory, _) => format!(
+            "it was stopped at {} MiB of memory (--step-memory)",
+            limits.memory_bytes >> 20
+        ),
+        (Reason::TooManyProcesses, _) => {
+            format!("it was stopped at {} processes", limits.processes)
+        }
+        (Reason::DiskFull, _) => format!(
+            "it was stopped when it had written {} MiB",
+            limits.disk_bytes >> 20
+        ),
+        (Reason::MemoryFilesFull, _) => format!(
+            "its /tmp was full at {} MiB, for it is memory (half of --step-memory)",
+            limits.memory_bytes >> 21
+        ),
+        (Reason::NoSpace, _) => "the disk of the store was full".to_owned(),
+    }
+}
+
+/// Turns what a step writes into lines.
+struct Lines<'a> {
+    title: &'a str,
+    report: &'a dyn Report,
+    open: [Vec<u8>; 2],
+}
+
+impl Lines<'_> {
+    fn add(&mut self, stream: Stream, bytes: &[u8]) {
+        let place = match stream {
+            Stream::Output => 0,
+            Stream::Error => 1,
+        };
+        for &byte in bytes {
+            if byte == b'\n' || self.open[place].len() >= MAX_LINE_BYTES {
+                let line = std::mem::take(&mut self.open[place]);
+                self.tell(&line);
+            }
+            if byte != b'\n' {
+                self.open[place].push(byte);
+            }
+        }
+    }
+
+    fn finish(mut self) {
+        for line in std::mem::take(&mut self.open) {
+            if !line.is_empty() {
+                self.tell(&line);
+            }
+        }
+    }
+
+    /// Tells one line, without what would move the cursor and without credentials.
+    fn tell(&self, line: &[u8]) {
+        let text: String = String::from_utf8_lossy(line)
+            .chars()
+            .filter(|one| !one.is_control() || *one == '\t')
+            .collect();
+        self.report.event(Event::Output {
+            step: self.title.to_owned(),
+            line: shown(&text),
+        });
+    }
+}
+
+/// The key of what came of a step without isolation, where it may have seen more than it should: never
+/// taken for what came of the same step in a sandbox.
+pub(crate) fn bare_key(key: &Key) -> Key {
+    KeyBuilder::new("without-isolation/1")
+        .field(key.as_bytes())
+        .finish()
+}

@@ -1,0 +1,281 @@
+//! The file system in which code of a project is built: the base, and where something is to be
+//! compiled the builder's build packages (compiler, headers) above it, which never reach an image.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use crate::archive::tar::Options;
+use crate::base::base_recipes;
+use crate::base::debian_packages::Debs;
+use crate::base::image_base::Foundation;
+use crate::context::build_context::Site;
+use crate::layer_cache::Made;
+use crate::layers::deb::{self, BaseOptions, Part};
+use crate::oci::{Key, KeyBuilder};
+use crate::packages::debian::DebArtefact;
+use crate::report::{BuildError, FileError};
+
+/// How hard what is unpacked at once is compressed: hardly, it is only written to be read.
+const LEVEL: u32 = 1;
+
+/// Where code of a project is built.
+pub(crate) struct Toolchain {
+    /// Names everything in it.
+    pub key: Key,
+    /// The build packages, and what they need, that the base lacks.
+    pub packages: Vec<DebArtefact>,
+    /// The packages of the base.
+    below: Vec<DebArtefact>,
+    base: Vec<Made>,
+    /// What those layers are made of; an image's are not made.
+    debs: Option<(Debs, BaseOptions)>,
+    /// How the layer of build packages is written; an image gets none.
+    options: Option<BaseOptions>,
+    roots: OnceLock<Vec<PathBuf>>,
+}
+
+/// Where the loader looks for libraries.
+const LIBRARY_FOLDERS: [&str; 4] = [
+    "usr/lib/x86_64-linux-gnu",
+    "usr/lib/aarch64-linux-gnu",
+    "usr/lib",
+    "usr/local/lib",
+];
+
+impl Toolchain {
+    /// The base with Python and nothing more: enough for everything that is only Python.
+    pub(crate) fn plain(site: &Site<'_>, foundation: &Foundation<'_>, base: &[Made]) -> Self {
+        Self::with(site, foundation, base, Vec::new())
+    }
+
+    /// The base and the builder's build packages. A base that is an image has what it has.
+    ///
+    /// # Errors
+    /// Packages that cannot be resolved.
+    pub(crate) fn full(
+        site: &Site<'_>,
+        foundation: &Foundation<'_>,
+        base: &[Made],
+    ) -> Result<Self, BuildError> {
+        let added = added(site, foundation)?;
+        Ok(Self::with(site, foundation, base, added))
+    }
+
+    fn with(
+        site: &Site<'_>,
+        foundation: &Foundation<'_>,
+        base: &[Made],
+        packages: Vec<DebArtefact>,
+    ) -> Self {
+        let (mut key, options) = match foundation {
+            Foundation::Packages { options, .. } => {
+                let options = BaseOptions {
+                    tar: Options {
+                        level: LEVEL,
+                        ..site.tar()
+                    },
+                    ..options.clone()
+                };
+                let packages = deb::key(Part::Added, &packages, &[], &options);
+                let key = KeyBuilder::new("toolchain/1").field(packages.as_bytes());
+                (key, Some(options))
+            }
+            Foundation::Image(_) => {
+                let interpreter = site.interpreter().as_bytes();
+                (
+                    KeyBuilder::new("toolchain-image/1").field(interpreter),
+                    None,
+                )
+            }
+        };
+        for layer in base {
+            key.add(layer.layer.diff_id.to_string().as_bytes());
+        }
+        Self {
+            key: key.finish(),
+            packages,
+            below: foundation.debs().all(),
+            base: base.to_vec(),
+            debs: match foundation {
+                Foundation::Packages { debs, options, .. } => Some((debs.clone(), options.clone())),
+                Foundation::Image(_) => None,
+            },
+            options,
+            roots: OnceLock::new(),
+        }
+    }
+
+    /// Whether the build packages have a library and the image has it not.
+    ///
+    /// # Errors
+    /// As [`roots`](Self::roots).
+    pub(crate) fn is_left_behind(
+        &self,
+        site: &Site<'_>,
+        library: &str,
+    ) -> Result<bool, BuildError> {
+        if library.contains('/') || self.packages.is_empty() || site.is_bare() {
+            return Ok(false);
+        }
+        let roots = self.roots(site)?;
+        let has = |root: &PathBuf| {
+            let mut folders = LIBRARY_FOLDERS.iter();
+            folders.any(|folder| root.join(folder).join(library).symlink_metadata().is_ok())
+        };
+        // The image has the base, a folder a layer.
+        let (image, added) = roots.split_at(self.base.len().min(roots.len()));
+        Ok(added.iter().any(has) && !image.iter().any(has))
+    }
+
+    /// The build package that a library's file is in, by Debian's rule for the names of such packages.
+    pub(crate) fn package_of(&self, library: &str) -> Option<&str> {
+        let names = self.packages.iter().map(|one| one.package.as_str());
+        package_of(library, &names)
+    }
+
+    /// Folders of its file system, the lowest first; fetched and unpacked if they are not.
+    ///
+    /// # Errors
+    /// Packages that cannot be fetched or unpacked.
+    pub(crate) fn roots(&self, site: &Site<'_>) -> Result<&[PathBuf], BuildError> {
+        if let Some(roots) = self.roots.get() {
+            return Ok(roots);
+        }
+        if site.is_bare() {
+            // All else is where s2r stands.
+            let folders = vec![links(site)?];
+            return Ok(self.roots.get_or_init(|| folders));
+        }
+        let roots = site.roots();
+        let recipes = match &self.debs {
+            Some((debs, options)) => site.recipes_of(debs, options)?,
+            None => Vec::new(),
+        };
+        let recipes: Vec<_> = recipes.iter().collect();
+        let mut folders = site.ground_of(&self.base, &recipes)?;
+        if let Some(options) = self.options.as_ref().filter(|_| !self.packages.is_empty()) {
+            let debs = (self.packages.as_slice(), self.below.as_slice());
+            let recipe = base_recipes::added("build packages", debs, options, site.store());
+            folders.push(roots.of_recipe(&recipe, &site.fetcher())?);
+        }
+        folders.push(links(site)?);
+        Ok(self.roots.get_or_init(|| folders))
+    }
+}
+
+/// `libpq.so.5` is in `libpq5`, `libgssapi_krb5.so.2` in `libgssapi-krb5-2`, `libssl.so.3` in
+/// `libssl3t64` (Debian policy 8.1, and the names since the change of `time_t`).
+fn package_of<'a>(
+    library: &str,
+    packages: &(impl Iterator<Item = &'a str> + Clone),
+) -> Option<&'a str> {
+    let name = library.to_ascii_lowercase().replace('_', "-");
+    let (stem, version) = name.split_once(".so").unwrap_or((&name, ""));
+    let version = version.trim_start_matches('.');
+    let mut wanted = vec![format!("{stem}{version}"), format!("{stem}-{version}")];
+    wanted.push(stem.to_owned());
+    let same = wanted.iter().find_map(|wanted| {
+        let is_it = |name: &&str| *name == wanted || name.strip_suffix("t64") == Some(wanted);
+        packages.clone().find(is_it)
+    });
+    let begins = || {
+        let begins = |name: &&str| name.starts_with(&wanted[0]) && !name.ends_with("-dev");
+        packages.clone().find(begins)
+    };
+    same.or_else(begins)
+}
+
+/// The build packages, and what they need, that the base does not have in the same version.
+fn added(site: &Site<'_>, foundation: &Foundation<'_>) -> Result<Vec<DebArtefact>, BuildError> {
+    let Foundation::Packages { debs, options, .. } = foundation else {
+        return Ok(Vec::new());
+    };
+    if let Some(lock) = site.base_lock()?
+        && let Some(locked) = lock.build_packages.get(options.architecture.name())
+    {
+        return Ok(locked.clone());
+    }
+    let all = site.with_build_packages(options.architecture)?;
+    let base = debs.all();
+    Ok(all
+        .into_iter()
+        .filter(|one| !base.iter().any(|base| base.sha256 == one.sha256))
+        .collect())
+}
+
+/// The interpreter of build requirements' own programs; and of packages the names that Debian's
+/// maintainer scripts would have given. An image has its names.
+fn links(site: &Site<'_>) -> Result<PathBuf, BuildError> {
+    let python = site.interpreter();
+    let mut links = vec![
+        ("build/env/bin/python", python),
+        ("build/env/bin/python3", "python"),
+    ];
+    if !site.stands_on_image() {
+        links.extend([
+            ("usr/bin/python3", python),
+            ("usr/bin/python", "python3"),
+            ("usr/bin/cc", "gcc"),
+            ("usr/bin/c++", "g++"),
+        ]);
+    }
+    let mut key = KeyBuilder::new("links/1");
+    for (link, target) in &links {
+        key.add(link.as_bytes());
+        key.add(target.as_bytes());
+    }
+    let name = format!("links-{}", &key.finish().hex()[..16]);
+    let folder = site.store().tools().join(name);
+    let unwritable = |source| FileError::Unwritable {
+        path: folder.clone(),
+        source,
+    };
+    for (link, target) in links {
+        let path = folder.join(link);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(unwritable)?;
+        }
+        match std::os::unix::fs::symlink(target, &path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(unwritable(error).into());
+            }
+            _ => {}
+        }
+    }
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::source_builds::toolchain::*;
+
+    #[test]
+    fn libraries_lead_to_their_packages() {
+        let packages = [
+            "libpq-dev",
+            "libpq5",
+            "libpython3.13",
+            "libpython3.13-dev",
+            "libssl3t64",
+            "libgssapi-krb5-2",
+            "libxslt1-dev",
+            "libxslt1.1",
+            "libxml2",
+        ];
+        for (library, package) in [
+            ("libpq.so.5", Some("libpq5")),
+            ("libpython3.13.so.1.0", Some("libpython3.13")),
+            ("libssl.so.3", Some("libssl3t64")),
+            ("libgssapi_krb5.so.2", Some("libgssapi-krb5-2")),
+            ("libxslt.so.1", Some("libxslt1.1")),
+            ("libxml2.so.2", Some("libxml2")),
+            ("libq.so.1", None),
+        ] {
+            assert_eq!(
+                package_of(library, &packages.into_iter()),
+                package,
+                "{library}"
+            );
+        }
+    }
+}

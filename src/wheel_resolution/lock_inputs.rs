@@ -1,0 +1,163 @@
+//! What a resolution of a project reads, by name: files, settings of indexes, extras and groups, the
+//! builder's Python. Written into the lock, and held against it before it is used.
+//!
+//! The caller's own environment is no part of it: a lock names its files by their addresses, and is
+//! used where another mirror is set. What the project and the command line set is.
+
+use crate::context::project::Project;
+use crate::context::variables::is_of_indexes;
+use crate::packages::python::locks::{LockKind, decisive_part};
+use crate::packages::python::{
+    Fingerprint, Source, Url, parse, requirement_lines, resolve_path, shown,
+};
+use crate::plan::{Dependencies, Origin, Plan};
+use crate::report::{BuildError, Explain, Explanation, Fate};
+use crate::source::{SettingsFile, Tree};
+
+const PYPROJECT: &str = "pyproject.toml";
+
+/// A lock is not that of its project.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StaleLockError {
+    /// What it was made from is not what it was.
+    #[error("{file} is older than {}", changed.join(", "))]
+    Changed {
+        /// The lock's file name.
+        file: String,
+        /// Names of inputs that are others now.
+        changed: Vec<String>,
+    },
+    /// `--locked`, and a lock of s2r that does not say what it was made from.
+    #[error("{file} does not say what it was made from")]
+    OldForm {
+        /// The lock's file name.
+        file: String,
+    },
+}
+
+impl Explain for StaleLockError {
+    fn explain(&self) -> Explanation {
+        let (place, why) = match self {
+            Self::Changed { file, changed } => (
+                changed.join(", "),
+                format!(
+                    "{file} was made from something else: what was locked is not what is asked for now"
+                ),
+            ),
+            Self::OldForm { file } => (
+                file.clone(),
+                "it was written by an older s2r; --locked builds only what is known to be what the project asks for"
+                    .to_owned(),
+            ),
+        };
+        Explanation {
+            fate: Fate::Project,
+            what: self.to_string(),
+            place,
+            why,
+            next: "run `s2r lock SOURCE` and commit what it writes".to_owned(),
+        }
+    }
+}
+
+/// The inputs of a plan that knows no `pylock.toml`. What a build of the project itself tells is not
+/// among them.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn of(project: &Project, plan: &Plan) -> Result<Fingerprint, BuildError> {
+    let mut inputs = Fingerprint::default();
+    let tree = &project.tree;
+    match &plan.dependencies.value {
+        Dependencies::None | Dependencies::Pylock { .. } => {}
+        Dependencies::Requirements { path } => add_requirements(&mut inputs, tree, path)?,
+        Dependencies::Converted { file, choice, .. } => {
+            add_file(&mut inputs, tree, file.path())?;
+            if let Some(path) = file.made_from() {
+                add_file(&mut inputs, tree, path)?;
+            }
+            for (name, chosen) in [
+                ("S2R_EXTRAS", &choice.extras),
+                ("S2R_GROUPS", &choice.groups),
+            ] {
+                if !chosen.is_empty() {
+                    inputs.add(name, chosen.join(" ").as_bytes());
+                }
+            }
+        }
+    }
+    if plan.running.install.value {
+        add_file(&mut inputs, tree, PYPROJECT)?;
+    }
+    if plan.running.newest_pip.value {
+        inputs.add("UPGRADE_PIP_TO_LATEST", b"on");
+    }
+    if let Some(server) = &plan.start.added {
+        inputs.add(
+            "the server that is added",
+            server.value.requirement.as_bytes(),
+        );
+    }
+    inputs.add("the builder's Python", plan.python.value.as_bytes());
+    let settings = plan.environment.settings().filter(|(name, setting)| {
+        let is_given = !matches!(setting.origin, Origin::Builder { .. } | Origin::Default);
+        is_given && is_of_indexes(name)
+    });
+    for (name, setting) in settings {
+        let words = setting.value.split_whitespace().map(without_secret);
+        inputs.add(name, words.collect::<Vec<_>>().join(" ").as_bytes());
+        if name == "PIP_CONSTRAINT" {
+            let paths = setting.value.split_whitespace();
+            for path in paths.filter_map(|path| resolve_path("", path)) {
+                add_requirements(&mut inputs, tree, &path)?;
+            }
+        }
+    }
+    Ok(inputs)
+}
+
+/// The name of the input that a build of the project itself tells: what its wheel requires.
+pub(crate) const AS_BUILT: &str = "what the project's own wheel requires";
+
+/// The address alone, if the word is one.
+fn without_secret(word: &str) -> String {
+    Url::parse(word).map_or_else(|_| shown(word), |url| url.as_str().to_owned())
+}
+
+/// A file, as far as it decides on packages; nothing if it is not there.
+fn add_file(inputs: &mut Fingerprint, tree: &Tree, path: &str) -> Result<(), BuildError> {
+    let Some(bytes) = tree.read_small(path, SettingsFile::ToolLock)? else {
+        return Ok(());
+    };
+    if path == LockKind::Pyproject.path() {
+        let text = String::from_utf8_lossy(&bytes);
+        inputs.add(path, decisive_part(&text).as_bytes());
+    } else {
+        inputs.add(path, &bytes);
+    }
+    Ok(())
+}
+
+/// A requirement file and those that it includes: their lines, without comments.
+fn add_requirements(inputs: &mut Fingerprint, tree: &Tree, path: &str) -> Result<(), BuildError> {
+    let Some(bytes) = tree.read_small(path, SettingsFile::Requirements)? else {
+        return Ok(());
+    };
+    let read = |path: &str| {
+        let read = tree.read_small(path, SettingsFile::Requirements);
+        read.ok().flatten()
+    };
+    let source = Source {
+        read: &read,
+        // What a variable means is no part of what a project asks for.
+        variable: &|name| Some(format!("${{{name}}}")),
+    };
+    inputs.add(path, requirement_lines(&bytes).join("\n").as_bytes());
+    // A file that does not read is told of where it is resolved; here its lines are enough.
+    let found = parse(path, &bytes, &source).map_or_else(|_| Vec::new(), |found| found.files);
+    for file in found.iter().filter(|file| *file != path) {
+        let lines = requirement_lines(&read(file).unwrap_or_default());
+        inputs.add(file.as_str(), lines.join("\n").as_bytes());
+    }
+    Ok(())
+}

@@ -1,0 +1,503 @@
+//! The project's exact wheels, and the files that the builder itself takes from the package index.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+
+use crate::layer_cache::{DownloadError, Fetcher, MAX_DOWNLOAD_BYTES};
+use crate::layer_recipes::revealed;
+use crate::net::http::{Expect, HttpError};
+use crate::oci::{Digest, KeyBuilder};
+use crate::packages::Sha256;
+use crate::packages::python::conditions::Conditions;
+use crate::packages::python::{PackageName, Position, Target, Url, WheelFileName, Wish};
+use crate::plan::builder::PipWheel;
+use crate::report::{BuildError, Report, ThreadError};
+use crate::resolve::wheels::{
+    BUILT_FOLDER, Fetch, FetchError, Get, Got, Indexes, Input, Kept, Location, Lock, LockedSource,
+    LockedWheel, Request, RequirementsFile, Sdist, SourceOf, Stand, find_file, indexes,
+    locked_sources, resolution_key, resolve, sdist_for, to_build, write_pylock,
+};
+use crate::source::{Kind, SettingsFile, Tree};
+use crate::store::Store;
+
+/// The record kind of resolutions that cannot come out otherwise on another day.
+const RECORD: &str = "wheels";
+/// The record kind of sizes that a server told.
+const SIZE_RECORD: &str = "sizes";
+/// Sizes asked for at once.
+const REQUESTS: usize = 8;
+
+/// A wheel that was built and is wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct BuiltWheel {
+    /// The line of the requirements that it was built for; none if it is wanted otherwise.
+    pub instead_of: Option<Position>,
+    /// Its file name.
+    pub file_name: WheelFileName,
+    /// Its hash, by which the store has it.
+    pub sha256: Digest,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+    /// Whether it is the project that an image is made of.
+    pub is_own: bool,
+    /// What it was built from.
+    pub from: SourceOf,
+}
+
+impl BuiltWheel {
+    /// Its place, as a lock of wheels has it.
+    pub(crate) fn location(&self) -> Location {
+        Location::Built {
+            is_own: self.is_own,
+            from: Box::new(self.from.clone()),
+        }
+    }
+}
+
+/// What is wanted, as text.
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted<'a> {
+    /// A lock of PEP 751.
+    Pylock {
+        /// Its path.
+        path: &'a str,
+        /// Its text.
+        text: &'a [u8],
+    },
+    /// Requirement files.
+    Requirements(&'a [RequirementsFile<'a>]),
+}
+
+/// What resolving wheels needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Wheels<'a> {
+    pub tree: &'a Tree,
+    pub wanted: Wanted<'a>,
+    /// Wheels that were built, which stand in for what they were built from.
+    pub built: &'a [BuiltWheel],
+    /// pip's variables and the surroundings of uv.
+    pub environment: &'a BTreeMap<String, String>,
+    /// What `${NAME}` in files of the project means.
+    pub given: &'a BTreeMap<String, String>,
+    /// What the project's own tool says beyond requirements.
+    pub conditions: &'a Conditions,
+    /// What of it is the caller's.
+    pub passed: &'a crate::context::passed::Passed,
+    pub rules: crate::context::settings::Rules,
+    pub fetcher: &'a Fetcher<'a>,
+    pub report: &'a dyn Report,
+}
+
+impl Wheels<'_> {
+    /// The exact wheels for a target.
+    ///
+    /// # Errors
+    /// Whatever keeps the wishes from exact wheels.
+    pub(crate) fn resolve(&self, target: &Target) -> Result<Lock, BuildError> {
+        match self.wanted {
+            Wanted::Pylock { path, text } => {
+                let mut lock = self.ask(Input::Pylock(RequirementsFile { path, text }), target)?;
+                self.mark_built(&mut lock);
+                self.measure(&mut lock)?;
+                Ok(lock)
+            }
+            Wanted::Requirements(files) => self.requirements(files, target),
+        }
+    }
+
+    /// What of the wishes has to be built before the rest can be resolved.
+    ///
+    /// # Errors
+    /// Requirement files that do not read.
+    pub(crate) fn to_build(self, target: &Target) -> Result<Vec<Wish>, BuildError> {
+        match self.wanted {
+            Wanted::Pylock { .. } => Ok(Vec::new()),
+            Wanted::Requirements(files) => {
+                Ok(self.with(Input::Requirements(files), target, to_build)?)
+            }
+        }
+    }
+
+    /// The caller's variables, with pip's as the requirements' own options have them.
+    ///
+    /// # Errors
+    /// Requirement files that do not read.
+    pub(crate) fn index_variables(
+        &self,
+        target: &Target,
+    ) -> Result<BTreeMap<String, String>, BuildError> {
+        let mut variables = self.environment.clone();
+        if let Wanted::Requirements(files) = self.wanted {
+            let indexes = self.with(Input::Requirements(files), target, indexes)?;
+            indexes.put_into(&mut variables);
+        }
+        Ok(variables)
+    }
+
+    /// What of a lock has to be built.
+    ///
+    /// # Errors
+    /// A lock that does not read.
+    pub(crate) fn locked_sources(&self, target: &Target) -> Result<Vec<LockedSource>, BuildError> {
+        match self.wanted {
+            Wanted::Pylock { path, text } => {
+                let input = Input::Pylock(RequirementsFile { path, text });
+                Ok(self.with(input, target, locked_sources)?)
+            }
+            Wanted::Requirements(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The source distribution that stands for a project without a wheel.
+    ///
+    /// # Errors
+    /// The index cannot be asked.
+    pub(crate) fn sdist_for(
+        &self,
+        name: &PackageName,
+        version: Option<&str>,
+        target: &Target,
+    ) -> Result<Option<Sdist>, BuildError> {
+        let input = match self.wanted {
+            Wanted::Pylock { path, text } => Input::Pylock(RequirementsFile { path, text }),
+            Wanted::Requirements(files) => Input::Requirements(files),
+        };
+        Ok(self.with(input, target, |request| {
+            sdist_for(request, name, version, &Index(self.fetcher))
+        })?)
+    }
+
+    /// The exact wheels of requirement files, and of wheels that were built for them.
+    fn requirements(
+        &self,
+        files: &[RequirementsFile<'_>],
+        target: &Target,
+    ) -> Result<Lock, BuildError> {
+        if files.is_empty() && self.built.is_empty() {
+            return Ok(Lock::default());
+        }
+        let input = Input::Requirements(files);
+        let (key, is_exact) = self.with(input, target, |request| {
+            resolution_key(request, &crate::report::Silent)
+        })?;
+        let store = self.fetcher.store;
+        if is_exact && let Some(known) = self.known(store, &key, target) {
+            return Ok(known);
+        }
+        let mut lock = self.ask(input, target)?;
+        self.mark_built(&mut lock);
+        self.measure(&mut lock)?;
+        let is_remote = |wheel: &LockedWheel| matches!(wheel.location, Location::Remote(_));
+        // Offline, nobody could be asked whether the list is complete.
+        if is_exact && !self.rules.offline && lock.packages.iter().all(is_remote) {
+            let text = write_pylock(&[(*target, &lock)]);
+            let text = self.passed.put_names_back(&text);
+            store.put_record(RECORD, &key, text.as_bytes())?;
+        }
+        Ok(lock)
+    }
+
+    /// Says of wheels that were built that they were.
+    fn mark_built(&self, lock: &mut Lock) {
+        for wheel in &mut lock.packages {
+            let found = self.built.iter().find(|built| built.sha256 == wheel.sha256);
+            if let Some(built) = found {
+                wheel.location = built.location();
+            }
+        }
+    }
+
+    /// The built wheels as the resolver knows them.
+    fn stands(&self) -> Vec<Stand> {
+        self.built
+            .iter()
+            .map(|wheel| Stand {
+                name: wheel.file_name.name.clone(),
+                file_name: wheel.file_name.to_string(),
+                sha256: Sha256(*wheel.sha256.as_bytes()),
+                instead_of: wheel.instead_of.clone(),
+                extras: Vec::new(),
+            })
+            .collect()
+    }
+
+    /// A small file of the source.
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        let file = SettingsFile::Requirements;
+        self.tree.read_small(path, file).ok().flatten()
+    }
+
+    /// A wheel of the source, or one that was built.
+    fn open(&self, path: &str) -> io::Result<File> {
+        let built = path.strip_prefix(BUILT_FOLDER).and_then(|name| {
+            let mut wheels = self.built.iter();
+            wheels.find(|wheel| wheel.file_name.to_string() == name)
+        });
+        if let Some(wheel) = built {
+            if !self.fetcher.store.is_sound_download(&wheel.sha256) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            return File::open(self.fetcher.store.download_path(&wheel.sha256));
+        }
+        let entry = self.tree.follow(path.as_bytes());
+        let entry = entry.filter(|entry| matches!(entry.kind, Kind::File { .. }));
+        let entry = entry.ok_or(io::ErrorKind::NotFound)?;
+        let file = self.tree.open(entry).map_err(io::Error::other)?;
+        Ok(file.into_file())
+    }
+
+    /// The files right in a folder of the source.
+    fn list(&self, path: &str) -> Option<Vec<String>> {
+        let entry = self.tree.follow(path.as_bytes());
+        if !path.is_empty() && entry.is_none_or(|entry| entry.kind != Kind::Directory) {
+            return None;
+        }
+        let start = if path.is_empty() {
+            String::new()
+        } else {
+            format!("{path}/")
+        };
+        let names = self.tree.entries().iter().filter_map(|entry| {
+            let name = std::str::from_utf8(&entry.path)
+                .ok()?
+                .strip_prefix(&start)?;
+            (!name.contains('/')).then(|| name.to_owned())
+        });
+        Some(names.collect())
+    }
+
+    /// A resolution that was kept, read back as the lock it is.
+    fn known(&self, store: &Store, key: &crate::oci::Key, target: &Target) -> Option<Lock> {
+        let text = store.record(RECORD, key).ok()??;
+        let file = RequirementsFile {
+            path: "pylock.toml",
+            text: &text,
+        };
+        self.ask(Input::Pylock(file), target).ok()
+    }
+
+    /// Finds out the sizes that neither lock nor index tell: they decide which wheels share a layer,
+    /// so that decision must not depend on what this machine happens to have.
+    fn measure(&self, lock: &mut Lock) -> Result<(), BuildError> {
+        let unknown: Vec<&mut LockedWheel> = lock
+            .packages
+            .iter_mut()
+            .filter(|wheel| wheel.size_bytes.is_none())
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let each = unknown.len().div_ceil(REQUESTS);
+        let mut unknown = unknown;
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = unknown
+                .chunks_mut(each)
+                .map(|wheels| {
+                    scope.spawn(|| {
+                        wheels.iter_mut().try_for_each(|wheel| {
+                            wheel.size_bytes = self.size_of(wheel)?;
+                            Ok(())
+                        })
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| ThreadError::Panicked)?)
+        })
+    }
+
+    /// A wheel's size: of the file that is here, as it was once asked for, or as its server tells.
+    fn size_of(&self, wheel: &LockedWheel) -> Result<Option<u64>, BuildError> {
+        let store = self.fetcher.store;
+        if let Location::Source(path) = &wheel.location {
+            let entry = self.tree.follow(path.as_bytes());
+            return Ok(entry.and_then(|entry| match entry.kind {
+                Kind::File { size_bytes, .. } => Some(size_bytes),
+                Kind::Directory | Kind::Symlink { .. } => None,
+            }));
+        }
+        if let Ok(file) = std::fs::metadata(store.download_path(&wheel.sha256)) {
+            return Ok(Some(file.len()));
+        }
+        let key = KeyBuilder::new("size/1")
+            .field(wheel.sha256.as_bytes())
+            .finish();
+        let known = store.record(SIZE_RECORD, &key)?;
+        if let Some(size) = known.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok()) {
+            return Ok(Some(size));
+        }
+        let Location::Remote(url) = &wheel.location else {
+            return Ok(None);
+        };
+        if self.rules.offline {
+            return Ok(None);
+        }
+        let size = match self.fetcher.client.length(&revealed(url)) {
+            Ok(Some(size)) => size,
+            // A server that does not tell, or knows no HEAD: the file itself tells.
+            Ok(None) | Err(HttpError::Status { .. }) => {
+                let needed = crate::layer_recipes::needed_wheel(wheel);
+                self.fetcher.fetch(&needed)?;
+                return Ok(std::fs::metadata(store.download_path(&wheel.sha256))
+                    .ok()
+                    .map(|file| file.len()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        store.put_record(SIZE_RECORD, &key, size.to_string().as_bytes())?;
+        Ok(Some(size))
+    }
+
+    fn ask(&self, input: Input<'_>, target: &Target) -> Result<Lock, BuildError> {
+        Ok(self.with(input, target, |request| {
+            resolve(request, &Index(self.fetcher), self.report)
+        })?)
+    }
+
+    fn with<T>(
+        &self,
+        input: Input<'_>,
+        target: &Target,
+        use_request: impl FnOnce(&Request<'_>) -> T,
+    ) -> T {
+        let tools = self.fetcher.store.tools();
+        use_request(&Request {
+            input,
+            target,
+            built: &self.stands(),
+            read: &|path| self.read(path),
+            open: &|path| self.open(path),
+            unpacked: self.rules.unpacked,
+            list: &|path| self.list(path),
+            environment: self.environment,
+            given: self.given,
+            conditions: self.conditions,
+            locked: self.rules.locked,
+            offline: self.rules.offline,
+            tools: &tools,
+            cache: &tools.join("uv-cache"),
+        })
+    }
+}
+
+/// pip's own wheel, as the builder pins it, with its address on the index.
+///
+/// # Errors
+/// The index cannot be asked, or does not have it.
+pub(crate) fn pip(
+    pip: &PipWheel,
+    environment: &BTreeMap<String, String>,
+    fetcher: &Fetcher<'_>,
+    is_needed: bool,
+) -> Result<Option<LockedWheel>, BuildError> {
+    let nowhere = || DownloadError::Nowhere {
+        name: pip.filename.clone(),
+    };
+    let name: PackageName = "pip".parse().map_err(|_| nowhere())?;
+    let file_name: WheelFileName = pip.filename.parse().map_err(|_| nowhere())?;
+    let sha256 = Digest::from_bytes(pip.sha256.0);
+    let indexes = Indexes::new(
+        &crate::packages::python::IndexOptions::default(),
+        environment,
+    )?;
+    // The index is asked only for what has to be fetched.
+    let (url, size_bytes) = if is_needed {
+        let found = find_file(&Index(fetcher), &indexes, &name, &|file| {
+            file.name == pip.filename
+        })?
+        .ok_or_else(nowhere)?;
+        (found.url, found.size_bytes)
+    } else {
+        let Some(index) = indexes.all().next() else {
+            return Ok(None);
+        };
+        (index.clone(), None)
+    };
+    Ok(Some(LockedWheel {
+        name,
+        version: file_name.version.clone(),
+        file_name,
+        location: Location::Remote(url),
+        sha256,
+        size_bytes,
+    }))
+}
+
+/// A package index, asked by way of the HTTP client.
+pub(crate) struct Index<'a>(pub(crate) &'a Fetcher<'a>);
+
+impl Index<'_> {
+    /// A download of the store, by its digest.
+    fn kept(&self, digest: &Digest) -> Result<Kept, FetchError> {
+        let path = self.0.store.download_path(digest);
+        let found = std::fs::metadata(&path).map_err(local)?;
+        Ok(Kept {
+            path,
+            sha256: Sha256(*digest.as_bytes()),
+            size_bytes: found.len(),
+        })
+    }
+}
+
+impl Fetch for Index<'_> {
+    fn get(&self, request: &Get<'_>) -> Result<Got, FetchError> {
+        let response = self
+            .0
+            .client
+            .get(
+                request.url.reveal().reveal(),
+                &[("accept", request.accept)],
+                request.max_bytes,
+            )
+            .map_err(|error| failure(&error, request.max_bytes))?;
+        Ok(Got {
+            final_url: response.final_url.to_string(),
+            body: Box::new(io::Cursor::new(response.body)),
+        })
+    }
+
+    /// The file is one of the store's downloads afterwards: what is looked at now is not fetched again for a layer.
+    fn file(&self, url: &Url, sha256: Option<Sha256>) -> Result<Kept, FetchError> {
+        let store = self.0.store;
+        let listed = sha256.map(|sha256| Digest::from_bytes(sha256.0));
+        if let Some(digest) = listed.filter(|digest| store.has_download(digest, None)) {
+            return self.kept(&digest);
+        }
+        let mut writer = store.writer().map_err(local)?.unhashed();
+        let expect = Expect {
+            sha256: sha256.map(|sha256| sha256.0),
+            size: None,
+            max_bytes: MAX_DOWNLOAD_BYTES,
+        };
+        let url = revealed(url);
+        let url = url.split('#').next().unwrap_or_default();
+        let name = url.rsplit('/').next().unwrap_or_default();
+        let fetched = self
+            .0
+            .fetch_shown(url, name, &mut writer, &expect)
+            .map_err(|error| failure(&error, MAX_DOWNLOAD_BYTES))?;
+        let found = Digest::from_bytes(fetched.sha256);
+        store
+            .keep_download(writer.hashed(found), &found)
+            .map_err(local)?;
+        self.kept(&found)
+    }
+}
+
+fn local(error: impl std::fmt::Display) -> FetchError {
+    FetchError::Local(error.to_string())
+}
+
+fn failure(error: &HttpError, max_bytes: u64) -> FetchError {
+    match error {
+        HttpError::Offline { .. } => FetchError::Offline,
+        HttpError::TooLarge { .. } => FetchError::TooLarge(max_bytes),
+        HttpError::Local { source, .. } => FetchError::Local(source.to_string()),
+        other => match other.status() {
+            Some(status) => FetchError::Status(status),
+            None => FetchError::Unreachable(other.to_string()),
+        },
+    }
+}

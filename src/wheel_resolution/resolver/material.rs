@@ -1,0 +1,403 @@
+//! What has to be built: the project itself, a folder or a source distribution of the source, an
+//! archive at an address, a commit of a repository, a package of the index or of a lock without a
+//! wheel. Each is brought as the material that `build_wheel` takes, and comes back as a wheel.
+//!
+//! Refused: repositories of this machine's disk, and systems other than git.
+
+use std::collections::BTreeMap;
+
+use super::error::MaterialError;
+use super::{Exact, title_of};
+use crate::context::fetch_source as obtain;
+use crate::layer_cache::{Needed, Origin};
+use crate::layer_recipes::revealed;
+use crate::oci::Digest;
+use crate::packages::Sha256;
+use crate::packages::python::{
+    DirectUrl, FileHash, LockedTree, PackageName, Position, Url, Wish, WishKind, is_wheel,
+    requirement_paths,
+};
+use crate::report::{BuildError, ThreadError};
+use crate::resolve::wheels::{LockedSource, Sdist, SourceOf};
+use crate::source::Kind;
+use crate::source_builds::build_wheel::{Built, Material};
+use crate::wheel_resolution::locked_wheels::BuiltWheel;
+
+impl Exact<'_> {
+    /// The project itself, built.
+    pub(crate) fn own(&self) -> Result<BuiltWheel, BuildError> {
+        let title = self.site.plan().setup_name.clone();
+        let title = title.as_deref().unwrap_or("the project");
+        let material = Material::Own {
+            path: "",
+            is_editable: false,
+        };
+        let built = self.builder(0).wheel(title, None, &material)?;
+        let from = SourceOf::Tree(LockedTree::Folder {
+            path: ".".to_owned(),
+            is_editable: false,
+        });
+        Ok(BuiltWheel {
+            is_own: true,
+            ..wanted(&built, None, from)
+        })
+    }
+
+    /// A package of the index without a wheel, built.
+    pub(crate) fn sdist(
+        &self,
+        name: &PackageName,
+        sdist: &Sdist,
+        depth: usize,
+    ) -> Result<BuiltWheel, BuildError> {
+        let from = SourceOf::Archive {
+            file_name: sdist.file_name.clone(),
+            location: DirectUrl::Archive(sdist.url.clone()),
+            sha256: sdist.sha256,
+            size_bytes: sdist.size_bytes,
+        };
+        let build = |material: &Material<'_>| {
+            self.builder(depth)
+                .wheel(name.as_ref(), Some(name), material)
+        };
+        let built = self.archive(&from, None, &build)?;
+        Ok(wanted(&built, None, from))
+    }
+
+    /// A package of a lock, built.
+    pub(crate) fn source(&self, source: &LockedSource) -> Result<BuiltWheel, BuildError> {
+        let name = &source.name;
+        let build =
+            |material: &Material<'_>| self.builder(0).wheel(name.as_ref(), Some(name), material);
+        let built = match &source.from {
+            SourceOf::Archive { .. } => self.archive(&source.from, None, &build)?,
+            SourceOf::Tree(LockedTree::Folder { path, is_editable }) => build(&Material::Own {
+                path,
+                is_editable: *is_editable,
+            })?,
+            SourceOf::Tree(LockedTree::Repository {
+                url,
+                commit,
+                subdirectory,
+            }) => {
+                let address = revealed(url);
+                let commit = Some(commit.as_str());
+                let Some((built, _)) =
+                    self.checkout(&address, commit, subdirectory.clone(), &build)?
+                else {
+                    return Err(MaterialError::LocalRepository {
+                        position: Position {
+                            path: name.to_string(),
+                            line: 0,
+                        },
+                    }
+                    .into());
+                };
+                built
+            }
+        };
+        Ok(wanted(&built, None, source.from.clone()))
+    }
+
+    /// What a requirement names by its address, built.
+    pub(crate) fn wish(&self, wish: &Wish, depth: usize) -> Result<BuiltWheel, BuildError> {
+        let is_editable = matches!(wish.kind, WishKind::Unnamed { editable: true, .. });
+        let title = title_of(wish);
+        let name = wish.name();
+        let build = |material: &Material<'_>| self.builder(depth).wheel(&title, name, material);
+        let (built, from) = match wish.address() {
+            Some(DirectUrl::Path(path)) => self.own_path(wish, path, is_editable, &build)?,
+            Some(DirectUrl::Archive(url)) => {
+                let fragment = fragment(url);
+                let below = fragment.get("subdirectory").map(|text| (*text).to_owned());
+                let from = self.at_address(wish, url, fragment.get("sha256").copied())?;
+                (self.archive(&from, below, &build)?, from)
+            }
+            Some(DirectUrl::Repository(url)) => self.repository(wish, url, &build)?,
+            None => {
+                return Err(MaterialError::NoFolder {
+                    position: wish.position.clone(),
+                    path: title.clone(),
+                }
+                .into());
+            }
+        };
+        Ok(wanted(&built, Some(wish.position.clone()), from))
+    }
+
+    /// A folder or a source distribution of the source.
+    fn own_path(
+        &self,
+        wish: &Wish,
+        path: &str,
+        is_editable: bool,
+        build: &Build<'_>,
+    ) -> Result<(Built, SourceOf), BuildError> {
+        let no_folder = || MaterialError::NoFolder {
+            position: wish.position.clone(),
+            path: path.to_owned(),
+        };
+        let tree = self.site.tree();
+        let inside = self.inside(wish, path).ok_or_else(no_folder)?;
+        let entry = tree.follow(inside.as_bytes());
+        match entry.map(|entry| (&entry.kind, entry)) {
+            Some((Kind::File { size_bytes, .. }, entry)) if !is_wheel(&inside) => {
+                let found = hash_of(&mut tree.open(entry)?).map_err(|_| no_folder())?;
+                check(wish, found)?;
+                let from = SourceOf::Archive {
+                    file_name: inside.rsplit('/').next().unwrap_or(&inside).to_owned(),
+                    location: DirectUrl::Path(inside.clone()),
+                    sha256: Sha256(*found.as_bytes()),
+                    size_bytes: Some(*size_bytes),
+                };
+                Ok((self.archive(&from, None, build)?, from))
+            }
+            Some((Kind::Directory, _)) => Self::folder(inside, is_editable, build),
+            None if inside.is_empty() => Self::folder(inside, is_editable, build),
+            _ => Err(no_folder().into()),
+        }
+    }
+
+    /// Where a path of a requirement leads in the source, if there is something; empty for its root.
+    fn inside(&self, wish: &Wish, path: &str) -> Option<String> {
+        let tree = self.site.tree();
+        let plain = path.split('[').next().unwrap_or(path).trim_end_matches('/');
+        requirement_paths(&wish.position.path, plain)
+            .find(|path| path.is_empty() || tree.follow(path.as_bytes()).is_some())
+    }
+
+    /// Whether a requirement names the folder of the project itself.
+    pub(crate) fn is_root(&self, wish: &Wish) -> bool {
+        matches!(wish.address(), Some(DirectUrl::Path(path))
+            if self.inside(wish, path).is_some_and(|path| path.is_empty()))
+    }
+
+    fn folder(
+        path: String,
+        is_editable: bool,
+        build: &Build<'_>,
+    ) -> Result<(Built, SourceOf), BuildError> {
+        let built = build(&Material::Own {
+            path: &path,
+            is_editable,
+        })?;
+        let path = if path.is_empty() {
+            ".".to_owned()
+        } else {
+            path
+        };
+        Ok((
+            built,
+            SourceOf::Tree(LockedTree::Folder { path, is_editable }),
+        ))
+    }
+
+    /// A source distribution at an address: by its hash where one is told, else as it is now.
+    fn at_address(
+        &self,
+        wish: &Wish,
+        url: &Url,
+        told: Option<&str>,
+    ) -> Result<SourceOf, BuildError> {
+        let listed = wish.hashes.iter().find_map(|hash| match hash {
+            FileHash::Sha256(sha256) => Some(Digest::from_bytes(sha256.0)),
+            FileHash::Other(_) => None,
+        });
+        let told = told.and_then(|hex| format!("sha256:{hex}").parse().ok());
+        let digest = match listed.or(told) {
+            Some(digest) => digest,
+            None => self
+                .site
+                .fetcher()
+                .fetch_any(without_fragment(&revealed(url)), &url.file_name())?,
+        };
+        check(wish, digest)?;
+        Ok(SourceOf::Archive {
+            file_name: url.file_name(),
+            location: DirectUrl::Archive(url.clone()),
+            sha256: Sha256(*digest.as_bytes()),
+            size_bytes: None,
+        })
+    }
+
+    /// An archive, built.
+    fn archive(
+        &self,
+        from: &SourceOf,
+        subdirectory: Option<String>,
+        build: &Build<'_>,
+    ) -> Result<Built, BuildError> {
+        let SourceOf::Archive {
+            file_name,
+            location,
+            sha256,
+            size_bytes,
+        } = from
+        else {
+            return Err(ThreadError::Stopped.into());
+        };
+        let origin = match location {
+            DirectUrl::Path(path) => Origin::Source(path.clone()),
+            DirectUrl::Archive(url) | DirectUrl::Repository(url) => {
+                let url = self.site.with_credentials(url.clone());
+                Origin::Url(without_fragment(&revealed(&url)).to_owned())
+            }
+        };
+        build(&Material::Archive {
+            file: Needed {
+                name: file_name.clone(),
+                digest: Digest::from_bytes(sha256.0),
+                size_bytes: *size_bytes,
+                origins: vec![origin],
+            },
+            subdirectory,
+        })
+    }
+
+    /// A commit of a repository that a requirement names.
+    fn repository(
+        &self,
+        wish: &Wish,
+        url: &Url,
+        build: &Build<'_>,
+    ) -> Result<(Built, SourceOf), BuildError> {
+        let address = revealed(url);
+        let Some(address) = address.strip_prefix("git+") else {
+            return Err(MaterialError::NotGit {
+                position: wish.position.clone(),
+                scheme: address.split('+').next().unwrap_or_default().to_owned(),
+            }
+            .into());
+        };
+        let subdirectory = fragment(url)
+            .get("subdirectory")
+            .map(|text| (*text).to_owned());
+        let (address, reference) = split_reference(without_fragment(address));
+        let local = || MaterialError::LocalRepository {
+            position: wish.position.clone(),
+        };
+        let (built, commit) = self
+            .checkout(address, reference, subdirectory.clone(), build)?
+            .ok_or_else(local)?;
+        let from = SourceOf::Tree(LockedTree::Repository {
+            url: Url::parse(address).map_err(|_| local())?,
+            commit,
+            subdirectory,
+        });
+        Ok((built, from))
+    }
+
+    /// A commit, laid out and built; `None` for a repository on this machine's disk.
+    fn checkout(
+        &self,
+        address: &str,
+        reference: Option<&str>,
+        subdirectory: Option<String>,
+        build: &Build<'_>,
+    ) -> Result<Option<(Built, String)>, BuildError> {
+        let checkout = obtain::Checkout::of(
+            address,
+            reference,
+            self.site.settings(),
+            self.site.store(),
+            self.site.report(),
+        )?;
+        let Some(checkout) = checkout else {
+            return Ok(None);
+        };
+        let built = build(&Material::Checkout {
+            folder: checkout.root(),
+            subdirectory,
+            identity: checkout.commit().to_owned(),
+        })?;
+        Ok(Some((built, checkout.commit().to_owned())))
+    }
+}
+
+/// Builds a material under the name that it was wished for by.
+type Build<'a> = dyn Fn(&Material<'_>) -> Result<Built, BuildError> + 'a;
+
+fn without_fragment(address: &str) -> &str {
+    address.split('#').next().unwrap_or_default()
+}
+
+/// The reference follows the last `@` of the path, not the one behind a user.
+fn split_reference(address: &str) -> (&str, Option<&str>) {
+    let path_from = address
+        .find("://")
+        .and_then(|at| address[at + 3..].find('/').map(|path| at + 3 + path))
+        .unwrap_or(address.len());
+    match address[path_from..].rfind('@') {
+        Some(at) => (
+            &address[..path_from + at],
+            Some(&address[path_from + at + 1..]),
+        ),
+        None => (address, None),
+    }
+}
+
+/// `a=b&c=d` behind a url.
+fn fragment(url: &Url) -> BTreeMap<&str, &str> {
+    let text = url.fragment().unwrap_or_default();
+    text.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .collect()
+}
+
+/// Holds a file against the hashes of its line, if it lists any.
+fn check(wish: &Wish, found: Digest) -> Result<(), BuildError> {
+    let is_listed = wish.hashes.iter().any(|hash| match hash {
+        FileHash::Sha256(sha256) => sha256.0 == *found.as_bytes(),
+        FileHash::Other(_) => false,
+    });
+    if wish.hashes.is_empty() || is_listed {
+        return Ok(());
+    }
+    Err(MaterialError::Hash {
+        position: wish.position.clone(),
+        found,
+    }
+    .into())
+}
+
+fn hash_of(file: &mut dyn std::io::Read) -> std::io::Result<Digest> {
+    use sha2::Digest as _;
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(Digest::from_bytes(hasher.finalize().into()));
+        }
+        hasher.update(&buffer[..count]);
+    }
+}
+
+/// A built wheel as a wish.
+fn wanted(built: &Built, instead_of: Option<Position>, from: SourceOf) -> BuiltWheel {
+    BuiltWheel {
+        instead_of,
+        file_name: built.file_name.clone(),
+        sha256: built.sha256,
+        size_bytes: built.size_bytes,
+        is_own: false,
+        from,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_told_from_users() {
+        for (address, expected) in [
+            ("https://h/x.git", ("https://h/x.git", None)),
+            ("https://u@h/x.git@v1", ("https://u@h/x.git", Some("v1"))),
+            ("ssh://git@h/x@a/b", ("ssh://git@h/x", Some("a/b"))),
+            ("https://u:p@h", ("https://u:p@h", None)),
+        ] {
+            assert_eq!(split_reference(address), expected, "{address}");
+        }
+    }
+}

@@ -1,0 +1,478 @@
+//! From what a project wishes for to exact wheels, those included that have to be built from source:
+//! the project itself, folders and repositories that requirements name, packages without a wheel.
+//! What has to be built is brought by `material`.
+
+mod error;
+mod material;
+mod server;
+
+use std::collections::BTreeMap;
+
+use crate::archive::Unpacked;
+use crate::archive::zip::Archive;
+use crate::context::build_context::Site;
+use crate::context::cross_platform::{Step, refused};
+use crate::context::settings::Rules;
+use crate::oci::Digest;
+use crate::packages::python::conditions::Conditions;
+use crate::packages::python::locks::{
+    Choice, Converted, Form, Given, LockKind, convert, indexes_of,
+};
+use crate::packages::python::{
+    Fingerprint, LineError, LockOrigin, PackageName, ReadError, Target, Wish,
+};
+use crate::plan::{Dependencies, PlanError};
+use crate::report::BuildError;
+use crate::resolve::wheels::{Lock, LockedWheel, RequirementsFile, ResolveError};
+use crate::source::SettingsFile;
+use crate::source_builds::build_root::Ground;
+use crate::source_builds::build_wheel::{BuildRequirements, Builder};
+use crate::store::Store;
+use crate::wheel_resolution::lock_inputs as fingerprint;
+use crate::wheel_resolution::lock_inputs::StaleLockError;
+use crate::wheel_resolution::locked_wheels::{BuiltWheel, Wanted, Wheels};
+
+/// Most packages without a wheel that one set of requirements may bring.
+const MAX_SDISTS: usize = 64;
+/// How deep build requirements may need building themselves.
+const MAX_DEPTH: usize = 4;
+/// Longest metadata of a wheel that are read.
+const MAX_METADATA_BYTES: u64 = 1 << 20;
+/// The newest pip, as `UPGRADE_PIP_TO_LATEST` has it.
+const NEWEST_PIP: RequirementsFile<'_> = RequirementsFile {
+    path: "UPGRADE_PIP_TO_LATEST",
+    text: b"pip\nsetuptools\nwheel\n",
+};
+
+/// What exact wheels are found with.
+pub(crate) struct Exact<'a> {
+    pub site: &'a Site<'a>,
+    pub ground: &'a Ground<'a>,
+    pub target: &'a Target,
+    /// What the project's own tool says of where packages come from.
+    pub conditions: &'a Conditions,
+    /// While something is built, the variables by which what it needs is found.
+    pub of_build: Option<&'a BTreeMap<String, String>>,
+}
+
+impl Exact<'_> {
+    /// The wheels of the image.
+    ///
+    /// # Errors
+    /// Whatever keeps the wishes from exact wheels, a failing build included.
+    pub(crate) fn wheels(&self) -> Result<Lock, BuildError> {
+        let plan = self.site.plan();
+        let mut built = Vec::new();
+        if plan.running.install.value {
+            self.can_run(|| Step::Install(plan.running.install.origin.to_string()))?;
+            built.push(self.own()?);
+        }
+        let rules = self.site.settings().rules;
+        let lock = match &plan.dependencies.value {
+            Dependencies::Pylock { path } => {
+                let text = self.read(path)?;
+                self.check_own(path, &text, &built)?;
+                self.locked(path, &text, &built, rules)
+            }
+            Dependencies::Requirements { path } => {
+                let text = self.read(path)?;
+                let file = RequirementsFile { path, text: &text };
+                self.requirements(&[file], built, rules, 0)
+            }
+            Dependencies::Converted { file, choice, .. } => {
+                self.converted(*file, choice, built, rules)
+            }
+            Dependencies::None => self.requirements(&[], built, rules, 0),
+        }?;
+        match &plan.start.added {
+            Some(server) => self.with_server(lock, &server.value),
+            None => Ok(lock),
+        }
+    }
+
+    /// Holds a lock of s2r to what the project's own wheel requires; a wheel that lies in a registry
+    /// alone is the one that was locked with.
+    fn check_own(&self, path: &str, lock: &[u8], built: &[BuiltWheel]) -> Result<(), BuildError> {
+        let Some(own) = built.first() else {
+            return Ok(());
+        };
+        let text = String::from_utf8_lossy(lock);
+        // What is wrong with the lock is told where it is read as one.
+        let Ok(LockOrigin::Known(then)) = LockOrigin::of(&text) else {
+            return Ok(());
+        };
+        let Some(requires) = requires_of(self.site.store(), &own.sha256) else {
+            return Ok(());
+        };
+        let mut now = Fingerprint::default();
+        now.add(fingerprint::AS_BUILT, requires.as_bytes());
+        if then.get(fingerprint::AS_BUILT) == now.get(fingerprint::AS_BUILT) {
+            return Ok(());
+        }
+        Err(StaleLockError::Changed {
+            file: path.to_owned(),
+            changed: vec![fingerprint::AS_BUILT.to_owned()],
+        }
+        .into())
+    }
+
+    /// Whether something can be run for the target.
+    ///
+    /// # Errors
+    /// The target is another kind of machine than this one.
+    fn can_run(&self, step: impl FnOnce() -> Step) -> Result<(), BuildError> {
+        let foreign = self.ground.foreign();
+        foreign.map_or(Ok(()), |architecture| {
+            Err(refused(architecture, vec![step()]))
+        })
+    }
+
+    /// A file of the source; one that is not there is empty.
+    fn read(&self, path: &str) -> Result<Vec<u8>, BuildError> {
+        let text = self.site.tree().read_small(path, SettingsFile::ToolLock)?;
+        Ok(text.unwrap_or_default())
+    }
+
+    /// A file of another tool, by way of the text that the resolver reads.
+    fn converted(
+        &self,
+        file: LockKind,
+        choice: &Choice,
+        built: Vec<BuiltWheel>,
+        rules: Rules,
+    ) -> Result<Lock, BuildError> {
+        let path = file.path();
+        let converted = self.conversion(file, choice)?;
+        let result = self.of_conversion(file, &converted, built, rules);
+        match result {
+            Err(error) => Err(where_it_stands(error, path, &self.read(path)?)),
+            done => done,
+        }
+    }
+
+    /// The wheels of a converted file.
+    fn of_conversion(
+        &self,
+        file: LockKind,
+        converted: &Converted,
+        built: Vec<BuiltWheel>,
+        rules: Rules,
+    ) -> Result<Lock, BuildError> {
+        let path = file.path();
+        if converted.form == Form::Pylock {
+            return self.locked(path, converted.text.as_bytes(), &built, rules);
+        }
+        let text = converted.text.as_bytes();
+        let lines = [RequirementsFile { path, text }];
+        if file.is_lock() {
+            let lock = match self.requirements(&lines, Vec::new(), rules, 0) {
+                Err(error) => self.with_left_out(error, path, &converted.text, rules)?,
+                Ok(lock) => lock,
+            };
+            Ok(with_built(lock, &built))
+        } else {
+            self.requirements(&lines, built, rules, 0)
+        }
+    }
+
+    /// What the project's own tool says of where packages come from. Of a lock of s2r, the files are
+    /// asked for with the logins that the tool's indexes have.
+    ///
+    /// # Errors
+    /// A table that is not understood.
+    pub(crate) fn find_conditions(&self) -> Result<Conditions, BuildError> {
+        match &self.site.plan().dependencies.value {
+            Dependencies::Converted { file, choice, .. } => {
+                Ok(self.conversion(*file, choice)?.conditions)
+            }
+            Dependencies::Pylock { .. } => {
+                let file = LockKind::Pyproject.path();
+                let text = self.read(file)?;
+                Ok(Conditions {
+                    file,
+                    indexes: indexes_of(&String::from_utf8_lossy(&text)),
+                    ..Conditions::default()
+                })
+            }
+            Dependencies::Requirements { .. } | Dependencies::None => Ok(Conditions::default()),
+        }
+    }
+
+    /// A file of another tool as the text that the resolver reads.
+    fn conversion(&self, file: LockKind, choice: &Choice) -> Result<Converted, BuildError> {
+        let text = self.read(file.path())?;
+        let made_from = file.made_from().map(|path| self.read(path)).transpose()?;
+        let markers = self
+            .target
+            .markers()
+            .map_err(|error| ResolveError::Target(error.to_string()))?;
+        Ok(convert(
+            file,
+            &Given {
+                text: &String::from_utf8_lossy(&text),
+                made_from: made_from.as_deref().map(String::from_utf8_lossy).as_deref(),
+                choice,
+                markers: &markers,
+                as_requirements: false,
+            },
+        )
+        .map_err(PlanError::from)?)
+    }
+
+    /// Packages that a build needs come from where the requirements say that packages come from, as
+    /// with pip: behind a mirror there is no other place.
+    fn environment_of_builds(&self) -> Result<BTreeMap<String, String>, BuildError> {
+        let (path, text) = match &self.site.plan().dependencies.value {
+            Dependencies::Requirements { path } => (path.as_str(), self.read(path)?),
+            Dependencies::Converted { file, choice, .. } => {
+                let converted = self.conversion(*file, choice)?;
+                let options = converted.text.lines().filter(|line| line.starts_with("--"));
+                let options: Vec<&str> = options.collect();
+                (file.path(), options.join("\n").into_bytes())
+            }
+            Dependencies::Pylock { .. } | Dependencies::None => ("", Vec::new()),
+        };
+        let file = RequirementsFile { path, text: &text };
+        let wanted = Wanted::Requirements(&[file]);
+        let rules = self.site.settings().rules;
+        self.with(wanted, &[], rules, |wheels| {
+            wheels.index_variables(self.target)
+        })
+    }
+
+    /// A lock is complete without the project itself, which is installed beside it.
+    fn locked(
+        &self,
+        path: &str,
+        text: &[u8],
+        built: &[BuiltWheel],
+        rules: Rules,
+    ) -> Result<Lock, BuildError> {
+        let wanted = Wanted::Pylock { path, text };
+        let mut sources = self.with(wanted, &[], rules, |wheels| {
+            wheels.locked_sources(self.target)
+        })?;
+        // The project itself may stand in its lock; it is built already.
+        sources.retain(|source| !built.iter().any(|own| own.file_name.name == source.name));
+        if !sources.is_empty() {
+            let names = || sources.iter().map(|source| source.name.to_string());
+            self.can_run(|| Step::Wheels(names().collect()))?;
+        }
+        let stands = sources.iter().map(|source| self.source(source));
+        let mut stands = stands.collect::<Result<Vec<_>, _>>()?;
+        stands.extend(built.iter().cloned());
+        let lock = self.with(wanted, &stands, rules, |wheels| wheels.resolve(self.target))?;
+        Ok(with_built(lock, built))
+    }
+
+    /// Requirement files: what they name by address is built first, then what turns out to have no
+    /// wheel, one package after the other.
+    pub(crate) fn requirements(
+        &self,
+        files: &[RequirementsFile<'_>],
+        mut built: Vec<BuiltWheel>,
+        rules: Rules,
+        depth: usize,
+    ) -> Result<Lock, BuildError> {
+        let mut files = files.to_vec();
+        if depth == 0 && self.site.plan().running.newest_pip.value {
+            files.push(NEWEST_PIP);
+        }
+        let wanted = Wanted::Requirements(&files);
+        let wishes = self.with(wanted, &built, rules, |wheels| wheels.to_build(self.target))?;
+        if !wishes.is_empty() {
+            let names = || wishes.iter().map(title_of);
+            self.can_run(|| Step::Wheels(names().collect()))?;
+        }
+        for wish in wishes {
+            let own = built.iter_mut().find(|wheel| wheel.is_own);
+            match own.filter(|_| self.is_root(&wish)) {
+                // The project is installed after its requirements, and replaces what they name of it.
+                Some(own) if own.instead_of.is_none() => {
+                    own.instead_of = Some(wish.position.clone());
+                }
+                Some(own) => {
+                    let again = BuiltWheel {
+                        instead_of: Some(wish.position.clone()),
+                        ..own.clone()
+                    };
+                    built.push(again);
+                }
+                None => built.push(self.wish(&wish, depth)?),
+            }
+        }
+        let mut sdists = 0;
+        loop {
+            let resolved = self.with(wanted, &built, rules, |wheels| wheels.resolve(self.target));
+            let error = match resolved {
+                Ok(lock) => return Ok(lock),
+                Err(error) => error,
+            };
+            let Some((name, version)) = without_wheel(&error) else {
+                return Err(error);
+            };
+            self.can_run(|| Step::Wheels(vec![name.to_string()]))?;
+            let is_known = built.iter().any(|wheel| wheel.file_name.name == name);
+            sdists += 1;
+            if is_known || sdists > MAX_SDISTS || depth > MAX_DEPTH {
+                return Err(error);
+            }
+            let sdist = self.with(wanted, &built, rules, |wheels| {
+                wheels.sdist_for(&name, version.as_deref(), self.target)
+            })?;
+            let Some(sdist) = sdist else {
+                return Err(error);
+            };
+            built.push(self.sdist(&name, &sdist, depth)?);
+        }
+    }
+
+    fn with<T>(
+        &self,
+        wanted: Wanted<'_>,
+        built: &[BuiltWheel],
+        rules: Rules,
+        use_wheels: impl FnOnce(&Wheels<'_>) -> T,
+    ) -> T {
+        use_wheels(&Wheels {
+            tree: self.site.tree(),
+            wanted,
+            built,
+            environment: self.of_build.unwrap_or_else(|| self.site.environment()),
+            given: self.site.given(),
+            conditions: self.conditions,
+            passed: &self.site.settings().passed,
+            rules,
+            fetcher: &self.site.fetcher(),
+            report: self.site.report(),
+        })
+    }
+
+    fn builder(&self, depth: usize) -> Builder<'_> {
+        // Only where nobody has to read the wheels to find out what they need.
+        let is_locked = match &self.site.plan().dependencies.value {
+            Dependencies::Pylock { .. } => true,
+            Dependencies::Converted { file, .. } => file.is_lock(),
+            Dependencies::Requirements { .. } | Dependencies::None => false,
+        };
+        Builder {
+            site: self.site,
+            ground: self.ground,
+            target: self.target,
+            requirements: self,
+            depth,
+            may_be_remote: is_locked && depth == 0,
+        }
+    }
+}
+
+impl BuildRequirements for Exact<'_> {
+    /// Exact wheels of what a build needs. No lock pins them, and they reach no image: they are
+    /// resolved even where the image's own packages must not be.
+    fn build_requirements(&self, text: &str, depth: usize) -> Result<Lock, BuildError> {
+        let file = RequirementsFile {
+            path: "build-system.requires",
+            text: text.as_bytes(),
+        };
+        let rules = Rules {
+            locked: false,
+            ..self.site.settings().rules
+        };
+        let environment = match self.of_build {
+            Some(environment) => environment.clone(),
+            None => self.environment_of_builds()?,
+        };
+        let exact = Exact {
+            of_build: Some(&environment),
+            ..*self
+        };
+        exact.requirements(&[file], Vec::new(), rules, depth)
+    }
+}
+
+/// An error about a variable in a converted file, with the line of the file itself.
+fn where_it_stands(mut error: BuildError, path: &str, text: &[u8]) -> BuildError {
+    if let Some(ResolveError::Requirements(ReadError {
+        position,
+        error: LineError::Variable(name),
+    })) = error.find_mut()
+        && position.path == path
+    {
+        let text = String::from_utf8_lossy(text);
+        let before = text.find(&format!("${{{name}}}")).map(|at| &text[..at]);
+        position.line = before.map_or(position.line, |text| text.matches('\n').count() + 1);
+    }
+    error
+}
+
+/// What is wished for, for people.
+fn title_of(wish: &Wish) -> String {
+    wish.name()
+        .map_or_else(|| wish.to_string(), ToString::to_string)
+}
+
+/// The project, and its version where one is pinned, that an error says has no wheel but could be
+/// built.
+fn without_wheel(error: &BuildError) -> Option<(PackageName, Option<String>)> {
+    match error.find()? {
+        ResolveError::NoWheel(no_wheel) if no_wheel.has_sdist && !no_wheel.must_be_wheel => {
+            Some((no_wheel.name.clone(), no_wheel.version.clone()))
+        }
+        ResolveError::WheelUnwanted { name, version } => {
+            Some((name.clone(), Some(version.clone())))
+        }
+        _ => None,
+    }
+}
+
+/// A lock with wheels that were built beside it.
+fn with_built(mut lock: Lock, built: &[BuiltWheel]) -> Lock {
+    for wheel in built {
+        let locked = locked(wheel);
+        lock.packages.retain(|other| other.name != locked.name);
+        lock.packages.push(locked);
+    }
+    lock.packages.sort_by(|a, b| a.name.cmp(&b.name));
+    lock
+}
+
+impl Site<'_> {
+    /// What the project's own wheel requires, if the image gets one.
+    pub(crate) fn own_requires(&self, lock: &Lock) -> Option<String> {
+        let own = lock.packages.iter().find(|wheel| wheel.is_own())?;
+        requires_of(self.store(), &own.sha256)
+    }
+}
+
+/// What a built wheel of the store requires: the headers of its metadata that say so, in order.
+fn requires_of(store: &Store, wheel: &Digest) -> Option<String> {
+    let archive = Archive::open(&store.download_path(wheel), Unpacked::default()).ok()?;
+    let member = archive
+        .members()
+        .iter()
+        .find(|member| member.name.ends_with(".dist-info/METADATA"))?;
+    let bytes = archive.read(member, MAX_METADATA_BYTES).ok()?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let headers = text.lines().take_while(|line| !line.is_empty());
+    let mut requires: Vec<&str> = headers
+        .filter(|line| {
+            line.split_once(':').is_some_and(|(name, _)| {
+                ["Requires-Dist", "Requires-Python", "Provides-Extra"].contains(&name)
+            })
+        })
+        .collect();
+    requires.sort_unstable();
+    Some(requires.join("\n"))
+}
+
+/// A built wheel as an entry of a lock.
+fn locked(wheel: &BuiltWheel) -> LockedWheel {
+    LockedWheel {
+        name: wheel.file_name.name.clone(),
+        version: wheel.file_name.version.clone(),
+        file_name: wheel.file_name.clone(),
+        location: wheel.location(),
+        sha256: wheel.sha256,
+        size_bytes: Some(wheel.size_bytes),
+    }
+}
