@@ -220,3 +220,4 @@ for number, text in enumerate(PROBES):
     status = os.waitpid(child, 0)[1]
     if status:
         print(number, "ended with", status, flush=True)
+os.unlink(OWN)
