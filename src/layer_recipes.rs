@@ -38,6 +38,10 @@ const SCRIPTS: &[(&str, &[u8])] = &[
         include_bytes!("../scripts/assemble"),
     ),
     (
+        "usr/libexec/s2i/container-entrypoint",
+        include_bytes!("../scripts/container-entrypoint"),
+    ),
+    (
         "usr/libexec/s2i/init-wrapper",
         include_bytes!("../scripts/init-wrapper"),
     ),

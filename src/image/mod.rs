@@ -18,6 +18,22 @@ use crate::oci::{
     Platform, RootFs, RunConfig,
 };
 
+/// Becomes its arguments, or the process type of a Procfile that the only one of them names.
+const ENTRYPOINT: &str = "/usr/libexec/s2i/container-entrypoint";
+
+/// The entrypoint of an image: what its base has, and one that knows process types if it has some.
+pub(crate) fn entrypoint(of_base: &[String], has_processes: bool) -> Option<Vec<String>> {
+    let of_base = of_base.iter().filter(|word| *word != ENTRYPOINT);
+    let own = has_processes.then(|| ENTRYPOINT.to_owned());
+    let words: Vec<String> = of_base.cloned().chain(own).collect();
+    (!words.is_empty()).then_some(words)
+}
+
+/// Whether an entrypoint knows process types.
+fn has_processes(entrypoint: Option<&Vec<String>>) -> bool {
+    entrypoint.is_some_and(|words| words.iter().any(|word| word == ENTRYPOINT))
+}
+
 /// Annotation of a layer: its key.
 pub(crate) const KEY_ANNOTATION: &str = "io.s2r.layer.key";
 /// Annotation of a layer: what it holds, for people, for instance `numpy==2.4.6`.

@@ -10,7 +10,8 @@ use super::standing::Standing;
 use super::{
     Assembled, BASE_DIGEST_ANNOTATION, BASE_LAYERS_ANNOTATION, BASE_NAME_ANNOTATION,
     BASE_PACKAGES_ANNOTATION, BaseSettings, FOOTING_ANNOTATION, Footing, ImageError,
-    OF_A_CONTAINER, SETTINGS_ANNOTATION, as_oci, documents, failed, history_of,
+    OF_A_CONTAINER, SETTINGS_ANNOTATION, as_oci, documents, entrypoint, failed, has_processes,
+    history_of,
 };
 use crate::oci::{
     Descriptor, DiffId, Family, History, ImageConfig, Manifest, Platform, RootFs, RunConfig,
@@ -173,7 +174,10 @@ pub(crate) fn rebase(
         config: RunConfig {
             user: bottom.run.user.clone(),
             exposed_ports: bottom.run.exposed_ports.clone(),
-            entrypoint: bottom.run.entrypoint.clone(),
+            entrypoint: entrypoint(
+                bottom.run.entrypoint.as_deref().unwrap_or_default(),
+                has_processes(config.config.entrypoint.as_ref()),
+            ),
             stop_signal: bottom.run.stop_signal.clone(),
             other: bottom.run.other.clone(),
             env: env

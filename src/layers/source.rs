@@ -35,6 +35,7 @@ const NOTE_PARENTS: [&[u8]; 2] = [b"opt/app-root/etc", b"opt/app-root/etc/s2r"];
 const SETUP_NAME: &[u8] = b"opt/app-root/etc/s2r/setup-name";
 /// What `run` starts before the contract's defaults.
 const MODULE: &[u8] = b"opt/app-root/etc/s2r/module";
+const PROCESSES: &[u8] = b"opt/app-root/etc/s2r/processes";
 const WEB: &[u8] = b"opt/app-root/etc/s2r/web";
 
 const DIRECTORY: Owner = app(0o775);
@@ -81,6 +82,8 @@ pub(crate) struct Source<'a> {
     pub setup_name: Option<&'a str>,
     /// The module that `run` serves with gunicorn, or the `APP_MODULE` that the command stands for.
     pub module: Option<&'a str>,
+    /// Process types of the Procfile, a line each: name, blank, command.
+    pub processes: Option<&'a str>,
     /// The command that `run` starts before the contract's defaults.
     pub web: Option<&'a str>,
     /// Python's version and the key of the compiler whose byte code lies beside the sources.
@@ -144,7 +147,11 @@ pub(crate) fn key(source: Source<'_>, options: Options) -> Key {
         .field(source.setup_name.unwrap_or_default().as_bytes())
         .field(&options.mtime.to_le_bytes())
         .field(&options.level.to_le_bytes());
-    for (name, note) in [("module", source.module), ("web", source.web)] {
+    for (name, note) in [
+        ("module", source.module),
+        ("processes", source.processes),
+        ("web", source.web),
+    ] {
         if let Some(note) = note {
             key.add(name.as_bytes());
             key.add(note.as_bytes());
@@ -173,6 +180,7 @@ pub(crate) fn write<W: Write>(
     // Entries of a layer are sorted by path.
     let notes = [
         (MODULE, source.module),
+        (PROCESSES, source.processes),
         (SETUP_NAME, source.setup_name),
         (WEB, source.web),
     ];
@@ -302,6 +310,7 @@ mod tests {
             contents,
             setup_name: None,
             module: None,
+            processes: None,
             web: None,
             bytecode: None,
         }
@@ -315,6 +324,7 @@ mod tests {
         let named = Source {
             setup_name: Some("shop"),
             module: None,
+            processes: None,
             ..of(&tree, &contents)
         };
         assert_ne!(key(named, OPTIONS), key(of(&tree, &contents), OPTIONS));

@@ -48,6 +48,7 @@ impl Site<'_> {
             setup_name: self.plan.setup_name.as_deref(),
             web: self.plan.start.notes.command.as_deref(),
             module: self.plan.start.notes.module.as_deref(),
+            processes: self.plan.start.notes.processes.as_deref(),
             bytecode: application.map(|compiler| (compiler.python, compiler.key)),
         };
         let mut recipes = Vec::new();
@@ -208,8 +209,10 @@ impl Site<'_> {
                 .into_iter()
                 .map(|(name, value)| format!("{name}={value}"))
                 .collect(),
-            entrypoint: (!self.builder.entrypoint.is_empty())
-                .then(|| self.builder.entrypoint.clone()),
+            entrypoint: crate::image::entrypoint(
+                &self.builder.entrypoint,
+                plan.start.notes.processes.is_some(),
+            ),
             cmd: Some(plan.command.value.clone()),
             working_dir: Some(plan.working_directory.to_owned()),
             labels: plan

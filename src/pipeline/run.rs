@@ -107,7 +107,7 @@ impl Explain for RunError {
             Self::NoCommand { .. } => (
                 Fate::CommandLine,
                 "there is neither an entrypoint nor a command in its config".to_owned(),
-                "name one: s2r run IMAGE -- COMMAND".to_owned(),
+                "name one: s2r run IMAGE COMMAND".to_owned(),
             ),
             Self::User { .. } => (
                 Fate::CommandLine,

@@ -102,6 +102,11 @@ fn start(text: &mut String, plan: &Plan) {
     if let Some(added) = &plan.start.added {
         decided(text, "adds", &added.value.requirement, added);
     }
+    if let Some(processes) = &plan.start.notes.processes {
+        let lines = processes.lines().filter_map(|line| line.split_once(' '));
+        let lines = lines.map(|(name, command)| (name.to_owned(), command.to_owned()));
+        list(text, "processes", lines);
+    }
     if plan.start.migrates {
         line(text, "", "manage.py migrate runs before it", "");
     }

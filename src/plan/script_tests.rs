@@ -789,3 +789,87 @@ fn each_situation_is_started_as_it_was_decided() {
     }
     assert!(started >= 80, "{started}");
 }
+
+#[test]
+fn process_types_are_started_by_name() {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    for shell in shells() {
+        let image = Image::new(G, &[("sub/wsgi.py", ""), WSGI]);
+        let lines = "web gunicorn web:app\nworker X=1 python -m worker --queue \"$QUEUE\"\nbeat python beat\n";
+        image.write("opt/app-root/etc/s2r/processes", lines);
+        let run = |script: &str, arguments: &[&str], env: &[&str]| {
+            let home = image.path().join("opt/app-root/src");
+            let output = Command::new(shell)
+                .arg(scripts.join(script))
+                .args(arguments)
+                .env_clear()
+                .env("PATH", image.path().join("fake"))
+                .env("HOME", &home)
+                .env("S2R_ROOT", image.path())
+                .env("STI_SCRIPTS_PATH", &scripts)
+                .envs(env.iter().map(|pair| pair.split_once('=').unwrap()))
+                .current_dir(&home)
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            let started = text.lines().find_map(|line| line.strip_prefix("RUN "));
+            (
+                started.unwrap_or(&said).trim().to_owned(),
+                output.status.code(),
+            )
+        };
+        let ok = |text: &str| (text.to_owned(), Some(0));
+        for script in ["run", "container-entrypoint"] {
+            let worker = run(script, &["worker"], &["QUEUE=low"]);
+            assert_eq!(worker, ok("python -m worker --queue low"), "{shell}");
+            assert_eq!(run(script, &["beat"], &[]), ok("python beat"), "{shell}");
+            let web = run(script, &["web"], &["APP_HOME=sub"]);
+            assert_eq!(web, ok("gunicorn web:app"), "{shell}");
+        }
+        let (said, status) = run("run", &["frob"], &[]);
+        assert_eq!(
+            said,
+            "ERROR: frob is no process type of this image; there are: web worker beat"
+        );
+        assert_eq!(status, Some(1), "{shell}");
+        // Anything else is a command, also one with arguments of its own.
+        let (said, _) = run("container-entrypoint", &["/bin/echo", "RUN x"], &[]);
+        assert_eq!(said, "x", "{shell}");
+        let (said, _) = run("container-entrypoint", &["/bin/echo", "worker"], &[]);
+        assert_eq!(said, "", "{shell}");
+    }
+}
+
+#[test]
+fn gunicorn_opens_no_control_socket_in_a_home_that_cannot_be_written() {
+    let arguments = |version: &str, files: &[(&str, &str)], env: &[&str]| {
+        let mut all = vec![WSGI];
+        all.extend_from_slice(files);
+        let image = Image::new(&[&format!("gunicorn={version}")], &all);
+        let tells = format!("{GUNICORN}echo \"ARGS ${{GUNICORN_CMD_ARGS-unset}}\"\n");
+        image.write("opt/app-root/bin/gunicorn*", &tells);
+        // Whoever runs the tests may write anywhere that there is.
+        let home = ["HOME=/nonexistent"];
+        image.seen("/bin/sh", &[&home, env].concat())["ARGS"].clone()
+    };
+    let none = "--no-control-socket";
+    assert_eq!(arguments("27.0.1", &[], &[]), none);
+    assert_eq!(arguments("25.1.0", &[], &[]), none);
+    assert_eq!(arguments("25.0.3", &[], &[]), "unset");
+    assert_eq!(arguments("23.0.0", &[], &[]), "unset");
+    assert_eq!(arguments("27.0.1", &[], &["XDG_RUNTIME_DIR=/run"]), "unset");
+    assert_eq!(arguments("27.0.1", &[], &["HOME=/tmp"]), "unset");
+    let kept = "-w 2 --no-control-socket";
+    assert_eq!(
+        arguments("27.0.1", &[], &[&format!("GUNICORN_CMD_ARGS={kept}")]),
+        kept
+    );
+    let added = "--no-control-socket -w 2";
+    assert_eq!(arguments("27.0.1", &[], &["GUNICORN_CMD_ARGS=-w 2"]), added);
+    let conf = ("gunicorn.conf.py", "control_socket = '/tmp/c'\n");
+    assert_eq!(arguments("27.0.1", &[conf], &[]), "unset");
+    let conf = ("gunicorn.conf.py", CONF);
+    assert_eq!(arguments("27.0.1", &[conf], &[]), none);
+}

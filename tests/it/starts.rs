@@ -1,7 +1,7 @@
 //! What people write today, built and started: the code says how, and a server is added where none is named.
 
-use crate::harness::container::{Container, run_once};
-use crate::harness::files::Project;
+use crate::harness::container::{Container, run_once, run_with};
+use crate::harness::files::{Project, example};
 use crate::harness::home::{Home, digest_of};
 use crate::harness::tools::finish;
 
@@ -105,4 +105,121 @@ fn a_server_is_added_to_a_lock_of_another_tool_within_its_pins() {
         "{}",
         refused.stderr
     );
+}
+
+/// Builds an example, starts it as a platform would, and asks it for a page.
+#[track_caller]
+fn example_says(home: &Home, name: &str, path: &str, expected: &str) -> String {
+    let reference = home.build(&example(name), &[name]);
+    let image = home.layout().reference(digest_of(&reference));
+    let container = Container::start_with(&image, 1_000_680_000, &[]);
+    let page = container.page(path);
+    assert!(page.contains(expected), "{name}: {page}");
+    container.stop();
+    image
+}
+
+#[test]
+fn fastapi_uvicorn() {
+    let home = Home::seeded();
+    example_says(
+        &home,
+        "fastapi-uvicorn",
+        "/",
+        "Hello from FastAPI by http\n",
+    );
+}
+
+#[test]
+fn flask_factory() {
+    example_says(
+        &Home::seeded(),
+        "flask-factory",
+        "/",
+        "Hello from a factory\n",
+    );
+}
+
+#[test]
+fn flask_app_object() {
+    example_says(
+        &Home::seeded(),
+        "flask-app-object",
+        "/",
+        "Hello from app.py\n",
+    );
+}
+
+#[test]
+fn django_nested() {
+    example_says(
+        &Home::seeded(),
+        "django-nested",
+        "/",
+        "Hello from a folder\n",
+    );
+}
+
+#[test]
+fn dash() {
+    example_says(&Home::seeded(), "dash", "/_dash-layout", "Hello from Dash");
+}
+
+#[test]
+fn litestar() {
+    example_says(&Home::seeded(), "litestar", "/", "Hello from Litestar\n");
+}
+
+#[test]
+#[ignore = "downloads 150 MB; run it by its name"]
+fn streamlit() {
+    example_says(
+        &Home::seeded(),
+        "streamlit",
+        "/",
+        "<title>Streamlit</title>",
+    );
+}
+
+#[test]
+fn procfile_worker() {
+    let home = Home::seeded();
+    let image = example_says(&home, "procfile-worker", "/", "Hello from a Procfile\n");
+    // As `args: [worker]` has it, as the start script has it, and as a command of its own.
+    for command in [&["worker"][..], &["/usr/libexec/s2i/run", "worker"]] {
+        let ran = run_with(&image, 1_000_680_000, &["--env", "QUEUE=low"], command).ok();
+        assert!(
+            ran.stdout.ends_with("working on low with Flask\n"),
+            "{}",
+            ran.stdout
+        );
+    }
+    let program = run_once(&image, 1_000_680_000, &["echo", "a program"]).ok();
+    assert_eq!(program.stdout, "a program\n");
+    let ran = home
+        .run(&["run", "procfile-worker", "-e", "QUEUE=high", "worker"])
+        .ok();
+    assert!(
+        ran.stdout.ends_with("working on high with Flask\n"),
+        "{}",
+        ran.stdout
+    );
+    let unknown = home.run(&["run", "procfile-worker", "/usr/libexec/s2i/run", "beat"]);
+    assert!(
+        unknown.stderr.contains("there are: web worker release"),
+        "{}",
+        unknown.stderr
+    );
+}
+
+#[test]
+fn gunicorn_logs_no_error_where_the_home_cannot_be_written() {
+    let home = Home::seeded();
+    let reference = home.build(&example("flask-factory"), &["x"]);
+    let image = home.layout().reference(digest_of(&reference));
+    let flags = ["--read-only", "--tmpfs", "/tmp"];
+    let container = Container::start_with(&image, 1_000_680_000, &flags);
+    assert_eq!(container.page("/"), "Hello from a factory\n");
+    let logs = container.logs();
+    assert!(!logs.contains("ERROR"), "{logs}");
 }

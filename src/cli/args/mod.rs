@@ -159,8 +159,8 @@ pub(super) struct Run {
     #[arg(long, value_enum, default_value_t = Isolation::Auto, value_name = "HOW")]
     pub(super) isolation: Isolation,
 
-    /// What to run in place of the image's command
-    #[arg(last = true, value_name = "COMMAND")]
+    /// What to run in place of the image's command: a process type of its Procfile, or a program
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub(super) command: Vec<String>,
 }
 

@@ -239,3 +239,22 @@ fn an_image_of_others_is_taken_whole() {
     assert_eq!(made.annotations[BASE_NAME_ANNOTATION], "python");
     assert!(!made.annotations.contains_key(BASE_PACKAGES_ANNOTATION));
 }
+
+#[test]
+fn what_knows_process_types_is_the_applications() {
+    const OURS: &str = "/usr/libexec/s2i/container-entrypoint";
+    let words =
+        |words: &[&str]| -> Vec<String> { words.iter().map(|&word| word.to_owned()).collect() };
+    for (of_base, has_some, expected) in [
+        (&[][..], false, None),
+        (&["init", "--"], false, Some(words(&["init", "--"]))),
+        (&["init", "--"], true, Some(words(&["init", "--", OURS]))),
+        // A base that was itself built with process types.
+        (&[OURS], false, None),
+        (&[OURS], true, Some(words(&[OURS]))),
+    ] {
+        let found = crate::image::entrypoint(&words(of_base), has_some);
+        assert_eq!(found, expected, "{of_base:?}");
+        assert_eq!(crate::image::has_processes(found.as_ref()), has_some);
+    }
+}

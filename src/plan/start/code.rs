@@ -150,6 +150,11 @@ impl View<'_> {
         );
         let module_name = module_of(path);
         let hint = match framework.map(Framework::interface) {
+            // gunicorn takes names, and no attributes of them.
+            _ if framework == Some(Framework::Dash) => format!(
+                "write the line `server = {callable}` into {path}, and {}",
+                self.gunicorn_for(&format!("{module_name}:server"))
+            ),
             None | Some(Interface::Wsgi) => self.gunicorn_for(&format!("{module_name}:{callable}")),
             Some(Interface::Asgi) => format!(
                 "add app.sh, executable, with the lines `#!/bin/sh` and `exec uvicorn {module_name}:{callable} --host 0.0.0.0 --port \"$PORT\"`, and uvicorn to the dependencies"
@@ -472,9 +477,10 @@ pub(super) fn module_of(path: &str) -> String {
 pub(super) fn served(module: &Module) -> Option<(String, u32, String, Option<Framework>)> {
     let of_application = module
         .applications()
-        .find(|(_, _, framework)| *framework != Framework::SocketIo);
+        .filter(|(_, _, framework)| *framework != Framework::SocketIo)
+        .min_by_key(|(_, _, framework)| *framework == Framework::Dash);
     if let Some((name, bound, framework)) = of_application {
-        // Dash's `app.server` is what WSGI sees; it has a name of its own in most projects.
+        // What WSGI sees of it; it has a name of its own in most projects.
         let callable = if framework == Framework::Dash {
             format!("{name}.server")
         } else {

@@ -56,6 +56,12 @@ fn a_file_that_will_not_answer_is_told_with_the_line_that_mends_it() {
             &["`APP_MODULE=app:create_app()`"],
         ),
         (
+            "from dash import Dash\napp = Dash('x')\n".to_owned(),
+            G,
+            &["APP_FILE=app.py"],
+            &["write the line `server = app.server` into app.py, and add the line `APP_MODULE=app:server`"],
+        ),
+        (
             main("app.run()"),
             G,
             &[],

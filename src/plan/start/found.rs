@@ -72,16 +72,42 @@ impl View<'_> {
         ))
     }
 
-    /// What of a `Procfile` the image does not start.
-    pub(super) fn other_processes(&self) -> Option<Advice> {
-        let others = self.facts.processes.iter().filter(|one| one.name != "web");
-        let others: Vec<&str> = others.map(|one| one.name.as_str()).collect();
-        (!others.is_empty()).then(|| {
-            Advice::new(
-                format!("the image starts the web line of the Procfile; nobody runs its other lines: {}", others.join(", ")),
-                "start a container of this image for each, with the line's command as its own",
-            )
-        })
+    /// The process types of a `Procfile`, as they are noted for `run`; none if there is but `web`.
+    pub(super) fn process_types(&self) -> Option<String> {
+        let processes = &self.facts.processes;
+        if processes.iter().all(|one| one.name == "web") {
+            return None;
+        }
+        let lines = processes
+            .iter()
+            .filter(|one| !one.command.is_empty())
+            .map(|one| format!("{} {}", one.name, one.command));
+        Some(lines.collect::<Vec<_>>().join("\n"))
+    }
+
+    /// How the lines of a `Procfile` are started that the image does not start by itself.
+    pub(super) fn advice_on_processes(&self) -> Vec<Advice> {
+        let others = || self.facts.processes.iter().filter(|one| one.name != "web");
+        let names: Vec<&str> = others().map(|one| one.name.as_str()).collect();
+        let Some(first) = names.first() else {
+            return Vec::new();
+        };
+        let mut advice = vec![Advice::new(
+            format!(
+                "the image starts its application; other process types of the Procfile: {}",
+                names.join(", ")
+            ),
+            format!(
+                "start a container for each: `s2r run IMAGE {first}`, or `args: [{first}]` in a pod"
+            ),
+        )];
+        if let Some(release) = others().find(|one| one.name == "release") {
+            advice.push(Advice::new(
+                format!("{}: nobody runs the release line", release.place),
+                "run it as a job before each rollout: `args: [release]`",
+            ));
+        }
+        advice
     }
 
     /// What `APP_MODULE` names, where gunicorn does not serve it.
@@ -267,12 +293,26 @@ impl View<'_> {
             return Ok(None);
         };
         let is_made = |value: &Value| matches!(value, Value::Application(_) | Value::CallOf(_));
+        let mut of_dash = None;
         for (name, line) in names(&module, is_made) {
-            if let Some((framework, _)) = self.framework_of(path, &module, name)?
-                && is_served(framework)
-            {
-                return Ok(Some(self.served((path, line), name, false, framework)));
+            match self.framework_of(path, &module, name)? {
+                // What WSGI sees of it may have a name of its own: `server = app.server`.
+                Some((Framework::Dash, _)) => {
+                    of_dash.get_or_insert((name, line));
+                }
+                Some((framework, _)) if is_served(framework) => {
+                    return Ok(Some(self.served((path, line), name, false, framework)));
+                }
+                _ => {}
             }
+        }
+        if let Some((name, line)) = of_dash {
+            return Ok(Some(self.served(
+                (path, line),
+                name,
+                false,
+                Framework::Dash,
+            )));
         }
         let mut factories: Vec<_> = module
             .factories()

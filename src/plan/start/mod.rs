@@ -80,6 +80,9 @@ pub(crate) struct Notes {
     pub module: Option<String>,
     /// A command for a shell.
     pub command: Option<String>,
+    /// The process types of the Procfile, a line each: name, blank, command. Absent where there is
+    /// none but the one that is started anyhow.
+    pub processes: Option<String>,
 }
 
 impl Notes {
@@ -88,6 +91,7 @@ impl Notes {
         let command = |command: &str| Self {
             module: variables.get("APP_MODULE").map(str::to_owned),
             command: Some(command.to_owned()),
+            processes: None,
         };
         match strategy {
             Strategy::Process { command: text } | Strategy::Server { command: text } => {
@@ -97,6 +101,7 @@ impl Notes {
             Strategy::Gunicorn { module } => Self {
                 module: Some(module.clone()),
                 command: None,
+                processes: None,
             },
             Strategy::OwnRun { .. }
             | Strategy::GunicornConf
@@ -275,11 +280,13 @@ pub(super) fn predict(
             .as_ref()
             .map(|added| advice_on_added(added, &strategy.value)),
     );
-    let notes = if differs {
+    let mut notes = if differs {
         Notes::of(&strategy.value, variables)
     } else {
         Notes::default()
     };
+    notes.processes = view.process_types();
+    advice.extend(view.advice_on_processes());
     Ok(Start {
         migrates: strategy.value.comes_behind_migration()
             && matches!(view.django, Presence::Named(_))
@@ -345,10 +352,6 @@ impl View<'_> {
                     "manage.py runserver is a server for development",
                     self.gunicorn_for_django()?,
                 ));
-                Ok(())
-            }
-            Strategy::Process { .. } => {
-                advice.extend(self.other_processes());
                 Ok(())
             }
             _ => Ok(()),

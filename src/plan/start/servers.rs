@@ -75,7 +75,9 @@ impl Served {
 
     /// The server that is added where none is named.
     pub(super) fn usual(&self) -> Server {
-        self.servers()[0]
+        let servers = self.servers();
+        let first = servers.iter().find(|server| server.serves(self));
+        *first.unwrap_or(&servers[0])
     }
 
     /// `module:name`
@@ -110,6 +112,8 @@ impl Server {
         match self {
             // It has no option for factories.
             Self::Daphne if served.is_factory => false,
+            // It takes a name or a call, and no attributes: Dash's `app.server`.
+            Self::Gunicorn if served.callable.contains('.') => false,
             Self::Sanic => served.framework == Some(Framework::Sanic),
             _ => served.servers().contains(&self),
         }
@@ -233,13 +237,19 @@ impl Addition {
             name: server.name(),
             requirement: requirement.to_owned(),
         };
-        let reason = format!(
-            "no server of {} is among the dependencies",
-            match served.interface() {
-                Interface::Asgi => "ASGI",
-                Interface::Wsgi | Interface::Own => "WSGI",
-            }
-        );
+        let kind = match served.interface() {
+            Interface::Asgi => "ASGI",
+            Interface::Wsgi | Interface::Own => "WSGI",
+        };
+        let reason = if served.callable.contains('.') {
+            format!(
+                "no server is among the dependencies that takes {}; gunicorn would take a name (`server = {}`)",
+                served.target(),
+                served.callable
+            )
+        } else {
+            format!("no server of {kind} is among the dependencies")
+        };
         Some((server, Decided::new(added, origin, reason)))
     }
 }

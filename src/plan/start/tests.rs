@@ -166,7 +166,7 @@ fn a_server_is_added_that_nothing_names() {
 }
 
 #[test]
-fn lines_of_a_procfile_that_nobody_runs_are_told() {
+fn process_types_of_a_procfile_are_noted_and_told() {
     let procfile = (
         "Procfile",
         "web: gunicorn hello:app\nworker: rq worker\nrelease: flask db upgrade\n",
@@ -187,6 +187,20 @@ fn lines_of_a_procfile_that_nobody_runs_are_told() {
         "{:?}",
         plan.advice
     );
+    assert!(
+        plan.advice
+            .iter()
+            .any(|one| one.text == "Procfile:3: nobody runs the release line"),
+        "{:?}",
+        plan.advice
+    );
+    assert_eq!(
+        plan.start.notes.processes.as_deref(),
+        Some("web gunicorn hello:app\nworker rq worker\nrelease flask db upgrade")
+    );
+    let web = ("Procfile", "web: gunicorn hello:app\n");
+    let plan = planned(&[web, ("hello.py", "")], &[]).unwrap();
+    assert_eq!(plan.start.notes.processes, None);
 }
 
 #[test]

@@ -127,10 +127,18 @@ impl Drop for Container {
 /// Runs one command in a fresh container of an image and removes it.
 #[track_caller]
 pub(crate) fn run_once(image: &str, uid: u32, command: &[&str]) -> Finished {
+    run_with(image, uid, &[], command)
+}
+
+/// The same with more of podman's flags.
+#[track_caller]
+pub(crate) fn run_with(image: &str, uid: u32, flags: &[&str], command: &[&str]) -> Finished {
     finish(
         podman()
             .args(RUN)
-            .args(["--rm", "--user", &format!("{uid}:0"), image])
+            .args(["--rm", "--user", &format!("{uid}:0")])
+            .args(flags)
+            .arg(image)
             .args(command),
     )
 }

@@ -1,0 +1,5 @@
+"""A page; plain python would show it to nobody."""
+
+import streamlit as st
+
+st.title("Hello from Streamlit")
