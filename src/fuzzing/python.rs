@@ -119,7 +119,7 @@ pub fn pyproject(bytes: &[u8]) {
 /// Converts the file for several choices: whatever comes out can be read, and names what it says.
 fn converted(kind: LockKind, bytes: &[u8]) {
     let text = section(bytes, "").unwrap_or_default();
-    let made_from = kind.made_from().and_then(|name| section(bytes, name));
+    let made_from = kind.read_with().and_then(|name| section(bytes, name));
     let markers = target().markers().unwrap();
     for (extras, groups) in [(None, None), (Some("mail"), Some("dev"))] {
         for as_requirements in [false, true] {

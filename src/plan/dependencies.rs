@@ -84,7 +84,7 @@ pub(super) fn decide(
     };
     if let Some((kind, variable)) = by_tool {
         let reason = format!("as {variable} asks for");
-        return converted(facts, python, kind, choice, &reason);
+        return converted(facts, python, kind, choice, (&reason, advice));
     }
     if facts.requirements.is_some() {
         let others: Vec<&str> = LOCKS
@@ -102,9 +102,9 @@ pub(super) fn decide(
     if let Some(kind) = locks.next() {
         let others: Vec<&str> = locks.map(LockKind::path).collect();
         advise_on_losers(&others, kind.path(), advice);
-        return converted(facts, python, kind, choice, "it is a lock");
+        return converted(facts, python, kind, choice, ("it is a lock", advice));
     }
-    wishes(facts, python, variables, choice)
+    wishes(facts, python, variables, (choice, advice))
 }
 
 /// Wishes that no lock goes with.
@@ -112,7 +112,7 @@ fn wishes(
     facts: &Facts,
     python: &str,
     variables: &Variables,
-    choice: Choice,
+    (choice, advice): (Choice, &mut Vec<Advice>),
 ) -> Result<Decided<Dependencies>, PlanError> {
     let listed = facts
         .pyproject
@@ -127,11 +127,17 @@ fn wishes(
             python,
             LockKind::Pyproject,
             choice,
-            "there is no lock",
+            ("there is no lock", advice),
         );
     }
     if facts.has("Pipfile") && !listed {
-        return converted(facts, python, LockKind::Pipfile, choice, "there is no lock");
+        return converted(
+            facts,
+            python,
+            LockKind::Pipfile,
+            choice,
+            ("there is no lock", advice),
+        );
     }
     if listed || facts.named_pylocks.is_empty() {
         let reason = if listed {
@@ -213,7 +219,7 @@ fn converted(
     python: &str,
     kind: LockKind,
     choice: Choice,
-    reason: &str,
+    (reason, advice): (&str, &mut Vec<Advice>),
 ) -> Result<Decided<Dependencies>, PlanError> {
     let text = |path: &str| facts.documents.get(path).map(String::as_str);
     let markers = python.parse::<PythonVersion>().ok().and_then(|python| {
@@ -229,12 +235,15 @@ fn converted(
         Some(markers) => {
             let given = Given {
                 text: text(kind.path()).unwrap_or_default(),
-                made_from: kind.made_from().and_then(text),
+                made_from: kind.read_with().and_then(text),
                 choice: &choice,
                 markers: &markers,
                 as_requirements: false,
             };
-            convert(kind, &given)?.names
+            let converted = convert(kind, &given)?;
+            let told = converted.conditions.told.into_iter();
+            advice.extend(told.map(|told| Advice::new(told.what, told.why)));
+            converted.names
         }
         None => BTreeSet::new(),
     };

@@ -13,13 +13,14 @@ use crate::source::environment::{self, Form, Note, Variable};
 use crate::source::{Entry, SettingsFile, Tree};
 
 /// Files of other tools that name packages.
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "Pipfile",
     "Pipfile.lock",
     "pdm.lock",
     "poetry.lock",
     "pyproject.toml",
     "uv.lock",
+    "uv.toml",
 ];
 
 impl Facts {

@@ -73,7 +73,7 @@ pub(crate) fn of(project: &Project, plan: &Plan) -> Result<Fingerprint, BuildErr
         Dependencies::Requirements { path } => add_requirements(&mut inputs, tree, path)?,
         Dependencies::Converted { file, choice, .. } => {
             add_file(&mut inputs, tree, file.path())?;
-            if let Some(path) = file.made_from() {
+            if let Some(path) = file.read_with() {
                 add_file(&mut inputs, tree, path)?;
             }
             for (name, chosen) in [

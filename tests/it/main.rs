@@ -73,5 +73,6 @@ mod sources;
 mod stale;
 mod starts;
 mod store;
+mod switches;
 mod swollen;
 mod terminal;

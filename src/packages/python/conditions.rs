@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::{Formats, UploadLimit};
+
 /// The conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Conditions {
@@ -17,6 +19,36 @@ pub(crate) struct Conditions {
     pub constraints: Vec<String>,
     /// Requirements that stand in for what others say of the same package.
     pub overrides: Vec<String>,
+    /// What files are taken of those that there are.
+    pub choosing: Choosing,
+    /// What has no effect.
+    pub told: Vec<Told>,
+}
+
+/// What files are taken of those that there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Choosing {
+    /// When pre-releases count, in uv's words.
+    pub pre_releases: Option<String>,
+    /// Which versions are taken, in uv's words.
+    pub resolution: Option<String>,
+    /// Until when files may have been uploaded.
+    pub uploaded: Option<UploadLimit>,
+    /// Which packages must come from source, and which must not.
+    pub formats: Formats,
+    /// Requirements that bound what builds need.
+    pub build_constraints: Vec<String>,
+    /// Metadata that stand for those of packages, as a text of TOML for uv.
+    pub metadata: String,
+}
+
+/// A setting that has no effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The setting, with its place.
+    pub what: String,
+    /// Why, or what to do instead.
+    pub why: &'static str,
 }
 
 /// An index that a project names.
@@ -49,6 +81,20 @@ pub(crate) enum Tie {
 }
 
 impl Conditions {
+    /// What of them holds for what builds need: where packages come from, and until when.
+    pub(crate) fn of_builds(&self) -> Self {
+        Self {
+            constraints: self.choosing.build_constraints.clone(),
+            overrides: Vec::new(),
+            told: Vec::new(),
+            choosing: Choosing {
+                uploaded: self.choosing.uploaded.clone(),
+                ..Choosing::default()
+            },
+            ..self.clone()
+        }
+    }
+
     /// Whether packages come from elsewhere than pip's options say.
     pub(crate) fn has_sources(&self) -> bool {
         !self.indexes.is_empty() || !self.ties.is_empty()

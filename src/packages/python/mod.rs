@@ -15,8 +15,10 @@ mod marker;
 mod pylock;
 pub(crate) mod record;
 mod requirements;
+pub(crate) mod switches;
 pub(crate) mod syntax;
 mod tags;
+mod upload;
 pub(crate) mod wheel_metadata;
 mod wheel_name;
 
@@ -30,10 +32,11 @@ pub(crate) use pylock::{
 };
 pub(crate) use requirements::{
     FolderLink, Format, Formats, IndexOptions, LineError, Position, ReadError, Requirements,
-    Source, Wish, WishKind, decode_requirements, expand_variables, parse, requirement_lines,
-    requirement_paths, resolve_folder, resolve_path,
+    Source, Wish, WishKind, decode_requirements, expand_variables, line_of, parse,
+    requirement_lines, requirement_paths, resolve_folder, resolve_path,
 };
 pub(crate) use tags::{Arch, Libc, PythonVersion, Tags, Target};
+pub(crate) use upload::UploadLimit;
 pub(crate) use wheel_name::{WheelFileName, is_wheel};
 
 pub(crate) use pep440_rs::{Version, VersionSpecifiers};

@@ -112,7 +112,7 @@ impl Prepared<'_> {
             .filter(|one| !listed.iter().any(|wish| wish.name() == Some(&one.name)))
             .map(|one| (one.name.clone(), one.file_name.version.clone()))
             .collect();
-        if missing.is_empty() {
+        if missing.is_empty() || self.indexes.taken.without_dependencies {
             return Ok(());
         }
         Err(ResolveError::NotListed {

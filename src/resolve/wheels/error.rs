@@ -7,7 +7,7 @@ use super::fetch::FetchError;
 use super::uv::StubError;
 use crate::archive::zip;
 use crate::packages::python::{
-    LineError, PackageName, Position, PylockError, ReadError, Target, Version,
+    LineError, PackageName, Position, PylockError, ReadError, Target, UploadLimit, Version,
 };
 use crate::report::{DISK, Explain, Explanation, Fate};
 
@@ -152,6 +152,22 @@ pub(crate) enum ResolveError {
         variable: &'static str,
         /// What is wrong with its value.
         error: LineError,
+    },
+    /// A switch that protects, or changes what goes in, and is not followed or not understood.
+    #[error("{name} is not followed: {why}")]
+    Switch {
+        /// The variable.
+        name: &'static str,
+        /// Why, or what to do instead.
+        why: &'static str,
+    },
+    /// Files are wanted by when they were uploaded, and an index does not tell.
+    #[error("{url}: it does not tell when files were uploaded")]
+    NoUploadTime {
+        /// The page.
+        url: String,
+        /// What is asked for.
+        limit: UploadLimit,
     },
     /// A variable names a file that is not there.
     #[error("{name} names `{path}`, which is no file of the source")]
@@ -422,6 +438,20 @@ impl Explain for ResolveError {
                 (*variable).to_owned(),
                 error.to_string(),
                 "correct it",
+            ),
+            Self::Switch { name, why } => project(
+                format!("{name} is set, and is not followed"),
+                (*name).to_owned(),
+                (*why).to_owned(),
+                "correct or unset it; what it protects from would come in without a word otherwise",
+            ),
+            Self::NoUploadTime { url, limit } => project(
+                "the package index does not tell when its files were uploaded".to_owned(),
+                url.clone(),
+                format!(
+                    "only files that were there by {limit} are asked for (exclude-newer, PIP_UPLOADED_PRIOR_TO)"
+                ),
+                "take an index that tells (`upload-time`, PEP 700), lock the dependencies, or lift the limit",
             ),
             Self::Wheel { place, error } => explain_wheel(place, error),
             Self::Requirements(error) => project(

@@ -38,6 +38,8 @@ pub(crate) struct IndexFile {
     pub yanked: bool,
     /// Whether its metadata can be had by itself (PEP 658).
     pub has_metadata: bool,
+    /// When it was uploaded, if the index tells (PEP 700).
+    pub uploaded: Option<String>,
 }
 
 /// The first index that has a file which `wanted` accepts, and that file.
@@ -134,6 +136,32 @@ pub(crate) fn project_files(
             file.url = indexes.with_credentials(file.url.clone(), Some(index));
         }
     }
+    keep_old(files, indexes, &address)
+}
+
+/// The files that were there by the time that is asked for.
+///
+/// # Errors
+/// The page does not tell when they were uploaded.
+fn keep_old(
+    mut files: Vec<IndexFile>,
+    indexes: &Indexes,
+    page: &str,
+) -> Result<Vec<IndexFile>, ResolveError> {
+    let Some(limit) = &indexes.taken.uploaded else {
+        return Ok(files);
+    };
+    if files.iter().any(|file| file.uploaded.is_none()) {
+        return Err(ResolveError::NoUploadTime {
+            url: page.to_owned(),
+            limit: limit.clone(),
+        });
+    }
+    files.retain(|file| {
+        file.uploaded
+            .as_deref()
+            .is_some_and(|time| limit.allows(time))
+    });
     Ok(files)
 }
 
@@ -156,6 +184,7 @@ pub(super) fn linked_files(
             requires_python: None,
             yanked: false,
             has_metadata: false,
+            uploaded: None,
         }]);
     }
     let failed = |error| ResolveError::Index {
@@ -179,7 +208,7 @@ pub(super) fn linked_files(
             file.url = indexes.with_credentials(file.url.clone(), Some(page));
         }
     }
-    Ok(files)
+    keep_old(files, indexes, &page.to_string())
 }
 
 /// The files on a page; the error is none if it is no page.
@@ -229,6 +258,7 @@ struct JsonFile {
     /// `false`, `true`, or hashes.
     #[serde(default, alias = "dist-info-metadata")]
     core_metadata: serde_json::Value,
+    upload_time: Option<String>,
 }
 
 fn read_json(text: &str, base: &reqwest::Url) -> Option<Vec<IndexFile>> {
@@ -245,6 +275,7 @@ fn read_json(text: &str, base: &reqwest::Url) -> Option<Vec<IndexFile>> {
             requires_python: file.requires_python,
             yanked: is_said(&file.yanked),
             has_metadata: is_said(&file.core_metadata),
+            uploaded: file.upload_time,
         })
     });
     Some(files.collect())
@@ -310,6 +341,7 @@ fn read_html(text: &str, mut base: reqwest::Url) -> Vec<IndexFile> {
             has_metadata: value("data-core-metadata")
                 .or_else(|| value("data-dist-info-metadata"))
                 .is_some_and(|value| value != "false"),
+            uploaded: None,
         });
         if files.len() >= MAX_FILES {
             break;

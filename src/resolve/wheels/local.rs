@@ -98,6 +98,9 @@ impl Prepared<'_> {
         let Ok(markers) = self.request.target.markers() else {
             return;
         };
+        if self.indexes.taken.without_dependencies {
+            return;
+        }
         for wish in addressed {
             let mut known = wishes.iter().copied().chain(&local.addressed);
             let is_known =

@@ -46,10 +46,8 @@ impl Named {
             } else {
                 let url = address(index, given).map_err(|error| {
                     ResolveError::Requirements(ReadError {
-                        position: Position {
-                            path: conditions.file.to_owned(),
-                            line: 1,
-                        },
+                        // Where in the file is found by who has it.
+                        position: Position::whole(conditions.file),
                         error,
                     })
                 })?;

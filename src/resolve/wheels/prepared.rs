@@ -9,9 +9,10 @@ use super::{Input, Request, RequirementsFile, from_source, pinned, uv};
 use crate::oci::{Key, KeyBuilder};
 use pep508_rs::VersionOrUrl;
 
+use crate::packages::python::switches::{PIP_VARIABLES, Treatment, is_off, is_on};
 use crate::packages::python::{
     LineError, PackageName, Position, Pylock, ReadError, Requirements, Source, Target,
-    VersionSpecifiers, Wish, expand_variables, parse, resolve_path,
+    VersionSpecifiers, Wish, expand_variables, line_of, parse, resolve_path,
 };
 use crate::report::{Event, Report};
 
@@ -47,9 +48,16 @@ impl<'a> Prepared<'a> {
             Err(_) if pylock.is_some() => Named::default(),
             named => named?,
         };
-        let indexes = Indexes::new(&requirements.options, request.environment)?.with_named(named);
+        let indexes = Indexes::new(&requirements.options, request.environment)?.with_tool(
+            named,
+            &request.conditions.choosing,
+            request.environment,
+        )?;
         let links = Links::find(&indexes.folders, request);
         warn(report, &requirements, &indexes, &links);
+        if pylock.is_none() {
+            obey_switches(request, report)?;
+        }
         Ok(Self {
             request: *request,
             requirements,
@@ -101,7 +109,7 @@ impl<'a> Prepared<'a> {
     }
 
     pub(super) fn key(&self) -> Key {
-        let mut key = KeyBuilder::new("resolution/3");
+        let mut key = KeyBuilder::new("resolution/4");
         key.add(self.request.target.to_string().as_bytes());
         key.add(uv::VERSION.as_bytes());
         if let Input::Pylock(file) = self.request.input {
@@ -119,6 +127,7 @@ impl<'a> Prepared<'a> {
         }
         key.add(format!("{:?}", self.indexes.formats).as_bytes());
         key.add(format!("{:?}", self.indexes.named).as_bytes());
+        key.add(format!("{:?}", self.indexes.taken).as_bytes());
         for text in &self.request.conditions.overrides {
             key.add(text.as_bytes());
         }
@@ -149,7 +158,7 @@ fn expanded(request: &Request<'_>, file: RequirementsFile<'_>) -> Result<String,
     expand_variables(&text, &|name| request.given.get(name).cloned()).map_err(|error| {
         let line = match &error {
             LineError::Variable(name) => line_of(&text, &format!("${{{name}}}")),
-            _ => 1,
+            _ => 0,
         };
         let position = Position {
             path: file.path.to_owned(),
@@ -157,12 +166,6 @@ fn expanded(request: &Request<'_>, file: RequirementsFile<'_>) -> Result<String,
         };
         ResolveError::Requirements(ReadError { position, error })
     })
-}
-
-/// The first line that a text stands in, from 1.
-fn line_of(text: &str, part: &str) -> usize {
-    let before = text.find(part).map_or("", |at| &text[..at]);
-    before.matches('\n').count() + 1
 }
 
 fn read_requirements(
@@ -193,16 +196,54 @@ fn read_requirements(
         };
         all.constrain(&path, &text, &source)?;
     }
+    let options = &mut all.options;
+    options.require_hashes |= ["PIP_REQUIRE_HASHES", "UV_REQUIRE_HASHES"]
+        .iter()
+        .any(|name| {
+            request
+                .environment
+                .get(*name)
+                .is_some_and(|value| is_on(value))
+        });
     for text in &request.conditions.constraints {
+        let file = request.conditions.file;
         let position = Position {
-            path: request.conditions.file.to_owned(),
-            line: 1,
+            line: (request.read)(file)
+                .map_or(0, |bytes| line_of(&String::from_utf8_lossy(&bytes), text)),
+            path: file.to_owned(),
         };
         let wish = Wish::read(text, position.clone());
         all.constraints
             .push(wish.map_err(|error| ReadError { position, error })?);
     }
     Ok(all)
+}
+
+/// Stops at switches that are not followed and must not be passed over; tells of those that mean nothing here.
+fn obey_switches(request: &Request<'_>, report: &dyn Report) -> Result<(), ResolveError> {
+    for &(name, treatment) in PIP_VARIABLES {
+        let value = request.environment.get(name).map_or("", String::as_str);
+        if is_off(value) || (name == "PIP_CONFIG_FILE" && value == "/dev/null") {
+            continue;
+        }
+        match treatment {
+            Treatment::Followed | Treatment::Holds => {}
+            Treatment::Told(why) => report.event(Event::Warning {
+                text: format!("{name} has no effect"),
+                hint: why.to_owned(),
+            }),
+            Treatment::Refused(why) => return Err(ResolveError::Switch { name, why }),
+        }
+    }
+    for file in ["pip.conf", "pip.ini"] {
+        if (request.read)(file).is_some() {
+            report.event(Event::Warning {
+                text: format!("{file} is not read"),
+                hint: "s2r reads no settings file of pip; write its options into requirements.txt or .s2i/environment".to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn warn(report: &dyn Report, requirements: &Requirements, indexes: &Indexes, links: &Links) {

@@ -150,6 +150,7 @@ mod tests {
     fn files(names: &[&str]) -> Vec<IndexFile> {
         let file = |name: &&str| IndexFile {
             has_metadata: false,
+            uploaded: None,
             name: name.trim_end_matches('!').to_owned(),
             url: Url::parse("https://h/f").unwrap(),
             sha256: None,

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use super::error::ResolveError;
 use super::named::Named;
+use crate::packages::python::conditions::Choosing;
+use crate::packages::python::switches::is_on;
 use crate::packages::python::{
-    FolderLink, Formats, IndexOptions, LineError, PUBLIC_INDEX, PackageName, Redacted, Url,
+    FolderLink, Formats, IndexOptions, LineError, PUBLIC_INDEX, PackageName, Redacted, UploadLimit,
+    Url,
 };
 
 /// The indexes and what goes for them.
@@ -28,6 +31,74 @@ pub(crate) struct Indexes {
     pub pre_releases: bool,
     /// What the project's own tool names; over pip's options where it names any.
     pub named: Named,
+    /// Which files are taken beyond that.
+    pub taken: Taken,
+}
+
+/// Which files are taken of those that there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Until when they may have been uploaded.
+    pub uploaded: Option<UploadLimit>,
+    /// Only what is named: nothing that it needs.
+    pub without_dependencies: bool,
+    /// When pre-releases count, in uv's words.
+    pub pre_releases: Option<String>,
+    /// Which versions are taken, in uv's words.
+    pub resolution: Option<String>,
+    /// Metadata that stand for those of packages, for uv.
+    pub metadata: String,
+    /// Whether a newer release is taken that has to be built.
+    pub prefers_newest: bool,
+}
+
+/// The variable that says whether releases without a wheel count.
+pub(super) const PREFER: &str = "S2R_PREFER";
+
+impl Taken {
+    /// What the project's tool says, over it what the variables say.
+    ///
+    /// # Errors
+    /// A value that is not understood.
+    fn new(
+        choosing: &Choosing,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, ResolveError> {
+        let mut taken = Self {
+            uploaded: choosing.uploaded.clone(),
+            pre_releases: choosing.pre_releases.clone(),
+            resolution: choosing.resolution.clone(),
+            metadata: choosing.metadata.clone(),
+            ..Self::default()
+        };
+        let variable = |name: &str| environment.get(name).map_or("", String::as_str);
+        for (name, takes_day) in [("PIP_UPLOADED_PRIOR_TO", false), ("UV_EXCLUDE_NEWER", true)] {
+            let text = variable(name);
+            if text.is_empty() {
+                continue;
+            }
+            let limit = UploadLimit::read(text, takes_day).ok_or(ResolveError::Switch {
+                name,
+                why: "s2r takes a date or a moment in UTC, such as 2006-12-02T02:07:43Z",
+            })?;
+            taken.uploaded = Some(match taken.uploaded.take() {
+                Some(other) => other.earlier(limit),
+                None => limit,
+            });
+        }
+        taken.without_dependencies = is_on(variable("PIP_NO_DEPS"));
+        taken.prefers_newest = match variable(PREFER) {
+            "" | "wheels" => false,
+            "newest" => true,
+            _ => {
+                return Err(ResolveError::Switch {
+                    name: PREFER,
+                    why: "it is `wheels`, or `newest` for releases that have to be built too",
+                });
+            }
+        };
+        Ok(taken)
+    }
 }
 
 impl Indexes {
@@ -103,12 +174,31 @@ impl Indexes {
             trusted_hosts,
             pre_releases: options.pre_releases || is_on(variable("PIP_PRE")),
             named: Named::default(),
+            taken: Taken::default(),
         })
     }
 
-    /// The same with what the project's own tool names.
-    pub(super) fn with_named(self, named: Named) -> Self {
-        Self { named, ..self }
+    /// The same with what the project's own tool names, and says of files.
+    ///
+    /// # Errors
+    /// A value that is not understood.
+    pub(super) fn with_tool(
+        mut self,
+        named: Named,
+        choosing: &Choosing,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, ResolveError> {
+        let mut formats = choosing.formats.clone();
+        let variable = |name: &str| environment.get(name).map_or("", String::as_str);
+        if is_on(variable("UV_NO_BUILD")) {
+            formats.only_binary(":all:");
+        }
+        formats.only_binary(&variable("UV_NO_BUILD_PACKAGE").replace(' ', ","));
+        formats.merge(self.formats);
+        self.formats = formats;
+        self.named = named;
+        self.taken = Taken::new(choosing, environment)?;
+        Ok(self)
     }
 
     /// Where a package is looked for: groups of indexes, each asked only for what those before it lack.
@@ -157,8 +247,23 @@ impl Indexes {
         put("PIP_TRUSTED_HOST", self.trusted_hosts.join(" "));
         let without = if self.default.is_none() { "1" } else { "" };
         put("PIP_NO_INDEX", without.to_owned());
-        // What builds are made with is taken as it is offered.
-        put("PIP_NO_BINARY", String::new());
+        // What builds are made with is taken as it is offered, with all that it needs, and nobody lists hashes
+        // for it.
+        for name in [
+            "PIP_NO_BINARY",
+            "PIP_NO_DEPS",
+            "PIP_REQUIRE_HASHES",
+            "UV_REQUIRE_HASHES",
+            PREFER,
+        ] {
+            put(name, String::new());
+        }
+        let bounds =
+            ["PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"].map(|name| environment.remove(name));
+        let bounds: Vec<String> = bounds.into_iter().flatten().collect();
+        if !bounds.is_empty() {
+            environment.insert("PIP_CONSTRAINT".to_owned(), bounds.join(" "));
+        }
     }
 
     /// Gives an address the credentials of the index that it belongs to, if any: of those on the same
@@ -201,14 +306,6 @@ fn merge(list: &mut Vec<Url>, more: &[Url]) {
             list.push(url.clone());
         }
     }
-}
-
-/// pip's reading of a flag in a variable.
-fn is_on(value: &str) -> bool {
-    matches!(
-        value.to_ascii_lowercase().as_str(),
-        "1" | "true" | "yes" | "on" | "y" | "t"
-    )
 }
 
 #[cfg(test)]

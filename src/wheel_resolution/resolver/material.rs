@@ -86,10 +86,7 @@ impl Exact<'_> {
                     self.checkout(&address, commit, subdirectory.clone(), &build)?
                 else {
                     return Err(MaterialError::LocalRepository {
-                        position: Position {
-                            path: name.to_string(),
-                            line: 0,
-                        },
+                        position: Position::whole(name.to_string()),
                     }
                     .into());
                 };

@@ -19,7 +19,7 @@ use crate::packages::python::locks::{
     Choice, Converted, Form, Given, LockKind, convert, indexes_of,
 };
 use crate::packages::python::{
-    Fingerprint, LineError, LockOrigin, PackageName, ReadError, Target, Wish,
+    Fingerprint, LineError, LockOrigin, PackageName, ReadError, Target, Wish, line_of,
 };
 use crate::plan::{Dependencies, PlanError};
 use crate::report::BuildError;
@@ -133,6 +133,11 @@ impl Exact<'_> {
         Ok(text.unwrap_or_default())
     }
 
+    /// The same, if there is one.
+    fn read_if_there(&self, path: &str) -> Result<Option<Vec<u8>>, BuildError> {
+        Ok(self.site.tree().read_small(path, SettingsFile::ToolLock)?)
+    }
+
     /// A file of another tool, by way of the text that the resolver reads.
     fn converted(
         &self,
@@ -201,7 +206,11 @@ impl Exact<'_> {
     /// A file of another tool as the text that the resolver reads.
     fn conversion(&self, file: LockKind, choice: &Choice) -> Result<Converted, BuildError> {
         let text = self.read(file.path())?;
-        let made_from = file.made_from().map(|path| self.read(path)).transpose()?;
+        let made_from = file
+            .read_with()
+            .map(|path| self.read_if_there(path))
+            .transpose()?
+            .flatten();
         let markers = self
             .target
             .markers()
@@ -382,8 +391,13 @@ impl BuildRequirements for Exact<'_> {
             Some(environment) => environment.clone(),
             None => self.environment_of_builds()?,
         };
+        let conditions = match self.of_build {
+            Some(_) => self.conditions.clone(),
+            None => self.conditions.of_builds(),
+        };
         let exact = Exact {
             of_build: Some(&environment),
+            conditions: &conditions,
             ..*self
         };
         exact.requirements(&[file], Vec::new(), rules, depth)
@@ -399,8 +413,7 @@ fn where_it_stands(mut error: BuildError, path: &str, text: &[u8]) -> BuildError
         && position.path == path
     {
         let text = String::from_utf8_lossy(text);
-        let before = text.find(&format!("${{{name}}}")).map(|at| &text[..at]);
-        position.line = before.map_or(position.line, |text| text.matches('\n').count() + 1);
+        position.line = line_of(&text, &format!("${{{name}}}"));
     }
     error
 }

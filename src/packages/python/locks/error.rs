@@ -41,6 +41,14 @@ pub(crate) enum LockFileError {
         /// What cannot be passed on.
         what: String,
     },
+    /// Extras or groups are chosen that exclude each other.
+    #[error("{path}: {} exclude each other", chosen.join(" and "))]
+    Conflict {
+        /// The file.
+        path: &'static str,
+        /// What was chosen.
+        chosen: Vec<String>,
+    },
     /// An extra or group is chosen that the file does not have.
     #[error("{path} has no {kind} {name}")]
     NoSuchChoice {
@@ -78,6 +86,11 @@ impl Explain for LockFileError {
                 what.clone(),
                 "write the requirement in another form, or export pylock.toml or requirements.txt, which go first"
                     .to_owned(),
+            ),
+            Self::Conflict { path, .. } => (
+                *path,
+                "[tool.uv] conflicts says that they cannot be installed together".to_owned(),
+                "leave one of them out of S2R_EXTRAS and S2R_GROUPS".to_owned(),
             ),
             Self::NoSuchChoice {
                 path, kind, known, ..

@@ -81,6 +81,15 @@ impl LockKind {
         }
     }
 
+    /// The file beside it that is read with it.
+    pub(crate) const fn read_with(self) -> Option<&'static str> {
+        match self {
+            // uv's own settings go before those in pyproject.toml.
+            Self::Pyproject => Some("uv.toml"),
+            _ => self.made_from(),
+        }
+    }
+
     /// Whether the file lists everything, what the listed packages need included.
     pub(crate) const fn is_lock(self) -> bool {
         self.made_from().is_some()
@@ -136,7 +145,7 @@ impl Choice {
 pub(crate) struct Given<'a> {
     /// The file's text.
     pub text: &'a str,
-    /// The text of the file that it was made from.
+    /// The text of the file that it was made from; with a `pyproject.toml`, that of `uv.toml`.
     pub made_from: Option<&'a str>,
     /// Extras and groups.
     pub choice: &'a Choice,

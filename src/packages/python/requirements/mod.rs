@@ -16,6 +16,8 @@ use std::fmt;
 
 pub(crate) use formats::{Format, Formats};
 pub(crate) use lines::{decode as decode_requirements, expand_variables, requirement_lines};
+#[cfg(test)]
+pub(super) use options::option_names;
 pub(crate) use options::{FolderLink, IndexOptions};
 pub(super) use wish::{Requirement, parse_requirement};
 pub(crate) use wish::{Wish, WishKind};
@@ -100,6 +102,9 @@ pub(crate) enum LineError {
     /// pip has no such option in a requirement file.
     #[error("`{0}` is no option of a requirement file")]
     UnknownOption(String),
+    /// An option that protects or changes what goes in, and is not followed.
+    #[error("`{0}` is not followed, and other packages would go in")]
+    NotFollowed(&'static str),
     /// An option without its value.
     #[error("`{0}` needs a value")]
     NoValue(String),
@@ -140,6 +145,12 @@ pub(crate) enum LineError {
     /// A constraint with extras, or one that is a path: pip refuses both.
     #[error("`{0}` cannot be a constraint")]
     Constraint(String),
+}
+
+/// The first line of a text that a part of it stands in, from 1; 0 where it does not.
+pub(crate) fn line_of(text: &str, part: &str) -> usize {
+    let before = text.find(part).map(|at| &text[..at]);
+    before.map_or(0, |before| before.matches('\n').count() + 1)
 }
 
 /// What is wrong, and where.

@@ -24,6 +24,8 @@ pub(crate) struct IndexOptions {
     pub trusted_hosts: Vec<String>,
     /// `--require-hashes`.
     pub require_hashes: bool,
+    /// `--prefer-binary`.
+    pub prefers_wheels: bool,
     /// `--no-binary` and `--only-binary`.
     pub formats: Formats,
 }
@@ -61,6 +63,7 @@ impl IndexOptions {
         self.no_index |= later.no_index;
         self.pre_releases |= later.pre_releases;
         self.require_hashes |= later.require_hashes;
+        self.prefers_wheels |= later.prefers_wheels;
     }
 }
 
@@ -106,8 +109,10 @@ enum Meaning {
     IgnoredValue,
     /// The same without a value.
     IgnoredFlag,
-    /// Asks for what is done anyway; without a value.
-    HoldsAnyway,
+    /// Wheels go before source distributions: asks for what is done anyway, unless the newest is preferred.
+    PreferBinary,
+    /// Is not followed, and says which releases count.
+    Refused,
 }
 
 /// Every option that pip takes in a requirement file.
@@ -131,8 +136,9 @@ const OPTIONS: &[(&str, Meaning)] = &[
     ("--pre", Meaning::Pre),
     ("--require-hashes", Meaning::RequireHashes),
     ("--only-binary", Meaning::OnlyBinary),
-    // Wheels go before source distributions anyway.
-    ("--prefer-binary", Meaning::HoldsAnyway),
+    ("--prefer-binary", Meaning::PreferBinary),
+    ("--only-final", Meaning::Refused),
+    ("--all-releases", Meaning::Refused),
     ("--use-feature", Meaning::IgnoredValue),
     ("--global-option", Meaning::IgnoredValue),
     ("--install-option", Meaning::IgnoredValue),
@@ -144,6 +150,12 @@ const OPTIONS: &[(&str, Meaning)] = &[
     ("--always-unzip", Meaning::IgnoredFlag),
     ("-Z", Meaning::IgnoredFlag),
 ];
+
+/// The options, for the page that says what is done with each.
+#[cfg(test)]
+pub(in crate::packages::python) fn option_names() -> impl Iterator<Item = &'static str> {
+    OPTIONS.iter().map(|(name, _)| *name)
+}
 
 /// Takes one logical line apart.
 pub(super) fn parse_line(line: &str) -> Result<Parsed, LineError> {
@@ -171,7 +183,8 @@ pub(super) fn parse_line(line: &str) -> Result<Parsed, LineError> {
                 parsed.requirement = Some(value()? + marker);
             }
             Meaning::Hash => parsed.hashes.push(value()?),
-            Meaning::HoldsAnyway => {}
+            Meaning::PreferBinary => parsed.options.prefers_wheels = true,
+            Meaning::Refused => return Err(LineError::NotFollowed(name)),
             Meaning::IgnoredFlag => parsed.ignored.push(name.to_owned()),
             Meaning::IgnoredValue => {
                 value()?;

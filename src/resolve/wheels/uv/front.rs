@@ -212,6 +212,9 @@ fn page(name: &PackageName, files: &[IndexFile]) -> String {
             "yanked": file.yanked,
             "core-metadata": file.has_metadata,
         });
+        if let Some(time) = &file.uploaded {
+            entry["upload-time"] = json!(time);
+        }
         // uv refuses a page that says `null` here.
         if let Some(size) = file.size_bytes {
             entry["size"] = json!(size);

@@ -231,8 +231,20 @@ fn add_wishes(command: &mut Command, task: &Compile<'_>) {
     if !task.overrides.is_empty() {
         command.args(["--overrides", "overrides.txt"]);
     }
+    let taken = &task.indexes.taken;
     if task.indexes.pre_releases {
         command.args(["--prerelease", "allow"]);
+    } else if let Some(when) = &taken.pre_releases {
+        command.args(["--prerelease", when]);
+    }
+    if let Some(which) = &taken.resolution {
+        command.args(["--resolution", which]);
+    }
+    if let Some(limit) = &taken.uploaded {
+        command.args(["--exclude-newer", &limit.to_string()]);
+    }
+    if taken.without_dependencies {
+        command.arg("--no-deps");
     }
     if task.offline {
         command.env("UV_OFFLINE", "1");
@@ -256,6 +268,7 @@ fn settings(task: &Compile<'_>) -> String {
             line(key, proxy);
         }
     }
+    let metadata = &task.indexes.taken.metadata;
     let indexes = match task.front {
         Some(front) => vec![front.to_owned()],
         None => task.indexes.usual().map(for_uv).collect(),
@@ -267,6 +280,7 @@ fn settings(task: &Compile<'_>) -> String {
             text.push_str("default = true\n");
         }
     }
+    text.push_str(metadata);
     text
 }
 

@@ -9,6 +9,7 @@
 mod pdm;
 mod poetry;
 mod uv;
+mod uv_settings;
 
 use std::collections::BTreeMap;
 
@@ -17,9 +18,11 @@ use toml::{Table, Value};
 pub(super) use self::pdm::of_pdm;
 pub(super) use self::poetry::of_poetry;
 use self::uv::{of_uv, uv_indexes};
+use self::uv_settings::Settings;
+pub(super) use self::uv_settings::{check_conflicts, default_groups};
 use super::{Given, LockFileError, table_in, text_in, unsupported};
 use crate::packages::python::PUBLIC_INDEX;
-use crate::packages::python::conditions::{Conditions, NamedIndex, Tie, login_variable};
+use crate::packages::python::conditions::{Choosing, Conditions, NamedIndex, Tie, login_variable};
 
 const PATH: &str = "pyproject.toml";
 
@@ -110,11 +113,16 @@ fn sections<'a>(
 /// Where the tables of uv and PDM say that packages come from. Poetry's are read where its wishes are.
 pub(super) fn of(project: &Table, given: &Given<'_>) -> Result<Sources, LockFileError> {
     let tool = |name: &str| table_in(project, &["tool", name]);
-    let of_uv = tool("uv").map(|uv| of_uv(uv, given)).transpose()?;
+    let of_uv = (tool("uv").is_some() || given.made_from.is_some())
+        .then(|| of_uv(&Settings::read(tool("uv"), given)?, given))
+        .transpose()?;
     let of_pdm = tool("pdm").map(of_pdm).transpose()?;
     match (of_uv, of_pdm) {
         (Some(uv), Some(pdm)) if pdm.conditions == Conditions::default() => Ok(uv),
-        (Some(uv), Some(pdm)) if uv.says_nothing() => Ok(pdm),
+        (Some(uv), Some(mut pdm)) if uv.says_nothing() => {
+            pdm.conditions.told.extend(uv.conditions.told);
+            Ok(pdm)
+        }
         (Some(_), Some(_)) => Err(unsupported(
             PATH,
             "[tool.uv], [tool.pdm]",
@@ -169,7 +177,16 @@ impl Sources {
     }
 
     fn says_nothing(&self) -> bool {
-        self.conditions == Conditions::default()
+        let Conditions {
+            constraints,
+            overrides,
+            choosing,
+            ..
+        } = &self.conditions;
+        !self.conditions.has_sources()
+            && constraints.is_empty()
+            && overrides.is_empty()
+            && *choosing == Choosing::default()
             && self.addresses.is_empty()
             && self.links.is_empty()
             && !self.no_index

@@ -2,6 +2,7 @@
 
 use toml::{Table, Value};
 
+use super::uv_settings::Settings;
 use super::{PATH, Sources, check_keys, named, sections};
 use crate::packages::python::PUBLIC_INDEX;
 use crate::packages::python::conditions::{Conditions, NamedIndex, Tie};
@@ -11,7 +12,9 @@ use crate::packages::python::locks::{
 };
 
 /// What uv's tables say.
-pub(super) fn of_uv(uv: &Table, given: &Given<'_>) -> Result<Sources, LockFileError> {
+pub(super) fn of_uv(settings: &Settings, given: &Given<'_>) -> Result<Sources, LockFileError> {
+    settings.check(given)?;
+    let uv = &settings.table;
     let mut sources = Sources {
         no_index: uv.get("no-index").and_then(Value::as_bool) == Some(true),
         links: texts_in(uv, "find-links").map(str::to_owned).collect(),
@@ -34,12 +37,10 @@ pub(super) fn of_uv(uv: &Table, given: &Given<'_>) -> Result<Sources, LockFileEr
             take_uv(&mut sources, &name, source, &what)?;
         }
     }
-    sources.conditions.file = PATH;
-    if !sources.conditions.has_sources()
-        && sources.conditions.constraints.is_empty()
-        && sources.conditions.overrides.is_empty()
-    {
-        sources.conditions = Conditions::default();
+    sources.conditions.choosing = settings.choosing()?;
+    sources.conditions.told = settings.told();
+    if sources.conditions != Conditions::default() {
+        sources.conditions.file = PATH;
     }
     Ok(sources)
 }

@@ -17,6 +17,7 @@ use pep508_rs::{ExtraName, MarkerTree};
 use toml::{Table, Value};
 
 use super::graph::{Edge, Node, reach};
+use super::sources::{check_conflicts, default_groups};
 use super::{
     Converted, Form, Given, LockFileError, LockKind, check_chosen, extra_names, list_in, made_from,
     normalised, packages, parse_marker, parse_toml, table_in, text_in, texts_in, unreadable,
@@ -94,6 +95,9 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
         .into_iter()
         .map(Package::of)
         .collect::<Result<Vec<_>, _>>()?;
+    if let Some(uv) = table_in(&project, &["tool", "uv"]) {
+        check_conflicts(uv, given)?;
+    }
     let root = packages.iter().find(|package| package.is_root());
     let root = root.ok_or_else(|| {
         unsupported(
@@ -137,6 +141,9 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
         conditions: Conditions {
             file: "pyproject.toml",
             indexes: indexes_of(given.made_from.unwrap_or_default()),
+            told: default_groups(given.made_from.unwrap_or_default())
+                .into_iter()
+                .collect(),
             ..Conditions::default()
         },
     })

@@ -1,0 +1,178 @@
+//! Switches of pip and settings of uv: followed, told of, or the end of the build; never passed over.
+
+use std::collections::BTreeMap;
+
+use crate::harness::files::Project;
+use crate::harness::home::{Home, digest_of};
+use crate::harness::index::{Fault, Index};
+use crate::harness::layout::sha256;
+use crate::harness::sdist::Sdist;
+use crate::harness::tools::{Finished, finish};
+use crate::harness::wheel::Wheel;
+
+fn known(version: &str) -> Wheel {
+    Wheel::new("known", version).file("known.py", "ANSWER = 42\n")
+}
+
+/// An index that tells when its files were uploaded: `known` 1.0 in 2020, 2.0 in 2024.
+fn dated() -> Index {
+    let mut pages = BTreeMap::new();
+    let mut files = Vec::new();
+    for (version, year) in [("1.0", 2020), ("2.0", 2024)] {
+        let wheel = known(version);
+        let (name, bytes) = (wheel.file_name(), wheel.bytes());
+        files.push(serde_json::json!({
+            "filename": name,
+            "url": format!("/files/{name}"),
+            "hashes": {"sha256": sha256(&bytes).trim_start_matches("sha256:")},
+            "upload-time": format!("{year}-06-01T12:00:00.000000Z"),
+        }));
+        pages.insert(format!("/files/{name}"), bytes);
+    }
+    let page = serde_json::json!({"meta": {"api-version": "1.1"}, "name": "known", "files": files});
+    pages.insert("/simple/known/".to_owned(), page.to_string().into_bytes());
+    Index::of_pages(pages, None, Fault::None)
+}
+
+#[track_caller]
+fn build(home: &Home, project: &Project, index: &Index, variables: &[(&str, &str)]) -> Finished {
+    finish(
+        home.command(&["build"])
+            .arg(project.path())
+            .args(["x", "--progress", "plain"])
+            .env("PIP_INDEX_URL", index.url(None))
+            .envs(variables.iter().copied()),
+    )
+}
+
+#[track_caller]
+fn has(home: &Home, built: &Finished, distribution: &str) -> bool {
+    let site = "opt/app-root/lib/python3.13/site-packages";
+    let members = home.layout().members(digest_of(built.line()));
+    members.contains_key(&format!("{site}/{distribution}.dist-info/METADATA"))
+}
+
+fn requirements(text: &str) -> Project {
+    Project::new(&[("app.py", "pass\n"), ("requirements.txt", text)])
+}
+
+fn pyproject(settings: &str) -> Project {
+    let text = format!(
+        "[project]\nname = \"shop\"\nversion = \"0.1.0\"\nrequires-python = \">=3.11\"\ndependencies = [\"known\"]\n{settings}"
+    );
+    Project::new(&[("app.py", "pass\n"), ("pyproject.toml", &text)])
+}
+
+#[test]
+fn switches_that_protect_are_followed_or_stop() {
+    let home = Home::seeded();
+    let plain = Index::serving(&[known("1.0")], None, Fault::None);
+    let project = requirements("known==1.0\n");
+    for (name, value) in [
+        ("PIP_ONLY_FINAL", ":all:"),
+        ("PIP_REQUIREMENT", "more.txt"),
+        ("UV_OVERRIDE", "over.txt"),
+        ("PIP_UPLOADED_PRIOR_TO", "P7D"),
+    ] {
+        build(&home, &project, &plain, &[(name, value)])
+            .exits(65)
+            .says(&[name]);
+    }
+    build(&home, &project, &plain, &[("PIP_REQUIRE_HASHES", "1")])
+        .exits(65)
+        .says(&["requirements.txt:1", "hash"]);
+    build(
+        &home,
+        &project,
+        &plain,
+        &[("PIP_UPLOADED_PRIOR_TO", "2021-01-01")],
+    )
+    .exits(65)
+    .says(&["upload", "/simple/known/"]);
+    let option = requirements("--only-final :all:\nknown\n");
+    build(&home, &option, &plain, &[])
+        .exits(65)
+        .says(&["requirements.txt:1", "--only-final"]);
+    project.write("pip.conf", "[global]\nrequire-hashes = true\n");
+    let built = build(
+        &home,
+        &project,
+        &plain,
+        &[("PIP_USE_FEATURE", "x"), ("PIP_REQUIRE_HASHES", "0")],
+    )
+    .ok()
+    .says(&["PIP_USE_FEATURE", "pip.conf is not read"]);
+    assert!(has(&home, &built, "known-1.0"));
+    let dated = dated();
+    let project = requirements("known\n");
+    let variable = [("PIP_UPLOADED_PRIOR_TO", "2021-01-01")];
+    let built = build(&home, &project, &dated, &variable).ok();
+    assert!(has(&home, &built, "known-1.0"));
+}
+
+#[test]
+fn without_dependencies_there_are_none() {
+    let home = Home::seeded();
+    let outer = Wheel::new("outer", "1.0")
+        .file("outer.py", "pass\n")
+        .requires("nowhere");
+    let index = Index::serving(&[outer], None, Fault::None);
+    let project = requirements("outer\n");
+    build(&home, &project, &index, &[]).exits(65);
+    let built = build(&home, &project, &index, &[("PIP_NO_DEPS", "1")]).ok();
+    assert!(has(&home, &built, "outer-1.0"));
+}
+
+#[test]
+fn settings_of_uv_hold_without_a_lock() {
+    let home = Home::seeded();
+    let index = dated();
+    for settings in [
+        "[tool.uv]\nexclude-newer = \"2021-01-01T00:00:00Z\"\n",
+        "[tool.uv]\nresolution = \"lowest\"\n",
+    ] {
+        let built = build(&home, &pyproject(settings), &index, &[]).ok();
+        assert!(has(&home, &built, "known-1.0"), "{settings}");
+    }
+    // uv.toml goes before [tool.uv].
+    let project = pyproject("[tool.uv]\nexclude-newer = \"2019-01-01\"\n");
+    project.write("uv.toml", "exclude-newer = \"2021-01-01\"\n");
+    let built = build(&home, &project, &index, &[]).ok();
+    assert!(has(&home, &built, "known-1.0"));
+    project.write("uv.toml", "# ours\ntorch-backend = \"cpu\"\n");
+    build(&home, &project, &index, &[])
+        .exits(65)
+        .says(&["uv.toml", "torch-backend (line 2)"]);
+    let other = pyproject("[tool.uv]\nenvironments = [\"sys_platform == 'win32'\"]\n");
+    build(&home, &other, &index, &[])
+        .exits(65)
+        .says(&["[tool.uv] environments (line 7)"]);
+    let sdist = Index::with_sdists(&[], &[Sdist::of(known("1.0"))]);
+    build(
+        &home,
+        &pyproject("[tool.uv]\nno-build = true\n"),
+        &sdist,
+        &[],
+    )
+    .exits(65)
+    .says(&["known"]);
+}
+
+#[test]
+fn groups_of_uv_are_told_and_conflicts_stop() {
+    let home = Home::seeded();
+    let index = dated();
+    let project = pyproject(
+        "[project.optional-dependencies]\na = []\nb = []\n[dependency-groups]\ntest = [\"known\"]\n\
+         [tool.uv]\ndefault-groups = [\"test\"]\nconflicts = [[{ extra = \"a\" }, { extra = \"b\" }]]\n",
+    );
+    build(&home, &project, &index, &[])
+        .ok()
+        .says(&["default-groups (line 12) has no effect", "S2R_GROUPS"]);
+    finish(
+        home.command(&["build", "-e", "S2R_EXTRAS=a b"])
+            .arg(project.path()),
+    )
+    .exits(65)
+    .says(&["extra a and extra b", "S2R_EXTRAS"]);
+}
