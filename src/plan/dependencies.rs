@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{Advice, Decided, Origin, PlanError, Variables};
-use crate::packages::python::locks::{Choice, Given, LockKind, convert};
+use crate::packages::python::locks::{Choice, Given, LockKind, convert, says_where};
 use crate::packages::python::{Arch, Libc, PythonVersion, Target};
 use crate::project::{Asked, Facts, Place};
 
@@ -121,7 +121,15 @@ fn wishes(
     let has_more = !choice.is_empty() && facts.has("pyproject.toml");
     // The wheel of the project brings its dependencies, but no extras and no groups.
     let is_installed = super::running::is_installed(facts, variables);
-    if has_more || (listed && !is_installed) {
+    // Nor does it say where they come from.
+    let has_sources = listed && {
+        let text = |path: &str| facts.documents.get(path).map_or("", String::as_str);
+        says_where(
+            text("pyproject.toml"),
+            facts.documents.contains_key("uv.toml"),
+        )
+    };
+    if has_more || has_sources || (listed && !is_installed) {
         return converted(
             facts,
             python,

@@ -32,6 +32,7 @@ mod harness {
     pub(crate) mod wheel;
 }
 
+mod addressed;
 mod aptfile;
 mod bare;
 mod base;

@@ -322,7 +322,7 @@ impl NoWheel {
         };
         let mut why = String::new();
         if self.must_be_wheel {
-            why.push_str("--only-binary (or PIP_ONLY_BINARY) forbids to build it\n");
+            why.push_str("--only-binary (PIP_ONLY_BINARY, no-build of uv) forbids to build it\n");
         } else if self.has_sdist {
             why.push_str("its source distributions do not fit either: other versions, other hashes, withdrawn, or for other versions of Python\n");
         }

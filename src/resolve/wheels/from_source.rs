@@ -46,7 +46,7 @@ pub(crate) struct Sdist {
 }
 
 /// Whether a wish names something that has to be built before anything is known of it.
-pub(super) fn needs_build(wish: &Wish) -> bool {
+pub(crate) fn needs_build(wish: &Wish) -> bool {
     match wish.address() {
         None => false,
         Some(DirectUrl::Archive(url)) => !is_wheel(&url.file_name()),

@@ -11,11 +11,13 @@ use super::lock::Location;
 use super::prepared::Prepared;
 use super::uv::{self, stub};
 use super::{BUILT_FOLDER, from_source};
+use crate::archive::Unpacked;
 use crate::archive::zip::Archive;
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, FileHash, Url, WheelFileName, Wish, requirement_paths, resolve_path, shown,
+    DirectUrl, FileHash, Target, Url, WheelFileName, Wish, requirement_paths, resolve_path, shown,
 };
+use pep508_rs::{ExtraName, MarkerEnvironment};
 
 /// Most wheels that may be named by others' metadata.
 const MAX_ADDRESSED: usize = 200;
@@ -53,7 +55,7 @@ impl Prepared<'_> {
         let mut local = Local::default();
         for wish in wishes {
             let addressed = self.add_wheel(wish, &mut local, fetch)?;
-            self.add_addressed(addressed, (wish, wishes), &mut local);
+            Self::add_addressed(addressed, wishes, &mut local);
         }
         let mut at = 0;
         while let Some(wish) = local.addressed.get(at).cloned() {
@@ -64,7 +66,7 @@ impl Prepared<'_> {
                 });
             }
             let addressed = self.add_wheel(&wish, &mut local, fetch)?;
-            self.add_addressed(addressed, (&wish, wishes), &mut local);
+            Self::add_addressed(addressed, wishes, &mut local);
             at += 1;
         }
         for path in &self.links.wheels {
@@ -76,7 +78,7 @@ impl Prepared<'_> {
                 path: path.into(),
                 error,
             })?;
-            let stub = self.stub(file, path, &file_name)?;
+            let stub = self.stub((file, path), &file_name, &[])?;
             let wheel = LocalWheel {
                 location: Location::Source(path.clone()),
                 sha256: None,
@@ -89,23 +91,10 @@ impl Prepared<'_> {
     }
 
     /// Takes up what a wheel requires at an address, where nobody has asked for the package by address yet.
-    fn add_addressed(
-        &self,
-        addressed: Vec<Wish>,
-        (of, wishes): (&Wish, &[&Wish]),
-        local: &mut Local,
-    ) {
-        let Ok(markers) = self.request.target.markers() else {
-            return;
-        };
-        if self.indexes.taken.without_dependencies {
-            return;
-        }
+    fn add_addressed(addressed: Vec<Wish>, wishes: &[&Wish], local: &mut Local) {
         for wish in addressed {
             let mut known = wishes.iter().copied().chain(&local.addressed);
-            let is_known =
-                known.any(|known| known.name() == wish.name() && known.address().is_some());
-            if !is_known && wish.marker().evaluate(&markers, of.extras()) {
+            if !known.any(|known| known.name() == wish.name() && known.address().is_some()) {
                 local.addressed.push(wish);
             }
         }
@@ -168,7 +157,7 @@ impl Prepared<'_> {
             None => hash(&mut file).map_err(failed)?,
         };
         let size_bytes = file.metadata().map_err(failed)?.len();
-        let stub = self.stub(file, &inside, file_name)?;
+        let stub = self.stub((file, &inside), file_name, wish.extras())?;
         let wheel = LocalWheel {
             location: Location::Source(inside),
             sha256: Some(sha256),
@@ -200,7 +189,7 @@ impl Prepared<'_> {
             path: kept.path.clone(),
             error,
         })?;
-        let stub = self.stub(file, url.as_str(), file_name)?;
+        let stub = self.stub((file, url.as_str()), file_name, wish.extras())?;
         let wheel = LocalWheel {
             location: Location::Remote(url),
             sha256: Some(kept.sha256),
@@ -213,17 +202,56 @@ impl Prepared<'_> {
     /// The stub of a wheel, which messages call `place`.
     fn stub(
         &self,
-        file: File,
-        place: &str,
+        (file, place): (File, &str),
         file_name: &WheelFileName,
+        extras: &[ExtraName],
     ) -> Result<stub::Stub, ResolveError> {
-        let place = shown(place);
-        let archive = Archive::of(file, Path::new(&place), self.request.unpacked);
-        archive
-            .map_err(stub::StubError::from)
-            .and_then(|archive| stub::of(&archive, file_name))
-            .map_err(|error| ResolveError::Wheel { place, error })
+        let markers = markers_of(self.request.target)?;
+        // Without dependencies, nobody looks at what it requires.
+        let applies = |wish: &Wish| {
+            !self.indexes.taken.without_dependencies && wish.marker().evaluate(&markers, extras)
+        };
+        stub_of((file, place), file_name, self.request.unpacked, &applies)
     }
+}
+
+/// What a wheel that was built requires at an address, for a target.
+///
+/// # Errors
+/// It is no wheel.
+pub(crate) fn required_by_address(
+    path: &Path,
+    file_name: &WheelFileName,
+    target: &Target,
+    unpacked: Unpacked,
+) -> Result<Vec<Wish>, ResolveError> {
+    let file = File::open(path).map_err(|error| ResolveError::File {
+        path: path.to_owned(),
+        error,
+    })?;
+    let markers = markers_of(target)?;
+    let place = (file, file_name.as_str());
+    let applies = |wish: &Wish| wish.marker().evaluate(&markers, &[]);
+    Ok(stub_of(place, file_name, unpacked, &applies)?.addressed)
+}
+
+fn stub_of(
+    (file, place): (File, &str),
+    file_name: &WheelFileName,
+    unpacked: Unpacked,
+    applies: &dyn Fn(&Wish) -> bool,
+) -> Result<stub::Stub, ResolveError> {
+    let place = shown(place);
+    let archive = Archive::of(file, Path::new(&place), unpacked);
+    archive
+        .map_err(stub::StubError::from)
+        .and_then(|archive| stub::of(&archive, file_name, applies))
+        .map_err(|error| ResolveError::Wheel { place, error })
+}
+
+fn markers_of(target: &Target) -> Result<MarkerEnvironment, ResolveError> {
+    let markers = target.markers();
+    markers.map_err(|error| ResolveError::Target(error.to_string()))
 }
 
 fn hash(file: &mut File) -> io::Result<Sha256> {

@@ -31,8 +31,11 @@ use std::path::Path;
 
 pub(crate) use error::ResolveError;
 pub(crate) use fetch::{Fetch, FetchError, Get, Got, Kept};
-pub(crate) use from_source::{BUILT_FOLDER, Sdist, Stand, locked_sources, sdist_for, to_build};
+pub(crate) use from_source::{
+    BUILT_FOLDER, Sdist, Stand, locked_sources, needs_build, sdist_for, to_build,
+};
 pub(crate) use index::find_file;
+pub(crate) use local::required_by_address;
 pub(crate) use lock::{Location, Lock, LockedSource, LockedWheel, SourceOf, write_pylock};
 pub(crate) use settings::Indexes;
 

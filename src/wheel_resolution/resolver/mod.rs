@@ -18,12 +18,15 @@ use crate::packages::python::conditions::Conditions;
 use crate::packages::python::locks::{
     Choice, Converted, Form, Given, LockKind, convert, indexes_of,
 };
+use crate::packages::python::switches::is_on;
 use crate::packages::python::{
     Fingerprint, LineError, LockOrigin, PackageName, ReadError, Target, Wish, line_of,
 };
 use crate::plan::{Dependencies, PlanError};
 use crate::report::BuildError;
-use crate::resolve::wheels::{Lock, LockedWheel, RequirementsFile, ResolveError};
+use crate::resolve::wheels::{
+    Lock, LockedWheel, RequirementsFile, ResolveError, needs_build, required_by_address,
+};
 use crate::source::SettingsFile;
 use crate::source_builds::build_root::Ground;
 use crate::source_builds::build_wheel::{BuildRequirements, Builder};
@@ -312,6 +315,7 @@ impl Exact<'_> {
         }
         let mut sdists = 0;
         loop {
+            self.add_addressed(&mut built, rules, depth)?;
             let resolved = self.with(wanted, &built, rules, |wheels| wheels.resolve(self.target));
             let error = match resolved {
                 Ok(lock) => return Ok(lock),
@@ -334,6 +338,41 @@ impl Exact<'_> {
             };
             built.push(self.sdist(&name, &sdist, depth)?);
         }
+    }
+
+    /// Builds what built wheels require by path or address: a folder of the source that `setup.py` names by a
+    /// `file:` URL, a repository. What is a wheel already is found with the rest.
+    fn add_addressed(
+        &self,
+        built: &mut Vec<BuiltWheel>,
+        rules: Rules,
+        depth: usize,
+    ) -> Result<(), BuildError> {
+        let mut at = 0;
+        while at < built.len().min(MAX_SDISTS) {
+            let wheel = &built[at];
+            let path = self.site.store().download_path(&wheel.sha256);
+            let required =
+                required_by_address(&path, &wheel.file_name, self.target, rules.unpacked)?;
+            for wish in required.iter().filter(|wish| needs_build(wish)) {
+                let is_built =
+                    (built.iter()).any(|wheel| wish.name() == Some(&wheel.file_name.name));
+                if !is_built && !self.is_without_dependencies() {
+                    self.can_run(|| Step::Wheels(vec![title_of(wish)]))?;
+                    built.push(self.wish(wish, depth)?);
+                }
+            }
+            at += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing goes in that no line names.
+    fn is_without_dependencies(&self) -> bool {
+        let environment = self.of_build.unwrap_or_else(|| self.site.environment());
+        environment
+            .get("PIP_NO_DEPS")
+            .is_some_and(|value| is_on(value))
     }
 
     fn with<T>(

@@ -28,7 +28,7 @@ use toml::{Table, Value};
 
 pub(crate) use error::LockFileError;
 pub(crate) use inputs::decisive_part;
-pub(crate) use sources::indexes_of;
+pub(crate) use sources::{indexes_of, says_where};
 
 use super::conditions::Conditions;
 use super::location::shown;

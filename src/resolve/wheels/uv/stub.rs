@@ -2,8 +2,8 @@
 //! of the same name that holds its metadata alone. uv unpacks such wheels into its cache whatever they unpack
 //! to; of a stub, there is nothing to unpack.
 //!
-//! What the metadata require at an address is given back, and stands without the address in the stub: uv
-//! would fetch it by itself.
+//! What the metadata require at an address and for the target is given back, and stands without the address in
+//! the stub: uv would fetch it by itself.
 
 use crate::archive::zip::{self, Archive, stored};
 use crate::packages::python::{Position, WheelFileName, Wish};
@@ -39,6 +39,7 @@ pub(crate) enum StubError {
 pub(in crate::resolve::wheels) fn of(
     archive: &Archive,
     name: &WheelFileName,
+    applies: &dyn Fn(&Wish) -> bool,
 ) -> Result<Stub, StubError> {
     let mut found = archive.members().iter().filter(|member| {
         let folder = member.name.strip_suffix(".dist-info/METADATA");
@@ -48,7 +49,7 @@ pub(in crate::resolve::wheels) fn of(
         return Err(StubError::NoMetadata);
     };
     let metadata = archive.read(member, MAX_METADATA_BYTES)?;
-    let (metadata, addressed) = without_addresses(&metadata, name);
+    let (metadata, addressed) = without_addresses(&metadata, name, applies);
     let folder = member.name.trim_end_matches("METADATA");
     let members = [
         (format!("{folder}METADATA"), metadata.as_slice()),
@@ -60,7 +61,11 @@ pub(in crate::resolve::wheels) fn of(
 }
 
 /// The metadata with `x` for `x @ ADDRESS`, and these requirements as they were.
-fn without_addresses(metadata: &[u8], name: &WheelFileName) -> (Vec<u8>, Vec<Wish>) {
+fn without_addresses(
+    metadata: &[u8],
+    name: &WheelFileName,
+    applies: &dyn Fn(&Wish) -> bool,
+) -> (Vec<u8>, Vec<Wish>) {
     let mut plain = Vec::with_capacity(metadata.len());
     let mut addressed = Vec::new();
     let mut is_header = true;
@@ -73,7 +78,7 @@ fn without_addresses(metadata: &[u8], name: &WheelFileName) -> (Vec<u8>, Vec<Wis
             .filter(|text| text.contains('@'))
             .and_then(|text| Wish::read(text.trim(), Position::of_metadata(&name.name)).ok());
         match wish {
-            Some(wish) if wish.address().is_some() && wish.named().is_some() => {
+            Some(wish) if wish.address().is_some() && wish.named().is_some() && applies(&wish) => {
                 if let Some(named) = wish.named() {
                     let mut bare = named.clone();
                     bare.clear_url();
@@ -97,7 +102,9 @@ mod tests {
         let metadata = "Name: app\nRequires-Dist: plain>=1\n\
              Requires-Dist: x[a] @ https://h/x-1-py3-none-any.whl ; extra == 'e'\n\
              \nRequires-Dist: y @ https://h/told-in-the-text\n";
-        let (plain, addressed) = without_addresses(metadata.as_bytes(), &name);
+        let (same, none) = without_addresses(metadata.as_bytes(), &name, &|_| false);
+        assert_eq!((same.as_slice(), none.len()), (metadata.as_bytes(), 0));
+        let (plain, addressed) = without_addresses(metadata.as_bytes(), &name, &|_| true);
         let plain = String::from_utf8(plain).unwrap();
         assert!(plain.contains("Requires-Dist: plain>=1\n"));
         assert!(

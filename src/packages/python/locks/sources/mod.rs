@@ -23,6 +23,7 @@ pub(super) use self::uv_settings::{check_conflicts, default_groups};
 use super::{Given, LockFileError, table_in, text_in, unsupported};
 use crate::packages::python::PUBLIC_INDEX;
 use crate::packages::python::conditions::{Choosing, Conditions, NamedIndex, Tie, login_variable};
+use crate::packages::python::switches::{self, Treatment};
 
 const PATH: &str = "pyproject.toml";
 
@@ -209,6 +210,30 @@ pub(crate) fn indexes_of(text: &str) -> Vec<NamedIndex> {
         found.extend(of_poetry(poetry).unwrap_or_default());
     }
     found
+}
+
+/// Whether tables of tools say more of the dependencies than `[project]` does: a wheel built from the project does
+/// not have it.
+pub(crate) fn says_where(text: &str, has_uv_toml: bool) -> bool {
+    let Ok(project) = super::parse_toml(PATH, text) else {
+        return false;
+    };
+    let keys = |path: &[&str]| -> Vec<String> {
+        let table = table_in(&project, path);
+        table.into_iter().flat_map(Table::keys).cloned().collect()
+    };
+    let of_uv = keys(&["tool", "uv"]);
+    let is_uvs = |key: &String| {
+        let treatment = switches::of_uv(key);
+        key != "dev-dependencies"
+            && matches!(treatment, Some(Treatment::Followed | Treatment::Refused(_)))
+    };
+    let has = |path: &[&str], key: &str| keys(path).iter().any(|found| found == key);
+    has_uv_toml
+        || of_uv.iter().any(is_uvs)
+        || has(&["tool", "pdm"], "source")
+        || has(&["tool", "poetry"], "source")
+        || (table_in(&project, &["project"]).is_some() && has(&["tool", "poetry"], "dependencies"))
 }
 
 fn named(name: &str, url: &str, tool: &str) -> NamedIndex {
