@@ -2,7 +2,7 @@
 //! object a line for machines. Everything here goes to stderr.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -46,6 +46,8 @@ struct State {
     transfers: BTreeMap<TransferId, Transfer>,
     done_bytes: u64,
     last_logged: Option<Instant>,
+    /// Texts of warnings, each of which is said once.
+    warned: BTreeSet<String>,
     /// What is going on; the base is made while wheels are being resolved.
     stages: Vec<&'static str>,
     /// The last lines that were written, those of steps without the step's name.
@@ -257,6 +259,12 @@ impl Shown {
 impl Report for Shown {
     fn event(&self, event: Event) {
         let event = fitting(event);
+        if let (Event::Warning { text, .. }, Ok(mut state)) = (&event, self.state.lock())
+            && !state.warned.insert(text.clone())
+        {
+            // Several steps of a build meet the same.
+            return;
+        }
         match (self.form, &event) {
             (Form::Json, event) => {
                 if let Some(object) = object(event) {

@@ -10,13 +10,13 @@ use crate::net::http::{Expect, HttpError};
 use crate::oci::{Digest, KeyBuilder};
 use crate::packages::Sha256;
 use crate::packages::python::conditions::Conditions;
-use crate::packages::python::{PackageName, Position, Target, Url, WheelFileName, Wish};
+use crate::packages::python::{PackageName, Position, Target, Url, Version, WheelFileName, Wish};
 use crate::plan::builder::PipWheel;
 use crate::report::{BuildError, Report, ThreadError};
 use crate::resolve::wheels::{
     BUILT_FOLDER, Fetch, FetchError, Get, Got, Indexes, Input, Kept, Location, Lock, LockedSource,
-    LockedWheel, Request, RequirementsFile, Sdist, SourceOf, Stand, find_file, indexes,
-    locked_sources, resolution_key, resolve, sdist_for, to_build, write_pylock,
+    LockedWheel, OldPin, Request, RequirementsFile, Sdist, SourceOf, Stand, find_file, indexes,
+    locked_sources, old_pin, resolution_key, resolve, sdist_for, to_build, write_pylock,
 };
 use crate::source::{Kind, SettingsFile, Tree};
 use crate::store::Store;
@@ -165,6 +165,24 @@ impl Wheels<'_> {
         };
         Ok(self.with(input, target, |request| {
             sdist_for(request, name, version, &Index(self.fetcher))
+        })?)
+    }
+
+    /// What the index has in place of a pinned release without a wheel.
+    ///
+    /// # Errors
+    /// The index cannot be asked.
+    pub(super) fn old_pin(
+        &self,
+        pinned: (&PackageName, &Version),
+        others: &[Target],
+        target: &Target,
+    ) -> Result<Option<OldPin>, BuildError> {
+        let Wanted::Requirements(files) = self.wanted else {
+            return Ok(None);
+        };
+        Ok(self.with(Input::Requirements(files), target, |request| {
+            old_pin(request, pinned, others, &Index(self.fetcher))
         })?)
     }
 

@@ -64,6 +64,7 @@ mod private_index;
 mod rebase;
 mod rebuild;
 mod registry;
+mod releases;
 mod remote_cache;
 mod reproducible;
 mod requirements;

@@ -9,6 +9,7 @@ use super::fetch::{Fetch, FetchError, Get, Got, Kept};
 use super::index::files_of;
 use super::local::{Local, LocalWheel};
 use super::lock::{Candidate, Chosen, Location, LockedWheel};
+use super::passed_over::pages;
 use super::prepared::{Prepared, applying};
 use super::{BUILT_FOLDER, from_source, pinned, uv};
 use crate::packages::Sha256;
@@ -16,12 +17,17 @@ use crate::packages::python::{
     DirectUrl, FileHash, Format, PackageName, Pylock, Url, Wish, WishKind, is_public_index,
     resolve_path,
 };
+use crate::report::Report;
 
 impl Prepared<'_> {
     /// Exact files, found by the first way that fits.
-    pub(super) fn candidates(&self, fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
+    pub(super) fn candidates(
+        &self,
+        fetch: &dyn Fetch,
+        report: &dyn Report,
+    ) -> Result<Vec<Candidate>, ResolveError> {
         let formats = &self.indexes.formats;
-        let found = self.found(fetch).map_err(|error| match error {
+        let found = self.found(fetch, report).map_err(|error| match error {
             ResolveError::NoWheel(mut no_wheel) => {
                 no_wheel.must_be_wheel = formats.of(&no_wheel.name) == Format::Wheel;
                 ResolveError::NoWheel(no_wheel)
@@ -58,7 +64,11 @@ impl Prepared<'_> {
         wishes.any(|wish| wish.name() == Some(name) && wish.address().is_some())
     }
 
-    fn found(&self, fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
+    fn found(
+        &self,
+        fetch: &dyn Fetch,
+        report: &dyn Report,
+    ) -> Result<Vec<Candidate>, ResolveError> {
         if let Some((path, lock)) = &self.pylock {
             let mut candidates = Chosen {
                 path,
@@ -88,7 +98,19 @@ impl Prepared<'_> {
             });
         }
         if !is_exact {
-            return self.by_uv(&wishes, fetch);
+            if self.request.offline {
+                return self.by_uv(&wishes, fetch);
+            }
+            // Both ask the index: at once, so that nobody waits for the pages.
+            let (candidates, pages) = std::thread::scope(|scope| {
+                let (names, indexes) = (self.unpinned(&wishes), &self.indexes);
+                let pages = scope.spawn(move || pages(&names, indexes, fetch));
+                let candidates = self.by_uv(&wishes, fetch);
+                (candidates, pages.join().unwrap_or_default())
+            });
+            let candidates = candidates?;
+            self.look_at_passed_over(&candidates, &pages, report)?;
+            return Ok(candidates);
         }
         if self.request.offline {
             return pinned::find_all(&wishes, &self.indexes, self.request.target, &NoNetwork);

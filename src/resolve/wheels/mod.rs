@@ -18,6 +18,7 @@ mod links;
 mod local;
 mod lock;
 mod named;
+mod passed_over;
 mod pinned;
 mod prepared;
 mod releases;
@@ -37,6 +38,7 @@ pub(crate) use from_source::{
 pub(crate) use index::find_file;
 pub(crate) use local::required_by_address;
 pub(crate) use lock::{Location, Lock, LockedSource, LockedWheel, SourceOf, write_pylock};
+pub(crate) use passed_over::{OldPin, old_pin};
 pub(crate) use settings::Indexes;
 
 use crate::archive::Unpacked;
@@ -110,7 +112,7 @@ pub(crate) fn resolve(
 ) -> Result<Lock, ResolveError> {
     let prepared = Prepared::new(request, report)?;
     let mut packages = Vec::new();
-    for candidate in prepared.candidates(fetch)? {
+    for candidate in prepared.candidates(fetch, report)? {
         packages.push(prepared.finish(candidate, fetch)?);
     }
     packages.sort_by(|a: &LockedWheel, b| a.name.cmp(&b.name));

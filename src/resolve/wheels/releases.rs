@@ -20,7 +20,8 @@ struct IndexWheel {
 #[derive(Default)]
 struct Release {
     wheels: Vec<IndexWheel>,
-    has_sdist: bool,
+    /// Source distributions, by the versions of Python that the index says they are for.
+    sdists: Vec<Option<VersionSpecifiers>>,
     is_yanked: bool,
 }
 
@@ -72,7 +73,10 @@ impl Releases {
             } else if let Some(version) = sdist_version(&file.name, name) {
                 let release = releases.0.entry(version).or_default();
                 release.is_yanked |= file.yanked;
-                release.has_sdist = true;
+                let requires = file.requires_python.as_deref();
+                release
+                    .sdists
+                    .push(requires.and_then(|text| text.parse().ok()));
             }
         }
         releases
@@ -92,7 +96,36 @@ impl Releases {
     }
 
     pub(super) fn has_sdist(&self, version: &Version) -> bool {
-        self.0.get(version).is_some_and(|release| release.has_sdist)
+        self.0
+            .get(version)
+            .is_some_and(|release| !release.sdists.is_empty())
+    }
+
+    /// Whether a version has no wheel for a target and a source distribution for its Python.
+    pub(super) fn has_only_sdist(&self, version: &Version, target: &Target) -> bool {
+        let python = target.python.version();
+        let fits = |requires: &Option<VersionSpecifiers>| {
+            requires
+                .as_ref()
+                .is_none_or(|requires| requires.contains(&python))
+        };
+        !self.has_wheel(version, target)
+            && (self.0.get(version)).is_some_and(|release| release.sdists.iter().any(fits))
+    }
+
+    /// The first release after a version that has a wheel for a target.
+    pub(super) fn first_with_wheel_after(
+        &self,
+        version: &Version,
+        target: &Target,
+    ) -> Option<&Version> {
+        let mut later = self
+            .0
+            .iter()
+            .filter(|(other, release)| *other > version && other.is_stable() && !release.is_yanked);
+        later
+            .find(|(other, _)| self.has_wheel(other, target))
+            .map(|(other, _)| other)
     }
 
     pub(super) fn has(&self, version: &Version) -> bool {
@@ -196,6 +229,10 @@ mod tests {
         let releases = Releases::of(&files, &name);
         assert!(!releases.has_wheel(&version("1.0"), &target));
         assert!(releases.has_sdist(&version("1.0")) && !releases.has(&version("9")));
+        assert!(releases.has_only_sdist(&version("1.1"), &target));
+        assert!(!releases.has_only_sdist(&version("1.3"), &target));
+        let first = releases.first_with_wheel_after(&version("1.0"), &target);
+        assert_eq!(first, Some(&version("1.3")));
         let newest = |pre| releases.newest_first(|_| true, pre)[0].clone();
         assert_eq!(
             (newest(false), newest(true)),

@@ -195,6 +195,9 @@ impl Indexes {
         }
         formats.only_binary(&variable("UV_NO_BUILD_PACKAGE").replace(' ', ","));
         formats.merge(self.formats);
+        if is_on(variable("PIP_PREFER_BINARY")) {
+            formats.prefer_wheels();
+        }
         self.formats = formats;
         self.named = named;
         self.taken = Taken::new(choosing, environment)?;

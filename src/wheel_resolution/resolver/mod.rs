@@ -4,6 +4,7 @@
 
 mod error;
 mod material;
+mod old_pin;
 mod server;
 
 use std::collections::BTreeMap;
@@ -336,7 +337,18 @@ impl Exact<'_> {
             let Some(sdist) = sdist else {
                 return Err(error);
             };
-            built.push(self.sdist(&name, &sdist, depth)?);
+            let wheel = self.sdist(&name, &sdist, depth).map_err(|error| {
+                let pinned = version.as_deref().and_then(|text| text.parse().ok());
+                let Some(pinned) = pinned else {
+                    return error;
+                };
+                self.or_old_pin(error, (&name, &pinned), |others| {
+                    self.with(wanted, &built, rules, |wheels| {
+                        wheels.old_pin((&name, &pinned), others, self.target)
+                    })
+                })
+            });
+            built.push(wheel?);
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) enum Format {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Formats {
     orders: Vec<(Kind, String)>,
+    /// `--prefer-binary`: an older wheel goes before a newer source distribution.
+    prefers_wheels: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +43,19 @@ impl Formats {
         self.orders.push((Kind::OnlyBinary, value.to_owned()));
     }
 
+    /// Adds a `--prefer-binary`.
+    pub(crate) fn prefer_wheels(&mut self) {
+        self.prefers_wheels = true;
+    }
+
+    /// Whether an older wheel goes before a newer source distribution, whatever else is said.
+    pub(crate) fn prefers_wheels(&self) -> bool {
+        self.prefers_wheels
+    }
+
     /// Adds later options.
     pub(crate) fn merge(&mut self, later: Self) {
+        self.prefers_wheels |= later.prefers_wheels;
         self.orders.extend(later.orders);
     }
 

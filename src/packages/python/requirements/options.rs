@@ -24,8 +24,6 @@ pub(crate) struct IndexOptions {
     pub trusted_hosts: Vec<String>,
     /// `--require-hashes`.
     pub require_hashes: bool,
-    /// `--prefer-binary`.
-    pub prefers_wheels: bool,
     /// `--no-binary` and `--only-binary`.
     pub formats: Formats,
 }
@@ -63,7 +61,6 @@ impl IndexOptions {
         self.no_index |= later.no_index;
         self.pre_releases |= later.pre_releases;
         self.require_hashes |= later.require_hashes;
-        self.prefers_wheels |= later.prefers_wheels;
     }
 }
 
@@ -183,7 +180,7 @@ pub(super) fn parse_line(line: &str) -> Result<Parsed, LineError> {
                 parsed.requirement = Some(value()? + marker);
             }
             Meaning::Hash => parsed.hashes.push(value()?),
-            Meaning::PreferBinary => parsed.options.prefers_wheels = true,
+            Meaning::PreferBinary => parsed.options.formats.prefer_wheels(),
             Meaning::Refused => return Err(LineError::NotFollowed(name)),
             Meaning::IgnoredFlag => parsed.ignored.push(name.to_owned()),
             Meaning::IgnoredValue => {

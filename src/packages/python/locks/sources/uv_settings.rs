@@ -240,11 +240,11 @@ fn line_of_key(text: &str, key: &str, is_own: bool) -> Option<usize> {
         if let Some(header) = line.strip_prefix('[') {
             let header = header.trim_start_matches('[');
             let name = header.split(']').next().unwrap_or_default().trim();
-            let below = match is_own {
-                true => Some(name),
-                false => name
-                    .strip_prefix("tool.uv")
-                    .map(|rest| rest.trim_start_matches('.')),
+            let below = if is_own {
+                Some(name)
+            } else {
+                let below = name.strip_prefix("tool.uv");
+                below.map(|rest| rest.trim_start_matches('.'))
             };
             if below.is_some_and(|below| below.split('.').next() == Some(key)) {
                 return Some(at + 1);

@@ -1,0 +1,158 @@
+//! Releases that are passed over because they have no wheel, and wheels that a pin passes by: both as the index's
+//! pages tell it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::error::{NoWheel, ResolveError};
+use super::fetch::Fetch;
+use super::lock::Candidate;
+use super::prepared::Prepared;
+use super::releases::Releases;
+use super::settings::{Indexes, PREFER};
+use super::{Location, Request};
+use crate::packages::python::{Format, PackageName, Position, Target, Version, Wish};
+use crate::report::{Event, Report, Silent};
+
+/// Pages asked for at once.
+const CONNECTIONS: usize = 4;
+/// Most projects that the index is asked about.
+const MAX_ASKED: usize = 64;
+
+/// The releases of projects.
+pub(super) type Pages = Vec<(PackageName, Releases)>;
+
+/// The releases of projects. A page that cannot be had tells nothing; whoever needs it says so.
+pub(super) fn pages(names: &[PackageName], indexes: &Indexes, fetch: &dyn Fetch) -> Pages {
+    let next = AtomicUsize::new(0);
+    let pages = Mutex::new(Pages::new());
+    std::thread::scope(|scope| {
+        for _ in 0..CONNECTIONS.min(names.len()) {
+            scope.spawn(|| {
+                while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Ok(releases) = Releases::ask(fetch, indexes, name)
+                        && let Ok(mut pages) = pages.lock()
+                    {
+                        pages.push((name.clone(), releases));
+                    }
+                }
+            });
+        }
+    });
+    let mut pages = pages.into_inner().unwrap_or_default();
+    pages.sort_by(|(one, _), (other, _)| one.cmp(other));
+    pages
+}
+
+impl Prepared<'_> {
+    /// What lines name without a pin: there a newer release may be passed over.
+    pub(super) fn unpinned(&self, wishes: &[&Wish]) -> Vec<PackageName> {
+        let is_open = |wish: &&&Wish| {
+            wish.pin().is_none() && wish.address().is_none() && wish.hashes.is_empty()
+        };
+        let names = wishes.iter().filter(is_open).filter_map(|wish| wish.name());
+        names
+            .filter(|name| self.indexes.formats.of(name) == Format::Any)
+            .filter(|name| !self.request.built.iter().any(|stand| stand.name == **name))
+            .take(MAX_ASKED)
+            .cloned()
+            .collect()
+    }
+
+    /// Tells of newer releases that have a source distribution only, or has the first of them built.
+    ///
+    /// # Errors
+    /// The newest is wanted, and has to be built.
+    pub(super) fn look_at_passed_over(
+        &self,
+        candidates: &[Candidate],
+        pages: &Pages,
+        report: &dyn Report,
+    ) -> Result<(), ResolveError> {
+        let target = self.request.target;
+        let taken = &self.indexes.taken;
+        let is_lowest = taken
+            .resolution
+            .as_deref()
+            .is_some_and(|which| which != "highest");
+        if is_lowest {
+            return Ok(());
+        }
+        for (name, releases) in pages {
+            let candidate = candidates.iter().find(|one| one.name == *name);
+            let Some(candidate) =
+                candidate.filter(|one| matches!(one.location, Location::Remote(_)))
+            else {
+                continue;
+            };
+            let bounds = self.bounds(name)?;
+            let is_allowed = |version: &Version| bounds.iter().all(|bound| bound.contains(version));
+            let version = &candidate.file_name.version;
+            let newer = releases.newest_first(is_allowed, self.indexes.pre_releases);
+            let mut newer = newer.into_iter().take_while(|newest| *newest > version);
+            let Some(newest) = newer.find(|newest| releases.has_only_sdist(newest, target)) else {
+                continue;
+            };
+            if taken.prefers_newest && !self.indexes.formats.prefers_wheels() {
+                return Err(ResolveError::NoWheel(Box::new(NoWheel {
+                    name: name.clone(),
+                    version: Some(newest.to_string()),
+                    target: *target,
+                    places: Vec::new(),
+                    reason: format!("{PREFER}=newest asks for it"),
+                    has_sdist: true,
+                    must_be_wheel: false,
+                    offered: releases.tags_of(newest),
+                })));
+            }
+            report.event(Event::Warning {
+                text: format!(
+                    "{name} {version} is taken; {newest} has a source distribution only, as far as this Python goes"
+                ),
+                hint: format!("{PREFER}=newest (-e, .s2i/environment) builds it"),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What an index has in place of a pin that has no wheel for the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OldPin {
+    /// Where it is pinned.
+    pub position: Position,
+    /// The first later release that has a wheel.
+    pub first: Option<Version>,
+    /// Which of the other targets the pinned release has a wheel for.
+    pub others: Vec<Target>,
+}
+
+/// What the index has in place of a release that is pinned; none if it is not pinned, or there is nothing.
+///
+/// # Errors
+/// As [`super::resolve`], for what is seen without resolving.
+pub(crate) fn old_pin(
+    request: &Request<'_>,
+    (name, version): (&PackageName, &Version),
+    others: &[Target],
+    fetch: &dyn Fetch,
+) -> Result<Option<OldPin>, ResolveError> {
+    let prepared = Prepared::new(request, &Silent)?;
+    let wishes = prepared.of_name(name)?;
+    let Some(pinned) = wishes.iter().find(|wish| wish.pin() == Some(version)) else {
+        return Ok(None);
+    };
+    let releases = Releases::ask(fetch, &prepared.indexes, name)?;
+    let found = OldPin {
+        position: pinned.position.clone(),
+        first: releases
+            .first_with_wheel_after(version, request.target)
+            .cloned(),
+        others: others
+            .iter()
+            .filter(|other| releases.has_wheel(version, other))
+            .copied()
+            .collect(),
+    };
+    Ok((found.first.is_some() || !found.others.is_empty()).then_some(found))
+}

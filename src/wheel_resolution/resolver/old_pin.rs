@@ -1,0 +1,121 @@
+//! A pin of a release that is older than the builder's Python: it has wheels, for other Pythons, and its source
+//! distribution does not build. What helps is another release or another builder, not a header.
+
+use super::Exact;
+use crate::packages::python::{Libc, PackageName, Position, Target, Version};
+use crate::plan::builder::{self, BuilderDefinition};
+use crate::report::{BuildError, Explain, Explanation, Fate};
+use crate::resolve::wheels::OldPin;
+
+/// A release without a wheel for the builder's Python does not build.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}=={version} has no wheel for {target}, and cannot be built")]
+pub(crate) struct OldPinError {
+    /// Where it is pinned.
+    position: Position,
+    name: PackageName,
+    version: Version,
+    target: Target,
+    /// The first later release that has a wheel.
+    first: Option<Version>,
+    /// Builders that the pinned release has a wheel for.
+    builders: Vec<String>,
+    /// How the build failed.
+    failure: String,
+}
+
+impl Explain for OldPinError {
+    fn explain(&self) -> Explanation {
+        let Self { name, version, .. } = self;
+        let mut ways = Vec::new();
+        if let Some(first) = &self.first {
+            ways.push(format!(
+                "ask for {name}=={first}, the first release that has a wheel for this Python"
+            ));
+        }
+        if !self.builders.is_empty() {
+            ways.push(format!(
+                "build with --builder {}, for which {version} has one",
+                self.builders.join(" or ")
+            ));
+        }
+        Explanation {
+            fate: Fate::Project,
+            what: self.to_string(),
+            place: self.position.to_string(),
+            why: format!(
+                "it was built from its source distribution in its place. {}",
+                self.failure
+            ),
+            next: ways.join("; or "),
+        }
+    }
+}
+
+impl Exact<'_> {
+    /// The error of a build from source; where the index knows better, that.
+    pub(super) fn or_old_pin(
+        &self,
+        error: BuildError,
+        (name, version): (&PackageName, &Version),
+        find: impl FnOnce(&[Target]) -> Result<Option<OldPin>, BuildError>,
+    ) -> BuildError {
+        let explained = error.explain();
+        // A full disk or a network that fails is no fault of the pin.
+        if explained.fate != Fate::Project {
+            return error;
+        }
+        let others = other_builders(self.target);
+        let targets: Vec<Target> = others.iter().map(|(_, target)| *target).collect();
+        let Ok(Some(pin)) = find(&targets) else {
+            return error;
+        };
+        let fits = |target: &Target| pin.others.contains(target);
+        let builders = others.iter().filter(|(_, target)| fits(target));
+        OldPinError {
+            position: pin.position.clone(),
+            name: name.clone(),
+            version: version.clone(),
+            target: *self.target,
+            first: pin.first.clone(),
+            builders: builders.map(|(name, _)| name.clone()).collect(),
+            failure: explained.why,
+        }
+        .into()
+    }
+}
+
+/// The builders that come with s2r and have another Python, and what wheels are for there.
+fn other_builders(target: &Target) -> Vec<(String, Target)> {
+    let definitions = builder::embedded()
+        .iter()
+        .filter_map(|(name, text)| BuilderDefinition::from_yaml(text, name).ok());
+    definitions
+        .filter_map(|definition| {
+            let small = |number: u32| u16::try_from(number).ok();
+            let (major, minor) = definition.glibc;
+            let other = Target {
+                python: definition.python.parse().ok()?,
+                libc: Libc::Glibc(small(major)?, small(minor)?),
+                arch: target.arch,
+            };
+            let is_other = (other.python.major, other.python.minor)
+                != (target.python.major, target.python.minor);
+            is_other.then_some((definition.name, other))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packages::python::testing;
+
+    #[test]
+    fn builders_with_another_python_are_found() {
+        let others = other_builders(&testing::target());
+        let names: Vec<&str> = others.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["python-3.11"]);
+        assert_eq!(others[0].1.python.minor, 11);
+    }
+}
