@@ -58,6 +58,14 @@ pub(crate) enum DownloadError {
         /// Its file name.
         name: String,
     },
+    /// The indexes do not have the pip that goes into the image.
+    #[error("{name} is in none of the package indexes")]
+    NoPip {
+        /// Its file name.
+        name: String,
+        /// The indexes, without logins.
+        indexes: String,
+    },
     /// It was built here before, and its file was damaged since.
     #[error("{name} was damaged in the store")]
     Lost {
@@ -93,6 +101,15 @@ impl Explain for DownloadError {
                 place: name.clone(),
                 why: "it has neither a url nor a file".to_owned(),
                 next: "make the lock anew with `s2r lock SOURCE`".to_owned(),
+            },
+            Self::NoPip { name, indexes } => Explanation {
+                fate: Fate::World,
+                what: self.to_string(),
+                place: indexes.clone(),
+                why: "the builder puts this pip into the image, and takes it from the index of the packages".to_owned(),
+                next: format!(
+                    "put {name} into that index, or name one that has it in PIP_EXTRA_INDEX_URL"
+                ),
             },
             Self::Lost { name, digest } => Explanation {
                 fate: Fate::World,

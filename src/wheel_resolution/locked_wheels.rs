@@ -425,7 +425,14 @@ pub(crate) fn pip(
         let found = find_file(&Index(fetcher), &indexes, &name, &|file| {
             file.name == pip.filename
         })?
-        .ok_or_else(nowhere)?;
+        .ok_or_else(|| DownloadError::NoPip {
+            name: pip.filename.clone(),
+            indexes: indexes
+                .all()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
         (found.url, found.size_bytes)
     } else {
         let Some(index) = indexes.all().next() else {

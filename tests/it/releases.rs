@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use crate::harness::files::Project;
+use crate::harness::files::{Project, own_builder};
 use crate::harness::home::{Home, digest_of};
 use crate::harness::index::{Fault, Index};
 use crate::harness::layout::sha256;
@@ -111,4 +111,18 @@ fn a_pin_older_than_this_python_names_the_ways_out() {
             "--builder python-3.11",
             "of another time",
         ]);
+}
+
+#[test]
+fn an_index_without_pip_is_no_matter_of_locks() {
+    let home = Home::seeded();
+    let index = Index::serving(&[known("1.0")], None, Fault::None);
+    // Another pip than the one that the store has.
+    let builder = own_builder("f3b60b20", "03b60b20");
+    let path = builder.path().to_str().unwrap();
+    let built = build(&home, "known==1.0\n", &index, &["--builder", path]);
+    assert!(!built.stderr.contains("s2r lock"), "{}", built.stderr);
+    built
+        .exits(69)
+        .says(&["pip-", "/simple", "PIP_EXTRA_INDEX_URL"]);
 }

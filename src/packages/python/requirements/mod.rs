@@ -122,9 +122,14 @@ pub(crate) enum LineError {
     /// A hash that is none.
     #[error("{0}")]
     Hash(super::HashError),
-    /// The included file does not exist, or lies outside the source.
+    /// The included file does not exist.
     #[error("`{0}` is not a file of the source")]
     NoSuchFile(String),
+    /// The included file lies above the folder that is built.
+    #[error(
+        "`{0}` lies outside of the folder that is built; build a folder that has both (--context-dir)"
+    )]
+    Outside(String),
     /// Files of a server are not included.
     #[error("`{0}` is on a server; only files of the source are included")]
     RemoteFile(String),
@@ -327,7 +332,7 @@ impl Reader<'_> {
             return Err(wrong(LineError::RemoteFile(super::location::shown(&named))));
         }
         let path = resolve_path(&position.path, &named)
-            .ok_or_else(|| wrong(LineError::NoSuchFile(named.clone())))?;
+            .ok_or_else(|| wrong(LineError::Outside(named.clone())))?;
         if chain.contains(&path) {
             return Err(wrong(LineError::Circle(path)));
         }

@@ -172,7 +172,7 @@ fn errors_name_file_and_line_and_no_secret() {
     );
     assert_eq!(
         fails(&[("r.txt", "-r ../up.txt")]),
-        "r.txt:1: `../up.txt` is not a file of the source"
+        "r.txt:1: `../up.txt` lies outside of the folder that is built; build a folder that has both (--context-dir)"
     );
     assert_eq!(
         fails(&[("a.txt", "\n-r b.txt"), ("b.txt", "-r a.txt")]),
