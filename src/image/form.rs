@@ -7,6 +7,8 @@ use crate::oci::{Descriptor, Digest, Family, Key, KeyBuilder, Manifest, MediaTyp
 /// Annotation of an eStargz layer: the digest of its table of contents, which its readers check it by
 /// (docs/estargz.md of containerd/stargz-snapshotter, "Content Verification in eStargz").
 const TABLE_ANNOTATION: &str = "containerd.io/snapshot/stargz/toc.digest";
+/// Annotation of a layer that generators of its packages complete, by a layer above it.
+pub(crate) const COMPLETED_ANNOTATION: &str = "io.s2r.layer.completed";
 /// Annotation of an eStargz layer: length of its tar, which podman's lazy storage wants to know.
 const UNCOMPRESSED_ANNOTATION: &str = "io.containers.estargz.uncompressed-size";
 
@@ -67,10 +69,14 @@ pub(crate) fn table_annotations(
 
 /// Those of a descriptor's annotations that belong to its blob wherever it is used.
 pub(crate) fn kept_annotations(annotations: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    [TABLE_ANNOTATION, UNCOMPRESSED_ANNOTATION]
-        .into_iter()
-        .filter_map(|name| Some((name.to_owned(), annotations.get(name)?.clone())))
-        .collect()
+    [
+        TABLE_ANNOTATION,
+        UNCOMPRESSED_ANNOTATION,
+        COMPLETED_ANNOTATION,
+    ]
+    .into_iter()
+    .filter_map(|name| Some((name.to_owned(), annotations.get(name)?.clone())))
+    .collect()
 }
 
 /// What an image is written in, for people: `OCI, gzip`.

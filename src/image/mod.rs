@@ -9,7 +9,9 @@ mod standing;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use footing::{Footing, Misfit};
-pub(crate) use form::{LayerForm, kept_annotations, table_annotations, written_in};
+pub(crate) use form::{
+    COMPLETED_ANNOTATION, LayerForm, kept_annotations, table_annotations, written_in,
+};
 pub(crate) use rebase::{Bottom, Given, family_of, packages, rebase};
 pub(crate) use standing::{BaseSettings, NoStanding, Standing};
 

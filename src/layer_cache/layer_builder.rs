@@ -12,7 +12,7 @@ use super::mend::again;
 use super::recipe::{Made, Recipe};
 use super::registry_cache::{Cache, RemoteLayer};
 use crate::archive::tar::{Options, TarGz};
-use crate::image::{ImageLayer, LayerForm, rfc3339, table_annotations};
+use crate::image::{COMPLETED_ANNOTATION, ImageLayer, LayerForm, rfc3339, table_annotations};
 use crate::oci::{DiffId, Digest, Key};
 use crate::report::{BuildError, Event, LayerEvent, LayerFate, Report, ThreadError};
 use crate::store::{Store, StoredLayer};
@@ -273,15 +273,19 @@ impl Workshop<'_> {
         };
         let notes = (recipe.write)(&mut tar)?;
         let (writer, written) = tar.finish()?;
+        let mut annotations = table_annotations(
+            written.table_sha256.map(Digest::from_bytes),
+            written.uncompressed_bytes,
+        );
+        if !notes.scripts.runs.is_empty() {
+            annotations.insert(COMPLETED_ANNOTATION.to_owned(), "true".to_owned());
+        }
         let stored = StoredLayer {
             digest: Digest::from_bytes(written.sha256),
             diff_id: DiffId::from_bytes(written.diff_sha256),
             size_bytes: written.size_bytes,
             uncompressed_bytes: written.uncompressed_bytes,
-            annotations: table_annotations(
-                written.table_sha256.map(Digest::from_bytes),
-                written.uncompressed_bytes,
-            ),
+            annotations,
             notes: serde_json::to_value(&notes).ok(),
         };
         self.store

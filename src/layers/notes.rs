@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::deb::Scripts;
 use super::linkage::Linkage;
 
 /// Of one layer. A layer of which nothing is noted says nothing.
@@ -9,10 +10,16 @@ use super::linkage::Linkage;
 pub(crate) struct Notes {
     #[serde(flatten)]
     pub linkage: Linkage,
+    /// What maintainer scripts of its packages would do.
+    #[serde(default, skip_serializing_if = "Scripts::is_empty")]
+    pub scripts: Scripts,
 }
 
 impl From<Linkage> for Notes {
     fn from(linkage: Linkage) -> Self {
-        Self { linkage }
+        Self {
+            linkage,
+            scripts: Scripts::default(),
+        }
     }
 }

@@ -3,12 +3,13 @@
 //!
 //! - `build` reads as a contents page; `platform_build` is the same for one platform, `assembly` its documents
 //! - `plan`, `lock`, `publish` (push and export), `run` with `port_relay`, `rebase`, `login`
-//! - `base_status` (how far an image is behind its base), `verify_cache`, `needs` (what files of
+//! - `configure` (generators of Debian packages), `base_status` (how far an image is behind its base), `verify_cache`, `needs` (what files of
 //!   the image need and it has not), `image_name` (of what has no name)
 
 mod assembly;
 mod base_status;
 mod build;
+mod configure;
 mod image_name;
 mod lock;
 mod login;

@@ -54,7 +54,7 @@ impl Site<'_> {
         // a wheel has to be built upon the base.
         let (base_layers, lock, contents) = std::thread::scope(|scope| {
             let making = scope.spawn(|| {
-                let made = stages.run(Stage::Base, || self.lay(&foundation), describe);
+                let made = stages.run(Stage::Base, || self.complete_base(&foundation), describe);
                 ground.stand_on(made.as_ref().ok().map(|batch| batch.layers.as_slice()));
                 made
             });
@@ -156,7 +156,7 @@ impl Site<'_> {
         let ground = Ground::new(self, platform.architecture, &foundation).alone();
         let target = self.target(platform.architecture, &foundation);
         let lock = self.wheels(target, &ground)?;
-        let mut layers = self.lay(&foundation)?.layers;
+        let mut layers = self.complete_base(&foundation)?.layers;
         let compiler = self.compiler(&foundation)?;
         let places = self.places(compiler.as_ref());
         let contents = self.tree().contents()?;

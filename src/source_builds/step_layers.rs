@@ -224,6 +224,21 @@ fn known(site: &Site<'_>, key: &Key, index: usize) -> Result<Option<Option<Made>
     Ok(site.known_layer(key, "changes", index).map(Some))
 }
 
+/// A change as a layer has it.
+pub(crate) fn of_layer(change: sandbox::Change) -> Change {
+    Change {
+        path: change.path,
+        mode: change.mode,
+        file: change.file,
+        kind: match change.kind {
+            ChangeKind::Folder { is_opaque } => Kind::Folder { is_opaque },
+            ChangeKind::File { size_bytes } => Kind::File { size_bytes },
+            ChangeKind::Link { target } => Kind::Link { target },
+            ChangeKind::Removed => Kind::Removed,
+        },
+    }
+}
+
 /// The layer of what steps changed below the virtual environment.
 fn layer(
     site: &Site<'_>,
@@ -236,17 +251,7 @@ fn layer(
     let mut kept = Vec::new();
     for change in sandbox::changes(root)? {
         if change.path.starts_with(KEPT) {
-            kept.push(Change {
-                path: change.path,
-                mode: change.mode,
-                file: change.file,
-                kind: match change.kind {
-                    ChangeKind::Folder { is_opaque } => Kind::Folder { is_opaque },
-                    ChangeKind::File { size_bytes } => Kind::File { size_bytes },
-                    ChangeKind::Link { target } => Kind::Link { target },
-                    ChangeKind::Removed => Kind::Removed,
-                },
-            });
+            kept.push(of_layer(change));
         } else if !matches!(change.kind, ChangeKind::Folder { .. }) {
             let path = String::from_utf8_lossy(&change.path).into_owned();
             if !SCRATCH.iter().any(|scratch| path.starts_with(scratch)) {

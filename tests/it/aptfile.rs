@@ -189,3 +189,59 @@ fn a_wheel_that_links_what_the_image_lacks_is_refused_by_the_packages_name() {
     let said = home.run(&["run", "own", "--", "python", "-c", program]);
     assert_eq!(said.ok().stdout, "1\n");
 }
+
+#[test]
+fn generators_of_packages_are_run_and_other_scripts_are_told() {
+    let home = Home::seeded();
+    let aptfile =
+        "graphviz\nshared-mime-info\nlibglib2.0-bin\ngsettings-desktop-schemas\nredis-tools\n";
+    let project = Project::new(&[("app.py", "print('up')\n"), ("Aptfile", aptfile)]);
+    let build = || finish(home.command(&["build"]).arg(project.path()).arg("x")).ok();
+    let built = build();
+    assert!(
+        built
+            .stderr
+            .contains("scripts of packages were not run: redis-tools (chown, chmod, adduser)"),
+        "{}",
+        built.stderr
+    );
+    assert!(
+        !built.stderr.contains('`'),
+        "nothing else is told: {}",
+        built.stderr
+    );
+    let image = home.layout().reference(digest_of(built.line()));
+    for (command, expected) in [
+        (
+            "echo 'digraph { a -> b }' | dot -Tsvg | grep -c '<ellipse'",
+            "2\n",
+        ),
+        (
+            "gio info -a standard::content-type /usr/share/mime/packages/freedesktop.org.xml | grep -c application/xml",
+            "1\n",
+        ),
+        (
+            "gsettings list-schemas | grep -c '^org.gnome.desktop.interface$'",
+            "1\n",
+        ),
+    ] {
+        let ran = run_once(&image, 1_000_680_000, &["sh", "-c", command]).ok();
+        assert_eq!(ran.stdout, expected, "{command}: {}", ran.stderr);
+    }
+    // Kept by what lies below, and the same when it is made anew.
+    let again = build();
+    assert_eq!(again.line(), built.line());
+    assert!(!again.stderr.contains(" 1 made"), "{}", again.stderr);
+    home.forget_layers();
+    assert_eq!(build().line(), built.line());
+    // Where nothing can be run, that is told, with what it means.
+    let other = home
+        .command(&["build", "--platform", "linux/arm64"])
+        .arg(project.path())
+        .arg("y")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&other.stderr);
+    let line = "libgvc6: `/usr/sbin/libgvc6-config-update -c` was not run (it is for another processor), and without it `dot` finds no layout engine";
+    assert!(said.contains(line), "{said}");
+}

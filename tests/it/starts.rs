@@ -22,6 +22,101 @@ fn what_the_code_makes_is_served() {
     let gunicorn = ("requirements.txt", "flask\ngunicorn\n");
     let factory = Project::new(&[gunicorn, ("flaskr/__init__.py", FACTORY)]);
     answers(&home, &factory, "made");
+    let uvicorn = ("requirements.txt", "fastapi\nuvicorn\n");
+    let fastapi = Project::new(&[uvicorn, ("main.py", FASTAPI)]);
+    answers(&home, &fastapi, "\"served\"");
+}
+
+#[test]
+fn the_web_line_of_a_procfile_is_what_starts() {
+    let home = Home::seeded();
+    let project = Project::new(&[
+        ("requirements.txt", "flask\ngunicorn\n"),
+        ("shop/pages.py", &FLASK.replace("app", "site")),
+        (
+            "Procfile",
+            "web: gunicorn shop.pages:site --bind 0.0.0.0:$PORT\nworker: python -m shop.queue\n",
+        ),
+    ]);
+    answers(&home, &project, "hello");
+}
+
+/// The files of a Django project, as `startproject` and people's tutorials lay them out, below a folder.
+fn django(folder: &str, project: &str) -> Vec<(String, String)> {
+    let module = format!("{project}.settings");
+    let setting =
+        format!("import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', '{module}')\n");
+    let settings = format!(
+        "SECRET_KEY = 'x'\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = '{project}.urls'\nINSTALLED_APPS = []\nMIDDLEWARE = []\n\
+         WSGI_APPLICATION = '{project}.wsgi.application'\nSTATIC_URL = 'static/'\n\
+         DATABASES = {{'default': {{'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}}}}\n"
+    );
+    let manage = format!(
+        "{setting}import sys\nfrom django.core.management import execute_from_command_line\n\n\
+         if __name__ == '__main__':\n    execute_from_command_line(sys.argv)\n"
+    );
+    let wsgi = format!(
+        "{setting}from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n"
+    );
+    let urls = "from django.http import HttpResponse\nfrom django.urls import path\n\
+         urlpatterns = [path('', lambda request: HttpResponse('django'))]\n";
+    [
+        ("manage.py".to_owned(), manage),
+        (format!("{project}/__init__.py"), String::new()),
+        (format!("{project}/settings.py"), settings),
+        (format!("{project}/urls.py"), urls.to_owned()),
+        (format!("{project}/wsgi.py"), wsgi),
+    ]
+    .into_iter()
+    .map(|(path, text)| (format!("{folder}{path}"), text))
+    .collect()
+}
+
+fn project_of(files: &[(String, String)], requirements: &str) -> Project {
+    let files = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.as_str()));
+    let requirements = ("requirements.txt", requirements);
+    Project::new(&files.chain([requirements]).collect::<Vec<_>>())
+}
+
+/// `mysite/wsgi.py` beside `manage.py`, with gunicorn and without, and all of it one folder down, as `netbox/manage.py`.
+#[test]
+fn django_projects_of_every_layout_answer_by_following_what_is_said() {
+    let home = Home::seeded();
+    let variables = ["-e", "DISABLE_COLLECTSTATIC=1", "-e", "DISABLE_MIGRATE=1"];
+    for (folder, requirements) in [
+        ("", "django\ngunicorn\n"),
+        ("", "django\n"),
+        ("netbox/", "django\ngunicorn\n"),
+    ] {
+        let project = project_of(&django(folder, "mysite"), requirements);
+        let mut command = home.command(&["build"]);
+        command.arg(project.path()).arg("x").args(variables);
+        let mut built = finish(&mut command);
+        // The advice names the lines that start it: they are followed to the letter.
+        let lines: Vec<&str> = built
+            .stderr
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|line| line.starts_with("APP_"))
+            .collect();
+        if !lines.is_empty() {
+            let lines: Vec<&str> = lines
+                .iter()
+                .flat_map(|line| line.split_whitespace())
+                .collect();
+            project.write(".s2i/environment", &format!("{}\n", lines.join("\n")));
+            let mut command = home.command(&["build"]);
+            command.arg(project.path()).arg("x").args(variables);
+            built = finish(&mut command);
+        }
+        let built = built.ok();
+        let image = home.layout().reference(digest_of(built.line()));
+        let container = Container::start_with(&image, 1_000_680_000, &[]);
+        assert_eq!(container.page("/"), "django", "{folder}{requirements}");
+    }
 }
 
 #[test]

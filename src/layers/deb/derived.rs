@@ -135,10 +135,20 @@ fn ca_bundle(gathered: &mut Gathered) -> Result<(), DebLayerError> {
     Ok(())
 }
 
-/// Takes out what the base has decided already.
+/// Takes out what the base has decided already, and makes what scripts would have made.
 pub(super) fn added(gathered: &mut Gathered) {
     gathered.remove(SHELL);
+    for name in FONT_RULES {
+        let rule = format!("{FONT_RULES_FOLDER}/{name}");
+        if gathered.get(&rule).is_some() {
+            gathered.put_link(&format!("etc/fonts/conf.d/{name}"), &format!("/{rule}"));
+        }
+    }
 }
+
+/// The rules of fonts that `fontconfig-config` chooses where nobody is asked.
+const FONT_RULES: [&str; 2] = ["10-hinting-slight.conf", "70-no-bitmaps-except-emoji.conf"];
+const FONT_RULES_FOLDER: &str = "usr/share/fontconfig/conf.avail";
 
 /// Adds what belongs into the interpreter's layer.
 pub(super) fn interpreter(

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::alternatives::Choice;
+use super::configure::Script;
 use super::error::{DebLayerError, EntryFault};
 use crate::archive::tar::{self, Owner};
 
@@ -79,6 +80,8 @@ pub(super) struct Gathered {
     spooled_bytes: u64,
     /// What maintainer scripts would choose.
     pub choices: Vec<Choice>,
+    /// The scripts themselves.
+    pub scripts: Vec<Script>,
 }
 
 impl Gathered {
@@ -91,6 +94,7 @@ impl Gathered {
             spool,
             spooled_bytes: 0,
             choices: Vec::new(),
+            scripts: Vec::new(),
         })
     }
 

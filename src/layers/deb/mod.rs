@@ -7,6 +7,7 @@
 //! `/var/lib/dpkg/status.d`, where scanners look. Format: deb(5), Debian Policy 6 and 10.
 
 mod alternatives;
+mod configure;
 mod derived;
 mod error;
 mod gather;
@@ -32,12 +33,13 @@ use crate::{
     packages::debian::DebArtefact,
 };
 
+pub(crate) use configure::{Run, Scripts, Undone};
 pub(crate) use error::DebLayerError;
 use gather::{Gathered, Kind, Node};
 use view::View;
 
 /// Names how these layers are written; changes whenever their bytes would.
-const LAYOUT: &str = "debian-base/4";
+const LAYOUT: &str = "debian-base/5";
 
 /// The shared libraries that Debian's interpreter links (`Depends` of `python3.11-minimal` and
 /// `python3.13-minimal`).
@@ -179,6 +181,7 @@ pub(crate) fn write<W: Write>(
         Part::Python => {}
         Part::Added => derived::added(&mut gathered),
     }
+    let mut scripts = Scripts::default();
     if part.is_whole() {
         let mut below = gather(packages.beside, options, spool_folder)?;
         let mut view = View {
@@ -187,13 +190,17 @@ pub(crate) fn write<W: Write>(
         };
         alternatives::settle(&mut view);
         loader::settle(options.architecture, &mut view)?;
+        // What the base's would have done is made above.
+        if part == Part::Added {
+            scripts = configure::left(options.architecture, &view);
+        }
     }
     gathered.prune_empty_directories();
     gathered.complete_parents()?;
     gathered.settle_hardlinks()?;
-    let notes = linkage(&gathered, options.architecture)?.into();
+    let linkage = linkage(&gathered, options.architecture)?;
     emit(gathered, out)?;
-    Ok(notes)
+    Ok(Notes { linkage, scripts })
 }
 
 /// What the layer's files need of the image, and which libraries and programs they are.
@@ -213,6 +220,8 @@ fn linkage(gathered: &Gathered, architecture: Architecture) -> Result<Linkage, D
             Kind::Directory => {}
             // Of a plugin: what it needs and nobody depends on, the package merely suggests.
             Kind::File(_) if is_plugin(path) => survey.name(path),
+            // Their tools are in perl, which is there without being asked for where dpkg is.
+            Kind::File(_) if configure::is_looked_at(&node.package) => survey.name(path),
             Kind::Symlink(_) | Kind::Hardlink(_) => survey.name(path),
             Kind::File(contents) => survey.file(&file, |offset, length| {
                 gathered.part(contents, offset, length)

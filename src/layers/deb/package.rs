@@ -10,6 +10,7 @@ use std::{
 use super::{
     BaseOptions,
     alternatives::{self, Install},
+    configure::{self, Script},
     error::{DebLayerError, EntryFault},
     gather::{Gathered, Kind, Node, entry_error},
     locale, rules, script,
@@ -208,6 +209,11 @@ fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), D
                 gathered.choices.push(choice);
             }
         }
+        gathered.scripts.push(Script {
+            package: package.to_owned(),
+            functions: configure::functions(script),
+            commands,
+        });
     }
     let Some(control) = texts.get(b"control".as_slice()) else {
         return Err(DebLayerError::NoMember {

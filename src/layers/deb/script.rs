@@ -181,6 +181,8 @@ fn parse(script: &str) -> Vec<Vec<Word>> {
     let mut parser = Parser {
         rest: script,
         lines: vec![Vec::new()],
+        first: 0,
+        depth: 0,
         word: None,
         ends: Vec::new(),
     };
@@ -195,6 +197,10 @@ fn parse(script: &str) -> Vec<Vec<Word>> {
 struct Parser<'a> {
     rest: &'a str,
     lines: Vec<Vec<Word>>,
+    /// Where the lines begin that stand between the last end of a line, or `;`, and here.
+    first: usize,
+    /// How many subshells are open.
+    depth: usize,
     word: Option<Word>,
     /// Words that end the texts which begin on the next line (`<<EOF`).
     ends: Vec<String>,
@@ -226,11 +232,13 @@ impl Parser<'_> {
             '\n' => {
                 self.advance(1);
                 self.end_command();
+                self.first = self.lines.len() - 1;
                 self.skip_documents();
             }
             ';' | '&' | '|' | '(' | ')' => {
                 self.advance(1);
                 self.end_command();
+                self.bracket(letter);
             }
             '<' | '>' => self.redirection(),
             letter if letter.is_whitespace() => {
@@ -270,6 +278,24 @@ impl Parser<'_> {
     fn end_command(&mut self) {
         self.end_word();
         self.lines.push(Vec::new());
+    }
+
+    /// A bracket that nothing has opened ends the patterns of a branch of `case`, which are no commands.
+    fn bracket(&mut self, letter: char) {
+        match letter {
+            '(' => self.depth += 1,
+            ')' if self.depth > 0 => self.depth -= 1,
+            ')' => {
+                let patterns = self.lines.get_mut(self.first..).unwrap_or_default();
+                let is_case =
+                    |line: &Vec<Word>| line.first().is_some_and(|word| is_text(word, "case"));
+                for line in patterns.iter_mut().filter(|line| !is_case(line)) {
+                    line.clear();
+                }
+            }
+            ';' => self.first = self.lines.len() - 1,
+            _ => {}
+        }
     }
 
     fn double_quoted(&mut self) {
@@ -441,7 +467,7 @@ mod tests {
             ("f() {\n a\n}\nf", &["f", "a", "f"]),
             (
                 "case \"$1\" in\n configure|abort)\n  a\n ;;\nesac",
-                &["case ? in", "configure", "abort", "a"],
+                &["case ? in", "a"],
             ),
             (
                 "for i in a; do for j in b c; do x $i $j; done; y; done; z",

@@ -127,6 +127,14 @@ fn layer_beside(
     packages: &[(&str, Vec<u8>)],
     beside: &[(&str, Vec<u8>)],
 ) -> Result<Vec<u8>, DebLayerError> {
+    Ok(written_beside(part, packages, beside)?.0)
+}
+
+fn written_beside(
+    part: Part,
+    packages: &[(&str, Vec<u8>)],
+    beside: &[(&str, Vec<u8>)],
+) -> Result<(Vec<u8>, Notes), DebLayerError> {
     let folder = tempfile::tempdir().unwrap();
     let files = |packages: &[(&str, Vec<u8>)]| -> Vec<_> {
         packages
@@ -144,8 +152,8 @@ fn layer_beside(
         own: &files,
         beside: &beside,
     };
-    write(part, packages, &options(), folder.path(), &mut out)?;
-    Ok(out.finish().unwrap().0)
+    let notes = write(part, packages, &options(), folder.path(), &mut out)?;
+    Ok((out.finish().unwrap().0, notes))
 }
 
 /// The entries of a layer as text: path, mode, target or contents.

@@ -19,6 +19,11 @@ fn shown_bytes(layer: &[u8]) -> (Vec<String>, std::collections::BTreeMap<String,
     (lines, files)
 }
 
+/// What is noted of such a layer.
+fn notes_beside(part: Part, packages: &[(&str, Vec<u8>)], beside: &[(&str, Vec<u8>)]) -> Notes {
+    written_beside(part, packages, beside).unwrap().1
+}
+
 /// Lines of a listing that begin so.
 fn lines<'a>(shown: &'a [String], beginning: &str) -> Vec<&'a str> {
     let lines = shown.iter().map(String::as_str);
@@ -144,6 +149,77 @@ fn the_loaders_cache_holds_the_libraries_of_the_whole_image() {
             "/lib/x86_64-linux-gnu/liba.so.10",
             "/lib/x86_64-linux-gnu/liba.so.2",
             "",
+        ]
+    );
+}
+
+#[test]
+fn what_scripts_would_do_is_run_told_or_needless() {
+    let script = "#!/bin/sh\nset -e\nset_up () {\n adduser --system \"$1\"\n}\ncase \"$1\" in\nconfigure|triggered)\n\
+        \x20fc-cache -s || true\n dpkg --compare-versions \"$2\" lt 1 && rm -f /etc/old\n set_up tool\n /usr/bin/tool-setup --all >/dev/null\n\
+        \x20update-alternatives --install /usr/bin/t t \"$(which tool)\" 10\n ;;\nabort-upgrade|abort-remove) ;;\nesac\n\
+        /usr/lib/x86_64-linux-gnu/glib-2.0/glib-compile-schemas /usr/share/glib-2.0/schemas || true\n\
+        if which update-mime-database >/dev/null; then update-mime-database /usr/share/mime; fi\n";
+    let schemas = "./usr/share/glib-2.0/schemas/a.gschema.xml";
+    let tool = scripted(
+        "tool",
+        &[
+            (schemas, 0o644, None, "<schemalist/>"),
+            (
+                "./usr/lib/x86_64-linux-gnu/glib-2.0/glib-compile-schemas",
+                0o755,
+                None,
+                "x",
+            ),
+        ],
+        "",
+        script,
+    );
+    let quiet = scripted(
+        "quiet",
+        &[],
+        "",
+        "#!/bin/sh\nset -e\ndeb-systemd-helper enable x\nexit 0\n",
+    );
+    let packages = [("tool", tool), ("quiet", quiet)];
+    let scripts = notes_beside(Part::Added, &packages, &[]).scripts;
+    let [undone] = scripts.undone.as_slice() else {
+        panic!("{scripts:?}");
+    };
+    assert_eq!(undone.package, "tool");
+    assert_eq!(
+        undone.programs,
+        ["adduser", "tool-setup", "update-alternatives"]
+    );
+    // A generator that is not there, as update-mime-database here, has nothing to do.
+    let [run] = scripts.runs.as_slice() else {
+        panic!("{scripts:?}");
+    };
+    assert_eq!(
+        run.command,
+        [
+            "/usr/lib/x86_64-linux-gnu/glib-2.0/glib-compile-schemas",
+            "/usr/share/glib-2.0/schemas"
+        ]
+    );
+    // Of the base nothing is left to do.
+    assert!(
+        notes_beside(Part::System, &packages, &[])
+            .scripts
+            .is_empty()
+    );
+}
+
+#[test]
+fn fonts_are_drawn_by_the_rules_that_nobody_is_asked_about() {
+    let rule = "./usr/share/fontconfig/conf.avail/10-hinting-slight.conf";
+    let fonts = deb_of("fontconfig-config", &[(rule, 0o644, None, "x")], "");
+    let shown = shown(&layer_beside(Part::Added, &[("fontconfig-config", fonts)], &[]).unwrap());
+    assert_eq!(
+        lines(&shown, "etc/fonts/conf.d/"),
+        [
+            "etc/fonts/conf.d/ 755",
+            "etc/fonts/conf.d/10-hinting-slight.conf -> /usr/share/fontconfig/conf.avail/10-hinting-slight.conf"
         ]
     );
 }
