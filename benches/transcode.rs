@@ -46,8 +46,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use archive::tar::{Options, TarGz, Written};
-use layers::wheel::{self, Target, WheelFile};
+use archive::tar::{LayerWriter, TarOptions, TarSummary};
+use layers::wheel::{self, InstallTarget, WheelFile};
 
 const RUNS: usize = 3;
 
@@ -129,7 +129,7 @@ fn wheels(folder: &Path) -> io::Result<Vec<WheelFile>> {
                 version: version.split('-').next().unwrap_or_default().to_owned(),
                 sha256: [0; 32],
                 requested: false,
-                unpacked: archive::Unpacked::default(),
+                unpacked: archive::UnpackedBound::default(),
                 path,
             });
         }
@@ -138,8 +138,8 @@ fn wheels(folder: &Path) -> io::Result<Vec<WheelFile>> {
     Ok(wheels)
 }
 
-fn transcode(wheels: &[WheelFile], sink: impl Write) -> Written {
-    let target = Target {
+fn transcode(wheels: &[WheelFile], sink: impl Write) -> TarSummary {
+    let target = InstallTarget {
         prefix: "opt/app-root".to_owned(),
         python: "3.13".to_owned(),
         uid: 1001,
@@ -147,9 +147,9 @@ fn transcode(wheels: &[WheelFile], sink: impl Write) -> Written {
         mtime: 315_532_800,
         bytecode: None,
     };
-    let mut out = TarGz::new(
+    let mut out = LayerWriter::new(
         sink,
-        Options {
+        TarOptions {
             mtime: target.mtime,
             level: 6,
         },

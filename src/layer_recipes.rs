@@ -1,22 +1,22 @@
 //! How each layer of an image is made, base first.
 
-use crate::archive::Unpacked;
-use crate::archive::tar::Options;
-use crate::bytecode::{Compiler, python_packages};
-use crate::context::build_context::Site;
-use crate::layer_cache::{Needed, Origin, Recipe};
+use crate::archive::UnpackedBound;
+use crate::archive::tar::TarOptions;
+use crate::bytecode::{BytecodeCompiler, python_packages};
+use crate::context::build_context::Context;
+use crate::layer_cache::{Download, DownloadOrigin, LayerRecipe};
 use crate::layers::bytecode::{self, ByteCode};
-use crate::layers::group::{self, Package};
+use crate::layers::group::{self, GroupedPackage};
 use crate::layers::linkage::Linkage;
-use crate::layers::notes::Notes;
+use crate::layers::notes::LayerNotes;
 use crate::layers::skeleton::{self, SkeletonOptions};
-use crate::layers::source::{self, Source};
-use crate::layers::wheel::{self, Target, WheelFile};
+use crate::layers::source::{self, SourceLayer};
+use crate::layers::wheel::{self, InstallTarget, WheelFile};
 use crate::oci::KeyBuilder;
 use crate::packages::debian::DebArtefact;
-use crate::packages::python::Url;
+use crate::packages::python::PackageUrl;
 use crate::report::{Event, Report};
-use crate::resolve::wheels::{Location, LockedWheel};
+use crate::resolve::wheels::{LockedWheel, WheelLocation};
 use crate::store::Store;
 
 /// Layers of an image in all, at most: few enough for every runtime, whose mounts take longer with
@@ -59,21 +59,21 @@ const SCRIPTS: &[(&str, &[u8])] = &[
 
 /// Where wheels lie and who hears of them.
 #[derive(Clone, Copy)]
-pub(crate) struct Shelf<'a> {
+pub(crate) struct WheelShelf<'a> {
     pub store: &'a Store,
     pub report: &'a dyn Report,
     /// How much a wheel may unpack to.
-    pub unpacked: Unpacked,
+    pub unpacked: UnpackedBound,
     /// What makes byte code, if some is wanted.
-    pub compiler: Option<&'a Compiler<'a>>,
+    pub compiler: Option<&'a BytecodeCompiler<'a>>,
     /// The image's, as elf(5) numbers them; none where nobody asks what wheels need of an image.
     pub machine: Option<u16>,
 }
 
-impl<'a> Site<'a> {
+impl<'a> Context<'a> {
     /// The wheels of this build, without byte code.
-    pub(crate) fn shelf(&self) -> Shelf<'a> {
-        Shelf {
+    pub(crate) fn shelf(&self) -> WheelShelf<'a> {
+        WheelShelf {
             store: self.store,
             report: self.report,
             unpacked: self.settings.rules.unpacked,
@@ -83,7 +83,7 @@ impl<'a> Site<'a> {
     }
 }
 /// The layer of the virtual environment and the scripts.
-pub(crate) fn skeleton<'a>(python: &str, interpreter: &str, tar: Options) -> Recipe<'a> {
+pub(crate) fn skeleton<'a>(python: &str, interpreter: &str, tar: TarOptions) -> LayerRecipe<'a> {
     let options = SkeletonOptions {
         python: python.to_owned(),
         interpreter: interpreter.to_owned(),
@@ -93,7 +93,7 @@ pub(crate) fn skeleton<'a>(python: &str, interpreter: &str, tar: Options) -> Rec
             .collect(),
         tar,
     };
-    Recipe {
+    LayerRecipe {
         key: skeleton::key(&options),
         contents: "virtual environment and scripts".to_owned(),
         needs: Vec::new(),
@@ -108,12 +108,12 @@ pub(crate) fn skeleton<'a>(python: &str, interpreter: &str, tar: Options) -> Rec
 /// The layers of wheels, large ones alone.
 pub(crate) fn wheels<'a>(
     wheels: &[LockedWheel],
-    target: &'a Target,
-    shelf: &Shelf<'a>,
-) -> Vec<Recipe<'a>> {
-    let sizes: Vec<Package<'_>> = wheels
+    target: &'a InstallTarget,
+    shelf: &WheelShelf<'a>,
+) -> Vec<LayerRecipe<'a>> {
+    let sizes: Vec<GroupedPackage<'_>> = wheels
         .iter()
-        .map(|wheel| Package {
+        .map(|wheel| GroupedPackage {
             name: wheel.name.as_ref(),
             compressed_bytes: wheel.size_bytes.unwrap_or(0),
         })
@@ -131,10 +131,10 @@ pub(crate) fn wheels<'a>(
 /// One layer of wheels.
 pub(crate) fn wheel_layer<'a>(
     wheels: &[&LockedWheel],
-    target: &'a Target,
-    shelf: &Shelf<'a>,
-) -> Recipe<'a> {
-    let Shelf {
+    target: &'a InstallTarget,
+    shelf: &WheelShelf<'a>,
+) -> LayerRecipe<'a> {
+    let WheelShelf {
         store,
         report,
         unpacked,
@@ -152,7 +152,7 @@ pub(crate) fn wheel_layer<'a>(
             unpacked,
         })
         .collect();
-    Recipe {
+    LayerRecipe {
         key: wheel::key(&files, target),
         contents: wheel::contents(&files),
         needs: wheels.iter().map(|wheel| needed_wheel(wheel)).collect(),
@@ -183,9 +183,9 @@ pub(crate) fn wheel_layer<'a>(
 /// The layer of the standard library's byte code, right above the base.
 pub(crate) fn library<'a>(
     packages: &[DebArtefact],
-    compiler: &'a Compiler<'a>,
-    tar: Options,
-) -> Recipe<'a> {
+    compiler: &'a BytecodeCompiler<'a>,
+    tar: TarOptions,
+) -> LayerRecipe<'a> {
     let mut key = KeyBuilder::new("library-bytecode/1")
         .field(compiler.key.as_bytes())
         .field(&tar.mtime.to_le_bytes())
@@ -194,7 +194,7 @@ pub(crate) fn library<'a>(
         key.add(&deb.sha256.0);
     }
     let key = key.finish();
-    Recipe {
+    LayerRecipe {
         key,
         contents: "byte code of Python's standard library".to_owned(),
         needs: Vec::new(),
@@ -202,19 +202,19 @@ pub(crate) fn library<'a>(
         write: Box::new(move |tar| {
             let code = compiler.library(&key)?;
             bytecode::write(&code, compiler.python, tar)?;
-            Ok(Notes::default())
+            Ok(LayerNotes::default())
         }),
     }
 }
 
 /// The source's own layer, on top.
 pub(crate) fn source<'a>(
-    source: Source<'a>,
-    compiler: Option<&'a Compiler<'a>>,
-    tar: Options,
-) -> Recipe<'a> {
+    source: SourceLayer<'a>,
+    compiler: Option<&'a BytecodeCompiler<'a>>,
+    tar: TarOptions,
+) -> LayerRecipe<'a> {
     let files = source.tree.entries().len();
-    Recipe {
+    LayerRecipe {
         key: source::key(source, tar),
         contents: format!("source: {files} files and folders"),
         needs: Vec::new(),
@@ -225,26 +225,26 @@ pub(crate) fn source<'a>(
                 None => ByteCode::default(),
             };
             source::write(source, &code, tar)?;
-            Ok(Notes::default())
+            Ok(LayerNotes::default())
         }),
     }
 }
 
 /// What must be fetched for a wheel.
-pub(crate) fn needed_wheel(wheel: &LockedWheel) -> Needed {
-    Needed {
+pub(crate) fn needed_wheel(wheel: &LockedWheel) -> Download {
+    Download {
         name: wheel.file_name.to_string(),
         digest: wheel.sha256,
         size_bytes: wheel.size_bytes,
         origins: match &wheel.location {
-            Location::Remote(url) => vec![Origin::Url(revealed(url))],
-            Location::Source(path) => vec![Origin::Source(path.clone())],
-            Location::Built { .. } => Vec::new(),
+            WheelLocation::Remote(url) => vec![DownloadOrigin::Url(revealed(url))],
+            WheelLocation::Source(path) => vec![DownloadOrigin::Source(path.clone())],
+            WheelLocation::Built { .. } => Vec::new(),
         },
     }
 }
 
 /// What a url fetches with: credentials included, for the client alone.
-pub(crate) fn revealed(url: &Url) -> String {
+pub(crate) fn revealed(url: &PackageUrl) -> String {
     url.reveal().reveal().to_owned()
 }

@@ -38,7 +38,7 @@ pub(crate) struct ArReader<R> {
 
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Member {
+pub(crate) struct ArMember {
     /// Its name, without the slash that some writers put behind it.
     pub name: String,
     /// Its length in bytes.
@@ -62,7 +62,7 @@ impl<R: Read> ArReader<R> {
     }
 
     /// Passes over the rest of this member, and reads the header of the next one.
-    pub(crate) fn next(&mut self) -> Result<Option<Member>, ArError> {
+    pub(crate) fn next(&mut self) -> Result<Option<ArMember>, ArError> {
         let skip = self.left_bytes + u64::from(self.padded);
         let skipped = io::copy(&mut (&mut self.input).take(skip), &mut io::sink())?;
         // The last member's padding is missing from some archives.
@@ -100,7 +100,7 @@ impl<R: Read> Read for ArReader<R> {
 }
 
 /// Reads a header: name 16 bytes, time 12, owner 6, group 6, mode 8, size 10, mark 2.
-fn parse(header: &[u8]) -> Option<Member> {
+fn parse(header: &[u8]) -> Option<ArMember> {
     let name = std::str::from_utf8(header.get(..16)?).ok()?.trim_end();
     let name = name.strip_suffix('/').unwrap_or(name);
     let size = std::str::from_utf8(header.get(48..58)?).ok()?.trim_end();
@@ -112,7 +112,7 @@ fn parse(header: &[u8]) -> Option<Member> {
     if !digits || !plain || header.get(58..60)? != b"`\n" {
         return None;
     }
-    Some(Member {
+    Some(ArMember {
         name: name.to_owned(),
         size_bytes: size.parse().ok()?,
     })

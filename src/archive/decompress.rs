@@ -18,7 +18,7 @@ const ZSTD_WINDOW_LOG: u32 = 26;
 
 /// How a stream is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum CompressionFormat {
     /// gzip, any number of members.
     Gzip,
     /// xz, any number of streams.
@@ -29,7 +29,7 @@ pub(crate) enum Format {
     Plain,
 }
 
-impl Format {
+impl CompressionFormat {
     /// The format of a file whose name has this ending behind `.tar` and the like; `None` for one
     /// that we do not read. The name counts and not the first bytes, because dpkg and apt do the same.
     pub(crate) fn of_ending(ending: &str) -> Option<Self> {
@@ -58,20 +58,20 @@ enum Inner<R: BufRead> {
 
 impl<R: BufRead> Decoder<R> {
     /// Begins; more than `max_bytes` of output will be an error of kind `FileTooLarge`.
-    pub(crate) fn new(from: R, format: Format, max_bytes: u64) -> io::Result<Self> {
+    pub(crate) fn new(from: R, format: CompressionFormat, max_bytes: u64) -> io::Result<Self> {
         let inner = match format {
-            Format::Gzip => Inner::Gzip(MultiGzDecoder::new(from)),
-            Format::Xz => {
+            CompressionFormat::Gzip => Inner::Gzip(MultiGzDecoder::new(from)),
+            CompressionFormat::Xz => {
                 let stream = Stream::new_stream_decoder(XZ_MEMORY_BYTES, CONCATENATED)
                     .map_err(io::Error::from)?;
                 Inner::Xz(XzDecoder::new_stream(from, stream))
             }
-            Format::Zstd => {
+            CompressionFormat::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(from)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;
                 Inner::Zstd(decoder)
             }
-            Format::Plain => Inner::Plain(from),
+            CompressionFormat::Plain => Inner::Plain(from),
         };
         Ok(Self {
             inner,
@@ -118,7 +118,7 @@ mod tests {
         zstd::stream::encode_all(contents, 1).unwrap()
     }
 
-    fn read(bytes: &[u8], format: Format, limit: u64) -> io::Result<Vec<u8>> {
+    fn read(bytes: &[u8], format: CompressionFormat, limit: u64) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         Decoder::new(bytes, format, limit)?.read_to_end(&mut all)?;
         Ok(all)
@@ -133,7 +133,7 @@ mod tests {
             (zstd(&contents), ".zst"),
             (contents.clone(), ""),
         ] {
-            let format = Format::of_ending(ending).unwrap();
+            let format = CompressionFormat::of_ending(ending).unwrap();
             assert_eq!(read(&bytes, format, 9000).unwrap(), contents, "{format:?}");
             let too_long = read(&bytes, format, 8999).unwrap_err();
             assert_eq!(too_long.kind(), io::ErrorKind::FileTooLarge, "{format:?}");
@@ -143,23 +143,23 @@ mod tests {
                 18_000,
                 "{format:?}"
             );
-            if format != Format::Plain {
+            if format != CompressionFormat::Plain {
                 let cut = read(&bytes[..bytes.len() - 3], format, 9000);
                 assert!(cut.is_err(), "{format:?}");
                 assert!(read(&contents, format, 9000).is_err(), "{format:?}");
             }
         }
-        assert_eq!(Format::of_ending(".bz2"), None);
-        assert_eq!(read(b"", Format::Plain, 0).unwrap(), b"");
+        assert_eq!(CompressionFormat::of_ending(".bz2"), None);
+        assert_eq!(read(b"", CompressionFormat::Plain, 0).unwrap(), b"");
     }
 
     #[test]
     fn damaged_streams_do_not_panic() {
         let contents = b"contents ".repeat(100);
         for (whole, format) in [
-            (gzip(&contents), Format::Gzip),
-            (xz(&contents), Format::Xz),
-            (zstd(&contents), Format::Zstd),
+            (gzip(&contents), CompressionFormat::Gzip),
+            (xz(&contents), CompressionFormat::Xz),
+            (zstd(&contents), CompressionFormat::Zstd),
         ] {
             for at in 0..whole.len() {
                 let mut bytes = whole.clone();

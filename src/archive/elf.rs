@@ -28,7 +28,7 @@ const DYNAMIC_BYTES: usize = 16;
 
 /// What the loader is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Elf {
+pub(crate) struct ElfFile {
     /// `e_machine`.
     pub machine: u16,
     /// The loader's path; none of a library.
@@ -46,8 +46,10 @@ pub(crate) struct Elf {
 ///
 /// # Errors
 /// Those of `at`.
-pub(crate) fn read<E>(at: impl FnMut(u64, usize) -> Result<Vec<u8>, E>) -> Result<Option<Elf>, E> {
-    let mut reader = Reader { at, failure: None };
+pub(crate) fn read<E>(
+    at: impl FnMut(u64, usize) -> Result<Vec<u8>, E>,
+) -> Result<Option<ElfFile>, E> {
+    let mut reader = ElfReader { at, failure: None };
     let elf = reader.elf();
     match reader.failure {
         Some(failure) => Err(failure),
@@ -57,7 +59,7 @@ pub(crate) fn read<E>(at: impl FnMut(u64, usize) -> Result<Vec<u8>, E>) -> Resul
 
 /// Reads a file that is in memory.
 #[cfg(test)]
-pub(crate) fn read_bytes(bytes: &[u8]) -> Option<Elf> {
+pub(crate) fn read_bytes(bytes: &[u8]) -> Option<ElfFile> {
     let part = |offset: u64, length: usize| {
         let from = usize::try_from(offset).map_or(bytes.len(), |from| from.min(bytes.len()));
         let to = from.saturating_add(length).min(bytes.len());
@@ -67,20 +69,20 @@ pub(crate) fn read_bytes(bytes: &[u8]) -> Option<Elf> {
 }
 
 /// A file that is read by places.
-struct Reader<F, E> {
+struct ElfReader<F, E> {
     at: F,
     failure: Option<E>,
 }
 
-impl<F: FnMut(u64, usize) -> Result<Vec<u8>, E>, E> Reader<F, E> {
-    fn elf(&mut self) -> Option<Elf> {
+impl<F: FnMut(u64, usize) -> Result<Vec<u8>, E>, E> ElfReader<F, E> {
+    fn elf(&mut self) -> Option<ElfFile> {
         let head = self.part(0, FILE_HEADER_BYTES)?;
         if head.get(..6)? != b"\x7fELF\x02\x01" {
             return None;
         }
-        let mut elf = Elf {
+        let mut elf = ElfFile {
             machine: u16_at(&head, 18)?,
-            ..Elf::default()
+            ..ElfFile::default()
         };
         let headers = self.headers(&head)?;
         if let Some(header) = headers.iter().find(|header| header.kind == PT_INTERP) {
@@ -128,7 +130,7 @@ impl<F: FnMut(u64, usize) -> Result<Vec<u8>, E>, E> Reader<F, E> {
         }
     }
 
-    fn headers(&mut self, head: &[u8]) -> Option<Vec<Header>> {
+    fn headers(&mut self, head: &[u8]) -> Option<Vec<ProgramHeader>> {
         let start = u64_at(head, 32)?;
         let (size, count) = (u16_at(head, 54)?, usize::from(u16_at(head, 56)?));
         if count > 0 && usize::from(size) != HEADER_BYTES {
@@ -138,7 +140,7 @@ impl<F: FnMut(u64, usize) -> Result<Vec<u8>, E>, E> Reader<F, E> {
         let headers = bytes.chunks_exact(HEADER_BYTES);
         headers
             .map(|header| {
-                Some(Header {
+                Some(ProgramHeader {
                     kind: u32_at(header, 0)?,
                     offset: u64_at(header, 8)?,
                     address: u64_at(header, 16)?,
@@ -149,7 +151,7 @@ impl<F: FnMut(u64, usize) -> Result<Vec<u8>, E>, E> Reader<F, E> {
     }
 
     /// Tags and values of the dynamic section.
-    fn entries(&mut self, dynamic: &Header) -> Option<Vec<(u64, u64)>> {
+    fn entries(&mut self, dynamic: &ProgramHeader) -> Option<Vec<(u64, u64)>> {
         let count = usize::try_from(dynamic.size).ok()? / DYNAMIC_BYTES;
         let bytes = self.part(dynamic.offset, count.min(MAX_ENTRIES) * DYNAMIC_BYTES)?;
         let entries = bytes.chunks_exact(DYNAMIC_BYTES);
@@ -166,14 +168,14 @@ impl<F: FnMut(u64, usize) -> Result<Vec<u8>, E>, E> Reader<F, E> {
 }
 
 /// A program header.
-struct Header {
+struct ProgramHeader {
     kind: u32,
     offset: u64,
     address: u64,
     size: u64,
 }
 
-impl Header {
+impl ProgramHeader {
     /// Where in the file an address is, if it lies in this part of it.
     fn place(&self, address: u64) -> Option<u64> {
         let within = address.checked_sub(self.address)?;

@@ -12,14 +12,14 @@ use std::io::{self, Read, Write};
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
 use super::inflate::Inflater;
-use super::sink::{OUTPUT_BYTES, Sink};
+use super::sink::{HashingWriter, OUTPUT_BYTES};
 
 /// Magic, deflate, no flags, no time, no extra flags, unknown operating system.
 const MEMBER_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 /// What can go wrong while members are written.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum GzipError {
     /// The sink failed.
     #[error("cannot write")]
     Write(#[source] io::Error),
@@ -58,7 +58,7 @@ pub(crate) enum Error {
 
 /// A finished deflate stream, as a directory entry announces it; all of it is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Deflated {
+pub(crate) struct DeflateSummary {
     /// Length of the contents in bytes.
     pub size: u64,
     /// Length of the stream in bytes.
@@ -67,26 +67,26 @@ pub(crate) struct Deflated {
     pub crc32: u32,
 }
 
-/// Writes members; owns the sink until [`Members::finish`].
-pub(crate) struct Members<W> {
-    out: Output<W>,
+/// Writes members; owns the sink until [`MemberWriter::finish`].
+pub(crate) struct MemberWriter<W> {
+    out: DeflateOutput<W>,
     inflater: Inflater,
 }
 
 /// The half of it that compresses.
-struct Output<W> {
-    sink: Sink<W>,
+struct DeflateOutput<W> {
+    sink: HashingWriter<W>,
     deflate: Compress,
     /// Checksum and length of the member that is open, if one is.
     open: Option<Crc>,
 }
 
-impl<W: Write> Members<W> {
+impl<W: Write> MemberWriter<W> {
     /// Starts with no member; `level` is zlib's, 0 to 9.
     pub(crate) fn new(sink: W, level: u32) -> Self {
         Self {
-            out: Output {
-                sink: Sink::new(sink),
+            out: DeflateOutput {
+                sink: HashingWriter::new(sink),
                 deflate: Compress::new(Compression::new(level.min(9)), false),
                 open: None,
             },
@@ -95,36 +95,36 @@ impl<W: Write> Members<W> {
     }
 
     /// Compresses `bytes` into the open member, which is begun if there is none.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), GzipError> {
         self.out.write(bytes)
     }
 
     /// Ends the open member: what is written next begins one, at the offset that is given back.
-    pub(crate) fn cut(&mut self) -> Result<u64, Error> {
+    pub(crate) fn cut(&mut self) -> Result<u64, GzipError> {
         self.out.close()?;
         Ok(self.out.sink.offset())
     }
 
     /// Appends bytes that are a finished member.
-    pub(crate) fn member(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn member(&mut self, bytes: &[u8]) -> Result<(), GzipError> {
         self.out.close()?;
-        self.out.sink.put(bytes).map_err(Error::Write)
+        self.out.sink.put(bytes).map_err(GzipError::Write)
     }
 
     /// Copies the next `deflated.compressed_size` bytes of `from` as a member of their own.
     /// `contents` is given the inflated bytes, piece by piece.
     pub(crate) fn copy(
         &mut self,
-        deflated: Deflated,
+        deflated: DeflateSummary,
         from: &mut impl Read,
         mut contents: impl FnMut(&[u8]),
-    ) -> Result<(), Error> {
+    ) -> Result<(), GzipError> {
         self.member(&MEMBER_HEADER)?;
         let sink = &mut self.out.sink;
         let crc = self.inflater.run(
             deflated,
             from,
-            |raw| sink.put(raw).map_err(Error::Write),
+            |raw| sink.put(raw).map_err(GzipError::Write),
             |piece| {
                 contents(piece);
                 Ok(())
@@ -137,10 +137,10 @@ impl<W: Write> Members<W> {
     /// into the open member: for streams so short that a member of their own costs more.
     pub(crate) fn recompress(
         &mut self,
-        deflated: Deflated,
+        deflated: DeflateSummary,
         from: &mut impl Read,
         mut contents: impl FnMut(&[u8]),
-    ) -> Result<(), Error> {
+    ) -> Result<(), GzipError> {
         let out = &mut self.out;
         self.inflater.run(
             deflated,
@@ -159,11 +159,11 @@ impl<W: Write> Members<W> {
     /// that a piece goes to, and the piece.
     pub(crate) fn rechunk(
         &mut self,
-        deflated: Deflated,
+        deflated: DeflateSummary,
         from: &mut impl Read,
         chunk_bytes: usize,
         mut contents: impl FnMut(u64, &[u8]),
-    ) -> Result<(), Error> {
+    ) -> Result<(), GzipError> {
         let out = &mut self.out;
         let (mut offset, mut room) = (0, 0);
         self.inflater.run(
@@ -189,21 +189,21 @@ impl<W: Write> Members<W> {
     }
 
     /// Ends the open member and gives back the sink, with the digest and length of all members.
-    pub(crate) fn finish(mut self) -> Result<(W, [u8; 32], u64), Error> {
+    pub(crate) fn finish(mut self) -> Result<(W, [u8; 32], u64), GzipError> {
         self.out.close()?;
-        self.out.sink.finish().map_err(Error::Write)
+        self.out.sink.finish().map_err(GzipError::Write)
     }
 }
 
-impl<W: Write> Output<W> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+impl<W: Write> DeflateOutput<W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), GzipError> {
         if bytes.is_empty() {
             return Ok(());
         }
         let crc = match &mut self.open {
             Some(crc) => crc,
             closed @ None => {
-                self.sink.put(&MEMBER_HEADER).map_err(Error::Write)?;
+                self.sink.put(&MEMBER_HEADER).map_err(GzipError::Write)?;
                 self.deflate.reset();
                 closed.insert(Crc::new())
             }
@@ -212,7 +212,7 @@ impl<W: Write> Output<W> {
         self.compress(bytes, FlushCompress::None)
     }
 
-    fn close(&mut self) -> Result<(), Error> {
+    fn close(&mut self) -> Result<(), GzipError> {
         if let Some(crc) = self.open.take() {
             self.compress(&[], FlushCompress::Finish)?;
             self.trailer(&crc)?;
@@ -220,17 +220,17 @@ impl<W: Write> Output<W> {
         Ok(())
     }
 
-    fn compress(&mut self, mut bytes: &[u8], flush: FlushCompress) -> Result<(), Error> {
+    fn compress(&mut self, mut bytes: &[u8], flush: FlushCompress) -> Result<(), GzipError> {
         loop {
             self.sink.pending.reserve(OUTPUT_BYTES / 2);
             let before = self.deflate.total_in();
             let status = self
                 .deflate
                 .compress_vec(bytes, &mut self.sink.pending, flush)
-                .map_err(|source| Error::Write(source.into()))?;
+                .map_err(|source| GzipError::Write(source.into()))?;
             let taken = usize::try_from(self.deflate.total_in() - before).unwrap_or(bytes.len());
             bytes = &bytes[taken..];
-            self.sink.settle().map_err(Error::Write)?;
+            self.sink.settle().map_err(GzipError::Write)?;
             let done = match flush {
                 FlushCompress::Finish => status == Status::StreamEnd,
                 _ => bytes.is_empty(),
@@ -242,11 +242,11 @@ impl<W: Write> Output<W> {
     }
 
     /// CRC-32 and length modulo 2^32, as RFC 1952 ends a member.
-    fn trailer(&mut self, crc: &Crc) -> Result<(), Error> {
+    fn trailer(&mut self, crc: &Crc) -> Result<(), GzipError> {
         let mut end = [0; 8];
         end[..4].copy_from_slice(&crc.sum().to_le_bytes());
         end[4..].copy_from_slice(&crc.amount().to_le_bytes());
-        self.sink.put(&end).map_err(Error::Write)
+        self.sink.put(&end).map_err(GzipError::Write)
     }
 }
 
@@ -267,12 +267,12 @@ mod tests {
 
     use super::*;
 
-    fn deflated(contents: &[u8]) -> (Deflated, Vec<u8>) {
+    fn deflated(contents: &[u8]) -> (DeflateSummary, Vec<u8>) {
         let mut stream = Vec::new();
         DeflateEncoder::new(contents, Compression::new(6))
             .read_to_end(&mut stream)
             .unwrap();
-        let announced = Deflated {
+        let announced = DeflateSummary {
             size: contents.len() as u64,
             compressed_size: stream.len() as u64,
             crc32: crc32(contents),
@@ -286,15 +286,15 @@ mod tests {
         all
     }
 
-    fn copy(announced: Deflated, stream: &[u8]) -> Result<(), Error> {
-        Members::new(Vec::new(), 6).copy(announced, &mut &stream[..], |_| ())
+    fn copy(announced: DeflateSummary, stream: &[u8]) -> Result<(), GzipError> {
+        MemberWriter::new(Vec::new(), 6).copy(announced, &mut &stream[..], |_| ())
     }
 
     #[test]
     fn a_stream_is_copied_as_it_is() {
         let contents = vec![7_u8; 1 << 20];
         let (announced, stream) = deflated(&contents);
-        let mut members = Members::new(Vec::new(), 6);
+        let mut members = MemberWriter::new(Vec::new(), 6);
         let mut seen = Vec::new();
         members
             .copy(announced, &mut stream.as_slice(), |piece| {
@@ -312,50 +312,65 @@ mod tests {
     #[test]
     fn what_was_announced_is_checked() {
         let (announced, stream) = deflated(b"some contents, some contents");
-        let with = |change: fn(&mut Deflated)| {
+        let with = |change: fn(&mut DeflateSummary)| {
             let mut changed = announced;
             change(&mut changed);
             copy(changed, &stream)
         };
         assert!(copy(announced, &stream).is_ok());
-        assert!(matches!(with(|it| it.crc32 ^= 1), Err(Error::Crc { .. })));
-        assert!(matches!(with(|it| it.size += 1), Err(Error::Length { .. })));
-        assert!(matches!(with(|it| it.size -= 1), Err(Error::Length { .. })));
+        assert!(matches!(
+            with(|it| it.crc32 ^= 1),
+            Err(GzipError::Crc { .. })
+        ));
+        assert!(matches!(
+            with(|it| it.size += 1),
+            Err(GzipError::Length { .. })
+        ));
+        assert!(matches!(
+            with(|it| it.size -= 1),
+            Err(GzipError::Length { .. })
+        ));
         assert!(matches!(
             with(|it| it.compressed_size -= 1),
-            Err(Error::Short)
+            Err(GzipError::Short)
         ));
         assert!(matches!(
             with(|it| it.compressed_size += 1),
-            Err(Error::Short)
+            Err(GzipError::Short)
         ));
         let longer = [stream.as_slice(), b"x"].concat();
-        let announced_longer = Deflated {
+        let announced_longer = DeflateSummary {
             compressed_size: announced.compressed_size + 1,
             ..announced
         };
         assert!(matches!(
             copy(announced_longer, &longer),
-            Err(Error::Trailing { bytes: 1 })
+            Err(GzipError::Trailing { bytes: 1 })
         ));
-        assert!(matches!(copy(announced, &[0xff; 64]), Err(Error::Corrupt)));
-        let none = Deflated {
+        assert!(matches!(
+            copy(announced, &[0xff; 64]),
+            Err(GzipError::Corrupt)
+        ));
+        let none = DeflateSummary {
             size: 0,
             compressed_size: 0,
             crc32: 0,
         };
-        assert!(matches!(copy(none, b""), Err(Error::Short)));
+        assert!(matches!(copy(none, b""), Err(GzipError::Short)));
     }
 
     #[test]
     fn a_long_tail_after_the_stream_is_refused_without_reading_it() {
         let (announced, stream) = deflated(b"short");
         let tail = [stream.as_slice(), &vec![0; 300_000]].concat();
-        let longer = Deflated {
+        let longer = DeflateSummary {
             compressed_size: tail.len() as u64,
             ..announced
         };
-        assert!(matches!(copy(longer, &tail), Err(Error::Trailing { .. })));
+        assert!(matches!(
+            copy(longer, &tail),
+            Err(GzipError::Trailing { .. })
+        ));
     }
 
     proptest! {
@@ -364,7 +379,7 @@ mod tests {
             pieces in proptest::collection::vec(
                 (proptest::collection::vec(any::<u8>(), 0..4000), 0..3_u8), 0..12),
         ) {
-            let mut members = Members::new(Vec::new(), 6);
+            let mut members = MemberWriter::new(Vec::new(), 6);
             let mut expected = Vec::new();
             for (contents, how) in &pieces {
                 let (announced, stream) = deflated(contents);

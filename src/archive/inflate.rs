@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use super::gzip::{Deflated, Error};
+use super::gzip::{DeflateSummary, GzipError};
 
 /// Piece of a deflate stream that is read at once.
 const INPUT_BYTES: usize = 64 << 10;
@@ -33,11 +33,11 @@ impl Inflater {
     /// an error is of no use.
     pub(super) fn run(
         &mut self,
-        announced: Deflated,
+        announced: DeflateSummary,
         from: &mut impl Read,
-        mut raw: impl FnMut(&[u8]) -> Result<(), Error>,
-        mut contents: impl FnMut(&[u8]) -> Result<(), Error>,
-    ) -> Result<Crc, Error> {
+        mut raw: impl FnMut(&[u8]) -> Result<(), GzipError>,
+        mut contents: impl FnMut(&[u8]) -> Result<(), GzipError>,
+    ) -> Result<Crc, GzipError> {
         let Self {
             inflate,
             input,
@@ -53,8 +53,8 @@ impl Inflater {
             let piece = &mut input[..take];
             from.read_exact(piece)
                 .map_err(|source| match source.kind() {
-                    io::ErrorKind::UnexpectedEof => Error::Short,
-                    _ => Error::Read(source),
+                    io::ErrorKind::UnexpectedEof => GzipError::Short,
+                    _ => GzipError::Read(source),
                 })?;
             left -= take as u64;
             raw(piece)?;
@@ -64,7 +64,7 @@ impl Inflater {
                     if rest.is_empty() && left == 0 {
                         break;
                     }
-                    return Err(Error::Trailing {
+                    return Err(GzipError::Trailing {
                         bytes: rest.len() as u64 + left,
                     });
                 }
@@ -76,13 +76,13 @@ impl Inflater {
                 };
                 let status = inflate
                     .decompress(rest, inflated, flush)
-                    .map_err(|_| Error::Corrupt)?;
+                    .map_err(|_| GzipError::Corrupt)?;
                 let consumed = usize::try_from(inflate.total_in() - in_before).unwrap_or(0);
                 let produced = usize::try_from(inflate.total_out() - out_before).unwrap_or(0);
                 rest = &rest[consumed..];
                 total += produced as u64;
                 if total > announced.size {
-                    return Err(Error::Length {
+                    return Err(GzipError::Length {
                         expected: announced.size,
                         found: total,
                     });
@@ -100,18 +100,23 @@ impl Inflater {
         Ok(crc)
     }
 
-    fn check(announced: Deflated, ended: bool, total: u64, crc: &Crc) -> Result<(), Error> {
+    fn check(
+        announced: DeflateSummary,
+        ended: bool,
+        total: u64,
+        crc: &Crc,
+    ) -> Result<(), GzipError> {
         if !ended {
-            return Err(Error::Short);
+            return Err(GzipError::Short);
         }
         if total != announced.size {
-            return Err(Error::Length {
+            return Err(GzipError::Length {
                 expected: announced.size,
                 found: total,
             });
         }
         if crc.sum() != announced.crc32 {
-            return Err(Error::Crc {
+            return Err(GzipError::Crc {
                 expected: announced.crc32,
                 found: crc.sum(),
             });

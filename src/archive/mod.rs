@@ -15,4 +15,4 @@ mod unpacked;
 pub(crate) mod zip;
 pub(crate) mod zstd;
 
-pub(crate) use unpacked::{Unpacked, too_much};
+pub(crate) use unpacked::{UnpackedBound, too_much};

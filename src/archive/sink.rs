@@ -8,15 +8,15 @@ use sha2::{Digest as _, Sha256};
 pub(super) const OUTPUT_BYTES: usize = 128 << 10;
 
 /// Hands bytes on to `W` and knows their sha256 and length.
-pub(super) struct Sink<W> {
+pub(super) struct HashingWriter<W> {
     inner: W,
-    /// What is not handed on yet. Compressors may append to it, and then call [`Sink::settle`].
+    /// What is not handed on yet. Compressors may append to it, and then call [`HashingWriter::settle`].
     pub(super) pending: Vec<u8>,
     sha256: Sha256,
     handed_on_bytes: u64,
 }
 
-impl<W: Write> Sink<W> {
+impl<W: Write> HashingWriter<W> {
     pub(super) fn new(inner: W) -> Self {
         Self {
             inner,
@@ -64,7 +64,7 @@ impl<W: Write> Sink<W> {
 }
 
 /// For compressors that write by themselves; flushing waits for the end.
-impl<W: Write> Write for Sink<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.put(bytes)?;
         Ok(bytes.len())

@@ -20,12 +20,12 @@ use std::io::{self, Read, Write};
 use sha2::{Digest as _, Sha256};
 
 use crate::archive::gzip;
-use body::Body;
-use estargz::Table;
-use header::{BLOCK_BYTES, Fields, Kind};
+use body::LayerBody;
+use estargz::TableOfContents;
+use header::{BLOCK_BYTES, EntryKind, HeaderFields};
 
-pub(crate) use crate::archive::gzip::Deflated;
-pub(crate) use error::{Error, PathFault};
+pub(crate) use crate::archive::gzip::DeflateSummary;
+pub(crate) use error::{PathFault, TarError};
 
 /// Piece of a file that is read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -38,7 +38,7 @@ pub(crate) const PATH_MAX_DEPTH: usize = 256;
 
 /// What all entries of one archive share.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Options {
+pub(crate) struct TarOptions {
     /// Time of every entry, seconds since 1970.
     pub mtime: u64,
     /// Deflate level for what is compressed here, 0 to 9.
@@ -47,7 +47,7 @@ pub(crate) struct Options {
 
 /// Whose an entry is and what may be done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owner {
+pub(crate) struct EntryOwner {
     /// User id.
     pub uid: u32,
     /// Group id.
@@ -58,7 +58,7 @@ pub(crate) struct Owner {
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Written {
+pub(crate) struct TarSummary {
     /// sha256 of the compressed bytes.
     pub sha256: [u8; 32],
     /// sha256 of the tar bytes.
@@ -72,10 +72,10 @@ pub(crate) struct Written {
 }
 
 /// Writes one layer to `W`.
-pub(crate) struct TarGz<W: Write> {
-    body: Body<W>,
+pub(crate) struct LayerWriter<W: Write> {
+    body: LayerBody<W>,
     /// An eStargz layer's table of contents.
-    table: Option<Table>,
+    table: Option<TableOfContents>,
     diff_sha256: Sha256,
     uncompressed_bytes: u64,
     mtime: u64,
@@ -84,30 +84,30 @@ pub(crate) struct TarGz<W: Write> {
     buffer: Vec<u8>,
 }
 
-impl<W: Write> TarGz<W> {
+impl<W: Write> LayerWriter<W> {
     /// An empty layer in gzip that will go to `sink`.
-    pub(crate) fn new(sink: W, options: Options) -> Self {
-        Self::with(Body::gzip(sink, options.level), options)
+    pub(crate) fn new(sink: W, options: TarOptions) -> Self {
+        Self::with(LayerBody::gzip(sink, options.level), options)
     }
 
     /// An empty layer in zstd. Its level is fixed: the option is deflate's.
-    pub(crate) fn zstd(sink: W, options: Options) -> Result<Self, Error> {
-        let body = Body::zstd(sink).map_err(sink_error)?;
+    pub(crate) fn zstd(sink: W, options: TarOptions) -> Result<Self, TarError> {
+        let body = LayerBody::zstd(sink).map_err(sink_error)?;
         Ok(Self::with(body, options))
     }
 
     /// An empty layer in gzip, arranged for lazy pulling (see `estargz`); `time` is
     /// `options.mtime` as RFC 3339 has it.
-    pub(crate) fn estargz(sink: W, options: Options, time: &str) -> Result<Self, Error> {
+    pub(crate) fn estargz(sink: W, options: TarOptions, time: &str) -> Result<Self, TarError> {
         let mut tar = Self {
-            table: Some(Table::new(time)),
-            ..Self::with(Body::gzip(sink, options.level), options)
+            table: Some(TableOfContents::new(time)),
+            ..Self::with(LayerBody::gzip(sink, options.level), options)
         };
         tar.landmark()?;
         Ok(tar)
     }
 
-    fn with(body: Body<W>, options: Options) -> Self {
+    fn with(body: LayerBody<W>, options: TarOptions) -> Self {
         Self {
             body,
             table: None,
@@ -121,24 +121,24 @@ impl<W: Write> TarGz<W> {
     }
 
     /// The file that tells readers of eStargz layers to prefetch nothing.
-    fn landmark(&mut self) -> Result<(), Error> {
-        let owner = Owner {
+    fn landmark(&mut self) -> Result<(), TarError> {
+        let owner = EntryOwner {
             uid: 0,
             gid: 0,
             mode: 0o644,
         };
         let contents = estargz::LANDMARK_CONTENTS;
         let size = contents.len() as u64;
-        self.header(Kind::File(size), estargz::LANDMARK.as_bytes(), &owner)?;
+        self.header(EntryKind::File(size), estargz::LANDMARK.as_bytes(), &owner)?;
         self.contents(estargz::LANDMARK.as_bytes(), size, &mut &contents[..])
     }
 
     /// A directory; `path` has no slash at either end.
-    pub(crate) fn directory(&mut self, path: &[u8], owner: &Owner) -> Result<(), Error> {
+    pub(crate) fn directory(&mut self, path: &[u8], owner: &EntryOwner) -> Result<(), TarError> {
         self.accept(path)?;
         self.directories.insert(path.to_vec());
         let with_slash = [path, b"/"].concat();
-        self.header(Kind::Directory, &with_slash, owner)
+        self.header(EntryKind::Directory, &with_slash, owner)
     }
 
     /// A symbolic link; `target` is kept as it is, and may be absolute or climb.
@@ -146,8 +146,8 @@ impl<W: Write> TarGz<W> {
         &mut self,
         path: &[u8],
         target: &[u8],
-        owner: &Owner,
-    ) -> Result<(), Error> {
+        owner: &EntryOwner,
+    ) -> Result<(), TarError> {
         let fault = match target {
             [] => Some(PathFault::Empty),
             _ if target.contains(&0) => Some(PathFault::Nul),
@@ -158,17 +158,17 @@ impl<W: Write> TarGz<W> {
             _ => None,
         };
         if let Some(fault) = fault {
-            return Err(Error::Path {
+            return Err(TarError::Path {
                 path: text(target),
                 fault,
             });
         }
         self.accept(path)?;
-        self.header(Kind::Symlink(target), path, owner)
+        self.header(EntryKind::Symlink(target), path, owner)
     }
 
     /// The mark that `path` of the layers below is gone (OCI image specification, "Whiteouts").
-    pub(crate) fn removed(&mut self, path: &[u8]) -> Result<(), Error> {
+    pub(crate) fn removed(&mut self, path: &[u8]) -> Result<(), TarError> {
         check_path(path)?;
         let (folder, name) = match path.iter().rposition(|&byte| byte == b'/') {
             Some(slash) => path.split_at(slash + 1),
@@ -178,19 +178,19 @@ impl<W: Write> TarGz<W> {
     }
 
     /// The mark that a directory, written before, hides what the layers below have in it.
-    pub(crate) fn opaque(&mut self, directory: &[u8]) -> Result<(), Error> {
+    pub(crate) fn opaque(&mut self, directory: &[u8]) -> Result<(), TarError> {
         check_path(directory)?;
         self.mark(&[directory, b"/.wh..wh..opq".as_slice()].concat())
     }
 
-    fn mark(&mut self, path: &[u8]) -> Result<(), Error> {
+    fn mark(&mut self, path: &[u8]) -> Result<(), TarError> {
         self.accept_in_order(path)?;
-        let nobody = Owner {
+        let nobody = EntryOwner {
             uid: 0,
             gid: 0,
             mode: 0,
         };
-        self.header(Kind::File(0), path, &nobody)
+        self.header(EntryKind::File(0), path, &nobody)
     }
 
     /// A hard link to `target`, the path of an earlier file in this archive.
@@ -198,33 +198,38 @@ impl<W: Write> TarGz<W> {
         &mut self,
         path: &[u8],
         target: &[u8],
-        owner: &Owner,
-    ) -> Result<(), Error> {
+        owner: &EntryOwner,
+    ) -> Result<(), TarError> {
         check_path(target)?;
         if target >= path || self.directories.contains(target) {
-            return Err(Error::Link {
+            return Err(TarError::Link {
                 path: text(path),
                 target: text(target),
             });
         }
         self.accept(path)?;
-        self.header(Kind::Hardlink(target), path, owner)
+        self.header(EntryKind::Hardlink(target), path, owner)
     }
 
     /// A file of exactly `size` bytes, compressed here.
     pub(crate) fn file(
         &mut self,
         path: &[u8],
-        owner: &Owner,
+        owner: &EntryOwner,
         size: u64,
         contents: &mut impl Read,
-    ) -> Result<(), Error> {
+    ) -> Result<(), TarError> {
         self.accept(path)?;
-        self.header(Kind::File(size), path, owner)?;
+        self.header(EntryKind::File(size), path, owner)?;
         self.contents(path, size, contents)
     }
 
-    fn contents(&mut self, path: &[u8], size: u64, contents: &mut impl Read) -> Result<(), Error> {
+    fn contents(
+        &mut self,
+        path: &[u8],
+        size: u64,
+        contents: &mut impl Read,
+    ) -> Result<(), TarError> {
         let mut buffer = std::mem::take(&mut self.buffer);
         let copied = self.copy(path, size, contents, &mut buffer);
         self.buffer = buffer;
@@ -238,7 +243,7 @@ impl<W: Write> TarGz<W> {
         size: u64,
         contents: &mut impl Read,
         buffer: &mut [u8],
-    ) -> Result<(), Error> {
+    ) -> Result<(), TarError> {
         let mut done = 0_u64;
         loop {
             let room = match &mut self.table {
@@ -248,10 +253,11 @@ impl<W: Write> TarGz<W> {
                 None => buffer.len(),
             };
             let room = room.min(buffer.len());
-            let count = read_some(contents, &mut buffer[..room]).map_err(|source| Error::Read {
-                path: text(path),
-                source,
-            })?;
+            let count =
+                read_some(contents, &mut buffer[..room]).map_err(|source| TarError::Read {
+                    path: text(path),
+                    source,
+                })?;
             done += count as u64;
             if done > size {
                 return Err(wrong_length(path, size, done));
@@ -278,24 +284,24 @@ impl<W: Write> TarGz<W> {
     pub(crate) fn deflated_file(
         &mut self,
         path: &[u8],
-        owner: &Owner,
-        deflated: Deflated,
+        owner: &EntryOwner,
+        deflated: DeflateSummary,
         stream: &mut impl Read,
-    ) -> Result<(), Error> {
+    ) -> Result<(), TarError> {
         self.accept(path)?;
-        self.header(Kind::File(deflated.size), path, owner)?;
+        self.header(EntryKind::File(deflated.size), path, owner)?;
         let hash = |piece: &[u8]| self.diff_sha256.update(piece);
         match &mut self.table {
             Some(table) => self.body.deflated_file_of(table, deflated, stream, hash),
             None => self.body.deflated(deflated, stream, hash),
         }
         .map_err(|error| match error {
-            gzip::Error::Write(source) => Error::Write(source),
-            gzip::Error::Read(source) => Error::Read {
+            gzip::GzipError::Write(source) => TarError::Write(source),
+            gzip::GzipError::Read(source) => TarError::Read {
                 path: text(path),
                 source,
             },
-            source => Error::Contents {
+            source => TarError::Contents {
                 path: text(path),
                 source,
             },
@@ -305,20 +311,20 @@ impl<W: Write> TarGz<W> {
     }
 
     /// Ends the archive; gives back the sink and says what went into it.
-    pub(crate) fn finish(mut self) -> Result<(W, Written), Error> {
+    pub(crate) fn finish(mut self) -> Result<(W, TarSummary), TarError> {
         let mut table_sha256 = None;
         let mut table_offset = 0;
         if let Some(table) = self.table.take() {
             let json = table.finish();
             table_sha256 = Some(Sha256::digest(&json).into());
             table_offset = self.body.cut().map_err(sink_error)?;
-            let nobody = Owner {
+            let nobody = EntryOwner {
                 uid: 0,
                 gid: 0,
                 mode: 0o644,
             };
             let size = json.len() as u64;
-            self.header(Kind::File(size), estargz::TABLE.as_bytes(), &nobody)?;
+            self.header(EntryKind::File(size), estargz::TABLE.as_bytes(), &nobody)?;
             self.put(&json)?;
             self.pad(size)?;
         }
@@ -329,7 +335,7 @@ impl<W: Write> TarGz<W> {
                 .map_err(sink_error)?;
         }
         let (sink, sha256, size_bytes) = self.body.finish().map_err(sink_error)?;
-        let written = Written {
+        let written = TarSummary {
             sha256,
             diff_sha256: self.diff_sha256.finalize().into(),
             table_sha256,
@@ -340,22 +346,22 @@ impl<W: Write> TarGz<W> {
     }
 
     /// Holds a new path against the rules of layers and against what came before.
-    fn accept(&mut self, path: &[u8]) -> Result<(), Error> {
+    fn accept(&mut self, path: &[u8]) -> Result<(), TarError> {
         check_path(path)?;
         self.accept_in_order(path)
     }
 
-    fn accept_in_order(&mut self, path: &[u8]) -> Result<(), Error> {
+    fn accept_in_order(&mut self, path: &[u8]) -> Result<(), TarError> {
         if self.table.is_some()
             && let Some(fault) = estargz::path_fault(path)
         {
-            return Err(Error::Path {
+            return Err(TarError::Path {
                 path: text(path),
                 fault,
             });
         }
         if path <= self.last.as_slice() {
-            return Err(Error::Order {
+            return Err(TarError::Order {
                 path: text(path),
                 previous: text(&self.last),
             });
@@ -363,18 +369,23 @@ impl<W: Write> TarGz<W> {
         if let Some(slash) = path.iter().rposition(|&byte| byte == b'/')
             && !self.directories.contains(&path[..slash])
         {
-            return Err(Error::Parent { path: text(path) });
+            return Err(TarError::Parent { path: text(path) });
         }
         self.last.clear();
         self.last.extend_from_slice(path);
         Ok(())
     }
 
-    fn header(&mut self, kind: Kind<'_>, path: &[u8], owner: &Owner) -> Result<(), Error> {
+    fn header(
+        &mut self,
+        kind: EntryKind<'_>,
+        path: &[u8],
+        owner: &EntryOwner,
+    ) -> Result<(), TarError> {
         if let Some(table) = &mut self.table {
             table.begin(kind, path, owner);
         }
-        let blocks = header::blocks(&Fields {
+        let blocks = header::blocks(&HeaderFields {
             kind,
             path,
             mode: owner.mode & 0o7777,
@@ -385,11 +396,11 @@ impl<W: Write> TarGz<W> {
         self.put(&blocks)
     }
 
-    fn pad(&mut self, size: u64) -> Result<(), Error> {
+    fn pad(&mut self, size: u64) -> Result<(), TarError> {
         self.put(&[0; BLOCK_BYTES][..header::padding(size)])
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), TarError> {
         self.diff_sha256.update(bytes);
         self.uncompressed_bytes += bytes.len() as u64;
         self.body.write(bytes).map_err(sink_error)
@@ -397,10 +408,10 @@ impl<W: Write> TarGz<W> {
 }
 
 /// Refuses what must not be a path in a layer.
-pub(crate) fn check_path(path: &[u8]) -> Result<(), Error> {
+pub(crate) fn check_path(path: &[u8]) -> Result<(), TarError> {
     match path_fault(path) {
         None => Ok(()),
-        Some(fault) => Err(Error::Path {
+        Some(fault) => Err(TarError::Path {
             path: text(path),
             fault,
         }),
@@ -436,18 +447,18 @@ fn read_some(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-fn wrong_length(path: &[u8], expected: u64, found: u64) -> Error {
-    Error::Contents {
+fn wrong_length(path: &[u8], expected: u64, found: u64) -> TarError {
+    TarError::Contents {
         path: text(path),
-        source: gzip::Error::Length { expected, found },
+        source: gzip::GzipError::Length { expected, found },
     }
 }
 
 /// Compressing bytes of our own can fail only at the sink.
-fn sink_error(error: gzip::Error) -> Error {
+fn sink_error(error: gzip::GzipError) -> TarError {
     match error {
-        gzip::Error::Write(source) => Error::Write(source),
-        other => Error::Write(io::Error::other(other)),
+        gzip::GzipError::Write(source) => TarError::Write(source),
+        other => TarError::Write(io::Error::other(other)),
     }
 }
 

@@ -8,11 +8,11 @@ const FOR_EACH_BYTE: u64 = 50;
 
 /// The rule, or what the user allows beyond it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Unpacked {
+pub(crate) struct UnpackedBound {
     allowed_bytes: u64,
 }
 
-impl Unpacked {
+impl UnpackedBound {
     /// So many bytes are allowed, whatever the archive's length is.
     pub(crate) fn allowing(allowed_bytes: u64) -> Self {
         Self { allowed_bytes }
@@ -46,11 +46,11 @@ mod tests {
 
     #[test]
     fn the_rule_grows_with_the_archive_and_gives_way() {
-        let rule = Unpacked::default();
+        let rule = UnpackedBound::default();
         assert_eq!(rule.most_bytes(0), 256 << 20);
         assert_eq!(rule.most_bytes(10 << 20), 756 << 20);
         assert_eq!(rule.most_bytes(u64::MAX), u64::MAX);
-        let more = Unpacked::allowing(1 << 30);
+        let more = UnpackedBound::allowing(1 << 30);
         assert_eq!(more.most_bytes(1 << 20), 1 << 30);
         assert_eq!(more.most_bytes(1 << 30), (256 << 20) + (50 << 30));
     }

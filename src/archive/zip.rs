@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::DeflateDecoder;
 
-use crate::archive::gzip::{self, Deflated};
+use crate::archive::gzip::{self, DeflateSummary};
 use crate::archive::tar::PathFault;
-use crate::archive::{Unpacked, too_much};
-use crate::report::{Explain, Explanation, Fate};
-pub(crate) use parts::Parts;
+use crate::archive::{UnpackedBound, too_much};
+use crate::report::{ErrorClass, Explain, Explanation};
+pub(crate) use parts::ZipParts;
 pub(crate) use writer::stored;
 
 /// Members that an archive may have; the largest wheels have some 30,000.
@@ -38,7 +38,7 @@ const MAX_RATIO: u64 = 1032;
 
 /// What is wrong with an archive as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum ArchiveFault {
     /// No end record: not a zip archive, cut off, or followed by other bytes.
     NoEnd,
     /// The directory is cut off, or its records contradict one another.
@@ -51,7 +51,7 @@ pub(crate) enum Fault {
     Members,
     /// A directory longer than [`MAX_DIRECTORY_BYTES`].
     DirectoryLength,
-    /// Contents longer than [`Unpacked`] allows.
+    /// Contents longer than [`UnpackedBound`] allows.
     ContentsLength {
         /// Allowed length in bytes.
         most_bytes: u64,
@@ -90,7 +90,7 @@ pub(crate) enum MemberFault {
 
 /// What can go wrong with an archive.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum ZipError {
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -106,7 +106,7 @@ pub(crate) enum Error {
         /// The archive.
         path: PathBuf,
         /// What is wrong.
-        fault: Fault,
+        fault: ArchiveFault,
     },
     /// A member is not one that we take.
     #[error("{}: {member}: {fault:?}", path.display())]
@@ -122,7 +122,7 @@ pub(crate) enum Error {
 
 /// How a member is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Method {
+pub(crate) enum CompressionMethod {
     /// As it is.
     Stored,
     /// As a raw deflate stream.
@@ -131,22 +131,22 @@ pub(crate) enum Method {
 
 /// One member, as the directory has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Member {
+pub(crate) struct ZipMember {
     /// Path with `/` between components and none at its ends.
     pub name: String,
     /// Whether it is a folder.
     pub directory: bool,
     /// How it is kept.
-    pub method: Method,
+    pub method: CompressionMethod,
     /// Lengths and checksum of its contents.
-    pub deflated: Deflated,
+    pub deflated: DeflateSummary,
     /// Unix mode with the bits of the file type; `None` if the archive holds none.
     pub mode: Option<u32>,
     /// Where its bytes begin.
     offset: u64,
 }
 
-impl Member {
+impl ZipMember {
     /// Whether Unix may execute it: a regular file with an execute bit.
     pub(crate) fn is_executable(&self) -> bool {
         self.mode
@@ -156,30 +156,37 @@ impl Member {
 
 /// An open archive; may be shared by threads.
 #[derive(Debug)]
-pub(crate) struct Archive {
+pub(crate) struct ZipArchive {
     file: File,
     path: PathBuf,
-    members: Vec<Member>,
+    members: Vec<ZipMember>,
     has_backslashes: bool,
 }
 
-impl Archive {
+impl ZipArchive {
     /// Opens the file and reads its whole directory.
     ///
     /// # Errors
     /// The file cannot be read, or is none that we take; it unpacks to more than `unpacked` allows.
-    pub(crate) fn open(path: &Path, unpacked: Unpacked) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path, unpacked: UnpackedBound) -> Result<Self, ZipError> {
         Self::open_with(path, unpacked, false)
     }
 
     /// The same for archives that any program may have packed: where names hold backslashes, as some on
     /// Windows write them, these are read as slashes.
-    pub(crate) fn open_of_any_system(path: &Path, unpacked: Unpacked) -> Result<Self, Error> {
+    pub(crate) fn open_of_any_system(
+        path: &Path,
+        unpacked: UnpackedBound,
+    ) -> Result<Self, ZipError> {
         Self::open_with(path, unpacked, true)
     }
 
-    fn open_with(path: &Path, unpacked: Unpacked, takes_backslashes: bool) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| Error::Read {
+    fn open_with(
+        path: &Path,
+        unpacked: UnpackedBound,
+        takes_backslashes: bool,
+    ) -> Result<Self, ZipError> {
+        let file = File::open(path).map_err(|source| ZipError::Read {
             path: path.to_owned(),
             source,
         })?;
@@ -187,21 +194,21 @@ impl Archive {
     }
 
     /// The same of a file that is open; messages call it `path`.
-    pub(crate) fn of(file: File, path: &Path, unpacked: Unpacked) -> Result<Self, Error> {
+    pub(crate) fn of(file: File, path: &Path, unpacked: UnpackedBound) -> Result<Self, ZipError> {
         Self::of_file(file, path, (unpacked, false))
     }
 
     fn of_file(
         file: File,
         path: &Path,
-        (unpacked, takes_backslashes): (Unpacked, bool),
-    ) -> Result<Self, Error> {
-        let read_error = |source| Error::Read {
+        (unpacked, takes_backslashes): (UnpackedBound, bool),
+    ) -> Result<Self, ZipError> {
+        let read_error = |source| ZipError::Read {
             path: path.to_owned(),
             source,
         };
         let length = file.metadata().map_err(read_error)?.len();
-        let mut reader = directory::Reader {
+        let mut reader = directory::DirectoryReader {
             file: &file,
             path,
             length,
@@ -225,12 +232,12 @@ impl Archive {
     }
 
     /// Its members, sorted by name.
-    pub(crate) fn members(&self) -> &[Member] {
+    pub(crate) fn members(&self) -> &[ZipMember] {
         &self.members
     }
 
     /// The member of this name.
-    pub(crate) fn member(&self, name: &str) -> Option<&Member> {
+    pub(crate) fn member(&self, name: &str) -> Option<&ZipMember> {
         let at = self
             .members
             .binary_search_by(|member| member.name.as_str().cmp(name))
@@ -239,8 +246,8 @@ impl Archive {
     }
 
     /// The member's bytes as they are kept.
-    pub(crate) fn raw(&self, member: &Member) -> Raw<'_> {
-        Raw {
+    pub(crate) fn raw(&self, member: &ZipMember) -> FileRange<'_> {
+        FileRange {
             file: &self.file,
             at: member.offset,
             left: member.deflated.compressed_size,
@@ -248,19 +255,19 @@ impl Archive {
     }
 
     /// The member's contents, as far as its announced length goes; not checked.
-    pub(crate) fn contents(&self, member: &Member) -> impl Read {
+    pub(crate) fn contents(&self, member: &ZipMember) -> impl Read {
         let raw = self.raw(member);
-        let contents: Contents<'_> = match member.method {
-            Method::Stored => Contents::Stored(raw),
-            Method::Deflated => {
-                Contents::Deflated(Box::new(DeflateDecoder::new(BufReader::new(raw))))
+        let contents: MemberReader<'_> = match member.method {
+            CompressionMethod::Stored => MemberReader::Stored(raw),
+            CompressionMethod::Deflated => {
+                MemberReader::Deflated(Box::new(DeflateDecoder::new(BufReader::new(raw))))
             }
         };
         contents.take(member.deflated.size)
     }
 
     /// The member's whole contents, checked, if they are no longer than `max_bytes`.
-    pub(crate) fn read(&self, member: &Member, max_bytes: u64) -> Result<Vec<u8>, Error> {
+    pub(crate) fn read(&self, member: &ZipMember, max_bytes: u64) -> Result<Vec<u8>, ZipError> {
         let size = member.deflated.size;
         if size > max_bytes {
             return Err(self.member_error(member, MemberFault::TooLong { max_bytes }));
@@ -272,7 +279,7 @@ impl Archive {
                 io::ErrorKind::InvalidInput
                 | io::ErrorKind::InvalidData
                 | io::ErrorKind::UnexpectedEof => self.member_error(member, MemberFault::Contents),
-                _ => Error::Read {
+                _ => ZipError::Read {
                     path: self.path.clone(),
                     source,
                 },
@@ -284,8 +291,8 @@ impl Archive {
     }
 
     /// The error that says what is wrong with a member of this archive.
-    pub(crate) fn member_error(&self, member: &Member, fault: MemberFault) -> Error {
-        Error::Member {
+    pub(crate) fn member_error(&self, member: &ZipMember, fault: MemberFault) -> ZipError {
+        ZipError::Member {
             path: self.path.clone(),
             member: member.name.clone(),
             fault,
@@ -293,12 +300,12 @@ impl Archive {
     }
 }
 
-enum Contents<'a> {
-    Stored(Raw<'a>),
-    Deflated(Box<DeflateDecoder<BufReader<Raw<'a>>>>),
+enum MemberReader<'a> {
+    Stored(FileRange<'a>),
+    Deflated(Box<DeflateDecoder<BufReader<FileRange<'a>>>>),
 }
 
-impl Read for Contents<'_> {
+impl Read for MemberReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Stored(raw) => raw.read(buffer),
@@ -309,13 +316,13 @@ impl Read for Contents<'_> {
 
 /// A stretch of the archive's file, read without moving a shared cursor.
 #[derive(Debug)]
-pub(crate) struct Raw<'a> {
+pub(crate) struct FileRange<'a> {
     file: &'a File,
     at: u64,
     left: u64,
 }
 
-impl Read for Raw<'_> {
+impl Read for FileRange<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
         let count = self.file.read_at(&mut buffer[..most], self.at)?;
@@ -325,24 +332,24 @@ impl Read for Raw<'_> {
     }
 }
 
-impl Explain for Error {
+impl Explain for ZipError {
     fn explain(&self) -> Explanation {
         let again = "the file is damaged or made to mislead; if a fresh download is the same, tell its authors";
         match self {
             Self::Read { path, source } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "an archive cannot be read".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
                 next: "look at the file and the disk, then build again".to_owned(),
             },
             Self::Archive { path, fault } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "a zip archive is refused".to_owned(),
                 place: path.display().to_string(),
                 why: fault_text(*fault),
                 next: match fault {
-                    Fault::ContentsLength { .. } => Unpacked::HINT.to_owned(),
+                    ArchiveFault::ContentsLength { .. } => UnpackedBound::HINT.to_owned(),
                     _ => again.to_owned(),
                 },
             },
@@ -351,7 +358,7 @@ impl Explain for Error {
                 member,
                 fault,
             } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: format!(
                     "a member of a zip archive is refused: {}",
                     member.escape_debug()
@@ -364,17 +371,17 @@ impl Explain for Error {
     }
 }
 
-fn fault_text(fault: Fault) -> String {
+fn fault_text(fault: ArchiveFault) -> String {
     match fault {
-        Fault::NoEnd => "it does not end as a zip archive does".to_owned(),
-        Fault::Directory => "its directory is damaged".to_owned(),
-        Fault::Disks => "it is one part of several".to_owned(),
-        Fault::Gap => "it holds bytes that belong to no member".to_owned(),
-        Fault::Members => format!("it has more than {MAX_MEMBERS} members"),
-        Fault::DirectoryLength => {
+        ArchiveFault::NoEnd => "it does not end as a zip archive does".to_owned(),
+        ArchiveFault::Directory => "its directory is damaged".to_owned(),
+        ArchiveFault::Disks => "it is one part of several".to_owned(),
+        ArchiveFault::Gap => "it holds bytes that belong to no member".to_owned(),
+        ArchiveFault::Members => format!("it has more than {MAX_MEMBERS} members"),
+        ArchiveFault::DirectoryLength => {
             format!("its directory is longer than {MAX_DIRECTORY_BYTES} bytes")
         }
-        Fault::ContentsLength { most_bytes } => format!("it is {}", too_much(most_bytes)),
+        ArchiveFault::ContentsLength { most_bytes } => format!("it is {}", too_much(most_bytes)),
     }
 }
 

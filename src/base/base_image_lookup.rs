@@ -9,14 +9,14 @@
 use super::resolved_packages::BasePinError;
 use crate::context::base_manifest::BaseImage;
 use crate::context::project::LOCK_FILE;
-use crate::context::settings::Rules;
+use crate::context::settings::NetworkRules;
 use crate::net::http::Client;
-use crate::net::registry::{RegistryError, Source};
+use crate::net::registry::{ReadSource, RegistryError};
 use crate::oci::{
-    Descriptor, DescriptorPlatform, Digest, ImageConfig, Index, Key, KeyBuilder, Manifest,
-    Platform, Reference,
+    Descriptor, DescriptorPlatform, Digest, ImageConfig, ImageIndex, ImageManifest, Key,
+    KeyBuilder, Platform, Reference,
 };
-use crate::report::{BuildError, Explain, Explanation, Fate};
+use crate::report::{BuildError, ErrorClass, Explain, Explanation};
 use crate::resolve::debian::MAX_AGE_SECONDS;
 use crate::store::Store;
 
@@ -80,14 +80,14 @@ impl Explain for BaseImageError {
         match self {
             Self::Registry(error) => error.explain(),
             Self::NotFound { image } => Explanation {
-                fate: Fate::CommandLine,
+                fate: ErrorClass::CommandLine,
                 what: "there is no such base image".to_owned(),
                 place: image.clone(),
                 why: "its registry does not have that name; private ones look the same to those who may not see them".to_owned(),
                 next: "check name and tag; log in with `s2r login REGISTRY` if it is private; `s2r builders` lists the builders that need no registry".to_owned(),
             },
             Self::Offline { image } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the base image is not known here".to_owned(),
                 place: image.clone(),
                 why: "--offline forbids asking its registry, and no build here has asked it before".to_owned(),
@@ -98,14 +98,14 @@ impl Explain for BaseImageError {
                 platform,
                 found,
             } => Explanation {
-                fate: Fate::Project,
+                fate: ErrorClass::Project,
                 what: format!("the base image is not made for {platform}"),
                 place: image.clone(),
                 why: format!("it is for {}", found.join(", ")),
                 next: "leave that platform out of --platform, or name another base".to_owned(),
             },
             Self::Differs { image, platform } => Explanation {
-                fate: Fate::Project,
+                fate: ErrorClass::Project,
                 what: format!("the base image for {platform} is not like the others"),
                 place: image.clone(),
                 why: "it has another Python, another C library or its interpreter elsewhere".to_owned(),
@@ -116,7 +116,7 @@ impl Explain for BaseImageError {
                 document,
                 reason,
             } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: format!("the base image's {document} does not read"),
                 place: image.clone(),
                 why: reason.clone(),
@@ -128,13 +128,13 @@ impl Explain for BaseImageError {
 
 /// Looks images up.
 #[derive(Clone, Copy)]
-pub(crate) struct Finder<'a> {
+pub(crate) struct BaseImageLookup<'a> {
     pub client: &'a Client,
     pub store: &'a Store,
-    pub rules: Rules,
+    pub rules: NetworkRules,
 }
 
-impl Finder<'_> {
+impl BaseImageLookup<'_> {
     /// The image for each platform. With `pinned` its tag is not asked for.
     ///
     /// # Errors
@@ -165,7 +165,7 @@ impl Finder<'_> {
     /// # Errors
     /// The registry's; a tag that is not there.
     pub(crate) fn ask(&self, image: &Reference) -> Result<Digest, BuildError> {
-        let registry = Source::new(self.client, image).map_err(BaseImageError::from)?;
+        let registry = ReadSource::new(self.client, image).map_err(BaseImageError::from)?;
         let head = registry
             .head_manifest(image.tag_or_latest())
             .map_err(BaseImageError::from)?;
@@ -196,7 +196,7 @@ impl Finder<'_> {
         if known.is_some_and(|digest| self.store.read_blob(&digest).is_ok()) {
             return self.ask(image);
         }
-        let registry = Source::new(self.client, image).map_err(BaseImageError::from)?;
+        let registry = ReadSource::new(self.client, image).map_err(BaseImageError::from)?;
         let served = registry
             .get_manifest(image.tag_or_latest())
             .map_err(BaseImageError::from)?
@@ -240,14 +240,14 @@ impl Finder<'_> {
     }
 
     /// The registry, if it may be asked.
-    fn registry(&self, image: &Reference) -> Result<Source<'_>, BuildError> {
+    fn registry(&self, image: &Reference) -> Result<ReadSource<'_>, BuildError> {
         if self.rules.offline {
             return Err(BaseImageError::Offline {
                 image: image.to_string(),
             }
             .into());
         }
-        Ok(Source::new(self.client, image).map_err(BaseImageError::from)?)
+        Ok(ReadSource::new(self.client, image).map_err(BaseImageError::from)?)
     }
 
     fn for_platform(
@@ -284,13 +284,13 @@ impl Finder<'_> {
         &self,
         image: &Reference,
         manifest: &[u8],
-    ) -> Result<(Manifest, ImageConfig), BuildError> {
+    ) -> Result<(ImageManifest, ImageConfig), BuildError> {
         let unreadable = |document, reason: String| BaseImageError::Unreadable {
             image: image.to_string(),
             document,
             reason,
         };
-        let manifest = Manifest::from_bytes(manifest)
+        let manifest = ImageManifest::from_bytes(manifest)
             .map_err(|error| unreadable("manifest", error.to_string()))?;
         let config = self.config(image, &manifest.config)?;
         let config = ImageConfig::from_bytes(&config)
@@ -316,7 +316,7 @@ impl Finder<'_> {
             None => self.behind_tag(image)?,
         };
         let top = self.document(image, digest)?;
-        let manifests: Vec<Digest> = match Index::from_bytes(&top) {
+        let manifests: Vec<Digest> = match ImageIndex::from_bytes(&top) {
             Ok(index) => images_of(&index).map(|(entry, _)| entry.digest).collect(),
             Err(_) => vec![digest],
         };
@@ -350,7 +350,7 @@ pub(crate) fn platform_of(config: &ImageConfig) -> Option<Platform> {
 
 /// The entries of an index that are images. Attestations stand beside them, under a platform that is
 /// none.
-fn images_of(index: &Index) -> impl Iterator<Item = (&Descriptor, &DescriptorPlatform)> {
+fn images_of(index: &ImageIndex) -> impl Iterator<Item = (&Descriptor, &DescriptorPlatform)> {
     index.manifests.iter().filter_map(|entry| {
         let platform = entry.platform.as_ref()?;
         (platform.os != "unknown").then_some((entry, platform))
@@ -363,7 +363,7 @@ fn entry_for(
     top: &[u8],
     platform: Platform,
 ) -> Result<Option<Digest>, BaseImageError> {
-    let Ok(index) = Index::from_bytes(top) else {
+    let Ok(index) = ImageIndex::from_bytes(top) else {
         return Ok(None);
     };
     let found: Vec<_> = images_of(&index).collect();

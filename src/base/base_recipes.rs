@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::resolved_packages as base;
-use crate::layer_cache::Recipe;
-use crate::layers::deb::{self, BaseOptions, Packages, Part};
+use crate::layer_cache::LayerRecipe;
+use crate::layers::deb::{self, BaseOptions, BasePart, PackageFiles};
 use crate::oci::Digest;
 use crate::packages::debian::DebArtefact;
 use crate::store::Store;
@@ -18,8 +18,8 @@ pub(crate) fn base<'a>(
     options: &'a BaseOptions,
     suite: &str,
     store: &'a Store,
-) -> Vec<Recipe<'a>> {
-    Part::OF_BASE
+) -> Vec<LayerRecipe<'a>> {
+    BasePart::OF_BASE
         .into_iter()
         .filter_map(|part| base_part(part, packages, options, suite, store))
         .collect()
@@ -27,12 +27,12 @@ pub(crate) fn base<'a>(
 
 /// One of the layers of a Debian base, if it has packages for it.
 pub(crate) fn base_part<'a>(
-    part: Part,
+    part: BasePart,
     packages: &[DebArtefact],
     options: &'a BaseOptions,
     suite: &str,
     store: &'a Store,
-) -> Option<Recipe<'a>> {
+) -> Option<LayerRecipe<'a>> {
     let debs = part.of_all(packages);
     if debs.is_empty() {
         return None;
@@ -44,13 +44,13 @@ pub(crate) fn base_part<'a>(
 
 /// A layer of packages, which other packages of the image lie beside.
 fn of_debs<'a>(
-    part: Part,
+    part: BasePart,
     contents: String,
     (debs, beside): (Vec<DebArtefact>, Vec<DebArtefact>),
     options: &'a BaseOptions,
     store: &'a Store,
-) -> Recipe<'a> {
-    Recipe {
+) -> LayerRecipe<'a> {
+    LayerRecipe {
         key: deb::key(part, &debs, &beside, options),
         contents,
         needs: [base::needed(&debs), base::needed(&beside)].concat(),
@@ -62,7 +62,7 @@ fn of_debs<'a>(
                 debs.iter().map(|deb| (deb.clone(), path(deb))).collect()
             };
             let (debs, beside) = (files(&debs), files(&beside));
-            let packages = Packages {
+            let packages = PackageFiles {
                 own: &debs,
                 beside: &beside,
             };
@@ -77,7 +77,7 @@ pub(crate) fn added<'a>(
     (packages, below): (&[DebArtefact], &[DebArtefact]),
     options: &'a BaseOptions,
     store: &'a Store,
-) -> Recipe<'a> {
+) -> LayerRecipe<'a> {
     let debs = (packages.to_vec(), below.to_vec());
-    of_debs(Part::Added, title.to_owned(), debs, options, store)
+    of_debs(BasePart::Added, title.to_owned(), debs, options, store)
 }

@@ -9,18 +9,18 @@
 use super::resolved_packages::BaseRules;
 use super::{base_recipes, resolved_packages as base};
 use crate::context::project::LOCK_FILE;
-use crate::layer_cache::{Fetcher, Recipe};
+use crate::layer_cache::{LayerRecipe, StoreFetcher};
 use crate::layers::deb::BaseOptions;
 use crate::oci::Architecture;
 use crate::packages::debian::{DebArtefact, DebianBase};
-use crate::plan::Packages;
+use crate::plan::ExtraPackages;
 use crate::report::BuildError;
 use crate::resolve::debian::{BaseLock, DebianError};
 use crate::store::Store;
 
 /// Exact packages, each list sorted by name.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Debs {
+pub(crate) struct DebianPackages {
     /// Those of the base.
     pub base: Vec<DebArtefact>,
     /// Those above it.
@@ -29,15 +29,15 @@ pub(crate) struct Debs {
 
 /// Who wants which packages of where.
 #[derive(Clone, Copy)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct DebianRequest<'a> {
     /// The builder's base.
     pub base: &'a DebianBase,
     /// What the plan adds.
-    pub packages: &'a Packages,
+    pub packages: &'a ExtraPackages,
     pub architecture: Architecture,
 }
 
-impl Wish<'_> {
+impl DebianRequest<'_> {
     /// The base together with all that the project asks for, building included: what a lock is for.
     pub(crate) fn asked(&self) -> DebianBase {
         let mut asked = self.base.clone();
@@ -49,10 +49,10 @@ impl Wish<'_> {
     ///
     /// # Errors
     /// It was made for another builder or Aptfile, or for other architectures.
-    pub(crate) fn locked(&self, lock: &BaseLock) -> Result<Debs, BuildError> {
+    pub(crate) fn locked(&self, lock: &BaseLock) -> Result<DebianPackages, BuildError> {
         let base = lock.packages_for(&self.asked(), self.architecture, LOCK_FILE)?;
         let added = lock.added_packages.get(self.architecture.name());
-        Ok(Debs {
+        Ok(DebianPackages {
             base: base.to_vec(),
             added: added.cloned().unwrap_or_default(),
         })
@@ -65,12 +65,12 @@ impl Wish<'_> {
     pub(crate) fn resolved(
         &self,
         rules: BaseRules,
-        fetcher: &Fetcher<'_>,
-    ) -> Result<Debs, BuildError> {
+        fetcher: &StoreFetcher<'_>,
+    ) -> Result<DebianPackages, BuildError> {
         let base = base::packages(self.base, self.architecture, rules, fetcher)?;
         let names = self.packages.image_names();
         if names.is_empty() {
-            return Ok(Debs {
+            return Ok(DebianPackages {
                 base,
                 added: Vec::new(),
             });
@@ -83,7 +83,7 @@ impl Wish<'_> {
             .into_iter()
             .filter(|one| !base.iter().any(|other| other.sha256 == one.sha256))
             .collect();
-        Ok(Debs { base, added })
+        Ok(DebianPackages { base, added })
     }
 
     /// A package that the suite has not is named in the project's file, and that is where to look.
@@ -100,7 +100,7 @@ impl Wish<'_> {
     }
 }
 
-impl Debs {
+impl DebianPackages {
     /// Everything in the image, sorted by name; of two versions the upper one.
     pub(crate) fn all(&self) -> Vec<DebArtefact> {
         let is_covered =
@@ -128,10 +128,10 @@ impl Debs {
     /// The layers of all of them, the base's first.
     pub(crate) fn recipes<'r>(
         &'r self,
-        wish: &Wish<'_>,
+        wish: &DebianRequest<'_>,
         options: &'r BaseOptions,
         store: &'r Store,
-    ) -> Vec<Recipe<'r>> {
+    ) -> Vec<LayerRecipe<'r>> {
         let mut recipes = base_recipes::base(&self.base, options, &wish.base.suite, store);
         if !self.added.is_empty() {
             let title = format!(

@@ -3,20 +3,20 @@
 
 use std::time::Duration;
 
-use super::debian_packages::{Debs, Wish};
+use super::debian_packages::{DebianPackages, DebianRequest};
 use super::resolved_packages as base;
 use crate::context::base_manifest::BaseImage;
-use crate::context::build_context::Site;
-use crate::image::{Footing, ImageLayer, kept_annotations};
-use crate::layer_cache::{Batch, BatchFetched, Made, Recipe};
+use crate::context::build_context::Context;
+use crate::image::{Abi, ImageLayer, kept_annotations};
+use crate::layer_cache::{BatchFetched, BuiltLayer, LayerBatch, LayerRecipe};
 use crate::layers::deb::BaseOptions;
 use crate::layers::linkage::machine;
 use crate::oci::{Architecture, KeyBuilder, Platform};
 use crate::packages::debian::{DebArtefact, DebianBase};
-use crate::packages::python::{Arch, Libc, PythonVersion, Target};
-use crate::plan::builder::{Base, BuilderDefinition, BuilderError};
+use crate::packages::python::{LibcVersion, PythonVersion, TargetArch, WheelTarget};
+use crate::plan::builder::{BaseDefinition, BuilderDefinition, BuilderError};
 use crate::plan::image_builder::python_patch;
-use crate::report::{BuildError, Event, Explain, Explanation, Fate, LayerEvent, LayerFate};
+use crate::report::{BuildError, ErrorClass, Event, Explain, Explanation, LayerEvent, LayerStatus};
 use crate::resolve::debian::BaseLock;
 use crate::store::Store;
 
@@ -33,7 +33,7 @@ pub(crate) struct PackagesOnImage {
 impl Explain for PackagesOnImage {
     fn explain(&self) -> Explanation {
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: format!(
                 "the Aptfile asks for {}, and the base is an image",
                 self.packages.join(", ")
@@ -47,18 +47,18 @@ impl Explain for PackagesOnImage {
 }
 
 /// What one platform of an image stands on, exactly.
-pub(crate) enum Foundation<'a> {
+pub(crate) enum Base<'a> {
     /// Packages, and how their layers are written.
     Packages {
         base: &'a DebianBase,
-        debs: Debs,
+        debs: DebianPackages,
         options: BaseOptions,
     },
     /// An image of a registry.
     Image(&'a BaseImage),
 }
 
-impl Foundation<'_> {
+impl Base<'_> {
     /// In a few words.
     pub(crate) fn title(&self) -> String {
         match self {
@@ -70,10 +70,10 @@ impl Foundation<'_> {
     }
 
     /// Its packages; none of an image.
-    pub(crate) fn debs(&self) -> Debs {
+    pub(crate) fn debs(&self) -> DebianPackages {
         match self {
             Self::Packages { debs, .. } => debs.clone(),
-            Self::Image(_) => Debs::default(),
+            Self::Image(_) => DebianPackages::default(),
         }
     }
 
@@ -100,13 +100,13 @@ impl Foundation<'_> {
     }
 }
 
-impl<'a> Site<'a> {
+impl<'a> Context<'a> {
     /// What the image for one platform stands on.
     ///
     /// # Errors
     /// Packages that cannot be resolved; packages that are to be added to an image.
-    pub(crate) fn foundation(&self, platform: Platform) -> Result<Foundation<'a>, BuildError> {
-        if let Base::Image(image) = &self.builder.base {
+    pub(crate) fn resolve_base(&self, platform: Platform) -> Result<Base<'a>, BuildError> {
+        if let BaseDefinition::Image(image) = &self.builder.base {
             let asked = self.plan.packages.of_project();
             if !asked.is_empty() {
                 return Err(PackagesOnImage {
@@ -117,12 +117,10 @@ impl<'a> Site<'a> {
             }
             let images = &self.project.base_images;
             let found = images.iter().find(|one| one.platform == platform);
-            return found
-                .map(Foundation::Image)
-                .ok_or_else(|| self.no_builder());
+            return found.map(Base::Image).ok_or_else(|| self.no_builder());
         }
         let base = self.debian()?;
-        Ok(Foundation::Packages {
+        Ok(Base::Packages {
             base,
             debs: self.packages(platform.architecture)?,
             options: self.base_options(base, platform.architecture),
@@ -137,17 +135,18 @@ impl<'a> Site<'a> {
     }
 
     /// What the layers above count on.
-    pub(crate) fn footing(&self) -> Footing {
-        footing_of(self.builder)
+    pub(crate) fn abi(&self) -> Abi {
+        abi_of(self.builder)
     }
 
     /// Has the layers of a foundation: made, or known where they are.
-    pub(crate) fn lay(&self, foundation: &Foundation<'_>) -> Result<Batch, BuildError> {
+    pub(crate) fn ensure_base_layers(
+        &self,
+        foundation: &Base<'_>,
+    ) -> Result<LayerBatch, BuildError> {
         match foundation {
-            Foundation::Packages { debs, options, .. } => {
-                self.make(&self.recipes_of(debs, options)?, 0)
-            }
-            Foundation::Image(image) => Ok(Batch {
+            Base::Packages { debs, options, .. } => self.make(&self.recipes_of(debs, options)?, 0),
+            Base::Image(image) => Ok(LayerBatch {
                 layers: layers_of(image, self.store)
                     .into_iter()
                     .enumerate()
@@ -161,25 +160,25 @@ impl<'a> Site<'a> {
     /// How the layers of a foundation are made; an image's are not.
     pub(crate) fn base_recipes<'r>(
         &'r self,
-        foundation: &'r Foundation<'_>,
-    ) -> Result<Vec<Recipe<'r>>, BuildError> {
+        foundation: &'r Base<'_>,
+    ) -> Result<Vec<LayerRecipe<'r>>, BuildError> {
         match foundation {
-            Foundation::Packages { debs, options, .. } => self.recipes_of(debs, options),
-            Foundation::Image(_) => Ok(Vec::new()),
+            Base::Packages { debs, options, .. } => self.recipes_of(debs, options),
+            Base::Image(_) => Ok(Vec::new()),
         }
     }
 
     /// How the layers of the builder's packages are made.
     pub(crate) fn recipes_of<'r>(
         &'r self,
-        debs: &'r Debs,
+        debs: &'r DebianPackages,
         options: &'r BaseOptions,
-    ) -> Result<Vec<Recipe<'r>>, BuildError> {
+    ) -> Result<Vec<LayerRecipe<'r>>, BuildError> {
         let wish = self.wish(options.architecture)?;
         Ok(debs.recipes(&wish, options, self.store))
     }
 
-    fn told(&self, index: usize, made: Made) -> Made {
+    fn told(&self, index: usize, made: BuiltLayer) -> BuiltLayer {
         self.report.event(Event::Layer(LayerEvent {
             index,
             contents: made.layer.contents.clone(),
@@ -208,12 +207,12 @@ impl<'a> Site<'a> {
     /// It stands on an image: a fault of ours, since that is asked before.
     fn debian(&self) -> Result<&'a DebianBase, BuildError> {
         match &self.builder.base {
-            Base::Debian(base) => Ok(base),
-            Base::Image(_) => Err(self.no_builder()),
+            BaseDefinition::Debian(base) => Ok(base),
+            BaseDefinition::Image(_) => Err(self.no_builder()),
         }
     }
 
-    fn packages(&self, architecture: Architecture) -> Result<Debs, BuildError> {
+    fn packages(&self, architecture: Architecture) -> Result<DebianPackages, BuildError> {
         let wish = self.wish(architecture)?;
         match self.base_lock()? {
             Some(lock) => wish.locked(&lock),
@@ -232,8 +231,8 @@ impl<'a> Site<'a> {
     }
 
     /// Which Debian packages are wanted.
-    fn wish(&self, architecture: Architecture) -> Result<Wish<'a>, BuildError> {
-        Ok(Wish {
+    fn wish(&self, architecture: Architecture) -> Result<DebianRequest<'a>, BuildError> {
+        Ok(DebianRequest {
             base: self.debian()?,
             packages: &self.plan.packages,
             architecture,
@@ -274,29 +273,29 @@ impl<'a> Site<'a> {
     }
 
     /// What wheels are chosen for.
-    pub(crate) fn target(&self, architecture: Architecture, foundation: &Foundation<'_>) -> Target {
+    pub(crate) fn target(&self, architecture: Architecture, foundation: &Base<'_>) -> WheelTarget {
         let (major, minor) = numbers(&self.builder.python);
         let patch = foundation.patch(&self.builder.python);
         let (libc_major, libc_minor) = self.builder.glibc;
         let small = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
-        Target {
+        WheelTarget {
             python: PythonVersion {
                 major,
                 minor,
                 patch,
             },
-            libc: Libc::Glibc(small(libc_major), small(libc_minor)),
+            libc: LibcVersion::Glibc(small(libc_major), small(libc_minor)),
             arch: match architecture {
-                Architecture::Amd64 => Arch::X86_64,
-                Architecture::Arm64 => Arch::Aarch64,
+                Architecture::Amd64 => TargetArch::X86_64,
+                Architecture::Arm64 => TargetArch::Aarch64,
             },
         }
     }
 }
 
 /// What layers on a builder's base count on.
-pub(crate) fn footing_of(builder: &BuilderDefinition) -> Footing {
-    Footing {
+pub(crate) fn abi_of(builder: &BuilderDefinition) -> Abi {
+    Abi {
         python: builder.python.clone(),
         glibc: builder.glibc,
         interpreter: builder.interpreter.clone(),
@@ -304,7 +303,7 @@ pub(crate) fn footing_of(builder: &BuilderDefinition) -> Footing {
 }
 
 /// The layers of an image that is a base, which need not be here.
-pub(crate) fn layers_of(image: &BaseImage, store: &Store) -> Vec<Made> {
+pub(crate) fn layers_of(image: &BaseImage, store: &Store) -> Vec<BuiltLayer> {
     let count = image.manifest.layers.len();
     let pairs = image
         .manifest
@@ -313,7 +312,7 @@ pub(crate) fn layers_of(image: &BaseImage, store: &Store) -> Vec<Made> {
         .zip(&image.config.rootfs.diff_ids);
     pairs
         .enumerate()
-        .map(|(index, (layer, diff_id))| Made {
+        .map(|(index, (layer, diff_id))| BuiltLayer {
             layer: ImageLayer {
                 key: KeyBuilder::new("base-image-layer/1")
                     .field(layer.digest.as_bytes())
@@ -327,9 +326,9 @@ pub(crate) fn layers_of(image: &BaseImage, store: &Store) -> Vec<Made> {
             },
             uncompressed_bytes: None,
             fate: if store.has_blob(&layer.digest, layer.size) {
-                LayerFate::Reused
+                LayerStatus::Reused
             } else {
-                LayerFate::Remote
+                LayerStatus::Remote
             },
             took: Duration::ZERO,
             notes: None,

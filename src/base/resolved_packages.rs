@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::trusted_layers as trust;
 use crate::context::project::LOCK_FILE;
-use crate::layer_cache::{Fetcher, Needed, Origin};
-use crate::net::http::{Expect, HttpError};
+use crate::layer_cache::{Download, DownloadOrigin, StoreFetcher};
+use crate::net::http::{ExpectedDownload, HttpError};
 use crate::oci::{Architecture, Digest, Key, KeyBuilder};
 use crate::packages::debian::{DebArtefact, DebianBase};
-use crate::report::{BuildError, Explain, Explanation, Fate};
+use crate::report::{BuildError, ErrorClass, Explain, Explanation};
 use crate::resolve::debian::{
-    BaseLock, Context, Fetch, FetchError, MAX_AGE_SECONDS, request_digest,
+    BaseLock, DebianContext, DebianFetch, DebianFetchError, MAX_AGE_SECONDS, request_digest,
 };
 use crate::store::{Store, StoreError};
 
@@ -22,7 +22,7 @@ const RECORD: &str = "base";
 /// How a base may be had.
 #[derive(Clone, Copy)]
 pub(crate) struct BaseRules {
-    pub rules: crate::context::settings::Rules,
+    pub rules: crate::context::settings::NetworkRules,
     /// Seconds since 1970.
     pub now_seconds: u64,
 }
@@ -48,7 +48,7 @@ impl Explain for BasePinError {
     fn explain(&self) -> Explanation {
         match self {
             Self::NotLocked { file } => Explanation {
-                fate: Fate::Project,
+                fate: ErrorClass::Project,
                 what: format!("there is no {file}"),
                 place: file.clone(),
                 why: "--locked builds only what locks pin, and resolves nothing".to_owned(),
@@ -56,7 +56,7 @@ impl Explain for BasePinError {
                     .to_owned(),
             },
             Self::Offline { suite } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: format!("the packages of Debian {suite} are not known here"),
                 place: suite.clone(),
                 why: "--offline forbids asking the suite, and no build here has asked it before"
@@ -76,7 +76,7 @@ pub(crate) fn packages(
     base: &DebianBase,
     architecture: Architecture,
     rules: BaseRules,
-    fetcher: &Fetcher<'_>,
+    fetcher: &StoreFetcher<'_>,
 ) -> Result<Vec<DebArtefact>, BuildError> {
     if rules.rules.locked {
         return Err(BasePinError::NotLocked {
@@ -96,8 +96,8 @@ pub(crate) fn packages(
     let packages = crate::resolve::debian::resolve(
         base,
         architecture,
-        &Context {
-            fetch: &Archive { fetcher },
+        &DebianContext {
+            fetch: &DebianArchive { fetcher },
             scratch: &fetcher.store.scratch(),
             now_unix_seconds: i64::try_from(rules.now_seconds).unwrap_or(i64::MAX),
         },
@@ -127,7 +127,7 @@ fn recent(
     base: &DebianBase,
     architecture: Architecture,
     rules: BaseRules,
-    fetcher: &Fetcher<'_>,
+    fetcher: &StoreFetcher<'_>,
 ) -> Option<Vec<DebArtefact>> {
     let (age, packages) = known(base, architecture, fetcher.store)?;
     if !rules.rules.offline && (rules.rules.refresh || age.as_secs() > MAX_AGE_SECONDS) {
@@ -166,28 +166,28 @@ fn record_key(base: &DebianBase, architecture: Architecture) -> Key {
 }
 
 /// What must be in the store before debs can become layers.
-pub(crate) fn needed(packages: &[DebArtefact]) -> Vec<Needed> {
+pub(crate) fn needed(packages: &[DebArtefact]) -> Vec<Download> {
     packages
         .iter()
-        .map(|deb| Needed {
+        .map(|deb| Download {
             name: format!("{}_{}_{}.deb", deb.package, deb.version, deb.architecture),
             digest: Digest::from_bytes(deb.sha256.0),
             size_bytes: Some(deb.size),
             origins: std::iter::once(&deb.url)
                 .chain(&deb.snapshot_url)
-                .map(|url| Origin::Url(url.clone()))
+                .map(|url| DownloadOrigin::Url(url.clone()))
                 .collect(),
         })
         .collect()
 }
 
 /// A Debian archive, asked by way of the HTTP client.
-struct Archive<'a> {
-    fetcher: &'a Fetcher<'a>,
+struct DebianArchive<'a> {
+    fetcher: &'a StoreFetcher<'a>,
 }
 
-impl Fetch for Archive<'_> {
-    fn get(&self, url: &str, max_bytes: u64) -> Result<Box<dyn Read + '_>, FetchError> {
+impl DebianFetch for DebianArchive<'_> {
+    fn get(&self, url: &str, max_bytes: u64) -> Result<Box<dyn Read + '_>, DebianFetchError> {
         // An index under its own hash never changes: what was fetched once is known.
         let known = url
             .rsplit_once("/by-hash/SHA256/")
@@ -205,11 +205,16 @@ impl Fetch for Archive<'_> {
     }
 }
 
-impl Archive<'_> {
+impl DebianArchive<'_> {
     /// Fetches a file whose hash is known, for good.
-    fn keep(&self, url: &str, digest: Digest, max_bytes: u64) -> Result<Box<dyn Read>, FetchError> {
+    fn keep(
+        &self,
+        url: &str,
+        digest: Digest,
+        max_bytes: u64,
+    ) -> Result<Box<dyn Read>, DebianFetchError> {
         let store = self.fetcher.store;
-        let unwritable = |error: StoreError| FetchError::Failed {
+        let unwritable = |error: StoreError| DebianFetchError::Failed {
             url: url.to_owned(),
             explanation: Box::new(error.explain()),
         };
@@ -227,9 +232,9 @@ impl Archive<'_> {
 
     /// Fetches a file that has yet to be judged, such as a suite's signed index: it is gone when its
     /// reader is.
-    fn look_at(&self, url: &str, max_bytes: u64) -> Result<Box<dyn Read>, FetchError> {
+    fn look_at(&self, url: &str, max_bytes: u64) -> Result<Box<dyn Read>, DebianFetchError> {
         let path = self.fetcher.store.scratch();
-        let unwritable = |source| FetchError::Failed {
+        let unwritable = |source| DebianFetchError::Failed {
             url: url.to_owned(),
             explanation: Box::new(
                 StoreError::Io {
@@ -251,8 +256,8 @@ impl Archive<'_> {
         sink: &mut dyn Write,
         digest: Option<Digest>,
         max_bytes: u64,
-    ) -> Result<(), FetchError> {
-        let expect = Expect {
+    ) -> Result<(), DebianFetchError> {
+        let expect = ExpectedDownload {
             sha256: digest.map(|digest| *digest.as_bytes()),
             size: None,
             max_bytes,
@@ -264,12 +269,12 @@ impl Archive<'_> {
     }
 }
 
-fn failure(url: &str, error: &HttpError) -> FetchError {
+fn failure(url: &str, error: &HttpError) -> DebianFetchError {
     match error.status() {
-        Some(404 | 410) => FetchError::Missing {
+        Some(404 | 410) => DebianFetchError::Missing {
             url: url.to_owned(),
         },
-        _ => FetchError::Failed {
+        _ => DebianFetchError::Failed {
             url: url.to_owned(),
             explanation: Box::new(error.explain()),
         },

@@ -13,12 +13,12 @@
 use std::path::PathBuf;
 
 use super::base_recipes;
-use crate::context::build_context::Site;
-use crate::layer_cache::{Contradicted, Made, NoRecipe, Recipe, RootLayer};
-use crate::layers::deb::{BaseOptions, Part};
+use crate::context::build_context::Context;
+use crate::layer_cache::{BuiltLayer, LayerContradiction, LayerRecipe, NoRecipe, RootLayer};
+use crate::layers::deb::{BaseOptions, BasePart};
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::debian::{DebArtefact, DebianBase};
-use crate::report::{BuildError, LayerFate};
+use crate::report::{BuildError, LayerStatus};
 use crate::store::{Store, StoreError};
 
 /// The record kind of packages that a signed index has listed.
@@ -26,21 +26,21 @@ const LISTED: &str = "listed";
 
 /// Remembers packages that stand in an index whose signature was checked.
 pub(crate) fn note_listed(packages: &[DebArtefact], store: &Store) -> Result<(), StoreError> {
-    for part in Part::OF_BASE {
+    for part in BasePart::OF_BASE {
         store.put_record(LISTED, &listed_key(part, packages), b"")?;
     }
     Ok(())
 }
 
 /// Whether the packages of these parts stood in such an index, all together.
-pub(crate) fn are_listed(parts: &[Part], packages: &[DebArtefact], store: &Store) -> bool {
+pub(crate) fn are_listed(parts: &[BasePart], packages: &[DebArtefact], store: &Store) -> bool {
     parts.iter().all(|part| {
         let record = store.record(LISTED, &listed_key(*part, packages));
         record.is_ok_and(|record| record.is_some())
     })
 }
 
-fn listed_key(part: Part, packages: &[DebArtefact]) -> Key {
+fn listed_key(part: BasePart, packages: &[DebArtefact]) -> Key {
     let mut key = KeyBuilder::new("listed/1").field(part.name().as_bytes());
     for deb in part.of_all(packages) {
         key.add(deb.package.as_bytes());
@@ -49,7 +49,7 @@ fn listed_key(part: Part, packages: &[DebArtefact]) -> Key {
     key.finish()
 }
 
-impl Site<'_> {
+impl Context<'_> {
     /// The same layers, with none among them whose bytes are only believed to be right: those are made
     /// here from their recipes.
     ///
@@ -57,20 +57,20 @@ impl Site<'_> {
     /// A layer that cannot be made, or that is not what the registry's image says.
     pub(crate) fn made_here(
         &self,
-        layers: &[Made],
-        recipes: &[&Recipe<'_>],
-    ) -> Result<Vec<Made>, BuildError> {
+        layers: &[BuiltLayer],
+        recipes: &[&LayerRecipe<'_>],
+    ) -> Result<Vec<BuiltLayer>, BuildError> {
         let form = self.settings().formats.layers;
-        let key_of = |recipe: &Recipe<'_>| form.key(&recipe.key);
-        let is_believed = |made: &&Made| made.fate == LayerFate::Believed;
-        let wanted: Vec<&Recipe<'_>> = layers
+        let key_of = |recipe: &LayerRecipe<'_>| form.key(&recipe.key);
+        let is_believed = |made: &&BuiltLayer| made.fate == LayerStatus::Believed;
+        let wanted: Vec<&LayerRecipe<'_>> = layers
             .iter()
             .filter(is_believed)
             .filter_map(|made| recipes.iter().find(|one| key_of(one) == made.layer.key))
             .copied()
             .collect();
         let own = self.make_own(&wanted)?;
-        let own_of = |made: &Made| own.iter().find(|one| one.layer.key == made.layer.key);
+        let own_of = |made: &BuiltLayer| own.iter().find(|one| one.layer.key == made.layer.key);
         layers
             .iter()
             .map(|told| match own_of(told) {
@@ -80,7 +80,7 @@ impl Site<'_> {
                 .into()),
                 None => Ok(told.clone()),
                 Some(own) if own.layer.diff_id == told.layer.diff_id => Ok(own.clone()),
-                Some(own) => Err(Contradicted {
+                Some(own) => Err(LayerContradiction {
                     contents: told.layer.contents.clone(),
                     told: told.layer.digest,
                     made: own.layer.digest,
@@ -96,8 +96,8 @@ impl Site<'_> {
     /// As [`made_here`](Self::made_here); a layer that cannot be unpacked.
     pub(crate) fn ground_of(
         &self,
-        layers: &[Made],
-        recipes: &[&Recipe<'_>],
+        layers: &[BuiltLayer],
+        recipes: &[&LayerRecipe<'_>],
     ) -> Result<Vec<PathBuf>, BuildError> {
         self.roots().of_layers(&self.made_here(layers, recipes)?)
     }
@@ -110,7 +110,7 @@ impl Site<'_> {
         &self,
         packages: &[DebArtefact],
         (options, debian): (&BaseOptions, &DebianBase),
-        parts: &[Part],
+        parts: &[BasePart],
     ) -> Result<Vec<PathBuf>, BuildError> {
         let roots = self.roots();
         let recipes = parts.iter().filter_map(|part| {
@@ -160,18 +160,18 @@ mod tests {
             deb("libc6", 2),
             deb("python3.13-minimal", 3),
         ];
-        assert!(!are_listed(&[Part::Interpreter], &listed, &store));
+        assert!(!are_listed(&[BasePart::Interpreter], &listed, &store));
         note_listed(&listed, &store).unwrap();
-        assert!(are_listed(&Part::OF_BASE, &listed, &store));
+        assert!(are_listed(&BasePart::OF_BASE, &listed, &store));
         // The same interpreter in another system is known; another interpreter of the same name is not.
         let other = [
             deb("bash", 9),
             deb("libc6", 2),
             deb("python3.13-minimal", 3),
         ];
-        assert!(are_listed(&[Part::Interpreter], &other, &store));
-        assert!(!are_listed(&Part::OF_BASE, &other, &store));
+        assert!(are_listed(&[BasePart::Interpreter], &other, &store));
+        assert!(!are_listed(&BasePart::OF_BASE, &other, &store));
         let replaced = [deb("libc6", 2), deb("python3.13-minimal", 4)];
-        assert!(!are_listed(&[Part::Interpreter], &replaced, &store));
+        assert!(!are_listed(&[BasePart::Interpreter], &replaced, &store));
     }
 }

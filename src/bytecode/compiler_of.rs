@@ -2,21 +2,21 @@
 
 use std::path::PathBuf;
 
-use super::{CompileError, Compiler, Folder, Folders};
-use crate::base::image_base::Foundation;
+use super::{BytecodeCompiler, CompileError, FindFolders, LayerFolders};
+use crate::base::image_base::Base;
 use crate::base::resolved_packages as base;
 use crate::base::trusted_layers::are_listed;
 use crate::bytecode;
-use crate::context::build_context::Site;
-use crate::layers::deb::Part;
+use crate::context::build_context::Context;
+use crate::layers::deb::BasePart;
 use crate::net::http::HttpError;
 use crate::oci::Architecture;
 use crate::packages::debian::DebianBase;
-use crate::plan::Bytecode;
-use crate::plan::builder::Base;
+use crate::plan::BytecodeScope;
+use crate::plan::builder::BaseDefinition;
 use crate::report::BuildError;
 
-impl<'a> Site<'a> {
+impl<'a> Context<'a> {
     /// What makes byte code for an image, if some is wanted. It runs nothing until it is asked.
     ///
     /// The interpreter of a base that is an image is not run: it would be a stranger's program on
@@ -24,25 +24,25 @@ impl<'a> Site<'a> {
     /// packages it is taken from, `trust` says.
     pub(crate) fn compiler<'s>(
         &'s self,
-        foundation: &'s Foundation<'_>,
-    ) -> Result<Option<Compiler<'s>>, BuildError> {
-        if self.plan.bytecode.value == Bytecode::None {
+        foundation: &'s Base<'_>,
+    ) -> Result<Option<BytecodeCompiler<'s>>, BuildError> {
+        if self.plan.bytecode.value == BytecodeScope::None {
             return Ok(None);
         }
         let (packages, folders) = match foundation {
-            Foundation::Packages {
+            Base::Packages {
                 debs,
                 options,
                 base,
             } => {
-                let of_library = [Part::Interpreter, Part::Python];
-                let library: Folder<'s> = Box::new(move || {
+                let of_library = [BasePart::Interpreter, BasePart::Python];
+                let library: FindFolders<'s> = Box::new(move || {
                     self.folders_of_parts(&debs.base, (options, base), &of_library)
                 });
                 let folders = self.machine_folders(base, library);
                 (debs.base.clone(), folders)
             }
-            Foundation::Image(_) => {
+            Base::Image(_) => {
                 let lender = self.lender()?;
                 let host = Architecture::host().ok_or_else(|| self.no_interpreter())?;
                 let packages = base::packages(lender, host, self.base_rules(), &self.fetcher())?;
@@ -51,7 +51,7 @@ impl<'a> Site<'a> {
                 (packages, self.machine_folders(lender, library))
             }
         };
-        Ok(Some(Compiler::new(
+        Ok(Some(BytecodeCompiler::new(
             (self.store, self.report),
             self.settings.workers,
             (&self.builder.python, bytecode::compiler_key(&packages)),
@@ -66,10 +66,14 @@ impl<'a> Site<'a> {
 
     /// Where a compiler finds this machine's interpreter: the image may be for another kind or stand on
     /// other things, for byte code is the same everywhere, and an interpreter is not.
-    fn machine_folders<'s>(&'s self, debian: &'s DebianBase, library: Folder<'s>) -> Folders<'s> {
-        Folders {
-            interpreter: Box::new(move || self.executable_parts(debian, &[Part::Interpreter])),
-            machine: Box::new(move || self.executable_parts(debian, &Part::OF_BASE)),
+    fn machine_folders<'s>(
+        &'s self,
+        debian: &'s DebianBase,
+        library: FindFolders<'s>,
+    ) -> LayerFolders<'s> {
+        LayerFolders {
+            interpreter: Box::new(move || self.executable_parts(debian, &[BasePart::Interpreter])),
+            machine: Box::new(move || self.executable_parts(debian, &BasePart::OF_BASE)),
             library,
         }
     }
@@ -81,7 +85,7 @@ impl<'a> Site<'a> {
     pub(crate) fn executable_parts(
         &self,
         debian: &DebianBase,
-        parts: &[Part],
+        parts: &[BasePart],
     ) -> Result<Vec<PathBuf>, BuildError> {
         let host = Architecture::host().ok_or_else(|| self.no_interpreter())?;
         let options = self.base_options(debian, host);
@@ -108,8 +112,8 @@ impl<'a> Site<'a> {
         builders
             .filter(|builder| builder.python == self.builder.python)
             .find_map(|builder| match &builder.base {
-                Base::Debian(base) => Some(base),
-                Base::Image(_) => None,
+                BaseDefinition::Debian(base) => Some(base),
+                BaseDefinition::Image(_) => None,
             })
             .ok_or_else(|| self.no_interpreter())
     }

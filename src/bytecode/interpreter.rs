@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::oci::Architecture;
-use crate::report::{Explain, Explanation, Fate};
-use crate::sandbox::Confines;
+use crate::report::{ErrorClass, Explain, Explanation};
+use crate::sandbox::AccessRules;
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
@@ -44,7 +44,7 @@ impl Explain for CompileError {
     fn explain(&self) -> Explanation {
         match self {
             Self::NoInterpreter { python } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "byte code cannot be made".to_owned(),
                 place: format!("python{python}"),
                 why: "the base has no such interpreter, or none for this machine".to_owned(),
@@ -52,7 +52,7 @@ impl Explain for CompileError {
                     .to_owned(),
             },
             Self::Interpreter { program, complaint } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the base's Python does not run here, so byte code cannot be made".to_owned(),
                 place: program.display().to_string(),
                 why: complaint.clone(),
@@ -65,7 +65,7 @@ impl Explain for CompileError {
 
 /// An interpreter of a base, and how it is run without being in its root.
 #[derive(Debug, Clone)]
-pub(crate) struct Interpreter {
+pub(crate) struct HostInterpreter {
     loader: PathBuf,
     libraries: OsString,
     program: PathBuf,
@@ -74,7 +74,7 @@ pub(crate) struct Interpreter {
     roots: Vec<PathBuf>,
 }
 
-impl Interpreter {
+impl HostInterpreter {
     /// Looks for it in the folders of a base's layers.
     pub(crate) fn find(roots: &[PathBuf], python: &str) -> Option<Self> {
         let (triplet, loader) = match Architecture::host()? {
@@ -138,7 +138,7 @@ impl Interpreter {
         command: &mut Command,
         folder: &Path,
     ) -> Result<Child, CompileError> {
-        let confines = Confines {
+        let confines = AccessRules {
             readable: &self.roots,
             writable: folder,
         };
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_base_without_python_is_an_error_that_says_what_to_do() {
-        assert!(Interpreter::find(&[PathBuf::from("/nowhere")], "3.13").is_none());
+        assert!(HostInterpreter::find(&[PathBuf::from("/nowhere")], "3.13").is_none());
         let error = CompileError::NoInterpreter {
             python: "3.13".to_owned(),
         };

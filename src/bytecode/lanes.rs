@@ -6,10 +6,10 @@ use std::process::Stdio;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::interpreter::{Interpreter, frame, length};
-use super::{Compiler, Job, Set, Trust, inputs};
+use super::interpreter::{HostInterpreter, frame, length};
+use super::{BytecodeCompiler, CompileJob, PycValidation, SourceSet, inputs};
 use crate::context::stage_clock::join;
-use crate::host::{self, Attend, Bounds};
+use crate::host::{self, ProcessAttendant, ProcessLimits};
 use crate::report::BuildError;
 
 /// What is read of an interpreter's complaint.
@@ -20,8 +20,12 @@ const PIECE_BYTES: usize = 64 << 10;
 const LANE_TIME: Duration = Duration::from_mins(30);
 
 /// Portions for interpreters side by side, as equal in bytes as may be.
-pub(crate) fn of<'j>(jobs: &'j [Job], sets: &[Set<'_>], workers: usize) -> Vec<Vec<&'j Job>> {
-    let mut lanes: Vec<(u64, Vec<&Job>)> = Vec::new();
+pub(crate) fn of<'j>(
+    jobs: &'j [CompileJob],
+    sets: &[SourceSet<'_>],
+    workers: usize,
+) -> Vec<Vec<&'j CompileJob>> {
+    let mut lanes: Vec<(u64, Vec<&CompileJob>)> = Vec::new();
     lanes.resize_with(workers.min(jobs.len()), Default::default);
     for job in jobs {
         let set = sets.get(job.set);
@@ -41,10 +45,10 @@ pub(crate) fn of<'j>(jobs: &'j [Job], sets: &[Set<'_>], workers: usize) -> Vec<V
 /// # Errors
 /// The first interpreter's that cannot be run or gives up; a source that cannot be read.
 pub(crate) fn run(
-    compiler: &Compiler<'_>,
-    interpreter: &Interpreter,
-    lanes: &[Vec<&Job>],
-    sets: &[Set<'_>],
+    compiler: &BytecodeCompiler<'_>,
+    interpreter: &HostInterpreter,
+    lanes: &[Vec<&CompileJob>],
+    sets: &[SourceSet<'_>],
 ) -> Result<Duration, BuildError> {
     let done: Vec<Result<Duration, BuildError>> = std::thread::scope(|scope| {
         let running: Vec<_> = lanes
@@ -65,14 +69,14 @@ pub(crate) fn run(
 
 /// Has one interpreter compile portions of one trust, one after the other.
 fn one(
-    compiler: &Compiler<'_>,
-    interpreter: &Interpreter,
-    lane: &[&Job],
-    sets: &[Set<'_>],
+    compiler: &BytecodeCompiler<'_>,
+    interpreter: &HostInterpreter,
+    lane: &[&CompileJob],
+    sets: &[SourceSet<'_>],
 ) -> Result<(), BuildError> {
     let folder = compiler.store.temp_folder("compile-")?;
     let trust = lane.first().and_then(|job| sets.get(job.set));
-    let is_checked = trust.is_some_and(|set| set.trust == Trust::Checked);
+    let is_checked = trust.is_some_and(|set| set.trust == PycValidation::Checked);
     let mut command = interpreter.command(is_checked, folder.path());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = interpreter.start(&mut command, folder.path())?;
@@ -81,7 +85,7 @@ fn one(
         let _ = host::end_within(&mut child, Duration::ZERO);
         return Err(error.into());
     }
-    let bounds = Bounds {
+    let bounds = ProcessLimits {
         time: LANE_TIME,
         output_bytes: lane.len(),
         error_bytes: MAX_COMPLAINT_BYTES,
@@ -119,8 +123,8 @@ fn one(
 
 /// Hands the sources of a portion to an interpreter.
 struct Feeder<'a> {
-    lane: &'a [&'a Job],
-    sets: &'a [Set<'a>],
+    lane: &'a [&'a CompileJob],
+    sets: &'a [SourceSet<'a>],
     /// Which one is next.
     job: usize,
     /// Which source of it.
@@ -154,7 +158,7 @@ impl Feeder<'_> {
     }
 }
 
-impl Attend for Feeder<'_> {
+impl ProcessAttendant for Feeder<'_> {
     fn next_input(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut piece = Vec::new();
         while piece.len() < PIECE_BYTES {
@@ -172,15 +176,15 @@ impl Attend for Feeder<'_> {
 }
 
 /// How many interpreters may run.
-pub(crate) struct Permits {
+pub(crate) struct InterpreterPermits {
     free: Mutex<usize>,
     freed: Condvar,
 }
 
 /// One of them; given back when it is dropped.
-struct Permit<'a>(&'a Permits);
+struct InterpreterPermit<'a>(&'a InterpreterPermits);
 
-impl Permits {
+impl InterpreterPermits {
     /// So many; one at least.
     pub(crate) fn new(count: usize) -> Self {
         Self {
@@ -189,18 +193,18 @@ impl Permits {
         }
     }
 
-    fn take(&self) -> Permit<'_> {
+    fn take(&self) -> InterpreterPermit<'_> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut free = self
             .freed
             .wait_while(free, |free| *free == 0)
             .unwrap_or_else(PoisonError::into_inner);
         *free -= 1;
-        Permit(self)
+        InterpreterPermit(self)
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for InterpreterPermit<'_> {
     fn drop(&mut self) {
         *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.0.freed.notify_one();
@@ -227,7 +231,7 @@ mod tests {
 
     #[test]
     fn permits_come_back() {
-        let permits = Permits::new(0);
+        let permits = InterpreterPermits::new(0);
         drop(permits.take());
         drop(permits.take());
         assert_eq!(*permits.free.lock().unwrap(), 1);

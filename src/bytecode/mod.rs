@@ -20,25 +20,25 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::layers::bytecode::{self, ByteCode, Trust};
-use crate::layers::deb::Part;
-use crate::layers::source::{self, Source};
-use crate::layers::wheel::{self, Sources, Target, WheelFile};
+use crate::layers::bytecode::{self, ByteCode, PycValidation};
+use crate::layers::deb::BasePart;
+use crate::layers::source::{self, SourceLayer};
+use crate::layers::wheel::{self, InstallTarget, WheelFile, WheelSources};
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::debian::DebArtefact;
 use crate::report::{BuildError, Event, Report};
 use crate::store::{Store, StoreError};
 
 pub(crate) use interpreter::CompileError;
-use interpreter::{Interpreter, SCRIPT};
-use lanes::Permits;
+use interpreter::{HostInterpreter, SCRIPT};
+use lanes::InterpreterPermits;
 
 /// Most files of a standard library; Python's has some 2000.
 const MAX_LIBRARY_FILES: usize = 50_000;
 
 /// What compiling came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Compiled {
+pub(crate) struct CompileTotals {
     /// Files that were compiled now.
     pub compiled_files: usize,
     /// Files whose byte code was kept from before.
@@ -50,7 +50,7 @@ pub(crate) struct Compiled {
 }
 
 /// A source to compile.
-struct Input {
+struct SourceInput {
     /// In the image, without a leading slash.
     path: Vec<u8>,
     /// Says, with the path, which bytes it has.
@@ -59,44 +59,45 @@ struct Input {
 }
 
 /// Gives the bytes of a source by its place.
-type Read<'r> = dyn Fn(usize) -> Result<Vec<u8>, BuildError> + Sync + 'r;
+type ReadModule<'r> = dyn Fn(usize) -> Result<Vec<u8>, BuildError> + Sync + 'r;
 
 /// Sources that belong together: a wheel's, say.
-struct Set<'r> {
-    inputs: Vec<Input>,
-    read: Box<Read<'r>>,
-    trust: Trust,
+struct SourceSet<'r> {
+    inputs: Vec<SourceInput>,
+    read: Box<ReadModule<'r>>,
+    trust: PycValidation,
 }
 
 /// A portion of a set.
-struct Job {
+struct CompileJob {
     set: usize,
     range: Range<usize>,
     key: Key,
 }
 
 /// Gives folders of layers when they are wanted.
-pub(crate) type Folder<'a> = Box<dyn Fn() -> Result<Vec<PathBuf>, BuildError> + Send + Sync + 'a>;
+pub(crate) type FindFolders<'a> =
+    Box<dyn Fn() -> Result<Vec<PathBuf>, BuildError> + Send + Sync + 'a>;
 
 /// Where a compiler finds what it runs and reads. Asking has layers fetched and unpacked.
-pub(crate) struct Folders<'a> {
+pub(crate) struct LayerFolders<'a> {
     /// This machine's interpreter, and the libraries that it links.
-    pub interpreter: Folder<'a>,
+    pub interpreter: FindFolders<'a>,
     /// All of this machine's base, for an interpreter that links more.
-    pub machine: Folder<'a>,
+    pub machine: FindFolders<'a>,
     /// The image's standard library.
-    pub library: Folder<'a>,
+    pub library: FindFolders<'a>,
 }
 
 /// In which of the folders the interpreter is looked for.
 #[derive(Debug, Clone, Copy)]
-enum Reach {
+enum SearchScope {
     Interpreter,
     Base,
 }
 
 /// What makes byte code for one platform of an image.
-pub(crate) struct Compiler<'a> {
+pub(crate) struct BytecodeCompiler<'a> {
     pub store: &'a Store,
     pub report: &'a dyn Report,
     /// Interpreters that run at once.
@@ -105,12 +106,12 @@ pub(crate) struct Compiler<'a> {
     pub python: &'a str,
     /// Of all that decides its output, beside the sources.
     pub key: Key,
-    folders: Folders<'a>,
+    folders: LayerFolders<'a>,
     /// That of each reach.
-    interpreters: (OnceLock<Interpreter>, OnceLock<Interpreter>),
+    interpreters: (OnceLock<HostInterpreter>, OnceLock<HostInterpreter>),
     finding: Mutex<()>,
-    permits: Permits,
-    totals: Mutex<Compiled>,
+    permits: InterpreterPermits,
+    totals: Mutex<CompileTotals>,
 }
 
 /// The key of a compiler: the interpreter's packages, by version, because byte code is the same on
@@ -126,15 +127,17 @@ pub(crate) fn compiler_key(packages: &[DebArtefact]) -> Key {
 
 /// The packages of a base that are Python's.
 pub(crate) fn python_packages(packages: &[DebArtefact]) -> impl Iterator<Item = &DebArtefact> {
-    packages.iter().filter(|deb| Part::is_python(&deb.package))
+    packages
+        .iter()
+        .filter(|deb| BasePart::is_python(&deb.package))
 }
 
-impl<'a> Compiler<'a> {
+impl<'a> BytecodeCompiler<'a> {
     pub(crate) fn new(
         (store, report): (&'a Store, &'a dyn Report),
         workers: usize,
         (python, key): (&'a str, Key),
-        folders: Folders<'a>,
+        folders: LayerFolders<'a>,
     ) -> Self {
         Self {
             store,
@@ -145,13 +148,13 @@ impl<'a> Compiler<'a> {
             folders,
             interpreters: (OnceLock::new(), OnceLock::new()),
             finding: Mutex::new(()),
-            permits: Permits::new(workers),
+            permits: InterpreterPermits::new(workers),
             totals: Mutex::default(),
         }
     }
 
     /// What compiling came to so far.
-    pub(crate) fn totals(&self) -> Compiled {
+    pub(crate) fn totals(&self) -> CompileTotals {
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -162,26 +165,26 @@ impl<'a> Compiler<'a> {
     pub(crate) fn wheels(
         &self,
         wheels: &[WheelFile],
-        target: &Target,
+        target: &InstallTarget,
     ) -> Result<Vec<ByteCode>, BuildError> {
         let sources = wheels
             .iter()
-            .map(|wheel| Sources::open(wheel, target))
-            .collect::<Result<Vec<_>, wheel::Error>>()?;
-        let sets: Vec<Set<'_>> = sources
+            .map(|wheel| WheelSources::open(wheel, target))
+            .collect::<Result<Vec<_>, wheel::WheelLayerError>>()?;
+        let sets: Vec<SourceSet<'_>> = sources
             .iter()
             .zip(wheels)
-            .map(|(sources, wheel)| Set {
+            .map(|(sources, wheel)| SourceSet {
                 inputs: sources
                     .files()
-                    .map(|(path, size_bytes)| Input {
+                    .map(|(path, size_bytes)| SourceInput {
                         path: path.to_vec(),
                         identity: wheel.sha256,
                         size_bytes,
                     })
                     .collect(),
                 read: Box::new(move |index| Ok(sources.read(index)?)),
-                trust: Trust::Unchecked,
+                trust: PycValidation::Unchecked,
             })
             .collect();
         self.compile(&sets)
@@ -191,24 +194,24 @@ impl<'a> Compiler<'a> {
     ///
     /// # Errors
     /// A file that cannot be read or has changed; an interpreter that does not run.
-    pub(crate) fn application(&self, source: Source<'_>) -> Result<ByteCode, BuildError> {
+    pub(crate) fn application(&self, source: SourceLayer<'_>) -> Result<ByteCode, BuildError> {
         let modules = source::modules(source.tree);
         let inputs = modules
             .iter()
-            .map(|module| Input {
+            .map(|module| SourceInput {
                 path: module.path.clone(),
                 identity: source.contents.hash_of(module.index).unwrap_or_default(),
                 size_bytes: module.size_bytes,
             })
             .collect();
         let modules = &modules;
-        self.one(Set {
+        self.one(SourceSet {
             inputs,
             read: Box::new(move |index| match modules.get(index) {
                 Some(module) => Ok(source::read(source, module)?),
                 None => Ok(Vec::new()),
             }),
-            trust: Trust::Checked,
+            trust: PycValidation::Checked,
         })
     }
 
@@ -227,7 +230,7 @@ impl<'a> Compiler<'a> {
         }
         let inputs = found
             .iter()
-            .map(|(path, module)| Input {
+            .map(|(path, module)| SourceInput {
                 path: format!("{below}/{path}").into_bytes(),
                 identity: *identity.as_bytes(),
                 size_bytes: module.size_bytes,
@@ -235,24 +238,24 @@ impl<'a> Compiler<'a> {
             .collect();
         let places: Vec<PathBuf> = found.into_values().map(|module| module.place).collect();
         let places = &places;
-        self.one(Set {
+        self.one(SourceSet {
             inputs,
             read: Box::new(move |index| match places.get(index) {
                 Some(path) => Ok(std::fs::read(path).map_err(unreadable(path))?),
                 None => Ok(Vec::new()),
             }),
-            trust: Trust::Unchecked,
+            trust: PycValidation::Unchecked,
         })
     }
 
-    fn one(&self, set: Set<'_>) -> Result<ByteCode, BuildError> {
+    fn one(&self, set: SourceSet<'_>) -> Result<ByteCode, BuildError> {
         Ok(self.compile(&[set])?.pop().unwrap_or_default())
     }
 
     /// The byte code of each set: what is kept, and the rest made now.
-    fn compile(&self, sets: &[Set<'_>]) -> Result<Vec<ByteCode>, BuildError> {
+    fn compile(&self, sets: &[SourceSet<'_>]) -> Result<Vec<ByteCode>, BuildError> {
         let mut code: Vec<ByteCode> = sets.iter().map(|_| ByteCode::default()).collect();
-        let mut now = Compiled::default();
+        let mut now = CompileTotals::default();
         let mut missing = Vec::new();
         for job in jobs(sets, &self.key) {
             if self.take(&job, sets, &mut code) {
@@ -289,7 +292,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Takes a portion's byte code from the store, if it is there and sound.
-    fn take(&self, job: &Job, sets: &[Set<'_>], code: &mut [ByteCode]) -> bool {
+    fn take(&self, job: &CompileJob, sets: &[SourceSet<'_>], code: &mut [ByteCode]) -> bool {
         let (Some(set), Some(code)) = (sets.get(job.set), code.get_mut(job.set)) else {
             return false;
         };
@@ -301,28 +304,32 @@ impl<'a> Compiler<'a> {
     }
 
     /// Compiles portions, some at once; how long that took, all together.
-    fn run_all(&self, missing: &[Job], sets: &[Set<'_>]) -> Result<Duration, BuildError> {
+    fn run_all(
+        &self,
+        missing: &[CompileJob],
+        sets: &[SourceSet<'_>],
+    ) -> Result<Duration, BuildError> {
         let lanes = lanes::of(missing, sets, self.workers);
         let run = |reach| lanes::run(self, self.interpreter(reach)?, &lanes, sets);
-        match run(Reach::Interpreter) {
+        match run(SearchScope::Interpreter) {
             // A builder of somebody's own may have one that links more than Debian's does.
-            Err(error) if error.find::<CompileError>().is_some() => run(Reach::Base),
+            Err(error) if error.find::<CompileError>().is_some() => run(SearchScope::Base),
             done => done,
         }
     }
 
     /// The interpreter; its folders are unpacked when it is wanted first.
-    fn interpreter(&self, reach: Reach) -> Result<&Interpreter, BuildError> {
+    fn interpreter(&self, reach: SearchScope) -> Result<&HostInterpreter, BuildError> {
         let (folders, found) = match reach {
-            Reach::Interpreter => (&self.folders.interpreter, &self.interpreters.0),
-            Reach::Base => (&self.folders.machine, &self.interpreters.1),
+            SearchScope::Interpreter => (&self.folders.interpreter, &self.interpreters.0),
+            SearchScope::Base => (&self.folders.machine, &self.interpreters.1),
         };
         let _alone = self.finding.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = found.get() {
             return Ok(found);
         }
         let now =
-            Interpreter::find(&folders()?, self.python).ok_or_else(|| self.no_interpreter())?;
+            HostInterpreter::find(&folders()?, self.python).ok_or_else(|| self.no_interpreter())?;
         Ok(found.get_or_init(|| now))
     }
 
@@ -334,7 +341,7 @@ impl<'a> Compiler<'a> {
 }
 
 /// All portions of all sets, with their keys.
-fn jobs(sets: &[Set<'_>], compiler: &Key) -> Vec<Job> {
+fn jobs(sets: &[SourceSet<'_>], compiler: &Key) -> Vec<CompileJob> {
     let mut jobs = Vec::new();
     for (number, set) in sets.iter().enumerate() {
         let files = set.inputs.iter();
@@ -342,12 +349,12 @@ fn jobs(sets: &[Set<'_>], compiler: &Key) -> Vec<Job> {
         for range in bytecode::chunks(files) {
             let mut key = KeyBuilder::new("bytecode-chunk/1")
                 .field(compiler.as_bytes())
-                .field(&[u8::from(set.trust == Trust::Checked)]);
+                .field(&[u8::from(set.trust == PycValidation::Checked)]);
             for input in set.inputs.get(range.clone()).unwrap_or_default() {
                 key.add(&input.path);
                 key.add(&input.identity);
             }
-            jobs.push(Job {
+            jobs.push(CompileJob {
                 set: number,
                 range,
                 key: key.finish(),
@@ -357,12 +364,12 @@ fn jobs(sets: &[Set<'_>], compiler: &Key) -> Vec<Job> {
     jobs
 }
 
-fn inputs<'s>(set: &'s Set<'_>, job: &Job) -> &'s [Input] {
+fn inputs<'s>(set: &'s SourceSet<'_>, job: &CompileJob) -> &'s [SourceInput] {
     set.inputs.get(job.range.clone()).unwrap_or_default()
 }
 
 /// A module of a library on this machine.
-struct Module {
+struct LibraryModule {
     place: PathBuf,
     size_bytes: u64,
 }
@@ -372,7 +379,7 @@ struct Module {
 fn walk(
     folder: &Path,
     prefix: &str,
-    found: &mut BTreeMap<String, Module>,
+    found: &mut BTreeMap<String, LibraryModule>,
 ) -> Result<(), BuildError> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -391,7 +398,7 @@ fn walk(
             let size_bytes = entry.metadata().map_err(unreadable(folder))?.len();
             if size_bytes <= bytecode::MAX_SOURCE_BYTES && found.len() < MAX_LIBRARY_FILES {
                 let place = entry.path();
-                found.insert(path, Module { place, size_bytes });
+                found.insert(path, LibraryModule { place, size_bytes });
             }
         }
     }
@@ -410,19 +417,19 @@ mod testing {
     use super::*;
 
     /// A set of sources that are so long.
-    pub(crate) fn set(sizes: &[u64]) -> Set<'static> {
-        Set {
+    pub(crate) fn set(sizes: &[u64]) -> SourceSet<'static> {
+        SourceSet {
             inputs: sizes
                 .iter()
                 .enumerate()
-                .map(|(number, size_bytes)| Input {
+                .map(|(number, size_bytes)| SourceInput {
                     path: format!("m{number:04}.py").into_bytes(),
                     identity: [0; 32],
                     size_bytes: *size_bytes,
                 })
                 .collect(),
             read: Box::new(|_| Ok(Vec::new())),
-            trust: Trust::Unchecked,
+            trust: PycValidation::Unchecked,
         }
     }
 }
@@ -435,7 +442,7 @@ mod tests {
     #[test]
     fn a_changed_file_has_another_key_and_its_neighbours_portion_has_not() {
         let key = KeyBuilder::new("k").finish();
-        let keys = |set: Set<'_>| -> Vec<Key> {
+        let keys = |set: SourceSet<'_>| -> Vec<Key> {
             jobs(&[set], &key).into_iter().map(|job| job.key).collect()
         };
         let before = keys(set(&[600 << 10; 3]));

@@ -5,23 +5,23 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::args::{Cache, CacheAction};
-use super::failure::Failure;
-use super::inventory::Answer;
-use super::request::Surroundings;
+use super::args::{CacheAction, CacheArgs};
+use super::failure::CommandFailure;
+use super::inventory::CommandOutput;
+use super::request::ProcessEnv;
 use super::text::{bytes, table};
 use crate::report::{Event, Report, TransferId};
-use crate::store::{Checked, Damage, DamageFate, Pruned, Store, Usage};
+use crate::store::{CheckReport, DamageFate, DamagedItem, DiskUsageReport, PruneReport, Store};
 
 /// Reading that takes no longer needs no progress.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// `s2r cache`, `s2r cache prune`, `s2r cache verify`
 pub(super) fn cache(
-    arguments: &Cache,
-    surroundings: &Surroundings,
+    arguments: &CacheArgs,
+    surroundings: &ProcessEnv,
     report: &dyn Report,
-) -> Result<Answer, Failure> {
+) -> Result<CommandOutput, CommandFailure> {
     let store = Store::open(&surroundings.store_root)?;
     match arguments.action {
         None => Ok(used(&store, &store.usage()?)),
@@ -30,7 +30,7 @@ pub(super) fn cache(
     }
 }
 
-fn used(store: &Store, usage: &Usage) -> Answer {
+fn used(store: &Store, usage: &DiskUsageReport) -> CommandOutput {
     let rows: Vec<Vec<String>> = [
         ("images", usage.image_bytes, ""),
         ("unused layers", usage.unused_bytes, "s2r cache prune"),
@@ -44,7 +44,7 @@ fn used(store: &Store, usage: &Usage) -> Answer {
     ]
     .map(|(what, count, how)| vec![what.to_owned(), bytes(count), how.to_owned()])
     .to_vec();
-    Answer {
+    CommandOutput {
         text: format!(
             "{}\n{}",
             store.root().display(),
@@ -58,20 +58,20 @@ fn used(store: &Store, usage: &Usage) -> Answer {
     }
 }
 
-fn pruned(pruned: &Pruned, report: &dyn Report) -> Answer {
+fn pruned(pruned: &PruneReport, report: &dyn Report) -> CommandOutput {
     for image in &pruned.lost {
         report.event(Event::Warning {
             text: format!("{image} was damaged and is no longer listed"),
             hint: "build it again: s2r build SOURCE IMAGE".to_owned(),
         });
     }
-    Answer {
+    CommandOutput {
         text: format!("removed {} files, {}\n", pruned.files, bytes(pruned.bytes)),
         json: json!({"files": pruned.files, "bytes": pruned.bytes, "lost": pruned.lost}),
     }
 }
 
-fn verify(store: &Store, report: &dyn Report) -> Result<Answer, Failure> {
+fn verify(store: &Store, report: &dyn Report) -> Result<CommandOutput, CommandFailure> {
     let start = Instant::now();
     let id = TransferId(0);
     let mut is_shown = false;
@@ -98,7 +98,7 @@ fn verify(store: &Store, report: &dyn Report) -> Result<Answer, Failure> {
     }
     let of_damage = checked.damaged.iter().flat_map(|damage| &damage.images);
     let images: BTreeSet<String> = of_damage.chain(&checked.lost).cloned().collect();
-    Err(Failure::Damaged {
+    Err(CommandFailure::Damaged {
         answer,
         root: store.root().to_owned(),
         files: checked.damaged.len().max(1),
@@ -106,7 +106,7 @@ fn verify(store: &Store, report: &dyn Report) -> Result<Answer, Failure> {
     })
 }
 
-fn verified(store: &Store, checked: &Checked) -> Answer {
+fn verified(store: &Store, checked: &CheckReport) -> CommandOutput {
     let mut text = format!("{} files read, {}\n", checked.files, bytes(checked.bytes));
     for damage in &checked.damaged {
         let path = damage.path.strip_prefix(store.root());
@@ -122,9 +122,9 @@ fn verified(store: &Store, checked: &Checked) -> Answer {
     for image in &checked.lost {
         text.push_str(&format!("no longer listed: {image}\n"));
     }
-    let object = |damage: &Damage| json!({"path": damage.path, "fate": word(damage.fate), "images": damage.images});
+    let object = |damage: &DamagedItem| json!({"path": damage.path, "fate": word(damage.fate), "images": damage.images});
     let damaged: Vec<_> = checked.damaged.iter().map(object).collect();
-    Answer {
+    CommandOutput {
         text,
         json: json!({
             "root": store.root(), "files": checked.files, "bytes": checked.bytes,

@@ -9,32 +9,33 @@ use serde_json::json;
 
 use super::args;
 use super::args::{
-    Build, Builders, Cli, Command, Completion, Export, Lock, Plan, Project, Push, Run, Steps, Usage,
+    BuildArgs, BuildersArgs, Cli, Command, CompletionArgs, ExportArgs, LockArgs, PlanArgs,
+    ProjectOptions, PushArgs, RunArgs, StepOptions, UsageArgs,
 };
-use super::failure::Failure;
-use super::inventory::{self, Answer, reference, stored_image};
-use super::progress::Shown;
-use super::request::Surroundings;
+use super::failure::CommandFailure;
+use super::inventory::{self, CommandOutput, reference, stored_image};
+use super::progress::ProgressReporter;
+use super::request::ProcessEnv;
 use super::summary;
-use crate::destination::{Target, TargetError};
+use crate::destination::{ExportTarget, ExportTargetError};
 use crate::image::LayerForm;
-use crate::oci::{Family, Platform, Reference};
+use crate::oci::{MediaFamily, Platform, Reference};
 use crate::pipeline::{
-    self, Formats, Isolation, Launch, Limits, Outputs, Passed, Registries, Rules, Running,
-    Settings, Unpacked,
+    self, BuildOutputs, ImageFormats, Isolation, NetworkRules, PassedVariables, RegistrySettings,
+    RunRequest, Settings, StepLimits, StepSettings, UnpackedBound,
 };
-use crate::plan::{Bytecode, Request};
+use crate::plan::{BytecodeScope, PlanRequest};
 
 /// Runs a command.
 pub(super) fn run(
     command: &Command,
-    surroundings: &Surroundings,
-    shown: &Shown,
-) -> Result<Answer, Failure> {
+    surroundings: &ProcessEnv,
+    shown: &ProgressReporter,
+) -> Result<CommandOutput, CommandFailure> {
     match command {
         Command::Build(arguments) => build(arguments, surroundings, shown),
         // Has no answer but its exit status: `launch`.
-        Command::Run(_) => Ok(Answer {
+        Command::Run(_) => Ok(CommandOutput {
             text: String::new(),
             json: json!(null),
         }),
@@ -52,14 +53,18 @@ pub(super) fn run(
         Command::Usage(arguments) => usage(arguments),
         Command::Cache(arguments) => super::cache::cache(arguments, surroundings, shown),
         Command::Completion(arguments) => Ok(completion(arguments)),
-        Command::Version => Ok(Answer {
+        Command::Version => Ok(CommandOutput {
             text: format!("s2r {}\n", env!("CARGO_PKG_VERSION")),
             json: json!({"version": env!("CARGO_PKG_VERSION")}),
         }),
     }
 }
 
-fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
+fn build(
+    arguments: &BuildArgs,
+    surroundings: &ProcessEnv,
+    shown: &ProgressReporter,
+) -> Result<CommandOutput, CommandFailure> {
     let start = Instant::now();
     let mut project = arguments.project.clone();
     let image = match arguments.names.as_slice() {
@@ -79,7 +84,7 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
         .collect::<Result<Vec<_>, _>>()?;
     let mut names: Vec<Reference> = image.into_iter().chain(tags).collect();
     if let Some(name) = names.iter().find(|name| name.digest().is_some()) {
-        return Err(Failure::Usage {
+        return Err(CommandFailure::Usage {
             what: "an image cannot be named by a digest before it is built".to_owned(),
             place: name.to_string(),
             why: "the digest is what the build finds out".to_owned(),
@@ -87,14 +92,14 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
         });
     }
     if arguments.push && names.is_empty() {
-        return Err(Failure::Usage {
+        return Err(CommandFailure::Usage {
             what: "--push needs an image name".to_owned(),
             place: "--push".to_owned(),
             why: "the name says which registry the image goes to".to_owned(),
             next: "s2r build SOURCE registry.example.com/team/app:1.0 --push".to_owned(),
         });
     }
-    let outputs = Outputs {
+    let outputs = BuildOutputs {
         push: arguments.push,
         targets: arguments
             .outputs
@@ -113,7 +118,7 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
     let network = &arguments.network;
     let mut settings = settings(
         surroundings,
-        Rules {
+        NetworkRules {
             locked: network.locked,
             offline: network.offline,
             refresh: network.refresh,
@@ -137,11 +142,11 @@ fn build(arguments: &Build, surroundings: &Surroundings, shown: &Shown) -> Resul
 
 /// Starts an image; the exit status that it ends with.
 pub(super) fn launch(
-    arguments: &Run,
-    surroundings: &Surroundings,
-    shown: &Shown,
-) -> Result<u8, Failure> {
-    let launch = Launch {
+    arguments: &RunArgs,
+    surroundings: &ProcessEnv,
+    shown: &ProgressReporter,
+) -> Result<u8, CommandFailure> {
+    let launch = RunRequest {
         image: stored_image(&arguments.image, surroundings)?.reference(),
         command: arguments.command.clone(),
         env: arguments.env.clone(),
@@ -149,43 +154,51 @@ pub(super) fn launch(
         ports: arguments.ports.clone(),
         is_restricted: arguments.restricted,
     };
-    let mut settings = settings(surroundings, Rules::default());
+    let mut settings = settings(surroundings, NetworkRules::default());
     settings.running.isolation = isolation(arguments.isolation);
     Ok(pipeline::run(&launch, &settings, shown)?
         .status
         .shell_code())
 }
 
-fn plan(arguments: &Plan, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
+fn plan(
+    arguments: &PlanArgs,
+    surroundings: &ProcessEnv,
+    shown: &ProgressReporter,
+) -> Result<CommandOutput, CommandFailure> {
     let request = request(&arguments.source, &arguments.project)?;
-    let rules = Rules {
+    let rules = NetworkRules {
         unpacked: unpacked(&arguments.project),
-        ..Rules::default()
+        ..NetworkRules::default()
     };
     let mut settings = settings(surroundings, rules);
     settings.passed = passed(&arguments.project, surroundings, shown)?;
     let plan = pipeline::plan(&request, &settings, shown)?;
-    Ok(Answer {
+    Ok(CommandOutput {
         text: crate::plan::render(&plan),
         json: serde_json::to_value(&plan).unwrap_or_default(),
     })
 }
 
-fn lock(arguments: &Lock, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
+fn lock(
+    arguments: &LockArgs,
+    surroundings: &ProcessEnv,
+    shown: &ProgressReporter,
+) -> Result<CommandOutput, CommandFailure> {
     let request = request(&arguments.source, &arguments.project)?;
     let mut settings = settings(
         surroundings,
-        Rules {
+        NetworkRules {
             refresh: arguments.refresh,
             unpacked: unpacked(&arguments.project),
-            ..Rules::default()
+            ..NetworkRules::default()
         },
     );
     settings.running = running(&arguments.steps);
     settings.passed = passed(&arguments.project, surroundings, shown)?;
     settings.formats = formats(&arguments.formats)?;
     let written = pipeline::lock(&request, arguments.layers, &settings, shown)?;
-    Ok(Answer {
+    Ok(CommandOutput {
         text: written
             .iter()
             .map(|path| format!("{}\n", path.display()))
@@ -194,7 +207,11 @@ fn lock(arguments: &Lock, surroundings: &Surroundings, shown: &Shown) -> Result<
     })
 }
 
-fn push(arguments: &Push, surroundings: &Surroundings, shown: &Shown) -> Result<Answer, Failure> {
+fn push(
+    arguments: &PushArgs,
+    surroundings: &ProcessEnv,
+    shown: &ProgressReporter,
+) -> Result<CommandOutput, CommandFailure> {
     let found = stored_image(&arguments.image, surroundings)?;
     let destination = arguments
         .destination
@@ -205,33 +222,33 @@ fn push(arguments: &Push, surroundings: &Surroundings, shown: &Shown) -> Result<
         return Err(no_destination(&arguments.image, &found.names));
     }
     let image = found.reference();
-    let mut settings = settings(surroundings, Rules::default());
+    let mut settings = settings(surroundings, NetworkRules::default());
     settings.registries = registries(&arguments.registries);
     let pushed = pipeline::push(&image, destination.as_ref(), &settings, shown)?;
     shown.summary(&summary::push_line(&pushed));
-    Ok(Answer {
+    Ok(CommandOutput {
         text: format!("{}\n", pushed.reference.at(pushed.digest)),
         json: summary::push_object(&pushed),
     })
 }
 
 fn export(
-    arguments: &Export,
-    surroundings: &Surroundings,
-    shown: &Shown,
-) -> Result<Answer, Failure> {
+    arguments: &ExportArgs,
+    surroundings: &ProcessEnv,
+    shown: &ProgressReporter,
+) -> Result<CommandOutput, CommandFailure> {
     let image = stored_image(&arguments.image, surroundings)?.reference();
     let target = target(&arguments.target)?;
-    let settings = settings(surroundings, Rules::default());
+    let settings = settings(surroundings, NetworkRules::default());
     let exported = pipeline::export(&image, &target, &settings, shown)?;
     shown.summary(&summary::export_line(&exported));
-    Ok(Answer {
+    Ok(CommandOutput {
         text: format!("{}\n", exported.target),
         json: json!({"target": exported.target.to_string()}),
     })
 }
 
-fn builders(arguments: &Builders) -> Result<Answer, Failure> {
+fn builders(arguments: &BuildersArgs) -> Result<CommandOutput, CommandFailure> {
     let known = pipeline::builders()?;
     if let Some(name) = &arguments.name {
         let (_, text) = known
@@ -240,7 +257,7 @@ fn builders(arguments: &Builders) -> Result<Answer, Failure> {
             .ok_or_else(|| {
                 no_builder(name, known.iter().map(|(builder, _)| builder.name.as_str()))
             })?;
-        return Ok(Answer {
+        return Ok(CommandOutput {
             text: (*text).to_owned(),
             json: json!({"name": name, "definition": text}),
         });
@@ -261,7 +278,7 @@ fn builders(arguments: &Builders) -> Result<Answer, Failure> {
             ]
         })
         .collect();
-    Ok(Answer {
+    Ok(CommandOutput {
         text: super::text::table(&rows, &[false; 4]),
         json: json!(known.iter().map(|(builder, _)| json!({
             "name": builder.name, "python": builder.python.clone(), "base": builder.base_title(),
@@ -269,7 +286,7 @@ fn builders(arguments: &Builders) -> Result<Answer, Failure> {
     })
 }
 
-fn usage(arguments: &Usage) -> Result<Answer, Failure> {
+fn usage(arguments: &UsageArgs) -> Result<CommandOutput, CommandFailure> {
     let known = pipeline::builders()?;
     if !known
         .iter()
@@ -279,17 +296,17 @@ fn usage(arguments: &Usage) -> Result<Answer, Failure> {
         return Err(no_builder(&arguments.builder, names));
     }
     let text = include_str!("usage.txt").replace("BUILDER", &arguments.builder);
-    Ok(Answer {
+    Ok(CommandOutput {
         json: json!({"usage": text}),
         text,
     })
 }
 
-fn completion(arguments: &Completion) -> Answer {
+fn completion(arguments: &CompletionArgs) -> CommandOutput {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "s2r", &mut script);
     let text = String::from_utf8_lossy(&script).into_owned();
-    Answer {
+    CommandOutput {
         json: json!({"script": text}),
         text,
     }
@@ -297,15 +314,15 @@ fn completion(arguments: &Completion) -> Answer {
 
 /// The variables of the caller that the project may name; from here on, nobody says their values.
 fn passed(
-    project: &Project,
-    surroundings: &Surroundings,
-    shown: &Shown,
-) -> Result<Passed, Failure> {
-    let mut passed = Passed::default();
+    project: &ProjectOptions,
+    surroundings: &ProcessEnv,
+    shown: &ProgressReporter,
+) -> Result<PassedVariables, CommandFailure> {
+    let mut passed = PassedVariables::default();
     for name in &project.pass_env {
         passed
             .add(name, &surroundings.variables)
-            .map_err(|reason| Failure::Usage {
+            .map_err(|reason| CommandFailure::Usage {
                 what: "a variable cannot be passed on".to_owned(),
                 place: format!("--pass-env {name}"),
                 why: reason.to_string(),
@@ -317,17 +334,17 @@ fn passed(
 }
 
 /// How much archives may unpack to, as typed.
-fn unpacked(project: &Project) -> Unpacked {
+fn unpacked(project: &ProjectOptions) -> UnpackedBound {
     let allowed = project.max_unpacked;
-    allowed.map_or_else(Unpacked::default, Unpacked::allowing)
+    allowed.map_or_else(UnpackedBound::default, UnpackedBound::allowing)
 }
 
 /// How code of the project is run, as typed.
-fn running(steps: &Steps) -> Running {
-    let default = Running::default();
-    Running {
+fn running(steps: &StepOptions) -> StepSettings {
+    let default = StepSettings::default();
+    StepSettings {
         isolation: isolation(steps.isolation),
-        limits: Limits {
+        limits: StepLimits {
             memory_bytes: steps.step_memory,
             time: steps.step_time,
             ..default.limits
@@ -336,13 +353,13 @@ fn running(steps: &Steps) -> Running {
 }
 
 /// What an image is written in, as typed.
-fn formats(typed: &args::Formats) -> Result<Formats, Failure> {
+fn formats(typed: &args::FormatOptions) -> Result<ImageFormats, CommandFailure> {
     let layers = match (typed.compression, typed.estargz) {
-        (args::Compression::Gzip, false) => LayerForm::Gzip,
-        (args::Compression::Zstd, false) => LayerForm::Zstd,
-        (args::Compression::Gzip, true) => LayerForm::Estargz,
-        (args::Compression::Zstd, true) => {
-            return Err(Failure::Usage {
+        (args::CompressionChoice::Gzip, false) => LayerForm::Gzip,
+        (args::CompressionChoice::Zstd, false) => LayerForm::Zstd,
+        (args::CompressionChoice::Gzip, true) => LayerForm::Estargz,
+        (args::CompressionChoice::Zstd, true) => {
+            return Err(CommandFailure::Usage {
                 what: "an eStargz layer is not compressed by zstd".to_owned(),
                 place: "--estargz --compression zstd".to_owned(),
                 why: "the format is an arrangement of gzip members".to_owned(),
@@ -351,10 +368,10 @@ fn formats(typed: &args::Formats) -> Result<Formats, Failure> {
         }
     };
     let documents = match (typed.format, layers) {
-        (args::Format::Oci, _) => Family::Oci,
-        (args::Format::Docker, LayerForm::Gzip | LayerForm::Estargz) => Family::Docker,
-        (args::Format::Docker, LayerForm::Zstd) => {
-            return Err(Failure::Usage {
+        (args::FormatChoice::Oci, _) => MediaFamily::Oci,
+        (args::FormatChoice::Docker, LayerForm::Gzip | LayerForm::Estargz) => MediaFamily::Docker,
+        (args::FormatChoice::Docker, LayerForm::Zstd) => {
+            return Err(CommandFailure::Usage {
                 what: "Docker's format has no layers in zstd".to_owned(),
                 place: "--format docker --compression zstd".to_owned(),
                 why: "its media types know tar and tar in gzip alone".to_owned(),
@@ -362,21 +379,21 @@ fn formats(typed: &args::Formats) -> Result<Formats, Failure> {
             });
         }
     };
-    Ok(Formats { layers, documents })
+    Ok(ImageFormats { layers, documents })
 }
 
-fn isolation(typed: args::Isolation) -> Isolation {
+fn isolation(typed: args::IsolationChoice) -> Isolation {
     match typed {
-        args::Isolation::Auto => Isolation::Auto,
-        args::Isolation::Userns => Isolation::Userns,
-        args::Isolation::Chroot => Isolation::Chroot,
-        args::Isolation::None => Isolation::None,
+        args::IsolationChoice::Auto => Isolation::Auto,
+        args::IsolationChoice::Userns => Isolation::Userns,
+        args::IsolationChoice::Chroot => Isolation::Chroot,
+        args::IsolationChoice::None => Isolation::None,
     }
 }
 
 /// How registries are talked to, as typed.
-pub(super) fn registries(typed: &args::Registries) -> Registries {
-    Registries {
+pub(super) fn registries(typed: &args::RegistryOptions) -> RegistrySettings {
+    RegistrySettings {
         auth_file: typed.authfile.clone(),
         certificates: typed.cert_dir.clone(),
         verify: typed.tls_verify,
@@ -385,37 +402,41 @@ pub(super) fn registries(typed: &args::Registries) -> Registries {
     }
 }
 
-pub(super) fn settings(surroundings: &Surroundings, rules: Rules) -> Settings {
+pub(super) fn settings(surroundings: &ProcessEnv, rules: NetworkRules) -> Settings {
     Settings {
-        running: Running::default(),
-        formats: Formats::default(),
+        running: StepSettings::default(),
+        formats: ImageFormats::default(),
         store_root: surroundings.store_root.clone(),
         variables: surroundings.variables.clone(),
-        passed: Passed::default(),
+        passed: PassedVariables::default(),
         directory: surroundings.directory.clone(),
         now_seconds: surroundings.now_seconds,
         epoch_seconds: surroundings.epoch_seconds,
         workers: surroundings.workers,
         rules,
-        registries: Registries::default(),
+        registries: RegistrySettings::default(),
     }
 }
 
 /// The part of a request that build, plan and lock share.
-fn request(source: &std::path::Path, project: &Project) -> Result<Request, Failure> {
+fn request(
+    source: &std::path::Path,
+    project: &ProjectOptions,
+) -> Result<PlanRequest, CommandFailure> {
     let platforms = project
         .platform
         .iter()
         .map(|text| {
-            text.parse::<Platform>().map_err(|reason| Failure::Usage {
-                what: "s2r does not build for this platform".to_owned(),
-                place: format!("--platform {text}"),
-                why: reason.to_string(),
-                next: "leave it out to build for this machine's".to_owned(),
-            })
+            text.parse::<Platform>()
+                .map_err(|reason| CommandFailure::Usage {
+                    what: "s2r does not build for this platform".to_owned(),
+                    place: format!("--platform {text}"),
+                    why: reason.to_string(),
+                    next: "leave it out to build for this machine's".to_owned(),
+                })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Request {
+    Ok(PlanRequest {
         source: PathBuf::from(source),
         reference: project.reference.clone(),
         context_dir: project.context_dir.clone(),
@@ -425,25 +446,25 @@ fn request(source: &std::path::Path, project: &Project) -> Result<Request, Failu
         environment_file: project.environment_file.clone(),
         platforms,
         bytecode: project.bytecode.map(|which| match which {
-            args::Bytecode::All => Bytecode::All,
-            args::Bytecode::App => Bytecode::App,
-            args::Bytecode::Dependencies => Bytecode::Dependencies,
-            args::Bytecode::None => Bytecode::None,
+            args::BytecodeChoice::All => BytecodeScope::All,
+            args::BytecodeChoice::App => BytecodeScope::App,
+            args::BytecodeChoice::Dependencies => BytecodeScope::Dependencies,
+            args::BytecodeChoice::None => BytecodeScope::None,
         }),
         image: None,
     })
 }
 
-fn target(text: &str) -> Result<Target, Failure> {
-    let wrong = |why: String| Failure::Usage {
+fn target(text: &str) -> Result<ExportTarget, CommandFailure> {
+    let wrong = |why: String| CommandFailure::Usage {
         what: "this is no target for an image".to_owned(),
         place: text.to_owned(),
         why,
         next: "write oci:DIR, oci-archive:FILE or docker-archive:FILE".to_owned(),
     };
-    let target: Target = text
+    let target: ExportTarget = text
         .parse()
-        .map_err(|reason: TargetError| wrong(reason.to_string()))?;
+        .map_err(|reason: ExportTargetError| wrong(reason.to_string()))?;
     if target.is_stdout() {
         return Err(wrong(
             "stdout carries the image's reference alone".to_owned(),
@@ -452,7 +473,7 @@ fn target(text: &str) -> Result<Target, Failure> {
     Ok(target)
 }
 
-fn no_destination(typed: &str, names: &[Reference]) -> Failure {
+fn no_destination(typed: &str, names: &[Reference]) -> CommandFailure {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let (why, next) = if names.is_empty() {
         (
@@ -465,7 +486,7 @@ fn no_destination(typed: &str, names: &[Reference]) -> Failure {
             "push it by one of these names, or say where to: s2r push IMAGE DEST".to_owned(),
         )
     };
-    Failure::Usage {
+    CommandFailure::Usage {
         what: "it is not said where to push".to_owned(),
         place: typed.to_owned(),
         why,
@@ -473,8 +494,8 @@ fn no_destination(typed: &str, names: &[Reference]) -> Failure {
     }
 }
 
-fn two_builders(first: &str, second: &str) -> Failure {
-    Failure::Usage {
+fn two_builders(first: &str, second: &str) -> CommandFailure {
+    CommandFailure::Usage {
         what: "two builders are named".to_owned(),
         place: format!("{first}, --builder {second}"),
         why: "`s2r build SOURCE BUILDER IMAGE` names one already".to_owned(),
@@ -482,8 +503,8 @@ fn two_builders(first: &str, second: &str) -> Failure {
     }
 }
 
-fn no_builder<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
-    Failure::Usage {
+fn no_builder<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> CommandFailure {
+    CommandFailure::Usage {
         what: format!("there is no builder {name}"),
         place: name.to_owned(),
         why: format!("the builders are {}", known.collect::<Vec<_>>().join(", ")),

@@ -1,7 +1,7 @@
 //! How a failure looks: on a terminal or in a log, and for machines.
 
 use super::text::bounded;
-use crate::report::{Explanation, Fate};
+use crate::report::{ErrorClass, Explanation};
 
 /// The four lines of a failure, for people.
 pub(super) fn render(explanation: &Explanation) -> String {
@@ -30,10 +30,10 @@ pub(super) fn json(explanation: &Explanation) -> serde_json::Value {
     serde_json::json!({
         "event": "error",
         "kind": match explanation.fate {
-            Fate::CommandLine => "command-line",
-            Fate::Project => "project",
-            Fate::World => "world",
-            Fate::Ours => "s2r",
+            ErrorClass::CommandLine => "command-line",
+            ErrorClass::Project => "project",
+            ErrorClass::World => "world",
+            ErrorClass::Ours => "s2r",
         },
         "exit": explanation.fate.exit_code(),
         "what": bounded(&explanation.what),
@@ -51,7 +51,7 @@ mod tests {
     fn long_texts_are_cut_at_every_place() {
         let long = "x".repeat(15_000_000);
         let all = |what: &str, place: &str, why: &str, next: &str| Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: what.into(),
             place: place.into(),
             why: why.into(),
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn lines_stand_under_each_other_and_empty_ones_are_left_out() {
         let text = render(&Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: "nothing to build".into(),
             place: "./src".into(),
             why: "one\ntwo".into(),

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::inventory::Answer;
+use super::inventory::CommandOutput;
 use crate::oci::ReferenceError;
-use crate::report::{BuildError, Explain, Explanation, Fate};
+use crate::report::{BuildError, ErrorClass, Explain, Explanation};
 use crate::store::StoreError;
 
 /// Why a command failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum CommandFailure {
     /// A stage failed.
     Build(BuildError),
     /// The command line cannot be meant.
@@ -26,7 +26,7 @@ pub(super) enum Failure {
     /// Files of the store were damaged. That is found out and mended, and still no success.
     Damaged {
         /// What there is to say of each, for stdout.
-        answer: Answer,
+        answer: CommandOutput,
         /// The store.
         root: PathBuf,
         /// How many they were.
@@ -44,7 +44,7 @@ pub(super) enum Failure {
     Output(std::io::Error),
 }
 
-impl Failure {
+impl CommandFailure {
     /// An argument that is no image name.
     pub(super) fn image_name(name: &str, reason: &ReferenceError) -> Self {
         Self::Usage {
@@ -57,19 +57,19 @@ impl Failure {
     }
 }
 
-impl From<BuildError> for Failure {
+impl From<BuildError> for CommandFailure {
     fn from(error: BuildError) -> Self {
         Self::Build(error)
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for CommandFailure {
     fn from(error: StoreError) -> Self {
         Self::from(BuildError::from(error))
     }
 }
 
-impl Explain for Failure {
+impl Explain for CommandFailure {
     fn explain(&self) -> Explanation {
         match self {
             Self::Build(error) => error.explain(),
@@ -79,7 +79,7 @@ impl Explain for Failure {
                 why,
                 next,
             } => Explanation {
-                fate: Fate::CommandLine,
+                fate: ErrorClass::CommandLine,
                 what: what.clone(),
                 place: place.clone(),
                 why: why.clone(),
@@ -91,7 +91,7 @@ impl Explain for Failure {
                 images,
                 ..
             } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the store was damaged".to_owned(),
                 place: root.display().to_string(),
                 why: match files {
@@ -107,28 +107,28 @@ impl Explain for Failure {
                 },
             },
             Self::Threads(error) => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "this machine lets s2r have too few threads".to_owned(),
                 place: format!("{} threads", crate::host::FEW),
                 why: error.to_string(),
                 next: "raise the limit of processes (`ulimit -u`, the pod's or container's pids limit), or end other programs of this user".to_owned(),
             },
             Self::Panicked(text) => Explanation {
-                fate: Fate::Ours,
+                fate: ErrorClass::Ours,
                 what: "s2r stopped at a fault of its own".to_owned(),
                 place: "s2r".to_owned(),
                 why: text.clone(),
                 next: "please report it, with what is written above".to_owned(),
             },
             Self::Again(error) => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the image is built, but s2r cannot be started anew to run it".to_owned(),
                 place: "/proc/self/exe".to_owned(),
                 why: error.to_string(),
                 next: "run it yourself: s2r run IMAGE".to_owned(),
             },
             Self::Output(error) => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the result cannot be written to stdout".to_owned(),
                 place: "stdout".to_owned(),
                 why: error.to_string(),

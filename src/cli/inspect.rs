@@ -6,35 +6,35 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::args::Inspect;
+use super::args::InspectArgs;
 use super::commands::{registries, settings};
-use super::failure::Failure;
-use super::inventory::{Answer, image_anywhere, shown_name, size_of, stored_image};
-use super::progress::Shown;
-use super::request::Surroundings;
+use super::failure::CommandFailure;
+use super::inventory::{CommandOutput, image_anywhere, shown_name, size_of, stored_image};
+use super::progress::ProgressReporter;
+use super::request::ProcessEnv;
 use super::text::{bytes, table};
 use crate::image::{
-    BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, BASE_PACKAGES_ANNOTATION, CONTENTS_ANNOTATION,
-    KEY_ANNOTATION, Standing, written_in,
+    BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, BASE_PACKAGES_ANNOTATION, BaseRecord,
+    CONTENTS_ANNOTATION, KEY_ANNOTATION, written_in,
 };
-use crate::oci::{Descriptor, Digest, ImageConfig, Manifest};
-use crate::pipeline::{self, Behind, LookedPlatform, Rules};
+use crate::oci::{Descriptor, Digest, ImageConfig, ImageManifest};
+use crate::pipeline::{self, BaseStatus, NetworkRules, PlatformStatus};
 use crate::store::Store;
 
 /// Newer packages that the text lists by name; the JSON has them all.
 const SHOWN_PACKAGES: usize = 12;
 
 /// One platform of an image.
-struct Part {
+struct PlatformDetails {
     entry: Descriptor,
-    manifest: Manifest,
+    manifest: ImageManifest,
     config: ImageConfig,
     /// None where nobody was asked.
-    behind: Option<Behind>,
+    behind: Option<BaseStatus>,
 }
 
-impl From<LookedPlatform> for Part {
-    fn from(looked: LookedPlatform) -> Self {
+impl From<PlatformStatus> for PlatformDetails {
+    fn from(looked: PlatformStatus) -> Self {
         Self {
             entry: looked.entry,
             manifest: looked.manifest,
@@ -46,16 +46,20 @@ impl From<LookedPlatform> for Part {
 
 /// Shows an image.
 pub(super) fn inspect(
-    arguments: &Inspect,
-    surroundings: &Surroundings,
-    shown: &Shown,
-) -> Result<Answer, Failure> {
+    arguments: &InspectArgs,
+    surroundings: &ProcessEnv,
+    shown: &ProgressReporter,
+) -> Result<CommandOutput, CommandFailure> {
     let (name, digest, parts) = if arguments.check_base {
-        let mut settings = settings(surroundings, Rules::default());
+        let mut settings = settings(surroundings, NetworkRules::default());
         settings.registries = registries(&arguments.registries);
         let image = image_anywhere(&arguments.image, surroundings)?;
         let looked = pipeline::look(&image, &settings, shown)?;
-        let parts = looked.platforms.into_iter().map(Part::from).collect();
+        let parts = looked
+            .platforms
+            .into_iter()
+            .map(PlatformDetails::from)
+            .collect();
         (image.to_string(), looked.digest, parts)
     } else {
         stored(&arguments.image, surroundings)?
@@ -63,7 +67,7 @@ pub(super) fn inspect(
     let mut text = format!("{name}@{digest}\n");
     let mut platforms = Vec::new();
     for part in &parts {
-        let Part {
+        let PlatformDetails {
             entry,
             manifest,
             config,
@@ -82,7 +86,7 @@ pub(super) fn inspect(
             "config": config,
         }));
     }
-    Ok(Answer {
+    Ok(CommandOutput {
         text,
         json: json!({"name": name, "digest": digest, "platforms": platforms}),
     })
@@ -91,34 +95,34 @@ pub(super) fn inspect(
 /// An image of the store, with nobody asked.
 fn stored(
     typed: &str,
-    surroundings: &Surroundings,
-) -> Result<(String, Digest, Vec<Part>), Failure> {
+    surroundings: &ProcessEnv,
+) -> Result<(String, Digest, Vec<PlatformDetails>), CommandFailure> {
     let store = Store::open(&surroundings.store_root)?;
     let image = stored_image(typed, surroundings)?.image;
     let manifests = store.manifests(&image.descriptor)?.into_iter();
     let parts = manifests.map(|(entry, manifest)| {
-        Ok(Part {
+        Ok(PlatformDetails {
             config: read_config(&store, &manifest)?,
             entry,
             manifest,
             behind: None,
         })
     });
-    let parts = parts.collect::<Result<Vec<_>, Failure>>()?;
+    let parts = parts.collect::<Result<Vec<_>, CommandFailure>>()?;
     Ok((shown_name(&image), image.descriptor.digest, parts))
 }
 
-fn read_config(store: &Store, manifest: &Manifest) -> Result<ImageConfig, Failure> {
+fn read_config(store: &Store, manifest: &ImageManifest) -> Result<ImageConfig, CommandFailure> {
     let bytes = store.read_blob(&manifest.config.digest)?;
     ImageConfig::from_bytes(&bytes).map_err(|reason| {
-        Failure::from(crate::store::StoreError::Damaged {
+        CommandFailure::from(crate::store::StoreError::Damaged {
             path: store.blob_path(&manifest.config.digest),
             reason: reason.to_string(),
         })
     })
 }
 
-fn base_packages(manifest: &Manifest) -> Vec<&str> {
+fn base_packages(manifest: &ImageManifest) -> Vec<&str> {
     manifest
         .annotations
         .get(BASE_PACKAGES_ANNOTATION)
@@ -137,8 +141,8 @@ fn layer_object(layer: &Descriptor) -> Value {
 }
 
 /// One platform of an image as a tree.
-fn describe(part: &Part) -> String {
-    let Part {
+fn describe(part: &PlatformDetails) -> String {
+    let PlatformDetails {
         entry,
         manifest,
         config,
@@ -213,7 +217,7 @@ fn describe(part: &Part) -> String {
 }
 
 /// The base in a few words.
-fn base_title(manifest: &Manifest) -> String {
+fn base_title(manifest: &ImageManifest) -> String {
     let note = |name: &str| manifest.annotations.get(name);
     match (note(BASE_NAME_ANNOTATION), note(BASE_DIGEST_ANNOTATION)) {
         (Some(name), Some(digest)) => format!("{name} ({digest})"),
@@ -222,12 +226,12 @@ fn base_title(manifest: &Manifest) -> String {
 }
 
 /// How the image stands to its base, for people.
-fn base_lines(part: &Part) -> Vec<String> {
+fn base_lines(part: &PlatformDetails) -> Vec<String> {
     let again = "build again, or `s2r rebase IMAGE --onto BASE`";
     match &part.behind {
         None => vec!["--check-base tells whether there is a newer one".to_owned()],
-        Some(Behind::UpToDate) => vec!["up to date".to_owned()],
-        Some(Behind::Image {
+        Some(BaseStatus::UpToDate) => vec!["up to date".to_owned()],
+        Some(BaseStatus::Image {
             now,
             layers,
             differing,
@@ -243,17 +247,17 @@ fn base_lines(part: &Part) -> Vec<String> {
                 again.to_owned(),
             ]
         }
-        Some(Behind::Gone) => vec!["that name is gone from its registry".to_owned()],
-        Some(Behind::Pinned) => vec!["named by its digest: there is no newer one of that name".to_owned()],
-        Some(Behind::Packages {
+        Some(BaseStatus::Gone) => vec!["that name is gone from its registry".to_owned()],
+        Some(BaseStatus::Pinned) => vec!["named by its digest: there is no newer one of that name".to_owned()],
+        Some(BaseStatus::Packages {
             asked,
             compared,
             newer,
         }) => package_lines(*asked, *compared, newer, again),
-        Some(Behind::NotKnown) => vec![
+        Some(BaseStatus::NotKnown) => vec![
             "whether there are newer packages is not known here: `s2r build --refresh` asks the suite".to_owned(),
         ],
-        Some(Behind::NotTold) => vec!["the image does not tell what it stands on".to_owned()],
+        Some(BaseStatus::NotTold) => vec!["the image does not tell what it stands on".to_owned()],
     }
 }
 
@@ -285,26 +289,26 @@ fn package_lines(
 }
 
 /// The base and how the image stands to it, for machines.
-fn base_object(part: &Part) -> Value {
-    let Part {
+fn base_object(part: &PlatformDetails) -> Value {
+    let PlatformDetails {
         manifest,
         config,
         behind,
         ..
     } = part;
-    let standing = Standing::of(manifest, config).ok();
-    let footing = standing.as_ref().map(|standing| &standing.footing);
+    let standing = BaseRecord::of(manifest, config).ok();
+    let abi = standing.as_ref().map(|standing| &standing.abi);
     let mut object = json!({
         "name": manifest.annotations.get(BASE_NAME_ANNOTATION),
         "digest": manifest.annotations.get(BASE_DIGEST_ANNOTATION),
         "layers": standing.as_ref().map(|standing| standing.layers),
-        "python": footing.map(|footing| footing.python.clone()),
-        "glibc": footing.map(|footing| format!("{}.{}", footing.glibc.0, footing.glibc.1)),
-        "interpreter": footing.map(|footing| footing.interpreter.clone()),
+        "python": abi.map(|abi| abi.python.clone()),
+        "glibc": abi.map(|abi| format!("{}.{}", abi.glibc.0, abi.glibc.1)),
+        "interpreter": abi.map(|abi| abi.interpreter.clone()),
         "state": state(behind.as_ref()),
     });
     match behind {
-        Some(Behind::Image {
+        Some(BaseStatus::Image {
             now,
             layers,
             differing,
@@ -314,7 +318,7 @@ fn base_object(part: &Part) -> Value {
                 "digest": now, "layers": layers, "differing_layers": differing, "days_later": days,
             });
         }
-        Some(Behind::Packages {
+        Some(BaseStatus::Packages {
             asked,
             compared,
             newer,
@@ -332,16 +336,16 @@ fn base_object(part: &Part) -> Value {
 }
 
 /// One word or two.
-fn state(behind: Option<&Behind>) -> &'static str {
+fn state(behind: Option<&BaseStatus>) -> &'static str {
     match behind {
         None => "not asked",
-        Some(Behind::UpToDate) => "up to date",
-        Some(Behind::Packages { newer, .. }) if newer.is_empty() => "up to date",
-        Some(Behind::Image { .. } | Behind::Packages { .. }) => "behind",
-        Some(Behind::Gone) => "gone",
-        Some(Behind::Pinned) => "pinned",
-        Some(Behind::NotKnown) => "not known",
-        Some(Behind::NotTold) => "not told",
+        Some(BaseStatus::UpToDate) => "up to date",
+        Some(BaseStatus::Packages { newer, .. }) if newer.is_empty() => "up to date",
+        Some(BaseStatus::Image { .. } | BaseStatus::Packages { .. }) => "behind",
+        Some(BaseStatus::Gone) => "gone",
+        Some(BaseStatus::Pinned) => "pinned",
+        Some(BaseStatus::NotKnown) => "not known",
+        Some(BaseStatus::NotTold) => "not told",
     }
 }
 

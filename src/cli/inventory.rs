@@ -2,22 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::args::Remove;
-use super::failure::Failure;
-use super::request::Surroundings;
+use super::args::RemoveArgs;
+use super::failure::CommandFailure;
+use super::request::ProcessEnv;
 use super::text::{bytes, table};
-use crate::oci::{Descriptor, Manifest, NameOrId, Reference};
+use crate::oci::{Descriptor, ImageManifest, NameOrId, Reference};
 use crate::store::{FoundImage, Store, StoreError, StoredImage};
 
 /// What a command has to say on stdout: for people and for machines.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct CommandOutput {
     pub(super) text: String,
     pub(super) json: Value,
 }
 
 /// `s2r images`
-pub(super) fn images(surroundings: &Surroundings) -> Result<Answer, Failure> {
+pub(super) fn images(surroundings: &ProcessEnv) -> Result<CommandOutput, CommandFailure> {
     let store = Store::open(&surroundings.store_root)?;
     let mut rows = vec![
         ["IMAGE", "DIGEST", "PLATFORM", "LAYERS", "SIZE"]
@@ -66,7 +66,7 @@ pub(super) fn images(surroundings: &Surroundings) -> Result<Answer, Failure> {
     } else {
         table(&rows, &[false, false, false, true, true])
     };
-    Ok(Answer {
+    Ok(CommandOutput {
         text,
         json: Value::Array(objects),
     })
@@ -94,14 +94,17 @@ fn damaged_object(image: &StoredImage) -> Value {
 }
 
 /// `s2r rm`
-pub(super) fn remove(arguments: &Remove, surroundings: &Surroundings) -> Result<Answer, Failure> {
+pub(super) fn remove(
+    arguments: &RemoveArgs,
+    surroundings: &ProcessEnv,
+) -> Result<CommandOutput, CommandFailure> {
     let store = Store::open(&surroundings.store_root)?;
     // All names are looked up before the first is removed: a typo in the last removes nothing.
     let images = arguments
         .images
         .iter()
         .map(|typed| one_to_remove(&store, typed))
-        .collect::<Result<Vec<StoredImage>, Failure>>()?;
+        .collect::<Result<Vec<StoredImage>, CommandFailure>>()?;
     let mut text = String::new();
     let mut removed = Vec::new();
     for image in images {
@@ -110,14 +113,14 @@ pub(super) fn remove(arguments: &Remove, surroundings: &Surroundings) -> Result<
         text.push_str(&format!("{name}@{}\n", image.descriptor.digest));
         removed.push(json!({"name": name, "digest": image.descriptor.digest}));
     }
-    Ok(Answer {
+    Ok(CommandOutput {
         text,
         json: Value::Array(removed),
     })
 }
 
 /// The entry that is meant. An id, or a name by digest, that several names lead to takes none of them away.
-fn one_to_remove(store: &Store, typed: &str) -> Result<StoredImage, Failure> {
+fn one_to_remove(store: &Store, typed: &str) -> Result<StoredImage, CommandFailure> {
     let wanted = name_or_id(typed)?;
     let found = store.find(&wanted)?;
     let name = found.name.as_ref();
@@ -134,7 +137,7 @@ fn one_to_remove(store: &Store, typed: &str) -> Result<StoredImage, Failure> {
         return Ok(found.image);
     }
     let names: Vec<String> = found.names.iter().map(ToString::to_string).collect();
-    Err(Failure::Usage {
+    Err(CommandFailure::Usage {
         what: "the image has other names, or several".to_owned(),
         place: typed.to_owned(),
         why: format!("{} is called {}", typed, names.join(", ")),
@@ -143,22 +146,22 @@ fn one_to_remove(store: &Store, typed: &str) -> Result<StoredImage, Failure> {
 }
 
 /// Reads an image's name from the command line.
-pub(super) fn reference(name: &str) -> Result<Reference, Failure> {
+pub(super) fn reference(name: &str) -> Result<Reference, CommandFailure> {
     name.parse()
-        .map_err(|reason| Failure::image_name(name, &reason))
+        .map_err(|reason| CommandFailure::image_name(name, &reason))
 }
 
 /// Reads an image's name or id from the command line.
-fn name_or_id(text: &str) -> Result<NameOrId, Failure> {
+fn name_or_id(text: &str) -> Result<NameOrId, CommandFailure> {
     text.parse()
-        .map_err(|reason| Failure::image_name(text, &reason))
+        .map_err(|reason| CommandFailure::image_name(text, &reason))
 }
 
 /// The image of the store that is meant, by name or id.
 pub(super) fn stored_image(
     typed: &str,
-    surroundings: &Surroundings,
-) -> Result<FoundImage, Failure> {
+    surroundings: &ProcessEnv,
+) -> Result<FoundImage, CommandFailure> {
     let store = Store::open(&surroundings.store_root)?;
     Ok(store.find(&name_or_id(typed)?)?)
 }
@@ -166,8 +169,8 @@ pub(super) fn stored_image(
 /// The image of the store that is meant, by name or id; else that which has the name in a registry.
 pub(super) fn image_anywhere(
     typed: &str,
-    surroundings: &Surroundings,
-) -> Result<Reference, Failure> {
+    surroundings: &ProcessEnv,
+) -> Result<Reference, CommandFailure> {
     let wanted = name_or_id(typed)?;
     let store = Store::open(&surroundings.store_root)?;
     match (store.find(&wanted), wanted.name()) {
@@ -194,6 +197,6 @@ fn platform_of(entry: &Descriptor) -> String {
 }
 
 /// All that a registry holds of an image, in bytes.
-pub(super) fn size_of(manifest: &Manifest) -> u64 {
+pub(super) fn size_of(manifest: &ImageManifest) -> u64 {
     manifest.config.size + manifest.layers.iter().map(|layer| layer.size).sum::<u64>()
 }

@@ -5,23 +5,23 @@ use std::io::{IsTerminal as _, Read as _, Write as _};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde_json::json;
 
-use super::args::{Login, Logout};
+use super::args::{LoginArgs, LogoutArgs};
 use super::commands::{registries, settings};
-use super::failure::Failure;
-use super::inventory::Answer;
-use super::progress::Shown;
-use super::request::Surroundings;
-use crate::pipeline::{self, LoginPlace, Rules};
+use super::failure::CommandFailure;
+use super::inventory::CommandOutput;
+use super::progress::ProgressReporter;
+use super::request::ProcessEnv;
+use crate::pipeline::{self, LoginPlace, NetworkRules};
 
 /// No password is longer; tokens of clouds have some kilobytes.
 const MAX_PASSWORD_BYTES: u64 = 64 << 10;
 
 pub(super) fn login(
-    arguments: &Login,
-    surroundings: &Surroundings,
-    shown: &Shown,
-) -> Result<Answer, Failure> {
-    let mut settings = settings(surroundings, Rules::default());
+    arguments: &LoginArgs,
+    surroundings: &ProcessEnv,
+    shown: &ProgressReporter,
+) -> Result<CommandOutput, CommandFailure> {
+    let mut settings = settings(surroundings, NetworkRules::default());
     settings.registries = registries(&arguments.registries);
     let user = match &arguments.username {
         Some(user) => user.clone(),
@@ -34,7 +34,7 @@ pub(super) fn login(
         asked_silently()?
     };
     if user.is_empty() || user.contains([':', '\n']) {
-        return Err(Failure::Usage {
+        return Err(CommandFailure::Usage {
             what: "this is not a user name".to_owned(),
             place: "--username".to_owned(),
             why: "it is empty, or there is a colon in it".to_owned(),
@@ -49,8 +49,11 @@ pub(super) fn login(
     Ok(answer("logged in to", &place))
 }
 
-pub(super) fn logout(arguments: &Logout, surroundings: &Surroundings) -> Result<Answer, Failure> {
-    let mut settings = settings(surroundings, Rules::default());
+pub(super) fn logout(
+    arguments: &LogoutArgs,
+    surroundings: &ProcessEnv,
+) -> Result<CommandOutput, CommandFailure> {
+    let mut settings = settings(surroundings, NetworkRules::default());
     settings
         .registries
         .auth_file
@@ -59,19 +62,19 @@ pub(super) fn logout(arguments: &Logout, surroundings: &Surroundings) -> Result<
     Ok(answer("logged out of", &place))
 }
 
-fn answer(what: &str, place: &LoginPlace) -> Answer {
+fn answer(what: &str, place: &LoginPlace) -> CommandOutput {
     let keeper = match &place.helper {
         Some(helper) => format!("docker-credential-{helper}"),
         None => place.path.display().to_string(),
     };
-    Answer {
+    CommandOutput {
         text: format!("{what} {} ({keeper})\n", place.registry),
         json: json!({"registry": place.registry, "file": place.path, "helper": place.helper}),
     }
 }
 
 /// The password on stdin, without the end of its line.
-fn from_stdin() -> Result<String, Failure> {
+fn from_stdin() -> Result<String, CommandFailure> {
     let mut text = String::new();
     std::io::stdin()
         .lock()
@@ -82,7 +85,7 @@ fn from_stdin() -> Result<String, Failure> {
 }
 
 /// A line from the terminal.
-fn asked(prompt: &str, instead: &str) -> Result<String, Failure> {
+fn asked(prompt: &str, instead: &str) -> Result<String, CommandFailure> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(missing(instead));
@@ -98,12 +101,12 @@ fn asked(prompt: &str, instead: &str) -> Result<String, Failure> {
 }
 
 /// A line that the terminal does not show while it is typed.
-fn asked_silently() -> Result<String, Failure> {
+fn asked_silently() -> Result<String, CommandFailure> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(missing("--password-stdin"));
     }
-    let hidden = Hidden::new().map_err(|error| unreadable(&error.into()))?;
+    let hidden = EchoGuard::new().map_err(|error| unreadable(&error.into()))?;
     let password = asked("Password: ", "--password-stdin");
     drop(hidden);
     let _ = std::io::stderr().write_all(b"\n");
@@ -111,11 +114,11 @@ fn asked_silently() -> Result<String, Failure> {
 }
 
 /// While this lives, the terminal does not repeat what is typed.
-struct Hidden {
+struct EchoGuard {
     before: Termios,
 }
 
-impl Hidden {
+impl EchoGuard {
     fn new() -> rustix::io::Result<Self> {
         let stdin = std::io::stdin();
         let before = tcgetattr(&stdin)?;
@@ -126,15 +129,15 @@ impl Hidden {
     }
 }
 
-impl Drop for Hidden {
+impl Drop for EchoGuard {
     fn drop(&mut self) {
         // A terminal that is gone needs no echo.
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.before);
     }
 }
 
-fn missing(what: &str) -> Failure {
-    Failure::Usage {
+fn missing(what: &str) -> CommandFailure {
+    CommandFailure::Usage {
         what: format!("{what} is missing"),
         place: "s2r login".to_owned(),
         why: "there is no terminal to ask for it".to_owned(),
@@ -142,8 +145,8 @@ fn missing(what: &str) -> Failure {
     }
 }
 
-fn unreadable(error: &std::io::Error) -> Failure {
-    Failure::Usage {
+fn unreadable(error: &std::io::Error) -> CommandFailure {
+    CommandFailure::Usage {
         what: "user and password cannot be read".to_owned(),
         place: "stdin".to_owned(),
         why: error.to_string(),

@@ -23,10 +23,10 @@ use clap::Parser;
 use crate::host;
 use crate::report::Explain;
 use args::{Cli, Command};
-use failure::Failure;
-use inventory::Answer;
-use progress::Shown;
-use request::Surroundings;
+use failure::CommandFailure;
+use inventory::CommandOutput;
+use progress::ProgressReporter;
+use request::ProcessEnv;
 
 /// Runs s2r with the process's arguments and environment; returns its exit status.
 #[must_use]
@@ -44,9 +44,9 @@ pub fn run() -> ExitCode {
     if let Command::Run(arguments) = &cli.command {
         return start(&cli.command, arguments, cli.output.json);
     }
-    let shown = Shown::new(cli.output.progress);
+    let shown = ProgressReporter::new(cli.output.progress);
     let outcome = guarded(&cli.command, || {
-        let surroundings = Surroundings::read()?;
+        let surroundings = ProcessEnv::read()?;
         commands::run(&cli.command, &surroundings, &shown)
     });
     // stdout may be the same terminal.
@@ -54,7 +54,7 @@ pub fn run() -> ExitCode {
     let outcome = match outcome {
         Ok(answer) => print(&answer, cli.output.json, &shown).map(|()| answer),
         Err(failure) => match &failure {
-            Failure::Damaged { answer, .. } => {
+            CommandFailure::Damaged { answer, .. } => {
                 print(answer, cli.output.json, &shown).and(Err(failure))
             }
             _ => Err(failure),
@@ -74,9 +74,12 @@ pub fn run() -> ExitCode {
 
 /// Runs a command where there are threads enough for it, and answers for its panics: they have a place
 /// among the exit codes as any failure has.
-fn guarded<T>(command: &Command, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+fn guarded<T>(
+    command: &Command,
+    work: impl FnOnce() -> Result<T, CommandFailure>,
+) -> Result<T, CommandFailure> {
     if needs_threads(command) {
-        host::reserve(host::FEW).map_err(Failure::Threads)?;
+        host::reserve(host::FEW).map_err(CommandFailure::Threads)?;
     }
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic
@@ -85,9 +88,9 @@ fn guarded<T>(command: &Command, work: impl FnOnce() -> Result<T, Failure>) -> R
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("a thread panicked");
         Err(if host::is_shortage(text) {
-            Failure::Threads(std::io::ErrorKind::WouldBlock.into())
+            CommandFailure::Threads(std::io::ErrorKind::WouldBlock.into())
         } else {
-            Failure::Panicked(text.to_owned())
+            CommandFailure::Panicked(text.to_owned())
         })
     })
 }
@@ -116,10 +119,10 @@ fn needs_threads(command: &Command) -> bool {
 }
 
 /// Starts an image, which has the terminal to itself: no thread of ours draws on it.
-fn start(command: &Command, arguments: &args::Run, as_json: bool) -> ExitCode {
-    let shown = Shown::new(args::Progress::None);
+fn start(command: &Command, arguments: &args::RunArgs, as_json: bool) -> ExitCode {
+    let shown = ProgressReporter::new(args::ProgressChoice::None);
     let outcome = guarded(command, || {
-        let surroundings = Surroundings::read()?;
+        let surroundings = ProcessEnv::read()?;
         commands::launch(arguments, &surroundings, &shown)
     });
     match outcome {
@@ -130,18 +133,22 @@ fn start(command: &Command, arguments: &args::Run, as_json: bool) -> ExitCode {
 
 /// After a build: becomes `s2r run` of what was built. Anew, because that takes signals for others and
 /// threads of the build would get in the way. Returns only if it cannot.
-fn go_on(built: &Answer, build: &args::Build) -> Failure {
+fn go_on(built: &CommandOutput, build: &args::BuildArgs) -> CommandFailure {
     use std::os::unix::process::CommandExt;
     let image = built.text.trim();
     let error = std::process::Command::new("/proc/self/exe")
         .arg0("s2r")
         .args(["run", "--isolation", build.steps.isolation.word(), image])
         .exec();
-    Failure::Again(error)
+    CommandFailure::Again(error)
 }
 
 /// stdout carries the answer alone.
-fn print(answer: &Answer, as_json: bool, shown: &Shown) -> Result<(), Failure> {
+fn print(
+    answer: &CommandOutput,
+    as_json: bool,
+    shown: &ProgressReporter,
+) -> Result<(), CommandFailure> {
     let mut stdout = std::io::stdout().lock();
     let written = if as_json {
         writeln!(stdout, "{}", shown.without_hidden(&answer.json.to_string()))
@@ -152,11 +159,11 @@ fn print(answer: &Answer, as_json: bool, shown: &Shown) -> Result<(), Failure> {
     match written.and_then(|()| stdout.flush()) {
         // `s2r images | head` is no failure.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Failure::Output),
+        other => other.map_err(CommandFailure::Output),
     }
 }
 
-fn fail(failure: &Failure, shown: &Shown, as_json: bool) -> ExitCode {
+fn fail(failure: &CommandFailure, shown: &ProgressReporter, as_json: bool) -> ExitCode {
     let explanation = failure.explain();
     let exit_code = explanation.fate.exit_code();
     if as_json || shown.is_json() {

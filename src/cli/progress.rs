@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::args::Progress;
+use super::args::ProgressChoice;
 use super::text::{bounded, bytes, plain, seconds};
-use crate::pipeline::Passed;
-use crate::report::{BlobFate, Event, Explanation, LAST_LINES, LayerFate, Report, TransferId};
+use crate::pipeline::PassedVariables;
+use crate::report::{BlobStatus, Event, Explanation, LAST_LINES, LayerStatus, Report, TransferId};
 
 /// How often the live line moves.
 const TICK: Duration = Duration::from_millis(120);
@@ -26,7 +26,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The form that progress takes on this stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum ProgressForm {
     Live,
     Plain,
     Json,
@@ -34,16 +34,16 @@ enum Form {
 }
 
 /// Shows events as they come.
-pub(super) struct Shown {
-    form: Form,
+pub(super) struct ProgressReporter {
+    form: ProgressForm,
     bar: ProgressBar,
-    state: Mutex<State>,
-    hidden: OnceLock<Passed>,
+    state: Mutex<ProgressState>,
+    hidden: OnceLock<PassedVariables>,
 }
 
 #[derive(Default)]
-struct State {
-    transfers: BTreeMap<TransferId, Transfer>,
+struct ProgressState {
+    transfers: BTreeMap<TransferId, TransferProgress>,
     done_bytes: u64,
     last_logged: Option<Instant>,
     /// Texts of warnings, each of which is said once.
@@ -54,7 +54,7 @@ struct State {
     written: VecDeque<String>,
 }
 
-impl State {
+impl ProgressState {
     fn remember(&mut self, line: &str) {
         if self.written.len() == REMEMBERED_LINES {
             self.written.pop_front();
@@ -69,19 +69,19 @@ impl State {
     }
 }
 
-struct Transfer {
+struct TransferProgress {
     name: String,
     total_bytes: Option<u64>,
     done_bytes: u64,
 }
 
-impl Shown {
-    pub(super) fn new(progress: Progress) -> Self {
+impl ProgressReporter {
+    pub(super) fn new(progress: ProgressChoice) -> Self {
         let form = match progress {
-            Progress::Auto if std::io::stderr().is_terminal() => Form::Live,
-            Progress::Auto | Progress::Plain => Form::Plain,
-            Progress::Json => Form::Json,
-            Progress::None => Form::Quiet,
+            ProgressChoice::Auto if std::io::stderr().is_terminal() => ProgressForm::Live,
+            ProgressChoice::Auto | ProgressChoice::Plain => ProgressForm::Plain,
+            ProgressChoice::Json => ProgressForm::Json,
+            ProgressChoice::None => ProgressForm::Quiet,
         };
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
@@ -96,7 +96,7 @@ impl Shown {
     }
 
     /// Says nothing of these variables' values from now on.
-    pub(super) fn hide(&self, passed: Passed) {
+    pub(super) fn hide(&self, passed: PassedVariables) {
         let _ = self.hidden.set(passed);
     }
 
@@ -110,7 +110,7 @@ impl Shown {
 
     /// Draws the live line from now on. Commands that have no stages, and so nothing to wait for, have none.
     fn draw(&self) {
-        if self.form == Form::Live && self.bar.is_hidden() {
+        if self.form == ProgressForm::Live && self.bar.is_hidden() {
             self.bar
                 .set_draw_target(ProgressDrawTarget::stderr_with_hz(12));
             self.bar.enable_steady_tick(TICK);
@@ -119,7 +119,7 @@ impl Shown {
 
     /// Whether machines read stderr.
     pub(super) fn is_json(&self) -> bool {
-        self.form == Form::Json
+        self.form == ProgressForm::Json
     }
 
     /// Takes the live line away for good; what follows may write to the terminal.
@@ -142,7 +142,7 @@ impl Shown {
 
     /// Shows the summary of a command, where people read.
     pub(super) fn summary(&self, text: &str) {
-        if matches!(self.form, Form::Live | Form::Plain) {
+        if matches!(self.form, ProgressForm::Live | ProgressForm::Plain) {
             self.line(&bounded(text.trim_end()));
         }
     }
@@ -190,7 +190,7 @@ impl Shown {
                 name,
                 total_bytes,
             } => {
-                let transfer = Transfer {
+                let transfer = TransferProgress {
                     name: name.clone(),
                     total_bytes: *total_bytes,
                     done_bytes: 0,
@@ -222,7 +222,7 @@ impl Shown {
         }
     }
 
-    fn show_transfers(&self, state: &mut State) {
+    fn show_transfers(&self, state: &mut ProgressState) {
         let done: u64 =
             state.done_bytes + state.transfers.values().map(|t| t.done_bytes).sum::<u64>();
         let Some(largest) = state
@@ -245,7 +245,7 @@ impl Shown {
         );
         let hidden = self.without_hidden(&text);
         self.bar.set_message(plain(&hidden).into_owned());
-        if self.form == Form::Plain {
+        if self.form == ProgressForm::Plain {
             let now = Instant::now();
             let since = state.last_logged.get_or_insert(now);
             if now.duration_since(*since) >= LOG_INTERVAL {
@@ -256,7 +256,7 @@ impl Shown {
     }
 }
 
-impl Report for Shown {
+impl Report for ProgressReporter {
     fn event(&self, event: Event) {
         let event = fitting(event);
         if let (Event::Warning { text, .. }, Ok(mut state)) = (&event, self.state.lock())
@@ -266,14 +266,14 @@ impl Report for Shown {
             return;
         }
         match (self.form, &event) {
-            (Form::Json, event) => {
+            (ProgressForm::Json, event) => {
                 if let Some(object) = object(event) {
                     self.line(&object.to_string());
                 }
             }
-            (Form::Quiet, Event::Warning { text, hint }) => self.warn(text, hint),
-            (Form::Quiet, _) => {}
-            (Form::Live | Form::Plain, event) => self.show(event),
+            (ProgressForm::Quiet, Event::Warning { text, hint }) => self.warn(text, hint),
+            (ProgressForm::Quiet, _) => {}
+            (ProgressForm::Live | ProgressForm::Plain, event) => self.show(event),
         }
     }
 }
@@ -349,22 +349,22 @@ fn object(event: &Event) -> Option<serde_json::Value> {
 }
 
 /// The word for what became of a layer.
-pub(super) fn layer_fate(fate: LayerFate) -> &'static str {
+pub(super) fn layer_fate(fate: LayerStatus) -> &'static str {
     match fate {
-        LayerFate::Made => "made",
-        LayerFate::Reused => "reused",
-        LayerFate::Remote => "remote",
-        LayerFate::Believed => "believed",
+        LayerStatus::Made => "made",
+        LayerStatus::Reused => "reused",
+        LayerStatus::Remote => "remote",
+        LayerStatus::Believed => "believed",
     }
 }
 
 /// The word for how a blob came to be in a registry.
-pub(super) fn blob_fate(fate: BlobFate) -> &'static str {
+pub(super) fn blob_fate(fate: BlobStatus) -> &'static str {
     match fate {
-        BlobFate::Pushed => "pushed",
-        BlobFate::AlreadyThere => "already there",
-        BlobFate::Mounted => "mounted",
-        BlobFate::Copied => "copied",
+        BlobStatus::Pushed => "pushed",
+        BlobStatus::AlreadyThere => "already there",
+        BlobStatus::Mounted => "mounted",
+        BlobStatus::Copied => "copied",
     }
 }
 
@@ -376,7 +376,7 @@ pub(super) fn milliseconds(took: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{LayerEvent, Stage};
+    use crate::report::{BuildStage, LayerEvent};
 
     #[test]
     fn long_texts_are_cut_in_every_event() {
@@ -384,7 +384,7 @@ mod tests {
         let took = Duration::ZERO;
         for event in [
             Event::StageFinished {
-                stage: Stage::Plan,
+                stage: BuildStage::Plan,
                 detail: long(),
                 took,
             },
@@ -410,7 +410,7 @@ mod tests {
                 contents: long(),
                 digest: String::new(),
                 size_bytes: 0,
-                fate: LayerFate::Made,
+                fate: LayerStatus::Made,
                 took,
             }),
         ] {

@@ -6,24 +6,26 @@ use serde_json::{Value, json};
 
 use super::args;
 use super::commands::{registries, settings};
-use super::failure::Failure;
-use super::inventory::{Answer, image_anywhere, reference};
-use super::progress::{Shown, milliseconds};
-use super::request::Surroundings;
+use super::failure::CommandFailure;
+use super::inventory::{CommandOutput, image_anywhere, reference};
+use super::progress::{ProgressReporter, milliseconds};
+use super::request::ProcessEnv;
 use super::summary::{push_line, push_object};
 use super::text::seconds;
 use crate::oci::Reference;
-use crate::pipeline::{self, BaseTold, Rebase, Rebased, RebasedPlatform, Rules};
+use crate::pipeline::{
+    self, BaseSummary, NetworkRules, RebaseReport, RebaseRequest, RebasedPlatform,
+};
 
 /// Changed packages that a summary lists by name; the JSON has them all.
 const SHOWN_PACKAGES: usize = 8;
 
 /// Puts an image on another base.
 pub(super) fn rebase(
-    arguments: &args::Rebase,
-    surroundings: &Surroundings,
-    shown: &Shown,
-) -> Result<Answer, Failure> {
+    arguments: &args::RebaseArgs,
+    surroundings: &ProcessEnv,
+    shown: &ProgressReporter,
+) -> Result<CommandOutput, CommandFailure> {
     let start = Instant::now();
     let image = image_anywhere(&arguments.image, surroundings)?;
     let tags = arguments.tags.iter().map(|name| reference(name));
@@ -32,16 +34,16 @@ pub(super) fn rebase(
         names.push(own_name(&image)?);
     }
     if let Some(name) = names.iter().find(|name| name.digest().is_some()) {
-        return Err(Failure::Usage {
+        return Err(CommandFailure::Usage {
             what: "an image cannot be named by a digest before it is made".to_owned(),
             place: name.to_string(),
             why: "the digest is what the command finds out".to_owned(),
             next: "leave @sha256:… out of --tag".to_owned(),
         });
     }
-    let mut settings = settings(surroundings, Rules::default());
+    let mut settings = settings(surroundings, NetworkRules::default());
     settings.registries = registries(&arguments.registries);
-    let request = Rebase {
+    let request = RebaseRequest {
         image,
         onto: arguments.onto.clone(),
         names,
@@ -54,10 +56,10 @@ pub(super) fn rebase(
 }
 
 /// The name that the image has, where it has one besides a digest.
-fn own_name(image: &Reference) -> Result<Reference, Failure> {
+fn own_name(image: &Reference) -> Result<Reference, CommandFailure> {
     let parsed = image.canonical().parse().ok();
     let named: Option<Reference> = parsed.filter(|name: &Reference| name.digest().is_none());
-    named.ok_or_else(|| Failure::Usage {
+    named.ok_or_else(|| CommandFailure::Usage {
         what: "what comes of it needs a name".to_owned(),
         place: image.to_string(),
         why: "a digest names one image, and not the one that will be made of it".to_owned(),
@@ -65,7 +67,7 @@ fn own_name(image: &Reference) -> Result<Reference, Failure> {
     })
 }
 
-fn render(rebased: &Rebased, took: Duration) -> String {
+fn render(rebased: &RebaseReport, took: Duration) -> String {
     let mut text = String::new();
     for platform in &rebased.platforms {
         text.push_str(&platform_lines(platform));
@@ -89,8 +91,8 @@ fn platform_lines(platform: &RebasedPlatform) -> String {
         base_title(old),
         platform.kept_layers,
     );
-    if old.footing.glibc != new.footing.glibc {
-        let ((a, b), (c, d)) = (old.footing.glibc, new.footing.glibc);
+    if old.abi.glibc != new.abi.glibc {
+        let ((a, b), (c, d)) = (old.abi.glibc, new.abi.glibc);
         text.push_str(&format!("          glibc {a}.{b} -> {c}.{d}\n"));
     }
     let changed = &platform.packages;
@@ -115,20 +117,20 @@ fn platform_lines(platform: &RebasedPlatform) -> String {
     text
 }
 
-fn base_title(base: &BaseTold) -> String {
+fn base_title(base: &BaseSummary) -> String {
     match &base.name {
         Some(name) => format!("{} layers of {name}", base.layers),
         None => format!("{} layers of packages", base.layers),
     }
 }
 
-fn answer(rebased: &Rebased, took: Duration) -> Answer {
+fn answer(rebased: &RebaseReport, took: Duration) -> CommandOutput {
     let digest = rebased.descriptor.digest;
     let pinned = match rebased.names.first() {
         Some(name) => name.at(digest).to_string(),
         None => digest.to_string(),
     };
-    Answer {
+    CommandOutput {
         text: format!("{pinned}\n"),
         json: json!({
             "reference": pinned,
@@ -160,14 +162,14 @@ fn platform_object(platform: &RebasedPlatform) -> Value {
     })
 }
 
-fn base_object(base: &BaseTold) -> Value {
-    let (major, minor) = base.footing.glibc;
+fn base_object(base: &BaseSummary) -> Value {
+    let (major, minor) = base.abi.glibc;
     json!({
         "name": base.name,
         "digest": base.digest,
         "layers": base.layers,
-        "python": base.footing.python,
+        "python": base.abi.python,
         "glibc": format!("{major}.{minor}"),
-        "interpreter": base.footing.interpreter,
+        "interpreter": base.abi.interpreter,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::failure::Failure;
+use super::failure::CommandFailure;
 
 /// The time of everything in an image unless `SOURCE_DATE_EPOCH` says otherwise: 1980-01-01, the
 /// earliest that zip, and so everything that packs an image's files again, can express.
@@ -11,7 +11,7 @@ const DEFAULT_EPOCH_SECONDS: u64 = 315_532_800;
 
 /// What the process was given besides its arguments.
 #[derive(Debug, Clone)]
-pub(super) struct Surroundings {
+pub(super) struct ProcessEnv {
     /// The environment; variables that are not UTF-8 are left out.
     pub(super) variables: BTreeMap<String, String>,
     /// The working directory.
@@ -26,9 +26,9 @@ pub(super) struct Surroundings {
     pub(super) workers: usize,
 }
 
-impl Surroundings {
+impl ProcessEnv {
     /// Reads them.
-    pub(super) fn read() -> Result<Self, Failure> {
+    pub(super) fn read() -> Result<Self, CommandFailure> {
         let variables: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -36,7 +36,7 @@ impl Surroundings {
             clippy::disallowed_methods,
             reason = "this is the one reader of the directory"
         )]
-        let directory = std::env::current_dir().map_err(|reason| Failure::Usage {
+        let directory = std::env::current_dir().map_err(|reason| CommandFailure::Usage {
             what: "the working directory cannot be read".to_owned(),
             place: ".".to_owned(),
             why: reason.to_string(),
@@ -62,7 +62,10 @@ impl Surroundings {
 
 /// `$S2R_STORE`, else `$XDG_DATA_HOME/s2r`, else `$HOME/.local/share/s2r` (XDG Base Directory Specification: relative
 /// paths in its variables are to be ignored)..
-fn store_root(variables: &BTreeMap<String, String>, directory: &Path) -> Result<PathBuf, Failure> {
+fn store_root(
+    variables: &BTreeMap<String, String>,
+    directory: &Path,
+) -> Result<PathBuf, CommandFailure> {
     let absolute = |name: &str| {
         variables
             .get(name)
@@ -78,7 +81,7 @@ fn store_root(variables: &BTreeMap<String, String>, directory: &Path) -> Result<
     if let Some(home) = absolute("HOME") {
         return Ok(home.join(".local/share/s2r"));
     }
-    Err(Failure::Usage {
+    Err(CommandFailure::Usage {
         what: "there is no place for the store".to_owned(),
         place: "XDG_DATA_HOME, HOME".to_owned(),
         why: "neither variable holds an absolute path".to_owned(),
@@ -87,7 +90,7 @@ fn store_root(variables: &BTreeMap<String, String>, directory: &Path) -> Result<
 }
 
 /// `SOURCE_DATE_EPOCH` (reproducible-builds.org), or the fixed default.
-fn epoch_seconds(variables: &BTreeMap<String, String>) -> Result<u64, Failure> {
+fn epoch_seconds(variables: &BTreeMap<String, String>) -> Result<u64, CommandFailure> {
     /// The end of the year 9999, beyond which RFC 3339 has no name for a year.
     const MAX_EPOCH_SECONDS: u64 = 253_402_300_799;
     let Some(text) = variables
@@ -98,7 +101,7 @@ fn epoch_seconds(variables: &BTreeMap<String, String>) -> Result<u64, Failure> {
     };
     match text.parse() {
         Ok(seconds) if seconds <= MAX_EPOCH_SECONDS => Ok(seconds),
-        _ => Err(Failure::Usage {
+        _ => Err(CommandFailure::Usage {
             what: "SOURCE_DATE_EPOCH is not a time".to_owned(),
             place: format!("SOURCE_DATE_EPOCH={text}"),
             why: "it must be whole seconds since 1970, at most the year 9999".to_owned(),

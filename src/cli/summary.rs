@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::inventory::Answer;
+use super::inventory::CommandOutput;
 use super::progress::{blob_fate, layer_fate, milliseconds};
 use super::text::{bytes, seconds, table};
 use crate::destination::registry::PushedBlob;
-use crate::pipeline::{Built, BuiltPlatform, Exported, Pushed};
-use crate::report::{BlobFate, LayerFate};
+use crate::pipeline::{BuiltImage, BuiltPlatform, ExportReport, PushReport};
+use crate::report::{BlobStatus, LayerStatus};
 
 /// The summary for people; goes to stderr.
-pub(super) fn render(built: &Built, took: Duration) -> String {
+pub(super) fn render(built: &BuiltImage, took: Duration) -> String {
     let mut text = String::new();
     for platform in &built.platforms {
         text.push_str(&layers(platform, &built.pushed));
@@ -41,7 +41,7 @@ pub(super) fn render(built: &Built, took: Duration) -> String {
     text
 }
 
-fn layers(platform: &BuiltPlatform, pushed: &[Pushed]) -> String {
+fn layers(platform: &BuiltPlatform, pushed: &[PushReport]) -> String {
     let rows: Vec<Vec<String>> = platform
         .layers
         .iter()
@@ -75,12 +75,12 @@ fn layers(platform: &BuiltPlatform, pushed: &[Pushed]) -> String {
         let layers = platform.layers.iter();
         layers.filter(|made| made.fate == fate).count()
     };
-    let made = count(LayerFate::Made);
-    let mut far = match count(LayerFate::Remote) {
+    let made = count(LayerStatus::Made);
+    let mut far = match count(LayerStatus::Remote) {
         0 => String::new(),
         remote => format!(", {remote} of them in a registry alone"),
     };
-    let believed = count(LayerFate::Believed);
+    let believed = count(LayerStatus::Believed);
     if believed > 0 {
         far.push_str(&format!(", {believed} of them believed of a registry"));
     }
@@ -114,18 +114,18 @@ fn compiled(platform: &BuiltPlatform) -> String {
 
 fn push_cell(blob: &PushedBlob) -> String {
     match blob.fate {
-        BlobFate::Pushed => format!("pushed {}", seconds(blob.took)),
-        BlobFate::Copied => format!("copied {}", seconds(blob.took)),
-        BlobFate::AlreadyThere | BlobFate::Mounted => blob_fate(blob.fate).to_owned(),
+        BlobStatus::Pushed => format!("pushed {}", seconds(blob.took)),
+        BlobStatus::Copied => format!("copied {}", seconds(blob.took)),
+        BlobStatus::AlreadyThere | BlobStatus::Mounted => blob_fate(blob.fate).to_owned(),
     }
 }
 
 /// One line for one push.
-pub(super) fn push_line(pushed: &Pushed) -> String {
+pub(super) fn push_line(pushed: &PushReport) -> String {
     let sent: Vec<_> = pushed
         .blobs
         .iter()
-        .filter(|blob| blob.fate == BlobFate::Pushed)
+        .filter(|blob| blob.fate == BlobStatus::Pushed)
         .collect();
     let sent_bytes: u64 = sent.iter().map(|blob| blob.size_bytes).sum();
     format!(
@@ -140,7 +140,7 @@ pub(super) fn push_line(pushed: &Pushed) -> String {
 }
 
 /// One line for one file or folder.
-pub(super) fn export_line(exported: &Exported) -> String {
+pub(super) fn export_line(exported: &ExportReport) -> String {
     format!(
         "exported  {} ({})\n",
         exported.target,
@@ -149,8 +149,8 @@ pub(super) fn export_line(exported: &Exported) -> String {
 }
 
 /// The result: the reference by digest, or all of it for machines.
-pub(super) fn answer(built: &Built, took: Duration) -> Answer {
-    Answer {
+pub(super) fn answer(built: &BuiltImage, took: Duration) -> CommandOutput {
+    CommandOutput {
         text: format!("{}\n", built.pinned()),
         json: json!({
             "reference": built.pinned(),
@@ -195,7 +195,7 @@ fn platform_object(platform: &BuiltPlatform) -> Value {
 }
 
 /// One push for machines.
-pub(super) fn push_object(pushed: &Pushed) -> Value {
+pub(super) fn push_object(pushed: &PushReport) -> Value {
     json!({
         "reference": pushed.reference.to_string(),
         "digest": pushed.digest,

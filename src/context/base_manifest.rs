@@ -1,7 +1,9 @@
 //! An image that others stand on, as its registry describes it.
 
-use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, FOOTING_ANNOTATION, Footing};
-use crate::oci::{Digest, ImageConfig, Manifest, Platform, Reference};
+use crate::image::{
+    ABI_ANNOTATION, Abi, BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, OLD_ABI_ANNOTATION,
+};
+use crate::oci::{Digest, ImageConfig, ImageManifest, Platform, Reference};
 use crate::plan::image_builder::ImageBuilder;
 use crate::resolve::debian::LockedImage;
 
@@ -15,16 +17,19 @@ pub(crate) struct BaseImage {
     /// The platform's manifest.
     pub manifest_digest: Digest,
     pub platform: Platform,
-    pub manifest: Manifest,
+    pub manifest: ImageManifest,
     pub config: ImageConfig,
 }
 
 impl BaseImage {
     /// A builder upon it that knows what its manifest tells, as that of an image of ours does.
     pub(crate) fn known_to(&self, builder: &ImageBuilder) -> ImageBuilder {
-        let footing = self.manifest.annotations.get(FOOTING_ANNOTATION);
-        match footing.and_then(|text| text.parse().ok()) {
-            Some(Footing {
+        let annotations = &self.manifest.annotations;
+        let abi = annotations
+            .get(ABI_ANNOTATION)
+            .or_else(|| annotations.get(OLD_ABI_ANNOTATION));
+        match abi.and_then(|text| text.parse().ok()) {
+            Some(Abi {
                 python,
                 glibc,
                 interpreter,

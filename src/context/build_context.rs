@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::project::Project;
+use super::project::ProjectInputs;
 use super::settings::Settings;
-use super::unisolated::Absence;
+use super::unisolated::NotInImage;
 use super::{unisolated as bare, variables};
-use crate::archive::tar::Options;
+use crate::archive::tar::TarOptions;
 use crate::layer_cache::{
-    Batch, Cache, Elsewhere, Fetcher, LockedLayers, Made, NoRecipe, Recipe, Roots, TransferIds,
-    Turn, Workshop,
+    BuiltLayer, LayerBatch, LayerBuilder, LayerRecipe, LockedLayers, NoRecipe, RegistryCache,
+    RemoteBlobs, StoreFetcher, TransferIds, UnpackLock, UnpackedLayers,
 };
 use crate::layers::wheel;
 use crate::net::http::Client;
 use crate::oci::Key;
 use crate::plan::Plan;
-use crate::plan::builder::{Base, BuilderDefinition};
-use crate::report::{BuildError, Event, LayerFate, Report};
+use crate::plan::builder::{BaseDefinition, BuilderDefinition};
+use crate::report::{BuildError, Event, LayerStatus, Report};
 use crate::resolve::debian::BaseLock;
 use crate::sandbox::Isolation;
-use crate::source::Tree;
+use crate::source::SourceTree;
 use crate::store::Store;
 
 /// How hard layers are compressed where they are compressed at all; more costs time and saves
@@ -33,23 +33,23 @@ const PREFIX: &str = "opt/app-root";
 const OWNER: (u32, u32) = (1001, 0);
 
 /// Everything that the platforms of one build share.
-pub(crate) struct Site<'a> {
-    pub(crate) project: &'a Project,
+pub(crate) struct Context<'a> {
+    pub(crate) project: &'a ProjectInputs,
     pub(crate) plan: &'a Plan,
     pub(crate) builder: &'a BuilderDefinition,
     pub(crate) settings: &'a Settings,
     pub(crate) store: &'a Store,
     pub(crate) report: &'a dyn Report,
     pub(crate) client: &'a Client,
-    pub(crate) cache: &'a Cache<'a>,
+    pub(crate) cache: &'a RegistryCache<'a>,
     /// What `s2r.lock` says of layers.
     pub(crate) locked: LockedLayers,
     pub(crate) ids: TransferIds,
-    pub(crate) turn: Turn,
+    pub(crate) turn: UnpackLock,
     /// Wheels that were built from source, by the key of what they were built from.
     pub(crate) built: Mutex<BTreeMap<Key, String>>,
     /// Whether s2r stands in the builder's image, once that was asked.
-    pub(crate) in_builder: OnceLock<Result<(), Absence>>,
+    pub(crate) in_builder: OnceLock<Result<(), NotInImage>>,
     /// Set when the build has failed elsewhere, so that what goes on meanwhile need not end.
     pub(crate) stop: AtomicBool,
     /// The caller's environment, with what the project and the command line set above it.
@@ -60,21 +60,21 @@ pub(crate) struct Site<'a> {
 
 /// What a build works with.
 #[derive(Clone, Copy)]
-pub(crate) struct Means<'a> {
+pub(crate) struct BuildMeans<'a> {
     pub settings: &'a Settings,
     pub store: &'a Store,
     pub report: &'a dyn Report,
     pub client: &'a Client,
-    pub cache: &'a Cache<'a>,
+    pub cache: &'a RegistryCache<'a>,
 }
 
-impl<'a> Site<'a> {
+impl<'a> Context<'a> {
     pub(crate) fn new(
-        project: &'a Project,
+        project: &'a ProjectInputs,
         plan: &'a Plan,
-        means: Means<'a>,
+        means: BuildMeans<'a>,
     ) -> Result<Self, BuildError> {
-        let Means {
+        let BuildMeans {
             settings,
             store,
             report,
@@ -92,7 +92,7 @@ impl<'a> Site<'a> {
             cache,
             locked: LockedLayers::of(project.base_lock()?.as_ref()),
             ids: TransferIds::default(),
-            turn: Turn::default(),
+            turn: UnpackLock::default(),
             built: Mutex::default(),
             in_builder: OnceLock::new(),
             stop: AtomicBool::new(false),
@@ -101,8 +101,8 @@ impl<'a> Site<'a> {
         })
     }
 
-    pub(crate) fn fetcher(&self) -> Fetcher<'_> {
-        Fetcher {
+    pub(crate) fn fetcher(&self) -> StoreFetcher<'_> {
+        StoreFetcher {
             client: self.client,
             store: self.store,
             tree: &self.project.tree,
@@ -115,14 +115,14 @@ impl<'a> Site<'a> {
         self.store
     }
 
-    pub(crate) fn roots(&self) -> Roots<'_> {
-        let elsewhere = Elsewhere {
+    pub(crate) fn roots(&self) -> UnpackedLayers<'_> {
+        let elsewhere = RemoteBlobs {
             store: self.store,
             client: self.client,
             report: self.report,
             ids: &self.ids,
         };
-        Roots::new(elsewhere, &self.turn)
+        UnpackedLayers::new(elsewhere, &self.turn)
     }
 
     pub(crate) fn report(&self) -> &'a dyn Report {
@@ -137,7 +137,7 @@ impl<'a> Site<'a> {
         self.plan
     }
 
-    pub(crate) fn tree(&self) -> &'a Tree {
+    pub(crate) fn tree(&self) -> &'a SourceTree {
         &self.project.tree
     }
 
@@ -162,7 +162,7 @@ impl<'a> Site<'a> {
 
     /// Whether s2r stands in the builder's image. Who first hears that it does says so: what steps do
     /// then, they do to this machine.
-    pub(crate) fn in_builder(&self) -> Result<(), Absence> {
+    pub(crate) fn in_builder(&self) -> Result<(), NotInImage> {
         let find = || {
             bare::find(self.builder).inspect(|()| {
                 self.report.event(Event::Warning {
@@ -174,7 +174,7 @@ impl<'a> Site<'a> {
         self.in_builder.get_or_init(find).clone()
     }
 
-    pub(crate) fn cache(&self) -> &'a Cache<'a> {
+    pub(crate) fn cache(&self) -> &'a RegistryCache<'a> {
         self.cache
     }
 
@@ -185,8 +185,8 @@ impl<'a> Site<'a> {
     }
 
     /// Where wheels go.
-    pub(crate) fn place(&self) -> wheel::Target {
-        wheel::Target {
+    pub(crate) fn place(&self) -> wheel::InstallTarget {
+        wheel::InstallTarget {
             prefix: PREFIX.to_owned(),
             python: self.builder.python.clone(),
             uid: OWNER.0,
@@ -196,8 +196,8 @@ impl<'a> Site<'a> {
         }
     }
 
-    pub(crate) fn tar(&self) -> Options {
-        Options {
+    pub(crate) fn tar(&self) -> TarOptions {
+        TarOptions {
             mtime: self.settings.epoch_seconds,
             level: LEVEL,
         }
@@ -210,11 +210,11 @@ impl<'a> Site<'a> {
 
     /// Whether the base is an image, to which nothing can be added.
     pub(crate) fn stands_on_image(&self) -> bool {
-        matches!(self.builder.base, Base::Image(_))
+        matches!(self.builder.base, BaseDefinition::Image(_))
     }
 }
 
-impl Site<'_> {
+impl Context<'_> {
     /// Whether a layer needs not be made.
     pub(crate) fn has_layer(&self, key: &Key) -> bool {
         let key = self.settings.formats.layers.key(key);
@@ -228,14 +228,19 @@ impl Site<'_> {
     }
 
     /// A layer that the store or a registry knows by its key.
-    pub(crate) fn known_layer(&self, key: &Key, contents: &str, index: usize) -> Option<Made> {
+    pub(crate) fn known_layer(
+        &self,
+        key: &Key,
+        contents: &str,
+        index: usize,
+    ) -> Option<BuiltLayer> {
         // What steps left cannot be made again without running them, so that it is not taken where all is verified.
         let form = self.settings.formats.layers;
         let is_here = || self.store.layer(&form.key(key)).is_some();
         if !self.has_layer(key) || (self.cache.is_verified() && !is_here()) {
             return None;
         }
-        let recipe = Recipe {
+        let recipe = LayerRecipe {
             key: *key,
             contents: contents.to_owned(),
             needs: Vec::new(),
@@ -252,11 +257,11 @@ impl Site<'_> {
     }
 
     /// A layer with its true fate: one that was believed and has been made here since is so no more.
-    pub(crate) fn proven(&self, made: Made) -> Made {
+    pub(crate) fn proven(&self, made: BuiltLayer) -> BuiltLayer {
         let stored = self.store.layer(&made.layer.key);
         match stored.filter(|stored| stored.digest == made.layer.digest) {
-            Some(stored) if made.fate == LayerFate::Believed => Made {
-                fate: LayerFate::Made,
+            Some(stored) if made.fate == LayerStatus::Believed => BuiltLayer {
+                fate: LayerStatus::Made,
                 uncompressed_bytes: Some(stored.uncompressed_bytes),
                 ..made
             },
@@ -267,25 +272,28 @@ impl Site<'_> {
     /// Has layers, in the recipes' order: the store's, a registry's, or made.
     pub(crate) fn make(
         &self,
-        recipes: &[Recipe<'_>],
+        recipes: &[LayerRecipe<'_>],
         first_index: usize,
-    ) -> Result<Batch, BuildError> {
-        let recipes: Vec<&Recipe<'_>> = recipes.iter().collect();
+    ) -> Result<LayerBatch, BuildError> {
+        let recipes: Vec<&LayerRecipe<'_>> = recipes.iter().collect();
         self.workshop(Some(self.cache), &recipes, first_index)
     }
 
     /// Layers, whatever a registry says that it has.
-    pub(crate) fn make_own(&self, recipes: &[&Recipe<'_>]) -> Result<Vec<Made>, BuildError> {
+    pub(crate) fn make_own(
+        &self,
+        recipes: &[&LayerRecipe<'_>],
+    ) -> Result<Vec<BuiltLayer>, BuildError> {
         Ok(self.workshop(None, recipes, 0)?.layers)
     }
 
     fn workshop(
         &self,
-        cache: Option<&Cache<'_>>,
-        recipes: &[&Recipe<'_>],
+        cache: Option<&RegistryCache<'_>>,
+        recipes: &[&LayerRecipe<'_>],
         first_index: usize,
-    ) -> Result<Batch, BuildError> {
-        Workshop {
+    ) -> Result<LayerBatch, BuildError> {
+        LayerBuilder {
             store: self.store,
             fetcher: &self.fetcher(),
             cache,

@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::settings::Settings;
-use crate::net::credentials::{Credentials, Login, LoginSources};
-use crate::net::http::{Client, ClientSettings, Trust};
-use crate::net::mirrors::{Files, Mirrors};
+use crate::net::credentials::{Credentials, LoginSources, RegistryLogin};
+use crate::net::http::{Client, ClientSettings, TlsRules};
+use crate::net::mirrors::{MirrorFiles, MirrorRules};
 use crate::report::{Event, Report};
 
 /// The system's settings for everything of containers.
@@ -26,7 +26,7 @@ const CERTIFICATE_ROOTS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/ce
 
 /// How registries are to be talked to, as the command line has it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Registries {
+pub(crate) struct RegistrySettings {
     /// `--authfile`
     pub auth_file: Option<PathBuf>,
     /// `--cert-dir`
@@ -55,7 +55,7 @@ pub(crate) fn new(settings: &Settings, report: &dyn Report) -> Client {
 pub(crate) fn with_login(
     settings: &Settings,
     registry: &str,
-    login: Login,
+    login: RegistryLogin,
     report: &dyn Report,
 ) -> Client {
     let mut credentials = credentials(settings, report);
@@ -132,7 +132,7 @@ fn service_account(settings: &Settings) -> PathBuf {
     path(settings, "S2R_SERVICE_ACCOUNT").unwrap_or_else(|| PathBuf::from(SERVICE_ACCOUNT))
 }
 
-fn trust(settings: &Settings) -> Trust {
+fn trust(settings: &Settings) -> TlsRules {
     let registries = &settings.registries;
     let own = configuration(settings).into_iter();
     let own = own.flat_map(|folder| {
@@ -144,7 +144,7 @@ fn trust(settings: &Settings) -> Trust {
     let account = service_account(settings);
     let mut insecure = words(settings, "S2R_INSECURE_REGISTRIES");
     insecure.extend(registries.insecure.iter().cloned());
-    Trust {
+    TlsRules {
         certificate_roots: own.chain(CERTIFICATE_ROOTS.map(PathBuf::from)).collect(),
         certificates: registries
             .certificates
@@ -162,8 +162,8 @@ fn trust(settings: &Settings) -> Trust {
 }
 
 /// `registries.conf` and what is beside it, which nobody has read yet.
-fn mirrors(settings: &Settings) -> Mirrors {
-    Mirrors::new(Files {
+fn mirrors(settings: &Settings) -> MirrorRules {
+    MirrorRules::new(MirrorFiles {
         named: path(settings, "CONTAINERS_REGISTRIES_CONF"),
         user: configuration(settings).map(|folder| folder.join("containers")),
         system: Some(PathBuf::from(CONTAINERS)),

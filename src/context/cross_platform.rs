@@ -5,14 +5,14 @@ use std::fmt;
 
 use crate::oci::{Architecture, Platform};
 use crate::plan::Plan;
-use crate::report::{BuildError, Explain, Explanation, Fate};
+use crate::report::{BuildError, ErrorClass, Explain, Explanation};
 
 /// Packages that an error lists by name.
 const SHOWN_PACKAGES: usize = 10;
 
 /// Something that runs at build time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum ForeignStep {
     /// The project's own assemble script.
     Assemble,
     /// The install of the project itself; the file that says so.
@@ -23,7 +23,7 @@ pub(crate) enum Step {
     Wheels(Vec<String>),
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for ForeignStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Assemble => f.write_str("the project's own assemble script"),
@@ -49,7 +49,7 @@ impl fmt::Display for Step {
     }
 }
 
-impl Step {
+impl ForeignStep {
     /// How to do without it.
     pub(crate) fn instead(&self) -> &'static str {
         match self {
@@ -79,15 +79,15 @@ pub(crate) struct ForeignBuild {
     /// The image's platform.
     pub platform: Platform,
     /// What.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ForeignStep>,
 }
 
 impl Explain for ForeignBuild {
     fn explain(&self) -> Explanation {
         let steps: Vec<String> = self.steps.iter().map(ToString::to_string).collect();
-        let instead: String = self.steps.iter().map(Step::instead).collect();
+        let instead: String = self.steps.iter().map(ForeignStep::instead).collect();
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: format!(
                 "code would have to run on {}, which this machine is not",
                 self.platform
@@ -106,7 +106,7 @@ impl Explain for ForeignBuild {
 }
 
 /// The error that names these steps.
-pub(crate) fn refused(architecture: Architecture, steps: Vec<Step>) -> BuildError {
+pub(crate) fn refused(architecture: Architecture, steps: Vec<ForeignStep>) -> BuildError {
     ForeignBuild {
         platform: Platform { architecture },
         steps,
@@ -125,9 +125,9 @@ pub(crate) fn check(plan: &Plan) -> Result<(), BuildError> {
     };
     let running = &plan.running;
     let step = if running.assemble.value {
-        Step::Assemble
+        ForeignStep::Assemble
     } else if running.install.value {
-        Step::Install(running.install.origin.to_string())
+        ForeignStep::Install(running.install.origin.to_string())
     } else {
         return Ok(());
     };
@@ -142,19 +142,23 @@ mod tests {
     fn an_error_names_what_would_run_and_what_to_do() {
         let many: Vec<String> = (0..12).map(|number| format!("p{number}")).collect();
         for (step, shown, next) in [
-            (Step::Assemble, "assemble script", "build on such a machine"),
             (
-                Step::Install("setup.py".to_owned()),
+                ForeignStep::Assemble,
+                "assemble script",
+                "build on such a machine",
+            ),
+            (
+                ForeignStep::Install("setup.py".to_owned()),
                 "(setup.py)",
                 "DISABLE_SETUP_PY_PROCESSING",
             ),
             (
-                Step::CollectStatic,
+                ForeignStep::CollectStatic,
                 "collectstatic",
                 "DISABLE_COLLECTSTATIC",
             ),
             (
-                Step::Wheels(many),
+                ForeignStep::Wheels(many),
                 "p0, p1, p2, p3, p4, p5, p6, p7, p8, p9 and 2 more",
                 "wheels",
             ),

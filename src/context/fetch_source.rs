@@ -8,17 +8,17 @@ use std::io::{BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use super::settings::Settings;
-use crate::archive::Unpacked;
+use crate::archive::UnpackedBound;
 use crate::host::TempFolder;
 use crate::layer_cache::TransferIds;
-use crate::net::http::Expect;
+use crate::net::http::ExpectedDownload;
 use crate::oci::{Digest, KeyBuilder};
-use crate::plan::Request;
-use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report};
+use crate::plan::PlanRequest;
+use crate::report::{BuildError, ErrorClass, Event, Explain, Explanation, Report};
 use crate::source::git::{self, without_credentials};
-use crate::source::location::{Location, Reference, Repository, SecretUrl};
-use crate::source::unpack::{self, UnpackError, Unpacking};
-use crate::store::{Lock, Store, StoreError};
+use crate::source::location::{GitReference, GitRepository, SecretUrl, SourceLocation};
+use crate::source::unpack::{self, ArchiveSourceError, UnpackRequest};
+use crate::store::{Store, StoreError, StoreLock};
 
 /// Longest archive that is fetched.
 const MAX_ARCHIVE_BYTES: u64 = 4 << 30;
@@ -26,25 +26,25 @@ const MAX_ARCHIVE_BYTES: u64 = 4 << 30;
 const FILES: &str = "source";
 
 /// A source on disk.
-pub(crate) struct Obtained {
+pub(crate) struct FetchedSource {
     /// The folder with the files.
     pub folder: PathBuf,
     /// What messages call it, unless it is the user's own.
     pub shown: Option<PathBuf>,
     /// What is known of the commit, unless it is the user's own folder.
-    pub git: Option<git::Facts>,
-    _private: Option<Private>,
+    pub git: Option<git::CheckoutFacts>,
+    _private: Option<PrivateFolder>,
 }
 
 /// A folder of the store's for this command alone.
-struct Private {
+struct PrivateFolder {
     folder: TempFolder,
     store: Store,
     /// Nothing is pruned meanwhile.
-    _in_use: Lock,
+    _in_use: StoreLock,
 }
 
-impl Private {
+impl PrivateFolder {
     fn new(settings: &Settings) -> Result<Self, BuildError> {
         let store = Store::open(&settings.store_root)?;
         let in_use = store.in_use()?;
@@ -66,8 +66,8 @@ impl Private {
         self.folder.path().join(FILES)
     }
 
-    fn with(self, shown: PathBuf, git: Option<git::Facts>) -> Obtained {
-        Obtained {
+    fn with(self, shown: PathBuf, git: Option<git::CheckoutFacts>) -> FetchedSource {
+        FetchedSource {
             folder: self.files(),
             shown: Some(shown),
             git,
@@ -76,37 +76,39 @@ impl Private {
     }
 }
 
-impl Obtained {
+impl FetchedSource {
     /// Has what the request names on disk.
     pub(crate) fn of(
-        request: &Request,
+        request: &PlanRequest,
         settings: &Settings,
         report: &dyn Report,
     ) -> Result<Self, BuildError> {
         let reference = request.reference.as_deref();
-        match Location::parse(&request.source, reference, &settings.directory)? {
-            Location::Folder(folder) => Ok(Self {
+        match SourceLocation::parse(&request.source, reference, &settings.directory)? {
+            SourceLocation::Folder(folder) => Ok(Self {
                 folder,
                 shown: None,
                 git: None,
                 _private: None,
             }),
-            Location::Revision {
+            SourceLocation::Revision {
                 checkout,
                 reference,
             } => revision(&checkout, &reference, settings),
-            Location::Git(repository) => fetched(&repository, settings, report),
-            Location::Archive { path, sha256 } => Archive::new(request, settings, report)?
-                .unpacked(|unpacking| Ok(unpacking.file(&path, sha256.as_ref())?)),
-            Location::ArchiveUrl { url, sha256 } => {
+            SourceLocation::Git(repository) => fetched(&repository, settings, report),
+            SourceLocation::Archive { path, sha256 } => {
+                UnpackedArchive::new(request, settings, report)?
+                    .unpacked(|unpacking| Ok(unpacking.file(&path, sha256.as_ref())?))
+            }
+            SourceLocation::ArchiveUrl { url, sha256 } => {
                 downloaded(&url, sha256, request, settings, report)
             }
-            Location::Stdin => {
+            SourceLocation::Stdin => {
                 let stdin = std::io::stdin().lock();
                 if stdin.is_terminal() {
-                    return Err(UnpackError::Terminal.into());
+                    return Err(ArchiveSourceError::Terminal.into());
                 }
-                Archive::new(request, settings, report)?
+                UnpackedArchive::new(request, settings, report)?
                     .unpacked(|unpacking| Ok(unpacking.stream(stdin)?))
             }
         }
@@ -129,7 +131,7 @@ pub(crate) struct NoFolder {
 impl Explain for NoFolder {
     fn explain(&self) -> Explanation {
         Explanation {
-            fate: Fate::CommandLine,
+            fate: ErrorClass::CommandLine,
             what: "locks are written into the project's folder, and this is none".to_owned(),
             place: self.shown.clone(),
             why: "what is fetched or unpacked for a command is gone after it".to_owned(),
@@ -140,10 +142,13 @@ impl Explain for NoFolder {
 }
 
 /// Sees to it that there will be a folder to write locks into.
-pub(crate) fn check_is_folder(request: &Request, settings: &Settings) -> Result<(), BuildError> {
+pub(crate) fn check_is_folder(
+    request: &PlanRequest,
+    settings: &Settings,
+) -> Result<(), BuildError> {
     let reference = request.reference.as_deref();
-    match Location::parse(&request.source, reference, &settings.directory)? {
-        Location::Folder(_) => Ok(()),
+    match SourceLocation::parse(&request.source, reference, &settings.directory)? {
+        SourceLocation::Folder(_) => Ok(()),
         _ => Err(NoFolder {
             shown: without_credentials(&request.source.to_string_lossy()),
         }
@@ -154,10 +159,10 @@ pub(crate) fn check_is_folder(request: &Request, settings: &Settings) -> Result<
 /// A commit of a checkout on this machine.
 fn revision(
     checkout: &Path,
-    reference: &Reference,
+    reference: &GitReference,
     settings: &Settings,
-) -> Result<Obtained, BuildError> {
-    let private = Private::new(settings)?;
+) -> Result<FetchedSource, BuildError> {
+    let private = PrivateFolder::new(settings)?;
     let facts = git::revision::lay_out(
         checkout,
         reference,
@@ -173,11 +178,11 @@ fn revision(
 
 /// A commit of a repository elsewhere.
 fn fetched(
-    repository: &Repository,
+    repository: &GitRepository,
     settings: &Settings,
     report: &dyn Report,
-) -> Result<Obtained, BuildError> {
-    let private = Private::new(settings)?;
+) -> Result<FetchedSource, BuildError> {
+    let private = PrivateFolder::new(settings)?;
     let facts = fetch(
         repository,
         settings,
@@ -191,12 +196,12 @@ fn fetched(
 
 /// Lays a commit of a repository elsewhere out in a folder.
 fn fetch(
-    repository: &Repository,
+    repository: &GitRepository,
     settings: &Settings,
     store: &Store,
     into: &Path,
     report: &dyn Report,
-) -> Result<git::Facts, BuildError> {
+) -> Result<git::CheckoutFacts, BuildError> {
     let key = KeyBuilder::new("git-repository/1")
         .field(repository.address.as_bytes())
         .finish()
@@ -204,7 +209,7 @@ fn fetch(
     let _alone = store.lock(&format!("git-{key}"))?;
     Ok(git::remote::fetch(
         repository,
-        &git::remote::Bench {
+        &git::remote::FetchTarget {
             kept: &store.repositories().join(&key),
             into,
             environment: &for_git(&settings.variables),
@@ -216,12 +221,12 @@ fn fetch(
 }
 
 /// A commit that a requirement names, laid out in a folder of its own for the sandbox.
-pub(crate) struct Checkout {
+pub(crate) struct RequirementCheckout {
     folder: TempFolder,
     commit: String,
 }
 
-impl Checkout {
+impl RequirementCheckout {
     /// Has it on disk; `None` for a repository that lies on this machine's disk already, which a
     /// project must not reach for.
     ///
@@ -234,8 +239,9 @@ impl Checkout {
         store: &Store,
         report: &dyn Report,
     ) -> Result<Option<Self>, BuildError> {
-        let parsed = Location::parse(Path::new(address), reference, Path::new("/nonexistent"))?;
-        let Location::Git(repository) = parsed else {
+        let parsed =
+            SourceLocation::parse(Path::new(address), reference, Path::new("/nonexistent"))?;
+        let SourceLocation::Git(repository) = parsed else {
             return Ok(None);
         };
         if repository.is_local() {
@@ -266,19 +272,19 @@ impl Checkout {
 }
 
 /// An archive, and the private folder that it is unpacked into.
-struct Archive<'a> {
-    request: &'a Request,
+struct UnpackedArchive<'a> {
+    request: &'a PlanRequest,
     /// What messages call it.
     shown: String,
-    private: Private,
-    unpacked: Unpacked,
+    private: PrivateFolder,
+    unpacked: UnpackedBound,
     ids: TransferIds,
     report: &'a dyn Report,
 }
 
-impl<'a> Archive<'a> {
+impl<'a> UnpackedArchive<'a> {
     fn new(
-        request: &'a Request,
+        request: &'a PlanRequest,
         settings: &Settings,
         report: &'a dyn Report,
     ) -> Result<Self, BuildError> {
@@ -289,7 +295,7 @@ impl<'a> Archive<'a> {
                 typed => without_credentials(typed),
             },
             request,
-            private: Private::new(settings)?,
+            private: PrivateFolder::new(settings)?,
             unpacked: settings.rules.unpacked,
             ids: TransferIds::default(),
             report,
@@ -298,10 +304,10 @@ impl<'a> Archive<'a> {
 
     fn unpacked(
         self,
-        unpack: impl FnOnce(&Unpacking<'_>) -> Result<(), BuildError>,
-    ) -> Result<Obtained, BuildError> {
+        unpack: impl FnOnce(&UnpackRequest<'_>) -> Result<(), BuildError>,
+    ) -> Result<FetchedSource, BuildError> {
         let files = self.private.files();
-        unpack(&Unpacking {
+        unpack(&UnpackRequest {
             into: &files,
             shown: &self.shown,
             unpacked: self.unpacked,
@@ -309,7 +315,7 @@ impl<'a> Archive<'a> {
             transfer: self.ids.next(),
         })?;
         let folder = unpack::top(&files, self.request.context_dir.as_deref());
-        Ok(Obtained {
+        Ok(FetchedSource {
             folder,
             ..self.private.with(self.shown.into(), None)
         })
@@ -321,14 +327,14 @@ impl<'a> Archive<'a> {
 fn downloaded(
     url: &SecretUrl,
     sha256: Option<Digest>,
-    request: &Request,
+    request: &PlanRequest,
     settings: &Settings,
     report: &dyn Report,
-) -> Result<Obtained, BuildError> {
-    let archive = Archive::new(request, settings, report)?;
+) -> Result<FetchedSource, BuildError> {
+    let archive = UnpackedArchive::new(request, settings, report)?;
     let client = crate::context::client::new(settings, report);
     let store = archive.private.store.clone();
-    let expect = Expect {
+    let expect = ExpectedDownload {
         sha256: sha256.map(|digest| *digest.as_bytes()),
         size: None,
         max_bytes: MAX_ARCHIVE_BYTES,

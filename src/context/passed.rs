@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::net::{Secret, Veil};
+use crate::net::{Secret, SecretFilter};
 
 /// The variables, with their values.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Passed {
+pub(crate) struct PassedVariables {
     variables: BTreeMap<String, Secret>,
-    veil: Veil,
+    veil: SecretFilter,
 }
 
 /// A name that cannot be passed on.
@@ -23,7 +23,7 @@ pub(crate) enum NotPassed {
     Unset,
 }
 
-impl Passed {
+impl PassedVariables {
     /// Adds a variable of the caller's environment.
     ///
     /// # Errors
@@ -88,12 +88,12 @@ fn put_back(text: &str, value: &str, name: &str) -> String {
 mod tests {
     use crate::context::passed::*;
 
-    fn passed(pairs: &[(&str, &str)]) -> Passed {
+    fn passed(pairs: &[(&str, &str)]) -> PassedVariables {
         let variables: BTreeMap<String, String> = pairs
             .iter()
             .map(|&(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let mut passed = Passed::default();
+        let mut passed = PassedVariables::default();
         for name in variables.keys() {
             passed.add(name, &variables).unwrap();
         }
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn only_what_has_a_value_and_can_be_named() {
         let variables = BTreeMap::from([("EMPTY".to_owned(), String::new())]);
-        let mut passed = Passed::default();
+        let mut passed = PassedVariables::default();
         assert_eq!(passed.add("EMPTY", &variables), Err(NotPassed::Unset));
         assert_eq!(passed.add("NONE", &variables), Err(NotPassed::Unset));
         assert_eq!(passed.add("lower", &variables), Err(NotPassed::Name));

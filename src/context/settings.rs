@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::client::Registries;
-use super::passed::Passed;
-use crate::archive::Unpacked;
+use super::client::RegistrySettings;
+use super::passed::PassedVariables;
+use crate::archive::UnpackedBound;
 use crate::image::LayerForm;
-use crate::oci::Family;
-use crate::sandbox::{Isolation, Limits};
+use crate::oci::MediaFamily;
+use crate::sandbox::{Isolation, StepLimits};
 
 /// What a command may do with locks and network.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Rules {
+pub(crate) struct NetworkRules {
     /// Resolve nothing.
     pub locked: bool,
     /// Touch no network.
@@ -21,7 +21,7 @@ pub(crate) struct Rules {
     /// Ask again what was asked before.
     pub refresh: bool,
     /// How much wheels and archives may unpack to.
-    pub unpacked: Unpacked,
+    pub unpacked: UnpackedBound,
 }
 
 /// The surroundings of a command, as `cli` read them.
@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     /// The caller's environment.
     pub variables: BTreeMap<String, String>,
     /// What of it files of the project may name (`--pass-env`).
-    pub passed: Passed,
+    pub passed: PassedVariables,
     /// The caller's working directory.
     pub directory: PathBuf,
     /// Now, seconds since 1970; for the validity of indexes alone.
@@ -42,38 +42,38 @@ pub(crate) struct Settings {
     /// Threads that write layers.
     pub workers: usize,
     /// Locks and network.
-    pub rules: Rules,
+    pub rules: NetworkRules,
     /// How registries are talked to.
-    pub registries: Registries,
+    pub registries: RegistrySettings,
     /// How code of the project is run.
-    pub running: Running,
+    pub running: StepSettings,
     /// What images are written in.
-    pub formats: Formats,
+    pub formats: ImageFormats,
 }
 
 /// What an image is written in.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Formats {
+pub(crate) struct ImageFormats {
     /// Its layers.
     pub layers: LayerForm,
     /// Its manifest, and what that names.
-    pub documents: Family,
+    pub documents: MediaFamily,
 }
 
 /// How the project's own code is run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Running {
+pub(crate) struct StepSettings {
     /// How far it is kept from the machine.
     pub isolation: Isolation,
     /// What one step may use up.
-    pub limits: Limits,
+    pub limits: StepLimits,
 }
 
-impl Default for Running {
+impl Default for StepSettings {
     fn default() -> Self {
         Self {
             isolation: Isolation::Auto,
-            limits: Limits {
+            limits: StepLimits {
                 memory_bytes: 8 << 30,
                 time: Duration::from_hours(1),
                 processes: 4096,

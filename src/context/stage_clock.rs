@@ -3,15 +3,15 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::report::{BuildError, Event, Report, Stage, ThreadError};
+use crate::report::{BuildError, BuildStage, Event, Report, ThreadError};
 
 /// The clock of one run.
-pub(crate) struct Stages<'a> {
+pub(crate) struct StageClock<'a> {
     report: &'a dyn Report,
-    times: Mutex<Vec<(Stage, Duration)>>,
+    times: Mutex<Vec<(BuildStage, Duration)>>,
 }
 
-impl<'a> Stages<'a> {
+impl<'a> StageClock<'a> {
     pub(crate) fn new(report: &'a dyn Report) -> Self {
         Self {
             report,
@@ -23,7 +23,7 @@ impl<'a> Stages<'a> {
     /// platform, is timed as one.
     pub(crate) fn run<T>(
         &self,
-        stage: Stage,
+        stage: BuildStage,
         work: impl FnOnce() -> Result<T, BuildError>,
         describe: impl FnOnce(&T) -> String,
     ) -> Result<T, BuildError> {
@@ -45,7 +45,7 @@ impl<'a> Stages<'a> {
     }
 
     /// The stages so far, in the order in which they ended.
-    pub(crate) fn times(&self) -> Vec<(Stage, Duration)> {
+    pub(crate) fn times(&self) -> Vec<(BuildStage, Duration)> {
         self.times
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::host::{self, Bounds};
-use crate::plan::builder::{Base, BuilderDefinition};
+use crate::host::{self, ProcessLimits};
+use crate::plan::builder::{BaseDefinition, BuilderDefinition};
 
 /// What systems say of themselves.
 const OS_RELEASE: &str = "/etc/os-release";
@@ -18,7 +18,7 @@ const QUESTION: &str = "import sys; print('%d.%d' % sys.version_info[:2])";
 
 /// Why s2r does not stand in the builder's image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Absence {
+pub(crate) enum NotInImage {
     /// The builder is an image of a registry, which nothing here tells apart.
     #[error("the builder stands on the image {image}, and nothing tells whether s2r stands in it")]
     Image {
@@ -47,11 +47,11 @@ pub(crate) enum Absence {
 ///
 /// # Errors
 /// Why not.
-pub(crate) fn find(builder: &BuilderDefinition) -> Result<(), Absence> {
+pub(crate) fn find(builder: &BuilderDefinition) -> Result<(), NotInImage> {
     let debian = match &builder.base {
-        Base::Debian(debian) => debian,
-        Base::Image(image) => {
-            return Err(Absence::Image {
+        BaseDefinition::Debian(debian) => debian,
+        BaseDefinition::Image(image) => {
+            return Err(NotInImage::Image {
                 image: image.clone(),
             });
         }
@@ -62,7 +62,7 @@ pub(crate) fn find(builder: &BuilderDefinition) -> Result<(), Absence> {
 }
 
 /// Whether an os-release is of a Debian suite.
-fn is_of(text: &str, suite: &str) -> Result<(), Absence> {
+fn is_of(text: &str, suite: &str) -> Result<(), NotInImage> {
     let field = |name: &str| {
         text.lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
@@ -72,7 +72,7 @@ fn is_of(text: &str, suite: &str) -> Result<(), Absence> {
     if found == (Some("debian"), Some(suite)) {
         return Ok(());
     }
-    Err(Absence::System {
+    Err(NotInImage::System {
         wanted: suite.to_owned(),
         found: match found {
             (Some(id), codename) => format!("{id} {}", codename.unwrap_or_default())
@@ -84,12 +84,12 @@ fn is_of(text: &str, suite: &str) -> Result<(), Absence> {
 }
 
 /// Whether an interpreter is there and of this version.
-fn has_python(program: &str, version: &str) -> Result<(), Absence> {
-    let absent = |complaint: String| Absence::Python {
+fn has_python(program: &str, version: &str) -> Result<(), NotInImage> {
+    let absent = |complaint: String| NotInImage::Python {
         program: program.to_owned(),
         complaint,
     };
-    let bounds = Bounds {
+    let bounds = ProcessLimits {
         time: Duration::from_secs(30),
         output_bytes: 4096,
         error_bytes: 0,
@@ -118,7 +118,7 @@ mod tests {
             "PRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\nVERSION_CODENAME=trixie\nID=debian\n";
         assert_eq!(is_of(debian, "trixie"), Ok(()));
         let found = |text: &str, suite: &str| match is_of(text, suite) {
-            Err(Absence::System { found, .. }) => found,
+            Err(NotInImage::System { found, .. }) => found,
             other => panic!("{other:?}"),
         };
         assert_eq!(found(debian, "bookworm"), "debian trixie");

@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use super::build_context::Site;
+use super::build_context::Context;
 use super::settings::Settings;
-use crate::packages::python::{Url, expand_variables};
-use crate::plan::{Origin, Plan};
-use crate::resolve::wheels::{Indexes, ResolveError};
+use crate::packages::python::{PackageUrl, expand_variables};
+use crate::plan::{Plan, ValueOrigin};
+use crate::resolve::wheels::{IndexSettings, WheelError};
 
-impl Site<'_> {
+impl Context<'_> {
     /// An address with the credentials of the index that it belongs to.
-    pub(crate) fn with_credentials(&self, url: Url) -> Url {
+    pub(crate) fn with_credentials(&self, url: PackageUrl) -> PackageUrl {
         let options = crate::packages::python::IndexOptions::default();
-        match Indexes::new(&options, &self.environment) {
+        match IndexSettings::new(&options, &self.environment) {
             Ok(indexes) => indexes.with_credentials(url, None),
             // Whoever asks for the packages is told.
             Err(_) => url,
@@ -36,8 +36,10 @@ impl Site<'_> {
             .environment
             .settings()
             .filter(|(name, setting)| {
-                !matches!(setting.origin, Origin::Builder { .. } | Origin::Default)
-                    && !is_callers_alone(name)
+                !matches!(
+                    setting.origin,
+                    ValueOrigin::Builder { .. } | ValueOrigin::Default
+                ) && !is_callers_alone(name)
             })
             .map(|(name, setting)| (name.to_owned(), setting.value.clone()))
             .collect()
@@ -55,7 +57,7 @@ const ADDRESSES: [&str; 3] = ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_
 pub(crate) fn environment(
     plan: &Plan,
     settings: &Settings,
-) -> Result<BTreeMap<String, String>, ResolveError> {
+) -> Result<BTreeMap<String, String>, WheelError> {
     let mut environment = settings.variables.clone();
     expand(&mut environment, &settings.variables)?;
     let mut own: BTreeMap<String, String> = set_by_users(plan)
@@ -78,7 +80,12 @@ pub(crate) fn given(plan: &Plan, settings: &Settings) -> BTreeMap<String, String
 fn set_by_users(plan: &Plan) -> impl Iterator<Item = (String, String)> {
     plan.environment
         .settings()
-        .filter(|(_, setting)| !matches!(setting.origin, Origin::Builder { .. } | Origin::Default))
+        .filter(|(_, setting)| {
+            !matches!(
+                setting.origin,
+                ValueOrigin::Builder { .. } | ValueOrigin::Default
+            )
+        })
         .map(|(name, setting)| (name.to_owned(), setting.value.clone()))
 }
 
@@ -86,12 +93,12 @@ fn set_by_users(plan: &Plan) -> impl Iterator<Item = (String, String)> {
 fn expand(
     variables: &mut BTreeMap<String, String>,
     known: &BTreeMap<String, String>,
-) -> Result<(), ResolveError> {
+) -> Result<(), WheelError> {
     for address in ADDRESSES {
         if let Some(value) = variables.get_mut(address) {
             *value =
                 expand_variables(value, &|name| known.get(name).cloned()).map_err(|error| {
-                    ResolveError::Address {
+                    WheelError::Address {
                         variable: address,
                         error,
                     }

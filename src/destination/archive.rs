@@ -10,14 +10,14 @@ use std::path::Path;
 use serde_json::json;
 use tar::{EntryType, Header};
 
-use crate::destination::blob::Blob;
+use crate::destination::blob::OpenBlob;
 use crate::destination::layout::{self, OCI_LAYOUT};
 use crate::destination::{BlobSource, ExportError, PushImage};
 use crate::oci::{Descriptor, MediaType};
 
 /// Which archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum ArchiveFormat {
     /// An OCI image layout in a tar.
     Oci,
     /// What `docker load` reads.
@@ -28,7 +28,7 @@ pub(crate) enum Format {
 /// in a docker archive.
 pub(crate) fn write_file(
     path: &Path,
-    format: Format,
+    format: ArchiveFormat,
     name: Option<&str>,
     image: &PushImage,
     blobs: &dyn BlobSource,
@@ -50,17 +50,17 @@ pub(crate) fn write_file(
 /// Writes an archive to a stream.
 pub(crate) fn write(
     sink: &mut dyn Write,
-    format: Format,
+    format: ArchiveFormat,
     name: Option<&str>,
     image: &PushImage,
     blobs: &dyn BlobSource,
 ) -> Result<(), ExportError> {
-    let mut archive = Archive {
+    let mut archive = ArchiveWriter {
         sink: BufWriter::with_capacity(64 << 10, sink),
     };
     match format {
-        Format::Oci => archive.oci(name, image, blobs)?,
-        Format::Docker => archive.docker(name, image, blobs)?,
+        ArchiveFormat::Oci => archive.oci(name, image, blobs)?,
+        ArchiveFormat::Docker => archive.docker(name, image, blobs)?,
     }
     // A tar ends in two blocks of zeros.
     archive
@@ -70,11 +70,11 @@ pub(crate) fn write(
     archive.sink.flush().map_err(ExportError::Stream)
 }
 
-struct Archive<'a> {
+struct ArchiveWriter<'a> {
     sink: BufWriter<&'a mut dyn Write>,
 }
 
-impl Archive<'_> {
+impl ArchiveWriter<'_> {
     fn oci(
         &mut self,
         name: Option<&str>,
@@ -153,7 +153,7 @@ impl Archive<'_> {
         blob: &Descriptor,
         blobs: &dyn BlobSource,
     ) -> Result<(), ExportError> {
-        let from = Blob::open(blobs, blob)?;
+        let from = OpenBlob::open(blobs, blob)?;
         self.header(path, blob.size, EntryType::Regular)?;
         from.copy_to(&mut self.sink, ExportError::Stream)?;
         self.pad(blob.size)
@@ -185,7 +185,7 @@ impl Archive<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::testing::{Folder, image};
+    use crate::destination::testing::{BlobFolder, image};
     use crate::oci::Digest;
 
     struct Full;
@@ -198,7 +198,7 @@ mod tests {
         }
     }
 
-    fn archive(format: Format, image: &PushImage, folder: &Folder) -> Vec<u8> {
+    fn archive(format: ArchiveFormat, image: &PushImage, folder: &BlobFolder) -> Vec<u8> {
         let mut bytes = Vec::new();
         write(&mut bytes, format, Some("x:1"), image, folder).unwrap();
         bytes
@@ -221,10 +221,10 @@ mod tests {
 
     #[test]
     fn an_oci_archive_is_a_layout() {
-        let folder = Folder::new();
+        let folder = BlobFolder::new();
         let image = image(&folder, "c", &[b"base", &[7; 512], b"base"]);
-        let bytes = archive(Format::Oci, &image, &folder);
-        assert_eq!(bytes, archive(Format::Oci, &image, &folder));
+        let bytes = archive(ArchiveFormat::Oci, &image, &folder);
+        assert_eq!(bytes, archive(ArchiveFormat::Oci, &image, &folder));
         assert_eq!(bytes.len() % 512, 0);
         let all = entries(&bytes);
         let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
@@ -242,9 +242,9 @@ mod tests {
 
     #[test]
     fn a_docker_archive_names_each_layer() {
-        let folder = Folder::new();
+        let folder = BlobFolder::new();
         let image = image(&folder, "c", &[b"base", b"top", b"base"]);
-        let all = entries(&archive(Format::Docker, &image, &folder));
+        let all = entries(&archive(ArchiveFormat::Docker, &image, &folder));
         assert_eq!(all.len(), 4);
         let (base, top) = (Digest::of(b"base").hex(), Digest::of(b"top").hex());
         let config = format!("{}.json", Digest::of(b"c").hex());
@@ -259,23 +259,23 @@ mod tests {
 
     #[test]
     fn a_file_is_whole_or_not_there() {
-        let (folder, dir) = (Folder::new(), tempfile::tempdir().unwrap());
+        let (folder, dir) = (BlobFolder::new(), tempfile::tempdir().unwrap());
         let image = image(&folder, "c", &[b"base"]);
         let path = dir.path().join("x.tar");
-        write_file(&path, Format::Oci, None, &image, &folder).unwrap();
+        write_file(&path, ArchiveFormat::Oci, None, &image, &folder).unwrap();
         let before = std::fs::read(&path).unwrap();
         for damaged in ["longer than it was", "Base"] {
             std::fs::write(folder.path(&Digest::of(b"base")), damaged).unwrap();
-            let error = write_file(&path, Format::Oci, None, &image, &folder).unwrap_err();
+            let error = write_file(&path, ArchiveFormat::Oci, None, &image, &folder).unwrap_err();
             assert!(matches!(error, ExportError::Damaged { .. }), "{error:?}");
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         let nowhere = dir.path().join("no/x.tar");
-        let error = write_file(&nowhere, Format::Oci, None, &image, &folder).unwrap_err();
+        let error = write_file(&nowhere, ArchiveFormat::Oci, None, &image, &folder).unwrap_err();
         assert!(error.to_string().contains("no"), "{error}");
         let whole = self::image(&folder, "c", &[b"base"]);
-        let error = write(&mut Full, Format::Oci, None, &whole, &folder).unwrap_err();
+        let error = write(&mut Full, ArchiveFormat::Oci, None, &whole, &folder).unwrap_err();
         assert!(matches!(error, ExportError::Stream(_)), "{error:?}");
     }
 }

@@ -15,14 +15,14 @@ use crate::oci::{Descriptor, Digest};
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// A blob opened for one pass over its bytes.
-pub(super) struct Blob {
+pub(super) struct OpenBlob {
     path: PathBuf,
     file: File,
     digest: Digest,
     size: u64,
 }
 
-impl Blob {
+impl OpenBlob {
     /// Opens a blob whose size is what its descriptor says.
     pub(super) fn open(
         blobs: &dyn BlobSource,
@@ -105,9 +105,9 @@ impl Blob {
 
 /// Whether a blob that is being sent has turned out to be another.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Doubt(Arc<AtomicBool>);
+pub(super) struct BlobDoubt(Arc<AtomicBool>);
 
-impl Doubt {
+impl BlobDoubt {
     /// Whether it has.
     pub(super) fn is_founded(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -116,11 +116,15 @@ impl Doubt {
     /// Opens the blob from its beginning, for one pass. It is hashed on the way, and ends in an error in
     /// place of its last bytes if it is another; from then on it cannot be opened, so that nobody waits for
     /// it to become right.
-    pub(super) fn open(&self, blobs: &dyn BlobSource, blob: &Descriptor) -> io::Result<Outgoing> {
+    pub(super) fn open(
+        &self,
+        blobs: &dyn BlobSource,
+        blob: &Descriptor,
+    ) -> io::Result<OutgoingFile> {
         if self.is_founded() {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        Ok(Outgoing {
+        Ok(OutgoingFile {
             file: blobs.open(&blob.digest)?,
             hasher: Sha256::new(),
             digest: blob.digest,
@@ -131,16 +135,16 @@ impl Doubt {
 }
 
 /// A blob on its way to where nobody can take bytes back.
-pub(super) struct Outgoing {
+pub(super) struct OutgoingFile {
     file: File,
     hasher: Sha256,
     digest: Digest,
     /// Bytes that are still to come.
     left: u64,
-    doubt: Doubt,
+    doubt: BlobDoubt,
 }
 
-impl Read for Outgoing {
+impl Read for OutgoingFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wrong = |error: io::Error| {
             self.doubt.0.store(true, Ordering::Relaxed);
@@ -172,19 +176,19 @@ impl Read for Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::testing::Folder;
+    use crate::destination::testing::BlobFolder;
     use crate::oci::MediaType;
     use crate::report::Explain as _;
 
-    fn copy(folder: &Folder, blob: &Descriptor) -> Result<Vec<u8>, ExportError> {
+    fn copy(folder: &BlobFolder, blob: &Descriptor) -> Result<Vec<u8>, ExportError> {
         let mut bytes = Vec::new();
-        Blob::open(folder, blob)?.copy_to(&mut bytes, ExportError::Stream)?;
+        OpenBlob::open(folder, blob)?.copy_to(&mut bytes, ExportError::Stream)?;
         Ok(bytes)
     }
 
     #[test]
     fn a_blob_is_what_its_descriptor_says() {
-        let folder = Folder::new();
+        let folder = BlobFolder::new();
         let content = vec![7; 3 * BUFFER_BYTES + 1];
         let blob = folder.put(MediaType::LayerGzip, &content);
         assert_eq!(copy(&folder, &blob).unwrap(), content);
@@ -207,22 +211,22 @@ mod tests {
 
     #[test]
     fn the_last_bytes_of_a_wrong_blob_are_not_sent() {
-        let folder = Folder::new();
+        let folder = BlobFolder::new();
         let content = vec![7; 3 * BUFFER_BYTES + 1];
         let blob = folder.put(MediaType::LayerGzip, &content);
-        let send = |doubt: &Doubt| {
+        let send = |doubt: &BlobDoubt| {
             let mut sent = Vec::new();
             let done = doubt.open(&folder, &blob)?.read_to_end(&mut sent);
             done.map(|_| sent)
         };
-        let doubt = Doubt::default();
+        let doubt = BlobDoubt::default();
         assert_eq!(send(&doubt).unwrap(), content);
         assert_eq!(send(&doubt).unwrap(), content);
         let mut other = content.clone();
         other[0] = 8;
         for bytes in [&other[..], &content[1..], &[]] {
             std::fs::write(folder.path(&blob.digest), bytes).unwrap();
-            let doubt = Doubt::default();
+            let doubt = BlobDoubt::default();
             assert!(!doubt.is_founded());
             assert!(send(&doubt).is_err());
             assert!(doubt.is_founded());

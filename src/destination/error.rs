@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::net::registry::RegistryError;
 use crate::oci::Digest;
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// What mends an image that is damaged here.
 const BUILD_AGAIN: &str = "build the image again (`s2r build SOURCE IMAGE`), which makes that part anew; `s2r cache verify` names every image that is hit";
@@ -69,7 +69,7 @@ impl Explain for PushError {
             Self::Blob { path, source, .. } => missing_blob(path, source),
             Self::Damaged { path, digest } => damaged_blob(path, digest),
             Self::Nowhere { digest, origins } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "a layer of the image is neither here nor where it is said to be".to_owned(),
                 place: digest.to_string(),
                 why: origins
@@ -80,7 +80,7 @@ impl Explain for PushError {
                 next: "check that these repositories still hold the image it came from, and that the account may read them; or build again, so that the layer is made anew".to_owned(),
             },
             Self::Immutable { name, found, expected, source } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the tag is immutable, and names another image".to_owned(),
                 place: name.clone(),
                 why: match found {
@@ -145,14 +145,14 @@ impl Explain for ExportError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Target { path, source } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the image cannot be written".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
                 next: "check the path, the rights and the free space; nothing half-written is left there".to_owned(),
             },
             Self::Stream(source) => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the archive cannot be written".to_owned(),
                 place: "standard output".to_owned(),
                 why: source.to_string(),
@@ -161,14 +161,14 @@ impl Explain for ExportError {
             Self::Blob { path, source, .. } => missing_blob(path, source),
             Self::Damaged { path, digest } => damaged_blob(path, digest),
             Self::NotALayout { path } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the folder is not an OCI image layout".to_owned(),
                 place: path.display().to_string(),
                 why: "an image is only added to a layout of version 1.0.0, or to an empty folder".to_owned(),
                 next: "name another folder, or empty this one".to_owned(),
             },
             Self::Json { document, source } => Explanation {
-                fate: Fate::Ours,
+                fate: ErrorClass::Ours,
                 what: "a document of the image cannot be written".to_owned(),
                 place: (*document).to_owned(),
                 why: source.to_string(),
@@ -180,7 +180,7 @@ impl Explain for ExportError {
 
 fn missing_blob(path: &Path, source: &io::Error) -> Explanation {
     Explanation {
-        fate: Fate::World,
+        fate: ErrorClass::World,
         what: "a part of the image cannot be read".to_owned(),
         place: path.display().to_string(),
         why: source.to_string(),
@@ -190,7 +190,7 @@ fn missing_blob(path: &Path, source: &io::Error) -> Explanation {
 
 fn damaged_blob(path: &Path, digest: &Digest) -> Explanation {
     Explanation {
-        fate: Fate::World,
+        fate: ErrorClass::World,
         what: "a part of the image is damaged".to_owned(),
         place: path.display().to_string(),
         why: format!("its bytes are not those of {digest}"),

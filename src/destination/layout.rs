@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
 
-use crate::destination::blob::Blob;
+use crate::destination::blob::OpenBlob;
 use crate::destination::{BlobSource, ExportError, PushImage};
 use crate::oci::{Descriptor, MediaType};
 
@@ -41,7 +41,7 @@ pub(crate) fn write(
         if fs::metadata(&to).is_ok_and(|found| found.len() == blob.size) {
             continue;
         }
-        let from = Blob::open(blobs, blob)?;
+        let from = OpenBlob::open(blobs, blob)?;
         let mut file = temporary(&folder).map_err(target(&folder))?;
         from.copy_to(file.as_file_mut(), target(&to))?;
         file.persist(&to)
@@ -192,11 +192,11 @@ pub(super) fn target(path: &Path) -> impl Fn(io::Error) -> ExportError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::testing::{Folder, image};
-    use crate::oci::{Digest, Index};
+    use crate::destination::testing::{BlobFolder, image};
+    use crate::oci::{Digest, ImageIndex};
 
     fn names(dir: &Path) -> Vec<(Option<String>, Digest)> {
-        let index = Index::from_bytes(&fs::read(dir.join("index.json")).unwrap()).unwrap();
+        let index = ImageIndex::from_bytes(&fs::read(dir.join("index.json")).unwrap()).unwrap();
         let name = |entry: &Descriptor| entry.annotations.get(REF_NAME).cloned();
         index
             .manifests
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn images_live_side_by_side() {
-        let (folder, dir) = (Folder::new(), tempfile::tempdir().unwrap());
+        let (folder, dir) = (BlobFolder::new(), tempfile::tempdir().unwrap());
         let dir = dir.path().join("new/layout");
         let (first, second) = (
             image(&folder, "c1", &[b"base"]),
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn foreign_fields_stay() {
-        let (folder, dir) = (Folder::new(), tempfile::tempdir().unwrap());
+        let (folder, dir) = (BlobFolder::new(), tempfile::tempdir().unwrap());
         fs::write(dir.path().join("oci-layout"), OCI_LAYOUT).unwrap();
         let foreign = r#"{"schemaVersion":2,"x":1,"manifests":[{"digest":"sha512:00","y":[2]}]}"#;
         fs::write(dir.path().join("index.json"), foreign).unwrap();
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_folder_of_other_things_is_refused() {
-        let (folder, dir) = (Folder::new(), tempfile::tempdir().unwrap());
+        let (folder, dir) = (BlobFolder::new(), tempfile::tempdir().unwrap());
         let image = image(&folder, "c", &[b"l"]);
         fs::write(dir.path().join("notes"), "mine").unwrap();
         let error = write(dir.path(), None, &image, &folder).unwrap_err();
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_damaged_blob_does_not_leave_the_store() {
-        let (folder, dir) = (Folder::new(), tempfile::tempdir().unwrap());
+        let (folder, dir) = (BlobFolder::new(), tempfile::tempdir().unwrap());
         let image = image(&folder, "c", &[b"l"]);
         let digest = Digest::of(b"l");
         fs::write(folder.path(&digest), "L").unwrap();
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn what_is_no_layout_stays_untouched() {
-        let (folder, dir) = (Folder::new(), tempfile::tempdir().unwrap());
+        let (folder, dir) = (BlobFolder::new(), tempfile::tempdir().unwrap());
         let image = image(&folder, "c", &[b"l"]);
         fs::write(
             dir.path().join("oci-layout"),

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use crate::oci::{Descriptor, Digest, MediaType, Reference};
 
 pub(crate) use error::ExportError;
-pub(crate) use target::{Target, TargetError};
+pub(crate) use target::{ExportTarget, ExportTargetError};
 
 /// Has the blobs of an image, as files or by knowing where else they are.
 pub(crate) trait BlobSource: Sync {
@@ -71,12 +71,12 @@ mod testing {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::oci::Manifest;
+    use crate::oci::ImageManifest;
 
     /// Blobs in a folder, by hex digits.
-    pub(super) struct Folder(pub tempfile::TempDir);
+    pub(super) struct BlobFolder(pub tempfile::TempDir);
 
-    impl Folder {
+    impl BlobFolder {
         pub(super) fn new() -> Self {
             Self(tempfile::tempdir().unwrap())
         }
@@ -88,20 +88,20 @@ mod testing {
         }
     }
 
-    impl BlobSource for Folder {
+    impl BlobSource for BlobFolder {
         fn path(&self, digest: &Digest) -> PathBuf {
             self.0.path().join(digest.hex())
         }
     }
 
     /// An image of these layers; their bytes need not be archives.
-    pub(super) fn image(folder: &Folder, config: &str, layers: &[&[u8]]) -> PushImage {
+    pub(super) fn image(folder: &BlobFolder, config: &str, layers: &[&[u8]]) -> PushImage {
         let config = folder.put(MediaType::Config, config.as_bytes());
         let layers: Vec<_> = layers
             .iter()
             .map(|bytes| folder.put(MediaType::LayerGzip, bytes))
             .collect();
-        let manifest = Manifest {
+        let manifest = ImageManifest {
             schema_version: 2,
             media_type: Some(MediaType::Manifest),
             config: config.clone(),

@@ -5,13 +5,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::destination::archive::{self, Format};
+use crate::destination::archive::{self, ArchiveFormat};
 use crate::destination::{BlobSource, ExportError, PushImage, layout};
 use crate::oci::Reference;
 
 /// Why a text names no target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TargetError {
+pub(crate) enum ExportTargetError {
     /// It begins with none of the kinds.
     #[error("it begins neither with oci: nor oci-archive: nor docker-archive:")]
     Kind,
@@ -25,7 +25,7 @@ pub(crate) enum TargetError {
 
 /// A file or folder that takes an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum ExportTarget {
     /// An OCI image layout.
     Layout {
         /// Its folder.
@@ -38,13 +38,13 @@ pub(crate) enum Target {
         /// The file; `-` is standard output.
         file: PathBuf,
         /// Its kind.
-        format: Format,
+        format: ArchiveFormat,
         /// The image's name in it, if one was given.
         name: Option<String>,
     },
 }
 
-impl Target {
+impl ExportTarget {
     /// Whether it goes to standard output, which nobody here writes to: the caller refuses it or opens a file for it.
     pub(crate) fn is_stdout(&self) -> bool {
         matches!(self, Self::Archive { file, .. } if file == Path::new("-"))
@@ -55,7 +55,7 @@ impl Target {
         matches!(
             self,
             Self::Archive {
-                format: Format::Docker,
+                format: ArchiveFormat::Docker,
                 ..
             }
         )
@@ -84,7 +84,7 @@ impl Target {
             let reference = reference?;
             match self {
                 Self::Archive {
-                    format: Format::Docker,
+                    format: ArchiveFormat::Docker,
                     ..
                 } => Some(format!(
                     "{}:{}",
@@ -97,24 +97,24 @@ impl Target {
     }
 }
 
-impl FromStr for Target {
-    type Err = TargetError;
+impl FromStr for ExportTarget {
+    type Err = ExportTargetError;
 
-    fn from_str(text: &str) -> Result<Self, TargetError> {
-        let (kind, rest) = text.split_once(':').ok_or(TargetError::Kind)?;
+    fn from_str(text: &str) -> Result<Self, ExportTargetError> {
+        let (kind, rest) = text.split_once(':').ok_or(ExportTargetError::Kind)?;
         let (path, name) = match rest.split_once(':') {
             Some((path, name)) => (path, Some(name.to_owned()).filter(|name| !name.is_empty())),
             None => (rest, None),
         };
         let format = match kind {
             "oci" => None,
-            "oci-archive" => Some(Format::Oci),
-            "docker-archive" => Some(Format::Docker),
-            _ => return Err(TargetError::Kind),
+            "oci-archive" => Some(ArchiveFormat::Oci),
+            "docker-archive" => Some(ArchiveFormat::Docker),
+            _ => return Err(ExportTargetError::Kind),
         };
         match (format, path) {
-            (_, "") => Err(TargetError::NoPath),
-            (None, "-") => Err(TargetError::LayoutToStdout),
+            (_, "") => Err(ExportTargetError::NoPath),
+            (None, "-") => Err(ExportTargetError::LayoutToStdout),
             (None, dir) => Ok(Self::Layout {
                 dir: dir.into(),
                 name,
@@ -128,18 +128,18 @@ impl FromStr for Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for ExportTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, path, name) = match self {
             Self::Layout { dir, name } => ("oci", dir, name),
             Self::Archive {
                 file,
-                format: Format::Oci,
+                format: ArchiveFormat::Oci,
                 name,
             } => ("oci-archive", file, name),
             Self::Archive {
                 file,
-                format: Format::Docker,
+                format: ArchiveFormat::Docker,
                 name,
             } => ("docker-archive", file, name),
         };
@@ -154,7 +154,7 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::testing::{Folder, image};
+    use crate::destination::testing::{BlobFolder, image};
 
     #[test]
     fn reads_and_shows_targets() {
@@ -165,19 +165,29 @@ mod tests {
             "oci-archive:-:t",
             "docker-archive:x.tar:h:5000/n:t",
         ] {
-            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<ExportTarget>().unwrap().to_string(), text);
         }
-        assert!("docker-archive:-".parse::<Target>().unwrap().is_stdout());
-        assert!(!"docker-archive:./-".parse::<Target>().unwrap().is_stdout());
+        assert!(
+            "docker-archive:-"
+                .parse::<ExportTarget>()
+                .unwrap()
+                .is_stdout()
+        );
+        assert!(
+            !"docker-archive:./-"
+                .parse::<ExportTarget>()
+                .unwrap()
+                .is_stdout()
+        );
         let cases = [
-            ("dir", TargetError::Kind),
-            ("docker://x", TargetError::Kind),
-            ("oci:", TargetError::NoPath),
-            ("oci::tag", TargetError::NoPath),
-            ("oci:-", TargetError::LayoutToStdout),
+            ("dir", ExportTargetError::Kind),
+            ("docker://x", ExportTargetError::Kind),
+            ("oci:", ExportTargetError::NoPath),
+            ("oci::tag", ExportTargetError::NoPath),
+            ("oci:-", ExportTargetError::LayoutToStdout),
         ];
         for (text, error) in cases {
-            assert_eq!(text.parse::<Target>(), Err(error), "{text}");
+            assert_eq!(text.parse::<ExportTarget>(), Err(error), "{text}");
         }
     }
 
@@ -185,7 +195,7 @@ mod tests {
     fn names_come_from_the_target_or_the_image() {
         let reference: Reference = "registry.example/team/x:2".parse().unwrap();
         let name = |text: &str| {
-            text.parse::<Target>()
+            text.parse::<ExportTarget>()
                 .unwrap()
                 .name(Some(&reference))
                 .unwrap()
@@ -193,18 +203,18 @@ mod tests {
         assert_eq!(name("oci:d"), "2");
         assert_eq!(name("oci:d:3"), "3");
         assert_eq!(name("docker-archive:f"), "registry.example/team/x:2");
-        assert_eq!("oci:d".parse::<Target>().unwrap().name(None), None);
+        assert_eq!("oci:d".parse::<ExportTarget>().unwrap().name(None), None);
     }
 
     #[test]
     fn writes_archives_and_layouts() {
-        let (folder, dir) = (Folder::new(), tempfile::tempdir().unwrap());
+        let (folder, dir) = (BlobFolder::new(), tempfile::tempdir().unwrap());
         let image = image(&folder, "c", &[b"l"]);
         let path = dir.path().join("x.tar");
-        let target: Target = format!("oci-archive:{}", path.display()).parse().unwrap();
+        let target: ExportTarget = format!("oci-archive:{}", path.display()).parse().unwrap();
         target.write(None, &image, &folder).unwrap();
         assert!(path.exists());
-        let target: Target = format!("oci:{}/d", dir.path().display()).parse().unwrap();
+        let target: ExportTarget = format!("oci:{}/d", dir.path().display()).parse().unwrap();
         target.write(None, &image, &folder).unwrap();
         assert!(dir.path().join("d/index.json").exists());
     }

@@ -8,18 +8,18 @@ use flate2::read::MultiGzDecoder;
 
 use super::tars::{check_layer, unpacked, with_checksums, writer};
 use super::{file, section, sections};
-use crate::archive::Unpacked;
+use crate::archive::UnpackedBound;
 use crate::archive::ar::ArReader;
-use crate::archive::gzip::Members;
-use crate::archive::tar::{Options, path_fault};
+use crate::archive::gzip::MemberWriter;
+use crate::archive::tar::{TarOptions, path_fault};
 use crate::archive::zip::testing::{Spec, zip as zip_of};
-use crate::archive::zip::{Archive, Method};
+use crate::archive::zip::{CompressionMethod, ZipArchive};
 use crate::layers::{deb as deb_layer, unpack, wheel as wheel_layer};
 use crate::oci::Architecture;
 use crate::packages::Sha256;
 use crate::packages::debian::DebArtefact;
-use crate::report::{Silent, TransferId};
-use crate::source::unpack::Unpacking;
+use crate::report::{SilentReport, TransferId};
+use crate::source::unpack::UnpackRequest;
 
 /// Contents that are read of one archive.
 const MAX_READ_BYTES: u64 = 4 << 20;
@@ -30,8 +30,8 @@ const MAX_FILES: usize = 64;
 pub fn zip(bytes: &[u8]) {
     let file = file(bytes);
     for archive in [
-        Archive::open(file.path(), Unpacked::default()),
-        Archive::open_of_any_system(file.path(), Unpacked::default()),
+        ZipArchive::open(file.path(), UnpackedBound::default()),
+        ZipArchive::open_of_any_system(file.path(), UnpackedBound::default()),
     ] {
         let Ok(archive) = archive else { continue };
         let mut left_bytes = MAX_READ_BYTES;
@@ -43,8 +43,8 @@ pub fn zip(bytes: &[u8]) {
             };
             left_bytes -= contents.len() as u64;
             assert_eq!(contents.len() as u64, member.deflated.size);
-            if member.method == Method::Deflated {
-                let mut members = Members::new(Vec::new(), 1);
+            if member.method == CompressionMethod::Deflated {
+                let mut members = MemberWriter::new(Vec::new(), 1);
                 members
                     .copy(member.deflated, &mut archive.raw(member), |_| ())
                     .unwrap();
@@ -73,9 +73,9 @@ pub fn wheel(bytes: &[u8]) {
         version: "1.0".to_owned(),
         sha256: [0; 32],
         requested: true,
-        unpacked: Unpacked::default(),
+        unpacked: UnpackedBound::default(),
     };
-    let target = wheel_layer::Target {
+    let target = wheel_layer::InstallTarget {
         prefix: "opt/app-root".to_owned(),
         python: "3.13".to_owned(),
         uid: 1001,
@@ -88,7 +88,7 @@ pub fn wheel(bytes: &[u8]) {
         let (layer, written) = out.finish().unwrap();
         check_layer(&layer, &written);
     }
-    if let Ok(sources) = wheel_layer::Sources::open(&wheel, &target) {
+    if let Ok(sources) = wheel_layer::WheelSources::open(&wheel, &target) {
         for index in 0..sources.files().count().min(MAX_FILES) {
             let _ = sources.read(index);
         }
@@ -156,12 +156,12 @@ pub fn source_zip(bytes: &[u8]) {
     }
 }
 
-fn unpacking(into: &std::path::Path) -> Unpacking<'_> {
-    Unpacking {
+fn unpacking(into: &std::path::Path) -> UnpackRequest<'_> {
+    UnpackRequest {
         into,
         shown: "app.tar",
-        unpacked: Unpacked::default(),
-        report: &Silent,
+        unpacked: UnpackedBound::default(),
+        report: &SilentReport,
         transfer: TransferId(0),
     }
 }
@@ -221,18 +221,18 @@ pub fn deb(bytes: &[u8]) {
         architecture: Architecture::Amd64,
         python: "3.13".to_owned(),
         locale: None,
-        tar: Options {
+        tar: TarOptions {
             mtime: 315_532_800,
             level: 1,
         },
     };
     let spool = tempfile::tempdir().unwrap();
     let own: [(DebArtefact, PathBuf); 1] = [(artefact, file.path().to_owned())];
-    let packages = deb_layer::Packages {
+    let packages = deb_layer::PackageFiles {
         own: &own,
         beside: &[],
     };
-    for part in [deb_layer::Part::Added, deb_layer::Part::System] {
+    for part in [deb_layer::BasePart::Added, deb_layer::BasePart::System] {
         let mut out = writer();
         if deb_layer::write(part, packages, &options, spool.path(), &mut out).is_ok() {
             let (layer, written) = out.finish().unwrap();

@@ -4,14 +4,15 @@ use std::io::Read;
 
 use crate::oci::Architecture;
 use crate::packages::debian::{
-    Alternatives, DebianBase, IndexPackage, ParagraphReader, Release, Version, aptfile, format_date,
+    AnyOf, DebianBase, DebianVersion, IndexPackage, ParagraphReader, SuiteRelease, aptfile,
+    format_date,
 };
-use crate::resolve::debian::{BaseLock, Context, Fetch, FetchError, resolve};
+use crate::resolve::debian::{BaseLock, DebianContext, DebianFetch, DebianFetchError, resolve};
 
 /// Control files and indexes: what a relation prints is the same relation when it is read.
 pub fn control(bytes: &[u8]) {
     let mut reader = ParagraphReader::new(bytes);
-    let mut versions: Vec<Version> = Vec::new();
+    let mut versions: Vec<DebianVersion> = Vec::new();
     while let Ok(Some(paragraph)) = reader.next() {
         let _ = paragraph.get("Package");
         assert!(paragraph.text().len() <= bytes.len() + 1);
@@ -24,7 +25,7 @@ pub fn control(bytes: &[u8]) {
                 .split(" | ")
                 .map(str::parse)
                 .collect::<Result<Vec<_>, _>>();
-            assert_eq!(read.map(Alternatives).as_ref(), Ok(alternatives), "{text}");
+            assert_eq!(read.map(AnyOf).as_ref(), Ok(alternatives), "{text}");
         }
         assert_eq!(
             package.version.to_string().parse().as_ref(),
@@ -40,7 +41,7 @@ pub fn control(bytes: &[u8]) {
 
 /// The text of a suite's `Release`.
 pub fn release(bytes: &[u8]) {
-    if let Ok(release) = Release::read(bytes) {
+    if let Ok(release) = SuiteRelease::read(bytes) {
         assert!(!release.codename.is_empty());
         let _ = release.valid_until.map(format_date);
     }
@@ -49,8 +50,8 @@ pub fn release(bytes: &[u8]) {
 /// An `InRelease` that a mirror sends: nothing that Debian has not signed is taken.
 pub fn in_release(bytes: &[u8]) {
     struct Mirror<'a>(&'a [u8]);
-    impl Fetch for Mirror<'_> {
-        fn get(&self, _: &str, _: u64) -> Result<Box<dyn Read + '_>, FetchError> {
+    impl DebianFetch for Mirror<'_> {
+        fn get(&self, _: &str, _: u64) -> Result<Box<dyn Read + '_>, DebianFetchError> {
             Ok(Box::new(self.0))
         }
     }
@@ -67,7 +68,7 @@ pub fn in_release(bytes: &[u8]) {
         locale: None,
     };
     let scratch = tempfile::tempdir().unwrap();
-    let context = Context {
+    let context = DebianContext {
         fetch: &Mirror(bytes),
         scratch: scratch.path(),
         now_unix_seconds: 1_800_000_000,

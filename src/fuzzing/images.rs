@@ -3,23 +3,23 @@
 use super::{file, section};
 use crate::net::credentials::Credentials;
 use crate::net::credentials::docker::DockerFile;
-use crate::net::mirrors::{Files, Mirrors};
+use crate::net::mirrors::{MirrorFiles, MirrorRules};
 use crate::net::registry::challenge;
-use crate::oci::{Digest, Family, ImageConfig, Index, Manifest, Reference};
+use crate::oci::{Digest, ImageConfig, ImageIndex, ImageManifest, MediaFamily, Reference};
 
 /// Indexes, manifests and configs: what is written of one is read as the same.
 pub fn oci(bytes: &[u8]) {
-    if let Ok(index) = Index::from_bytes(bytes) {
-        let again = Index::from_bytes(&index.to_bytes().unwrap()).unwrap();
+    if let Ok(index) = ImageIndex::from_bytes(bytes) {
+        let again = ImageIndex::from_bytes(&index.to_bytes().unwrap()).unwrap();
         assert_eq!(again, index);
         for descriptor in &index.manifests {
             let _ = descriptor.known_platform();
         }
     }
-    if let Ok(manifest) = Manifest::from_bytes(bytes) {
-        let again = Manifest::from_bytes(&manifest.to_bytes().unwrap()).unwrap();
+    if let Ok(manifest) = ImageManifest::from_bytes(bytes) {
+        let again = ImageManifest::from_bytes(&manifest.to_bytes().unwrap()).unwrap();
         assert_eq!(again, manifest);
-        for family in [Family::Oci, Family::Docker] {
+        for family in [MediaFamily::Oci, MediaFamily::Docker] {
             if let Some(one) = manifest.in_family(family) {
                 assert_eq!(one.in_family(family).as_ref(), Some(&one));
                 assert_eq!(one.layers.len(), manifest.layers.len());
@@ -53,9 +53,9 @@ pub fn reference(bytes: &[u8]) {
 /// `registries.conf`: where it leads to is a name that can be asked for.
 pub fn registries_conf(bytes: &[u8]) {
     let file = file(bytes);
-    let mirrors = Mirrors::new(Files {
+    let mirrors = MirrorRules::new(MirrorFiles {
         named: Some(file.path().to_owned()),
-        ..Files::default()
+        ..MirrorFiles::default()
     });
     for name in [
         "python:3.13-slim",

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use super::sections;
 use crate::plan::builder::BuilderFile;
-use crate::project::Facts;
-use crate::report::Silent;
-use crate::source::environment::{self, Form};
-use crate::source::ignore::Ignore;
-use crate::source::{Settings, Tree};
+use crate::project::ProjectFacts;
+use crate::report::SilentReport;
+use crate::source::environment::{self, EnvironmentGrammar};
+use crate::source::ignore::IgnorePatterns;
+use crate::source::{SourceSettings, SourceTree};
 
 /// Files that one source may have here.
 const MAX_FILES: usize = 16;
@@ -25,18 +25,18 @@ pub fn facts(bytes: &[u8]) {
         }
         let _ = std::fs::write(path, contents);
     }
-    let settings = Settings {
+    let settings = SourceSettings {
         folder: folder.path().to_owned(),
         shown: None,
         context_dir: None,
         exclude: Vec::new(),
     };
-    let Ok(tree) = Tree::read(&settings, &Silent) else {
+    let Ok(tree) = SourceTree::read(&settings, &SilentReport) else {
         return;
     };
     let paths = tree.entries().iter().map(|entry| &entry.path);
     assert!(paths.is_sorted());
-    if let Ok(facts) = Facts::of(&tree) {
+    if let Ok(facts) = ProjectFacts::of(&tree) {
         let _ = facts.setup_scripts();
     }
 }
@@ -53,7 +53,7 @@ fn plain(name: &[u8]) -> Option<PathBuf> {
 pub fn ignore(bytes: &[u8]) {
     let split = bytes.windows(2).position(|pair| pair == b"\n\n");
     let (rules, paths) = bytes.split_at(split.unwrap_or(bytes.len()));
-    let ignore = Ignore::parse(rules);
+    let ignore = IgnorePatterns::parse(rules);
     for path in paths.split(|byte| *byte == b'\n').take(64) {
         let _ = ignore.verdict(path);
     }
@@ -61,7 +61,7 @@ pub fn ignore(bytes: &[u8]) {
 
 /// `.s2i/environment` and the file of `-E`: a name is one, and no value has a line feed.
 pub fn environment(bytes: &[u8]) {
-    for form in [Form::Project, Form::CommandLine] {
+    for form in [EnvironmentGrammar::Project, EnvironmentGrammar::CommandLine] {
         let Ok((variables, notes)) = environment::parse(bytes, form, "f") else {
             continue;
         };

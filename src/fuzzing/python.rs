@@ -5,26 +5,29 @@ use std::io::Cursor;
 
 use super::{section, sections};
 use crate::packages::Sha256;
-use crate::packages::python::locks::{Choice, Form, Given, LockKind, convert};
+use crate::packages::python::locks::{ConversionInput, LockChoice, LockForm, LockKind, convert};
 use crate::packages::python::{
-    Arch, IndexOptions, Libc, Pylock, PythonVersion, Requirements, Source, Target, Url,
-    WheelFileName, WishKind, entry_points, parse, record as records, wheel_metadata,
+    IndexOptions, LibcVersion, PackageUrl, Pylock, PythonVersion, ReadAccess, RequirementKind,
+    RequirementSet, TargetArch, WheelFileName, WheelTarget, entry_points, parse, record as records,
+    wheel_metadata,
 };
-use crate::resolve::wheels::{Fetch, FetchError, Get, Got, Indexes, Kept, find_file};
+use crate::resolve::wheels::{
+    GetRequest, GetResponse, IndexFetch, IndexFetchError, IndexSettings, KeptFile, find_file,
+};
 
 /// Stands for the value of a variable.
 const VALUE: &str = "value";
 
 /// What the builder python-3.13 has on a PC.
-fn target() -> Target {
-    Target {
+fn target() -> WheelTarget {
+    WheelTarget {
         python: PythonVersion {
             major: 3,
             minor: 13,
             patch: 5,
         },
-        libc: Libc::Glibc(2, 41),
-        arch: Arch::X86_64,
+        libc: LibcVersion::Glibc(2, 41),
+        arch: TargetArch::X86_64,
     }
 }
 
@@ -36,7 +39,7 @@ pub fn requirements(bytes: &[u8]) {
         let found = files.iter().find(|(name, _)| *name == path.as_bytes())?;
         Some(found.1.to_vec())
     };
-    let source = Source {
+    let source = ReadAccess {
         read: &read,
         variable: &|name| (name != "UNKNOWN").then(|| VALUE.to_owned()),
     };
@@ -46,7 +49,7 @@ pub fn requirements(bytes: &[u8]) {
     let markers = target().markers().unwrap();
     for wish in found.wishes.iter().chain(&found.constraints) {
         let _ = (wish.applies(&markers), wish.pin(), wish.address());
-        let WishKind::Named(requirement) = &wish.kind else {
+        let RequirementKind::Named(requirement) = &wish.kind else {
             continue;
         };
         if requirement.version_or_url.is_none() && requirement.marker.contents().is_none() {
@@ -57,14 +60,14 @@ pub fn requirements(bytes: &[u8]) {
             );
         }
     }
-    if let Ok(indexes) = Indexes::new(&found.options, &[].into()) {
+    if let Ok(indexes) = IndexSettings::new(&found.options, &[].into()) {
         let _ = indexes.all().count();
     }
 }
 
 /// A file with this line alone.
-fn read_alone(line: &str) -> Requirements {
-    let source = Source {
+fn read_alone(line: &str) -> RequirementSet {
+    let source = ReadAccess {
         read: &|_| None,
         variable: &|_| None,
     };
@@ -123,10 +126,10 @@ fn converted(kind: LockKind, bytes: &[u8]) {
     let markers = target().markers().unwrap();
     for (extras, groups) in [(None, None), (Some("mail"), Some("dev"))] {
         for as_requirements in [false, true] {
-            let given = Given {
+            let given = ConversionInput {
                 text: &text,
                 made_from: made_from.as_deref(),
-                choice: &Choice::new(extras, groups),
+                choice: &LockChoice::new(extras, groups),
                 markers: &markers,
                 as_requirements,
             };
@@ -134,13 +137,13 @@ fn converted(kind: LockKind, bytes: &[u8]) {
                 continue;
             };
             let names: BTreeSet<String> = match converted.form {
-                Form::Pylock => Pylock::parse(&converted.text)
+                LockForm::Pylock => Pylock::parse(&converted.text)
                     .unwrap()
                     .packages
                     .iter()
                     .map(|package| package.name.to_string())
                     .collect(),
-                Form::Requirements => read_alone(&converted.text)
+                LockForm::Requirements => read_alone(&converted.text)
                     .wishes
                     .iter()
                     .filter_map(|wish| wish.name())
@@ -181,20 +184,20 @@ pub fn names(bytes: &[u8]) {
 /// A page of an index, in HTML or JSON: files have names, and addresses without passwords.
 pub fn index_page(bytes: &[u8]) {
     struct Page(Vec<u8>);
-    impl Fetch for Page {
-        fn get(&self, _: &Get<'_>) -> Result<Got, FetchError> {
-            Ok(Got {
+    impl IndexFetch for Page {
+        fn get(&self, _: &GetRequest<'_>) -> Result<GetResponse, IndexFetchError> {
+            Ok(GetResponse {
                 final_url: "https://i.example.com/simple/demo/".to_owned(),
                 body: Box::new(Cursor::new(self.0.clone())),
             })
         }
 
-        fn file(&self, _: &Url, _: Option<Sha256>) -> Result<Kept, FetchError> {
-            Err(FetchError::Offline)
+        fn file(&self, _: &PackageUrl, _: Option<Sha256>) -> Result<KeptFile, IndexFetchError> {
+            Err(IndexFetchError::Offline)
         }
     }
-    let mut indexes = Indexes::new(&IndexOptions::default(), &[].into()).unwrap();
-    indexes.default = Url::parse("https://i.example.com/simple").ok();
+    let mut indexes = IndexSettings::new(&IndexOptions::default(), &[].into()).unwrap();
+    indexes.default = PackageUrl::parse("https://i.example.com/simple").ok();
     let project = "demo".parse().unwrap();
     let _ = find_file(&Page(bytes.to_vec()), &indexes, &project, &|file| {
         assert!(file.url.as_str().contains("://"));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::tar::{Options, TarGz, Written, path_fault};
+use crate::archive::tar::{LayerWriter, TarOptions, TarSummary, path_fault};
 
 const BLOCK_BYTES: usize = 512;
 /// What lies beside the folder that is unpacked to.
@@ -40,17 +40,17 @@ pub(super) fn with_checksums(tar: &[u8]) -> Vec<u8> {
 }
 
 /// A writer of layers into memory.
-pub(super) fn writer() -> TarGz<Vec<u8>> {
-    let options = Options {
+pub(super) fn writer() -> LayerWriter<Vec<u8>> {
+    let options = TarOptions {
         mtime: 315_532_800,
         level: 1,
     };
-    TarGz::new(Vec::new(), options)
+    LayerWriter::new(Vec::new(), options)
 }
 
 /// What has to hold of each layer: its digests are those of its bytes, paths are in order, each once,
 /// none leaves the image, and none lies below what is no folder.
-pub(super) fn check_layer(layer: &[u8], written: &Written) {
+pub(super) fn check_layer(layer: &[u8], written: &TarSummary) {
     assert_eq!(written.sha256, <[u8; 32]>::from(Sha256::digest(layer)));
     assert_eq!(written.size_bytes, layer.len() as u64);
     let mut tar = Vec::new();

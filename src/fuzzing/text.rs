@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::net::ShownUrl;
-use crate::packages::python::{DirectUrl, Url, shown};
-use crate::source::location::Location;
+use crate::packages::python::{DirectUrl, PackageUrl, shown};
+use crate::source::location::SourceLocation;
 
 /// Stands for a password.
 const SECRET: &str = "hunter2secret";
@@ -12,9 +12,9 @@ const SECRET: &str = "hunter2secret";
 /// Addresses: none is printed with its password, whatever the password has in it.
 pub fn url(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let _ = Location::parse(Path::new(text.as_ref()), None, Path::new("/nonexistent"));
-    if let Ok(url) = Url::parse(&text) {
-        let again = Url::parse(url.as_str()).unwrap();
+    let _ = SourceLocation::parse(Path::new(text.as_ref()), None, Path::new("/nonexistent"));
+    if let Ok(url) = PackageUrl::parse(&text) {
+        let again = PackageUrl::parse(url.as_str()).unwrap();
         assert_eq!(again.as_str(), url.as_str());
         assert!(again.user_info().is_none(), "{url}");
         let _ = (
@@ -38,7 +38,7 @@ pub fn url(bytes: &[u8]) {
     ] {
         hides(&whole, &shown(&whole));
         hides(&whole, &ShownUrl::parse(&whole).to_string());
-        if let Ok(url) = Url::parse(&whole) {
+        if let Ok(url) = PackageUrl::parse(&whole) {
             hides(&whole, &format!("{url} {url:?}"));
         }
         if let Ok(url) = DirectUrl::parse(&whole) {

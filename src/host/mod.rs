@@ -11,6 +11,8 @@ mod tree;
 
 pub(crate) use folder::TempFolder;
 pub(crate) use private::keep_private;
-pub(crate) use process::{Attend, Bounds, end_within, run, run_attended, start, to_end};
+pub(crate) use process::{
+    ProcessAttendant, ProcessLimits, end_within, run, run_attended, start, to_end,
+};
 pub(crate) use threads::{FEW, is_shortage, reserve};
 pub(crate) use tree::{measure_tree, remove_tree};

@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// What a program may use up.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
+pub(crate) struct ProcessLimits {
     /// Then it is killed.
     pub time: Duration,
     /// Bytes kept of its standard output, the first ones; the rest is read, and thrown away.
@@ -36,7 +36,7 @@ pub(crate) struct Bounds {
 
 /// What a program said.
 #[derive(Debug)]
-pub(crate) struct Finished {
+pub(crate) struct ProcessOutput {
     /// How it ended.
     pub status: ExitStatus,
     /// The beginning of its standard output.
@@ -46,7 +46,7 @@ pub(crate) struct Finished {
 }
 
 /// What becomes of a program while it runs.
-pub(crate) trait Attend {
+pub(crate) trait ProcessAttendant {
     /// The next piece of its standard input; nothing if that was all.
     fn next_input(&mut self) -> io::Result<Option<Vec<u8>>> {
         Ok(None)
@@ -59,13 +59,13 @@ pub(crate) trait Attend {
 }
 
 /// Nothing comes in, and nobody looks.
-impl Attend for () {}
+impl ProcessAttendant for () {}
 
 /// Runs a program to its end. Nothing comes in; what it writes is kept within bounds.
 ///
 /// # Errors
 /// It cannot be started; it ran for too long ([`io::ErrorKind::TimedOut`]), and is gone.
-pub(crate) fn run(command: &mut Command, bounds: Bounds) -> io::Result<Finished> {
+pub(crate) fn run(command: &mut Command, bounds: ProcessLimits) -> io::Result<ProcessOutput> {
     command.stdin(Stdio::null());
     run_attended(command, bounds, &mut ())
 }
@@ -76,9 +76,9 @@ pub(crate) fn run(command: &mut Command, bounds: Bounds) -> io::Result<Finished>
 /// As those of [`run`]; who attends to it gave up.
 pub(crate) fn run_attended(
     command: &mut Command,
-    bounds: Bounds,
-    attendant: &mut dyn Attend,
-) -> io::Result<Finished> {
+    bounds: ProcessLimits,
+    attendant: &mut dyn ProcessAttendant,
+) -> io::Result<ProcessOutput> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     to_end(start(command)?, bounds, attendant)
 }
@@ -89,9 +89,9 @@ pub(crate) fn run_attended(
 /// As those of [`run_attended`].
 pub(crate) fn to_end(
     mut child: Child,
-    bounds: Bounds,
-    attendant: &mut dyn Attend,
-) -> io::Result<Finished> {
+    bounds: ProcessLimits,
+    attendant: &mut dyn ProcessAttendant,
+) -> io::Result<ProcessOutput> {
     let finished = attend(&mut child, bounds, attendant);
     if finished.is_err() {
         let _ = child.kill();
@@ -137,12 +137,16 @@ pub(crate) fn start(command: &mut Command) -> io::Result<Child> {
     command.spawn()
 }
 
-fn attend(child: &mut Child, bounds: Bounds, attendant: &mut dyn Attend) -> io::Result<Finished> {
+fn attend(
+    child: &mut Child,
+    bounds: ProcessLimits,
+    attendant: &mut dyn ProcessAttendant,
+) -> io::Result<ProcessOutput> {
     let end = Instant::now() + bounds.time;
     let mut pipes = Pipes {
         input: Input::new(child.stdin.take())?,
-        output: Pipe::new(child.stdout.take(), bounds.output_bytes, false),
-        error: Pipe::new(child.stderr.take(), bounds.error_bytes, true),
+        output: OutputPipe::new(child.stdout.take(), bounds.output_bytes, false),
+        error: OutputPipe::new(child.stderr.take(), bounds.error_bytes, true),
     };
     let mut ended: Option<(ExitStatus, Instant)> = None;
     loop {
@@ -153,7 +157,7 @@ fn attend(child: &mut Child, bounds: Bounds, attendant: &mut dyn Attend) -> io::
             let is_over = pipes.output.from.is_none() && pipes.error.from.is_none();
             // A child of its own may hold the pipes; what it says is of no interest.
             if is_over || at.elapsed() > GRACE {
-                return Ok(Finished {
+                return Ok(ProcessOutput {
                     status,
                     output: pipes.output.kept(),
                     error: pipes.error.kept(),
@@ -172,8 +176,8 @@ fn attend(child: &mut Child, bounds: Bounds, attendant: &mut dyn Attend) -> io::
 /// The streams of a program that are ours.
 struct Pipes {
     input: Input,
-    output: Pipe<ChildStdout>,
-    error: Pipe<ChildStderr>,
+    output: OutputPipe<ChildStdout>,
+    error: OutputPipe<ChildStderr>,
 }
 
 impl Pipes {
@@ -236,7 +240,7 @@ impl Input {
     }
 
     /// Gets the next piece when the last one is gone; behind the last the stream is closed.
-    fn fill(&mut self, attendant: &mut dyn Attend) -> io::Result<()> {
+    fn fill(&mut self, attendant: &mut dyn ProcessAttendant) -> io::Result<()> {
         while self.to.is_some() && self.written == self.piece.len() {
             self.written = 0;
             match attendant.next_input()? {
@@ -263,7 +267,7 @@ impl Input {
 }
 
 /// One stream of a program.
-struct Pipe<R> {
+struct OutputPipe<R> {
     from: Option<R>,
     kept: Vec<u8>,
     limit: usize,
@@ -271,7 +275,7 @@ struct Pipe<R> {
     keeps_end: bool,
 }
 
-impl<R: Read + AsFd> Pipe<R> {
+impl<R: Read + AsFd> OutputPipe<R> {
     fn new(from: Option<R>, limit: usize, keeps_end: bool) -> Self {
         Self {
             from,
@@ -320,13 +324,13 @@ impl<R: Read + AsFd> Pipe<R> {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds {
+    const BOUNDS: ProcessLimits = ProcessLimits {
         time: Duration::from_secs(20),
         output_bytes: 1 << 20,
         error_bytes: 10,
     };
 
-    fn shell(script: &str, bounds: Bounds) -> io::Result<Finished> {
+    fn shell(script: &str, bounds: ProcessLimits) -> io::Result<ProcessOutput> {
         run(Command::new("/bin/sh").args(["-c", script]), bounds)
     }
 
@@ -344,7 +348,7 @@ mod tests {
     /// Gives so many pieces.
     struct Pieces(u32);
 
-    impl Attend for Pieces {
+    impl ProcessAttendant for Pieces {
         fn next_input(&mut self) -> io::Result<Option<Vec<u8>>> {
             let Some(left) = self.0.checked_sub(1) else {
                 return Ok(None);
@@ -365,7 +369,7 @@ mod tests {
         assert_eq!(finished.output, b"1000000\n");
         let finished = attended("exec 0<&-; echo done; sleep 0.1", BOUNDS).unwrap();
         assert_eq!(finished.output, b"done\n");
-        let short = Bounds {
+        let short = ProcessLimits {
             time: Duration::from_millis(100),
             ..BOUNDS
         };
@@ -376,7 +380,7 @@ mod tests {
     /// Gives up at once.
     struct Impatient;
 
-    impl Attend for Impatient {
+    impl ProcessAttendant for Impatient {
         fn glance(&mut self) -> io::Result<()> {
             Err(io::Error::other("enough"))
         }
@@ -403,7 +407,7 @@ mod tests {
 
     #[test]
     fn nothing_runs_for_ever() {
-        let bounds = Bounds {
+        let bounds = ProcessLimits {
             time: Duration::from_millis(100),
             ..BOUNDS
         };

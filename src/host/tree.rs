@@ -23,14 +23,14 @@ const PIECE_BYTES: usize = 16 << 10;
 
 /// What a tree takes, or took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Size {
+pub(crate) struct TreeSize {
     /// Everything in it that is no folder.
     pub files: u64,
     /// Their lengths together.
     pub bytes: u64,
 }
 
-impl Size {
+impl TreeSize {
     fn add(&mut self, status: &Stat) {
         self.files += 1;
         self.bytes = self
@@ -41,9 +41,9 @@ impl Size {
 
 /// A folder, whatever its name is now: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Id(u64, u64);
+struct FolderId(u64, u64);
 
-impl Id {
+impl FolderId {
     #[allow(
         clippy::useless_conversion,
         clippy::allow_attributes,
@@ -56,8 +56,8 @@ impl Id {
 
 /// Removes what a path names, all that is in it too, and says what that was. What is not there is no
 /// error. Folders that lack their owner's rights, as overlays and steps leave them, get them first.
-pub(crate) fn remove_tree(path: &Path) -> io::Result<Size> {
-    let mut size = Size::default();
+pub(crate) fn remove_tree(path: &Path) -> io::Result<TreeSize> {
+    let mut size = TreeSize::default();
     let top = match open(CWD, path) {
         Ok(top) => top,
         Err(Errno::NOENT) => return Ok(size),
@@ -77,7 +77,7 @@ pub(crate) fn remove_tree(path: &Path) -> io::Result<Size> {
 
 /// Removes all that is in a folder. Whoever comes back to a folder reads it anew: what was done is
 /// gone, so that nothing but the way up has to be remembered.
-fn empty(top: OwnedFd, size: &mut Size) -> io::Result<()> {
+fn empty(top: OwnedFd, size: &mut TreeSize) -> io::Result<()> {
     let mut above = vec![unlock(&top)?];
     let mut here = top;
     loop {
@@ -95,7 +95,7 @@ fn empty(top: OwnedFd, size: &mut Size) -> io::Result<()> {
 }
 
 /// Notes a folder on the way down.
-fn enter(below: &OwnedFd, above: Option<&Id>) -> io::Result<Id> {
+fn enter(below: &OwnedFd, above: Option<&FolderId>) -> io::Result<FolderId> {
     let id = unlock(below)?;
     if above.is_some_and(|above| above.0 != id.0) {
         return Err(Errno::XDEV.into());
@@ -104,9 +104,9 @@ fn enter(below: &OwnedFd, above: Option<&Id>) -> io::Result<Id> {
 }
 
 /// Opens the folder above, which must be the one that we came from.
-fn climb(here: &OwnedFd, parent: Id) -> io::Result<OwnedFd> {
+fn climb(here: &OwnedFd, parent: FolderId) -> io::Result<OwnedFd> {
     let up = open(here, c"..")?;
-    if Id::of(&fstat(&up)?) == parent {
+    if FolderId::of(&fstat(&up)?) == parent {
         Ok(up)
     } else {
         Err(io::Error::other("a folder was moved away meanwhile"))
@@ -114,7 +114,7 @@ fn climb(here: &OwnedFd, parent: Id) -> io::Result<OwnedFd> {
 }
 
 /// Removes files and empty folders, until there is nothing left or a folder has something in it.
-fn clear(folder: BorrowedFd<'_>, size: &mut Size) -> Result<Option<OwnedFd>, Errno> {
+fn clear(folder: BorrowedFd<'_>, size: &mut TreeSize) -> Result<Option<OwnedFd>, Errno> {
     let mut piece = [MaybeUninit::uninit(); PIECE_BYTES];
     loop {
         seek(folder, SeekFrom::Start(0))?;
@@ -149,7 +149,7 @@ fn remove(
     folder: BorrowedFd<'_>,
     name: &CStr,
     kind: FileType,
-    size: &mut Size,
+    size: &mut TreeSize,
 ) -> Result<Option<OwnedFd>, Errno> {
     if kind != FileType::Directory {
         let status = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -169,15 +169,15 @@ fn remove(
 
 /// What a tree takes. Folders that may not be read, and what goes away meanwhile, are left out; a
 /// tree that is not there takes nothing.
-pub(crate) fn measure_tree(path: &Path) -> io::Result<Size> {
-    let mut size = Size::default();
+pub(crate) fn measure_tree(path: &Path) -> io::Result<TreeSize> {
+    let mut size = TreeSize::default();
     let mut here = match openat(CWD, path, FOLDER, Mode::empty()) {
         Ok(top) => top,
         Err(Errno::NOENT | Errno::ACCESS | Errno::NOTDIR) => return Ok(size),
         Err(errno) => return Err(errno.into()),
     };
     // Folders on the way down, each with those in it that are still to be looked at.
-    let mut above = vec![(Id::of(&fstat(&here)?), list(here.as_fd(), &mut size)?)];
+    let mut above = vec![(FolderId::of(&fstat(&here)?), list(here.as_fd(), &mut size)?)];
     while let Some((id, pending)) = above.last_mut() {
         let Some(name) = pending.pop() else {
             above.pop();
@@ -191,7 +191,7 @@ pub(crate) fn measure_tree(path: &Path) -> io::Result<Size> {
             Err(Errno::NOENT | Errno::ACCESS | Errno::NOTDIR) => continue,
             Err(errno) => return Err(errno.into()),
         };
-        let below_id = Id::of(&fstat(&below)?);
+        let below_id = FolderId::of(&fstat(&below)?);
         if below_id.0 == id.0 {
             above.push((below_id, list(below.as_fd(), &mut size)?));
             here = below;
@@ -201,7 +201,7 @@ pub(crate) fn measure_tree(path: &Path) -> io::Result<Size> {
 }
 
 /// Counts a folder's files, and names the folders in it.
-fn list(folder: BorrowedFd<'_>, size: &mut Size) -> Result<Vec<CString>, Errno> {
+fn list(folder: BorrowedFd<'_>, size: &mut TreeSize) -> Result<Vec<CString>, Errno> {
     let mut piece = [MaybeUninit::uninit(); PIECE_BYTES];
     let mut entries = RawDir::new(folder, &mut piece);
     let mut folders = Vec::new();
@@ -246,14 +246,14 @@ fn open<P: Arg + Copy>(at: impl AsFd, name: P) -> Result<OwnedFd, Errno> {
 }
 
 /// Gives the owner's rights to a folder that lacks them, and says which one it is.
-fn unlock(folder: &OwnedFd) -> Result<Id, Errno> {
+fn unlock(folder: &OwnedFd) -> Result<FolderId, Errno> {
     let status = fstat(folder)?;
     let mode = Mode::from_raw_mode(status.st_mode);
     if !mode.contains(OWNERS) {
         // A folder of somebody else's may let us all the same; if not, that is the error.
         let _ = fchmod(folder, mode | OWNERS);
     }
-    Ok(Id::of(&status))
+    Ok(FolderId::of(&status))
 }
 
 fn is_dots(name: &CStr) -> bool {
@@ -267,7 +267,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     /// Folders in each other, with a file in the last; returns what they take.
-    fn dig(top: &Path, depth: usize) -> Size {
+    fn dig(top: &Path, depth: usize) -> TreeSize {
         fs::create_dir_all(top).unwrap();
         let mut here = openat(CWD, top, FOLDER, Mode::empty()).unwrap();
         for _ in 0..depth {
@@ -277,7 +277,7 @@ mod tests {
         let flags = OFlags::CREATE | OFlags::WRONLY;
         let file = openat(&here, "file", flags, OWNERS).unwrap();
         rustix::io::write(file, b"12345").unwrap();
-        Size { files: 1, bytes: 5 }
+        TreeSize { files: 1, bytes: 5 }
     }
 
     #[test]
@@ -325,10 +325,10 @@ mod tests {
         fs::write(target.join("stays"), b"1").unwrap();
         let link = folder.path().join("link");
         symlink(&target, &link).unwrap();
-        assert_eq!(measure_tree(&link).unwrap(), Size::default());
+        assert_eq!(measure_tree(&link).unwrap(), TreeSize::default());
         assert_eq!(remove_tree(&link).unwrap().files, 1);
         assert!(link.symlink_metadata().is_err() && target.join("stays").exists());
-        assert_eq!(remove_tree(&link).unwrap(), Size::default());
+        assert_eq!(remove_tree(&link).unwrap(), TreeSize::default());
     }
 
     #[test]
@@ -340,7 +340,7 @@ mod tests {
         for path in ["a/b", "a", ""] {
             fs::set_permissions(top.join(path), fs::Permissions::from_mode(0o0)).unwrap();
         }
-        assert_eq!(remove_tree(&top).unwrap(), Size { files: 1, bytes: 3 });
+        assert_eq!(remove_tree(&top).unwrap(), TreeSize { files: 1, bytes: 3 });
         assert!(!top.exists());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::oci::{Descriptor, Digest, Family, Key, KeyBuilder, Manifest, MediaType};
+use crate::oci::{Descriptor, Digest, ImageManifest, Key, KeyBuilder, MediaFamily, MediaType};
 
 /// Annotation of an eStargz layer: the digest of its table of contents, which its readers check it by
 /// (docs/estargz.md of containerd/stargz-snapshotter, "Content Verification in eStargz").
@@ -80,11 +80,11 @@ pub(crate) fn kept_annotations(annotations: &BTreeMap<String, String>) -> BTreeM
 }
 
 /// What an image is written in, for people: `OCI, gzip`.
-pub(crate) fn written_in(manifest: &Manifest) -> String {
+pub(crate) fn written_in(manifest: &ImageManifest) -> String {
     let is_docker = manifest
         .config
         .media_type
-        .in_family(Family::Docker)
+        .in_family(MediaFamily::Docker)
         .as_ref()
         == Some(&manifest.config.media_type);
     let mut forms: Vec<&str> = manifest.layers.iter().map(form_name).collect();

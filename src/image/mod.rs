@@ -1,23 +1,23 @@
 //! Puts layers and run settings together into an image: config and manifest, to the byte.
 //! Knows neither where layers come from nor where the image goes.
 
-mod footing;
+mod abi;
+mod base_record;
 mod form;
 mod rebase;
-mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use footing::{Footing, Misfit};
+pub(crate) use abi::{Abi, AbiMismatch};
+pub(crate) use base_record::{BaseRecord, BaseSettings, NoBaseRecord};
 pub(crate) use form::{
     COMPLETED_ANNOTATION, LayerForm, kept_annotations, table_annotations, written_in,
 };
-pub(crate) use rebase::{Bottom, Given, family_of, packages, rebase};
-pub(crate) use standing::{BaseSettings, NoStanding, Standing};
+pub(crate) use rebase::{BaseDefaults, NewBase, family_of, packages, rebase};
 
 use crate::oci::{
-    Descriptor, DiffId, Digest, Family, History, ImageConfig, Index, Key, Manifest, MediaType,
-    Platform, RootFs, RunConfig,
+    Descriptor, DiffId, Digest, HistoryEntry, ImageConfig, ImageIndex, ImageManifest, Key,
+    MediaFamily, MediaType, Platform, RootFs, RunConfig,
 };
 
 /// Becomes its arguments, or the process type of a Procfile that the only one of them names.
@@ -44,8 +44,10 @@ pub(crate) const CONTENTS_ANNOTATION: &str = "io.s2r.layer.contents";
 pub(crate) const BASE_PACKAGES_ANNOTATION: &str = "io.s2r.base.packages";
 /// Annotation of a manifest: how many of its layers, from the lowest, are the base's.
 pub(crate) const BASE_LAYERS_ANNOTATION: &str = "io.s2r.base.layers";
-/// Annotation of a manifest: what the layers above the base count on in it, as [`Footing`] writes it.
-pub(crate) const FOOTING_ANNOTATION: &str = "io.s2r.base.footing";
+/// Annotation of a manifest: what the layers above the base count on in it, as [`Abi`] writes it.
+pub(crate) const ABI_ANNOTATION: &str = "io.s2r.base.abi";
+/// Its name in images of older versions; still read.
+pub(crate) const OLD_ABI_ANNOTATION: &str = "io.s2r.base.footing";
 /// Annotation of a manifest: which variables and labels are the base's, as [`BaseSettings`] writes it.
 pub(crate) const SETTINGS_ANNOTATION: &str = "io.s2r.base.settings";
 /// Annotation of a manifest: the image that it stands on (image-spec, annotations.md).
@@ -74,7 +76,7 @@ pub(crate) enum ImageError {
         /// What the image is made of.
         media_types: String,
         /// The format.
-        family: Family,
+        family: MediaFamily,
     },
 }
 
@@ -82,7 +84,7 @@ impl crate::report::Explain for ImageError {
     fn explain(&self) -> crate::report::Explanation {
         match self {
             Self::Document { document, reason } => crate::report::Explanation {
-                fate: crate::report::Fate::Ours,
+                fate: crate::report::ErrorClass::Ours,
                 what: format!("the image's {document} cannot be written"),
                 place: String::new(),
                 why: reason.clone(),
@@ -92,10 +94,10 @@ impl crate::report::Explain for ImageError {
                 media_types,
                 family,
             } => crate::report::Explanation {
-                fate: crate::report::Fate::CommandLine,
+                fate: crate::report::ErrorClass::CommandLine,
                 what: match family {
-                    Family::Docker => "the image cannot be written in Docker's format",
-                    Family::Oci => "the image cannot be written in OCI's format",
+                    MediaFamily::Docker => "the image cannot be written in Docker's format",
+                    MediaFamily::Oci => "the image cannot be written in OCI's format",
                 }
                 .to_owned(),
                 place: media_types.clone(),
@@ -127,7 +129,7 @@ pub(crate) struct ImageLayer {
 
 /// All that an image is made of.
 #[derive(Debug, Clone)]
-pub(crate) struct Parts<'a> {
+pub(crate) struct ImageParts<'a> {
     /// What it runs on.
     pub platform: Platform,
     /// Creation time, seconds since 1970.
@@ -141,7 +143,7 @@ pub(crate) struct Parts<'a> {
     /// Notes on the manifest.
     pub annotations: BTreeMap<String, String>,
     /// Whose media types it is to have.
-    pub family: Family,
+    pub family: MediaFamily,
 }
 
 /// The image that an image stands on.
@@ -155,7 +157,7 @@ pub(crate) struct BaseParts<'a> {
 
 /// An image's two documents.
 #[derive(Debug, Clone)]
-pub(crate) struct Assembled {
+pub(crate) struct ImageDocuments {
     /// The config's bytes.
     pub config: Vec<u8>,
     /// The manifest's bytes.
@@ -168,7 +170,7 @@ pub(crate) struct Assembled {
 ///
 /// # Errors
 /// Only if a document cannot be serialised.
-pub(crate) fn assemble(parts: Parts<'_>) -> Result<Assembled, ImageError> {
+pub(crate) fn assemble(parts: ImageParts<'_>) -> Result<ImageDocuments, ImageError> {
     let created = rfc3339(parts.created_seconds);
     let mut diff_ids = Vec::new();
     let mut layers = Vec::new();
@@ -188,10 +190,10 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Assembled, ImageError> {
     }
     diff_ids.extend(parts.layers.iter().map(|layer| layer.diff_id));
     layers.extend(parts.layers.iter().map(layer_descriptor));
-    history.extend(parts.layers.iter().map(|layer| History {
+    history.extend(parts.layers.iter().map(|layer| HistoryEntry {
         created: Some(created.clone()),
         created_by: Some(format!("s2r: {}", layer.contents)),
-        ..History::default()
+        ..HistoryEntry::default()
     }));
     let config = ImageConfig {
         created: Some(created),
@@ -219,9 +221,9 @@ fn documents(
     platform: Platform,
     (config, layers): (Vec<u8>, Vec<Descriptor>),
     annotations: BTreeMap<String, String>,
-    family: Family,
-) -> Result<Assembled, ImageError> {
-    let manifest = Manifest {
+    family: MediaFamily,
+) -> Result<ImageDocuments, ImageError> {
+    let manifest = ImageManifest {
         schema_version: 2,
         media_type: Some(MediaType::Manifest),
         config: Descriptor::of(MediaType::Config, &config),
@@ -235,7 +237,7 @@ fn documents(
     let manifest = manifest.to_bytes().map_err(failed("manifest"))?;
     let mut descriptor = Descriptor::of(media_type.unwrap_or(MediaType::Manifest), &manifest);
     descriptor.platform = Some(platform.into());
-    Ok(Assembled {
+    Ok(ImageDocuments {
         config,
         manifest,
         descriptor,
@@ -277,15 +279,15 @@ fn as_oci(layer: &Descriptor) -> Descriptor {
 }
 
 /// A base's history; one that does not go with its layers is replaced by a line for each.
-fn history_of(config: &ImageConfig) -> Vec<History> {
+fn history_of(config: &ImageConfig) -> Vec<HistoryEntry> {
     let layers = config.rootfs.diff_ids.len();
     let told = config.history.iter().filter(|line| !line.empty_layer);
     if told.count() == layers {
         return config.history.clone();
     }
-    let line = |_| History {
+    let line = |_| HistoryEntry {
         created_by: Some("base image".to_owned()),
-        ..History::default()
+        ..HistoryEntry::default()
     };
     (0..layers).map(line).collect()
 }
@@ -296,22 +298,22 @@ fn history_of(config: &ImageConfig) -> Vec<History> {
 /// Only if the document cannot be serialised.
 pub(crate) fn index_of(
     manifests: Vec<Descriptor>,
-    family: Family,
+    family: MediaFamily,
 ) -> Result<(Vec<u8>, Descriptor), ImageError> {
     let media_type = MediaType::Index
         .in_family(family)
         .ok_or_else(|| without_name(&manifests, family))?;
-    let index = Index {
+    let index = ImageIndex {
         manifests,
         media_type: Some(media_type.clone()),
-        ..Index::default()
+        ..ImageIndex::default()
     };
     let bytes = index.to_bytes().map_err(failed("index"))?;
     let descriptor = Descriptor::of(media_type, &bytes);
     Ok((bytes, descriptor))
 }
 
-fn without_name(parts: &[Descriptor], family: Family) -> ImageError {
+fn without_name(parts: &[Descriptor], family: MediaFamily) -> ImageError {
     let names: BTreeSet<&str> = parts.iter().map(|part| part.media_type.as_str()).collect();
     ImageError::Format {
         media_types: names.into_iter().collect::<Vec<_>>().join(", "),
@@ -385,17 +387,17 @@ mod tests {
     #[test]
     fn manifest_config_and_layers_belong_together() {
         let layers = [layer("base", 1), layer("numpy==2.4.6", 3)];
-        let assembled = assemble(Parts {
+        let assembled = assemble(ImageParts {
             platform: "linux/amd64".parse().unwrap(),
             created_seconds: 315_532_800,
             run: RunConfig::default(),
             base: None,
             layers: &layers,
             annotations: BTreeMap::new(),
-            family: Family::Oci,
+            family: MediaFamily::Oci,
         })
         .unwrap();
-        let manifest = Manifest::from_bytes(&assembled.manifest).unwrap();
+        let manifest = ImageManifest::from_bytes(&assembled.manifest).unwrap();
         let config = ImageConfig::from_bytes(&assembled.config).unwrap();
         assert_eq!(manifest.config.digest, Digest::of(&assembled.config));
         assert_eq!(assembled.descriptor.digest, Digest::of(&assembled.manifest));
@@ -419,7 +421,7 @@ mod tests {
         let of_base = [Descriptor::of(docker, b"base")];
         let ours = [layer("source", 1)];
         let assembled = |config: &ImageConfig| {
-            assemble(Parts {
+            assemble(ImageParts {
                 platform: "linux/amd64".parse().unwrap(),
                 created_seconds: 315_532_800,
                 run: RunConfig::default(),
@@ -429,12 +431,12 @@ mod tests {
                 }),
                 layers: &ours,
                 annotations: BTreeMap::new(),
-                family: Family::Oci,
+                family: MediaFamily::Oci,
             })
             .unwrap()
         };
         let first = assembled(&config);
-        let manifest = Manifest::from_bytes(&first.manifest).unwrap();
+        let manifest = ImageManifest::from_bytes(&first.manifest).unwrap();
         assert_eq!(manifest.layers[0].media_type, MediaType::LayerGzip);
         assert_eq!(manifest.layers[0].digest, of_base[0].digest);
         assert_eq!(
@@ -457,14 +459,14 @@ mod tests {
         let in_form = |form: LayerForm| {
             let mut layer = layer("base", 1);
             layer.media_type = form.media_type();
-            assemble(Parts {
+            assemble(ImageParts {
                 platform: "linux/amd64".parse().unwrap(),
                 created_seconds: 0,
                 run: RunConfig::default(),
                 base: None,
                 layers: &[layer],
                 annotations: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
-                family: Family::Docker,
+                family: MediaFamily::Docker,
             })
         };
         let docker = in_form(LayerForm::Gzip).unwrap();
@@ -473,7 +475,7 @@ mod tests {
         assert!(!text.contains("vnd.oci"), "{text}");
         // What the next build looks for is there all the same.
         assert!(text.contains(KEY_ANNOTATION), "{text}");
-        let (list, descriptor) = index_of(vec![docker.descriptor], Family::Docker).unwrap();
+        let (list, descriptor) = index_of(vec![docker.descriptor], MediaFamily::Docker).unwrap();
         assert_eq!(descriptor.media_type, MediaType::DockerList);
         assert!(!String::from_utf8(list).unwrap().contains("vnd.oci"));
         let error = in_form(LayerForm::Zstd).unwrap_err();

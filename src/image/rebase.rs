@@ -1,56 +1,58 @@
 //! Another base beneath an image: layers, history and settings of the old one go, those of the new one
 //! come, and what the application brought stays as it is.
 //!
-//! Knows what an image tells of itself ([`Standing`]) and nothing else: neither the sources nor the old
+//! Knows what an image tells of itself ([`BaseRecord`]) and nothing else: neither the sources nor the old
 //! base are needed. An image that is put on the base that it has comes out the same to the byte.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::standing::Standing;
+use super::base_record::BaseRecord;
 use super::{
-    Assembled, BASE_DIGEST_ANNOTATION, BASE_LAYERS_ANNOTATION, BASE_NAME_ANNOTATION,
-    BASE_PACKAGES_ANNOTATION, BaseSettings, FOOTING_ANNOTATION, Footing, ImageError,
-    OF_A_CONTAINER, SETTINGS_ANNOTATION, as_oci, documents, entrypoint, failed, has_processes,
+    ABI_ANNOTATION, Abi, BASE_DIGEST_ANNOTATION, BASE_LAYERS_ANNOTATION, BASE_NAME_ANNOTATION,
+    BASE_PACKAGES_ANNOTATION, BaseSettings, ImageDocuments, ImageError, OF_A_CONTAINER,
+    OLD_ABI_ANNOTATION, SETTINGS_ANNOTATION, as_oci, documents, entrypoint, failed, has_processes,
     history_of,
 };
 use crate::oci::{
-    Descriptor, DiffId, Family, History, ImageConfig, Manifest, Platform, RootFs, RunConfig,
+    Descriptor, DiffId, HistoryEntry, ImageConfig, ImageManifest, MediaFamily, Platform, RootFs,
+    RunConfig,
 };
 
 /// The notes on a manifest that tell of its base.
-const OF_THE_BASE: [&str; 6] = [
+const OF_THE_BASE: [&str; 7] = [
     BASE_DIGEST_ANNOTATION,
     BASE_LAYERS_ANNOTATION,
     BASE_NAME_ANNOTATION,
     BASE_PACKAGES_ANNOTATION,
-    FOOTING_ANNOTATION,
+    ABI_ANNOTATION,
+    OLD_ABI_ANNOTATION,
     SETTINGS_ANNOTATION,
 ];
 
 /// All that a base gives to the images that stand on it.
 #[derive(Debug, Clone)]
-pub(crate) struct Bottom {
+pub(crate) struct NewBase {
     /// Its layers.
     pub layers: Vec<Descriptor>,
     /// Their tars.
     pub diff_ids: Vec<DiffId>,
     /// What made them.
-    pub history: Vec<History>,
+    pub history: Vec<HistoryEntry>,
     /// Variables and labels.
-    pub given: Given,
+    pub given: BaseDefaults,
     /// User, ports, entrypoint, stop signal, and fields that s2r does not know.
     pub run: RunConfig,
     /// Fields of the config that s2r does not know.
     pub other: BTreeMap<String, serde_json::Value>,
     /// What layers above it may count on.
-    pub footing: Footing,
+    pub abi: Abi,
     /// Notes on what it is: packages, or name and digest.
     pub annotations: BTreeMap<String, String>,
 }
 
 /// Variables and labels of a base.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Given {
+pub(crate) struct BaseDefaults {
     /// Variables.
     pub env: BTreeMap<String, String>,
     /// Labels.
@@ -59,9 +61,13 @@ pub(crate) struct Given {
     pub untold: BaseSettings,
 }
 
-impl Bottom {
+impl NewBase {
     /// The base of an image that stands on one.
-    pub(crate) fn of_image(manifest: &Manifest, config: &ImageConfig, standing: &Standing) -> Self {
+    pub(crate) fn of_image(
+        manifest: &ImageManifest,
+        config: &ImageConfig,
+        standing: &BaseRecord,
+    ) -> Self {
         let count = standing.layers;
         let (env, untold_env) = split(variables(&config.config.env), &standing.settings.env);
         let labels = config.config.labels.clone();
@@ -81,7 +87,7 @@ impl Bottom {
             layers: manifest.layers.iter().take(count).cloned().collect(),
             diff_ids: config.rootfs.diff_ids.iter().take(count).copied().collect(),
             history: halves(config, count).0,
-            given: Given {
+            given: BaseDefaults {
                 env,
                 labels,
                 untold: BaseSettings {
@@ -91,7 +97,7 @@ impl Bottom {
             },
             run: config.config.clone(),
             other: config.other.clone(),
-            footing: standing.footing.clone(),
+            abi: standing.abi.clone(),
             annotations: annotations
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
@@ -100,10 +106,10 @@ impl Bottom {
 
     /// All of an image that says nothing of a base of its own; `run` is what images on it get.
     pub(crate) fn of_whole(
-        (manifest, config): (&Manifest, &ImageConfig),
-        given: Given,
+        (manifest, config): (&ImageManifest, &ImageConfig),
+        given: BaseDefaults,
         run: RunConfig,
-        footing: Footing,
+        abi: Abi,
         annotations: BTreeMap<String, String>,
     ) -> Self {
         let mut other = config.other.clone();
@@ -119,7 +125,7 @@ impl Bottom {
             given,
             run,
             other,
-            footing,
+            abi,
             annotations,
         }
     }
@@ -143,10 +149,10 @@ pub(crate) fn packages(annotations: &BTreeMap<String, String>) -> BTreeMap<&str,
 /// A layer that has no media type in the image's format.
 pub(crate) fn rebase(
     platform: Platform,
-    (manifest, config): (&Manifest, &ImageConfig),
-    standing: &Standing,
-    bottom: &Bottom,
-) -> Result<Assembled, ImageError> {
+    (manifest, config): (&ImageManifest, &ImageConfig),
+    standing: &BaseRecord,
+    bottom: &NewBase,
+) -> Result<ImageDocuments, ImageError> {
     let above = standing.layers;
     let mut diff_ids = bottom.diff_ids.clone();
     diff_ids.extend(config.rootfs.diff_ids.iter().skip(above));
@@ -203,7 +209,7 @@ pub(crate) fn rebase(
     annotations.extend(
         [
             (BASE_LAYERS_ANNOTATION, bottom.layers.len().to_string()),
-            (FOOTING_ANNOTATION, bottom.footing.to_string()),
+            (ABI_ANNOTATION, bottom.abi.to_string()),
             (SETTINGS_ANNOTATION, settings.to_text()),
         ]
         .map(|(name, text)| (name.to_owned(), text)),
@@ -212,18 +218,18 @@ pub(crate) fn rebase(
 }
 
 /// Whose media types a manifest has.
-pub(crate) fn family_of(manifest: &Manifest) -> Family {
-    let docker = manifest.config.media_type.in_family(Family::Docker);
+pub(crate) fn family_of(manifest: &ImageManifest) -> MediaFamily {
+    let docker = manifest.config.media_type.in_family(MediaFamily::Docker);
     if docker.as_ref() == Some(&manifest.config.media_type) {
-        Family::Docker
+        MediaFamily::Docker
     } else {
-        Family::Oci
+        MediaFamily::Oci
     }
 }
 
 /// A config's history up to its lowest layers, and above them. Lines without a layer go with the layer
 /// that they follow. Where the history does not go with the layers, there is a line for each.
-fn halves(config: &ImageConfig, lower: usize) -> (Vec<History>, Vec<History>) {
+fn halves(config: &ImageConfig, lower: usize) -> (Vec<HistoryEntry>, Vec<HistoryEntry>) {
     let mut below = history_of(config);
     let above = config.rootfs.diff_ids.len().saturating_sub(lower);
     let mut layers = 0;

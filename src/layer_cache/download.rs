@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::mend::again;
-use crate::net::http::{Client, Expect, Fetched, HttpError};
+use crate::net::http::{Client, DownloadSummary, ExpectedDownload, HttpError};
 use crate::oci::Digest;
-use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report};
-use crate::source::{Kind, Tree};
+use crate::report::{BuildError, ErrorClass, Event, Explain, Explanation, Report};
+use crate::source::{SourceKind, SourceTree};
 use crate::store::{Store, StoreError};
 
 /// The largest file that is fetched: the largest wheels of the field are some 2 GB.
@@ -19,7 +19,7 @@ pub(crate) const DOWNLOADS: usize = 6;
 
 /// A file that a layer is made of.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Needed {
+pub(crate) struct Download {
     /// Its name, for people.
     pub name: String,
     /// Its sha256.
@@ -27,12 +27,12 @@ pub(crate) struct Needed {
     /// Its length in bytes, where known.
     pub size_bytes: Option<u64>,
     /// Where it is to be had; the first is asked first.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<DownloadOrigin>,
 }
 
 /// Where a file is to be had.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum DownloadOrigin {
     /// By HTTP; the url may hold credentials.
     Url(String),
     /// A file of the project, by its path there.
@@ -96,14 +96,14 @@ impl Explain for DownloadError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Nowhere { name } => Explanation {
-                fate: Fate::Project,
+                fate: ErrorClass::Project,
                 what: format!("the lock says nowhere where {name} is to be had"),
                 place: name.clone(),
                 why: "it has neither a url nor a file".to_owned(),
                 next: "make the lock anew with `s2r lock SOURCE`".to_owned(),
             },
             Self::NoPip { name, indexes } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: self.to_string(),
                 place: indexes.clone(),
                 why: "the builder puts this pip into the image, and takes it from the index of the packages".to_owned(),
@@ -112,14 +112,14 @@ impl Explain for DownloadError {
                 ),
             },
             Self::Lost { name, digest } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "a wheel that was built here was damaged in the store".to_owned(),
                 place: name.clone(),
                 why: format!("its bytes were not those of {digest}; they were dropped"),
                 next: "run the command again: the wheel is built anew".to_owned(),
             },
             Self::NoFile { path } => Explanation {
-                fate: Fate::Project,
+                fate: ErrorClass::Project,
                 what: "a wheel is named that is not there".to_owned(),
                 place: path.clone(),
                 why: "it is no file of the source, or a link that leads out of it".to_owned(),
@@ -130,7 +130,7 @@ impl Explain for DownloadError {
                 expected,
                 found,
             } => Explanation {
-                fate: Fate::Project,
+                fate: ErrorClass::Project,
                 what: "a wheel of the source is not the one that the lock means".to_owned(),
                 place: path.clone(),
                 why: format!("the lock says {expected}, the file is {found}"),
@@ -141,23 +141,23 @@ impl Explain for DownloadError {
 }
 
 /// Fetches files into the store.
-pub(crate) struct Fetcher<'a> {
+pub(crate) struct StoreFetcher<'a> {
     pub client: &'a Client,
     pub store: &'a Store,
     /// The project's files, for wheels among them.
-    pub tree: &'a Tree,
+    pub tree: &'a SourceTree,
     pub report: &'a dyn Report,
     pub ids: &'a TransferIds,
 }
 
-impl Fetcher<'_> {
+impl StoreFetcher<'_> {
     /// Has the file in the store's downloads, with the right bytes: one that is there is read. Zips are read
     /// here and there, and not all that they say is under their checksums, so that this takes a pass of its
     /// own. Tells whether the file was fetched.
     ///
     /// # Errors
     /// The last place's failure, when none of its places has it with the right hash.
-    pub(crate) fn fetch(&self, needed: &Needed) -> Result<bool, BuildError> {
+    pub(crate) fn fetch(&self, needed: &Download) -> Result<bool, BuildError> {
         if self.store.is_sound_download(&needed.digest) {
             return Ok(false);
         }
@@ -177,8 +177,8 @@ impl Fetcher<'_> {
         }
         for origin in &needed.origins {
             outcome = match origin {
-                Origin::Url(url) => self.fetch_from(url, needed),
-                Origin::Source(path) => self.copy_from(path, needed),
+                DownloadOrigin::Url(url) => self.fetch_from(url, needed),
+                DownloadOrigin::Source(path) => self.copy_from(path, needed),
             };
             if outcome.is_ok() {
                 break;
@@ -187,10 +187,10 @@ impl Fetcher<'_> {
         outcome.map(|()| true)
     }
 
-    fn fetch_from(&self, url: &str, needed: &Needed) -> Result<(), BuildError> {
+    fn fetch_from(&self, url: &str, needed: &Download) -> Result<(), BuildError> {
         // The client hashes what arrives, so the store need not do it again.
         let mut writer = self.store.writer()?.unhashed();
-        let expect = Expect {
+        let expect = ExpectedDownload {
             sha256: Some(*needed.digest.as_bytes()),
             size: needed.size_bytes,
             max_bytes: MAX_DOWNLOAD_BYTES,
@@ -206,7 +206,7 @@ impl Fetcher<'_> {
     ///
     /// # Errors
     /// The first failure.
-    pub(crate) fn fetch_all(&self, needs: &[Needed]) -> Result<(), BuildError> {
+    pub(crate) fn fetch_all(&self, needs: &[Download]) -> Result<(), BuildError> {
         let next = AtomicUsize::new(0);
         let failure = Mutex::new(None);
         std::thread::scope(|scope| {
@@ -233,7 +233,7 @@ impl Fetcher<'_> {
     /// The client's.
     pub(crate) fn fetch_any(&self, url: &str, name: &str) -> Result<Digest, BuildError> {
         let mut writer = self.store.writer()?.unhashed();
-        let expect = Expect {
+        let expect = ExpectedDownload {
             sha256: None,
             size: None,
             max_bytes: MAX_DOWNLOAD_BYTES,
@@ -245,12 +245,12 @@ impl Fetcher<'_> {
     }
 
     /// Takes a wheel out of the project's own files, within their bounds.
-    fn copy_from(&self, path: &str, needed: &Needed) -> Result<(), BuildError> {
+    fn copy_from(&self, path: &str, needed: &Download) -> Result<(), BuildError> {
         let missing = || DownloadError::NoFile {
             path: path.to_owned(),
         };
         let entry = self.tree.follow(path.as_bytes()).ok_or_else(missing)?;
-        if !matches!(entry.kind, Kind::File { .. }) {
+        if !matches!(entry.kind, SourceKind::File { .. }) {
             return Err(missing().into());
         }
         let mut file = self.tree.open(entry)?;
@@ -278,8 +278,8 @@ impl Fetcher<'_> {
         url: &str,
         name: &str,
         sink: &mut dyn Write,
-        expect: &Expect,
-    ) -> Result<Fetched, HttpError> {
+        expect: &ExpectedDownload,
+    ) -> Result<DownloadSummary, HttpError> {
         let id = self.ids.next();
         self.report.event(Event::TransferStarted {
             id,

@@ -6,27 +6,27 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::download::{DOWNLOADS, Fetcher, Needed};
+use super::download::{DOWNLOADS, Download, StoreFetcher};
 use super::locked_layers::LockedLayers;
 use super::mend::again;
-use super::recipe::{Made, Recipe};
-use super::registry_cache::{Cache, RemoteLayer};
-use crate::archive::tar::{Options, TarGz};
+use super::recipe::{BuiltLayer, LayerRecipe};
+use super::registry_cache::{RegistryCache, RemoteLayer};
+use crate::archive::tar::{LayerWriter, TarOptions};
 use crate::image::{COMPLETED_ANNOTATION, ImageLayer, LayerForm, rfc3339, table_annotations};
 use crate::oci::{DiffId, Digest, Key};
-use crate::report::{BuildError, Event, LayerEvent, LayerFate, Report, ThreadError};
+use crate::report::{BuildError, Event, LayerEvent, LayerStatus, Report, ThreadError};
 use crate::store::{Store, StoredLayer};
 
 /// What layers are made with.
-pub(crate) struct Workshop<'a> {
+pub(crate) struct LayerBuilder<'a> {
     pub store: &'a Store,
-    pub fetcher: &'a Fetcher<'a>,
+    pub fetcher: &'a StoreFetcher<'a>,
     /// Layers that registries have; none where everything is to be made here.
-    pub cache: Option<&'a Cache<'a>>,
+    pub cache: Option<&'a RegistryCache<'a>>,
     /// What `s2r.lock` says of layers.
     pub locked: &'a LockedLayers,
     pub report: &'a dyn Report,
-    pub tar: Options,
+    pub tar: TarOptions,
     pub form: LayerForm,
     /// Place of the first recipe's layer in the image.
     pub first_index: usize,
@@ -40,9 +40,9 @@ pub(crate) struct Workshop<'a> {
 
 /// Layers that are there, and what they cost.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct LayerBatch {
     /// In the recipes' order.
-    pub layers: Vec<Made>,
+    pub layers: Vec<BuiltLayer>,
     /// What had to be downloaded.
     pub fetched: BatchFetched,
 }
@@ -57,23 +57,23 @@ pub(crate) struct BatchFetched {
 }
 
 /// What downloaders and writers share.
-struct Shared {
+struct SharedState {
     /// Indexes of recipes that nobody has taken.
     waiting: Vec<usize>,
     /// Downloads that are not there yet, or not known to be right.
     missing: BTreeSet<Digest>,
     fetched: BatchFetched,
-    done: Vec<Option<Made>>,
+    done: Vec<Option<BuiltLayer>>,
     failure: Option<BuildError>,
 }
 
-impl Workshop<'_> {
+impl LayerBuilder<'_> {
     /// Has every layer in the store, in the recipes' order.
     ///
     /// # Errors
     /// The first failure; what was finished before it stays in the store.
-    pub(crate) fn make(&self, recipes: &[&Recipe<'_>]) -> Result<Batch, BuildError> {
-        let done: Vec<Option<Made>> = recipes
+    pub(crate) fn make(&self, recipes: &[&LayerRecipe<'_>]) -> Result<LayerBatch, BuildError> {
+        let done: Vec<Option<BuiltLayer>> = recipes
             .iter()
             .enumerate()
             .map(|(index, recipe)| self.known(index, recipe))
@@ -82,7 +82,7 @@ impl Workshop<'_> {
         // The costliest first, so that none is left alone at the end.
         waiting.sort_by_key(|&index| std::cmp::Reverse(cost(recipes[index])));
         let downloads = downloads(&waiting, recipes);
-        let shared = Mutex::new(Shared {
+        let shared = Mutex::new(SharedState {
             waiting,
             missing: downloads.iter().map(|needed| needed.digest).collect(),
             fetched: BatchFetched::default(),
@@ -94,14 +94,19 @@ impl Workshop<'_> {
         match shared.failure {
             Some(failure) => Err(failure),
             None if self.is_stopped() => Err(ThreadError::Stopped.into()),
-            None => Ok(Batch {
+            None => Ok(LayerBatch {
                 layers: shared.done.into_iter().flatten().collect(),
                 fetched: shared.fetched,
             }),
         }
     }
 
-    fn run(&self, recipes: &[&Recipe<'_>], downloads: &[&Needed], shared: &Mutex<Shared>) {
+    fn run(
+        &self,
+        recipes: &[&LayerRecipe<'_>],
+        downloads: &[&Download],
+        shared: &Mutex<SharedState>,
+    ) {
         let next = AtomicUsize::new(0);
         let changed = Condvar::new();
         std::thread::scope(|scope| {
@@ -115,12 +120,12 @@ impl Workshop<'_> {
     }
 
     /// The layer as the store knows it, or a registry.
-    fn known(&self, index: usize, recipe: &Recipe<'_>) -> Option<Made> {
+    fn known(&self, index: usize, recipe: &LayerRecipe<'_>) -> Option<BuiltLayer> {
         let start = Instant::now();
         let key = self.form.key(&recipe.key);
         let stored = self.store.layer(&key);
         if let Some(stored) = stored.filter(|stored| self.is_still_right(&stored.digest)) {
-            let how = (LayerFate::Reused, start.elapsed());
+            let how = (LayerStatus::Reused, start.elapsed());
             return Some(self.made(index, recipe, &stored, how));
         }
         let (remote, fate) = self.remote(recipe, &key)?;
@@ -149,12 +154,12 @@ impl Workshop<'_> {
 
     /// The layer as a registry has it. Where the lock says which bytes it has, nothing else will do, and
     /// where the lock says so of layers like it, it is not believed.
-    fn remote(&self, recipe: &Recipe<'_>, key: &Key) -> Option<(RemoteLayer, LayerFate)> {
+    fn remote(&self, recipe: &LayerRecipe<'_>, key: &Key) -> Option<(RemoteLayer, LayerStatus)> {
         let cache = self.cache?;
         match self.locked.stored(key) {
-            Some(stored) => Some((cache.blob(&stored)?, LayerFate::Remote)),
+            Some(stored) => Some((cache.blob(&stored)?, LayerStatus::Remote)),
             None if recipe.is_of_source || self.locked.is_empty() => {
-                Some((cache.layer(key)?, LayerFate::Believed))
+                Some((cache.layer(key)?, LayerStatus::Believed))
             }
             None => None,
         }
@@ -163,10 +168,10 @@ impl Workshop<'_> {
     fn made(
         &self,
         index: usize,
-        recipe: &Recipe<'_>,
+        recipe: &LayerRecipe<'_>,
         stored: &StoredLayer,
-        (fate, took): (LayerFate, Duration),
-    ) -> Made {
+        (fate, took): (LayerStatus, Duration),
+    ) -> BuiltLayer {
         self.locked
             .check(&self.form.key(&recipe.key), stored, recipe, self.report);
         self.report.event(Event::Layer(LayerEvent {
@@ -177,7 +182,7 @@ impl Workshop<'_> {
             fate,
             took,
         }));
-        Made {
+        BuiltLayer {
             layer: ImageLayer {
                 key: self.form.key(&recipe.key),
                 contents: recipe.contents.clone(),
@@ -187,7 +192,8 @@ impl Workshop<'_> {
                 media_type: self.form.media_type(),
                 annotations: stored.annotations.clone(),
             },
-            uncompressed_bytes: (fate != LayerFate::Believed).then_some(stored.uncompressed_bytes),
+            uncompressed_bytes: (fate != LayerStatus::Believed)
+                .then_some(stored.uncompressed_bytes),
             fate,
             took,
             notes: stored.notes.clone(),
@@ -197,12 +203,12 @@ impl Workshop<'_> {
     /// One downloader: takes the next file until none is left or something failed.
     fn download(
         &self,
-        downloads: &[&Needed],
+        downloads: &[&Download],
         next: &AtomicUsize,
-        shared: &Mutex<Shared>,
+        shared: &Mutex<SharedState>,
         changed: &Condvar,
     ) {
-        let _guard = Guard { shared, changed };
+        let _guard = PanicGuard { shared, changed };
         while let Some(needed) = downloads.get(next.fetch_add(1, Ordering::Relaxed)) {
             if lock(shared).failure.is_some() || self.is_stopped() {
                 changed.notify_all();
@@ -226,7 +232,7 @@ impl Workshop<'_> {
     }
 
     /// One writer: takes any layer whose files are there until none is left or something failed.
-    fn write(&self, recipes: &[&Recipe<'_>], shared: &Mutex<Shared>, changed: &Condvar) {
+    fn write(&self, recipes: &[&LayerRecipe<'_>], shared: &Mutex<SharedState>, changed: &Condvar) {
         let mut guard = lock(shared);
         loop {
             if guard.failure.is_some() || guard.waiting.is_empty() || self.is_stopped() {
@@ -247,7 +253,7 @@ impl Workshop<'_> {
             guard = lock(shared);
             match written {
                 Ok(stored) => {
-                    let how = (LayerFate::Made, start.elapsed());
+                    let how = (LayerStatus::Made, start.elapsed());
                     let made = self.made(index, recipes[index], &stored, how);
                     guard.done[index] = Some(made);
                 }
@@ -263,13 +269,13 @@ impl Workshop<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    fn write_layer(&self, recipe: &Recipe<'_>) -> Result<StoredLayer, BuildError> {
+    fn write_layer(&self, recipe: &LayerRecipe<'_>) -> Result<StoredLayer, BuildError> {
         // The tar writer hashes what it writes, so the store need not do it again.
         let sink = self.store.writer()?.unhashed();
         let mut tar = match self.form {
-            LayerForm::Gzip => TarGz::new(sink, self.tar),
-            LayerForm::Zstd => TarGz::zstd(sink, self.tar)?,
-            LayerForm::Estargz => TarGz::estargz(sink, self.tar, &rfc3339(self.tar.mtime))?,
+            LayerForm::Gzip => LayerWriter::new(sink, self.tar),
+            LayerForm::Zstd => LayerWriter::zstd(sink, self.tar)?,
+            LayerForm::Estargz => LayerWriter::estargz(sink, self.tar, &rfc3339(self.tar.mtime))?,
         };
         let notes = (recipe.write)(&mut tar)?;
         let (writer, written) = tar.finish()?;
@@ -296,12 +302,12 @@ impl Workshop<'_> {
 }
 
 /// Turns the panic of a downloader into a failure, which writers wait for.
-struct Guard<'a> {
-    shared: &'a Mutex<Shared>,
+struct PanicGuard<'a> {
+    shared: &'a Mutex<SharedState>,
     changed: &'a Condvar,
 }
 
-impl Drop for Guard<'_> {
+impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             lock(self.shared)
@@ -312,12 +318,12 @@ impl Drop for Guard<'_> {
     }
 }
 
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+fn lock(shared: &Mutex<SharedState>) -> MutexGuard<'_, SharedState> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Downloads that layers are made of, in the order in which they are wanted, each once.
-fn downloads<'r>(waiting: &[usize], recipes: &[&'r Recipe<'_>]) -> Vec<&'r Needed> {
+fn downloads<'r>(waiting: &[usize], recipes: &[&'r LayerRecipe<'_>]) -> Vec<&'r Download> {
     let mut seen = BTreeSet::new();
     waiting
         .iter()
@@ -326,14 +332,14 @@ fn downloads<'r>(waiting: &[usize], recipes: &[&'r Recipe<'_>]) -> Vec<&'r Neede
         .collect()
 }
 
-fn is_ready(recipe: &Recipe<'_>, missing: &BTreeSet<Digest>) -> bool {
+fn is_ready(recipe: &LayerRecipe<'_>, missing: &BTreeSet<Digest>) -> bool {
     recipe
         .needs
         .iter()
         .all(|needed| !missing.contains(&needed.digest))
 }
 
-fn cost(recipe: &Recipe<'_>) -> u64 {
+fn cost(recipe: &LayerRecipe<'_>) -> u64 {
     recipe
         .needs
         .iter()

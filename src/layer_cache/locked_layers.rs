@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::recipe::{Made, Recipe};
+use super::recipe::{BuiltLayer, LayerRecipe};
 use crate::oci::Key;
 use crate::report::{Event, Report};
 use crate::resolve::debian::{BaseLock, LockedLayer};
@@ -47,7 +47,7 @@ impl LockedLayers {
         &self,
         key: &Key,
         stored: &StoredLayer,
-        recipe: &Recipe<'_>,
+        recipe: &LayerRecipe<'_>,
         report: &dyn Report,
     ) {
         if let Some(locked) = self.0.get(key).filter(|one| one.digest != stored.digest) {
@@ -64,7 +64,7 @@ impl LockedLayers {
 }
 
 /// A layer as the lock has it; its tar's length must be known.
-pub(crate) fn line(made: &Made) -> Option<LockedLayer> {
+pub(crate) fn line(made: &BuiltLayer) -> Option<LockedLayer> {
     Some(LockedLayer {
         contents: made.layer.contents.clone(),
         key: made.layer.key,

@@ -69,7 +69,7 @@ pub(crate) fn again(digest: &Digest) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Silent;
+    use crate::report::SilentReport;
 
     #[test]
     fn each_blob_is_mended_once() {
@@ -82,7 +82,7 @@ mod tests {
             std::fs::write(&path, b"wrong").unwrap();
             tries = 0;
             let done = mending(
-                (&store, &Silent),
+                (&store, &SilentReport),
                 |_| can,
                 || {
                     tries += 1;

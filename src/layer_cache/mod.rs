@@ -20,12 +20,12 @@ mod remote_blobs;
 mod unpacked_layers;
 
 pub(crate) use download::{
-    DownloadError, Fetcher, MAX_DOWNLOAD_BYTES, Needed, Origin, TransferIds,
+    Download, DownloadError, DownloadOrigin, MAX_DOWNLOAD_BYTES, StoreFetcher, TransferIds,
 };
-pub(crate) use layer_builder::{Batch, BatchFetched, Workshop};
+pub(crate) use layer_builder::{BatchFetched, LayerBatch, LayerBuilder};
 pub(crate) use locked_layers::{LockedLayers, line as locked_line};
 pub(crate) use mend::mending;
-pub(crate) use recipe::{Contradicted, Made, NoRecipe, Recipe};
-pub(crate) use registry_cache::Cache;
-pub(crate) use remote_blobs::{Elsewhere, NotThere, Wanted};
-pub(crate) use unpacked_layers::{RootLayer, Roots, Turn};
+pub(crate) use recipe::{BuiltLayer, LayerContradiction, LayerRecipe, NoRecipe};
+pub(crate) use registry_cache::RegistryCache;
+pub(crate) use remote_blobs::{BlobMissing, RemoteBlobs, WantedBlob};
+pub(crate) use unpacked_layers::{RootLayer, UnpackLock, UnpackedLayers};

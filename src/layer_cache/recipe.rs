@@ -2,41 +2,41 @@
 
 use std::time::Duration;
 
-use super::download::Needed;
-use crate::archive::tar::TarGz;
+use super::download::Download;
+use crate::archive::tar::LayerWriter;
 use crate::image::ImageLayer;
-use crate::layers::notes::Notes;
+use crate::layers::notes::LayerNotes;
 use crate::oci::{Digest, Key};
-use crate::report::{BuildError, Explain, Explanation, Fate, LayerFate};
-use crate::store::Writer;
+use crate::report::{BuildError, ErrorClass, Explain, Explanation, LayerStatus};
+use crate::store::BlobWriter;
 
 /// Writes a layer's entries, and says what is to be noted of them.
-pub(crate) type Write<'a> =
-    dyn Fn(&mut TarGz<Writer>) -> Result<Notes, BuildError> + Send + Sync + 'a;
+pub(crate) type WriteEntries<'a> =
+    dyn Fn(&mut LayerWriter<BlobWriter>) -> Result<LayerNotes, BuildError> + Send + Sync + 'a;
 
 /// How one layer is made.
-pub(crate) struct Recipe<'a> {
+pub(crate) struct LayerRecipe<'a> {
     /// What determines its bytes.
     pub key: Key,
     /// What it holds, for people.
     pub contents: String,
     /// What must be in the store before it can be written.
-    pub needs: Vec<Needed>,
+    pub needs: Vec<Download>,
     /// Writes its entries.
-    pub write: Box<Write<'a>>,
+    pub write: Box<WriteEntries<'a>>,
     /// Whether it depends on the project's files, so that no lock can know it.
     pub is_of_source: bool,
 }
 
 /// A layer that is there, and how that came.
 #[derive(Debug, Clone)]
-pub(crate) struct Made {
+pub(crate) struct BuiltLayer {
     /// For the image.
     pub layer: ImageLayer,
     /// Length of its tar in bytes; not known of a layer that was never here.
     pub uncompressed_bytes: Option<u64>,
     /// Made or found.
-    pub fate: LayerFate,
+    pub fate: LayerStatus,
     /// How long that took.
     pub took: Duration,
     /// What was noted of it; none of a layer that was not made here.
@@ -46,7 +46,7 @@ pub(crate) struct Made {
 /// A layer of a registry's image is not what is made of the same things here.
 #[derive(Debug, thiserror::Error)]
 #[error("{contents}: a registry has {told} for it, and made here it is {made}")]
-pub(crate) struct Contradicted {
+pub(crate) struct LayerContradiction {
     /// What the layer holds, for people.
     pub contents: String,
     /// What the image in the registry says.
@@ -55,10 +55,10 @@ pub(crate) struct Contradicted {
     pub made: Digest,
 }
 
-impl Explain for Contradicted {
+impl Explain for LayerContradiction {
     fn explain(&self) -> Explanation {
         Explanation {
-            fate: Fate::World,
+            fate: ErrorClass::World,
             what: "an image in a registry has another layer than its key says".to_owned(),
             place: self.contents.clone(),
             why: format!(
@@ -82,7 +82,7 @@ pub(crate) struct NoRecipe {
 impl Explain for NoRecipe {
     fn explain(&self) -> Explanation {
         Explanation {
-            fate: Fate::World,
+            fate: ErrorClass::World,
             what: "a layer of an image in a registry cannot be checked".to_owned(),
             place: self.contents.clone(),
             why: "code would run upon it, nothing here vouches for its bytes, and it is not made of packages alone"

@@ -4,19 +4,19 @@
 //! A layer found so is used by its digest alone; its bytes stay where they are. One manifest a name
 //! is asked for, and its config (which holds the diff ids) when a first layer is missing here whose
 //! digest `s2r.lock` does not say. An annotation may lie: what is found by it is believed and no more
-//! (see `trust`). Whoever looks for the bytes in vain calls [`Cache::distrust`], and the build goes on
+//! (see `trust`). Whoever looks for the bytes in vain calls [`RegistryCache::distrust`], and the build goes on
 //! without it.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::destination::registry::Previous;
+use crate::destination::registry::PreviousTag;
 use crate::image::{BUILT_ANNOTATION, KEY_ANNOTATION, kept_annotations};
 use crate::net::http::Client;
-use crate::net::registry::{Registry, RegistryError, ServedManifest, Source};
+use crate::net::registry::{ReadSource, RegistryError, RegistryRepository, ServedManifest};
 use crate::oci::{
-    Descriptor, Digest, ImageConfig, Index, Key, Manifest, MediaType, Platform, Reference,
+    Descriptor, Digest, ImageConfig, ImageIndex, ImageManifest, Key, MediaType, Platform, Reference,
 };
 use crate::report::{Event, Explain as _, Report};
 use crate::store::{Store, StoredLayer};
@@ -34,7 +34,7 @@ pub(crate) struct RemoteLayer {
 }
 
 /// What a name stands for in its registry now.
-struct Served {
+struct ServedImage {
     /// The manifest or index itself.
     top: Option<ServedManifest>,
     /// The manifest of each wanted platform.
@@ -42,23 +42,23 @@ struct Served {
 }
 
 /// A name that is looked at.
-struct Place {
+struct CachedName {
     reference: Reference,
     /// Named by `--cache-from`, not because the image goes there.
     is_extra: bool,
-    served: OnceLock<Served>,
+    served: OnceLock<ServedImage>,
     layers: OnceLock<BTreeMap<Key, StoredLayer>>,
     blobs: OnceLock<BTreeMap<Digest, Descriptor>>,
     requests: AtomicU64,
 }
 
 /// Images of registries whose layers may be used again.
-pub(crate) struct Cache<'a> {
+pub(crate) struct RegistryCache<'a> {
     client: &'a Client,
     store: &'a Store,
     report: &'a dyn Report,
     platforms: &'a [Platform],
-    places: Vec<Place>,
+    places: Vec<CachedName>,
     is_off: AtomicBool,
     /// Whether a registry has what its manifests name.
     is_believed: bool,
@@ -66,7 +66,7 @@ pub(crate) struct Cache<'a> {
     is_verified: bool,
 }
 
-impl<'a> Cache<'a> {
+impl<'a> RegistryCache<'a> {
     /// A cache that has asked nothing yet. `names` are where the image will go, `extra` are others.
     pub(crate) fn new(
         (client, store): (&'a Client, &'a Store),
@@ -75,7 +75,7 @@ impl<'a> Cache<'a> {
         (names, extra): (&[Reference], &[Reference]),
     ) -> Self {
         let place = |is_extra| {
-            move |reference: &Reference| Place {
+            move |reference: &Reference| CachedName {
                 reference: reference.clone(),
                 is_extra,
                 served: OnceLock::new(),
@@ -181,11 +181,11 @@ impl<'a> Cache<'a> {
     }
 
     /// The blobs of layers that a name's manifests list.
-    fn blobs<'p>(&self, place: &'p Place) -> &'p BTreeMap<Digest, Descriptor> {
+    fn blobs<'p>(&self, place: &'p CachedName) -> &'p BTreeMap<Digest, Descriptor> {
         place.blobs.get_or_init(|| {
             let manifests = self.look_at(place).manifests.iter();
             let manifests =
-                manifests.filter_map(|(_, served)| Manifest::from_bytes(&served.bytes).ok());
+                manifests.filter_map(|(_, served)| ImageManifest::from_bytes(&served.bytes).ok());
             let layers = manifests.flat_map(|manifest| manifest.layers);
             layers.map(|layer| (layer.digest, layer)).collect()
         })
@@ -200,7 +200,7 @@ impl<'a> Cache<'a> {
         self.places.iter().find_map(|place| {
             let mut manifests = self.look_at(place).manifests.iter();
             manifests.find_map(|(_, manifest)| {
-                let manifest = Manifest::from_bytes(&manifest.bytes).ok()?;
+                let manifest = ImageManifest::from_bytes(&manifest.bytes).ok()?;
                 let lines = manifest.annotations.get(BUILT_ANNOTATION)?;
                 let mut words = lines.lines().filter_map(|line| line.split_once(' '));
                 let found = words.find(|(other, _)| *other == key);
@@ -217,15 +217,15 @@ impl<'a> Cache<'a> {
     /// What a name stands for in its registry, if that was asked in this run and answered.
     /// Nothing, where no manifest is believed: a push then asks for each blob and puts the manifest again,
     /// by which a registry that has lost something is mended.
-    pub(crate) fn served(&self, name: &Reference, platform: Option<Platform>) -> Previous<'_> {
+    pub(crate) fn served(&self, name: &Reference, platform: Option<Platform>) -> PreviousTag<'_> {
         if !self.is_believed {
-            return Previous::Known(None);
+            return PreviousTag::Known(None);
         }
         let place = self.places.iter().find(|place| place.reference == *name);
         let Some(served) = place.and_then(|place| place.served.get()) else {
-            return Previous::Ask;
+            return PreviousTag::Ask;
         };
-        Previous::Known(match platform {
+        PreviousTag::Known(match platform {
             None => served.top.as_ref(),
             Some(platform) => served
                 .manifests
@@ -236,7 +236,7 @@ impl<'a> Cache<'a> {
     }
 
     /// What a name stands for; asked once.
-    fn look_at<'p>(&self, place: &'p Place) -> &'p Served {
+    fn look_at<'p>(&self, place: &'p CachedName) -> &'p ServedImage {
         place.served.get_or_init(|| {
             self.ask(place).unwrap_or_else(|error| {
                 // Where the image goes, the push has the same trouble, and tells it better.
@@ -250,7 +250,7 @@ impl<'a> Cache<'a> {
                         hint: told.next,
                     });
                 }
-                Served {
+                ServedImage {
                     top: None,
                     manifests: Vec::new(),
                 }
@@ -258,7 +258,7 @@ impl<'a> Cache<'a> {
         })
     }
 
-    fn ask(&self, place: &Place) -> Result<Served, RegistryError> {
+    fn ask(&self, place: &CachedName) -> Result<ServedImage, RegistryError> {
         let whom = self.whom(place)?;
         let served = self.ask_at(&whom, &place.reference);
         place.requests.fetch_add(whom.requests(), Ordering::Relaxed);
@@ -267,27 +267,31 @@ impl<'a> Cache<'a> {
 
     /// Where a push follows, the registry itself, whose mirrors may be behind it, and with the rights that
     /// the push will need: so one token does for both.
-    fn whom(&self, place: &Place) -> Result<Whom<'a>, RegistryError> {
+    fn whom(&self, place: &CachedName) -> Result<CacheTarget<'a>, RegistryError> {
         Ok(if place.is_extra {
-            Whom::Source(Source::new(self.client, &place.reference)?)
+            CacheTarget::Source(ReadSource::new(self.client, &place.reference)?)
         } else {
-            Whom::Target(Registry::new(self.client, &place.reference)?)
+            CacheTarget::Target(RegistryRepository::new(self.client, &place.reference)?)
         })
     }
 
-    fn ask_at(&self, registry: &Whom<'_>, name: &Reference) -> Result<Served, RegistryError> {
+    fn ask_at(
+        &self,
+        registry: &CacheTarget<'_>,
+        name: &Reference,
+    ) -> Result<ServedImage, RegistryError> {
         let wanted = name
             .digest()
             .map_or_else(|| name.tag_or_latest().to_owned(), ToString::to_string);
         let Some(top) = registry.get_manifest(&wanted)? else {
-            return Ok(Served {
+            return Ok(ServedImage {
                 top: None,
                 manifests: Vec::new(),
             });
         };
         let mut manifests = Vec::new();
         if matches!(top.media_type, MediaType::Index | MediaType::DockerList) {
-            let index = Index::from_bytes(&top.bytes).unwrap_or_default();
+            let index = ImageIndex::from_bytes(&top.bytes).unwrap_or_default();
             for &platform in self.platforms {
                 let is_for = |entry: &&Descriptor| entry.known_platform() == Some(platform);
                 let entry = index.manifests.iter().find(is_for);
@@ -300,18 +304,18 @@ impl<'a> Cache<'a> {
         } else if let [only] = self.platforms {
             manifests.push((*only, top.clone()));
         }
-        Ok(Served {
+        Ok(ServedImage {
             top: Some(top),
             manifests,
         })
     }
 
     /// The layers of a name's image that have keys; their diff ids are the config's.
-    fn layers<'p>(&self, place: &'p Place) -> &'p BTreeMap<Key, StoredLayer> {
+    fn layers<'p>(&self, place: &'p CachedName) -> &'p BTreeMap<Key, StoredLayer> {
         place.layers.get_or_init(|| {
             let mut layers = BTreeMap::new();
             for (_, manifest) in &self.look_at(place).manifests {
-                if let Ok(manifest) = Manifest::from_bytes(&manifest.bytes)
+                if let Ok(manifest) = ImageManifest::from_bytes(&manifest.bytes)
                     && let Some(config) = self.config(place, &manifest.config)
                 {
                     layers.extend(keyed(&manifest, &config));
@@ -322,7 +326,7 @@ impl<'a> Cache<'a> {
     }
 
     /// An image's config, from the store if it is there. Without it there is no cache, and no more.
-    fn config(&self, place: &Place, config: &Descriptor) -> Option<ImageConfig> {
+    fn config(&self, place: &CachedName, config: &Descriptor) -> Option<ImageConfig> {
         let kept = self.store.has_blob(&config.digest, config.size);
         let kept = kept.then(|| self.store.read_blob(&config.digest).ok());
         let bytes = if let Some(bytes) = kept.flatten() {
@@ -338,14 +342,14 @@ impl<'a> Cache<'a> {
 }
 
 /// Who is asked.
-enum Whom<'a> {
+enum CacheTarget<'a> {
     /// Where the image goes.
-    Target(Registry<'a>),
+    Target(RegistryRepository<'a>),
     /// Where an image is only read.
-    Source(Source<'a>),
+    Source(ReadSource<'a>),
 }
 
-impl Whom<'_> {
+impl CacheTarget<'_> {
     fn get_manifest(&self, name: &str) -> Result<Option<ServedManifest>, RegistryError> {
         match self {
             Self::Target(registry) => registry.get_manifest(name),
@@ -370,7 +374,7 @@ impl Whom<'_> {
 }
 
 /// Layers by their keys. Of no use where config and manifest do not go together.
-fn keyed(manifest: &Manifest, config: &ImageConfig) -> Vec<(Key, StoredLayer)> {
+fn keyed(manifest: &ImageManifest, config: &ImageConfig) -> Vec<(Key, StoredLayer)> {
     if manifest.layers.len() != config.rootfs.diff_ids.len() {
         return Vec::new();
     }

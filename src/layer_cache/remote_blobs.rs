@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::download::TransferIds;
 use crate::net::http::Client;
-use crate::net::registry::{IntoRegistryError, Registry, RegistryError, Source};
+use crate::net::registry::{IntoRegistryError, ReadSource, RegistryError, RegistryRepository};
 use crate::oci::{Digest, Reference};
-use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report, TransferId};
+use crate::report::{BuildError, ErrorClass, Event, Explain, Explanation, Report, TransferId};
 use crate::store::{Store, StoreError};
 
 /// Blobs that are fetched at once.
@@ -20,7 +20,7 @@ const PIECE_BYTES: usize = 128 << 10;
 /// A blob is not where it is said to be.
 #[derive(Debug, thiserror::Error)]
 #[error("{name} ({digest}) is neither in the store nor where it is said to be")]
-pub(crate) struct NotThere {
+pub(crate) struct BlobMissing {
     /// What it holds, for people.
     pub name: String,
     /// Its digest.
@@ -29,7 +29,7 @@ pub(crate) struct NotThere {
     pub answers: Vec<(String, RegistryError)>,
 }
 
-impl Explain for NotThere {
+impl Explain for BlobMissing {
     fn explain(&self) -> Explanation {
         let answers = self.answers.iter();
         let mut why: Vec<String> = answers
@@ -39,7 +39,7 @@ impl Explain for NotThere {
             why.push("no registry is known that has it".to_owned());
         }
         Explanation {
-            fate: Fate::World,
+            fate: ErrorClass::World,
             what: "a layer is neither in the store nor where it is said to be".to_owned(),
             place: format!("{}, {}", self.name, self.digest),
             why: why.join("\n"),
@@ -50,7 +50,7 @@ impl Explain for NotThere {
 
 /// A blob that is wanted here.
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedBlob {
     /// Its digest.
     pub digest: Digest,
     /// Its length in bytes.
@@ -61,21 +61,21 @@ pub(crate) struct Wanted {
 
 /// Fetches blobs from the registries that have them.
 #[derive(Clone, Copy)]
-pub(crate) struct Elsewhere<'a> {
+pub(crate) struct RemoteBlobs<'a> {
     pub store: &'a Store,
     pub client: &'a Client,
     pub report: &'a dyn Report,
     pub ids: &'a TransferIds,
 }
 
-impl Elsewhere<'_> {
+impl RemoteBlobs<'_> {
     /// Has all these blobs in the store.
     ///
     /// # Errors
     /// The first that nobody has; the disk's.
-    pub(crate) fn bring(&self, wanted: &[Wanted]) -> Result<(), BuildError> {
-        let is_missing = |blob: &&Wanted| !self.store.has_blob(&blob.digest, blob.size_bytes);
-        let missing: Vec<&Wanted> = wanted.iter().filter(is_missing).collect();
+    pub(crate) fn bring(&self, wanted: &[WantedBlob]) -> Result<(), BuildError> {
+        let is_missing = |blob: &&WantedBlob| !self.store.has_blob(&blob.digest, blob.size_bytes);
+        let missing: Vec<&WantedBlob> = wanted.iter().filter(is_missing).collect();
         let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
         std::thread::scope(|scope| {
             for _ in 0..AT_ONCE.min(missing.len()) {
@@ -94,16 +94,16 @@ impl Elsewhere<'_> {
         failure.map_or(Ok(()), Err)
     }
 
-    fn one(&self, blob: &Wanted) -> Result<(), BuildError> {
+    fn one(&self, blob: &WantedBlob) -> Result<(), BuildError> {
         let mut answers = Vec::new();
         for place in self.store.elsewhere(&blob.digest) {
             match self.from(&place, blob) {
                 Ok(()) => return Ok(()),
-                Err(Failure::Registry(error)) => answers.push((place.familiar_name(), error)),
-                Err(Failure::Store(error)) => return Err(error.into()),
+                Err(FetchFailure::Registry(error)) => answers.push((place.familiar_name(), error)),
+                Err(FetchFailure::Store(error)) => return Err(error.into()),
             }
         }
-        Err(NotThere {
+        Err(BlobMissing {
             name: blob.name.clone(),
             digest: blob.digest,
             answers,
@@ -111,12 +111,16 @@ impl Elsewhere<'_> {
         .into())
     }
 
-    fn from(&self, place: &Reference, blob: &Wanted) -> Result<(), Failure> {
-        let source = Source::new(self.client, place)?;
+    fn from(&self, place: &Reference, blob: &WantedBlob) -> Result<(), FetchFailure> {
+        let source = ReadSource::new(self.client, place)?;
         source.try_blob(|registry| self.in_one_place(registry, blob))
     }
 
-    fn in_one_place(&self, registry: &Registry<'_>, blob: &Wanted) -> Result<(), Failure> {
+    fn in_one_place(
+        &self,
+        registry: &RegistryRepository<'_>,
+        blob: &WantedBlob,
+    ) -> Result<(), FetchFailure> {
         let mut reader = registry.open_blob(&blob.digest, blob.size_bytes)?;
         let id = self.ids.next();
         self.report.event(Event::TransferStarted {
@@ -132,10 +136,10 @@ impl Elsewhere<'_> {
     fn copy(
         &self,
         reader: &mut dyn Read,
-        registry: &Registry<'_>,
-        blob: &Wanted,
+        registry: &RegistryRepository<'_>,
+        blob: &WantedBlob,
         id: TransferId,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), FetchFailure> {
         use std::io::Write as _;
         let path = self.store.blob_path(&blob.digest);
         let unwritable = |source| StoreError::Io {
@@ -165,12 +169,12 @@ impl Elsewhere<'_> {
 }
 
 /// Why one place did not do.
-enum Failure {
+enum FetchFailure {
     Registry(RegistryError),
     Store(StoreError),
 }
 
-impl IntoRegistryError for Failure {
+impl IntoRegistryError for FetchFailure {
     fn into_registry_error(self) -> Result<RegistryError, Self> {
         match self {
             Self::Registry(error) => Ok(error),
@@ -179,13 +183,13 @@ impl IntoRegistryError for Failure {
     }
 }
 
-impl From<RegistryError> for Failure {
+impl From<RegistryError> for FetchFailure {
     fn from(error: RegistryError) -> Self {
         Self::Registry(error)
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for FetchFailure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }

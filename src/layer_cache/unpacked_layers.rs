@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::download::Fetcher;
-use super::recipe::{Made, Recipe};
-use super::remote_blobs::{Elsewhere, Wanted};
-use crate::archive::tar::{Options, TarGz};
+use super::download::StoreFetcher;
+use super::recipe::{BuiltLayer, LayerRecipe};
+use super::remote_blobs::{RemoteBlobs, WantedBlob};
+use crate::archive::tar::{LayerWriter, TarOptions};
 use crate::host::TempFolder;
 use crate::layers::hashed::{Hashing, tar_sha256};
 use crate::layers::unpack::unpack;
-use crate::layers::viewer::Viewer;
+use crate::layers::viewer::ImageUser;
 use crate::oci::{DiffId, Digest, Key, KeyBuilder};
-use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report};
+use crate::report::{BuildError, ErrorClass, Event, Explain, Explanation, Report};
 use crate::store::{Store, StoreError};
 
 /// The record kind of the hashes of layers' tars.
@@ -29,7 +29,7 @@ const WORKERS: usize = 2;
 const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 /// How layers that only become folders are compressed: they are read once.
-const PASSING: Options = Options {
+const PASSING: TarOptions = TarOptions {
     mtime: 315_532_800,
     level: 1,
 };
@@ -50,7 +50,7 @@ pub(crate) struct RootLayer {
 /// A layer's tar is another than its image or the lock says.
 #[derive(Debug, thiserror::Error)]
 #[error("the tar of {layer} ({name}) is {found}, not {told}")]
-pub(crate) struct OtherTar {
+pub(crate) struct TarMismatch {
     /// The layer's blob.
     pub layer: Digest,
     /// What it holds, for people.
@@ -61,10 +61,10 @@ pub(crate) struct OtherTar {
     pub found: DiffId,
 }
 
-impl Explain for OtherTar {
+impl Explain for TarMismatch {
     fn explain(&self) -> Explanation {
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: "a layer does not hold what is said of it".to_owned(),
             place: format!("{}, {}", self.name, self.layer),
             why: format!(
@@ -79,20 +79,20 @@ impl Explain for OtherTar {
 
 /// Where folders of layers lie, and who hears of their making.
 #[derive(Clone, Copy)]
-pub(crate) struct Roots<'a> {
+pub(crate) struct UnpackedLayers<'a> {
     store: &'a Store,
     report: &'a dyn Report,
-    elsewhere: Elsewhere<'a>,
-    turn: &'a Turn,
-    viewer: Option<Viewer>,
+    elsewhere: RemoteBlobs<'a>,
+    turn: &'a UnpackLock,
+    viewer: Option<ImageUser>,
 }
 
 /// Whose turn it is: several want the same folders at once, and the second finds them made.
 #[derive(Debug, Default)]
-pub(crate) struct Turn(Mutex<()>);
+pub(crate) struct UnpackLock(Mutex<()>);
 
-impl<'a> Roots<'a> {
-    pub(crate) fn new(elsewhere: Elsewhere<'a>, turn: &'a Turn) -> Self {
+impl<'a> UnpackedLayers<'a> {
+    pub(crate) fn new(elsewhere: RemoteBlobs<'a>, turn: &'a UnpackLock) -> Self {
         Self {
             store: elsewhere.store,
             report: elsewhere.report,
@@ -103,7 +103,7 @@ impl<'a> Roots<'a> {
     }
 
     /// The same with the rights of one user; they lie beside those that steps are run upon.
-    pub(crate) fn seen_by(self, viewer: Option<Viewer>) -> Self {
+    pub(crate) fn seen_by(self, viewer: Option<ImageUser>) -> Self {
         Self { viewer, ..self }
     }
 
@@ -116,7 +116,7 @@ impl<'a> Roots<'a> {
     }
 
     /// What fetches layers that are elsewhere.
-    pub(crate) fn elsewhere(&self) -> Elsewhere<'a> {
+    pub(crate) fn elsewhere(&self) -> RemoteBlobs<'a> {
         self.elsewhere
     }
 
@@ -124,7 +124,7 @@ impl<'a> Roots<'a> {
     ///
     /// # Errors
     /// The first layer's that cannot be unpacked.
-    pub(crate) fn of_layers(&self, layers: &[Made]) -> Result<Vec<PathBuf>, BuildError> {
+    pub(crate) fn of_layers(&self, layers: &[BuiltLayer]) -> Result<Vec<PathBuf>, BuildError> {
         let layers: Vec<RootLayer> = layers
             .iter()
             .map(|made| RootLayer {
@@ -143,15 +143,15 @@ impl<'a> Roots<'a> {
     /// Its files cannot be fetched, or it cannot be written or unpacked.
     pub(crate) fn of_recipe(
         &self,
-        recipe: &Recipe<'_>,
-        fetcher: &Fetcher<'_>,
+        recipe: &LayerRecipe<'_>,
+        fetcher: &StoreFetcher<'_>,
     ) -> Result<PathBuf, BuildError> {
         let name = recipe.key.hex();
         if let Some(path) = self.store.root_of(&name) {
             return Ok(path);
         }
         fetcher.fetch_all(&recipe.needs)?;
-        let mut tar = TarGz::new(self.store.writer()?.unhashed(), PASSING);
+        let mut tar = LayerWriter::new(self.store.writer()?.unhashed(), PASSING);
         let _notes = (recipe.write)(&mut tar)?;
         let bytes = tar.finish()?.0.into_reader()?;
         let (draft, _) = self.unpack(bytes, &recipe.contents)?;
@@ -165,7 +165,7 @@ impl<'a> Roots<'a> {
     /// The first layer's that cannot be had or unpacked.
     pub(crate) fn of(&self, layers: &[RootLayer]) -> Result<Vec<PathBuf>, BuildError> {
         let _turn = self.turn.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted: Vec<Wanted> = layers
+        let wanted: Vec<WantedBlob> = layers
             .iter()
             .filter(|layer| {
                 let name = self.folder_name(&layer.digest);
@@ -224,7 +224,7 @@ impl<'a> Roots<'a> {
         if found == told {
             return Ok(());
         }
-        Err(OtherTar {
+        Err(TarMismatch {
             layer: layer.digest,
             name: layer.name.clone(),
             told,
@@ -306,8 +306,8 @@ impl<'a> Roots<'a> {
 }
 
 impl RootLayer {
-    fn wanted(&self) -> Wanted {
-        Wanted {
+    fn wanted(&self) -> WantedBlob {
+        WantedBlob {
             digest: self.digest,
             size_bytes: self.size_bytes,
             name: self.name.clone(),
@@ -324,10 +324,10 @@ fn diff_id_key(digest: &Digest) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::tar::{Options, Owner, TarGz};
+    use crate::archive::tar::{EntryOwner, LayerWriter, TarOptions};
     use crate::layer_cache::TransferIds;
     use crate::net::http::{Client, ClientSettings};
-    use crate::report::Silent;
+    use crate::report::SilentReport;
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
@@ -335,13 +335,13 @@ mod tests {
         (folder, store)
     }
 
-    fn roots<'a>(store: &'a Store, client: &'a Client, ids: &'a TransferIds) -> Roots<'a> {
-        static TURN: Turn = Turn(Mutex::new(()));
-        Roots::new(
-            Elsewhere {
+    fn roots<'a>(store: &'a Store, client: &'a Client, ids: &'a TransferIds) -> UnpackedLayers<'a> {
+        static TURN: UnpackLock = UnpackLock(Mutex::new(()));
+        UnpackedLayers::new(
+            RemoteBlobs {
                 store,
                 client,
-                report: &Silent,
+                report: &SilentReport,
                 ids,
             },
             &TURN,
@@ -349,13 +349,13 @@ mod tests {
     }
 
     fn layer(store: &Store, text: &str) -> RootLayer {
-        let options = Options { mtime: 0, level: 6 };
-        let owner = Owner {
+        let options = TarOptions { mtime: 0, level: 6 };
+        let owner = EntryOwner {
             uid: 0,
             gid: 0,
             mode: 0o644,
         };
-        let mut tar = TarGz::new(Vec::new(), options);
+        let mut tar = LayerWriter::new(Vec::new(), options);
         tar.file(b"a", &owner, text.len() as u64, &mut text.as_bytes())
             .unwrap();
         let bytes = tar.finish().unwrap().0;
@@ -415,7 +415,7 @@ mod tests {
             ..unpacked
         };
         let error = roots.of(&[told]).unwrap_err();
-        assert!(error.find::<OtherTar>().is_some(), "{error}");
+        assert!(error.find::<TarMismatch>().is_some(), "{error}");
     }
 
     #[test]

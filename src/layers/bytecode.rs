@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::tar::{self, Owner, TarGz};
+use crate::archive::tar::{self, EntryOwner, LayerWriter};
 
 /// Longest source that is compiled. Tables of that size exist; programs do not.
 pub(crate) const MAX_SOURCE_BYTES: u64 = 4 << 20;
@@ -59,7 +59,7 @@ const LEFT_OUT_OF_LIBRARY: [&[u8]; 16] = [
 
 /// How the import system is to treat byte code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trust {
+pub(crate) enum PycValidation {
     /// It does not look at the source. For files that only another layer replaces.
     Unchecked,
     /// It compares a hash of the source first. For the application, which steps of the build
@@ -67,7 +67,7 @@ pub(crate) enum Trust {
     Checked,
 }
 
-impl Trust {
+impl PycValidation {
     /// The flags of PEP 552.
     fn flags(self) -> u32 {
         match self {
@@ -129,7 +129,7 @@ pub(crate) fn chunks<'a>(files: impl Iterator<Item = (&'a [u8], u64)>) -> Vec<Ra
 
 /// The byte code of one file, in what the compiler wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct CodeSpan {
     chunk: usize,
     offset_bytes: u64,
     /// Its length.
@@ -141,7 +141,7 @@ pub(crate) struct Span {
 pub(crate) struct ByteCode {
     chunks: Vec<File>,
     /// By the source's path in the image, without a leading slash.
-    spans: BTreeMap<Vec<u8>, Span>,
+    spans: BTreeMap<Vec<u8>, CodeSpan>,
 }
 
 impl ByteCode {
@@ -154,7 +154,7 @@ impl ByteCode {
         &mut self,
         (file, length): (File, u64),
         sources: impl Iterator<Item = &'a [u8]>,
-        trust: Trust,
+        trust: PycValidation,
     ) -> io::Result<()> {
         let mut magic = [0; MAGIC.len()];
         file.read_exact_at(&mut magic, 0)?;
@@ -170,7 +170,7 @@ impl ByteCode {
             check((HEADER_BYTES..=MAX_CODE_BYTES).contains(&size_bytes))?;
             check(size_bytes <= length.saturating_sub(at))?;
             check(number(&file, at + 4)? == trust.flags())?;
-            let span = Span {
+            let span = CodeSpan {
                 chunk: self.chunks.len(),
                 offset_bytes: at,
                 size_bytes,
@@ -185,20 +185,20 @@ impl ByteCode {
     }
 
     /// The byte code of a source, if it compiled.
-    pub(crate) fn of(&self, source: &[u8]) -> Option<Span> {
+    pub(crate) fn of(&self, source: &[u8]) -> Option<CodeSpan> {
         self.spans.get(source).copied()
     }
 
     /// All sources that have some, by path.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = (&[u8], Span)> {
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (&[u8], CodeSpan)> {
         self.spans
             .iter()
             .map(|(path, span)| (path.as_slice(), *span))
     }
 
     /// The bytes of a span.
-    pub(crate) fn read(&self, span: Span) -> impl Read + '_ {
-        Reader {
+    pub(crate) fn read(&self, span: CodeSpan) -> impl Read + '_ {
+        RangeReader {
             file: self.chunks.get(span.chunk),
             at: span.offset_bytes,
             left_bytes: span.size_bytes,
@@ -221,13 +221,13 @@ fn number(file: &File, at: u64) -> io::Result<u32> {
 }
 
 /// A part of a file, read without moving its cursor.
-struct Reader<'a> {
+struct RangeReader<'a> {
     file: Option<&'a File>,
     at: u64,
     left_bytes: u64,
 }
 
-impl Read for Reader<'_> {
+impl Read for RangeReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left_bytes).unwrap_or(usize::MAX);
         let most = most.min(buffer.len());
@@ -248,22 +248,22 @@ impl Read for Reader<'_> {
 pub(crate) fn write<W: Write>(
     code: &ByteCode,
     python: &str,
-    out: &mut TarGz<W>,
-) -> Result<(), tar::Error> {
-    const fn system(mode: u32) -> Owner {
-        Owner {
+    out: &mut LayerWriter<W>,
+) -> Result<(), tar::TarError> {
+    const fn system(mode: u32) -> EntryOwner {
+        EntryOwner {
             uid: 0,
             gid: 0,
             mode,
         }
     }
-    let files: BTreeMap<Vec<u8>, Span> = code
+    let files: BTreeMap<Vec<u8>, CodeSpan> = code
         .sources()
         .map(|(source, span)| (place(source, python), span))
         .collect();
     let mut written: BTreeSet<&[u8]> = BTreeSet::new();
     // Folders and files in one order, as the writer wants them.
-    let mut all: BTreeMap<&[u8], Option<Span>> = BTreeMap::new();
+    let mut all: BTreeMap<&[u8], Option<CodeSpan>> = BTreeMap::new();
     for (path, span) in &files {
         for (at, _) in path.iter().enumerate().filter(|&(_, &byte)| byte == b'/') {
             if written.insert(&path[..at]) {
@@ -286,7 +286,7 @@ pub(crate) mod testing {
     use super::*;
 
     /// What the compiler would write, if it compiled each source to its own text.
-    pub(crate) fn compiled(sources: &[(&str, &[u8])], trust: Trust) -> ByteCode {
+    pub(crate) fn compiled(sources: &[(&str, &[u8])], trust: PycValidation) -> ByteCode {
         let mut code = ByteCode::default();
         let paths = sources.iter().map(|(path, _)| path.as_bytes());
         code.add(written(sources, trust), paths, trust).unwrap();
@@ -294,7 +294,7 @@ pub(crate) mod testing {
     }
 
     /// A file of the compiler's format.
-    pub(crate) fn written(sources: &[(&str, &[u8])], trust: Trust) -> (File, u64) {
+    pub(crate) fn written(sources: &[(&str, &[u8])], trust: PycValidation) -> (File, u64) {
         let mut bytes = MAGIC.to_vec();
         for (_, text) in sources {
             if text.is_empty() {
@@ -386,7 +386,7 @@ mod tests {
     fn byte_code_comes_back() {
         let code = compiled(
             &[("a.py", b"aaa"), ("broken.py", b""), ("c.py", b"ccccc")],
-            Trust::Checked,
+            PycValidation::Checked,
         );
         assert_eq!(code.of(b"broken.py"), None);
         let span = code.of(b"c.py").unwrap();
@@ -400,7 +400,7 @@ mod tests {
     fn damaged_or_dishonest_output_is_refused() {
         let sources: [(&str, &[u8]); 2] = [("a.py", b"aaa"), ("b.py", b"bbb")];
         let paths = || sources.iter().map(|(path, _)| path.as_bytes());
-        let good = || written(&sources, Trust::Unchecked);
+        let good = || written(&sources, PycValidation::Unchecked);
         let damaged: [fn(&File); 5] = [
             |file| file.set_len(3).unwrap(),
             |file| file.set_len(20).unwrap(),
@@ -413,13 +413,19 @@ mod tests {
             damage(&file);
             let length = file.metadata().unwrap().len();
             let mut code = ByteCode::default();
-            assert!(code.add((file, length), paths(), Trust::Unchecked).is_err());
+            assert!(
+                code.add((file, length), paths(), PycValidation::Unchecked)
+                    .is_err()
+            );
             assert_eq!(code.sources().count(), 0);
         }
         let mut code = ByteCode::default();
-        assert!(code.add(good(), paths(), Trust::Checked).is_err());
-        assert!(code.add(good(), paths().take(1), Trust::Unchecked).is_err());
-        assert!(code.add(good(), paths(), Trust::Unchecked).is_ok());
+        assert!(code.add(good(), paths(), PycValidation::Checked).is_err());
+        assert!(
+            code.add(good(), paths().take(1), PycValidation::Unchecked)
+                .is_err()
+        );
+        assert!(code.add(good(), paths(), PycValidation::Unchecked).is_ok());
     }
 
     #[test]
@@ -429,10 +435,10 @@ mod tests {
                 ("usr/lib/python3.13/os.py", b"os"),
                 ("usr/lib/python3.13/json/x.py", b"x"),
             ],
-            Trust::Unchecked,
+            PycValidation::Unchecked,
         );
-        let options = tar::Options { mtime: 0, level: 6 };
-        let mut out = TarGz::new(Vec::new(), options);
+        let options = tar::TarOptions { mtime: 0, level: 6 };
+        let mut out = LayerWriter::new(Vec::new(), options);
         write(&code, "3.13", &mut out).unwrap();
         let bytes = out.finish().unwrap().0;
         let mut archive = ::tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes.as_slice()));

@@ -10,15 +10,15 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::archive::tar::{self, Owner, TarGz};
-use crate::report::{Explain, Explanation, Fate};
+use crate::archive::tar::{self, EntryOwner, LayerWriter};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// All below it is the application's.
 const APP_ROOT: &[u8] = b"opt/app-root";
 
 /// What became of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum PathChange {
     /// A folder that is new or has another mode; `is_opaque` hides what lies below.
     Folder {
         /// Nothing of the layers below shows through.
@@ -40,11 +40,11 @@ pub(crate) enum Kind {
 
 /// One difference between an image before and after a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct LayerChange {
     /// Its path without a leading `/`.
     pub path: Vec<u8>,
     /// What became of it.
-    pub kind: Kind,
+    pub kind: PathChange,
     /// Permission bits.
     pub mode: u32,
     /// Where its bytes lie on the machine.
@@ -53,7 +53,7 @@ pub(crate) struct Change {
 
 /// Why the layer cannot be written.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum ChangesLayerError {
     /// A changed file cannot be read.
     #[error("{}: {source}", path.display())]
     Read {
@@ -64,14 +64,14 @@ pub(crate) enum Error {
     },
     /// The layer cannot hold an entry, or its sink failed.
     #[error(transparent)]
-    Tar(#[from] tar::Error),
+    Tar(#[from] tar::TarError),
 }
 
-impl Explain for Error {
+impl Explain for ChangesLayerError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Read { path, source } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "a file that a step wrote cannot be read".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
@@ -87,24 +87,32 @@ impl Explain for Error {
 /// # Errors
 /// A file that cannot be read or is not as long as announced; a name that a layer cannot hold; the
 /// sink's failure.
-pub(crate) fn write<W: Write>(changes: &[Change], out: &mut TarGz<W>) -> Result<(), Error> {
+pub(crate) fn write<W: Write>(
+    changes: &[LayerChange],
+    out: &mut LayerWriter<W>,
+) -> Result<(), ChangesLayerError> {
     for (path, entry) in entries(changes) {
         match entry {
-            Entry::Parent => out.directory(&path, &owner(&path, 0o755, true))?,
-            Entry::Removed(removed) => out.removed(removed)?,
-            Entry::Opaque(folder) => out.opaque(folder)?,
-            Entry::Change(change) => match &change.kind {
-                Kind::Folder { .. } => out.directory(&path, &owner(&path, change.mode, true))?,
-                Kind::Link { target } => out.symlink(&path, target, &owner(&path, 0o777, false))?,
-                Kind::File { size_bytes } => {
-                    let mut file = File::open(&change.file).map_err(|source| Error::Read {
-                        path: change.file.clone(),
-                        source,
-                    })?;
+            ChangedEntry::Parent => out.directory(&path, &owner(&path, 0o755, true))?,
+            ChangedEntry::Removed(removed) => out.removed(removed)?,
+            ChangedEntry::Opaque(folder) => out.opaque(folder)?,
+            ChangedEntry::Change(change) => match &change.kind {
+                PathChange::Folder { .. } => {
+                    out.directory(&path, &owner(&path, change.mode, true))?;
+                }
+                PathChange::Link { target } => {
+                    out.symlink(&path, target, &owner(&path, 0o777, false))?;
+                }
+                PathChange::File { size_bytes } => {
+                    let mut file =
+                        File::open(&change.file).map_err(|source| ChangesLayerError::Read {
+                            path: change.file.clone(),
+                            source,
+                        })?;
                     let owner = owner(&path, change.mode, false);
                     out.file(&path, &owner, *size_bytes, &mut file)?;
                 }
-                Kind::Removed => {}
+                PathChange::Removed => {}
             },
         }
     }
@@ -113,10 +121,10 @@ pub(crate) fn write<W: Write>(changes: &[Change], out: &mut TarGz<W>) -> Result<
 
 /// What stands at a path of the layer.
 #[derive(Debug, Clone, Copy)]
-enum Entry<'a> {
+enum ChangedEntry<'a> {
     /// A folder above a change, as every layer writes it.
     Parent,
-    Change(&'a Change),
+    Change(&'a LayerChange),
     /// The mark of this path's removal.
     Removed(&'a [u8]),
     /// The mark that this folder hides the layers below.
@@ -124,31 +132,33 @@ enum Entry<'a> {
 }
 
 /// The layer's entries by path: changes, their marks, and the folders above them.
-fn entries(changes: &[Change]) -> BTreeMap<Vec<u8>, Entry<'_>> {
+fn entries(changes: &[LayerChange]) -> BTreeMap<Vec<u8>, ChangedEntry<'_>> {
     let mut entries = BTreeMap::new();
     for change in changes {
         let path = change.path.as_slice();
         for (at, _) in path.iter().enumerate().filter(|&(_, &byte)| byte == b'/') {
-            entries.entry(path[..at].to_vec()).or_insert(Entry::Parent);
+            entries
+                .entry(path[..at].to_vec())
+                .or_insert(ChangedEntry::Parent);
         }
         match change.kind {
-            Kind::Removed => {
+            PathChange::Removed => {
                 let (folder, name) = match path.iter().rposition(|&byte| byte == b'/') {
                     Some(slash) => path.split_at(slash + 1),
                     None => (b"".as_slice(), path),
                 };
                 let mark = [folder, b".wh.".as_slice(), name].concat();
-                entries.insert(mark, Entry::Removed(path));
+                entries.insert(mark, ChangedEntry::Removed(path));
             }
-            Kind::Folder { is_opaque } => {
-                entries.insert(path.to_vec(), Entry::Change(change));
+            PathChange::Folder { is_opaque } => {
+                entries.insert(path.to_vec(), ChangedEntry::Change(change));
                 if is_opaque {
                     let mark = [path, b"/.wh..wh..opq".as_slice()].concat();
-                    entries.insert(mark, Entry::Opaque(path));
+                    entries.insert(mark, ChangedEntry::Opaque(path));
                 }
             }
-            Kind::File { .. } | Kind::Link { .. } => {
-                entries.insert(path.to_vec(), Entry::Change(change));
+            PathChange::File { .. } | PathChange::Link { .. } => {
+                entries.insert(path.to_vec(), ChangedEntry::Change(change));
             }
         }
     }
@@ -156,7 +166,7 @@ fn entries(changes: &[Change]) -> BTreeMap<Vec<u8>, Entry<'_>> {
 }
 
 /// Whose a path is, and what may be done with it.
-fn owner(path: &[u8], mode: u32, is_folder: bool) -> Owner {
+fn owner(path: &[u8], mode: u32, is_folder: bool) -> EntryOwner {
     let is_app = path
         .strip_prefix(APP_ROOT)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
@@ -164,13 +174,13 @@ fn owner(path: &[u8], mode: u32, is_folder: bool) -> Owner {
     let mode = mode & 0o777 | if is_folder { 0o700 } else { 0 };
     if is_app {
         let as_owner = (mode & 0o700) >> 3;
-        Owner {
+        EntryOwner {
             uid: 1001,
             gid: 0,
             mode: mode & 0o707 | as_owner,
         }
     } else {
-        Owner {
+        EntryOwner {
             uid: 0,
             gid: 0,
             mode,
@@ -183,10 +193,10 @@ mod tests {
     use std::io::Read as _;
 
     use super::*;
-    use crate::archive::tar::Options;
+    use crate::archive::tar::TarOptions;
 
-    fn change(path: &str, kind: Kind, mode: u32) -> Change {
-        Change {
+    fn change(path: &str, kind: PathChange, mode: u32) -> LayerChange {
+        LayerChange {
             path: path.as_bytes().to_vec(),
             kind,
             mode,
@@ -194,9 +204,9 @@ mod tests {
         }
     }
 
-    fn layer(changes: &[Change]) -> Result<Vec<u8>, Error> {
-        let options = Options { mtime: 7, level: 6 };
-        let mut out = TarGz::new(Vec::new(), options);
+    fn layer(changes: &[LayerChange]) -> Result<Vec<u8>, ChangesLayerError> {
+        let options = TarOptions { mtime: 7, level: 6 };
+        let mut out = LayerWriter::new(Vec::new(), options);
         write(changes, &mut out)?;
         let mut bytes = Vec::new();
         flate2::read::MultiGzDecoder::new(out.finish()?.0.as_slice())
@@ -228,25 +238,29 @@ mod tests {
         let mut changes = vec![
             change(
                 "opt/app-root/src/static",
-                Kind::Folder { is_opaque: true },
+                PathChange::Folder { is_opaque: true },
                 0o700,
             ),
             change(
                 "opt/app-root/src/static/a.css",
-                Kind::File { size_bytes: 0 },
+                PathChange::File { size_bytes: 0 },
                 0o4640,
             ),
-            change("opt/app-root/src/old", Kind::Removed, 0),
-            change("opt/app-root/src/run", Kind::File { size_bytes: 0 }, 0o755),
+            change("opt/app-root/src/old", PathChange::Removed, 0),
+            change(
+                "opt/app-root/src/run",
+                PathChange::File { size_bytes: 0 },
+                0o755,
+            ),
             change(
                 "opt/app-root/src/link",
-                Kind::Link {
+                PathChange::Link {
                     target: b"run".to_vec(),
                 },
                 0,
             ),
-            change("etc/x", Kind::File { size_bytes: 0 }, 0o640),
-            change("gone", Kind::Removed, 0),
+            change("etc/x", PathChange::File { size_bytes: 0 }, 0o640),
+            change("gone", PathChange::Removed, 0),
         ];
         let bytes = layer(&changes).unwrap();
         assert_eq!(
@@ -272,16 +286,22 @@ mod tests {
 
     #[test]
     fn a_step_cannot_write_marks_of_its_own() {
-        let kind = Kind::File { size_bytes: 0 };
+        let kind = PathChange::File { size_bytes: 0 };
         let error = layer(&[change("opt/.wh.x", kind, 0o644)]).unwrap_err();
-        assert!(matches!(error, Error::Tar(tar::Error::Path { .. })));
-        let error = layer(&[change("a/..", Kind::Removed, 0)]).unwrap_err();
-        assert!(matches!(error, Error::Tar(tar::Error::Path { .. })));
+        assert!(matches!(
+            error,
+            ChangesLayerError::Tar(tar::TarError::Path { .. })
+        ));
+        let error = layer(&[change("a/..", PathChange::Removed, 0)]).unwrap_err();
+        assert!(matches!(
+            error,
+            ChangesLayerError::Tar(tar::TarError::Path { .. })
+        ));
     }
 
     #[test]
     fn a_file_that_is_gone_is_named() {
-        let mut gone = change("a", Kind::File { size_bytes: 0 }, 0o644);
+        let mut gone = change("a", PathChange::File { size_bytes: 0 }, 0o644);
         gone.file = PathBuf::from("/nowhere/a");
         let error = layer(&[gone]).unwrap_err();
         assert!(error.to_string().contains("/nowhere/a"), "{error}");

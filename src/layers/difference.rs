@@ -7,8 +7,8 @@ use std::io::Read;
 
 use sha2::{Digest as _, Sha256};
 
-use super::hashed::Hashed;
-use super::unpack::UnpackError;
+use super::hashed::LayerTar;
+use super::unpack::LayerUnpackError;
 
 /// Most entries that are looked at.
 const MAX_ENTRIES: usize = 1_000_000;
@@ -17,7 +17,10 @@ const MAX_ENTRIES: usize = 1_000_000;
 ///
 /// # Errors
 /// A layer that cannot be read.
-pub(crate) fn difference(one: impl Read, other: impl Read) -> Result<Vec<String>, UnpackError> {
+pub(crate) fn difference(
+    one: impl Read,
+    other: impl Read,
+) -> Result<Vec<String>, LayerUnpackError> {
     let (one, other) = (entries(one)?, entries(other)?);
     let paths = one.keys().chain(other.keys());
     let mut differing: Vec<String> = paths
@@ -30,9 +33,9 @@ pub(crate) fn difference(one: impl Read, other: impl Read) -> Result<Vec<String>
 }
 
 /// The hash of each entry, by its path.
-fn entries(layer: impl Read) -> Result<BTreeMap<Vec<u8>, [u8; 32]>, UnpackError> {
-    let unreadable = |source| UnpackError::Read { source };
-    let mut archive = tar::Archive::new(Hashed::open(layer)?);
+fn entries(layer: impl Read) -> Result<BTreeMap<Vec<u8>, [u8; 32]>, LayerUnpackError> {
+    let unreadable = |source| LayerUnpackError::Read { source };
+    let mut archive = tar::Archive::new(LayerTar::open(layer)?);
     let mut entries = BTreeMap::new();
     for entry in archive.entries().map_err(unreadable)?.raw(true) {
         let mut entry = entry.map_err(unreadable)?;
@@ -78,12 +81,12 @@ fn describe<R: Read>(entry: &tar::Entry<'_, R>, hasher: &mut Sha256) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::tar::{Options, Owner, TarGz};
+    use crate::archive::tar::{EntryOwner, LayerWriter, TarOptions};
 
     fn layer(files: &[(&str, u32, &str)]) -> Vec<u8> {
-        let mut tar = TarGz::new(Vec::new(), Options { mtime: 0, level: 1 });
+        let mut tar = LayerWriter::new(Vec::new(), TarOptions { mtime: 0, level: 1 });
         for (path, mode, text) in files {
-            let owner = Owner {
+            let owner = EntryOwner {
                 uid: 0,
                 gid: 0,
                 mode: *mode,

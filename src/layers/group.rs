@@ -17,7 +17,7 @@ pub(crate) const SHARED_LAYERS: usize = 4;
 
 /// A package to place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Package<'a> {
+pub(crate) struct GroupedPackage<'a> {
     /// Its normalised name.
     pub name: &'a str,
     /// Its length in bytes, compressed.
@@ -27,7 +27,7 @@ pub(crate) struct Package<'a> {
 /// Divides packages into at most `max_layers` groups (at least one), none of them empty: indexes
 /// into `packages`, in the order of names. Groups of one large package come first, in the order
 /// of names as well. The order of `packages` does not matter; their names must differ.
-pub(crate) fn group(packages: &[Package<'_>], max_layers: usize) -> Vec<Vec<usize>> {
+pub(crate) fn group(packages: &[GroupedPackage<'_>], max_layers: usize) -> Vec<Vec<usize>> {
     let max_layers = max_layers.max(1);
     let shared = (max_layers / 2).clamp(1, SHARED_LAYERS);
     let mut large: Vec<usize> = (0..packages.len())
@@ -72,9 +72,9 @@ mod tests {
     type Sizes = BTreeMap<String, u64>;
 
     fn groups(sizes: &Sizes, max_layers: usize) -> Vec<Vec<String>> {
-        let packages: Vec<Package<'_>> = sizes
+        let packages: Vec<GroupedPackage<'_>> = sizes
             .iter()
-            .map(|(name, &compressed_bytes)| Package {
+            .map(|(name, &compressed_bytes)| GroupedPackage {
                 name,
                 compressed_bytes,
             })
@@ -134,9 +134,9 @@ mod tests {
         #[test]
         fn order_does_not_matter(sizes in sizes(), max_layers in 1..30_usize) {
             let forward: Vec<_> =
-                sizes.iter().map(|(name, &compressed_bytes)| Package { name, compressed_bytes }).collect();
+                sizes.iter().map(|(name, &compressed_bytes)| GroupedPackage { name, compressed_bytes }).collect();
             let backward: Vec<_> = forward.iter().rev().copied().collect();
-            let names = |packages: &[Package<'_>]| -> Vec<Vec<String>> {
+            let names = |packages: &[GroupedPackage<'_>]| -> Vec<Vec<String>> {
                 group(packages, max_layers)
                     .into_iter()
                     .map(|group| group.into_iter().map(|it| packages[it].name.to_owned()).collect())

@@ -6,23 +6,23 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use sha2::{Digest as _, Sha256};
 
-use super::unpack::UnpackError;
-use crate::archive::decompress::{Decoder, Format};
+use super::unpack::LayerUnpackError;
+use crate::archive::decompress::{CompressionFormat, Decoder};
 use crate::oci::Digest;
 
 /// Most bytes that one layer may unpack to.
 pub(super) const MAX_UNPACKED_BYTES: u64 = 32 << 30;
 
 /// The tar of a layer.
-pub(super) struct Hashed<R: Read> {
+pub(super) struct LayerTar<R: Read> {
     tar: Decoder<BufReader<R>>,
     hasher: Sha256,
 }
 
-impl<R: Read> Hashed<R> {
+impl<R: Read> LayerTar<R> {
     /// Begins to read a blob.
-    pub(super) fn open(blob: R) -> Result<Self, UnpackError> {
-        let unreadable = |source| UnpackError::Read { source };
+    pub(super) fn open(blob: R) -> Result<Self, LayerUnpackError> {
+        let unreadable = |source| LayerUnpackError::Read { source };
         let mut blob = BufReader::with_capacity(256 << 10, blob);
         let format = format(blob.fill_buf().map_err(unreadable)?);
         Ok(Self {
@@ -32,13 +32,13 @@ impl<R: Read> Hashed<R> {
     }
 
     /// The hash, once the rest is read.
-    pub(super) fn finish(mut self) -> Result<[u8; 32], UnpackError> {
-        io::copy(&mut self, &mut io::sink()).map_err(|source| UnpackError::Read { source })?;
+    pub(super) fn finish(mut self) -> Result<[u8; 32], LayerUnpackError> {
+        io::copy(&mut self, &mut io::sink()).map_err(|source| LayerUnpackError::Read { source })?;
         Ok(self.hasher.finalize().into())
     }
 }
 
-impl<R: Read> Read for Hashed<R> {
+impl<R: Read> Read for LayerTar<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.tar.read(buffer)?;
         self.hasher.update(&buffer[..count]);
@@ -80,16 +80,16 @@ impl<R: Read> Read for Hashing<R> {
 ///
 /// # Errors
 /// The layer cannot be read, or is too long.
-pub(crate) fn tar_sha256(blob: impl Read) -> Result<[u8; 32], UnpackError> {
-    Hashed::open(blob)?.finish()
+pub(crate) fn tar_sha256(blob: impl Read) -> Result<[u8; 32], LayerUnpackError> {
+    LayerTar::open(blob)?.finish()
 }
 
 /// How a stream is compressed, by its first bytes: a layer of the store has no name that tells.
-fn format(start: &[u8]) -> Format {
+fn format(start: &[u8]) -> CompressionFormat {
     match start {
-        [0x1f, 0x8b, ..] => Format::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Format::Zstd,
-        _ => Format::Plain,
+        [0x1f, 0x8b, ..] => CompressionFormat::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => CompressionFormat::Zstd,
+        _ => CompressionFormat::Plain,
     }
 }
 

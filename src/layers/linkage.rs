@@ -41,15 +41,15 @@ pub(crate) struct Linkage {
     pub programs: BTreeSet<String>,
     /// What its files need and the layer itself has not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub needs: Vec<Need>,
+    pub needs: Vec<LinkNeed>,
 }
 
 /// Something that files of a package need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Need {
+pub(crate) struct LinkNeed {
     /// The package: `numpy 2.4.6`, `imagemagick-7.q16`.
     pub owner: String,
-    pub wanted: Wanted,
+    pub wanted: WantedFile,
     /// One of the files, from the root or from the folder of Python's packages.
     pub file: String,
     /// How many there are.
@@ -58,7 +58,7 @@ pub(crate) struct Need {
 
 /// What is needed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) enum Wanted {
+pub(crate) enum WantedFile {
     /// A library by its name, `libGL.so.1`.
     Library(String),
     /// An interpreter by its absolute path, `/usr/bin/perl`.
@@ -80,11 +80,11 @@ impl Linkage {
     }
 
     /// Whether something that is needed is here.
-    pub(crate) fn has(&self, wanted: &Wanted) -> bool {
+    pub(crate) fn has(&self, wanted: &WantedFile) -> bool {
         match wanted {
-            Wanted::Library(name) => self.libraries.contains(name),
-            Wanted::Path(path) => self.programs.contains(&merged(path)),
-            Wanted::Program(name) => PROGRAM_FOLDERS
+            WantedFile::Library(name) => self.libraries.contains(name),
+            WantedFile::Path(path) => self.programs.contains(&merged(path)),
+            WantedFile::Program(name) => PROGRAM_FOLDERS
                 .iter()
                 .any(|folder| self.programs.contains(&format!("{folder}/{name}"))),
         }
@@ -101,7 +101,7 @@ pub(crate) fn machine(architecture: Architecture) -> u16 {
 
 /// A file of a layer, and whose it is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct File<'a> {
+pub(crate) struct LinkedFile<'a> {
     /// The package.
     pub owner: &'a str,
     /// Its path in the image, without a leading slash.
@@ -112,7 +112,7 @@ pub(crate) struct File<'a> {
     pub is_executable: bool,
 }
 
-impl File<'_> {
+impl LinkedFile<'_> {
     fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(self.path)
     }
@@ -125,14 +125,14 @@ impl File<'_> {
 
 /// Looks through the files of a layer.
 #[derive(Debug)]
-pub(crate) struct Survey {
+pub(crate) struct LinkSurvey {
     machine: u16,
     found: Linkage,
     /// An example and a count by package and need.
-    needs: BTreeMap<(String, Wanted), (String, usize)>,
+    needs: BTreeMap<(String, WantedFile), (String, usize)>,
 }
 
-impl Survey {
+impl LinkSurvey {
     /// Of a layer for these machines: files for others need nothing here.
     pub(crate) fn new(machine: u16) -> Self {
         Self {
@@ -153,7 +153,7 @@ impl Survey {
     /// Those of `at`.
     pub(crate) fn file<E>(
         &mut self,
-        file: &File<'_>,
+        file: &LinkedFile<'_>,
         mut at: impl FnMut(u64, usize) -> Result<Vec<u8>, E>,
     ) -> Result<(), E> {
         self.found.name(file.path);
@@ -176,7 +176,7 @@ impl Survey {
 
     fn elf<E>(
         &mut self,
-        file: &File<'_>,
+        file: &LinkedFile<'_>,
         at: impl FnMut(u64, usize) -> Result<Vec<u8>, E>,
     ) -> Result<(), E> {
         let Some(elf) = elf::read(at)?.filter(|elf| elf.machine == self.machine) else {
@@ -189,13 +189,13 @@ impl Survey {
             let name = needed.rsplit('/').next().unwrap_or(needed);
             // Tools that rewrite libraries leave an empty name behind, which the loader takes for the program.
             if !name.is_empty() {
-                self.need(file, Wanted::Library(name.to_owned()));
+                self.need(file, WantedFile::Library(name.to_owned()));
             }
         }
         Ok(())
     }
 
-    fn need(&mut self, file: &File<'_>, wanted: Wanted) {
+    fn need(&mut self, file: &LinkedFile<'_>, wanted: WantedFile) {
         let of = (file.owner.to_owned(), wanted);
         let first = || (file.shown.to_owned(), 0);
         self.needs.entry(of).or_insert_with(first).1 += 1;
@@ -207,7 +207,7 @@ impl Survey {
         let needs = self.needs.into_iter();
         let needs = needs.filter(|((_, wanted), _)| !found.has(wanted));
         found.needs = needs
-            .map(|((owner, wanted), (file, files))| Need {
+            .map(|((owner, wanted), (file, files))| LinkNeed {
                 owner,
                 wanted,
                 file,
@@ -219,7 +219,7 @@ impl Survey {
 }
 
 /// The interpreter that a script's first line names. None where it lies in a folder that is not looked at.
-fn interpreter(head: &[u8]) -> Option<Wanted> {
+fn interpreter(head: &[u8]) -> Option<WantedFile> {
     let line = head
         .strip_prefix(b"#!")?
         .split(|byte| *byte == b'\n')
@@ -228,13 +228,13 @@ fn interpreter(head: &[u8]) -> Option<Wanted> {
     let path = words.next()?;
     if path.rsplit('/').next() == Some("env") {
         let program = words.find(|word| !word.starts_with('-') && !word.contains('='))?;
-        return Some(Wanted::Program(program.to_owned()));
+        return Some(WantedFile::Program(program.to_owned()));
     }
     let folder = merged(path);
     let folder = folder.rsplit_once('/').map_or("", |(folder, _)| folder);
     PROGRAM_FOLDERS
         .contains(&folder)
-        .then(|| Wanted::Path(path.to_owned()))
+        .then(|| WantedFile::Path(path.to_owned()))
 }
 
 /// An absolute path as a layer has it.
@@ -255,8 +255,8 @@ mod tests {
     use super::*;
     use crate::archive::elf::tests::library;
 
-    fn look(survey: &mut Survey, path: &str, is_executable: bool, bytes: &[u8]) {
-        let file = File {
+    fn look(survey: &mut LinkSurvey, path: &str, is_executable: bool, bytes: &[u8]) {
+        let file = LinkedFile {
             owner: "pkg 1",
             path,
             shown: path,
@@ -269,13 +269,13 @@ mod tests {
         survey.file(&file, at).unwrap();
     }
 
-    fn wanted(linkage: &Linkage) -> Vec<&Wanted> {
+    fn wanted(linkage: &Linkage) -> Vec<&WantedFile> {
         linkage.needs.iter().map(|need| &need.wanted).collect()
     }
 
     #[test]
     fn what_files_need_and_the_layer_has_not_is_noted_once_a_package() {
-        let mut survey = Survey::new(elf::X86_64);
+        let mut survey = LinkSurvey::new(elf::X86_64);
         let module = library(
             elf::X86_64,
             "",
@@ -295,7 +295,7 @@ mod tests {
         look(&mut survey, "s/m/libarm.so", false, &other);
         look(&mut survey, "s/m/data.json", false, b"\x7fELF");
         let found = survey.finish();
-        let library = |name: &str| Wanted::Library(name.to_owned());
+        let library = |name: &str| WantedFile::Library(name.to_owned());
         assert_eq!(
             wanted(&found),
             [&library("libGL.so.1"), &library("libc.so.6")]
@@ -311,8 +311,8 @@ mod tests {
 
     #[test]
     fn interpreters_of_scripts() {
-        let path = |path: &str| Some(Wanted::Path(path.to_owned()));
-        let program = |name: &str| Some(Wanted::Program(name.to_owned()));
+        let path = |path: &str| Some(WantedFile::Path(path.to_owned()));
+        let program = |name: &str| Some(WantedFile::Program(name.to_owned()));
         for (head, expected) in [
             ("#!/bin/sh\n", path("/bin/sh")),
             ("#! /usr/bin/perl -w\nx", path("/usr/bin/perl")),
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn programs_are_found_where_they_are_looked_for() {
-        let mut survey = Survey::new(elf::X86_64);
+        let mut survey = LinkSurvey::new(elf::X86_64);
         look(&mut survey, "usr/bin/env", true, b"");
         look(&mut survey, "usr/bin/bash", true, b"");
         look(&mut survey, "opt/app-root/bin/python", true, b"");
@@ -348,9 +348,9 @@ mod tests {
             b"#!/usr/bin/ruby\n",
         );
         let found = survey.finish();
-        assert_eq!(wanted(&found), [&Wanted::Program("perl".to_owned())]);
-        assert!(found.has(&Wanted::Program("python".to_owned())));
-        assert!(found.has(&Wanted::Path("/bin/bash".to_owned())));
-        assert!(!found.has(&Wanted::Path("/usr/local/bin/bash".to_owned())));
+        assert_eq!(wanted(&found), [&WantedFile::Program("perl".to_owned())]);
+        assert!(found.has(&WantedFile::Program("python".to_owned())));
+        assert!(found.has(&WantedFile::Path("/bin/bash".to_owned())));
+        assert!(!found.has(&WantedFile::Path("/usr/local/bin/bash".to_owned())));
     }
 }

@@ -7,7 +7,7 @@ use super::linkage::Linkage;
 
 /// Of one layer. A layer of which nothing is noted says nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Notes {
+pub(crate) struct LayerNotes {
     #[serde(flatten)]
     pub linkage: Linkage,
     /// What maintainer scripts of its packages would do.
@@ -15,7 +15,7 @@ pub(crate) struct Notes {
     pub scripts: Scripts,
 }
 
-impl From<Linkage> for Notes {
+impl From<Linkage> for LayerNotes {
     fn from(linkage: Linkage) -> Self {
         Self {
             linkage,

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, io::Write};
 
 use crate::{
-    archive::tar::{self, Owner, TarGz},
+    archive::tar::{self, EntryOwner, LayerWriter},
     layers::linkage::Linkage,
     oci::{Key, KeyBuilder},
 };
@@ -20,32 +20,32 @@ const PREFIX: &str = "opt/app-root";
 /// Below these folders scripts are programs.
 const PROGRAMS: [&str; 2] = ["usr/bin/", "usr/libexec/"];
 
-const SYSTEM_DIRECTORY: Owner = Owner {
+const SYSTEM_DIRECTORY: EntryOwner = EntryOwner {
     uid: 0,
     gid: 0,
     mode: 0o755,
 };
-const SYSTEM_PROGRAM: Owner = Owner {
+const SYSTEM_PROGRAM: EntryOwner = EntryOwner {
     uid: 0,
     gid: 0,
     mode: 0o755,
 };
-const SYSTEM_FILE: Owner = Owner {
+const SYSTEM_FILE: EntryOwner = EntryOwner {
     uid: 0,
     gid: 0,
     mode: 0o644,
 };
-const APP_DIRECTORY: Owner = Owner {
+const APP_DIRECTORY: EntryOwner = EntryOwner {
     uid: 1001,
     gid: 0,
     mode: 0o775,
 };
-const APP_FILE: Owner = Owner {
+const APP_FILE: EntryOwner = EntryOwner {
     uid: 1001,
     gid: 0,
     mode: 0o664,
 };
-const APP_LINK: Owner = Owner {
+const APP_LINK: EntryOwner = EntryOwner {
     uid: 1001,
     gid: 0,
     mode: 0o777,
@@ -93,11 +93,11 @@ pub(crate) struct SkeletonOptions {
     /// and `usr/libexec` they are made executable, elsewhere (`etc/profile.d`) they are read by others.
     pub scripts: Vec<(String, Vec<u8>)>,
     /// Time and compression of the layer.
-    pub tar: tar::Options,
+    pub tar: tar::TarOptions,
 }
 
 /// One entry.
-enum Entry<'a> {
+enum SkeletonEntry<'a> {
     Directory,
     File(&'a [u8]),
     Link(String),
@@ -121,14 +121,16 @@ pub(crate) fn key(options: &SkeletonOptions) -> Key {
 /// Writes the layer; the caller finishes `out`.
 pub(crate) fn write<W: Write>(
     options: &SkeletonOptions,
-    out: &mut TarGz<W>,
-) -> Result<(), tar::Error> {
+    out: &mut LayerWriter<W>,
+) -> Result<(), tar::TarError> {
     let config = pyvenv_config(options);
     for (path, (entry, owner)) in entries(options, &config) {
         match entry {
-            Entry::Directory => out.directory(path.as_bytes(), &owner)?,
-            Entry::Link(target) => out.symlink(path.as_bytes(), target.as_bytes(), &owner)?,
-            Entry::File(mut bytes) => {
+            SkeletonEntry::Directory => out.directory(path.as_bytes(), &owner)?,
+            SkeletonEntry::Link(target) => {
+                out.symlink(path.as_bytes(), target.as_bytes(), &owner)?;
+            }
+            SkeletonEntry::File(mut bytes) => {
                 let size_bytes = bytes.len() as u64;
                 out.file(path.as_bytes(), &owner, size_bytes, &mut bytes)?;
             }
@@ -142,7 +144,7 @@ pub(crate) fn linkage(options: &SkeletonOptions) -> Linkage {
     let config = pyvenv_config(options);
     let mut linkage = Linkage::default();
     for (path, (entry, _)) in entries(options, &config) {
-        if !matches!(entry, Entry::Directory) {
+        if !matches!(entry, SkeletonEntry::Directory) {
             linkage.name(&path);
         }
     }
@@ -169,18 +171,21 @@ fn pyvenv_config(options: &SkeletonOptions) -> String {
 fn entries<'a>(
     options: &'a SkeletonOptions,
     config: &'a str,
-) -> BTreeMap<String, (Entry<'a>, Owner)> {
+) -> BTreeMap<String, (SkeletonEntry<'a>, EntryOwner)> {
     let mut entries = BTreeMap::new();
-    entries.insert("opt".to_owned(), (Entry::Directory, SYSTEM_DIRECTORY));
+    entries.insert(
+        "opt".to_owned(),
+        (SkeletonEntry::Directory, SYSTEM_DIRECTORY),
+    );
     let library = format!("lib/python{}", options.python);
     let packages = format!("{library}/site-packages");
     for folder in ["bin", "etc", "include", "lib", "src", &library, &packages] {
         entries.insert(
             format!("{PREFIX}/{folder}"),
-            (Entry::Directory, APP_DIRECTORY),
+            (SkeletonEntry::Directory, APP_DIRECTORY),
         );
     }
-    entries.insert(PREFIX.to_owned(), (Entry::Directory, APP_DIRECTORY));
+    entries.insert(PREFIX.to_owned(), (SkeletonEntry::Directory, APP_DIRECTORY));
     let versioned = format!("bin/python{}", options.python);
     for (link, target) in [
         ("bin/python", options.interpreter.as_str()),
@@ -189,12 +194,12 @@ fn entries<'a>(
         ("lib64", "lib"),
     ] {
         let link = format!("{PREFIX}/{link}");
-        entries.insert(link, (Entry::Link(target.to_owned()), APP_LINK));
+        entries.insert(link, (SkeletonEntry::Link(target.to_owned()), APP_LINK));
     }
     for (file, text) in [("bin/activate", ACTIVATE), ("pyvenv.cfg", config)] {
         entries.insert(
             format!("{PREFIX}/{file}"),
-            (Entry::File(text.as_bytes()), APP_FILE),
+            (SkeletonEntry::File(text.as_bytes()), APP_FILE),
         );
     }
     for (path, bytes) in &options.scripts {
@@ -202,14 +207,14 @@ fn entries<'a>(
             let parent = path.get(..at).unwrap_or_default().to_owned();
             entries
                 .entry(parent)
-                .or_insert((Entry::Directory, SYSTEM_DIRECTORY));
+                .or_insert((SkeletonEntry::Directory, SYSTEM_DIRECTORY));
         }
         let owner = if PROGRAMS.iter().any(|folder| path.starts_with(folder)) {
             SYSTEM_PROGRAM
         } else {
             SYSTEM_FILE
         };
-        entries.insert(path.clone(), (Entry::File(bytes), owner));
+        entries.insert(path.clone(), (SkeletonEntry::File(bytes), owner));
     }
     entries
 }
@@ -227,7 +232,7 @@ mod tests {
                 ("usr/libexec/s2i/run".to_owned(), b"#!/bin/sh\n".to_vec()),
                 ("etc/profile.d/s2r.sh".to_owned(), b"PATH=\n".to_vec()),
             ],
-            tar: tar::Options {
+            tar: tar::TarOptions {
                 mtime: 315_532_800,
                 level: 6,
             },
@@ -235,7 +240,7 @@ mod tests {
     }
 
     fn layer(options: &SkeletonOptions) -> Vec<u8> {
-        let mut out = TarGz::new(Vec::new(), options.tar);
+        let mut out = LayerWriter::new(Vec::new(), options.tar);
         write(options, &mut out).unwrap();
         out.finish().unwrap().0
     }
@@ -313,6 +318,6 @@ mod tests {
     fn refuses_a_script_name_that_marks_a_deletion() {
         let mut options = options();
         options.scripts[0].0 = "etc/.wh.passwd".to_owned();
-        assert!(write(&options, &mut TarGz::new(Vec::new(), options.tar)).is_err());
+        assert!(write(&options, &mut LayerWriter::new(Vec::new(), options.tar)).is_err());
     }
 }

@@ -8,21 +8,21 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
-use crate::archive::tar::{self, Options, Owner, TarGz};
-use crate::layers::bytecode::{self, ByteCode, Span};
+use crate::archive::tar::{self, EntryOwner, LayerWriter, TarOptions};
+use crate::layers::bytecode::{self, ByteCode, CodeSpan};
 use crate::oci::{Key, KeyBuilder};
 use crate::report::{Explain, Explanation};
-use crate::source::{Contents, Kind, SourceError, Tree};
+use crate::source::{SourceError, SourceKind, SourceTree, TreeContents};
 
 /// Names how this layer is written; changes whenever its bytes would.
 const LAYOUT: &str = "source-layer/1";
 
 /// Where the source lies in the image, and the folders above it as every layer writes them.
 const PREFIX: &[u8] = b"opt/app-root/src";
-const PARENTS: [(&[u8], Owner); 2] = [
+const PARENTS: [(&[u8], EntryOwner); 2] = [
     (
         b"opt",
-        Owner {
+        EntryOwner {
             uid: 0,
             gid: 0,
             mode: 0o755,
@@ -38,13 +38,13 @@ const MODULE: &[u8] = b"opt/app-root/etc/s2r/module";
 const PROCESSES: &[u8] = b"opt/app-root/etc/s2r/processes";
 const WEB: &[u8] = b"opt/app-root/etc/s2r/web";
 
-const DIRECTORY: Owner = app(0o775);
-const FILE: Owner = app(0o664);
-const EXECUTABLE: Owner = app(0o775);
-const LINK: Owner = app(0o777);
+const DIRECTORY: EntryOwner = app(0o775);
+const FILE: EntryOwner = app(0o664);
+const EXECUTABLE: EntryOwner = app(0o775);
+const LINK: EntryOwner = app(0o777);
 
-const fn app(mode: u32) -> Owner {
-    Owner {
+const fn app(mode: u32) -> EntryOwner {
+    EntryOwner {
         uid: 1001,
         gid: 0,
         mode,
@@ -53,16 +53,16 @@ const fn app(mode: u32) -> Owner {
 
 /// Why the layer cannot be written.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum SourceLayerError {
     /// A file of the source cannot be read, or changed since it was hashed.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The layer cannot hold an entry, or its sink failed.
     #[error(transparent)]
-    Tar(#[from] tar::Error),
+    Tar(#[from] tar::TarError),
 }
 
-impl Explain for Error {
+impl Explain for SourceLayerError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Source(error) => error.explain(),
@@ -73,11 +73,11 @@ impl Explain for Error {
 
 /// What the layer holds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Source<'a> {
+pub(crate) struct SourceLayer<'a> {
     /// The project's files.
-    pub tree: &'a Tree,
+    pub tree: &'a SourceTree,
     /// Their hashes.
-    pub contents: &'a Contents,
+    pub contents: &'a TreeContents,
     /// The distribution's name as its files say it, noted for `run`, which may want it as a module.
     pub setup_name: Option<&'a str>,
     /// The module that `run` serves with gunicorn, or the `APP_MODULE` that the command stands for.
@@ -92,7 +92,7 @@ pub(crate) struct Source<'a> {
 
 /// A file of the project that can be compiled.
 #[derive(Debug, Clone)]
-pub(crate) struct Module {
+pub(crate) struct SourceModule {
     /// Its path in the image, without a leading slash.
     pub path: Vec<u8>,
     /// Its place among the tree's entries.
@@ -102,14 +102,14 @@ pub(crate) struct Module {
 }
 
 /// The modules of the project, sorted by path.
-pub(crate) fn modules(tree: &Tree) -> Vec<Module> {
+pub(crate) fn modules(tree: &SourceTree) -> Vec<SourceModule> {
     let mut modules = Vec::new();
     for (index, entry) in tree.entries().iter().enumerate() {
-        if let Kind::File { size_bytes, .. } = entry.kind
+        if let SourceKind::File { size_bytes, .. } = entry.kind
             && size_bytes <= bytecode::MAX_SOURCE_BYTES
             && bytecode::is_module(&entry.path)
         {
-            modules.push(Module {
+            modules.push(SourceModule {
                 path: below(&entry.path),
                 index,
                 size_bytes,
@@ -123,7 +123,10 @@ pub(crate) fn modules(tree: &Tree) -> Vec<Module> {
 ///
 /// # Errors
 /// It cannot be read, or it has changed.
-pub(crate) fn read(source: Source<'_>, module: &Module) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(
+    source: SourceLayer<'_>,
+    module: &SourceModule,
+) -> Result<Vec<u8>, SourceLayerError> {
     let Some(entry) = source.tree.entries().get(module.index) else {
         return Ok(Vec::new());
     };
@@ -141,7 +144,7 @@ fn below(path: &[u8]) -> Vec<u8> {
 }
 
 /// The layer's key.
-pub(crate) fn key(source: Source<'_>, options: Options) -> Key {
+pub(crate) fn key(source: SourceLayer<'_>, options: TarOptions) -> Key {
     let mut key = KeyBuilder::new(LAYOUT)
         .field(source.contents.key().as_bytes())
         .field(source.setup_name.unwrap_or_default().as_bytes())
@@ -170,10 +173,10 @@ pub(crate) fn key(source: Source<'_>, options: Options) -> Key {
 /// # Errors
 /// A file that cannot be read or has changed; the sink's failure.
 pub(crate) fn write<W: Write>(
-    source: Source<'_>,
+    source: SourceLayer<'_>,
     code: &ByteCode,
-    out: &mut TarGz<W>,
-) -> Result<(), Error> {
+    out: &mut LayerWriter<W>,
+) -> Result<(), SourceLayerError> {
     for (path, owner) in PARENTS {
         out.directory(path, &owner)?;
     }
@@ -214,19 +217,19 @@ pub(crate) fn write<W: Write>(
 }
 
 /// What byte code adds to the tree: its folders, and itself.
-enum Added {
+enum AddedEntry {
     Directory,
-    Code(Span),
+    Code(CodeSpan),
 }
 
 /// Byte code by its path in the image, and the folders that it needs; where the project has such a
 /// file already, this one takes its place. Where it has something else there, it keeps that.
-fn compiled(source: Source<'_>, code: &ByteCode) -> BTreeMap<Vec<u8>, Added> {
+fn compiled(source: SourceLayer<'_>, code: &ByteCode) -> BTreeMap<Vec<u8>, AddedEntry> {
     let mut added = BTreeMap::new();
     let Some((python, _)) = source.bytecode else {
         return added;
     };
-    let kind = |path: &[u8]| -> Option<&Kind> {
+    let kind = |path: &[u8]| -> Option<&SourceKind> {
         let path = path.strip_prefix(PREFIX)?.strip_prefix(b"/")?;
         Some(&source.tree.find(path)?.kind)
     };
@@ -235,16 +238,16 @@ fn compiled(source: Source<'_>, code: &ByteCode) -> BTreeMap<Vec<u8>, Added> {
         let Some(slash) = path.iter().rposition(|&byte| byte == b'/') else {
             continue;
         };
-        let is_free = matches!(kind(&path), None | Some(Kind::File { .. }));
+        let is_free = matches!(kind(&path), None | Some(SourceKind::File { .. }));
         match kind(&path[..slash]) {
-            Some(Kind::Directory) => {}
+            Some(SourceKind::Directory) => {}
             None => {
-                added.insert(path[..slash].to_vec(), Added::Directory);
+                added.insert(path[..slash].to_vec(), AddedEntry::Directory);
             }
             Some(_) => continue,
         }
         if is_free {
-            added.insert(path, Added::Code(span));
+            added.insert(path, AddedEntry::Code(span));
         }
     }
     added
@@ -252,30 +255,30 @@ fn compiled(source: Source<'_>, code: &ByteCode) -> BTreeMap<Vec<u8>, Added> {
 
 fn write_added<W: Write>(
     path: &[u8],
-    item: &Added,
+    item: &AddedEntry,
     code: &ByteCode,
-    out: &mut TarGz<W>,
-) -> Result<(), Error> {
+    out: &mut LayerWriter<W>,
+) -> Result<(), SourceLayerError> {
     match item {
-        Added::Directory => out.directory(path, &DIRECTORY)?,
-        Added::Code(span) => out.file(path, &FILE, span.size_bytes, &mut code.read(*span))?,
+        AddedEntry::Directory => out.directory(path, &DIRECTORY)?,
+        AddedEntry::Code(span) => out.file(path, &FILE, span.size_bytes, &mut code.read(*span))?,
     }
     Ok(())
 }
 
 fn write_entry<W: Write>(
-    source: Source<'_>,
+    source: SourceLayer<'_>,
     index: usize,
     path: &[u8],
-    out: &mut TarGz<W>,
-) -> Result<(), Error> {
+    out: &mut LayerWriter<W>,
+) -> Result<(), SourceLayerError> {
     let Some(entry) = source.tree.entries().get(index) else {
         return Ok(());
     };
     match &entry.kind {
-        Kind::Directory => out.directory(path, &DIRECTORY)?,
-        Kind::Symlink { target } => out.symlink(path, target, &LINK)?,
-        Kind::File {
+        SourceKind::Directory => out.directory(path, &DIRECTORY)?,
+        SourceKind::Symlink { target } => out.symlink(path, target, &LINK)?,
+        SourceKind::File {
             size_bytes,
             executable,
             ..
@@ -286,7 +289,7 @@ fn write_entry<W: Write>(
             match out.file(path, &owner, *size_bytes, &mut file) {
                 Ok(()) => {}
                 // The writer knows the path in the image; the user knows the one on disk.
-                Err(tar::Error::Read { source, .. }) => return Err(file.explain(source).into()),
+                Err(tar::TarError::Read { source, .. }) => return Err(file.explain(source).into()),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -299,13 +302,13 @@ mod tests {
     use super::*;
     use crate::source::testing::{folder, tree};
 
-    const OPTIONS: Options = Options {
+    const OPTIONS: TarOptions = TarOptions {
         mtime: 315_532_800,
         level: 6,
     };
 
-    fn of<'a>(tree: &'a Tree, contents: &'a Contents) -> Source<'a> {
-        Source {
+    fn of<'a>(tree: &'a SourceTree, contents: &'a TreeContents) -> SourceLayer<'a> {
+        SourceLayer {
             tree,
             contents,
             setup_name: None,
@@ -321,14 +324,14 @@ mod tests {
         let folder = folder(&[("app.py", "x")]);
         let tree = tree(&folder);
         let contents = tree.contents().unwrap();
-        let named = Source {
+        let named = SourceLayer {
             setup_name: Some("shop"),
             module: None,
             processes: None,
             ..of(&tree, &contents)
         };
         assert_ne!(key(named, OPTIONS), key(of(&tree, &contents), OPTIONS));
-        let mut out = TarGz::new(Vec::new(), OPTIONS);
+        let mut out = LayerWriter::new(Vec::new(), OPTIONS);
         write(named, &ByteCode::default(), &mut out).unwrap();
         let (bytes, _) = out.finish().unwrap();
         let mut tar = ::tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes.as_slice()));
@@ -344,9 +347,9 @@ mod tests {
         assert_eq!(note, "shop\n");
     }
 
-    fn layer(tree: &Tree) -> Result<Vec<u8>, Error> {
+    fn layer(tree: &SourceTree) -> Result<Vec<u8>, SourceLayerError> {
         let contents = tree.contents()?;
-        let mut out = TarGz::new(Vec::new(), OPTIONS);
+        let mut out = LayerWriter::new(Vec::new(), OPTIONS);
         write(of(tree, &contents), &ByteCode::default(), &mut out)?;
         Ok(out.finish()?.0)
     }
@@ -413,7 +416,7 @@ mod tests {
         let contents = (one.contents().unwrap(), other.contents().unwrap());
         let (one, other) = (of(&one, &contents.0), of(&other, &contents.1));
         assert_eq!(key(one, OPTIONS), key(other, OPTIONS));
-        let later = Options {
+        let later = TarOptions {
             mtime: 1,
             ..OPTIONS
         };
@@ -427,10 +430,10 @@ mod tests {
             let tree = tree(&folder);
             let contents = tree.contents().unwrap();
             std::fs::write(folder.path().join("app.py"), text).unwrap();
-            let mut out = TarGz::new(Vec::new(), OPTIONS);
+            let mut out = LayerWriter::new(Vec::new(), OPTIONS);
             let error = write(of(&tree, &contents), &ByteCode::default(), &mut out).unwrap_err();
             assert!(
-                matches!(&error, Error::Source(SourceError::Changed { path }) if path.ends_with("app.py")),
+                matches!(&error, SourceLayerError::Source(SourceError::Changed { path }) if path.ends_with("app.py")),
                 "{error:?}"
             );
         }
@@ -438,7 +441,7 @@ mod tests {
 
     #[test]
     fn byte_code_lies_beside_its_sources() {
-        use crate::layers::bytecode::{Trust, testing::compiled};
+        use crate::layers::bytecode::{PycValidation, testing::compiled};
 
         let folder = folder(&[
             ("app.py", "x"),
@@ -449,15 +452,15 @@ mod tests {
             ("b/n.py", ""),
             ("tests/t.py", ""),
         ]);
-        let settings = crate::source::Settings {
+        let settings = crate::source::SourceSettings {
             exclude: vec![String::new()],
             ..crate::source::testing::settings(&folder)
         };
-        let tree = Tree::read(&settings, &crate::report::Silent).unwrap();
+        let tree = SourceTree::read(&settings, &crate::report::SilentReport).unwrap();
         let contents = tree.contents().unwrap();
         let key_of = |bytecode| {
             key(
-                Source {
+                SourceLayer {
                     bytecode,
                     ..of(&tree, &contents)
                 },
@@ -466,7 +469,7 @@ mod tests {
         };
         let compiler = KeyBuilder::new("c").finish();
         assert_ne!(key_of(None), key_of(Some(("3.13", compiler))));
-        let source = Source {
+        let source = SourceLayer {
             bytecode: Some(("3.13", compiler)),
             ..of(&tree, &contents)
         };
@@ -484,8 +487,8 @@ mod tests {
             .iter()
             .map(|path| (path.as_str(), b"code".as_slice()))
             .collect();
-        let code = compiled(&sources, Trust::Checked);
-        let mut out = TarGz::new(Vec::new(), OPTIONS);
+        let code = compiled(&sources, PycValidation::Checked);
+        let mut out = LayerWriter::new(Vec::new(), OPTIONS);
         write(source, &code, &mut out).unwrap();
         let listing = listing(&out.finish().unwrap().0);
         assert_eq!(

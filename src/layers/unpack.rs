@@ -9,7 +9,7 @@
 //! descriptor, one component at a time, without following links: nothing outside of the folder is
 //! ever opened, whatever an entry's path, its parents or a hard link say. Devices, pipes and
 //! sockets are left out: what a step needs of them is given to it. Owners, set-user-id and
-//! set-group-id bits and extended attributes are dropped; what a [`Viewer`] may do stays.
+//! set-group-id bits and extended attributes are dropped; what a [`ImageUser`] may do stays.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,10 +21,10 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 use tar::EntryType;
 
-use super::hashed::{Hashed, MAX_UNPACKED_BYTES};
-use super::viewer::Viewer;
+use super::hashed::{LayerTar, MAX_UNPACKED_BYTES};
+use super::viewer::ImageUser;
 use crate::archive::tar::PATH_MAX_DEPTH;
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Most entries of one layer.
 const MAX_ENTRIES: u64 = 1_000_000;
@@ -44,7 +44,7 @@ const RESERVED: &[u8] = b".wh..wh.";
 
 /// What was unpacked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Unpacked {
+pub(crate) struct UnpackedLayer {
     /// Files, links and folders.
     pub files: u64,
     /// Bytes of the files.
@@ -55,7 +55,7 @@ pub(crate) struct Unpacked {
 
 /// What is wrong with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EntryFault {
+pub(crate) enum LayerEntryFault {
     /// It climbs by `..`, or is longer than a path may be.
     Path,
     /// A part of its path is a link or a file.
@@ -70,7 +70,7 @@ pub(crate) enum EntryFault {
 
 /// Why a layer cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum UnpackError {
+pub(crate) enum LayerUnpackError {
     /// The layer cannot be read.
     #[error("cannot read the layer: {source}")]
     Read {
@@ -91,7 +91,7 @@ pub(crate) enum UnpackError {
         /// Its path in the layer.
         path: String,
         /// What is wrong with it.
-        fault: EntryFault,
+        fault: LayerEntryFault,
     },
     /// The mark of a removed path cannot be made here.
     #[error("{}: {source}", path.display())]
@@ -111,39 +111,39 @@ pub(crate) enum UnpackError {
     },
 }
 
-impl Explain for UnpackError {
+impl Explain for LayerUnpackError {
     fn explain(&self) -> Explanation {
         let (fate, what, place, why, next) = match self {
             Self::Read { source } => (
-                Fate::World,
+                ErrorClass::World,
                 "a layer cannot be read",
                 "the layer".to_owned(),
                 source.to_string(),
                 "delete it (`s2r cache prune`) and build again",
             ),
             Self::TooMuch { entries, bytes } => (
-                Fate::Project,
+                ErrorClass::Project,
                 "a layer is too large to be unpacked",
                 "the layer".to_owned(),
                 format!("at most {entries} entries and {bytes} bytes are unpacked"),
                 "take a smaller base",
             ),
             Self::Entry { path, fault } => (
-                Fate::Project,
+                ErrorClass::Project,
                 "a layer holds what cannot be unpacked safely",
                 path.clone(),
                 match fault {
-                    EntryFault::Path => "its path leaves the image, or is too long",
-                    EntryFault::Parent => "a part of its path is no folder",
-                    EntryFault::Folder => "the layer has a folder of that name already",
-                    EntryFault::Link => "it is another name of what is no file of this layer",
-                    EntryFault::Header => "its header is damaged or of an unknown kind",
+                    LayerEntryFault::Path => "its path leaves the image, or is too long",
+                    LayerEntryFault::Parent => "a part of its path is no folder",
+                    LayerEntryFault::Folder => "the layer has a folder of that name already",
+                    LayerEntryFault::Link => "it is another name of what is no file of this layer",
+                    LayerEntryFault::Header => "its header is damaged or of an unknown kind",
                 }
                 .to_owned(),
                 "take another base; this layer was not made by a usual tool",
             ),
             Self::Whiteout { path, source } => (
-                Fate::World,
+                ErrorClass::World,
                 "a path that a layer removes cannot be marked as removed",
                 path.display().to_string(),
                 format!(
@@ -152,7 +152,7 @@ impl Explain for UnpackError {
                 "put the store (S2R_STORE) on a file system such as ext4, xfs or tmpfs of a Linux 6.6 or later, or take a base without removed files",
             ),
             Self::Write { path, source } => (
-                Fate::World,
+                ErrorClass::World,
                 "a layer cannot be unpacked",
                 path.display().to_string(),
                 source.to_string(),
@@ -177,17 +177,18 @@ impl Explain for UnpackError {
 pub(crate) fn unpack(
     reader: impl Read,
     folder: &Path,
-    viewer: Option<Viewer>,
-) -> Result<Unpacked, UnpackError> {
-    let unreadable = |source| UnpackError::Read { source };
+    viewer: Option<ImageUser>,
+) -> Result<UnpackedLayer, LayerUnpackError> {
+    let unreadable = |source| LayerUnpackError::Read { source };
     // Entries are small and many: without a buffer each header would be a call of the decompressor.
-    let mut archive = tar::Archive::new(BufReader::with_capacity(128 << 10, Hashed::open(reader)?));
+    let mut archive =
+        tar::Archive::new(BufReader::with_capacity(128 << 10, LayerTar::open(reader)?));
     let root = rustix::fs::open(folder, FOLDER, Mode::empty())
         .map_err(|error| write_error(folder.to_owned(), error))?;
-    let mut place = Place {
+    let mut place = UnpackTarget {
         folder,
         parent: Vec::new(),
-        descriptor: root.try_clone().map_err(|source| UnpackError::Write {
+        descriptor: root.try_clone().map_err(|source| LayerUnpackError::Write {
             path: folder.to_owned(),
             source,
         })?,
@@ -195,13 +196,13 @@ pub(crate) fn unpack(
         viewer,
         folders: BTreeMap::new(),
     };
-    let mut unpacked = Unpacked::default();
-    let mut told = Told::default();
+    let mut unpacked = UnpackedLayer::default();
+    let mut told = ExtendedHeader::default();
     // Raw, because the library would read names of any length into memory.
     for entry in archive.entries().map_err(unreadable)?.raw(true) {
         let mut entry = entry.map_err(unreadable)?;
         if unpacked.files >= MAX_ENTRIES {
-            return Err(UnpackError::TooMuch {
+            return Err(LayerUnpackError::TooMuch {
                 entries: MAX_ENTRIES,
                 bytes: MAX_UNPACKED_BYTES,
             });
@@ -209,7 +210,7 @@ pub(crate) fn unpack(
         if told.take(&mut entry)? {
             continue;
         }
-        let header = Header::of(&entry, std::mem::take(&mut told), viewer)?;
+        let header = EntryHeader::of(&entry, std::mem::take(&mut told), viewer)?;
         place.add(&header, &mut entry, &mut unpacked)?;
     }
     place.close_folders()?;
@@ -219,14 +220,14 @@ pub(crate) fn unpack(
 
 /// What extension headers tell of the entry after them.
 #[derive(Default)]
-struct Told {
+struct ExtendedHeader {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
 }
 
-impl Told {
+impl ExtendedHeader {
     /// Reads an extension header; `false` if the entry is none.
-    fn take<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<bool, UnpackError> {
+    fn take<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<bool, LayerUnpackError> {
         let kind = entry.header().entry_type();
         let is_ours = kind.is_gnu_longname()
             || kind.is_gnu_longlink()
@@ -235,14 +236,14 @@ impl Told {
         if !is_ours {
             return Ok(false);
         }
-        let fault = || entry_error(b"an extension header", EntryFault::Header);
+        let fault = || entry_error(b"an extension header", LayerEntryFault::Header);
         if entry.size() > MAX_EXTENSION_BYTES {
             return Err(fault());
         }
         let mut bytes = Vec::new();
         entry
             .read_to_end(&mut bytes)
-            .map_err(|source| UnpackError::Read { source })?;
+            .map_err(|source| LayerUnpackError::Read { source })?;
         if kind.is_gnu_longname() {
             self.path = Some(until_nul(bytes));
         } else if kind.is_gnu_longlink() {
@@ -271,7 +272,7 @@ fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// An entry's header, checked.
-struct Header {
+struct EntryHeader {
     /// Without `/` at either end; empty for the root.
     path: Vec<u8>,
     kind: EntryType,
@@ -280,14 +281,14 @@ struct Header {
     link: Vec<u8>,
 }
 
-impl Header {
+impl EntryHeader {
     fn of<R: Read>(
         entry: &tar::Entry<'_, R>,
-        told: Told,
-        viewer: Option<Viewer>,
-    ) -> Result<Self, UnpackError> {
+        told: ExtendedHeader,
+        viewer: Option<ImageUser>,
+    ) -> Result<Self, LayerUnpackError> {
         let raw = told.path.unwrap_or_else(|| entry.path_bytes().into_owned());
-        let path = relative(&raw).ok_or_else(|| entry_error(&raw, EntryFault::Path))?;
+        let path = relative(&raw).ok_or_else(|| entry_error(&raw, LayerEntryFault::Path))?;
         let link = match told.link {
             Some(link) => link,
             None => entry
@@ -296,7 +297,7 @@ impl Header {
                 .unwrap_or_default(),
         };
         let header = entry.header();
-        let bad = |_| entry_error(&raw, EntryFault::Header);
+        let bad = |_| entry_error(&raw, LayerEntryFault::Header);
         let kind = header.entry_type();
         let mode = header.mode().map_err(bad)? & 0o777;
         let mode = match viewer {
@@ -338,24 +339,24 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 /// Where entries go.
-struct Place<'a> {
+struct UnpackTarget<'a> {
     folder: &'a Path,
     root: OwnedFd,
     /// The folder of the last entry, because the next one mostly lies there too.
     parent: Vec<u8>,
     descriptor: OwnedFd,
-    viewer: Option<Viewer>,
+    viewer: Option<ImageUser>,
     /// Modes that folders get in the end: until then something goes into them.
     folders: BTreeMap<Vec<u8>, Mode>,
 }
 
-impl Place<'_> {
+impl UnpackTarget<'_> {
     fn add(
         &mut self,
-        header: &Header,
+        header: &EntryHeader,
         contents: &mut impl Read,
-        unpacked: &mut Unpacked,
-    ) -> Result<(), UnpackError> {
+        unpacked: &mut UnpackedLayer,
+    ) -> Result<(), LayerUnpackError> {
         let (parent, name) = split(&header.path);
         if name.is_empty() {
             return Ok(());
@@ -381,14 +382,14 @@ impl Place<'_> {
         } else if kind.is_character_special() || kind.is_block_special() || kind.is_fifo() {
             return Ok(());
         } else {
-            return Err(entry_error(&header.path, EntryFault::Header));
+            return Err(entry_error(&header.path, LayerEntryFault::Header));
         }
         unpacked.files += 1;
         Ok(())
     }
 
     /// The folder at a path, made where it is not there.
-    fn walk(&mut self, path: &[u8], entry: &[u8]) -> Result<OwnedFd, UnpackError> {
+    fn walk(&mut self, path: &[u8], entry: &[u8]) -> Result<OwnedFd, LayerUnpackError> {
         let mut folder = self.open(self.root.as_fd(), b".", entry)?;
         let mut walked: Vec<u8> = Vec::new();
         for part in path
@@ -412,7 +413,7 @@ impl Place<'_> {
     }
 
     /// Gives folders their modes, the inner ones first.
-    fn close_folders(&mut self) -> Result<(), UnpackError> {
+    fn close_folders(&mut self) -> Result<(), LayerUnpackError> {
         for (path, mode) in std::mem::take(&mut self.folders).into_iter().rev() {
             let folder = self.walk(&path, &path)?;
             rustix::fs::fchmod(&folder, mode).map_err(|error| self.error(&path, error))?;
@@ -420,14 +421,19 @@ impl Place<'_> {
         Ok(())
     }
 
-    fn open(&self, at: BorrowedFd<'_>, name: &[u8], entry: &[u8]) -> Result<OwnedFd, UnpackError> {
+    fn open(
+        &self,
+        at: BorrowedFd<'_>,
+        name: &[u8],
+        entry: &[u8],
+    ) -> Result<OwnedFd, LayerUnpackError> {
         rustix::fs::openat(at, name, FOLDER, Mode::empty()).map_err(|error| match error {
-            Errno::LOOP | Errno::NOTDIR => entry_error(entry, EntryFault::Parent),
+            Errno::LOOP | Errno::NOTDIR => entry_error(entry, LayerEntryFault::Parent),
             error => self.error(entry, error),
         })
     }
 
-    fn directory(&mut self, name: &[u8], header: &Header) -> Result<(), UnpackError> {
+    fn directory(&mut self, name: &[u8], header: &EntryHeader) -> Result<(), LayerUnpackError> {
         if self.viewer.is_some() {
             self.folders.insert(header.path.clone(), header.mode);
         }
@@ -456,9 +462,9 @@ impl Place<'_> {
     fn file(
         &self,
         name: &[u8],
-        header: &Header,
+        header: &EntryHeader,
         contents: &mut impl Read,
-    ) -> Result<u64, UnpackError> {
+    ) -> Result<u64, LayerUnpackError> {
         let error = |error| self.error(&header.path, error);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let open = || rustix::fs::openat(&self.descriptor, name, flags, header.mode);
@@ -470,7 +476,7 @@ impl Place<'_> {
             opened => opened,
         };
         let mut file = File::from(file.map_err(error)?);
-        let bytes = copy(contents, &mut file, |source| UnpackError::Write {
+        let bytes = copy(contents, &mut file, |source| LayerUnpackError::Write {
             path: self.on_disk(&header.path),
             source,
         })?;
@@ -488,8 +494,8 @@ impl Place<'_> {
         Ok(bytes)
     }
 
-    fn hard_link(&mut self, name: &[u8], header: &Header) -> Result<(), UnpackError> {
-        let fault = || entry_error(&header.path, EntryFault::Link);
+    fn hard_link(&mut self, name: &[u8], header: &EntryHeader) -> Result<(), LayerUnpackError> {
+        let fault = || entry_error(&header.path, LayerEntryFault::Link);
         let target = relative(&header.link).ok_or_else(fault)?;
         if target == header.path {
             return Err(fault());
@@ -506,16 +512,18 @@ impl Place<'_> {
     }
 
     /// Makes way for an entry that the layer holds twice.
-    fn clear(&self, name: &[u8], header: &Header) -> Result<(), UnpackError> {
+    fn clear(&self, name: &[u8], header: &EntryHeader) -> Result<(), LayerUnpackError> {
         match rustix::fs::unlinkat(&self.descriptor, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(Errno::ISDIR | Errno::PERM) => Err(entry_error(&header.path, EntryFault::Folder)),
+            Err(Errno::ISDIR | Errno::PERM) => {
+                Err(entry_error(&header.path, LayerEntryFault::Folder))
+            }
             Err(error) => Err(self.error(&header.path, error)),
         }
     }
 
     /// Marks a path of the layers below as removed, or this folder as hiding what is below it.
-    fn remove(&self, name: &[u8], removed: &[u8], path: &[u8]) -> Result<(), UnpackError> {
+    fn remove(&self, name: &[u8], removed: &[u8], path: &[u8]) -> Result<(), LayerUnpackError> {
         if name == OPAQUE {
             return self.hide(b".", path);
         }
@@ -523,7 +531,7 @@ impl Place<'_> {
             return Ok(());
         }
         if matches!(removed, b"" | b"." | b"..") {
-            return Err(entry_error(path, EntryFault::Path));
+            return Err(entry_error(path, LayerEntryFault::Path));
         }
         // What the layer itself brings stays, in whichever order its entries come.
         if self.kind_of(removed).is_some() {
@@ -538,17 +546,17 @@ impl Place<'_> {
             mode,
             device,
         )
-        .map_err(|error| UnpackError::Whiteout {
+        .map_err(|error| LayerUnpackError::Whiteout {
             path: self.on_disk(path),
             source: error.into(),
         })
     }
 
     /// Makes a folder opaque.
-    fn hide(&self, name: &[u8], path: &[u8]) -> Result<(), UnpackError> {
+    fn hide(&self, name: &[u8], path: &[u8]) -> Result<(), LayerUnpackError> {
         let folder = self.open(self.descriptor.as_fd(), name, path)?;
         rustix::fs::fsetxattr(&folder, "user.overlay.opaque", b"y", XattrFlags::empty()).map_err(
-            |error| UnpackError::Whiteout {
+            |error| LayerUnpackError::Whiteout {
                 path: self.on_disk(path),
                 source: error.into(),
             },
@@ -566,7 +574,7 @@ impl Place<'_> {
         self.folder.join(std::ffi::OsStr::from_bytes(path))
     }
 
-    fn error(&self, path: &[u8], error: Errno) -> UnpackError {
+    fn error(&self, path: &[u8], error: Errno) -> LayerUnpackError {
         write_error(self.on_disk(path), error)
     }
 }
@@ -575,8 +583,8 @@ impl Place<'_> {
 fn copy(
     from: &mut impl Read,
     to: &mut File,
-    unwritable: impl Fn(io::Error) -> UnpackError,
-) -> Result<u64, UnpackError> {
+    unwritable: impl Fn(io::Error) -> LayerUnpackError,
+) -> Result<u64, LayerUnpackError> {
     use std::io::Write as _;
     let mut buffer = vec![0; 16 << 10];
     let mut bytes = 0;
@@ -585,7 +593,7 @@ fn copy(
             Ok(0) => return Ok(bytes),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(source) => return Err(UnpackError::Read { source }),
+            Err(source) => return Err(LayerUnpackError::Read { source }),
         };
         to.write_all(buffer.get(..count).unwrap_or_default())
             .map_err(&unwritable)?;
@@ -601,15 +609,15 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn entry_error(path: &[u8], fault: EntryFault) -> UnpackError {
-    UnpackError::Entry {
+fn entry_error(path: &[u8], fault: LayerEntryFault) -> LayerUnpackError {
+    LayerUnpackError::Entry {
         path: String::from_utf8_lossy(path).into_owned(),
         fault,
     }
 }
 
-fn write_error(path: PathBuf, error: Errno) -> UnpackError {
-    UnpackError::Write {
+fn write_error(path: PathBuf, error: Errno) -> LayerUnpackError {
+    LayerUnpackError::Write {
         path,
         source: error.into(),
     }

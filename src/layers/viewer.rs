@@ -6,7 +6,7 @@
 
 /// A user of an image with its group, and no right of root's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Viewer {
+pub(crate) struct ImageUser {
     user: u32,
     group: u32,
 }
@@ -17,7 +17,7 @@ const STRANGER: u32 = u32::MAX - 1;
 /// Numbers from here on are a cluster's and not an image's.
 const FIRST_STRANGER: u32 = 65_536;
 
-impl Viewer {
+impl ImageUser {
     /// `None` for root, who is asked for no right.
     pub(crate) fn new(user: u32, group: u32) -> Option<Self> {
         let known = |id: u32| {
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_first_that_fits_counts() {
-        let viewer = Viewer::new(1001, 0).unwrap();
+        let viewer = ImageUser::new(1001, 0).unwrap();
         for (owner, group, mode, seen) in [
             (0, 0, 0o755, 0o555),
             (1001, 0, 0o755, 0o755),
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn strangers_are_one() {
-        let name = |user, group| Viewer::new(user, group).map(Viewer::name);
+        let name = |user, group| ImageUser::new(user, group).map(ImageUser::name);
         assert_eq!(name(0, 0), None);
         assert_eq!(name(1001, 0).as_deref(), Some("1001-0"));
         assert_eq!(name(1_000_680_000, 0), name(1_000_690_000, 0));

@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::net::tokens::locked;
 use crate::oci::{DOCKER_HUB, DOCKER_HUB_HOST, Reference};
-use crate::report::{Explain, Explanation, Fate};
-use file::{Contents, Rule};
+use crate::report::{ErrorClass, Explain, Explanation};
+use file::{MirrorRule, MirrorSettings};
 
-pub(crate) use file::{Files, Pulls};
+pub(crate) use file::{MirrorFiles, PullFilter};
 
 /// The files of rules are of no use.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ impl Explain for MirrorsError {
             Self::Malformed { path, reason } => (path, reason.clone()),
         };
         Explanation {
-            fate: Fate::World,
+            fate: ErrorClass::World,
             what: "the rules for registries cannot be read".to_owned(),
             place: path.display().to_string(),
             why,
@@ -58,34 +58,34 @@ impl Explain for MirrorsError {
 
 /// The user's rules.
 #[derive(Debug, Default)]
-pub(crate) struct Mirrors {
-    files: Files,
-    contents: OnceLock<Result<Contents, Arc<MirrorsError>>>,
+pub(crate) struct MirrorRules {
+    files: MirrorFiles,
+    contents: OnceLock<Result<MirrorSettings, Arc<MirrorsError>>>,
     /// What is to be told of mirrors, and what was.
     warnings: Mutex<(Vec<String>, BTreeSet<String>)>,
 }
 
 /// Where one repository is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Route {
+pub(crate) struct MirrorRoute {
     /// Mirrors, to be asked one after the other.
-    pub mirrors: Vec<(Reference, Pulls)>,
+    pub mirrors: Vec<(Reference, PullFilter)>,
     /// The place itself, to be asked last; or who forbids it.
-    pub itself: Result<Reference, Blocked>,
+    pub itself: Result<Reference, BlockedRegistry>,
 }
 
 /// A registry that is not to be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Blocked {
+pub(crate) struct BlockedRegistry {
     /// What is blocked: names that begin so.
     pub prefix: String,
     /// The file that says so.
     pub file: PathBuf,
 }
 
-impl Mirrors {
+impl MirrorRules {
     /// Rules of these files, which are not read yet.
-    pub(crate) fn new(files: Files) -> Self {
+    pub(crate) fn new(files: MirrorFiles) -> Self {
         Self {
             files,
             ..Self::default()
@@ -96,16 +96,16 @@ impl Mirrors {
     ///
     /// # Errors
     /// The files are of no use.
-    pub(crate) fn route(&self, reference: &Reference) -> Result<Route, Arc<MirrorsError>> {
+    pub(crate) fn route(&self, reference: &Reference) -> Result<MirrorRoute, Arc<MirrorsError>> {
         let Some((rule, matched)) = self.rule(reference)? else {
-            return Ok(Route {
+            return Ok(MirrorRoute {
                 mirrors: Vec::new(),
                 itself: Ok(reference.clone()),
             });
         };
         let moved = |location: &str| moved(reference, matched, location);
         let itself = match &rule.location {
-            _ if rule.blocked => Err(Blocked {
+            _ if rule.blocked => Err(BlockedRegistry {
                 prefix: rule.prefix.clone(),
                 file: rule.file.clone(),
             }),
@@ -122,7 +122,7 @@ impl Mirrors {
                 allowed.push((mirror, pulls));
             }
         }
-        Ok(Route {
+        Ok(MirrorRoute {
             mirrors: allowed,
             itself,
         })
@@ -135,9 +135,9 @@ impl Mirrors {
     pub(crate) fn blocked(
         &self,
         reference: &Reference,
-    ) -> Result<Option<Blocked>, Arc<MirrorsError>> {
+    ) -> Result<Option<BlockedRegistry>, Arc<MirrorsError>> {
         let rule = self.rule(reference)?.filter(|(rule, _)| rule.blocked);
-        Ok(rule.map(|(rule, _)| Blocked {
+        Ok(rule.map(|(rule, _)| BlockedRegistry {
             prefix: rule.prefix.clone(),
             file: rule.file.clone(),
         }))
@@ -174,7 +174,10 @@ impl Mirrors {
     }
 
     /// The rule with the longest prefix, and the length of what it matched.
-    fn rule(&self, reference: &Reference) -> Result<Option<(&Rule, usize)>, Arc<MirrorsError>> {
+    fn rule(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<(&MirrorRule, usize)>, Arc<MirrorsError>> {
         let name = full_name(reference);
         let rules = self.contents()?.rules.iter();
         Ok(rules
@@ -182,7 +185,7 @@ impl Mirrors {
             .max_by_key(|(rule, length)| (*length, !rule.prefix.starts_with("*."))))
     }
 
-    fn contents(&self) -> Result<&Contents, Arc<MirrorsError>> {
+    fn contents(&self) -> Result<&MirrorSettings, Arc<MirrorsError>> {
         let contents = self.contents.get_or_init(|| {
             let contents = self.files.read().map_err(Arc::new)?;
             for text in &contents.warnings {
@@ -236,15 +239,15 @@ mod tests {
 
     use super::*;
 
-    fn mirrors(text: &str) -> Mirrors {
-        let mut contents = Contents::default();
+    fn mirrors(text: &str) -> MirrorRules {
+        let mut contents = MirrorSettings::default();
         contents.add(Path::new("registries.conf"), text).unwrap();
-        let mirrors = Mirrors::default();
+        let mirrors = MirrorRules::default();
         mirrors.contents.set(Ok(contents)).unwrap();
         mirrors
     }
 
-    fn names(mirrors: &Mirrors, image: &str) -> Vec<String> {
+    fn names(mirrors: &MirrorRules, image: &str) -> Vec<String> {
         let route = mirrors.route(&image.parse().unwrap()).unwrap();
         let itself = match route.itself {
             Ok(itself) => itself.canonical(),
@@ -367,9 +370,9 @@ mod tests {
     fn files_are_read_when_they_are_wanted() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("registries.conf");
-        let mirrors = Mirrors::new(Files {
+        let mirrors = MirrorRules::new(MirrorFiles {
             named: Some(path.clone()),
-            ..Files::default()
+            ..MirrorFiles::default()
         });
         std::fs::write(&path, "[[registry\n").unwrap();
         assert!(!mirrors.is_insecure("example.com"));
@@ -381,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_thing_is_told_once() {
-        let mirrors = Mirrors::default();
+        let mirrors = MirrorRules::default();
         mirrors.warn("a", "one".to_owned());
         mirrors.warn("a", "two".to_owned());
         assert_eq!(mirrors.take_warnings(), ["one"]);

@@ -16,5 +16,5 @@ mod shown;
 pub(crate) mod testing;
 mod tokens;
 
-pub(crate) use secret::{Secret, Veil};
+pub(crate) use secret::{Secret, SecretFilter};
 pub(crate) use shown::ShownUrl;

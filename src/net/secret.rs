@@ -42,9 +42,9 @@ impl fmt::Display for Secret {
 /// What was sent in confidence, to be taken out of what a server says: some repeat the request's headers
 /// in their errors.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Veil(Vec<Secret>);
+pub(crate) struct SecretFilter(Vec<Secret>);
 
-impl Veil {
+impl SecretFilter {
     /// Over an `Authorization`: the whole value, its token, and the password in it.
     pub(crate) fn of_authorization(header: &Secret) -> Self {
         let mut veil = Self::default();
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn is_taken_out_of_what_is_said() {
         // u:hunter2
-        let veil = Veil::of_authorization(&Secret::new("Basic dTpodW50ZXIy"));
+        let veil = SecretFilter::of_authorization(&Secret::new("Basic dTpodW50ZXIy"));
         for (said, left) in [
             ("bad header Basic dTpodW50ZXIy", "bad header ***"),
             ("bad token dTpodW50ZXIy!", "bad token ***!"),
@@ -120,10 +120,10 @@ mod tests {
         ] {
             assert_eq!(veil.over(said), left);
         }
-        let bearer = Veil::of_authorization(&Secret::new("Bearer a/b+c.d=="));
+        let bearer = SecretFilter::of_authorization(&Secret::new("Bearer a/b+c.d=="));
         assert_eq!(bearer.over("x a\\/b+c.d y a/b+c.d== z"), "x *** y *** z");
         // \"u:abc\": a word, and no veil for it.
-        let short = Veil::of_authorization(&Secret::new("Basic dTphYmM="));
+        let short = SecretFilter::of_authorization(&Secret::new("Basic dTphYmM="));
         assert_eq!(short.over("abc dTphYmM="), "abc ***");
         assert!(!format!("{veil:?}").contains("hunter2"));
     }

@@ -18,14 +18,14 @@ const LONGEST_LIFE: Duration = Duration::from_hours(24);
 
 /// An authorization, and until when it is sent.
 #[derive(Debug, Clone)]
-pub(crate) struct Held {
+pub(crate) struct CachedAuthorization {
     /// The value of `Authorization`.
     pub header: Secret,
     /// `None`: as long as the run.
     renew_at: Option<Instant>,
 }
 
-impl Held {
+impl CachedAuthorization {
     /// One that does not end.
     pub(crate) fn lasting(header: Secret) -> Self {
         Self {
@@ -51,18 +51,18 @@ impl Held {
 }
 
 /// The place of one authorization: whoever holds the lock may renew it, and all others wait for that.
-pub(crate) type Slot = Arc<Mutex<Option<Held>>>;
+pub(crate) type TokenSlot = Arc<Mutex<Option<CachedAuthorization>>>;
 
 /// All authorizations of a run.
 #[derive(Default)]
-pub(crate) struct Tokens {
-    slots: Mutex<BTreeMap<String, Slot>>,
+pub(crate) struct TokenCache {
+    slots: Mutex<BTreeMap<String, TokenSlot>>,
     challenges: Mutex<BTreeMap<String, Vec<String>>>,
 }
 
-impl Tokens {
+impl TokenCache {
     /// The place of the authorization for `key`: registry and purpose.
-    pub(crate) fn slot(&self, key: &str) -> Slot {
+    pub(crate) fn slot(&self, key: &str) -> TokenSlot {
         let mut slots = locked(&self.slots);
         Arc::clone(slots.entry(key.to_owned()).or_default())
     }
@@ -78,7 +78,7 @@ impl Tokens {
     }
 }
 
-impl fmt::Debug for Tokens {
+impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens").finish_non_exhaustive()
     }
@@ -95,8 +95,9 @@ mod tests {
 
     #[test]
     fn tokens_are_renewed_before_they_end() {
-        let held = |seconds| Held::living(Secret::new("x"), Duration::from_secs(seconds));
-        let left = |held: &Held| {
+        let held =
+            |seconds| CachedAuthorization::living(Secret::new("x"), Duration::from_secs(seconds));
+        let left = |held: &CachedAuthorization| {
             let end = held.renew_at.unwrap();
             (end - Instant::now()).as_secs_f64().round()
         };
@@ -105,13 +106,13 @@ mod tests {
         assert!((left(&held(10)) - 5.0).abs() < 1.5);
         assert!(!held(0).is_good() && held(60).is_good());
         assert!(left(&held(u64::MAX)) < 86_401.0);
-        assert!(Held::lasting(Secret::new("x")).is_good());
+        assert!(CachedAuthorization::lasting(Secret::new("x")).is_good());
     }
 
     #[test]
     fn nothing_is_printed() {
-        let tokens = Tokens::default();
-        *locked(&tokens.slot("h")) = Some(Held::lasting(Secret::new("hunter2")));
+        let tokens = TokenCache::default();
+        *locked(&tokens.slot("h")) = Some(CachedAuthorization::lasting(Secret::new("hunter2")));
         assert!(locked(&tokens.slot("h")).is_some());
         let shown = format!("{tokens:?} {:?}", tokens.slot("h"));
         assert!(!shown.contains("hunter2"), "{shown}");

@@ -36,7 +36,7 @@ pub(crate) struct ImageConfig {
         deserialize_with = "null_is_nothing",
         skip_serializing_if = "Vec::is_empty"
     )]
-    pub history: Vec<History>,
+    pub history: Vec<HistoryEntry>,
     /// What else a config holds, such as `variant` or `author`.
     #[serde(flatten)]
     pub other: BTreeMap<String, Value>,
@@ -55,7 +55,7 @@ pub(crate) struct RunConfig {
         deserialize_with = "null_is_nothing",
         skip_serializing_if = "BTreeMap::is_empty"
     )]
-    pub exposed_ports: BTreeMap<String, Empty>,
+    pub exposed_ports: BTreeMap<String, EmptyObject>,
     /// `NAME=value`.
     #[serde(
         default,
@@ -98,7 +98,7 @@ where
 
 /// JSON's `{}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Empty {}
+pub(crate) struct EmptyObject {}
 
 /// The uncompressed tars of the root file system, base first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ pub(crate) struct RootFs {
 
 /// One line of history.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct History {
+pub(crate) struct HistoryEntry {
     /// RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
@@ -144,7 +144,7 @@ mod tests {
             os: "linux".into(),
             config: RunConfig {
                 user: Some("1001".into()),
-                exposed_ports: [("8080/tcp".to_owned(), Empty {})].into(),
+                exposed_ports: [("8080/tcp".to_owned(), EmptyObject {})].into(),
                 env: vec!["A=b".into()],
                 cmd: Some(vec!["/usr/libexec/s2i/run".into()]),
                 working_dir: Some("/opt/app-root/src".into()),
@@ -154,9 +154,9 @@ mod tests {
                 kind: "layers".into(),
                 diff_ids: vec![DiffId::from_bytes([7; 32])],
             },
-            history: vec![History {
+            history: vec![HistoryEntry {
                 created_by: Some("s2r".into()),
-                ..History::default()
+                ..HistoryEntry::default()
             }],
             other: BTreeMap::new(),
         };

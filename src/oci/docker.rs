@@ -5,11 +5,11 @@
 //! are kept: Docker's documents have no place for them, and their readers pass over what they do not
 //! know. A manifest that mixes both families is refused by some registries, so all of one is turned.
 
-use super::{Descriptor, Index, Manifest, MediaType};
+use super::{Descriptor, ImageIndex, ImageManifest, MediaType};
 
 /// Whose media types a document has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Family {
+pub(crate) enum MediaFamily {
     /// The image-spec's.
     #[default]
     Oci,
@@ -49,21 +49,21 @@ const PAIRS: [(&str, &str); 6] = [
 impl MediaType {
     /// The type for the same bytes in a family; `None` if that family has none. Docker's readers know
     /// no zstd, so nothing is turned into it.
-    pub(crate) fn in_family(&self, family: Family) -> Option<Self> {
+    pub(crate) fn in_family(&self, family: MediaFamily) -> Option<Self> {
         let (oci, docker) = PAIRS
             .iter()
             .find(|(oci, docker)| [*oci, *docker].contains(&self.as_str()))?;
         match family {
-            Family::Oci => Some(Self::from(*oci)),
-            Family::Docker if oci.ends_with("+zstd") => None,
-            Family::Docker => Some(Self::from(*docker)),
+            MediaFamily::Oci => Some(Self::from(*oci)),
+            MediaFamily::Docker if oci.ends_with("+zstd") => None,
+            MediaFamily::Docker => Some(Self::from(*docker)),
         }
     }
 }
 
 impl Descriptor {
     /// The same blob, named in a family.
-    pub(crate) fn in_family(&self, family: Family) -> Option<Self> {
+    pub(crate) fn in_family(&self, family: MediaFamily) -> Option<Self> {
         Some(Self {
             media_type: self.media_type.in_family(family)?,
             ..self.clone()
@@ -71,10 +71,10 @@ impl Descriptor {
     }
 }
 
-impl Manifest {
+impl ImageManifest {
     /// The same image in one family, throughout; `None` if something of it has no type there. A
     /// manifest that is in it already comes out the same.
-    pub(crate) fn in_family(&self, family: Family) -> Option<Self> {
+    pub(crate) fn in_family(&self, family: MediaFamily) -> Option<Self> {
         let layers = self.layers.iter().map(|layer| layer.in_family(family));
         Some(Self {
             schema_version: self.schema_version,
@@ -86,12 +86,12 @@ impl Manifest {
     }
 }
 
-impl Index {
+impl ImageIndex {
     /// The same index in one family, of entries that `entry` turns: their manifests have other digests
     /// there. `None` if one cannot be turned.
     pub(crate) fn in_family(
         &self,
-        family: Family,
+        family: MediaFamily,
         entry: impl Fn(&Descriptor) -> Option<Descriptor>,
     ) -> Option<Self> {
         let manifests = self.manifests.iter().map(entry);
@@ -110,10 +110,10 @@ mod tests {
 
     use super::*;
 
-    fn manifest(layer: &str) -> Manifest {
+    fn manifest(layer: &str) -> ImageManifest {
         let mut layer = Descriptor::of(MediaType::from(layer), b"layer");
         layer.annotations.insert("k".into(), "v".into());
-        Manifest {
+        ImageManifest {
             schema_version: 2,
             media_type: Some(MediaType::Manifest),
             config: Descriptor::of(MediaType::Config, b"{}"),
@@ -125,14 +125,14 @@ mod tests {
     #[test]
     fn there_and_back_is_the_same() {
         let oci = manifest("application/vnd.oci.image.layer.v1.tar+gzip");
-        let docker = oci.in_family(Family::Docker).unwrap();
+        let docker = oci.in_family(MediaFamily::Docker).unwrap();
         let text = String::from_utf8(docker.to_bytes().unwrap()).unwrap();
         assert!(!text.contains("vnd.oci"), "{text}");
         assert!(text.contains("application/vnd.docker.container.image.v1+json"));
         assert_eq!(docker.layers[0].digest, oci.layers[0].digest);
         assert_eq!(docker.layers[0].annotations, oci.layers[0].annotations);
-        assert_eq!(docker.in_family(Family::Docker).unwrap(), docker);
-        assert_eq!(docker.in_family(Family::Oci).unwrap(), oci);
+        assert_eq!(docker.in_family(MediaFamily::Docker).unwrap(), docker);
+        assert_eq!(docker.in_family(MediaFamily::Oci).unwrap(), oci);
     }
 
     #[test]
@@ -141,7 +141,7 @@ mod tests {
         mixed
             .layers
             .push(Descriptor::of(MediaType::LayerGzip, b"2"));
-        let oci = mixed.in_family(Family::Oci).unwrap();
+        let oci = mixed.in_family(MediaFamily::Oci).unwrap();
         assert!(
             oci.layers
                 .iter()
@@ -152,11 +152,11 @@ mod tests {
     #[test]
     fn what_has_no_name_there_is_not_turned() {
         let zstd = manifest("application/vnd.oci.image.layer.v1.tar+zstd");
-        assert_eq!(zstd.in_family(Family::Docker), None);
+        assert_eq!(zstd.in_family(MediaFamily::Docker), None);
         let foreign = manifest("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
-        assert_eq!(foreign.in_family(Family::Oci), None);
+        assert_eq!(foreign.in_family(MediaFamily::Oci), None);
         let docker = manifest("application/vnd.docker.image.rootfs.diff.tar.zstd");
-        let oci = docker.in_family(Family::Oci).unwrap();
+        let oci = docker.in_family(MediaFamily::Oci).unwrap();
         assert_eq!(
             oci.layers[0].media_type.as_str(),
             "application/vnd.oci.image.layer.v1.tar+zstd"
@@ -166,15 +166,17 @@ mod tests {
     #[test]
     fn an_index_follows_its_manifests() {
         let entry = Descriptor::of(MediaType::Manifest, b"{}");
-        let index = Index {
+        let index = ImageIndex {
             manifests: vec![entry],
-            ..Index::default()
+            ..ImageIndex::default()
         };
         let turned = index
-            .in_family(Family::Docker, |entry| entry.in_family(Family::Docker))
+            .in_family(MediaFamily::Docker, |entry| {
+                entry.in_family(MediaFamily::Docker)
+            })
             .unwrap();
         assert_eq!(turned.media_type, Some(MediaType::DockerList));
         assert_eq!(turned.manifests[0].media_type, MediaType::DockerManifest);
-        assert_eq!(index.in_family(Family::Docker, |_| None), None);
+        assert_eq!(index.in_family(MediaFamily::Docker, |_| None), None);
     }
 }

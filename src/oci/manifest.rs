@@ -146,7 +146,7 @@ impl From<Platform> for DescriptorPlatform {
 /// An image manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Manifest {
+pub(crate) struct ImageManifest {
     /// Always 2.
     pub schema_version: u32,
     /// Always written; foreign manifests may lack it.
@@ -164,7 +164,7 @@ pub(crate) struct Manifest {
 /// A list of manifests: of one image for several platforms, or of a layout's images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Index {
+pub(crate) struct ImageIndex {
     /// Always 2.
     pub schema_version: u32,
     /// Always written; foreign indexes may lack it.
@@ -177,7 +177,7 @@ pub(crate) struct Index {
     pub annotations: BTreeMap<String, String>,
 }
 
-impl Default for Index {
+impl Default for ImageIndex {
     fn default() -> Self {
         Self {
             schema_version: 2,
@@ -207,8 +207,8 @@ macro_rules! document {
 }
 pub(super) use document;
 
-document!(Manifest);
-document!(Index);
+document!(ImageManifest);
+document!(ImageIndex);
 
 #[cfg(test)]
 mod tests {
@@ -234,7 +234,7 @@ mod tests {
         let mut layer = descriptor();
         layer.annotations.insert("b".into(), "2".into());
         layer.annotations.insert("a".into(), "1".into());
-        let manifest = Manifest {
+        let manifest = ImageManifest {
             schema_version: 2,
             media_type: Some(MediaType::Manifest),
             config: Descriptor::of(MediaType::Config, b"{}"),
@@ -242,7 +242,7 @@ mod tests {
             annotations: BTreeMap::new(),
         };
         let bytes = manifest.to_bytes().unwrap();
-        assert_eq!(Manifest::from_bytes(&bytes).unwrap(), manifest);
+        assert_eq!(ImageManifest::from_bytes(&bytes).unwrap(), manifest);
         assert_eq!(bytes, manifest.to_bytes().unwrap());
         let second = oci_spec::image::ImageManifest::from_reader(bytes.as_slice()).unwrap();
         assert_eq!(
@@ -260,9 +260,9 @@ mod tests {
         let mut entry = descriptor();
         entry.media_type = MediaType::Manifest;
         entry.platform = Some("linux/arm64".parse::<Platform>().unwrap().into());
-        let index = Index {
+        let index = ImageIndex {
             manifests: vec![entry],
-            ..Index::default()
+            ..ImageIndex::default()
         };
         let second =
             oci_spec::image::ImageIndex::from_reader(index.to_bytes().unwrap().as_slice()).unwrap();

@@ -14,11 +14,11 @@ mod name_or_id;
 mod platform;
 mod reference;
 
-pub(crate) use config::{Empty, History, ImageConfig, RootFs, RunConfig};
+pub(crate) use config::{EmptyObject, HistoryEntry, ImageConfig, RootFs, RunConfig};
 pub(crate) use digest::{DiffId, Digest, DigestError};
-pub(crate) use docker::Family;
+pub(crate) use docker::MediaFamily;
 pub(crate) use key::{Key, KeyBuilder};
-pub(crate) use manifest::{Descriptor, DescriptorPlatform, Index, Manifest, MediaType};
+pub(crate) use manifest::{Descriptor, DescriptorPlatform, ImageIndex, ImageManifest, MediaType};
 pub(crate) use name_or_id::NameOrId;
 pub(crate) use platform::{Architecture, Platform};
 pub(crate) use reference::{DOCKER_HUB, DOCKER_HUB_HOST, Reference, ReferenceError, docker_hub_of};

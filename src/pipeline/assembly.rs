@@ -4,36 +4,36 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use super::build::BuiltPlatform;
-use crate::base::image_base::Foundation;
-use crate::bytecode::{Compiled, Compiler};
-use crate::context::build_context::Site;
+use crate::base::image_base::Base;
+use crate::bytecode::{BytecodeCompiler, CompileTotals};
+use crate::context::build_context::Context;
 use crate::image::{
-    BASE_LAYERS_ANNOTATION, BASE_PACKAGES_ANNOTATION, BUILT_ANNOTATION, BaseParts, BaseSettings,
-    FOOTING_ANNOTATION, ImageLayer, Parts, SETTINGS_ANNOTATION,
+    ABI_ANNOTATION, BASE_LAYERS_ANNOTATION, BASE_PACKAGES_ANNOTATION, BUILT_ANNOTATION, BaseParts,
+    BaseSettings, ImageLayer, ImageParts, SETTINGS_ANNOTATION,
 };
-use crate::layer_cache::{Made, Recipe};
+use crate::layer_cache::{BuiltLayer, LayerRecipe};
 use crate::layer_recipes as recipes;
-use crate::layer_recipes::Shelf;
-use crate::layers::source::Source;
+use crate::layer_recipes::WheelShelf;
+use crate::layers::source::SourceLayer;
 use crate::layers::wheel;
 use crate::oci::{Platform, RunConfig};
-use crate::plan::Origin;
+use crate::plan::ValueOrigin;
 use crate::report::BuildError;
-use crate::resolve::wheels::{Lock, LockedWheel};
-use crate::source::Contents;
+use crate::resolve::wheels::{LockedWheel, WheelLock};
+use crate::source::TreeContents;
 use crate::wheel_resolution::locked_wheels as wheels;
 
-impl Site<'_> {
+impl Context<'_> {
     /// Layers above the base, lowest first: skeleton, pip, wheels, source.
     pub(super) fn upper<'s>(
         &'s self,
-        (lock, foundation): (&Lock, &Foundation<'_>),
-        (pip_place, place): &'s (wheel::Target, wheel::Target),
-        contents: &'s Contents,
-        compiler: Option<&'s Compiler<'s>>,
-    ) -> Result<Vec<Recipe<'s>>, BuildError> {
+        (lock, foundation): (&WheelLock, &Base<'_>),
+        (pip_place, place): &'s (wheel::InstallTarget, wheel::InstallTarget),
+        contents: &'s TreeContents,
+        compiler: Option<&'s BytecodeCompiler<'s>>,
+    ) -> Result<Vec<LayerRecipe<'s>>, BuildError> {
         let tar = self.tar();
-        let shelf = Shelf {
+        let shelf = WheelShelf {
             store: self.store,
             report: self.report,
             unpacked: self.settings.rules.unpacked,
@@ -42,7 +42,7 @@ impl Site<'_> {
         };
         let compiles_application = self.plan.bytecode.value.compiles_application();
         let application = compiler.filter(|_| compiles_application);
-        let source = Source {
+        let source = SourceLayer {
             tree: &self.project.tree,
             contents,
             setup_name: self.plan.setup_name.as_deref(),
@@ -53,7 +53,7 @@ impl Site<'_> {
         };
         let mut recipes = Vec::new();
         if let Some(compiler) = compiler.filter(|_| self.compiles_library())
-            && let Foundation::Packages { debs, .. } = foundation
+            && let Base::Packages { debs, .. } = foundation
         {
             recipes.push(recipes::library(&debs.base, compiler, tar));
         }
@@ -81,7 +81,7 @@ impl Site<'_> {
             } else {
                 pip_place
             };
-            recipes.push(Recipe {
+            recipes.push(LayerRecipe {
                 is_of_source: true,
                 ..recipes::wheel_layer(&own, own_place, &shelf)
             });
@@ -93,9 +93,9 @@ impl Site<'_> {
     /// pip's wheel, unless the builder wants none or the project brings its own.
     fn pip(
         &self,
-        lock: &Lock,
-        place: &wheel::Target,
-        shelf: &Shelf<'_>,
+        lock: &WheelLock,
+        place: &wheel::InstallTarget,
+        shelf: &WheelShelf<'_>,
     ) -> Result<Option<LockedWheel>, BuildError> {
         let is_own = lock
             .packages
@@ -118,12 +118,12 @@ impl Site<'_> {
     pub(super) fn assemble(
         &self,
         platform: Platform,
-        foundation: &Foundation<'_>,
-        (layers, base_count): (Vec<Made>, usize),
+        foundation: &Base<'_>,
+        (layers, base_count): (Vec<BuiltLayer>, usize),
     ) -> Result<BuiltPlatform, BuildError> {
         let (base, skipped) = match foundation {
-            Foundation::Packages { .. } => (None, 0),
-            Foundation::Image(image) => (
+            Base::Packages { .. } => (None, 0),
+            Base::Image(image) => (
                 Some(BaseParts {
                     layers: &image.manifest.layers,
                     config: &image.config,
@@ -131,10 +131,10 @@ impl Site<'_> {
                 image.manifest.layers.len(),
             ),
         };
-        let layers: Vec<Made> = layers.into_iter().map(|made| self.proven(made)).collect();
+        let layers: Vec<BuiltLayer> = layers.into_iter().map(|made| self.proven(made)).collect();
         let ours = layers.iter().skip(skipped);
         let image_layers: Vec<ImageLayer> = ours.map(|made| made.layer.clone()).collect();
-        let assembled = crate::image::assemble(Parts {
+        let assembled = crate::image::assemble(ImageParts {
             platform,
             created_seconds: self.settings.epoch_seconds,
             run: self.run_config(),
@@ -149,29 +149,25 @@ impl Site<'_> {
             platform,
             descriptor: assembled.descriptor,
             layers,
-            compiled: Compiled::default(),
+            compiled: CompileTotals::default(),
         })
     }
 
     /// What the manifest tells of the base, and of what was built from source.
-    fn annotations(
-        &self,
-        foundation: &Foundation<'_>,
-        base_count: usize,
-    ) -> BTreeMap<String, String> {
+    fn annotations(&self, foundation: &Base<'_>, base_count: usize) -> BTreeMap<String, String> {
         let mut annotations = BTreeMap::from([
             (BASE_LAYERS_ANNOTATION.to_owned(), base_count.to_string()),
-            (FOOTING_ANNOTATION.to_owned(), self.footing().to_string()),
+            (ABI_ANNOTATION.to_owned(), self.abi().to_string()),
             (
                 SETTINGS_ANNOTATION.to_owned(),
                 self.base_settings().to_text(),
             ),
         ]);
         match foundation {
-            Foundation::Packages { debs, .. } => {
+            Base::Packages { debs, .. } => {
                 annotations.insert(BASE_PACKAGES_ANNOTATION.to_owned(), debs.versions());
             }
-            Foundation::Image(image) => annotations.extend(image.annotations()),
+            Base::Image(image) => annotations.extend(image.annotations()),
         }
         let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         if !built.is_empty() {
@@ -186,7 +182,8 @@ impl Site<'_> {
     fn base_settings(&self) -> BaseSettings {
         let names = self.plan.environment.of_builder();
         let labels = self.plan.labels.iter();
-        let labels = labels.filter(|(_, label)| matches!(label.origin, Origin::Builder { .. }));
+        let labels =
+            labels.filter(|(_, label)| matches!(label.origin, ValueOrigin::Builder { .. }));
         BaseSettings {
             env: names.map(str::to_owned).collect(),
             labels: labels.map(|(name, _)| name.clone()).collect(),
@@ -201,7 +198,7 @@ impl Site<'_> {
                 .ports
                 .value
                 .iter()
-                .map(|port| (format!("{port}/tcp"), crate::oci::Empty {}))
+                .map(|port| (format!("{port}/tcp"), crate::oci::EmptyObject {}))
                 .collect(),
             env: plan
                 .environment

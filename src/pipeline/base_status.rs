@@ -3,41 +3,41 @@
 
 use std::time::Duration;
 
-use super::rebase::{Desk, RebaseError};
+use super::rebase::{ImageLookup, RebaseError};
 use crate::base::base_image_lookup::BaseImageError;
 use crate::base::resolved_packages as base;
 use crate::context::base_manifest::BaseImage;
-use crate::context::settings::{Rules, Settings};
-use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, Standing};
-use crate::oci::{Descriptor, Digest, ImageConfig, Manifest, MediaType, Reference};
-use crate::packages::debian::Version;
-use crate::plan::builder::Base;
+use crate::context::settings::{NetworkRules, Settings};
+use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, BaseRecord};
+use crate::oci::{Descriptor, Digest, ImageConfig, ImageManifest, MediaType, Reference};
+use crate::packages::debian::DebianVersion;
+use crate::plan::builder::BaseDefinition;
 use crate::plan::labels::BUILDER_LABEL;
 use crate::report::{BuildError, Report};
 use crate::store::Store;
 
 /// An image, and how it stands to its base now.
 #[derive(Debug)]
-pub(crate) struct Looked {
+pub(crate) struct BaseStatusReport {
     /// The manifest or index.
     pub digest: Digest,
     /// Each platform's part.
-    pub platforms: Vec<LookedPlatform>,
+    pub platforms: Vec<PlatformStatus>,
 }
 
 /// One platform of it.
 #[derive(Debug)]
-pub(crate) struct LookedPlatform {
+pub(crate) struct PlatformStatus {
     /// The manifest's.
     pub entry: Descriptor,
-    pub manifest: Manifest,
+    pub manifest: ImageManifest,
     pub config: ImageConfig,
-    pub behind: Behind,
+    pub behind: BaseStatus,
 }
 
 /// How an image stands to its base.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Behind {
+pub(crate) enum BaseStatus {
     /// It has the base that the name stands for now.
     UpToDate,
     /// The name of the base stands for another image now.
@@ -78,14 +78,14 @@ pub(crate) fn look(
     image: &Reference,
     settings: &Settings,
     report: &dyn Report,
-) -> Result<Looked, BuildError> {
+) -> Result<BaseStatusReport, BuildError> {
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
     let client = crate::context::client::new(settings, report);
-    let desk = Desk {
+    let desk = ImageLookup {
         store: &store,
         client: &client,
-        rules: Rules {
+        rules: NetworkRules {
             refresh: true,
             ..settings.rules
         },
@@ -96,7 +96,7 @@ pub(crate) fn look(
         return Err(RebaseError::NoImage { image }.into());
     };
     let platforms = images.into_iter().map(|image| {
-        Ok(LookedPlatform {
+        Ok(PlatformStatus {
             behind: behind(&image, &desk)?,
             entry: entry(&image, &store)?,
             manifest: image.manifest,
@@ -105,7 +105,7 @@ pub(crate) fn look(
     });
     let platforms = platforms.collect::<Result<Vec<_>, BuildError>>()?;
     crate::context::client::say_warnings(&client, report);
-    Ok(Looked { digest, platforms })
+    Ok(BaseStatusReport { digest, platforms })
 }
 
 /// The descriptor of a platform's manifest, with its platform.
@@ -117,10 +117,10 @@ fn entry(image: &BaseImage, store: &Store) -> Result<Descriptor, BuildError> {
     Ok(entry)
 }
 
-fn behind(image: &BaseImage, desk: &Desk<'_>) -> Result<Behind, BuildError> {
+fn behind(image: &BaseImage, desk: &ImageLookup<'_>) -> Result<BaseStatus, BuildError> {
     let notes = &image.manifest.annotations;
-    let Ok(standing) = Standing::of(&image.manifest, &image.config) else {
-        return Ok(Behind::NotTold);
+    let Ok(standing) = BaseRecord::of(&image.manifest, &image.config) else {
+        return Ok(BaseStatus::NotTold);
     };
     let name = notes.get(BASE_NAME_ANNOTATION);
     let digest = notes.get(BASE_DIGEST_ANNOTATION);
@@ -128,27 +128,27 @@ fn behind(image: &BaseImage, desk: &Desk<'_>) -> Result<Behind, BuildError> {
         return Ok(packages(image, desk.store));
     };
     let (Ok(base), Ok(digest)) = (name.parse::<Reference>(), digest.parse::<Digest>()) else {
-        return Ok(Behind::NotTold);
+        return Ok(BaseStatus::NotTold);
     };
     if base.digest().is_some() {
-        return Ok(Behind::Pinned);
+        return Ok(BaseStatus::Pinned);
     }
     let finder = desk.finder();
     let now = match finder.ask(&base) {
         Ok(now) => now,
         Err(error) => {
             return match error.find() {
-                Some(BaseImageError::NotFound { .. }) => Ok(Behind::Gone),
+                Some(BaseImageError::NotFound { .. }) => Ok(BaseStatus::Gone),
                 _ => Err(error),
             };
         }
     };
     if now == digest {
-        return Ok(Behind::UpToDate);
+        return Ok(BaseStatus::UpToDate);
     }
     let newer = finder.find(&base, Some(now), &[image.platform])?;
     let Some(newer) = newer.first() else {
-        return Ok(Behind::Gone);
+        return Ok(BaseStatus::Gone);
     };
     let old: Vec<Digest> = image
         .manifest
@@ -164,14 +164,14 @@ fn behind(image: &BaseImage, desk: &Desk<'_>) -> Result<Behind, BuildError> {
         .count();
     if differing == 0 && layers.len() == old.len() {
         // Another platform's part is another, or the config's words.
-        return Ok(Behind::UpToDate);
+        return Ok(BaseStatus::UpToDate);
     }
     // The old one may be gone from its registry, and then this is not told.
     let old = finder.find(&base, Some(digest), &[image.platform]).ok();
     let created = |image: &BaseImage| day(image.config.created.as_deref()?);
     let before = old.as_ref().and_then(|images| created(images.first()?));
     let days = created(newer).and_then(|after| Some(after - before?));
-    Ok(Behind::Image {
+    Ok(BaseStatus::Image {
         now,
         layers: layers.len(),
         differing,
@@ -180,20 +180,20 @@ fn behind(image: &BaseImage, desk: &Desk<'_>) -> Result<Behind, BuildError> {
 }
 
 /// The packages of the base beside those that the store knows of the image's builder.
-fn packages(image: &BaseImage, store: &Store) -> Behind {
+fn packages(image: &BaseImage, store: &Store) -> BaseStatus {
     let listed = crate::image::packages(&image.manifest.annotations);
     let name = image.config.config.labels.get(BUILDER_LABEL);
     let builders = crate::pipeline::plan::builders().unwrap_or_default();
     let builder = builders
         .iter()
         .find(|(builder, _)| Some(&builder.name) == name);
-    let Some(Base::Debian(base)) = builder.map(|(builder, _)| &builder.base) else {
-        return Behind::NotKnown;
+    let Some(BaseDefinition::Debian(base)) = builder.map(|(builder, _)| &builder.base) else {
+        return BaseStatus::NotKnown;
     };
     let Some((asked, known)) = base::known(base, image.platform.architecture, store) else {
-        return Behind::NotKnown;
+        return BaseStatus::NotKnown;
     };
-    let version = |text: &str| text.parse::<Version>().ok();
+    let version = |text: &str| text.parse::<DebianVersion>().ok();
     let both = known
         .iter()
         .filter_map(|deb| Some((deb, *listed.get(deb.package.as_str())?)));
@@ -203,7 +203,7 @@ fn packages(image: &BaseImage, store: &Store) -> Behind {
         .filter(|(deb, old)| version(old) < version(&deb.version))
         .map(|(deb, old)| (deb.package.clone(), (*old).to_owned(), deb.version.clone()))
         .collect();
-    Behind::Packages {
+    BaseStatus::Packages {
         asked,
         compared: both.len(),
         newer,
@@ -259,7 +259,7 @@ mod tests {
             history: Vec::new(),
             other: BTreeMap::new(),
         };
-        let manifest = Manifest {
+        let manifest = ImageManifest {
             schema_version: 2,
             media_type: None,
             config: Descriptor::of(MediaType::Config, b"{}"),
@@ -285,9 +285,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let of_image = image("bash=5.2-1 openssl=3.5.1-1 project=1");
-        assert_eq!(packages(&of_image, &store), Behind::NotKnown);
+        assert_eq!(packages(&of_image, &store), BaseStatus::NotKnown);
         let builders = crate::pipeline::builders().unwrap();
-        let Base::Debian(base) = &builders[0].0.base else {
+        let BaseDefinition::Debian(base) = &builders[0].0.base else {
             panic!("the default builder is one of packages");
         };
         let deb = |package: &str, version: &str| DebArtefact {
@@ -306,7 +306,7 @@ mod tests {
         ];
         let architecture = of_image.platform.architecture;
         base::remember(base, architecture, &known, &store).unwrap();
-        let Behind::Packages {
+        let BaseStatus::Packages {
             compared, newer, ..
         } = packages(&of_image, &store)
         else {
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(newer, [expected.into()]);
         let mut other = of_image;
         other.config.config.labels.clear();
-        assert_eq!(packages(&other, &store), Behind::NotKnown);
+        assert_eq!(packages(&other, &store), BaseStatus::NotKnown);
     }
 
     #[test]

@@ -2,30 +2,32 @@
 
 use std::time::Duration;
 
-use super::publish::{self, Exported, Pushed};
+use super::publish::{self, ExportReport, PushReport};
 use super::{lock as locks, plan as read};
 use crate::bytecode;
-use crate::context::build_context::{Means, Site};
-use crate::context::project::Project;
+use crate::context::build_context::{BuildMeans, Context};
+use crate::context::project::ProjectInputs;
 use crate::context::settings::Settings;
-use crate::context::stage_clock::Stages;
+use crate::context::stage_clock::StageClock;
 use crate::context::{client, cross_platform as foreign};
-use crate::destination::Target;
+use crate::destination::ExportTarget;
 use crate::destination::registry::PushError;
-use crate::layer_cache::{Cache, Contradicted, DownloadError, Made, NoRecipe, NotThere, mending};
+use crate::layer_cache::{
+    BlobMissing, BuiltLayer, DownloadError, LayerContradiction, NoRecipe, RegistryCache, mending,
+};
 use crate::net::http::Client;
 use crate::oci::{Descriptor, Digest, Platform, Reference};
-use crate::plan::{Plan, Request};
-use crate::report::{BuildError, Event, Report, Stage};
+use crate::plan::{Plan, PlanRequest};
+use crate::report::{BuildError, BuildStage, Event, Report};
 use crate::store::Store;
 
 /// Where a built image goes besides the store.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Outputs {
+pub(crate) struct BuildOutputs {
     /// To the registries that its names say.
     pub push: bool,
     /// To files and folders.
-    pub targets: Vec<Target>,
+    pub targets: Vec<ExportTarget>,
     /// Images of registries whose layers may be used again, besides the one that is pushed to.
     pub cache_from: Vec<Reference>,
     /// Look at no image in a registry for layers.
@@ -36,7 +38,7 @@ pub(crate) struct Outputs {
 
 /// A built image.
 #[derive(Debug)]
-pub(crate) struct Built {
+pub(crate) struct BuiltImage {
     /// Its names; may be empty.
     pub names: Vec<Reference>,
     /// Its manifest, or the index of its platforms.
@@ -44,11 +46,11 @@ pub(crate) struct Built {
     /// One for each platform.
     pub platforms: Vec<BuiltPlatform>,
     /// What went to registries.
-    pub pushed: Vec<Pushed>,
+    pub pushed: Vec<PushReport>,
     /// What went to files and folders.
-    pub exported: Vec<Exported>,
+    pub exported: Vec<ExportReport>,
     /// Where the time went.
-    pub stages: Vec<(Stage, Duration)>,
+    pub stages: Vec<(BuildStage, Duration)>,
 }
 
 /// One platform of a built image.
@@ -59,12 +61,12 @@ pub(crate) struct BuiltPlatform {
     /// Its manifest.
     pub descriptor: Descriptor,
     /// Its layers, base first.
-    pub layers: Vec<Made>,
+    pub layers: Vec<BuiltLayer>,
     /// What compiling came to.
-    pub compiled: bytecode::Compiled,
+    pub compiled: bytecode::CompileTotals,
 }
 
-impl Built {
+impl BuiltImage {
     /// The reference by digest of what was made.
     pub(crate) fn pinned(&self) -> String {
         match self.names.first() {
@@ -80,23 +82,23 @@ impl Built {
 /// The first stage's that fails. What was finished stays in the store; a name is given only to an
 /// image that is whole.
 pub(crate) fn build(
-    request: &Request,
+    request: &PlanRequest,
     names: &[Reference],
-    outputs: &Outputs,
+    outputs: &BuildOutputs,
     settings: &Settings,
     report: &dyn Report,
-) -> Result<Built, BuildError> {
-    let stages = Stages::new(report);
+) -> Result<BuiltImage, BuildError> {
+    let stages = StageClock::new(report);
     let mut project = stages.run(
-        Stage::Source,
+        BuildStage::Source,
         || read::project(request, settings, report),
         |project| format!("{} files and folders", project.tree.entries().len()),
     )?;
     let plan = stages.run(
-        Stage::Plan,
+        BuildStage::Plan,
         || {
-            read::complete(&mut project, request, settings, report)?;
-            read::decide(&project, request, report)
+            read::resolve_builder(&mut project, request, settings, report)?;
+            read::make_plan(&project, request, report)
         },
         crate::plan::Plan::title,
     )?;
@@ -106,7 +108,7 @@ pub(crate) fn build(
     let _in_use = store.in_use()?;
     let client = client::new(settings, report);
     let cache = cache(names, outputs, settings, (&client, &store, report), &plan);
-    let means = Means {
+    let means = BuildMeans {
         settings,
         store: &store,
         report,
@@ -145,7 +147,7 @@ pub(crate) fn build(
     }
     client::say_warnings(&client, report);
     let (descriptor, platforms, pushed, exported) = outcome?;
-    Ok(Built {
+    Ok(BuiltImage {
         names: names.to_vec(),
         descriptor,
         platforms,
@@ -160,7 +162,7 @@ pub(crate) fn build(
 fn is_of_cache(error: &BuildError) -> bool {
     missing_layer(error).is_some()
         || matches!(error.find(), Some(DownloadError::Nowhere { .. }))
-        || error.find::<Contradicted>().is_some()
+        || error.find::<LayerContradiction>().is_some()
         || error.find::<NoRecipe>().is_some()
 }
 
@@ -169,18 +171,18 @@ fn missing_layer(error: &BuildError) -> Option<Digest> {
     if let Some(PushError::Nowhere { digest, .. }) = error.find() {
         return Some(*digest);
     }
-    error.find::<NotThere>().map(|missing| missing.digest)
+    error.find::<BlobMissing>().map(|missing| missing.digest)
 }
 
 /// The images whose layers are used again: those that the names stand for where they are pushed to,
 /// and those that were named for it.
 fn cache<'a>(
     names: &[Reference],
-    outputs: &Outputs,
+    outputs: &BuildOutputs,
     settings: &Settings,
     (client, store, report): (&'a Client, &'a Store, &'a dyn Report),
     plan: &'a Plan,
-) -> Cache<'a> {
+) -> RegistryCache<'a> {
     let is_wanted = !outputs.no_cache && !settings.rules.offline;
     let of = |names: &[Reference], is_wanted: bool| {
         if is_wanted {
@@ -189,7 +191,7 @@ fn cache<'a>(
             Vec::new()
         }
     };
-    Cache::new(
+    RegistryCache::new(
         (client, store),
         report,
         &plan.platforms.value,
@@ -203,33 +205,38 @@ fn cache<'a>(
 }
 
 /// What comes after the plan.
-type Finished = (Descriptor, Vec<BuiltPlatform>, Vec<Pushed>, Vec<Exported>);
+type FinishedBuild = (
+    Descriptor,
+    Vec<BuiltPlatform>,
+    Vec<PushReport>,
+    Vec<ExportReport>,
+);
 
 /// Builds what was planned, and sends it out.
 fn finish(
-    project: &Project,
+    project: &ProjectInputs,
     plan: &Plan,
-    means: Means<'_>,
-    (names, outputs): (&[Reference], &Outputs),
-    stages: &Stages<'_>,
-) -> Result<Finished, BuildError> {
-    let site = Site::new(project, plan, means)?;
+    means: BuildMeans<'_>,
+    (names, outputs): (&[Reference], &BuildOutputs),
+    stages: &StageClock<'_>,
+) -> Result<FinishedBuild, BuildError> {
+    let context = Context::new(project, plan, means)?;
     let platforms = std::thread::scope(|scope| {
         if !means.cache.is_empty() {
             // The answer is wanted soon, and there is something else to do meanwhile.
             scope.spawn(|| means.cache.look());
         }
-        let mut foreseen = site.foresee(stages)?;
+        let mut foreseen = context.preflight(stages)?;
         plan.platforms
             .value
             .iter()
-            .map(|&platform| site.build(platform, foreseen.remove(&platform), stages))
+            .map(|&platform| context.build(platform, foreseen.remove(&platform), stages))
             .collect::<Result<Vec<_>, _>>()
     })?;
     let manifests = platforms.iter().map(|platform| platform.descriptor.clone());
     let family = means.settings.formats.documents;
     let descriptor = publish::name(manifests.collect(), names, family, means.store)?;
-    let image = publish::Image {
+    let image = publish::StoredImageFiles {
         descriptor: &descriptor,
         means,
     };

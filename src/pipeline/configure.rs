@@ -7,28 +7,30 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize as _;
 
-use crate::base::image_base::Foundation;
-use crate::context::build_context::Site;
+use crate::base::image_base::Base;
+use crate::context::build_context::Context;
 use crate::image::COMPLETED_ANNOTATION;
-use crate::layer_cache::{Batch, Made, Recipe};
-use crate::layers::changes::{self, Change, Kind};
+use crate::layer_cache::{BuiltLayer, LayerBatch, LayerRecipe};
+use crate::layers::changes::{self, LayerChange, PathChange};
 use crate::layers::deb::{Run, Scripts, Undone};
-use crate::layers::notes::Notes;
+use crate::layers::notes::LayerNotes;
 use crate::oci::{Architecture, Key, KeyBuilder};
-use crate::report::{BuildError, Event, Silent};
+use crate::report::{BuildError, Event, SilentReport};
 use crate::sandbox;
 use crate::source_builds::step_layers::of_layer;
-use crate::source_builds::step_runner::{Order, Place, StepError, Steps, how, is_success};
+use crate::source_builds::step_runner::{
+    StepCommand, StepError, StepRoot, StepRunner, how, is_success,
+};
 
 /// Most packages, and most programs of one, that are named.
 const MAX_NAMED: usize = 6;
 const MAX_PROGRAMS: usize = 3;
 
-impl Site<'_> {
+impl Context<'_> {
     /// The layers of a foundation, with that of what generators make of them.
-    pub(super) fn complete_base(&self, foundation: &Foundation<'_>) -> Result<Batch, BuildError> {
-        let batch = self.lay(foundation)?;
-        let Foundation::Packages { options, .. } = foundation else {
+    pub(super) fn complete_base(&self, foundation: &Base<'_>) -> Result<LayerBatch, BuildError> {
+        let batch = self.ensure_base_layers(foundation)?;
+        let Base::Packages { options, .. } = foundation else {
             return Ok(batch);
         };
         let Some(top) = batch.layers.last() else {
@@ -48,10 +50,10 @@ impl Site<'_> {
     /// The same where there is something to be run.
     fn configured(
         &self,
-        mut batch: Batch,
-        recipes: &[Recipe<'_>],
+        mut batch: LayerBatch,
+        recipes: &[LayerRecipe<'_>],
         architecture: Architecture,
-    ) -> Result<Batch, BuildError> {
+    ) -> Result<LayerBatch, BuildError> {
         let (Some(top), Some(recipe)) = (batch.layers.last(), recipes.last()) else {
             return Ok(batch);
         };
@@ -95,18 +97,18 @@ impl Site<'_> {
         &self,
         runs: &[Run],
         (key, title): (&Key, &str),
-        layers: &[Made],
-        recipes: &[Recipe<'_>],
-    ) -> Result<Option<Made>, BuildError> {
-        let recipes: Vec<&Recipe<'_>> = recipes.iter().collect();
-        let place = Place::new(self.store(), self.ground_of(layers, &recipes)?)?;
-        let steps = Steps {
-            site: self,
-            report: &Silent,
+        layers: &[BuiltLayer],
+        recipes: &[LayerRecipe<'_>],
+    ) -> Result<Option<BuiltLayer>, BuildError> {
+        let recipes: Vec<&LayerRecipe<'_>> = recipes.iter().collect();
+        let place = StepRoot::new(self.store(), self.ground_of(layers, &recipes)?)?;
+        let steps = StepRunner {
+            context: self,
+            report: &SilentReport,
         };
         for run in runs {
             let command: Vec<&str> = run.command.iter().map(String::as_str).collect();
-            let order = Order {
+            let order = StepCommand {
                 title: &run.package,
                 command: &command,
                 directory: "/",
@@ -135,24 +137,24 @@ impl Site<'_> {
             runs.any(|run| path.starts_with(run.writes.as_bytes()))
         };
         let found = sandbox::changes(&place.root)?.into_iter();
-        let written: Vec<Change> = found
+        let written: Vec<LayerChange> = found
             .filter(|change| is_written(&change.path))
             .map(of_layer)
             .collect();
         if !written
             .iter()
-            .any(|change| !matches!(change.kind, Kind::Folder { .. }))
+            .any(|change| !matches!(change.kind, PathChange::Folder { .. }))
         {
             return Ok(None);
         }
-        let recipe = Recipe {
+        let recipe = LayerRecipe {
             key: *key,
             contents: title.to_owned(),
             needs: Vec::new(),
             is_of_source: false,
             write: Box::new(move |tar| {
                 changes::write(&written, tar)?;
-                Ok(Notes::default())
+                Ok(LayerNotes::default())
             }),
         };
         Ok(self.make(&[recipe], layers.len())?.layers.pop())
@@ -197,15 +199,15 @@ impl Site<'_> {
 }
 
 /// What is noted of the scripts of a layer's packages.
-fn scripts_of(made: &Made) -> Scripts {
+fn scripts_of(made: &BuiltLayer) -> Scripts {
     let notes = made.notes.as_ref();
-    let notes = notes.and_then(|notes| Notes::deserialize(notes).ok());
+    let notes = notes.and_then(|notes| LayerNotes::deserialize(notes).ok());
     notes.map(|notes| notes.scripts).unwrap_or_default()
 }
 
 /// Names what generators make by what they are run over.
-fn key(runs: &[Run], layers: &[Made], site: &Site<'_>) -> Key {
-    let mut key = KeyBuilder::new("configured/1").field(&site.epoch_seconds().to_le_bytes());
+fn key(runs: &[Run], layers: &[BuiltLayer], context: &Context<'_>) -> Key {
+    let mut key = KeyBuilder::new("configured/1").field(&context.epoch_seconds().to_le_bytes());
     for made in layers {
         key.add(made.layer.diff_id.to_string().as_bytes());
     }

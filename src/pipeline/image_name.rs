@@ -5,26 +5,26 @@
 
 use crate::context::settings::Settings;
 use crate::oci::Reference;
-use crate::plan::Request;
+use crate::plan::PlanRequest;
 use crate::report::BuildError;
-use crate::source::location::Location;
+use crate::source::location::SourceLocation;
 
 /// The name; `None` where there is nothing to call it after, as for standard input.
 ///
 /// # Errors
 /// The source is none.
 pub(crate) fn default_name(
-    request: &Request,
+    request: &PlanRequest,
     settings: &Settings,
 ) -> Result<Option<Reference>, BuildError> {
     let reference = request.reference.as_deref();
-    let location = Location::parse(&request.source, reference, &settings.directory)?;
+    let location = SourceLocation::parse(&request.source, reference, &settings.directory)?;
     let folder = request.context_dir.as_ref().and_then(|path| {
         let name = path.file_name()?.to_str()?;
         Some(name.to_owned())
     });
     let title = match location {
-        Location::Stdin => None,
+        SourceLocation::Stdin => None,
         location => folder.or_else(|| location.title()),
     };
     Ok(title.and_then(|title| Reference::called_after(&title)))

@@ -5,17 +5,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::plan as read;
-use super::platform_build::Resolved;
-use crate::context::build_context::{Means, Site};
-use crate::context::project::{LOCK_FILE, Project};
-use crate::context::settings::{Rules, Settings};
-use crate::context::stage_clock::Stages;
-use crate::layer_cache::Cache;
+use super::platform_build::ResolvedPlatform;
+use crate::context::build_context::{BuildMeans, Context};
+use crate::context::project::{LOCK_FILE, ProjectInputs};
+use crate::context::settings::{NetworkRules, Settings};
+use crate::context::stage_clock::StageClock;
+use crate::layer_cache::RegistryCache;
 use crate::packages::python::LockOrigin;
-use crate::plan::{Dependencies, Plan, Request};
-use crate::report::{BuildError, Event, FileError, Report, Silent, Stage};
+use crate::plan::{DependencySource, Plan, PlanRequest};
+use crate::report::{BuildError, BuildStage, Event, FileError, Report, SilentReport};
 use crate::resolve::debian::LockedLayer;
-use crate::resolve::wheels::{Location, ResolveError, write_pylock};
+use crate::resolve::wheels::{WheelError, WheelLocation, write_pylock};
 use crate::source::SettingsFile;
 use crate::store::Store;
 use crate::wheel_resolution::lock_inputs as fingerprint;
@@ -31,7 +31,7 @@ const PYLOCK: &str = "pylock.toml";
 /// # Errors
 /// What keeps the project from being resolved; a folder that cannot be written to.
 pub(crate) fn lock(
-    request: &Request,
+    request: &PlanRequest,
     with_layers: bool,
     settings: &Settings,
     report: &dyn Report,
@@ -44,24 +44,24 @@ pub(crate) fn lock(
     let root = project.tree.root().to_owned();
     // Locks that are there say what was; requirements say what is wished for.
     project.forget(&[PYLOCK, LOCK_FILE])?;
-    read::complete(&mut project, request, settings, report)?;
-    let plan = read::decide(&project, request, report)?;
+    read::resolve_builder(&mut project, request, settings, report)?;
+    let plan = read::make_plan(&project, request, report)?;
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
     let client = crate::context::client::new(settings, report);
-    let cache = Cache::new((&client, &store), report, &[], (&[], &[]));
-    let means = Means {
+    let cache = RegistryCache::new((&client, &store), report, &[], (&[], &[]));
+    let means = BuildMeans {
         settings,
         store: &store,
         report,
         client: &client,
         cache: &cache,
     };
-    let site = Site::new(&project, &plan, means)?;
-    let mut base_lock = site.empty_lock()?;
-    let mut resolved: Vec<Resolved> = Vec::new();
+    let context = Context::new(&project, &plan, means)?;
+    let mut base_lock = context.empty_lock()?;
+    let mut resolved: Vec<ResolvedPlatform> = Vec::new();
     for platform in &plan.platforms.value {
-        let one = site.resolve(platform.architecture)?;
+        let one = context.resolve(platform.architecture)?;
         if base_lock.image.is_none() {
             base_lock.packages.insert(
                 platform.architecture.name().to_owned(),
@@ -84,8 +84,10 @@ pub(crate) fn lock(
     }
     let mut written = Vec::new();
     // What only the project's own wheel names is locked too.
-    let has_wheels = |one: &Resolved| one.wheels.packages.iter().any(|wheel| !wheel.is_own());
-    if !matches!(plan.dependencies.value, Dependencies::None) || resolved.iter().any(has_wheels) {
+    let has_wheels =
+        |one: &ResolvedPlatform| one.wheels.packages.iter().any(|wheel| !wheel.is_own());
+    if !matches!(plan.dependencies.value, DependencySource::None) || resolved.iter().any(has_wheels)
+    {
         let locks: Vec<_> = resolved
             .iter()
             .map(|one| (one.target, &one.wheels))
@@ -94,7 +96,7 @@ pub(crate) fn lock(
         let mut inputs = fingerprint::of(&project, &plan)?;
         if let Some(requires) = resolved
             .iter()
-            .find_map(|one| site.own_requires(&one.wheels))
+            .find_map(|one| context.own_requires(&one.wheels))
         {
             inputs.add(fingerprint::AS_BUILT, requires.as_bytes());
         }
@@ -112,23 +114,23 @@ pub(crate) fn lock(
 
 /// The layers, by architecture, that the locks say how to make: made as a build makes them.
 fn layers(
-    request: &Request,
-    means: Means<'_>,
+    request: &PlanRequest,
+    means: BuildMeans<'_>,
 ) -> Result<BTreeMap<String, Vec<LockedLayer>>, BuildError> {
-    let Means {
+    let BuildMeans {
         settings, report, ..
     } = means;
     // What there is to say of the project has been said.
-    let mut project = read::project(request, settings, &Silent)?;
-    read::complete(&mut project, request, settings, &Silent)?;
-    let plan = read::decide(&project, request, &Silent)?;
-    let site = Site::new(&project, &plan, means)?;
-    let stages = Stages::new(report);
+    let mut project = read::project(request, settings, &SilentReport)?;
+    read::resolve_builder(&mut project, request, settings, &SilentReport)?;
+    let plan = read::make_plan(&project, request, &SilentReport)?;
+    let context = Context::new(&project, &plan, means)?;
+    let stages = StageClock::new(report);
     let mut layers = BTreeMap::new();
     for platform in &plan.platforms.value {
         let made = stages.run(
-            Stage::Layers,
-            || site.make_lasting(*platform),
+            BuildStage::Layers,
+            || context.make_lasting(*platform),
             |made| format!("{} for {platform}", made.len()),
         )?;
         let lines = made
@@ -145,19 +147,19 @@ fn layers(
 /// # Errors
 /// It was not; or it does not say what it was made from, and `--locked` asks for certainty.
 pub(super) fn check(
-    project: &Project,
-    request: &Request,
+    project: &ProjectInputs,
+    request: &PlanRequest,
     plan: &Plan,
-    rules: Rules,
+    rules: NetworkRules,
     report: &dyn Report,
 ) -> Result<(), BuildError> {
-    let Dependencies::Pylock { path } = &plan.dependencies.value else {
+    let DependencySource::Pylock { path } = &plan.dependencies.value else {
         return Ok(());
     };
     let Some(text) = project.tree.read_small(path, SettingsFile::Pylock)? else {
         return Ok(());
     };
-    let wrong = |error| ResolveError::Pylock {
+    let wrong = |error| WheelError::Pylock {
         path: path.clone(),
         error,
     };
@@ -191,9 +193,9 @@ pub(super) fn check(
 }
 
 /// A wheel within the source is locked by its path; that is worth knowing before it moves.
-fn tell_of_source_files(resolved: &[Resolved], report: &dyn Report) {
+fn tell_of_source_files(resolved: &[ResolvedPlatform], report: &dyn Report) {
     for wheel in resolved.iter().flat_map(|one| &one.wheels.packages) {
-        if let Location::Source(path) = &wheel.location {
+        if let WheelLocation::Source(path) = &wheel.location {
             report.event(Event::Warning {
                 text: format!("{} is locked as the file {path} of the source", wheel.name),
                 hint: String::new(),

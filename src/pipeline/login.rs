@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use crate::context::client;
 use crate::context::settings::Settings;
 use crate::net::Secret;
-use crate::net::credentials::{Basic, KeepError, Kept, Login, forget, keep};
-use crate::net::registry::{Registry, RegistryError};
+use crate::net::credentials::{BasicLogin, KeepError, RegistryLogin, SavedEntry, forget, keep};
+use crate::net::registry::{RegistryError, RegistryRepository};
 use crate::oci::{DOCKER_HUB, Reference};
-use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report};
+use crate::report::{BuildError, ErrorClass, Event, Explain, Explanation, Report};
 
 /// No such file is larger.
 const MAX_FILE_BYTES: u64 = 4 << 20;
@@ -59,7 +59,7 @@ pub(crate) enum LoginError {
 
 /// Where credentials have gone to, or come from.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct LoginPlace {
     /// The registry, as the file has it.
     pub registry: String,
     /// The file.
@@ -78,19 +78,19 @@ pub(crate) fn login(
     password: String,
     settings: &Settings,
     report: &dyn Report,
-) -> Result<Place, BuildError> {
+) -> Result<LoginPlace, BuildError> {
     let (key, reference) = named(registry)?;
-    let basic = Basic {
+    let basic = BasicLogin {
         user: user.to_owned(),
         password: Secret::new(password),
     };
     let client = client::with_login(
         settings,
         reference.registry(),
-        Login::Basic(basic.clone()),
+        RegistryLogin::Basic(basic.clone()),
         report,
     );
-    let asked = Registry::to_log_in(&client, &reference)
+    let asked = RegistryRepository::to_log_in(&client, &reference)
         .and_then(|registry| registry.check_login())
         .map_err(LoginError::Registry)?;
     if !asked {
@@ -108,7 +108,7 @@ pub(crate) fn login(
 ///
 /// # Errors
 /// There is nothing, or the file's.
-pub(crate) fn logout(registry: &str, settings: &Settings) -> Result<Place, BuildError> {
+pub(crate) fn logout(registry: &str, settings: &Settings) -> Result<LoginPlace, BuildError> {
     let (key, _) = named(registry)?;
     change(settings, key, forget)
 }
@@ -142,8 +142,8 @@ fn named(text: &str) -> Result<(String, Reference), LoginError> {
 fn change(
     settings: &Settings,
     registry: String,
-    edit: impl FnOnce(&str, &str, &str) -> Result<Kept, KeepError>,
-) -> Result<Place, BuildError> {
+    edit: impl FnOnce(&str, &str, &str) -> Result<SavedEntry, KeepError>,
+) -> Result<LoginPlace, BuildError> {
     let path = client::login_file(settings);
     let failed = |source| LoginError::File {
         path: path.clone(),
@@ -157,14 +157,14 @@ fn change(
         source,
     })?;
     let helper = match kept {
-        Kept::Text(text) => {
+        SavedEntry::Text(text) => {
             write(&path, &text).map_err(failed)?;
             None
         }
-        Kept::Helper(name) => Some(name),
-        Kept::Nothing => return Err(LoginError::Nothing { path, registry }.into()),
+        SavedEntry::Helper(name) => Some(name),
+        SavedEntry::Nothing => return Err(LoginError::Nothing { path, registry }.into()),
     };
-    Ok(Place {
+    Ok(LoginPlace {
         registry,
         path,
         helper,
@@ -226,7 +226,7 @@ impl Explain for LoginError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Name { text } => Explanation {
-                fate: Fate::CommandLine,
+                fate: ErrorClass::CommandLine,
                 what: "this is not a registry".to_owned(),
                 place: text.clone(),
                 why: "a registry is a host name, with a port or not".to_owned(),
@@ -241,7 +241,7 @@ impl Explain for LoginError {
                 explanation
             }
             Self::Keep { path, source } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "credentials cannot be kept or forgotten".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
@@ -250,14 +250,14 @@ impl Explain for LoginError {
                         .to_owned(),
             },
             Self::File { path, source } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the file of credentials cannot be read or written".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
                 next: "name another file by --authfile or REGISTRY_AUTH_FILE".to_owned(),
             },
             Self::Nothing { path, registry } => Explanation {
-                fate: Fate::CommandLine,
+                fate: ErrorClass::CommandLine,
                 what: format!("nobody is logged in to {registry}"),
                 place: path.display().to_string(),
                 why: "the file holds no credentials for it".to_owned(),

@@ -7,11 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::context::build_context::Site;
-use crate::layer_cache::Made;
-use crate::layers::linkage::{Linkage, Need, Wanted};
-use crate::layers::notes::Notes;
-use crate::report::{Event, LayerFate};
+use crate::context::build_context::Context;
+use crate::layer_cache::BuiltLayer;
+use crate::layers::linkage::{LinkNeed, Linkage, WantedFile};
+use crate::layers::notes::LayerNotes;
+use crate::report::{Event, LayerStatus};
 use serde::Deserialize as _;
 
 /// Packages by library and by interpreter.
@@ -24,9 +24,9 @@ const OF_DRIVERS: [&str; 4] = ["libcuda.so", "libnvidia-", "libnvcuvid.so", "lib
 const MAX_WARNINGS: usize = 4;
 const MAX_NAMES: usize = 6;
 
-impl Site<'_> {
+impl Context<'_> {
     /// Tells of what files of these layers need and none of them has.
-    pub(super) fn tell_needs(&self, layers: &[Made]) {
+    pub(super) fn tell_needs(&self, layers: &[BuiltLayer]) {
         for (text, hint) in warnings(layers) {
             self.report().event(Event::Warning { text, hint });
         }
@@ -34,16 +34,16 @@ impl Site<'_> {
 }
 
 /// What to say, and what to do about it.
-fn warnings(layers: &[Made]) -> Vec<(String, String)> {
-    let is_known = |made: &Made| {
-        made.notes.is_some() || !matches!(made.fate, LayerFate::Remote | LayerFate::Believed)
+fn warnings(layers: &[BuiltLayer]) -> Vec<(String, String)> {
+    let is_known = |made: &BuiltLayer| {
+        made.notes.is_some() || !matches!(made.fate, LayerStatus::Remote | LayerStatus::Believed)
     };
     if !layers.iter().all(is_known) {
         return Vec::new();
     }
     let notes = layers.iter().filter_map(|made| made.notes.as_ref());
     let linkages: Vec<Linkage> = notes
-        .filter_map(|notes| Some(Notes::deserialize(notes).ok()?.linkage))
+        .filter_map(|notes| Some(LayerNotes::deserialize(notes).ok()?.linkage))
         .collect();
     let missing = missing(&linkages);
     if missing.is_empty() {
@@ -53,7 +53,7 @@ fn warnings(layers: &[Made]) -> Vec<(String, String)> {
     let (own, others) = missing.split_at(missing.len().min(MAX_WARNINGS));
     let mut warnings: Vec<_> = own.iter().map(|of| of.told(&table)).collect();
     if !others.is_empty() {
-        let all: BTreeSet<&Wanted> = others.iter().flat_map(Missing::wanted).collect();
+        let all: BTreeSet<&WantedFile> = others.iter().flat_map(MissingFiles::wanted).collect();
         let owners: Vec<String> = others.iter().map(|of| of.owner.to_owned()).collect();
         warnings.push((
             format!(
@@ -68,19 +68,19 @@ fn warnings(layers: &[Made]) -> Vec<(String, String)> {
 }
 
 /// What one package needs and the image has not.
-struct Missing<'a> {
+struct MissingFiles<'a> {
     owner: &'a str,
-    needs: Vec<&'a Need>,
+    needs: Vec<&'a LinkNeed>,
 }
 
 /// By package, in the order of their names.
-fn missing(linkages: &[Linkage]) -> Vec<Missing<'_>> {
+fn missing(linkages: &[Linkage]) -> Vec<MissingFiles<'_>> {
     let libraries = |linkage: &Linkage| linkage.libraries.contains(C_LIBRARY);
     if !linkages.iter().any(libraries) {
         return Vec::new();
     }
-    let is_there = |wanted: &Wanted| linkages.iter().any(|linkage| linkage.has(wanted));
-    let mut missing: BTreeMap<&str, Vec<&Need>> = BTreeMap::new();
+    let is_there = |wanted: &WantedFile| linkages.iter().any(|linkage| linkage.has(wanted));
+    let mut missing: BTreeMap<&str, Vec<&LinkNeed>> = BTreeMap::new();
     for need in linkages.iter().flat_map(|linkage| &linkage.needs) {
         if !is_of_drivers(&need.wanted) && !is_there(&need.wanted) {
             missing.entry(&need.owner).or_default().push(need);
@@ -88,22 +88,22 @@ fn missing(linkages: &[Linkage]) -> Vec<Missing<'_>> {
     }
     missing
         .into_iter()
-        .map(|(owner, needs)| Missing { owner, needs })
+        .map(|(owner, needs)| MissingFiles { owner, needs })
         .collect()
 }
 
-fn is_of_drivers(wanted: &Wanted) -> bool {
-    matches!(wanted, Wanted::Library(name) if OF_DRIVERS.iter().any(|start| name.starts_with(start)))
+fn is_of_drivers(wanted: &WantedFile) -> bool {
+    matches!(wanted, WantedFile::Library(name) if OF_DRIVERS.iter().any(|start| name.starts_with(start)))
 }
 
-impl Missing<'_> {
-    fn wanted(&self) -> impl Iterator<Item = &Wanted> {
+impl MissingFiles<'_> {
+    fn wanted(&self) -> impl Iterator<Item = &WantedFile> {
         self.needs.iter().map(|need| &need.wanted)
     }
 
     fn told(&self, table: &BTreeMap<String, String>) -> (String, String) {
-        let all: BTreeSet<&Wanted> = self.wanted().collect();
-        let is_known = |wanted: &&&Wanted| table.contains_key(name_of(wanted));
+        let all: BTreeSet<&WantedFile> = self.wanted().collect();
+        let is_known = |wanted: &&&WantedFile| table.contains_key(name_of(wanted));
         let known = all.iter().filter(is_known);
         let unknown = all.iter().filter(|wanted| !is_known(wanted));
         let names: Vec<String> = known.chain(unknown).map(|wanted| shown(wanted)).collect();
@@ -125,7 +125,7 @@ impl Missing<'_> {
 }
 
 /// What brings these: lines of an Aptfile, and where to look for those that nobody knows.
-fn hint(wanted: &BTreeSet<&Wanted>, table: &BTreeMap<String, String>) -> String {
+fn hint(wanted: &BTreeSet<&WantedFile>, table: &BTreeMap<String, String>) -> String {
     let mut packages = BTreeSet::new();
     let mut unknown = Vec::new();
     for one in wanted {
@@ -164,18 +164,18 @@ fn hint(wanted: &BTreeSet<&Wanted>, table: &BTreeMap<String, String>) -> String 
 }
 
 /// What a table knows it by.
-fn name_of(wanted: &Wanted) -> &str {
+fn name_of(wanted: &WantedFile) -> &str {
     match wanted {
-        Wanted::Library(name) | Wanted::Program(name) => name,
-        Wanted::Path(path) => path.rsplit('/').next().unwrap_or(path),
+        WantedFile::Library(name) | WantedFile::Program(name) => name,
+        WantedFile::Path(path) => path.rsplit('/').next().unwrap_or(path),
     }
 }
 
-fn shown(wanted: &Wanted) -> String {
+fn shown(wanted: &WantedFile) -> String {
     match wanted {
-        Wanted::Library(name) => name.clone(),
-        Wanted::Path(path) => format!("the interpreter {path}"),
-        Wanted::Program(name) => format!("the program {name}"),
+        WantedFile::Library(name) => name.clone(),
+        WantedFile::Path(path) => format!("the interpreter {path}"),
+        WantedFile::Program(name) => format!("the program {name}"),
     }
 }
 
@@ -192,13 +192,13 @@ fn listed(names: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn linkage(libraries: &[&str], needs: &[(&str, Wanted, usize)]) -> Linkage {
+    fn linkage(libraries: &[&str], needs: &[(&str, WantedFile, usize)]) -> Linkage {
         Linkage {
             libraries: libraries.iter().map(|&name| name.to_owned()).collect(),
             programs: BTreeSet::new(),
             needs: needs
                 .iter()
-                .map(|(owner, wanted, files)| Need {
+                .map(|(owner, wanted, files)| LinkNeed {
                     owner: (*owner).to_owned(),
                     wanted: wanted.clone(),
                     file: format!("{owner}/first.so"),
@@ -208,8 +208,8 @@ mod tests {
         }
     }
 
-    fn library(name: &str) -> Wanted {
-        Wanted::Library(name.to_owned())
+    fn library(name: &str) -> WantedFile {
+        WantedFile::Library(name.to_owned())
     }
 
     fn table() -> BTreeMap<String, String> {
@@ -226,7 +226,7 @@ mod tests {
                 ("cv 1", library("libz.so.1"), 1),
                 ("cv 1", library("libcuda.so.1"), 1),
                 ("cv 1", library("libnobody.so.7"), 1),
-                ("scripts 2", Wanted::Path("/usr/bin/perl".to_owned()), 1),
+                ("scripts 2", WantedFile::Path("/usr/bin/perl".to_owned()), 1),
             ],
         );
         let linkages = [base, wheels.clone()];

@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::base_image_lookup::{BaseImageError, Finder};
-use crate::context::fetch_source::{Obtained, for_git};
-use crate::context::project::{LOCK_FILE, Project};
+use crate::base::base_image_lookup::{BaseImageError, BaseImageLookup};
+use crate::context::fetch_source::{FetchedSource, for_git};
+use crate::context::project::{LOCK_FILE, ProjectInputs};
 use crate::context::settings::Settings;
 use crate::oci::{Architecture, Platform, Reference};
 use crate::plan::builder::{BuilderDefinition, BuilderFile, embedded};
 use crate::plan::image_builder::ImageBuilder;
-use crate::plan::{Inputs, Plan, Request};
-use crate::project::Facts;
+use crate::plan::{Plan, PlanInputs, PlanRequest};
+use crate::project::ProjectFacts;
 use crate::report::{BuildError, Event, FileError, Report};
-use crate::source::environment::{self, Form, Note, Variable};
-use crate::source::{Tree, git};
+use crate::source::environment::{self, EnvironmentGrammar, EnvironmentNote, EnvironmentVariable};
+use crate::source::{SourceTree, git};
 use crate::store::Store;
 
 /// A builder file is refused beyond this.
@@ -35,27 +35,27 @@ pub(crate) fn builders() -> Result<Vec<(BuilderDefinition, &'static str)>, Build
 /// # Errors
 /// What keeps the project from being built, as far as it is seen without a network.
 pub(crate) fn plan(
-    request: &Request,
+    request: &PlanRequest,
     settings: &Settings,
     report: &dyn Report,
 ) -> Result<Plan, BuildError> {
     let mut project = project(request, settings, report)?;
-    complete(&mut project, request, settings, report)?;
+    resolve_builder(&mut project, request, settings, report)?;
     // What the user should know stands in the plan itself.
-    let plan = decide(&project, request, &crate::report::Silent)?;
+    let plan = make_plan(&project, request, &crate::report::SilentReport)?;
     crate::context::cross_platform::check(&plan)?;
     Ok(plan)
 }
 
 /// Reads the project.
 pub(super) fn project(
-    request: &Request,
+    request: &PlanRequest,
     settings: &Settings,
     report: &dyn Report,
-) -> Result<Project, BuildError> {
+) -> Result<ProjectInputs, BuildError> {
     let environment_file = environment_file(request, settings)?;
-    let obtained = Obtained::of(request, settings, report)?;
-    let source = crate::source::Settings {
+    let obtained = FetchedSource::of(request, settings, report)?;
+    let source = crate::source::SourceSettings {
         folder: obtained.folder.clone(),
         shown: obtained.shown.clone(),
         context_dir: request.context_dir.clone(),
@@ -66,13 +66,13 @@ pub(super) fn project(
         let folder = &source.folder;
         let git = (obtained.is_users() && git::is_checkout(folder))
             .then(|| scope.spawn(|| git::facts(folder, &for_git(&settings.variables))));
-        let read = Tree::read(&source, report)
+        let read = SourceTree::read(&source, report)
             .map_err(BuildError::from)
-            .and_then(|tree| Ok((Facts::of(&tree)?, tree)));
+            .and_then(|tree| Ok((ProjectFacts::of(&tree)?, tree)));
         (read, git.and_then(|thread| thread.join().ok().flatten()))
     });
     let (facts, tree) = read?;
-    Ok(Project {
+    Ok(ProjectInputs {
         tree,
         facts,
         git: git.or_else(|| obtained.git.clone()),
@@ -90,17 +90,20 @@ pub(super) fn project(
 /// What would be decided if there were no `pylock.toml`: what such a lock stands for.
 ///
 /// # Errors
-/// As [`decide`]; a lock of another tool that is older than what it was made from.
-pub(super) fn without_lock(project: &Project, request: &Request) -> Result<Plan, BuildError> {
+/// As [`make_plan`]; a lock of another tool that is older than what it was made from.
+pub(super) fn without_lock(
+    project: &ProjectInputs,
+    request: &PlanRequest,
+) -> Result<Plan, BuildError> {
     let mut facts = project.facts.clone();
     facts.pylock = None;
     Ok(crate::plan::plan(&inputs(project, &facts, request))?)
 }
 
 /// Decides what to build, and tells what the user should know of it.
-pub(super) fn decide(
-    project: &Project,
-    request: &Request,
+pub(super) fn make_plan(
+    project: &ProjectInputs,
+    request: &PlanRequest,
     report: &dyn Report,
 ) -> Result<Plan, BuildError> {
     let plan = crate::plan::plan(&inputs(project, &project.facts, request))?;
@@ -113,8 +116,12 @@ pub(super) fn decide(
     Ok(plan)
 }
 
-fn inputs<'a>(project: &'a Project, facts: &'a Facts, request: &'a Request) -> Inputs<'a> {
-    Inputs {
+fn inputs<'a>(
+    project: &'a ProjectInputs,
+    facts: &'a ProjectFacts,
+    request: &'a PlanRequest,
+) -> PlanInputs<'a> {
+    PlanInputs {
         request,
         facts,
         builders: &project.builders,
@@ -130,9 +137,9 @@ fn inputs<'a>(project: &'a Project, facts: &'a Facts, request: &'a Request) -> I
 ///
 /// # Errors
 /// A wrong builder file; an image that cannot be had or stood upon.
-pub(super) fn complete(
-    project: &mut Project,
-    request: &Request,
+pub(super) fn resolve_builder(
+    project: &mut ProjectInputs,
+    request: &PlanRequest,
     settings: &Settings,
     report: &dyn Report,
 ) -> Result<(), BuildError> {
@@ -158,7 +165,7 @@ pub(super) fn complete(
     };
     let store = Store::open(&settings.store_root)?;
     let client = crate::context::client::new(settings, report);
-    let images = Finder {
+    let images = BaseImageLookup {
         client: &client,
         store: &store,
         rules: settings.rules,
@@ -189,7 +196,10 @@ pub(super) fn complete(
 /// The builder of a file or upon an image, if `--builder` names one. A name that is compiled in never
 /// is a file, and what is a file is no image. A bare word is no image either: it would be a builder's
 /// name with a slip in it.
-fn own_builder(request: &Request, settings: &Settings) -> Result<Option<BuilderFile>, BuildError> {
+fn own_builder(
+    request: &PlanRequest,
+    settings: &Settings,
+) -> Result<Option<BuilderFile>, BuildError> {
     let Some(name) = &request.builder else {
         return Ok(None);
     };
@@ -223,16 +233,16 @@ pub(super) fn builder_file(name: &str, settings: &Settings) -> Result<BuilderFil
 
 /// The variables of the file of `-E`.
 fn environment_file(
-    request: &Request,
+    request: &PlanRequest,
     settings: &Settings,
-) -> Result<(Vec<Variable>, Vec<Note>), BuildError> {
+) -> Result<(Vec<EnvironmentVariable>, Vec<EnvironmentNote>), BuildError> {
     let Some(name) = &request.environment_file else {
         return Ok((Vec::new(), Vec::new()));
     };
     let bytes = read_file(&settings.directory.join(name), environment::MAX_FILE_BYTES)?;
     Ok(environment::parse(
         &bytes,
-        Form::CommandLine,
+        EnvironmentGrammar::CommandLine,
         &name.display().to_string(),
     )?)
 }

@@ -4,65 +4,63 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use super::build::BuiltPlatform;
-use crate::base::debian_packages::Debs;
-use crate::base::image_base::Foundation;
-use crate::bytecode::Compiler;
-use crate::context::build_context::Site;
-use crate::context::cross_platform::{Step, is_foreign, refused};
-use crate::context::stage_clock::{Stages, join};
-use crate::layer_cache::{Batch, Made, Recipe};
+use crate::base::debian_packages::DebianPackages;
+use crate::base::image_base::Base;
+use crate::bytecode::BytecodeCompiler;
+use crate::context::build_context::Context;
+use crate::context::cross_platform::{ForeignStep, is_foreign, refused};
+use crate::context::stage_clock::{StageClock, join};
+use crate::layer_cache::{BuiltLayer, LayerBatch, LayerRecipe};
 use crate::layers::wheel;
 use crate::oci::{Architecture, Platform};
 use crate::packages::debian::DebArtefact;
-use crate::packages::python::Target;
-use crate::packages::python::conditions::Conditions;
-use crate::report::{BuildError, LayerFate, Stage};
-use crate::resolve::wheels::Lock;
-use crate::source_builds::build_root::Ground;
+use crate::packages::python::WheelTarget;
+use crate::packages::python::conditions::ResolutionRules;
+use crate::report::{BuildError, BuildStage, LayerStatus};
+use crate::resolve::wheels::WheelLock;
+use crate::source_builds::build_root::BuildRoot;
 use crate::source_builds::step_layers as changes;
-use crate::source_builds::step_layers::Below;
+use crate::source_builds::step_layers::LowerLayers;
 use crate::wheel_resolution::resolver as exact;
 
 /// What one platform's image is made of, exactly.
-pub(super) struct Resolved {
-    pub packages: Debs,
+pub(super) struct ResolvedPlatform {
+    pub packages: DebianPackages,
     /// What was added to them to build wheels; none where none was built.
     pub build_packages: Vec<DebArtefact>,
-    pub target: Target,
-    pub wheels: Lock,
+    pub target: WheelTarget,
+    pub wheels: WheelLock,
 }
 
-impl Site<'_> {
+impl Context<'_> {
     /// Builds one platform: resolves, unless that was done before, makes layers, writes config and manifest into the store.
     pub(super) fn build(
         &self,
         platform: Platform,
-        foreseen: Option<(Foundation<'_>, Lock)>,
-        stages: &Stages<'_>,
+        foreseen: Option<(Base<'_>, WheelLock)>,
+        stages: &StageClock<'_>,
     ) -> Result<BuiltPlatform, BuildError> {
         let architecture = platform.architecture;
-        let (foundation, lock) = if let Some((foundation, lock)) = foreseen {
-            (foundation, Some(lock))
-        } else {
-            let find = || self.foundation(platform);
-            let found = stages.run(Stage::Resolve, find, Foundation::title)?;
-            (found, None)
-        };
-        let ground = Ground::new(self, architecture, &foundation);
+        let (foundation, lock) = self.base_and_lock(platform, foreseen, stages)?;
+        let build_root = BuildRoot::new(self, architecture, &foundation);
         let tree = &self.project.tree;
         // The base is made while the wheels are being resolved: neither waits for the other, unless
         // a wheel has to be built upon the base.
         let (base_layers, lock, contents) = std::thread::scope(|scope| {
             let making = scope.spawn(|| {
-                let made = stages.run(Stage::Base, || self.complete_base(&foundation), describe);
-                ground.stand_on(made.as_ref().ok().map(|batch| batch.layers.as_slice()));
+                let made = stages.run(
+                    BuildStage::Base,
+                    || self.complete_base(&foundation),
+                    describe,
+                );
+                build_root.stand_on(made.as_ref().ok().map(|batch| batch.layers.as_slice()));
                 made
             });
             let contents = scope.spawn(|| tree.contents());
             let lock = lock.map_or_else(
                 || {
-                    let find = || self.wheels(self.target(architecture, &foundation), &ground);
-                    stages.run(Stage::Resolve, find, |lock| {
+                    let find = || self.wheels(self.target(architecture, &foundation), &build_root);
+                    stages.run(BuildStage::Resolve, find, |lock| {
                         format!("{} wheels", lock.packages.len())
                     })
                 },
@@ -82,38 +80,41 @@ impl Site<'_> {
         };
         let contents = contents??;
         contents.warn(self.report);
-        if !self.plan.running.assemble.value {
-            let installed = lock.packages.iter();
-            let installed = installed.map(|wheel| (wheel.name.as_ref(), wheel.version.to_string()));
-            self.plan.start.check(installed)?;
-        }
+        self.check_start(&lock)?;
         let base_count = layers.len();
         let compiler = self.compiler(&foundation)?;
         let places = self.places(compiler.as_ref());
         let upper = self.upper((&lock, &foundation), &places, &contents, compiler.as_ref())?;
-        let made = stages.run(Stage::Layers, || self.make(&upper, base_count), describe)?;
+        let made = stages.run(
+            BuildStage::Layers,
+            || self.make(&upper, base_count),
+            describe,
+        )?;
         layers.extend(made.layers);
-        let compiled = compiler.as_ref().map(Compiler::totals).unwrap_or_default();
+        let compiled = compiler
+            .as_ref()
+            .map(BytecodeCompiler::totals)
+            .unwrap_or_default();
         self.tell_needs(&layers);
         let base = self.base_recipes(&foundation)?;
-        let recipes: Vec<&Recipe<'_>> = base.iter().chain(&upper).collect();
+        let recipes: Vec<&LayerRecipe<'_>> = base.iter().chain(&upper).collect();
         self.verify(&layers, &recipes)?;
         if self.runs_last(&lock) {
-            let below = Below {
+            let below = LowerLayers {
                 layers: &layers,
                 recipes: &recipes,
                 base_count,
             };
             let changes = stages.run(
-                Stage::Build,
-                || self.changes(&ground, below, &lock),
+                BuildStage::Build,
+                || self.changes(&build_root, below, &lock),
                 |made| describe_changes(made.as_ref()),
             )?;
             layers.extend(changes);
         }
         let library = usize::from(compiler.is_some() && self.compiles_library());
         stages.run(
-            Stage::Image,
+            BuildStage::Image,
             || {
                 let layers = (layers, base_count + library);
                 let built = self.assemble(platform, &foundation, layers)?;
@@ -123,8 +124,33 @@ impl Site<'_> {
         )
     }
 
+    /// What could not start because of what is installed.
+    fn check_start(&self, lock: &WheelLock) -> Result<(), BuildError> {
+        if self.plan.running.assemble.value {
+            return Ok(());
+        }
+        let installed = lock.packages.iter();
+        let installed = installed.map(|wheel| (wheel.name.as_ref(), wheel.version.to_string()));
+        Ok(self.plan.start.check(installed)?)
+    }
+
+    /// The base of a platform, and its wheels if they were resolved before.
+    fn base_and_lock<'b>(
+        &'b self,
+        platform: Platform,
+        foreseen: Option<(Base<'b>, WheelLock)>,
+        stages: &StageClock<'_>,
+    ) -> Result<(Base<'b>, Option<WheelLock>), BuildError> {
+        if let Some((base, lock)) = foreseen {
+            return Ok((base, Some(lock)));
+        }
+        let find = || self.resolve_base(platform);
+        let base = stages.run(BuildStage::Resolve, find, Base::title)?;
+        Ok((base, None))
+    }
+
     /// Whether code of the project runs over the finished layers.
-    fn runs_last(&self, lock: &Lock) -> bool {
+    fn runs_last(&self, lock: &WheelLock) -> bool {
         let running = &self.plan.running;
         running.assemble.value || (running.collectstatic.value && has_django(lock))
     }
@@ -132,16 +158,16 @@ impl Site<'_> {
     /// The layer of what code of the project changes.
     fn changes(
         &self,
-        ground: &Ground<'_>,
-        below: Below<'_>,
-        lock: &Lock,
-    ) -> Result<Option<Made>, BuildError> {
+        build_root: &BuildRoot<'_>,
+        below: LowerLayers<'_>,
+        lock: &WheelLock,
+    ) -> Result<Option<BuiltLayer>, BuildError> {
         if self.plan.running.assemble.value {
-            return changes::assemble(self, ground.full()?, below);
+            return changes::assemble(self, build_root.full()?, below);
         }
         match below.layers.split_last() {
             Some((source, layers)) if has_django(lock) => {
-                changes::collect_static(self, Below { layers, ..below }, source)
+                changes::collect_static(self, LowerLayers { layers, ..below }, source)
             }
             _ => Ok(None),
         }
@@ -151,29 +177,32 @@ impl Site<'_> {
     ///
     /// # Errors
     /// As a build's.
-    pub(super) fn make_lasting(&self, platform: Platform) -> Result<Vec<Made>, BuildError> {
-        let foundation = self.foundation(platform)?;
-        let ground = Ground::new(self, platform.architecture, &foundation).alone();
+    pub(super) fn make_lasting(&self, platform: Platform) -> Result<Vec<BuiltLayer>, BuildError> {
+        let foundation = self.resolve_base(platform)?;
+        let build_root = BuildRoot::new(self, platform.architecture, &foundation).alone();
         let target = self.target(platform.architecture, &foundation);
-        let lock = self.wheels(target, &ground)?;
+        let lock = self.wheels(target, &build_root)?;
         let mut layers = self.complete_base(&foundation)?.layers;
         let compiler = self.compiler(&foundation)?;
         let places = self.places(compiler.as_ref());
         let contents = self.tree().contents()?;
         let upper = self.upper((&lock, &foundation), &places, &contents, compiler.as_ref())?;
-        let lasting: Vec<&Recipe<'_>> = upper.iter().filter(|one| !one.is_of_source).collect();
+        let lasting: Vec<&LayerRecipe<'_>> = upper.iter().filter(|one| !one.is_of_source).collect();
         layers.extend(self.make_own(&lasting)?);
         Ok(layers)
     }
 
     /// The exact packages and wheels of one platform, for a lock.
-    pub(super) fn resolve(&self, architecture: Architecture) -> Result<Resolved, BuildError> {
-        let foundation = self.foundation(Platform { architecture })?;
+    pub(super) fn resolve(
+        &self,
+        architecture: Architecture,
+    ) -> Result<ResolvedPlatform, BuildError> {
+        let foundation = self.resolve_base(Platform { architecture })?;
         let target = self.target(architecture, &foundation);
-        let ground = Ground::new(self, architecture, &foundation).alone();
-        let wheels = self.wheels(target, &ground)?;
-        Ok(Resolved {
-            build_packages: ground.build_packages(),
+        let build_root = BuildRoot::new(self, architecture, &foundation).alone();
+        let wheels = self.wheels(target, &build_root)?;
+        Ok(ResolvedPlatform {
+            build_packages: build_root.build_packages(),
             packages: foundation.debs(),
             target,
             wheels,
@@ -181,20 +210,24 @@ impl Site<'_> {
     }
 
     /// The exact wheels, those that have to be built among them.
-    pub(super) fn wheels(&self, target: Target, ground: &Ground<'_>) -> Result<Lock, BuildError> {
+    pub(super) fn wheels(
+        &self,
+        target: WheelTarget,
+        build_root: &BuildRoot<'_>,
+    ) -> Result<WheelLock, BuildError> {
         if self.plan.running.assemble.value {
-            return Ok(Lock::default());
+            return Ok(WheelLock::default());
         }
-        let none = Conditions::default();
-        let exact = exact::Exact {
-            site: self,
-            ground,
+        let none = ResolutionRules::default();
+        let exact = exact::WheelResolver {
+            context: self,
+            build_root,
             target: &target,
             conditions: &none,
             of_build: None,
         };
         let conditions = exact.find_conditions()?;
-        exact::Exact {
+        exact::WheelResolver {
             conditions: &conditions,
             ..exact
         }
@@ -202,9 +235,12 @@ impl Site<'_> {
     }
 
     /// Where pip goes, and where all other wheels go with their byte code.
-    pub(super) fn places(&self, compiler: Option<&Compiler<'_>>) -> (wheel::Target, wheel::Target) {
+    pub(super) fn places(
+        &self,
+        compiler: Option<&BytecodeCompiler<'_>>,
+    ) -> (wheel::InstallTarget, wheel::InstallTarget) {
         let compiles = self.plan.bytecode.value.compiles_dependencies();
-        let place = wheel::Target {
+        let place = wheel::InstallTarget {
             bytecode: compiler.filter(|_| compiles).map(|compiler| compiler.key),
             ..self.place()
         };
@@ -213,29 +249,29 @@ impl Site<'_> {
 }
 
 /// Whether Django is among the wheels.
-pub(super) fn has_django(lock: &Lock) -> bool {
+pub(super) fn has_django(lock: &WheelLock) -> bool {
     lock.packages
         .iter()
         .any(|wheel| wheel.name.as_ref() == "django")
 }
 
 /// What came of running code of the project.
-fn describe_changes(made: Option<&Made>) -> String {
+fn describe_changes(made: Option<&BuiltLayer>) -> String {
     match made.map(|made| made.fate) {
         None => "nothing changed".to_owned(),
-        Some(LayerFate::Made) => "changes made".to_owned(),
-        Some(LayerFate::Reused | LayerFate::Remote | LayerFate::Believed) => {
+        Some(LayerStatus::Made) => "changes made".to_owned(),
+        Some(LayerStatus::Reused | LayerStatus::Remote | LayerStatus::Believed) => {
             "changes reused".to_owned()
         }
     }
 }
 
 /// What came of a batch of layers.
-fn describe(batch: &Batch) -> String {
+fn describe(batch: &LayerBatch) -> String {
     let made = batch
         .layers
         .iter()
-        .filter(|made| made.fate == LayerFate::Made)
+        .filter(|made| made.fate == LayerStatus::Made)
         .count();
     let mut text = format!("{made} made, {} reused", batch.layers.len() - made);
     if batch.fetched.files > 0 {
@@ -250,35 +286,38 @@ fn describe(batch: &Batch) -> String {
 }
 
 /// What a foreign platform's image is made of, found before anything is built.
-pub(super) type Foreseen<'a> = BTreeMap<Platform, (Foundation<'a>, Lock)>;
+pub(super) type PreflightBases<'a> = BTreeMap<Platform, (Base<'a>, WheelLock)>;
 
-impl<'a> Site<'a> {
+impl<'a> Context<'a> {
     /// Resolves the foreign platforms, before anything is fetched for any platform.
     ///
     /// # Errors
     /// What keeps them from being resolved; something would have to run there.
-    pub(super) fn foresee(&self, stages: &Stages<'_>) -> Result<Foreseen<'a>, BuildError> {
-        let mut foreseen = Foreseen::new();
+    pub(super) fn preflight(
+        &self,
+        stages: &StageClock<'_>,
+    ) -> Result<PreflightBases<'a>, BuildError> {
+        let mut foreseen = PreflightBases::new();
         for &platform in &self.plan.platforms.value {
             let architecture = platform.architecture;
             if !is_foreign(architecture) {
                 continue;
             }
             let foundation = stages.run(
-                Stage::Resolve,
-                || self.foundation(platform),
-                Foundation::title,
+                BuildStage::Resolve,
+                || self.resolve_base(platform),
+                Base::title,
             )?;
             let lock = stages.run(
-                Stage::Resolve,
+                BuildStage::Resolve,
                 || {
-                    let ground = Ground::new(self, architecture, &foundation);
-                    self.wheels(self.target(architecture, &foundation), &ground)
+                    let build_root = BuildRoot::new(self, architecture, &foundation);
+                    self.wheels(self.target(architecture, &foundation), &build_root)
                 },
                 |lock| format!("{} wheels", lock.packages.len()),
             )?;
             if self.plan.running.collectstatic.value && has_django(&lock) {
-                return Err(refused(architecture, vec![Step::CollectStatic]));
+                return Err(refused(architecture, vec![ForeignStep::CollectStatic]));
             }
             foreseen.insert(platform, (foundation, lock));
         }

@@ -12,7 +12,7 @@ const CONNECTION_LIMIT: usize = 512;
 
 /// `[ADDRESS:]HOST:PORT`, or `PORT` for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Port {
+pub(crate) struct PortMapping {
     /// Where the caller connects to.
     pub address: IpAddr,
     /// The port there.
@@ -26,7 +26,7 @@ pub(crate) struct Port {
 #[error("a port is a number from 1 to 65535: 8080, 9000:8080 or 127.0.0.1:9000:8080")]
 pub(crate) struct PortError;
 
-impl FromStr for Port {
+impl FromStr for PortMapping {
     type Err = PortError;
 
     fn from_str(text: &str) -> Result<Self, PortError> {
@@ -53,7 +53,7 @@ impl FromStr for Port {
 }
 
 /// Listens, and carries what comes until the process ends.
-pub(super) fn start(port: Port) -> io::Result<()> {
+pub(super) fn start(port: PortMapping) -> io::Result<()> {
     let listener = TcpListener::bind((port.address, port.outer))?;
     let open = Arc::new(AtomicUsize::new(0));
     thread::Builder::new()
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn ports_are_read_as_other_tools_read_them() {
         let port = |address: &str, outer, inner| {
-            Ok(Port {
+            Ok(PortMapping {
                 address: address.parse().unwrap(),
                 outer,
                 inner,
@@ -123,7 +123,7 @@ mod tests {
             ("9000:8080/udp", Err(PortError)),
             ("", Err(PortError)),
         ] {
-            assert_eq!(text.parse::<Port>(), read, "{text}");
+            assert_eq!(text.parse::<PortMapping>(), read, "{text}");
         }
     }
 
@@ -134,7 +134,7 @@ mod tests {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let outer = free.local_addr().unwrap().port();
         drop(free);
-        start(Port {
+        start(PortMapping {
             address: Ipv4Addr::LOCALHOST.into(),
             outer,
             inner,

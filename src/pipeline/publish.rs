@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::context::build_context::Means;
+use crate::context::build_context::BuildMeans;
 use crate::context::settings::Settings;
-use crate::context::stage_clock::Stages;
+use crate::context::stage_clock::StageClock;
 use crate::destination::registry::{
-    DEFAULT_PARALLELISM, Previous, PushError, PushSummary, PushTarget, PushedBlob, push_index,
+    DEFAULT_PARALLELISM, PreviousTag, PushError, PushSummary, PushTarget, PushedBlob, push_index,
 };
-use crate::destination::{BlobSource, PushImage, Target};
+use crate::destination::{BlobSource, ExportTarget, PushImage};
 use crate::image::CONTENTS_ANNOTATION;
-use crate::layer_cache::{Cache, Elsewhere, TransferIds, Wanted, mending};
-use crate::net::registry::Registry;
-use crate::oci::{Descriptor, Digest, Family, MediaType, Reference};
-use crate::report::{BuildError, Event, Explain, Explanation, Fate, Report, Stage, ThreadError};
+use crate::layer_cache::{RegistryCache, RemoteBlobs, TransferIds, WantedBlob, mending};
+use crate::net::registry::RegistryRepository;
+use crate::oci::{Descriptor, Digest, MediaFamily, MediaType, Reference};
+use crate::report::{
+    BuildError, BuildStage, ErrorClass, Event, Explain, Explanation, Report, ThreadError,
+};
 use crate::store::Store;
 
 /// An image does not fit where it is to go.
@@ -43,7 +45,7 @@ impl Explain for PublishError {
     fn explain(&self) -> Explanation {
         match self {
             Self::SeveralPlatforms { target } => Explanation {
-                fate: Fate::CommandLine,
+                fate: ErrorClass::CommandLine,
                 what: "the image is for several platforms, and this target holds one".to_owned(),
                 place: target.clone(),
                 why: "only the store and registries take all platforms under one name, so far"
@@ -55,7 +57,7 @@ impl Explain for PublishError {
                 named,
                 digest,
             } => Explanation {
-                fate: Fate::CommandLine,
+                fate: ErrorClass::CommandLine,
                 what: "the destination's digest is not the image's".to_owned(),
                 place: destination.clone(),
                 why: format!(
@@ -69,7 +71,7 @@ impl Explain for PublishError {
 
 /// What a push did.
 #[derive(Debug)]
-pub(crate) struct Pushed {
+pub(crate) struct PushReport {
     /// Where it went.
     pub reference: Reference,
     /// The digest that the name has there.
@@ -84,9 +86,9 @@ pub(crate) struct Pushed {
 
 /// What an export did.
 #[derive(Debug)]
-pub(crate) struct Exported {
+pub(crate) struct ExportReport {
     /// Where it went.
-    pub target: Target,
+    pub target: ExportTarget,
     /// How long it took.
     pub took: Duration,
 }
@@ -95,7 +97,7 @@ pub(crate) struct Exported {
 pub(super) fn name(
     manifests: Vec<Descriptor>,
     names: &[Reference],
-    family: Family,
+    family: MediaFamily,
     store: &Store,
 ) -> Result<Descriptor, BuildError> {
     let descriptor = match <[Descriptor; 1]>::try_from(manifests) {
@@ -116,19 +118,19 @@ pub(super) fn name(
 }
 
 /// An image of the store on its way out.
-pub(super) struct Image<'a> {
+pub(super) struct StoredImageFiles<'a> {
     pub descriptor: &'a Descriptor,
-    pub means: Means<'a>,
+    pub means: BuildMeans<'a>,
 }
 
-impl Image<'_> {
+impl StoredImageFiles<'_> {
     /// Pushes under each name, if that is wanted; names of one repository together.
     pub(super) fn push_all(
         &self,
         names: &[Reference],
         is_wanted: bool,
-        stages: &Stages<'_>,
-    ) -> Result<Vec<Pushed>, BuildError> {
+        stages: &StageClock<'_>,
+    ) -> Result<Vec<PushReport>, BuildError> {
         let mut repositories: Vec<Vec<&Reference>> = Vec::new();
         for name in names.iter().filter(|_| is_wanted) {
             match repositories.iter_mut().find(|one| one[0].is_beside(name)) {
@@ -138,9 +140,13 @@ impl Image<'_> {
         }
         let push = |names: &Vec<&Reference>| {
             let shown = || names.iter().map(ToString::to_string).collect::<Vec<_>>();
-            stages.run(Stage::Push, || self.push(names), |_| shown().join(", "))
+            stages.run(
+                BuildStage::Push,
+                || self.push(names),
+                |_| shown().join(", "),
+            )
         };
-        let pushed: Vec<Vec<Pushed>> = repositories
+        let pushed: Vec<Vec<PushReport>> = repositories
             .iter()
             .map(push)
             .collect::<Result<_, BuildError>>()?;
@@ -151,12 +157,12 @@ impl Image<'_> {
     pub(super) fn export_all(
         &self,
         name: Option<&Reference>,
-        targets: &[Target],
-        stages: &Stages<'_>,
-    ) -> Result<Vec<Exported>, BuildError> {
-        let export = |target: &Target| {
+        targets: &[ExportTarget],
+        stages: &StageClock<'_>,
+    ) -> Result<Vec<ExportReport>, BuildError> {
+        let export = |target: &ExportTarget| {
             stages.run(
-                Stage::Export,
+                BuildStage::Export,
                 || self.export(name, target),
                 |_| target.to_string(),
             )
@@ -166,18 +172,18 @@ impl Image<'_> {
 
     /// Pushes under names of one repository: the platforms' manifests first, then the index that
     /// names them. What is counted, is counted for the first name.
-    fn push(&self, names: &[&Reference]) -> Result<Vec<Pushed>, BuildError> {
+    fn push(&self, names: &[&Reference]) -> Result<Vec<PushReport>, BuildError> {
         let pushed = self.push_there(names);
         crate::context::client::say_warnings(self.means.client, self.means.report);
         pushed
     }
 
-    fn push_there(&self, names: &[&Reference]) -> Result<Vec<Pushed>, BuildError> {
+    fn push_there(&self, names: &[&Reference]) -> Result<Vec<PushReport>, BuildError> {
         let start = Instant::now();
         let Some((first, others)) = names.split_first() else {
             return Ok(Vec::new());
         };
-        let registry = Registry::new(self.means.client, first)
+        let registry = RegistryRepository::new(self.means.client, first)
             .map_err(PushError::from)?
             .telling(self.means.report);
         let tags: Vec<String> = names.iter().map(|name| tag_of(name)).collect();
@@ -193,7 +199,7 @@ impl Image<'_> {
                 outcome
             }
         };
-        let pushed = |name: &Reference, requests, blobs, took| Pushed {
+        let pushed = |name: &Reference, requests, blobs, took| PushReport {
             reference: name.clone(),
             digest,
             requests,
@@ -210,7 +216,7 @@ impl Image<'_> {
     /// Pushes what an index names, by digest, and the index under its tags.
     fn push_index(
         &self,
-        registry: &Registry<'_>,
+        registry: &RegistryRepository<'_>,
         name: &Reference,
         tags: &[String],
     ) -> Result<(Digest, Vec<PushedBlob>), BuildError> {
@@ -218,7 +224,7 @@ impl Image<'_> {
         for (entry, image) in self.images()? {
             let by_digest = [entry.digest.to_string()];
             let platform = entry.known_platform();
-            let previous = platform.map_or(Previous::Ask, |one| {
+            let previous = platform.map_or(PreviousTag::Ask, |one| {
                 self.means.cache.served(name, Some(one))
             });
             let summary = self.push_image(registry, &image, &by_digest, previous)?;
@@ -226,7 +232,7 @@ impl Image<'_> {
             pushed.insert(entry.digest, summary);
         }
         let is_there = match self.means.cache.served(name, None) {
-            Previous::Known(Some(served)) => served.digest == self.descriptor.digest,
+            PreviousTag::Known(Some(served)) => served.digest == self.descriptor.digest,
             _ => false,
         };
         let bytes = self.means.store.read_blob(&self.descriptor.digest)?;
@@ -238,10 +244,10 @@ impl Image<'_> {
 
     fn push_image(
         &self,
-        registry: &Registry<'_>,
+        registry: &RegistryRepository<'_>,
         image: &PushImage,
         tags: &[String],
-        previous: Previous<'_>,
+        previous: PreviousTag<'_>,
     ) -> Result<PushSummary, BuildError> {
         let target = PushTarget {
             registry,
@@ -255,7 +261,11 @@ impl Image<'_> {
         )?)
     }
 
-    fn export(&self, name: Option<&Reference>, target: &Target) -> Result<Exported, BuildError> {
+    fn export(
+        &self,
+        name: Option<&Reference>,
+        target: &ExportTarget,
+    ) -> Result<ExportReport, BuildError> {
         let start = Instant::now();
         let mut images = self.images()?;
         let (Some((_, image)), None) = (images.pop(), images.pop()) else {
@@ -264,22 +274,22 @@ impl Image<'_> {
             }
             .into());
         };
-        let wanted: Vec<Wanted> = image
+        let wanted: Vec<WantedBlob> = image
             .layers
             .iter()
-            .map(|layer| Wanted {
+            .map(|layer| WantedBlob {
                 digest: layer.digest,
                 size_bytes: layer.size,
                 name: contents_of(layer),
             })
             .collect();
-        let Means {
+        let BuildMeans {
             store,
             client,
             report,
             ..
         } = self.means;
-        Elsewhere {
+        RemoteBlobs {
             store,
             client,
             report,
@@ -294,7 +304,7 @@ impl Image<'_> {
             });
         }
         target.write(name, &image, self)?;
-        Ok(Exported {
+        Ok(ExportReport {
             target: target.clone(),
             took: start.elapsed(),
         })
@@ -331,7 +341,7 @@ fn contents_of(layer: &Descriptor) -> String {
     named.map_or_else(|| "a layer of the base".to_owned(), Clone::clone)
 }
 
-impl BlobSource for Image<'_> {
+impl BlobSource for StoredImageFiles<'_> {
     fn path(&self, digest: &Digest) -> PathBuf {
         self.means.store.blob_path(digest)
     }
@@ -350,7 +360,7 @@ pub(crate) fn push(
     destination: Option<&Reference>,
     settings: &Settings,
     report: &dyn Report,
-) -> Result<Pushed, BuildError> {
+) -> Result<PushReport, BuildError> {
     with(image, settings, report, |stored| {
         let destination = destination.unwrap_or(image);
         let digest = stored.descriptor.digest;
@@ -376,10 +386,10 @@ pub(crate) fn push(
 /// No such image, or the disk's.
 pub(crate) fn export(
     image: &Reference,
-    target: &Target,
+    target: &ExportTarget,
     settings: &Settings,
     report: &dyn Report,
-) -> Result<Exported, BuildError> {
+) -> Result<ExportReport, BuildError> {
     with(image, settings, report, |stored| {
         stored.export(Some(image).filter(|name| !name.is_nameless()), target)
     })
@@ -390,16 +400,16 @@ fn with<T>(
     image: &Reference,
     settings: &Settings,
     report: &dyn Report,
-    work: impl Fn(&Image<'_>) -> Result<T, BuildError>,
+    work: impl Fn(&StoredImageFiles<'_>) -> Result<T, BuildError>,
 ) -> Result<T, BuildError> {
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
     let descriptor = store.image(image)?.descriptor;
     let client = crate::context::client::new(settings, report);
-    let cache = Cache::new((&client, &store), report, &[], (&[], &[]));
-    let image = Image {
+    let cache = RegistryCache::new((&client, &store), report, &[], (&[], &[]));
+    let image = StoredImageFiles {
         descriptor: &descriptor,
-        means: Means {
+        means: BuildMeans {
             settings,
             store: &store,
             report,

@@ -2,21 +2,25 @@
 //!
 //! What the image says of itself counts (config.md of the image specification): user, variables,
 //! folder, entrypoint and command. What the run changes is thrown away. Whoever is not root there may read, write and
-//! start what it may in a container, by way of [`Viewer`], and no more.
+//! start what it may in a container, by way of [`ImageUser`], and no more.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::port_relay as relay;
-use super::port_relay::Port;
+use super::port_relay::PortMapping;
 use crate::context::settings::Settings;
-use crate::layer_cache::{Elsewhere, RootLayer, Roots, TransferIds, Turn, mending};
-use crate::layers::viewer::Viewer;
-use crate::oci::{Architecture, Descriptor, Digest, ImageConfig, Manifest, Reference, RunConfig};
-use crate::report::{BuildError, Explain, Explanation, Fate, Report};
-use crate::sandbox::{self, Ended, Limits, Sandbox, SandboxError, Signals, Step};
-use crate::source_builds::step_runner::{OURSELVES, Place};
+use crate::layer_cache::{
+    RemoteBlobs, RootLayer, TransferIds, UnpackLock, UnpackedLayers, mending,
+};
+use crate::layers::viewer::ImageUser;
+use crate::oci::{
+    Architecture, Descriptor, Digest, ImageConfig, ImageManifest, Reference, RunConfig,
+};
+use crate::report::{BuildError, ErrorClass, Explain, Explanation, Report};
+use crate::sandbox::{self, HeldSignals, Sandbox, SandboxError, SandboxStep, StepEnd, StepLimits};
+use crate::source_builds::step_runner::{OURSELVES, StepRoot};
 use crate::store::Store;
 
 /// Processes of one run: enough for any server, and few enough for the machine to live on.
@@ -33,7 +37,7 @@ const ARBITRARY_USER: &str = "1000680000:0";
 
 /// What to start, and how.
 #[derive(Debug, Clone)]
-pub(crate) struct Launch {
+pub(crate) struct RunRequest {
     /// The image.
     pub image: Reference,
     /// In place of the image's command, if it is not empty.
@@ -43,7 +47,7 @@ pub(crate) struct Launch {
     /// `UID`, `UID:GID` or a name of the image's, in place of the image's.
     pub user: Option<String>,
     /// Ports.
-    pub ports: Vec<Port>,
+    pub ports: Vec<PortMapping>,
     /// As OpenShift's policy restricted-v2 has it at its strictest: a user of the cluster's choice and a root that
     /// may not be written to.
     pub is_restricted: bool,
@@ -100,28 +104,28 @@ impl Explain for RunError {
         let what = self.to_string();
         let (fate, why, next) = match self {
             Self::Platform { found, .. } => (
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 format!("it is for {}", found.join(", ")),
                 "build it with --platform for this machine".to_owned(),
             ),
             Self::NoCommand { .. } => (
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 "there is neither an entrypoint nor a command in its config".to_owned(),
                 "name one: s2r run IMAGE COMMAND".to_owned(),
             ),
             Self::User { .. } => (
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 "its /etc/passwd does not list that name".to_owned(),
                 "give numbers: --user 1001:0".to_owned(),
             ),
             Self::Restricted => (
-                Fate::World,
+                ErrorClass::World,
                 "without them a sandbox has no mounts of its own, and so nothing that is read-only"
                     .to_owned(),
                 "run it where namespaces are allowed, or without --restricted".to_owned(),
             ),
             Self::Port { source, .. } => (
-                Fate::World,
+                ErrorClass::World,
                 source.to_string(),
                 "another program may use the port: choose another, -p OTHER:PORT".to_owned(),
             ),
@@ -145,10 +149,10 @@ impl Explain for RunError {
 /// # Errors
 /// It cannot be started. That it ends badly is none.
 pub(crate) fn run(
-    launch: &Launch,
+    launch: &RunRequest,
     settings: &Settings,
     report: &dyn Report,
-) -> Result<Ended, BuildError> {
+) -> Result<StepEnd, BuildError> {
     let image = launch.image.to_string();
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
@@ -168,20 +172,20 @@ pub(crate) fn run(
         crate::context::client::new(settings, report),
         TransferIds::default(),
     );
-    let elsewhere = Elsewhere {
+    let elsewhere = RemoteBlobs {
         store: &store,
         client: &client,
         report,
         ids: &ids,
     };
-    let turn = Turn::default();
-    let roots = Roots::new(elsewhere, &turn);
+    let turn = UnpackLock::default();
+    let roots = UnpackedLayers::new(elsewhere, &turn);
     let is_elsewhere = |digest: &Digest| !store.elsewhere(digest).is_empty();
     let (lower, account) = mending((&store, report), is_elsewhere, || {
         files(launch, &image, &config.config, &layers, roots)
     })?;
     let step = step(launch, &image, &config.config, settings, &account)?;
-    let mut place = Place::new(&store, lower)?;
+    let mut place = StepRoot::new(&store, lower)?;
     if account.viewer().is_some() {
         place.root.top_mode = 0o555;
     }
@@ -195,7 +199,7 @@ pub(crate) fn run(
         return Err(RunError::Restricted.into());
     }
     // Before the threads of the relays, which would end s2r if they took a signal.
-    let signals = Signals::hold().map_err(refused)?;
+    let signals = HeldSignals::hold().map_err(refused)?;
     for port in launch.ports.iter().filter(|port| port.outer != port.inner) {
         relay::start(*port).map_err(|source| RunError::Port {
             port: port.outer,
@@ -214,7 +218,7 @@ fn for_this_machine(
     image: &str,
     descriptor: &Descriptor,
     store: &Store,
-) -> Result<(Manifest, ImageConfig), BuildError> {
+) -> Result<(ImageManifest, ImageConfig), BuildError> {
     let host = Architecture::host().map_or("", Architecture::name);
     let mut found = Vec::new();
     for (_, manifest) in store.manifests(descriptor)? {
@@ -236,20 +240,20 @@ fn for_this_machine(
 
 /// The layers as folders, with the rights of the user that it runs as, and who that is.
 fn files(
-    launch: &Launch,
+    launch: &RunRequest,
     image: &str,
     config: &RunConfig,
     layers: &[RootLayer],
-    roots: Roots<'_>,
-) -> Result<(Vec<PathBuf>, Account), BuildError> {
+    roots: UnpackedLayers<'_>,
+) -> Result<(Vec<PathBuf>, UserEntry), BuildError> {
     let arbitrary = launch.is_restricted.then_some(ARBITRARY_USER);
     let asked = launch.user.as_deref().or(arbitrary);
     let asked = asked.or(config.user.as_deref()).unwrap_or("0");
     // Who that is, the image's own files say; numbers mostly say it too.
-    let guessed = Accounts::default().find(asked);
-    let guessed = guessed.map_or_else(|| Viewer::new(u32::MAX, 0), |account| account.viewer());
+    let guessed = UserTable::default().find(asked);
+    let guessed = guessed.map_or_else(|| ImageUser::new(u32::MAX, 0), |account| account.viewer());
     let lower = roots.seen_by(guessed).of(layers)?;
-    let account = Accounts::read(&lower).find(asked);
+    let account = UserTable::read(&lower).find(asked);
     let account = account.ok_or_else(|| RunError::User {
         image: image.to_owned(),
         user: asked.to_owned(),
@@ -262,12 +266,12 @@ fn files(
 }
 
 fn step(
-    launch: &Launch,
+    launch: &RunRequest,
     image: &str,
     config: &RunConfig,
     settings: &Settings,
-    account: &Account,
-) -> Result<Step, RunError> {
+    account: &UserEntry,
+) -> Result<SandboxStep, RunError> {
     let of_image = |part: &Option<Vec<String>>| part.clone().unwrap_or_default();
     let mut command = of_image(&config.entrypoint);
     if launch.command.is_empty() {
@@ -284,7 +288,7 @@ fn step(
     let home = || account.home.clone();
     environment.entry("HOME".to_owned()).or_insert_with(home);
     let directory = config.working_dir.clone().unwrap_or_default();
-    Ok(Step {
+    Ok(SandboxStep {
         command,
         directory: if directory.starts_with('/') {
             directory
@@ -296,16 +300,16 @@ fn step(
         mounts: Vec::new(),
         has_network: true,
         is_read_only: launch.is_restricted,
-        limits: Limits {
+        limits: StepLimits {
             processes: PROCESS_LIMIT,
-            ..Limits::NONE
+            ..StepLimits::NONE
         },
     })
 }
 
 /// The image's variables, then the caller's.
 fn environment(
-    launch: &Launch,
+    launch: &RunRequest,
     config: &RunConfig,
     callers: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
@@ -333,7 +337,7 @@ fn environment(
 
 /// The port that the image is told to listen on: the one that `-p` counts on, if the image is of the
 /// kind that can be told, and would listen elsewhere by itself.
-fn port_to_tell(ports: &[Port], config: &RunConfig) -> Option<u16> {
+fn port_to_tell(ports: &[PortMapping], config: &RunConfig) -> Option<u16> {
     let inner = ports.first()?.inner;
     let is_s2i = S2I_LABELS
         .iter()
@@ -347,27 +351,27 @@ fn port_to_tell(ports: &[Port], config: &RunConfig) -> Option<u16> {
 
 /// Who the image knows.
 #[derive(Default)]
-struct Accounts {
+struct UserTable {
     passwd: String,
     group: String,
 }
 
 /// One of them.
 #[derive(Debug, PartialEq, Eq)]
-struct Account {
+struct UserEntry {
     user: u32,
     group: u32,
     home: String,
 }
 
-impl Account {
+impl UserEntry {
     /// Whose rights count.
-    fn viewer(&self) -> Option<Viewer> {
-        Viewer::new(self.user, self.group)
+    fn viewer(&self) -> Option<ImageUser> {
+        ImageUser::new(self.user, self.group)
     }
 }
 
-impl Accounts {
+impl UserTable {
     /// From the topmost folder that has them. No link is followed: it would lead out of the folder.
     fn read(lower: &[PathBuf]) -> Self {
         /// Longer ones are none.
@@ -395,7 +399,7 @@ impl Accounts {
     }
 
     /// `UID`, `UID:GID`, or names in place of either.
-    fn find(&self, asked: &str) -> Option<Account> {
+    fn find(&self, asked: &str) -> Option<UserEntry> {
         let (user, group) = match asked.split_once(':') {
             Some((user, group)) => (user, Some(group)),
             None => (asked, None),
@@ -420,7 +424,7 @@ impl Accounts {
             Some(group) => group.parse().ok().or_else(|| self.group_number(group))?,
             None => listed_group.unwrap_or(0),
         };
-        Some(Account {
+        Some(UserEntry {
             user: number.or(listed_user)?,
             group,
             home: home.unwrap_or_else(|| "/".to_owned()),
@@ -439,8 +443,8 @@ impl Accounts {
 mod tests {
     use crate::pipeline::run::*;
 
-    fn launch(ports: &[&str], env: &[&str]) -> Launch {
-        Launch {
+    fn launch(ports: &[&str], env: &[&str]) -> RunRequest {
+        RunRequest {
             image: "app".parse().unwrap(),
             command: Vec::new(),
             env: env.iter().map(|&line| line.to_owned()).collect(),
@@ -488,13 +492,13 @@ mod tests {
 
     #[test]
     fn users_are_found_by_number_and_name() {
-        let accounts = Accounts {
+        let accounts = UserTable {
             passwd: "root:x:0:0::/root:/bin/sh\ndefault:x:1001:7::/opt/app-root/src:/bin/sh\n"
                 .to_owned(),
             group: "staff:x:50:\n".to_owned(),
         };
         let account = |user, group, home: &str| {
-            Some(Account {
+            Some(UserEntry {
                 user,
                 group,
                 home: home.to_owned(),

@@ -3,18 +3,18 @@
 
 use std::fs::File;
 
-use crate::context::build_context::Site;
-use crate::layer_cache::{Made, Recipe, Wanted};
+use crate::context::build_context::Context;
+use crate::layer_cache::{BuiltLayer, LayerRecipe, WantedBlob};
 use crate::layers::difference::difference;
 use crate::oci::Digest;
-use crate::report::{BuildError, Explain, Explanation, Fate, LayerFate};
+use crate::report::{BuildError, ErrorClass, Explain, Explanation, LayerStatus};
 
 /// Paths that are named of one layer.
 const MAX_NAMED: usize = 12;
 
 /// A layer of a registry's image that is not what is made of the same things here.
 #[derive(Debug)]
-pub(crate) struct Disproof {
+pub(crate) struct WrongLayer {
     /// What it holds, for people.
     contents: String,
     /// What the registry has.
@@ -28,11 +28,11 @@ pub(crate) struct Disproof {
 /// Layers of a registry's image are others than their keys say.
 #[derive(Debug, thiserror::Error)]
 #[error("{} layers of a cache image are not what their keys say", layers.len())]
-pub(crate) struct Disproved {
-    layers: Vec<Disproof>,
+pub(crate) struct WrongLayers {
+    layers: Vec<WrongLayer>,
 }
 
-impl Explain for Disproved {
+impl Explain for WrongLayers {
     fn explain(&self) -> Explanation {
         let why = self.layers.iter().map(|layer| {
             let named = layer.paths.iter().take(MAX_NAMED).map(String::as_str);
@@ -52,7 +52,7 @@ impl Explain for Disproved {
         });
         let contents = self.layers.iter().map(|layer| layer.contents.as_str());
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: "a cache image has other layers than its keys say".to_owned(),
             place: contents.collect::<Vec<_>>().join("; "),
             why: why.collect::<Vec<_>>().join("\n"),
@@ -62,24 +62,24 @@ impl Explain for Disproved {
     }
 }
 
-impl Site<'_> {
+impl Context<'_> {
     /// Makes all layers here that a registry's image is to give, if that is wanted, and compares.
     ///
     /// # Errors
     /// A layer that cannot be made; layers that are others, all of them.
     pub(super) fn verify(
         &self,
-        layers: &[Made],
-        recipes: &[&Recipe<'_>],
+        layers: &[BuiltLayer],
+        recipes: &[&LayerRecipe<'_>],
     ) -> Result<(), BuildError> {
         if !self.cache().is_verified() {
             return Ok(());
         }
         let form = self.settings().formats.layers;
         let is_elsewhere =
-            |made: &&Made| matches!(made.fate, LayerFate::Believed | LayerFate::Remote);
-        let mut told: Vec<&Made> = Vec::new();
-        let mut wanted: Vec<&Recipe<'_>> = Vec::new();
+            |made: &&BuiltLayer| matches!(made.fate, LayerStatus::Believed | LayerStatus::Remote);
+        let mut told: Vec<&BuiltLayer> = Vec::new();
+        let mut wanted: Vec<&LayerRecipe<'_>> = Vec::new();
         for made in layers.iter().filter(is_elsewhere) {
             let mut recipes = recipes.iter();
             // A base that is an image is what the project asks for, and no cache.
@@ -90,9 +90,9 @@ impl Site<'_> {
         }
         let own = self.make_own(&wanted)?;
         let pairs = told.into_iter().zip(&own);
-        let disproofs: Vec<Disproof> = pairs
+        let disproofs: Vec<WrongLayer> = pairs
             .filter(|(told, own)| told.layer.digest != own.layer.digest)
-            .map(|(told, own)| Disproof {
+            .map(|(told, own)| WrongLayer {
                 contents: told.layer.contents.clone(),
                 told: told.layer.digest,
                 made: own.layer.digest,
@@ -102,17 +102,17 @@ impl Site<'_> {
         if disproofs.is_empty() {
             return Ok(());
         }
-        Err(Disproved { layers: disproofs }.into())
+        Err(WrongLayers { layers: disproofs }.into())
     }
 
     /// Paths in which a registry's layer differs from ours.
-    fn differing(&self, told: &Made, own: &Made) -> Result<Vec<String>, BuildError> {
-        self.roots().elsewhere().bring(&[Wanted {
+    fn differing(&self, told: &BuiltLayer, own: &BuiltLayer) -> Result<Vec<String>, BuildError> {
+        self.roots().elsewhere().bring(&[WantedBlob {
             digest: told.layer.digest,
             size_bytes: told.layer.size_bytes,
             name: told.layer.contents.clone(),
         }])?;
-        let open = |made: &Made| {
+        let open = |made: &BuiltLayer| {
             let path = self.store().blob_path(&made.layer.digest);
             File::open(&path).map_err(|source| crate::store::StoreError::Io { path, source })
         };

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::builder::{Base, BuilderDefinition};
-use super::{Decided, Origin};
+use super::builder::{BaseDefinition, BuilderDefinition};
+use super::{Decided, ValueOrigin};
 
 /// The sources that are compiled when an image is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Bytecode {
+pub(crate) enum BytecodeScope {
     /// Python's standard library, dependencies and the application.
     All,
     /// The application's.
@@ -19,7 +19,7 @@ pub(crate) enum Bytecode {
     None,
 }
 
-impl Bytecode {
+impl BytecodeScope {
     /// Whether dependencies are compiled, and the standard library with them.
     pub(crate) fn compiles_dependencies(self) -> bool {
         matches!(self, Self::All | Self::Dependencies)
@@ -31,7 +31,7 @@ impl Bytecode {
     }
 }
 
-impl std::fmt::Display for Bytecode {
+impl std::fmt::Display for BytecodeScope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::All => "all",
@@ -44,17 +44,22 @@ impl std::fmt::Display for Bytecode {
 
 /// Decides. Upon an image nothing is compiled unless it is asked for: the image has its own ways, and
 /// its interpreter is in layers that need not be here.
-pub(super) fn decide(asked: Option<Bytecode>, definition: &BuilderDefinition) -> Decided<Bytecode> {
+pub(super) fn decide(
+    asked: Option<BytecodeScope>,
+    definition: &BuilderDefinition,
+) -> Decided<BytecodeScope> {
     match (asked, &definition.base) {
-        (Some(asked), _) => Decided::new(asked, Origin::Flag { flag: "--bytecode" }, ""),
-        (None, Base::Debian(_)) => Decided::new(
-            Bytecode::All,
-            Origin::Default,
+        (Some(asked), _) => Decided::new(asked, ValueOrigin::Flag { flag: "--bytecode" }, ""),
+        (None, BaseDefinition::Debian(_)) => Decided::new(
+            BytecodeScope::All,
+            ValueOrigin::Default,
             "containers start without compiling",
         ),
-        (None, Base::Image(_)) => {
-            Decided::new(Bytecode::None, Origin::Default, "the base is an image")
-        }
+        (None, BaseDefinition::Image(_)) => Decided::new(
+            BytecodeScope::None,
+            ValueOrigin::Default,
+            "the base is an image",
+        ),
     }
 }
 
@@ -66,13 +71,13 @@ mod tests {
     fn a_flag_beats_the_default() {
         let (name, text) = super::super::builder::embedded()[0];
         let mut builder = BuilderDefinition::from_yaml(text, name).unwrap();
-        assert_eq!(decide(None, &builder).value, Bytecode::All);
-        builder.base = Base::Image("a/b:1".to_owned());
-        assert_eq!(decide(None, &builder).value, Bytecode::None);
-        let asked = decide(Some(Bytecode::App), &builder);
+        assert_eq!(decide(None, &builder).value, BytecodeScope::All);
+        builder.base = BaseDefinition::Image("a/b:1".to_owned());
+        assert_eq!(decide(None, &builder).value, BytecodeScope::None);
+        let asked = decide(Some(BytecodeScope::App), &builder);
         assert_eq!(
             (asked.value, asked.origin.to_string()),
-            (Bytecode::App, "--bytecode".to_owned())
+            (BytecodeScope::App, "--bytecode".to_owned())
         );
     }
 }

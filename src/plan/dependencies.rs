@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{Advice, Decided, Origin, PlanError, Variables};
-use crate::packages::python::locks::{Choice, Given, LockKind, convert, says_where};
-use crate::packages::python::{Arch, Libc, PythonVersion, Target};
-use crate::project::{Asked, Facts, Place};
+use super::{Decided, PlanError, PlanWarning, ValueOrigin, Variables};
+use crate::packages::python::locks::{ConversionInput, LockChoice, LockKind, convert, says_where};
+use crate::packages::python::{LibcVersion, PythonVersion, TargetArch, WheelTarget};
+use crate::project::{NamedPackage, ProjectFacts, SourcePlace};
 
 /// What says which packages go in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub(crate) enum Dependencies {
+pub(crate) enum DependencySource {
     /// Nothing does: there are none.
     None,
     /// A requirements file.
@@ -32,10 +32,10 @@ pub(crate) enum Dependencies {
         /// Which file it is.
         file: LockKind,
         /// Extras and groups that go in.
-        choice: Choice,
+        choice: LockChoice,
         /// The packages that it brings.
         #[serde(skip)]
-        asked: Vec<Asked>,
+        asked: Vec<NamedPackage>,
     },
 }
 
@@ -54,11 +54,11 @@ const GROUPS: &str = "S2R_GROUPS";
 /// Decides on the file: `pylock.toml`, because it is exact; what a switch of the image of s2i asks
 /// for; `requirements.txt`, which is the contract; a lock of another tool; wishes without a lock.
 pub(super) fn decide(
-    facts: &Facts,
+    facts: &ProjectFacts,
     python: &str,
     variables: &Variables,
-    advice: &mut Vec<Advice>,
-) -> Result<Decided<Dependencies>, PlanError> {
+    advice: &mut Vec<PlanWarning>,
+) -> Result<Decided<DependencySource>, PlanError> {
     let pipenv = variables.is_on("ENABLE_PIPENV");
     let micropipenv = variables.is_on("ENABLE_MICROPIPENV");
     if pipenv && micropipenv {
@@ -68,7 +68,7 @@ pub(super) fn decide(
         });
     }
     if variables.is_on("PIN_PIPENV_VERSION") {
-        advice.push(Advice::new(
+        advice.push(PlanWarning::new(
             "PIN_PIPENV_VERSION: s2r reads Pipfile.lock itself; no pipenv is run, and none is in the image",
             "if the application calls pipenv, name it among its dependencies",
         ));
@@ -76,7 +76,7 @@ pub(super) fn decide(
     if facts.pylock.is_some() {
         return Ok(pylock(facts));
     }
-    let choice = Choice::new(variables.get(EXTRAS), variables.get(GROUPS));
+    let choice = LockChoice::new(variables.get(EXTRAS), variables.get(GROUPS));
     let by_tool = match (pipenv, micropipenv) {
         (true, _) => by_pipenv(facts)?,
         (_, true) => by_micropipenv(facts)?,
@@ -95,7 +95,7 @@ pub(super) fn decide(
             .collect();
         advise_on_losers(&others, "requirements.txt", advice);
         let path = "requirements.txt".to_owned();
-        let dependencies = Dependencies::Requirements { path };
+        let dependencies = DependencySource::Requirements { path };
         return Ok(of_file("requirements.txt", dependencies, ""));
     }
     let mut locks = LOCKS.into_iter().filter(|kind| facts.has(kind.path()));
@@ -109,11 +109,11 @@ pub(super) fn decide(
 
 /// Wishes that no lock goes with.
 fn wishes(
-    facts: &Facts,
+    facts: &ProjectFacts,
     python: &str,
     variables: &Variables,
-    (choice, advice): (Choice, &mut Vec<Advice>),
-) -> Result<Decided<Dependencies>, PlanError> {
+    (choice, advice): (LockChoice, &mut Vec<PlanWarning>),
+) -> Result<Decided<DependencySource>, PlanError> {
     let listed = facts
         .pyproject
         .as_ref()
@@ -153,18 +153,26 @@ fn wishes(
         } else {
             "no file names any"
         };
-        return Ok(Decided::new(Dependencies::None, Origin::Default, reason));
+        return Ok(Decided::new(
+            DependencySource::None,
+            ValueOrigin::Default,
+            reason,
+        ));
     }
     Err(PlanError::Dependencies {
         files: facts.named_pylocks.clone(),
     })
 }
 
-fn of_file(path: &str, dependencies: Dependencies, reason: &str) -> Decided<Dependencies> {
-    Decided::new(dependencies, Origin::File(Place::file(path)), reason)
+fn of_file(path: &str, dependencies: DependencySource, reason: &str) -> Decided<DependencySource> {
+    Decided::new(
+        dependencies,
+        ValueOrigin::File(SourcePlace::file(path)),
+        reason,
+    )
 }
 
-fn pylock(facts: &Facts) -> Decided<Dependencies> {
+fn pylock(facts: &ProjectFacts) -> Decided<DependencySource> {
     let others: Vec<&str> = ["requirements.txt"]
         .into_iter()
         .chain(LOCKS.map(LockKind::path))
@@ -176,11 +184,11 @@ fn pylock(facts: &Facts) -> Decided<Dependencies> {
         format!("it is exact, so it goes before {}", others.join(", "))
     };
     let path = "pylock.toml".to_owned();
-    of_file("pylock.toml", Dependencies::Pylock { path }, &reason)
+    of_file("pylock.toml", DependencySource::Pylock { path }, &reason)
 }
 
 /// As `pipenv install --deploy`, which is run only where there is a Pipfile and needs its lock.
-fn by_pipenv(facts: &Facts) -> Result<Option<(LockKind, &'static str)>, PlanError> {
+fn by_pipenv(facts: &ProjectFacts) -> Result<Option<(LockKind, &'static str)>, PlanError> {
     const SWITCH: &str = "ENABLE_PIPENV";
     match (facts.has("Pipfile"), facts.has("Pipfile.lock")) {
         (_, true) => Ok(Some((LockKind::PipfileLock, SWITCH))),
@@ -193,7 +201,7 @@ fn by_pipenv(facts: &Facts) -> Result<Option<(LockKind, &'static str)>, PlanErro
 }
 
 /// As `micropipenv install --deploy`, which takes the first of three files.
-fn by_micropipenv(facts: &Facts) -> Result<Option<(LockKind, &'static str)>, PlanError> {
+fn by_micropipenv(facts: &ProjectFacts) -> Result<Option<(LockKind, &'static str)>, PlanError> {
     const SWITCH: &str = "ENABLE_MICROPIPENV";
     let found = [LockKind::PipfileLock, LockKind::Poetry]
         .into_iter()
@@ -208,9 +216,9 @@ fn by_micropipenv(facts: &Facts) -> Result<Option<(LockKind, &'static str)>, Pla
     }
 }
 
-fn advise_on_losers(losers: &[&str], winner: &str, advice: &mut Vec<Advice>) {
+fn advise_on_losers(losers: &[&str], winner: &str, advice: &mut Vec<PlanWarning>) {
     if !losers.is_empty() {
-        advice.push(Advice::new(
+        advice.push(PlanWarning::new(
             format!(
                 "{} is not read; packages come from {winner}",
                 losers.join(", ")
@@ -223,25 +231,25 @@ fn advise_on_losers(losers: &[&str], winner: &str, advice: &mut Vec<Advice>) {
 /// A file of another tool. It is read here already, for the names in it and so that a stale lock
 /// stops the build before anything is fetched.
 fn converted(
-    facts: &Facts,
+    facts: &ProjectFacts,
     python: &str,
     kind: LockKind,
-    choice: Choice,
-    (reason, advice): (&str, &mut Vec<Advice>),
-) -> Result<Decided<Dependencies>, PlanError> {
+    choice: LockChoice,
+    (reason, advice): (&str, &mut Vec<PlanWarning>),
+) -> Result<Decided<DependencySource>, PlanError> {
     let text = |path: &str| facts.documents.get(path).map(String::as_str);
     let markers = python.parse::<PythonVersion>().ok().and_then(|python| {
         // Names do not hang on patches and processors; the exact set is found for each platform.
-        let target = Target {
+        let target = WheelTarget {
             python,
-            libc: Libc::Glibc(2, 41),
-            arch: Arch::X86_64,
+            libc: LibcVersion::Glibc(2, 41),
+            arch: TargetArch::X86_64,
         };
         target.markers().ok()
     });
     let names = match markers {
         Some(markers) => {
-            let given = Given {
+            let given = ConversionInput {
                 text: text(kind.path()).unwrap_or_default(),
                 made_from: kind.read_with().and_then(text),
                 choice: &choice,
@@ -250,19 +258,19 @@ fn converted(
             };
             let converted = convert(kind, &given)?;
             let told = converted.conditions.told.into_iter();
-            advice.extend(told.map(|told| Advice::new(told.what, told.why)));
+            advice.extend(told.map(|told| PlanWarning::new(told.what, told.why)));
             converted.names
         }
         None => BTreeSet::new(),
     };
     let asked = names
         .into_iter()
-        .map(|name| Asked {
+        .map(|name| NamedPackage {
             name,
-            place: Place::file(kind.path()),
+            place: SourcePlace::file(kind.path()),
         })
         .collect();
-    let dependencies = Dependencies::Converted {
+    let dependencies = DependencySource::Converted {
         path: kind.path().to_owned(),
         file: kind,
         choice,
@@ -272,35 +280,41 @@ fn converted(
 }
 
 /// What the decided file names.
-pub(super) fn names<'a>(facts: &'a Facts, dependencies: &'a Dependencies) -> &'a [Asked] {
+pub(super) fn names<'a>(
+    facts: &'a ProjectFacts,
+    dependencies: &'a DependencySource,
+) -> &'a [NamedPackage] {
     let names = match dependencies {
-        Dependencies::None => None,
-        Dependencies::Requirements { .. } => facts.requirements.as_ref(),
-        Dependencies::Pylock { .. } => facts.pylock.as_ref(),
-        Dependencies::Converted { asked, .. } => Some(asked),
+        DependencySource::None => None,
+        DependencySource::Requirements { .. } => facts.requirements.as_ref(),
+        DependencySource::Pylock { .. } => facts.pylock.as_ref(),
+        DependencySource::Converted { asked, .. } => Some(asked),
     };
     names.map_or(&[], Vec::as_slice)
 }
 
 /// What the wheel of the project itself names, as far as pyproject.toml says it.
-pub(super) fn of_project(facts: &Facts) -> &[Asked] {
+pub(super) fn of_project(facts: &ProjectFacts) -> &[NamedPackage] {
     let pyproject = facts.pyproject.as_ref();
     pyproject.map_or(&[], |pyproject| pyproject.dependencies.as_slice())
 }
 
 /// Whether packages may come along that the decided file does not name.
-pub(super) fn may_bring_others(facts: &Facts, dependencies: &Dependencies) -> bool {
+pub(super) fn may_bring_others(facts: &ProjectFacts, dependencies: &DependencySource) -> bool {
     match dependencies {
-        Dependencies::None | Dependencies::Pylock { .. } => false,
-        Dependencies::Converted { file, .. } if file.is_lock() => false,
-        Dependencies::Requirements { .. } | Dependencies::Converted { .. } => {
+        DependencySource::None | DependencySource::Pylock { .. } => false,
+        DependencySource::Converted { file, .. } if file.is_lock() => false,
+        DependencySource::Requirements { .. } | DependencySource::Converted { .. } => {
             !names(facts, dependencies).is_empty()
         }
     }
 }
 
 /// The package that brings Django, if one does: Django itself, or one that is named after it.
-pub(super) fn django<'a>(facts: &'a Facts, dependencies: &'a Dependencies) -> Option<&'a Asked> {
+pub(super) fn django<'a>(
+    facts: &'a ProjectFacts,
+    dependencies: &'a DependencySource,
+) -> Option<&'a NamedPackage> {
     /// Packages that stand on Django without its name in theirs.
     const ON_DJANGO: [&str; 4] = ["wagtail", "mezzanine", "drf-spectacular", "drf-yasg"];
     let names = names(facts, dependencies);
@@ -310,9 +324,9 @@ pub(super) fn django<'a>(facts: &'a Facts, dependencies: &'a Dependencies) -> Op
         .or_else(|| {
             let related = |name: &str| name.starts_with("django") || ON_DJANGO.contains(&name);
             let is_exact = match dependencies {
-                Dependencies::Pylock { .. } => true,
-                Dependencies::Converted { file, .. } => file.is_lock(),
-                Dependencies::None | Dependencies::Requirements { .. } => false,
+                DependencySource::Pylock { .. } => true,
+                DependencySource::Converted { file, .. } => file.is_lock(),
+                DependencySource::None | DependencySource::Requirements { .. } => false,
             };
             names.iter().find(|asked| !is_exact && related(&asked.name))
         })
@@ -323,7 +337,10 @@ mod tests {
     use super::super::testing::planned;
     use super::*;
 
-    fn decided(files: &[(&str, &str)], env: &[&str]) -> Result<Decided<Dependencies>, PlanError> {
+    fn decided(
+        files: &[(&str, &str)],
+        env: &[&str],
+    ) -> Result<Decided<DependencySource>, PlanError> {
         let mut all = vec![("app.py", "")];
         all.extend_from_slice(files);
         planned(&all, env).map(|plan| plan.dependencies)
@@ -334,11 +351,11 @@ mod tests {
         let requirements = ("requirements.txt", "flask\n");
         let lock = ("pylock.toml", "lock-version = '1.0'\npackages = []\n");
         let both = decided(&[requirements, lock], &[]).unwrap();
-        assert!(matches!(both.value, Dependencies::Pylock { .. }));
+        assert!(matches!(both.value, DependencySource::Pylock { .. }));
         assert!(both.reason.contains("requirements.txt"));
         let one = decided(&[requirements, ("Pipfile", "")], &[]).unwrap();
-        assert!(matches!(one.value, Dependencies::Requirements { .. }));
-        assert_eq!(decided(&[], &[]).unwrap().value, Dependencies::None);
+        assert!(matches!(one.value, DependencySource::Requirements { .. }));
+        assert_eq!(decided(&[], &[]).unwrap().value, DependencySource::None);
     }
 
     const PYPROJECT: (&str, &str) = (
@@ -348,7 +365,7 @@ mod tests {
 
     fn kind(files: &[(&str, &str)], env: &[&str]) -> Option<LockKind> {
         match decided(files, env).unwrap().value {
-            Dependencies::Converted { file, .. } => Some(file),
+            DependencySource::Converted { file, .. } => Some(file),
             _ => None,
         }
     }
@@ -363,7 +380,7 @@ mod tests {
             let wish = (".python-version", version);
             let decided = decided(&[older, wish], &[]).unwrap();
             match decided.value {
-                Dependencies::Converted { asked, .. } => asked.len(),
+                DependencySource::Converted { asked, .. } => asked.len(),
                 other => panic!("{other:?}"),
             }
         };

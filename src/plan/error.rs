@@ -2,10 +2,10 @@
 
 use super::start::StartError;
 use crate::packages::python::locks::LockFileError;
-use crate::project::Place;
 use crate::project::ProjectError;
-use crate::report::{Explain, Explanation, Fate};
-use crate::source::environment::Error as EnvironmentError;
+use crate::project::SourcePlace;
+use crate::report::{ErrorClass, Explain, Explanation};
+use crate::source::environment::EnvironmentError;
 
 /// Why no plan can be made.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub(crate) enum PlanError {
     #[error("no builder has the Python that the project asks for")]
     NoPython {
         /// The wishes: text and place.
-        wishes: Vec<(String, Place)>,
+        wishes: Vec<(String, SourcePlace)>,
         /// Builders and their versions.
         known: Vec<(String, String)>,
     },
@@ -108,19 +108,19 @@ impl Explain for PlanError {
             Self::LockFile(error) => return error.explain(),
             Self::Start(error) => return error.explain(),
             Self::NoLock { variable, files } => (
-                Fate::Project,
+                ErrorClass::Project,
                 (*files).to_owned(),
                 "The tool that the variable stands for installs nothing without it.".to_owned(),
                 format!("Commit the file (`pipenv lock` writes Pipfile.lock), or unset {variable}."),
             ),
             Self::NoBuilder { name, known } => (
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 format!("--builder {name}"),
                 format!("The builders are {}.", known.join(", ")),
                 "`s2r builders` describes them; --builder FILE.yaml uses one of your own.".to_owned(),
             ),
             Self::NoPython { wishes, known } => (
-                Fate::Project,
+                ErrorClass::Project,
                 wishes
                     .iter()
                     .map(|(_, place)| place.to_string())
@@ -132,19 +132,19 @@ impl Explain for PlanError {
             Self::Platform {
                 platform, known, ..
             } => (
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 format!("--platform {platform}"),
                 format!("It is made for {}.", known.join(", ")),
                 "Leave --platform out, or choose another builder.".to_owned(),
             ),
             Self::NoPlatform => (
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 "--platform".to_owned(),
                 "Images are made for the machine they are built on unless told otherwise.".to_owned(),
                 "Say what the image runs on: --platform linux/amd64.".to_owned(),
             ),
             Self::Dependencies { files } => (
-                Fate::Project,
+                ErrorClass::Project,
                 files.join(", "),
                 "A lock with a name of its own is taken only under the name pylock.toml, and nothing else here names packages."
                     .to_owned(),
@@ -152,20 +152,20 @@ impl Explain for PlanError {
                     .to_owned(),
             ),
             Self::Conflict { first, second } => (
-                Fate::Project,
+                ErrorClass::Project,
                 format!("{first}, {second}"),
                 "Each of them says how all dependencies are installed.".to_owned(),
                 "Set one of them.".to_owned(),
             ),
             Self::NamedFile { variable, .. } => (
-                Fate::Project,
+                ErrorClass::Project,
                 (*variable).to_owned(),
                 "The container would stop at once.".to_owned(),
                 "Correct the variable; the path is relative to APP_HOME, which is the source's root unless set."
                     .to_owned(),
             ),
             Self::NotExecutable { path } => (
-                Fate::Project,
+                ErrorClass::Project,
                 path.clone(),
                 "It is started as a program, so the container would stop at once.".to_owned(),
                 format!("chmod +x {path} (and git update-index --chmod=+x {path})."),
@@ -186,7 +186,7 @@ impl Explain for PlanError {
     }
 }
 
-fn no_python(wishes: &[(String, Place)], known: &[(String, String)]) -> String {
+fn no_python(wishes: &[(String, SourcePlace)], known: &[(String, String)]) -> String {
     let wishes: Vec<String> = wishes
         .iter()
         .map(|(text, place)| format!("{place} asks for {text}"))
@@ -206,7 +206,7 @@ fn no_start(
     is_python: bool,
     found: &[(String, String)],
     lacking: &[(String, String)],
-) -> (Fate, String, String, String) {
+) -> (ErrorClass, String, String, String) {
     let why = if is_python {
         let found = found.iter().map(|(what, _)| format!("found: {what}"));
         let lacking = lacking.iter().map(|(way, lack)| format!("{way}: {lack}"));
@@ -223,7 +223,7 @@ fn no_start(
         "Check the path; --context-dir names a folder within the source."
     };
     (
-        Fate::Project,
+        ErrorClass::Project,
         "the source's root".to_owned(),
         why,
         next.to_owned(),

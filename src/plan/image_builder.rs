@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use super::builder::{Base, BuilderDefinition, PipWheel, default_pip};
-use super::told::{self, Told, ToldLibc};
+use super::base_detection::{self, DetectedBase, DetectedLibc};
+use super::builder::{BaseDefinition, BuilderDefinition, PipWheel, default_pip};
 use super::variables;
 use crate::oci::{ImageConfig, Reference};
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Where s2r's virtual environment lies; an image that has one there is of S2I's kind.
 const APP_ROOT: &str = "/opt/app-root";
@@ -75,7 +75,7 @@ impl Explain for ImageBuilderError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Musl { image } => Explanation {
-                fate: Fate::Project,
+                fate: ErrorClass::Project,
                 what: "the base's C library is musl, as Alpine's is".to_owned(),
                 place: image.clone(),
                 why: "s2r chooses wheels that were built for glibc, and many packages have no others".to_owned(),
@@ -89,7 +89,7 @@ impl Explain for ImageBuilderError {
                 };
                 let lines: Vec<&str> = missing.iter().map(example).collect();
                 Explanation {
-                    fate: Fate::Project,
+                    fate: ErrorClass::Project,
                     what: format!("the base's config does not tell its {}", missing.join(" and ")),
                     place: image.clone(),
                     why: "s2r knows images by their configs, and does not look into their layers".to_owned(),
@@ -146,8 +146,8 @@ impl ImageBuilder {
         let told = self.told(config);
         let glibc = match (self.glibc, told.libc) {
             (Some(glibc), _) => Some(glibc),
-            (None, Some(ToldLibc::Glibc(major, minor))) => Some((major, minor)),
-            (None, Some(ToldLibc::Musl)) => return Err(ImageBuilderError::Musl { image }),
+            (None, Some(DetectedLibc::Glibc(major, minor))) => Some((major, minor)),
+            (None, Some(DetectedLibc::Musl)) => return Err(ImageBuilderError::Musl { image }),
             (None, None) => None,
         };
         let python = self.python.clone().or(told.python);
@@ -164,7 +164,7 @@ impl ImageBuilder {
                 missing: missing.map(|(field, _)| *field).collect(),
             });
         };
-        let base = told::environment(config);
+        let base = base_detection::environment(config);
         let mut notes = Vec::new();
         let entrypoint = entrypoint(config, &image, &mut notes);
         note_other_environment(&base, &image, &mut notes);
@@ -181,7 +181,7 @@ impl ImageBuilder {
             python: python.clone(),
             glibc,
             interpreter: interpreter.clone(),
-            base: Base::Image(image),
+            base: BaseDefinition::Image(image),
             build_packages: Vec::new(),
             // An environment that is there already has one.
             pip: self
@@ -200,8 +200,8 @@ impl ImageBuilder {
 
     /// What the config tells; a file that says another Python than the config is the one to trust,
     /// and then the config's interpreter is not the one that is meant.
-    fn told(&self, config: &ImageConfig) -> Told {
-        let mut told = told::read(config, self.reference.tag_or_latest());
+    fn told(&self, config: &ImageConfig) -> DetectedBase {
+        let mut told = base_detection::read(config, self.reference.tag_or_latest());
         if self.python.is_some() && self.python != told.python {
             told.interpreter = None;
         }
@@ -211,7 +211,7 @@ impl ImageBuilder {
 
 /// The third number of the base's Python, where its config tells it.
 pub(crate) fn python_patch(config: &ImageConfig) -> Option<u16> {
-    told::read(config, "").patch
+    base_detection::read(config, "").patch
 }
 
 /// What of the base's environment is its own: s2r's names are left to s2r, but for the search path,

@@ -7,42 +7,46 @@
 use std::collections::BTreeMap;
 
 use super::builder::BuilderDefinition;
-use super::{Decided, Inputs, Origin};
-use crate::project::Place;
+use super::{Decided, PlanInputs, ValueOrigin};
+use crate::project::SourcePlace;
 
 /// The label that names the builder, as s2i has it.
 pub(crate) const BUILDER_LABEL: &str = "io.openshift.s2i.build.image";
 
-type Labels = BTreeMap<String, Decided<String>>;
+type LabelMap = BTreeMap<String, Decided<String>>;
 
 /// Decides on all labels; empty ones are left out.
-pub(super) fn decide(inputs: &Inputs<'_>, definition: &BuilderDefinition) -> Labels {
-    let mut labels = Labels::new();
-    let builder = || Origin::Builder {
+pub(super) fn decide(inputs: &PlanInputs<'_>, definition: &BuilderDefinition) -> LabelMap {
+    let mut labels = LabelMap::new();
+    let builder = || ValueOrigin::Builder {
         builder: definition.name.clone(),
     };
     for (name, value) in of_builder(definition) {
         labels.insert(name, Decided::new(value, builder(), ""));
     }
-    let mut set = |name: &str, value: &str, origin: Origin| {
+    let mut set = |name: &str, value: &str, origin: ValueOrigin| {
         if !value.is_empty() {
             labels.insert(name.to_owned(), Decided::new(value.to_owned(), origin, ""));
         }
     };
     let scripts = "image:///usr/libexec/s2i";
-    set("io.openshift.s2i.scripts-url", scripts, Origin::Default);
+    set(
+        "io.openshift.s2i.scripts-url",
+        scripts,
+        ValueOrigin::Default,
+    );
     // The title of the builder is not the application's.
     set(
         "org.opencontainers.image.title",
         &title(inputs),
-        Origin::Default,
+        ValueOrigin::Default,
     );
     if let Some(image) = &inputs.request.image {
-        let name = || Origin::Flag { flag: "image name" };
+        let name = || ValueOrigin::Flag { flag: "image name" };
         set("io.k8s.display-name", &image.familiar_name(), name());
     }
     if let Some(context_dir) = &inputs.request.context_dir {
-        let flag = Origin::Flag {
+        let flag = ValueOrigin::Flag {
             flag: "--context-dir",
         };
         let text = context_dir.to_string_lossy();
@@ -53,14 +57,14 @@ pub(super) fn decide(inputs: &Inputs<'_>, definition: &BuilderDefinition) -> Lab
         .pyproject
         .as_ref()
         .and_then(|project| project.version.as_deref());
-    let pyproject = Origin::File(Place::file("pyproject.toml"));
+    let pyproject = ValueOrigin::File(SourcePlace::file("pyproject.toml"));
     set(
         "org.opencontainers.image.version",
         version.unwrap_or_default(),
         pyproject,
     );
     if let Some(git) = inputs.git {
-        let origin = || Origin::File(Place::file(".git"));
+        let origin = || ValueOrigin::File(SourcePlace::file(".git"));
         for (name, value) in [
             ("commit.author", &git.author),
             ("commit.date", &git.date),
@@ -92,7 +96,7 @@ pub(crate) fn of_builder(definition: &BuilderDefinition) -> BTreeMap<String, Str
 }
 
 /// What the application is called: the project's own name, else the image's.
-fn title(inputs: &Inputs<'_>) -> String {
+fn title(inputs: &PlanInputs<'_>) -> String {
     let own = inputs
         .facts
         .pyproject
@@ -108,9 +112,9 @@ fn title(inputs: &Inputs<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::testing::with;
-    use super::super::{Inputs, Request, plan};
+    use super::super::{PlanInputs, PlanRequest, plan};
     use crate::plan::builder::{BuilderDefinition, embedded};
-    use crate::project::Facts;
+    use crate::project::ProjectFacts;
     use crate::source::git;
     use crate::source::testing::{folder, tree};
 
@@ -139,7 +143,7 @@ mod tests {
             ("app.py", ""),
             ("pyproject.toml", "[project]\nname='shop'\nversion='1.2'\n"),
         ]);
-        let git = git::Facts {
+        let git = git::CheckoutFacts {
             commit: "c0ffee".to_owned(),
             author: "A <a@b>".to_owned(),
             date: "Tue".to_owned(),
@@ -150,9 +154,9 @@ mod tests {
         };
         let (name, text) = embedded()[0];
         let builder = BuilderDefinition::from_yaml(text, name).unwrap();
-        let planned = plan(&Inputs {
-            request: &Request::default(),
-            facts: &Facts::of(&tree(&folder)).unwrap(),
+        let planned = plan(&PlanInputs {
+            request: &PlanRequest::default(),
+            facts: &ProjectFacts::of(&tree(&folder)).unwrap(),
             builders: &[builder],
             own_builder: None,
             environment_file: &(Vec::new(), Vec::new()),

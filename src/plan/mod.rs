@@ -4,6 +4,7 @@
 //! Pure: no disk, no network, no clock. A flag beats the environment, that a file, that the
 //! builder, that a default. What cannot be built is refused here, before anything is fetched.
 
+mod base_detection;
 pub(crate) mod builder;
 mod bytecode;
 mod dependencies;
@@ -17,7 +18,6 @@ mod running;
 #[cfg(test)]
 mod script_tests;
 mod start;
-mod told;
 pub(crate) mod variables;
 
 use std::collections::BTreeMap;
@@ -25,18 +25,18 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub(crate) use bytecode::Bytecode;
-pub(crate) use dependencies::Dependencies;
+pub(crate) use bytecode::BytecodeScope;
+pub(crate) use dependencies::DependencySource;
 pub(crate) use error::PlanError;
-pub(crate) use packages::Packages;
+pub(crate) use packages::ExtraPackages;
 pub(crate) use render::render;
-pub(crate) use running::{Running, manage_py};
-pub(crate) use start::{AddedServer, Start, Strategy};
+pub(crate) use running::{BuildSteps, manage_py};
+pub(crate) use start::{AddedServer, StartDecision, StartStrategy};
 pub(crate) use variables::Variables;
 
 use crate::oci::{Platform, Reference};
-use crate::project::{Facts, Place};
-use crate::source::environment::{Note as EnvironmentNote, Variable};
+use crate::project::{ProjectFacts, SourcePlace};
+use crate::source::environment::{EnvironmentNote, EnvironmentVariable};
 use crate::source::git;
 use builder::BuilderDefinition;
 
@@ -49,7 +49,7 @@ pub(crate) const RUN_SCRIPT: &str = "/usr/libexec/s2i/run";
 
 /// What the user asks for, as `cli` read it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Request {
+pub(crate) struct PlanRequest {
     /// The source as typed: a folder, a repository, an archive, or `-`.
     pub source: PathBuf,
     /// `-r`: a branch, tag or commit of the source.
@@ -67,26 +67,26 @@ pub(crate) struct Request {
     /// `--platform`; none means the machine's own.
     pub platforms: Vec<Platform>,
     /// `--bytecode`.
-    pub bytecode: Option<Bytecode>,
+    pub bytecode: Option<BytecodeScope>,
     /// The image's first name.
     pub image: Option<Reference>,
 }
 
 /// Everything that a plan is made from.
 #[derive(Clone, Copy)]
-pub(crate) struct Inputs<'a> {
+pub(crate) struct PlanInputs<'a> {
     /// What the user asks for.
-    pub request: &'a Request,
+    pub request: &'a PlanRequest,
     /// What the project says.
-    pub facts: &'a Facts,
+    pub facts: &'a ProjectFacts,
     /// Builders to choose from, the default first.
     pub builders: &'a [BuilderDefinition],
     /// The builder of a file named by `--builder`; it is taken then.
     pub own_builder: Option<&'a BuilderDefinition>,
     /// The variables of the file of `-E`, and what was odd about it.
-    pub environment_file: &'a (Vec<Variable>, Vec<EnvironmentNote>),
+    pub environment_file: &'a (Vec<EnvironmentVariable>, Vec<EnvironmentNote>),
     /// What git knows about the source.
-    pub git: Option<&'a git::Facts>,
+    pub git: Option<&'a git::CheckoutFacts>,
     /// What this machine runs on; `None` if s2r does not build for it.
     pub host: Option<Platform>,
 }
@@ -94,7 +94,7 @@ pub(crate) struct Inputs<'a> {
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "from", rename_all = "kebab-case")]
-pub(crate) enum Origin {
+pub(crate) enum ValueOrigin {
     /// The command line.
     Flag {
         /// The flag, for instance `--builder`.
@@ -106,7 +106,7 @@ pub(crate) enum Origin {
         variable: String,
     },
     /// A file of the project.
-    File(Place),
+    File(SourcePlace),
     /// The builder.
     Builder {
         /// Its name.
@@ -116,7 +116,7 @@ pub(crate) enum Origin {
     Default,
 }
 
-impl std::fmt::Display for Origin {
+impl std::fmt::Display for ValueOrigin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Flag { flag } => f.write_str(flag),
@@ -134,13 +134,13 @@ pub(crate) struct Decided<T> {
     /// The value.
     pub value: T,
     /// Where it comes from.
-    pub origin: Origin,
+    pub origin: ValueOrigin,
     /// Why, in half a sentence; empty where the origin says it all.
     pub reason: String,
 }
 
 impl<T> Decided<T> {
-    fn new(value: T, origin: Origin, reason: impl Into<String>) -> Self {
+    fn new(value: T, origin: ValueOrigin, reason: impl Into<String>) -> Self {
         Self {
             value,
             origin,
@@ -151,14 +151,14 @@ impl<T> Decided<T> {
 
 /// Something that the user should know about the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Advice {
+pub(crate) struct PlanWarning {
     /// What was seen.
     pub text: String,
     /// What to do about it; may be empty.
     pub hint: String,
 }
 
-impl Advice {
+impl PlanWarning {
     fn new(text: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -181,15 +181,15 @@ pub(crate) struct Plan {
     /// The project's files that mean something.
     pub found: Vec<&'static str>,
     /// What says which packages go in.
-    pub dependencies: Decided<Dependencies>,
+    pub dependencies: Decided<DependencySource>,
     /// What of the project's own code runs at build time.
-    pub running: Running,
+    pub running: BuildSteps,
     /// Debian packages besides the base's.
-    pub packages: Packages,
+    pub packages: ExtraPackages,
     /// Which sources are compiled.
-    pub bytecode: Decided<Bytecode>,
+    pub bytecode: Decided<BytecodeScope>,
     /// How the application will be started, as `run` will decide.
-    pub start: Start,
+    pub start: StartDecision,
     /// The environment of build and image.
     pub environment: Variables,
     /// The image's labels.
@@ -207,7 +207,7 @@ pub(crate) struct Plan {
     /// Layers, lowest first, in words.
     pub layers: Vec<String>,
     /// What the user should know.
-    pub advice: Vec<Advice>,
+    pub advice: Vec<PlanWarning>,
 }
 
 impl Plan {
@@ -230,7 +230,7 @@ impl Plan {
 ///
 /// # Errors
 /// See [`PlanError`].
-pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
+pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
     let mut advice = Vec::new();
     let facts = inputs.facts;
     let (definition, builder, python) = python::choose(inputs, &mut advice)?;
@@ -259,9 +259,9 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     advise_on_platforms(inputs, &platforms.value, &running, &mut advice);
     advise_on_source(inputs, &start, &mut advice);
     let notes = definition.notes.iter();
-    advice.extend(notes.map(|(text, hint)| Advice::new(text, hint)));
+    advice.extend(notes.map(|(text, hint)| PlanWarning::new(text, hint)));
     let packages = packages::decide(facts, definition);
-    let from_builder = || Origin::Builder {
+    let from_builder = || ValueOrigin::Builder {
         builder: definition.name.clone(),
     };
     Ok(Plan {
@@ -293,18 +293,18 @@ pub(crate) fn plan(inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
 }
 
 fn platforms(
-    inputs: &Inputs<'_>,
+    inputs: &PlanInputs<'_>,
     definition: &BuilderDefinition,
 ) -> Result<Decided<Vec<Platform>>, PlanError> {
     let asked = &inputs.request.platforms;
     let decided = if asked.is_empty() {
         let host = inputs.host.ok_or(PlanError::NoPlatform)?;
-        Decided::new(vec![host], Origin::Default, "this machine's own")
+        Decided::new(vec![host], ValueOrigin::Default, "this machine's own")
     } else {
         let mut platforms = asked.clone();
         platforms.sort_unstable();
         platforms.dedup();
-        Decided::new(platforms, Origin::Flag { flag: "--platform" }, "")
+        Decided::new(platforms, ValueOrigin::Flag { flag: "--platform" }, "")
     };
     for platform in &decided.value {
         if !definition.platforms.contains(&platform.to_string()) {
@@ -320,10 +320,10 @@ fn platforms(
 
 /// Whether Django comes with the dependencies shows when they are resolved; the build ends there.
 fn advise_on_platforms(
-    inputs: &Inputs<'_>,
+    inputs: &PlanInputs<'_>,
     platforms: &[Platform],
-    running: &Running,
-    advice: &mut Vec<Advice>,
+    running: &BuildSteps,
+    advice: &mut Vec<PlanWarning>,
 ) {
     let foreign = platforms
         .iter()
@@ -331,33 +331,35 @@ fn advise_on_platforms(
     if let Some(foreign) =
         foreign.filter(|_| running.collectstatic.value && !running.assemble.value)
     {
-        advice.push(Advice::new(
+        advice.push(PlanWarning::new(
             format!("if Django is installed, collectstatic would have to run on {foreign}, which this machine is not: the build would stop"),
             "set DISABLE_COLLECTSTATIC and collect static files otherwise, or build on such a machine",
         ));
     }
 }
 
-fn command(start: &Start) -> Decided<Vec<String>> {
+fn command(start: &StartDecision) -> Decided<Vec<String>> {
     match &start.strategy.value {
-        Strategy::OwnRun { path } => Decided::new(
+        StartStrategy::OwnRun { path } => Decided::new(
             vec![format!("{SOURCE_FOLDER}/{path}")],
-            Origin::File(Place::file(path)),
+            ValueOrigin::File(SourcePlace::file(path)),
             "the project's own start script",
         ),
-        _ => Decided::new(vec![RUN_SCRIPT.to_owned()], Origin::Default, ""),
+        _ => Decided::new(vec![RUN_SCRIPT.to_owned()], ValueOrigin::Default, ""),
     }
 }
 
 fn layers(
     definition: &BuilderDefinition,
-    packages: &Packages,
-    (dependencies, start): (&Dependencies, &Start),
-    running: &Running,
+    packages: &ExtraPackages,
+    (dependencies, start): (&DependencySource, &StartDecision),
+    running: &BuildSteps,
 ) -> Vec<String> {
     let base = match &definition.base {
-        builder::Base::Debian(debian) => format!("base: packages of Debian {}", debian.suite),
-        builder::Base::Image(image) => format!("base: the layers of {image}"),
+        builder::BaseDefinition::Debian(debian) => {
+            format!("base: packages of Debian {}", debian.suite)
+        }
+        builder::BaseDefinition::Image(image) => format!("base: the layers of {image}"),
     };
     let mut layers = vec![base];
     let added = packages.image_names();
@@ -370,10 +372,10 @@ fn layers(
         return layers;
     }
     let files = match dependencies {
-        Dependencies::None => None,
-        Dependencies::Requirements { path }
-        | Dependencies::Pylock { path }
-        | Dependencies::Converted { path, .. } => Some(path.as_str()),
+        DependencySource::None => None,
+        DependencySource::Requirements { path }
+        | DependencySource::Pylock { path }
+        | DependencySource::Converted { path, .. } => Some(path.as_str()),
     };
     let added = start.added.as_ref().map(|added| added.value.name);
     let wanted: Vec<&str> = files.into_iter().chain(added).collect();
@@ -393,18 +395,18 @@ fn layers(
     layers
 }
 
-fn advise_on_source(inputs: &Inputs<'_>, start: &Start, advice: &mut Vec<Advice>) {
+fn advise_on_source(inputs: &PlanInputs<'_>, start: &StartDecision, advice: &mut Vec<PlanWarning>) {
     let changed = inputs.git.and_then(|git| git.changed_files).unwrap_or(0);
     if changed > 0 {
-        advice.push(Advice::new(
+        advice.push(PlanWarning::new(
             format!("{changed} files differ from the commit; the image holds the folder as it is"),
             "commit, or list them in .s2iignore, to build what the commit says",
         ));
     }
-    let is_taken = matches!(start.strategy.value, Strategy::Process { .. });
+    let is_taken = matches!(start.strategy.value, StartStrategy::Process { .. });
     let web = inputs.facts.processes.iter().find(|one| one.name == "web");
     if let Some(web) = web.filter(|_| !is_taken) {
-        advice.push(Advice::new(
+        advice.push(PlanWarning::new(
             format!(
                 "{}: not started, since {} comes first",
                 web.place, start.strategy.value
@@ -430,20 +432,20 @@ mod testing {
     pub(super) fn with(
         files: &[(&str, &str)],
         env: &[&str],
-        change: impl FnOnce(&mut Request),
+        change: impl FnOnce(&mut PlanRequest),
     ) -> Result<Plan, PlanError> {
         let folder = folder(files);
-        let facts = Facts::of(&tree(&folder)).unwrap();
-        let mut request = Request {
+        let facts = ProjectFacts::of(&tree(&folder)).unwrap();
+        let mut request = PlanRequest {
             env: env.iter().map(|&text| text.to_owned()).collect(),
-            ..Request::default()
+            ..PlanRequest::default()
         };
         change(&mut request);
         let builders: Vec<BuilderDefinition> = builder::embedded()
             .iter()
             .map(|(name, text)| BuilderDefinition::from_yaml(text, name).unwrap())
             .collect();
-        plan(&Inputs {
+        plan(&PlanInputs {
             request: &request,
             facts: &facts,
             builders: &builders,

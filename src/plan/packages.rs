@@ -4,12 +4,12 @@
 use serde::Serialize;
 
 use super::builder::BuilderDefinition;
-use super::{Decided, Origin};
-use crate::project::Facts;
+use super::{Decided, ValueOrigin};
+use crate::project::ProjectFacts;
 
 /// Debian packages besides the base's, each name once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Packages {
+pub(crate) struct ExtraPackages {
     /// In the image, in a layer of their own above the base.
     pub image: Vec<Decided<String>>,
     /// Where code is built, and never in the image.
@@ -17,20 +17,20 @@ pub(crate) struct Packages {
 }
 
 /// Decides.
-pub(super) fn decide(facts: &Facts, definition: &BuilderDefinition) -> Packages {
-    let mut packages = Packages {
+pub(super) fn decide(facts: &ProjectFacts, definition: &BuilderDefinition) -> ExtraPackages {
+    let mut packages = ExtraPackages {
         image: Vec::new(),
         build: definition
             .build_packages
             .iter()
             .map(|name| {
                 let builder = definition.name.clone();
-                Decided::new(name.clone(), Origin::Builder { builder }, "")
+                Decided::new(name.clone(), ValueOrigin::Builder { builder }, "")
             })
             .collect(),
     };
     for package in &facts.packages {
-        let origin = Origin::File(package.place.clone());
+        let origin = ValueOrigin::File(package.place.clone());
         let (list, reason) = if package.for_building {
             (&mut packages.build, "-dev is for building")
         } else {
@@ -43,7 +43,7 @@ pub(super) fn decide(facts: &Facts, definition: &BuilderDefinition) -> Packages 
     packages
 }
 
-impl Packages {
+impl ExtraPackages {
     /// Names of those in the image.
     pub(crate) fn image_names(&self) -> Vec<String> {
         names(&self.image, |_| true)
@@ -56,7 +56,7 @@ impl Packages {
 
     /// Names of all that the project asks for.
     pub(crate) fn of_project(&self) -> Vec<String> {
-        let is_projects = |origin: &Origin| matches!(origin, Origin::File(_));
+        let is_projects = |origin: &ValueOrigin| matches!(origin, ValueOrigin::File(_));
         [
             names(&self.image, is_projects),
             names(&self.build, is_projects),
@@ -65,16 +65,16 @@ impl Packages {
     }
 
     /// Where a name stands.
-    pub(crate) fn origin_of(&self, name: &str) -> Option<&Origin> {
+    pub(crate) fn origin_of(&self, name: &str) -> Option<&ValueOrigin> {
         self.image
             .iter()
             .chain(&self.build)
-            .find(|one| one.value == name && matches!(one.origin, Origin::File(_)))
+            .find(|one| one.value == name && matches!(one.origin, ValueOrigin::File(_)))
             .map(|one| &one.origin)
     }
 }
 
-fn names(list: &[Decided<String>], is_wanted: impl Fn(&Origin) -> bool) -> Vec<String> {
+fn names(list: &[Decided<String>], is_wanted: impl Fn(&ValueOrigin) -> bool) -> Vec<String> {
     list.iter()
         .filter(|one| is_wanted(&one.origin))
         .map(|one| one.value.clone())
@@ -111,9 +111,9 @@ mod tests {
         let files = [("app.py", ""), ("Aptfile", "jq\nppa:a/b\n")];
         let folder = crate::source::testing::folder(&files);
         let tree = crate::source::testing::tree(&folder);
-        let error = crate::project::Facts::of(&tree).unwrap_err();
+        let error = crate::project::ProjectFacts::of(&tree).unwrap_err();
         let told = crate::report::Explain::explain(&error);
         assert_eq!(told.place, "Aptfile:2");
-        assert_eq!(told.fate, crate::report::Fate::Project);
+        assert_eq!(told.fate, crate::report::ErrorClass::Project);
     }
 }

@@ -1,22 +1,22 @@
 //! Which builder, and so which Python.
 
 use super::builder::BuilderDefinition;
-use super::{Advice, Decided, Inputs, Origin, PlanError};
-use crate::project::PythonWish;
+use super::{Decided, PlanError, PlanInputs, PlanWarning, ValueOrigin};
+use crate::project::PythonRange;
 
 /// A builder, its name and its Python.
-type Chosen<'a> = (&'a BuilderDefinition, Decided<String>, Decided<String>);
+type ChosenBuilder<'a> = (&'a BuilderDefinition, Decided<String>, Decided<String>);
 
 /// Chooses the builder: the one asked for, else the first that has the wished for Python.
 pub(super) fn choose<'a>(
-    inputs: &Inputs<'a>,
-    advice: &mut Vec<Advice>,
-) -> Result<Chosen<'a>, PlanError> {
+    inputs: &PlanInputs<'a>,
+    advice: &mut Vec<PlanWarning>,
+) -> Result<ChosenBuilder<'a>, PlanError> {
     let wishes = &inputs.facts.python;
     let chosen = match asked_for(inputs)? {
         Some(definition) => {
             advise_against(definition, wishes, advice);
-            let flag = || Origin::Flag { flag: "--builder" };
+            let flag = || ValueOrigin::Flag { flag: "--builder" };
             (
                 definition,
                 Decided::new(definition.name.clone(), flag(), ""),
@@ -26,7 +26,7 @@ pub(super) fn choose<'a>(
         None => by_wishes(inputs)?,
     };
     for wish in wishes.iter().filter(|wish| wish.names_patch) {
-        advice.push(Advice::new(
+        advice.push(PlanWarning::new(
             format!(
                 "{} asks for Python {}; the image gets the builder's release of {}",
                 wish.place, wish.text, chosen.0.python
@@ -37,7 +37,7 @@ pub(super) fn choose<'a>(
     Ok(chosen)
 }
 
-fn asked_for<'a>(inputs: &Inputs<'a>) -> Result<Option<&'a BuilderDefinition>, PlanError> {
+fn asked_for<'a>(inputs: &PlanInputs<'a>) -> Result<Option<&'a BuilderDefinition>, PlanError> {
     if inputs.own_builder.is_some() {
         return Ok(inputs.own_builder);
     }
@@ -51,7 +51,7 @@ fn asked_for<'a>(inputs: &Inputs<'a>) -> Result<Option<&'a BuilderDefinition>, P
     })
 }
 
-fn by_wishes<'a>(inputs: &Inputs<'a>) -> Result<Chosen<'a>, PlanError> {
+fn by_wishes<'a>(inputs: &PlanInputs<'a>) -> Result<ChosenBuilder<'a>, PlanError> {
     let wishes = &inputs.facts.python;
     let definition = inputs
         .builders
@@ -71,10 +71,10 @@ fn by_wishes<'a>(inputs: &Inputs<'a>) -> Result<Chosen<'a>, PlanError> {
     let decided = |value: &String| match wishes.first() {
         Some(wish) => Decided::new(
             value.clone(),
-            Origin::File(wish.place.clone()),
+            ValueOrigin::File(wish.place.clone()),
             format!("asks for {}", wish.text),
         ),
-        None => Decided::new(value.clone(), Origin::Default, ""),
+        None => Decided::new(value.clone(), ValueOrigin::Default, ""),
     };
     Ok((
         definition,
@@ -83,12 +83,16 @@ fn by_wishes<'a>(inputs: &Inputs<'a>) -> Result<Chosen<'a>, PlanError> {
     ))
 }
 
-fn advise_against(definition: &BuilderDefinition, wishes: &[PythonWish], advice: &mut Vec<Advice>) {
+fn advise_against(
+    definition: &BuilderDefinition,
+    wishes: &[PythonRange],
+    advice: &mut Vec<PlanWarning>,
+) {
     for wish in wishes
         .iter()
         .filter(|wish| !wish.admits(&definition.python))
     {
-        advice.push(Advice::new(
+        advice.push(PlanWarning::new(
             format!(
                 "{} asks for Python {}, and builder {} has {}",
                 wish.place, wish.text, definition.name, definition.python
@@ -98,7 +102,7 @@ fn advise_against(definition: &BuilderDefinition, wishes: &[PythonWish], advice:
     }
 }
 
-fn names(inputs: &Inputs<'_>) -> Vec<String> {
+fn names(inputs: &PlanInputs<'_>) -> Vec<String> {
     let names = inputs.builders.iter().map(|builder| builder.name.clone());
     names.collect()
 }
@@ -128,7 +132,7 @@ mod tests {
             let plan = planned(&files, &["DISABLE_SETUP_PY_PROCESSING=1"]).unwrap();
             assert_eq!(plan.python.value, python, "{file}");
             assert_eq!(plan.builder.value, format!("python-{python}"));
-            assert_eq!(plan.python.origin == Origin::Default, file == "x");
+            assert_eq!(plan.python.origin == ValueOrigin::Default, file == "x");
         }
     }
 
@@ -155,7 +159,7 @@ mod tests {
         })
         .unwrap();
         assert_eq!(plan.python.value, "3.11");
-        assert_eq!(plan.python.origin, Origin::Flag { flag: "--builder" });
+        assert_eq!(plan.python.origin, ValueOrigin::Flag { flag: "--builder" });
         assert_eq!(plan.advice.len(), 2, "{:?}", plan.advice);
         let error = with(&files, &[], |request| {
             request.builder = Some("x".to_owned());

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Decided, Dependencies, Origin, Plan};
+use super::{Decided, DependencySource, Plan, ValueOrigin};
 
 /// Width of the first column.
 const NAMES: usize = 14;
@@ -29,10 +29,10 @@ pub(crate) fn render(plan: &Plan) -> String {
     );
     line(&mut text, "files", &plan.found.join(", "), "");
     let dependencies = match &plan.dependencies.value {
-        Dependencies::None => "none",
-        Dependencies::Requirements { path }
-        | Dependencies::Pylock { path }
-        | Dependencies::Converted { path, .. } => path,
+        DependencySource::None => "none",
+        DependencySource::Requirements { path }
+        | DependencySource::Pylock { path }
+        | DependencySource::Converted { path, .. } => path,
     };
     decided(&mut text, "dependencies", dependencies, &plan.dependencies);
     let packages = plan.packages.image.iter().map(|one| (one, ""));
@@ -40,7 +40,7 @@ pub(crate) fn render(plan: &Plan) -> String {
     // What every build with this builder has is the builder's to list.
     let of_project = packages
         .chain(build)
-        .filter(|(one, _)| matches!(one.origin, Origin::File(_)))
+        .filter(|(one, _)| matches!(one.origin, ValueOrigin::File(_)))
         .map(|(one, what)| (one.value.clone(), format!("{}{what}", one.origin)));
     list(&mut text, "packages", of_project);
     running(&mut text, plan);
@@ -128,10 +128,12 @@ fn running(text: &mut String, plan: &Plan) {
 
 /// Only what the user said: the rest is the builder's, and `--json` has it all.
 fn environment(text: &mut String, plan: &Plan) {
-    let own = plan
-        .environment
-        .settings()
-        .filter(|(_, setting)| !matches!(setting.origin, Origin::Default | Origin::Builder { .. }));
+    let own = plan.environment.settings().filter(|(_, setting)| {
+        !matches!(
+            setting.origin,
+            ValueOrigin::Default | ValueOrigin::Builder { .. }
+        )
+    });
     let lines = own.map(|(name, setting)| {
         let place = if setting.in_image { "" } else { ", build only" };
         (

@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use super::dependencies::{self, Dependencies};
-use super::{Advice, Decided, Origin, Variables};
-use crate::project::{Facts, Place};
+use super::dependencies::{self, DependencySource};
+use super::{Decided, PlanWarning, ValueOrigin, Variables};
+use crate::project::{ProjectFacts, SourcePlace};
 
 /// The project's own assemble script, which takes the place of all that s2r would install.
 pub(crate) const ASSEMBLE: &str = ".s2i/bin/assemble";
@@ -18,7 +18,7 @@ const NO_COLLECTSTATIC: &str = "DISABLE_COLLECTSTATIC";
 
 /// What runs at build time, in the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Running {
+pub(crate) struct BuildSteps {
     /// The project's own assemble script is run instead of everything else here.
     pub assemble: Decided<bool>,
     /// The project itself is built into a wheel and installed, as `pip install .` does.
@@ -31,23 +31,23 @@ pub(crate) struct Running {
 
 /// Decides.
 pub(super) fn decide(
-    facts: &Facts,
+    facts: &ProjectFacts,
     variables: &Variables,
-    dependencies: &Dependencies,
-    advice: &mut Vec<Advice>,
-) -> Running {
+    dependencies: &DependencySource,
+    advice: &mut Vec<PlanWarning>,
+) -> BuildSteps {
     let assemble = if facts.has(ASSEMBLE) {
         Decided::new(true, of_file(ASSEMBLE), "the project's own script")
     } else {
-        Decided::new(false, Origin::Default, "")
+        Decided::new(false, ValueOrigin::Default, "")
     };
     let upgrade = "UPGRADE_PIP_TO_LATEST";
     let newest_pip = if variables.is_on(upgrade) {
         Decided::new(true, of_variable(upgrade), "")
     } else {
-        Decided::new(false, Origin::Default, "")
+        Decided::new(false, ValueOrigin::Default, "")
     };
-    Running {
+    BuildSteps {
         install: install(facts, variables, advice),
         collectstatic: collectstatic(facts, variables, dependencies, advice),
         assemble,
@@ -56,23 +56,27 @@ pub(super) fn decide(
 }
 
 /// Whether the project itself is installed.
-pub(super) fn is_installed(facts: &Facts, variables: &Variables) -> bool {
+pub(super) fn is_installed(facts: &ProjectFacts, variables: &Variables) -> bool {
     install(facts, variables, &mut Vec::new()).value
 }
 
-fn of_file(path: &str) -> Origin {
-    Origin::File(Place::file(path))
+fn of_file(path: &str) -> ValueOrigin {
+    ValueOrigin::File(SourcePlace::file(path))
 }
 
-fn of_variable(name: &str) -> Origin {
-    Origin::Environment {
+fn of_variable(name: &str) -> ValueOrigin {
+    ValueOrigin::Environment {
         variable: name.to_owned(),
     }
 }
 
 /// Whether the project is installed. The image of s2i asks setup.py, setup.cfg and pyproject.toml
 /// one after the other and installs twice where it finds two; once is the same.
-fn install(facts: &Facts, variables: &Variables, advice: &mut Vec<Advice>) -> Decided<bool> {
+fn install(
+    facts: &ProjectFacts,
+    variables: &Variables,
+    advice: &mut Vec<PlanWarning>,
+) -> Decided<bool> {
     let mut off = None;
     for (file, switch, is_package) in [
         ("setup.py", NO_SETUP, facts.has("setup.py")),
@@ -91,7 +95,7 @@ fn install(facts: &Facts, variables: &Variables, advice: &mut Vec<Advice>) -> De
         return Decided::new(false, of_variable(switch), "");
     }
     if facts.has("setup.cfg") {
-        advice.push(Advice::new(
+        advice.push(PlanWarning::new(
             "setup.cfg holds settings of tools only, so nothing is installed from it",
             "",
         ));
@@ -104,27 +108,31 @@ fn install(facts: &Facts, variables: &Variables, advice: &mut Vec<Advice>) -> De
         } else {
             "pyproject.toml holds settings of tools only, so nothing is installed from it"
         };
-        advice.push(Advice::new(
+        advice.push(PlanWarning::new(
             text,
             format!("set {NO_PYPROJECT} to silence this"),
         ));
     }
-    Decided::new(false, Origin::Default, "nothing says how to install it")
+    Decided::new(
+        false,
+        ValueOrigin::Default,
+        "nothing says how to install it",
+    )
 }
 
 /// Whether pyproject.toml makes a package: it names a backend; or it names a project whose code lies
 /// below `src`, where Python finds it only once it is installed.
-fn is_package(facts: &Facts) -> bool {
+fn is_package(facts: &ProjectFacts) -> bool {
     facts.pyproject.as_ref().is_some_and(|pyproject| {
         pyproject.build_backend.is_some() || (pyproject.is_project && facts.is_directory("src"))
     })
 }
 
 fn collectstatic(
-    facts: &Facts,
+    facts: &ProjectFacts,
     variables: &Variables,
-    dependencies: &Dependencies,
-    advice: &mut Vec<Advice>,
+    dependencies: &DependencySource,
+    advice: &mut Vec<PlanWarning>,
 ) -> Decided<bool> {
     if variables.is_on(NO_COLLECTSTATIC) {
         return Decided::new(false, of_variable(NO_COLLECTSTATIC), "");
@@ -134,12 +142,12 @@ fn collectstatic(
         return Decided::new(true, of_file(&path), "if Django is installed");
     }
     if dependencies::django(facts, dependencies).is_some() {
-        advice.push(Advice::new(
+        advice.push(PlanWarning::new(
             format!("Django without {path}: static files are not collected"),
             format!("set APP_HOME to its folder, or {NO_COLLECTSTATIC} to silence this"),
         ));
     }
-    Decided::new(false, Origin::Default, "there is no manage.py")
+    Decided::new(false, ValueOrigin::Default, "there is no manage.py")
 }
 
 /// Where Django's script lies in the source.
@@ -157,7 +165,7 @@ mod tests {
     use super::super::testing::planned;
     use super::*;
 
-    fn running(files: &[(&str, &str)], env: &[&str]) -> Running {
+    fn running(files: &[(&str, &str)], env: &[&str]) -> BuildSteps {
         let mut all = vec![("app.py", "")];
         all.extend_from_slice(files);
         planned(&all, env).unwrap().running

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use super::Strategy;
+use super::StartStrategy;
 use super::start::situations::situations;
 use super::testing::planned;
 use crate::source::testing::folder;
@@ -363,14 +363,16 @@ const ROWS: &[Row] = &[
 ];
 
 /// What a prediction promises of the last program that is started.
-fn agrees(strategy: &Strategy, last: &str) -> bool {
+fn agrees(strategy: &StartStrategy, last: &str) -> bool {
     match strategy {
-        Strategy::OwnRun { .. } | Strategy::Process { .. } | Strategy::Server { .. } => false,
-        Strategy::GunicornConf => last == "gunicorn",
-        Strategy::AppScript { path } => last == format!("script ./{path}"),
-        Strategy::AppFile { path } => last == format!("python {path}"),
-        Strategy::Gunicorn { module } => last.starts_with(&format!("gunicorn {module} ")),
-        Strategy::DjangoServer => last.starts_with("python ./manage.py runserver "),
+        StartStrategy::OwnRun { .. }
+        | StartStrategy::Process { .. }
+        | StartStrategy::Server { .. } => false,
+        StartStrategy::GunicornConf => last == "gunicorn",
+        StartStrategy::AppScript { path } => last == format!("script ./{path}"),
+        StartStrategy::AppFile { path } => last == format!("python {path}"),
+        StartStrategy::Gunicorn { module } => last.starts_with(&format!("gunicorn {module} ")),
+        StartStrategy::DjangoServer => last.starts_with("python ./manage.py runserver "),
     }
 }
 
@@ -733,13 +735,15 @@ fn each_situation_is_started_as_it_was_decided() {
             .collect();
         packages.extend(plan.start.added.as_ref().map(|added| added.value.name));
         let expected = match &plan.start.strategy.value {
-            Strategy::OwnRun { .. } => continue,
-            Strategy::GunicornConf => "gunicorn".to_owned(),
-            Strategy::AppScript { path } => format!("script ./{path}"),
-            Strategy::AppFile { path } => format!("python {path}"),
-            Strategy::Gunicorn { module } => format!("gunicorn {module} "),
-            Strategy::DjangoServer => "python ./manage.py runserver 0.0.0.0:8080".to_owned(),
-            Strategy::Process { command } | Strategy::Server { command } => in_shell(command),
+            StartStrategy::OwnRun { .. } => continue,
+            StartStrategy::GunicornConf => "gunicorn".to_owned(),
+            StartStrategy::AppScript { path } => format!("script ./{path}"),
+            StartStrategy::AppFile { path } => format!("python {path}"),
+            StartStrategy::Gunicorn { module } => format!("gunicorn {module} "),
+            StartStrategy::DjangoServer => "python ./manage.py runserver 0.0.0.0:8080".to_owned(),
+            StartStrategy::Process { command } | StartStrategy::Server { command } => {
+                in_shell(command)
+            }
         };
         // Where it is hoped for, it is there.
         if expected.starts_with("gunicorn") {

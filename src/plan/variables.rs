@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::builder::BuilderDefinition;
-use super::{Advice, Decided, Inputs, Origin, PlanError};
-use crate::project::{ENVIRONMENT_FILE, Place};
+use super::{Decided, PlanError, PlanInputs, PlanWarning, ValueOrigin};
+use crate::project::{ENVIRONMENT_FILE, SourcePlace};
 use crate::source::environment;
 
 /// What images have unless their builder says otherwise.
@@ -56,18 +56,18 @@ const INSTALLERS: [&str; 5] = ["PIP_", "UV_", "PIPENV_", "POETRY_", "MICROPIPENV
 
 /// The value of one variable.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Setting {
+pub(crate) struct VariableValue {
     /// Its value; may be a secret.
     pub value: String,
     /// Where it comes from.
-    pub origin: Origin,
+    pub origin: ValueOrigin,
     /// Whether it gets into the image, and not only into the build.
     pub in_image: bool,
     /// Whether it is not to be shown.
     pub secret: bool,
 }
 
-impl Setting {
+impl VariableValue {
     /// The value for people.
     pub(crate) fn shown(&self) -> &str {
         if self.secret {
@@ -78,13 +78,13 @@ impl Setting {
     }
 }
 
-impl std::fmt::Debug for Setting {
+impl std::fmt::Debug for VariableValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?} from {}", self.shown(), self.origin)
     }
 }
 
-impl Serialize for Setting {
+impl Serialize for VariableValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(4))?;
         map.serialize_entry("value", self.shown())?;
@@ -98,7 +98,7 @@ impl Serialize for Setting {
 /// All variables by name.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 #[serde(transparent)]
-pub(crate) struct Variables(BTreeMap<String, Setting>);
+pub(crate) struct Variables(BTreeMap<String, VariableValue>);
 
 impl Variables {
     /// A variable that holds something; an empty one counts as none, as in the scripts.
@@ -116,7 +116,7 @@ impl Variables {
 
     /// Sets a variable that a file of the project shows, and nobody says.
     pub(super) fn infer(&mut self, name: &str, decided: Decided<String>) {
-        let setting = Setting {
+        let setting = VariableValue {
             value: decided.value,
             origin: decided.origin,
             in_image: true,
@@ -128,7 +128,7 @@ impl Variables {
     /// Whether a variable is one that nobody said.
     pub(super) fn is_inferred(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|setting| {
-            matches!(&setting.origin, Origin::File(place) if place.path != ENVIRONMENT_FILE)
+            matches!(&setting.origin, ValueOrigin::File(place) if place.path != ENVIRONMENT_FILE)
         })
     }
 
@@ -138,7 +138,7 @@ impl Variables {
     }
 
     /// All of them, sorted by name.
-    pub(crate) fn settings(&self) -> impl Iterator<Item = (&str, &Setting)> {
+    pub(crate) fn settings(&self) -> impl Iterator<Item = (&str, &VariableValue)> {
         self.0
             .iter()
             .map(|(name, setting)| (name.as_str(), setting))
@@ -146,8 +146,12 @@ impl Variables {
 
     /// Names of what the image gets from builder and defaults: what another base may give otherwise.
     pub(crate) fn of_builder(&self) -> impl Iterator<Item = &str> {
-        let is_given = |setting: &Setting| {
-            setting.in_image && matches!(setting.origin, Origin::Builder { .. } | Origin::Default)
+        let is_given = |setting: &VariableValue| {
+            setting.in_image
+                && matches!(
+                    setting.origin,
+                    ValueOrigin::Builder { .. } | ValueOrigin::Default
+                )
         };
         self.settings()
             .filter(move |(_, setting)| is_given(setting))
@@ -181,15 +185,15 @@ fn defaults(definition: &BuilderDefinition) -> impl Iterator<Item = (&str, &str)
 
 /// Puts the environment together; a later source beats an earlier one.
 pub(super) fn decide(
-    inputs: &Inputs<'_>,
+    inputs: &PlanInputs<'_>,
     definition: &BuilderDefinition,
-    advice: &mut Vec<Advice>,
+    advice: &mut Vec<PlanWarning>,
 ) -> Result<Variables, PlanError> {
     let mut variables = Variables::default();
-    let mut set = |name: &str, value: &str, origin: Origin| {
+    let mut set = |name: &str, value: &str, origin: ValueOrigin| {
         let secret = is_secret(name, value);
         let is_setting_of_installer = INSTALLERS.iter().any(|prefix| name.starts_with(prefix));
-        let setting = Setting {
+        let setting = VariableValue {
             value: value.to_owned(),
             origin,
             in_image: !(secret && is_setting_of_installer),
@@ -198,31 +202,39 @@ pub(super) fn decide(
         variables.0.insert(name.to_owned(), setting);
     };
     for (name, value) in defaults(definition) {
-        set(name, value, Origin::Default);
+        set(name, value, ValueOrigin::Default);
     }
     for (name, value) in &definition.environment {
         let builder = definition.name.clone();
-        set(name, value, Origin::Builder { builder });
+        set(name, value, ValueOrigin::Builder { builder });
     }
     for variable in &inputs.facts.environment {
-        let place = Place {
+        let place = SourcePlace {
             path: ENVIRONMENT_FILE.to_owned(),
             line: variable.line,
         };
-        set(&variable.name, &variable.value, Origin::File(place));
+        set(&variable.name, &variable.value, ValueOrigin::File(place));
     }
     for argument in &inputs.request.env {
         let variable = environment::parse_argument(argument)?;
-        set(&variable.name, &variable.value, Origin::Flag { flag: "-e" });
+        set(
+            &variable.name,
+            &variable.value,
+            ValueOrigin::Flag { flag: "-e" },
+        );
     }
     for variable in &inputs.environment_file.0 {
-        set(&variable.name, &variable.value, Origin::Flag { flag: "-E" });
+        set(
+            &variable.name,
+            &variable.value,
+            ValueOrigin::Flag { flag: "-E" },
+        );
     }
     advise(inputs, &variables, advice);
     Ok(variables)
 }
 
-fn advise(inputs: &Inputs<'_>, variables: &Variables, advice: &mut Vec<Advice>) {
+fn advise(inputs: &PlanInputs<'_>, variables: &Variables, advice: &mut Vec<PlanWarning>) {
     let file = inputs.request.environment_file.as_ref();
     let file = file.map_or_else(String::new, |path| path.display().to_string());
     let notes = inputs
@@ -238,12 +250,12 @@ fn advise(inputs: &Inputs<'_>, variables: &Variables, advice: &mut Vec<Advice>) 
     advice.extend(
         notes
             .chain(more)
-            .map(|(text, hint)| Advice::new(text, hint)),
+            .map(|(text, hint)| PlanWarning::new(text, hint)),
     );
     for name in SWITCHES {
         let value = variables.get(name).unwrap_or_default().to_ascii_lowercase();
         if ["false", "0", "no", "off"].contains(&value.as_str()) {
-            advice.push(Advice::new(
+            advice.push(PlanWarning::new(
                 format!("{name}={value} counts as on, as any value does"),
                 "leave the variable out to have it off",
             ));
@@ -251,12 +263,12 @@ fn advise(inputs: &Inputs<'_>, variables: &Variables, advice: &mut Vec<Advice>) 
     }
     for (name, setting) in variables.settings().filter(|(_, setting)| setting.secret) {
         if setting.in_image {
-            advice.push(Advice::new(
+            advice.push(PlanWarning::new(
                 format!("{name} looks like a secret, and everyone who has the image can read it"),
                 "set it where the container is started",
             ));
         } else {
-            advice.push(Advice::new(
+            advice.push(PlanWarning::new(
                 format!(
                     "{name} holds a credential: it serves the build and is not put into the image"
                 ),

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::read::line_at;
 use super::requirements::normalised;
-use super::{Asked, Place, ProjectError, PythonWish};
+use super::{NamedPackage, ProjectError, PythonRange, SourcePlace};
 use crate::packages::python::{brought_by, extras_of};
 
 /// What `pyproject.toml` says.
@@ -21,27 +21,27 @@ pub(crate) struct Pyproject {
     /// `[project] version` where it is written down.
     pub version: Option<String>,
     /// What `[project] dependencies`, or Poetry's, name.
-    pub dependencies: Vec<Asked>,
+    pub dependencies: Vec<NamedPackage>,
     /// Whether there is a project at all, and not only settings of tools.
     pub is_project: bool,
     /// `[tool.fastapi] entrypoint`
-    pub fastapi: Option<(String, Place)>,
+    pub fastapi: Option<(String, SourcePlace)>,
     /// `[project.scripts]`, or Poetry's.
-    pub scripts: Vec<Script>,
+    pub scripts: Vec<ProjectScript>,
     /// `[project] requires-python`, or Poetry's dependency on Python.
     #[serde(skip)]
-    pub python: Option<PythonWish>,
+    pub python: Option<PythonRange>,
 }
 
 /// A program that comes with the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Script {
+pub(crate) struct ProjectScript {
     /// Its name in `bin`.
     pub name: String,
     /// `module:function`
     pub target: String,
     /// Where it is named.
-    pub place: Place,
+    pub place: SourcePlace,
 }
 
 /// Reads `pyproject.toml`.
@@ -64,7 +64,7 @@ pub(super) fn pyproject(path: &str, text: &str) -> Result<Pyproject, ProjectErro
             text_in(dependencies, "python").map(|range| (range, "python"))
         });
     let python = range
-        .map(|(range, key)| PythonWish::range(&range, place_of(path, text, key)))
+        .map(|(range, key)| PythonRange::range(&range, place_of(path, text, key)))
         .transpose()?;
     Ok(Pyproject {
         build_backend: build_system.map(|table| {
@@ -75,7 +75,7 @@ pub(super) fn pyproject(path: &str, text: &str) -> Result<Pyproject, ProjectErro
         version: either("version"),
         dependencies: dependencies(project, poetry)
             .into_iter()
-            .map(|name| Asked {
+            .map(|name| NamedPackage {
                 name,
                 place: place_of(path, text, "dependencies"),
             })
@@ -87,7 +87,7 @@ pub(super) fn pyproject(path: &str, text: &str) -> Result<Pyproject, ProjectErro
             .into_iter()
             .flatten()
             .filter_map(|(name, target)| {
-                Some(Script {
+                Some(ProjectScript {
                     name: name.clone(),
                     target: target.as_str()?.to_owned(),
                     place: place_of(path, text, name),
@@ -127,22 +127,22 @@ fn dependencies(project: Option<&Table>, poetry: Option<&Table>) -> Vec<String> 
 }
 
 /// The packages that a `pylock.toml` lists.
-pub(super) fn locked_packages(path: &str, text: &str) -> Result<Vec<Asked>, ProjectError> {
+pub(super) fn locked_packages(path: &str, text: &str) -> Result<Vec<NamedPackage>, ProjectError> {
     let table = parse(path, text)?;
     let packages = table.get("packages").and_then(Value::as_array);
     Ok(packages
         .into_iter()
         .flatten()
         .filter_map(|package| package.get("name").and_then(Value::as_str))
-        .map(|name| Asked {
+        .map(|name| NamedPackage {
             name: normalised(name),
-            place: Place::file(path),
+            place: SourcePlace::file(path),
         })
         .collect())
 }
 
 /// The version of Python that a `Pipfile` requires.
-pub(super) fn pipfile_python(path: &str, text: &str) -> Result<Option<PythonWish>, ProjectError> {
+pub(super) fn pipfile_python(path: &str, text: &str) -> Result<Option<PythonRange>, ProjectError> {
     let table = parse(path, text)?;
     let requires = table_in(&table, &["requires"]);
     for key in ["python_full_version", "python_version"] {
@@ -150,26 +150,29 @@ pub(super) fn pipfile_python(path: &str, text: &str) -> Result<Option<PythonWish
             .and_then(|table| table.get(key))
             .and_then(Value::as_str);
         if let Some(version) = value {
-            return PythonWish::exactly(version, place_of(path, text, key)).map(Some);
+            return PythonRange::exactly(version, place_of(path, text, key)).map(Some);
         }
     }
     Ok(None)
 }
 
 /// `requires-python` of a lock file.
-pub(super) fn lock_python(path: &str, text: &str) -> Result<Option<PythonWish>, ProjectError> {
+pub(super) fn lock_python(path: &str, text: &str) -> Result<Option<PythonRange>, ProjectError> {
     let table = parse(path, text)?;
     match table.get("requires-python").and_then(Value::as_str) {
-        Some(range) => PythonWish::range(range, place_of(path, text, "requires-python")).map(Some),
+        Some(range) => PythonRange::range(range, place_of(path, text, "requires-python")).map(Some),
         None => Ok(None),
     }
 }
 
 /// `python_requires` of a `setup.cfg`.
-pub(super) fn setup_cfg_python(path: &str, text: &str) -> Result<Option<PythonWish>, ProjectError> {
+pub(super) fn setup_cfg_python(
+    path: &str,
+    text: &str,
+) -> Result<Option<PythonRange>, ProjectError> {
     match value_in(text, "options", "python_requires") {
         Some((line, range)) if !range.is_empty() => {
-            PythonWish::range(range, Place::line(path, line)).map(Some)
+            PythonRange::range(range, SourcePlace::line(path, line)).map(Some)
         }
         _ => Ok(None),
     }
@@ -245,7 +248,7 @@ fn parse(path: &str, text: &str) -> Result<Table, ProjectError> {
     text.parse::<Table>().map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         ProjectError::Toml {
-            place: Place::line(path, line_at(text.as_bytes(), at)),
+            place: SourcePlace::line(path, line_at(text.as_bytes(), at)),
             cause: error.message().to_owned(),
         }
     })
@@ -260,7 +263,7 @@ fn table_in<'a>(table: &'a Table, keys: &[&str]) -> Option<&'a Table> {
 }
 
 /// The first line that sets a key; the file where none is found.
-fn place_of(path: &str, text: &str, key: &str) -> Place {
+fn place_of(path: &str, text: &str, key: &str) -> SourcePlace {
     let line = (1..).zip(text.lines()).find(|(_, text)| {
         text.trim_start()
             .trim_start_matches(['"', '\''])
@@ -271,8 +274,8 @@ fn place_of(path: &str, text: &str, key: &str) -> Place {
             })
     });
     match line {
-        Some((line, _)) => Place::line(path, line),
-        None => Place::file(path),
+        Some((line, _)) => SourcePlace::line(path, line),
+        None => SourcePlace::file(path),
     }
 }
 

@@ -1,11 +1,11 @@
 //! What can be wrong with a project's files.
 
 use crate::packages::debian::aptfile::AptfileFault;
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 use crate::source::SourceError;
-use crate::source::environment::Error as EnvironmentError;
+use crate::source::environment::EnvironmentError;
 
-use super::Place;
+use super::SourcePlace;
 
 /// Why a project's files cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -20,13 +20,13 @@ pub(crate) enum ProjectError {
     #[error("{place} is not UTF-8 text")]
     NotText {
         /// File and line.
-        place: Place,
+        place: SourcePlace,
     },
     /// A TOML file is no TOML.
     #[error("{place} is not TOML")]
     Toml {
         /// File and line.
-        place: Place,
+        place: SourcePlace,
         /// What the parser says.
         cause: String,
     },
@@ -34,7 +34,7 @@ pub(crate) enum ProjectError {
     #[error("{place}: {text:?} is no name of a Debian package")]
     Aptfile {
         /// File and line.
-        place: Place,
+        place: SourcePlace,
         /// What stands there, shortened.
         text: String,
         /// What it is.
@@ -44,7 +44,7 @@ pub(crate) enum ProjectError {
     #[error("{place}: {text:?} is no version of Python")]
     Version {
         /// File and line.
-        place: Place,
+        place: SourcePlace,
         /// What stands there, shortened.
         text: String,
     },
@@ -118,7 +118,7 @@ impl Explain for ProjectError {
             ),
         };
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: self.to_string(),
             place: place.to_string(),
             why,

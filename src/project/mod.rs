@@ -14,27 +14,27 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub(crate) use documents::{Pyproject, Script};
+pub(crate) use documents::{ProjectScript, Pyproject};
 pub(crate) use error::ProjectError;
-pub(crate) use python::PythonWish;
+pub(crate) use python::PythonRange;
 
-use crate::packages::python::syntax::{Module, Unreadable};
-use crate::source::environment::{Note, Variable};
-use crate::source::{Entry, Kind, SettingsFile, SourceError, Tree};
+use crate::packages::python::syntax::{ModuleSyntax, ParseRefusal};
+use crate::source::environment::{EnvironmentNote, EnvironmentVariable};
+use crate::source::{SettingsFile, SourceEntry, SourceError, SourceKind, SourceTree};
 
 /// The environment file of a project.
 pub(crate) const ENVIRONMENT_FILE: &str = ".s2i/environment";
 
 /// Where a fact stands.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(crate) struct Place {
+pub(crate) struct SourcePlace {
     /// Path below the source's root.
     pub path: String,
     /// Line, from 1, where that is known.
     pub line: Option<u32>,
 }
 
-impl Place {
+impl SourcePlace {
     pub(crate) fn file(path: &str) -> Self {
         Self {
             path: path.to_owned(),
@@ -50,7 +50,7 @@ impl Place {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for SourcePlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.line {
             Some(line) => write!(f, "{}:{line}", self.path),
@@ -61,12 +61,12 @@ impl std::fmt::Display for Place {
 
 /// A package that a file asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Asked {
+pub(crate) struct NamedPackage {
     /// Its name, normalised as PEP 503 has it; `@ ` and the address where only what lies there
     /// tells a name.
     pub name: String,
     /// Where it is asked for.
-    pub place: Place,
+    pub place: SourcePlace,
 }
 
 /// A Debian package of an `Aptfile`.
@@ -77,18 +77,18 @@ pub(crate) struct AptPackage {
     /// Whether it is for building alone.
     pub for_building: bool,
     /// Where it is named.
-    pub place: Place,
+    pub place: SourcePlace,
 }
 
 /// A process of a `Procfile`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Process {
+pub(crate) struct ProcessType {
     /// For instance `web`.
     pub name: String,
     /// Its command line.
     pub command: String,
     /// Where it stands.
-    pub place: Place,
+    pub place: SourcePlace,
 }
 
 /// How a script begins.
@@ -104,26 +104,26 @@ pub(crate) enum FirstLine {
 
 /// Everything that is known of a project.
 #[derive(Debug, Clone)]
-pub(crate) struct Facts {
-    tree: Tree,
+pub(crate) struct ProjectFacts {
+    tree: SourceTree,
     /// Files that mean something in a Python project, in a fixed order.
     pub found: Vec<&'static str>,
     /// `pylock.NAME.toml` in the root, sorted.
     pub named_pylocks: Vec<String>,
     /// What `requirements.txt` asks for, files it includes among it.
-    pub requirements: Option<Vec<Asked>>,
+    pub requirements: Option<Vec<NamedPackage>>,
     /// What `pylock.toml` lists.
-    pub pylock: Option<Vec<Asked>>,
+    pub pylock: Option<Vec<NamedPackage>>,
     /// What `pyproject.toml` says.
     pub pyproject: Option<Pyproject>,
     /// Whether `setup.cfg` describes a package, and not only settings of tools.
     pub setup_cfg_packages: bool,
     /// Versions of Python that files wish for.
-    pub python: Vec<PythonWish>,
+    pub python: Vec<PythonRange>,
     /// Line of `gunicorn.conf.py` that mentions `wsgi_app`, comments included.
-    pub wsgi_app: Option<Place>,
+    pub wsgi_app: Option<SourcePlace>,
     /// Processes of a `Procfile`.
-    pub processes: Vec<Process>,
+    pub processes: Vec<ProcessType>,
     /// Debian packages of an `Aptfile`, in its order.
     pub packages: Vec<AptPackage>,
     /// Distribution name that `setup.cfg`, `pyproject.toml` or a literal in `setup.py` says.
@@ -131,9 +131,9 @@ pub(crate) struct Facts {
     /// Texts of the files of other tools that name packages, by path.
     pub documents: BTreeMap<&'static str, String>,
     /// Variables of `.s2i/environment`, in order.
-    pub environment: Vec<Variable>,
+    pub environment: Vec<EnvironmentVariable>,
     /// What was odd about that file.
-    pub environment_notes: Vec<Note>,
+    pub environment_notes: Vec<EnvironmentNote>,
 }
 
 /// The files whose presence is a fact.
@@ -165,17 +165,17 @@ pub(crate) const KNOWN: [&str; 25] = [
     ".s2i/bin/save-artifacts",
 ];
 
-impl Facts {
+impl ProjectFacts {
     /// Whether a known file is there.
     pub(crate) fn has(&self, path: &str) -> bool {
         is_file(&self.tree, path)
     }
 
     /// The file that a path leads to, links within the source followed.
-    pub(crate) fn file(&self, path: &str) -> Option<&Entry> {
+    pub(crate) fn file(&self, path: &str) -> Option<&SourceEntry> {
         self.tree
             .follow(path.as_bytes())
-            .filter(|entry| matches!(entry.kind, Kind::File { .. }))
+            .filter(|entry| matches!(entry.kind, SourceKind::File { .. }))
     }
 
     /// Whether a path leads to a folder; the root is one.
@@ -185,7 +185,7 @@ impl Facts {
             || self
                 .tree
                 .follow(path.as_bytes())
-                .is_some_and(|entry| entry.kind == Kind::Directory)
+                .is_some_and(|entry| entry.kind == SourceKind::Directory)
     }
 
     /// `setup.py` in the root or in a folder of it, as `run` looks for it: the root first.
@@ -207,17 +207,17 @@ impl Facts {
 
     /// The names of the folders right in a folder, sorted; hidden ones left out.
     pub(crate) fn folders_in(&self, folder: &str) -> Vec<String> {
-        self.names_in(folder, |entry| entry.kind == Kind::Directory)
+        self.names_in(folder, |entry| entry.kind == SourceKind::Directory)
     }
 
     /// The names of the files right in a folder that end so, sorted; hidden ones left out.
     pub(crate) fn files_in(&self, folder: &str, end: &str) -> Vec<String> {
         self.names_in(folder, |entry| {
-            matches!(entry.kind, Kind::File { .. }) && entry.path.ends_with(end.as_bytes())
+            matches!(entry.kind, SourceKind::File { .. }) && entry.path.ends_with(end.as_bytes())
         })
     }
 
-    fn names_in(&self, folder: &str, is_wanted: impl Fn(&Entry) -> bool) -> Vec<String> {
+    fn names_in(&self, folder: &str, is_wanted: impl Fn(&SourceEntry) -> bool) -> Vec<String> {
         let folder = folder.trim_start_matches("./").trim_matches('/');
         let start = match folder {
             "" | "." => String::new(),
@@ -246,10 +246,10 @@ impl Facts {
     pub(crate) fn module(
         &self,
         path: &str,
-    ) -> Result<Option<Result<Module, Unreadable>>, ProjectError> {
+    ) -> Result<Option<Result<ModuleSyntax, ParseRefusal>>, ProjectError> {
         match self.tree.read_small(path, SettingsFile::Module) {
-            Ok(bytes) => Ok(bytes.map(|bytes| Module::read(&bytes))),
-            Err(SourceError::Long { .. }) => Ok(Some(Err(Unreadable::Long))),
+            Ok(bytes) => Ok(bytes.map(|bytes| ModuleSyntax::read(&bytes))),
+            Err(SourceError::Long { .. }) => Ok(Some(Err(ParseRefusal::Long))),
             Err(error) => Err(error.into()),
         }
     }
@@ -258,7 +258,7 @@ impl Facts {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(crate) fn first_line(&self, entry: &Entry) -> Result<FirstLine, ProjectError> {
+    pub(crate) fn first_line(&self, entry: &SourceEntry) -> Result<FirstLine, ProjectError> {
         let start = self.tree.read_small(&entry.shown(), SettingsFile::Script)?;
         let start = start.unwrap_or_default();
         let line = start
@@ -273,17 +273,17 @@ impl Facts {
     }
 }
 
-fn is_file(tree: &Tree, path: &str) -> bool {
+fn is_file(tree: &SourceTree, path: &str) -> bool {
     tree.follow(path.as_bytes())
-        .is_some_and(|entry| matches!(entry.kind, Kind::File { .. }))
+        .is_some_and(|entry| matches!(entry.kind, SourceKind::File { .. }))
 }
 
-/// See [`Facts::setup_scripts`].
-fn setup_scripts(tree: &Tree) -> Vec<String> {
+/// See [`ProjectFacts::setup_scripts`].
+fn setup_scripts(tree: &SourceTree) -> Vec<String> {
     let mut found: Vec<String> = tree
         .entries()
         .iter()
-        .map(Entry::shown)
+        .map(SourceEntry::shown)
         .filter(|path| path == "setup.py" || path.ends_with("/setup.py"))
         .filter(|path| path.matches('/').count() <= 1)
         .collect();

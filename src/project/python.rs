@@ -8,18 +8,18 @@ use std::str::FromStr as _;
 use pep440_rs::{Version, VersionSpecifiers};
 use serde::Serialize;
 
-use super::{Place, ProjectError};
+use super::{ProjectError, SourcePlace};
 
 /// Patch releases that a minor version can have, far beyond any that had.
 const PATCH_RELEASES: u64 = 100;
 
 /// A version or range that a file asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct PythonWish {
+pub(crate) struct PythonRange {
     /// As it is written.
     pub text: String,
     /// Where.
-    pub place: Place,
+    pub place: SourcePlace,
     /// Whether it names one version, as a file for version managers does; else it is a range.
     pub exact: bool,
     /// Whether it names a patch release too.
@@ -28,9 +28,9 @@ pub(crate) struct PythonWish {
     specifiers: VersionSpecifiers,
 }
 
-impl PythonWish {
+impl PythonRange {
     /// A range of versions.
-    pub(super) fn range(text: &str, place: Place) -> Result<Self, ProjectError> {
+    pub(super) fn range(text: &str, place: SourcePlace) -> Result<Self, ProjectError> {
         let specifiers = specifiers(text).ok_or_else(|| unknown(text, place.clone()))?;
         Ok(Self {
             text: text.to_owned(),
@@ -42,7 +42,7 @@ impl PythonWish {
     }
 
     /// One version: `3.13`, `3.13.1`, `3`, `3.13.x`.
-    pub(super) fn exactly(text: &str, place: Place) -> Result<Self, ProjectError> {
+    pub(super) fn exactly(text: &str, place: SourcePlace) -> Result<Self, ProjectError> {
         let plain = text
             .trim_end_matches(".x")
             .trim_end_matches(".*")
@@ -74,7 +74,7 @@ impl PythonWish {
     }
 }
 
-fn unknown(text: &str, place: Place) -> ProjectError {
+fn unknown(text: &str, place: SourcePlace) -> ProjectError {
     ProjectError::Version {
         place,
         text: text.chars().take(80).collect(),
@@ -115,7 +115,7 @@ fn specifiers(text: &str) -> Option<VersionSpecifiers> {
 }
 
 /// The first version of a `.python-version`.
-pub(super) fn version_file(path: &str, text: &str) -> Result<Option<PythonWish>, ProjectError> {
+pub(super) fn version_file(path: &str, text: &str) -> Result<Option<PythonRange>, ProjectError> {
     for (line, text) in (1..).zip(text.lines()) {
         let text = text.trim();
         if text.is_empty() || text.starts_with('#') {
@@ -126,28 +126,28 @@ pub(super) fn version_file(path: &str, text: &str) -> Result<Option<PythonWish>,
             .or_else(|| text.strip_prefix("cpython@"))
             .or_else(|| text.strip_prefix("python-"))
             .unwrap_or(text);
-        let place = Place::line(path, line);
+        let place = SourcePlace::line(path, line);
         // uv writes ranges into this file too.
         if version.starts_with(['>', '<', '=', '~', '!', '^']) {
-            return PythonWish::range(version, place).map(Some);
+            return PythonRange::range(version, place).map(Some);
         }
-        return PythonWish::exactly(version, place).map(Some);
+        return PythonRange::exactly(version, place).map(Some);
     }
     Ok(None)
 }
 
 /// The version of a `runtime.txt`.
-pub(super) fn runtime_file(path: &str, text: &str) -> Result<Option<PythonWish>, ProjectError> {
+pub(super) fn runtime_file(path: &str, text: &str) -> Result<Option<PythonRange>, ProjectError> {
     for (line, text) in (1..).zip(text.lines()) {
         let text = text.trim();
         if text.is_empty() || text.starts_with('#') {
             continue;
         }
-        let place = Place::line(path, line);
+        let place = SourcePlace::line(path, line);
         return match text.strip_prefix("python-") {
-            Some(version) => PythonWish::exactly(version, place).map(Some),
+            Some(version) => PythonRange::exactly(version, place).map(Some),
             None if text.starts_with(|c: char| c.is_ascii_digit()) => {
-                PythonWish::exactly(text, place).map(Some)
+                PythonRange::exactly(text, place).map(Some)
             }
             None => Err(unknown(text, place)),
         };
@@ -159,8 +159,8 @@ pub(super) fn runtime_file(path: &str, text: &str) -> Result<Option<PythonWish>,
 mod tests {
     use super::*;
 
-    fn place() -> Place {
-        Place::file("f")
+    fn place() -> SourcePlace {
+        SourcePlace::file("f")
     }
 
     #[test]
@@ -183,10 +183,10 @@ mod tests {
             (">=3.11 , <3.13", "3.12", true),
             (">=3.8,<3.9 || >=3.12", "3.8", true),
         ] {
-            let wish = PythonWish::range(range, place()).unwrap();
+            let wish = PythonRange::range(range, place()).unwrap();
             assert_eq!(wish.admits(minor), expected, "{range} on {minor}");
         }
-        assert!(PythonWish::range("three", place()).is_err());
+        assert!(PythonRange::range("three", place()).is_err());
     }
 
     #[test]
@@ -223,8 +223,8 @@ mod tests {
             for wish in [
                 version_file("f", &text),
                 runtime_file("f", &text),
-                PythonWish::range(&text, Place::file("f")).map(Some),
-                PythonWish::exactly(&text, Place::file("f")).map(Some),
+                PythonRange::range(&text, SourcePlace::file("f")).map(Some),
+                PythonRange::exactly(&text, SourcePlace::file("f")).map(Some),
             ] {
                 let _ = wish.map(|wish| wish.map(|wish| wish.admits("3.13")));
             }

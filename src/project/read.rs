@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use super::error::ProjectError;
 use super::{
-    AptPackage, ENVIRONMENT_FILE, Facts, KNOWN, Place, Process, Pyproject, PythonWish, documents,
-    is_file, python, requirements, setup_scripts,
+    AptPackage, ENVIRONMENT_FILE, KNOWN, ProcessType, ProjectFacts, Pyproject, PythonRange,
+    SourcePlace, documents, is_file, python, requirements, setup_scripts,
 };
 use crate::packages::debian::aptfile;
-use crate::source::environment::{self, Form, Note, Variable};
-use crate::source::{Entry, SettingsFile, Tree};
+use crate::source::environment::{self, EnvironmentGrammar, EnvironmentNote, EnvironmentVariable};
+use crate::source::{SettingsFile, SourceEntry, SourceTree};
 
 /// Files of other tools that name packages.
 const DOCUMENTS: [&str; 7] = [
@@ -23,13 +23,13 @@ const DOCUMENTS: [&str; 7] = [
     "uv.toml",
 ];
 
-impl Facts {
+impl ProjectFacts {
     /// Reads what the tree says.
     ///
     /// # Errors
     /// A file that cannot be read, is too long, or is not what its name says.
-    pub(crate) fn of(tree: &Tree) -> Result<Self, ProjectError> {
-        let facts = Reader { tree };
+    pub(crate) fn of(tree: &SourceTree) -> Result<Self, ProjectError> {
+        let facts = ProjectReader { tree };
         let pyproject = facts.parsed(
             "pyproject.toml",
             SettingsFile::Pyproject,
@@ -70,11 +70,11 @@ impl Facts {
 }
 
 /// Names as `pylock.NAME.toml` has them (PEP 751): NAME without dots.
-fn named_pylocks(tree: &Tree) -> Vec<String> {
+fn named_pylocks(tree: &SourceTree) -> Vec<String> {
     tree.entries()
         .iter()
         .filter(|entry| !entry.path.contains(&b'/'))
-        .map(Entry::shown)
+        .map(SourceEntry::shown)
         .filter(|path| {
             path.strip_prefix("pylock.")
                 .and_then(|rest| rest.strip_suffix(".toml"))
@@ -90,19 +90,19 @@ fn apt_packages(path: &str, text: &str) -> Result<Vec<AptPackage>, ProjectError>
             .into_iter()
             .map(|one| AptPackage {
                 for_building: one.is_for_building(),
-                place: Place::line(path, one.line),
+                place: SourcePlace::line(path, one.line),
                 name: one.name,
             })
             .collect()),
         Err(error) => Err(ProjectError::Aptfile {
-            place: Place::line(path, error.line),
+            place: SourcePlace::line(path, error.line),
             text: error.text,
             fault: error.fault,
         }),
     }
 }
 
-fn processes(text: &str) -> Vec<Process> {
+fn processes(text: &str) -> Vec<ProcessType> {
     (1..)
         .zip(text.lines())
         .filter_map(|(line, text)| {
@@ -111,20 +111,20 @@ fn processes(text: &str) -> Vec<Process> {
                 && name
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-            is_name.then(|| Process {
+            is_name.then(|| ProcessType {
                 name: name.to_owned(),
                 command: command.trim().to_owned(),
-                place: Place::line("Procfile", line),
+                place: SourcePlace::line("Procfile", line),
             })
         })
         .collect()
 }
 
-struct Reader<'a> {
-    tree: &'a Tree,
+struct ProjectReader<'a> {
+    tree: &'a SourceTree,
 }
 
-impl Reader<'_> {
+impl ProjectReader<'_> {
     fn text(&self, path: &str, file: SettingsFile) -> Result<Option<String>, ProjectError> {
         match self.tree.read_small(path, file)? {
             Some(bytes) => text_of(path, &bytes).map(Some),
@@ -176,7 +176,7 @@ impl Reader<'_> {
         ))
     }
 
-    fn line_with(&self, path: &str, wanted: &str) -> Result<Option<Place>, ProjectError> {
+    fn line_with(&self, path: &str, wanted: &str) -> Result<Option<SourcePlace>, ProjectError> {
         let Some(bytes) = self.tree.read_small(path, SettingsFile::GunicornSettings)? else {
             return Ok(None);
         };
@@ -184,15 +184,21 @@ impl Reader<'_> {
         let line = (1..)
             .zip(text.lines())
             .find(|(_, text)| text.contains(wanted));
-        Ok(line.map(|(line, _)| Place::line(path, line)))
+        Ok(line.map(|(line, _)| SourcePlace::line(path, line)))
     }
 
-    fn environment(&self) -> Result<(Vec<Variable>, Vec<Note>), ProjectError> {
+    fn environment(
+        &self,
+    ) -> Result<(Vec<EnvironmentVariable>, Vec<EnvironmentNote>), ProjectError> {
         match self
             .tree
             .read_small(ENVIRONMENT_FILE, SettingsFile::Environment)?
         {
-            Some(bytes) => Ok(environment::parse(&bytes, Form::Project, ENVIRONMENT_FILE)?),
+            Some(bytes) => Ok(environment::parse(
+                &bytes,
+                EnvironmentGrammar::Project,
+                ENVIRONMENT_FILE,
+            )?),
             None => Ok((Vec::new(), Vec::new())),
         }
     }
@@ -202,7 +208,7 @@ impl Reader<'_> {
         &self,
         pyproject: Option<&Pyproject>,
         setup_cfg: Option<&str>,
-    ) -> Result<Vec<PythonWish>, ProjectError> {
+    ) -> Result<Vec<PythonRange>, ProjectError> {
         let mut wishes = Vec::new();
         if let Some(text) = self.text(".python-version", SettingsFile::PythonVersion)? {
             wishes.extend(python::version_file(".python-version", &text)?);
@@ -234,7 +240,7 @@ fn text_of(path: &str, bytes: &[u8]) -> Result<String, ProjectError> {
     std::str::from_utf8(bytes)
         .map(str::to_owned)
         .map_err(|error| ProjectError::NotText {
-            place: Place::line(path, line_at(bytes, error.valid_up_to())),
+            place: SourcePlace::line(path, line_at(bytes, error.valid_up_to())),
         })
 }
 

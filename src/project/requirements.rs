@@ -5,14 +5,14 @@
 use crate::packages::python::{brought_by, decode_requirements, extras_of, is_wheel};
 use std::collections::BTreeSet;
 
-use super::{Asked, Place, ProjectError};
-use crate::source::{SettingsFile, Tree};
+use super::{NamedPackage, ProjectError, SourcePlace};
+use crate::source::{SettingsFile, SourceTree};
 
 /// As many files may include one another.
 const MAX_FILES: usize = 100;
 
 /// What `requirements.txt` asks for; `None` if there is none.
-pub(super) fn asked(tree: &Tree) -> Result<Option<Vec<Asked>>, ProjectError> {
+pub(super) fn asked(tree: &SourceTree) -> Result<Option<Vec<NamedPackage>>, ProjectError> {
     const ROOT: &str = "requirements.txt";
     if tree.read_small(ROOT, SettingsFile::Requirements)?.is_none() {
         return Ok(None);
@@ -29,17 +29,17 @@ pub(super) fn asked(tree: &Tree) -> Result<Option<Vec<Asked>>, ProjectError> {
         };
         for (line, text) in logical_lines(&decode_requirements(&bytes)) {
             match line_of(&text) {
-                Line::Name(name) => {
-                    let place = || Place::line(&path, line);
+                RequirementLine::Name(name) => {
+                    let place = || SourcePlace::line(&path, line);
                     for server in brought_by(&name, extras_of(text.trim())) {
                         let (name, place) = (server.to_owned(), place());
-                        names.push(Asked { name, place });
+                        names.push(NamedPackage { name, place });
                     }
                     let place = place();
-                    names.push(Asked { name, place });
+                    names.push(NamedPackage { name, place });
                 }
-                Line::Include(other) => pending.extend(beside(&path, other)),
-                Line::Other => {}
+                RequirementLine::Include(other) => pending.extend(beside(&path, other)),
+                RequirementLine::Other => {}
             }
         }
     }
@@ -72,17 +72,17 @@ fn logical_lines(text: &str) -> Vec<(u32, String)> {
     lines
 }
 
-enum Line<'a> {
+enum RequirementLine<'a> {
     Name(String),
     Include(&'a str),
     Other,
 }
 
-fn line_of(text: &str) -> Line<'_> {
+fn line_of(text: &str) -> RequirementLine<'_> {
     let text = text.trim();
     for option in ["--requirement", "-r"] {
         if let Some(rest) = text.strip_prefix(option) {
-            return Line::Include(rest.trim_start_matches(['=', ' ', '\t']).trim());
+            return RequirementLine::Include(rest.trim_start_matches(['=', ' ', '\t']).trim());
         }
     }
     let text = text
@@ -90,13 +90,15 @@ fn line_of(text: &str) -> Line<'_> {
         .or_else(|| text.strip_prefix("-e"))
         .map_or(text, |rest| rest.trim_start_matches(['=', ' ', '\t']));
     if text.starts_with('-') {
-        return Line::Other;
+        return RequirementLine::Other;
     }
     match name_of(text) {
-        Some(name) => Line::Name(name),
+        Some(name) => RequirementLine::Name(name),
         // `.`, `./lib`, an archive: something comes in, whatever it is called and needs.
-        None if text.starts_with('.') || text.contains('/') => Line::Name(format!("@ {text}")),
-        None => Line::Other,
+        None if text.starts_with('.') || text.contains('/') => {
+            RequirementLine::Name(format!("@ {text}"))
+        }
+        None => RequirementLine::Other,
     }
 }
 

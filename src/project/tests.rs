@@ -3,8 +3,8 @@
 use super::*;
 use crate::source::testing::{folder, tree};
 
-fn facts(files: &[(&str, &str)]) -> Facts {
-    Facts::of(&tree(&folder(files))).unwrap()
+fn facts(files: &[(&str, &str)]) -> ProjectFacts {
+    ProjectFacts::of(&tree(&folder(files))).unwrap()
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn gunicorns_settings_are_searched_comments_included() {
     let text = "bind = 'x'\n# wsgi_app later\n";
     assert_eq!(
         facts(&[("gunicorn.conf.py", text)]).wsgi_app,
-        Some(Place::line("gunicorn.conf.py", 2))
+        Some(SourcePlace::line("gunicorn.conf.py", 2))
     );
     assert_eq!(facts(&[("gunicorn.conf.py", "bind = 'x'")]).wsgi_app, None);
 }
@@ -79,13 +79,13 @@ fn bad_files_are_named_with_their_line() {
         ("runtime.txt", "ruby-3\n", "runtime.txt:1"),
         (".s2i/environment", "A=\0\n", ".s2i/environment:1"),
     ] {
-        let error = Facts::of(&tree(&folder(&[(path, text)]))).unwrap_err();
+        let error = ProjectFacts::of(&tree(&folder(&[(path, text)]))).unwrap_err();
         let place = crate::report::Explain::explain(&error).place;
         assert_eq!(place, expected, "{error:?}");
     }
     let folder = folder(&[("a", "")]);
     std::fs::write(folder.path().join("setup.cfg"), b"a\n\xff").unwrap();
-    let error = Facts::of(&tree(&folder)).unwrap_err();
+    let error = ProjectFacts::of(&tree(&folder)).unwrap_err();
     assert!(
         matches!(&error, ProjectError::NotText { place } if place.to_string() == "setup.cfg:2"),
         "{error:?}"

@@ -16,7 +16,7 @@ const MAX_BARE_BYTES: usize = 16;
 
 /// What follows `scheme://`, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Login<'a> {
+pub(crate) struct UrlParts<'a> {
     /// `user:password`, if there is an `@` behind it.
     pub login: Option<&'a str>,
     /// From the host on.
@@ -26,7 +26,7 @@ pub(crate) struct Login<'a> {
 }
 
 /// Takes the login off what follows `scheme://`.
-pub(crate) fn split_login(text: &str) -> Login<'_> {
+pub(crate) fn split_login(text: &str) -> UrlParts<'_> {
     let cut = text.find(['/', '?', '#']).unwrap_or(text.len());
     let (authority, after) = text.split_at(cut);
     let is_cut = !authority.contains('@') && is_start_of_login(authority, after);
@@ -36,12 +36,12 @@ pub(crate) fn split_login(text: &str) -> Login<'_> {
         authority.rfind('@')
     };
     match end {
-        Some(at) => Login {
+        Some(at) => UrlParts {
             login: Some(&text[..at]).filter(|login| !login.is_empty()),
             rest: &text[at + 1..],
             is_cut,
         },
-        None => Login {
+        None => UrlParts {
             login: None,
             rest: text,
             is_cut: false,

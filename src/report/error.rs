@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{Explain, Explanation, Fate};
+use super::{ErrorClass, Explain, Explanation};
 
 /// An error of a module that can stop a command.
 pub(crate) trait ModuleError: Explain + Error + Send + Sync + 'static {}
@@ -74,14 +74,14 @@ impl Explain for ThreadError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Stopped => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the build was stopped".to_owned(),
                 place: "the layers".to_owned(),
                 why: "another part of it failed".to_owned(),
                 next: "see the other message, and run the command again".to_owned(),
             },
             Self::Panicked => Explanation {
-                fate: Fate::Ours,
+                fate: ErrorClass::Ours,
                 what: "a part of s2r failed".to_owned(),
                 place: "a thread of the build".to_owned(),
                 why: "it panicked; its message stands above".to_owned(),
@@ -116,14 +116,14 @@ impl Explain for FileError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Unwritable { path, source } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "a file cannot be written".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
                 next: "check the folder's permissions and space".to_owned(),
             },
             Self::Unreadable { path, source } => Explanation {
-                fate: Fate::CommandLine,
+                fate: ErrorClass::CommandLine,
                 what: "a file cannot be read".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
@@ -145,6 +145,6 @@ mod tests {
         *error.find_mut::<ThreadError>().unwrap() = ThreadError::Panicked;
         assert!(!error.is_stopped());
         assert_eq!(error.to_string(), "a thread panicked");
-        assert_eq!(error.explain().fate, Fate::Ours);
+        assert_eq!(error.explain().fate, ErrorClass::Ours);
     }
 }

@@ -17,12 +17,12 @@ pub(crate) enum Event {
     /// A stage of the build begins.
     StageStarted {
         /// Which one.
-        stage: Stage,
+        stage: BuildStage,
     },
     /// A stage of the build is over.
     StageFinished {
         /// Which one.
-        stage: Stage,
+        stage: BuildStage,
         /// What came of it, for instance `12 wheels`.
         detail: String,
         /// How long it took.
@@ -72,7 +72,7 @@ pub(crate) enum Event {
         /// Its size in bytes.
         size_bytes: u64,
         /// How it got there.
-        fate: BlobFate,
+        fate: BlobStatus,
         /// How long that took.
         took: Duration,
     },
@@ -90,14 +90,14 @@ pub(crate) struct LayerEvent {
     /// Compressed size in bytes.
     pub size_bytes: u64,
     /// Whether its bytes were made now.
-    pub fate: LayerFate,
+    pub fate: LayerStatus,
     /// How long it took to have it.
     pub took: Duration,
 }
 
 /// Where the bytes of a layer come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LayerFate {
+pub(crate) enum LayerStatus {
     /// Written in this build.
     Made,
     /// Known by its key; nothing was read or written.
@@ -110,7 +110,7 @@ pub(crate) enum LayerFate {
 
 /// How a blob came to be in a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BlobFate {
+pub(crate) enum BlobStatus {
     /// Its bytes were sent.
     Pushed,
     /// The destination had it.
@@ -127,7 +127,7 @@ pub(crate) struct TransferId(pub u64);
 
 /// The stages of a build, in order; the words users see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
+pub(crate) enum BuildStage {
     /// Reading the project's files.
     Source,
     /// Deciding what to build.
@@ -148,7 +148,7 @@ pub(crate) enum Stage {
     Export,
 }
 
-impl Stage {
+impl BuildStage {
     /// The stage's name as users see it.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -173,15 +173,15 @@ pub(crate) trait Report: Sync {
 
 /// A report that says nothing.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Silent;
+pub(crate) struct SilentReport;
 
-impl Report for Silent {
+impl Report for SilentReport {
     fn event(&self, _event: Event) {}
 }
 
 /// Whose fault a failure is, which decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum ErrorClass {
     /// The command line is wrong: exit 2.
     CommandLine,
     /// The project is wrong: exit 65.
@@ -192,7 +192,7 @@ pub(crate) enum Fate {
     Ours,
 }
 
-impl Fate {
+impl ErrorClass {
     /// The process's exit code (sysexits.h where it has a fitting one).
     pub(crate) fn exit_code(self) -> u8 {
         match self {
@@ -215,7 +215,7 @@ pub(crate) const LAST_LINES: &str = "Its last lines";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Explanation {
     /// Whose fault it is.
-    pub fate: Fate,
+    pub fate: ErrorClass,
     /// What happened, one line without a full stop.
     pub what: String,
     /// Where: a file and line, a url, an image; empty only if there is no place.

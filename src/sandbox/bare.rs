@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::SandboxError;
 use super::prepare::{absolute, at};
-use super::spec::Bind;
-use super::{Mount, Root, Step};
+use super::spec::BindMount;
+use super::{SandboxStep, StepFilesystem, StepMount};
 use super::{copy, folder, prepare};
 
 /// Where a step finds what is not the machine's.
@@ -23,8 +23,8 @@ const PROGRAMS: &str = "build/env/bin";
 const PROGRAM_BYTES: u64 = 64 << 10;
 
 /// Lays the tree of a root ready; where it lies.
-pub(super) fn lay(root: &Root, mounts: &[Mount]) -> Result<PathBuf, SandboxError> {
-    let moved = |mount: &Mount| SandboxError::Moved {
+pub(super) fn lay(root: &StepFilesystem, mounts: &[StepMount]) -> Result<PathBuf, SandboxError> {
+    let moved = |mount: &StepMount| SandboxError::Moved {
         from: mount.from.clone(),
         to: mount.to.clone(),
     };
@@ -35,7 +35,7 @@ pub(super) fn lay(root: &Root, mounts: &[Mount]) -> Result<PathBuf, SandboxError
             return Err(moved(mount));
         }
         if is_ours {
-            binds.push(Bind {
+            binds.push(BindMount {
                 from: absolute(&mount.from)?,
                 to: mount.to.clone(),
                 is_writable: false,
@@ -53,7 +53,7 @@ pub(super) fn lay(root: &Root, mounts: &[Mount]) -> Result<PathBuf, SandboxError
 }
 
 /// A step that is told of a tree.
-pub(super) fn told(step: &Step, tree: &Path) -> Result<Step, SandboxError> {
+pub(super) fn told(step: &SandboxStep, tree: &Path) -> Result<SandboxStep, SandboxError> {
     let Some(tree) = tree.to_str() else {
         return Err(at(tree, std::io::ErrorKind::InvalidFilename.into()));
     };

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::error::SandboxError;
 use super::prepare::at;
-use super::{Change, ChangeKind, Root, copy};
+use super::{ChangeKind, RootChange, StepFilesystem, copy};
 
 /// Entries of one root.
 const ENTRY_LIMIT: usize = 2_000_000;
@@ -32,7 +32,7 @@ const OPAQUE: &str = "user.overlay.opaque";
 /// What the steps of a root changed, sorted by the bytes of the paths. Sockets, pipes and devices are
 /// left out: no image holds them. Folders that were only passed through may be among them, unchanged.
 /// A root whose steps ran without isolation has none.
-pub(crate) fn changes(root: &Root) -> Result<Vec<Change>, SandboxError> {
+pub(crate) fn changes(root: &StepFilesystem) -> Result<Vec<RootChange>, SandboxError> {
     let mut changes = if copy::is_there(root) {
         copy::changes(root)?
     } else {
@@ -42,9 +42,9 @@ pub(crate) fn changes(root: &Root) -> Result<Vec<Change>, SandboxError> {
     Ok(changes)
 }
 
-fn of_upper(upper: &Path) -> Result<Vec<Change>, SandboxError> {
+fn of_upper(upper: &Path) -> Result<Vec<RootChange>, SandboxError> {
     let mut changes = Vec::new();
-    for Found {
+    for FoundEntry {
         path,
         metadata,
         mode,
@@ -54,7 +54,7 @@ fn of_upper(upper: &Path) -> Result<Vec<Change>, SandboxError> {
             continue;
         };
         let within = path.strip_prefix(upper).unwrap_or(&path);
-        changes.push(Change {
+        changes.push(RootChange {
             path: within.as_os_str().as_bytes().to_vec(),
             mode: if kind == ChangeKind::Removed { 0 } else { mode },
             kind,
@@ -65,7 +65,7 @@ fn of_upper(upper: &Path) -> Result<Vec<Change>, SandboxError> {
 }
 
 /// An entry of a tree.
-pub(super) struct Found {
+pub(super) struct FoundEntry {
     /// Where it lies.
     pub path: PathBuf,
     /// What it is.
@@ -75,7 +75,7 @@ pub(super) struct Found {
 }
 
 /// Everything below a folder, parents first; follows no link.
-pub(super) fn walk(top: &Path) -> Result<Vec<Found>, SandboxError> {
+pub(super) fn walk(top: &Path) -> Result<Vec<FoundEntry>, SandboxError> {
     let mut found = Vec::new();
     let started = Instant::now();
     let mut pending = vec![top.to_owned()];
@@ -103,7 +103,7 @@ pub(super) fn walk(top: &Path) -> Result<Vec<Found>, SandboxError> {
                     limit: ENTRY_LIMIT,
                 });
             }
-            found.push(Found {
+            found.push(FoundEntry {
                 path,
                 mode: metadata.permissions().mode() & 0o7777,
                 metadata,
@@ -173,14 +173,14 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    fn root(lower: usize) -> (tempfile::TempDir, Root) {
+    fn root(lower: usize) -> (tempfile::TempDir, StepFilesystem) {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: String| {
             let path = folder.path().join(name);
             fs::create_dir(&path).unwrap();
             path
         };
-        let root = Root {
+        let root = StepFilesystem {
             lower: (0..lower)
                 .map(|index| at(format!("lower{index}")))
                 .collect(),
@@ -207,7 +207,7 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    fn shown(root: &Root) -> Vec<String> {
+    fn shown(root: &StepFilesystem) -> Vec<String> {
         changes(root)
             .unwrap()
             .into_iter()

@@ -25,14 +25,14 @@ const NEWEST: ABI = ABI::V6;
 
 /// What a program may touch.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Confines<'a> {
+pub(crate) struct AccessRules<'a> {
     /// Folders that it reads and executes from.
     pub readable: &'a [PathBuf],
     /// The folder that it makes files in.
     pub writable: &'a Path,
 }
 
-impl Confines<'_> {
+impl AccessRules<'_> {
     /// Starts a command that can touch nothing else.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ mod tests {
             .into_iter()
             .filter(|path| path.exists())
             .collect::<Vec<_>>();
-        let confines = Confines {
+        let confines = AccessRules {
             readable: &readable,
             writable,
         };
@@ -144,14 +144,14 @@ mod tests {
     #[test]
     fn a_program_that_is_not_there_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let confines = Confines {
+        let confines = AccessRules {
             readable: &[],
             writable: folder.path(),
         };
         let mut command = Command::new("/no/such/program");
         let error = confines.spawn(&mut command).unwrap_err();
         assert_ne!(error.kind(), io::ErrorKind::Other, "{error}");
-        let gone = Confines {
+        let gone = AccessRules {
             readable: &[PathBuf::from("/no/such/folder")],
             writable: folder.path(),
         };

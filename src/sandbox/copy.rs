@@ -12,36 +12,36 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::changes::{Found, is_opaque, is_whiteout, kind_of, walk};
+use super::changes::{FoundEntry, is_opaque, is_whiteout, kind_of, walk};
 use super::error::SandboxError;
 use super::prepare::{OWN_POINTS, at, points, remove};
-use super::spec::Bind;
-use super::{Change, ChangeKind, Root};
+use super::spec::BindMount;
+use super::{ChangeKind, RootChange, StepFilesystem};
 
 /// Where the copy is.
-pub(super) fn place(root: &Root) -> PathBuf {
+pub(super) fn place(root: &StepFilesystem) -> PathBuf {
     root.scratch.join("copy")
 }
 
 /// Written when the copy is whole.
-fn stamp(root: &Root) -> PathBuf {
+fn stamp(root: &StepFilesystem) -> PathBuf {
     root.scratch.join("copied")
 }
 
 /// Whether the steps of this root run in a copy.
-pub(super) fn is_there(root: &Root) -> bool {
+pub(super) fn is_there(root: &StepFilesystem) -> bool {
     stamp(root).exists()
 }
 
 /// What one lies over the other: for each path the folder that shows.
-type Joined = BTreeMap<PathBuf, PathBuf>;
+type JoinedTree = BTreeMap<PathBuf, PathBuf>;
 
 /// Joins the lower folders in mind, as the kernel would; relative paths, and where their file lies.
-fn join(root: &Root, lower: &[PathBuf]) -> Result<Joined, SandboxError> {
-    let mut joined = Joined::new();
+fn join(root: &StepFilesystem, lower: &[PathBuf]) -> Result<JoinedTree, SandboxError> {
+    let mut joined = JoinedTree::new();
     let lowest = points(root);
     for folder in std::iter::once(&lowest).chain(lower) {
-        for Found { path, metadata, .. } in walk(folder)? {
+        for FoundEntry { path, metadata, .. } in walk(folder)? {
             let within = path.strip_prefix(folder).unwrap_or(&path).to_owned();
             let hides = is_whiteout(&metadata)
                 || !metadata.is_dir()
@@ -61,7 +61,7 @@ fn join(root: &Root, lower: &[PathBuf]) -> Result<Joined, SandboxError> {
 }
 
 /// Takes a path and everything below it away.
-fn hide(joined: &mut Joined, path: &Path) {
+fn hide(joined: &mut JoinedTree, path: &Path) {
     if joined.remove(path).is_none() {
         return;
     }
@@ -78,7 +78,10 @@ fn hide(joined: &mut Joined, path: &Path) {
 
 /// Makes the copy, if it is not there yet. Owners become the caller's, as they seem to be in a user
 /// namespace with one user; `owner` gives it to another.
-pub(super) fn make(root: &Root, owner: Option<(u32, u32)>) -> Result<PathBuf, SandboxError> {
+pub(super) fn make(
+    root: &StepFilesystem,
+    owner: Option<(u32, u32)>,
+) -> Result<PathBuf, SandboxError> {
     let copy = place(root);
     if is_there(root) {
         if noted_lower(root) != root.lower {
@@ -122,11 +125,11 @@ pub(super) fn make(root: &Root, owner: Option<(u32, u32)>) -> Result<PathBuf, Sa
 }
 
 /// The folders that the copy was made of.
-fn lower_list(root: &Root) -> PathBuf {
+fn lower_list(root: &StepFilesystem) -> PathBuf {
     root.scratch.join("copied-from")
 }
 
-fn noted_lower(root: &Root) -> Vec<PathBuf> {
+fn noted_lower(root: &StepFilesystem) -> Vec<PathBuf> {
     fs::read(lower_list(root))
         .unwrap_or_default()
         .split(|byte| *byte == 0)
@@ -135,7 +138,7 @@ fn noted_lower(root: &Root) -> Vec<PathBuf> {
         .collect()
 }
 
-fn note_lower(root: &Root) -> Result<(), SandboxError> {
+fn note_lower(root: &StepFilesystem) -> Result<(), SandboxError> {
     let path = lower_list(root);
     let list: Vec<&[u8]> = root
         .lower
@@ -147,7 +150,11 @@ fn note_lower(root: &Root) -> Result<(), SandboxError> {
 
 /// Follows a change of the lower folders between two steps, as an overlay would: what steps have
 /// changed stays on top. The stamp stays as well, so that what is new here is compared later.
-fn renew(root: &Root, copy: &Path, owner: Option<(u32, u32)>) -> Result<(), SandboxError> {
+fn renew(
+    root: &StepFilesystem,
+    copy: &Path,
+    owner: Option<(u32, u32)>,
+) -> Result<(), SandboxError> {
     let before = join(root, &noted_lower(root))?;
     let now = join(root, &root.lower)?;
     // Children before their parents.
@@ -216,7 +223,7 @@ fn entry(from: &Path, to: &Path, metadata: &fs::Metadata) -> Result<(), SandboxE
 }
 
 /// Notes where something of the machine is seen, which is no part of the root.
-pub(super) fn note_mounts(root: &Root, binds: &[Bind]) -> Result<(), SandboxError> {
+pub(super) fn note_mounts(root: &StepFilesystem, binds: &[BindMount]) -> Result<(), SandboxError> {
     let path = mounted(root);
     let mut noted = mounts(root);
     noted.extend(
@@ -228,11 +235,11 @@ pub(super) fn note_mounts(root: &Root, binds: &[Bind]) -> Result<(), SandboxErro
     fs::write(&path, text).map_err(|source| at(&path, source))
 }
 
-fn mounted(root: &Root) -> PathBuf {
+fn mounted(root: &StepFilesystem) -> PathBuf {
     root.scratch.join("mounted")
 }
 
-fn mounts(root: &Root) -> BTreeSet<String> {
+fn mounts(root: &StepFilesystem) -> BTreeSet<String> {
     fs::read(mounted(root))
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok())
@@ -240,7 +247,7 @@ fn mounts(root: &Root) -> BTreeSet<String> {
 }
 
 /// What steps changed in the copy.
-pub(super) fn changes(root: &Root) -> Result<Vec<Change>, SandboxError> {
+pub(super) fn changes(root: &StepFilesystem) -> Result<Vec<RootChange>, SandboxError> {
     let copy = place(root);
     let stamp = stamp(root);
     let finished = fs::symlink_metadata(&stamp).map_err(|source| at(&stamp, source))?;
@@ -253,7 +260,7 @@ pub(super) fn changes(root: &Root) -> Result<Vec<Change>, SandboxError> {
             .map(|own| own.trim_start_matches('/').to_owned()),
     );
     let mut changes = Vec::new();
-    for Found { path, metadata, .. } in walk(&copy)? {
+    for FoundEntry { path, metadata, .. } in walk(&copy)? {
         let within = path.strip_prefix(&copy).unwrap_or(&path).to_owned();
         let before = gone.remove(&within);
         if outside.iter().any(|outside| within.starts_with(outside)) {
@@ -275,7 +282,7 @@ pub(super) fn changes(root: &Root) -> Result<Vec<Change>, SandboxError> {
             // A folder in the place of something else.
             *is_opaque = before.is_some_and(|before| !before.is_dir() || before.is_symlink());
         }
-        changes.push(Change {
+        changes.push(RootChange {
             path: within.into_os_string().into_vec(),
             kind,
             mode: metadata.permissions().mode() & 0o7777,
@@ -288,8 +295,8 @@ pub(super) fn changes(root: &Root) -> Result<Vec<Change>, SandboxError> {
 }
 
 /// What was there before and is not now; of a whole folder only itself.
-fn removed(gone: &Joined, copy: &Path) -> Vec<Change> {
-    let mut removed: Vec<Change> = Vec::new();
+fn removed(gone: &JoinedTree, copy: &Path) -> Vec<RootChange> {
+    let mut removed: Vec<RootChange> = Vec::new();
     let mut last: Option<&Path> = None;
     for within in gone.keys() {
         let has_parent = within.parent().is_none_or(|parent| {
@@ -299,7 +306,7 @@ fn removed(gone: &Joined, copy: &Path) -> Vec<Change> {
             continue;
         }
         last = Some(within);
-        removed.push(Change {
+        removed.push(RootChange {
             path: within.as_os_str().as_bytes().to_vec(),
             kind: ChangeKind::Removed,
             mode: 0,
@@ -361,7 +368,7 @@ pub(super) fn tree(from: &Path, to: &Path) -> Result<(), SandboxError> {
     }
     fs::create_dir_all(to).map_err(|source| at(to, source))?;
     let mut folders = Vec::new();
-    for Found { path, metadata, .. } in walk(from)? {
+    for FoundEntry { path, metadata, .. } in walk(from)? {
         let within = path.strip_prefix(from).unwrap_or(OsStr::new("").as_ref());
         let to = to.join(within);
         if metadata.is_dir() {

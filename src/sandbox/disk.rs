@@ -14,7 +14,7 @@ use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, chmod, fchmod, openat, statat, statvfs,
 };
 
-use super::Reason;
+use super::EndReason;
 
 /// Folders are walked again after this time at the earliest, if nothing else says that they should be.
 const WALK_AFTER: Duration = Duration::from_millis(250);
@@ -30,29 +30,29 @@ const MOST_OPEN: usize = 400;
 
 /// The disk below some folders.
 #[derive(Debug)]
-pub(super) struct Disk {
+pub(super) struct DiskUsage {
     folders: Vec<PathBuf>,
     /// What earlier steps have left there.
     before_bytes: u64,
     free_before_bytes: u64,
-    walked: Walked,
+    walked: DiskSurvey,
     /// Files that have no name any more, or never had one.
     nameless_bytes: u64,
 }
 
 /// One look at every file.
 #[derive(Debug, Clone, Copy)]
-struct Walked {
+struct DiskSurvey {
     used_bytes: u64,
     free_bytes: u64,
     at: Instant,
     took: Duration,
 }
 
-impl Disk {
+impl DiskUsage {
     /// Looks at what is there already; the first folder's disk is the one whose free space counts.
     pub(super) fn new(folders: Vec<PathBuf>) -> Self {
-        let walked = Walked::now(&folders);
+        let walked = DiskSurvey::now(&folders);
         Self {
             before_bytes: walked.used_bytes,
             free_before_bytes: walked.free_bytes,
@@ -79,7 +79,7 @@ impl Disk {
         // Others use the disk too; so its free space only says when to look.
         let is_due = is_time || self.room_bytes(limit) == 0;
         if is_due && self.walked.at.elapsed() > self.walked.took * WALK_SHARE / 4 {
-            self.walked = Walked::now(&self.folders);
+            self.walked = DiskSurvey::now(&self.folders);
         }
         // What is hidden from us (a file whose descriptor is on its way) counts before the machine suffers.
         let free = free_bytes(&self.folders);
@@ -102,25 +102,25 @@ impl Disk {
     }
 
     /// What a last look says, when nothing of the step runs any more.
-    pub(super) fn was_full(&mut self, limit: u64) -> Option<Reason> {
+    pub(super) fn was_full(&mut self, limit: u64) -> Option<EndReason> {
         /// What a file system keeps back even when it is full.
         const LAST_BYTES: u64 = 1 << 20;
         self.nameless_bytes = 0;
-        self.walked = Walked::now(&self.folders);
+        self.walked = DiskSurvey::now(&self.folders);
         if self.used() >= limit {
-            Some(Reason::DiskFull)
+            Some(EndReason::DiskFull)
         } else if self.walked.free_bytes < LAST_BYTES {
-            Some(Reason::NoSpace)
+            Some(EndReason::NoSpace)
         } else {
             None
         }
     }
 }
 
-impl Walked {
+impl DiskSurvey {
     fn now(folders: &[PathBuf]) -> Self {
         let at = Instant::now();
-        let mut walk = Walk::default();
+        let mut walk = DiskWalk::default();
         for folder in folders {
             walk.add(folder);
         }
@@ -145,15 +145,15 @@ pub(super) fn size_of(stat: &Stat) -> u64 {
 
 /// A sum on its way.
 #[derive(Default)]
-struct Walk {
+struct DiskWalk {
     bytes: u64,
     /// Files of several names that were counted.
     linked: BTreeSet<(u64, u64)>,
     /// Folders still to be read: their names and rights, by the folder that holds them. The length is what is held open.
-    pending: Vec<(Folder, Vec<(CString, u32)>)>,
+    pending: Vec<(OpenFolder, Vec<(CString, u32)>)>,
 }
 
-impl Walk {
+impl DiskWalk {
     /// Adds everything below a folder. What cannot be read, or goes away meanwhile, is left out.
     fn add(&mut self, top: &Path) {
         if let Ok(folder) = openat(CWD, top, FOLDER, Mode::empty()) {
@@ -162,7 +162,7 @@ impl Walk {
         while let Some((parent, mut names)) = self.pending.pop() {
             let next = names
                 .pop()
-                .map(|(name, mode)| Folder::open(&parent.0, &name, mode));
+                .map(|(name, mode)| OpenFolder::open(&parent.0, &name, mode));
             // A parent is closed with its last child, so that a chain of folders holds one open.
             if !names.is_empty() {
                 self.pending.push((parent, names));
@@ -173,7 +173,7 @@ impl Walk {
         }
     }
 
-    fn read(&mut self, folder: Folder) {
+    fn read(&mut self, folder: OpenFolder) {
         /// What a name alone costs, so that empty files are no way round a limit.
         const ENTRY_BYTES: u64 = 512;
         let mut folders = Vec::new();
@@ -210,15 +210,15 @@ const FOLDER: OFlags = OFlags::DIRECTORY
 
 /// A folder that is open. If a step took the right to read it or to look into it from its owner, who is us, it has it as
 /// long as it is open: the second is what it had before.
-struct Folder(OwnedFd, Option<Mode>);
+struct OpenFolder(OwnedFd, Option<Mode>);
 
-impl From<OwnedFd> for Folder {
+impl From<OwnedFd> for OpenFolder {
     fn from(folder: OwnedFd) -> Self {
         Self(folder, None)
     }
 }
 
-impl Folder {
+impl OpenFolder {
     fn open(parent: &OwnedFd, name: &CStr, mode: u32) -> rustix::io::Result<Self> {
         let needed = (Mode::RUSR | Mode::XUSR).bits();
         if mode & needed == needed || rustix::process::geteuid().is_root() {
@@ -239,7 +239,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for OpenFolder {
     fn drop(&mut self) {
         if let Some(before) = self.1 {
             // It may be gone.
@@ -263,7 +263,7 @@ mod tests {
     use std::fs;
 
     fn used(top: &Path) -> u64 {
-        Walked::now(&[top.to_owned()]).used_bytes
+        DiskSurvey::now(&[top.to_owned()]).used_bytes
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! What can go wrong with a sandbox; a step that fails is no error but an [`super::Ended`].
+//! What can go wrong with a sandbox; a step that fails is no error but an [`super::StepEnd`].
 
 use std::io;
 use std::path::PathBuf;
 
 use super::Isolation;
-use super::spec::Act;
-use crate::report::{Explain, Explanation, Fate};
+use super::spec::HelperAction;
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Why a step could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -14,13 +14,13 @@ pub(crate) enum SandboxError {
     #[error("no isolation can be had")]
     Refused {
         /// What was tried, and why not.
-        tried: Vec<(Isolation, Refusal)>,
+        tried: Vec<(Isolation, IsolationRefusal)>,
     },
     /// The helper could not do something.
     #[error("the sandbox cannot be set up: {act:?} {subject}")]
     Setup {
         /// What.
-        act: Act,
+        act: HelperAction,
         /// With what; may be empty.
         subject: String,
         /// Why.
@@ -101,7 +101,7 @@ pub(crate) enum SandboxError {
 
 /// Why an isolation cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum IsolationRefusal {
     /// `user.max_user_namespaces` is 0, or as many are there already.
     SwitchedOff {
         /// What it is.
@@ -119,7 +119,7 @@ pub(crate) enum Refusal {
     /// The namespaces are there, but something in them is refused.
     Within {
         /// What.
-        act: Act,
+        act: HelperAction,
         /// The kernel's words.
         cause: String,
     },
@@ -130,54 +130,54 @@ pub(crate) enum Refusal {
 }
 
 impl SandboxError {
-    fn parts(&self) -> (Fate, String, String, String) {
+    fn parts(&self) -> (ErrorClass, String, String, String) {
         let what = self.to_string();
         match self {
-            Self::Refused { tried } => (Fate::World, what, refusals(tried), advice(tried)),
+            Self::Refused { tried } => (ErrorClass::World, what, refusals(tried), advice(tried)),
             Self::Setup { source, .. } => (
-                Fate::World,
+                ErrorClass::World,
                 what,
                 source.to_string(),
                 "s2r needs Linux 5.12 or later for this; `--isolation chroot` does with less, and so does a build that runs nothing: wheels and a lock.".to_owned(),
             ),
             Self::Command { source, .. } => (
-                Fate::Project,
+                ErrorClass::Project,
                 what,
                 source.to_string(),
                 "The program is looked for on PATH inside the image; see that the image holds it and that it may be executed.".to_owned(),
             ),
             Self::Silent | Self::Helper { .. } => (
-                Fate::World,
+                ErrorClass::World,
                 what,
                 self.source_text(),
                 "If the machine ran out of memory, its log (`dmesg`) says so. Otherwise try again.".to_owned(),
             ),
             Self::Target { .. } | Self::Folders { .. } => (
-                Fate::Ours,
+                ErrorClass::Ours,
                 what,
                 "s2r asked its sandbox for something that it does not do.".to_owned(),
                 "Report it, with the command line.".to_owned(),
             ),
             Self::Moved { .. } => (
-                Fate::World,
+                ErrorClass::World,
                 what,
                 "Without isolation the step sees the machine as it is.".to_owned(),
                 "Use `--isolation auto` where the machine allows namespaces or s2r runs as root.".to_owned(),
             ),
             Self::Tangled { .. } => (
-                Fate::Project,
+                ErrorClass::Project,
                 what,
                 "A step left a tree that no image should hold.".to_owned(),
                 "See what the step writes, and have it remove what is not needed.".to_owned(),
             ),
             Self::Entries { .. } => (
-                Fate::Project,
+                ErrorClass::Project,
                 what,
                 "A step left more files than an image may hold.".to_owned(),
                 "See what the step writes, and have it remove what is not needed.".to_owned(),
             ),
             Self::File { source, .. } => (
-                Fate::World,
+                ErrorClass::World,
                 what,
                 source.to_string(),
                 "See that the disk has room and that the folder may be written to.".to_owned(),
@@ -215,7 +215,7 @@ impl Isolation {
     }
 }
 
-fn refusals(tried: &[(Isolation, Refusal)]) -> String {
+fn refusals(tried: &[(Isolation, IsolationRefusal)]) -> String {
     tried
         .iter()
         .map(|(isolation, refusal)| format!("{}: {}", isolation.name(), refusal.why()))
@@ -223,7 +223,7 @@ fn refusals(tried: &[(Isolation, Refusal)]) -> String {
         .join("\n")
 }
 
-fn advice(tried: &[(Isolation, Refusal)]) -> String {
+fn advice(tried: &[(Isolation, IsolationRefusal)]) -> String {
     tried
         .iter()
         .filter_map(|(_, refusal)| refusal.next())
@@ -231,7 +231,7 @@ fn advice(tried: &[(Isolation, Refusal)]) -> String {
         .join("\n")
 }
 
-impl Refusal {
+impl IsolationRefusal {
     fn why(&self) -> String {
         match self {
             Self::SwitchedOff { most: 0 } => {
@@ -289,7 +289,7 @@ impl Refusal {
     }
 }
 
-impl Act {
+impl HelperAction {
     /// What it is, in a sentence.
     fn name(self) -> &'static str {
         match self {

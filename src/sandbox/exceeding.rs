@@ -216,12 +216,12 @@ fn total(printed: &str) -> u64 {
 }
 
 #[track_caller]
-fn python(script: &str) -> Step {
-    Step {
+fn python(script: &str) -> SandboxStep {
+    SandboxStep {
         command: ["python3", "-c", &format!("{HEAD}{script}")]
             .map(str::to_owned)
             .to_vec(),
-        limits: Limits {
+        limits: StepLimits {
             memory_bytes: MEMORY,
             time: Duration::from_secs(40),
             processes: 100,
@@ -238,7 +238,7 @@ fn memory_is_bounded_however_it_is_taken() {
         let (ended, printed) = run_in(&sandbox(), &Place::new(), &python(script));
         let total = total(&printed);
         eprintln!("{way}: {} MiB after {:?}", total >> 20, ended.took);
-        assert_eq!(ended.reason, Reason::OutOfMemory, "{way}: {ended:?}");
+        assert_eq!(ended.reason, EndReason::OutOfMemory, "{way}: {ended:?}");
         assert!(total < 3 * MEMORY, "{way}: {} MiB", total >> 20);
     }
 }
@@ -251,7 +251,7 @@ fn the_disk_is_bounded_however_it_is_taken() {
         let mut step = python(script);
         step.limits.memory_bytes = 2 << 30;
         step.limits.disk_bytes = DISK;
-        step.mounts.push(Mount {
+        step.mounts.push(StepMount {
             from: given.path().to_owned(),
             to: "/given".to_owned(),
             is_writable: true,
@@ -259,7 +259,11 @@ fn the_disk_is_bounded_however_it_is_taken() {
         let (ended, printed) = run_in(&sandbox(), &place, &step);
         let total = total(&printed);
         eprintln!("{way}: {} MiB after {:?}", total >> 20, ended.took);
-        assert_eq!(ended.reason, Reason::DiskFull, "{way}: {ended:?} {printed}");
+        assert_eq!(
+            ended.reason,
+            EndReason::DiskFull,
+            "{way}: {ended:?} {printed}"
+        );
         assert!(total < 3 * DISK, "{way}: {} MiB", total >> 20);
     }
 }
@@ -271,7 +275,7 @@ fn a_hole_is_seen_when_the_step_has_ended() {
     );
     step.limits.disk_bytes = DISK;
     let (ended, _) = run_in(&sandbox(), &Place::new(), &step);
-    assert_eq!(ended.reason, Reason::DiskFull);
+    assert_eq!(ended.reason, EndReason::DiskFull);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use super::copy;
 use super::error::SandboxError;
 use super::prepare::{at, remove};
-use super::spec::Bind;
+use super::spec::BindMount;
 
 /// Name, and numbers of `devices.txt` in the kernel's documentation.
 const DEVICES: &[(&str, u32, u32)] = &[
@@ -26,7 +26,7 @@ const DEVICES: &[(&str, u32, u32)] = &[
 ];
 
 /// Makes a copy ready for a step.
-pub(super) fn equip(top: &Path, binds: &[Bind], user: (u32, u32)) -> Result<(), SandboxError> {
+pub(super) fn equip(top: &Path, binds: &[BindMount], user: (u32, u32)) -> Result<(), SandboxError> {
     devices(top)?;
     for (name, mode) in [("tmp", 0o1777), ("dev/shm", 0o1777)] {
         let path = top.join(name);
@@ -46,7 +46,7 @@ pub(super) fn equip(top: &Path, binds: &[Bind], user: (u32, u32)) -> Result<(), 
 }
 
 /// Copies in what would be mounted.
-pub(super) fn bring_in(top: &Path, binds: &[Bind]) -> Result<(), SandboxError> {
+pub(super) fn bring_in(top: &Path, binds: &[BindMount]) -> Result<(), SandboxError> {
     for bind in binds {
         let Some(place) = place(top, &bind.to) else {
             if bind.is_optional {
@@ -66,7 +66,7 @@ pub(super) fn bring_in(top: &Path, binds: &[Bind]) -> Result<(), SandboxError> {
 }
 
 /// Brings back what the step wrote where it might.
-pub(super) fn bring_back(top: &Path, binds: &[Bind]) -> Result<(), SandboxError> {
+pub(super) fn bring_back(top: &Path, binds: &[BindMount]) -> Result<(), SandboxError> {
     for bind in binds.iter().filter(|bind| bind.is_writable) {
         let Some(place) = place(top, &bind.to) else {
             continue;

@@ -1,14 +1,14 @@
 //! The memory of a step, as the machine sees it.
 //!
 //! Control groups that would count it are not ours to make where s2r is needed most. So it is added up: pages and
-//! page tables of each process, files in memory, and what is [`held`]. What cannot be looked into (connections that
+//! page tables of each process, files in memory, and what is [`held_memory`]. What cannot be looked into (connections that
 //! nobody has accepted, descriptors on their way from one process to another, a mapping whose descriptor is closed)
 //! counts with what the whole machine has lost since the step has such a thing: what others took before is not its.
 
 use std::fs;
 
-use super::held::{self, Held, Tables};
-use super::tree::{self, Tree};
+use super::held_memory::{self, HeldMemory, IpcTables};
+use super::tree::{self, ProcessTree};
 
 /// What a process or thread costs the kernel.
 const TASK_BYTES: u64 = 16 << 10;
@@ -21,18 +21,18 @@ const LOOKS: u32 = 2;
 
 /// Counts one step's.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct MemoryMeter {
     /// At the last look that found nothing in which memory could be hidden.
-    open: Open,
+    open: UncountedRoom,
     has_own_files: bool,
-    tables: Option<Tables>,
+    tables: Option<IpcTables>,
     hidden_looks: u32,
 }
 
 /// A step that hides nothing, in bytes.
 #[derive(Debug, Clone, Copy)]
-struct Open {
-    machine: Machine,
+struct UncountedRoom {
+    machine: MachineMemory,
     /// All that the step has.
     counted: u64,
     /// What of it is shared memory.
@@ -41,7 +41,7 @@ struct Open {
 
 /// The machine's memory, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Machine {
+pub(super) struct MachineMemory {
     /// What programs could still have, swap included.
     pub available_bytes: u64,
     /// Files in memory, and memory that processes share.
@@ -50,7 +50,7 @@ pub(super) struct Machine {
 
 /// One look.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Look {
+pub(super) struct MemoryReading {
     /// What was counted, or may be hidden; shared pages may count several times.
     pub bytes: u64,
     /// It is more than the limit.
@@ -59,12 +59,12 @@ pub(super) struct Look {
     pub nameless_bytes: u64,
 }
 
-impl Memory {
+impl MemoryMeter {
     /// For a step that begins now; whether `/tmp` and `/dev/shm` are memory of its own.
     pub(super) fn new(has_own_files: bool) -> Self {
         Self {
-            open: Open {
-                machine: Machine::now(),
+            open: UncountedRoom {
+                machine: MachineMemory::now(),
                 counted: 0,
                 shared: 0,
             },
@@ -75,12 +75,12 @@ impl Memory {
     }
 
     /// The tables of the step's own segments and queues.
-    pub(super) fn set_tables(&mut self, tables: Tables) {
+    pub(super) fn set_tables(&mut self, tables: IpcTables) {
         self.tables = Some(tables);
     }
 
     /// Adds up what the processes have, and holds it against the limit.
-    pub(super) fn look(&mut self, head: i32, tree: &Tree, limit: u64) -> Look {
+    pub(super) fn look(&mut self, head: i32, tree: &ProcessTree, limit: u64) -> MemoryReading {
         // The first process is ours, and holds nothing of the step's.
         let of_step: Vec<i32> = tree
             .processes
@@ -88,7 +88,7 @@ impl Memory {
             .copied()
             .filter(|pid| *pid != head)
             .collect();
-        let held = held::by(&of_step);
+        let held = held_memory::by(&of_step);
         let files = if self.has_own_files {
             tree::memory_files(head)
         } else {
@@ -96,7 +96,7 @@ impl Memory {
         };
         let shared = files
             .saturating_add(held.file_bytes)
-            .saturating_add(self.tables.as_ref().map_or(0, Tables::bytes));
+            .saturating_add(self.tables.as_ref().map_or(0, IpcTables::bytes));
         let besides = held
             .queue_bytes
             .saturating_add(tree.tables_bytes)
@@ -116,8 +116,8 @@ impl Memory {
                     .saturating_add(held.mapped_besides(&of_step))
                     .saturating_add(exact)
                     > limit);
-        let now = Open {
-            machine: Machine::now(),
+        let now = UncountedRoom {
+            machine: MachineMemory::now(),
             counted: bytes.min(limit),
             shared: shared.saturating_add(tree.shared_bytes),
         };
@@ -130,7 +130,7 @@ impl Memory {
         } else {
             0
         };
-        Look {
+        MemoryReading {
             bytes: bytes.max(hidden),
             is_over: is_over || self.hidden_looks >= LOOKS,
             nameless_bytes: held.nameless_bytes,
@@ -139,7 +139,7 @@ impl Memory {
 
     /// What the step has if all that the machine has lost since the step hid nothing is its own; 0 if it hides
     /// nothing now.
-    fn hidden(&self, now: Open, of_step: &[i32], held: &Held) -> u64 {
+    fn hidden(&self, now: UncountedRoom, of_step: &[i32], held: &HeldMemory) -> u64 {
         let (before, machine) = (self.open, now.machine);
         let lost = before
             .machine
@@ -160,7 +160,7 @@ impl Memory {
     }
 }
 
-impl Machine {
+impl MachineMemory {
     /// As `meminfo` has it (proc(5)).
     pub(super) fn now() -> Self {
         let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();

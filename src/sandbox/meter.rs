@@ -7,12 +7,12 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::disk::Disk;
-use super::held::Tables;
-use super::memory::{Machine, Memory};
-use super::spec::Status;
+use super::disk::DiskUsage;
+use super::held_memory::IpcTables;
+use super::memory::{MachineMemory, MemoryMeter};
+use super::spec::CommandStatus;
 use super::tree;
-use super::{Limits, Reason};
+use super::{EndReason, StepLimits};
 
 /// Limits are looked at so often at least, and at most.
 const LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(5)];
@@ -25,11 +25,11 @@ const LOOK_SHARES: [u32; 2] = [10, 2];
 
 /// Watches over one step.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(super) struct StepMeter {
     head: Option<i32>,
-    memory: Memory,
-    disk: Option<Disk>,
-    last: Last,
+    memory: MemoryMeter,
+    disk: Option<DiskUsage>,
+    last: LastReading,
     ooms_before: Option<u64>,
     tasks_before: Option<u64>,
     has_own_memory_files: bool,
@@ -37,7 +37,7 @@ pub(super) struct Meter {
 
 /// The last look at the processes.
 #[derive(Debug)]
-struct Last {
+struct LastReading {
     at: Instant,
     took: Duration,
     /// What was left of the step's memory.
@@ -46,19 +46,23 @@ struct Last {
     available_bytes: u64,
 }
 
-impl Meter {
+impl StepMeter {
     /// For a step that writes below these folders; whether its `/tmp` and `/dev/shm` are memory of its own.
-    pub(super) fn new(written: Vec<PathBuf>, has_own_memory_files: bool, limits: &Limits) -> Self {
+    pub(super) fn new(
+        written: Vec<PathBuf>,
+        has_own_memory_files: bool,
+        limits: &StepLimits,
+    ) -> Self {
         Self {
             head: None,
-            memory: Memory::new(has_own_memory_files),
+            memory: MemoryMeter::new(has_own_memory_files),
             disk: (limits.disk_bytes != u64::MAX && !written.is_empty())
-                .then(|| Disk::new(written)),
-            last: Last {
+                .then(|| DiskUsage::new(written)),
+            last: LastReading {
                 at: Instant::now(),
                 took: Duration::ZERO,
                 room_bytes: limits.memory_bytes,
-                available_bytes: Machine::now().available_bytes,
+                available_bytes: MachineMemory::now().available_bytes,
             },
             ooms_before: tree::out_of_memory_kills(),
             tasks_before: tree::of_machine(),
@@ -72,12 +76,12 @@ impl Meter {
     }
 
     /// The tables of what they hold by number.
-    pub(super) fn set_tables(&mut self, tables: Tables) {
+    pub(super) fn set_tables(&mut self, tables: IpcTables) {
         self.memory.set_tables(tables);
     }
 
     /// How long nothing need be looked at: nobody fills what is left, and a little more, in less.
-    pub(super) fn patience(&self, limits: &Limits) -> Duration {
+    pub(super) fn patience(&self, limits: &StepLimits) -> Duration {
         /// What a step may be over its limit before it is seen, as a part of it.
         const PART: u64 = 20;
         let [most, least] = LOOKS;
@@ -96,7 +100,7 @@ impl Meter {
 
     /// Whether the processes are to be looked at again. Where they are many that takes long, and they hold still
     /// meanwhile; so their time comes first, unless the machine says that something has happened.
-    pub(super) fn is_due(&self, limits: &Limits) -> bool {
+    pub(super) fn is_due(&self, limits: &StepLimits) -> bool {
         /// What is near, as a part of the limit.
         const NEAR: u64 = 4;
         let [far, near] = LOOK_SHARES;
@@ -108,7 +112,7 @@ impl Meter {
         let gone = self
             .last
             .available_bytes
-            .saturating_sub(Machine::now().available_bytes);
+            .saturating_sub(MachineMemory::now().available_bytes);
         self.new_tasks() > limits.processes || gone > self.last.room_bytes / 2
     }
 
@@ -121,14 +125,14 @@ impl Meter {
 
     /// Whether the machine has many more processes and threads than before. Costs next to nothing, unlike
     /// a count of the step's own, which takes half a minute where a thousand want the processor.
-    pub(super) fn is_crowded(&self, limits: &Limits) -> bool {
+    pub(super) fn is_crowded(&self, limits: &StepLimits) -> bool {
         /// A part of what a step may have.
         const PART: u64 = 16;
         self.new_tasks() > limits.processes / PART
     }
 
     /// Whether the list of a namespace's processes alone says that there are too many. Needs nobody to hold still.
-    pub(super) fn has_too_many(&self, limits: &Limits) -> bool {
+    pub(super) fn has_too_many(&self, limits: &StepLimits) -> bool {
         self.has_own_memory_files
             && self
                 .head
@@ -137,15 +141,15 @@ impl Meter {
     }
 
     /// Whether the step has written more than it may.
-    pub(super) fn disk_over(&mut self, limits: &Limits) -> Option<Reason> {
+    pub(super) fn disk_over(&mut self, limits: &StepLimits) -> Option<EndReason> {
         self.disk
             .as_mut()?
             .is_over(limits.disk_bytes)
-            .then_some(Reason::DiskFull)
+            .then_some(EndReason::DiskFull)
     }
 
     /// The limit that the step's processes are over.
-    pub(super) fn processes_over(&mut self, limits: &Limits) -> Option<Reason> {
+    pub(super) fn processes_over(&mut self, limits: &StepLimits) -> Option<EndReason> {
         if limits.memory_bytes == u64::MAX && limits.processes == u64::MAX {
             return None;
         }
@@ -157,43 +161,45 @@ impl Meter {
         over
     }
 
-    fn look(&mut self, head: i32, limits: &Limits) -> Option<Reason> {
+    fn look(&mut self, head: i32, limits: &StepLimits) -> Option<EndReason> {
         let tree = tree::below(head, limits.processes);
         if tree.tasks > limits.processes {
-            return Some(Reason::TooManyProcesses);
+            return Some(EndReason::TooManyProcesses);
         }
         if limits.memory_bytes == u64::MAX {
             return None;
         }
-        self.last.available_bytes = Machine::now().available_bytes;
+        self.last.available_bytes = MachineMemory::now().available_bytes;
         let look = self.memory.look(head, &tree, limits.memory_bytes);
         self.last.room_bytes = limits.memory_bytes.saturating_sub(look.bytes);
         if let Some(disk) = &mut self.disk {
             disk.set_nameless(look.nameless_bytes);
         }
-        look.is_over.then_some(Reason::OutOfMemory)
+        look.is_over.then_some(EndReason::OutOfMemory)
     }
 
     /// The limit that may have made a step fail by itself.
     pub(super) fn blames(
         &mut self,
-        status: Status,
+        status: CommandStatus,
         is_memory_file_full: bool,
-        limits: &Limits,
-    ) -> Option<Reason> {
+        limits: &StepLimits,
+    ) -> Option<EndReason> {
         // However it ended: what is too much is not copied into a layer.
         let disk = self
             .disk
             .as_mut()
             .and_then(|disk| disk.was_full(limits.disk_bytes));
         match status {
-            _ if disk == Some(Reason::DiskFull) => disk,
-            Status::Code(0) => None,
-            Status::Signal(libc::SIGXFSZ) => Some(Reason::DiskFull),
-            Status::Signal(libc::SIGKILL) if tree::out_of_memory_kills() > self.ooms_before => {
-                Some(Reason::OutOfMemory)
+            _ if disk == Some(EndReason::DiskFull) => disk,
+            CommandStatus::Code(0) => None,
+            CommandStatus::Signal(libc::SIGXFSZ) => Some(EndReason::DiskFull),
+            CommandStatus::Signal(libc::SIGKILL)
+                if tree::out_of_memory_kills() > self.ooms_before =>
+            {
+                Some(EndReason::OutOfMemory)
             }
-            _ if is_memory_file_full => Some(Reason::MemoryFilesFull),
+            _ if is_memory_file_full => Some(EndReason::MemoryFilesFull),
             _ => disk,
         }
     }
@@ -203,60 +209,63 @@ impl Meter {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: StepLimits = StepLimits {
         disk_bytes: 1 << 20,
-        ..Limits::NONE
+        ..StepLimits::NONE
     };
 
     #[test]
     fn only_what_a_step_adds_counts() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("before"), vec![1; 2 << 20]).unwrap();
-        let mut meter = Meter::new(vec![folder.path().to_owned()], true, &LIMITS);
+        let mut meter = StepMeter::new(vec![folder.path().to_owned()], true, &LIMITS);
         assert_eq!(meter.disk_over(&LIMITS), None);
-        assert_eq!(meter.blames(Status::Code(1), false, &LIMITS), None);
+        assert_eq!(meter.blames(CommandStatus::Code(1), false, &LIMITS), None);
         std::fs::write(folder.path().join("after"), vec![1; 2 << 20]).unwrap();
         assert_eq!(
-            meter.blames(Status::Code(1), false, &LIMITS),
-            Some(Reason::DiskFull)
+            meter.blames(CommandStatus::Code(1), false, &LIMITS),
+            Some(EndReason::DiskFull)
         );
-        assert_eq!(meter.disk_over(&LIMITS), Some(Reason::DiskFull));
+        assert_eq!(meter.disk_over(&LIMITS), Some(EndReason::DiskFull));
         assert_eq!(
-            meter.blames(Status::Code(0), false, &LIMITS),
-            Some(Reason::DiskFull)
+            meter.blames(CommandStatus::Code(0), false, &LIMITS),
+            Some(EndReason::DiskFull)
         );
     }
 
     #[test]
     fn processes_are_counted_from_their_head() {
-        let mut meter = Meter::new(Vec::new(), true, &LIMITS);
+        let mut meter = StepMeter::new(Vec::new(), true, &LIMITS);
         // Ourselves: more than no process at all, and more than no memory.
         meter.begin(rustix::process::getpid().as_raw_nonzero().get());
-        let none = Limits {
+        let none = StepLimits {
             processes: 0,
-            ..Limits::NONE
+            ..StepLimits::NONE
         };
-        assert_eq!(meter.processes_over(&none), Some(Reason::TooManyProcesses));
-        let little = Limits {
+        assert_eq!(
+            meter.processes_over(&none),
+            Some(EndReason::TooManyProcesses)
+        );
+        let little = StepLimits {
             memory_bytes: 1,
-            ..Limits::NONE
+            ..StepLimits::NONE
         };
-        assert_eq!(meter.processes_over(&little), Some(Reason::OutOfMemory));
-        assert_eq!(meter.processes_over(&Limits::NONE), None);
+        assert_eq!(meter.processes_over(&little), Some(EndReason::OutOfMemory));
+        assert_eq!(meter.processes_over(&StepLimits::NONE), None);
     }
 
     #[test]
     fn signals_and_full_memory_say_why() {
-        let mut meter = Meter::new(Vec::new(), true, &Limits::NONE);
-        let limits = Limits::NONE;
+        let mut meter = StepMeter::new(Vec::new(), true, &StepLimits::NONE);
+        let limits = StepLimits::NONE;
         assert_eq!(
-            meter.blames(Status::Signal(libc::SIGXFSZ), false, &limits),
-            Some(Reason::DiskFull)
+            meter.blames(CommandStatus::Signal(libc::SIGXFSZ), false, &limits),
+            Some(EndReason::DiskFull)
         );
         assert_eq!(
-            meter.blames(Status::Code(1), true, &limits),
-            Some(Reason::MemoryFilesFull)
+            meter.blames(CommandStatus::Code(1), true, &limits),
+            Some(EndReason::MemoryFilesFull)
         );
-        assert_eq!(meter.blames(Status::Code(1), false, &limits), None);
+        assert_eq!(meter.blames(CommandStatus::Code(1), false, &limits), None);
     }
 }

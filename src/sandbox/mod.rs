@@ -30,7 +30,7 @@ mod disk;
 mod error;
 mod filter;
 mod folder;
-mod held;
+mod held_memory;
 mod inside;
 mod memory;
 mod meter;
@@ -48,17 +48,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use changes::changes;
-pub(crate) use confined::Confines;
+pub(crate) use confined::AccessRules;
 pub(crate) use error::SandboxError;
 pub(crate) use inside::enter;
 pub(crate) use prepare::remove;
-pub(crate) use spec::Status;
+pub(crate) use spec::CommandStatus;
 
-use meter::Meter;
-pub(crate) use run::Signals;
+use meter::StepMeter;
+pub(crate) use run::HeldSignals;
 
-use run::Streams;
-use spec::{Act, Bind, Bounds, Ground, Spec};
+use run::StreamMode;
+use spec::{BindMount, HelperAction, KernelLimits, RootKind, StepSpec};
 
 /// How far a step is kept from the machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub(crate) enum Isolation {
 
 /// The file system that a step sees.
 #[derive(Debug, Clone)]
-pub(crate) struct Root {
+pub(crate) struct StepFilesystem {
     /// Folders that lie over each other, the lowest first; they are never written to.
     pub lower: Vec<PathBuf>,
     /// An empty folder, or one that an earlier step left: receives what is written.
@@ -89,7 +89,7 @@ pub(crate) struct Root {
 
 /// A file or folder of the machine that a step sees.
 #[derive(Debug, Clone)]
-pub(crate) struct Mount {
+pub(crate) struct StepMount {
     /// On the machine.
     pub from: PathBuf,
     /// Where the step sees it, absolute; it is made if it is not there.
@@ -100,7 +100,7 @@ pub(crate) struct Mount {
 
 /// What a step may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct StepLimits {
     /// Memory of all its processes.
     pub memory_bytes: u64,
     /// Its time.
@@ -115,7 +115,7 @@ pub(crate) struct Limits {
 
 /// One command.
 #[derive(Debug, Clone)]
-pub(crate) struct Step {
+pub(crate) struct SandboxStep {
     /// Program and arguments; the program is looked for on the step's PATH.
     pub command: Vec<String>,
     /// Where it starts, absolute.
@@ -125,17 +125,17 @@ pub(crate) struct Step {
     /// User and group that it believes to be.
     pub user: (u32, u32),
     /// What it sees of the machine.
-    pub mounts: Vec<Mount>,
+    pub mounts: Vec<StepMount>,
     /// Whether it reaches the network; otherwise it has a loopback of its own.
     pub has_network: bool,
     /// Whether it may write nowhere but in what is memory (`/tmp`, `/dev/shm`) and its writable mounts. That takes
     /// [`Sandbox::has_own_mounts`].
     pub is_read_only: bool,
     /// What it may use up.
-    pub limits: Limits,
+    pub limits: StepLimits,
 }
 
-impl Limits {
+impl StepLimits {
     /// None at all.
     pub(crate) const NONE: Self = Self {
         memory_bytes: u64::MAX,
@@ -147,10 +147,10 @@ impl Limits {
 
     /// What the kernel can watch by itself. Processes have some room above the limit, so that whoever
     /// uses it up is seen doing so and told, and not only refused.
-    fn bounds(&self) -> Bounds {
+    fn bounds(&self) -> KernelLimits {
         const ROOM: u64 = 16;
         let below_all = |limit: u64| Some(limit).filter(|limit| *limit != u64::MAX);
-        Bounds {
+        KernelLimits {
             file_bytes: below_all(self.disk_bytes),
             processes: below_all(self.processes).map(|limit| limit.saturating_add(ROOM)),
             memory_file_bytes: below_all(self.memory_bytes).map(|limit| limit / 2),
@@ -160,7 +160,7 @@ impl Limits {
 
 /// Why a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub(crate) enum EndReason {
     /// By itself, or by a signal that was not ours.
     Exited,
     /// It was ended after its time.
@@ -179,11 +179,11 @@ pub(crate) enum Reason {
 
 /// How a step ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ended {
+pub(crate) struct StepEnd {
     /// Its status, or the signal that ended it.
-    pub status: Status,
+    pub status: CommandStatus,
     /// Why.
-    pub reason: Reason,
+    pub reason: EndReason,
     /// It was in the machine's network, asked for or not.
     pub reached_network: bool,
     /// Some of its output was dropped, because it was more than the limit.
@@ -196,7 +196,7 @@ pub(crate) struct Ended {
 
 /// Where output comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stream {
+pub(crate) enum OutputStream {
     /// Standard output.
     Output,
     /// Standard error.
@@ -227,7 +227,7 @@ pub(crate) enum ChangeKind {
 
 /// One difference between a root before and after its steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct RootChange {
     /// Its path without a leading `/`.
     pub path: Vec<u8>,
     /// What became of it.
@@ -284,30 +284,30 @@ impl Sandbox {
     /// Runs a step to its end, and passes what it prints to `output`. A command that fails is no error.
     pub(crate) fn run(
         &self,
-        root: &Root,
-        step: &Step,
-        output: &mut dyn FnMut(Stream, &[u8]),
-    ) -> Result<Ended, SandboxError> {
-        self.start(root, step, &mut Streams::Watched(output))
+        root: &StepFilesystem,
+        step: &SandboxStep,
+        output: &mut dyn FnMut(OutputStream, &[u8]),
+    ) -> Result<StepEnd, SandboxError> {
+        self.start(root, step, &mut StreamMode::Watched(output))
     }
 
     /// Runs a step with the standard streams of this process, to which signals are passed on: for a
     /// process that has nothing else to do.
     pub(crate) fn attach(
         &self,
-        root: &Root,
-        step: &Step,
-        signals: Signals,
-    ) -> Result<Ended, SandboxError> {
-        self.start(root, step, &mut Streams::Ours(signals))
+        root: &StepFilesystem,
+        step: &SandboxStep,
+        signals: HeldSignals,
+    ) -> Result<StepEnd, SandboxError> {
+        self.start(root, step, &mut StreamMode::Ours(signals))
     }
 
     fn start(
         &self,
-        root: &Root,
-        step: &Step,
-        streams: &mut Streams<'_>,
-    ) -> Result<Ended, SandboxError> {
+        root: &StepFilesystem,
+        step: &SandboxStep,
+        streams: &mut StreamMode<'_>,
+    ) -> Result<StepEnd, SandboxError> {
         match self.isolation {
             Isolation::None => self.start_bare(root, step, streams),
             Isolation::Chroot => self.start_chroot(root, step, streams),
@@ -317,10 +317,10 @@ impl Sandbox {
 
     fn start_userns(
         &self,
-        root: &Root,
-        step: &Step,
-        streams: &mut Streams<'_>,
-    ) -> Result<Ended, SandboxError> {
+        root: &StepFilesystem,
+        step: &SandboxStep,
+        streams: &mut StreamMode<'_>,
+    ) -> Result<StepEnd, SandboxError> {
         let binds = prepare::binds(root, step)?;
         prepare::make_points(root, &binds)?;
         if !self.copies && !copy::is_there(root) {
@@ -335,14 +335,15 @@ impl Sandbox {
             match ended {
                 // An older kernel, or a disk that the kernel lays nothing over.
                 Err(SandboxError::Setup {
-                    act: Act::Overlay, ..
+                    act: HelperAction::Overlay,
+                    ..
                 }) => {}
                 ended => return ended,
             }
         }
         let at = copy::make(root, None)?;
         copy::note_mounts(root, &binds)?;
-        let ground = Ground::Copy {
+        let ground = RootKind::Copy {
             at: prepare::absolute(&at)?,
         };
         self.go(spec(ground, step, binds), step, &at, streams)
@@ -350,10 +351,10 @@ impl Sandbox {
 
     fn start_chroot(
         &self,
-        root: &Root,
-        step: &Step,
-        streams: &mut Streams<'_>,
-    ) -> Result<Ended, SandboxError> {
+        root: &StepFilesystem,
+        step: &SandboxStep,
+        streams: &mut StreamMode<'_>,
+    ) -> Result<StepEnd, SandboxError> {
         let mut step = step.clone();
         step.user = probe::possible(step.user);
         let step = &step;
@@ -362,7 +363,7 @@ impl Sandbox {
         let at = copy::make(root, Some(step.user))?;
         copy::note_mounts(root, &binds)?;
         folder::equip(&at, &binds, step.user)?;
-        let ground = Ground::Chroot {
+        let ground = RootKind::Chroot {
             at: prepare::absolute(&at)?,
         };
         let ended = self.go(spec(ground, step, binds.clone()), step, &at, streams);
@@ -372,37 +373,37 @@ impl Sandbox {
 
     fn start_bare(
         &self,
-        root: &Root,
-        step: &Step,
-        streams: &mut Streams<'_>,
-    ) -> Result<Ended, SandboxError> {
+        root: &StepFilesystem,
+        step: &SandboxStep,
+        streams: &mut StreamMode<'_>,
+    ) -> Result<StepEnd, SandboxError> {
         let tree = bare::lay(root, &step.mounts)?;
         let step = &bare::told(step, &tree)?;
-        let spec = spec(Ground::Bare, step, Vec::new());
+        let spec = spec(RootKind::Bare, step, Vec::new());
         self.go(spec, step, &tree, streams)
     }
 
     fn go(
         &self,
-        mut spec: Spec,
-        step: &Step,
+        mut spec: StepSpec,
+        step: &SandboxStep,
         written: &Path,
-        streams: &mut Streams<'_>,
-    ) -> Result<Ended, SandboxError> {
-        spec.has_input = matches!(streams, Streams::Ours(_));
+        streams: &mut StreamMode<'_>,
+    ) -> Result<StepEnd, SandboxError> {
+        spec.has_input = matches!(streams, StreamMode::Ours(_));
         let has_own_memory_files = spec.ground.is_in_namespaces();
         let mounted = spec.mounts.iter().filter(|bind| bind.is_writable);
         let written = std::iter::once(written.to_owned())
             .chain(mounted.map(|bind| bind.from.clone()))
             .collect();
-        let meter = Meter::new(written, has_own_memory_files, &step.limits);
+        let meter = StepMeter::new(written, has_own_memory_files, &step.limits);
         run::run(&self.program, spec, &step.limits, meter, streams)
     }
 }
 
 /// A step as the helper gets it.
-fn spec(ground: Ground, step: &Step, mounts: Vec<Bind>) -> Spec {
-    Spec {
+fn spec(ground: RootKind, step: &SandboxStep, mounts: Vec<BindMount>) -> StepSpec {
+    StepSpec {
         ground,
         command: step.command.clone(),
         directory: step.directory.clone(),

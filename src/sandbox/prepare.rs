@@ -10,8 +10,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use super::error::SandboxError;
-use super::spec::{Bind, Ground};
-use super::{Mount, Root, Step};
+use super::spec::{BindMount, RootKind};
+use super::{SandboxStep, StepFilesystem, StepMount};
 
 /// Folders of one root; Linux allows 500.
 const LOWER_LIMIT: usize = 400;
@@ -20,19 +20,22 @@ const LOWER_LIMIT: usize = 400;
 pub(super) const OWN_POINTS: &[&str] = &["/proc", "/dev", "/tmp"];
 
 /// The lowest folder.
-pub(super) fn points(root: &Root) -> PathBuf {
+pub(super) fn points(root: &StepFilesystem) -> PathBuf {
     root.scratch.join("points")
 }
 
 /// What a step sees of the machine, its sources without links, and the files that a network needs.
-pub(super) fn binds(root: &Root, step: &Step) -> Result<Vec<Bind>, SandboxError> {
+pub(super) fn binds(
+    root: &StepFilesystem,
+    step: &SandboxStep,
+) -> Result<Vec<BindMount>, SandboxError> {
     let mut binds = Vec::new();
     if step.has_network {
         binds.extend(optional("/etc/resolv.conf"));
     }
     let hosts = root.scratch.join("hosts");
     fs::write(&hosts, host_names(step.has_network)).map_err(|source| at(&hosts, source))?;
-    binds.push(Bind {
+    binds.push(BindMount {
         from: absolute(&hosts)?,
         to: "/etc/hosts".to_owned(),
         is_writable: false,
@@ -40,7 +43,7 @@ pub(super) fn binds(root: &Root, step: &Step) -> Result<Vec<Bind>, SandboxError>
     });
     binds.retain(|bind| step.mounts.iter().all(|mount| mount.to != bind.to));
     for mount in &step.mounts {
-        binds.push(Bind {
+        binds.push(BindMount {
             from: absolute(&mount.from)?,
             to: checked(mount)?,
             is_writable: mount.is_writable,
@@ -52,8 +55,8 @@ pub(super) fn binds(root: &Root, step: &Step) -> Result<Vec<Bind>, SandboxError>
     Ok(binds)
 }
 
-fn optional(path: &str) -> Option<Bind> {
-    Some(Bind {
+fn optional(path: &str) -> Option<BindMount> {
+    Some(BindMount {
         from: fs::canonicalize(path).ok()?,
         to: path.to_owned(),
         is_writable: false,
@@ -76,7 +79,7 @@ fn host_names(has_network: bool) -> Vec<u8> {
 }
 
 /// A place inside must be said plainly: absolute, and without climbing.
-fn checked(mount: &Mount) -> Result<String, SandboxError> {
+fn checked(mount: &StepMount) -> Result<String, SandboxError> {
     let path = Path::new(&mount.to);
     let is_plain = path
         .components()
@@ -95,7 +98,7 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, SandboxError> {
 }
 
 /// Makes the lowest folder, with a place for each mount.
-pub(super) fn make_points(root: &Root, binds: &[Bind]) -> Result<(), SandboxError> {
+pub(super) fn make_points(root: &StepFilesystem, binds: &[BindMount]) -> Result<(), SandboxError> {
     let points = points(root);
     folder(&points)?;
     for own in OWN_POINTS {
@@ -135,7 +138,7 @@ fn open_to_all(path: &Path) -> io::Result<()> {
 }
 
 /// Lays the links, anew each time: what lies over what may differ from step to step.
-pub(super) fn overlay(root: &Root) -> Result<Ground, SandboxError> {
+pub(super) fn overlay(root: &StepFilesystem) -> Result<RootKind, SandboxError> {
     let mut lower = vec![points(root)];
     lower.extend(root.lower.iter().cloned());
     if lower.len() > LOWER_LIMIT {
@@ -163,7 +166,7 @@ pub(super) fn overlay(root: &Root) -> Result<Ground, SandboxError> {
         let link = links.join(name);
         symlink(absolute(path)?, &link).map_err(|source| at(&link, source))?;
     }
-    Ok(Ground::Overlay {
+    Ok(RootKind::Overlay {
         links: absolute(&links)?,
         lower_count: lower.len(),
         at: absolute(&joined)?,
@@ -171,7 +174,7 @@ pub(super) fn overlay(root: &Root) -> Result<Ground, SandboxError> {
 }
 
 /// Clears away what the kernel left: a folder without any rights, which stops an ordinary `rm -r`.
-pub(super) fn clear(root: &Root) {
+pub(super) fn clear(root: &StepFilesystem) {
     // Nothing of the outcome depends on it; whoever removes the scratch folder reports what stays.
     let _ = remove(&root.scratch.join("work"));
 }

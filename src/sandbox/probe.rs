@@ -7,8 +7,8 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
-use super::error::{Refusal, SandboxError};
-use super::spec::Act;
+use super::error::{IsolationRefusal, SandboxError};
+use super::spec::HelperAction;
 use super::{Isolation, run};
 
 /// The isolation to use, given what was asked for.
@@ -18,7 +18,7 @@ pub(super) fn choose(asked: Isolation, program: &Path) -> Result<Isolation, Sand
         match run::probe(program)? {
             Ok(()) => return Ok(Isolation::Userns),
             Err((act, cause)) => {
-                tried.push((Isolation::Userns, why(act, &cause, &Settings::read())));
+                tried.push((Isolation::Userns, why(act, &cause, &KernelSettings::read())));
             }
         }
     }
@@ -26,10 +26,10 @@ pub(super) fn choose(asked: Isolation, program: &Path) -> Result<Isolation, Sand
         if can_change_root() {
             return Ok(Isolation::Chroot);
         }
-        tried.push((Isolation::Chroot, Refusal::NotRoot));
+        tried.push((Isolation::Chroot, IsolationRefusal::NotRoot));
     }
     if asked == Isolation::None {
-        tried.push((Isolation::None, Refusal::NotInBuilder));
+        tried.push((Isolation::None, IsolationRefusal::NotInBuilder));
     }
     Err(SandboxError::Refused { tried })
 }
@@ -72,14 +72,14 @@ fn is_mapped(map: &str, id: u32) -> bool {
 
 /// Settings of the machine that keep user namespaces from programs.
 #[derive(Debug, Clone, Copy, Default)]
-struct Settings {
+struct KernelSettings {
     most: Option<u64>,
     unprivileged: Option<u64>,
     apparmor: Option<u64>,
     is_root: bool,
 }
 
-impl Settings {
+impl KernelSettings {
     fn read() -> Self {
         let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse().ok();
         Self {
@@ -92,26 +92,26 @@ impl Settings {
 }
 
 /// What stands behind a refusal.
-fn why(act: Act, cause: &io::Error, settings: &Settings) -> Refusal {
+fn why(act: HelperAction, cause: &io::Error, settings: &KernelSettings) -> IsolationRefusal {
     let is_full = cause.raw_os_error() == Some(Errno::NOSPC.raw_os_error());
     match settings {
-        Settings {
+        KernelSettings {
             most: Some(most), ..
-        } if *most == 0 || is_full => Refusal::SwitchedOff { most: *most },
-        Settings {
+        } if *most == 0 || is_full => IsolationRefusal::SwitchedOff { most: *most },
+        KernelSettings {
             unprivileged: Some(0),
             is_root: false,
             ..
-        } => Refusal::UnprivilegedOff,
-        Settings {
+        } => IsolationRefusal::UnprivilegedOff,
+        KernelSettings {
             apparmor: Some(1),
             is_root: false,
             ..
-        } => Refusal::AppArmor,
-        _ if act == Act::Namespaces => Refusal::Filtered {
+        } => IsolationRefusal::AppArmor,
+        _ if act == HelperAction::Namespaces => IsolationRefusal::Filtered {
             cause: cause.to_string(),
         },
-        _ => Refusal::Within {
+        _ => IsolationRefusal::Within {
             act,
             cause: cause.to_string(),
         },
@@ -126,47 +126,50 @@ mod tests {
     fn settings_of_the_machine_explain_a_refusal() {
         let refused = io::Error::from_raw_os_error(libc::EPERM);
         let full = io::Error::from_raw_os_error(libc::ENOSPC);
-        let none = Settings::default();
-        let off = Settings {
+        let none = KernelSettings::default();
+        let off = KernelSettings {
             most: Some(0),
             ..none
         };
-        let apparmor = Settings {
+        let apparmor = KernelSettings {
             most: Some(100),
             apparmor: Some(1),
             ..none
         };
-        let debian = Settings {
+        let debian = KernelSettings {
             unprivileged: Some(0),
             ..none
         };
-        let root = Settings {
+        let root = KernelSettings {
             is_root: true,
             ..apparmor
         };
         let of = |act, cause, settings| why(act, cause, settings);
         assert_eq!(
-            of(Act::Namespaces, &full, &off),
-            Refusal::SwitchedOff { most: 0 }
+            of(HelperAction::Namespaces, &full, &off),
+            IsolationRefusal::SwitchedOff { most: 0 }
         );
         assert_eq!(
-            of(Act::Namespaces, &full, &apparmor),
-            Refusal::SwitchedOff { most: 100 }
+            of(HelperAction::Namespaces, &full, &apparmor),
+            IsolationRefusal::SwitchedOff { most: 100 }
         );
         // There the namespace is made, and is of no use.
-        assert_eq!(of(Act::Mount, &refused, &apparmor), Refusal::AppArmor);
         assert_eq!(
-            of(Act::Namespaces, &refused, &debian),
-            Refusal::UnprivilegedOff
+            of(HelperAction::Mount, &refused, &apparmor),
+            IsolationRefusal::AppArmor
+        );
+        assert_eq!(
+            of(HelperAction::Namespaces, &refused, &debian),
+            IsolationRefusal::UnprivilegedOff
         );
         assert!(matches!(
-            of(Act::Namespaces, &refused, &root),
-            Refusal::Filtered { .. }
+            of(HelperAction::Namespaces, &refused, &root),
+            IsolationRefusal::Filtered { .. }
         ));
         assert!(matches!(
-            of(Act::Mount, &refused, &root),
-            Refusal::Within {
-                act: Act::Mount,
+            of(HelperAction::Mount, &refused, &root),
+            IsolationRefusal::Within {
+                act: HelperAction::Mount,
                 ..
             }
         ));
@@ -186,6 +189,6 @@ mod tests {
         let SandboxError::Refused { tried } = refused else {
             panic!("{refused}");
         };
-        assert_eq!(tried, [(Isolation::None, Refusal::NotInBuilder)]);
+        assert_eq!(tried, [(Isolation::None, IsolationRefusal::NotInBuilder)]);
     }
 }

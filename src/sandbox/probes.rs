@@ -196,7 +196,7 @@ impl Machine {
         }
     }
 
-    fn step(&self, column: Column) -> Step {
+    fn step(&self, column: Column) -> SandboxStep {
         let script = format!("{}{PROGRAM}", self.constants);
         let mut step = shell("");
         step.command = [PYTHON, "-I", "-S", "-c", &script]
@@ -204,7 +204,7 @@ impl Machine {
             .to_vec();
         step.mounts.clear();
         if !matches!(column, Column::Bare) {
-            step.mounts.push(Mount {
+            step.mounts.push(StepMount {
                 from: self.folder.path().join("given"),
                 to: "/given".to_owned(),
                 is_writable: false,
@@ -244,7 +244,7 @@ fn try_all(sandbox: &Sandbox, column: Column) {
     let machine = Machine::new(column);
     let step = machine.step(column);
     let (ended, printed) = run_in(sandbox, &machine.place, &step);
-    assert_eq!(ended.status, Status::Code(0), "{printed}");
+    assert_eq!(ended.status, CommandStatus::Code(0), "{printed}");
     let said = answers(&printed);
     let mut wrong = String::new();
     for (number, probe) in table().iter().enumerate() {
@@ -303,7 +303,7 @@ fn a_changed_root_has_a_network_of_its_own_where_that_may_be() {
     let rights = rustix::thread::capabilities(None).unwrap().effective;
     let may = rights.contains(rustix::thread::CapabilitySet::SYS_ADMIN);
     let (ended, printed) = run_in(&sandbox, &place, &step);
-    assert_eq!(ended.status, Status::Code(0), "{printed}");
+    assert_eq!(ended.status, CommandStatus::Code(0), "{printed}");
     assert_eq!(ended.reached_network, !may);
     assert!(!may || printed == "1\n", "{printed}");
     step.has_network = true;

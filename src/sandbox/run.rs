@@ -16,14 +16,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::error::SandboxError;
-use super::held::Tables;
+use super::held_memory::IpcTables;
 use super::inside::HELPER;
-use super::meter::Meter;
+use super::meter::StepMeter;
 use super::orphans;
-use super::spec::{self, Act, News, Order, Status};
+use super::spec::{self, CommandStatus, HelperAction, HelperMessage, HelperOrder};
 use super::system;
-use super::tail::Tail;
-use super::{Ended, Limits, Reason, Stream};
+use super::tail::OutputTail;
+use super::{EndReason, OutputStream, StepEnd, StepLimits};
 use crate::host;
 
 /// How long the helper may take to end when it has been told to.
@@ -39,18 +39,18 @@ const CHUNK_BYTES: usize = 64 << 10;
 const PASSED: &[i32] = &[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 
 /// What becomes of the step's streams.
-pub(super) enum Streams<'a> {
+pub(super) enum StreamMode<'a> {
     /// Nothing comes in; what comes out is passed to a function.
-    Watched(&'a mut dyn FnMut(Stream, &[u8])),
+    Watched(&'a mut dyn FnMut(OutputStream, &[u8])),
     /// Those of this process; signals are passed on as well.
-    Ours(Signals),
+    Ours(HeldSignals),
 }
 
 /// Signals that end a process, held back so that they can be passed on (TERM, INT, HUP, QUIT).
 #[derive(Debug)]
-pub(crate) struct Signals(fs::File);
+pub(crate) struct HeldSignals(fs::File);
 
-impl Signals {
+impl HeldSignals {
     /// Holds them back, for this thread and those that it starts from now on. Threads that are there
     /// already would end the process on such a signal.
     pub(crate) fn hold() -> Result<Self, SandboxError> {
@@ -61,14 +61,14 @@ impl Signals {
 }
 
 /// A helper that has been started.
-struct Helper {
+struct HelperProcess {
     child: Child,
     socket: Option<UnixStream>,
     /// The step sees the helper, and may end it.
     shares_processes: bool,
 }
 
-impl Helper {
+impl HelperProcess {
     /// Waits until it is gone, and all that it was to end.
     fn end(&mut self) -> io::Result<ExitStatus> {
         // Without us at the other end, the helper ends everything.
@@ -81,7 +81,7 @@ impl Helper {
     }
 }
 
-impl Drop for Helper {
+impl Drop for HelperProcess {
     /// An error on our side must not leave the step behind.
     fn drop(&mut self) {
         let _ = self.end();
@@ -89,7 +89,7 @@ impl Drop for Helper {
 }
 
 /// Starts s2r anew as a helper, with nothing of our environment.
-fn start(program: &Path, is_watched: bool) -> Result<Helper, SandboxError> {
+fn start(program: &Path, is_watched: bool) -> Result<HelperProcess, SandboxError> {
     let failed = |source| SandboxError::Helper { source };
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     let streams = || {
@@ -109,7 +109,7 @@ fn start(program: &Path, is_watched: bool) -> Result<Helper, SandboxError> {
         .stderr(streams())
         // Keys of the terminal are for us; what the step is to hear of them we pass on.
         .process_group(0);
-    Ok(Helper {
+    Ok(HelperProcess {
         child: host::start(&mut command).map_err(failed)?,
         socket: Some(ours),
         shares_processes: false,
@@ -117,16 +117,16 @@ fn start(program: &Path, is_watched: bool) -> Result<Helper, SandboxError> {
 }
 
 /// Asks a helper whether namespaces can be had here: what it says, or what it failed at.
-pub(super) fn probe(program: &Path) -> Result<Result<(), (Act, io::Error)>, SandboxError> {
+pub(super) fn probe(program: &Path) -> Result<Result<(), (HelperAction, io::Error)>, SandboxError> {
     let mut helper = start(program, true)?;
     let answer = helper.socket.as_mut().map_or(Ok(None), |socket| {
         socket.set_read_timeout(Some(ANSWER_WITHIN))?;
-        spec::send(socket, &Order::Probe).and_then(|()| spec::receive(socket))
+        spec::send(socket, &HelperOrder::Probe).and_then(|()| spec::receive(socket))
     });
     drop(helper);
     match answer.map_err(|source| SandboxError::Helper { source })? {
-        Some(News::Works) => Ok(Ok(())),
-        Some(News::Failed { act, errno, .. }) => {
+        Some(HelperMessage::Works) => Ok(Ok(())),
+        Some(HelperMessage::Failed { act, errno, .. }) => {
             Ok(Err((act, io::Error::from_raw_os_error(errno))))
         }
         Some(_) | None => Err(SandboxError::Silent),
@@ -136,15 +136,15 @@ pub(super) fn probe(program: &Path) -> Result<Result<(), (Act, io::Error)>, Sand
 /// Runs a step in a helper, and returns how it ended.
 pub(super) fn run(
     program: &Path,
-    spec: spec::Spec,
-    limits: &Limits,
-    meter: Meter,
-    streams: &mut Streams<'_>,
-) -> Result<Ended, SandboxError> {
+    spec: spec::StepSpec,
+    limits: &StepLimits,
+    meter: StepMeter,
+    streams: &mut StreamMode<'_>,
+) -> Result<StepEnd, SandboxError> {
     let failed = |source| SandboxError::Helper { source };
     let (is_watched, signals) = match streams {
-        Streams::Watched(_) => (true, None),
-        Streams::Ours(Signals(file)) => (false, Some(file.try_clone().map_err(failed)?)),
+        StreamMode::Watched(_) => (true, None),
+        StreamMode::Ours(HeldSignals(file)) => (false, Some(file.try_clone().map_err(failed)?)),
     };
     let shares_processes = !spec.ground.is_in_namespaces();
     if shares_processes {
@@ -154,12 +154,12 @@ pub(super) fn run(
     helper.shares_processes = shares_processes;
     if let Some(socket) = &mut helper.socket {
         let has_input = spec.has_input;
-        spec::send(socket, &Order::Run(Box::new(spec))).map_err(failed)?;
+        spec::send(socket, &HelperOrder::Run(Box::new(spec))).map_err(failed)?;
         if has_input {
             spec::send_descriptor(socket, io::stdin().as_fd()).map_err(failed)?;
         }
     }
-    let mut watch = Watch {
+    let mut watch = StepWatch {
         output: helper.child.stdout.take(),
         error: helper.child.stderr.take(),
         helper,
@@ -172,8 +172,8 @@ pub(super) fn run(
         told_to_end: None,
         waited: None,
         passed_bytes: 0,
-        tail: Tail::default(),
-        outcome: Outcome::default(),
+        tail: OutputTail::default(),
+        outcome: StepOutcome::default(),
     };
     watch.wait(streams)?;
     watch.end()
@@ -181,44 +181,44 @@ pub(super) fn run(
 
 /// What is known of the end.
 #[derive(Debug, Default)]
-struct Outcome {
-    status: Option<Status>,
+struct StepOutcome {
+    status: Option<CommandStatus>,
     is_memory_file_full: bool,
-    failed: Option<(Act, String, i32)>,
-    over: Option<Reason>,
+    failed: Option<(HelperAction, String, i32)>,
+    over: Option<EndReason>,
     is_output_cut: bool,
     reached_network: bool,
 }
 
 /// A step while it runs.
-struct Watch {
-    helper: Helper,
+struct StepWatch {
+    helper: HelperProcess,
     output: Option<ChildStdout>,
     error: Option<ChildStderr>,
     signals: Option<fs::File>,
-    limits: Limits,
-    meter: Meter,
+    limits: StepLimits,
+    meter: StepMeter,
     started: Instant,
     looked: Instant,
     tick: Duration,
     told_to_end: Option<Instant>,
     waited: Option<io::Result<ExitStatus>>,
     passed_bytes: u64,
-    tail: Tail,
-    outcome: Outcome,
+    tail: OutputTail,
+    outcome: StepOutcome,
 }
 
 /// Who may have something for us.
 #[derive(Debug, Clone, Copy)]
-enum From {
+enum MessageOrigin {
     Helper,
-    Stream(Stream),
+    Stream(OutputStream),
     Signals,
 }
 
-impl Watch {
+impl StepWatch {
     /// Goes on until the helper and everybody who holds the step's output is gone.
-    fn wait(&mut self, streams: &mut Streams<'_>) -> Result<(), SandboxError> {
+    fn wait(&mut self, streams: &mut StreamMode<'_>) -> Result<(), SandboxError> {
         let mut chunk = vec![0; CHUNK_BYTES];
         while self.helper.socket.is_some() || self.output.is_some() || self.error.is_some() {
             let ready = self.ready().map_err(|errno| SandboxError::Helper {
@@ -226,9 +226,9 @@ impl Watch {
             })?;
             for from in ready {
                 match from {
-                    From::Helper => self.listen(),
-                    From::Stream(stream) => self.pass(stream, &mut chunk, streams),
-                    From::Signals => self.hear(),
+                    MessageOrigin::Helper => self.listen(),
+                    MessageOrigin::Stream(stream) => self.pass(stream, &mut chunk, streams),
+                    MessageOrigin::Signals => self.hear(),
                 }
             }
             if self.looked.elapsed() >= self.tick {
@@ -240,24 +240,24 @@ impl Watch {
         Ok(())
     }
 
-    fn ready(&self) -> Result<Vec<From>, Errno> {
+    fn ready(&self) -> Result<Vec<MessageOrigin>, Errno> {
         let mut polled = Vec::with_capacity(4);
         let mut whose = Vec::with_capacity(4);
         if let Some(socket) = &self.helper.socket {
             polled.push(PollFd::new(socket, PollFlags::IN));
-            whose.push(From::Helper);
+            whose.push(MessageOrigin::Helper);
         }
         if let Some(output) = &self.output {
             polled.push(PollFd::new(output, PollFlags::IN));
-            whose.push(From::Stream(Stream::Output));
+            whose.push(MessageOrigin::Stream(OutputStream::Output));
         }
         if let Some(error) = &self.error {
             polled.push(PollFd::new(error, PollFlags::IN));
-            whose.push(From::Stream(Stream::Error));
+            whose.push(MessageOrigin::Stream(OutputStream::Error));
         }
         if let Some(signals) = &self.signals {
             polled.push(PollFd::new(signals, PollFlags::IN));
-            whose.push(From::Signals);
+            whose.push(MessageOrigin::Signals);
         }
         let patience = self.tick.saturating_sub(self.looked.elapsed());
         let patience = Timespec {
@@ -282,51 +282,51 @@ impl Watch {
             return;
         };
         match spec::receive(socket) {
-            Ok(Some(News::Tables)) => {
+            Ok(Some(HelperMessage::Tables)) => {
                 if let Some(tables) = receive_tables(socket) {
                     self.meter.set_tables(tables);
                 }
             }
-            Ok(Some(News::Head {
+            Ok(Some(HelperMessage::Head {
                 pid,
                 reaches_network,
             })) => {
                 self.outcome.reached_network = reaches_network;
                 self.meter.begin(pid);
             }
-            Ok(Some(News::Failed {
+            Ok(Some(HelperMessage::Failed {
                 act,
                 subject,
                 errno,
             })) => {
                 self.outcome.failed.get_or_insert((act, subject, errno));
             }
-            Ok(Some(News::Ended {
+            Ok(Some(HelperMessage::Ended {
                 status,
                 is_memory_file_full,
             })) => {
                 self.outcome.status = Some(status);
                 self.outcome.is_memory_file_full = is_memory_file_full;
             }
-            Ok(Some(News::Works)) => {}
+            Ok(Some(HelperMessage::Works)) => {}
             // What is left of the step may hold its output open.
             Ok(None) | Err(_) => self.waited = Some(self.helper.end()),
         }
     }
 
     /// Reads a stream, and passes on what the limit leaves.
-    fn pass(&mut self, stream: Stream, chunk: &mut [u8], streams: &mut Streams<'_>) {
+    fn pass(&mut self, stream: OutputStream, chunk: &mut [u8], streams: &mut StreamMode<'_>) {
         let read = match stream {
-            Stream::Output => self.output.as_mut().map(|from| from.read(chunk)),
-            Stream::Error => self.error.as_mut().map(|from| from.read(chunk)),
+            OutputStream::Output => self.output.as_mut().map(|from| from.read(chunk)),
+            OutputStream::Error => self.error.as_mut().map(|from| from.read(chunk)),
         };
         let length = match read {
             Some(Ok(length)) if length > 0 => length,
             Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => return,
             _ => {
                 match stream {
-                    Stream::Output => self.output = None,
-                    Stream::Error => self.error = None,
+                    OutputStream::Output => self.output = None,
+                    OutputStream::Error => self.error = None,
                 }
                 return;
             }
@@ -337,7 +337,7 @@ impl Watch {
         let passed = usize::try_from(room).unwrap_or(usize::MAX).min(length);
         self.outcome.is_output_cut |= passed < length;
         self.passed_bytes += passed as u64;
-        if let (Streams::Watched(to), Some(bytes @ [_, ..])) = (streams, bytes.get(..passed)) {
+        if let (StreamMode::Watched(to), Some(bytes @ [_, ..])) = (streams, bytes.get(..passed)) {
             to(stream, bytes);
         }
     }
@@ -363,13 +363,13 @@ impl Watch {
 
     /// The limit that the step is over. Whoever starts processes without end leaves no time to count them; so where
     /// the machine has many new ones, all hold still meanwhile.
-    fn count(&mut self) -> Option<Reason> {
+    fn count(&mut self) -> Option<EndReason> {
         if let Some(over) = self.meter.disk_over(&self.limits) {
             return Some(over);
         }
         let is_crowded = self.meter.is_crowded(&self.limits);
         if is_crowded && self.meter.has_too_many(&self.limits) {
-            return Some(Reason::TooManyProcesses);
+            return Some(EndReason::TooManyProcesses);
         }
         if !self.meter.is_due(&self.limits) {
             return None;
@@ -389,7 +389,7 @@ impl Watch {
         match self.told_to_end {
             None => {
                 let over = if self.started.elapsed() > self.limits.time {
-                    Some(Reason::OutOfTime)
+                    Some(EndReason::OutOfTime)
                 } else if self.outcome.status.is_none() {
                     self.count()
                 } else {
@@ -413,13 +413,13 @@ impl Watch {
     }
 
     /// What came of it, when everything is gone.
-    fn end(mut self) -> Result<Ended, SandboxError> {
+    fn end(mut self) -> Result<StepEnd, SandboxError> {
         let waited = self.waited.take().unwrap_or_else(|| self.helper.end());
         let took = self.started.elapsed();
         if let Some((act, subject, errno)) = self.outcome.failed {
             let source = io::Error::from_raw_os_error(errno);
             return Err(match act {
-                Act::Command => SandboxError::Command {
+                HelperAction::Command => SandboxError::Command {
                     program: subject,
                     source,
                 },
@@ -432,7 +432,7 @@ impl Watch {
         }
         let status = match (self.outcome.status, self.outcome.over) {
             (Some(status), _) => status,
-            (None, Some(_)) => Status::Signal(libc::SIGKILL),
+            (None, Some(_)) => CommandStatus::Signal(libc::SIGKILL),
             (None, None) => {
                 return Err(match waited {
                     Ok(_) => SandboxError::Silent,
@@ -447,8 +447,8 @@ impl Watch {
                 self.meter
                     .blames(status, self.outcome.is_memory_file_full, &self.limits)
             })
-            .unwrap_or(Reason::Exited);
-        Ok(Ended {
+            .unwrap_or(EndReason::Exited);
+        Ok(StepEnd {
             status,
             reason,
             reached_network: self.outcome.reached_network,
@@ -459,9 +459,9 @@ impl Watch {
     }
 }
 
-fn receive_tables(from: &UnixStream) -> Option<Tables> {
+fn receive_tables(from: &UnixStream) -> Option<IpcTables> {
     let table = || spec::receive_descriptor(from).ok().map(fs::File::from);
-    Some(Tables([table()?, table()?, table()?]))
+    Some(IpcTables([table()?, table()?, table()?]))
 }
 
 /// `SIGKILL`, as a byte for the helper.

@@ -16,16 +16,16 @@ const MESSAGE_BYTES: u32 = 16 << 20;
 
 /// What the helper has to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Order {
+pub(crate) enum HelperOrder {
     /// Find out whether namespaces can be had here, and end.
     Probe,
     /// Run a step.
-    Run(Box<Spec>),
+    Run(Box<StepSpec>),
 }
 
 /// How the root comes to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Ground {
+pub(crate) enum RootKind {
     /// Namespaces, and folders that lie over each other.
     Overlay {
         /// Holds short links: `0` the lowest folder and so on, `u` the upper one, `w` the kernel's.
@@ -49,7 +49,7 @@ pub(crate) enum Ground {
     Bare,
 }
 
-impl Ground {
+impl RootKind {
     /// Whether processes and mounts are the step's own.
     pub(crate) fn is_in_namespaces(&self) -> bool {
         matches!(self, Self::Overlay { .. } | Self::Copy { .. })
@@ -58,9 +58,9 @@ impl Ground {
 
 /// A step as the helper gets it: nothing left to decide.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Spec {
+pub(crate) struct StepSpec {
     /// Where it runs.
-    pub ground: Ground,
+    pub ground: RootKind,
     /// Program and arguments.
     pub command: Vec<String>,
     /// Where it starts.
@@ -72,20 +72,20 @@ pub(crate) struct Spec {
     /// User and group outside, which stand for them.
     pub caller: (u32, u32),
     /// Files and folders of the machine.
-    pub mounts: Vec<Bind>,
+    pub mounts: Vec<BindMount>,
     /// Whether the network of the machine is seen.
     pub has_network: bool,
     /// Whether the root may not be written to.
     pub is_read_only: bool,
     /// Limits that the kernel watches.
-    pub bounds: Bounds,
+    pub bounds: KernelLimits,
     /// Whether a descriptor for standard input comes with the spec; otherwise it is empty.
     pub has_input: bool,
 }
 
 /// A mount whose source has been resolved.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Bind {
+pub(crate) struct BindMount {
     /// On the machine, without links.
     pub from: PathBuf,
     /// Inside, absolute.
@@ -98,7 +98,7 @@ pub(crate) struct Bind {
 
 /// Limits that the kernel watches; `None` is no limit of ours.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Bounds {
+pub(crate) struct KernelLimits {
     /// Length of one file.
     pub file_bytes: Option<u64>,
     /// Processes and threads of the user.
@@ -109,7 +109,7 @@ pub(crate) struct Bounds {
 
 /// What the helper has to tell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum News {
+pub(crate) enum HelperMessage {
     /// Namespaces can be had.
     Works,
     /// The process that everything of the step descends from, numbered as s2r sees it.
@@ -124,7 +124,7 @@ pub(crate) enum News {
     /// The step could not be started.
     Failed {
         /// What was tried.
-        act: Act,
+        act: HelperAction,
         /// With what: a path, a name; may be empty.
         subject: String,
         /// The kernel's error number.
@@ -133,7 +133,7 @@ pub(crate) enum News {
     /// The step has ended.
     Ended {
         /// Exit status, or the signal that ended it.
-        status: Status,
+        status: CommandStatus,
         /// Nothing more went into `/tmp` or `/dev/shm`.
         is_memory_file_full: bool,
     },
@@ -141,14 +141,14 @@ pub(crate) enum News {
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Status {
+pub(crate) enum CommandStatus {
     /// By itself, with this status.
     Code(i32),
     /// By this signal.
     Signal(i32),
 }
 
-impl Status {
+impl CommandStatus {
     /// The number that a shell would show: a signal is 128 and more.
     pub(crate) fn shell_code(self) -> u8 {
         match self {
@@ -160,7 +160,7 @@ impl Status {
 
 /// What the helper was doing when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Act {
+pub(crate) enum HelperAction {
     /// Asking for namespaces.
     Namespaces,
     /// Writing down who stands for whom.
@@ -266,18 +266,18 @@ mod tests {
     fn messages_survive_the_way() {
         let mut wire = Vec::new();
         let news = [
-            News::Head {
+            HelperMessage::Head {
                 pid: 12,
                 reaches_network: false,
             },
-            News::Tables,
-            News::Failed {
-                act: Act::Mount,
+            HelperMessage::Tables,
+            HelperMessage::Failed {
+                act: HelperAction::Mount,
                 subject: "/x".into(),
                 errno: 1,
             },
-            News::Ended {
-                status: Status::Signal(9),
+            HelperMessage::Ended {
+                status: CommandStatus::Signal(9),
                 is_memory_file_full: true,
             },
         ];
@@ -286,21 +286,21 @@ mod tests {
         }
         let mut rest = wire.as_slice();
         for one in news {
-            assert_eq!(receive::<News>(&mut rest).unwrap(), Some(one));
+            assert_eq!(receive::<HelperMessage>(&mut rest).unwrap(), Some(one));
         }
-        assert_eq!(receive::<News>(&mut rest).unwrap(), None);
+        assert_eq!(receive::<HelperMessage>(&mut rest).unwrap(), None);
     }
 
     #[test]
     fn long_and_broken_messages_are_errors() {
-        assert!(receive::<News>(&mut [255, 255, 255, 255].as_slice()).is_err());
-        assert!(receive::<News>(&mut [4, 0, 0, 0, b'{'].as_slice()).is_err());
+        assert!(receive::<HelperMessage>(&mut [255, 255, 255, 255].as_slice()).is_err());
+        assert!(receive::<HelperMessage>(&mut [4, 0, 0, 0, b'{'].as_slice()).is_err());
     }
 
     #[test]
     fn statuses_are_shown_as_a_shell_shows_them() {
-        assert_eq!(Status::Code(3).shell_code(), 3);
-        assert_eq!(Status::Code(-1).shell_code(), 255);
-        assert_eq!(Status::Signal(15).shell_code(), 143);
+        assert_eq!(CommandStatus::Code(3).shell_code(), 3);
+        assert_eq!(CommandStatus::Code(-1).shell_code(), 255);
+        assert_eq!(CommandStatus::Signal(15).shell_code(), 143);
     }
 }

@@ -16,7 +16,7 @@ use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
 
 /// Which of two processes goes on.
-pub(crate) enum Fork {
+pub(crate) enum ForkSide {
     /// The one that was there.
     Parent(Pid),
     /// The new one.
@@ -24,14 +24,14 @@ pub(crate) enum Fork {
 }
 
 /// Splits the process in two. Only the helper may call it, which has one thread.
-pub(crate) fn fork() -> io::Result<Fork> {
+pub(crate) fn fork() -> io::Result<ForkSide> {
     // SAFETY: the helper has a single thread, so no lock is held by a thread that is missing in the
     // child, and the child may go on as any process.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Fork::Child),
+        0 => Ok(ForkSide::Child),
         pid => Pid::from_raw(pid)
-            .map(Fork::Parent)
+            .map(ForkSide::Parent)
             .ok_or_else(|| io::ErrorKind::InvalidData.into()),
     }
 }

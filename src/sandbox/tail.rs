@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Stream;
+use super::OutputStream;
 
 /// Lines that are kept.
 const LINES: usize = 40;
@@ -12,19 +12,19 @@ const LINE_BYTES: usize = 1000;
 
 /// The last lines of both streams, in the order in which they were read.
 #[derive(Debug, Default)]
-pub(super) struct Tail {
+pub(super) struct OutputTail {
     lines: VecDeque<String>,
     output: Vec<u8>,
     error: Vec<u8>,
 }
 
-impl Tail {
+impl OutputTail {
     /// Takes what was read of a stream.
-    pub(super) fn take(&mut self, stream: Stream, bytes: &[u8]) {
+    pub(super) fn take(&mut self, stream: OutputStream, bytes: &[u8]) {
         let from = start_of_last(bytes);
         let open = match stream {
-            Stream::Output => &mut self.output,
-            Stream::Error => &mut self.error,
+            OutputStream::Output => &mut self.output,
+            OutputStream::Error => &mut self.error,
         };
         for piece in bytes[from..].split_inclusive(|byte| *byte == b'\n') {
             let room = LINE_BYTES.saturating_sub(open.len());
@@ -79,21 +79,24 @@ mod tests {
 
     #[test]
     fn lines_come_together_from_pieces() {
-        let mut tail = Tail::default();
-        tail.take(Stream::Output, b"one\ntw");
-        tail.take(Stream::Error, b"bad\r\n");
-        tail.take(Stream::Output, b"o\nend");
+        let mut tail = OutputTail::default();
+        tail.take(OutputStream::Output, b"one\ntw");
+        tail.take(OutputStream::Error, b"bad\r\n");
+        tail.take(OutputStream::Output, b"o\nend");
         assert_eq!(tail.lines(), ["one", "bad", "two", "end"]);
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let mut tail = Tail::default();
+        let mut tail = OutputTail::default();
         for _ in 0..3 {
-            tail.take(Stream::Output, &vec![b'x'; 1 << 20]);
+            tail.take(OutputStream::Output, &vec![b'x'; 1 << 20]);
         }
-        tail.take(Stream::Output, b"\n");
-        tail.take(Stream::Output, "\n1\n\u{1b}[31m2\n".repeat(1000).as_bytes());
+        tail.take(OutputStream::Output, b"\n");
+        tail.take(
+            OutputStream::Output,
+            "\n1\n\u{1b}[31m2\n".repeat(1000).as_bytes(),
+        );
         let lines = tail.lines();
         assert_eq!(lines.len(), LINES);
         assert_eq!(lines.last().map(String::as_str), Some("[31m2"));

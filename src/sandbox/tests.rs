@@ -9,7 +9,7 @@ use super::*;
 
 /// Folders of one root, gone afterwards.
 pub(super) struct Place {
-    pub(super) root: Root,
+    pub(super) root: StepFilesystem,
     folder: tempfile::TempDir,
 }
 
@@ -30,7 +30,7 @@ impl Place {
         fs::write(lower.join("etc/gone"), "gone").unwrap();
         fs::write(lower.join("etc/deep/file"), "deep").unwrap();
         Self {
-            root: Root {
+            root: StepFilesystem {
                 lower: vec![lower],
                 upper: at("upper"),
                 top_mode: 0o755,
@@ -52,7 +52,7 @@ pub(super) fn sandbox() -> Sandbox {
     Sandbox::new(Isolation::Userns, Path::new("/proc/self/exe")).unwrap()
 }
 
-const LIMITS: Limits = Limits {
+const LIMITS: StepLimits = StepLimits {
     memory_bytes: 300 << 20,
     time: Duration::from_mins(1),
     processes: 100,
@@ -60,8 +60,8 @@ const LIMITS: Limits = Limits {
     output_bytes: 1 << 20,
 };
 
-pub(super) fn shell(script: &str) -> Step {
-    Step {
+pub(super) fn shell(script: &str) -> SandboxStep {
+    SandboxStep {
         // One stream, so that lines come in the order in which they were written.
         command: [
             "sh".to_owned(),
@@ -72,7 +72,7 @@ pub(super) fn shell(script: &str) -> Step {
         directory: "/".to_owned(),
         environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
         user: (1001, 0),
-        mounts: vec![Mount {
+        mounts: vec![StepMount {
             from: "/usr".into(),
             to: "/usr".to_owned(),
             is_writable: false,
@@ -84,7 +84,7 @@ pub(super) fn shell(script: &str) -> Step {
 }
 
 /// Runs a script; how it ended, and what it printed.
-pub(super) fn run_in(sandbox: &Sandbox, place: &Place, step: &Step) -> (Ended, String) {
+pub(super) fn run_in(sandbox: &Sandbox, place: &Place, step: &SandboxStep) -> (StepEnd, String) {
     let mut printed = Vec::new();
     let ended = sandbox
         .run(&place.root, step, &mut |_, bytes| {
@@ -94,7 +94,7 @@ pub(super) fn run_in(sandbox: &Sandbox, place: &Place, step: &Step) -> (Ended, S
     (ended, String::from_utf8_lossy(&printed).into_owned())
 }
 
-fn run(script: &str) -> (Ended, String) {
+fn run(script: &str) -> (StepEnd, String) {
     run_in(&sandbox(), &Place::new(), &shell(script))
 }
 
@@ -102,7 +102,7 @@ fn run(script: &str) -> (Ended, String) {
 #[track_caller]
 fn prints(script: &str) -> String {
     let (ended, printed) = run(script);
-    assert_eq!(ended.status, Status::Code(0), "{ended:?} {printed}");
+    assert_eq!(ended.status, CommandStatus::Code(0), "{ended:?} {printed}");
     printed
 }
 
@@ -159,7 +159,7 @@ fn changes_are_told_the_same_way_from_an_overlay_and_from_a_copy() {
     for sandbox in [sandbox(), sandbox().with_copies()] {
         let place = Place::new();
         let (ended, printed) = run_in(&sandbox, &place, &shell(script));
-        assert_eq!(ended.status, Status::Code(0), "{printed}");
+        assert_eq!(ended.status, CommandStatus::Code(0), "{printed}");
         assert_eq!(copy::is_there(&place.root), sandbox.copies);
         // A second step sees what the first one did.
         let (_, printed) = run_in(&sandbox, &place, &shell("cat /etc/new; ls /etc"));
@@ -242,7 +242,7 @@ fn mounts_are_seen_and_keep_their_rights() {
     fs::write(outside.join("file"), "given").unwrap();
     // A link in the root must not lead a mount out of it.
     symlink("/etc", place.root.lower[0].join("link")).unwrap();
-    let mount = |to: &str, is_writable| Mount {
+    let mount = |to: &str, is_writable| StepMount {
         from: outside.clone(),
         to: to.to_owned(),
         is_writable,
@@ -295,8 +295,8 @@ fn the_machine_is_out_of_reach() {
 
 #[test]
 fn statuses_come_through() {
-    assert_eq!(run("exit 7").0.status, Status::Code(7));
-    assert_eq!(run("kill -TERM $$").0.status, Status::Signal(15));
+    assert_eq!(run("exit 7").0.status, CommandStatus::Code(7));
+    assert_eq!(run("kill -TERM $$").0.status, CommandStatus::Signal(15));
     let place = Place::new();
     let mut step = shell("");
     step.command = vec!["no-such-program".to_owned()];
@@ -330,7 +330,7 @@ fn daemons_end_with_their_step() {
     ));
     assert_eq!(
         (ended.status, ended.reason),
-        (Status::Code(0), Reason::Exited)
+        (CommandStatus::Code(0), EndReason::Exited)
     );
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(alive(&mark), 0);
@@ -344,7 +344,7 @@ fn a_step_that_sleeps_for_ever_is_ended() {
     ));
     step.limits.time = Duration::from_millis(500);
     let (ended, _) = run_in(&sandbox(), &Place::new(), &step);
-    assert_eq!(ended.reason, Reason::OutOfTime);
+    assert_eq!(ended.reason, EndReason::OutOfTime);
     assert_eq!(alive(&mark), 0);
 }
 
@@ -355,10 +355,10 @@ fn a_fork_bomb_is_ended() {
     // The kernel itself refuses an ordinary user, and a bomb may burst on that before it is seen.
     let is_refused = !is_root() && printed.contains("fork");
     assert!(
-        ended.reason == Reason::TooManyProcesses || is_refused,
+        ended.reason == EndReason::TooManyProcesses || is_refused,
         "{ended:?}"
     );
-    assert_ne!(ended.status, Status::Code(0));
+    assert_ne!(ended.status, CommandStatus::Code(0));
     assert_eq!(alive(&mark), 0);
 }
 
@@ -374,7 +374,10 @@ fn memory_is_bounded() {
         step.limits.disk_bytes = 1 << 30;
         let (ended, printed) = run_in(&sandbox(), &Place::new(), &step);
         assert!(
-            matches!(ended.reason, Reason::OutOfMemory | Reason::MemoryFilesFull),
+            matches!(
+                ended.reason,
+                EndReason::OutOfMemory | EndReason::MemoryFilesFull
+            ),
             "{ended:?} {printed}"
         );
     }
@@ -387,14 +390,14 @@ fn the_disk_is_bounded() {
         "i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero > /file$i; done",
     ] {
         let (ended, printed) = run(script);
-        assert_eq!(ended.reason, Reason::DiskFull, "{ended:?} {printed}");
+        assert_eq!(ended.reason, EndReason::DiskFull, "{ended:?} {printed}");
     }
 }
 
 #[test]
 fn output_is_bounded_and_its_end_is_kept() {
     let (ended, printed) = run("yes | head -c 50000000; echo; echo the end");
-    assert_eq!(ended.status, Status::Code(0));
+    assert_eq!(ended.status, CommandStatus::Code(0));
     assert!(ended.is_output_cut);
     assert_eq!(printed.len() as u64, LIMITS.output_bytes);
     assert_eq!(ended.last_lines.last().map(String::as_str), Some("the end"));
@@ -422,13 +425,13 @@ fn without_isolation_the_step_runs_here() {
         ),
         ("IN".to_owned(), "/build/given".to_owned()),
     ]);
-    step.mounts.push(Mount {
+    step.mounts.push(StepMount {
         from: given.clone(),
         to: "/build/given".to_owned(),
         is_writable: false,
     });
     let (ended, printed) = run_in(&bare, &place, &step);
-    assert_eq!(ended.status, Status::Code(3), "{printed}");
+    assert_eq!(ended.status, CommandStatus::Code(3), "{printed}");
     let tree = fs::canonicalize(copy::place(&place.root)).unwrap();
     let tree = tree.display();
     assert_eq!(
@@ -493,14 +496,14 @@ fn limits_hold_without_isolation() {
     let mut step = shell(&format!("setsid sleep {mark} & sleep {mark}"));
     step.limits.time = Duration::from_millis(300);
     let (ended, _) = run_in(&bare, &Place::new(), &step);
-    assert_eq!(ended.reason, Reason::OutOfTime);
+    assert_eq!(ended.reason, EndReason::OutOfTime);
     let step = shell("cat /dev/zero > $TMPDIR/zero");
     let (ended, _) = run_in(&bare, &Place::new(), &step);
-    assert_eq!(ended.reason, Reason::DiskFull);
+    assert_eq!(ended.reason, EndReason::DiskFull);
     let step =
         shell("exec perl -e '$x = \"x\" x (40 << 20); push @y, $x . $_ for 1..200; sleep 60'");
     let (ended, _) = run_in(&bare, &Place::new(), &step);
-    assert_eq!(ended.reason, Reason::OutOfMemory);
+    assert_eq!(ended.reason, EndReason::OutOfMemory);
     assert_eq!(alive(&mark), 0);
 }
 

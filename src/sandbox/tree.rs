@@ -12,7 +12,7 @@ const ENTRY_BYTES: u64 = 8;
 
 /// What runs below one process, itself included.
 #[derive(Debug, Default)]
-pub(super) struct Tree {
+pub(super) struct ProcessTree {
     /// Their numbers.
     pub processes: Vec<i32>,
     /// Processes and threads.
@@ -26,8 +26,8 @@ pub(super) struct Tree {
 }
 
 /// Walks down from `head`; stops when it has met more than `most` tasks.
-pub(super) fn below(head: i32, most: u64) -> Tree {
-    let mut tree = Tree::default();
+pub(super) fn below(head: i32, most: u64) -> ProcessTree {
+    let mut tree = ProcessTree::default();
     let mut pending = vec![head];
     let mut parents = None;
     while let Some(pid) = pending.pop() {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Entry, Kind, SourceError, Tree, open};
+use super::{SourceEntry, SourceError, SourceKind, SourceTree, open};
 use crate::oci::{Key, KeyBuilder};
 use crate::report::{Event, Report};
 
@@ -27,14 +27,14 @@ const MAX_LFS_POINTER_BYTES: u64 = 1024;
 
 /// What the files of a tree hold.
 #[derive(Debug, Clone)]
-pub(crate) struct Contents {
+pub(crate) struct TreeContents {
     key: Key,
     hashes: Vec<Option<[u8; 32]>>,
     /// Files that only point to what git LFS keeps elsewhere, sorted.
     lfs_pointers: Vec<String>,
 }
 
-impl Contents {
+impl TreeContents {
     /// Names the tree's content: paths, kinds, exec bits, link targets and bytes; neither times
     /// nor owners nor other permission bits nor where the tree is.
     pub(crate) fn key(&self) -> Key {
@@ -55,32 +55,32 @@ impl Contents {
         }
     }
 
-    /// sha256 of the file at this place in [`Tree::entries`]; `None` for what is no file.
+    /// sha256 of the file at this place in [`SourceTree::entries`]; `None` for what is no file.
     pub(crate) fn hash_of(&self, index: usize) -> Option<[u8; 32]> {
         self.hashes.get(index).copied().flatten()
     }
 }
 
 /// Hashes every file of a tree.
-pub(super) fn hash(tree: &Tree) -> Result<Contents, SourceError> {
+pub(super) fn hash(tree: &SourceTree) -> Result<TreeContents, SourceError> {
     let (hashes, mut lfs_pointers) = hash_files(tree)?;
     lfs_pointers.sort_unstable();
     let mut builder = KeyBuilder::new("source/1");
     for (entry, hash) in tree.entries().iter().zip(&hashes) {
         builder.add(&entry.path);
         match &entry.kind {
-            Kind::Directory => builder.add(b"d"),
-            Kind::Symlink { target } => {
+            SourceKind::Directory => builder.add(b"d"),
+            SourceKind::Symlink { target } => {
                 builder.add(b"l");
                 builder.add(target);
             }
-            Kind::File { executable, .. } => {
+            SourceKind::File { executable, .. } => {
                 builder.add(if *executable { b"x" } else { b"f" });
                 builder.add(&hash.unwrap_or_default());
             }
         }
     }
-    Ok(Contents {
+    Ok(TreeContents {
         key: builder.finish(),
         hashes,
         lfs_pointers,
@@ -89,16 +89,16 @@ pub(super) fn hash(tree: &Tree) -> Result<Contents, SourceError> {
 
 /// What one thread has hashed.
 #[derive(Default)]
-struct Hashed {
+struct HashedFiles {
     hashes: Vec<(usize, [u8; 32])>,
     lfs_pointers: Vec<String>,
 }
 
-type Hashes = Vec<Option<[u8; 32]>>;
+type FileHashes = Vec<Option<[u8; 32]>>;
 
-fn hash_files(tree: &Tree) -> Result<(Hashes, Vec<String>), SourceError> {
+fn hash_files(tree: &SourceTree) -> Result<(FileHashes, Vec<String>), SourceError> {
     let next = AtomicUsize::new(0);
-    let parts: Vec<Result<Hashed, SourceError>> = std::thread::scope(|scope| {
+    let parts: Vec<Result<HashedFiles, SourceError>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (1..THREADS)
             .map(|_| scope.spawn(|| hash_some(tree, &next)))
             .collect();
@@ -123,8 +123,8 @@ fn hash_files(tree: &Tree) -> Result<(Hashes, Vec<String>), SourceError> {
     Ok((hashes, lfs_pointers))
 }
 
-fn hash_some(tree: &Tree, next: &AtomicUsize) -> Result<Hashed, SourceError> {
-    let mut hashed = Hashed::default();
+fn hash_some(tree: &SourceTree, next: &AtomicUsize) -> Result<HashedFiles, SourceError> {
+    let mut hashed = HashedFiles::default();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let start = next.fetch_add(CHUNK, Ordering::Relaxed);
@@ -133,7 +133,7 @@ fn hash_some(tree: &Tree, next: &AtomicUsize) -> Result<Hashed, SourceError> {
         }
         let end = (start + CHUNK).min(tree.entries().len());
         for (index, entry) in tree.entries()[start..end].iter().enumerate() {
-            if let Kind::File { size_bytes, .. } = entry.kind {
+            if let SourceKind::File { size_bytes, .. } = entry.kind {
                 let hash = hash_file(tree, entry, &mut buffer)?;
                 hashed.hashes.push((start + index, hash));
                 if size_bytes <= MAX_LFS_POINTER_BYTES && buffer.starts_with(LFS_POINTER) {
@@ -145,7 +145,11 @@ fn hash_some(tree: &Tree, next: &AtomicUsize) -> Result<Hashed, SourceError> {
 }
 
 /// Leaves the file's beginning in `buffer`, if it is no longer than that.
-fn hash_file(tree: &Tree, entry: &Entry, buffer: &mut [u8]) -> Result<[u8; 32], SourceError> {
+fn hash_file(
+    tree: &SourceTree,
+    entry: &SourceEntry,
+    buffer: &mut [u8],
+) -> Result<[u8; 32], SourceError> {
     let mut file = tree.open(entry)?;
     let mut sha256 = Sha256::new();
     buffer[..LFS_POINTER.len()].fill(0);
@@ -172,11 +176,15 @@ pub(crate) struct FileReader {
 
 impl FileReader {
     /// Opens an entry below the tree's root; messages call it `shown`.
-    pub(super) fn open(root: &OwnedFd, shown: PathBuf, entry: &Entry) -> Result<Self, SourceError> {
+    pub(super) fn open(
+        root: &OwnedFd,
+        shown: PathBuf,
+        entry: &SourceEntry,
+    ) -> Result<Self, SourceError> {
         let file = open::entry(root, &entry.path, &shown)?;
         let left_bytes = match entry.kind {
-            Kind::File { size_bytes, .. } => size_bytes,
-            Kind::Directory | Kind::Symlink { .. } => 0,
+            SourceKind::File { size_bytes, .. } => size_bytes,
+            SourceKind::Directory | SourceKind::Symlink { .. } => 0,
         };
         Ok(Self {
             path: shown,

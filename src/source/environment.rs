@@ -3,7 +3,7 @@
 //! As in s2i, values are literal: `$`, backslashes and `export` mean nothing. One thing differs: a
 //! pair of quotes round a whole value is taken off, because projects write them and never mean them.
 
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Longest environment file.
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -12,7 +12,7 @@ const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// One variable and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Variable {
+pub(crate) struct EnvironmentVariable {
     /// Its name, not empty.
     pub name: String,
     /// Its value; may be a secret, so it never goes into a message.
@@ -23,7 +23,7 @@ pub(crate) struct Variable {
 
 /// What was seen beside the variables; never holds a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Note {
+pub(crate) enum EnvironmentNote {
     /// A pair of quotes was taken off.
     Unquoted {
         /// The line.
@@ -45,7 +45,7 @@ pub(crate) enum Note {
     },
 }
 
-impl Note {
+impl EnvironmentNote {
     /// What to tell the user: text and hint.
     pub(crate) fn told(&self, file: &str) -> (String, String) {
         match self {
@@ -67,7 +67,7 @@ impl Note {
 
 /// Why an environment file or argument cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum EnvironmentError {
     /// Not UTF-8, or a NUL byte.
     #[error("{file}:{line} is not text")]
     NotText {
@@ -96,13 +96,13 @@ pub(crate) enum Error {
     },
 }
 
-impl Explain for Error {
+impl Explain for EnvironmentError {
     fn explain(&self) -> Explanation {
         let fate_of = |of_project: bool| {
             if of_project {
-                Fate::Project
+                ErrorClass::Project
             } else {
-                Fate::CommandLine
+                ErrorClass::CommandLine
             }
         };
         let (fate, place, why, next) = match self {
@@ -127,7 +127,7 @@ impl Explain for Error {
                 "Put the value into a file of the source.",
             ),
             Self::Argument { name } => (
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 format!("-e {name}"),
                 "A name without a value says nothing; values are not taken from the environment.",
                 "Write -e NAME=VALUE, or -e NAME= for an empty value.",
@@ -145,7 +145,7 @@ impl Explain for Error {
 
 /// Which grammar a file has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum EnvironmentGrammar {
     /// `.s2i/environment`: `#` begins a comment in the first column only.
     Project,
     /// The file of `-E`: `#` and `//` begin comments, leading blanks allowed.
@@ -155,16 +155,16 @@ pub(crate) enum Form {
 /// Reads an environment file; `file` is what messages call it.
 pub(crate) fn parse(
     bytes: &[u8],
-    form: Form,
+    form: EnvironmentGrammar,
     file: &str,
-) -> Result<(Vec<Variable>, Vec<Note>), Error> {
+) -> Result<(Vec<EnvironmentVariable>, Vec<EnvironmentNote>), EnvironmentError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let of_project = form == Form::Project;
+    let of_project = form == EnvironmentGrammar::Project;
     let mut variables = Vec::new();
     let mut notes = Vec::new();
     for (line, bytes) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
         if bytes.len() > MAX_LINE_BYTES {
-            return Err(Error::LongLine {
+            return Err(EnvironmentError::LongLine {
                 file: file.to_owned(),
                 line,
                 of_project,
@@ -173,7 +173,7 @@ pub(crate) fn parse(
         let text = std::str::from_utf8(bytes)
             .ok()
             .filter(|text| !text.contains('\0'))
-            .ok_or_else(|| Error::NotText {
+            .ok_or_else(|| EnvironmentError::NotText {
                 file: file.to_owned(),
                 line,
                 of_project,
@@ -185,44 +185,46 @@ pub(crate) fn parse(
             Some((name, value)) => {
                 let value = unquoted(name, value, line, &mut notes);
                 if name.contains(char::is_whitespace) {
-                    notes.push(Note::BlankInName {
+                    notes.push(EnvironmentNote::BlankInName {
                         line,
                         name: name.to_owned(),
                     });
                 }
-                variables.push(Variable {
+                variables.push(EnvironmentVariable {
                     name: name.to_owned(),
                     value: value.to_owned(),
                     line: Some(line),
                 });
             }
-            None => notes.push(Note::Skipped { line }),
+            None => notes.push(EnvironmentNote::Skipped { line }),
         }
     }
     Ok((variables, notes))
 }
 
 /// Reads an argument of `-e`; both sides are trimmed, quotes are the shell's business.
-pub(crate) fn parse_argument(text: &str) -> Result<Variable, Error> {
+pub(crate) fn parse_argument(text: &str) -> Result<EnvironmentVariable, EnvironmentError> {
     match split(text) {
-        Some((name, value)) if !text.contains('\0') => Ok(Variable {
+        Some((name, value)) if !text.contains('\0') => Ok(EnvironmentVariable {
             name: name.to_owned(),
             value: value.to_owned(),
             line: None,
         }),
         // The value may be a secret, so the name alone is quoted.
-        _ => Err(Error::Argument {
+        _ => Err(EnvironmentError::Argument {
             name: text.split('=').next().unwrap_or_default().to_owned(),
         }),
     }
 }
 
-fn is_comment(text: &str, form: Form) -> bool {
+fn is_comment(text: &str, form: EnvironmentGrammar) -> bool {
     let trimmed = text.trim();
     trimmed.is_empty()
         || match form {
-            Form::Project => text.starts_with('#'),
-            Form::CommandLine => trimmed.starts_with('#') || trimmed.starts_with("//"),
+            EnvironmentGrammar::Project => text.starts_with('#'),
+            EnvironmentGrammar::CommandLine => {
+                trimmed.starts_with('#') || trimmed.starts_with("//")
+            }
         }
 }
 
@@ -232,14 +234,19 @@ fn split(text: &str) -> Option<(&str, &str)> {
     (!name.is_empty()).then_some((name, value.trim()))
 }
 
-fn unquoted<'a>(name: &str, value: &'a str, line: u32, notes: &mut Vec<Note>) -> &'a str {
+fn unquoted<'a>(
+    name: &str,
+    value: &'a str,
+    line: u32,
+    notes: &mut Vec<EnvironmentNote>,
+) -> &'a str {
     for quote in ['"', '\''] {
         let inner = value
             .strip_prefix(quote)
             .and_then(|rest| rest.strip_suffix(quote))
             .filter(|inner| !inner.contains(quote));
         if let Some(inner) = inner {
-            notes.push(Note::Unquoted {
+            notes.push(EnvironmentNote::Unquoted {
                 line,
                 name: name.to_owned(),
             });
@@ -253,7 +260,7 @@ fn unquoted<'a>(name: &str, value: &'a str, line: u32, notes: &mut Vec<Note>) ->
 mod tests {
     use super::*;
 
-    fn values(bytes: &[u8], form: Form) -> Vec<(String, String)> {
+    fn values(bytes: &[u8], form: EnvironmentGrammar) -> Vec<(String, String)> {
         let (variables, _) = parse(bytes, form, "f").unwrap();
         variables
             .into_iter()
@@ -280,7 +287,11 @@ mod tests {
             ("export A=b", "export A", "b"),
         ] {
             let expected = vec![(name.to_owned(), value.to_owned())];
-            assert_eq!(values(line.as_bytes(), Form::Project), expected, "{line:?}");
+            assert_eq!(
+                values(line.as_bytes(), EnvironmentGrammar::Project),
+                expected,
+                "{line:?}"
+            );
         }
     }
 
@@ -293,13 +304,14 @@ mod tests {
                 .map(|(name, _)| name)
                 .collect()
         };
-        assert_eq!(names(Form::Project), ["#B", "//C"]);
-        assert!(names(Form::CommandLine).is_empty());
+        assert_eq!(names(EnvironmentGrammar::Project), ["#B", "//C"]);
+        assert!(names(EnvironmentGrammar::CommandLine).is_empty());
     }
 
     #[test]
     fn what_was_changed_or_skipped_is_noted() {
-        let (_, notes) = parse(b"A='x'\nno\nexport B=1\n", Form::Project, "f").unwrap();
+        let (_, notes) =
+            parse(b"A='x'\nno\nexport B=1\n", EnvironmentGrammar::Project, "f").unwrap();
         let told: Vec<String> = notes.iter().map(|note| note.told("f").0).collect();
         assert_eq!(
             told,
@@ -314,8 +326,8 @@ mod tests {
     #[test]
     fn bad_files_and_arguments_are_refused_without_their_values() {
         assert!(matches!(
-            parse(b"A=1\nB=\xff", Form::Project, "f"),
-            Err(Error::NotText {
+            parse(b"A=1\nB=\xff", EnvironmentGrammar::Project, "f"),
+            Err(EnvironmentError::NotText {
                 line: 2,
                 of_project: true,
                 ..
@@ -323,8 +335,8 @@ mod tests {
         ));
         let long = "A".repeat(MAX_LINE_BYTES + 1);
         assert!(matches!(
-            parse(long.as_bytes(), Form::CommandLine, "f"),
-            Err(Error::LongLine { line: 1, .. })
+            parse(long.as_bytes(), EnvironmentGrammar::CommandLine, "f"),
+            Err(EnvironmentError::LongLine { line: 1, .. })
         ));
         assert_eq!(parse_argument("A= b,c=d ").unwrap().value, "b,c=d");
         let error = parse_argument("=secret").unwrap_err();
@@ -335,8 +347,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(proptest::sample::select(&b"A= \n\r\"'#/\\\xff\xef\xbb\xbf"[..]), 0..60)) {
-            let _ = parse(&bytes, Form::Project, "f");
-            let _ = parse(&bytes, Form::CommandLine, "f");
+            let _ = parse(&bytes, EnvironmentGrammar::Project, "f");
+            let _ = parse(&bytes, EnvironmentGrammar::CommandLine, "f");
             let _ = parse_argument(&String::from_utf8_lossy(&bytes));
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Why a source cannot be taken.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ pub(crate) enum SourceError {
         /// Where the bound was met.
         path: PathBuf,
         /// What is bounded.
-        what: Bound,
+        what: SourceBound,
         /// The bound.
         limit: usize,
     },
@@ -87,7 +87,7 @@ pub(crate) enum SourceError {
 
 /// What a source is bounded in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bound {
+pub(crate) enum SourceBound {
     /// Files, folders and links in all.
     Entries,
     /// Folders within folders.
@@ -96,7 +96,7 @@ pub(crate) enum Bound {
     PathBytes,
 }
 
-impl Bound {
+impl SourceBound {
     fn name(self) -> &'static str {
         match self {
             Self::Entries => "files and folders",
@@ -110,54 +110,54 @@ impl Explain for SourceError {
     fn explain(&self) -> Explanation {
         let (fate, why, next) = match self {
             Self::Missing { .. } => (
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 "There is no such folder.".to_owned(),
                 "Check the path; it is taken relative to the present folder, which itself is built by `s2r build . IMAGE`.".to_owned(),
             ),
             Self::NotAFolder { .. } => (
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 "A source is a folder with the project's files.".to_owned(),
                 "Name the folder that holds the file.".to_owned(),
             ),
             Self::ContextOutside { .. } => (
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 "--context-dir names a folder within the source.".to_owned(),
                 "Name a folder below the source, without a leading `..`.".to_owned(),
             ),
             Self::Empty { .. } => (
-                Fate::Project,
+                ErrorClass::Project,
                 "There is nothing to put into an image.".to_owned(),
                 "Check the path, .s2iignore and --exclude.".to_owned(),
             ),
             Self::Exclude { cause, .. } => (
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 cause.clone(),
                 "Quote it for the shell; to leave nothing out, give an empty one.".to_owned(),
             ),
             Self::Whiteout { .. } => (
-                Fate::Project,
+                ErrorClass::Project,
                 "In an image layer such a name means that a file of a lower layer is deleted."
                     .to_owned(),
                 "Rename it, or list it in .s2iignore.".to_owned(),
             ),
             Self::Bound { .. } => (
-                Fate::Project,
+                ErrorClass::Project,
                 "This is bounded, so that a loop in a file system does not fill the disk."
                     .to_owned(),
                 "List what the image does not need in .s2iignore.".to_owned(),
             ),
             Self::Long { .. } => (
-                Fate::Project,
+                ErrorClass::Project,
                 "A file of settings is not that long.".to_owned(),
                 "Check what the file is.".to_owned(),
             ),
             Self::Read { source, .. } => (
-                Fate::Project,
+                ErrorClass::Project,
                 source.to_string(),
                 "Make it readable for the user that runs s2r, or list it in .s2iignore.".to_owned(),
             ),
             Self::Changed { .. } => (
-                Fate::Project,
+                ErrorClass::Project,
                 "The image would hold a mixture of two states.".to_owned(),
                 "Build again once nothing writes into the source.".to_owned(),
             ),

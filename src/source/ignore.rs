@@ -8,28 +8,28 @@
 
 /// The patterns of a `.s2iignore`, in order.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Ignore {
-    rules: Vec<Rule>,
+pub(crate) struct IgnorePatterns {
+    rules: Vec<IgnoreRule>,
     /// Lines, from 1, whose pattern has an error in it.
     pub(super) bad_lines: Vec<usize>,
 }
 
 #[derive(Debug, Clone)]
-struct Rule {
+struct IgnoreRule {
     takes_back: bool,
-    components: Vec<Glob>,
+    components: Vec<NameGlob>,
 }
 
-impl Ignore {
+impl IgnorePatterns {
     /// Reads the file's text.
     pub(crate) fn parse(text: &[u8]) -> Self {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let mut ignore = Self::default();
         for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-            match Rule::parse(line.strip_suffix(b"\r").unwrap_or(line)) {
-                Line::Rule(rule) => ignore.rules.push(rule),
-                Line::Nothing => {}
-                Line::Bad => ignore.bad_lines.push(number),
+            match IgnoreRule::parse(line.strip_suffix(b"\r").unwrap_or(line)) {
+                IgnoreLine::Rule(rule) => ignore.rules.push(rule),
+                IgnoreLine::Nothing => {}
+                IgnoreLine::Bad => ignore.bad_lines.push(number),
             }
         }
         ignore
@@ -37,19 +37,19 @@ impl Ignore {
 
     /// What the last rule that matches this very path says: that it is ignored, or taken back. What lies
     /// below an ignored folder goes with it, which is the caller's to do.
-    pub(crate) fn verdict(&self, path: &[u8]) -> Option<Verdict> {
+    pub(crate) fn verdict(&self, path: &[u8]) -> Option<IgnoreVerdict> {
         let rule = self.rules.iter().rev().find(|rule| rule.matches(path))?;
         Some(if rule.takes_back {
-            Verdict::TakenBack
+            IgnoreVerdict::TakenBack
         } else {
-            Verdict::Ignored
+            IgnoreVerdict::Ignored
         })
     }
 }
 
 /// What the rules say of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum IgnoreVerdict {
     /// It is left out.
     Ignored,
     /// It is not, though an earlier rule or a default may say so.
@@ -57,18 +57,18 @@ pub(crate) enum Verdict {
 }
 
 /// What a line of the file is.
-enum Line {
-    Rule(Rule),
+enum IgnoreLine {
+    Rule(IgnoreRule),
     /// A comment, or a pattern for what is above the root.
     Nothing,
     Bad,
 }
 
-impl Rule {
-    fn parse(line: &[u8]) -> Line {
+impl IgnoreRule {
+    fn parse(line: &[u8]) -> IgnoreLine {
         let line = trim_spaces(line);
         if line.is_empty() || line.starts_with(b"#") {
-            return Line::Nothing;
+            return IgnoreLine::Nothing;
         }
         let (takes_back, pattern) = match line.strip_prefix(b"!") {
             Some(pattern) => (true, pattern),
@@ -82,19 +82,19 @@ impl Rule {
                 // is nothing of ours.
                 b".." => {
                     if components.pop().is_none() {
-                        return Line::Nothing;
+                        return IgnoreLine::Nothing;
                     }
                 }
-                _ => match Glob::parse(component) {
+                _ => match NameGlob::parse(component) {
                     Some(glob) => components.push(glob),
-                    None => return Line::Bad,
+                    None => return IgnoreLine::Bad,
                 },
             }
         }
         if components.is_empty() {
-            return Line::Nothing;
+            return IgnoreLine::Nothing;
         }
-        Line::Rule(Self {
+        IgnoreLine::Rule(Self {
             takes_back,
             components,
         })
@@ -121,10 +121,10 @@ fn trim_spaces(mut line: &[u8]) -> &[u8] {
 
 /// A pattern for one name.
 #[derive(Debug, Clone)]
-struct Glob(Vec<Part>);
+struct NameGlob(Vec<GlobPart>);
 
 #[derive(Debug, Clone)]
-enum Part {
+enum GlobPart {
     /// `*`
     Any,
     /// `?`
@@ -138,7 +138,7 @@ enum Part {
     },
 }
 
-impl Glob {
+impl NameGlob {
     /// `None` where Go says `ErrBadPattern`.
     fn parse(text: &[u8]) -> Option<Self> {
         let characters = characters(text);
@@ -149,17 +149,17 @@ impl Glob {
             at += 1;
             match ascii(character) {
                 '*' => {
-                    if !matches!(parts.last(), Some(Part::Any)) {
-                        parts.push(Part::Any);
+                    if !matches!(parts.last(), Some(GlobPart::Any)) {
+                        parts.push(GlobPart::Any);
                     }
                 }
-                '?' => parts.push(Part::One),
+                '?' => parts.push(GlobPart::One),
                 '[' => parts.push(class(&characters, &mut at)?),
                 '\\' => {
-                    parts.push(Part::Literal(*characters.get(at)?));
+                    parts.push(GlobPart::Literal(*characters.get(at)?));
                     at += 1;
                 }
-                _ => parts.push(Part::Literal(character)),
+                _ => parts.push(GlobPart::Literal(character)),
             }
         }
         Some(Self(parts))
@@ -174,7 +174,7 @@ impl Glob {
         loop {
             match self.0.get(part) {
                 None if at == name.len() => return true,
-                Some(Part::Any) => {
+                Some(GlobPart::Any) => {
                     star = Some((part, at));
                     part += 1;
                     continue;
@@ -198,7 +198,7 @@ impl Glob {
     }
 }
 
-impl Part {
+impl GlobPart {
     fn takes(&self, character: u32) -> bool {
         match self {
             Self::Any => false,
@@ -215,7 +215,7 @@ impl Part {
 }
 
 /// Reads a class behind its `[`.
-fn class(characters: &[u32], at: &mut usize) -> Option<Part> {
+fn class(characters: &[u32], at: &mut usize) -> Option<GlobPart> {
     let negated = ascii(*characters.get(*at)?) == '^';
     if negated {
         *at += 1;
@@ -224,7 +224,7 @@ fn class(characters: &[u32], at: &mut usize) -> Option<Part> {
     loop {
         if ascii(*characters.get(*at)?) == ']' && !ranges.is_empty() {
             *at += 1;
-            return Some(Part::Class { negated, ranges });
+            return Some(GlobPart::Class { negated, ranges });
         }
         let low = class_character(characters, at)?;
         let mut high = low;
@@ -277,13 +277,13 @@ fn characters(text: &[u8]) -> Vec<u32> {
 mod tests {
     use super::*;
 
-    fn is_ignored(ignore: &Ignore, path: &[u8]) -> bool {
-        ignore.verdict(path) == Some(Verdict::Ignored)
+    fn is_ignored(ignore: &IgnorePatterns, path: &[u8]) -> bool {
+        ignore.verdict(path) == Some(IgnoreVerdict::Ignored)
     }
 
     #[test]
     fn lines_with_an_error_are_counted() {
-        let ignore = Ignore::parse(b"# [\na\n[b\n../c\nd\\\n");
+        let ignore = IgnorePatterns::parse(b"# [\na\n[b\n../c\nd\\\n");
         assert_eq!(ignore.bad_lines, [3, 5]);
         assert!(is_ignored(&ignore, b"a"));
     }
@@ -327,7 +327,7 @@ mod tests {
             ("# a", "# a", false),
             ("a b", "a b", true),
         ] {
-            let ignore = Ignore::parse(pattern.as_bytes());
+            let ignore = IgnorePatterns::parse(pattern.as_bytes());
             assert_eq!(
                 is_ignored(&ignore, path.as_bytes()),
                 expected,
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn the_last_rule_decides() {
         let ignore =
-            Ignore::parse(b"*.log\n!keep.log\n\n# note\nkeep*\n!keep.txt\nlogs\n!logs/x\n");
+            IgnorePatterns::parse(b"*.log\n!keep.log\n\n# note\nkeep*\n!keep.txt\nlogs\n!logs/x\n");
         for (path, expected) in [
             ("a.log", true),
             ("keep.log", true),
@@ -358,16 +358,16 @@ mod tests {
         let pattern = "*a".repeat(200);
         let name = "a".repeat(199) + "b";
         assert!(!is_ignored(
-            &Ignore::parse(pattern.as_bytes()),
+            &IgnorePatterns::parse(pattern.as_bytes()),
             name.as_bytes()
         ));
     }
 
     #[test]
     fn bytes_that_are_no_text_match_themselves() {
-        assert!(is_ignored(&Ignore::parse(b"\xff*"), b"\xffabc"));
-        assert!(is_ignored(&Ignore::parse(b"?"), b"\xff"));
-        assert!(!is_ignored(&Ignore::parse(b"\xfe"), b"\xff"));
+        assert!(is_ignored(&IgnorePatterns::parse(b"\xff*"), b"\xffabc"));
+        assert!(is_ignored(&IgnorePatterns::parse(b"?"), b"\xff"));
+        assert!(!is_ignored(&IgnorePatterns::parse(b"\xfe"), b"\xff"));
     }
 
     proptest::proptest! {
@@ -376,7 +376,7 @@ mod tests {
             rules in proptest::collection::vec(proptest::sample::select(&b"*?[]^-!\\/.a\n#\xff\xc3"[..]), 0..40),
             path in proptest::collection::vec(proptest::sample::select(&b"a/.[\xc3\xa4\xff"[..]), 0..12),
         ) {
-            let _ = Ignore::parse(&rules).verdict(&path);
+            let _ = IgnorePatterns::parse(&rules).verdict(&path);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::settings_file::SettingsFile;
 use super::walk::named;
-use super::{Entry, Kind, SourceError, Tree};
+use super::{SourceEntry, SourceError, SourceKind, SourceTree};
 use crate::report::{Event, Report};
 
 /// Names that are left out without a word: nobody misses them.
@@ -36,12 +36,12 @@ const SAMPLE_ENDINGS: [&str; 6] = [
 
 /// What was left out and is worth a word.
 #[derive(Debug, Default)]
-pub(super) struct LeftOut {
+pub(super) struct LeftOutPaths {
     environments: Vec<Vec<u8>>,
     byte_code_folders: usize,
 }
 
-impl LeftOut {
+impl LeftOutPaths {
     /// Whether an entry stays out for its name alone.
     pub(super) fn takes(&mut self, path: &[u8]) -> bool {
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
@@ -100,11 +100,11 @@ impl LeftOut {
 }
 
 /// Tells of what a tree holds and most likely should not, and of what it should hold and does not.
-pub(super) fn warn_of_contents(tree: &Tree, report: &dyn Report) -> Result<(), SourceError> {
+pub(super) fn warn_of_contents(tree: &SourceTree, report: &dyn Report) -> Result<(), SourceError> {
     let mut secrets = Vec::new();
     let mut windows_scripts = Vec::new();
     for entry in tree.entries() {
-        if !matches!(entry.kind, Kind::File { .. }) {
+        if !matches!(entry.kind, SourceKind::File { .. }) {
             continue;
         }
         if is_secret(tree, entry)? {
@@ -146,7 +146,7 @@ pub(super) fn is_own_script(path: &[u8]) -> bool {
         .is_some_and(|name| !name.contains(&b'/'))
 }
 
-fn ends_lines_for_windows(tree: &Tree, entry: &Entry) -> Result<bool, SourceError> {
+fn ends_lines_for_windows(tree: &SourceTree, entry: &SourceEntry) -> Result<bool, SourceError> {
     let start = tree.read_small(&entry.shown(), SettingsFile::Script)?;
     Ok(start.is_some_and(|start| {
         let first = start
@@ -157,7 +157,7 @@ fn ends_lines_for_windows(tree: &Tree, entry: &Entry) -> Result<bool, SourceErro
     }))
 }
 
-fn is_secret(tree: &Tree, entry: &Entry) -> Result<bool, SourceError> {
+fn is_secret(tree: &SourceTree, entry: &SourceEntry) -> Result<bool, SourceError> {
     let path = entry.shown();
     let name = path.rsplit('/').next().unwrap_or_default();
     if SECRET_NAMES.contains(&name) || SECRET_ENDINGS.iter().any(|end| name.ends_with(end)) {
@@ -186,7 +186,7 @@ fn is_secret(tree: &Tree, entry: &Entry) -> Result<bool, SourceError> {
 }
 
 /// Folders that `.gitmodules` names and that hold nothing.
-fn empty_submodules(tree: &Tree) -> Result<Vec<Vec<u8>>, SourceError> {
+fn empty_submodules(tree: &SourceTree) -> Result<Vec<Vec<u8>>, SourceError> {
     let Some(text) = tree.read_small(".gitmodules", SettingsFile::GitModules)? else {
         return Ok(Vec::new());
     };
@@ -207,7 +207,7 @@ fn empty_submodules(tree: &Tree) -> Result<Vec<Vec<u8>>, SourceError> {
             let start = [path.as_slice(), b"/"].concat();
             let after = tree.entries().partition_point(|entry| entry.path < start);
             let holds = tree.entries().get(after);
-            tree.entries()[at].kind == Kind::Directory
+            tree.entries()[at].kind == SourceKind::Directory
                 && !holds.is_some_and(|entry| entry.path.starts_with(&start))
         })
         .collect())
@@ -218,7 +218,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::super::testing::{folder, settings};
-    use super::super::{Settings, Tree};
+    use super::super::{SourceSettings, SourceTree};
     use super::*;
 
     struct Heard(Mutex<Vec<String>>);
@@ -233,13 +233,13 @@ mod tests {
 
     fn read(files: &[(&str, &str)], exclude: &[&str]) -> (Vec<String>, Vec<String>) {
         let folder = folder(files);
-        let settings = Settings {
+        let settings = SourceSettings {
             exclude: exclude.iter().map(|&text| text.to_owned()).collect(),
             ..settings(&folder)
         };
         let heard = Heard(Mutex::new(Vec::new()));
-        let tree = Tree::read(&settings, &heard).unwrap();
-        let paths = tree.entries().iter().map(Entry::shown).collect();
+        let tree = SourceTree::read(&settings, &heard).unwrap();
+        let paths = tree.entries().iter().map(SourceEntry::shown).collect();
         (paths, heard.0.into_inner().unwrap())
     }
 

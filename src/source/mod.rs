@@ -1,4 +1,4 @@
-//! The project's files: a folder becomes a sorted, bounded [`Tree`] whose contents stay on disk
+//! The project's files: a folder becomes a sorted, bounded [`SourceTree`] whose contents stay on disk
 //! until they are asked for; beside it what git knows about it and the environment files.
 //!
 //! What is left out follows `.s2iignore` and `--exclude`, as s2i has it ([`ignore`]), and what every
@@ -23,7 +23,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use contents::{Contents, FileReader};
+pub(crate) use contents::{FileReader, TreeContents};
 pub(crate) use error::SourceError;
 pub(crate) use settings_file::SettingsFile;
 
@@ -31,7 +31,7 @@ use crate::report::Report;
 
 /// Which files to take.
 #[derive(Debug, Clone)]
-pub(crate) struct Settings {
+pub(crate) struct SourceSettings {
     /// The folder, absolute or relative to the process.
     pub folder: PathBuf,
     /// What messages call the folder, if it is a private one: the source as the user named it.
@@ -44,7 +44,7 @@ pub(crate) struct Settings {
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum SourceKind {
     /// A folder.
     Directory,
     /// A regular file.
@@ -65,14 +65,14 @@ pub(crate) enum Kind {
 
 /// One entry of the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct SourceEntry {
     /// Path below the root, components joined by `/`, any bytes but NUL.
     pub path: Vec<u8>,
     /// What it is.
-    pub kind: Kind,
+    pub kind: SourceKind,
 }
 
-impl Entry {
+impl SourceEntry {
     /// The path for people: bytes that are not UTF-8 replaced.
     pub(crate) fn shown(&self) -> String {
         String::from_utf8_lossy(&self.path).into_owned()
@@ -82,7 +82,7 @@ impl Entry {
     pub(crate) fn is_executable(&self) -> bool {
         matches!(
             self.kind,
-            Kind::File {
+            SourceKind::File {
                 executable: true,
                 ..
             }
@@ -92,18 +92,21 @@ impl Entry {
 
 /// The source: entries sorted by path bytes, folders before what they hold. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Tree {
+pub(crate) struct SourceTree {
     root: PathBuf,
     /// The root, open: files are opened below it, wherever its path leads by then.
     folder: Arc<OwnedFd>,
     /// What messages call the root.
     shown: PathBuf,
-    entries: Arc<[Entry]>,
+    entries: Arc<[SourceEntry]>,
 }
 
-impl Tree {
+impl SourceTree {
     /// Reads the folder's entries, not their contents. Says through `report` what was left out.
-    pub(crate) fn read(settings: &Settings, report: &dyn Report) -> Result<Self, SourceError> {
+    pub(crate) fn read(
+        settings: &SourceSettings,
+        report: &dyn Report,
+    ) -> Result<Self, SourceError> {
         let Some(shown) = &settings.shown else {
             return Self::read_as_it_is(settings, report);
         };
@@ -115,11 +118,14 @@ impl Tree {
         Ok(tree)
     }
 
-    fn read_as_it_is(settings: &Settings, report: &dyn Report) -> Result<Self, SourceError> {
+    fn read_as_it_is(settings: &SourceSettings, report: &dyn Report) -> Result<Self, SourceError> {
         let root = walk::root(settings)?;
         let folder = open::folder(&root)?;
         let entries = walk::entries(&root, &folder, &settings.exclude, report)?;
-        if !entries.iter().any(|entry| entry.kind != Kind::Directory) {
+        if !entries
+            .iter()
+            .any(|entry| entry.kind != SourceKind::Directory)
+        {
             return Err(SourceError::Empty { folder: root });
         }
         let tree = Self {
@@ -138,13 +144,14 @@ impl Tree {
     }
 
     /// All entries, in order.
-    pub(crate) fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[SourceEntry] {
         &self.entries
     }
 
     /// The same source without these files.
     pub(crate) fn without(&self, paths: &[&str]) -> Self {
-        let is_wanted = |entry: &&Entry| !paths.iter().any(|path| path.as_bytes() == entry.path);
+        let is_wanted =
+            |entry: &&SourceEntry| !paths.iter().any(|path| path.as_bytes() == entry.path);
         Self {
             root: self.root.clone(),
             folder: Arc::clone(&self.folder),
@@ -154,7 +161,7 @@ impl Tree {
     }
 
     /// The entry at a path, links not followed.
-    pub(crate) fn find(&self, path: &[u8]) -> Option<&Entry> {
+    pub(crate) fn find(&self, path: &[u8]) -> Option<&SourceEntry> {
         self.entries
             .binary_search_by(|entry| entry.path.as_slice().cmp(path))
             .ok()
@@ -163,7 +170,7 @@ impl Tree {
 
     /// The entry that a path leads to, links followed while they stay within the tree (at most
     /// [`MAX_LINKS`] of them).
-    pub(crate) fn follow(&self, path: &[u8]) -> Option<&Entry> {
+    pub(crate) fn follow(&self, path: &[u8]) -> Option<&SourceEntry> {
         let mut links_left = MAX_LINKS;
         let mut resolved: Vec<u8> = Vec::new();
         let mut pending: Vec<Vec<u8>> = components(path);
@@ -181,7 +188,7 @@ impl Tree {
             }
             next.extend_from_slice(&component);
             let entry = self.find(&next)?;
-            if let Kind::Symlink { target } = &entry.kind {
+            if let SourceKind::Symlink { target } = &entry.kind {
                 links_left = links_left.checked_sub(1)?;
                 if target.starts_with(b"/") {
                     return None;
@@ -196,7 +203,7 @@ impl Tree {
     }
 
     /// Opens a file of the tree, wherever links lead within it, for one pass over its bytes.
-    pub(crate) fn open(&self, entry: &Entry) -> Result<FileReader, SourceError> {
+    pub(crate) fn open(&self, entry: &SourceEntry) -> Result<FileReader, SourceError> {
         FileReader::open(&self.folder, self.shown_path_of(entry), entry)
     }
 
@@ -214,7 +221,7 @@ impl Tree {
         let Some(entry) = self.follow(path.as_bytes()) else {
             return Ok(None);
         };
-        let Kind::File { size_bytes, .. } = entry.kind else {
+        let SourceKind::File { size_bytes, .. } = entry.kind else {
             return Ok(None);
         };
         let limit_bytes = file.limit_bytes();
@@ -232,12 +239,12 @@ impl Tree {
     }
 
     /// Reads every file once and hashes it, on two threads.
-    pub(crate) fn contents(&self) -> Result<Contents, SourceError> {
+    pub(crate) fn contents(&self) -> Result<TreeContents, SourceError> {
         contents::hash(self)
     }
 
     /// What messages call an entry.
-    fn shown_path_of(&self, entry: &Entry) -> PathBuf {
+    fn shown_path_of(&self, entry: &SourceEntry) -> PathBuf {
         self.shown.join(std::ffi::OsStr::from_bytes(&entry.path))
     }
 }
@@ -269,8 +276,8 @@ pub(crate) mod testing {
 
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::{Settings, Tree};
-    use crate::report::Silent;
+    use super::{SourceSettings, SourceTree};
+    use crate::report::SilentReport;
 
     /// A temporary folder with these files; a name that ends in `*` is made executable (without
     /// the star), one that ends in `/` is a folder, contents `-> x` make a link to `x`.
@@ -295,13 +302,13 @@ pub(crate) mod testing {
     }
 
     /// The tree of a folder, with what s2r leaves out by default.
-    pub(crate) fn tree(folder: &tempfile::TempDir) -> Tree {
-        Tree::read(&settings(folder), &Silent).unwrap()
+    pub(crate) fn tree(folder: &tempfile::TempDir) -> SourceTree {
+        SourceTree::read(&settings(folder), &SilentReport).unwrap()
     }
 
     /// Settings for a folder.
-    pub(crate) fn settings(folder: &tempfile::TempDir) -> Settings {
-        Settings {
+    pub(crate) fn settings(folder: &tempfile::TempDir) -> SourceSettings {
+        SourceSettings {
             folder: folder.path().to_owned(),
             shown: None,
             context_dir: None,
@@ -321,22 +328,22 @@ mod tests {
         let mut settings = super::testing::settings(&folder);
         settings.shown = Some("https://h/x".into());
         settings.context_dir = Some("sub".into());
-        let error = Tree::read(&settings, &crate::report::Silent).unwrap_err();
+        let error = SourceTree::read(&settings, &crate::report::SilentReport).unwrap_err();
         assert_eq!(
             error.to_string(),
             "https://h/x/sub/a/.wh.b begins with .wh."
         );
         settings.exclude = vec!["wh".to_owned()];
-        let tree = Tree::read(&settings, &crate::report::Silent).unwrap();
+        let tree = SourceTree::read(&settings, &crate::report::SilentReport).unwrap();
         std::fs::write(folder.path().join("sub/s"), vec![b'x'; 5 << 20]).unwrap();
-        let tree = Tree::read(&settings, &crate::report::Silent).unwrap_or(tree);
+        let tree = SourceTree::read(&settings, &crate::report::SilentReport).unwrap_or(tree);
         let long = tree.read_small("s", SettingsFile::Setup).unwrap_err();
         assert!(long.to_string().starts_with("https://h/x/sub/s has"));
         std::fs::remove_file(folder.path().join("sub/app.py")).unwrap();
         let gone = tree.contents().unwrap_err();
         assert_eq!(gone.to_string(), "cannot read https://h/x/sub/app.py");
         settings.context_dir = Some("no".into());
-        let missing = Tree::read(&settings, &crate::report::Silent).unwrap_err();
+        let missing = SourceTree::read(&settings, &crate::report::SilentReport).unwrap_err();
         assert_eq!(missing.to_string(), "https://h/x/no does not exist");
     }
 
@@ -363,7 +370,7 @@ mod tests {
             ("missing", None),
             ("../x", None),
         ] {
-            let found = tree.follow(path.as_bytes()).map(Entry::shown);
+            let found = tree.follow(path.as_bytes()).map(SourceEntry::shown);
             assert_eq!(found.as_deref(), expected, "{path}");
         }
         assert_eq!(

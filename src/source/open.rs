@@ -40,7 +40,7 @@ pub(super) fn entry(root: &OwnedFd, path: &[u8], shown: &Path) -> Result<File, S
 }
 
 /// What lies at a path that no tree knows yet.
-pub(super) enum Found {
+pub(super) enum OpenedSource {
     /// A regular file, open.
     File(File),
     /// Nothing.
@@ -50,11 +50,11 @@ pub(super) enum Found {
 }
 
 /// Opens a regular file below the root, links followed while they stay within it.
-pub(super) fn within(root: &OwnedFd, path: &str) -> io::Result<Found> {
+pub(super) fn within(root: &OwnedFd, path: &str) -> io::Result<OpenedSource> {
     match open(root.as_fd(), path.as_bytes(), ResolveFlags::NO_MAGICLINKS) {
-        Ok(Some(file)) => Ok(Found::File(file)),
-        Ok(None) | Err(Errno::LOOP | Errno::XDEV) => Ok(Found::NoFile),
-        Err(Errno::NOENT | Errno::NOTDIR) => Ok(Found::Nothing),
+        Ok(Some(file)) => Ok(OpenedSource::File(file)),
+        Ok(None) | Err(Errno::LOOP | Errno::XDEV) => Ok(OpenedSource::NoFile),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(OpenedSource::Nothing),
         Err(error) => Err(error.into()),
     }
 }
@@ -109,9 +109,9 @@ mod tests {
         assert!(matches!(error, SourceError::Changed { .. }), "{error:?}");
         for (path, is_nothing) in [("out", false), ("a/b", false), ("no", true)] {
             match within(&root, path).unwrap() {
-                Found::Nothing => assert!(is_nothing, "{path}"),
-                Found::NoFile => assert!(!is_nothing, "{path}"),
-                Found::File(_) => panic!("{path}"),
+                OpenedSource::Nothing => assert!(is_nothing, "{path}"),
+                OpenedSource::NoFile => assert!(!is_nothing, "{path}"),
+                OpenedSource::File(_) => panic!("{path}"),
             }
         }
     }

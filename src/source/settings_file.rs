@@ -1,6 +1,6 @@
 //! The one table of files that s2r itself reads from a source, each with its longest length.
 //!
-//! [`Tree::read_small`](super::Tree::read_small) takes a row of it, so that a file which is not in the
+//! [`Tree::read_small`](super::SourceTree::read_small) takes a row of it, so that a file which is not in the
 //! table cannot be read whole, and the test below tries every row with what a hostile project puts there.
 
 /// A kind of file whose contents mean something.
@@ -122,9 +122,9 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::testing::{folder, settings};
-    use super::super::{SourceError, Tree};
+    use super::super::{SourceError, SourceTree};
     use super::*;
-    use crate::report::Silent;
+    use crate::report::SilentReport;
 
     /// What a hostile project puts where a file of settings is expected.
     fn hostile(how: &str, path: &Path) {
@@ -158,7 +158,7 @@ mod tests {
                 fs::create_dir_all(place.parent().unwrap()).unwrap();
                 hostile(how, &place);
                 let start = Instant::now();
-                let read = Tree::read(&settings(&folder), &Silent)
+                let read = SourceTree::read(&settings(&folder), &SilentReport)
                     .and_then(|tree| tree.read_small(path, kind));
                 assert!(start.elapsed() < Duration::from_secs(2), "{path}: {how}");
                 match (how, read) {

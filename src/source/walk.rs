@@ -10,12 +10,12 @@ use std::path::{Component, Path, PathBuf};
 
 use regex::bytes::Regex;
 
-use super::error::{Bound, SourceError};
-use super::ignore::{Ignore, Verdict};
-use super::left_out::{self, LeftOut};
-use super::open::{self, Found};
+use super::error::{SourceBound, SourceError};
+use super::ignore::{IgnorePatterns, IgnoreVerdict};
+use super::left_out::{self, LeftOutPaths};
+use super::open::{self, OpenedSource};
 use super::settings_file::SettingsFile;
-use super::{Entry, Kind, Settings};
+use super::{SourceEntry, SourceKind, SourceSettings};
 use crate::report::{Event, Report};
 
 /// Files, folders and links in all.
@@ -30,7 +30,7 @@ const IGNORE_FILE: &str = ".s2iignore";
 const MAX_NAMED: usize = 5;
 
 /// The folder that the source is taken from, its links resolved.
-pub(super) fn root(settings: &Settings) -> Result<PathBuf, SourceError> {
+pub(super) fn root(settings: &SourceSettings) -> Result<PathBuf, SourceError> {
     let folder = directory(&settings.folder)?;
     let Some(context_dir) = &settings.context_dir else {
         return Ok(folder);
@@ -83,12 +83,12 @@ pub(super) fn entries(
     open_root: &OwnedFd,
     exclude: &[String],
     report: &dyn Report,
-) -> Result<Vec<Entry>, SourceError> {
-    let mut walk = Walk {
+) -> Result<Vec<SourceEntry>, SourceError> {
+    let mut walk = SourceWalk {
         root,
         exclude: exclude_expressions(exclude)?,
         ignore: read_ignore(root, open_root, report)?,
-        left_out: (!exclude.iter().any(String::is_empty)).then(LeftOut::default),
+        left_out: (!exclude.iter().any(String::is_empty)).then(LeftOutPaths::default),
         entries: Vec::new(),
         environments: Vec::new(),
         special: Vec::new(),
@@ -98,7 +98,7 @@ pub(super) fn entries(
     while let Some((folder, depth)) = pending.pop() {
         for below in walk.folder(&folder)? {
             if depth >= MAX_DEPTH {
-                return Err(bound(root, &below, Bound::Depth, MAX_DEPTH));
+                return Err(bound(root, &below, SourceBound::Depth, MAX_DEPTH));
             }
             pending.push((below, depth + 1));
         }
@@ -111,20 +111,20 @@ pub(super) fn entries(
     Ok(walk.entries)
 }
 
-struct Walk<'a> {
+struct SourceWalk<'a> {
     root: &'a Path,
     exclude: Vec<Regex>,
-    ignore: Ignore,
+    ignore: IgnorePatterns,
     /// What stays out unasked; `None` where all is to go in.
-    left_out: Option<LeftOut>,
-    entries: Vec<Entry>,
+    left_out: Option<LeftOutPaths>,
+    entries: Vec<SourceEntry>,
     /// Folders among them that turned out to be virtual environments.
     environments: Vec<Vec<u8>>,
     special: Vec<Vec<u8>>,
     leading_out: Vec<Vec<u8>>,
 }
 
-impl Walk<'_> {
+impl SourceWalk<'_> {
     /// Takes what lies in one folder; returns the folders among it.
     fn folder(&mut self, folder: &[u8]) -> Result<Vec<Vec<u8>>, SourceError> {
         let on_disk = join(self.root, folder);
@@ -142,18 +142,23 @@ impl Walk<'_> {
                 return Err(SourceError::Whiteout { path: found.path() });
             }
             if path.len() > MAX_PATH_BYTES {
-                return Err(bound(self.root, &path, Bound::PathBytes, MAX_PATH_BYTES));
+                return Err(bound(
+                    self.root,
+                    &path,
+                    SourceBound::PathBytes,
+                    MAX_PATH_BYTES,
+                ));
             }
             let Some(kind) = self.kind(&found, &path)? else {
                 continue;
             };
-            if kind == Kind::Directory {
+            if kind == SourceKind::Directory {
                 folders.push(path.clone());
             }
             if self.entries.len() == MAX_ENTRIES {
-                return Err(bound(self.root, &path, Bound::Entries, MAX_ENTRIES));
+                return Err(bound(self.root, &path, SourceBound::Entries, MAX_ENTRIES));
             }
-            self.entries.push(Entry { path, kind });
+            self.entries.push(SourceEntry { path, kind });
         }
         let names = self.entries[first..].iter().map(|entry| {
             entry
@@ -162,7 +167,7 @@ impl Walk<'_> {
                 .next()
                 .unwrap_or_default()
         });
-        if self.ignore.verdict(folder) != Some(Verdict::TakenBack)
+        if self.ignore.verdict(folder) != Some(IgnoreVerdict::TakenBack)
             && let Some(left_out) = &mut self.left_out
             && left_out.takes_folder(folder, names)
         {
@@ -176,7 +181,7 @@ impl Walk<'_> {
     /// What the user says comes first; then what stays out unasked.
     fn is_left_out(&mut self, path: &[u8]) -> bool {
         let verdict = self.ignore.verdict(path);
-        verdict == Some(Verdict::Ignored)
+        verdict == Some(IgnoreVerdict::Ignored)
             || self
                 .exclude
                 .iter()
@@ -185,11 +190,15 @@ impl Walk<'_> {
     }
 
     /// What an entry is; `None` for what an image cannot hold.
-    fn kind(&mut self, found: &fs::DirEntry, path: &[u8]) -> Result<Option<Kind>, SourceError> {
+    fn kind(
+        &mut self,
+        found: &fs::DirEntry,
+        path: &[u8],
+    ) -> Result<Option<SourceKind>, SourceError> {
         let failed = |source| read_error(&found.path(), source);
         let file_type = found.file_type().map_err(failed)?;
         if file_type.is_dir() {
-            return Ok(Some(Kind::Directory));
+            return Ok(Some(SourceKind::Directory));
         }
         if file_type.is_symlink() {
             let target = fs::read_link(found.path()).map_err(failed)?;
@@ -197,7 +206,7 @@ impl Walk<'_> {
             if leads_out(path, &target) {
                 self.leading_out.push(path.to_vec());
             }
-            return Ok(Some(Kind::Symlink { target }));
+            return Ok(Some(SourceKind::Symlink { target }));
         }
         if file_type.is_socket()
             || file_type.is_fifo()
@@ -208,7 +217,7 @@ impl Walk<'_> {
             return Ok(None);
         }
         let metadata = found.metadata().map_err(failed)?;
-        Ok(Some(Kind::File {
+        Ok(Some(SourceKind::File {
             size_bytes: metadata.size(),
             // s2i sets the bit of the scripts that take the place of its own.
             executable: metadata.mode() & 0o100 != 0 || left_out::is_own_script(path),
@@ -306,19 +315,19 @@ fn read_ignore(
     root: &Path,
     open_root: &OwnedFd,
     report: &dyn Report,
-) -> Result<Ignore, SourceError> {
+) -> Result<IgnorePatterns, SourceError> {
     let path = root.join(IGNORE_FILE);
     let found = open::within(open_root, IGNORE_FILE).map_err(|source| read_error(&path, source))?;
     let file = match found {
-        Found::Nothing => return Ok(Ignore::default()),
-        Found::NoFile => {
+        OpenedSource::Nothing => return Ok(IgnorePatterns::default()),
+        OpenedSource::NoFile => {
             report.event(Event::Warning {
                 text: format!("{IGNORE_FILE} is no file of the source, so it leaves nothing out"),
                 hint: "put the file itself there".to_owned(),
             });
-            return Ok(Ignore::default());
+            return Ok(IgnorePatterns::default());
         }
-        Found::File(file) => file,
+        OpenedSource::File(file) => file,
     };
     let limit_bytes = SettingsFile::IgnoreRules.limit_bytes();
     let size_bytes = file
@@ -338,7 +347,7 @@ fn read_ignore(
             limit_bytes,
         });
     }
-    let ignore = Ignore::parse(&text);
+    let ignore = IgnorePatterns::parse(&text);
     if let Some(first) = ignore.bad_lines.first() {
         let more = match ignore.bad_lines.len() - 1 {
             0 => String::new(),
@@ -369,7 +378,7 @@ fn join(root: &Path, below: &[u8]) -> PathBuf {
     root.join(std::ffi::OsStr::from_bytes(below))
 }
 
-fn bound(root: &Path, path: &[u8], what: Bound, limit: usize) -> SourceError {
+fn bound(root: &Path, path: &[u8], what: SourceBound, limit: usize) -> SourceError {
     SourceError::Bound {
         path: join(root, path),
         what,
@@ -391,9 +400,9 @@ mod tests {
     use std::sync::Mutex;
 
     use super::super::testing::{folder, settings, tree};
-    use super::super::{Settings, Tree};
+    use super::super::{SourceSettings, SourceTree};
     use super::*;
-    use crate::report::Silent;
+    use crate::report::SilentReport;
 
     struct Heard(Mutex<Vec<String>>);
 
@@ -405,12 +414,12 @@ mod tests {
         }
     }
 
-    fn paths(tree: &Tree) -> Vec<String> {
-        tree.entries().iter().map(Entry::shown).collect()
+    fn paths(tree: &SourceTree) -> Vec<String> {
+        tree.entries().iter().map(SourceEntry::shown).collect()
     }
 
-    fn error_of(settings: &Settings) -> SourceError {
-        Tree::read(settings, &Silent).unwrap_err()
+    fn error_of(settings: &SourceSettings) -> SourceError {
+        SourceTree::read(settings, &SilentReport).unwrap_err()
     }
 
     #[test]
@@ -443,7 +452,7 @@ mod tests {
         );
         assert_eq!(
             tree.find(b"a/c").unwrap().kind,
-            Kind::File {
+            SourceKind::File {
                 size_bytes: 5,
                 executable: false,
                 mode: 0o644
@@ -451,14 +460,14 @@ mod tests {
         );
         assert!(matches!(
             tree.find(b"run.sh").unwrap().kind,
-            Kind::File {
+            SourceKind::File {
                 executable: true,
                 ..
             }
         ));
         assert_eq!(
             tree.find(b"a/link").unwrap().kind,
-            Kind::Symlink {
+            SourceKind::Symlink {
                 target: b"c".to_vec()
             }
         );
@@ -482,7 +491,7 @@ mod tests {
         ]);
         let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("a.sock")).unwrap();
         let heard = Heard(Mutex::new(Vec::new()));
-        let tree = Tree::read(&settings(&folder), &heard).unwrap();
+        let tree = SourceTree::read(&settings(&folder), &heard).unwrap();
         assert_eq!(paths(&tree), ["app.py", "l", "m", "n"]);
         assert_eq!(
             heard.0.into_inner().unwrap(),
@@ -496,11 +505,11 @@ mod tests {
     #[test]
     fn what_is_no_source_is_refused() {
         let full = folder(&[("app.py", ""), ("sub/x", ""), ("leave", "-> /tmp")]);
-        let with_context = |context: &str| Settings {
+        let with_context = |context: &str| SourceSettings {
             context_dir: Some(context.into()),
             ..settings(&full)
         };
-        let at = |path: PathBuf| Settings {
+        let at = |path: PathBuf| SourceSettings {
             folder: path,
             ..settings(&full)
         };
@@ -536,12 +545,12 @@ mod tests {
             error_of(&settings(&folder(&[("a/.wh.x", "")]))),
             SourceError::Whiteout { .. }
         ));
-        let bad = Settings {
+        let bad = SourceSettings {
             exclude: vec!["(".to_owned()],
             ..settings(&full)
         };
         assert!(matches!(error_of(&bad), SourceError::Exclude { .. }));
-        let tree = Tree::read(&with_context("/sub/."), &Silent).unwrap();
+        let tree = SourceTree::read(&with_context("/sub/."), &SilentReport).unwrap();
         assert_eq!(paths(&tree), ["x"]);
     }
 
@@ -549,11 +558,11 @@ mod tests {
     fn exclude_matches_with_and_without_a_leading_slash() {
         let folder = folder(&[("docs/a", ""), ("b.log", ""), ("c", ""), (".git/x", "")]);
         let with = |exclude: &str| {
-            let settings = Settings {
+            let settings = SourceSettings {
                 exclude: vec![exclude.to_owned()],
                 ..settings(&folder)
             };
-            paths(&Tree::read(&settings, &Silent).unwrap())
+            paths(&SourceTree::read(&settings, &SilentReport).unwrap())
         };
         assert_eq!(with(r"^docs|\.log$"), ["c"]);
         assert_eq!(with("/docs(/|$)|/b.log"), ["c"]);
@@ -565,7 +574,7 @@ mod tests {
         let folder = folder(&[("app.py", ""), ("shut/x", "")]);
         let shut = folder.path().join("shut");
         fs::set_permissions(&shut, fs::Permissions::from_mode(0o0)).unwrap();
-        let result = Tree::read(&settings(&folder), &Silent);
+        let result = SourceTree::read(&settings(&folder), &SilentReport);
         fs::set_permissions(&shut, fs::Permissions::from_mode(0o755)).unwrap();
         // The superuser reads everything.
         if let Err(error) = result {

@@ -4,35 +4,35 @@
 use std::sync::OnceLock;
 
 use super::toolchain::Toolchain;
-use crate::base::image_base::Foundation;
-use crate::context::build_context::Site;
+use crate::base::image_base::Base;
+use crate::context::build_context::Context;
 use crate::context::cross_platform as foreign;
-use crate::layer_cache::Made;
+use crate::layer_cache::BuiltLayer;
 use crate::oci::Architecture;
 use crate::packages::debian::DebArtefact;
 use crate::report::{BuildError, ThreadError};
 
 /// The ground of one platform.
-pub(crate) struct Ground<'a> {
-    site: &'a Site<'a>,
+pub(crate) struct BuildRoot<'a> {
+    context: &'a Context<'a>,
     architecture: Architecture,
-    foundation: &'a Foundation<'a>,
+    foundation: &'a Base<'a>,
     /// Whether nobody else makes the base.
     is_alone: bool,
     /// The base's layers, once they are there; `None` in it if they will not be.
-    base: OnceLock<Option<Vec<Made>>>,
+    base: OnceLock<Option<Vec<BuiltLayer>>>,
     plain: OnceLock<Toolchain>,
     full: OnceLock<Toolchain>,
 }
 
-impl<'a> Ground<'a> {
+impl<'a> BuildRoot<'a> {
     pub(crate) fn new(
-        site: &'a Site<'a>,
+        context: &'a Context<'a>,
         architecture: Architecture,
-        foundation: &'a Foundation<'a>,
+        foundation: &'a Base<'a>,
     ) -> Self {
         Self {
-            site,
+            context,
             architecture,
             foundation,
             is_alone: false,
@@ -51,8 +51,8 @@ impl<'a> Ground<'a> {
     }
 
     /// Says that the base is there, or that it will not be.
-    pub(crate) fn stand_on(&self, layers: Option<&[Made]>) {
-        let _ = self.base.set(layers.map(<[Made]>::to_vec));
+    pub(crate) fn stand_on(&self, layers: Option<&[BuiltLayer]>) {
+        let _ = self.base.set(layers.map(<[BuiltLayer]>::to_vec));
     }
 
     /// The builder's file system, without compilers; waits for the base.
@@ -63,7 +63,7 @@ impl<'a> Ground<'a> {
         if let Some(toolchain) = self.plain.get() {
             return Ok(toolchain);
         }
-        let made = Toolchain::plain(self.site, self.foundation, self.base()?);
+        let made = Toolchain::plain(self.context, self.foundation, self.base()?);
         Ok(self.plain.get_or_init(|| made))
     }
 
@@ -75,7 +75,7 @@ impl<'a> Ground<'a> {
         if let Some(toolchain) = self.full.get() {
             return Ok(toolchain);
         }
-        let made = Toolchain::full(self.site, self.foundation, self.base()?)?;
+        let made = Toolchain::full(self.context, self.foundation, self.base()?)?;
         Ok(self.full.get_or_init(|| made))
     }
 
@@ -84,7 +84,7 @@ impl<'a> Ground<'a> {
         Some(self.architecture).filter(|one| foreign::is_foreign(*one))
     }
 
-    fn base(&self) -> Result<&[Made], BuildError> {
+    fn base(&self) -> Result<&[BuiltLayer], BuildError> {
         if let Some(architecture) = self.foreign() {
             return Err(foreign::refused(architecture, Vec::new()));
         }
@@ -106,7 +106,7 @@ impl<'a> Ground<'a> {
     /// Makes the base itself.
     fn make_base(&self) -> Result<(), BuildError> {
         if self.base.get().is_none() {
-            let made = self.site.lay(self.foundation)?;
+            let made = self.context.ensure_base_layers(self.foundation)?;
             self.stand_on(Some(&made.layers));
         }
         Ok(())

@@ -6,7 +6,7 @@
 //! trixie; where bookworm's differ, both stand there.
 
 /// What is missing, by what a line has of it.
-struct Thing {
+struct MissingThing {
     /// Parts of lines, any of which tells.
     signs: &'static [&'static str],
     /// Debian packages that are needed to build; blanks between.
@@ -22,8 +22,8 @@ const fn thing(
     build: &'static str,
     run: &'static str,
     instead: &'static str,
-) -> Thing {
-    Thing {
+) -> MissingThing {
+    MissingThing {
         signs,
         build,
         run,
@@ -32,7 +32,7 @@ const fn thing(
 }
 
 /// Known things, those with the more telling signs first.
-const THINGS: &[Thing] = &[
+const THINGS: &[MissingThing] = &[
     thing(
         &[
             "pg_config executable not found",
@@ -305,7 +305,7 @@ fn header(line: &str) -> Option<&str> {
     (header.len() <= 100).then_some(header)
 }
 
-fn told(thing: &Thing) -> String {
+fn told(thing: &MissingThing) -> String {
     let mut text = format!("Name in Aptfile, one a line: {}, to build it", thing.build);
     if !thing.run.is_empty() {
         text.push_str(&format!("; and {}, which it needs to run", thing.run));

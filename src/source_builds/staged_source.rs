@@ -7,23 +7,23 @@ use std::{fs, io};
 
 use crate::host::TempFolder;
 use crate::report::{BuildError, FileError};
-use crate::source::{Kind, Tree};
+use crate::source::{SourceKind, SourceTree};
 use crate::store::Store;
 
 /// Where the source lies in a root.
 pub(crate) const SOURCE: &str = "opt/app-root/src";
 
 /// A folder with the project's files in it; gone when it is dropped.
-pub(crate) struct Staged {
+pub(crate) struct StagedSource {
     folder: TempFolder,
 }
 
-impl Staged {
+impl StagedSource {
     /// Copies the files below `below` of a new folder in the store's scratch.
     ///
     /// # Errors
     /// A file cannot be read or written.
-    pub(crate) fn new(store: &Store, tree: &Tree, below: &str) -> Result<Self, BuildError> {
+    pub(crate) fn new(store: &Store, tree: &SourceTree, below: &str) -> Result<Self, BuildError> {
         let folder = store.temp_folder("staged-")?;
         let root = folder.path().join(below);
         make(&root)?;
@@ -34,12 +34,12 @@ impl Staged {
                 source,
             };
             match &entry.kind {
-                Kind::Directory => make(&path)?,
-                Kind::Symlink { target } => {
+                SourceKind::Directory => make(&path)?,
+                SourceKind::Symlink { target } => {
                     std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), &path)
                         .map_err(unwritable)?;
                 }
-                Kind::File { executable, .. } => {
+                SourceKind::File { executable, .. } => {
                     let mut from = tree.open(entry)?;
                     let mut to = fs::File::create_new(&path).map_err(unwritable)?;
                     io::copy(&mut from, &mut to).map_err(unwritable)?;

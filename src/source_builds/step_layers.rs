@@ -4,18 +4,18 @@
 
 use std::collections::BTreeMap;
 
-use super::staged_source::{SOURCE, Staged};
+use super::staged_source::{SOURCE, StagedSource};
 use super::step_runner as steps;
-use super::step_runner::{Order, Place, StepError, Steps, bare_key, how, is_success};
+use super::step_runner::{StepCommand, StepError, StepRoot, StepRunner, bare_key, how, is_success};
 use super::toolchain::Toolchain;
-use crate::context::build_context::Site;
-use crate::layer_cache::{Made, Recipe};
-use crate::layers::changes::{self, Change, Kind};
-use crate::layers::notes::Notes;
+use crate::context::build_context::Context;
+use crate::layer_cache::{BuiltLayer, LayerRecipe};
+use crate::layers::changes::{self, LayerChange, PathChange};
+use crate::layers::notes::LayerNotes;
 use crate::oci::{Key, KeyBuilder};
 use crate::plan::manage_py;
 use crate::report::{BuildError, Event};
-use crate::sandbox::{self, ChangeKind, Mount, Root};
+use crate::sandbox::{self, ChangeKind, StepFilesystem, StepMount};
 
 /// The record kind of steps that changed nothing.
 const RECORD: &str = "unchanged";
@@ -37,10 +37,10 @@ const NO_ASSEMBLE: &str =
 
 /// The layers that a step finds.
 #[derive(Clone, Copy)]
-pub(crate) struct Below<'a> {
-    pub layers: &'a [Made],
+pub(crate) struct LowerLayers<'a> {
+    pub layers: &'a [BuiltLayer],
     /// How each of them is made, in any order.
-    pub recipes: &'a [&'a Recipe<'a>],
+    pub recipes: &'a [&'a LayerRecipe<'a>],
     /// How many of them are the base's.
     pub base_count: usize,
 }
@@ -50,11 +50,11 @@ pub(crate) struct Below<'a> {
 /// # Errors
 /// It fails although its dry run did not; there is no sandbox.
 pub(crate) fn collect_static(
-    site: &Site<'_>,
-    below: Below<'_>,
-    source: &Made,
-) -> Result<Option<Made>, BuildError> {
-    let plan = site.plan();
+    context: &Context<'_>,
+    below: LowerLayers<'_>,
+    source: &BuiltLayer,
+) -> Result<Option<BuiltLayer>, BuildError> {
+    let plan = context.plan();
     if !plan.running.collectstatic.value {
         return Ok(None);
     }
@@ -62,64 +62,72 @@ pub(crate) fn collect_static(
         "collectstatic/1",
         below.layers,
         source.layer.key.as_bytes(),
-        site,
+        context,
     );
     let index = below.layers.len() + 1;
-    if let Some(known) = known(site, &key, index)? {
+    if let Some(known) = known(context, &key, index)? {
         return Ok(known);
     }
-    if site.is_bare() {
+    if context.is_bare() {
         key = bare_key(&key);
-        if let Some(known) = self::known(site, &key, index)? {
+        if let Some(known) = self::known(context, &key, index)? {
             return Ok(known);
         }
     }
-    steps::allowed(site, COLLECTSTATIC, NO_COLLECTSTATIC)?;
+    steps::allowed(context, COLLECTSTATIC, NO_COLLECTSTATIC)?;
     // Without isolation the base is where s2r stands.
-    let own = if site.is_bare() { below.base_count } else { 0 };
-    let staged = Staged::new(site.store(), site.tree(), SOURCE)?;
-    let mut folders = site.ground_of(&below.layers[own..], below.recipes)?;
+    let own = if context.is_bare() {
+        below.base_count
+    } else {
+        0
+    };
+    let staged = StagedSource::new(context.store(), context.tree(), SOURCE)?;
+    let mut folders = context.ground_of(&below.layers[own..], below.recipes)?;
     folders.push(staged.root());
     let manage = manage_py(&plan.environment);
     let home = manage.strip_suffix("manage.py").unwrap_or_default();
     let directory = format!("/{SOURCE}/{home}");
     let directory = directory.trim_end_matches('/');
-    let order = |command: &'static [&'static str]| Order {
+    let order = |command: &'static [&'static str]| StepCommand {
         title: COLLECTSTATIC,
         command,
         directory,
-        environment: environment(site),
+        environment: environment(context),
         mounts: Vec::new(),
         has_network: false,
         instead: NO_COLLECTSTATIC,
     };
-    let dry = Place::new(site.store(), folders.clone())?;
-    if !can_collect(site, &dry.root, &order(&DRY_RUN))? {
+    let dry = StepRoot::new(context.store(), folders.clone())?;
+    if !can_collect(context, &dry.root, &order(&DRY_RUN))? {
         return Ok(None);
     }
-    let place = Place::new(site.store(), folders)?;
-    let steps = Steps {
-        site,
-        report: site.report(),
+    let place = StepRoot::new(context.store(), folders)?;
+    let steps = StepRunner {
+        context,
+        report: context.report(),
     };
     steps.run(&place.root, &order(&COLLECT))?;
-    layer(site, &key, COLLECTSTATIC, &place.root, index)
+    layer(context, &key, COLLECTSTATIC, &place.root, index)
 }
 
 /// Whether a dry run goes well. One that does not is told, and is no fault of the build: s2i's images
 /// go on without static files too.
-fn can_collect(site: &Site<'_>, root: &Root, dry_run: &Order<'_>) -> Result<bool, BuildError> {
-    let steps = Steps {
-        site,
-        report: &crate::report::Silent,
+fn can_collect(
+    context: &Context<'_>,
+    root: &StepFilesystem,
+    dry_run: &StepCommand<'_>,
+) -> Result<bool, BuildError> {
+    let steps = StepRunner {
+        context,
+        report: &crate::report::SilentReport,
     };
     let ended = steps.try_run(root, dry_run)?;
     if !is_success(&ended) {
-        site.report().event(Event::Warning {
+        context.report().event(Event::Warning {
             text: format!(
                 "static files are not collected: `manage.py collectstatic --dry-run` in {}: {}\n{}",
                 dry_run.directory,
-                how(&ended, &site.settings().running.limits),
+                how(&ended, &context.settings().running.limits),
                 ended.last_lines.join("\n")
             ),
             hint: "mend it (settings that exist at run time only are the usual cause), or set DISABLE_COLLECTSTATIC to silence this".to_owned(),
@@ -134,20 +142,20 @@ fn can_collect(site: &Site<'_>, root: &Root, dry_run: &Order<'_>) -> Result<bool
 /// # Errors
 /// It fails; there is no sandbox.
 pub(crate) fn assemble(
-    site: &Site<'_>,
+    context: &Context<'_>,
     toolchain: &Toolchain,
-    below: Below<'_>,
-) -> Result<Option<Made>, BuildError> {
-    let contents = site.tree().contents()?.key();
+    below: LowerLayers<'_>,
+) -> Result<Option<BuiltLayer>, BuildError> {
+    let contents = context.tree().contents()?.key();
     let beneath = KeyBuilder::new("assemble-input/1")
         .field(contents.as_bytes())
         .field(toolchain.key.as_bytes())
         .finish();
-    let key = key("assemble/1", below.layers, beneath.as_bytes(), site);
-    if let Some(known) = known(site, &key, below.layers.len())? {
+    let key = key("assemble/1", below.layers, beneath.as_bytes(), context);
+    if let Some(known) = known(context, &key, below.layers.len())? {
         return Ok(known);
     }
-    if site.is_bare() {
+    if context.is_bare() {
         return Err(StepError::Placed {
             step: "the project's .s2i/bin/assemble".to_owned(),
             instead: NO_ASSEMBLE.to_owned(),
@@ -155,26 +163,26 @@ pub(crate) fn assemble(
         }
         .into());
     }
-    let staged = Staged::new(site.store(), site.tree(), "src")?;
-    let mut lower = toolchain.roots(site)?.to_vec();
-    lower.extend(site.ground_of(&below.layers[below.base_count..], below.recipes)?);
-    let place = Place::new(site.store(), lower)?;
+    let staged = StagedSource::new(context.store(), context.tree(), "src")?;
+    let mut lower = toolchain.roots(context)?.to_vec();
+    lower.extend(context.ground_of(&below.layers[below.base_count..], below.recipes)?);
+    let place = StepRoot::new(context.store(), lower)?;
     let mounts = [("src", "/tmp/src"), ("src/.s2i/bin", "/tmp/scripts")]
-        .map(|(from, to)| Mount {
+        .map(|(from, to)| StepMount {
             from: staged.root().join(from),
             to: to.to_owned(),
             is_writable: true,
         })
         .to_vec();
-    let mut environment = environment(site);
-    environment.extend(site.build_variables());
-    Steps {
-        site,
-        report: site.report(),
+    let mut environment = environment(context);
+    environment.extend(context.build_variables());
+    StepRunner {
+        context,
+        report: context.report(),
     }
     .run(
         &place.root,
-        &Order {
+        &StepCommand {
             title: "assemble",
             command: &["/tmp/scripts/assemble"],
             directory: "/opt/app-root/src",
@@ -184,27 +192,27 @@ pub(crate) fn assemble(
             instead: NO_ASSEMBLE,
         },
     )?;
-    layer(site, &key, "assemble", &place.root, below.layers.len())
+    layer(context, &key, "assemble", &place.root, below.layers.len())
 }
 
 /// Names a step's layer by what lay beneath it and what it was told.
-fn key(domain: &'static str, below: &[Made], input: &[u8], site: &Site<'_>) -> Key {
+fn key(domain: &'static str, below: &[BuiltLayer], input: &[u8], context: &Context<'_>) -> Key {
     let mut key = KeyBuilder::new(domain).field(input);
     for made in below {
         key.add(made.layer.diff_id.to_string().as_bytes());
     }
-    for (name, value) in environment(site) {
+    for (name, value) in environment(context) {
         key.add(name.as_bytes());
         key.add(value.as_bytes());
     }
-    key.add(&site.epoch_seconds().to_le_bytes());
+    key.add(&context.epoch_seconds().to_le_bytes());
     key.finish()
 }
 
 /// The image's environment, as a container has it, and what is set for the build alone.
-fn environment(site: &Site<'_>) -> BTreeMap<String, String> {
+fn environment(context: &Context<'_>) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<String, String> =
-        site.plan().environment.image().into_iter().collect();
+        context.plan().environment.image().into_iter().collect();
     environment.insert("VIRTUAL_ENV".to_owned(), "/opt/app-root".to_owned());
     if let Some(path) = environment.get_mut("PATH") {
         *path = format!("/opt/app-root/bin:{path}");
@@ -217,36 +225,40 @@ fn environment(site: &Site<'_>) -> BTreeMap<String, String> {
     clippy::option_option,
     reason = "not known, known to change nothing, and known are three answers"
 )]
-fn known(site: &Site<'_>, key: &Key, index: usize) -> Result<Option<Option<Made>>, BuildError> {
-    if site.store().record(RECORD, key)?.is_some() {
+fn known(
+    context: &Context<'_>,
+    key: &Key,
+    index: usize,
+) -> Result<Option<Option<BuiltLayer>>, BuildError> {
+    if context.store().record(RECORD, key)?.is_some() {
         return Ok(Some(None));
     }
-    Ok(site.known_layer(key, "changes", index).map(Some))
+    Ok(context.known_layer(key, "changes", index).map(Some))
 }
 
 /// A change as a layer has it.
-pub(crate) fn of_layer(change: sandbox::Change) -> Change {
-    Change {
+pub(crate) fn of_layer(change: sandbox::RootChange) -> LayerChange {
+    LayerChange {
         path: change.path,
         mode: change.mode,
         file: change.file,
         kind: match change.kind {
-            ChangeKind::Folder { is_opaque } => Kind::Folder { is_opaque },
-            ChangeKind::File { size_bytes } => Kind::File { size_bytes },
-            ChangeKind::Link { target } => Kind::Link { target },
-            ChangeKind::Removed => Kind::Removed,
+            ChangeKind::Folder { is_opaque } => PathChange::Folder { is_opaque },
+            ChangeKind::File { size_bytes } => PathChange::File { size_bytes },
+            ChangeKind::Link { target } => PathChange::Link { target },
+            ChangeKind::Removed => PathChange::Removed,
         },
     }
 }
 
 /// The layer of what steps changed below the virtual environment.
 fn layer(
-    site: &Site<'_>,
+    context: &Context<'_>,
     key: &Key,
     step: &str,
-    root: &Root,
+    root: &StepFilesystem,
     index: usize,
-) -> Result<Option<Made>, BuildError> {
+) -> Result<Option<BuiltLayer>, BuildError> {
     let mut lost = Vec::new();
     let mut kept = Vec::new();
     for change in sandbox::changes(root)? {
@@ -260,7 +272,7 @@ fn layer(
         }
     }
     if let Some(first) = lost.first() {
-        site.report().event(Event::Warning {
+        context.report().event(Event::Warning {
             text: format!(
                 "{step} wrote {} files outside /opt/app-root, such as /{first}; they are not in the image",
                 lost.len()
@@ -270,20 +282,20 @@ fn layer(
     }
     if !kept
         .iter()
-        .any(|change| !matches!(change.kind, Kind::Folder { .. }))
+        .any(|change| !matches!(change.kind, PathChange::Folder { .. }))
     {
-        site.store().put_record(RECORD, key, b"")?;
+        context.store().put_record(RECORD, key, b"")?;
         return Ok(None);
     }
-    let recipe = Recipe {
+    let recipe = LayerRecipe {
         key: *key,
         contents: "changes".to_owned(),
         needs: Vec::new(),
         is_of_source: true,
         write: Box::new(move |tar| {
             changes::write(&kept, tar)?;
-            Ok(Notes::default())
+            Ok(LayerNotes::default())
         }),
     };
-    Ok(site.make(&[recipe], index)?.layers.pop())
+    Ok(context.make(&[recipe], index)?.layers.pop())
 }

@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use super::failure_hints as missing;
-use crate::context::build_context::Site;
-use crate::context::unisolated::Absence;
+use crate::context::build_context::Context;
+use crate::context::unisolated::NotInImage;
 use crate::host::TempFolder;
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::python::shown;
 use crate::report::{
-    BuildError, Event, Explain, Explanation, Fate, FileError, LAST_LINES, Report, without_login,
+    BuildError, ErrorClass, Event, Explain, Explanation, FileError, LAST_LINES, Report,
+    without_login,
 };
 use crate::sandbox::{
-    Ended, Limits, Mount, Reason, Root, Sandbox, SandboxError, Status, Step, Stream,
+    CommandStatus, EndReason, OutputStream, Sandbox, SandboxError, SandboxStep, StepEnd,
+    StepFilesystem, StepLimits, StepMount,
 };
 use crate::store::Store;
 
@@ -53,12 +55,12 @@ pub(crate) const OURSELVES: &str = "/proc/self/exe";
 const MAX_LINE_BYTES: usize = 4096;
 
 /// A root that steps write into, gone when it is dropped.
-pub(crate) struct Place {
-    pub root: Root,
+pub(crate) struct StepRoot {
+    pub root: StepFilesystem,
     _folder: TempFolder,
 }
 
-impl Place {
+impl StepRoot {
     /// A place over these folders, the lowest first.
     pub(crate) fn new(store: &Store, lower: Vec<PathBuf>) -> Result<Self, BuildError> {
         let at = store.scratch();
@@ -67,7 +69,7 @@ impl Place {
             source,
         };
         let folder = store.temp_folder("step-")?;
-        let root = Root {
+        let root = StepFilesystem {
             lower,
             upper: folder.path().join("upper"),
             top_mode: 0o755,
@@ -83,7 +85,7 @@ impl Place {
     }
 
     /// The same with more folders on top of the lower ones.
-    pub(crate) fn over(&self, folders: &[PathBuf]) -> Root {
+    pub(crate) fn over(&self, folders: &[PathBuf]) -> StepFilesystem {
         let mut root = self.root.clone();
         root.lower.extend_from_slice(folders);
         root
@@ -91,7 +93,7 @@ impl Place {
 }
 
 /// One command to be run.
-pub(crate) struct Order<'a> {
+pub(crate) struct StepCommand<'a> {
     /// What users call it.
     pub title: &'a str,
     /// Program and arguments.
@@ -101,7 +103,7 @@ pub(crate) struct Order<'a> {
     /// Its environment, beside what every step gets.
     pub environment: BTreeMap<String, String>,
     /// What it sees of the machine beside its root.
-    pub mounts: Vec<Mount>,
+    pub mounts: Vec<StepMount>,
     /// Whether it reaches the network.
     pub has_network: bool,
     /// How to do without it, should the sandbox not work here.
@@ -110,14 +112,14 @@ pub(crate) struct Order<'a> {
 
 /// What steps are run with.
 #[derive(Clone, Copy)]
-pub(crate) struct Steps<'a> {
-    pub site: &'a Site<'a>,
+pub(crate) struct StepRunner<'a> {
+    pub context: &'a Context<'a>,
     pub report: &'a dyn Report,
 }
 
 /// The end of what a step that failed has written.
 #[derive(Debug)]
-pub(crate) struct LastWords {
+pub(crate) struct LastLines {
     /// Its last lines.
     pub lines: Vec<String>,
     /// What to do about what they say, where that is known.
@@ -137,7 +139,7 @@ pub(crate) enum StepError {
         /// How it ended.
         ended: String,
         /// What it said.
-        words: Box<LastWords>,
+        words: Box<LastLines>,
         /// How to do without it.
         instead: &'static str,
         /// The store's disk was full, which is no fault of the step's.
@@ -161,7 +163,7 @@ pub(crate) enum StepError {
         /// How to do without it.
         instead: String,
         /// Why not.
-        absence: Absence,
+        absence: NotInImage,
     },
     /// It needs places of its own, which it has in a sandbox alone.
     #[error("{step} cannot be run without isolation: {needs}")]
@@ -200,9 +202,9 @@ impl Explain for StepError {
                 is_disk_full,
             } => Explanation {
                 fate: if *is_disk_full {
-                    Fate::World
+                    ErrorClass::World
                 } else {
-                    Fate::Project
+                    ErrorClass::Project
                 },
                 what: format!("{step} failed: {ended}"),
                 place: command.clone(),
@@ -237,7 +239,7 @@ impl Explain for StepError {
                 instead,
                 absence,
             } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: format!(
                     "{step} needs code of the project to run, and s2r does not stand in the builder's image"
                 ),
@@ -252,7 +254,7 @@ impl Explain for StepError {
                 instead,
                 needs,
             } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: format!("{step} cannot be run without isolation"),
                 place: "--isolation none".to_owned(),
                 why: (*needs).to_owned(),
@@ -264,21 +266,25 @@ impl Explain for StepError {
     }
 }
 
-impl Steps<'_> {
+impl StepRunner<'_> {
     /// Runs a command to its end and tells its output; whether it ended well.
     ///
     /// # Errors
     /// The sandbox does not work here.
-    pub(crate) fn try_run(&self, root: &Root, order: &Order<'_>) -> Result<Ended, BuildError> {
+    pub(crate) fn try_run(
+        &self,
+        root: &StepFilesystem,
+        order: &StepCommand<'_>,
+    ) -> Result<StepEnd, BuildError> {
         let refused = |source| StepError::NoSandbox {
             step: order.title.to_owned(),
             instead: order.instead.to_owned(),
             source,
         };
-        let running = self.site.settings().running;
+        let running = self.context.settings().running;
         let program = Path::new(OURSELVES);
-        let sandbox = if self.site.is_bare() {
-            allowed(self.site, order.title, order.instead)?;
+        let sandbox = if self.context.is_bare() {
+            allowed(self.context, order.title, order.instead)?;
             Sandbox::bare(program)
         } else {
             Sandbox::new(running.isolation, program).map_err(refused)?
@@ -299,13 +305,13 @@ impl Steps<'_> {
         );
         environment.insert(
             "SOURCE_DATE_EPOCH".to_owned(),
-            self.site.epoch_seconds().to_string(),
+            self.context.epoch_seconds().to_string(),
         );
         environment.extend(order.environment.clone());
         if order.has_network {
             self.add_network(&mut environment, &mut mounts);
         }
-        let step = Step {
+        let step = SandboxStep {
             command: order.command.iter().map(|&word| word.to_owned()).collect(),
             directory: order.directory.to_owned(),
             environment,
@@ -315,7 +321,7 @@ impl Steps<'_> {
             is_read_only: false,
             limits: running.limits,
         };
-        let mut lines = Lines {
+        let mut lines = LineSplitter {
             title: order.title,
             report: self.report,
             open: [Vec::new(), Vec::new()],
@@ -326,7 +332,7 @@ impl Steps<'_> {
             })
             .map_err(refused)?;
         lines.finish();
-        if ended.reached_network && !order.has_network && !self.site.is_bare() {
+        if ended.reached_network && !order.has_network && !self.context.is_bare() {
             self.report.event(Event::Warning {
                 text: format!(
                     "{} ran with the network of this machine: s2r may not make another one here",
@@ -352,21 +358,25 @@ impl Steps<'_> {
     ///
     /// # Errors
     /// It does not, or the sandbox does not work here.
-    pub(crate) fn run(&self, root: &Root, order: &Order<'_>) -> Result<Ended, BuildError> {
+    pub(crate) fn run(
+        &self,
+        root: &StepFilesystem,
+        order: &StepCommand<'_>,
+    ) -> Result<StepEnd, BuildError> {
         let ended = self.try_run(root, order)?;
         if is_success(&ended) {
             return Ok(ended);
         }
         let lines: Vec<String> = ended.last_lines.iter().map(|line| shown(line)).collect();
-        let asked = self.site.plan().packages.of_project();
+        let asked = self.context.plan().packages.of_project();
         let advice = missing::advice(&lines, &asked);
         Err(StepError::Failed {
             step: order.title.to_owned(),
             command: order.command.join(" "),
-            ended: how(&ended, &self.site.settings().running.limits),
-            words: Box::new(LastWords { lines, advice }),
+            ended: how(&ended, &self.context.settings().running.limits),
+            words: Box::new(LastLines { lines, advice }),
             instead: order.instead,
-            is_disk_full: ended.reason == Reason::NoSpace,
+            is_disk_full: ended.reason == EndReason::NoSpace,
         }
         .into())
     }
@@ -383,9 +393,9 @@ impl Steps<'_> {
     }
 
     /// Names of hosts, certificates and proxies, as the caller has them; logins of proxies left out.
-    fn add_network(&self, environment: &mut BTreeMap<String, String>, mounts: &mut Vec<Mount>) {
-        let variables = &self.site.settings().variables;
-        let read_only = |from: PathBuf, to: &str| Mount {
+    fn add_network(&self, environment: &mut BTreeMap<String, String>, mounts: &mut Vec<StepMount>) {
+        let variables = &self.context.settings().variables;
+        let read_only = |from: PathBuf, to: &str| StepMount {
             from,
             to: to.to_owned(),
             is_writable: false,
@@ -423,62 +433,64 @@ impl Steps<'_> {
 ///
 /// # Errors
 /// It is to run without isolation, and not here.
-pub(crate) fn allowed(site: &Site<'_>, step: &str, instead: &str) -> Result<(), StepError> {
-    if !site.is_bare() {
+pub(crate) fn allowed(context: &Context<'_>, step: &str, instead: &str) -> Result<(), StepError> {
+    if !context.is_bare() {
         return Ok(());
     }
-    site.in_builder().map_err(|absence| StepError::Elsewhere {
-        step: step.to_owned(),
-        instead: instead.to_owned(),
-        absence,
-    })
+    context
+        .in_builder()
+        .map_err(|absence| StepError::Elsewhere {
+            step: step.to_owned(),
+            instead: instead.to_owned(),
+            absence,
+        })
 }
 
 /// Whether a step did what it should.
-pub(crate) fn is_success(ended: &Ended) -> bool {
-    ended.reason == Reason::Exited && ended.status == Status::Code(0)
+pub(crate) fn is_success(ended: &StepEnd) -> bool {
+    ended.reason == EndReason::Exited && ended.status == CommandStatus::Code(0)
 }
 
 /// How a step ended, in half a sentence.
-pub(crate) fn how(ended: &Ended, limits: &Limits) -> String {
+pub(crate) fn how(ended: &StepEnd, limits: &StepLimits) -> String {
     match (ended.reason, ended.status) {
-        (Reason::Exited, Status::Code(code)) => format!("it ended with status {code}"),
-        (Reason::Exited, Status::Signal(signal)) => format!("signal {signal} ended it"),
-        (Reason::OutOfTime, _) => format!(
+        (EndReason::Exited, CommandStatus::Code(code)) => format!("it ended with status {code}"),
+        (EndReason::Exited, CommandStatus::Signal(signal)) => format!("signal {signal} ended it"),
+        (EndReason::OutOfTime, _) => format!(
             "it was stopped after {} seconds (--step-time)",
             limits.time.as_secs()
         ),
-        (Reason::OutOfMemory, _) => format!(
+        (EndReason::OutOfMemory, _) => format!(
             "it was stopped at {} MiB of memory (--step-memory)",
             limits.memory_bytes >> 20
         ),
-        (Reason::TooManyProcesses, _) => {
+        (EndReason::TooManyProcesses, _) => {
             format!("it was stopped at {} processes", limits.processes)
         }
-        (Reason::DiskFull, _) => format!(
+        (EndReason::DiskFull, _) => format!(
             "it was stopped when it had written {} MiB",
             limits.disk_bytes >> 20
         ),
-        (Reason::MemoryFilesFull, _) => format!(
+        (EndReason::MemoryFilesFull, _) => format!(
             "its /tmp was full at {} MiB, for it is memory (half of --step-memory)",
             limits.memory_bytes >> 21
         ),
-        (Reason::NoSpace, _) => "the disk of the store was full".to_owned(),
+        (EndReason::NoSpace, _) => "the disk of the store was full".to_owned(),
     }
 }
 
 /// Turns what a step writes into lines.
-struct Lines<'a> {
+struct LineSplitter<'a> {
     title: &'a str,
     report: &'a dyn Report,
     open: [Vec<u8>; 2],
 }
 
-impl Lines<'_> {
-    fn add(&mut self, stream: Stream, bytes: &[u8]) {
+impl LineSplitter<'_> {
+    fn add(&mut self, stream: OutputStream, bytes: &[u8]) {
         let place = match stream {
-            Stream::Output => 0,
-            Stream::Error => 1,
+            OutputStream::Output => 0,
+            OutputStream::Error => 1,
         };
         for &byte in bytes {
             if byte == b'\n' || self.open[place].len() >= MAX_LINE_BYTES {

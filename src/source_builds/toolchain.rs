@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use crate::archive::tar::Options;
+use crate::archive::tar::TarOptions;
 use crate::base::base_recipes;
-use crate::base::debian_packages::Debs;
-use crate::base::image_base::Foundation;
-use crate::context::build_context::Site;
-use crate::layer_cache::Made;
-use crate::layers::deb::{self, BaseOptions, Part};
+use crate::base::debian_packages::DebianPackages;
+use crate::base::image_base::Base;
+use crate::context::build_context::Context;
+use crate::layer_cache::BuiltLayer;
+use crate::layers::deb::{self, BaseOptions, BasePart};
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::debian::DebArtefact;
 use crate::report::{BuildError, FileError};
@@ -26,9 +26,9 @@ pub(crate) struct Toolchain {
     pub packages: Vec<DebArtefact>,
     /// The packages of the base.
     below: Vec<DebArtefact>,
-    base: Vec<Made>,
+    base: Vec<BuiltLayer>,
     /// What those layers are made of; an image's are not made.
-    debs: Option<(Debs, BaseOptions)>,
+    debs: Option<(DebianPackages, BaseOptions)>,
     /// How the layer of build packages is written; an image gets none.
     options: Option<BaseOptions>,
     roots: OnceLock<Vec<PathBuf>>,
@@ -44,8 +44,8 @@ const LIBRARY_FOLDERS: [&str; 4] = [
 
 impl Toolchain {
     /// The base with Python and nothing more: enough for everything that is only Python.
-    pub(crate) fn plain(site: &Site<'_>, foundation: &Foundation<'_>, base: &[Made]) -> Self {
-        Self::with(site, foundation, base, Vec::new())
+    pub(crate) fn plain(context: &Context<'_>, foundation: &Base<'_>, base: &[BuiltLayer]) -> Self {
+        Self::with(context, foundation, base, Vec::new())
     }
 
     /// The base and the builder's build packages. A base that is an image has what it has.
@@ -53,35 +53,35 @@ impl Toolchain {
     /// # Errors
     /// Packages that cannot be resolved.
     pub(crate) fn full(
-        site: &Site<'_>,
-        foundation: &Foundation<'_>,
-        base: &[Made],
+        context: &Context<'_>,
+        foundation: &Base<'_>,
+        base: &[BuiltLayer],
     ) -> Result<Self, BuildError> {
-        let added = added(site, foundation)?;
-        Ok(Self::with(site, foundation, base, added))
+        let added = added(context, foundation)?;
+        Ok(Self::with(context, foundation, base, added))
     }
 
     fn with(
-        site: &Site<'_>,
-        foundation: &Foundation<'_>,
-        base: &[Made],
+        context: &Context<'_>,
+        foundation: &Base<'_>,
+        base: &[BuiltLayer],
         packages: Vec<DebArtefact>,
     ) -> Self {
         let (mut key, options) = match foundation {
-            Foundation::Packages { options, .. } => {
+            Base::Packages { options, .. } => {
                 let options = BaseOptions {
-                    tar: Options {
+                    tar: TarOptions {
                         level: LEVEL,
-                        ..site.tar()
+                        ..context.tar()
                     },
                     ..options.clone()
                 };
-                let packages = deb::key(Part::Added, &packages, &[], &options);
+                let packages = deb::key(BasePart::Added, &packages, &[], &options);
                 let key = KeyBuilder::new("toolchain/1").field(packages.as_bytes());
                 (key, Some(options))
             }
-            Foundation::Image(_) => {
-                let interpreter = site.interpreter().as_bytes();
+            Base::Image(_) => {
+                let interpreter = context.interpreter().as_bytes();
                 (
                     KeyBuilder::new("toolchain-image/1").field(interpreter),
                     None,
@@ -97,8 +97,8 @@ impl Toolchain {
             below: foundation.debs().all(),
             base: base.to_vec(),
             debs: match foundation {
-                Foundation::Packages { debs, options, .. } => Some((debs.clone(), options.clone())),
-                Foundation::Image(_) => None,
+                Base::Packages { debs, options, .. } => Some((debs.clone(), options.clone())),
+                Base::Image(_) => None,
             },
             options,
             roots: OnceLock::new(),
@@ -111,13 +111,13 @@ impl Toolchain {
     /// As [`roots`](Self::roots).
     pub(crate) fn is_left_behind(
         &self,
-        site: &Site<'_>,
+        context: &Context<'_>,
         library: &str,
     ) -> Result<bool, BuildError> {
-        if library.contains('/') || self.packages.is_empty() || site.is_bare() {
+        if library.contains('/') || self.packages.is_empty() || context.is_bare() {
             return Ok(false);
         }
-        let roots = self.roots(site)?;
+        let roots = self.roots(context)?;
         let has = |root: &PathBuf| {
             let mut folders = LIBRARY_FOLDERS.iter();
             folders.any(|folder| root.join(folder).join(library).symlink_metadata().is_ok())
@@ -137,28 +137,28 @@ impl Toolchain {
     ///
     /// # Errors
     /// Packages that cannot be fetched or unpacked.
-    pub(crate) fn roots(&self, site: &Site<'_>) -> Result<&[PathBuf], BuildError> {
+    pub(crate) fn roots(&self, context: &Context<'_>) -> Result<&[PathBuf], BuildError> {
         if let Some(roots) = self.roots.get() {
             return Ok(roots);
         }
-        if site.is_bare() {
+        if context.is_bare() {
             // All else is where s2r stands.
-            let folders = vec![links(site)?];
+            let folders = vec![links(context)?];
             return Ok(self.roots.get_or_init(|| folders));
         }
-        let roots = site.roots();
+        let roots = context.roots();
         let recipes = match &self.debs {
-            Some((debs, options)) => site.recipes_of(debs, options)?,
+            Some((debs, options)) => context.recipes_of(debs, options)?,
             None => Vec::new(),
         };
         let recipes: Vec<_> = recipes.iter().collect();
-        let mut folders = site.ground_of(&self.base, &recipes)?;
+        let mut folders = context.ground_of(&self.base, &recipes)?;
         if let Some(options) = self.options.as_ref().filter(|_| !self.packages.is_empty()) {
             let debs = (self.packages.as_slice(), self.below.as_slice());
-            let recipe = base_recipes::added("build packages", debs, options, site.store());
-            folders.push(roots.of_recipe(&recipe, &site.fetcher())?);
+            let recipe = base_recipes::added("build packages", debs, options, context.store());
+            folders.push(roots.of_recipe(&recipe, &context.fetcher())?);
         }
-        folders.push(links(site)?);
+        folders.push(links(context)?);
         Ok(self.roots.get_or_init(|| folders))
     }
 }
@@ -186,16 +186,16 @@ fn package_of<'a>(
 }
 
 /// The build packages, and what they need, that the base does not have in the same version.
-fn added(site: &Site<'_>, foundation: &Foundation<'_>) -> Result<Vec<DebArtefact>, BuildError> {
-    let Foundation::Packages { debs, options, .. } = foundation else {
+fn added(context: &Context<'_>, foundation: &Base<'_>) -> Result<Vec<DebArtefact>, BuildError> {
+    let Base::Packages { debs, options, .. } = foundation else {
         return Ok(Vec::new());
     };
-    if let Some(lock) = site.base_lock()?
+    if let Some(lock) = context.base_lock()?
         && let Some(locked) = lock.build_packages.get(options.architecture.name())
     {
         return Ok(locked.clone());
     }
-    let all = site.with_build_packages(options.architecture)?;
+    let all = context.with_build_packages(options.architecture)?;
     let base = debs.all();
     Ok(all
         .into_iter()
@@ -205,13 +205,13 @@ fn added(site: &Site<'_>, foundation: &Foundation<'_>) -> Result<Vec<DebArtefact
 
 /// The interpreter of build requirements' own programs; and of packages the names that Debian's
 /// maintainer scripts would have given. An image has its names.
-fn links(site: &Site<'_>) -> Result<PathBuf, BuildError> {
-    let python = site.interpreter();
+fn links(context: &Context<'_>) -> Result<PathBuf, BuildError> {
+    let python = context.interpreter();
     let mut links = vec![
         ("build/env/bin/python", python),
         ("build/env/bin/python3", "python"),
     ];
-    if !site.stands_on_image() {
+    if !context.stands_on_image() {
         links.extend([
             ("usr/bin/python3", python),
             ("usr/bin/python", "python3"),
@@ -225,7 +225,7 @@ fn links(site: &Site<'_>) -> Result<PathBuf, BuildError> {
         key.add(target.as_bytes());
     }
     let name = format!("links-{}", &key.finish().hex()[..16]);
-    let folder = site.store().tools().join(name);
+    let folder = context.store().tools().join(name);
     let unwritable = |source| FileError::Unwritable {
         path: folder.clone(),
         source,

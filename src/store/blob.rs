@@ -11,13 +11,13 @@ use super::StoreError;
 use crate::oci::Digest;
 
 /// A file being written; dropped without being kept, it is gone.
-pub(crate) struct Writer {
+pub(crate) struct BlobWriter {
     file: BufWriter<tempfile::NamedTempFile>,
     hasher: Option<Sha256>,
     known: Option<Digest>,
 }
 
-impl Writer {
+impl BlobWriter {
     pub(super) fn new(folder: &Path) -> Result<Self, StoreError> {
         let file = tempfile::NamedTempFile::new_in(folder).map_err(StoreError::io(folder))?;
         Ok(Self {
@@ -28,7 +28,7 @@ impl Writer {
     }
 
     /// For writers that hash by themselves: does not hash again. The digest of the bytes must be
-    /// given by [`Writer::hashed`] before the file is kept.
+    /// given by [`BlobWriter::hashed`] before the file is kept.
     pub(crate) fn unhashed(mut self) -> Self {
         self.hasher = None;
         self
@@ -75,7 +75,7 @@ impl Writer {
     }
 }
 
-impl Write for Writer {
+impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         if let Some(hasher) = &mut self.hasher {
@@ -91,9 +91,9 @@ impl Write for Writer {
 
 /// Hashes what is written to it.
 #[derive(Default)]
-struct Hasher(Sha256);
+struct BlobHasher(Sha256);
 
-impl Write for Hasher {
+impl Write for BlobHasher {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.update(bytes);
         Ok(bytes.len())
@@ -106,7 +106,7 @@ impl Write for Hasher {
 
 /// The digest of what a reader gives.
 pub(super) fn digest_of(mut bytes: impl Read) -> io::Result<Digest> {
-    let mut hasher = Hasher::default();
+    let mut hasher = BlobHasher::default();
     io::copy(&mut bytes, &mut hasher)?;
     Ok(Digest::from_bytes(hasher.0.finalize().into()))
 }

@@ -13,24 +13,24 @@ use super::prune::visit;
 use super::records::{read_bounded, read_sealed};
 use super::roots::sealed_code;
 use super::{LAYOUT, Store, StoreError};
-use crate::oci::{Descriptor, Digest, Index};
+use crate::oci::{Descriptor, Digest, ImageIndex};
 
 /// What a look at the store came to.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Checked {
+pub(crate) struct CheckReport {
     /// Files that were read.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
     /// What was wrong.
-    pub damaged: Vec<Damage>,
+    pub damaged: Vec<DamagedItem>,
     /// Images whose names were taken away, because nothing is left that they could stand for.
     pub lost: BTreeSet<String>,
 }
 
 /// Something in the store that was wrong, and is so no more.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Damage {
+pub(crate) struct DamagedItem {
     /// Where it lies, or lay.
     pub path: PathBuf,
     /// What became of it.
@@ -51,12 +51,15 @@ pub(crate) enum DamageFate {
 }
 
 /// The images that need a blob, by its digest.
-type Users = BTreeMap<Digest, BTreeSet<String>>;
+type ImageUsers = BTreeMap<Digest, BTreeSet<String>>;
 
 impl Store {
     /// Reads every blob, download, record and list of the store, and drops those that are wrong: what is
     /// missing then is made or fetched again. Builds go on meanwhile. `progress` is told bytes done and to do.
-    pub(crate) fn check(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Checked, StoreError> {
+    pub(crate) fn check(
+        &self,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<CheckReport, StoreError> {
         let _in_use = self.in_use()?;
         let mut checked = self.check_lists()?;
         let users = self.users()?;
@@ -65,9 +68,9 @@ impl Store {
         progress(0, total_bytes);
         for (path, kind, bytes) in files {
             if drop_damaged(&path, kind)? {
-                let digest = digest_named(&path).filter(|_| kind == Kind::Named);
+                let digest = digest_named(&path).filter(|_| kind == CheckedKind::Named);
                 let images = digest.and_then(|digest| users.get(&digest).cloned());
-                checked.damaged.push(Damage {
+                checked.damaged.push(DamagedItem {
                     path,
                     fate: DamageFate::Dropped,
                     images: images.unwrap_or_default(),
@@ -82,17 +85,17 @@ impl Store {
     }
 
     /// All files that tell whether they are right, with their lengths.
-    fn files(&self) -> Result<Vec<(PathBuf, Kind, u64)>, StoreError> {
+    fn files(&self) -> Result<Vec<(PathBuf, CheckedKind, u64)>, StoreError> {
         let mut folders = vec![
-            (self.root().join("blobs/sha256"), Kind::Named),
-            (self.folder("downloads"), Kind::Named),
-            (self.folder("layers"), Kind::Sealed),
-            (self.folder("elsewhere"), Kind::Sealed),
-            (self.folder("compiled"), Kind::Code),
+            (self.root().join("blobs/sha256"), CheckedKind::Named),
+            (self.folder("downloads"), CheckedKind::Named),
+            (self.folder("layers"), CheckedKind::Sealed),
+            (self.folder("elsewhere"), CheckedKind::Sealed),
+            (self.folder("compiled"), CheckedKind::Code),
         ];
         let records = self.folder("records");
         for kind in super::prune::children(&records)? {
-            folders.push((kind, Kind::Sealed));
+            folders.push((kind, CheckedKind::Sealed));
         }
         let mut files = Vec::new();
         for (folder, kind) in folders {
@@ -104,12 +107,12 @@ impl Store {
     }
 
     /// Mends the list of images and the mark of the layout, and takes names away that stand for nothing.
-    pub(super) fn check_lists(&self) -> Result<Checked, StoreError> {
+    pub(super) fn check_lists(&self) -> Result<CheckReport, StoreError> {
         let _lock = self.lock("images")?;
-        let mut checked = Checked::default();
+        let mut checked = CheckReport::default();
         let mut restored = |path: PathBuf, images| {
             let fate = DamageFate::Restored;
-            checked.damaged.push(Damage { path, fate, images });
+            checked.damaged.push(DamagedItem { path, fate, images });
         };
         let mark = self.root().join("oci-layout");
         if read_bounded(&mark)?.as_deref() != Some(LAYOUT) {
@@ -118,7 +121,7 @@ impl Store {
         }
         let copy = self.copied_index();
         let text = read_bounded(&self.index_path())?;
-        let listed = text.and_then(|text| Index::from_bytes(&text).ok());
+        let listed = text.and_then(|text| ImageIndex::from_bytes(&text).ok());
         let is_readable = listed.is_some();
         let mut index = listed.or_else(|| copy.clone()).unwrap_or_default();
         let (mut mended, mut lost) = (BTreeSet::new(), BTreeSet::new());
@@ -148,8 +151,8 @@ impl Store {
     }
 
     /// Which images need which blobs.
-    fn users(&self) -> Result<Users, StoreError> {
-        let mut users = Users::new();
+    fn users(&self) -> Result<ImageUsers, StoreError> {
+        let mut users = ImageUsers::new();
         for entry in self.read_index()?.manifests {
             let title = title(&entry);
             let mut note = |digest| users.entry(digest).or_default().insert(title.clone());
@@ -166,12 +169,12 @@ impl Store {
     }
 
     /// Tells of blobs that images need, and that are neither here nor said to be elsewhere.
-    fn check_missing(&self, users: &Users, checked: &mut Checked) {
+    fn check_missing(&self, users: &ImageUsers, checked: &mut CheckReport) {
         for (digest, images) in users {
             let path = self.blob_path(digest);
             let is_told = checked.damaged.iter().any(|damage| damage.path == path);
             if !is_told && !path.exists() && self.elsewhere(digest).is_empty() {
-                checked.damaged.push(Damage {
+                checked.damaged.push(DamagedItem {
                     path,
                     fate: DamageFate::Missing,
                     images: images.clone(),
@@ -183,7 +186,7 @@ impl Store {
 
 /// How a file tells whether it is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum CheckedKind {
     /// Its name is its digest.
     Named,
     /// It begins with its digest.
@@ -193,7 +196,7 @@ enum Kind {
 }
 
 /// Drops a file that is wrong. Whether it was.
-fn drop_damaged(path: &Path, kind: Kind) -> Result<bool, StoreError> {
+fn drop_damaged(path: &Path, kind: CheckedKind) -> Result<bool, StoreError> {
     let file = match File::open(path) {
         Ok(file) => file,
         // Somebody has taken it away meanwhile.
@@ -201,12 +204,12 @@ fn drop_damaged(path: &Path, kind: Kind) -> Result<bool, StoreError> {
         Err(error) => return Err(StoreError::io(path)(error)),
     };
     let is_right = match kind {
-        Kind::Named => {
+        CheckedKind::Named => {
             let named = digest_named(path);
             return drop_unless(path, |found| named.is_none_or(|named| named == found));
         }
-        Kind::Sealed => read_sealed(path)?.is_some(),
-        Kind::Code => sealed_code(path).is_some(),
+        CheckedKind::Sealed => read_sealed(path)?.is_some(),
+        CheckedKind::Code => sealed_code(path).is_some(),
     };
     if is_right {
         return Ok(false);
@@ -234,7 +237,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::oci::{DiffId, KeyBuilder, Manifest, MediaType};
+    use crate::oci::{DiffId, ImageManifest, KeyBuilder, MediaType};
     use crate::store::StoredLayer;
 
     /// A store with an image of one layer, a download, records and byte code.
@@ -243,7 +246,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let layer = store.put_blob(b"layer").unwrap();
         store.put_blob(b"{}").unwrap();
-        let manifest = Manifest {
+        let manifest = ImageManifest {
             schema_version: 2,
             media_type: Some(MediaType::Manifest),
             config: Descriptor::of(MediaType::Config, b"{}"),
@@ -277,7 +280,7 @@ mod tests {
         (folder, store, image)
     }
 
-    fn check(store: &Store) -> Checked {
+    fn check(store: &Store) -> CheckReport {
         let (mut last, mut total) = (0, 0);
         let checked = store.check(&mut |done, all| (last, total) = (done, all));
         let checked = checked.unwrap();

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use super::blob::hash_of;
-use super::{Store, StoreError, Writer};
+use super::{BlobWriter, Store, StoreError};
 use crate::oci::Digest;
 
 impl Store {
@@ -40,7 +40,7 @@ impl Store {
     /// Keeps a finished file as a download, after comparing its hash with the promised one.
     pub(crate) fn keep_download(
         &self,
-        writer: Writer,
+        writer: BlobWriter,
         expected: &Digest,
     ) -> Result<(), StoreError> {
         writer.persist(expected, &self.download_path(expected))

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::oci::Digest;
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// What can go wrong in the store.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +92,7 @@ impl Explain for StoreError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Io { path, source } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the store cannot be read or written".into(),
                 place: path.display().to_string(),
                 why: source.to_string(),
@@ -107,7 +107,7 @@ impl Explain for StoreError {
                 },
             },
             Self::Mismatch { path, expected, found } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "written bytes are not the bytes that were meant".into(),
                 place: path.display().to_string(),
                 why: format!("expected {expected}, found {found}; nothing was kept"),
@@ -119,35 +119,35 @@ impl Explain for StoreError {
                 is_there,
             } => damaged_blob(path, digest, *is_there),
             Self::Damaged { path, reason } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "a file of the store is damaged".into(),
                 place: path.display().to_string(),
                 why: reason.clone(),
                 next: "run `s2r cache verify`, which mends the store and names the images that are to be built again".into(),
             },
             Self::Link { path } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "a folder of the store is a link".into(),
                 place: path.display().to_string(),
                 why: "s2r empties it, and what it leads to may be somebody's".into(),
                 next: format!("remove the link (`rm {}`); to have the store elsewhere, set S2R_STORE", path.display()),
             },
             Self::Foreign { path, owner, user } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the store belongs to somebody else".into(),
                 place: path.display().to_string(),
                 why: format!("its owner is user {owner}, and this is user {user}"),
                 next: "set S2R_STORE to a folder of your own".into(),
             },
             Self::NoImage { name, root } => Explanation {
-                fate: Fate::CommandLine,
+                fate: ErrorClass::CommandLine,
                 what: format!("there is no image {name} in the store"),
                 place: root.display().to_string(),
                 why: "neither is it a name that `s2r build SOURCE IMAGE` gave, nor the first six or more digits of a digest".into(),
                 next: "`s2r images` lists what is there".into(),
             },
             Self::SeveralImages { id, found } => Explanation {
-                fate: Fate::CommandLine,
+                fate: ErrorClass::CommandLine,
                 what: format!("the digests of several images begin with {id}"),
                 place: id.clone(),
                 why: found.join("\n"),
@@ -165,7 +165,7 @@ fn damaged_blob(path: &Path, digest: &Digest, is_there: bool) -> Explanation {
         ("missing", format!("there is no {digest}"))
     };
     Explanation {
-        fate: Fate::World,
+        fate: ErrorClass::World,
         what: format!("a part of the image is {what} in the store"),
         place: path.display().to_string(),
         why,

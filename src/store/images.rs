@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::records::{read_bounded, read_sealed};
 use super::{Store, StoreError};
-use crate::oci::{Descriptor, Digest, Index, Manifest, MediaType, NameOrId, Reference};
+use crate::oci::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType, NameOrId, Reference};
 
 /// The annotation in which a layout names an image (image-spec, annotations.md).
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -176,7 +176,7 @@ impl Store {
     pub(crate) fn manifests(
         &self,
         descriptor: &Descriptor,
-    ) -> Result<Vec<(Descriptor, Manifest)>, StoreError> {
+    ) -> Result<Vec<(Descriptor, ImageManifest)>, StoreError> {
         let bytes = self.read_blob(&descriptor.digest)?;
         // The list of images has no digest of its own. What it says of an image is held against that.
         let check = |media_type: Option<&MediaType>| {
@@ -193,19 +193,19 @@ impl Store {
                 reason,
             })
         };
-        if let Ok(manifest) = Manifest::from_bytes(&bytes) {
+        if let Ok(manifest) = ImageManifest::from_bytes(&bytes) {
             check(manifest.media_type.as_ref())?;
             return Ok(vec![(descriptor.clone(), manifest)]);
         }
-        let index =
-            Index::from_bytes(&bytes).map_err(|error| self.damaged(&descriptor.digest, &error))?;
+        let index = ImageIndex::from_bytes(&bytes)
+            .map_err(|error| self.damaged(&descriptor.digest, &error))?;
         check(index.media_type.as_ref())?;
         index
             .manifests
             .into_iter()
             .map(|entry| {
                 let bytes = self.read_blob(&entry.digest)?;
-                let manifest = Manifest::from_bytes(&bytes)
+                let manifest = ImageManifest::from_bytes(&bytes)
                     .map_err(|error| self.damaged(&entry.digest, &error))?;
                 Ok((entry, manifest))
             })
@@ -224,12 +224,12 @@ impl Store {
     }
 
     /// The list of images; its copy where it cannot be read.
-    pub(super) fn read_index(&self) -> Result<Index, StoreError> {
+    pub(super) fn read_index(&self) -> Result<ImageIndex, StoreError> {
         let path = self.index_path();
         let Some(bytes) = read_bounded(&path)? else {
-            return Ok(Index::default());
+            return Ok(ImageIndex::default());
         };
-        Index::from_bytes(&bytes).or_else(|error| {
+        ImageIndex::from_bytes(&bytes).or_else(|error| {
             self.copied_index().ok_or_else(|| StoreError::Damaged {
                 path,
                 reason: error.to_string(),
@@ -238,12 +238,12 @@ impl Store {
     }
 
     /// The copy of the list, which tells by itself whether it is sound.
-    pub(super) fn copied_index(&self) -> Option<Index> {
+    pub(super) fn copied_index(&self) -> Option<ImageIndex> {
         let bytes = read_sealed(&self.folder(COPY)).ok()??;
-        Index::from_bytes(&bytes).ok()
+        ImageIndex::from_bytes(&bytes).ok()
     }
 
-    pub(super) fn write_index(&self, index: &Index) -> Result<(), StoreError> {
+    pub(super) fn write_index(&self, index: &ImageIndex) -> Result<(), StoreError> {
         let path = self.index_path();
         let bytes = index.to_bytes().map_err(|error| StoreError::Damaged {
             path: path.clone(),

@@ -45,11 +45,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use blob::Writer;
-pub(crate) use check::{Checked, Damage, DamageFate};
+pub(crate) use blob::BlobWriter;
+pub(crate) use check::{CheckReport, DamageFate, DamagedItem};
 pub(crate) use error::StoreError;
 pub(crate) use images::{FoundImage, StoredImage};
-pub(crate) use prune::{Pruned, Usage};
+pub(crate) use prune::{DiskUsageReport, PruneReport};
 
 use blob::drop_unless;
 use records::read_bounded;
@@ -87,7 +87,7 @@ pub(crate) struct Store {
 
 /// Held as long as it lives; released by the system when its process dies.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub(crate) struct StoreLock {
     _file: fs::File,
 }
 
@@ -108,7 +108,7 @@ impl Store {
     fn create(&self) -> Result<(), StoreError> {
         let _lock = self.lock("images")?;
         if !self.index_path().exists() {
-            self.write_index(&crate::oci::Index::default())?;
+            self.write_index(&crate::oci::ImageIndex::default())?;
         }
         // Last, because its presence says that all else is there.
         self.replace_synced(&self.root.join("oci-layout"), LAYOUT)
@@ -131,12 +131,16 @@ impl Store {
     }
 
     /// Begins a file of the store whose digest is known when it is finished.
-    pub(crate) fn writer(&self) -> Result<Writer, StoreError> {
-        Writer::new(&self.folder("tmp"))
+    pub(crate) fn writer(&self) -> Result<BlobWriter, StoreError> {
+        BlobWriter::new(&self.folder("tmp"))
     }
 
     /// Keeps a finished file as a blob, after comparing its digest with the promised one.
-    pub(crate) fn keep_blob(&self, writer: Writer, expected: &Digest) -> Result<(), StoreError> {
+    pub(crate) fn keep_blob(
+        &self,
+        writer: BlobWriter,
+        expected: &Digest,
+    ) -> Result<(), StoreError> {
         writer.persist(expected, &self.blob_path(expected))
     }
 
@@ -196,10 +200,10 @@ impl Store {
     }
 
     /// Waits for, and takes, the lock of this name.
-    pub(crate) fn lock(&self, name: &str) -> Result<Lock, StoreError> {
+    pub(crate) fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
         let (path, file) = self.lock_file(name)?;
         file.lock().map_err(StoreError::io(&path))?;
-        Ok(Lock { _file: file })
+        Ok(StoreLock { _file: file })
     }
 
     fn lock_file(&self, name: &str) -> Result<(PathBuf, fs::File), StoreError> {
@@ -216,7 +220,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Explain as _, Fate};
+    use crate::report::{ErrorClass, Explain as _};
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
@@ -290,6 +294,6 @@ mod tests {
         fs::write(&file, b"").unwrap();
         let error = Store::open(&file.join("store")).unwrap_err();
         assert!(error.to_string().contains("file/store"), "{error}");
-        assert_eq!(error.explain().fate, Fate::World);
+        assert_eq!(error.explain().fate, ErrorClass::World);
     }
 }

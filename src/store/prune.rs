@@ -12,7 +12,7 @@ use crate::oci::Digest;
 
 /// How much of the disk the store takes, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
+pub(crate) struct DiskUsageReport {
     /// Layers, manifests and configs of images.
     pub image_bytes: u64,
     /// Blobs that no image names, such as layers of earlier builds.
@@ -27,7 +27,7 @@ pub(crate) struct Usage {
 
 /// What pruning took away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Pruned {
+pub(crate) struct PruneReport {
     /// How many files.
     pub files: u64,
     /// Their bytes.
@@ -38,9 +38,9 @@ pub(crate) struct Pruned {
 
 impl Store {
     /// How much of the disk the store takes.
-    pub(crate) fn usage(&self) -> Result<Usage, StoreError> {
+    pub(crate) fn usage(&self) -> Result<DiskUsageReport, StoreError> {
         let used = self.used_blobs()?;
-        let mut usage = Usage::default();
+        let mut usage = DiskUsageReport::default();
         visit(&self.root().join("blobs/sha256"), &mut |path, bytes| {
             if is_in(&used, path) {
                 usage.image_bytes += bytes;
@@ -76,7 +76,7 @@ impl Store {
     /// image, abandoned files, and with `all` the downloads, all unpacked layers, byte code, programs
     /// and records too. Images whose manifests are damaged are listed no longer. Waits for builds that are under way: they
     /// count on layers that no image names yet.
-    pub(crate) fn prune(&self, all: bool) -> Result<Pruned, StoreError> {
+    pub(crate) fn prune(&self, all: bool) -> Result<PruneReport, StoreError> {
         let _alone = self.lock("use")?;
         let lost = self.check_lists()?.lost;
         let _lock = self.lock("images")?;
@@ -116,13 +116,13 @@ impl Store {
 
     /// Removes unpacked layers, what was being written (no build is under way, so it has lost its
     /// writer), and with `all` what can be fetched or made again.
-    fn prune_folders(&self, all: bool, used: &BTreeSet<String>) -> Result<Pruned, StoreError> {
+    fn prune_folders(&self, all: bool, used: &BTreeSet<String>) -> Result<PruneReport, StoreError> {
         let refetched: &[&str] = if all {
             &["downloads", "compiled", "tools", "records", "git"]
         } else {
             &[]
         };
-        let mut pruned = Pruned::default();
+        let mut pruned = PruneReport::default();
         for name in ["roots", "tmp"].iter().chain(refetched) {
             for path in children(&self.folder(name))? {
                 if *name == "roots" && !all && is_in(used, &path) {
@@ -189,7 +189,7 @@ pub(super) fn visit(folder: &Path, each: &mut dyn FnMut(&Path, u64)) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oci::{Descriptor, Manifest, MediaType};
+    use crate::oci::{Descriptor, ImageManifest, MediaType};
 
     #[test]
     fn what_an_image_needs_stays() {
@@ -198,7 +198,7 @@ mod tests {
         store.put_blob(b"layer").unwrap();
         store.put_blob(b"unused!").unwrap();
         store.put_blob(b"{}").unwrap();
-        let manifest = Manifest {
+        let manifest = ImageManifest {
             schema_version: 2,
             media_type: Some(MediaType::Manifest),
             config: Descriptor::of(MediaType::Config, b"{}"),
@@ -216,7 +216,7 @@ mod tests {
         let pruned = store.prune(false).unwrap();
         assert_eq!((pruned.files, pruned.bytes), (1, 7));
         assert!(store.has_blob(&Digest::of(b"layer"), 5));
-        assert_eq!(store.prune(false).unwrap(), Pruned::default());
+        assert_eq!(store.prune(false).unwrap(), PruneReport::default());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Lock, Store, StoreError};
+use super::{Store, StoreError, StoreLock};
 use crate::host::remove_tree;
 
 impl Store {
@@ -11,7 +11,7 @@ impl Store {
     ///
     /// Whoever comes first, with nobody else at work, clears the scratch folder: what lies there has
     /// lost its writer to a signal or to a power cut. That this fails is no reason not to work.
-    pub(crate) fn in_use(&self) -> Result<Lock, StoreError> {
+    pub(crate) fn in_use(&self) -> Result<StoreLock, StoreError> {
         let (path, file) = self.lock_file("use")?;
         if file.try_lock().is_ok() {
             let (_, images) = self.lock_file("images")?;
@@ -21,7 +21,7 @@ impl Store {
             file.unlock().map_err(StoreError::io(&path))?;
         }
         file.lock_shared().map_err(StoreError::io(&path))?;
-        Ok(Lock { _file: file })
+        Ok(StoreLock { _file: file })
     }
 
     /// Empties the scratch folder as far as that can be done.

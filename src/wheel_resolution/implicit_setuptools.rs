@@ -2,18 +2,18 @@
 //! tools were written, so that older releases of poetry and pipenv never list them. An image has only
 //! what is named; so they are found and put in, and a warning says it.
 
-use super::resolver::Exact;
-use crate::context::settings::Rules;
+use super::resolver::WheelResolver;
+use crate::context::settings::NetworkRules;
 use crate::packages::python::{PackageName, Version};
 use crate::report::{BuildError, Event};
-use crate::resolve::wheels::{Lock, RequirementsFile, ResolveError};
+use crate::resolve::wheels::{RequirementsFile, WheelError, WheelLock};
 
 /// What such tools do not list.
 const LEFT_OUT: [&str; 4] = ["distribute", "pip", "setuptools", "wheel"];
 /// Whoever needs setuptools to run needs its `pkg_resources`, which version 82 took away.
 const WITH_PKG_RESOURCES: &str = "setuptools<82";
 
-impl Exact<'_> {
+impl WheelResolver<'_> {
     /// The wheels of a lock that lacks what its tool never lists; `text` is the lock as requirements.
     ///
     /// # Errors
@@ -23,10 +23,10 @@ impl Exact<'_> {
         error: BuildError,
         path: &str,
         text: &str,
-        rules: Rules,
-    ) -> Result<Lock, BuildError> {
+        rules: NetworkRules,
+    ) -> Result<WheelLock, BuildError> {
         let missing = match error.find() {
-            Some(ResolveError::NotListed { missing, .. }) if !rules.locked => missing,
+            Some(WheelError::NotListed { missing, .. }) if !rules.locked => missing,
             _ => return Err(error),
         };
         let Some(wishes) = wishes(missing) else {
@@ -43,7 +43,7 @@ impl Exact<'_> {
                 wheel.name, wheel.version, wheel.sha256
             );
             text.push_str(&line);
-            self.site.report().event(Event::Warning {
+            self.context.report().event(Event::Warning {
                 text: format!(
                     "{path} leaves out {}, which its packages need; version {} is put in",
                     wheel.name, wheel.version

@@ -4,15 +4,15 @@
 //! The caller's own environment is no part of it: a lock names its files by their addresses, and is
 //! used where another mirror is set. What the project and the command line set is.
 
-use crate::context::project::Project;
+use crate::context::project::ProjectInputs;
 use crate::context::variables::is_of_indexes;
 use crate::packages::python::locks::{LockKind, decisive_part};
 use crate::packages::python::{
-    Fingerprint, Source, Url, parse, requirement_lines, resolve_path, shown,
+    LockFingerprint, PackageUrl, ReadAccess, parse, requirement_lines, resolve_path, shown,
 };
-use crate::plan::{Dependencies, Origin, Plan};
-use crate::report::{BuildError, Explain, Explanation, Fate};
-use crate::source::{SettingsFile, Tree};
+use crate::plan::{DependencySource, Plan, ValueOrigin};
+use crate::report::{BuildError, ErrorClass, Explain, Explanation};
+use crate::source::{SettingsFile, SourceTree};
 
 const PYPROJECT: &str = "pyproject.toml";
 
@@ -51,7 +51,7 @@ impl Explain for StaleLockError {
             ),
         };
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: self.to_string(),
             place,
             why,
@@ -65,13 +65,13 @@ impl Explain for StaleLockError {
 ///
 /// # Errors
 /// A file that cannot be read.
-pub(crate) fn of(project: &Project, plan: &Plan) -> Result<Fingerprint, BuildError> {
-    let mut inputs = Fingerprint::default();
+pub(crate) fn of(project: &ProjectInputs, plan: &Plan) -> Result<LockFingerprint, BuildError> {
+    let mut inputs = LockFingerprint::default();
     let tree = &project.tree;
     match &plan.dependencies.value {
-        Dependencies::None | Dependencies::Pylock { .. } => {}
-        Dependencies::Requirements { path } => add_requirements(&mut inputs, tree, path)?,
-        Dependencies::Converted { file, choice, .. } => {
+        DependencySource::None | DependencySource::Pylock { .. } => {}
+        DependencySource::Requirements { path } => add_requirements(&mut inputs, tree, path)?,
+        DependencySource::Converted { file, choice, .. } => {
             add_file(&mut inputs, tree, file.path())?;
             if let Some(path) = file.read_with() {
                 add_file(&mut inputs, tree, path)?;
@@ -100,7 +100,10 @@ pub(crate) fn of(project: &Project, plan: &Plan) -> Result<Fingerprint, BuildErr
     }
     inputs.add("the builder's Python", plan.python.value.as_bytes());
     let settings = plan.environment.settings().filter(|(name, setting)| {
-        let is_given = !matches!(setting.origin, Origin::Builder { .. } | Origin::Default);
+        let is_given = !matches!(
+            setting.origin,
+            ValueOrigin::Builder { .. } | ValueOrigin::Default
+        );
         is_given && is_of_indexes(name)
     });
     for (name, setting) in settings {
@@ -121,11 +124,11 @@ pub(crate) const AS_BUILT: &str = "what the project's own wheel requires";
 
 /// The address alone, if the word is one.
 fn without_secret(word: &str) -> String {
-    Url::parse(word).map_or_else(|_| shown(word), |url| url.as_str().to_owned())
+    PackageUrl::parse(word).map_or_else(|_| shown(word), |url| url.as_str().to_owned())
 }
 
 /// A file, as far as it decides on packages; nothing if it is not there.
-fn add_file(inputs: &mut Fingerprint, tree: &Tree, path: &str) -> Result<(), BuildError> {
+fn add_file(inputs: &mut LockFingerprint, tree: &SourceTree, path: &str) -> Result<(), BuildError> {
     let Some(bytes) = tree.read_small(path, SettingsFile::ToolLock)? else {
         return Ok(());
     };
@@ -139,7 +142,11 @@ fn add_file(inputs: &mut Fingerprint, tree: &Tree, path: &str) -> Result<(), Bui
 }
 
 /// A requirement file and those that it includes: their lines, without comments.
-fn add_requirements(inputs: &mut Fingerprint, tree: &Tree, path: &str) -> Result<(), BuildError> {
+fn add_requirements(
+    inputs: &mut LockFingerprint,
+    tree: &SourceTree,
+    path: &str,
+) -> Result<(), BuildError> {
     let Some(bytes) = tree.read_small(path, SettingsFile::Requirements)? else {
         return Ok(());
     };
@@ -147,7 +154,7 @@ fn add_requirements(inputs: &mut Fingerprint, tree: &Tree, path: &str) -> Result
         let read = tree.read_small(path, SettingsFile::Requirements);
         read.ok().flatten()
     };
-    let source = Source {
+    let source = ReadAccess {
         read: &read,
         // What a variable means is no part of what a project asks for.
         variable: &|name| Some(format!("${{{name}}}")),

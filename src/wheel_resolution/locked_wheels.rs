@@ -4,21 +4,24 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 
-use crate::layer_cache::{DownloadError, Fetcher, MAX_DOWNLOAD_BYTES};
+use crate::layer_cache::{DownloadError, MAX_DOWNLOAD_BYTES, StoreFetcher};
 use crate::layer_recipes::revealed;
-use crate::net::http::{Expect, HttpError};
+use crate::net::http::{ExpectedDownload, HttpError};
 use crate::oci::{Digest, KeyBuilder};
 use crate::packages::Sha256;
-use crate::packages::python::conditions::Conditions;
-use crate::packages::python::{PackageName, Position, Target, Url, Version, WheelFileName, Wish};
+use crate::packages::python::conditions::ResolutionRules;
+use crate::packages::python::{
+    PackageName, PackageUrl, Position, Requirement, Version, WheelFileName, WheelTarget,
+};
 use crate::plan::builder::PipWheel;
 use crate::report::{BuildError, Report, ThreadError};
 use crate::resolve::wheels::{
-    BUILT_FOLDER, Fetch, FetchError, Get, Got, Indexes, Input, Kept, Location, Lock, LockedSource,
-    LockedWheel, OldPin, Request, RequirementsFile, Sdist, SourceOf, Stand, find_file, indexes,
-    locked_sources, old_pin, resolution_key, resolve, sdist_for, to_build, write_pylock,
+    BUILT_FOLDER, GetRequest, GetResponse, IndexFetch, IndexFetchError, IndexSdist, IndexSettings,
+    KeptFile, LockedSource, LockedWheel, OldPin, RequirementsFile, ResolveInput, ResolveRequest,
+    SourceOf, WheelLocation, WheelLock, WheelOverride, find_file, indexes, locked_sources, old_pin,
+    resolution_key, resolve, sdist_for, to_build, write_pylock,
 };
-use crate::source::{Kind, SettingsFile, Tree};
+use crate::source::{SettingsFile, SourceKind, SourceTree};
 use crate::store::Store;
 
 /// The record kind of resolutions that cannot come out otherwise on another day.
@@ -47,8 +50,8 @@ pub(crate) struct BuiltWheel {
 
 impl BuiltWheel {
     /// Its place, as a lock of wheels has it.
-    pub(crate) fn location(&self) -> Location {
-        Location::Built {
+    pub(crate) fn location(&self) -> WheelLocation {
+        WheelLocation::Built {
             is_own: self.is_own,
             from: Box::new(self.from.clone()),
         }
@@ -57,7 +60,7 @@ impl BuiltWheel {
 
 /// What is wanted, as text.
 #[derive(Clone, Copy)]
-pub(crate) enum Wanted<'a> {
+pub(crate) enum WheelRequest<'a> {
     /// A lock of PEP 751.
     Pylock {
         /// Its path.
@@ -71,9 +74,9 @@ pub(crate) enum Wanted<'a> {
 
 /// What resolving wheels needs.
 #[derive(Clone, Copy)]
-pub(crate) struct Wheels<'a> {
-    pub tree: &'a Tree,
-    pub wanted: Wanted<'a>,
+pub(crate) struct WheelResolution<'a> {
+    pub tree: &'a SourceTree,
+    pub wanted: WheelRequest<'a>,
     /// Wheels that were built, which stand in for what they were built from.
     pub built: &'a [BuiltWheel],
     /// pip's variables and the surroundings of uv.
@@ -81,28 +84,31 @@ pub(crate) struct Wheels<'a> {
     /// What `${NAME}` in files of the project means.
     pub given: &'a BTreeMap<String, String>,
     /// What the project's own tool says beyond requirements.
-    pub conditions: &'a Conditions,
+    pub conditions: &'a ResolutionRules,
     /// What of it is the caller's.
-    pub passed: &'a crate::context::passed::Passed,
-    pub rules: crate::context::settings::Rules,
-    pub fetcher: &'a Fetcher<'a>,
+    pub passed: &'a crate::context::passed::PassedVariables,
+    pub rules: crate::context::settings::NetworkRules,
+    pub fetcher: &'a StoreFetcher<'a>,
     pub report: &'a dyn Report,
 }
 
-impl Wheels<'_> {
+impl WheelResolution<'_> {
     /// The exact wheels for a target.
     ///
     /// # Errors
     /// Whatever keeps the wishes from exact wheels.
-    pub(crate) fn resolve(&self, target: &Target) -> Result<Lock, BuildError> {
+    pub(crate) fn resolve(&self, target: &WheelTarget) -> Result<WheelLock, BuildError> {
         match self.wanted {
-            Wanted::Pylock { path, text } => {
-                let mut lock = self.ask(Input::Pylock(RequirementsFile { path, text }), target)?;
+            WheelRequest::Pylock { path, text } => {
+                let mut lock = self.ask(
+                    ResolveInput::Pylock(RequirementsFile { path, text }),
+                    target,
+                )?;
                 self.mark_built(&mut lock);
                 self.measure(&mut lock)?;
                 Ok(lock)
             }
-            Wanted::Requirements(files) => self.requirements(files, target),
+            WheelRequest::Requirements(files) => self.requirements(files, target),
         }
     }
 
@@ -110,11 +116,11 @@ impl Wheels<'_> {
     ///
     /// # Errors
     /// Requirement files that do not read.
-    pub(crate) fn to_build(self, target: &Target) -> Result<Vec<Wish>, BuildError> {
+    pub(crate) fn to_build(self, target: &WheelTarget) -> Result<Vec<Requirement>, BuildError> {
         match self.wanted {
-            Wanted::Pylock { .. } => Ok(Vec::new()),
-            Wanted::Requirements(files) => {
-                Ok(self.with(Input::Requirements(files), target, to_build)?)
+            WheelRequest::Pylock { .. } => Ok(Vec::new()),
+            WheelRequest::Requirements(files) => {
+                Ok(self.with(ResolveInput::Requirements(files), target, to_build)?)
             }
         }
     }
@@ -125,11 +131,11 @@ impl Wheels<'_> {
     /// Requirement files that do not read.
     pub(crate) fn index_variables(
         &self,
-        target: &Target,
+        target: &WheelTarget,
     ) -> Result<BTreeMap<String, String>, BuildError> {
         let mut variables = self.environment.clone();
-        if let Wanted::Requirements(files) = self.wanted {
-            let indexes = self.with(Input::Requirements(files), target, indexes)?;
+        if let WheelRequest::Requirements(files) = self.wanted {
+            let indexes = self.with(ResolveInput::Requirements(files), target, indexes)?;
             indexes.put_into(&mut variables);
         }
         Ok(variables)
@@ -139,13 +145,16 @@ impl Wheels<'_> {
     ///
     /// # Errors
     /// A lock that does not read.
-    pub(crate) fn locked_sources(&self, target: &Target) -> Result<Vec<LockedSource>, BuildError> {
+    pub(crate) fn locked_sources(
+        &self,
+        target: &WheelTarget,
+    ) -> Result<Vec<LockedSource>, BuildError> {
         match self.wanted {
-            Wanted::Pylock { path, text } => {
-                let input = Input::Pylock(RequirementsFile { path, text });
+            WheelRequest::Pylock { path, text } => {
+                let input = ResolveInput::Pylock(RequirementsFile { path, text });
                 Ok(self.with(input, target, locked_sources)?)
             }
-            Wanted::Requirements(_) => Ok(Vec::new()),
+            WheelRequest::Requirements(_) => Ok(Vec::new()),
         }
     }
 
@@ -157,14 +166,16 @@ impl Wheels<'_> {
         &self,
         name: &PackageName,
         version: Option<&str>,
-        target: &Target,
-    ) -> Result<Option<Sdist>, BuildError> {
+        target: &WheelTarget,
+    ) -> Result<Option<IndexSdist>, BuildError> {
         let input = match self.wanted {
-            Wanted::Pylock { path, text } => Input::Pylock(RequirementsFile { path, text }),
-            Wanted::Requirements(files) => Input::Requirements(files),
+            WheelRequest::Pylock { path, text } => {
+                ResolveInput::Pylock(RequirementsFile { path, text })
+            }
+            WheelRequest::Requirements(files) => ResolveInput::Requirements(files),
         };
         Ok(self.with(input, target, |request| {
-            sdist_for(request, name, version, &Index(self.fetcher))
+            sdist_for(request, name, version, &PackageIndex(self.fetcher))
         })?)
     }
 
@@ -175,29 +186,31 @@ impl Wheels<'_> {
     pub(super) fn old_pin(
         &self,
         pinned: (&PackageName, &Version),
-        others: &[Target],
-        target: &Target,
+        others: &[WheelTarget],
+        target: &WheelTarget,
     ) -> Result<Option<OldPin>, BuildError> {
-        let Wanted::Requirements(files) = self.wanted else {
+        let WheelRequest::Requirements(files) = self.wanted else {
             return Ok(None);
         };
-        Ok(self.with(Input::Requirements(files), target, |request| {
-            old_pin(request, pinned, others, &Index(self.fetcher))
-        })?)
+        Ok(
+            self.with(ResolveInput::Requirements(files), target, |request| {
+                old_pin(request, pinned, others, &PackageIndex(self.fetcher))
+            })?,
+        )
     }
 
     /// The exact wheels of requirement files, and of wheels that were built for them.
     fn requirements(
         &self,
         files: &[RequirementsFile<'_>],
-        target: &Target,
-    ) -> Result<Lock, BuildError> {
+        target: &WheelTarget,
+    ) -> Result<WheelLock, BuildError> {
         if files.is_empty() && self.built.is_empty() {
-            return Ok(Lock::default());
+            return Ok(WheelLock::default());
         }
-        let input = Input::Requirements(files);
+        let input = ResolveInput::Requirements(files);
         let (key, is_exact) = self.with(input, target, |request| {
-            resolution_key(request, &crate::report::Silent)
+            resolution_key(request, &crate::report::SilentReport)
         })?;
         let store = self.fetcher.store;
         if is_exact && let Some(known) = self.known(store, &key, target) {
@@ -206,7 +219,7 @@ impl Wheels<'_> {
         let mut lock = self.ask(input, target)?;
         self.mark_built(&mut lock);
         self.measure(&mut lock)?;
-        let is_remote = |wheel: &LockedWheel| matches!(wheel.location, Location::Remote(_));
+        let is_remote = |wheel: &LockedWheel| matches!(wheel.location, WheelLocation::Remote(_));
         // Offline, nobody could be asked whether the list is complete.
         if is_exact && !self.rules.offline && lock.packages.iter().all(is_remote) {
             let text = write_pylock(&[(*target, &lock)]);
@@ -217,7 +230,7 @@ impl Wheels<'_> {
     }
 
     /// Says of wheels that were built that they were.
-    fn mark_built(&self, lock: &mut Lock) {
+    fn mark_built(&self, lock: &mut WheelLock) {
         for wheel in &mut lock.packages {
             let found = self.built.iter().find(|built| built.sha256 == wheel.sha256);
             if let Some(built) = found {
@@ -227,10 +240,10 @@ impl Wheels<'_> {
     }
 
     /// The built wheels as the resolver knows them.
-    fn stands(&self) -> Vec<Stand> {
+    fn stands(&self) -> Vec<WheelOverride> {
         self.built
             .iter()
-            .map(|wheel| Stand {
+            .map(|wheel| WheelOverride {
                 name: wheel.file_name.name.clone(),
                 file_name: wheel.file_name.to_string(),
                 sha256: Sha256(*wheel.sha256.as_bytes()),
@@ -259,7 +272,7 @@ impl Wheels<'_> {
             return File::open(self.fetcher.store.download_path(&wheel.sha256));
         }
         let entry = self.tree.follow(path.as_bytes());
-        let entry = entry.filter(|entry| matches!(entry.kind, Kind::File { .. }));
+        let entry = entry.filter(|entry| matches!(entry.kind, SourceKind::File { .. }));
         let entry = entry.ok_or(io::ErrorKind::NotFound)?;
         let file = self.tree.open(entry).map_err(io::Error::other)?;
         Ok(file.into_file())
@@ -268,7 +281,7 @@ impl Wheels<'_> {
     /// The files right in a folder of the source.
     fn list(&self, path: &str) -> Option<Vec<String>> {
         let entry = self.tree.follow(path.as_bytes());
-        if !path.is_empty() && entry.is_none_or(|entry| entry.kind != Kind::Directory) {
+        if !path.is_empty() && entry.is_none_or(|entry| entry.kind != SourceKind::Directory) {
             return None;
         }
         let start = if path.is_empty() {
@@ -286,18 +299,23 @@ impl Wheels<'_> {
     }
 
     /// A resolution that was kept, read back as the lock it is.
-    fn known(&self, store: &Store, key: &crate::oci::Key, target: &Target) -> Option<Lock> {
+    fn known(
+        &self,
+        store: &Store,
+        key: &crate::oci::Key,
+        target: &WheelTarget,
+    ) -> Option<WheelLock> {
         let text = store.record(RECORD, key).ok()??;
         let file = RequirementsFile {
             path: "pylock.toml",
             text: &text,
         };
-        self.ask(Input::Pylock(file), target).ok()
+        self.ask(ResolveInput::Pylock(file), target).ok()
     }
 
     /// Finds out the sizes that neither lock nor index tell: they decide which wheels share a layer,
     /// so that decision must not depend on what this machine happens to have.
-    fn measure(&self, lock: &mut Lock) -> Result<(), BuildError> {
+    fn measure(&self, lock: &mut WheelLock) -> Result<(), BuildError> {
         let unknown: Vec<&mut LockedWheel> = lock
             .packages
             .iter_mut()
@@ -329,11 +347,11 @@ impl Wheels<'_> {
     /// A wheel's size: of the file that is here, as it was once asked for, or as its server tells.
     fn size_of(&self, wheel: &LockedWheel) -> Result<Option<u64>, BuildError> {
         let store = self.fetcher.store;
-        if let Location::Source(path) = &wheel.location {
+        if let WheelLocation::Source(path) = &wheel.location {
             let entry = self.tree.follow(path.as_bytes());
             return Ok(entry.and_then(|entry| match entry.kind {
-                Kind::File { size_bytes, .. } => Some(size_bytes),
-                Kind::Directory | Kind::Symlink { .. } => None,
+                SourceKind::File { size_bytes, .. } => Some(size_bytes),
+                SourceKind::Directory | SourceKind::Symlink { .. } => None,
             }));
         }
         if let Ok(file) = std::fs::metadata(store.download_path(&wheel.sha256)) {
@@ -346,7 +364,7 @@ impl Wheels<'_> {
         if let Some(size) = known.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok()) {
             return Ok(Some(size));
         }
-        let Location::Remote(url) = &wheel.location else {
+        let WheelLocation::Remote(url) = &wheel.location else {
             return Ok(None);
         };
         if self.rules.offline {
@@ -368,20 +386,20 @@ impl Wheels<'_> {
         Ok(Some(size))
     }
 
-    fn ask(&self, input: Input<'_>, target: &Target) -> Result<Lock, BuildError> {
+    fn ask(&self, input: ResolveInput<'_>, target: &WheelTarget) -> Result<WheelLock, BuildError> {
         Ok(self.with(input, target, |request| {
-            resolve(request, &Index(self.fetcher), self.report)
+            resolve(request, &PackageIndex(self.fetcher), self.report)
         })?)
     }
 
     fn with<T>(
         &self,
-        input: Input<'_>,
-        target: &Target,
-        use_request: impl FnOnce(&Request<'_>) -> T,
+        input: ResolveInput<'_>,
+        target: &WheelTarget,
+        use_request: impl FnOnce(&ResolveRequest<'_>) -> T,
     ) -> T {
         let tools = self.fetcher.store.tools();
-        use_request(&Request {
+        use_request(&ResolveRequest {
             input,
             target,
             built: &self.stands(),
@@ -407,7 +425,7 @@ impl Wheels<'_> {
 pub(crate) fn pip(
     pip: &PipWheel,
     environment: &BTreeMap<String, String>,
-    fetcher: &Fetcher<'_>,
+    fetcher: &StoreFetcher<'_>,
     is_needed: bool,
 ) -> Result<Option<LockedWheel>, BuildError> {
     let nowhere = || DownloadError::Nowhere {
@@ -416,13 +434,13 @@ pub(crate) fn pip(
     let name: PackageName = "pip".parse().map_err(|_| nowhere())?;
     let file_name: WheelFileName = pip.filename.parse().map_err(|_| nowhere())?;
     let sha256 = Digest::from_bytes(pip.sha256.0);
-    let indexes = Indexes::new(
+    let indexes = IndexSettings::new(
         &crate::packages::python::IndexOptions::default(),
         environment,
     )?;
     // The index is asked only for what has to be fetched.
     let (url, size_bytes) = if is_needed {
-        let found = find_file(&Index(fetcher), &indexes, &name, &|file| {
+        let found = find_file(&PackageIndex(fetcher), &indexes, &name, &|file| {
             file.name == pip.filename
         })?
         .ok_or_else(|| DownloadError::NoPip {
@@ -444,21 +462,21 @@ pub(crate) fn pip(
         name,
         version: file_name.version.clone(),
         file_name,
-        location: Location::Remote(url),
+        location: WheelLocation::Remote(url),
         sha256,
         size_bytes,
     }))
 }
 
 /// A package index, asked by way of the HTTP client.
-pub(crate) struct Index<'a>(pub(crate) &'a Fetcher<'a>);
+pub(crate) struct PackageIndex<'a>(pub(crate) &'a StoreFetcher<'a>);
 
-impl Index<'_> {
+impl PackageIndex<'_> {
     /// A download of the store, by its digest.
-    fn kept(&self, digest: &Digest) -> Result<Kept, FetchError> {
+    fn kept(&self, digest: &Digest) -> Result<KeptFile, IndexFetchError> {
         let path = self.0.store.download_path(digest);
         let found = std::fs::metadata(&path).map_err(local)?;
-        Ok(Kept {
+        Ok(KeptFile {
             path,
             sha256: Sha256(*digest.as_bytes()),
             size_bytes: found.len(),
@@ -466,8 +484,8 @@ impl Index<'_> {
     }
 }
 
-impl Fetch for Index<'_> {
-    fn get(&self, request: &Get<'_>) -> Result<Got, FetchError> {
+impl IndexFetch for PackageIndex<'_> {
+    fn get(&self, request: &GetRequest<'_>) -> Result<GetResponse, IndexFetchError> {
         let response = self
             .0
             .client
@@ -477,21 +495,21 @@ impl Fetch for Index<'_> {
                 request.max_bytes,
             )
             .map_err(|error| failure(&error, request.max_bytes))?;
-        Ok(Got {
+        Ok(GetResponse {
             final_url: response.final_url.to_string(),
             body: Box::new(io::Cursor::new(response.body)),
         })
     }
 
     /// The file is one of the store's downloads afterwards: what is looked at now is not fetched again for a layer.
-    fn file(&self, url: &Url, sha256: Option<Sha256>) -> Result<Kept, FetchError> {
+    fn file(&self, url: &PackageUrl, sha256: Option<Sha256>) -> Result<KeptFile, IndexFetchError> {
         let store = self.0.store;
         let listed = sha256.map(|sha256| Digest::from_bytes(sha256.0));
         if let Some(digest) = listed.filter(|digest| store.has_download(digest, None)) {
             return self.kept(&digest);
         }
         let mut writer = store.writer().map_err(local)?.unhashed();
-        let expect = Expect {
+        let expect = ExpectedDownload {
             sha256: sha256.map(|sha256| sha256.0),
             size: None,
             max_bytes: MAX_DOWNLOAD_BYTES,
@@ -511,18 +529,18 @@ impl Fetch for Index<'_> {
     }
 }
 
-fn local(error: impl std::fmt::Display) -> FetchError {
-    FetchError::Local(error.to_string())
+fn local(error: impl std::fmt::Display) -> IndexFetchError {
+    IndexFetchError::Local(error.to_string())
 }
 
-fn failure(error: &HttpError, max_bytes: u64) -> FetchError {
+fn failure(error: &HttpError, max_bytes: u64) -> IndexFetchError {
     match error {
-        HttpError::Offline { .. } => FetchError::Offline,
-        HttpError::TooLarge { .. } => FetchError::TooLarge(max_bytes),
-        HttpError::Local { source, .. } => FetchError::Local(source.to_string()),
+        HttpError::Offline { .. } => IndexFetchError::Offline,
+        HttpError::TooLarge { .. } => IndexFetchError::TooLarge(max_bytes),
+        HttpError::Local { source, .. } => IndexFetchError::Local(source.to_string()),
         other => match other.status() {
-            Some(status) => FetchError::Status(status),
-            None => FetchError::Unreachable(other.to_string()),
+            Some(status) => IndexFetchError::Status(status),
+            None => IndexFetchError::Unreachable(other.to_string()),
         },
     }
 }

@@ -2,9 +2,9 @@
 
 use std::io::{Read, Write};
 
-use super::estargz::{CHUNK_BYTES, Table};
-use crate::archive::gzip::{Deflated, Error, Members};
-use crate::archive::zstd::Frame;
+use super::estargz::{CHUNK_BYTES, TableOfContents};
+use crate::archive::gzip::{DeflateSummary, GzipError, MemberWriter};
+use crate::archive::zstd::FrameWriter;
 
 /// A finished deflate stream shorter than this is compressed anew, together with its neighbours:
 /// a gzip member of its own would cost more bytes and more time than it saves.
@@ -14,21 +14,21 @@ const COPY_FROM_BYTES: u64 = 2 << 10;
 const RECOMPRESS_UP_TO_BYTES: u64 = 64 << 10;
 
 /// The compressed bytes of one layer.
-pub(super) enum Body<W: Write> {
-    Gzip(Box<Members<W>>),
-    Zstd(Box<Frame<W>>),
+pub(super) enum LayerBody<W: Write> {
+    Gzip(Box<MemberWriter<W>>),
+    Zstd(Box<FrameWriter<W>>),
 }
 
-impl<W: Write> Body<W> {
+impl<W: Write> LayerBody<W> {
     pub(super) fn gzip(sink: W, level: u32) -> Self {
-        Self::Gzip(Box::new(Members::new(sink, level)))
+        Self::Gzip(Box::new(MemberWriter::new(sink, level)))
     }
 
-    pub(super) fn zstd(sink: W) -> Result<Self, Error> {
-        Ok(Self::Zstd(Box::new(Frame::new(sink)?)))
+    pub(super) fn zstd(sink: W) -> Result<Self, GzipError> {
+        Ok(Self::Zstd(Box::new(FrameWriter::new(sink)?)))
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), GzipError> {
         match self {
             Self::Gzip(members) => members.write(bytes),
             Self::Zstd(frame) => frame.write(bytes),
@@ -36,7 +36,7 @@ impl<W: Write> Body<W> {
     }
 
     /// Ends a gzip member, and gives the offset of the next; a zstd frame goes on.
-    pub(super) fn cut(&mut self) -> Result<u64, Error> {
+    pub(super) fn cut(&mut self) -> Result<u64, GzipError> {
         match self {
             Self::Gzip(members) => members.cut(),
             Self::Zstd(_) => Ok(0),
@@ -44,7 +44,7 @@ impl<W: Write> Body<W> {
     }
 
     /// Appends a finished gzip member; there is none in a zstd frame.
-    pub(super) fn member(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    pub(super) fn member(&mut self, bytes: &[u8]) -> Result<(), GzipError> {
         match self {
             Self::Gzip(members) => members.member(bytes),
             Self::Zstd(_) => Ok(()),
@@ -54,10 +54,10 @@ impl<W: Write> Body<W> {
     /// The contents of a finished deflate stream, which `contents` is given.
     pub(super) fn deflated(
         &mut self,
-        deflated: Deflated,
+        deflated: DeflateSummary,
         stream: &mut impl Read,
         contents: impl FnMut(&[u8]),
-    ) -> Result<(), Error> {
+    ) -> Result<(), GzipError> {
         match self {
             Self::Gzip(members) if is_short(deflated) => {
                 members.recompress(deflated, stream, contents)
@@ -71,11 +71,11 @@ impl<W: Write> Body<W> {
     /// chunk is compressed anew, because a chunk must be readable without those before it.
     pub(super) fn deflated_file_of(
         &mut self,
-        table: &mut Table,
-        deflated: Deflated,
+        table: &mut TableOfContents,
+        deflated: DeflateSummary,
         stream: &mut impl Read,
         mut contents: impl FnMut(&[u8]),
-    ) -> Result<(), Error> {
+    ) -> Result<(), GzipError> {
         let Self::Gzip(members) = self else {
             return self.deflated(deflated, stream, contents);
         };
@@ -100,7 +100,7 @@ impl<W: Write> Body<W> {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<(W, [u8; 32], u64), Error> {
+    pub(super) fn finish(self) -> Result<(W, [u8; 32], u64), GzipError> {
         match self {
             Self::Gzip(members) => members.finish(),
             Self::Zstd(frame) => frame.finish(),
@@ -108,6 +108,6 @@ impl<W: Write> Body<W> {
     }
 }
 
-fn is_short(deflated: Deflated) -> bool {
+fn is_short(deflated: DeflateSummary) -> bool {
     deflated.compressed_size < COPY_FROM_BYTES && deflated.size <= RECOMPRESS_UP_TO_BYTES
 }

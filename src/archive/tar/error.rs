@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::archive::gzip;
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// What is wrong with a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) enum PathFault {
 
 /// What can go wrong while a layer is written.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum TarError {
     /// The path cannot be in a layer.
     #[error("{path}: {fault:?} is refused in a layer")]
     Path {
@@ -75,18 +75,18 @@ pub(crate) enum Error {
         path: String,
         /// What differs.
         #[source]
-        source: gzip::Error,
+        source: gzip::GzipError,
     },
     /// The sink failed.
     #[error("cannot write the layer")]
     Write(#[source] io::Error),
 }
 
-impl Explain for Error {
+impl Explain for TarError {
     fn explain(&self) -> Explanation {
         let (fate, what, place, why, next) = match self {
             Self::Path { path, fault } => (
-                Fate::Project,
+                ErrorClass::Project,
                 format!("{} cannot be in an image layer", path.escape_debug()),
                 path.clone(),
                 match fault {
@@ -113,35 +113,35 @@ impl Explain for Error {
                 .to_owned(),
             ),
             Self::Order { path, previous } => (
-                Fate::Ours,
+                ErrorClass::Ours,
                 "a layer's entries are out of order".to_owned(),
                 path.clone(),
                 format!("it was written after {previous}"),
                 "please report this".to_owned(),
             ),
             Self::Parent { path } => (
-                Fate::Ours,
+                ErrorClass::Ours,
                 "a layer's entry has no directory".to_owned(),
                 path.clone(),
                 "its directory was not written before it".to_owned(),
                 "please report this".to_owned(),
             ),
             Self::Link { path, target } => (
-                Fate::Ours,
+                ErrorClass::Ours,
                 "a hard link has no target in its layer".to_owned(),
                 path.clone(),
                 format!("{target} was not written before it"),
                 "please report this".to_owned(),
             ),
             Self::Read { path, source } => (
-                Fate::World,
+                ErrorClass::World,
                 "a file's contents cannot be read".to_owned(),
                 path.clone(),
                 source.to_string(),
                 "look at the file and the disk, then build again".to_owned(),
             ),
             Self::Contents { path, source } => (
-                Fate::World,
+                ErrorClass::World,
                 "a file's contents are not as announced".to_owned(),
                 path.clone(),
                 source.to_string(),
@@ -149,7 +149,7 @@ impl Explain for Error {
                     .to_owned(),
             ),
             Self::Write(source) => (
-                Fate::World,
+                ErrorClass::World,
                 "a layer cannot be written".to_owned(),
                 String::new(),
                 source.to_string(),

@@ -13,9 +13,9 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::header::Kind;
-use super::{Owner, PathFault};
-use crate::archive::gzip::Error;
+use super::header::EntryKind;
+use super::{EntryOwner, PathFault};
+use crate::archive::gzip::GzipError;
 
 /// Longest contents of one gzip member.
 pub(super) const CHUNK_BYTES: usize = 4 << 20;
@@ -59,23 +59,23 @@ pub(super) fn footer(table_offset: u64) -> [u8; FOOTER_BYTES] {
 }
 
 /// The table as far as it is written.
-pub(super) struct Table {
+pub(super) struct TableOfContents {
     json: Vec<u8>,
     time: String,
     /// The file whose contents are being written.
-    file: Option<File>,
+    file: Option<FileChunks>,
 }
 
 /// A file, and where its chunks are.
-struct File {
-    entry: Entry,
+struct FileChunks {
+    entry: TocEntry,
     /// Of all contents, where they are more than one chunk.
     digest: Option<Sha256>,
-    chunks: Vec<Chunk>,
+    chunks: Vec<FileChunk>,
 }
 
 /// A piece of a file's contents that begins a gzip member.
-struct Chunk {
+struct FileChunk {
     offset: u64,
     size: u64,
     digest: Sha256,
@@ -84,7 +84,7 @@ struct Chunk {
 /// An entry; the document's field names.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct TocEntry {
     name: String,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -115,7 +115,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-impl Table {
+impl TableOfContents {
     /// An empty table; `time` is that of all entries, RFC 3339.
     pub(super) fn new(time: &str) -> Self {
         Self {
@@ -127,14 +127,14 @@ impl Table {
 
     /// An entry whose header is about to be written. A file's contents, if it has some, are told
     /// next, and then its end.
-    pub(super) fn begin(&mut self, kind: Kind<'_>, path: &[u8], owner: &Owner) {
+    pub(super) fn begin(&mut self, kind: EntryKind<'_>, path: &[u8], owner: &EntryOwner) {
         let (name, size, link) = match kind {
-            Kind::File(size) => ("reg", size, b"".as_slice()),
-            Kind::Directory => ("dir", 0, b"".as_slice()),
-            Kind::Symlink(target) => ("symlink", 0, target),
-            Kind::Hardlink(target) => ("hardlink", 0, target),
+            EntryKind::File(size) => ("reg", size, b"".as_slice()),
+            EntryKind::Directory => ("dir", 0, b"".as_slice()),
+            EntryKind::Symlink(target) => ("symlink", 0, target),
+            EntryKind::Hardlink(target) => ("hardlink", 0, target),
         };
-        let entry = Entry {
+        let entry = TocEntry {
             name: text(path),
             kind: name,
             size,
@@ -143,12 +143,12 @@ impl Table {
             mode: owner.mode & 0o7777,
             uid: owner.uid,
             gid: owner.gid,
-            ..Entry::default()
+            ..TocEntry::default()
         };
         if size == 0 {
             self.add(&entry);
         } else {
-            self.file = Some(File {
+            self.file = Some(FileChunks {
                 entry,
                 digest: (size > CHUNK_BYTES as u64).then(Sha256::new),
                 chunks: Vec::new(),
@@ -162,11 +162,11 @@ impl Table {
         &mut self,
         done: u64,
         size: u64,
-        cut: impl FnOnce() -> Result<u64, Error>,
-    ) -> Result<usize, Error> {
+        cut: impl FnOnce() -> Result<u64, GzipError>,
+    ) -> Result<usize, GzipError> {
         let used = usize::try_from(done % CHUNK_BYTES as u64).unwrap_or(0);
         if let Some(file) = self.file.as_mut().filter(|_| done < size && used == 0) {
-            file.chunks.push(Chunk::at(cut()?));
+            file.chunks.push(FileChunk::at(cut()?));
         }
         Ok(CHUNK_BYTES - used)
     }
@@ -189,7 +189,7 @@ impl Table {
         if let Some(file) = &mut self.file
             && file.chunks.last().is_none_or(|last| last.offset != offset)
         {
-            file.chunks.push(Chunk::at(offset));
+            file.chunks.push(FileChunk::at(offset));
         }
         self.contents(piece);
     }
@@ -212,10 +212,10 @@ impl Table {
             }
             self.add(&entry);
             chunk_offset += chunk.size;
-            entry = Entry {
+            entry = TocEntry {
                 name: name.clone(),
                 kind: "chunk",
-                ..Entry::default()
+                ..TocEntry::default()
             };
         }
     }
@@ -226,7 +226,7 @@ impl Table {
         self.json
     }
 
-    fn add(&mut self, entry: &Entry) {
+    fn add(&mut self, entry: &TocEntry) {
         if self.json.last() != Some(&b'[') {
             self.json.push(b',');
         }
@@ -235,7 +235,7 @@ impl Table {
     }
 }
 
-impl Chunk {
+impl FileChunk {
     fn at(offset: u64) -> Self {
         Self {
             offset,

@@ -10,7 +10,7 @@ pub(super) const BLOCK_BYTES: usize = 512;
 
 /// What an entry is, with what only this kind has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind<'a> {
+pub(super) enum EntryKind<'a> {
     /// With the length of its contents.
     File(u64),
     Directory,
@@ -20,7 +20,7 @@ pub(super) enum Kind<'a> {
     Hardlink(&'a [u8]),
 }
 
-impl<'a> Kind<'a> {
+impl<'a> EntryKind<'a> {
     fn flag(self) -> u8 {
         match self {
             Self::File(_) => b'0',
@@ -46,8 +46,8 @@ impl<'a> Kind<'a> {
 }
 
 /// Everything that a header says; the path of a directory ends with a slash.
-pub(super) struct Fields<'a> {
-    pub(super) kind: Kind<'a>,
+pub(super) struct HeaderFields<'a> {
+    pub(super) kind: EntryKind<'a>,
     pub(super) path: &'a [u8],
     pub(super) mode: u32,
     pub(super) uid: u64,
@@ -56,7 +56,7 @@ pub(super) struct Fields<'a> {
 }
 
 /// The header's blocks, PAX records included.
-pub(super) fn blocks(fields: &Fields<'_>) -> Vec<u8> {
+pub(super) fn blocks(fields: &HeaderFields<'_>) -> Vec<u8> {
     let mut records = Vec::new();
     let mut block = [0_u8; BLOCK_BYTES];
     let split = split_path(fields.path);
@@ -177,9 +177,9 @@ fn pax(all: &mut Vec<u8>, records: &[u8], mtime: u64) {
 mod tests {
     use super::*;
 
-    fn fields(path: &[u8]) -> Fields<'_> {
-        Fields {
-            kind: Kind::File(5),
+    fn fields(path: &[u8]) -> HeaderFields<'_> {
+        HeaderFields {
+            kind: EntryKind::File(5),
             path,
             mode: 0o664,
             uid: 1001,
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn numbers_beyond_octal_become_records() {
         let mut large = fields(b"f");
-        large.kind = Kind::File(1 << 33);
+        large.kind = EntryKind::File(1 << 33);
         large.uid = 1 << 21;
         let all = blocks(&large);
         assert!(all[512..].starts_with(b"15 uid=2097152\n19 size=8589934592\n"));

@@ -10,28 +10,28 @@ use super::*;
 use crate::archive::gzip::crc32;
 use crate::report::Explain as _;
 
-const OPTIONS: Options = Options {
+const OPTIONS: TarOptions = TarOptions {
     mtime: 315_532_800,
     level: 6,
 };
-const OWNER: Owner = Owner {
+const OWNER: EntryOwner = EntryOwner {
     uid: 1001,
     gid: 0,
     mode: 0o664,
 };
 
-type Layer = TarGz<Vec<u8>>;
+type Layer = LayerWriter<Vec<u8>>;
 
 fn layer() -> Layer {
-    TarGz::new(Vec::new(), OPTIONS)
+    LayerWriter::new(Vec::new(), OPTIONS)
 }
 
-fn deflated(contents: &[u8]) -> (Deflated, Vec<u8>) {
+fn deflated(contents: &[u8]) -> (DeflateSummary, Vec<u8>) {
     let mut stream = Vec::new();
     DeflateEncoder::new(contents, Compression::new(9))
         .read_to_end(&mut stream)
         .unwrap();
-    let announced = Deflated {
+    let announced = DeflateSummary {
         size: contents.len() as u64,
         compressed_size: stream.len() as u64,
         crc32: crc32(contents),
@@ -71,7 +71,7 @@ fn noise(length: usize) -> Vec<u8> {
     .collect()
 }
 
-fn sample(write: impl FnOnce(&mut Layer)) -> (Vec<u8>, Written) {
+fn sample(write: impl FnOnce(&mut Layer)) -> (Vec<u8>, TarSummary) {
     let mut layer = layer();
     write(&mut layer);
     layer.finish().unwrap()
@@ -85,7 +85,7 @@ fn the_bytes_are_known() {
         layer
             .directory(
                 b"d",
-                &Owner {
+                &EntryOwner {
                     mode: 0o775,
                     ..OWNER
                 },
@@ -152,27 +152,27 @@ fn order_and_parents_are_held() {
     it.file(b"a/b", &OWNER, 0, &mut b"".as_slice()).unwrap();
     assert!(matches!(
         it.directory(b"a/b", &OWNER),
-        Err(Error::Order { .. })
+        Err(TarError::Order { .. })
     ));
     assert!(matches!(
         it.directory(b"a", &OWNER),
-        Err(Error::Order { .. })
+        Err(TarError::Order { .. })
     ));
     assert!(matches!(
         it.directory(b"b/c", &OWNER),
-        Err(Error::Parent { .. })
+        Err(TarError::Parent { .. })
     ));
     assert!(matches!(
         it.directory(b"a/b/c", &OWNER),
-        Err(Error::Parent { .. })
+        Err(TarError::Parent { .. })
     ));
     assert!(matches!(
         it.hardlink(b"a/c", b"a/d", &OWNER),
-        Err(Error::Link { .. })
+        Err(TarError::Link { .. })
     ));
     assert!(matches!(
         it.hardlink(b"a/c", b"a", &OWNER),
-        Err(Error::Link { .. })
+        Err(TarError::Link { .. })
     ));
     it.hardlink(b"a/c", b"a/b", &OWNER).unwrap();
 }
@@ -194,7 +194,7 @@ fn bad_paths_are_refused() {
         (&"a/".repeat(256), PathFault::Deep),
     ] {
         match layer().directory(path.as_bytes(), &OWNER) {
-            Err(Error::Path { fault, .. }) => assert_eq!(fault, expected, "{path:?}"),
+            Err(TarError::Path { fault, .. }) => assert_eq!(fault, expected, "{path:?}"),
             other => panic!("{path:?}: {other:?}"),
         }
     }
@@ -208,7 +208,7 @@ fn bad_paths_are_refused() {
 fn contents_are_as_long_as_announced() {
     for (size, contents) in [(4, b"hello".as_slice()), (6, b"hello"), (0, b"x"), (1, b"")] {
         let outcome = layer().file(b"a", &OWNER, size, &mut &contents[..]);
-        assert!(matches!(outcome, Err(Error::Contents { .. })), "{size}");
+        assert!(matches!(outcome, Err(TarError::Contents { .. })), "{size}");
     }
 }
 
@@ -230,14 +230,14 @@ fn failures_name_their_side() {
     }
     assert!(matches!(
         layer().file(b"a", &OWNER, 1, &mut Broken),
-        Err(Error::Read { .. })
+        Err(TarError::Read { .. })
     ));
     let (announced, _) = deflated(&noise(10_000));
     let outcome = layer().deflated_file(b"a", &OWNER, announced, &mut Broken);
-    assert!(matches!(outcome, Err(Error::Read { .. })));
+    assert!(matches!(outcome, Err(TarError::Read { .. })));
     assert!(matches!(
-        TarGz::new(Broken, OPTIONS).finish(),
-        Err(Error::Write(_))
+        LayerWriter::new(Broken, OPTIONS).finish(),
+        Err(TarError::Write(_))
     ));
 }
 
@@ -310,7 +310,7 @@ fn by_table(layer: &[u8], table: &serde_json::Value) -> Vec<(String, Vec<u8>)> {
 fn an_estargz_layer_is_read_by_its_table_and_without() {
     let long = noise(9 << 20);
     let text = noise(5000);
-    let mut layer = TarGz::estargz(Vec::new(), OPTIONS, "1980-01-01T00:00:00Z").unwrap();
+    let mut layer = LayerWriter::estargz(Vec::new(), OPTIONS, "1980-01-01T00:00:00Z").unwrap();
     layer.directory(b"d", &OWNER).unwrap();
     layer.removed(b"d/gone").unwrap();
     layer
@@ -388,13 +388,13 @@ fn an_estargz_layer_is_read_by_its_table_and_without() {
 
 #[test]
 fn an_estargz_layer_keeps_its_own_paths() {
-    let mut layer = TarGz::estargz(Vec::new(), OPTIONS, "").unwrap();
+    let mut layer = LayerWriter::estargz(Vec::new(), OPTIONS, "").unwrap();
     for (path, fault) in [
         (b"stargz.index.json".as_slice(), PathFault::Taken),
         (b"\xff", PathFault::Encoding),
     ] {
         let error = layer.directory(path, &OWNER).unwrap_err();
-        assert!(matches!(&error, Error::Path { fault: found, .. } if *found == fault));
+        assert!(matches!(&error, TarError::Path { fault: found, .. } if *found == fault));
         assert!(error.explain().next.contains("--estargz"));
     }
     assert!(layer.symlink(b"a", b"\xff", &OWNER).is_err());
@@ -414,7 +414,7 @@ fn a_zstd_layer_holds_the_same_tar() {
             .file(b"b", &OWNER, text.len() as u64, &mut text.as_slice())
             .unwrap();
     };
-    let (mut gzip, mut zstd) = (layer(), TarGz::zstd(Vec::new(), OPTIONS).unwrap());
+    let (mut gzip, mut zstd) = (layer(), LayerWriter::zstd(Vec::new(), OPTIONS).unwrap());
     fill(&mut gzip);
     fill(&mut zstd);
     let (gzip_bytes, in_gzip) = gzip.finish().unwrap();

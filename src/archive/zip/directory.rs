@@ -6,9 +6,10 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::{
-    Error, Fault, MAX_DIRECTORY_BYTES, MAX_MEMBERS, MAX_RATIO, Member, MemberFault, Method,
+    ArchiveFault, CompressionMethod, MAX_DIRECTORY_BYTES, MAX_MEMBERS, MAX_RATIO, MemberFault,
+    ZipError, ZipMember,
 };
-use crate::archive::gzip::Deflated;
+use crate::archive::gzip::DeflateSummary;
 use crate::archive::tar::path_fault;
 
 const END_BYTES: usize = 22;
@@ -22,24 +23,24 @@ const ZIP64_EXTRA: u16 = 1;
 const ENCRYPTED_FLAGS: u16 = 1 | 1 << 6 | 1 << 13;
 
 /// Where the directory lies.
-struct End {
+struct DirectoryEnd {
     members: u64,
     offset: u64,
     size: u64,
 }
 
 /// A central header with the name it is for.
-struct Central {
+struct CentralHeader {
     name: Vec<u8>,
     flags: u16,
     method: u16,
-    deflated: Deflated,
+    deflated: DeflateSummary,
     mode: u32,
     local_offset: u64,
 }
 
 /// Reads the directory of one file.
-pub(super) struct Reader<'a> {
+pub(super) struct DirectoryReader<'a> {
     pub(super) file: &'a File,
     pub(super) path: &'a Path,
     pub(super) length: u64,
@@ -51,27 +52,28 @@ pub(super) struct Reader<'a> {
     pub(super) has_backslashes: bool,
 }
 
-impl Reader<'_> {
+impl DirectoryReader<'_> {
     /// All members, sorted by name, each checked.
-    pub(super) fn members(&mut self) -> Result<Vec<Member>, Error> {
+    pub(super) fn members(&mut self) -> Result<Vec<ZipMember>, ZipError> {
         let end = self.end()?;
         if end.members > MAX_MEMBERS {
-            return Err(self.fault(Fault::Members));
+            return Err(self.fault(ArchiveFault::Members));
         }
         if end.size > MAX_DIRECTORY_BYTES {
-            return Err(self.fault(Fault::DirectoryLength));
+            return Err(self.fault(ArchiveFault::DirectoryLength));
         }
         let bytes = self.bytes(end.offset, end.size)?;
-        let mut fields = Fields(&bytes);
+        let mut fields = FieldReader(&bytes);
         let mut spans = Vec::new();
         let mut members = Vec::new();
         let mut contents_bytes = 0_u64;
         for _ in 0..end.members {
-            let central = central(&mut fields).ok_or_else(|| self.fault(Fault::Directory))?;
+            let central =
+                central(&mut fields).ok_or_else(|| self.fault(ArchiveFault::Directory))?;
             let member = self.member(&central)?;
             contents_bytes = contents_bytes.saturating_add(member.deflated.size);
             if contents_bytes > self.most_bytes {
-                return Err(self.fault(Fault::ContentsLength {
+                return Err(self.fault(ArchiveFault::ContentsLength {
                     most_bytes: self.most_bytes,
                 }));
             }
@@ -82,7 +84,7 @@ impl Reader<'_> {
             members.push(member);
         }
         if !fields.0.is_empty() {
-            return Err(self.fault(Fault::Directory));
+            return Err(self.fault(ArchiveFault::Directory));
         }
         self.check_spans(spans, &members, end.offset)?;
         members.sort_by(|one, other| one.name.cmp(&other.name));
@@ -96,12 +98,12 @@ impl Reader<'_> {
     fn check_spans(
         &self,
         mut spans: Vec<(u64, u64, usize)>,
-        members: &[Member],
+        members: &[ZipMember],
         directory_offset: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<(), ZipError> {
         spans.sort_unstable();
         if spans.first().map_or(directory_offset, |first| first.0) != 0 {
-            return Err(self.fault(Fault::Gap));
+            return Err(self.fault(ArchiveFault::Gap));
         }
         let mut free = 0;
         for (start, stop, index) in spans {
@@ -114,21 +116,21 @@ impl Reader<'_> {
     }
 
     /// Finds the end record, which reaches exactly to the end of the file.
-    fn end(&self) -> Result<End, Error> {
+    fn end(&self) -> Result<DirectoryEnd, ZipError> {
         let tail_length = self.length.min((END_BYTES + MAX_COMMENT_BYTES) as u64);
         let tail_offset = self.length - tail_length;
         let tail = self.bytes(tail_offset, tail_length)?;
         let at = (0..=tail.len().saturating_sub(END_BYTES))
             .rev()
             .find(|&at| {
-                let comment = Fields(tail.get(at + 20..).unwrap_or_default()).u16();
+                let comment = FieldReader(tail.get(at + 20..).unwrap_or_default()).u16();
                 tail[at..].starts_with(b"PK\x05\x06")
                     && comment.is_some_and(|it| at + END_BYTES + usize::from(it) == tail.len())
             })
-            .ok_or_else(|| self.fault(Fault::NoEnd))?;
+            .ok_or_else(|| self.fault(ArchiveFault::NoEnd))?;
         let at_in_file = tail_offset + at as u64;
-        let mut fields = Fields(&tail[at + 4..]);
-        let broken = || self.fault(Fault::Directory);
+        let mut fields = FieldReader(&tail[at + 4..]);
+        let broken = || self.fault(ArchiveFault::Directory);
         let disks = fields.take(4).ok_or_else(broken)?;
         let here = fields.u16().ok_or_else(broken)?;
         let members = fields.u16().ok_or_else(broken)?;
@@ -140,35 +142,35 @@ impl Reader<'_> {
             return Ok(end);
         }
         if disks != [0; 4] || here != members {
-            return Err(self.fault(Fault::Disks));
+            return Err(self.fault(ArchiveFault::Disks));
         }
-        let end = End {
+        let end = DirectoryEnd {
             members: members.into(),
             offset: offset.into(),
             size: size.into(),
         };
         if end.offset + end.size != at_in_file {
-            return Err(self.fault(Fault::Gap));
+            return Err(self.fault(ArchiveFault::Gap));
         }
         Ok(end)
     }
 
     /// The zip64 end record, if there is one before the end record at `end_offset`.
-    fn end64(&self, end_offset: u64) -> Result<Option<End>, Error> {
+    fn end64(&self, end_offset: u64) -> Result<Option<DirectoryEnd>, ZipError> {
         let Some(locator_offset) = end_offset.checked_sub(LOCATOR_BYTES as u64) else {
             return Ok(None);
         };
         let locator = self.bytes(locator_offset, LOCATOR_BYTES as u64)?;
-        let mut fields = Fields(&locator);
+        let mut fields = FieldReader(&locator);
         if fields.take(4) != Some(b"PK\x06\x07") {
             return Ok(None);
         }
-        let broken = || self.fault(Fault::Directory);
+        let broken = || self.fault(ArchiveFault::Directory);
         let disk = fields.u32().ok_or_else(broken)?;
         let record_offset = fields.u64().ok_or_else(broken)?;
         let disks = fields.u32().ok_or_else(broken)?;
         let record = self.bytes(record_offset, END64_BYTES as u64)?;
-        let mut fields = Fields(&record);
+        let mut fields = FieldReader(&record);
         if fields.take(4) != Some(b"PK\x06\x06") {
             return Err(broken());
         }
@@ -180,15 +182,15 @@ impl Reader<'_> {
         let size = fields.u64().ok_or_else(broken)?;
         let offset = fields.u64().ok_or_else(broken)?;
         if disk != 0 || disks != 1 || own_disks != [0; 8] || here != members {
-            return Err(self.fault(Fault::Disks));
+            return Err(self.fault(ArchiveFault::Disks));
         }
         let record_end = record_offset
             .checked_add(12)
             .and_then(|it| it.checked_add(rest));
         if offset.checked_add(size) != Some(record_offset) || record_end != Some(locator_offset) {
-            return Err(self.fault(Fault::Gap));
+            return Err(self.fault(ArchiveFault::Gap));
         }
-        Ok(Some(End {
+        Ok(Some(DirectoryEnd {
             members,
             offset,
             size,
@@ -196,10 +198,10 @@ impl Reader<'_> {
     }
 
     /// What a central header says, held against the rules and the local header.
-    fn member(&mut self, central: &Central) -> Result<Member, Error> {
+    fn member(&mut self, central: &CentralHeader) -> Result<ZipMember, ZipError> {
         let shown = String::from_utf8_lossy(&central.name);
         let path = self.path;
-        let fault = |fault| Error::Member {
+        let fault = |fault| ZipError::Member {
             path: path.to_owned(),
             member: shown.clone().into_owned(),
             fault,
@@ -225,10 +227,13 @@ impl Reader<'_> {
         }
         let deflated = central.deflated;
         let (method, size_is_possible) = match central.method {
-            0 => (Method::Stored, deflated.size == deflated.compressed_size),
+            0 => (
+                CompressionMethod::Stored,
+                deflated.size == deflated.compressed_size,
+            ),
             8 => {
                 let most = deflated.compressed_size.saturating_mul(MAX_RATIO);
-                (Method::Deflated, deflated.size <= most)
+                (CompressionMethod::Deflated, deflated.size <= most)
             }
             other => return Err(fault(MemberFault::Method(other))),
         };
@@ -238,7 +243,7 @@ impl Reader<'_> {
         let offset = self
             .data_offset(central)
             .map_err(|error| error.unwrap_or_else(|| fault(MemberFault::LocalHeader)))?;
-        Ok(Member {
+        Ok(ZipMember {
             name: name.to_owned(),
             directory,
             method,
@@ -249,15 +254,15 @@ impl Reader<'_> {
     }
 
     /// Where a member's bytes begin; `Err(None)` if its local header is not as it should be.
-    fn data_offset(&self, central: &Central) -> Result<u64, Option<Error>> {
+    fn data_offset(&self, central: &CentralHeader) -> Result<u64, Option<ZipError>> {
         let named = LOCAL_BYTES + central.name.len();
         let bytes =
             self.bytes(central.local_offset, named as u64)
                 .map_err(|error| match error {
-                    Error::Read { .. } => Some(error),
+                    ZipError::Read { .. } => Some(error),
                     _ => None,
                 })?;
-        let mut fields = Fields(&bytes);
+        let mut fields = FieldReader(&bytes);
         let signature = fields.take(4).ok_or(None)?;
         fields.take(4).ok_or(None)?;
         let method = fields.u16().ok_or(None)?;
@@ -278,30 +283,30 @@ impl Reader<'_> {
     }
 
     /// A stretch of the file, which must lie within it.
-    fn bytes(&self, offset: u64, length: u64) -> Result<Vec<u8>, Error> {
+    fn bytes(&self, offset: u64, length: u64) -> Result<Vec<u8>, ZipError> {
         let fits = offset
             .checked_add(length)
             .is_some_and(|stop| stop <= self.length);
         let length = usize::try_from(length).ok().filter(|_| fits);
-        let mut bytes = vec![0; length.ok_or_else(|| self.fault(Fault::Directory))?];
+        let mut bytes = vec![0; length.ok_or_else(|| self.fault(ArchiveFault::Directory))?];
         self.file
             .read_exact_at(&mut bytes, offset)
-            .map_err(|source: io::Error| Error::Read {
+            .map_err(|source: io::Error| ZipError::Read {
                 path: self.path.to_owned(),
                 source,
             })?;
         Ok(bytes)
     }
 
-    fn fault(&self, fault: Fault) -> Error {
-        Error::Archive {
+    fn fault(&self, fault: ArchiveFault) -> ZipError {
+        ZipError::Archive {
             path: self.path.to_owned(),
             fault,
         }
     }
 
-    fn member_fault(&self, member: &str, fault: MemberFault) -> Error {
-        Error::Member {
+    fn member_fault(&self, member: &str, fault: MemberFault) -> ZipError {
+        ZipError::Member {
             path: self.path.to_owned(),
             member: member.to_owned(),
             fault,
@@ -310,8 +315,8 @@ impl Reader<'_> {
 }
 
 /// The next central header; `None` if it is cut off or its zip64 numbers are missing.
-fn central(fields: &mut Fields<'_>) -> Option<Central> {
-    let mut fixed = Fields(fields.take(CENTRAL_BYTES)?);
+fn central(fields: &mut FieldReader<'_>) -> Option<CentralHeader> {
+    let mut fixed = FieldReader(fields.take(CENTRAL_BYTES)?);
     if fixed.take(4)? != b"PK\x01\x02" {
         return None;
     }
@@ -336,12 +341,12 @@ fn central(fields: &mut Fields<'_>) -> Option<Central> {
     if disk != 0 {
         return None;
     }
-    let deflated = Deflated {
+    let deflated = DeflateSummary {
         size,
         compressed_size,
         crc32,
     };
-    Some(Central {
+    Some(CentralHeader {
         name,
         flags,
         method,
@@ -352,22 +357,22 @@ fn central(fields: &mut Fields<'_>) -> Option<Central> {
 }
 
 /// The fields of the zip64 extra record, empty if there is none.
-fn zip64_extra(extra: &[u8]) -> Fields<'_> {
-    let mut fields = Fields(extra);
+fn zip64_extra(extra: &[u8]) -> FieldReader<'_> {
+    let mut fields = FieldReader(extra);
     while let (Some(id), Some(length)) = (fields.u16(), fields.u16()) {
         match fields.take(length.into()) {
-            Some(record) if id == ZIP64_EXTRA => return Fields(record),
+            Some(record) if id == ZIP64_EXTRA => return FieldReader(record),
             Some(_) => {}
             None => break,
         }
     }
-    Fields(&[])
+    FieldReader(&[])
 }
 
 /// Little-endian numbers, one after another; `None` at the end.
-struct Fields<'a>(&'a [u8]);
+struct FieldReader<'a>(&'a [u8]);
 
-impl<'a> Fields<'a> {
+impl<'a> FieldReader<'a> {
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;

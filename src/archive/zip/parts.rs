@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::{Archive, Error, Member, MemberFault};
+use super::{MemberFault, ZipArchive, ZipError, ZipMember};
 
 /// How much of the beginning is kept, and at least how much of what was read last, in bytes: the longest part.
 const KEPT_BYTES: usize = 256 << 10;
@@ -11,9 +11,9 @@ const PIECE_BYTES: u64 = 64 << 10;
 
 /// Gives parts of a member. One that lies behind the last costs what lies between them; one before it, all that lies
 /// before. What it gives is not checked against the member's sum.
-pub(crate) struct Parts<'a> {
-    archive: &'a Archive,
-    member: &'a Member,
+pub(crate) struct ZipParts<'a> {
+    archive: &'a ZipArchive,
+    member: &'a ZipMember,
     contents: Box<dyn Read + 'a>,
     head: Vec<u8>,
     /// What was read last, and where it begins.
@@ -21,8 +21,8 @@ pub(crate) struct Parts<'a> {
     last_offset: u64,
 }
 
-impl<'a> Parts<'a> {
-    pub(crate) fn new(archive: &'a Archive, member: &'a Member) -> Self {
+impl<'a> ZipParts<'a> {
+    pub(crate) fn new(archive: &'a ZipArchive, member: &'a ZipMember) -> Self {
         Self {
             archive,
             member,
@@ -37,7 +37,7 @@ impl<'a> Parts<'a> {
     ///
     /// # Errors
     /// The archive cannot be read, or the member not inflated.
-    pub(crate) fn at(&mut self, offset: u64, length: usize) -> Result<Vec<u8>, Error> {
+    pub(crate) fn at(&mut self, offset: u64, length: usize) -> Result<Vec<u8>, ZipError> {
         let size = self.member.deflated.size;
         let length = length.min(KEPT_BYTES) as u64;
         let end = offset.saturating_add(length).min(size);
@@ -64,7 +64,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Inflates the next piece.
-    fn read_on(&mut self) -> Result<(), Error> {
+    fn read_on(&mut self) -> Result<(), ZipError> {
         // Seldom, because what is kept has to be moved.
         if self.last.len() >= 4 * KEPT_BYTES {
             let gone = self.last.len() - KEPT_BYTES;
@@ -88,14 +88,14 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    fn error(&self, source: io::Error) -> Error {
+    fn error(&self, source: io::Error) -> ZipError {
         match source.kind() {
             io::ErrorKind::InvalidInput
             | io::ErrorKind::InvalidData
             | io::ErrorKind::UnexpectedEof => self
                 .archive
                 .member_error(self.member, MemberFault::Contents),
-            _ => Error::Read {
+            _ => ZipError::Read {
                 path: self.archive.path.clone(),
                 source,
             },
@@ -115,7 +115,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::archive::Unpacked;
+    use crate::archive::UnpackedBound;
     use crate::archive::zip::testing::{Spec, zip};
 
     #[test]
@@ -130,8 +130,8 @@ mod tests {
         ] {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(&zip(&[spec])).unwrap();
-            let archive = Archive::open(file.path(), Unpacked::default()).unwrap();
-            let mut parts = Parts::new(&archive, &archive.members()[0]);
+            let archive = ZipArchive::open(file.path(), UnpackedBound::default()).unwrap();
+            let mut parts = ZipParts::new(&archive, &archive.members()[0]);
             for (offset, asked) in [
                 (0, 64),
                 (2_900_000, 4096),
@@ -157,8 +157,8 @@ mod tests {
         bytes[40..60].fill(0xff);
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&bytes).unwrap();
-        let archive = Archive::open(file.path(), Unpacked::default()).unwrap();
-        let mut parts = Parts::new(&archive, &archive.members()[0]);
+        let archive = ZipArchive::open(file.path(), UnpackedBound::default()).unwrap();
+        let mut parts = ZipParts::new(&archive, &archive.members()[0]);
         assert!(parts.at(90_000, 10).is_err());
     }
 }

@@ -7,15 +7,15 @@ use proptest::prelude::*;
 use super::testing::{Spec, zip};
 use super::*;
 
-fn open(bytes: &[u8]) -> Result<Archive, Error> {
+fn open(bytes: &[u8]) -> Result<ZipArchive, ZipError> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
-    Archive::open(file.path(), Unpacked::default())
+    ZipArchive::open(file.path(), UnpackedBound::default())
 }
 
 fn refused(specs: &[Spec]) -> MemberFault {
     match open(&zip(specs)) {
-        Err(Error::Member { fault, .. }) => fault,
+        Err(ZipError::Member { fault, .. }) => fault,
         other => panic!("{other:?}"),
     }
 }
@@ -61,7 +61,7 @@ fn every_kind_of_member_is_read() {
     let too_long = archive.read(archive.member("a").unwrap(), 4499);
     assert!(matches!(
         too_long,
-        Err(Error::Member {
+        Err(ZipError::Member {
             fault: MemberFault::TooLong { .. },
             ..
         })
@@ -121,7 +121,7 @@ fn contradictions_are_refused() {
     let outcome = archive.read(&archive.members()[0], 100);
     assert!(matches!(
         outcome,
-        Err(Error::Member {
+        Err(ZipError::Member {
             fault: MemberFault::Contents,
             ..
         })
@@ -140,7 +140,7 @@ fn members_do_not_overlap() {
     let outcome = open(&bytes);
     assert!(matches!(
         outcome,
-        Err(Error::Member {
+        Err(ZipError::Member {
             fault: MemberFault::Overlap,
             ..
         })
@@ -151,20 +151,20 @@ fn members_do_not_overlap() {
 fn bytes_around_an_archive_are_refused() {
     let whole = all_kinds();
     let archive_fault = |bytes: &[u8]| match open(bytes) {
-        Err(Error::Archive { fault, .. }) => fault,
+        Err(ZipError::Archive { fault, .. }) => fault,
         other => panic!("{other:?}"),
     };
     assert_eq!(
         archive_fault(&[whole.as_slice(), b"x"].concat()),
-        Fault::NoEnd
+        ArchiveFault::NoEnd
     );
     let plain = zip(&[Spec::new("a", b"x")]);
     assert_eq!(
         archive_fault(&[b"x", plain.as_slice()].concat()),
-        Fault::Gap
+        ArchiveFault::Gap
     );
-    assert_eq!(archive_fault(b""), Fault::NoEnd);
-    assert_eq!(archive_fault(b"PK\x05\x06"), Fault::NoEnd);
+    assert_eq!(archive_fault(b""), ArchiveFault::NoEnd);
+    assert_eq!(archive_fault(b"PK\x05\x06"), ArchiveFault::NoEnd);
     for length in 0..whole.len() {
         assert!(open(&whole[..length]).is_err(), "{length}");
     }

@@ -56,8 +56,8 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::archive::Unpacked;
-    use crate::archive::zip::Archive;
+    use crate::archive::UnpackedBound;
+    use crate::archive::zip::ZipArchive;
 
     #[test]
     fn the_strict_reader_reads_it() {
@@ -67,7 +67,7 @@ mod tests {
         ];
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&stored(&members).unwrap()).unwrap();
-        let archive = Archive::open(file.path(), Unpacked::default()).unwrap();
+        let archive = ZipArchive::open(file.path(), UnpackedBound::default()).unwrap();
         let names: Vec<&str> = (archive.members().iter())
             .map(|member| member.name.as_str())
             .collect();

@@ -4,13 +4,13 @@
 mod options;
 
 pub(super) use options::{
-    Bytecode, Compression, Format, Formats, Isolation, LayerCache, Network, Output, Progress,
-    Project, Registries, Steps,
+    BytecodeChoice, CacheOptions, CompressionChoice, FormatChoice, FormatOptions, IsolationChoice,
+    NetworkOptions, OutputOptions, ProgressChoice, ProjectOptions, RegistryOptions, StepOptions,
 };
 
 use std::path::PathBuf;
 
-use crate::pipeline::Port;
+use crate::pipeline::PortMapping;
 use clap::{Args, Parser, Subcommand};
 
 /// Turn a Python web project into a container image: no daemon, no root.
@@ -28,44 +28,44 @@ pub(super) struct Cli {
     pub(super) command: Command,
 
     #[command(flatten)]
-    pub(super) output: Output,
+    pub(super) output: OutputOptions,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Build an image from a project: a folder, a git repository, an archive
-    Build(Box<Build>),
+    Build(Box<BuildArgs>),
     /// Start an image of the store here, without a daemon
-    Run(Run),
+    Run(RunArgs),
     /// Show what would be built and why; no network, nothing written
-    Plan(Plan),
+    Plan(PlanArgs),
     /// Write pylock.toml and s2r.lock: exact packages and base, for builds that repeat
-    Lock(Lock),
+    Lock(LockArgs),
     /// Push an image from the store to its registry, or to another name
-    Push(Push),
+    Push(PushArgs),
     /// Put an image that s2r built on another base, without its sources
-    Rebase(Rebase),
+    Rebase(RebaseArgs),
     /// Keep user and password for a registry, where podman keeps them
-    Login(Login),
+    Login(LoginArgs),
     /// Forget user and password for a registry
-    Logout(Logout),
+    Logout(LogoutArgs),
     /// Write an image from the store to a file or folder
-    Export(Export),
+    Export(ExportArgs),
     /// List the images in the store
     Images,
     /// Remove images from the store
-    Rm(Remove),
+    Rm(RemoveArgs),
     /// Show an image: layers, sizes, contents, base, and how far it is behind
-    Inspect(Inspect),
+    Inspect(InspectArgs),
     /// List the builders, or print one
-    Builders(Builders),
+    Builders(BuildersArgs),
     /// Tell how projects for a builder are laid out and which variables it knows
-    Usage(Usage),
+    Usage(UsageArgs),
     /// Show what the store holds, or prune it
-    Cache(Cache),
+    Cache(CacheArgs),
     /// Print a completion script for a shell
-    Completion(Completion),
+    Completion(CompletionArgs),
     /// Print the version
     Version,
 }
@@ -78,7 +78,7 @@ pub(super) enum Command {
     s2r build https://git.example.com/team/app.git app -r v1.2 --context-dir web\n  \
     tar -c . | s2r build - app\n  \
     s2r build . app -e APP_MODULE=shop.wsgi:app -o docker-archive:app.tar")]
-pub(super) struct Build {
+pub(super) struct BuildArgs {
     /// A folder, a git URL (#REF), a .tar.gz or .zip (file or URL), or - for a tar on stdin
     #[arg(default_value = ".")]
     pub(super) source: PathBuf,
@@ -105,22 +105,22 @@ pub(super) struct Build {
 
     // Groups with headings of their own come after what has none: clap puts under a heading all that follows it.
     #[command(flatten)]
-    pub(super) project: Project,
+    pub(super) project: ProjectOptions,
 
     #[command(flatten)]
-    pub(super) cache: LayerCache,
+    pub(super) cache: CacheOptions,
 
     #[command(flatten)]
-    pub(super) network: Network,
+    pub(super) network: NetworkOptions,
 
     #[command(flatten)]
-    pub(super) steps: Steps,
+    pub(super) steps: StepOptions,
 
     #[command(flatten)]
-    pub(super) formats: Formats,
+    pub(super) formats: FormatOptions,
 
     #[command(flatten)]
-    pub(super) registries: Registries,
+    pub(super) registries: RegistryOptions,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -134,13 +134,13 @@ pub(super) struct Build {
     s2r run myimg -e APP_MODULE=shop.wsgi:app -p 5000\n  \
     s2r run myimg --user 1000680000 -- python -V"
 )]
-pub(super) struct Run {
+pub(super) struct RunArgs {
     /// The image in the store: its name, its digest, or six and more digits of that
     pub(super) image: String,
 
     /// Reach the image's PORT at HOST; PORT alone for both; may be repeated
     #[arg(short = 'p', long = "publish", value_name = "[ADDRESS:]HOST:PORT")]
-    pub(super) ports: Vec<Port>,
+    pub(super) ports: Vec<PortMapping>,
 
     /// Set a variable, or pass on the caller's; may be repeated
     #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
@@ -156,8 +156,8 @@ pub(super) struct Run {
     pub(super) restricted: bool,
 
     /// How far the image is kept from this machine
-    #[arg(long, value_enum, default_value_t = Isolation::Auto, value_name = "HOW")]
-    pub(super) isolation: Isolation,
+    #[arg(long, value_enum, default_value_t = IsolationChoice::Auto, value_name = "HOW")]
+    pub(super) isolation: IsolationChoice,
 
     /// What to run in place of the image's command: a process type of its Procfile, or a program
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
@@ -165,33 +165,33 @@ pub(super) struct Run {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct Plan {
+pub(super) struct PlanArgs {
     /// A folder, a git URL (#REF), a .tar.gz or .zip (file or URL), or - for a tar on stdin
     #[arg(default_value = ".")]
     pub(super) source: PathBuf,
 
     #[command(flatten)]
-    pub(super) project: Project,
+    pub(super) project: ProjectOptions,
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct Lock {
+pub(super) struct LockArgs {
     /// The project's folder; the locks are written into it
     #[arg(default_value = ".")]
     pub(super) source: PathBuf,
 
     #[command(flatten)]
-    pub(super) project: Project,
+    pub(super) project: ProjectOptions,
 
     /// Ask the Debian suite again now, not only after an hour
     #[arg(long, help_heading = "Locks and network")]
     pub(super) refresh: bool,
 
     #[command(flatten)]
-    pub(super) steps: Steps,
+    pub(super) steps: StepOptions,
 
     #[command(flatten)]
-    pub(super) formats: Formats,
+    pub(super) formats: FormatOptions,
 
     /// Lock the layers too that do not depend on the source: they are made now, and a build then takes from an image in a
     /// registry only what has these digests. A lock that has layers keeps having them
@@ -200,14 +200,14 @@ pub(super) struct Lock {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct Push {
+pub(super) struct PushArgs {
     /// The image in the store: its name, its digest, or six and more digits of that
     pub(super) image: String,
     /// Where to, if not by its own name
     pub(super) destination: Option<String>,
 
     #[command(flatten)]
-    pub(super) registries: Registries,
+    pub(super) registries: RegistryOptions,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -223,7 +223,7 @@ pub(super) struct Push {
     s2r rebase app --onto fresh --tag app:patched\n  \
     s2r rebase registry.example.com/team/app@sha256:… --onto base.yaml --tag registry.example.com/team/app:1.0 --push"
 )]
-pub(super) struct Rebase {
+pub(super) struct RebaseArgs {
     /// The image, in the store (by name or id) or in a registry
     pub(super) image: String,
 
@@ -240,7 +240,7 @@ pub(super) struct Rebase {
     pub(super) push: bool,
 
     #[command(flatten)]
-    pub(super) registries: Registries,
+    pub(super) registries: RegistryOptions,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -252,7 +252,7 @@ pub(super) struct Rebase {
     s2r login registry.example.com\n  \
     echo \"$TOKEN\" | s2r login ghcr.io -u me --password-stdin"
 )]
-pub(super) struct Login {
+pub(super) struct LoginArgs {
     /// The registry: a host name, with a port or not
     pub(super) registry: String,
 
@@ -265,11 +265,11 @@ pub(super) struct Login {
     pub(super) password_stdin: bool,
 
     #[command(flatten)]
-    pub(super) registries: Registries,
+    pub(super) registries: RegistryOptions,
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct Logout {
+pub(super) struct LogoutArgs {
     /// The registry: a host name, with a port or not
     pub(super) registry: String,
 
@@ -279,7 +279,7 @@ pub(super) struct Logout {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct Export {
+pub(super) struct ExportArgs {
     /// The image in the store: its name, its digest, or six and more digits of that
     pub(super) image: String,
     /// oci:DIR, oci-archive:FILE or docker-archive:FILE
@@ -287,14 +287,14 @@ pub(super) struct Export {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct Remove {
+pub(super) struct RemoveArgs {
     /// The images' names or ids
     #[arg(required = true)]
     pub(super) images: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct Inspect {
+pub(super) struct InspectArgs {
     /// The image in the store, by name or id; with --check-base, also one in a registry
     pub(super) image: String,
 
@@ -303,24 +303,24 @@ pub(super) struct Inspect {
     pub(super) check_base: bool,
 
     #[command(flatten)]
-    pub(super) registries: Registries,
+    pub(super) registries: RegistryOptions,
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct Builders {
+pub(super) struct BuildersArgs {
     /// Print this builder's definition
     pub(super) name: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct Usage {
+pub(super) struct UsageArgs {
     /// The builder's name
     #[arg(default_value = "python-3.13")]
     pub(super) builder: String,
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct Cache {
+pub(super) struct CacheArgs {
     #[command(subcommand)]
     pub(super) action: Option<CacheAction>,
 }
@@ -341,7 +341,7 @@ pub(super) enum CacheAction {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct Completion {
+pub(super) struct CompletionArgs {
     /// The shell
     pub(super) shell: clap_complete::Shell,
 }

@@ -9,10 +9,10 @@ use clap::{Args, ValueEnum};
 /// How s2r speaks.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Messages")]
-pub(crate) struct Output {
+pub(crate) struct OutputOptions {
     /// How to show progress on stderr
-    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
-    pub(crate) progress: Progress,
+    #[arg(long, global = true, value_enum, default_value_t = ProgressChoice::Auto, value_name = "HOW")]
+    pub(crate) progress: ProgressChoice,
 
     /// Print the result as one JSON object on stdout
     #[arg(long, global = true)]
@@ -21,7 +21,7 @@ pub(crate) struct Output {
 
 /// The forms of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Progress {
+pub(crate) enum ProgressChoice {
     /// A live line on a terminal, plain lines elsewhere
     Auto,
     /// One line a step, for logs
@@ -34,7 +34,7 @@ pub(crate) enum Progress {
 
 /// What a project is and how it is to be built: shared by build, plan and lock.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Project {
+pub(crate) struct ProjectOptions {
     /// Set a variable for the build and in the image; may be repeated
     #[arg(short = 'e', long = "env", value_name = "NAME=VALUE")]
     pub(crate) env: Vec<String>,
@@ -74,13 +74,13 @@ pub(crate) struct Project {
 
     /// Which sources to compile to byte code; all, unless said otherwise
     #[arg(long, value_enum, value_name = "WHICH", help_heading = "Image format")]
-    pub(crate) bytecode: Option<Bytecode>,
+    pub(crate) bytecode: Option<BytecodeChoice>,
 }
 
 /// How registries are talked to.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Registries")]
-pub(crate) struct Registries {
+pub(crate) struct RegistryOptions {
     /// Look for credentials in this file first
     #[arg(long, value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,
@@ -104,7 +104,7 @@ pub(crate) struct Registries {
 
 /// The sources that may be compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Bytecode {
+pub(crate) enum BytecodeChoice {
     /// Python's standard library, dependencies and the application
     All,
     /// The application
@@ -118,7 +118,7 @@ pub(crate) enum Bytecode {
 /// Which images of registries have layers that may be used again.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Layers of registries")]
-pub(crate) struct LayerCache {
+pub(crate) struct CacheOptions {
     /// Use layers of this image in its registry again; may be repeated. --push looks at the image that its name has now by itself
     #[arg(long, value_name = "IMAGE", conflicts_with = "no_cache")]
     pub(crate) cache_from: Vec<String>,
@@ -135,7 +135,7 @@ pub(crate) struct LayerCache {
 /// How the network is used.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Locks and network")]
-pub(crate) struct Network {
+pub(crate) struct NetworkOptions {
     /// Use only what locks pin; resolve nothing
     #[arg(long)]
     pub(crate) locked: bool,
@@ -152,14 +152,14 @@ pub(crate) struct Network {
 /// What the image is written in.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Image format")]
-pub(crate) struct Formats {
+pub(crate) struct FormatOptions {
     /// Whose media types the image has; docker's for registries that refuse OCI's
-    #[arg(long, value_enum, default_value_t = Format::Oci, value_name = "WHOSE")]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = FormatChoice::Oci, value_name = "WHOSE")]
+    pub(crate) format: FormatChoice,
 
     /// How layers are compressed; docker reads zstd from version 23 on
-    #[arg(long, value_enum, default_value_t = Compression::Gzip, value_name = "HOW")]
-    pub(crate) compression: Compression,
+    #[arg(long, value_enum, default_value_t = CompressionChoice::Gzip, value_name = "HOW")]
+    pub(crate) compression: CompressionChoice,
 
     /// Write layers that the stargz snapshotter mounts before they are pulled; others read them as gzip
     #[arg(long)]
@@ -168,7 +168,7 @@ pub(crate) struct Formats {
 
 /// The families of media types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum FormatChoice {
     /// The Open Container Initiative's
     Oci,
     /// Docker's, version 2 schema 2
@@ -177,7 +177,7 @@ pub(crate) enum Format {
 
 /// The ways to compress layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Compression {
+pub(crate) enum CompressionChoice {
     /// Read by everything; what wheels hold is copied as it is
     Gzip,
     /// Smaller, and faster to unpack
@@ -187,10 +187,10 @@ pub(crate) enum Compression {
 /// How code of the project is run at build time, where it has to be.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Code of the project")]
-pub(crate) struct Steps {
+pub(crate) struct StepOptions {
     /// How far code of the project is kept from this machine
-    #[arg(long, value_enum, default_value_t = Isolation::Auto, value_name = "HOW")]
-    pub(crate) isolation: Isolation,
+    #[arg(long, value_enum, default_value_t = IsolationChoice::Auto, value_name = "HOW")]
+    pub(crate) isolation: IsolationChoice,
 
     /// Memory that one step may take, for instance 512M or 4G
     #[arg(long, value_name = "SIZE", default_value = "8G", value_parser = size)]
@@ -203,7 +203,7 @@ pub(crate) struct Steps {
 
 /// The ways to run code of the project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Isolation {
+pub(crate) enum IsolationChoice {
     /// The strongest that works here
     Auto,
     /// In namespaces of its own
@@ -214,7 +214,7 @@ pub(crate) enum Isolation {
     None,
 }
 
-impl Isolation {
+impl IsolationChoice {
     /// As it is typed.
     pub(crate) fn word(self) -> &'static str {
         match self {

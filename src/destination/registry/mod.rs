@@ -12,12 +12,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::destination::{BlobSource, PushImage};
-use crate::net::registry::{Registry, RegistryError, ServedManifest};
-use crate::oci::{Descriptor, Digest, Manifest, MediaType};
-use crate::report::{BlobFate, Event, Report};
+use crate::net::registry::{RegistryError, RegistryRepository, ServedManifest};
+use crate::oci::{Descriptor, Digest, ImageManifest, MediaType};
+use crate::report::{BlobStatus, Event, Report};
 
-use naming::Form;
-use transfer::Moving;
+use naming::ManifestForm;
+use transfer::BlobTransfer;
 
 pub(crate) use crate::destination::error::PushError;
 pub(crate) use naming::push_index;
@@ -35,18 +35,18 @@ const QUIET_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PushTarget<'a> {
     /// The repository.
-    pub registry: &'a Registry<'a>,
+    pub registry: &'a RegistryRepository<'a>,
     /// Tags to set, or digests to store the manifest under; the first is asked for what is there.
     pub tags: &'a [String],
     /// Blobs sent at once.
     pub parallelism: usize,
     /// What the first of the tags names now.
-    pub previous: Previous<'a>,
+    pub previous: PreviousTag<'a>,
 }
 
 /// What a tag names before a push.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Previous<'a> {
+pub(crate) enum PreviousTag<'a> {
     /// The registry is to be asked.
     Ask,
     /// Asked before in this run, and this was the answer.
@@ -81,7 +81,7 @@ pub(crate) struct PushedBlob {
     /// Its size in bytes.
     pub size_bytes: u64,
     /// How it got there.
-    pub fate: BlobFate,
+    pub fate: BlobStatus,
     /// How long that took.
     pub took: Duration,
 }
@@ -95,7 +95,7 @@ pub(crate) fn push(
 ) -> Result<PushSummary, PushError> {
     let start = Instant::now();
     let before = target.registry.requests();
-    let push = Push {
+    let push = PushRun {
         image,
         source: blobs,
         target,
@@ -103,7 +103,7 @@ pub(crate) fn push(
     };
     push.ask_for_mounts();
     let previous = push.previous()?;
-    let meant = Form::new(image.media_type.clone(), image.manifest.clone());
+    let meant = ManifestForm::new(image.media_type.clone(), image.manifest.clone());
     let there = previous
         .as_ref()
         .and_then(|previous| meant.served_as(previous));
@@ -120,7 +120,7 @@ pub(crate) fn push(
         .collect();
     let sent = blobs
         .iter()
-        .filter(|blob| matches!(blob.fate, BlobFate::Pushed | BlobFate::Copied));
+        .filter(|blob| matches!(blob.fate, BlobStatus::Pushed | BlobStatus::Copied));
     Ok(PushSummary {
         digest: form.digest,
         media_type: form.media_type,
@@ -137,7 +137,7 @@ fn known(image: &PushImage, previous: Option<&ServedManifest>, same: bool) -> BT
     if same {
         return image.blobs().iter().map(|blob| blob.digest).collect();
     }
-    let manifest = previous.and_then(|previous| Manifest::from_bytes(&previous.bytes).ok());
+    let manifest = previous.and_then(|previous| ImageManifest::from_bytes(&previous.bytes).ok());
     let Some(manifest) = manifest else {
         return BTreeSet::new();
     };
@@ -149,14 +149,14 @@ fn known(image: &PushImage, previous: Option<&ServedManifest>, same: bool) -> BT
         .collect()
 }
 
-struct Push<'a> {
+struct PushRun<'a> {
     image: &'a PushImage,
     source: &'a dyn BlobSource,
     target: PushTarget<'a>,
     report: &'a dyn Report,
 }
 
-impl<'a> Push<'a> {
+impl<'a> PushRun<'a> {
     /// Has the very first token be good for mounts too; a second one would be a request more.
     fn ask_for_mounts(&self) {
         for blob in self.image.blobs() {
@@ -171,7 +171,7 @@ impl<'a> Push<'a> {
     /// What the first tag names now. A registry that gives no answer here may still take a push, and
     /// has a better reason there if it does not.
     fn previous(&self) -> Result<Option<Cow<'a, ServedManifest>>, PushError> {
-        if let Previous::Known(known) = self.target.previous {
+        if let PreviousTag::Known(known) = self.target.previous {
             return Ok(known.map(Cow::Borrowed));
         }
         let Some(tag) = self.target.tags.first() else {
@@ -193,7 +193,7 @@ impl<'a> Push<'a> {
     }
 }
 
-impl Push<'_> {
+impl PushRun<'_> {
     /// Has all blobs in the repository; asks for all but the known ones.
     fn blobs(&self, known: &BTreeSet<Digest>) -> Result<BTreeMap<Digest, PushedBlob>, PushError> {
         let mut fates = BTreeMap::new();
@@ -202,13 +202,13 @@ impl Push<'_> {
             if known.contains(&blob.digest) {
                 fates.insert(
                     blob.digest,
-                    self.told(blob, BlobFate::AlreadyThere, Duration::ZERO),
+                    self.told(blob, BlobStatus::AlreadyThere, Duration::ZERO),
                 );
             } else {
                 due.push(blob);
             }
         }
-        let moving: Vec<Moving<'_>> = due.into_iter().map(Moving::new).collect();
+        let moving: Vec<BlobTransfer<'_>> = due.into_iter().map(BlobTransfer::new).collect();
         for blob in self.all(&moving)? {
             fates.insert(blob.digest, blob);
         }
@@ -216,7 +216,7 @@ impl Push<'_> {
     }
 
     /// Sends what is due, several at a time, in order; the first failure stops the rest.
-    fn all(&self, moving: &[Moving<'_>]) -> Result<Vec<PushedBlob>, PushError> {
+    fn all(&self, moving: &[BlobTransfer<'_>]) -> Result<Vec<PushedBlob>, PushError> {
         let outcome = Mutex::new(Ok(Vec::new()));
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let work = || {
@@ -263,7 +263,7 @@ impl Push<'_> {
     }
 
     /// Tells progress until all is over.
-    fn tick(&self, moving: &[Moving<'_>], over: &Mutex<bool>, rung: &std::sync::Condvar) {
+    fn tick(&self, moving: &[BlobTransfer<'_>], over: &Mutex<bool>, rung: &std::sync::Condvar) {
         let mut is_over = over.lock().unwrap_or_else(PoisonError::into_inner);
         while !*is_over {
             let waited = rung
@@ -283,7 +283,7 @@ impl Push<'_> {
         }
     }
 
-    fn told(&self, blob: &Descriptor, fate: BlobFate, took: Duration) -> PushedBlob {
+    fn told(&self, blob: &Descriptor, fate: BlobStatus, took: Duration) -> PushedBlob {
         let (digest, size_bytes) = (blob.digest, blob.size);
         self.report.event(Event::Blob {
             digest: digest.to_string(),

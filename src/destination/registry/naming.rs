@@ -1,26 +1,26 @@
 //! The last step of a push: the manifest is stored under its names.
 //!
 //! A registry that does not take the manifest's media types gets the same image in the other family's
-//! words ([`crate::oci::Family`]), once, and the user is told: the digest is another one then. A tag
+//! words ([`crate::oci::MediaFamily`]), once, and the user is told: the digest is another one then. A tag
 //! that must not change is no failure where it names this very image already.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Push, PushSummary, PushedBlob};
+use super::{PushRun, PushSummary, PushedBlob};
 use crate::destination::registry::PushError;
-use crate::net::registry::{Registry, RegistryError, ServedManifest};
-use crate::oci::{Descriptor, Digest, Family, Index, Manifest, MediaType};
+use crate::net::registry::{RegistryError, RegistryRepository, ServedManifest};
+use crate::oci::{Descriptor, Digest, ImageIndex, ImageManifest, MediaFamily, MediaType};
 use crate::report::Event;
 
 /// A manifest in one family's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Form {
+pub(super) struct ManifestForm {
     pub media_type: MediaType,
     pub bytes: Vec<u8>,
     pub digest: Digest,
 }
 
-impl Form {
+impl ManifestForm {
     pub(super) fn new(media_type: MediaType, bytes: Vec<u8>) -> Self {
         let digest = Digest::of(&bytes);
         Self {
@@ -32,13 +32,13 @@ impl Form {
 
     /// The same image in other words: first in those of its own family throughout, then in the other's.
     fn others(&self) -> Vec<Self> {
-        let Ok(manifest) = Manifest::from_bytes(&self.bytes) else {
+        let Ok(manifest) = ImageManifest::from_bytes(&self.bytes) else {
             return Vec::new();
         };
         let families = if self.media_type == MediaType::DockerManifest {
-            [Family::Docker, Family::Oci]
+            [MediaFamily::Docker, MediaFamily::Oci]
         } else {
-            [Family::Oci, Family::Docker]
+            [MediaFamily::Oci, MediaFamily::Docker]
         };
         let mut forms = Vec::new();
         for family in families {
@@ -70,14 +70,14 @@ impl Form {
     }
 }
 
-impl Push<'_> {
+impl PushRun<'_> {
     /// Stores the manifest under `names`; gives the form that was stored.
     pub(super) fn name(
         &self,
-        form: Form,
+        form: ManifestForm,
         names: &[String],
         fates: &mut BTreeMap<Digest, PushedBlob>,
-    ) -> Result<Form, PushError> {
+    ) -> Result<ManifestForm, PushError> {
         let error = match self.store(&form, names, fates) {
             Ok(()) => return Ok(form),
             Err(PushError::Registry(error)) if error.is_about_media_types() => error,
@@ -97,7 +97,7 @@ impl Push<'_> {
         Err(error.into())
     }
 
-    fn warn(&self, meant: &Form, stored: &Form, error: &RegistryError) {
+    fn warn(&self, meant: &ManifestForm, stored: &ManifestForm, error: &RegistryError) {
         let kind = match stored.media_type {
             MediaType::DockerManifest => "Docker's media types (version 2, schema 2)",
             _ => "OCI's media types",
@@ -115,7 +115,7 @@ impl Push<'_> {
 
     fn store(
         &self,
-        form: &Form,
+        form: &ManifestForm,
         names: &[String],
         fates: &mut BTreeMap<Digest, PushedBlob>,
     ) -> Result<(), PushError> {
@@ -135,23 +135,23 @@ pub(crate) fn push_index(
     index: &[u8],
     media_type: &MediaType,
     pushed: &BTreeMap<Digest, PushSummary>,
-    registry: &Registry<'_>,
+    registry: &RegistryRepository<'_>,
     tags: &[String],
 ) -> Result<Digest, PushError> {
-    let meant = Form::new(media_type.clone(), index.to_vec());
+    let meant = ManifestForm::new(media_type.clone(), index.to_vec());
     let form = turned(&meant, pushed).unwrap_or(meant);
     store(registry, &form, tags, || Ok(()))?;
     Ok(form.digest)
 }
 
 /// The index over images that have other digests now; `None` where none has.
-fn turned(meant: &Form, pushed: &BTreeMap<Digest, PushSummary>) -> Option<Form> {
+fn turned(meant: &ManifestForm, pushed: &BTreeMap<Digest, PushSummary>) -> Option<ManifestForm> {
     let (_, other) = pushed
         .iter()
         .find(|(digest, pushed)| **digest != pushed.digest)?;
     let family = match other.media_type {
-        MediaType::DockerManifest => Family::Docker,
-        _ => Family::Oci,
+        MediaType::DockerManifest => MediaFamily::Docker,
+        _ => MediaFamily::Oci,
     };
     let entry = |entry: &Descriptor| {
         let pushed = pushed.get(&entry.digest)?;
@@ -162,16 +162,19 @@ fn turned(meant: &Form, pushed: &BTreeMap<Digest, PushSummary>) -> Option<Form> 
             ..entry.clone()
         })
     };
-    let index = Index::from_bytes(&meant.bytes).ok()?;
+    let index = ImageIndex::from_bytes(&meant.bytes).ok()?;
     let index = index.in_family(family, entry)?;
-    Some(Form::new(index.media_type.clone()?, index.to_bytes().ok()?))
+    Some(ManifestForm::new(
+        index.media_type.clone()?,
+        index.to_bytes().ok()?,
+    ))
 }
 
 /// Stores a manifest under `names`. `send_all` has all blobs there that it names; it is called where the
 /// registry misses one.
 fn store(
-    registry: &Registry<'_>,
-    form: &Form,
+    registry: &RegistryRepository<'_>,
+    form: &ManifestForm,
     names: &[String],
     mut send_all: impl FnMut() -> Result<(), PushError>,
 ) -> Result<(), PushError> {
@@ -209,8 +212,8 @@ fn store(
 
 /// A tag that cannot be changed need not be, if it names this image already.
 fn bear_immutable(
-    registry: &Registry<'_>,
-    form: &Form,
+    registry: &RegistryRepository<'_>,
+    form: &ManifestForm,
     name: &str,
     error: RegistryError,
 ) -> Result<(), PushError> {

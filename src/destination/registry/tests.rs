@@ -6,10 +6,10 @@ mod names;
 use std::path::PathBuf;
 
 use super::*;
-use crate::destination::testing::{Folder, image};
+use crate::destination::testing::{BlobFolder, image};
 use crate::net::http::{Client, ClientSettings};
 use crate::net::testing::{Answer, Seen, Server};
-use crate::report::Silent;
+use crate::report::SilentReport;
 
 /// A registry that keeps what it is given.
 fn registry() -> Server {
@@ -50,7 +50,7 @@ fn keeper_of(
                 Answer::new(201, "")
             }
             "PUT" => {
-                let manifest = Manifest::from_bytes(&seen.body).unwrap();
+                let manifest = ImageManifest::from_bytes(&seen.body).unwrap();
                 let missing = manifest
                     .layers
                     .iter()
@@ -76,10 +76,14 @@ fn keeper_of(
     }
 }
 
-fn push_to(server: &Server, folder: &Folder, image: &PushImage) -> Result<PushSummary, PushError> {
+fn push_to(
+    server: &Server,
+    folder: &BlobFolder,
+    image: &PushImage,
+) -> Result<PushSummary, PushError> {
     let client = Client::new(ClientSettings::default());
     let reference = format!("{}/app:1", server.host()).parse().unwrap();
-    let registry = Registry::new(&client, &reference).unwrap();
+    let registry = RegistryRepository::new(&client, &reference).unwrap();
     let tags = ["1".to_owned()];
     push(
         image,
@@ -88,15 +92,15 @@ fn push_to(server: &Server, folder: &Folder, image: &PushImage) -> Result<PushSu
             registry: &registry,
             tags: &tags,
             parallelism: 4,
-            previous: Previous::Ask,
+            previous: PreviousTag::Ask,
         },
-        &Silent,
+        &SilentReport,
     )
 }
 
 #[test]
 fn sends_all_once_then_the_difference_then_nothing() {
-    let (server, folder) = (registry(), Folder::new());
+    let (server, folder) = (registry(), BlobFolder::new());
     let first = image(&folder, "c1", &[b"base", b"source 1", b"base"]);
     let summary = push_to(&server, &folder, &first).unwrap();
     // Manifest, 2 questions, 3 uploads of 2, manifest; a layer that stands there twice counts once.
@@ -115,7 +119,11 @@ fn sends_all_once_then_the_difference_then_nothing() {
     let fates: Vec<_> = summary.blobs.iter().map(|blob| blob.fate).collect();
     assert_eq!(
         fates,
-        [BlobFate::AlreadyThere, BlobFate::Pushed, BlobFate::Pushed]
+        [
+            BlobStatus::AlreadyThere,
+            BlobStatus::Pushed,
+            BlobStatus::Pushed
+        ]
     );
     assert_eq!((summary.requests, summary.sent_bytes), (7, 10));
 
@@ -126,23 +134,24 @@ fn sends_all_once_then_the_difference_then_nothing() {
 
 #[test]
 fn a_manifest_that_promises_too_much_is_not_believed_twice() {
-    let (server, folder) = (registry(), Folder::new());
+    let (server, folder) = (registry(), BlobFolder::new());
     let first = image(&folder, "c1", &[b"base"]);
     push_to(&server, &folder, &first).unwrap();
     let client = Client::new(ClientSettings::default());
     let gone = format!("{}/v2/app/blobs/{}", server.base, Digest::of(b"base"));
-    let request = crate::net::http::Request::new("DELETE".parse().unwrap(), gone.parse().unwrap());
+    let request =
+        crate::net::http::HttpRequest::new("DELETE".parse().unwrap(), gone.parse().unwrap());
     client.send_once(&request).unwrap();
     let summary = push_to(&server, &folder, &image(&folder, "c2", &[b"base"])).unwrap();
     assert_eq!(summary.blobs.len(), 2);
-    assert_eq!(summary.blobs[0].fate, BlobFate::Pushed);
+    assert_eq!(summary.blobs[0].fate, BlobStatus::Pushed);
 }
 
 #[test]
 fn a_missing_or_damaged_blob_is_named_and_nothing_names_it_there() {
     // One that is sent from memory, and one that is a stream.
     for content in [b"base".to_vec(), vec![7; 3 << 20]] {
-        let (server, folder) = (registry(), Folder::new());
+        let (server, folder) = (registry(), BlobFolder::new());
         let image = image(&folder, "c1", &[&content]);
         let path = folder.path(&Digest::of(&content));
         let mut flipped = content.clone();
@@ -176,7 +185,7 @@ fn who_may_not_read_may_push() {
         "GET" | "HEAD" => Answer::new(403, ""),
         _ => keep(seen),
     });
-    let folder = Folder::new();
+    let folder = BlobFolder::new();
     let image = image(&folder, "c1", &[b"base"]);
     assert_eq!(push_to(&server, &folder, &image).unwrap().blobs.len(), 2);
 }

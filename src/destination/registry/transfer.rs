@@ -12,15 +12,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 use std::time::Instant;
 
-use super::{Push, PushedBlob};
-use crate::destination::blob::Doubt;
+use super::{PushRun, PushedBlob};
+use crate::destination::blob::BlobDoubt;
 use crate::destination::registry::PushError;
-use crate::net::http::Open;
+use crate::net::http::OpenBody;
 use crate::net::registry::{
-    self as net, BlobReader, IntoRegistryError, Mounted, Outgoing, Registry, RegistryError, Session,
+    self as net, BlobReader, IntoRegistryError, MountOutcome, OutgoingBlob, RegistryError,
+    RegistryRepository, UploadSession,
 };
 use crate::oci::{Descriptor, Reference};
-use crate::report::{BlobFate, Event, TransferId};
+use crate::report::{BlobStatus, Event, TransferId};
 
 /// Bytes that the reading half of a copy hands over at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -29,15 +30,15 @@ const SMALL_BYTES: u64 = 64 << 10;
 /// Pieces that wait between the halves of a copy: 1 MiB.
 const PIECES: usize = 16;
 
-impl Push<'_> {
+impl PushRun<'_> {
     /// Has one blob in the repository.
-    pub(super) fn one(&self, moving: &Moving<'_>) -> Result<PushedBlob, PushError> {
+    pub(super) fn one(&self, moving: &BlobTransfer<'_>) -> Result<PushedBlob, PushError> {
         let start = Instant::now();
         let fate = self.settle(moving)?;
         Ok(self.told(moving.blob, fate, start.elapsed()))
     }
 
-    fn settle(&self, moving: &Moving<'_>) -> Result<BlobFate, PushError> {
+    fn settle(&self, moving: &BlobTransfer<'_>) -> Result<BlobStatus, PushError> {
         let blob = moving.blob;
         let registry = self.target.registry;
         let origins = self.source.origins(&blob.digest);
@@ -45,7 +46,7 @@ impl Push<'_> {
         let asks = blob.digest != self.image.config.digest;
         let asks_first = asks && !registry.mounts();
         if asks_first && registry.head_blob(&blob.digest)? {
-            return Ok(BlobFate::AlreadyThere);
+            return Ok(BlobStatus::AlreadyThere);
         }
         let mut begun = None;
         let mut asked = BTreeSet::new();
@@ -54,30 +55,30 @@ impl Push<'_> {
                 continue;
             }
             match registry.mount_blob(&blob.digest, &neighbour)? {
-                Mounted::Done => return Ok(BlobFate::Mounted),
+                MountOutcome::Done => return Ok(BlobStatus::Mounted),
                 // One session is enough: what one repository does not give, its neighbour hardly does.
-                Mounted::Begun(session) => {
+                MountOutcome::Begun(session) => {
                     begun = Some(session);
                     break;
                 }
-                Mounted::No => {}
+                MountOutcome::No => {}
             }
         }
         if asks && !asks_first && registry.head_blob(&blob.digest)? {
             if let Some(session) = begun {
                 registry.cancel(session);
             }
-            return Ok(BlobFate::AlreadyThere);
+            return Ok(BlobStatus::AlreadyThere);
         }
         if !origins.is_empty() && self.source.open(&blob.digest).is_err() {
             return self.copy(moving, &origins, begun);
         }
         self.check(blob)?;
-        let doubt = Doubt::default();
+        let doubt = BlobDoubt::default();
         let open =
             || -> io::Result<Box<dyn Read + Send>> { Ok(Box::new(doubt.open(self.source, blob)?)) };
         match self.watched(moving, || self.upload(moving, &open, begun)) {
-            Ok(()) => Ok(BlobFate::Pushed),
+            Ok(()) => Ok(BlobStatus::Pushed),
             // What the connection says of it is only the echo.
             Err(_) if doubt.is_founded() => Err(self.damaged(blob)),
             Err(error) => Err(error.into()),
@@ -93,11 +94,11 @@ impl Push<'_> {
 
     fn upload(
         &self,
-        moving: &Moving<'_>,
-        open: Open<'_>,
-        begun: Option<Session>,
+        moving: &BlobTransfer<'_>,
+        open: OpenBody<'_>,
+        begun: Option<UploadSession>,
     ) -> Result<(), RegistryError> {
-        let outgoing = Outgoing {
+        let outgoing = OutgoingBlob {
             digest: &moving.blob.digest,
             size: moving.blob.size,
             open,
@@ -109,16 +110,16 @@ impl Push<'_> {
     /// Copies the blob from the first of the repositories that has it.
     fn copy(
         &self,
-        moving: &Moving<'_>,
+        moving: &BlobTransfer<'_>,
         origins: &[Reference],
-        mut begun: Option<Session>,
-    ) -> Result<BlobFate, PushError> {
+        mut begun: Option<UploadSession>,
+    ) -> Result<BlobStatus, PushError> {
         let blob = moving.blob;
         let mut failed = Vec::new();
         for origin in origins {
-            let places = net::Source::beside(self.target.registry, origin)?;
+            let places = net::ReadSource::beside(self.target.registry, origin)?;
             match places.try_blob(|from| self.copy_from(moving, from, &mut begun)) {
-                Ok(()) => return Ok(BlobFate::Copied),
+                Ok(()) => return Ok(BlobStatus::Copied),
                 Err(CopyFailure::Source(error)) => failed.push((origin.familiar_name(), error)),
                 Err(CopyFailure::Target(error)) => return Err(error.into()),
             }
@@ -131,9 +132,9 @@ impl Push<'_> {
 
     fn copy_from(
         &self,
-        moving: &Moving<'_>,
-        from: &Registry<'_>,
-        begun: &mut Option<Session>,
+        moving: &BlobTransfer<'_>,
+        from: &RegistryRepository<'_>,
+        begun: &mut Option<UploadSession>,
     ) -> Result<(), CopyFailure> {
         let blob = moving.blob;
         if blob.size <= SMALL_BYTES {
@@ -146,7 +147,7 @@ impl Push<'_> {
         }
         // Nothing is begun at the target before the source has it.
         let first = from.open_blob(&blob.digest, blob.size)?;
-        let source = Source {
+        let source = CopySource {
             registry: from,
             blob,
             first: Mutex::new(Some(first)),
@@ -167,7 +168,7 @@ impl Push<'_> {
     }
 
     /// Does the moving, and tells when it begins and ends.
-    fn watched<T>(&self, moving: &Moving<'_>, work: impl FnOnce() -> T) -> T {
+    fn watched<T>(&self, moving: &BlobTransfer<'_>, work: impl FnOnce() -> T) -> T {
         let (id, name) = (moving.id(), moving.blob.digest.to_string());
         self.report.event(Event::TransferStarted {
             id,
@@ -223,8 +224,8 @@ impl IntoRegistryError for CopyFailure {
 }
 
 /// The reading half of a copy.
-struct Source<'s, 'a> {
-    registry: &'s Registry<'a>,
+struct CopySource<'s, 'a> {
+    registry: &'s RegistryRepository<'a>,
     blob: &'s Descriptor,
     /// The stream that the first try takes.
     first: Mutex<Option<BlobReader<'s, 'a>>>,
@@ -232,7 +233,7 @@ struct Source<'s, 'a> {
     failure: Mutex<Option<RegistryError>>,
 }
 
-impl<'s, 'a> Source<'s, 'a> {
+impl<'s, 'a> CopySource<'s, 'a> {
     /// Opens the blob from its beginning; a thread of `scope` reads it.
     fn open<'scope>(
         &'scope self,
@@ -251,7 +252,7 @@ impl<'s, 'a> Source<'s, 'a> {
         };
         let (sender, pieces) = sync_channel(PIECES);
         scope.spawn(move || self.pump(reader, &sender));
-        Ok(Box::new(Pipe {
+        Ok(Box::new(CopyPipe {
             pieces,
             piece: Vec::new(),
             given: 0,
@@ -297,13 +298,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The sending half's end of a copy.
-struct Pipe {
+struct CopyPipe {
     pieces: Receiver<io::Result<Vec<u8>>>,
     piece: Vec<u8>,
     given: usize,
 }
 
-impl Read for Pipe {
+impl Read for CopyPipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.given == self.piece.len() {
             match self.pieces.recv() {
@@ -319,13 +320,13 @@ impl Read for Pipe {
 }
 
 /// A blob on its way.
-pub(super) struct Moving<'a> {
+pub(super) struct BlobTransfer<'a> {
     pub blob: &'a Descriptor,
     pub sent: Arc<AtomicU64>,
     pub under_way: AtomicBool,
 }
 
-impl<'a> Moving<'a> {
+impl<'a> BlobTransfer<'a> {
     pub(super) fn new(blob: &'a Descriptor) -> Self {
         Self {
             blob,

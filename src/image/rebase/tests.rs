@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::image::NoStanding;
+use crate::image::NoBaseRecord;
 use crate::oci::{Digest, MediaType};
 
-const FOOTING: &str = "python=3.13 glibc=2.41 interpreter=/usr/bin/python3.13";
+const ABI: &str = "python=3.13 glibc=2.41 interpreter=/usr/bin/python3.13";
 
 fn layer(name: &str) -> Descriptor {
     Descriptor::of(MediaType::LayerGzip, name.as_bytes())
@@ -21,7 +21,7 @@ fn image(
     layers: &[&str],
     settings: &BaseSettings,
     run: serde_json::Value,
-) -> (Manifest, ImageConfig) {
+) -> (ImageManifest, ImageConfig) {
     let config = ImageConfig {
         created: Some("1980-01-01T00:00:00Z".to_owned()),
         architecture: "amd64".to_owned(),
@@ -33,21 +33,21 @@ fn image(
         },
         history: layers
             .iter()
-            .map(|name| History {
+            .map(|name| HistoryEntry {
                 created_by: Some((*name).to_owned()),
-                ..History::default()
+                ..HistoryEntry::default()
             })
             .collect(),
         other: BTreeMap::new(),
     };
     let notes = [
         (BASE_LAYERS_ANNOTATION, "2".to_owned()),
-        (FOOTING_ANNOTATION, FOOTING.to_owned()),
+        (ABI_ANNOTATION, ABI.to_owned()),
         (SETTINGS_ANNOTATION, settings.to_text()),
         (BASE_PACKAGES_ANNOTATION, format!("{}=1", layers[0])),
         ("io.s2r.built", "wheel".to_owned()),
     ];
-    let manifest = Manifest {
+    let manifest = ImageManifest {
         schema_version: 2,
         media_type: Some(MediaType::Manifest),
         config: Descriptor::of(MediaType::Config, &config.to_bytes().unwrap()),
@@ -71,21 +71,21 @@ fn settings(env: &[&str], labels: &[&str]) -> BaseSettings {
     }
 }
 
-fn rebased(image: &(Manifest, ImageConfig), bottom: &Bottom) -> (Manifest, ImageConfig) {
-    let standing = Standing::of(&image.0, &image.1).unwrap();
+fn rebased(image: &(ImageManifest, ImageConfig), bottom: &NewBase) -> (ImageManifest, ImageConfig) {
+    let standing = BaseRecord::of(&image.0, &image.1).unwrap();
     let platform = "linux/amd64".parse().unwrap();
     let made = rebase(platform, (&image.0, &image.1), &standing, bottom).unwrap();
-    let manifest = Manifest::from_bytes(&made.manifest).unwrap();
+    let manifest = ImageManifest::from_bytes(&made.manifest).unwrap();
     assert_eq!(manifest.config.digest, Digest::of(&made.config));
     (manifest, ImageConfig::from_bytes(&made.config).unwrap())
 }
 
-fn bottom((manifest, config): &(Manifest, ImageConfig)) -> Bottom {
-    let standing = Standing::of(manifest, config).unwrap();
-    Bottom::of_image(manifest, config, &standing)
+fn bottom((manifest, config): &(ImageManifest, ImageConfig)) -> NewBase {
+    let standing = BaseRecord::of(manifest, config).unwrap();
+    NewBase::of_image(manifest, config, &standing)
 }
 
-fn app() -> (Manifest, ImageConfig) {
+fn app() -> (ImageManifest, ImageConfig) {
     let run = json!({
         "User": "1001", "Env": ["MINE=1", "OLD=1", "PATH=/old", "ZONE=mine"], "Cmd": ["run"],
         "Labels": {"base": "old", "app": "app"},
@@ -135,7 +135,7 @@ fn settings_of_the_old_base_go_and_those_of_the_application_stay() {
     let notes = &manifest.annotations;
     assert_eq!(notes[BASE_PACKAGES_ANNOTATION], "system2=1");
     assert_eq!(notes["io.s2r.built"], "wheel");
-    let standing = Standing::of(&manifest, &config).unwrap();
+    let standing = BaseRecord::of(&manifest, &config).unwrap();
     assert_eq!(standing.settings, settings(&["NEW", "PATH"], &["base"]));
 }
 
@@ -147,17 +147,17 @@ fn what_the_other_application_overrules_stays_as_it_was() {
     let (manifest, config) = rebased(&app(), &bottom(&base));
     assert_eq!(config.config.env, ["MINE=1", "PATH=/old", "ZONE=mine"]);
     assert_eq!(config.config.labels["base"], "old");
-    let standing = Standing::of(&manifest, &config).unwrap();
+    let standing = BaseRecord::of(&manifest, &config).unwrap();
     assert_eq!(standing.settings, settings(&["PATH"], &["base"]));
 }
 
 #[test]
 fn lines_of_history_without_a_layer_go_with_the_one_below() {
     let (_, mut config) = app();
-    let empty = |text: &str| History {
+    let empty = |text: &str| HistoryEntry {
         created_by: Some(text.to_owned()),
         empty_layer: true,
-        ..History::default()
+        ..HistoryEntry::default()
     };
     config.history.insert(2, empty("CMD"));
     config.history.push(empty("LABEL"));
@@ -170,34 +170,47 @@ fn lines_of_history_without_a_layer_go_with_the_one_below() {
 }
 
 #[test]
+fn an_image_of_an_older_version_tells_what_it_counts_on_by_another_name() {
+    let (mut manifest, config) = app();
+    let abi = manifest.annotations.remove(ABI_ANNOTATION).unwrap();
+    let old = OLD_ABI_ANNOTATION.to_owned();
+    manifest.annotations.insert(old, abi);
+    assert!(BaseRecord::of(&manifest, &config).is_ok());
+    let base = image(&["system2", "python2"], &settings(&[], &[]), json!({}));
+    let (made, _) = rebased(&(manifest, config), &bottom(&base));
+    assert!(made.annotations.contains_key(ABI_ANNOTATION));
+    assert!(!made.annotations.contains_key(OLD_ABI_ANNOTATION));
+}
+
+#[test]
 fn an_image_that_does_not_tell_is_not_touched() {
     let (mut manifest, mut config) = app();
     config.rootfs.diff_ids.pop();
-    let error = Standing::of(&manifest, &config).unwrap_err();
-    assert_eq!(error, NoStanding::Layers(4, 3, 2));
+    let error = BaseRecord::of(&manifest, &config).unwrap_err();
+    assert_eq!(error, NoBaseRecord::Layers(4, 3, 2));
     manifest.annotations.remove(SETTINGS_ANNOTATION);
-    let note = FOOTING_ANNOTATION.to_owned();
+    let note = ABI_ANNOTATION.to_owned();
     manifest.annotations.insert(note, "python=3".to_owned());
-    let error = Standing::of(&manifest, &config).unwrap_err();
-    let missing = vec![FOOTING_ANNOTATION, SETTINGS_ANNOTATION];
-    assert_eq!(error, NoStanding::Lacks(missing));
-    assert!(Standing::is_told(&manifest));
+    let error = BaseRecord::of(&manifest, &config).unwrap_err();
+    let missing = vec![ABI_ANNOTATION, SETTINGS_ANNOTATION];
+    assert_eq!(error, NoBaseRecord::Lacks(missing));
+    assert!(BaseRecord::is_told(&manifest));
     manifest.annotations.clear();
-    assert!(!Standing::is_told(&manifest));
+    assert!(!BaseRecord::is_told(&manifest));
 }
 
 #[test]
 fn an_image_keeps_its_family_of_media_types() {
     let (manifest, config) = app();
-    let docker = (manifest.in_family(Family::Docker).unwrap(), config);
-    assert_eq!(family_of(&docker.0), Family::Docker);
+    let docker = (manifest.in_family(MediaFamily::Docker).unwrap(), config);
+    assert_eq!(family_of(&docker.0), MediaFamily::Docker);
     let base = image(&["system2", "python2"], &settings(&[], &[]), json!({}));
     let (made, _) = rebased(&docker, &bottom(&base));
     let text = String::from_utf8(made.to_bytes().unwrap()).unwrap();
     assert!(!text.contains("vnd.oci"), "{text}");
-    assert_eq!(family_of(&made), Family::Docker);
+    assert_eq!(family_of(&made), MediaFamily::Docker);
     let back = rebased(&app(), &bottom(&docker)).0;
-    assert_eq!(family_of(&back), Family::Oci);
+    assert_eq!(family_of(&back), MediaFamily::Oci);
     assert_eq!(back.layers[0].media_type, MediaType::LayerGzip);
 }
 
@@ -212,21 +225,21 @@ fn an_image_of_others_is_taken_whole() {
     config.history.pop();
     config.other.insert("container".to_owned(), json!("c0ffee"));
     config.other.insert("variant".to_owned(), json!("v2"));
-    let given = Given {
+    let given = BaseDefaults {
         env: BTreeMap::from([("PATH".to_owned(), "/whole".to_owned())]),
-        ..Given::default()
+        ..BaseDefaults::default()
     };
     let run = RunConfig {
         user: Some("1001".to_owned()),
         ..RunConfig::default()
     };
-    let footing = FOOTING.parse().unwrap();
+    let abi = ABI.parse().unwrap();
     let name = (BASE_NAME_ANNOTATION.to_owned(), "python".to_owned());
-    let bottom = Bottom::of_whole(
+    let bottom = NewBase::of_whole(
         (&manifest, &config),
         given,
         run,
-        footing,
+        abi,
         BTreeMap::from([name]),
     );
     let (made, config) = rebased(&app(), &bottom);

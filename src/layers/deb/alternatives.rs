@@ -5,17 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use super::gather::{Gathered, Kind, LINK};
+use super::gather::{GatheredFiles, LINK, NodeKind};
 use super::rules;
-use super::script::Command;
-use super::view::View;
+use super::script::ShellCommand;
+use super::view::LayerView;
 
 /// Where the links lead that others have as their targets.
 const FOLDER: &str = "etc/alternatives";
 
 /// One link: where it is, its name below `/etc/alternatives`, what it leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Link {
+struct AlternativeLink {
     link: String,
     name: String,
     path: String,
@@ -23,24 +23,24 @@ struct Link {
 
 /// A way of having a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Choice {
-    main: Link,
-    others: Vec<Link>,
+pub(super) struct AlternativeChoice {
+    main: AlternativeLink,
+    others: Vec<AlternativeLink>,
     priority: i64,
     package: String,
 }
 
 /// A command that installs a choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Install {
+pub(super) enum InstallCommand {
     /// This one.
-    Known(Choice),
+    Known(AlternativeChoice),
     /// Which, only running the script would tell.
     Unknown,
 }
 
 /// Reads the choice that a command installs; none if it is another command.
-pub(super) fn install(command: &Command, package: &str) -> Option<Install> {
+pub(super) fn install(command: &ShellCommand, package: &str) -> Option<InstallCommand> {
     let (program, words) = command.split_first()?;
     let program = program.as_deref()?.rsplit('/').next()?;
     let at = words
@@ -58,23 +58,23 @@ pub(super) fn install(command: &Command, package: &str) -> Option<Install> {
             others.filter(|(_, word)| matches!(word.as_deref(), Some("--slave" | "--follower")));
         // A follower that is not known is most often a man page.
         let others = others.filter_map(|(at, _)| link(words.get(4 + at + 1..)?));
-        Some(Choice {
+        Some(AlternativeChoice {
             main,
             others: others.collect(),
             priority,
             package: package.to_owned(),
         })
     };
-    Some(read().map_or(Install::Unknown, Install::Known))
+    Some(read().map_or(InstallCommand::Unknown, InstallCommand::Known))
 }
 
-fn link(words: &[Option<String>]) -> Option<Link> {
+fn link(words: &[Option<String>]) -> Option<AlternativeLink> {
     let [Some(link), Some(name), Some(path), ..] = words else {
         return None;
     };
     let is_plain = |path: &str| path.starts_with('/') && !path.split('/').any(|part| part == "..");
     let fits = is_plain(link) && is_plain(path) && !name.is_empty() && !name.contains('/');
-    fits.then(|| Link {
+    fits.then(|| AlternativeLink {
         link: link.clone(),
         name: name.clone(),
         path: path.clone(),
@@ -82,9 +82,9 @@ fn link(words: &[Option<String>]) -> Option<Link> {
 }
 
 /// Puts the links that a layer's packages win.
-pub(super) fn settle(view: &mut View<'_>) {
-    let mut best: BTreeMap<String, (bool, Choice)> = BTreeMap::new();
-    let of = |gathered: &Gathered| gathered.choices.clone();
+pub(super) fn settle(view: &mut LayerView<'_>) {
+    let mut best: BTreeMap<String, (bool, AlternativeChoice)> = BTreeMap::new();
+    let of = |gathered: &GatheredFiles| gathered.choices.clone();
     let below = of(view.below).into_iter().map(|choice| (false, choice));
     let all = below.chain(of(view.top).into_iter().map(|choice| (true, choice)));
     for (is_ours, choice) in all {
@@ -106,11 +106,11 @@ pub(super) fn settle(view: &mut View<'_>) {
     }
 }
 
-fn put(link: &Link, package: &str, view: &mut View<'_>) {
+fn put(link: &AlternativeLink, package: &str, view: &mut LayerView<'_>) {
     let Some(place) = rules::place(link.link.as_bytes()) else {
         return;
     };
-    let is_link = |kind: &Kind| matches!(kind, Kind::Symlink(_));
+    let is_link = |kind: &NodeKind| matches!(kind, NodeKind::Symlink(_));
     let is_free = view.node(&place).is_none_or(|node| is_link(&node.kind));
     if !is_free || !rules::is_wanted(&place, true) || view.resolve(link.path.as_bytes()).is_none() {
         return;
@@ -118,7 +118,7 @@ fn put(link: &Link, package: &str, view: &mut View<'_>) {
     let middle = format!("{FOLDER}/{}", link.name);
     let target = format!("/{middle}");
     for (path, target) in [(middle.as_bytes(), &link.path), (&place, &target)] {
-        let kind = Kind::Symlink(target.as_bytes().to_vec());
+        let kind = NodeKind::Symlink(target.as_bytes().to_vec());
         view.top.put_of(package, path, kind, LINK);
     }
 }

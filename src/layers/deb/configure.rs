@@ -10,16 +10,16 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::alternatives::{self, Install};
-use super::script::Command;
-use super::view::View;
+use super::alternatives::{self, InstallCommand};
+use super::script::ShellCommand;
+use super::view::LayerView;
 use crate::oci::Architecture;
 
 /// Of one package: what `postinst` says.
 #[derive(Debug)]
 pub(super) struct Script {
     pub package: String,
-    pub commands: Vec<Command>,
+    pub commands: Vec<ShellCommand>,
     /// Names of functions that it defines, whose commands are among the others.
     pub functions: BTreeSet<String>,
 }
@@ -307,7 +307,7 @@ fn arch(architecture: Architecture) -> &'static str {
 }
 
 /// What is left to do for the packages on top.
-pub(super) fn left(architecture: Architecture, view: &View<'_>) -> Scripts {
+pub(super) fn left(architecture: Architecture, view: &LayerView<'_>) -> Scripts {
     let mut left = Scripts::default();
     for script in &view.top.scripts {
         if is_looked_at(&script.package) {
@@ -345,7 +345,7 @@ impl Script {
         commands.any(|command| {
             matches!(
                 alternatives::install(command, &self.package),
-                Some(Install::Unknown)
+                Some(InstallCommand::Unknown)
             )
         })
     }
@@ -371,7 +371,7 @@ impl Generator {
         path: &str,
         script: &Script,
         architecture: Architecture,
-        view: &View<'_>,
+        view: &LayerView<'_>,
     ) -> Option<Run> {
         let of_arch = |text: &str| text.replace("{arch}", arch(architecture));
         let folders = ["", "/usr/sbin/", "/usr/bin/"];

@@ -4,9 +4,9 @@
 use super::{
     BaseOptions,
     error::DebLayerError,
-    gather::{DIRECTORY, Gathered, Kind},
+    gather::{DIRECTORY, GatheredFiles, NodeKind},
 };
-use crate::{archive::tar::Owner, oci::Architecture};
+use crate::{archive::tar::EntryOwner, oci::Architecture};
 
 /// Debian's own system users (`base-passwd`), and the user that the image runs as.
 const PASSWD: &str = "\
@@ -59,14 +59,17 @@ const CA_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 const CA_FOLDER: &str = "usr/share/ca-certificates/";
 
 /// Adds what belongs into the system's layer.
-pub(super) fn system(options: &BaseOptions, gathered: &mut Gathered) -> Result<(), DebLayerError> {
+pub(super) fn system(
+    options: &BaseOptions,
+    gathered: &mut GatheredFiles,
+) -> Result<(), DebLayerError> {
     let merged: &[&str] = match options.architecture {
         Architecture::Amd64 => &["bin", "lib", "lib64", "sbin"],
         Architecture::Arm64 => &["bin", "lib", "sbin"],
     };
     for link in merged {
         gathered.put_link(link, &format!("usr/{link}"));
-        gathered.put(&format!("usr/{link}"), Kind::Directory, DIRECTORY);
+        gathered.put(&format!("usr/{link}"), NodeKind::Directory, DIRECTORY);
     }
     gathered.put_file("etc/passwd", PASSWD.as_bytes())?;
     gathered.put_file("etc/group", GROUP.as_bytes())?;
@@ -74,11 +77,11 @@ pub(super) fn system(options: &BaseOptions, gathered: &mut Gathered) -> Result<(
     gathered.put_file("etc/timezone", b"Etc/UTC\n")?;
     gathered.put_link("etc/localtime", "/usr/share/zoneinfo/Etc/UTC");
     for folder in ["tmp", "var/tmp"] {
-        let everyone = Owner {
+        let everyone = EntryOwner {
             mode: 0o1777,
             ..DIRECTORY
         };
-        gathered.put(folder, Kind::Directory, everyone);
+        gathered.put(folder, NodeKind::Directory, everyone);
     }
     shell(gathered);
     ca_bundle(gathered)?;
@@ -95,7 +98,7 @@ pub(super) fn system(options: &BaseOptions, gathered: &mut Gathered) -> Result<(
 pub(super) const SHELL: &str = "usr/bin/sh";
 
 /// The link that a diversion would have made.
-fn shell(gathered: &mut Gathered) {
+fn shell(gathered: &mut GatheredFiles) {
     if gathered.get("usr/bin/bash").is_some() {
         gathered.remove(SHELL);
     }
@@ -108,7 +111,7 @@ fn shell(gathered: &mut Gathered) {
 
 /// All certificates of the package `ca-certificates` in one file, sorted by name, and the links by
 /// which OpenSSL finds it. Links by subject hash are not made: OpenSSL asks the file first.
-fn ca_bundle(gathered: &mut Gathered) -> Result<(), DebLayerError> {
+fn ca_bundle(gathered: &mut GatheredFiles) -> Result<(), DebLayerError> {
     let mut bundle = Vec::new();
     let mut names = String::new();
     for (path, contents) in gathered.files_below(CA_FOLDER) {
@@ -136,7 +139,7 @@ fn ca_bundle(gathered: &mut Gathered) -> Result<(), DebLayerError> {
 }
 
 /// Takes out what the base has decided already, and makes what scripts would have made.
-pub(super) fn added(gathered: &mut Gathered) {
+pub(super) fn added(gathered: &mut GatheredFiles) {
     gathered.remove(SHELL);
     for name in FONT_RULES {
         let rule = format!("{FONT_RULES_FOLDER}/{name}");
@@ -153,7 +156,7 @@ const FONT_RULES_FOLDER: &str = "usr/share/fontconfig/conf.avail";
 /// Adds what belongs into the interpreter's layer.
 pub(super) fn interpreter(
     options: &BaseOptions,
-    gathered: &mut Gathered,
+    gathered: &mut GatheredFiles,
 ) -> Result<(), DebLayerError> {
     let interpreter = format!("python{}", options.python);
     if gathered.get(&format!("usr/bin/{interpreter}")).is_none() {

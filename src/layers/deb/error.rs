@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use crate::{
     archive::{ar::ArError, tar},
-    report::{Explain, Explanation, Fate},
+    report::{ErrorClass, Explain, Explanation},
 };
 
 /// What can go wrong here.
@@ -52,7 +52,7 @@ pub(crate) enum DebLayerError {
         /// The entry's path.
         path: String,
         /// What is wrong with it.
-        reason: EntryFault,
+        reason: DebEntryFault,
     },
     /// Two packages have different things at one path.
     #[error("{first} and {second} both have {path}, and it differs")]
@@ -78,12 +78,12 @@ pub(crate) enum DebLayerError {
     },
     /// The layer could not be written.
     #[error(transparent)]
-    Layer(#[from] tar::Error),
+    Layer(#[from] tar::TarError),
 }
 
 /// What is wrong with an entry of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum EntryFault {
+pub(crate) enum DebEntryFault {
     /// A path that is empty, climbs, or marks a deletion.
     #[error("such a path cannot be in a layer")]
     Path,
@@ -102,7 +102,7 @@ impl Explain for DebLayerError {
     fn explain(&self) -> Explanation {
         let (fate, what, place, why, next) = match self {
             Self::Open { path, source } => (
-                Fate::World,
+                ErrorClass::World,
                 "a downloaded package does not open",
                 path.display().to_string(),
                 source.to_string(),
@@ -113,21 +113,21 @@ impl Explain for DebLayerError {
             Self::NoMember { package, member } => broken(package, format!("It has no {member}.")),
             Self::Entry { package, path, reason } => broken(package, format!("{path}: {reason}")),
             Self::Conflict { path, first, second } => (
-                Fate::Project,
+                ErrorClass::Project,
                 "two Debian packages have different files at one path",
                 path.clone(),
                 format!("{first} and {second} both have it; without dpkg's scripts neither can give way."),
                 "Name one of them in `leave_out` of the builder file.",
             ),
             Self::NoLocale { locale } => (
-                Fate::Project,
+                ErrorClass::Project,
                 "the builder's locale is in no package",
                 locale.clone(),
                 "It is taken out of the package `locales-all`, which is not there or does not have it.".to_owned(),
                 "Add `locales-all` to `packages`, or correct `locale` in the builder file.",
             ),
             Self::Spool { source } => (
-                Fate::World,
+                ErrorClass::World,
                 "a temporary file of the build failed",
                 "the store's temporary folder".to_owned(),
                 source.to_string(),
@@ -145,9 +145,9 @@ impl Explain for DebLayerError {
     }
 }
 
-fn broken(package: &str, why: String) -> (Fate, &'static str, String, String, &'static str) {
+fn broken(package: &str, why: String) -> (ErrorClass, &'static str, String, String, &'static str) {
     (
-        Fate::World,
+        ErrorClass::World,
         "a Debian package cannot be put into a layer",
         package.to_owned(),
         why,

@@ -8,10 +8,10 @@ use std::{
     path::Path,
 };
 
-use super::alternatives::Choice;
+use super::alternatives::AlternativeChoice;
 use super::configure::Script;
-use super::error::{DebLayerError, EntryFault};
-use crate::archive::tar::{self, Owner};
+use super::error::{DebEntryFault, DebLayerError};
+use crate::archive::tar::{self, EntryOwner};
 
 /// Most entries of one layer.
 const MAX_ENTRIES: usize = 200_000;
@@ -21,19 +21,19 @@ const MAX_CONTENT_BYTES: u64 = 8 << 30;
 const COMPARED_BYTES: u64 = 64 << 10;
 
 /// System directories as dpkg makes them when no package says otherwise.
-pub(super) const DIRECTORY: Owner = Owner {
+pub(super) const DIRECTORY: EntryOwner = EntryOwner {
     uid: 0,
     gid: 0,
     mode: 0o755,
 };
 /// System files that are made here.
-pub(super) const FILE: Owner = Owner {
+pub(super) const FILE: EntryOwner = EntryOwner {
     uid: 0,
     gid: 0,
     mode: 0o644,
 };
 /// Symbolic links.
-pub(super) const LINK: Owner = Owner {
+pub(super) const LINK: EntryOwner = EntryOwner {
     uid: 0,
     gid: 0,
     mode: 0o777,
@@ -41,7 +41,7 @@ pub(super) const LINK: Owner = Owner {
 
 /// Contents in the temporary file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Contents {
+pub(super) struct FileContents {
     /// Where they begin.
     pub offset_bytes: u64,
     /// How long they are.
@@ -50,11 +50,11 @@ pub(super) struct Contents {
 
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     /// A directory.
     Directory,
     /// A file.
-    File(Contents),
+    File(FileContents),
     /// A symbolic link and its target.
     Symlink(Vec<u8>),
     /// Another name of the file at this path.
@@ -63,28 +63,28 @@ pub(super) enum Kind {
 
 /// One entry of the layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node {
+pub(super) struct LayerNode {
     /// Owner and mode.
-    pub owner: Owner,
+    pub owner: EntryOwner,
     /// What it is.
-    pub kind: Kind,
+    pub kind: NodeKind,
     /// The package it came from, for messages; empty for what was made here.
     pub package: String,
 }
 
 /// Everything that goes into the layer.
 #[derive(Debug)]
-pub(super) struct Gathered {
-    nodes: BTreeMap<Vec<u8>, Node>,
+pub(super) struct GatheredFiles {
+    nodes: BTreeMap<Vec<u8>, LayerNode>,
     spool: File,
     spooled_bytes: u64,
     /// What maintainer scripts would choose.
-    pub choices: Vec<Choice>,
+    pub choices: Vec<AlternativeChoice>,
     /// The scripts themselves.
     pub scripts: Vec<Script>,
 }
 
-impl Gathered {
+impl GatheredFiles {
     /// Nothing yet; contents will go to a temporary file in `folder`.
     pub(super) fn new(folder: &Path) -> Result<Self, DebLayerError> {
         let spool =
@@ -103,7 +103,7 @@ impl Gathered {
         &mut self,
         bytes: &mut impl Read,
         package: &str,
-    ) -> Result<Contents, DebLayerError> {
+    ) -> Result<FileContents, DebLayerError> {
         let offset_bytes = self.spooled_bytes;
         self.spool
             .seek(SeekFrom::Start(offset_bytes))
@@ -125,17 +125,21 @@ impl Gathered {
                 .map_err(|source| DebLayerError::Spool { source })?;
             self.spooled_bytes += read as u64;
             if self.spooled_bytes > MAX_CONTENT_BYTES {
-                return Err(entry_error(package, b"", EntryFault::TooMuch));
+                return Err(entry_error(package, b"", DebEntryFault::TooMuch));
             }
         }
-        Ok(Contents {
+        Ok(FileContents {
             offset_bytes,
             size_bytes: self.spooled_bytes - offset_bytes,
         })
     }
 
     /// Reads contents back, at most `limit` bytes.
-    pub(super) fn read(&self, contents: Contents, limit: u64) -> Result<Vec<u8>, DebLayerError> {
+    pub(super) fn read(
+        &self,
+        contents: FileContents,
+        limit: u64,
+    ) -> Result<Vec<u8>, DebLayerError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         self.part(contents, 0, limit)
     }
@@ -143,7 +147,7 @@ impl Gathered {
     /// Reads a part of contents back, as far as they go.
     pub(super) fn part(
         &self,
-        contents: Contents,
+        contents: FileContents,
         offset: u64,
         length: usize,
     ) -> Result<Vec<u8>, DebLayerError> {
@@ -158,20 +162,20 @@ impl Gathered {
 
     /// Adds an entry of a package. What is already there must be the same; of directories the
     /// first package's mode holds.
-    pub(super) fn add(&mut self, path: Vec<u8>, node: Node) -> Result<(), DebLayerError> {
+    pub(super) fn add(&mut self, path: Vec<u8>, node: LayerNode) -> Result<(), DebLayerError> {
         if tar::path_fault(&path).is_some() {
-            return Err(entry_error(&node.package, &path, EntryFault::Path));
+            return Err(entry_error(&node.package, &path, DebEntryFault::Path));
         }
         if self.nodes.len() >= MAX_ENTRIES {
-            return Err(entry_error(&node.package, &path, EntryFault::TooMuch));
+            return Err(entry_error(&node.package, &path, DebEntryFault::TooMuch));
         }
         let Some(there) = self.nodes.get(&path).cloned() else {
             self.nodes.insert(path, node);
             return Ok(());
         };
         let same = match (&there.kind, &node.kind) {
-            (Kind::Directory, Kind::Directory) => true,
-            (Kind::File(first), Kind::File(second)) => {
+            (NodeKind::Directory, NodeKind::Directory) => true,
+            (NodeKind::File(first), NodeKind::File(second)) => {
                 there.owner == node.owner && self.same_contents(*first, *second)?
             }
             (first, second) => first == second,
@@ -186,13 +190,17 @@ impl Gathered {
         })
     }
 
-    fn same_contents(&self, first: Contents, second: Contents) -> Result<bool, DebLayerError> {
+    fn same_contents(
+        &self,
+        first: FileContents,
+        second: FileContents,
+    ) -> Result<bool, DebLayerError> {
         if first.size_bytes != second.size_bytes {
             return Ok(false);
         }
         let mut done = 0;
         while done < first.size_bytes {
-            let piece = |contents: Contents| Contents {
+            let piece = |contents: FileContents| FileContents {
                 offset_bytes: contents.offset_bytes + done,
                 size_bytes: COMPARED_BYTES.min(contents.size_bytes - done),
             };
@@ -208,20 +216,20 @@ impl Gathered {
     /// Puts a file made here, instead of what may be there.
     pub(super) fn put_file(&mut self, path: &str, text: &[u8]) -> Result<(), DebLayerError> {
         let contents = self.spool(&mut io::Cursor::new(text), "")?;
-        self.put(path, Kind::File(contents), FILE);
+        self.put(path, NodeKind::File(contents), FILE);
         Ok(())
     }
 
     /// Puts a link made here, unless something is there.
     pub(super) fn put_link(&mut self, path: &str, target: &str) {
         if !self.nodes.contains_key(path.as_bytes()) {
-            self.put(path, Kind::Symlink(target.as_bytes().to_vec()), LINK);
+            self.put(path, NodeKind::Symlink(target.as_bytes().to_vec()), LINK);
         }
     }
 
     /// Puts anything made here, instead of what may be there.
-    pub(super) fn put(&mut self, path: &str, kind: Kind, owner: Owner) {
-        let node = Node {
+    pub(super) fn put(&mut self, path: &str, kind: NodeKind, owner: EntryOwner) {
+        let node = LayerNode {
             owner,
             kind,
             package: String::new(),
@@ -230,11 +238,11 @@ impl Gathered {
     }
 
     /// Puts something that a package's script would have made, instead of what may be there.
-    pub(super) fn put_of(&mut self, package: &str, path: &[u8], kind: Kind, owner: Owner) {
+    pub(super) fn put_of(&mut self, package: &str, path: &[u8], kind: NodeKind, owner: EntryOwner) {
         let package = package.to_owned();
         self.nodes.insert(
             path.to_vec(),
-            Node {
+            LayerNode {
                 owner,
                 kind,
                 package,
@@ -248,23 +256,23 @@ impl Gathered {
     }
 
     /// What is at a path.
-    pub(super) fn get(&self, path: &str) -> Option<&Node> {
+    pub(super) fn get(&self, path: &str) -> Option<&LayerNode> {
         self.nodes.get(path.as_bytes())
     }
 
     /// What is at a path.
-    pub(super) fn at(&self, path: &[u8]) -> Option<&Node> {
+    pub(super) fn at(&self, path: &[u8]) -> Option<&LayerNode> {
         self.nodes.get(path)
     }
 
     /// The contents of a file.
-    pub(super) fn contents(&self, path: &[u8]) -> Option<Contents> {
+    pub(super) fn contents(&self, path: &[u8]) -> Option<FileContents> {
         let node = match &self.nodes.get(path)?.kind {
-            Kind::Hardlink(target) => self.nodes.get(target)?,
+            NodeKind::Hardlink(target) => self.nodes.get(target)?,
             _ => self.nodes.get(path)?,
         };
         match node.kind {
-            Kind::File(contents) => Some(contents),
+            NodeKind::File(contents) => Some(contents),
             _ => None,
         }
     }
@@ -280,7 +288,7 @@ impl Gathered {
     }
 
     /// All entries, in order.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = (&[u8], &Node)> {
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (&[u8], &LayerNode)> {
         self.nodes
             .iter()
             .map(|(path, node)| (path.as_slice(), node))
@@ -292,13 +300,13 @@ impl Gathered {
     }
 
     /// Files whose paths begin so, in order.
-    pub(super) fn files_below(&self, prefix: &str) -> Vec<(String, Contents)> {
+    pub(super) fn files_below(&self, prefix: &str) -> Vec<(String, FileContents)> {
         self.nodes
             .range(prefix.as_bytes().to_vec()..)
             .take_while(|(path, _)| path.starts_with(prefix.as_bytes()))
             .filter_map(|(path, node)| match node.kind {
-                Kind::File(contents) => Some((show(path), contents)),
-                Kind::Directory | Kind::Symlink(_) | Kind::Hardlink(_) => None,
+                NodeKind::File(contents) => Some((show(path), contents)),
+                NodeKind::Directory | NodeKind::Symlink(_) | NodeKind::Hardlink(_) => None,
             })
             .collect()
     }
@@ -308,7 +316,9 @@ impl Gathered {
         let empty: Vec<Vec<u8>> = self
             .nodes
             .iter()
-            .filter(|(path, node)| node.kind == Kind::Directory && path.starts_with(b"usr/share/"))
+            .filter(|(path, node)| {
+                node.kind == NodeKind::Directory && path.starts_with(b"usr/share/")
+            })
             .filter(|(path, _)| !self.has_child_file(path))
             .map(|(path, _)| path.clone())
             .collect();
@@ -322,7 +332,7 @@ impl Gathered {
         self.nodes
             .range(prefix.clone()..)
             .take_while(|(path, _)| path.starts_with(&prefix))
-            .any(|(_, node)| node.kind != Kind::Directory)
+            .any(|(_, node)| node.kind != NodeKind::Directory)
     }
 
     /// Adds the directories that no package names.
@@ -335,7 +345,7 @@ impl Gathered {
                     None => {
                         missing.insert(parent.to_vec());
                     }
-                    Some(there) if there.kind == Kind::Directory => {}
+                    Some(there) if there.kind == NodeKind::Directory => {}
                     Some(there) => {
                         return Err(DebLayerError::Conflict {
                             path: show(parent),
@@ -347,9 +357,9 @@ impl Gathered {
             }
         }
         for parent in missing {
-            let node = Node {
+            let node = LayerNode {
                 owner: DIRECTORY,
-                kind: Kind::Directory,
+                kind: NodeKind::Directory,
                 package: String::new(),
             };
             self.nodes.insert(parent, node);
@@ -361,17 +371,17 @@ impl Gathered {
     pub(super) fn settle_hardlinks(&mut self) -> Result<(), DebLayerError> {
         let mut groups: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
         for (path, node) in &self.nodes {
-            if let Kind::Hardlink(target) = &node.kind {
+            if let NodeKind::Hardlink(target) = &node.kind {
                 groups.entry(target.clone()).or_default().push(path.clone());
             }
         }
         for (target, mut names) in groups {
             let held = match self.nodes.get(&target) {
-                Some(node) if matches!(node.kind, Kind::File(_)) => node.clone(),
+                Some(node) if matches!(node.kind, NodeKind::File(_)) => node.clone(),
                 _ => {
                     let package = names.first().and_then(|name| self.nodes.get(name));
                     let package = package.map_or(String::new(), |node| node.package.clone());
-                    return Err(entry_error(&package, &target, EntryFault::Link));
+                    return Err(entry_error(&package, &target, DebEntryFault::Link));
                 }
             };
             names.push(target);
@@ -380,8 +390,8 @@ impl Gathered {
                 continue;
             };
             for other in others {
-                let node = Node {
-                    kind: Kind::Hardlink(first.clone()),
+                let node = LayerNode {
+                    kind: NodeKind::Hardlink(first.clone()),
                     ..held.clone()
                 };
                 self.nodes.insert(other.clone(), node);
@@ -392,7 +402,7 @@ impl Gathered {
     }
 
     /// The entries in order, and the temporary file.
-    pub(super) fn into_parts(self) -> (BTreeMap<Vec<u8>, Node>, File) {
+    pub(super) fn into_parts(self) -> (BTreeMap<Vec<u8>, LayerNode>, File) {
         (self.nodes, self.spool)
     }
 }
@@ -403,7 +413,7 @@ pub(super) fn show(path: &[u8]) -> String {
 }
 
 /// An error about one entry.
-pub(super) fn entry_error(package: &str, path: &[u8], reason: EntryFault) -> DebLayerError {
+pub(super) fn entry_error(package: &str, path: &[u8], reason: DebEntryFault) -> DebLayerError {
     DebLayerError::Entry {
         package: package.to_owned(),
         path: show(path),

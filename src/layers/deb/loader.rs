@@ -8,9 +8,9 @@
 use std::cmp::Ordering;
 
 use super::error::DebLayerError;
-use super::gather::{Kind, LINK};
+use super::gather::{LINK, NodeKind};
 use super::rules;
-use super::view::View;
+use super::view::LayerView;
 use crate::layers::linkage::machine;
 use crate::oci::Architecture;
 
@@ -31,13 +31,16 @@ const LITTLE_ENDIAN: u8 = 2;
 
 /// A library in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
+struct LibraryEntry {
     name: String,
     path: String,
 }
 
 /// Makes the cache of all libraries that are in the view, and the links of their names.
-pub(super) fn settle(architecture: Architecture, view: &mut View<'_>) -> Result<(), DebLayerError> {
+pub(super) fn settle(
+    architecture: Architecture,
+    view: &mut LayerView<'_>,
+) -> Result<(), DebLayerError> {
     let mut entries = Vec::new();
     for folder in folders(view)? {
         let place = place_of(&folder).unwrap_or_default();
@@ -46,7 +49,7 @@ pub(super) fn settle(architecture: Architecture, view: &mut View<'_>) -> Result<
                 continue;
             };
             if let Some((path, target)) = link {
-                view.top.put_of("", &path, Kind::Symlink(target), LINK);
+                view.top.put_of("", &path, NodeKind::Symlink(target), LINK);
             }
             if !entries.contains(&entry) {
                 entries.push(entry);
@@ -70,8 +73,8 @@ fn entry(
     folder: &str,
     place: &[u8],
     name: &[u8],
-    view: &View<'_>,
-) -> Result<Option<(Entry, Option<NewLink>)>, DebLayerError> {
+    view: &LayerView<'_>,
+) -> Result<Option<(LibraryEntry, Option<NewLink>)>, DebLayerError> {
     let Ok(file) = std::str::from_utf8(name) else {
         return Ok(None);
     };
@@ -87,7 +90,8 @@ fn entry(
     else {
         return Ok(None);
     };
-    let is_link = matches!(view.node(&path), Some(node) if matches!(node.kind, Kind::Symlink(_)));
+    let is_link =
+        matches!(view.node(&path), Some(node) if matches!(node.kind, NodeKind::Symlink(_)));
     let soname = elf.soname.as_deref().unwrap_or(file);
     // A link for linking (`libz.so`) is listed by its own name.
     let own = is_link && file.as_bytes().ends_with(b".so") && soname.starts_with(file);
@@ -97,7 +101,7 @@ fn entry(
     }
     let there = [place, b"/", listed.as_bytes()].concat();
     let new = (view.node(&there).is_none()).then(|| (there, name.to_vec()));
-    let entry = Entry {
+    let entry = LibraryEntry {
         name: listed.to_owned(),
         path: format!("{folder}/{listed}"),
     };
@@ -106,7 +110,7 @@ fn entry(
 
 /// The loader's folders, in the order in which it looks: those of its configuration, then its own. Each place
 /// once, by the name that comes first.
-pub(super) fn folders(view: &View<'_>) -> Result<Vec<String>, DebLayerError> {
+pub(super) fn folders(view: &LayerView<'_>) -> Result<Vec<String>, DebLayerError> {
     let mut texts = Vec::new();
     if let Some(text) = view.read(CONFIG, MAX_CONFIG_BYTES)? {
         texts.push(text);
@@ -145,7 +149,7 @@ fn place_of(folder: &str) -> Option<Vec<u8>> {
 }
 
 /// The cache's bytes.
-fn cache(architecture: Architecture, entries: &[Entry]) -> Vec<u8> {
+fn cache(architecture: Architecture, entries: &[LibraryEntry]) -> Vec<u8> {
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
     // A library for the C library 6, and for 64 bits.
     let flags: u32 = match architecture {

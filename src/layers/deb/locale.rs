@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, io::Read};
 
 use super::{
     error::DebLayerError,
-    gather::{DIRECTORY, FILE, Gathered, Kind, Node, show},
-    package::Data,
+    gather::{DIRECTORY, FILE, GatheredFiles, LayerNode, NodeKind, show},
+    package::DataMember,
     rules,
 };
 
@@ -20,8 +20,8 @@ const MAX_LINKS: usize = 8;
 /// Adds the files of `locale` from the package at hand.
 pub(super) fn add(
     locale: &str,
-    open: impl Fn() -> Result<Data, DebLayerError>,
-    gathered: &mut Gathered,
+    open: impl Fn() -> Result<DataMember, DebLayerError>,
+    gathered: &mut GatheredFiles,
 ) -> Result<(), DebLayerError> {
     let folder = format!("usr/lib/locale/{}", folder_of(locale));
     let sources = find_sources(&folder, open()?)?;
@@ -32,16 +32,16 @@ pub(super) fn add(
     }
     let mut open_sources = sources.len();
     let mut data = open()?;
-    let mut found: Vec<(Vec<u8>, Node)> = Vec::new();
+    let mut found: Vec<(Vec<u8>, LayerNode)> = Vec::new();
     data.each(&mut |path, entry| {
         let Some(targets) = rules::place(path).and_then(|path| sources.get(&path)) else {
             return Ok(true);
         };
         let contents = gathered.spool(&mut entry.take(u64::MAX), PACKAGE)?;
         for target in targets {
-            let node = Node {
+            let node = LayerNode {
                 owner: FILE,
-                kind: Kind::File(contents),
+                kind: NodeKind::File(contents),
                 package: PACKAGE.to_owned(),
             };
             found.push((target.clone(), node));
@@ -52,9 +52,9 @@ pub(super) fn add(
     for (path, node) in found {
         gathered.add(path, node)?;
     }
-    let node = Node {
+    let node = LayerNode {
         owner: DIRECTORY,
-        kind: Kind::Directory,
+        kind: NodeKind::Directory,
         package: PACKAGE.to_owned(),
     };
     gathered.add(folder.into_bytes(), node)
@@ -82,7 +82,7 @@ pub(super) fn folder_of(locale: &str) -> String {
 /// For each file that is needed, the places in the locale's folder where it is needed.
 fn find_sources(
     folder: &str,
-    mut data: Data,
+    mut data: DataMember,
 ) -> Result<BTreeMap<Vec<u8>, Vec<Vec<u8>>>, DebLayerError> {
     let prefix = format!("{folder}/").into_bytes();
     let mut links: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();

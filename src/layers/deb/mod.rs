@@ -24,10 +24,10 @@ use std::{
 };
 
 use crate::{
-    archive::tar::{self, TarGz},
+    archive::tar::{self, LayerWriter},
     layers::{
-        linkage::{File, Linkage, Survey, machine},
-        notes::Notes,
+        linkage::{LinkSurvey, Linkage, LinkedFile, machine},
+        notes::LayerNotes,
     },
     oci::{Architecture, Key, KeyBuilder},
     packages::debian::DebArtefact,
@@ -35,8 +35,8 @@ use crate::{
 
 pub(crate) use configure::{Run, Scripts, Undone};
 pub(crate) use error::DebLayerError;
-use gather::{Gathered, Kind, Node};
-use view::View;
+use gather::{GatheredFiles, LayerNode, NodeKind};
+use view::LayerView;
 
 /// Names how these layers are written; changes whenever their bytes would.
 const LAYOUT: &str = "debian-base/5";
@@ -47,7 +47,7 @@ const INTERPRETERS_LIBRARIES: [&str; 3] = ["libc6", "libexpat1", "zlib1g"];
 
 /// Which of the base's layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Part {
+pub(crate) enum BasePart {
     /// Everything but Python, and all that the scripts would have made.
     System,
     /// The interpreter and what it needs to start: its own libraries, and the smallest part of
@@ -69,10 +69,10 @@ pub(crate) struct BaseOptions {
     /// The locale taken out of the package `locales-all`.
     pub locale: Option<String>,
     /// Time and compression of the layer.
-    pub tar: tar::Options,
+    pub tar: tar::TarOptions,
 }
 
-impl Part {
+impl BasePart {
     /// Those that a base is made of, bottom up.
     pub(crate) const OF_BASE: [Self; 3] = [Self::System, Self::Interpreter, Self::Python];
 
@@ -130,7 +130,7 @@ impl Part {
 
 /// The key of a base layer: its packages' digests, those of the packages beside them, and the options.
 pub(crate) fn key(
-    part: Part,
+    part: BasePart,
     artefacts: &[DebArtefact],
     beside: &[DebArtefact],
     options: &BaseOptions,
@@ -155,7 +155,7 @@ pub(crate) fn key(
 
 /// Packages, sorted by name, with the files that hold them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Packages<'a> {
+pub(crate) struct PackageFiles<'a> {
     /// Those of the layer.
     pub own: &'a [(DebArtefact, PathBuf)],
     /// Those of the image's other layers, below this one and beside it: what is made of all of them (the
@@ -168,30 +168,30 @@ pub(crate) struct Packages<'a> {
 /// Contents go through one temporary file in `spool_folder`, because a layer is sorted by path and
 /// packages are not; memory holds names and places only. The caller finishes `out`, and keeps the notes.
 pub(crate) fn write<W: Write>(
-    part: Part,
-    packages: Packages<'_>,
+    part: BasePart,
+    packages: PackageFiles<'_>,
     options: &BaseOptions,
     spool_folder: &Path,
-    out: &mut TarGz<W>,
-) -> Result<Notes, DebLayerError> {
+    out: &mut LayerWriter<W>,
+) -> Result<LayerNotes, DebLayerError> {
     let mut gathered = gather(packages.own, options, spool_folder)?;
     match part {
-        Part::System => derived::system(options, &mut gathered)?,
-        Part::Interpreter => derived::interpreter(options, &mut gathered)?,
-        Part::Python => {}
-        Part::Added => derived::added(&mut gathered),
+        BasePart::System => derived::system(options, &mut gathered)?,
+        BasePart::Interpreter => derived::interpreter(options, &mut gathered)?,
+        BasePart::Python => {}
+        BasePart::Added => derived::added(&mut gathered),
     }
     let mut scripts = Scripts::default();
     if part.is_whole() {
         let mut below = gather(packages.beside, options, spool_folder)?;
-        let mut view = View {
+        let mut view = LayerView {
             top: &mut gathered,
             below: &mut below,
         };
         alternatives::settle(&mut view);
         loader::settle(options.architecture, &mut view)?;
         // What the base's would have done is made above.
-        if part == Part::Added {
+        if part == BasePart::Added {
             scripts = configure::left(options.architecture, &view);
         }
     }
@@ -200,30 +200,30 @@ pub(crate) fn write<W: Write>(
     gathered.settle_hardlinks()?;
     let linkage = linkage(&gathered, options.architecture)?;
     emit(gathered, out)?;
-    Ok(Notes { linkage, scripts })
+    Ok(LayerNotes { linkage, scripts })
 }
 
 /// What the layer's files need of the image, and which libraries and programs they are.
-fn linkage(gathered: &Gathered, architecture: Architecture) -> Result<Linkage, DebLayerError> {
-    let mut survey = Survey::new(machine(architecture));
+fn linkage(gathered: &GatheredFiles, architecture: Architecture) -> Result<Linkage, DebLayerError> {
+    let mut survey = LinkSurvey::new(machine(architecture));
     for (path, node) in gathered.nodes() {
         let Ok(path) = std::str::from_utf8(path) else {
             continue;
         };
-        let file = File {
+        let file = LinkedFile {
             owner: &node.package,
             path,
             shown: path,
             is_executable: node.owner.mode & 0o111 != 0,
         };
         match node.kind {
-            Kind::Directory => {}
+            NodeKind::Directory => {}
             // Of a plugin: what it needs and nobody depends on, the package merely suggests.
-            Kind::File(_) if is_plugin(path) => survey.name(path),
+            NodeKind::File(_) if is_plugin(path) => survey.name(path),
             // Their tools are in perl, which is there without being asked for where dpkg is.
-            Kind::File(_) if configure::is_looked_at(&node.package) => survey.name(path),
-            Kind::Symlink(_) | Kind::Hardlink(_) => survey.name(path),
-            Kind::File(contents) => survey.file(&file, |offset, length| {
+            NodeKind::File(_) if configure::is_looked_at(&node.package) => survey.name(path),
+            NodeKind::Symlink(_) | NodeKind::Hardlink(_) => survey.name(path),
+            NodeKind::File(contents) => survey.file(&file, |offset, length| {
                 gathered.part(contents, offset, length)
             })?,
         }
@@ -243,8 +243,8 @@ fn gather(
     packages: &[(DebArtefact, PathBuf)],
     options: &BaseOptions,
     spool_folder: &Path,
-) -> Result<Gathered, DebLayerError> {
-    let mut gathered = Gathered::new(spool_folder)?;
+) -> Result<GatheredFiles, DebLayerError> {
+    let mut gathered = GatheredFiles::new(spool_folder)?;
     for (artefact, path) in packages {
         package::add(artefact, path, options, &mut gathered)?;
     }
@@ -252,14 +252,14 @@ fn gather(
 }
 
 /// Writes what was gathered, in order.
-fn emit<W: Write>(gathered: Gathered, out: &mut TarGz<W>) -> Result<(), DebLayerError> {
+fn emit<W: Write>(gathered: GatheredFiles, out: &mut LayerWriter<W>) -> Result<(), DebLayerError> {
     let (nodes, mut spool) = gathered.into_parts();
-    for (path, Node { owner, kind, .. }) in &nodes {
+    for (path, LayerNode { owner, kind, .. }) in &nodes {
         match kind {
-            Kind::Directory => out.directory(path, owner)?,
-            Kind::Symlink(target) => out.symlink(path, target, owner)?,
-            Kind::Hardlink(target) => out.hardlink(path, target, owner)?,
-            Kind::File(contents) => {
+            NodeKind::Directory => out.directory(path, owner)?,
+            NodeKind::Symlink(target) => out.symlink(path, target, owner)?,
+            NodeKind::Hardlink(target) => out.hardlink(path, target, owner)?,
+            NodeKind::File(contents) => {
                 spool
                     .seek(SeekFrom::Start(contents.offset_bytes))
                     .map_err(|source| DebLayerError::Spool { source })?;

@@ -9,17 +9,17 @@ use std::{
 
 use super::{
     BaseOptions,
-    alternatives::{self, Install},
+    alternatives::{self, InstallCommand},
     configure::{self, Script},
-    error::{DebLayerError, EntryFault},
-    gather::{Gathered, Kind, Node, entry_error},
+    error::{DebEntryFault, DebLayerError},
+    gather::{GatheredFiles, LayerNode, NodeKind, entry_error},
     locale, rules, script,
 };
 use crate::{
     archive::{
         ar::ArReader,
-        decompress::{Decoder, Format},
-        tar::Owner,
+        decompress::{CompressionFormat, Decoder},
+        tar::EntryOwner,
     },
     packages::debian::DebArtefact,
 };
@@ -32,21 +32,22 @@ const MAX_CONTROL_BYTES: u64 = 8 << 20;
 const KEPT_MODE: u32 = 0o1777;
 
 /// The bytes of a member, decompressed.
-type Unpacked = Decoder<BufReader<ArReader<BufReader<File>>>>;
+type MemberBytes = Decoder<BufReader<ArReader<BufReader<File>>>>;
 
 /// A decompressed tar member of a package.
-pub(super) struct Data {
+pub(super) struct DataMember {
     package: String,
-    archive: tar::Archive<Unpacked>,
+    archive: tar::Archive<MemberBytes>,
 }
 
 /// An entry of it.
-pub(super) type Entry<'a> = tar::Entry<'a, Unpacked>;
+pub(super) type DataEntry<'a> = tar::Entry<'a, MemberBytes>;
 
 /// Takes one entry; returns whether more are wanted.
-pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &mut Entry<'_>) -> Result<bool, DebLayerError>;
+pub(super) type EntryVisitor<'a> =
+    &'a mut dyn FnMut(&[u8], &mut DataEntry<'_>) -> Result<bool, DebLayerError>;
 
-impl Data {
+impl DataMember {
     /// Opens a package's member whose name begins with `prefix` (`control.tar` or `data.tar`).
     pub(super) fn open(
         package: &str,
@@ -74,7 +75,7 @@ impl Data {
                 continue;
             };
             let reader = BufReader::with_capacity(64 << 10, archive);
-            let reader = Format::of_ending(ending)
+            let reader = CompressionFormat::of_ending(ending)
                 .ok_or_else(|| io::ErrorKind::Unsupported.into())
                 .and_then(|format| Decoder::new(reader, format, MAX_MEMBER_BYTES))
                 .map_err(|source| DebLayerError::Member {
@@ -90,7 +91,7 @@ impl Data {
     }
 
     /// Shows the entries one after the other.
-    pub(super) fn each(&mut self, visit: Visit<'_>) -> Result<(), DebLayerError> {
+    pub(super) fn each(&mut self, visit: EntryVisitor<'_>) -> Result<(), DebLayerError> {
         let package = self.package.clone();
         let error = |source| DebLayerError::Member {
             package: package.clone(),
@@ -113,10 +114,10 @@ pub(super) fn add(
     artefact: &DebArtefact,
     path: &Path,
     options: &BaseOptions,
-    gathered: &mut Gathered,
+    gathered: &mut GatheredFiles,
 ) -> Result<(), DebLayerError> {
     let name = artefact.package.as_str();
-    let open = || Data::open(name, path, "data.tar");
+    let open = || DataMember::open(name, path, "data.tar");
     if name == locale::PACKAGE {
         if let Some(wanted) = &options.locale {
             locale::add(wanted, open, gathered)?;
@@ -135,8 +136,8 @@ pub(super) fn add(
 fn add_entry(
     package: &str,
     original: &[u8],
-    entry: &mut Entry<'_>,
-    gathered: &mut Gathered,
+    entry: &mut DataEntry<'_>,
+    gathered: &mut GatheredFiles,
 ) -> Result<(), DebLayerError> {
     let fault = |reason| entry_error(package, original, reason);
     let kind = entry.header().entry_type();
@@ -150,29 +151,33 @@ fn add_entry(
         value
             .ok()
             .and_then(|value| u32::try_from(value).ok())
-            .ok_or_else(|| fault(EntryFault::Kind))
+            .ok_or_else(|| fault(DebEntryFault::Kind))
     };
-    let mode = entry.header().mode().map_err(|_| fault(EntryFault::Kind))? & KEPT_MODE;
-    let owner = Owner {
+    let mode = entry
+        .header()
+        .mode()
+        .map_err(|_| fault(DebEntryFault::Kind))?
+        & KEPT_MODE;
+    let owner = EntryOwner {
         uid: number(entry.header().uid())?,
         gid: number(entry.header().gid())?,
         mode,
     };
     let target = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
     let kind = match (kind, target) {
-        (kind, _) if kind.is_dir() => Kind::Directory,
+        (kind, _) if kind.is_dir() => NodeKind::Directory,
         (kind, Some(target)) if kind.is_symlink() => {
-            Kind::Symlink(rules::link_target(original, &target))
+            NodeKind::Symlink(rules::link_target(original, &target))
         }
         (kind, Some(target)) if kind.is_hard_link() => {
-            Kind::Hardlink(rules::place(&target).ok_or_else(|| fault(EntryFault::Link))?)
+            NodeKind::Hardlink(rules::place(&target).ok_or_else(|| fault(DebEntryFault::Link))?)
         }
-        (kind, _) if kind.is_file() => Kind::File(gathered.spool(entry, package)?),
-        _ => return Err(fault(EntryFault::Kind)),
+        (kind, _) if kind.is_file() => NodeKind::File(gathered.spool(entry, package)?),
+        _ => return Err(fault(DebEntryFault::Kind)),
     };
     gathered.add(
         path,
-        Node {
+        LayerNode {
             owner,
             kind,
             package: package.to_owned(),
@@ -182,9 +187,9 @@ fn add_entry(
 
 /// Writes `/var/lib/dpkg/status.d/PACKAGE` and the sums of the files that were kept, as images
 /// without dpkg do, so that scanners see what is there.
-fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), DebLayerError> {
+fn describe(package: &str, path: &Path, gathered: &mut GatheredFiles) -> Result<(), DebLayerError> {
     let mut texts: BTreeMap<Vec<u8>, String> = BTreeMap::new();
-    let mut control = Data::open(package, path, "control.tar")?;
+    let mut control = DataMember::open(package, path, "control.tar")?;
     control.each(&mut |path, entry| {
         let name = path.strip_prefix(b"./").unwrap_or(path);
         if [b"control".as_slice(), b"md5sums", b"postinst"].contains(&name) {
@@ -205,7 +210,7 @@ fn describe(package: &str, path: &Path, gathered: &mut Gathered) -> Result<(), D
     if let Some(script) = texts.get(b"postinst".as_slice()) {
         let commands = script::commands(script);
         for command in &commands {
-            if let Some(Install::Known(choice)) = alternatives::install(command, package) {
+            if let Some(InstallCommand::Known(choice)) = alternatives::install(command, package) {
                 gathered.choices.push(choice);
             }
         }

@@ -18,11 +18,11 @@ const KEYWORDS: [&str; 16] = [
 ];
 
 /// A command: its words, those that are not known as none.
-pub(super) type Command = Vec<Option<String>>;
+pub(super) type ShellCommand = Vec<Option<String>>;
 
 /// A piece of a word as it stands in the script.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+enum WordPiece {
     Text(String),
     /// A variable; whether its value is split at blanks.
     Variable(String, bool),
@@ -30,11 +30,11 @@ enum Piece {
 }
 
 /// A word as it stands in the script.
-type Word = Vec<Piece>;
+type ShellWord = Vec<WordPiece>;
 
 /// The commands of a script, in its order.
-pub(super) fn commands(script: &str) -> Vec<Command> {
-    let mut reader = Reader {
+pub(super) fn commands(script: &str) -> Vec<ShellCommand> {
+    let mut reader = ScriptReader {
         known: BTreeMap::new(),
         out: Vec::new(),
     };
@@ -44,13 +44,13 @@ pub(super) fn commands(script: &str) -> Vec<Command> {
     reader.out
 }
 
-struct Reader {
+struct ScriptReader {
     known: BTreeMap<String, String>,
-    out: Vec<Command>,
+    out: Vec<ShellCommand>,
 }
 
-impl Reader {
-    fn run(&mut self, mut lines: &[Vec<Word>], depth: usize) {
+impl ScriptReader {
+    fn run(&mut self, mut lines: &[Vec<ShellWord>], depth: usize) {
         while let Some((line, rest)) = lines.split_first() {
             lines = rest;
             if self.out.len() >= MAX_COMMANDS {
@@ -73,8 +73,8 @@ impl Reader {
         }
     }
 
-    fn command(&mut self, line: &[Word]) {
-        let is_keyword = |word: &Word| KEYWORDS.iter().any(|keyword| is_text(word, keyword));
+    fn command(&mut self, line: &[ShellWord]) {
+        let is_keyword = |word: &ShellWord| KEYWORDS.iter().any(|keyword| is_text(word, keyword));
         let start = line.iter().position(|word| !is_keyword(word));
         let mut words = start.and_then(|at| line.get(at..)).unwrap_or_default();
         while let Some((name, value)) = words.first().and_then(assignment) {
@@ -90,16 +90,16 @@ impl Reader {
         }
     }
 
-    fn expand(&self, words: &[Word]) -> Command {
+    fn expand(&self, words: &[ShellWord]) -> ShellCommand {
         let mut out = Vec::new();
         for word in words {
             let mut known = Some(String::new());
             let mut fields = Vec::new();
             for piece in word {
                 let (value, is_split) = match piece {
-                    Piece::Text(text) => (Some(text), false),
-                    Piece::Variable(name, is_split) => (self.known.get(name), *is_split),
-                    Piece::Unknown => (None, false),
+                    WordPiece::Text(text) => (Some(text), false),
+                    WordPiece::Variable(name, is_split) => (self.known.get(name), *is_split),
+                    WordPiece::Unknown => (None, false),
                 };
                 match (value, &mut known) {
                     (Some(value), Some(known)) if is_split => {
@@ -121,18 +121,18 @@ impl Reader {
 }
 
 /// The variable and the words of `for NAME in WORDS`.
-fn loop_of(line: &[Word]) -> Option<(String, &[Word])> {
+fn loop_of(line: &[ShellWord]) -> Option<(String, &[ShellWord])> {
     let [first, name, second, words @ ..] = line else {
         return None;
     };
-    let [Piece::Text(name)] = name.as_slice() else {
+    let [WordPiece::Text(name)] = name.as_slice() else {
         return None;
     };
     (is_text(first, "for") && is_text(second, "in")).then(|| (name.clone(), words))
 }
 
 /// How many lines belong to a loop whose head has been read.
-fn body_length(lines: &[Vec<Word>]) -> usize {
+fn body_length(lines: &[Vec<ShellWord>]) -> usize {
     let mut open = 1;
     for (at, line) in lines.iter().enumerate() {
         let begins = |word: &&str| line.first().is_some_and(|first| is_text(first, word));
@@ -148,13 +148,13 @@ fn body_length(lines: &[Vec<Word>]) -> usize {
     lines.len()
 }
 
-fn is_text(word: &Word, text: &str) -> bool {
-    matches!(word.as_slice(), [Piece::Text(found)] if found == text)
+fn is_text(word: &ShellWord, text: &str) -> bool {
+    matches!(word.as_slice(), [WordPiece::Text(found)] if found == text)
 }
 
 /// The name and the value of `NAME=VALUE`.
-fn assignment(word: &Word) -> Option<(String, Word)> {
-    let (Piece::Text(first), rest) = word.split_first()? else {
+fn assignment(word: &ShellWord) -> Option<(String, ShellWord)> {
+    let (WordPiece::Text(first), rest) = word.split_first()? else {
         return None;
     };
     let (name, value) = first.split_once('=')?;
@@ -162,23 +162,23 @@ fn assignment(word: &Word) -> Option<(String, Word)> {
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let value = std::iter::once(Piece::Text(value.to_owned())).chain(rest.iter().cloned());
+    let value = std::iter::once(WordPiece::Text(value.to_owned())).chain(rest.iter().cloned());
     is_name.then(|| (name.to_owned(), value.collect()))
 }
 
 /// A word whose variables are not split.
-fn quoted(word: Word) -> Word {
+fn quoted(word: ShellWord) -> ShellWord {
     word.into_iter()
         .map(|piece| match piece {
-            Piece::Variable(name, _) => Piece::Variable(name, false),
+            WordPiece::Variable(name, _) => WordPiece::Variable(name, false),
             other => other,
         })
         .collect()
 }
 
 /// The lines of a script, each a list of words; a line ends where a command does.
-fn parse(script: &str) -> Vec<Vec<Word>> {
-    let mut parser = Parser {
+fn parse(script: &str) -> Vec<Vec<ShellWord>> {
+    let mut parser = ScriptParser {
         rest: script,
         lines: vec![Vec::new()],
         first: 0,
@@ -194,19 +194,19 @@ fn parse(script: &str) -> Vec<Vec<Word>> {
     parser.lines
 }
 
-struct Parser<'a> {
+struct ScriptParser<'a> {
     rest: &'a str,
-    lines: Vec<Vec<Word>>,
+    lines: Vec<Vec<ShellWord>>,
     /// Where the lines begin that stand between the last end of a line, or `;`, and here.
     first: usize,
     /// How many subshells are open.
     depth: usize,
-    word: Option<Word>,
+    word: Option<ShellWord>,
     /// Words that end the texts which begin on the next line (`<<EOF`).
     ends: Vec<String>,
 }
 
-impl Parser<'_> {
+impl ScriptParser<'_> {
     fn step(&mut self, letter: char) {
         match letter {
             '\\' => {
@@ -214,13 +214,13 @@ impl Parser<'_> {
                 let next = letters.nth(1);
                 self.rest = letters.as_str();
                 if let Some(next) = next.filter(|next| *next != '\n') {
-                    self.push(Piece::Text(next.to_string()));
+                    self.push(WordPiece::Text(next.to_string()));
                 }
             }
             '\'' => {
                 let inner = self.rest.get(1..).unwrap_or_default();
                 let (text, rest) = inner.split_once('\'').unwrap_or((inner, ""));
-                self.push(Piece::Text(text.to_owned()));
+                self.push(WordPiece::Text(text.to_owned()));
                 self.rest = rest;
             }
             '"' => self.double_quoted(),
@@ -247,7 +247,7 @@ impl Parser<'_> {
             }
             letter => {
                 self.advance(letter.len_utf8());
-                self.push(Piece::Text(letter.to_string()));
+                self.push(WordPiece::Text(letter.to_string()));
             }
         }
     }
@@ -256,10 +256,10 @@ impl Parser<'_> {
         self.rest = self.rest.get(bytes..).unwrap_or_default();
     }
 
-    fn push(&mut self, piece: Piece) {
+    fn push(&mut self, piece: WordPiece) {
         let word = self.word.get_or_insert_with(Vec::new);
         match (word.last_mut(), piece) {
-            (Some(Piece::Text(text)), Piece::Text(more)) => text.push_str(&more),
+            (Some(WordPiece::Text(text)), WordPiece::Text(more)) => text.push_str(&more),
             (_, piece) => word.push(piece),
         }
     }
@@ -288,7 +288,7 @@ impl Parser<'_> {
             ')' => {
                 let patterns = self.lines.get_mut(self.first..).unwrap_or_default();
                 let is_case =
-                    |line: &Vec<Word>| line.first().is_some_and(|word| is_text(word, "case"));
+                    |line: &Vec<ShellWord>| line.first().is_some_and(|word| is_text(word, "case"));
                 for line in patterns.iter_mut().filter(|line| !is_case(line)) {
                     line.clear();
                 }
@@ -300,7 +300,7 @@ impl Parser<'_> {
 
     fn double_quoted(&mut self) {
         self.advance(1);
-        self.push(Piece::Text(String::new()));
+        self.push(WordPiece::Text(String::new()));
         while let Some(letter) = self.rest.chars().next() {
             match letter {
                 '"' => {
@@ -312,7 +312,7 @@ impl Parser<'_> {
                     let next = letters.nth(1).unwrap_or('\n');
                     self.rest = letters.as_str();
                     if next != '\n' {
-                        self.push(Piece::Text(next.to_string()));
+                        self.push(WordPiece::Text(next.to_string()));
                     }
                 }
                 '$' | '`' => {
@@ -321,23 +321,23 @@ impl Parser<'_> {
                 }
                 letter => {
                     self.advance(letter.len_utf8());
-                    self.push(Piece::Text(letter.to_string()));
+                    self.push(WordPiece::Text(letter.to_string()));
                 }
             }
         }
     }
 
     /// A variable, or something that only running would tell.
-    fn dollar(&mut self, is_split: bool) -> Piece {
+    fn dollar(&mut self, is_split: bool) -> WordPiece {
         if self.rest.starts_with('`') {
             let inner = self.rest.get(1..).unwrap_or_default();
             self.rest = inner.split_once('`').map_or("", |(_, rest)| rest);
-            return Piece::Unknown;
+            return WordPiece::Unknown;
         }
         self.advance(1);
         if self.rest.starts_with('(') {
             self.skip_substitution();
-            return Piece::Unknown;
+            return WordPiece::Unknown;
         }
         if let Some(inner) = self.rest.strip_prefix('{') {
             let (name, rest) = inner.split_once('}').unwrap_or((inner, ""));
@@ -353,7 +353,7 @@ impl Parser<'_> {
             // `$?`, `$@`, `$$`.
             let length = self.rest.chars().next().map_or(0, char::len_utf8);
             self.advance(length);
-            return Piece::Unknown;
+            return WordPiece::Unknown;
         }
         self.rest = rest;
         variable(name, is_split)
@@ -382,7 +382,7 @@ impl Parser<'_> {
 
     /// Steps over `>FILE`, `2>&1`, `<<EOF`: none of it is a word of the command.
     fn redirection(&mut self) {
-        let is_number = |word: &Word| matches!(word.as_slice(), [Piece::Text(text)] if text.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_number = |word: &ShellWord| matches!(word.as_slice(), [WordPiece::Text(text)] if text.bytes().all(|byte| byte.is_ascii_digit()));
         if self.word.as_ref().is_some_and(is_number) {
             self.word = None;
         }
@@ -413,15 +413,15 @@ impl Parser<'_> {
     }
 }
 
-fn variable(name: &str, is_split: bool) -> Piece {
+fn variable(name: &str, is_split: bool) -> WordPiece {
     let is_name = name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if is_name {
-        Piece::Variable(name.to_owned(), is_split)
+        WordPiece::Variable(name.to_owned(), is_split)
     } else {
-        Piece::Unknown
+        WordPiece::Unknown
     }
 }
 
@@ -437,7 +437,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn shown(script: &str) -> Vec<String> {
-        let words = |command: &Command| {
+        let words = |command: &ShellCommand| {
             let words: Vec<&str> = (command.iter())
                 .map(|word| word.as_deref().unwrap_or("?"))
                 .collect();

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use super::{error::EntryFault, *};
+use super::{error::DebEntryFault, *};
 use crate::packages::Sha256;
 
 /// One entry of a hand-made package: path, mode, link target, contents.
@@ -109,7 +109,7 @@ fn options() -> BaseOptions {
         architecture: Architecture::Amd64,
         python: "3.13".to_owned(),
         locale: Some("xx_YY.UTF-8".to_owned()),
-        tar: tar::Options {
+        tar: tar::TarOptions {
             mtime: 315_532_800,
             level: 6,
         },
@@ -117,13 +117,13 @@ fn options() -> BaseOptions {
 }
 
 /// The layer of these packages.
-fn layer(part: Part, packages: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, DebLayerError> {
+fn layer(part: BasePart, packages: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, DebLayerError> {
     layer_beside(part, packages, &[])
 }
 
 /// The same with other packages beside it.
 fn layer_beside(
-    part: Part,
+    part: BasePart,
     packages: &[(&str, Vec<u8>)],
     beside: &[(&str, Vec<u8>)],
 ) -> Result<Vec<u8>, DebLayerError> {
@@ -131,10 +131,10 @@ fn layer_beside(
 }
 
 fn written_beside(
-    part: Part,
+    part: BasePart,
     packages: &[(&str, Vec<u8>)],
     beside: &[(&str, Vec<u8>)],
-) -> Result<(Vec<u8>, Notes), DebLayerError> {
+) -> Result<(Vec<u8>, LayerNotes), DebLayerError> {
     let folder = tempfile::tempdir().unwrap();
     let files = |packages: &[(&str, Vec<u8>)]| -> Vec<_> {
         packages
@@ -147,8 +147,8 @@ fn written_beside(
             .collect()
     };
     let (files, beside) = (files(packages), files(beside));
-    let mut out = TarGz::new(Vec::new(), options().tar);
-    let packages = Packages {
+    let mut out = LayerWriter::new(Vec::new(), options().tar);
+    let packages = PackageFiles {
         own: &files,
         beside: &beside,
     };
@@ -224,7 +224,7 @@ fn a_layer_of_hand_made_packages() {
         ".zst",
     );
     let packages = [("certs", certificates), ("tool", tool)];
-    let bytes = layer(Part::System, &packages).unwrap();
+    let bytes = layer(BasePart::System, &packages).unwrap();
     // The very bytes: another digest is another image for everybody, and wants another `LAYOUT`.
     assert_eq!(
         crate::oci::Digest::of(&bytes).hex(),
@@ -280,7 +280,7 @@ fn a_layer_of_hand_made_packages() {
         ]
     );
     assert_eq!(
-        layer(Part::System, &packages).unwrap(),
+        layer(BasePart::System, &packages).unwrap(),
         bytes,
         "the same bytes again"
     );
@@ -309,7 +309,7 @@ fn a_locale_is_taken_with_its_links_followed() {
         ],
         ".xz",
     );
-    let shown = shown(&layer(Part::System, &[("locales-all", all)]).unwrap());
+    let shown = shown(&layer(BasePart::System, &[("locales-all", all)]).unwrap());
     let locales: Vec<_> = shown
         .iter()
         .filter(|line| line.contains("/locale/"))
@@ -327,7 +327,7 @@ fn a_locale_is_taken_with_its_links_followed() {
     for entries in [&loops[..], &[]] {
         let all = deb_of("locales-all", entries, "");
         assert!(matches!(
-            layer(Part::System, &[("locales-all", all)]),
+            layer(BasePart::System, &[("locales-all", all)]),
             Err(DebLayerError::NoLocale { .. })
         ));
     }
@@ -339,13 +339,13 @@ fn the_same_path_twice() {
         |name: &str, contents: &str| deb_of(name, &[("./etc/x", 0o644, None, contents)], ".gz");
     assert!(
         layer(
-            Part::System,
+            BasePart::System,
             &[("a", with("a", "same")), ("b", with("b", "same"))]
         )
         .is_ok()
     );
     let error = layer(
-        Part::System,
+        BasePart::System,
         &[("a", with("a", "one")), ("b", with("b", "two"))],
     );
     assert!(
@@ -371,17 +371,17 @@ fn the_shell_is_bash_where_there_is_one() {
     };
     let both = [("bash", bash), ("dash", dash.clone())];
     let is = |target: &str| Some(format!("usr/bin/sh -> {target}"));
-    assert_eq!(shell(Part::System, &both), is("bash"));
-    assert_eq!(shell(Part::System, &both[1..]), is("dash"));
+    assert_eq!(shell(BasePart::System, &both), is("bash"));
+    assert_eq!(shell(BasePart::System, &both[1..]), is("dash"));
     // Above a base nothing changes what that has chosen.
-    assert_eq!(shell(Part::Added, &[("dash", dash)]), None);
+    assert_eq!(shell(BasePart::Added, &[("dash", dash)]), None);
 }
 
 #[test]
 fn python_needs_its_interpreter() {
     let with = |path: &str| deb_of("python3.13", &[(path, 0o755, None, "x")], "");
     let good = layer(
-        Part::Interpreter,
+        BasePart::Interpreter,
         &[("python3.13-minimal", with("./usr/bin/python3.13"))],
     )
     .unwrap();
@@ -392,7 +392,7 @@ fn python_needs_its_interpreter() {
             .any(|line| line.starts_with("etc/passwd"))
     );
     let error = layer(
-        Part::Interpreter,
+        BasePart::Interpreter,
         &[("python3.13-minimal", with("./usr/bin/python3.12"))],
     );
     assert!(matches!(error, Err(DebLayerError::NoMember { .. })));
@@ -400,12 +400,12 @@ fn python_needs_its_interpreter() {
 
 #[test]
 fn refuses_hostile_packages() {
-    let entry = |made: Made<'_>| layer(Part::System, &[("a", deb_of("a", &[made], ""))]);
+    let entry = |made: Made<'_>| layer(BasePart::System, &[("a", deb_of("a", &[made], ""))]);
     for (path, expected) in [
-        ("./../etc/x", EntryFault::Path),
-        ("./etc/.wh.passwd", EntryFault::Path),
-        ("./etc//x", EntryFault::Path),
-        ("./etc/pipe|", EntryFault::Kind),
+        ("./../etc/x", DebEntryFault::Path),
+        ("./etc/.wh.passwd", DebEntryFault::Path),
+        ("./etc//x", DebEntryFault::Path),
+        ("./etc/pipe|", DebEntryFault::Kind),
     ] {
         let error = entry((path, 0o644, None, ""));
         assert!(
@@ -417,7 +417,7 @@ fn refuses_hostile_packages() {
     assert!(matches!(
         link,
         Err(DebLayerError::Entry {
-            reason: EntryFault::Link,
+            reason: DebEntryFault::Link,
             ..
         })
     ));
@@ -425,11 +425,11 @@ fn refuses_hostile_packages() {
         ("./etc/x", 0o644, None, "a"),
         ("./etc/x/y", 0o644, None, "b"),
     ];
-    let below = layer(Part::System, &[("a", deb_of("a", &below, ""))]);
+    let below = layer(BasePart::System, &[("a", deb_of("a", &below, ""))]);
     assert!(matches!(below, Err(DebLayerError::Conflict { .. })));
     let good = deb_of("a", &[("./etc/x", 0o644, None, "contents")], ".xz");
     for end in [0, 7, 60, 100, good.len() - 40] {
-        let error = layer(Part::System, &[("a", good[..end].to_vec())]);
+        let error = layer(BasePart::System, &[("a", good[..end].to_vec())]);
         assert!(error.is_err(), "{end}");
     }
 }
@@ -438,14 +438,14 @@ fn refuses_hostile_packages() {
 fn keys_follow_every_input() {
     let names = ["a", "libc6", "python3.13", "python3.13-minimal"];
     let packages = names.map(artefact);
-    let base = key(Part::System, &packages, &[], &options());
+    let base = key(BasePart::System, &packages, &[], &options());
     assert_ne!(
         base,
-        key(Part::System, &packages, &packages[1..2], &options())
+        key(BasePart::System, &packages, &packages[1..2], &options())
     );
-    assert_eq!(base, key(Part::System, &packages, &[], &options()));
-    assert_ne!(base, key(Part::Python, &packages, &[], &options()));
-    assert_ne!(base, key(Part::System, &packages[..1], &[], &options()));
+    assert_eq!(base, key(BasePart::System, &packages, &[], &options()));
+    assert_ne!(base, key(BasePart::Python, &packages, &[], &options()));
+    assert_ne!(base, key(BasePart::System, &packages[..1], &[], &options()));
     let changes: [fn(&mut BaseOptions); 5] = [
         |options| options.architecture = Architecture::Arm64,
         |options| options.python.push('0'),
@@ -456,14 +456,14 @@ fn keys_follow_every_input() {
     for change in changes {
         let mut options = options();
         change(&mut options);
-        assert_ne!(base, key(Part::System, &packages, &[], &options));
+        assert_ne!(base, key(BasePart::System, &packages, &[], &options));
     }
-    assert_eq!(Part::System.of_all(&packages), [artefact("a")]);
+    assert_eq!(BasePart::System.of_all(&packages), [artefact("a")]);
     assert_eq!(
-        Part::Interpreter.of_all(&packages),
+        BasePart::Interpreter.of_all(&packages),
         [artefact("libc6"), artefact("python3.13-minimal")]
     );
-    assert_eq!(Part::Python.of_all(&packages), [artefact("python3.13")]);
+    assert_eq!(BasePart::Python.of_all(&packages), [artefact("python3.13")]);
 }
 
 mod damage {
@@ -491,9 +491,9 @@ mod damage {
                     let at = at.index(bytes.len());
                     bytes[at] = *value;
                 }
-                let _ = layer(Part::System, &[("tool", bytes.clone())]);
+                let _ = layer(BasePart::System, &[("tool", bytes.clone())]);
                 bytes.truncate(length.index(bytes.len()));
-                let _ = layer(Part::System, &[("tool", bytes)]);
+                let _ = layer(BasePart::System, &[("tool", bytes)]);
             }
         }
     }

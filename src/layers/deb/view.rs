@@ -4,24 +4,24 @@
 use std::collections::BTreeSet;
 
 use super::error::DebLayerError;
-use super::gather::{Contents, Gathered, Kind, Node};
+use super::gather::{FileContents, GatheredFiles, LayerNode, NodeKind};
 use super::rules;
-use crate::archive::elf::{self, Elf};
+use crate::archive::elf::{self, ElfFile};
 
 /// Most links that are followed for one path.
 const MAX_LINKS: usize = 40;
 
 /// A layer and what it stands on.
-pub(super) struct View<'a> {
+pub(super) struct LayerView<'a> {
     /// The layer's own entries.
-    pub top: &'a mut Gathered,
+    pub top: &'a mut GatheredFiles,
     /// What lies below or beside it.
-    pub below: &'a mut Gathered,
+    pub below: &'a mut GatheredFiles,
 }
 
-impl View<'_> {
+impl LayerView<'_> {
     /// What is at a path, links not followed.
-    pub(super) fn node(&self, path: &[u8]) -> Option<&Node> {
+    pub(super) fn node(&self, path: &[u8]) -> Option<&LayerNode> {
         self.top.at(path).or_else(|| self.below.at(path))
     }
 
@@ -42,7 +42,7 @@ impl View<'_> {
                 [done.as_slice(), b"/", part.as_slice()].concat()
             };
             match self.node(&next).map(|node| &node.kind) {
-                Some(Kind::Symlink(target)) => {
+                Some(NodeKind::Symlink(target)) => {
                     links += 1;
                     if links > MAX_LINKS {
                         return None;
@@ -68,7 +68,7 @@ impl View<'_> {
     }
 
     /// What the file that a path leads to says of itself, if it is a library or a program.
-    pub(super) fn elf(&self, path: &[u8]) -> Result<Option<Elf>, DebLayerError> {
+    pub(super) fn elf(&self, path: &[u8]) -> Result<Option<ElfFile>, DebLayerError> {
         let Some((gathered, contents)) = self.file(path) else {
             return Ok(None);
         };
@@ -76,7 +76,7 @@ impl View<'_> {
     }
 
     /// The file that a path leads to.
-    fn file(&self, path: &[u8]) -> Option<(&Gathered, Contents)> {
+    fn file(&self, path: &[u8]) -> Option<(&GatheredFiles, FileContents)> {
         let path = self.resolve(path)?;
         let gathered = [&*self.top, &*self.below];
         gathered
@@ -87,7 +87,7 @@ impl View<'_> {
     /// Names of what lies in a folder, sorted.
     pub(super) fn names_in(&self, folder: &[u8]) -> BTreeSet<Vec<u8>> {
         let prefix = [folder, b"/"].concat();
-        let of = |gathered: &Gathered| gathered.names_below(&prefix);
+        let of = |gathered: &GatheredFiles| gathered.names_below(&prefix);
         let mut names = of(self.top);
         names.extend(of(self.below));
         names

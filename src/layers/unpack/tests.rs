@@ -23,7 +23,7 @@ fn layer(rows: &[Row<'_>]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-fn unpacked(rows: &[Row<'_>]) -> (tempfile::TempDir, Result<Unpacked, UnpackError>) {
+fn unpacked(rows: &[Row<'_>]) -> (tempfile::TempDir, Result<UnpackedLayer, LayerUnpackError>) {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("root");
     std::fs::create_dir(&inner).unwrap();
@@ -65,55 +65,58 @@ fn files_folders_and_links_are_there() {
 
 #[test]
 fn nothing_escapes() {
-    let rows: &[(&[Row<'_>], EntryFault)] = &[
-        (&[("../x", FILE, 0o644, "", b"")], EntryFault::Path),
-        (&[("a/../../x", FILE, 0o644, "", b"")], EntryFault::Path),
+    let rows: &[(&[Row<'_>], LayerEntryFault)] = &[
+        (&[("../x", FILE, 0o644, "", b"")], LayerEntryFault::Path),
+        (
+            &[("a/../../x", FILE, 0o644, "", b"")],
+            LayerEntryFault::Path,
+        ),
         (
             &[
                 ("out", LINK, 0o777, "/tmp", b""),
                 ("out/x", FILE, 0o644, "", b""),
             ],
-            EntryFault::Parent,
+            LayerEntryFault::Parent,
         ),
         (
             &[
                 ("out", LINK, 0o777, "..", b""),
                 ("out/x/", DIR, 0o755, "", b""),
             ],
-            EntryFault::Parent,
+            LayerEntryFault::Parent,
         ),
         (
             &[("x", HARD, 0o644, "../../etc/passwd", b"")],
-            EntryFault::Link,
+            LayerEntryFault::Link,
         ),
         (
             &[
                 ("out", LINK, 0o777, "/etc", b""),
                 ("x", HARD, 0o644, "out/passwd", b""),
             ],
-            EntryFault::Parent,
+            LayerEntryFault::Parent,
         ),
         (
             &[
                 ("out", LINK, 0o777, "/etc/passwd", b""),
                 ("x", HARD, 0o644, "out", b""),
             ],
-            EntryFault::Link,
+            LayerEntryFault::Link,
         ),
         (
             &[("a/", DIR, 0o755, "", b""), ("a", FILE, 0o644, "", b"")],
-            EntryFault::Folder,
+            LayerEntryFault::Folder,
         ),
-        (&[("a/.wh...", FILE, 0o644, "", b"")], EntryFault::Path),
+        (&[("a/.wh...", FILE, 0o644, "", b"")], LayerEntryFault::Path),
         (
             &[("a", EntryType::new(b'S'), 0o644, "", b"")],
-            EntryFault::Header,
+            LayerEntryFault::Header,
         ),
     ];
     for (rows, expected) in rows {
         let (folder, result) = unpacked(rows);
         match result.unwrap_err() {
-            UnpackError::Entry { fault, .. } => assert_eq!(fault, *expected, "{rows:?}"),
+            LayerUnpackError::Entry { fault, .. } => assert_eq!(fault, *expected, "{rows:?}"),
             other => panic!("{rows:?}: {other:?}"),
         }
         assert_eq!(folder.path().read_dir().unwrap().count(), 1, "{rows:?}");
@@ -147,7 +150,7 @@ fn what_is_removed_is_marked() {
     ]);
     match result {
         // A file system that knows no such marks says so.
-        Err(UnpackError::Whiteout { .. }) => return,
+        Err(LayerUnpackError::Whiteout { .. }) => return,
         other => other.unwrap(),
     };
     let root = folder.path().join("root");
@@ -186,7 +189,7 @@ fn a_layer_that_ends_early_is_an_error() {
     let whole = layer(&[("a", FILE, 0o644, "", &[1; 4096])]);
     let folder = tempfile::tempdir().unwrap();
     let error = unpack(&whole[..2048], folder.path(), None).unwrap_err();
-    assert!(matches!(error, UnpackError::Read { .. }), "{error:?}");
+    assert!(matches!(error, LayerUnpackError::Read { .. }), "{error:?}");
 }
 
 #[test]
@@ -204,8 +207,8 @@ fn long_headers_do_not_fill_the_memory() {
     let error = unpack(bytes.as_slice(), folder.path(), None).unwrap_err();
     assert!(matches!(
         error,
-        UnpackError::Entry {
-            fault: EntryFault::Header,
+        LayerUnpackError::Entry {
+            fault: LayerEntryFault::Header,
             ..
         }
     ));

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Error, Target, WheelFile, script};
-use crate::archive::zip::{Archive, Member};
-use crate::layers::bytecode::{self, ByteCode, Span};
-use crate::packages::python::record::{self, Row};
+use super::{InstallTarget, WheelFile, WheelLayerError, script};
+use crate::archive::zip::{ZipArchive, ZipMember};
+use crate::layers::bytecode::{self, ByteCode, CodeSpan};
+use crate::packages::python::record::{self, RecordRow};
 use crate::packages::python::{entry_points, wheel_metadata};
 
 /// Length of a `RECORD` in bytes; a row is some 150.
@@ -30,35 +30,35 @@ const NOT_INSTALLED: [&str; 5] = [
 
 /// Where a file's bytes come from.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(super) enum FileSource {
     /// The member's, as they are.
-    Member(Member),
+    Member(ZipMember),
     /// The member's with another first line.
-    Script(Member),
+    Script(ZipMember),
     /// These.
     Bytes(Vec<u8>),
     /// This part of the wheel's byte code.
-    Compiled(Span),
+    Compiled(CodeSpan),
 }
 
 /// A file in the image.
 #[derive(Debug)]
-pub(super) struct File {
-    pub(super) content: Content,
+pub(super) struct InstalledFile {
+    pub(super) content: FileSource,
     pub(super) executable: bool,
 }
 
-impl File {
+impl InstalledFile {
     /// Whether both surely hold the same, as far as checksums tell.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
         self.executable == other.executable
             && match (&self.content, &other.content) {
-                (Content::Member(one), Content::Member(other))
-                | (Content::Script(one), Content::Script(other)) => {
+                (FileSource::Member(one), FileSource::Member(other))
+                | (FileSource::Script(one), FileSource::Script(other)) => {
                     (one.deflated.size, one.deflated.crc32)
                         == (other.deflated.size, other.deflated.crc32)
                 }
-                (Content::Bytes(one), Content::Bytes(other)) => one == other,
+                (FileSource::Bytes(one), FileSource::Bytes(other)) => one == other,
                 _ => false,
             }
     }
@@ -66,18 +66,18 @@ impl File {
 
 /// A wheel and the files that it becomes, by path in the image.
 pub(super) struct Installation {
-    pub(super) archive: Archive,
-    pub(super) files: BTreeMap<Vec<u8>, File>,
+    pub(super) archive: ZipArchive,
+    pub(super) files: BTreeMap<Vec<u8>, InstalledFile>,
 }
 
 impl Installation {
     /// Reads the wheel's directory and metadata and places every member.
     pub(super) fn read(
         wheel: &WheelFile,
-        target: &Target,
+        target: &InstallTarget,
         bytecode: Option<&ByteCode>,
-    ) -> Result<Self, Error> {
-        let archive = Archive::open(&wheel.path, wheel.unpacked)?;
+    ) -> Result<Self, WheelLayerError> {
+        let archive = ZipArchive::open(&wheel.path, wheel.unpacked)?;
         let dist_info = dist_info(&archive, wheel)?;
         let metadata = required(
             &archive,
@@ -86,7 +86,7 @@ impl Installation {
             MAX_METADATA_BYTES,
         )?;
         // Both libraries of a virtual environment are one folder, so the answer is not needed.
-        wheel_metadata::parse(&metadata).map_err(|source| Error::Metadata {
+        wheel_metadata::parse(&metadata).map_err(|source| WheelLayerError::Metadata {
             wheel: wheel.path.clone(),
             source,
         })?;
@@ -96,12 +96,12 @@ impl Installation {
             &format!("{dist_info}/RECORD"),
             MAX_RECORD_BYTES,
         )?;
-        let listed = record::parse(&record).map_err(|source| Error::Record {
+        let listed = record::parse(&record).map_err(|source| WheelLayerError::Record {
             wheel: wheel.path.clone(),
             source,
         })?;
         let scripts = scripts(&archive, wheel, &dist_info, target)?;
-        let mut placing = Placing {
+        let mut placing = FilePlacement {
             wheel,
             target,
             site_packages: site_packages(target),
@@ -128,22 +128,22 @@ impl Installation {
 }
 
 /// The files of one wheel while they find their places.
-struct Placing<'a> {
+struct FilePlacement<'a> {
     wheel: &'a WheelFile,
-    target: &'a Target,
+    target: &'a InstallTarget,
     site_packages: String,
-    files: BTreeMap<Vec<u8>, File>,
-    rows: BTreeMap<String, Row>,
+    files: BTreeMap<Vec<u8>, InstalledFile>,
+    rows: BTreeMap<String, RecordRow>,
 }
 
-impl Placing<'_> {
+impl FilePlacement<'_> {
     fn members(
         &mut self,
-        archive: &Archive,
+        archive: &ZipArchive,
         dist_info: &str,
-        listed: &BTreeMap<String, Row>,
+        listed: &BTreeMap<String, RecordRow>,
         scripts: &BTreeMap<String, String>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), WheelLayerError> {
         // As pip: what is in a .data folder comes after the root, and so wins over it.
         let (data, root): (Vec<_>, Vec<_>) = archive
             .members()
@@ -180,13 +180,13 @@ impl Placing<'_> {
             };
             let executable = is_script || member.is_executable();
             let content = if rewrite {
-                Content::Script
+                FileSource::Script
             } else {
-                Content::Member
+                FileSource::Member
             }(member.clone());
             self.add(
                 path,
-                File {
+                InstalledFile {
                     content,
                     executable,
                 },
@@ -197,12 +197,12 @@ impl Placing<'_> {
     }
 
     /// The member's path in the image, and whether it is a script.
-    fn place(&self, member: &Member) -> Result<(String, bool), Error> {
+    fn place(&self, member: &ZipMember) -> Result<(String, bool), WheelLayerError> {
         let name = &member.name;
         if !in_data_folder(name) {
             return Ok((format!("{}/{name}", self.site_packages), false));
         }
-        let unknown = || Error::Scheme {
+        let unknown = || WheelLayerError::Scheme {
             wheel: self.wheel.path.clone(),
             member: name.clone(),
         };
@@ -229,7 +229,7 @@ impl Placing<'_> {
         Ok((format!("{folder}/{rest}"), scheme == "scripts"))
     }
 
-    fn add(&mut self, path: String, file: File, row: Row) {
+    fn add(&mut self, path: String, file: InstalledFile, row: RecordRow) {
         self.rows.insert(self.recorded(&path), row);
         self.files.insert(path.into_bytes(), file);
     }
@@ -238,8 +238,8 @@ impl Placing<'_> {
         let row = row_of(&bytes);
         self.add(
             path,
-            File {
-                content: Content::Bytes(bytes),
+            InstalledFile {
+                content: FileSource::Bytes(bytes),
                 executable,
             },
             row,
@@ -248,10 +248,10 @@ impl Placing<'_> {
 
     /// Byte code beside its sources.
     fn compiled(&mut self, bytecode: &ByteCode) {
-        let found: Vec<(Vec<u8>, Span)> = self
+        let found: Vec<(Vec<u8>, CodeSpan)> = self
             .files
             .iter()
-            .filter(|(_, file)| matches!(file.content, Content::Member(_)))
+            .filter(|(_, file)| matches!(file.content, FileSource::Member(_)))
             .filter_map(|(path, _)| {
                 let span = bytecode.of(path)?;
                 Some((bytecode::place(path, &self.target.python), span))
@@ -260,11 +260,11 @@ impl Placing<'_> {
         for (path, span) in found {
             // Names of members are Unicode, so these are.
             let recorded = self.recorded(&String::from_utf8_lossy(&path));
-            self.rows.insert(recorded, Row::default());
-            let content = Content::Compiled(span);
+            self.rows.insert(recorded, RecordRow::default());
+            let content = FileSource::Compiled(span);
             self.files.insert(
                 path,
-                File {
+                InstalledFile {
                     content,
                     executable: false,
                 },
@@ -280,12 +280,12 @@ impl Placing<'_> {
             self.add_bytes(format!("{folder}/REQUESTED"), Vec::new(), false);
         }
         let path = format!("{folder}/RECORD");
-        self.rows.insert(self.recorded(&path), Row::default());
+        self.rows.insert(self.recorded(&path), RecordRow::default());
         let text = record::write(self.rows.iter().map(|(path, row)| (path.as_str(), row)));
-        let content = Content::Bytes(text.into_bytes());
+        let content = FileSource::Bytes(text.into_bytes());
         self.files.insert(
             path.into_bytes(),
-            File {
+            InstalledFile {
                 content,
                 executable: false,
             },
@@ -304,7 +304,7 @@ impl Placing<'_> {
 }
 
 /// The folder of packages, as a path of the image.
-pub(super) fn site_packages(target: &Target) -> String {
+pub(super) fn site_packages(target: &InstallTarget) -> String {
     format!(
         "{}/lib/python{}/site-packages",
         target.prefix, target.python
@@ -318,7 +318,7 @@ fn in_data_folder(name: &str) -> bool {
 }
 
 /// The wheel's one `.dist-info` folder, which must be its project's.
-fn dist_info(archive: &Archive, wheel: &WheelFile) -> Result<String, Error> {
+fn dist_info(archive: &ZipArchive, wheel: &WheelFile) -> Result<String, WheelLayerError> {
     let found: BTreeSet<&str> = archive
         .members()
         .iter()
@@ -329,7 +329,7 @@ fn dist_info(archive: &Archive, wheel: &WheelFile) -> Result<String, Error> {
     let mut each = found.iter();
     let (Some(&only), None) = (each.next(), each.next()) else {
         let found = found.into_iter().map(str::to_owned).collect();
-        return Err(Error::DistInfo {
+        return Err(WheelLayerError::DistInfo {
             wheel: wheel.path.clone(),
             found,
         });
@@ -340,7 +340,7 @@ fn dist_info(archive: &Archive, wheel: &WheelFile) -> Result<String, Error> {
     if of_project {
         Ok(only.to_owned())
     } else {
-        Err(Error::Name {
+        Err(WheelLayerError::Name {
             wheel: wheel.path.clone(),
             expected: wheel.name.clone(),
             found: only.to_owned(),
@@ -362,33 +362,36 @@ fn normalised(name: &str) -> String {
 }
 
 fn required(
-    archive: &Archive,
+    archive: &ZipArchive,
     wheel: &WheelFile,
     file: &str,
     max_bytes: u64,
-) -> Result<Vec<u8>, Error> {
-    let member = archive.member(file).ok_or_else(|| Error::Missing {
-        wheel: wheel.path.clone(),
-        file: file.to_owned(),
-    })?;
+) -> Result<Vec<u8>, WheelLayerError> {
+    let member = archive
+        .member(file)
+        .ok_or_else(|| WheelLayerError::Missing {
+            wheel: wheel.path.clone(),
+            file: file.to_owned(),
+        })?;
     Ok(archive.read(member, max_bytes)?)
 }
 
 /// The wrappers to make, text by name.
 fn scripts(
-    archive: &Archive,
+    archive: &ZipArchive,
     wheel: &WheelFile,
     dist_info: &str,
-    target: &Target,
-) -> Result<BTreeMap<String, String>, Error> {
+    target: &InstallTarget,
+) -> Result<BTreeMap<String, String>, WheelLayerError> {
     let Some(member) = archive.member(&format!("{dist_info}/entry_points.txt")) else {
         return Ok(BTreeMap::new());
     };
     let text = archive.read(member, MAX_METADATA_BYTES)?;
-    let mut scripts = entry_points::scripts(&text).map_err(|source| Error::EntryPoints {
-        wheel: wheel.path.clone(),
-        source,
-    })?;
+    let mut scripts =
+        entry_points::scripts(&text).map_err(|source| WheelLayerError::EntryPoints {
+            wheel: wheel.path.clone(),
+            source,
+        })?;
     script::version_pip(&mut scripts, &target.python);
     Ok(scripts
         .into_iter()
@@ -396,16 +399,19 @@ fn scripts(
         .collect())
 }
 
-fn row_of(bytes: &[u8]) -> Row {
-    Row::of(Sha256::digest(bytes).into(), bytes.len() as u64)
+fn row_of(bytes: &[u8]) -> RecordRow {
+    RecordRow::of(Sha256::digest(bytes).into(), bytes.len() as u64)
 }
 
 /// The row of a member that `RECORD` does not list.
-fn hashed(archive: &Archive, member: &Member) -> Result<Row, Error> {
+fn hashed(archive: &ZipArchive, member: &ZipMember) -> Result<RecordRow, WheelLayerError> {
     let mut hash = HashWriter(Sha256::new());
     std::io::copy(&mut archive.contents(member), &mut hash)
         .map_err(|_| archive.member_error(member, crate::archive::zip::MemberFault::Contents))?;
-    Ok(Row::of(hash.0.finalize().into(), member.deflated.size))
+    Ok(RecordRow::of(
+        hash.0.finalize().into(),
+        member.deflated.size,
+    ))
 }
 
 struct HashWriter(Sha256);

@@ -2,7 +2,7 @@
 //!
 //! Format: "Binary distribution format" and "Recording installed projects" of the Python packaging
 //! specifications; where they leave it open, what pip does. Each member's deflate stream is copied
-//! into the layer as it is ([`TarGz::deflated_file`]); only scripts whose first line changes and
+//! into the layer as it is ([`LayerWriter::deflated_file`]); only scripts whose first line changes and
 //! the files that an installer adds are made here.
 //!
 //! A wheel comes with its own sha256 checked against the lock, so the hashes in its `RECORD` are
@@ -24,14 +24,14 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::archive::Unpacked;
-use crate::archive::tar::{self, Owner, TarGz};
-use crate::archive::zip::{self, Archive, Member, MemberFault, Method};
+use crate::archive::UnpackedBound;
+use crate::archive::tar::{self, EntryOwner, LayerWriter};
+use crate::archive::zip::{self, CompressionMethod, MemberFault, ZipArchive, ZipMember};
 use crate::layers::bytecode::{self, ByteCode};
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::python::{entry_points, record, wheel_metadata};
-use crate::report::{Explain, Explanation, Fate};
-use install::{Content, Installation};
+use crate::report::{ErrorClass, Explain, Explanation};
+use install::{FileSource, Installation};
 pub(crate) use linkage::linkage;
 
 /// Names how these layers are made; a change of any byte of them needs another. Byte code adds its
@@ -43,7 +43,7 @@ const MAX_CONTENTS_TEXT_BYTES: usize = 200;
 
 /// Where wheels are installed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Target {
+pub(crate) struct InstallTarget {
     /// The virtual environment, without a leading slash: `opt/app-root`.
     pub prefix: String,
     /// Python's version as its folders have it: `3.13`.
@@ -72,12 +72,12 @@ pub(crate) struct WheelFile {
     /// Whether the user asked for it, rather than another package (`REQUESTED`).
     pub requested: bool,
     /// How much it may unpack to.
-    pub unpacked: Unpacked,
+    pub unpacked: UnpackedBound,
 }
 
 /// A file that two wheels bring, not the same in both.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Overlap {
+pub(crate) struct FileOverlap {
     /// Its path in the image, without a leading slash.
     pub path: String,
     /// The project whose file is lost.
@@ -88,13 +88,13 @@ pub(crate) struct Overlap {
 
 /// What can go wrong while wheels are written.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum WheelLayerError {
     /// The wheel cannot be read as a zip archive.
     #[error(transparent)]
-    Zip(#[from] zip::Error),
+    Zip(#[from] zip::ZipError),
     /// The layer cannot be written.
     #[error(transparent)]
-    Layer(#[from] tar::Error),
+    Layer(#[from] tar::TarError),
     /// There is not exactly one `.dist-info` folder.
     #[error("{} has {} .dist-info folders", wheel.display(), found.len())]
     DistInfo {
@@ -128,7 +128,7 @@ pub(crate) enum Error {
         wheel: PathBuf,
         /// Why.
         #[source]
-        source: wheel_metadata::Error,
+        source: wheel_metadata::WheelMetadataError,
     },
     /// `RECORD` cannot be read.
     #[error("{}: RECORD", wheel.display())]
@@ -137,7 +137,7 @@ pub(crate) enum Error {
         wheel: PathBuf,
         /// Why.
         #[source]
-        source: record::Error,
+        source: record::RecordError,
     },
     /// `entry_points.txt` asks for a script that cannot be made.
     #[error("{}: entry_points.txt", wheel.display())]
@@ -146,7 +146,7 @@ pub(crate) enum Error {
         wheel: PathBuf,
         /// Why.
         #[source]
-        source: entry_points::Error,
+        source: entry_points::EntryPointError,
     },
     /// A member of a `.data` folder has no known place.
     #[error("{}: {member} has no known place", wheel.display())]
@@ -170,7 +170,7 @@ pub(crate) enum Error {
         /// Name and version.
         wheel: String,
         /// What is wrong.
-        source: Box<Error>,
+        source: Box<WheelLayerError>,
     },
     /// One path is a file and a folder.
     #[error("{path} is a file in one wheel and a folder in another; the later is {}", wheel.display())]
@@ -182,7 +182,7 @@ pub(crate) enum Error {
     },
 }
 
-impl Error {
+impl WheelLayerError {
     /// The same with the name of the wheel.
     fn of(self, wheel: &WheelFile) -> Self {
         Self::Of {
@@ -194,7 +194,7 @@ impl Error {
 
 /// Whether a path is the interpreter's or the environment's own. What installs wheels elsewhere lets them replace it;
 /// such an image starts something else than it says.
-fn is_reserved(path: &[u8], target: &Target) -> bool {
+fn is_reserved(path: &[u8], target: &InstallTarget) -> bool {
     let below = path.strip_prefix(target.prefix.as_bytes());
     let Some(name) = below.and_then(|rest| rest.strip_prefix(b"/")) else {
         return false;
@@ -207,7 +207,7 @@ fn is_reserved(path: &[u8], target: &Target) -> bool {
 }
 
 /// The key of the layer that [`write()`] makes of these wheels; reads nothing.
-pub(crate) fn key(wheels: &[WheelFile], target: &Target) -> Key {
+pub(crate) fn key(wheels: &[WheelFile], target: &InstallTarget) -> Key {
     let mut key = KeyBuilder::new(LAYOUT)
         .field(target.prefix.as_bytes())
         .field(target.python.as_bytes())
@@ -244,20 +244,20 @@ pub(crate) fn contents(wheels: &[WheelFile]) -> String {
 }
 
 /// What of a wheel can be compiled.
-pub(crate) struct Sources {
-    archive: Archive,
-    files: Vec<(Vec<u8>, Member)>,
+pub(crate) struct WheelSources {
+    archive: ZipArchive,
+    files: Vec<(Vec<u8>, ZipMember)>,
 }
 
-impl Sources {
+impl WheelSources {
     /// Reads the wheel's directory and metadata.
-    pub(crate) fn open(wheel: &WheelFile, target: &Target) -> Result<Self, Error> {
+    pub(crate) fn open(wheel: &WheelFile, target: &InstallTarget) -> Result<Self, WheelLayerError> {
         let read = Installation::read(wheel, target, None);
         let Installation { archive, files } = read.map_err(|error| error.of(wheel))?;
         let files = files
             .into_iter()
             .filter_map(|(path, file)| match file.content {
-                Content::Member(member) if is_source(&path, &member, target) => {
+                FileSource::Member(member) if is_source(&path, &member, target) => {
                     Some((path, member))
                 }
                 _ => None,
@@ -274,7 +274,7 @@ impl Sources {
     }
 
     /// The bytes of one.
-    pub(crate) fn read(&self, index: usize) -> Result<Vec<u8>, Error> {
+    pub(crate) fn read(&self, index: usize) -> Result<Vec<u8>, WheelLayerError> {
         match self.files.get(index) {
             Some((_, member)) => Ok(self.archive.read(member, bytecode::MAX_SOURCE_BYTES)?),
             None => Ok(Vec::new()),
@@ -283,7 +283,7 @@ impl Sources {
 }
 
 /// Whether a file of the image is a module that is worth compiling.
-fn is_source(path: &[u8], member: &Member, target: &Target) -> bool {
+fn is_source(path: &[u8], member: &ZipMember, target: &InstallTarget) -> bool {
     let site_packages = install::site_packages(target);
     path.strip_prefix(site_packages.as_bytes())
         .and_then(|rest| rest.strip_prefix(b"/"))
@@ -296,17 +296,17 @@ fn is_source(path: &[u8], member: &Member, target: &Target) -> bool {
 /// are given back.
 pub(crate) fn write<W: Write>(
     wheels: &[WheelFile],
-    target: &Target,
+    target: &InstallTarget,
     bytecode: &[ByteCode],
-    out: &mut TarGz<W>,
-) -> Result<Vec<Overlap>, Error> {
-    let mut tree = Tree::default();
+    out: &mut LayerWriter<W>,
+) -> Result<Vec<FileOverlap>, WheelLayerError> {
+    let mut tree = LayerTree::default();
     let mut archives = Vec::with_capacity(wheels.len());
     for (index, wheel) in wheels.iter().enumerate() {
         let read = Installation::read(wheel, target, bytecode.get(index));
         let Installation { archive, files } = read.map_err(|error| error.of(wheel))?;
         if let Some((path, _)) = files.iter().find(|(path, _)| is_reserved(path, target)) {
-            return Err(Error::Reserved {
+            return Err(WheelLayerError::Reserved {
                 path: String::from_utf8_lossy(path).into_owned(),
                 wheel: wheel.path.clone(),
             }
@@ -315,38 +315,38 @@ pub(crate) fn write<W: Write>(
         archives.push(archive);
         tree.forget_compiled(&files, target);
         for (path, file) in files {
-            tree.add(path, Placed { wheel: index, file }, wheels)?;
+            tree.add(path, PlacedFile { wheel: index, file }, wheels)?;
         }
     }
-    let system = Owner {
+    let system = EntryOwner {
         uid: 0,
         gid: 0,
         mode: 0o755,
     };
-    let owner = |mode| Owner {
+    let owner = |mode| EntryOwner {
         uid: target.uid,
         gid: target.gid,
         mode,
     };
     for (path, node) in &tree.nodes {
         match node {
-            Node::Directory if is_below(path, &target.prefix) => {
+            TreeNode::Directory if is_below(path, &target.prefix) => {
                 out.directory(path, &owner(0o775))?;
             }
-            Node::Directory => out.directory(path, &system)?,
-            Node::File(placed) => {
+            TreeNode::Directory => out.directory(path, &system)?,
+            TreeNode::File(placed) => {
                 let mode = if placed.file.executable { 0o775 } else { 0o664 };
                 let archive = &archives[placed.wheel];
                 let owner = owner(mode);
                 let written = match &placed.file.content {
-                    Content::Bytes(bytes) => write_bytes(out, path, &owner, bytes),
-                    Content::Script(member) => script::rewritten(archive, member, target)
+                    FileSource::Bytes(bytes) => write_bytes(out, path, &owner, bytes),
+                    FileSource::Script(member) => script::rewritten(archive, member, target)
                         .and_then(|bytes| write_bytes(out, path, &owner, &bytes)),
-                    Content::Member(member) => write_member(out, path, &owner, archive, member),
-                    Content::Compiled(span) => match bytecode.get(placed.wheel) {
+                    FileSource::Member(member) => write_member(out, path, &owner, archive, member),
+                    FileSource::Compiled(span) => match bytecode.get(placed.wheel) {
                         Some(code) => out
                             .file(path, &owner, span.size_bytes, &mut code.read(*span))
-                            .map_err(Error::from),
+                            .map_err(WheelLayerError::from),
                         None => Ok(()),
                     },
                 };
@@ -358,27 +358,27 @@ pub(crate) fn write<W: Write>(
 }
 
 fn write_bytes<W: Write>(
-    out: &mut TarGz<W>,
+    out: &mut LayerWriter<W>,
     path: &[u8],
-    owner: &Owner,
+    owner: &EntryOwner,
     mut bytes: &[u8],
-) -> Result<(), Error> {
+) -> Result<(), WheelLayerError> {
     out.file(path, owner, bytes.len() as u64, &mut bytes)?;
     Ok(())
 }
 
 fn write_member<W: Write>(
-    out: &mut TarGz<W>,
+    out: &mut LayerWriter<W>,
     path: &[u8],
-    owner: &Owner,
-    archive: &Archive,
-    member: &Member,
-) -> Result<(), Error> {
+    owner: &EntryOwner,
+    archive: &ZipArchive,
+    member: &ZipMember,
+) -> Result<(), WheelLayerError> {
     match member.method {
-        Method::Deflated => {
+        CompressionMethod::Deflated => {
             out.deflated_file(path, owner, member.deflated, &mut archive.raw(member))?;
         }
-        Method::Stored => {
+        CompressionMethod::Stored => {
             let mut raw = flate2::CrcReader::new(archive.raw(member));
             out.file(path, owner, member.deflated.size, &mut raw)?;
             if raw.crc().sum() != member.deflated.crc32 {
@@ -390,27 +390,31 @@ fn write_member<W: Write>(
 }
 
 /// A file and the wheel it comes from.
-struct Placed {
+struct PlacedFile {
     wheel: usize,
-    file: install::File,
+    file: install::InstalledFile,
 }
 
-enum Node {
+enum TreeNode {
     Directory,
-    File(Placed),
+    File(PlacedFile),
 }
 
 /// Everything that goes into the layer, by path.
 #[derive(Default)]
-struct Tree {
-    nodes: BTreeMap<Vec<u8>, Node>,
-    overlaps: Vec<Overlap>,
+struct LayerTree {
+    nodes: BTreeMap<Vec<u8>, TreeNode>,
+    overlaps: Vec<FileOverlap>,
 }
 
-impl Tree {
+impl LayerTree {
     /// Drops byte code of sources that another wheel is about to replace: nobody would notice that
     /// it is another source's.
-    fn forget_compiled(&mut self, files: &BTreeMap<Vec<u8>, install::File>, target: &Target) {
+    fn forget_compiled(
+        &mut self,
+        files: &BTreeMap<Vec<u8>, install::InstalledFile>,
+        target: &InstallTarget,
+    ) {
         for path in files.keys().filter(|path| path.ends_with(b".py")) {
             if self.nodes.contains_key(path) {
                 self.nodes.remove(&bytecode::place(path, &target.python));
@@ -419,8 +423,13 @@ impl Tree {
     }
 
     /// Adds one file with its folders.
-    fn add(&mut self, path: Vec<u8>, placed: Placed, wheels: &[WheelFile]) -> Result<(), Error> {
-        let conflict = |path: &[u8]| Error::Conflict {
+    fn add(
+        &mut self,
+        path: Vec<u8>,
+        placed: PlacedFile,
+        wheels: &[WheelFile],
+    ) -> Result<(), WheelLayerError> {
+        let conflict = |path: &[u8]| WheelLayerError::Conflict {
             path: String::from_utf8_lossy(path).into_owned(),
             wheel: wheels[placed.wheel].path.clone(),
         };
@@ -432,28 +441,28 @@ impl Tree {
         {
             match self.nodes.get(&path[..at]) {
                 // Its own folders were added with it.
-                Some(Node::Directory) => break,
-                Some(Node::File(_)) => return Err(conflict(&path[..at])),
+                Some(TreeNode::Directory) => break,
+                Some(TreeNode::File(_)) => return Err(conflict(&path[..at])),
                 None => {
-                    self.nodes.insert(path[..at].to_vec(), Node::Directory);
+                    self.nodes.insert(path[..at].to_vec(), TreeNode::Directory);
                 }
             }
         }
         match self.nodes.get(&path) {
-            Some(Node::Directory) => return Err(conflict(&path)),
-            Some(Node::File(before))
-                if !matches!(placed.file.content, Content::Compiled(_))
+            Some(TreeNode::Directory) => return Err(conflict(&path)),
+            Some(TreeNode::File(before))
+                if !matches!(placed.file.content, FileSource::Compiled(_))
                     && !before.file.is_same_as(&placed.file) =>
             {
-                self.overlaps.push(Overlap {
+                self.overlaps.push(FileOverlap {
                     path: String::from_utf8_lossy(&path).into_owned(),
                     lost: wheels[before.wheel].name.clone(),
                     kept: wheels[placed.wheel].name.clone(),
                 });
             }
-            Some(Node::File(_)) | None => {}
+            Some(TreeNode::File(_)) | None => {}
         }
-        self.nodes.insert(path, Node::File(placed));
+        self.nodes.insert(path, TreeNode::File(placed));
         Ok(())
     }
 }
@@ -464,7 +473,7 @@ fn is_below(path: &[u8], prefix: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
-impl Explain for Error {
+impl Explain for WheelLayerError {
     fn explain(&self) -> Explanation {
         let (wheel, what, why) = match self {
             Self::Zip(error) => return error.explain(),
@@ -474,10 +483,10 @@ impl Explain for Error {
                 // What cannot be read or written is no fault of the wheel's.
                 let is_of_disk = matches!(
                     **source,
-                    Self::Zip(zip::Error::Read { .. }) | Self::Layer(tar::Error::Write(_))
+                    Self::Zip(zip::ZipError::Read { .. }) | Self::Layer(tar::TarError::Write(_))
                 );
-                if cause.fate == Fate::World && !is_of_disk {
-                    cause.fate = Fate::Project;
+                if cause.fate == ErrorClass::World && !is_of_disk {
+                    cause.fate = ErrorClass::Project;
                 }
                 cause.place = format!("{wheel} ({})", cause.place);
                 return cause;
@@ -534,7 +543,7 @@ impl Explain for Error {
             ),
         };
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: what.to_owned(),
             place: wheel.display().to_string(),
             why,

@@ -2,9 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 
-use super::{Error, Target};
-use crate::archive::zip::{Archive, Member, MemberFault};
-use crate::packages::python::entry_points::Script;
+use super::{InstallTarget, WheelLayerError};
+use crate::archive::zip::{MemberFault, ZipArchive, ZipMember};
+use crate::packages::python::entry_points::ConsoleScript;
 
 /// Length of a script whose first line is to be replaced, in bytes.
 const MAX_SCRIPT_BYTES: u64 = 1 << 20;
@@ -14,8 +14,8 @@ const MAX_SCRIPT_BYTES: u64 = 1 << 20;
 const WANTED: &[u8; 8] = b"#!python";
 
 /// The wrapper for an entry point.
-pub(super) fn wrapper(script: &Script, target: &Target) -> String {
-    let Script {
+pub(super) fn wrapper(script: &ConsoleScript, target: &InstallTarget) -> String {
+    let ConsoleScript {
         module, function, ..
     } = script;
     let import = function.split('.').next().unwrap_or(function);
@@ -28,14 +28,14 @@ pub(super) fn wrapper(script: &Script, target: &Target) -> String {
 
 /// pip's own script is there under the names `pip`, `pip3` and `pip3.13`, whatever the version
 /// that its wheel was built with; pip installs itself so.
-pub(super) fn version_pip(scripts: &mut Vec<Script>, python: &str) {
+pub(super) fn version_pip(scripts: &mut Vec<ConsoleScript>, python: &str) {
     let Some(pip) = scripts.iter().find(|script| script.name == "pip").cloned() else {
         return;
     };
     scripts.retain(|script| !is_versioned_pip(&script.name));
     let major = python.split('.').next().unwrap_or(python);
     for version in ["", major, python] {
-        scripts.push(Script {
+        scripts.push(ConsoleScript {
             name: format!("pip{version}"),
             ..pip.clone()
         });
@@ -52,7 +52,10 @@ fn is_versioned_pip(name: &str) -> bool {
 }
 
 /// Whether the member's first line is to be replaced.
-pub(super) fn wants_interpreter(archive: &Archive, member: &Member) -> Result<bool, Error> {
+pub(super) fn wants_interpreter(
+    archive: &ZipArchive,
+    member: &ZipMember,
+) -> Result<bool, WheelLayerError> {
     let mut start = Vec::with_capacity(WANTED.len());
     archive
         .contents(member)
@@ -65,10 +68,10 @@ pub(super) fn wants_interpreter(archive: &Archive, member: &Member) -> Result<bo
 /// The member with the first line that starts the target's interpreter; arguments are dropped,
 /// as pip does.
 pub(super) fn rewritten(
-    archive: &Archive,
-    member: &Member,
-    target: &Target,
-) -> Result<Vec<u8>, Error> {
+    archive: &ZipArchive,
+    member: &ZipMember,
+    target: &InstallTarget,
+) -> Result<Vec<u8>, WheelLayerError> {
     let whole = archive.read(member, MAX_SCRIPT_BYTES)?;
     let rest = whole
         .iter()
@@ -85,16 +88,16 @@ pub(super) fn rewritten(
 mod tests {
     use super::*;
 
-    fn script(name: &str, function: &str) -> Script {
-        Script {
+    fn script(name: &str, function: &str) -> ConsoleScript {
+        ConsoleScript {
             name: name.to_owned(),
             module: "m.n".to_owned(),
             function: function.to_owned(),
         }
     }
 
-    fn target() -> Target {
-        Target {
+    fn target() -> InstallTarget {
+        InstallTarget {
             prefix: "opt/app-root".to_owned(),
             python: "3.13".to_owned(),
             uid: 1001,

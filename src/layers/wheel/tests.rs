@@ -6,14 +6,14 @@ use std::io::{Read as _, Write as _};
 use flate2::read::MultiGzDecoder;
 
 use super::*;
-use crate::archive::Unpacked;
-use crate::archive::tar::{Options, Written};
+use crate::archive::UnpackedBound;
+use crate::archive::tar::{TarOptions, TarSummary};
 use crate::archive::zip::testing::{Spec, zip};
 
 const SITE: &str = "opt/app-root/lib/python3.13/site-packages";
 
-fn target() -> Target {
-    Target {
+fn target() -> InstallTarget {
+    InstallTarget {
         prefix: "opt/app-root".to_owned(),
         python: "3.13".to_owned(),
         uid: 1001,
@@ -33,7 +33,7 @@ fn wheel(name: &str, specs: &[Spec]) -> (tempfile::NamedTempFile, WheelFile) {
         version: "1.0".to_owned(),
         sha256: [0; 32],
         requested: false,
-        unpacked: Unpacked::default(),
+        unpacked: UnpackedBound::default(),
     };
     (file, wheel)
 }
@@ -82,17 +82,17 @@ fn rich(requested: bool) -> (tempfile::NamedTempFile, WheelFile) {
     (file, WheelFile { requested, ..wheel })
 }
 
-fn layer(wheels: &[WheelFile]) -> Result<(Vec<u8>, Written, Vec<Overlap>), Error> {
-    let mut out = TarGz::new(
+fn layer(wheels: &[WheelFile]) -> Result<(Vec<u8>, TarSummary, Vec<FileOverlap>), WheelLayerError> {
+    let mut out = LayerWriter::new(
         Vec::new(),
-        Options {
+        TarOptions {
             mtime: 315_532_800,
             level: 6,
         },
     );
     // Which wheel it is, the tests know.
     let overlaps = write(wheels, &target(), &[], &mut out).map_err(|error| match error {
-        Error::Of { source, .. } => *source,
+        WheelLayerError::Of { source, .. } => *source,
         other => other,
     })?;
     let (bytes, written) = out.finish()?;
@@ -211,7 +211,7 @@ fn the_record_is_whole_and_true() {
         };
         let contents = &files[&in_image].1;
         if in_image == record_path {
-            assert_eq!(*row, record::Row::default());
+            assert_eq!(*row, record::RecordRow::default());
         } else if path == "rich/__init__.py" {
             // The wheel's own word is kept, even a wrong one.
             assert_eq!(row.hash, "sha256=given");
@@ -219,7 +219,7 @@ fn the_record_is_whole_and_true() {
             let sha256 = <sha2::Sha256 as sha2::Digest>::digest(contents).into();
             assert_eq!(
                 *row,
-                record::Row::of(sha256, contents.len() as u64),
+                record::RecordRow::of(sha256, contents.len() as u64),
                 "{path}"
             );
         }
@@ -261,7 +261,7 @@ fn of_two_files_the_later_wheel_has_its_way() {
     let (_other, second) = with("b", b"b");
     let (bytes, _, overlaps) = layer(&[first, second]).unwrap();
     assert_eq!(files(&bytes)[&format!("{SITE}/tests/__init__.py")].1, "b");
-    let expected = Overlap {
+    let expected = FileOverlap {
         path: format!("{SITE}/tests/__init__.py"),
         lost: "a".to_owned(),
         kept: "b".to_owned(),
@@ -279,7 +279,10 @@ fn a_file_is_no_folder() {
     let (_one, file) = with("a", "thing");
     let (_other, folder) = with("b", "thing/x.py");
     for order in [[file.clone(), folder.clone()], [folder, file]] {
-        assert!(matches!(layer(&order), Err(Error::Conflict { .. })));
+        assert!(matches!(
+            layer(&order),
+            Err(WheelLayerError::Conflict { .. })
+        ));
     }
 }
 
@@ -295,33 +298,36 @@ fn wheels_that_are_none_are_refused() {
         specs.push(Spec::new(member, contents));
         refused(&specs)
     };
-    assert!(matches!(refused(&[]), Error::DistInfo { .. }));
+    assert!(matches!(refused(&[]), WheelLayerError::DistInfo { .. }));
     assert!(matches!(
         with("y-1.0.dist-info/METADATA", b""),
-        Error::DistInfo { .. }
+        WheelLayerError::DistInfo { .. }
     ));
     assert!(matches!(
         refused(&basic("xy-1.0.dist-info", "")),
-        Error::Name { .. }
+        WheelLayerError::Name { .. }
     ));
     assert!(matches!(
         refused(&basic(info, "")[..2]),
-        Error::Missing { .. }
+        WheelLayerError::Missing { .. }
     ));
     assert!(matches!(
         refused(&basic(info, "a,b\n")),
-        Error::Record { .. }
+        WheelLayerError::Record { .. }
     ));
     assert!(matches!(
         with("x-1.0.data/other/a", b""),
-        Error::Scheme { .. }
+        WheelLayerError::Scheme { .. }
     ));
-    assert!(matches!(with("x-1.0.data/a", b""), Error::Scheme { .. }));
-    assert!(matches!(with("../a", b""), Error::Zip(_)));
+    assert!(matches!(
+        with("x-1.0.data/a", b""),
+        WheelLayerError::Scheme { .. }
+    ));
+    assert!(matches!(with("../a", b""), WheelLayerError::Zip(_)));
     for own in ["data/pyvenv.cfg", "scripts/python", "data/bin/python3.13"] {
         let member = format!("x-1.0.data/{own}");
         assert!(
-            matches!(with(&member, b""), Error::Reserved { .. }),
+            matches!(with(&member, b""), WheelLayerError::Reserved { .. }),
             "{own}"
         );
     }
@@ -329,10 +335,10 @@ fn wheels_that_are_none_are_refused() {
         &format!("{info}/entry_points.txt"),
         b"[console_scripts]\na = b\n",
     );
-    assert!(matches!(entry_points, Error::EntryPoints { .. }));
+    assert!(matches!(entry_points, WheelLayerError::EntryPoints { .. }));
     let mut newer = basic(info, "");
     newer[1] = Spec::new(&format!("{info}/WHEEL"), b"Wheel-Version: 2.0\n");
-    assert!(matches!(refused(&newer), Error::Metadata { .. }));
+    assert!(matches!(refused(&newer), WheelLayerError::Metadata { .. }));
 }
 
 #[test]
@@ -346,7 +352,7 @@ fn damaged_contents_are_refused() {
         let (_file, wheel) = wheel("x", &specs);
         assert!(matches!(
             layer(&[wheel]),
-            Err(Error::Layer(_) | Error::Zip(_))
+            Err(WheelLayerError::Layer(_) | WheelLayerError::Zip(_))
         ));
     }
 }
@@ -360,11 +366,11 @@ fn the_key_follows_what_determines_the_bytes() {
             version: "1".to_owned(),
             sha256: [1; 32],
             requested: false,
-            unpacked: Unpacked::default(),
+            unpacked: UnpackedBound::default(),
         };
         ([wheel("a"), wheel("b")], target())
     };
-    let of = |change: fn(&mut [WheelFile; 2], &mut Target)| {
+    let of = |change: fn(&mut [WheelFile; 2], &mut InstallTarget)| {
         let (mut wheels, mut target) = base();
         change(&mut wheels, &mut target);
         key(&wheels, &target)
@@ -390,7 +396,7 @@ fn contents_are_told_in_short() {
         version: "1.2".to_owned(),
         sha256: [0; 32],
         requested: false,
-        unpacked: Unpacked::default(),
+        unpacked: UnpackedBound::default(),
     };
     let wheels: Vec<_> = (0..60).map(wheel).collect();
     assert_eq!(contents(&wheels[..2]), "package0==1.2 package1==1.2");
@@ -401,7 +407,7 @@ fn contents_are_told_in_short() {
 
 #[test]
 fn byte_code_lies_beside_its_sources_and_is_listed() {
-    use crate::layers::bytecode::{Trust, testing::compiled};
+    use crate::layers::bytecode::{PycValidation, testing::compiled};
 
     let info = "app-1.0.dist-info";
     let mut specs = basic(info, "");
@@ -413,14 +419,14 @@ fn byte_code_lies_beside_its_sources_and_is_listed() {
         Spec::new("app-1.0.data/scripts/run.py", b"x"),
     ]);
     let (_kept, app) = wheel("app", &specs);
-    let sources = Sources::open(&app, &target()).unwrap();
+    let sources = WheelSources::open(&app, &target()).unwrap();
     let listed: Vec<(&[u8], u64)> = sources.files().collect();
     let (a, b) = (format!("{SITE}/app/a.py"), format!("{SITE}/app/b.py"));
     assert_eq!(listed, [(a.as_bytes(), 6), (b.as_bytes(), 7)]);
     assert_eq!(sources.read(1).unwrap(), b"broken(");
 
-    let code = compiled(&[(&a, b"code"), (&b, b"")], Trust::Unchecked);
-    let mut out = TarGz::new(Vec::new(), Options { mtime: 0, level: 6 });
+    let code = compiled(&[(&a, b"code"), (&b, b"")], PycValidation::Unchecked);
+    let mut out = LayerWriter::new(Vec::new(), TarOptions { mtime: 0, level: 6 });
     let overlaps = write(&[app], &target(), &[code], &mut out).unwrap();
     assert_eq!(overlaps, []);
     let bytes = out.finish().unwrap().0;
@@ -447,7 +453,7 @@ fn byte_code_lies_beside_its_sources_and_is_listed() {
 
 #[test]
 fn byte_code_of_a_replaced_source_goes() {
-    use crate::layers::bytecode::{ByteCode, Trust, testing::compiled};
+    use crate::layers::bytecode::{ByteCode, PycValidation, testing::compiled};
 
     let module = format!("{SITE}/shared.py");
     let of = |name: &str, text: &[u8]| {
@@ -456,8 +462,8 @@ fn byte_code_of_a_replaced_source_goes() {
         wheel(name, &specs)
     };
     let ((_one_kept, one), (_two_kept, two)) = (of("one", b"1"), of("two", b"22("));
-    let code = compiled(&[(&module, b"code")], Trust::Unchecked);
-    let mut out = TarGz::new(Vec::new(), Options { mtime: 0, level: 6 });
+    let code = compiled(&[(&module, b"code")], PycValidation::Unchecked);
+    let mut out = LayerWriter::new(Vec::new(), TarOptions { mtime: 0, level: 6 });
     let none = ByteCode::default();
     let overlaps = write(&[one, two], &target(), &[code, none], &mut out).unwrap();
     assert_eq!(overlaps.len(), 1);

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::net::Secret;
-use crate::net::credentials::Login;
+use crate::net::credentials::RegistryLogin;
 use crate::oci::{DOCKER_HUB, docker_hub_of};
 
 /// What Docker Hub is called in files and to helpers.
@@ -39,8 +39,8 @@ pub(crate) enum DockerConfigError {
 }
 
 #[derive(Deserialize)]
-struct Document {
-    auths: Option<BTreeMap<String, Entry>>,
+struct ConfigDocument {
+    auths: Option<BTreeMap<String, AuthEntry>>,
     #[serde(rename = "credHelpers")]
     helpers: Option<BTreeMap<String, String>>,
     #[serde(rename = "credsStore")]
@@ -50,7 +50,7 @@ struct Document {
 /// One entry of `auths`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-struct Entry {
+struct AuthEntry {
     auth: Option<Secret>,
     username: Option<String>,
     password: Option<Secret>,
@@ -62,9 +62,9 @@ struct Entry {
 
 /// What a file says of one repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum ConfiguredLogin {
     /// It holds the credentials itself.
-    Login(Login),
+    Login(RegistryLogin),
     /// A helper does.
     Helper {
         /// What stands after `docker-credential-`.
@@ -78,7 +78,7 @@ pub(crate) enum Said {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DockerFile {
     /// By registry and path; with the key as it stands in the file.
-    auths: BTreeMap<String, (String, Entry)>,
+    auths: BTreeMap<String, (String, AuthEntry)>,
     helpers: BTreeMap<String, (String, String)>,
     store: Option<String>,
 }
@@ -92,7 +92,7 @@ impl DockerFile {
         }
         // The library's message quotes the text, which may be a password.
         let wrong = |error: serde_json::Error| DockerConfigError::Json { line: error.line() };
-        let document: Document = serde_json::from_str(text).map_err(wrong)?;
+        let document: ConfigDocument = serde_json::from_str(text).map_err(wrong)?;
         let mut file = Self {
             store: document.store.filter(|name| !name.is_empty()),
             ..Self::default()
@@ -119,12 +119,12 @@ impl DockerFile {
         &self,
         registry: &str,
         repository: &str,
-    ) -> Result<Vec<Said>, DockerConfigError> {
+    ) -> Result<Vec<ConfiguredLogin>, DockerConfigError> {
         let places = places(registry, repository);
         let mut said = Vec::new();
         let helper = places.iter().find_map(|place| self.helpers.get(place));
         if let Some((key, name)) = helper.filter(|(_, name)| !name.is_empty()) {
-            said.push(Said::Helper {
+            said.push(ConfiguredLogin::Helper {
                 name: name.clone(),
                 server: key.clone(),
             });
@@ -134,12 +134,12 @@ impl DockerFile {
                 continue;
             };
             if let Some(login) = entry.login(key)? {
-                said.push(Said::Login(login));
+                said.push(ConfiguredLogin::Login(login));
                 break;
             }
         }
         if let Some(store) = &self.store {
-            said.push(Said::Helper {
+            said.push(ConfiguredLogin::Helper {
                 name: store.clone(),
                 server: server(registry),
             });
@@ -157,15 +157,15 @@ impl DockerFile {
     }
 }
 
-impl Entry {
-    fn login(&self, key: &str) -> Result<Option<Login>, DockerConfigError> {
+impl AuthEntry {
+    fn login(&self, key: &str) -> Result<Option<RegistryLogin>, DockerConfigError> {
         let given =
             |secret: &Option<Secret>| secret.clone().filter(|secret| !secret.expose().is_empty());
         if let Some(token) = given(&self.identity) {
-            return Ok(Some(Login::Identity(token)));
+            return Ok(Some(RegistryLogin::Identity(token)));
         }
         if let Some(token) = given(&self.registry) {
-            return Ok(Some(Login::RegistryToken(token)));
+            return Ok(Some(RegistryLogin::RegistryToken(token)));
         }
         if let Some(encoded) = given(&self.auth) {
             let wrong = || DockerConfigError::Auth {
@@ -180,17 +180,17 @@ impl Entry {
                 .trim_end_matches('\0')
                 .split_once(':')
                 .ok_or_else(wrong)?;
-            return Ok(Some(Login::of(user, Secret::new(password))));
+            return Ok(Some(RegistryLogin::of(user, Secret::new(password))));
         }
         let (Some(user), Some(password)) = (&self.username, &self.password) else {
             return Ok(None);
         };
-        Ok(Some(Login::of(user, password.clone())))
+        Ok(Some(RegistryLogin::of(user, password.clone())))
     }
 }
 
 /// The entries of a `.dockercfg`; what is no entry in it is passed over.
-fn bare_entries(text: &str) -> Result<BTreeMap<String, Entry>, serde_json::Error> {
+fn bare_entries(text: &str) -> Result<BTreeMap<String, AuthEntry>, serde_json::Error> {
     let all: BTreeMap<String, Value> = serde_json::from_str(text)?;
     let entry = |(key, value): (String, Value)| {
         let entry = serde_json::from_value(value).ok()?;
@@ -250,13 +250,17 @@ mod tests {
     use super::*;
 
     fn said(file: &DockerFile, registry: &str, repository: &str) -> Vec<String> {
-        let words = |said: &Said| match said {
-            Said::Login(Login::Basic(basic)) => {
+        let words = |said: &ConfiguredLogin| match said {
+            ConfiguredLogin::Login(RegistryLogin::Basic(basic)) => {
                 format!("{} {}", basic.user, basic.password.expose())
             }
-            Said::Login(Login::Identity(token)) => format!("identity {}", token.expose()),
-            Said::Login(Login::RegistryToken(token)) => format!("bearer {}", token.expose()),
-            Said::Helper { name, server } => format!("{name}({server})"),
+            ConfiguredLogin::Login(RegistryLogin::Identity(token)) => {
+                format!("identity {}", token.expose())
+            }
+            ConfiguredLogin::Login(RegistryLogin::RegistryToken(token)) => {
+                format!("bearer {}", token.expose())
+            }
+            ConfiguredLogin::Helper { name, server } => format!("{name}({server})"),
         };
         file.lookup(registry, repository)
             .unwrap()

@@ -14,9 +14,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::host::{self, Attend, Bounds};
+use crate::host::{self, ProcessAttendant, ProcessLimits};
 use crate::net::Secret;
-use crate::net::credentials::Login;
+use crate::net::credentials::RegistryLogin;
 
 /// Helpers ask clouds, which takes a second or two; one that takes longer asks a person who is not there.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -77,20 +77,20 @@ pub(crate) enum HelperError {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct HelperAnswer {
     username: Option<String>,
     secret: Option<Secret>,
 }
 
 /// One helper, found.
 #[derive(Debug)]
-pub(super) struct Helper {
+pub(super) struct CredentialHelper {
     name: String,
     program: PathBuf,
     time_limit: Duration,
 }
 
-impl Helper {
+impl CredentialHelper {
     /// Finds `docker-credential-NAME` in the folders of `path`.
     pub(super) fn find(name: &str, path: &str) -> Result<Self, HelperError> {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -113,7 +113,7 @@ impl Helper {
     }
 
     /// What it has for a server; `None` if it knows none.
-    pub(super) fn get(&self, server: &str) -> Result<Option<Login>, HelperError> {
+    pub(super) fn get(&self, server: &str) -> Result<Option<RegistryLogin>, HelperError> {
         let (output, status) = self.run("get", server)?;
         if let Err(failed) = status {
             let unknown = String::from_utf8_lossy(&output).trim() == UNKNOWN;
@@ -122,14 +122,14 @@ impl Helper {
         let none = || HelperError::Answer {
             name: self.name.clone(),
         };
-        let answer: Answer = serde_json::from_slice(&output).map_err(|_| none())?;
+        let answer: HelperAnswer = serde_json::from_slice(&output).map_err(|_| none())?;
         let (Some(user), Some(secret)) = (answer.username, answer.secret) else {
             return Err(none());
         };
         if user.is_empty() && secret.expose().is_empty() {
             return Ok(None);
         }
-        Ok(Some(Login::of(&user, secret)))
+        Ok(Some(RegistryLogin::of(&user, secret)))
     }
 
     /// Gives it credentials to keep.
@@ -154,14 +154,14 @@ impl Helper {
         verb: &'static str,
         input: &str,
     ) -> Result<(Vec<u8>, Result<(), HelperError>), HelperError> {
-        let bounds = Bounds {
+        let bounds = ProcessLimits {
             time: self.time_limit,
             output_bytes: MAX_OUTPUT_BYTES,
             error_bytes: 0,
         };
         let mut command = Command::new(&self.program);
         command.arg(verb).stdin(Stdio::piped());
-        let mut given = Given(Some(input.into()));
+        let mut given = HelperInput(Some(input.into()));
         let finished = host::run_attended(&mut command, bounds, &mut given).map_err(|error| {
             match error.kind() {
                 ErrorKind::TimedOut => HelperError::Slow {
@@ -189,9 +189,9 @@ impl Helper {
 }
 
 /// What it is asked. One that does not read that has an answer all the same, or none.
-struct Given(Option<Vec<u8>>);
+struct HelperInput(Option<Vec<u8>>);
 
-impl Attend for Given {
+impl ProcessAttendant for HelperInput {
     fn next_input(&mut self) -> std::io::Result<Option<Vec<u8>>> {
         Ok(self.0.take())
     }
@@ -215,15 +215,15 @@ pub(super) mod tests {
         (folder, path)
     }
 
-    fn answer(script: &str) -> Result<Option<Login>, HelperError> {
+    fn answer(script: &str) -> Result<Option<RegistryLogin>, HelperError> {
         let (_folder, path) = scripted("x", script);
-        Helper::find("x", &path).unwrap().get("r.example")
+        CredentialHelper::find("x", &path).unwrap().get("r.example")
     }
 
     #[test]
     fn helpers_answer() {
         let script = r#"test "$1 $(cat)" = "get r.example" && echo '{"ServerURL":"r","Username":"u","Secret":"s3cret"}'"#;
-        let Some(Login::Basic(basic)) = answer(script).unwrap() else {
+        let Some(RegistryLogin::Basic(basic)) = answer(script).unwrap() else {
             panic!("no user")
         };
         assert_eq!(
@@ -231,7 +231,7 @@ pub(super) mod tests {
             ("u", "s3cret")
         );
         let token = answer(r#"echo '{"Username":"<token>","Secret":"id"}'"#).unwrap();
-        assert_eq!(token, Some(Login::Identity(Secret::new("id"))));
+        assert_eq!(token, Some(RegistryLogin::Identity(Secret::new("id"))));
         let unknown = answer("echo credentials not found in native keychain; exit 1");
         assert_eq!(unknown, Ok(None));
         assert_eq!(answer(r#"echo '{"Username":"","Secret":""}'"#), Ok(None));
@@ -255,16 +255,19 @@ pub(super) mod tests {
     #[test]
     fn names_are_names() {
         for name in ["", "../x", "a b", "a;b", "$(x)", "ä", &"a".repeat(65)] {
-            assert_eq!(Helper::find(name, "/bin").unwrap_err(), HelperError::Name);
+            assert_eq!(
+                CredentialHelper::find(name, "/bin").unwrap_err(),
+                HelperError::Name
+            );
         }
-        let missing = Helper::find("nothing-of-the-kind", "/bin:/usr/bin").unwrap_err();
+        let missing = CredentialHelper::find("nothing-of-the-kind", "/bin:/usr/bin").unwrap_err();
         assert!(matches!(missing, HelperError::Missing { .. }));
     }
 
     #[test]
     fn one_that_does_not_end_is_ended() {
         let (_folder, path) = scripted("x", "sleep 60");
-        let mut helper = Helper::find("x", &path).unwrap();
+        let mut helper = CredentialHelper::find("x", &path).unwrap();
         helper.time_limit = Duration::from_millis(100);
         let start = std::time::Instant::now();
         let slow = helper.get("r").unwrap_err();
@@ -275,7 +278,7 @@ pub(super) mod tests {
     #[test]
     fn helpers_keep_and_forget() {
         let (folder, path) = scripted("x", r#"cat > "$(dirname "$0")/$1""#);
-        let helper = Helper::find("x", &path).unwrap();
+        let helper = CredentialHelper::find("x", &path).unwrap();
         helper.store("r", "u", &Secret::new("p")).unwrap();
         helper.erase("r").unwrap();
         let stored = fs::read_to_string(folder.path().join("store")).unwrap();

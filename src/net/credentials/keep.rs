@@ -5,9 +5,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
-use crate::net::credentials::Basic;
+use crate::net::credentials::BasicLogin;
 use crate::net::credentials::docker::{DockerConfigError, DockerFile, normal};
-use crate::net::credentials::helper::{Helper, HelperError};
+use crate::net::credentials::helper::{CredentialHelper, HelperError};
 
 /// Why credentials cannot be kept or forgotten.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub(crate) enum KeepError {
 
 /// What became of an entry.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum SavedEntry {
     /// The file's new text.
     Text(String),
     /// This helper has it.
@@ -36,12 +36,12 @@ pub(crate) enum Kept {
 pub(crate) fn keep(
     text: &str,
     registry: &str,
-    basic: &Basic,
+    basic: &BasicLogin,
     path: &str,
-) -> Result<Kept, KeepError> {
+) -> Result<SavedEntry, KeepError> {
     if let Some((name, server)) = DockerFile::parse(text)?.keeper(registry) {
-        Helper::find(name, path)?.store(&server, &basic.user, &basic.password)?;
-        return Ok(Kept::Helper(name.to_owned()));
+        CredentialHelper::find(name, path)?.store(&server, &basic.user, &basic.password)?;
+        return Ok(SavedEntry::Helper(name.to_owned()));
     }
     let mut file = object(text)?;
     let mut auths = auths(&mut file);
@@ -49,22 +49,22 @@ pub(crate) fn keep(
     let pair = format!("{}:{}", basic.user, basic.password.expose());
     auths.insert(registry.to_owned(), json!({"auth": BASE64.encode(pair)}));
     file.insert("auths".to_owned(), Value::Object(auths));
-    Ok(Kept::Text(written(&file)))
+    Ok(SavedEntry::Text(written(&file)))
 }
 
 /// Forgets those of a registry.
-pub(crate) fn forget(text: &str, registry: &str, path: &str) -> Result<Kept, KeepError> {
+pub(crate) fn forget(text: &str, registry: &str, path: &str) -> Result<SavedEntry, KeepError> {
     if let Some((name, server)) = DockerFile::parse(text)?.keeper(registry) {
-        Helper::find(name, path)?.erase(&server)?;
-        return Ok(Kept::Helper(name.to_owned()));
+        CredentialHelper::find(name, path)?.erase(&server)?;
+        return Ok(SavedEntry::Helper(name.to_owned()));
     }
     let mut file = object(text)?;
     let mut auths = auths(&mut file);
     if !remove(&mut auths, registry) {
-        return Ok(Kept::Nothing);
+        return Ok(SavedEntry::Nothing);
     }
     file.insert("auths".to_owned(), Value::Object(auths));
-    Ok(Kept::Text(written(&file)))
+    Ok(SavedEntry::Text(written(&file)))
 }
 
 /// Takes away what is the same registry, however it is written.
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn entries_of_the_old_kind_go_on_being_read() {
         let old = r#"{"a.example": {"auth": "bWU6b2xk"}, "HttpHeaders": {"X": "1"}}"#;
-        let Kept::Text(text) = keep(old, "b.example", &me("new"), "").unwrap() else {
+        let SavedEntry::Text(text) = keep(old, "b.example", &me("new"), "").unwrap() else {
             panic!("no text");
         };
         let file = DockerFile::parse(&text).unwrap();
@@ -132,16 +132,16 @@ mod tests {
         assert!(text.contains("HttpHeaders"));
     }
 
-    fn me(password: &str) -> Basic {
-        Basic {
+    fn me(password: &str) -> BasicLogin {
+        BasicLogin {
             user: "me".to_owned(),
             password: Secret::new(password),
         }
     }
 
-    fn text(kept: Kept) -> String {
+    fn text(kept: SavedEntry) -> String {
         match kept {
-            Kept::Text(text) => text,
+            SavedEntry::Text(text) => text,
             other => panic!("{other:?}"),
         }
     }
@@ -157,8 +157,11 @@ mod tests {
         let gone = text(forget(&kept, "https://r.example:5000/v2/", "").unwrap());
         let before: Value = serde_json::from_str(before).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&gone).unwrap(), before);
-        assert_eq!(forget(&gone, "r.example:5000", "").unwrap(), Kept::Nothing);
-        assert_eq!(forget("", "r", "").unwrap(), Kept::Nothing);
+        assert_eq!(
+            forget(&gone, "r.example:5000", "").unwrap(),
+            SavedEntry::Nothing
+        );
+        assert_eq!(forget("", "r", "").unwrap(), SavedEntry::Nothing);
     }
 
     #[test]
@@ -173,12 +176,12 @@ mod tests {
         let (folder, path) = scripted("x", r#"cat > "$(dirname "$0")/$1""#);
         let before = r#"{"credHelpers": {"r": "x"}}"#;
         let kept = keep(before, "r", &me("p"), &path).unwrap();
-        assert_eq!(kept, Kept::Helper("x".to_owned()));
+        assert_eq!(kept, SavedEntry::Helper("x".to_owned()));
         let stored = std::fs::read_to_string(folder.path().join("store")).unwrap();
         assert!(stored.contains(r#""Username":"me""#), "{stored}");
         assert_eq!(
             forget(before, "r", &path).unwrap(),
-            Kept::Helper("x".to_owned())
+            SavedEntry::Helper("x".to_owned())
         );
         assert!(matches!(
             keep(r#"{"credsStore": "gone"}"#, "r", &me("p"), "/nowhere"),

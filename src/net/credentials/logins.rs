@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::net::Secret;
-use crate::net::credentials::docker::{DockerFile, Said};
-use crate::net::credentials::helper::Helper;
-use crate::net::credentials::{Basic, Direction, Login};
+use crate::net::credentials::docker::{ConfiguredLogin, DockerFile};
+use crate::net::credentials::helper::CredentialHelper;
+use crate::net::credentials::{AccessKind, BasicLogin, RegistryLogin};
 use crate::net::tokens::locked;
 
 /// No such file is larger.
@@ -35,7 +35,7 @@ const CLUSTER_USER: &str = "serviceaccount";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LoginSources {
     /// Those of one registry, which are known already.
-    pub given: Option<(String, Login)>,
+    pub given: Option<(String, RegistryLogin)>,
     /// The one that the user has named; it ought to be there.
     pub named: Option<PathBuf>,
     /// Mounted secrets for reading: folders or files.
@@ -52,16 +52,16 @@ pub(crate) struct LoginSources {
 
 /// The sources, and what has been read of them.
 #[derive(Debug, Default)]
-pub(super) struct Logins {
+pub(super) struct LoginLookup {
     sources: LoginSources,
     files: Mutex<BTreeMap<PathBuf, Option<Arc<DockerFile>>>>,
-    found: Mutex<BTreeMap<(Direction, String, String), Option<Login>>>,
+    found: Mutex<BTreeMap<(AccessKind, String, String), Option<RegistryLogin>>>,
     warnings: Mutex<Vec<String>>,
     #[cfg(test)]
     texts: Mutex<Vec<Arc<DockerFile>>>,
 }
 
-impl Logins {
+impl LoginLookup {
     pub(super) fn new(sources: LoginSources) -> Self {
         Self {
             sources,
@@ -83,10 +83,10 @@ impl Logins {
     /// Credentials for a repository.
     pub(super) fn lookup(
         &self,
-        direction: Direction,
+        direction: AccessKind,
         registry: &str,
         repository: &str,
-    ) -> Option<Login> {
+    ) -> Option<RegistryLogin> {
         let key = (direction, registry.to_owned(), repository.to_owned());
         // Held while helpers run, so that many threads ask them once.
         let mut found = locked(&self.found);
@@ -98,7 +98,12 @@ impl Logins {
         login
     }
 
-    fn search(&self, direction: Direction, registry: &str, repository: &str) -> Option<Login> {
+    fn search(
+        &self,
+        direction: AccessKind,
+        registry: &str,
+        repository: &str,
+    ) -> Option<RegistryLogin> {
         if let Some((known, login)) = &self.sources.given
             && known == registry
         {
@@ -127,7 +132,7 @@ impl Logins {
         path: &Path,
         registry: &str,
         repository: &str,
-    ) -> Option<Login> {
+    ) -> Option<RegistryLogin> {
         let said = match file.lookup(registry, repository) {
             Ok(said) => said,
             Err(error) => {
@@ -137,9 +142,9 @@ impl Logins {
         };
         for said in said {
             match said {
-                Said::Login(login) => return Some(login),
-                Said::Helper { name, server } => {
-                    let answer = Helper::find(&name, &self.sources.path)
+                ConfiguredLogin::Login(login) => return Some(login),
+                ConfiguredLogin::Helper { name, server } => {
+                    let answer = CredentialHelper::find(&name, &self.sources.path)
                         .and_then(|helper| helper.get(&server));
                     match answer {
                         Ok(Some(login)) => return Some(login),
@@ -153,11 +158,11 @@ impl Logins {
     }
 
     /// All files, in order.
-    fn paths(&self, direction: Direction) -> Vec<PathBuf> {
+    fn paths(&self, direction: AccessKind) -> Vec<PathBuf> {
         let mut paths: Vec<PathBuf> = self.sources.named.clone().into_iter().collect();
         let secrets = match direction {
-            Direction::Pull => &self.sources.pull_secrets,
-            Direction::Push => &self.sources.push_secrets,
+            AccessKind::Pull => &self.sources.pull_secrets,
+            AccessKind::Push => &self.sources.push_secrets,
         };
         for secret in secrets {
             if secret.is_dir() {
@@ -193,7 +198,7 @@ impl Logins {
     }
 
     /// The pod's own account, for the cluster's own registry and no other.
-    fn service_account(&self, registry: &str) -> Option<Login> {
+    fn service_account(&self, registry: &str) -> Option<RegistryLogin> {
         let folder = self.sources.service_account.as_ref()?;
         if !CLUSTER_REGISTRIES.contains(&registry) {
             return None;
@@ -201,7 +206,7 @@ impl Logins {
         let path = folder.join("token");
         match read(&path) {
             Ok(token) if token.trim().is_empty() => None,
-            Ok(token) => Some(Login::Basic(Basic {
+            Ok(token) => Some(RegistryLogin::Basic(BasicLogin {
                 user: CLUSTER_USER.to_owned(),
                 password: Secret::new(token.trim()),
             })),
@@ -247,10 +252,14 @@ mod tests {
     use super::*;
     use crate::net::credentials::helper::tests::scripted;
 
-    fn user(logins: &Logins, direction: Direction, registry: &str) -> Option<String> {
+    fn user(logins: &LoginLookup, direction: AccessKind, registry: &str) -> Option<String> {
         match logins.lookup(direction, registry, "team/app")? {
-            Login::Basic(basic) => Some(format!("{} {}", basic.user, basic.password.expose())),
-            Login::Identity(token) | Login::RegistryToken(token) => Some(token.expose().to_owned()),
+            RegistryLogin::Basic(basic) => {
+                Some(format!("{} {}", basic.user, basic.password.expose()))
+            }
+            RegistryLogin::Identity(token) | RegistryLogin::RegistryToken(token) => {
+                Some(token.expose().to_owned())
+            }
         }
     }
 
@@ -266,7 +275,7 @@ mod tests {
     #[test]
     fn the_first_that_knows_decides() {
         let folder = tempfile::tempdir().unwrap();
-        let logins = Logins::new(LoginSources {
+        let logins = LoginLookup::new(LoginSources {
             named: Some(file(&folder, "named", "a", "named")),
             files: vec![
                 "/nonexistent/auth.json".into(),
@@ -276,7 +285,7 @@ mod tests {
             ],
             ..LoginSources::default()
         });
-        let of = |registry| user(&logins, Direction::Pull, registry);
+        let of = |registry| user(&logins, AccessKind::Pull, registry);
         assert_eq!(of("a").as_deref(), Some("named p"));
         assert_eq!(of("b").as_deref(), Some("one p"));
         assert_eq!(of("c").as_deref(), Some("three p"));
@@ -292,14 +301,14 @@ mod tests {
         fs::create_dir(&pull).unwrap();
         let old = r#"{"r": {"username": "puller", "password": "p"}}"#;
         fs::write(pull.join(".dockercfg"), old).unwrap();
-        let logins = Logins::new(LoginSources {
+        let logins = LoginLookup::new(LoginSources {
             push_secrets: vec![folder.path().join("push")],
             pull_secrets: vec![pull],
             files: vec![file(&folder, "own", "own", "me")],
             ..LoginSources::default()
         });
         let both = |registry| {
-            [Direction::Push, Direction::Pull].map(|direction| user(&logins, direction, registry))
+            [AccessKind::Push, AccessKind::Pull].map(|direction| user(&logins, direction, registry))
         };
         assert_eq!(
             both("r"),
@@ -316,12 +325,12 @@ mod tests {
         let text = r#"{"auths": {"kept": {"username": "u", "password": "p"}},
             "credHelpers": {"r": "broken", "evil": "../../bin/sh"}, "credsStore": "missing"}"#;
         fs::write(&config, text).unwrap();
-        let logins = Logins::new(LoginSources {
+        let logins = LoginLookup::new(LoginSources {
             files: vec![config.clone(), file(&folder, "next", "r", "next")],
             path,
             ..LoginSources::default()
         });
-        let of = |registry| user(&logins, Direction::Pull, registry);
+        let of = |registry| user(&logins, AccessKind::Pull, registry);
         assert_eq!(of("r").as_deref(), Some("next p"));
         let warnings = logins.take_warnings().join("\n");
         assert!(
@@ -349,14 +358,14 @@ mod tests {
         );
         let config = folder.path().join("config.json");
         fs::write(&config, r#"{"credHelpers": {"r": "count"}}"#).unwrap();
-        let logins = Logins::new(LoginSources {
+        let logins = LoginLookup::new(LoginSources {
             files: vec![config],
             path,
             ..LoginSources::default()
         });
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| assert!(user(&logins, Direction::Push, "r").is_some()));
+                scope.spawn(|| assert!(user(&logins, AccessKind::Push, "r").is_some()));
             }
         });
         let asked = fs::read_to_string(folder.path().join("asked")).unwrap();
@@ -368,16 +377,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let wrong = folder.path().join("wrong");
         fs::write(&wrong, r#"{"auths": "s3cret"}"#).unwrap();
-        let logins = Logins::new(LoginSources {
+        let logins = LoginLookup::new(LoginSources {
             named: Some(folder.path().join("missing")),
             files: vec![wrong, folder.path().to_owned()],
             ..LoginSources::default()
         });
-        assert_eq!(user(&logins, Direction::Pull, "r"), None);
+        assert_eq!(user(&logins, AccessKind::Pull, "r"), None);
         let warnings = logins.take_warnings();
         assert_eq!(warnings.len(), 3, "{warnings:?}");
         assert!(!warnings.join("").contains("s3cret"));
-        assert_eq!(user(&logins, Direction::Push, "r"), None);
+        assert_eq!(user(&logins, AccessKind::Push, "r"), None);
         assert!(logins.take_warnings().is_empty());
     }
 
@@ -385,11 +394,11 @@ mod tests {
     fn a_pods_account_is_for_the_clusters_registry_alone() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("token"), "jwt\n").unwrap();
-        let logins = Logins::new(LoginSources {
+        let logins = LoginLookup::new(LoginSources {
             service_account: Some(folder.path().to_owned()),
             ..LoginSources::default()
         });
-        let of = |registry| user(&logins, Direction::Push, registry);
+        let of = |registry| user(&logins, AccessKind::Push, registry);
         for registry in CLUSTER_REGISTRIES {
             assert_eq!(of(registry).as_deref(), Some("serviceaccount jwt"));
         }

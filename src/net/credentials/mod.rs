@@ -18,15 +18,15 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::Url;
 
 use crate::net::Secret;
-pub(crate) use keep::{KeepError, Kept, forget, keep};
+pub(crate) use keep::{KeepError, SavedEntry, forget, keep};
+use logins::LoginLookup;
 pub(crate) use logins::LoginSources;
-use logins::Logins;
 use netrc::Netrc;
 pub(crate) use netrc::NetrcError;
 
 /// A user and a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Basic {
+pub(crate) struct BasicLogin {
     /// The user; may be empty.
     pub user: String,
     /// The password or token; may be empty.
@@ -35,22 +35,22 @@ pub(crate) struct Basic {
 
 /// What a registry or its token service is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Login {
+pub(crate) enum RegistryLogin {
     /// A user and a password.
-    Basic(Basic),
+    Basic(BasicLogin),
     /// A token that the token service gives others for (OAuth2's refresh token).
     Identity(Secret),
     /// A token for the registry itself.
     RegistryToken(Secret),
 }
 
-impl Login {
+impl RegistryLogin {
     /// What a user and a secret are: the user `<token>` is none.
     pub(crate) fn of(user: &str, secret: Secret) -> Self {
         if user == docker::TOKEN_USER {
             Self::Identity(secret)
         } else {
-            Self::Basic(Basic {
+            Self::Basic(BasicLogin {
                 user: user.to_owned(),
                 password: secret,
             })
@@ -60,14 +60,14 @@ impl Login {
 
 /// What credentials are wanted for; there may be others for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Direction {
+pub(crate) enum AccessKind {
     /// To read.
     Pull,
     /// To write, and to read what is there.
     Push,
 }
 
-impl Basic {
+impl BasicLogin {
     /// What stands before the `@` of a URL, percent-decoded.
     pub(crate) fn of_url(url: &Url) -> Option<Self> {
         if url.username().is_empty() && url.password().is_none() {
@@ -107,9 +107,9 @@ fn percent_decoded(text: &str) -> String {
 /// All credentials of one run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Credentials {
-    indexes: Vec<(Url, Basic)>,
+    indexes: Vec<(Url, BasicLogin)>,
     netrc: Netrc,
-    logins: Arc<Logins>,
+    logins: Arc<LoginLookup>,
 }
 
 impl Credentials {
@@ -117,7 +117,7 @@ impl Credentials {
     /// A URL without them is of no interest.
     pub(crate) fn add_index(&mut self, url: &str) {
         if let Ok(url) = Url::parse(url)
-            && let Some(basic) = Basic::of_url(&url)
+            && let Some(basic) = BasicLogin::of_url(&url)
         {
             self.indexes.push((url, basic));
         }
@@ -130,7 +130,7 @@ impl Credentials {
 
     /// Where credentials for registries are.
     pub(crate) fn set_logins(&mut self, sources: LoginSources) {
-        self.logins = Arc::new(Logins::new(sources));
+        self.logins = Arc::new(LoginLookup::new(sources));
     }
 
     /// Takes in the text of a docker `config.json` or a containers `auth.json`. Entries of an
@@ -150,7 +150,7 @@ impl Credentials {
     }
 
     /// For an index or a file beside it: of several on one origin the one whose path agrees longest.
-    pub(crate) fn for_url(&self, url: &Url) -> Option<Basic> {
+    pub(crate) fn for_url(&self, url: &Url) -> Option<BasicLogin> {
         let same_origin = self
             .indexes
             .iter()
@@ -163,17 +163,17 @@ impl Credentials {
     }
 
     /// For a host by name, from netrc.
-    pub(crate) fn for_host(&self, host: &str) -> Option<Basic> {
+    pub(crate) fn for_host(&self, host: &str) -> Option<BasicLogin> {
         self.netrc.lookup(host)
     }
 
     /// For a repository of a registry. May run a helper, which may take a while.
     pub(crate) fn for_registry(
         &self,
-        direction: Direction,
+        direction: AccessKind,
         registry: &str,
         repository: &str,
-    ) -> Option<Login> {
+    ) -> Option<RegistryLogin> {
         self.logins.lookup(direction, registry, repository)
     }
 }
@@ -196,13 +196,13 @@ mod tests {
 
     #[test]
     fn reads_users_of_urls() {
-        let basic = Basic::of_url(&url("https://me%40x:p%3Aw%zz@h/p")).unwrap();
+        let basic = BasicLogin::of_url(&url("https://me%40x:p%3Aw%zz@h/p")).unwrap();
         assert_eq!(
             (basic.user.as_str(), basic.password.expose()),
             ("me@x", "p:w%zz")
         );
-        assert_eq!(Basic::of_url(&url("https://h/p")), None);
-        let token = Basic::of_url(&url("https://tok@h/p")).unwrap();
+        assert_eq!(BasicLogin::of_url(&url("https://h/p")), None);
+        let token = BasicLogin::of_url(&url("https://tok@h/p")).unwrap();
         assert_eq!(token.header().expose(), "Basic dG9rOg==");
         assert!(!format!("{basic:?}").contains("p:w"));
     }

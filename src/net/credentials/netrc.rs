@@ -3,7 +3,7 @@
 //! quotes with `\` escapes.
 
 use crate::net::Secret;
-use crate::net::credentials::Basic;
+use crate::net::credentials::BasicLogin;
 
 /// Entries taken from all files; nobody writes so many by hand.
 const MAX_ENTRIES: usize = 10_000;
@@ -36,22 +36,22 @@ pub(crate) enum NetrcError {
 
 /// One `machine` or `default`.
 #[derive(Debug, Clone)]
-struct Entry {
+struct NetrcEntry {
     /// `None` for `default`.
     host: Option<String>,
-    basic: Basic,
+    basic: BasicLogin,
 }
 
 /// All entries, in order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Netrc {
-    entries: Vec<Entry>,
+    entries: Vec<NetrcEntry>,
 }
 
 impl Netrc {
     /// Adds the entries of one file.
     pub(super) fn add(&mut self, text: &str) -> Result<(), NetrcError> {
-        let mut reader = Reader {
+        let mut reader = NetrcReader {
             entries: Vec::new(),
             due: None,
             in_macro: false,
@@ -73,7 +73,7 @@ impl Netrc {
     }
 
     /// The first entry for `host`, else `default`'s; one that names neither user nor password is none.
-    pub(super) fn lookup(&self, host: &str) -> Option<Basic> {
+    pub(super) fn lookup(&self, host: &str) -> Option<BasicLogin> {
         let host = host.to_ascii_lowercase();
         let named = self
             .entries
@@ -85,8 +85,8 @@ impl Netrc {
     }
 }
 
-fn nobody() -> Basic {
-    Basic {
+fn nobody() -> BasicLogin {
+    BasicLogin {
         user: String::new(),
         password: Secret::new(""),
     }
@@ -94,7 +94,7 @@ fn nobody() -> Basic {
 
 /// Keywords that take a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keyword {
+enum NetrcKeyword {
     Machine,
     Login,
     Password,
@@ -102,14 +102,14 @@ enum Keyword {
 }
 
 /// A file half read.
-struct Reader {
-    entries: Vec<Entry>,
+struct NetrcReader {
+    entries: Vec<NetrcEntry>,
     /// The keyword whose value comes next, be it on the next line.
-    due: Option<Keyword>,
+    due: Option<NetrcKeyword>,
     in_macro: bool,
 }
 
-impl Reader {
+impl NetrcReader {
     fn line(&mut self, line: &str, number: usize) -> Result<(), NetrcError> {
         if self.in_macro {
             self.in_macro = !line.trim().is_empty();
@@ -137,12 +137,12 @@ impl Reader {
 
     fn keyword(&mut self, word: &str, line: usize) -> Result<(), NetrcError> {
         self.due = match word {
-            "machine" => Some(Keyword::Machine),
-            "login" | "user" => Some(Keyword::Login),
-            "password" => Some(Keyword::Password),
-            "account" => Some(Keyword::Account),
+            "machine" => Some(NetrcKeyword::Machine),
+            "login" | "user" => Some(NetrcKeyword::Login),
+            "password" => Some(NetrcKeyword::Password),
+            "account" => Some(NetrcKeyword::Account),
             "default" => {
-                self.entries.push(Entry {
+                self.entries.push(NetrcEntry {
                     host: None,
                     basic: nobody(),
                 });
@@ -153,10 +153,15 @@ impl Reader {
         Ok(())
     }
 
-    fn value(&mut self, keyword: Keyword, value: String, line: usize) -> Result<(), NetrcError> {
-        if keyword == Keyword::Machine {
+    fn value(
+        &mut self,
+        keyword: NetrcKeyword,
+        value: String,
+        line: usize,
+    ) -> Result<(), NetrcError> {
+        if keyword == NetrcKeyword::Machine {
             let host = Some(value.to_ascii_lowercase());
-            self.entries.push(Entry {
+            self.entries.push(NetrcEntry {
                 host,
                 basic: nobody(),
             });
@@ -167,9 +172,9 @@ impl Reader {
             .last_mut()
             .ok_or(NetrcError::Unexpected { line })?;
         match keyword {
-            Keyword::Login => entry.basic.user = value,
-            Keyword::Password => entry.basic.password = Secret::new(value),
-            Keyword::Account | Keyword::Machine => {}
+            NetrcKeyword::Login => entry.basic.user = value,
+            NetrcKeyword::Password => entry.basic.password = Secret::new(value),
+            NetrcKeyword::Account | NetrcKeyword::Machine => {}
         }
         Ok(())
     }

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::net::ShownUrl;
-use crate::net::http::retry::Passing;
-use crate::report::{DISK, Explain, Explanation, Fate};
+use crate::net::http::retry::RetryHint;
+use crate::report::{DISK, ErrorClass, Explain, Explanation};
 
 /// A request that did not give what was asked for. URLs in it are fit to be shown.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +77,7 @@ pub(crate) enum HttpError {
         /// The beginning of the body, printable.
         body: String,
         /// What the server asks by `Retry-After`.
-        passing: Passing,
+        passing: RetryHint,
         /// Requests made.
         tries: u32,
     },
@@ -89,7 +89,7 @@ pub(crate) enum HttpError {
         /// Where to.
         to: ShownUrl,
         /// Why not.
-        refusal: Refusal,
+        refusal: RedirectRefusal,
     },
     /// Credentials would go over the wire in the clear.
     #[error("{url} is not asked, because credentials would go there without TLS")]
@@ -143,7 +143,7 @@ pub(crate) enum HttpError {
 
 /// Why a redirect is not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum RedirectRefusal {
     /// From https to http.
     Downgrade,
     /// More than the limit, in all likelihood in a circle.
@@ -154,7 +154,7 @@ pub(crate) enum Refusal {
     Inward,
 }
 
-impl Refusal {
+impl RedirectRefusal {
     fn words(self) -> &'static str {
         match self {
             Self::Downgrade => "it leads from https to http, where anyone on the way can change it",
@@ -177,12 +177,12 @@ impl HttpError {
     }
 
     /// Whether trying again can help, and when.
-    pub(crate) fn passing(&self) -> Option<Passing> {
+    pub(crate) fn passing(&self) -> Option<RetryHint> {
         match self {
             Self::Connect { cause, .. } if is_certificate(cause) => None,
-            Self::Connect { cause, .. } if is_nobody(cause) => Some(Passing::Unlikely),
+            Self::Connect { cause, .. } if is_nobody(cause) => Some(RetryHint::Unlikely),
             Self::Connect { .. } | Self::TimedOut { .. } | Self::Broken { .. } => {
-                Some(Passing::Scheduled)
+                Some(RetryHint::Scheduled)
             }
             Self::Status {
                 status, passing, ..
@@ -291,7 +291,7 @@ impl Explain for HttpError {
         match self {
             Self::Offline { method, url } => explain_offline(method, url),
             Self::BadUrl { url } => Explanation {
-                fate: Fate::Project,
+                fate: ErrorClass::Project,
                 ..world(
                     "a URL cannot be used",
                     url,
@@ -381,7 +381,7 @@ pub(crate) fn after_tries(tries: u32) -> String {
 
 fn world(what: &str, url: &ShownUrl, why: String, next: &str) -> Explanation {
     Explanation {
-        fate: Fate::World,
+        fate: ErrorClass::World,
         what: what.to_owned(),
         place: url.to_string(),
         why,
@@ -409,7 +409,7 @@ fn explain_plain_secret(url: &ShownUrl) -> Explanation {
 
 fn explain_ca_file(path: &Path, source: &io::Error) -> Explanation {
     Explanation {
-        fate: Fate::World,
+        fate: ErrorClass::World,
         what: "a file of certificate authorities cannot be used".to_owned(),
         place: path.display().to_string(),
         why: source.to_string(),
@@ -419,7 +419,7 @@ fn explain_ca_file(path: &Path, source: &io::Error) -> Explanation {
 
 fn explain_setup(cause: &str) -> Explanation {
     Explanation {
-        fate: Fate::World,
+        fate: ErrorClass::World,
         what: "TLS cannot be set up".to_owned(),
         place: String::new(),
         why: cause.to_owned(),
@@ -442,7 +442,7 @@ fn explain_connect(url: &ShownUrl, cause: &str, tries: u32) -> Explanation {
         )
     };
     Explanation {
-        fate: Fate::World,
+        fate: ErrorClass::World,
         what: what.to_owned(),
         place: url.to_string(),
         why: format!("{cause}{}", after_tries(tries)),
@@ -468,7 +468,7 @@ fn explain_status(url: &ShownUrl, status: u16, body: &str, tries: u32) -> Explan
         format!(": {body}")
     };
     Explanation {
-        fate: Fate::World,
+        fate: ErrorClass::World,
         what: format!("the server answers {status}"),
         place: url.to_string(),
         why: format!("{}{said}{}", reason(status), after_tries(tries)),
@@ -492,19 +492,19 @@ mod tests {
         let cases = [
             (
                 "dns error: failed to lookup address information: Name or service not known",
-                Some(Passing::Unlikely),
+                Some(RetryHint::Unlikely),
             ),
             (
                 "tcp connect error: Connection refused (os error 111)",
-                Some(Passing::Unlikely),
+                Some(RetryHint::Unlikely),
             ),
             (
                 "tcp connect error: Connection reset by peer (os error 104)",
-                Some(Passing::Scheduled),
+                Some(RetryHint::Scheduled),
             ),
             (
                 "dns error: failed to lookup address information: Temporary failure in name resolution",
-                Some(Passing::Scheduled),
+                Some(RetryHint::Scheduled),
             ),
             ("invalid peer certificate: UnknownIssuer", None),
         ];

@@ -8,8 +8,8 @@ use std::io::{Read, Write};
 use sha2::{Digest as _, Sha256};
 
 use crate::net::ShownUrl;
-use crate::net::http::retry::Patience;
-use crate::net::http::{Client, HttpError, Reply, Request};
+use crate::net::http::retry::RetryState;
+use crate::net::http::{Client, HttpError, HttpRequest, StreamedResponse};
 use crate::oci::Digest;
 
 /// Bytes read at once.
@@ -19,7 +19,7 @@ const MAX_RESUMES: u32 = 50;
 
 /// What a download must be.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Expect {
+pub(crate) struct ExpectedDownload {
     /// Its SHA-256, where known.
     pub sha256: Option<[u8; 32]>,
     /// Its size in bytes, where known.
@@ -30,7 +30,7 @@ pub(crate) struct Expect {
 
 /// What a download was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fetched {
+pub(crate) struct DownloadSummary {
     /// SHA-256 of the bytes written.
     pub sha256: [u8; 32],
     /// Bytes written.
@@ -38,9 +38,9 @@ pub(crate) struct Fetched {
 }
 
 /// A download under way.
-struct Download<'a> {
+struct ActiveDownload<'a> {
     sink: &'a mut dyn Write,
-    expect: Expect,
+    expect: ExpectedDownload,
     progress: &'a dyn Fn(u64),
     hasher: Sha256,
     received: u64,
@@ -56,10 +56,10 @@ impl Client {
         &self,
         url: &str,
         sink: &mut dyn Write,
-        expect: &Expect,
+        expect: &ExpectedDownload,
         progress: &dyn Fn(u64),
-    ) -> Result<Fetched, HttpError> {
-        let mut download = Download {
+    ) -> Result<DownloadSummary, HttpError> {
+        let mut download = ActiveDownload {
             sink,
             expect: *expect,
             progress,
@@ -67,7 +67,7 @@ impl Client {
             received: 0,
             validator: None,
         };
-        let mut patience = Patience::new(self.settings.retry);
+        let mut patience = RetryState::new(self.settings.retry);
         let mut resumes = 0;
         loop {
             let before = download.received;
@@ -85,8 +85,8 @@ impl Client {
     }
 
     /// One try, from where the download stands.
-    fn fetch_part(&self, url: &str, download: &mut Download<'_>) -> Result<(), HttpError> {
-        let mut request = Request::get(url, &[])?;
+    fn fetch_part(&self, url: &str, download: &mut ActiveDownload<'_>) -> Result<(), HttpError> {
+        let mut request = HttpRequest::get(url, &[])?;
         if download.received > 0 {
             request.header("range", &format!("bytes={}-", download.received));
             if let Some(validator) = &download.validator {
@@ -105,8 +105,8 @@ impl Client {
     }
 }
 
-impl Download<'_> {
-    fn begin(&mut self, reply: Reply) -> Result<(), HttpError> {
+impl ActiveDownload<'_> {
+    fn begin(&mut self, reply: StreamedResponse) -> Result<(), HttpError> {
         let length = reply.inner.content_length();
         let url = reply.shown();
         if let (Some(found), Some(expected)) = (length, self.expect.size)
@@ -131,7 +131,7 @@ impl Download<'_> {
     }
 
     /// The whole file comes again: passes over what is here, if it is still the same.
-    fn begin_again(&mut self, mut reply: Reply) -> Result<(), HttpError> {
+    fn begin_again(&mut self, mut reply: StreamedResponse) -> Result<(), HttpError> {
         let url = reply.shown();
         let mut seen = Sha256::new();
         let mut left = self.received;
@@ -153,7 +153,7 @@ impl Download<'_> {
         self.read(reply)
     }
 
-    fn read(&mut self, mut reply: Reply) -> Result<(), HttpError> {
+    fn read(&mut self, mut reply: StreamedResponse) -> Result<(), HttpError> {
         let url = reply.shown();
         let mut piece = vec![0; PIECE_BYTES];
         loop {
@@ -188,7 +188,7 @@ impl Download<'_> {
         }
     }
 
-    fn finish(self, url: &str) -> Result<Fetched, HttpError> {
+    fn finish(self, url: &str) -> Result<DownloadSummary, HttpError> {
         let sha256: [u8; 32] = self.hasher.finalize().into();
         let size = self.received;
         if let Some(expected) = self.expect.size.filter(|expected| *expected != size) {
@@ -204,12 +204,16 @@ impl Download<'_> {
                 expected: Digest::from_bytes(expected).hex(),
                 found: Digest::from_bytes(sha256).hex(),
             }),
-            None => Ok(Fetched { sha256, size }),
+            None => Ok(DownloadSummary { sha256, size }),
         }
     }
 }
 
-fn read_some(reply: &mut Reply, piece: &mut [u8], url: &ShownUrl) -> Result<usize, HttpError> {
+fn read_some(
+    reply: &mut StreamedResponse,
+    piece: &mut [u8],
+    url: &ShownUrl,
+) -> Result<usize, HttpError> {
     reply
         .inner
         .read(piece)
@@ -217,7 +221,7 @@ fn read_some(reply: &mut Reply, piece: &mut [u8], url: &ShownUrl) -> Result<usiz
 }
 
 /// Whether a partial answer begins where the download stands (`Content-Range: bytes 5-9/10`).
-fn starts_at(reply: &Reply, offset: u64) -> bool {
+fn starts_at(reply: &StreamedResponse, offset: u64) -> bool {
     let range = reply
         .header("content-range")
         .and_then(|range| range.strip_prefix("bytes "));

@@ -13,25 +13,25 @@ const MOST_AT_ONCE: u32 = 32;
 
 /// All hosts spoken to.
 #[derive(Debug, Default)]
-pub(super) struct Hosts(Mutex<BTreeMap<String, Arc<Host>>>);
+pub(super) struct HostTable(Mutex<BTreeMap<String, Arc<HostState>>>);
 
-impl Hosts {
+impl HostTable {
     /// What is known of `name`.
-    pub(super) fn host(&self, name: &str) -> Arc<Host> {
+    pub(super) fn host(&self, name: &str) -> Arc<HostState> {
         Arc::clone(lock(&self.0).entry(name.to_owned()).or_default())
     }
 }
 
 /// What is known of one host.
 #[derive(Debug, Default)]
-pub(crate) struct Host {
-    pace: Mutex<Pace>,
+pub(crate) struct HostState {
+    pace: Mutex<HostPace>,
     changed: Condvar,
     notes: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 #[derive(Debug)]
-struct Pace {
+struct HostPace {
     at_once: u32,
     active: u32,
     /// Answers since the number last changed.
@@ -39,7 +39,7 @@ struct Pace {
     slowed: Option<Instant>,
 }
 
-impl Default for Pace {
+impl Default for HostPace {
     fn default() -> Self {
         Self {
             at_once: MOST_AT_ONCE,
@@ -50,10 +50,10 @@ impl Default for Pace {
     }
 }
 
-impl Host {
+impl HostState {
     /// Waits until one more request may go out. Whoever has a turn must not wait for another one of
     /// the same host.
-    pub(crate) fn turn(&self) -> Turn<'_> {
+    pub(crate) fn turn(&self) -> RequestSlot<'_> {
         let mut pace = lock(&self.pace);
         while pace.active >= pace.at_once {
             pace = self
@@ -62,7 +62,7 @@ impl Host {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         pace.active += 1;
-        Turn {
+        RequestSlot {
             host: self,
             since: Instant::now(),
         }
@@ -81,12 +81,12 @@ impl Host {
 
 /// The right to have one request under way.
 #[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    host: &'a Host,
+pub(crate) struct RequestSlot<'a> {
+    host: &'a HostState,
     since: Instant,
 }
 
-impl Turn<'_> {
+impl RequestSlot<'_> {
     /// The host wants fewer requests: there will be half as many at once. One storm halves once,
     /// however many requests it hits.
     pub(crate) fn too_many(&self) {
@@ -110,7 +110,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for RequestSlot<'_> {
     fn drop(&mut self) {
         lock(&self.host.pace).active -= 1;
         self.host.changed.notify_one();
@@ -125,15 +125,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn at_once(host: &Host) -> u32 {
+    fn at_once(host: &HostState) -> u32 {
         lock(&host.pace).at_once
     }
 
     #[test]
     fn a_storm_halves_once_and_calm_grows_slowly() {
-        let host = Host::default();
+        let host = HostState::default();
         let turns: Vec<_> = (0..8).map(|_| host.turn()).collect();
-        turns.iter().for_each(Turn::too_many);
+        turns.iter().for_each(RequestSlot::too_many);
         assert_eq!(at_once(&host), 4);
         drop(turns);
         for expected in [4, 4, 4, 5, 5, 5, 5, 5, 6] {
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn who_comes_too_many_waits() {
-        let host = Host::default();
+        let host = HostState::default();
         let first = host.turn();
         first.too_many();
         std::thread::scope(|scope| {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn notes_are_a_hosts_own() {
-        let hosts = Hosts::default();
+        let hosts = HostTable::default();
         hosts.host("a").set_note("x", 5);
         assert_eq!(hosts.host("a").note("x"), Some(5));
         assert_eq!(hosts.host("b").note("x"), None);

@@ -6,6 +6,7 @@
 //! read before the first request that leaves this machine: reading them takes longer than a build
 //! that has nothing to do.
 
+mod connection_pools;
 mod error;
 mod fetch;
 mod hosts;
@@ -16,7 +17,6 @@ mod retry;
 mod send;
 mod timely;
 mod trust;
-mod wire;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,23 +26,23 @@ use std::time::Duration;
 use reqwest::Url;
 
 use crate::net::credentials::Credentials;
-use crate::net::mirrors::Mirrors;
-use crate::net::tokens::Tokens;
+use crate::net::mirrors::MirrorRules;
+use crate::net::tokens::TokenCache;
 
-pub(crate) use error::{HttpError, Refusal, after_tries};
-pub(crate) use fetch::{Expect, Fetched};
-pub(crate) use hosts::Host;
-pub(crate) use reply::{Reply, Response, printable};
-pub(crate) use request::{Body, Open, Request};
-pub(crate) use retry::{Budget, Passing, Patience, Policy, status_may_pass};
-pub(crate) use send::{Manner, MayPass, location, same_place};
-pub(crate) use timely::Timely;
-pub(crate) use trust::{Trust, authority};
-pub(crate) use wire::is_loopback;
+pub(crate) use connection_pools::is_loopback;
+pub(crate) use error::{HttpError, RedirectRefusal, after_tries};
+pub(crate) use fetch::{DownloadSummary, ExpectedDownload};
+pub(crate) use hosts::HostState;
+pub(crate) use reply::{Response, StreamedResponse, printable};
+pub(crate) use request::{HttpRequest, OpenBody, RequestBody};
+pub(crate) use retry::{RetryBudget, RetryHint, RetryPolicy, RetryState, status_may_pass};
+pub(crate) use send::{RequestOptions, Retryable, location, same_place};
+pub(crate) use timely::DeadlineReader;
+pub(crate) use trust::{TlsRules, authority};
 
 /// A wait before another try, worth telling the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Notice {
+pub(crate) struct RetryNotice {
     /// What failed, fit to be shown.
     pub failure: String,
     /// How long until the next try.
@@ -50,7 +50,7 @@ pub(crate) struct Notice {
 }
 
 /// Takes notices; called from any thread.
-pub(crate) type OnNotice = Box<dyn Fn(&Notice) + Send + Sync>;
+pub(crate) type OnNotice = Box<dyn Fn(&RetryNotice) + Send + Sync>;
 
 /// What a client is told when it is made. `Default` gives the values for everyday use.
 pub(crate) struct ClientSettings {
@@ -65,13 +65,13 @@ pub(crate) struct ClientSettings {
     /// Longest time in which nothing at all arrives.
     pub idle_timeout: Duration,
     /// Retries.
-    pub retry: Policy,
+    pub retry: RetryPolicy,
     /// Users and passwords by host.
     pub credentials: Credentials,
     /// Whom registries are to be, and how that is shown.
-    pub trust: Trust,
+    pub trust: TlsRules,
     /// Where registries are really read.
-    pub mirrors: Mirrors,
+    pub mirrors: MirrorRules,
     /// Told before each wait for another try.
     pub notice: Option<OnNotice>,
 }
@@ -84,10 +84,10 @@ impl Default for ClientSettings {
             user_agent: concat!("s2r/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_mins(1),
-            retry: Policy::default(),
+            retry: RetryPolicy::default(),
             credentials: Credentials::default(),
-            trust: Trust::default(),
-            mirrors: Mirrors::default(),
+            trust: TlsRules::default(),
+            mirrors: MirrorRules::default(),
             notice: None,
         }
     }
@@ -104,10 +104,10 @@ impl ClientSettings {
 /// The client; cheap to make, shared by reference between threads.
 pub(crate) struct Client {
     settings: ClientSettings,
-    wires: wire::Wires,
-    schemes: trust::Schemes,
-    tokens: Tokens,
-    hosts: hosts::Hosts,
+    wires: connection_pools::ConnectionPools,
+    schemes: trust::SchemeCache,
+    tokens: TokenCache,
+    hosts: hosts::HostTable,
 }
 
 impl fmt::Debug for Client {
@@ -123,10 +123,10 @@ impl Client {
     pub(crate) fn new(settings: ClientSettings) -> Self {
         Self {
             settings,
-            wires: wire::Wires::default(),
-            schemes: trust::Schemes::default(),
-            tokens: Tokens::default(),
-            hosts: hosts::Hosts::default(),
+            wires: connection_pools::ConnectionPools::default(),
+            schemes: trust::SchemeCache::default(),
+            tokens: TokenCache::default(),
+            hosts: hosts::HostTable::default(),
         }
     }
 
@@ -136,17 +136,17 @@ impl Client {
     }
 
     /// The authorizations that registries have given it.
-    pub(crate) fn tokens(&self) -> &Tokens {
+    pub(crate) fn tokens(&self) -> &TokenCache {
         &self.tokens
     }
 
     /// Its rules for registries.
-    pub(crate) fn trust(&self) -> &Trust {
+    pub(crate) fn trust(&self) -> &TlsRules {
         &self.settings.trust
     }
 
     /// Its rules for where registries are read.
-    pub(crate) fn mirrors(&self) -> &Mirrors {
+    pub(crate) fn mirrors(&self) -> &MirrorRules {
         &self.settings.mirrors
     }
 
@@ -157,13 +157,13 @@ impl Client {
     }
 
     /// What this run has learnt of a host.
-    pub(crate) fn host(&self, name: &str) -> Arc<Host> {
+    pub(crate) fn host(&self, name: &str) -> Arc<HostState> {
         self.hosts.host(name)
     }
 
     /// Waits that one piece of work of many requests may make in all.
-    pub(crate) fn budget(&self) -> Arc<Budget> {
-        Arc::new(Budget::new(self.settings.retry.total))
+    pub(crate) fn budget(&self) -> Arc<RetryBudget> {
+        Arc::new(RetryBudget::new(self.settings.retry.total))
     }
 
     /// Gets a document of at most `max_bytes`, retrying what may pass. `headers` are sent as they
@@ -174,7 +174,7 @@ impl Client {
         headers: &[(&str, &str)],
         max_bytes: u64,
     ) -> Result<Response, HttpError> {
-        let request = Request::get(url, headers)?;
+        let request = HttpRequest::get(url, headers)?;
         self.patiently(|| {
             let reply = self.send_once(&request)?;
             let status = reply.status();
@@ -188,7 +188,7 @@ impl Client {
     /// How long a file is, in bytes, without fetching it (RFC 9110, section 9.3.2); `None` if the
     /// server does not tell.
     pub(crate) fn length(&self, url: &str) -> Result<Option<u64>, HttpError> {
-        let mut request = Request::get(url, &[])?;
+        let mut request = HttpRequest::get(url, &[])?;
         request.method = reqwest::Method::HEAD;
         self.patiently(|| {
             let reply = self.send_once(&request)?;

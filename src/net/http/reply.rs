@@ -1,4 +1,4 @@
-//! What comes back, its body not read yet ([`Reply`]) or read ([`Response`]).
+//! What comes back, its body not read yet ([`StreamedResponse`]) or read ([`Response`]).
 
 use std::io::Read;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use crate::net::http::retry::{self, Passing};
-use crate::net::http::{HttpError, Timely};
-use crate::net::{ShownUrl, Veil};
+use crate::net::http::retry::{self, RetryHint};
+use crate::net::http::{DeadlineReader, HttpError};
+use crate::net::{SecretFilter, ShownUrl};
 
 /// Bytes of an error's body that are read; the rest is not worth the time.
 const MAX_ERROR_BODY_BYTES: u64 = 64 << 10;
@@ -19,15 +19,15 @@ const MAX_SHOWN_CHARS: usize = 300;
 
 /// An answer with its body still on the wire.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct StreamedResponse {
     pub(super) inner: reqwest::blocking::Response,
     /// The URL that answered, after redirects.
     pub(super) url: Url,
     /// What was sent in confidence.
-    pub(super) veil: Veil,
+    pub(super) veil: SecretFilter,
 }
 
-impl Reply {
+impl StreamedResponse {
     /// The HTTP status.
     pub(crate) fn status(&self) -> u16 {
         self.inner.status().as_u16()
@@ -74,7 +74,7 @@ impl Reply {
             });
         }
         let mut body = Vec::new();
-        Timely::document(&mut self.inner)
+        DeadlineReader::document(&mut self.inner)
             .take(max_bytes.saturating_add(1))
             .read_to_end(&mut body)
             .map_err(|error| HttpError::of_body(error, &shown))?;
@@ -113,27 +113,27 @@ impl Reply {
     /// Reads and forgets a short body, so that the connection can be used again.
     pub(crate) fn drain(mut self) {
         let _ = std::io::copy(
-            &mut Timely::within(&mut self.inner, ERROR_BODY).take(MAX_ERROR_BODY_BYTES),
+            &mut DeadlineReader::within(&mut self.inner, ERROR_BODY).take(MAX_ERROR_BODY_BYTES),
             &mut std::io::sink(),
         );
     }
 
     /// What must not be shown of its body.
-    pub(crate) fn veil(&self) -> Veil {
+    pub(crate) fn veil(&self) -> SecretFilter {
         self.veil.clone()
     }
 
     /// The beginning of the body; of a body that cannot be read, nothing.
     pub(crate) fn into_excerpt(mut self) -> Vec<u8> {
         let mut body = Vec::new();
-        let _ = Timely::within(&mut self.inner, ERROR_BODY)
+        let _ = DeadlineReader::within(&mut self.inner, ERROR_BODY)
             .take(MAX_ERROR_BODY_BYTES)
             .read_to_end(&mut body);
         body
     }
 
     /// What the server asks by `Retry-After`.
-    pub(crate) fn passing(&self) -> Passing {
+    pub(crate) fn passing(&self) -> RetryHint {
         retry::told(self.header("retry-after"), self.header("date"))
     }
 

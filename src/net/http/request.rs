@@ -12,10 +12,10 @@ use crate::net::http::HttpError;
 use crate::net::{Secret, ShownUrl};
 
 /// Opens a body from its beginning, once a try.
-pub(crate) type Open<'a> = &'a (dyn Fn() -> io::Result<Box<dyn Read + Send>> + Sync);
+pub(crate) type OpenBody<'a> = &'a (dyn Fn() -> io::Result<Box<dyn Read + Send>> + Sync);
 
 /// The body of a request.
-pub(crate) enum Body<'a> {
+pub(crate) enum RequestBody<'a> {
     /// None, and no `Content-Length`.
     None,
     /// These bytes; an empty slice is sent as `Content-Length: 0`.
@@ -25,14 +25,14 @@ pub(crate) enum Body<'a> {
         /// In bytes.
         size: u64,
         /// Opens it; called anew for each try.
-        open: Open<'a>,
+        open: OpenBody<'a>,
         /// Set to 0 at the start of each try, and grows as bytes are handed to the connection.
         sent: Arc<AtomicU64>,
     },
 }
 
 /// One request.
-pub(crate) struct Request<'a> {
+pub(crate) struct HttpRequest<'a> {
     /// The method.
     pub method: Method,
     /// The URL, without user and password.
@@ -42,12 +42,12 @@ pub(crate) struct Request<'a> {
     /// `Authorization` from user and password in the URL given.
     pub authorization: Option<Secret>,
     /// The body.
-    pub body: Body<'a>,
+    pub body: RequestBody<'a>,
     /// For the whole exchange, where the idle time-out does not fit.
     pub time_limit: Option<Duration>,
 }
 
-impl<'a> Request<'a> {
+impl<'a> HttpRequest<'a> {
     /// A request of `method` without a body.
     pub(crate) fn new(method: Method, url: Url) -> Self {
         let (url, authorization) = split_user(url);
@@ -56,7 +56,7 @@ impl<'a> Request<'a> {
             url,
             headers: HeaderMap::new(),
             authorization,
-            body: Body::None,
+            body: RequestBody::None,
             time_limit: None,
         }
     }
@@ -88,7 +88,7 @@ impl<'a> Request<'a> {
     }
 
     /// The same request with a body.
-    pub(crate) fn with_body(mut self, body: Body<'a>) -> Self {
+    pub(crate) fn with_body(mut self, body: RequestBody<'a>) -> Self {
         self.body = body;
         self
     }
@@ -101,7 +101,7 @@ impl<'a> Request<'a> {
 
 /// Takes user and password out of a URL, as the header that they mean.
 fn split_user(mut url: Url) -> (Url, Option<Secret>) {
-    let basic = crate::net::credentials::Basic::of_url(&url);
+    let basic = crate::net::credentials::BasicLogin::of_url(&url);
     // These fail only for URLs without a host, which have no user.
     let _ = url.set_username("");
     let _ = url.set_password(None);

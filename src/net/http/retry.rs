@@ -1,6 +1,6 @@
 //! When to try again, and after how long.
 //!
-//! Waits under a [`Budget`], those of pushes, are spread a little, because many builds of one morning
+//! Waits under a [`RetryBudget`], those of pushes, are spread a little, because many builds of one morning
 //! push to the same registry; all others are the same each time. `Retry-After` is RFC 9110 section 10.2.3; its date is measured against the
 //! response's own `Date`, so that no clock of ours is needed.
 
@@ -16,7 +16,7 @@ const HURRIED_BUDGET: Duration = Duration::from_secs(2);
 
 /// How often and how patiently a request is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Policy {
+pub(crate) struct RetryPolicy {
     /// Tries in all, the first included; of these, [`UNLIKELY_TRIES`] for what will hardly pass.
     pub tries: u32,
     /// Wait before the second try; each later one is twice as long.
@@ -29,7 +29,7 @@ pub(crate) struct Policy {
     pub total: Duration,
 }
 
-impl Default for Policy {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             tries: 6,
@@ -41,7 +41,7 @@ impl Default for Policy {
     }
 }
 
-impl Policy {
+impl RetryPolicy {
     /// The same for who has somebody else to ask.
     pub(super) fn hurried(self) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Policy {
 
 /// A failure that may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Passing {
+pub(crate) enum RetryHint {
     /// Wait as the schedule has it.
     Scheduled,
     /// Nobody is there, so in all likelihood the address is wrong: one more try, after twice the
@@ -66,21 +66,21 @@ pub(crate) enum Passing {
 
 /// Time for waits that many requests share, several at once among them.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct RetryBudget {
     total: Duration,
-    spent: Mutex<Spent>,
+    spent: Mutex<SpentBudget>,
     /// Where the spread of waits comes from; another one in each run.
     spread: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Spent {
+struct SpentBudget {
     waited: Duration,
     /// When the last of the waits granted so far ends.
     until: Option<Instant>,
 }
 
-impl Budget {
+impl RetryBudget {
     /// So much time, none of it used.
     pub(super) fn new(total: Duration) -> Self {
         Self {
@@ -109,14 +109,14 @@ impl Budget {
     }
 
     /// Between 0.75 and 1.25 times a wait; never less than a server asked.
-    fn spread(&self, wait: Duration, passing: Passing) -> Duration {
+    fn spread(&self, wait: Duration, passing: RetryHint) -> Duration {
         let step = self
             .spread
             .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
         let part = u32::try_from((step >> 32) % 1001).unwrap_or(0);
         let least = match passing {
-            Passing::Told(_) => 1000,
-            Passing::Scheduled | Passing::Unlikely => 750,
+            RetryHint::Told(_) => 1000,
+            RetryHint::Scheduled | RetryHint::Unlikely => 750,
         };
         wait.saturating_mul(least + part * (1250 - least) / 1000) / 1000
     }
@@ -124,9 +124,9 @@ impl Budget {
 
 /// Waits used up so far for one request.
 #[derive(Debug)]
-pub(crate) struct Patience {
-    policy: Policy,
-    shared: Option<Arc<Budget>>,
+pub(crate) struct RetryState {
+    policy: RetryPolicy,
+    shared: Option<Arc<RetryBudget>>,
     /// Somebody was there before.
     known: bool,
     failures: u32,
@@ -134,9 +134,9 @@ pub(crate) struct Patience {
     waited: Duration,
 }
 
-impl Patience {
+impl RetryState {
     /// Nothing used up yet.
-    pub(crate) fn new(policy: Policy) -> Self {
+    pub(crate) fn new(policy: RetryPolicy) -> Self {
         Self {
             policy,
             shared: None,
@@ -148,7 +148,7 @@ impl Patience {
     }
 
     /// The same patience, under a budget that it shares with others.
-    pub(crate) fn within(mut self, budget: &Arc<Budget>) -> Self {
+    pub(crate) fn within(mut self, budget: &Arc<RetryBudget>) -> Self {
         self.shared = Some(Arc::clone(budget));
         self
     }
@@ -166,24 +166,24 @@ impl Patience {
 
     /// Takes note of one more failure; how long to wait before the next try, or `None` if there is
     /// none left.
-    pub(crate) fn after(&mut self, passing: Passing) -> Option<Duration> {
+    pub(crate) fn after(&mut self, passing: RetryHint) -> Option<Duration> {
         let passing = match passing {
-            Passing::Unlikely if self.known => Passing::Scheduled,
+            RetryHint::Unlikely if self.known => RetryHint::Scheduled,
             other => other,
         };
         self.failures += 1;
-        self.unlikely += u32::from(passing == Passing::Unlikely);
+        self.unlikely += u32::from(passing == RetryHint::Unlikely);
         if self.failures >= self.policy.tries || self.unlikely >= UNLIKELY_TRIES {
             return None;
         }
         let doubled = 1u32.checked_shl(self.failures - 1).unwrap_or(u32::MAX);
         let scheduled = self.policy.first_wait.saturating_mul(doubled);
         let wait = match passing {
-            Passing::Scheduled => scheduled,
-            Passing::Unlikely => self.policy.first_wait.saturating_mul(2),
-            Passing::Told(asked) => asked,
+            RetryHint::Scheduled => scheduled,
+            RetryHint::Unlikely => self.policy.first_wait.saturating_mul(2),
+            RetryHint::Told(asked) => asked,
         };
-        let spread = |budget: &Arc<Budget>| budget.spread(wait, passing);
+        let spread = |budget: &Arc<RetryBudget>| budget.spread(wait, passing);
         let wait = self.shared.as_ref().map_or(wait, spread);
         let wait = wait.min(self.policy.longest_wait);
         if self.waited + wait > self.policy.budget {
@@ -213,16 +213,16 @@ pub(crate) fn status_may_pass(status: u16) -> bool {
 }
 
 /// What a server asks by `Retry-After`, given its own `Date`. `None` if it asks nothing readable.
-pub(crate) fn told(retry_after: Option<&str>, date: Option<&str>) -> Passing {
+pub(crate) fn told(retry_after: Option<&str>, date: Option<&str>) -> RetryHint {
     let Some(text) = retry_after.map(str::trim) else {
-        return Passing::Scheduled;
+        return RetryHint::Scheduled;
     };
     if let Ok(seconds) = text.parse::<u64>() {
-        return Passing::Told(Duration::from_secs(seconds));
+        return RetryHint::Told(Duration::from_secs(seconds));
     }
     match (http_date(text), date.and_then(http_date)) {
-        (Some(then), Some(now)) => Passing::Told(Duration::from_secs(then.saturating_sub(now))),
-        _ => Passing::Scheduled,
+        (Some(then), Some(now)) => RetryHint::Told(Duration::from_secs(then.saturating_sub(now))),
+        _ => RetryHint::Scheduled,
     }
 }
 
@@ -272,8 +272,8 @@ mod tests {
 
     #[test]
     fn waits_double_and_end() {
-        let mut patience = Patience::new(Policy::default());
-        let waits: Vec<_> = std::iter::from_fn(|| patience.after(Passing::Scheduled))
+        let mut patience = RetryState::new(RetryPolicy::default());
+        let waits: Vec<_> = std::iter::from_fn(|| patience.after(RetryHint::Scheduled))
             .map(|wait| wait.as_millis())
             .collect();
         assert_eq!(waits, [250, 500, 1000, 2000, 4000]);
@@ -282,82 +282,88 @@ mod tests {
 
     #[test]
     fn nobody_there_is_tried_twice() {
-        let mut patience = Patience::new(Policy::default());
-        assert!(patience.after(Passing::Scheduled).is_some());
+        let mut patience = RetryState::new(RetryPolicy::default());
+        assert!(patience.after(RetryHint::Scheduled).is_some());
         assert_eq!(
-            patience.after(Passing::Unlikely),
+            patience.after(RetryHint::Unlikely),
             Some(Duration::from_millis(500))
         );
-        assert_eq!(patience.after(Passing::Unlikely), None);
+        assert_eq!(patience.after(RetryHint::Unlikely), None);
         assert_eq!(patience.failures(), 3);
-        let mut patience = Patience::new(Policy::default()).with_known_host(true);
+        let mut patience = RetryState::new(RetryPolicy::default()).with_known_host(true);
         assert_eq!(
-            std::iter::from_fn(|| patience.after(Passing::Unlikely)).count(),
+            std::iter::from_fn(|| patience.after(RetryHint::Unlikely)).count(),
             5
         );
     }
 
     #[test]
     fn a_server_is_obeyed_within_limits() {
-        let mut patience = Patience::new(Policy::default());
+        let mut patience = RetryState::new(RetryPolicy::default());
         assert_eq!(
-            patience.after(Passing::Told(Duration::from_secs(7))),
+            patience.after(RetryHint::Told(Duration::from_secs(7))),
             Some(Duration::from_secs(7))
         );
         assert_eq!(
-            patience.after(Passing::Told(Duration::from_secs(86_399))),
+            patience.after(RetryHint::Told(Duration::from_secs(86_399))),
             Some(Duration::from_mins(1))
         );
         assert!(
             patience
-                .after(Passing::Told(Duration::from_secs(59)))
+                .after(RetryHint::Told(Duration::from_secs(59)))
                 .is_some()
         );
         // 126 s are used up; another minute does not fit into three.
-        assert_eq!(patience.after(Passing::Told(Duration::from_mins(1))), None);
+        assert_eq!(
+            patience.after(RetryHint::Told(Duration::from_mins(1))),
+            None
+        );
     }
 
     #[test]
     fn progress_gives_new_tries_but_no_new_budget() {
-        let mut patience = Patience::new(Policy {
+        let mut patience = RetryState::new(RetryPolicy {
             budget: Duration::from_secs(1),
-            ..Policy::default()
+            ..RetryPolicy::default()
         });
-        assert!(patience.after(Passing::Scheduled).is_some());
+        assert!(patience.after(RetryHint::Scheduled).is_some());
         patience.progressed();
         assert_eq!(
-            patience.after(Passing::Scheduled),
+            patience.after(RetryHint::Scheduled),
             Some(Duration::from_millis(250))
         );
         patience.progressed();
-        assert!(patience.after(Passing::Scheduled).is_some());
+        assert!(patience.after(RetryHint::Scheduled).is_some());
         patience.progressed();
-        assert!(patience.after(Passing::Scheduled).is_some());
+        assert!(patience.after(RetryHint::Scheduled).is_some());
         patience.progressed();
-        assert_eq!(patience.after(Passing::Scheduled), None);
+        assert_eq!(patience.after(RetryHint::Scheduled), None);
     }
 
     #[test]
     fn a_shared_budget_counts_waits_at_the_same_time_once() {
-        let policy = Policy {
+        let policy = RetryPolicy {
             total: Duration::from_secs(10),
-            ..Policy::default()
+            ..RetryPolicy::default()
         };
-        let budget = Arc::new(Budget::new(policy.total));
+        let budget = Arc::new(RetryBudget::new(policy.total));
         let mut many: Vec<_> = (0..8)
-            .map(|_| Patience::new(policy).within(&budget))
+            .map(|_| RetryState::new(policy).within(&budget))
             .collect();
         for patience in &mut many {
             let wait = patience
-                .after(Passing::Told(Duration::from_secs(6)))
+                .after(RetryHint::Told(Duration::from_secs(6)))
                 .unwrap();
             assert!(
                 (Duration::from_secs(6)..=Duration::from_millis(7500)).contains(&wait),
                 "{wait:?}"
             );
         }
-        assert_eq!(many[0].after(Passing::Told(Duration::from_secs(11))), None);
-        let wait = many[1].after(Passing::Scheduled).unwrap();
+        assert_eq!(
+            many[0].after(RetryHint::Told(Duration::from_secs(11))),
+            None
+        );
+        let wait = many[1].after(RetryHint::Scheduled).unwrap();
         assert!(
             (Duration::from_millis(375)..=Duration::from_millis(625)).contains(&wait),
             "{wait:?}"
@@ -368,30 +374,30 @@ mod tests {
     fn reads_retry_after() {
         let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
         let cases = [
-            (None, None, Passing::Scheduled),
-            (Some("3"), None, Passing::Told(Duration::from_secs(3))),
-            (Some(" 3 "), date, Passing::Told(Duration::from_secs(3))),
+            (None, None, RetryHint::Scheduled),
+            (Some("3"), None, RetryHint::Told(Duration::from_secs(3))),
+            (Some(" 3 "), date, RetryHint::Told(Duration::from_secs(3))),
             (
                 Some("Sun, 06 Nov 1994 08:50:00 GMT"),
                 date,
-                Passing::Told(Duration::from_secs(23)),
+                RetryHint::Told(Duration::from_secs(23)),
             ),
             (
                 Some("Sun, 06 Nov 1994 08:49:00 GMT"),
                 date,
-                Passing::Told(Duration::ZERO),
+                RetryHint::Told(Duration::ZERO),
             ),
             (
                 Some("Sun, 06 Nov 1994 08:50:00 GMT"),
                 None,
-                Passing::Scheduled,
+                RetryHint::Scheduled,
             ),
-            (Some("soon"), date, Passing::Scheduled),
-            (Some("-1"), date, Passing::Scheduled),
+            (Some("soon"), date, RetryHint::Scheduled),
+            (Some("-1"), date, RetryHint::Scheduled),
             (
                 Some("Sun, 41 Nov 1994 08:49:00 GMT"),
                 date,
-                Passing::Scheduled,
+                RetryHint::Scheduled,
             ),
         ];
         for (retry_after, date, expected) in cases {

@@ -9,11 +9,13 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Method, Url};
 
-use crate::net::http::retry::{self, Passing, Patience};
-use crate::net::http::wire::{Whose, is_loopback};
-use crate::net::http::{Body, Client, HttpError, Notice, Refusal, Reply, Request};
+use crate::net::http::connection_pools::{TlsIdentity, is_loopback};
+use crate::net::http::retry::{self, RetryHint, RetryState};
+use crate::net::http::{
+    Client, HttpError, HttpRequest, RedirectRefusal, RequestBody, RetryNotice, StreamedResponse,
+};
 use crate::net::http::{inward, trust};
-use crate::net::{Secret, ShownUrl, Veil};
+use crate::net::{Secret, SecretFilter, ShownUrl};
 
 /// Redirects followed for one request; indexes and registries need one or two.
 const MAX_REDIRECTS: u32 = 8;
@@ -23,15 +25,15 @@ const SMALL_BODY_BYTES: u64 = 256 << 10;
 const SILENT_WAIT: Duration = Duration::from_secs(1);
 
 /// A failure that may be no failure a moment later.
-pub(crate) trait MayPass: std::fmt::Display {
+pub(crate) trait Retryable: std::fmt::Display {
     /// Whether trying again can help, and when.
-    fn passing(&self) -> Option<Passing>;
+    fn passing(&self) -> Option<RetryHint>;
     /// The same failure, after so many tries.
     fn after(self, tries: u32) -> Self;
 }
 
-impl MayPass for HttpError {
-    fn passing(&self) -> Option<Passing> {
+impl Retryable for HttpError {
+    fn passing(&self) -> Option<RetryHint> {
         Self::passing(self)
     }
 
@@ -42,7 +44,7 @@ impl MayPass for HttpError {
 
 /// How a request is sent, where not as any other.
 #[derive(Debug, Default)]
-pub(crate) struct Manner<'a> {
+pub(crate) struct RequestOptions<'a> {
     /// `Authorization`; goes to no other place than the first.
     pub authorization: Option<Secret>,
     /// The registry, as [`crate::net::http::authority`] has it, whose rules of TLS hold.
@@ -54,20 +56,20 @@ pub(crate) struct Manner<'a> {
     pub confides: Vec<Secret>,
 }
 
-impl Manner<'_> {
+impl RequestOptions<'_> {
     /// What no answer is to be shown with.
-    fn veil(&self) -> Veil {
+    fn veil(&self) -> SecretFilter {
         let veil = self
             .authorization
             .as_ref()
-            .map_or_else(Veil::default, Veil::of_authorization);
-        self.confides.iter().fold(veil, Veil::and)
+            .map_or_else(SecretFilter::default, SecretFilter::of_authorization);
+        self.confides.iter().fold(veil, SecretFilter::and)
     }
 
     /// On whose behalf `url` is asked. Where the registry has sent us, by a redirect or by the place of an
     /// upload, is not the registry.
-    fn whose(&self, url: &Url) -> Option<Whose<'_>> {
-        self.rules_of.map(|registry| Whose {
+    fn whose(&self, url: &Url) -> Option<TlsIdentity<'_>> {
+        self.rules_of.map(|registry| TlsIdentity {
             registry,
             itself: self.stays || trust::is_own(registry, url),
         })
@@ -76,7 +78,7 @@ impl Manner<'_> {
 
 impl Client {
     /// Does `once` until it succeeds, fails for good, or patience ends.
-    pub(crate) fn patiently<T, E: MayPass>(
+    pub(crate) fn patiently<T, E: Retryable>(
         &self,
         mut once: impl FnMut() -> Result<T, E>,
     ) -> Result<T, E> {
@@ -90,19 +92,19 @@ impl Client {
     }
 
     /// The patience that its settings allow for one request.
-    pub(crate) fn patience(&self) -> Patience {
-        Patience::new(self.settings.retry)
+    pub(crate) fn patience(&self) -> RetryState {
+        RetryState::new(self.settings.retry)
     }
 
     /// For requests that somebody else can answer, too: one more try, and soon.
-    pub(crate) fn little_patience(&self) -> Patience {
-        Patience::new(self.settings.retry.hurried())
+    pub(crate) fn little_patience(&self) -> RetryState {
+        RetryState::new(self.settings.retry.hurried())
     }
 
     /// Waits for another try after `error`, or returns it.
-    pub(super) fn wait_or_give_up<E: MayPass>(
+    pub(super) fn wait_or_give_up<E: Retryable>(
         &self,
-        patience: &mut Patience,
+        patience: &mut RetryState,
         error: E,
     ) -> Result<(), E> {
         let Some(wait) = error.passing().and_then(|passing| patience.after(passing)) else {
@@ -115,7 +117,7 @@ impl Client {
             .as_ref()
             .filter(|_| wait >= SILENT_WAIT)
         {
-            notice(&Notice {
+            notice(&RetryNotice {
                 failure: error.to_string(),
                 wait,
             });
@@ -126,7 +128,10 @@ impl Client {
 
     /// Sends a request once, with the client's own credentials for its URL, following redirects.
     /// Statuses that may pass are errors; every other status is a reply.
-    pub(crate) fn send_once(&self, request: &Request<'_>) -> Result<Reply, HttpError> {
+    pub(crate) fn send_once(
+        &self,
+        request: &HttpRequest<'_>,
+    ) -> Result<StreamedResponse, HttpError> {
         let authorization = request.authorization.clone().or_else(|| {
             self.settings
                 .credentials
@@ -140,13 +145,13 @@ impl Client {
     /// each request sent, redirects included.
     pub(crate) fn send_as(
         &self,
-        request: &Request<'_>,
+        request: &HttpRequest<'_>,
         authorization: Option<Secret>,
         counter: &AtomicU64,
-    ) -> Result<Reply, HttpError> {
-        let manner = Manner {
+    ) -> Result<StreamedResponse, HttpError> {
+        let manner = RequestOptions {
             authorization,
-            ..Manner::default()
+            ..RequestOptions::default()
         };
         self.send_in(request, &manner, counter)
     }
@@ -154,10 +159,10 @@ impl Client {
     /// Like [`Client::send_as`], for requests to registries and on their behalf.
     pub(crate) fn send_in(
         &self,
-        request: &Request<'_>,
-        manner: &Manner<'_>,
+        request: &HttpRequest<'_>,
+        manner: &RequestOptions<'_>,
         counter: &AtomicU64,
-    ) -> Result<Reply, HttpError> {
+    ) -> Result<StreamedResponse, HttpError> {
         if self.settings.offline {
             let method = request.method.to_string();
             return Err(HttpError::Offline {
@@ -186,7 +191,11 @@ impl Client {
             reply.drain();
             url = to;
         }
-        Err(refused(&request.url, ShownUrl::of(&url), Refusal::TooMany))
+        Err(refused(
+            &request.url,
+            ShownUrl::of(&url),
+            RedirectRefusal::TooMany,
+        ))
     }
 
     /// One request to one URL, and its answer's head; for a registry that may speak either, in the
@@ -197,12 +206,12 @@ impl Client {
     )]
     fn exchange(
         &self,
-        request: &Request<'_>,
+        request: &HttpRequest<'_>,
         url: &Url,
         authorization: Option<&Secret>,
-        manner: &Manner<'_>,
+        manner: &RequestOptions<'_>,
         counter: &AtomicU64,
-    ) -> Result<Reply, HttpError> {
+    ) -> Result<StreamedResponse, HttpError> {
         let send = |url: &Url| {
             counter.fetch_add(1, Ordering::Relaxed);
             self.exchange_once(request, url, authorization, manner)
@@ -258,11 +267,11 @@ impl Client {
 
     fn exchange_once(
         &self,
-        request: &Request<'_>,
+        request: &HttpRequest<'_>,
         url: &Url,
         authorization: Option<&Secret>,
-        manner: &Manner<'_>,
-    ) -> Result<Reply, HttpError> {
+        manner: &RequestOptions<'_>,
+    ) -> Result<StreamedResponse, HttpError> {
         let shown = ShownUrl::of(url);
         if authorization.is_some()
             && url.scheme() == "http"
@@ -294,7 +303,7 @@ impl Client {
             builder = builder.body(body);
         }
         match builder.send() {
-            Ok(inner) => Ok(Reply {
+            Ok(inner) => Ok(StreamedResponse {
                 inner,
                 url: url.clone(),
                 veil: manner.veil(),
@@ -305,11 +314,11 @@ impl Client {
 }
 
 /// The library's body of ours; opens a stream.
-fn body(body: &Body<'_>) -> io::Result<Option<reqwest::blocking::Body>> {
+fn body(body: &RequestBody<'_>) -> io::Result<Option<reqwest::blocking::Body>> {
     match body {
-        Body::None => Ok(None),
-        Body::Bytes(bytes) => Ok(Some(bytes.to_vec().into())),
-        Body::Stream { size, open, sent } => {
+        RequestBody::None => Ok(None),
+        RequestBody::Bytes(bytes) => Ok(Some(bytes.to_vec().into())),
+        RequestBody::Stream { size, open, sent } => {
             sent.store(0, Ordering::Relaxed);
             let source = open()?;
             if *size <= SMALL_BODY_BYTES {
@@ -321,7 +330,7 @@ fn body(body: &Body<'_>) -> io::Result<Option<reqwest::blocking::Body>> {
                 sent.store(*size, Ordering::Relaxed);
                 return Ok(Some(bytes.into()));
             }
-            let counted = Counted {
+            let counted = CountedReader {
                 source,
                 sent: Arc::clone(sent),
             };
@@ -331,12 +340,12 @@ fn body(body: &Body<'_>) -> io::Result<Option<reqwest::blocking::Body>> {
 }
 
 /// Counts what is read from it.
-struct Counted {
+struct CountedReader {
     source: Box<dyn Read + Send>,
     sent: Arc<AtomicU64>,
 }
 
-impl Read for Counted {
+impl Read for CountedReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
         self.sent.fetch_add(read as u64, Ordering::Relaxed);
@@ -355,10 +364,10 @@ fn follows(method: &Method, status: u16) -> bool {
 }
 
 /// The target of a header with a URL in it, against the URL that answered, if it may be asked.
-pub(crate) fn location(reply: &Reply, header: &str) -> Result<Url, HttpError> {
+pub(crate) fn location(reply: &StreamedResponse, header: &str) -> Result<Url, HttpError> {
     let from = reply.url();
     let text = reply.header(header).unwrap_or_default();
-    let unreadable = || refused(from, ShownUrl::parse(text), Refusal::Unreadable);
+    let unreadable = || refused(from, ShownUrl::parse(text), RedirectRefusal::Unreadable);
     if text.is_empty() {
         return Err(unreadable());
     }
@@ -370,15 +379,15 @@ pub(crate) fn location(reply: &Reply, header: &str) -> Result<Url, HttpError> {
     let _ = to.set_username("");
     let _ = to.set_password(None);
     if from.scheme() == "https" && to.scheme() == "http" {
-        return Err(refused(from, ShownUrl::of(&to), Refusal::Downgrade));
+        return Err(refused(from, ShownUrl::of(&to), RedirectRefusal::Downgrade));
     }
     if inward::leads_inward(from, &to) {
-        return Err(refused(from, ShownUrl::of(&to), Refusal::Inward));
+        return Err(refused(from, ShownUrl::of(&to), RedirectRefusal::Inward));
     }
     Ok(to)
 }
 
-fn refused(from: &Url, to: ShownUrl, refusal: Refusal) -> HttpError {
+fn refused(from: &Url, to: ShownUrl, refusal: RedirectRefusal) -> HttpError {
     HttpError::Redirect {
         url: ShownUrl::of(from),
         to,
@@ -429,10 +438,10 @@ mod tests {
             (false, "https://storage.example/upload", false),
             (true, "https://auth.example/token", true),
         ] {
-            let manner = Manner {
+            let manner = RequestOptions {
                 rules_of: Some("r.example:5000"),
                 stays,
-                ..Manner::default()
+                ..RequestOptions::default()
             };
             let whose = manner.whose(&url(text)).unwrap();
             assert_eq!(whose.itself, itself, "{text}");

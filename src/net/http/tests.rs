@@ -13,9 +13,9 @@ use crate::net::testing::{Answer, Server};
 
 fn quick() -> ClientSettings {
     ClientSettings {
-        retry: Policy {
+        retry: RetryPolicy {
             first_wait: Duration::from_millis(1),
-            ..Policy::default()
+            ..RetryPolicy::default()
         },
         ..ClientSettings::default()
     }
@@ -25,8 +25,8 @@ fn client() -> Client {
     Client::new(quick())
 }
 
-fn anything() -> Expect {
-    Expect {
+fn anything() -> ExpectedDownload {
+    ExpectedDownload {
         sha256: None,
         size: None,
         max_bytes: 1 << 20,
@@ -159,10 +159,10 @@ fn a_silent_server_times_out() {
     let server = Server::start(|_| Answer::new(200, "late").after(Duration::from_millis(500)));
     let client = Client::new(ClientSettings {
         idle_timeout: Duration::from_millis(50),
-        retry: Policy {
+        retry: RetryPolicy {
             tries: 2,
             first_wait: Duration::from_millis(1),
-            ..Policy::default()
+            ..RetryPolicy::default()
         },
         ..ClientSettings::default()
     });
@@ -263,7 +263,7 @@ fn circles_end() {
         matches!(
             error,
             HttpError::Redirect {
-                refusal: Refusal::TooMany,
+                refusal: RedirectRefusal::TooMany,
                 ..
             }
         ),
@@ -281,7 +281,7 @@ fn a_redirect_without_a_target_is_refused() {
             matches!(
                 error,
                 HttpError::Redirect {
-                    refusal: Refusal::Unreadable,
+                    refusal: RedirectRefusal::Unreadable,
                     ..
                 }
             ),
@@ -294,7 +294,7 @@ fn a_redirect_without_a_target_is_refused() {
 fn fetches_and_checks() {
     let server = Server::start(|_| Answer::new(200, content()));
     let sha256: [u8; 32] = Sha256::digest(content()).into();
-    let expect = Expect {
+    let expect = ExpectedDownload {
         sha256: Some(sha256),
         size: Some(400_000),
         max_bytes: 400_000,
@@ -308,14 +308,14 @@ fn fetches_and_checks() {
         .unwrap();
     assert_eq!(
         fetched,
-        Fetched {
+        DownloadSummary {
             sha256,
             size: 400_000
         }
     );
     assert_eq!((sink, told.get()), (content(), 400_000));
 
-    let wrong = Expect {
+    let wrong = ExpectedDownload {
         sha256: Some([7; 32]),
         ..expect
     };
@@ -336,7 +336,7 @@ fn fetches_and_checks() {
         "a wrong hash is not asked for again"
     );
 
-    let short = Expect {
+    let short = ExpectedDownload {
         size: Some(5),
         ..anything()
     };
@@ -354,7 +354,7 @@ fn fetches_and_checks() {
         ),
         "{error:?}"
     );
-    let small = Expect {
+    let small = ExpectedDownload {
         max_bytes: 399_999,
         ..anything()
     };
@@ -467,7 +467,7 @@ fn bodies_are_sent_with_their_length_and_again_after_307() {
         let open = || Ok(Box::new(Cursor::new(body.clone())) as Box<dyn std::io::Read + Send>);
         let sent = Arc::new(AtomicU64::new(0));
         let url = Url::parse(&server.url("/a")).unwrap();
-        let request = Request::new(Method::PUT, url).with_body(Body::Stream {
+        let request = HttpRequest::new(Method::PUT, url).with_body(RequestBody::Stream {
             size: size as u64,
             open: &open,
             sent: Arc::clone(&sent),
@@ -490,10 +490,10 @@ fn where_a_registry_leads_is_not_settled() {
     let host = other.host().replace("127.0.0.1", "localhost");
     let registry = Server::start(move |_| Answer::new(307, "").with("location", place.clone()));
     let client = client();
-    let request = Request::get(&registry.url("/v2/"), &[]).unwrap();
-    let manner = Manner {
+    let request = HttpRequest::get(&registry.url("/v2/"), &[]).unwrap();
+    let manner = RequestOptions {
         rules_of: Some(registry.host()),
-        ..Manner::default()
+        ..RequestOptions::default()
     };
     let reply = client.send_in(&request, &manner, &AtomicU64::new(0));
     assert_eq!(reply.unwrap().status(), 200);
@@ -511,12 +511,12 @@ fn credentials_of_registries_need_tls() {
         Client::new(settings)
     };
     let send = |client: &Client, url: &str| {
-        let manner = Manner {
+        let manner = RequestOptions {
             authorization: Some(crate::net::Secret::new("Basic eDp5")),
             rules_of: Some("r.invalid"),
-            ..Manner::default()
+            ..RequestOptions::default()
         };
-        let request = Request::get(url, &[]).unwrap();
+        let request = HttpRequest::get(url, &[]).unwrap();
         client.send_in(&request, &manner, &AtomicU64::new(0))
     };
     for url in ["http://r.invalid/v2/", "http://o.invalid/token"] {

@@ -11,14 +11,14 @@ const BYTES_A_SECOND: u64 = 16 << 10;
 
 /// A body that is an error, [`io::ErrorKind::TimedOut`], once it takes too long as a whole.
 #[derive(Debug)]
-pub(crate) struct Timely<R> {
+pub(crate) struct DeadlineReader<R> {
     inner: R,
     start: Instant,
     base: Duration,
     read: u64,
 }
 
-impl<R: Read> Timely<R> {
+impl<R: Read> DeadlineReader<R> {
     /// With the time that a document has.
     pub(crate) fn document(inner: R) -> Self {
         Self::within(inner, DOCUMENT)
@@ -35,7 +35,7 @@ impl<R: Read> Timely<R> {
     }
 }
 
-impl<R: Read> Read for Timely<R> {
+impl<R: Read> Read for DeadlineReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let allowed = self.base + Duration::from_secs(self.read / BYTES_A_SECOND);
         if self.start.elapsed() > allowed {
@@ -68,7 +68,7 @@ mod tests {
     fn what_drips_comes_to_an_end() {
         let mut body = Vec::new();
         let drips = Drips.take(100_000);
-        let ended = Timely::within(drips, Duration::from_millis(30)).read_to_end(&mut body);
+        let ended = DeadlineReader::within(drips, Duration::from_millis(30)).read_to_end(&mut body);
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(body.len() < 100);
     }
@@ -77,7 +77,9 @@ mod tests {
     fn what_comes_in_time_is_given_as_it_is() {
         let mut body = Vec::new();
         let text: &[u8] = b"all of it";
-        Timely::document(text).read_to_end(&mut body).unwrap();
+        DeadlineReader::document(text)
+            .read_to_end(&mut body)
+            .unwrap();
         assert_eq!(body, text);
     }
 }

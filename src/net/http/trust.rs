@@ -19,8 +19,8 @@ use std::sync::Mutex;
 
 use reqwest::{Url, Version};
 
-use crate::net::http::wire::is_loopback;
-use crate::net::http::{HttpError, Reply};
+use crate::net::http::connection_pools::is_loopback;
+use crate::net::http::{HttpError, StreamedResponse};
 use crate::net::tokens::locked;
 use crate::oci::{DOCKER_HUB, DOCKER_HUB_HOST};
 
@@ -29,7 +29,7 @@ const MAX_FILES: usize = 100;
 
 /// The user's rules. `Default`: the system's authorities and nothing else.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Trust {
+pub(crate) struct TlsRules {
     /// Folders of folders named by registry.
     pub certificate_roots: Vec<PathBuf>,
     /// A folder for all registries of this run.
@@ -42,13 +42,13 @@ pub(crate) struct Trust {
     pub verify: Option<bool>,
     /// Hosts that may give tokens for any registry.
     pub token_hosts: BTreeSet<String>,
-    /// `NO_PROXY`: hosts that no proxy is asked for; see [`Trust::is_direct`].
+    /// `NO_PROXY`: hosts that no proxy is asked for; see [`TlsRules::is_direct`].
     pub no_proxy: String,
 }
 
 /// What holds for one registry.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Rules {
+pub(super) struct RegistryRules {
     /// Certificates are not looked at.
     pub insecure: bool,
     /// Authorities besides the system's.
@@ -57,7 +57,7 @@ pub(super) struct Rules {
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
-impl Trust {
+impl TlsRules {
     /// The base URL of a registry's host, `HOST[:PORT]`: the one place where its scheme is chosen.
     pub(crate) fn registry_base(&self, host: &str) -> Option<Url> {
         let secure = Url::parse(&format!("https://{host}/v2/")).ok()?;
@@ -115,10 +115,10 @@ impl Trust {
     }
 
     /// What holds for a registry; looks at the folders there are.
-    pub(super) fn rules(&self, registry: &str) -> Result<Rules, HttpError> {
-        let mut rules = Rules {
+    pub(super) fn rules(&self, registry: &str) -> Result<RegistryRules, HttpError> {
+        let mut rules = RegistryRules {
             insecure: self.is_insecure(registry),
-            ..Rules::default()
+            ..RegistryRules::default()
         };
         if is_cluster_service(registry) {
             let there = self.cluster_authorities.iter().filter(|path| path.exists());
@@ -135,7 +135,7 @@ impl Trust {
     }
 }
 
-impl Rules {
+impl RegistryRules {
     /// Takes in a folder; one that is not there or may not be read is none, unless it was named.
     fn add(&mut self, folder: &Path, is_named: bool) -> Result<(), HttpError> {
         let failed = |path: &Path, source| HttpError::CaFile {
@@ -216,7 +216,7 @@ pub(super) fn with_scheme(url: &Url, scheme: &str) -> Option<Url> {
 
 /// Whether a server on this machine says that it would be spoken to in TLS. Go's library does so by a
 /// bare answer of HTTP/1.0, nginx under its name.
-pub(super) fn wants_tls(reply: &Reply) -> bool {
+pub(super) fn wants_tls(reply: &StreamedResponse) -> bool {
     let bare = reply.inner.version() == Version::HTTP_10;
     let nginx = || {
         reply
@@ -243,12 +243,12 @@ pub(super) fn is_own(registry: &str, url: &Url) -> bool {
 /// alone, and holds for their own URLs: where one of them sends us is told nothing by that, and tells
 /// nothing of whoever is there.
 #[derive(Debug, Default)]
-pub(super) struct Schemes {
+pub(super) struct SchemeCache {
     /// By the registry's authority, as its first URL has it.
     by_registry: Mutex<BTreeMap<String, &'static str>>,
 }
 
-impl Schemes {
+impl SchemeCache {
     /// `url` in the scheme that the registry speaks, if it is the registry's.
     pub(super) fn settled(&self, registry: &str, url: &Url) -> Url {
         match locked(&self.by_registry).get(registry) {
@@ -285,36 +285,36 @@ mod tests {
 
     #[test]
     fn schemes_are_chosen_in_one_place() {
-        let base = |trust: &Trust, host: &str| trust.registry_base(host).unwrap().to_string();
-        let default = Trust::default();
+        let base = |trust: &TlsRules, host: &str| trust.registry_base(host).unwrap().to_string();
+        let default = TlsRules::default();
         assert_eq!(
             base(&default, "127.0.0.1:5000"),
             "http://127.0.0.1:5000/v2/"
         );
         assert_eq!(base(&default, "r.example"), "https://r.example/v2/");
         assert!(default.registry_base("a b").is_none());
-        let strict = Trust {
+        let strict = TlsRules {
             verify: Some(true),
             insecure: BTreeSet::from(["r.example".to_owned()]),
-            ..Trust::default()
+            ..TlsRules::default()
         };
         assert_eq!(base(&strict, "localhost:1"), "https://localhost:1/v2/");
         assert!(!strict.is_insecure("r.example"));
-        let listed = Trust {
+        let listed = TlsRules {
             insecure: BTreeSet::from(["r.example:5000".to_owned()]),
-            ..Trust::default()
+            ..TlsRules::default()
         };
         assert!(listed.is_insecure("r.example:5000") && !listed.is_insecure("r.example"));
-        let all = Trust {
+        let all = TlsRules {
             verify: Some(false),
-            ..Trust::default()
+            ..TlsRules::default()
         };
         assert!(all.is_insecure("x"));
     }
 
     #[test]
     fn schemes_are_remembered_by_place() {
-        let schemes = Schemes::default();
+        let schemes = SchemeCache::default();
         let at = url("https://r.example:5000/v2/a?b");
         let settled = |registry: &str, at: &Url| schemes.settled(registry, at).to_string();
         assert_eq!(settled("r.example:5000", &at), at.as_str());
@@ -357,9 +357,9 @@ mod tests {
 
     #[test]
     fn proxies_are_left_out_where_said() {
-        let trust = Trust {
+        let trust = TlsRules {
             no_proxy: "a.example:5000, *.b.example,.c.example,10.0.0.0/8,[::1]:7,*".to_owned(),
-            ..Trust::default()
+            ..TlsRules::default()
         };
         for (text, direct) in [
             ("https://a.example:5000/", true),
@@ -385,9 +385,9 @@ mod tests {
         for name in ["ca.crt", "b.crt", "client.cert", "client.key", "README"] {
             fs::write(folder.join(name), "").unwrap();
         }
-        let trust = Trust {
+        let trust = TlsRules {
             certificate_roots: vec![root.path().to_owned(), "/nonexistent".into()],
-            ..Trust::default()
+            ..TlsRules::default()
         };
         let rules = trust.rules("r.example:5000").unwrap();
         assert_eq!(
@@ -396,13 +396,13 @@ mod tests {
         );
         let identity = (folder.join("client.cert"), folder.join("client.key"));
         assert_eq!(rules.identity, Some(identity));
-        assert_eq!(trust.rules("r.example").unwrap(), Rules::default());
+        assert_eq!(trust.rules("r.example").unwrap(), RegistryRules::default());
         fs::remove_file(folder.join("client.key")).unwrap();
         let error = trust.rules("r.example:5000").unwrap_err().to_string();
         assert!(error.contains("client.key"), "{error}");
-        let named = Trust {
+        let named = TlsRules {
             certificates: Some("/nonexistent".into()),
-            ..Trust::default()
+            ..TlsRules::default()
         };
         assert!(named.rules("any").is_err());
     }
@@ -410,9 +410,9 @@ mod tests {
     #[test]
     fn the_clusters_authority_is_for_its_services() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let trust = Trust {
+        let trust = TlsRules {
             cluster_authorities: vec![file.path().to_owned(), "/nonexistent".into()],
-            ..Trust::default()
+            ..TlsRules::default()
         };
         let authorities = |registry: &str| trust.rules(registry).unwrap().authorities.len();
         assert_eq!(
@@ -425,10 +425,10 @@ mod tests {
 
     #[test]
     fn token_services_may_be_named() {
-        let trust = Trust {
+        let trust = TlsRules {
             token_hosts: BTreeSet::from(["login.example".to_owned()]),
             insecure: BTreeSet::from(["plain.example:5001".to_owned()]),
-            ..Trust::default()
+            ..TlsRules::default()
         };
         for (text, may) in [
             ("https://login.example/token", true),

@@ -24,7 +24,7 @@ const NAME: &str = "registries.conf";
 
 /// Where the files are looked for. `Default`: nowhere.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Files {
+pub(crate) struct MirrorFiles {
     /// A main file that is named, and has to be there.
     pub named: Option<PathBuf>,
     /// The user's folder, `~/.config/containers`. A main file in it counts instead of the system's, and
@@ -37,7 +37,7 @@ pub(crate) struct Files {
 /// For which reads a mirror is good.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Pulls {
+pub(crate) enum PullFilter {
     /// All.
     #[default]
     #[serde(alias = "")]
@@ -50,7 +50,7 @@ pub(crate) enum Pulls {
 
 /// `[[registry]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rule {
+pub(super) struct MirrorRule {
     /// What names begin with: `host[:port][/path]`, or `*.host`.
     pub prefix: String,
     /// What stands in its place for reading; the same for the most part. None with a `*.`.
@@ -59,30 +59,30 @@ pub(super) struct Rule {
     pub insecure: bool,
     /// The place itself is not to be asked.
     pub blocked: bool,
-    pub mirrors: Vec<Mirror>,
+    pub mirrors: Vec<MirrorEndpoint>,
     /// Which file says so.
     pub file: PathBuf,
 }
 
 /// `[[registry.mirror]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mirror {
+pub(super) struct MirrorEndpoint {
     pub location: String,
     pub insecure: bool,
-    pub pulls: Pulls,
+    pub pulls: PullFilter,
 }
 
 /// What all files say together.
 #[derive(Debug, Default)]
-pub(super) struct Contents {
+pub(super) struct MirrorSettings {
     /// One a prefix.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<MirrorRule>,
     /// What was passed over, for people.
     pub warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]
-struct Document {
+struct MirrorDocument {
     #[serde(default)]
     registry: Vec<RegistryTable>,
     /// Of version 1.
@@ -114,16 +114,16 @@ struct MirrorTable {
     #[serde(default)]
     insecure: bool,
     #[serde(default)]
-    pull_from_mirror: Pulls,
+    pull_from_mirror: PullFilter,
 }
 
-impl Files {
+impl MirrorFiles {
     /// Reads them all; of rules for one prefix the one read last counts.
     ///
     /// # Errors
     /// A file that cannot be read, or is not what it should be.
-    pub(super) fn read(&self) -> Result<Contents, MirrorsError> {
-        let mut contents = Contents::default();
+    pub(super) fn read(&self) -> Result<MirrorSettings, MirrorsError> {
+        let mut contents = MirrorSettings::default();
         for path in self.paths()? {
             let text = read(&path)?;
             contents.add(&path, &text)?;
@@ -193,7 +193,7 @@ fn read(path: &Path) -> Result<String, MirrorsError> {
     Ok(text)
 }
 
-impl Contents {
+impl MirrorSettings {
     /// Takes in one file.
     ///
     /// # Errors
@@ -203,7 +203,7 @@ impl Contents {
             path: path.to_owned(),
             reason,
         };
-        let document: Document =
+        let document: MirrorDocument =
             toml::from_str(text).map_err(|error| malformed(error.message().to_owned()))?;
         if document.registries.is_some() {
             self.warnings.push(format!(
@@ -218,11 +218,11 @@ impl Contents {
                     self.rules.retain(|other| other.prefix != rule.prefix);
                     self.rules.push(rule);
                 }
-                Err(Unfit::Pinned(name)) => self.warnings.push(format!(
+                Err(InvalidTable::Pinned(name)) => self.warnings.push(format!(
                     "{}: the rule for {name} is ignored, because it names a tag or digest",
                     path.display()
                 )),
-                Err(Unfit::Wrong(reason)) => return Err(malformed(reason)),
+                Err(InvalidTable::Wrong(reason)) => return Err(malformed(reason)),
             }
         }
         Ok(())
@@ -230,49 +230,49 @@ impl Contents {
 }
 
 /// Why a table gives no rule.
-enum Unfit {
+enum InvalidTable {
     /// It names one image.
     Pinned(String),
     /// It is wrong.
     Wrong(String),
 }
 
-fn rule(table: RegistryTable, file: &Path) -> Result<Rule, Unfit> {
+fn rule(table: RegistryTable, file: &Path) -> Result<MirrorRule, InvalidTable> {
     let location = (!table.location.is_empty())
         .then(|| place(&table.location))
         .transpose()?;
     let prefix = match (table.prefix.as_str(), &location) {
         ("", Some(location)) => location.clone(),
         ("", None) => {
-            return Err(Unfit::Wrong(
+            return Err(InvalidTable::Wrong(
                 "a [[registry]] has neither prefix nor location".to_owned(),
             ));
         }
         (text, _) => prefix(text)?,
     };
     if location.is_none() && !prefix.starts_with("*.") {
-        return Err(Unfit::Wrong(format!(
+        return Err(InvalidTable::Wrong(format!(
             "the [[registry]] with prefix {prefix:?} has no location"
         )));
     }
     let mirror = |mirror: MirrorTable| {
         let pulls = match (table.mirror_by_digest_only, mirror.pull_from_mirror) {
-            (true, Pulls::All | Pulls::DigestOnly) => Pulls::DigestOnly,
-            (true, Pulls::TagOnly) => {
-                return Err(Unfit::Wrong(format!(
+            (true, PullFilter::All | PullFilter::DigestOnly) => PullFilter::DigestOnly,
+            (true, PullFilter::TagOnly) => {
+                return Err(InvalidTable::Wrong(format!(
                     "pull-from-mirror and mirror-by-digest-only stand together for {prefix:?}"
                 )));
             }
             (false, pulls) => pulls,
         };
-        Ok(Mirror {
+        Ok(MirrorEndpoint {
             location: place(&mirror.location)?,
             insecure: mirror.insecure,
             pulls,
         })
     };
     let mirrors = table.mirror.into_iter().map(mirror);
-    Ok(Rule {
+    Ok(MirrorRule {
         mirrors: mirrors.collect::<Result<_, _>>()?,
         location,
         insecure: table.insecure,
@@ -282,14 +282,14 @@ fn rule(table: RegistryTable, file: &Path) -> Result<Rule, Unfit> {
     })
 }
 
-fn prefix(text: &str) -> Result<String, Unfit> {
+fn prefix(text: &str) -> Result<String, InvalidTable> {
     let Some(host) = text.strip_prefix("*.") else {
         return place(text);
     };
     // The rest is a host's name like any other.
     let rest = place(host)?;
     if rest.contains('/') {
-        return Err(Unfit::Wrong(format!(
+        return Err(InvalidTable::Wrong(format!(
             "{text:?} has a path after its wildcard"
         )));
     }
@@ -297,9 +297,9 @@ fn prefix(text: &str) -> Result<String, Unfit> {
 }
 
 /// A registry, or a namespace or repository of it, as names begin with it.
-fn place(text: &str) -> Result<String, Unfit> {
+fn place(text: &str) -> Result<String, InvalidTable> {
     let wrong = || {
-        Unfit::Wrong(format!(
+        InvalidTable::Wrong(format!(
             "{text:?} is no registry and no repository: host[:port][/path]"
         ))
     };
@@ -307,10 +307,12 @@ fn place(text: &str) -> Result<String, Unfit> {
     let (host, path) = text.split_once('/').map_or((text, ""), |parts| parts);
     if host.contains('@') {
         // Not shown: there may be a password in it.
-        return Err(Unfit::Wrong("a location has a user in it".to_owned()));
+        return Err(InvalidTable::Wrong(
+            "a location has a user in it".to_owned(),
+        ));
     }
     if path.contains([':', '@']) {
-        return Err(Unfit::Pinned(text.to_owned()));
+        return Err(InvalidTable::Pinned(text.to_owned()));
     }
     let host = docker_hub_of(host);
     let place = match path {
@@ -331,8 +333,8 @@ fn place(text: &str) -> Result<String, Unfit> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Contents, MirrorsError> {
-        let mut contents = Contents::default();
+    fn read(text: &str) -> Result<MirrorSettings, MirrorsError> {
+        let mut contents = MirrorSettings::default();
         contents.add(Path::new("registries.conf"), text)?;
         Ok(contents)
     }
@@ -386,12 +388,12 @@ mod tests {
         assert_eq!(
             mirrors,
             [
-                ("mirror-0.example/foo", false, Pulls::All),
-                ("localhost:5001", true, Pulls::TagOnly)
+                ("mirror-0.example/foo", false, PullFilter::All),
+                ("localhost:5001", true, PullFilter::TagOnly)
             ]
         );
         assert_eq!(hub.prefix, "docker.io");
-        assert_eq!(hub.mirrors[0].pulls, Pulls::DigestOnly);
+        assert_eq!(hub.mirrors[0].pulls, PullFilter::DigestOnly);
         assert_eq!(
             (below.prefix.as_str(), &below.location),
             ("*.example.org", &None)
@@ -460,12 +462,12 @@ mod tests {
             .unwrap();
             path
         };
-        let mut files = Files {
+        let mut files = MirrorFiles {
             named: None,
             user: Some(root.path().join("user")),
             system: Some(root.path().join("system")),
         };
-        let found = |files: &Files| {
+        let found = |files: &MirrorFiles| {
             let rules = files.read().unwrap().rules;
             assert!(rules.len() <= 1);
             rules.first().map(|rule| rule.location.clone().unwrap())

@@ -12,12 +12,12 @@ use std::sync::atomic::AtomicU64;
 use reqwest::Url;
 
 use crate::net::Secret;
-use crate::net::credentials::{Direction, Login};
+use crate::net::credentials::{AccessKind, RegistryLogin};
 use crate::net::http::Client;
-use crate::net::registry::auth::Asker;
-use crate::net::registry::challenge::{self, Challenge};
+use crate::net::registry::auth::TokenRequester;
+use crate::net::registry::challenge::{self, AuthChallenge};
 use crate::net::registry::error::RegistryError;
-use crate::net::registry::scope::Scopes;
+use crate::net::registry::scope::TokenScopes;
 use crate::net::tokens::locked;
 
 /// Sources in one token's scopes; a longer URL is refused by some token services.
@@ -25,32 +25,32 @@ const MAX_SOURCES: usize = 10;
 
 /// What a repository may be asked, with which credentials.
 #[derive(Debug)]
-pub(super) struct Access<'a> {
+pub(super) struct RepositoryAccess<'a> {
     client: &'a Client,
     registry: String,
     repository: String,
-    direction: Direction,
-    more: Mutex<More>,
+    direction: AccessKind,
+    more: Mutex<ExtraScopes>,
 }
 
 /// What a token is asked for besides the repository itself.
 #[derive(Debug, Default)]
-struct More {
+struct ExtraScopes {
     /// Repositories to mount from.
     sources: Vec<String>,
     /// The token service does not grant them.
     sources_refused: bool,
     /// What the registry's challenges asked for.
-    challenged: Scopes,
+    challenged: TokenScopes,
 }
 
-impl<'a> Access<'a> {
+impl<'a> RepositoryAccess<'a> {
     /// To a repository, to read it or to write it too.
     pub(super) fn new(
         client: &'a Client,
         registry: &str,
         repository: &str,
-        direction: Direction,
+        direction: AccessKind,
     ) -> Self {
         Self {
             client,
@@ -71,7 +71,7 @@ impl<'a> Access<'a> {
     }
 
     /// User and password or token for it.
-    pub(super) fn login(&self) -> Option<Login> {
+    pub(super) fn login(&self) -> Option<RegistryLogin> {
         self.client
             .credentials()
             .for_registry(self.direction, &self.registry, &self.repository)
@@ -103,7 +103,7 @@ impl<'a> Access<'a> {
             return Ok(None);
         }
         self.client.tokens().challenged(&place(base), headers);
-        let mut asked = Scopes::default();
+        let mut asked = TokenScopes::default();
         for scope in challenges
             .iter()
             .filter_map(|challenge| challenge.parameters.get("scope"))
@@ -111,7 +111,7 @@ impl<'a> Access<'a> {
             asked.add_challenged(scope);
         }
         let known = self.scopes().covers(&asked);
-        if known && refused.is_some() && challenges.iter().any(Challenge::is_insufficient) {
+        if known && refused.is_some() && challenges.iter().any(AuthChallenge::is_insufficient) {
             // The token was for all of that: another one would have no more in it.
             return Ok(None);
         }
@@ -127,7 +127,7 @@ impl<'a> Access<'a> {
     fn granted(
         &self,
         base: &Url,
-        challenges: &[Challenge],
+        challenges: &[AuthChallenge],
         refused: Option<&Secret>,
         counter: &AtomicU64,
     ) -> Result<Option<Secret>, RegistryError> {
@@ -152,7 +152,7 @@ impl<'a> Access<'a> {
             return Ok(Some(held.header.clone()));
         }
         let login = self.login();
-        let asker = Asker {
+        let asker = TokenRequester {
             client: self.client,
             base,
             scopes: scopes.words(),
@@ -171,9 +171,9 @@ impl<'a> Access<'a> {
         Ok(fresh.map(|held| held.header))
     }
 
-    fn scopes(&self) -> Scopes {
+    fn scopes(&self) -> TokenScopes {
         let more = locked(&self.more);
-        let mut scopes = Scopes::default();
+        let mut scopes = TokenScopes::default();
         if self.repository.is_empty() {
             // Only whether one is let in: `s2r login`.
             return scopes;
@@ -181,8 +181,8 @@ impl<'a> Access<'a> {
         scopes.add(
             &self.repository,
             match self.direction {
-                Direction::Pull => &["pull"],
-                Direction::Push => &["pull", "push"],
+                AccessKind::Pull => &["pull"],
+                AccessKind::Push => &["pull", "push"],
             },
         );
         if !more.sources_refused {
@@ -232,10 +232,10 @@ pub(super) fn place(base: &Url) -> String {
 
 /// Whether a challenge says that the token was good, and not for this.
 pub(super) fn is_insufficient(headers: &[String]) -> bool {
-    parsed(headers).iter().any(Challenge::is_insufficient)
+    parsed(headers).iter().any(AuthChallenge::is_insufficient)
 }
 
-fn parsed(headers: &[String]) -> Vec<Challenge> {
+fn parsed(headers: &[String]) -> Vec<AuthChallenge> {
     headers
         .iter()
         .flat_map(|header| challenge::parse(header))

@@ -6,23 +6,23 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::net::http::{Client, ClientSettings, HttpError, Policy, Trust};
-use crate::net::registry::{Breach, Outgoing, Registry, RegistryError};
+use crate::net::http::{Client, ClientSettings, HttpError, RetryPolicy, TlsRules};
+use crate::net::registry::{OutgoingBlob, ProtocolBreach, RegistryError, RegistryRepository};
 use crate::net::testing::{Answer, Seen, Server};
 use crate::oci::{Digest, Reference};
 use crate::report::Explain;
 
 /// A client that has these entries for the server's registry.
 fn client(server: &Server, entry: &str) -> Client {
-    client_with(server, entry, Trust::default())
+    client_with(server, entry, TlsRules::default())
 }
 
-fn client_with(server: &Server, entry: &str, trust: Trust) -> Client {
+fn client_with(server: &Server, entry: &str, trust: TlsRules) -> Client {
     let mut settings = ClientSettings {
-        retry: Policy {
+        retry: RetryPolicy {
             tries: 3,
             first_wait: Duration::from_millis(1),
-            ..Policy::default()
+            ..RetryPolicy::default()
         },
         trust,
         ..ClientSettings::default()
@@ -58,12 +58,12 @@ fn registry(realm: &str, good: impl Fn(&str, &Seen) -> bool + Send + Sync + 'sta
     })
 }
 
-fn upload(registry: &Registry<'_>, bytes: &'static [u8]) -> Result<(), RegistryError> {
+fn upload(registry: &RegistryRepository<'_>, bytes: &'static [u8]) -> Result<(), RegistryError> {
     let open = || Ok(Box::new(Cursor::new(bytes)) as Box<dyn Read + Send>);
     let sent = Arc::new(AtomicU64::new(0));
     let digest = &Digest::of(bytes);
     registry.upload_blob(
-        &Outgoing {
+        &OutgoingBlob {
             digest,
             size: bytes.len() as u64,
             open: &open,
@@ -99,7 +99,7 @@ fn a401_is_answered_on_any_request() {
         }
     });
     let client = client(&server, ME);
-    let registry = Registry::new(&client, &reference(&server, "team/app")).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server, "team/app")).unwrap();
     assert_eq!(registry.get_manifest("1").unwrap(), None);
     assert!(tokens.seen().is_empty());
     upload(&registry, b"layer").unwrap();
@@ -116,7 +116,7 @@ fn many_threads_ask_for_one_token() {
         Server::start(|_| Answer::new(200, r#"{"token": "t"}"#).after(Duration::from_millis(50)));
     let server = registry(&tokens.base, |token, _| token == "t");
     let client = client(&server, ME);
-    let registry = Registry::new(&client, &reference(&server, "team/app")).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server, "team/app")).unwrap();
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| upload(&registry, b"layer").unwrap());
@@ -124,7 +124,7 @@ fn many_threads_ask_for_one_token() {
     });
     assert_eq!(tokens.seen().len(), 1);
     // Another repository object of the same run knows it from the start.
-    let again = Registry::new(&client, &reference(&server, "team/app")).unwrap();
+    let again = RegistryRepository::new(&client, &reference(&server, "team/app")).unwrap();
     assert_eq!(again.get_manifest("1").unwrap(), None);
     assert_eq!((tokens.seen().len(), again.requests()), (1, 1));
 }
@@ -135,7 +135,7 @@ fn a_token_is_renewed_before_it_ends() {
     let tokens = numbered(r#", "expires_in": 0.2"#);
     let server = registry(&tokens.base, |_, _| true);
     let client = client(&server, ME);
-    let registry = Registry::new(&client, &reference(&server, "a")).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server, "a")).unwrap();
     registry.get_manifest("1").unwrap();
     thread::sleep(Duration::from_millis(150));
     registry.get_manifest("1").unwrap();
@@ -156,7 +156,7 @@ fn a_token_that_ends_in_the_middle_is_replaced() {
         seen.method == "POST" || token == "t1"
     });
     let client = client(&server, ME);
-    let registry = Registry::new(&client, &reference(&server, "a")).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server, "a")).unwrap();
     upload(&registry, b"layer").unwrap();
     assert_eq!(tokens.seen().len(), 2);
     let last = server.seen().pop().unwrap();
@@ -174,7 +174,7 @@ fn an_identity_token_goes_by_post() {
             Server::start(|_| Answer::new(200, r#"{"access_token": "t", "expires_in": 3600}"#));
         let server = registry(&tokens.base, |token, _| token == "t");
         let client = client(&server, entry);
-        let registry = Registry::new(&client, &reference(&server, "a")).unwrap();
+        let registry = RegistryRepository::new(&client, &reference(&server, "a")).unwrap();
         registry.authorize_also("base/python");
         assert_eq!(registry.get_manifest("1").unwrap(), None);
         let asked = tokens.seen().remove(0);
@@ -200,7 +200,7 @@ fn a_service_that_knows_oauth_alone_gets_a_form() {
     });
     let server = registry(&tokens.base, |token, _| token == "t");
     let client = client(&server, ME);
-    let registry = Registry::to_read(&client, &reference(&server, "a")).unwrap();
+    let registry = RegistryRepository::to_read(&client, &reference(&server, "a")).unwrap();
     assert_eq!(registry.get_manifest("1").unwrap(), None);
     let form = String::from_utf8(tokens.seen().pop().unwrap().body).unwrap();
     assert_eq!(
@@ -215,7 +215,7 @@ fn a_registry_token_goes_as_it_is() {
     let tokens = numbered("");
     let server = registry(&tokens.base, |token, _| token == "as-is");
     let client = client(&server, r#"{"registrytoken": "as-is"}"#);
-    let registry = Registry::new(&client, &reference(&server, "a")).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server, "a")).unwrap();
     assert_eq!(registry.get_manifest("1").unwrap(), None);
     assert!(tokens.seen().is_empty());
 }
@@ -233,7 +233,7 @@ fn sources_of_mounts_are_asked_for_and_given_up() {
         });
         let server = registry(&tokens.base, |_, _| true);
         let client = client(&server, ME);
-        let registry = Registry::new(&client, &reference(&server, "a")).unwrap();
+        let registry = RegistryRepository::new(&client, &reference(&server, "a")).unwrap();
         registry.authorize_also("base/python");
         registry.authorize_also("a");
         registry.get_manifest("1").unwrap();
@@ -258,7 +258,7 @@ fn a_registrys_own_names_are_asked_for_too() {
         ),
     });
     let client = client(&server, ME);
-    let registry = Registry::to_read(&client, &reference(&server, "a")).unwrap();
+    let registry = RegistryRepository::to_read(&client, &reference(&server, "a")).unwrap();
     assert_eq!(registry.get_manifest("1").unwrap(), None);
     assert_eq!(
         tokens.lines(),
@@ -279,7 +279,7 @@ fn a_no_to_a_good_token_is_no() {
         )
     });
     let client = client(&server, ME);
-    let registry = Registry::new(&client, &reference(&server, "a")).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server, "a")).unwrap();
     for _ in 0..3 {
         let error = registry.get_manifest("1").unwrap_err();
         assert!(
@@ -301,7 +301,7 @@ fn a_token_services_no_is_a_denial() {
     });
     let server = registry(&tokens.base, |_, _| false);
     let client = client(&server, ME);
-    let registry = Registry::new(&client, &reference(&server, "a")).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server, "a")).unwrap();
     let error = registry.get_manifest("1").unwrap_err();
     let shown = format!(
         "{error} {error:?} {:?} {registry:?} {client:?}",
@@ -324,7 +324,7 @@ fn a_token_service_that_fails_is_tried_again() {
     });
     let server = registry(&tokens.base, |token, _| token == "t");
     let client = client(&server, ME);
-    let registry = Registry::new(&client, &reference(&server, "a")).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server, "a")).unwrap();
     assert_eq!(registry.get_manifest("1").unwrap(), None);
     assert_eq!(tokens.seen().len(), 3);
 }
@@ -340,13 +340,13 @@ fn answers_without_a_token_say_so_and_no_more() {
         let tokens = Server::start(move |_| Answer::new(200, body));
         let server = registry(&tokens.base, |_, _| false);
         let client = client(&server, ME);
-        let registry = Registry::new(&client, &reference(&server, "a")).unwrap();
+        let registry = RegistryRepository::new(&client, &reference(&server, "a")).unwrap();
         let error = registry.get_manifest("1").unwrap_err();
         assert!(
             matches!(
                 error,
                 RegistryError::Protocol {
-                    what: Breach::NoToken,
+                    what: ProtocolBreach::NoToken,
                     ..
                 }
             ),
@@ -365,7 +365,7 @@ fn credentials_are_not_sent_on_by_a_token_service() {
     for entry in [ME, r#"{"identitytoken": "ident"}"#] {
         let server = registry(&tokens.base, |_, _| true);
         let client = client(&server, entry);
-        let registry = Registry::new(&client, &reference(&server, "a")).unwrap();
+        let registry = RegistryRepository::new(&client, &reference(&server, "a")).unwrap();
         assert!(registry.get_manifest("1").is_err());
     }
     assert!(thief.seen().is_empty());
@@ -384,7 +384,7 @@ fn a_realm_elsewhere_leaves_basic() {
             .with("www-authenticate", "Basic realm=\"a, b\""),
     });
     let client = client(&server, ME);
-    let registry = Registry::new(&client, &reference(&server, "a")).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server, "a")).unwrap();
     assert_eq!(registry.get_manifest("1").unwrap(), None);
     // A5: and the header goes along from then on.
     registry.get_manifest("1").unwrap();
@@ -399,7 +399,7 @@ fn a_login_is_tried() {
     });
     let of = |entry: &str| {
         let client = client(&server, entry);
-        let registry = Registry::to_log_in(&client, &reference(&server, "x")).unwrap();
+        let registry = RegistryRepository::to_log_in(&client, &reference(&server, "x")).unwrap();
         registry.check_login()
     };
     assert!(of(ME).unwrap());
@@ -407,14 +407,14 @@ fn a_login_is_tried() {
     assert!(matches!(wrong, RegistryError::Denied { status: 401, .. }));
     assert_eq!(server.seen()[0].target, "/v2/");
     let open = Server::start(|_| Answer::new(200, "{}"));
-    let client = client_with(&open, ME, Trust::default());
-    let registry = Registry::to_log_in(&client, &reference(&open, "x")).unwrap();
+    let client = client_with(&open, ME, TlsRules::default());
+    let registry = RegistryRepository::to_log_in(&client, &reference(&open, "x")).unwrap();
     assert!(!registry.check_login().unwrap());
     // By a token, no repository is named.
     let tokens = numbered("");
     let server = self::registry(&tokens.base, |_, _| true);
-    let client = client_with(&server, ME, Trust::default());
-    let registry = Registry::to_log_in(&client, &reference(&server, "x")).unwrap();
+    let client = client_with(&server, ME, TlsRules::default());
+    let registry = RegistryRepository::to_log_in(&client, &reference(&server, "x")).unwrap();
     assert!(registry.check_login().is_err(), "the script answers 404");
     assert_eq!(tokens.lines(), ["GET /token?service=reg"]);
 }
@@ -426,7 +426,7 @@ fn https_is_not_left_unless_allowed() {
     let port = server.host().rsplit_once(':').unwrap().1.to_owned();
     let name: Reference = format!("ip6-localhost.invalid:{port}/a:1").parse().unwrap();
     let client = client(&server, ME);
-    let error = Registry::new(&client, &name)
+    let error = RegistryRepository::new(&client, &name)
         .unwrap()
         .get_manifest("1")
         .unwrap_err();
@@ -443,13 +443,13 @@ fn a_listed_registry_is_spoken_to_by_http_if_it_has_no_tls() {
     let strict = client_with(
         &server,
         ME,
-        Trust {
+        TlsRules {
             verify: Some(true),
-            ..Trust::default()
+            ..TlsRules::default()
         },
     );
     let name = reference(&server, "a");
-    let error = Registry::new(&strict, &name)
+    let error = RegistryRepository::new(&strict, &name)
         .unwrap()
         .get_manifest("1")
         .unwrap_err();

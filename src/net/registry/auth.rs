@@ -7,11 +7,13 @@ use std::time::Duration;
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
-use crate::net::credentials::{Basic, Login};
-use crate::net::http::{Body, Client, Manner, Reply, Request, authority, is_loopback};
-use crate::net::registry::challenge::Challenge;
-use crate::net::registry::error::{Breach, RegistryError};
-use crate::net::tokens::Held;
+use crate::net::credentials::{BasicLogin, RegistryLogin};
+use crate::net::http::{
+    Client, HttpRequest, RequestBody, RequestOptions, StreamedResponse, authority, is_loopback,
+};
+use crate::net::registry::challenge::AuthChallenge;
+use crate::net::registry::error::{ProtocolBreach, RegistryError};
+use crate::net::tokens::CachedAuthorization;
 use crate::net::{Secret, ShownUrl};
 
 /// No token service says more.
@@ -29,24 +31,24 @@ struct TokenAnswer {
 }
 
 /// Who asks, and for what.
-pub(super) struct Asker<'a> {
+pub(super) struct TokenRequester<'a> {
     pub client: &'a Client,
     /// The registry's base URL.
     pub base: &'a Url,
     /// `repository:NAME:pull,push`, and more of the kind.
     pub scopes: Vec<String>,
-    pub login: Option<&'a Login>,
+    pub login: Option<&'a RegistryLogin>,
 }
 
-impl Asker<'_> {
+impl TokenRequester<'_> {
     /// What answers the challenges, Bearer before Basic; `None` if nothing we have does.
     pub(super) fn answer(
         &self,
-        challenges: &[Challenge],
+        challenges: &[AuthChallenge],
         counter: &AtomicU64,
-    ) -> Result<Option<Held>, RegistryError> {
-        if let Some(Login::RegistryToken(token)) = self.login {
-            return Ok(Some(Held::lasting(bearer(token))));
+    ) -> Result<Option<CachedAuthorization>, RegistryError> {
+        if let Some(RegistryLogin::RegistryToken(token)) = self.login {
+            return Ok(Some(CachedAuthorization::lasting(bearer(token))));
         }
         let mut unfit = None;
         for realm in challenges
@@ -63,7 +65,9 @@ impl Asker<'_> {
             .iter()
             .find(|challenge| challenge.scheme == "basic");
         match (basic, self.login, unfit) {
-            (Some(_), Some(Login::Basic(basic)), _) => Ok(Some(Held::lasting(basic.header()))),
+            (Some(_), Some(RegistryLogin::Basic(basic)), _) => {
+                Ok(Some(CachedAuthorization::lasting(basic.header())))
+            }
             (_, _, Some(error)) => Err(error),
             _ => Ok(None),
         }
@@ -73,7 +77,7 @@ impl Asker<'_> {
     fn realm(&self, realm: &str) -> Result<Url, RegistryError> {
         let refused = || RegistryError::Protocol {
             url: ShownUrl::parse(realm),
-            what: Breach::Realm,
+            what: ProtocolBreach::Realm,
         };
         let url = Url::parse(realm).map_err(|_| refused())?;
         let trust = self.client.trust();
@@ -86,16 +90,16 @@ impl Asker<'_> {
 
     fn token(
         &self,
-        challenge: &Challenge,
+        challenge: &AuthChallenge,
         realm: &Url,
         counter: &AtomicU64,
-    ) -> Result<Held, RegistryError> {
+    ) -> Result<CachedAuthorization, RegistryError> {
         let service = challenge.parameters.get("service").map(String::as_str);
         let reply = match self.login {
-            Some(Login::Identity(token)) => {
+            Some(RegistryLogin::Identity(token)) => {
                 self.post(realm, service, &[("refresh_token", token)], counter)?
             }
-            Some(Login::Basic(basic)) => {
+            Some(RegistryLogin::Basic(basic)) => {
                 let reply = self.get(realm, service, Some(basic), counter)?;
                 if matches!(reply.status(), 404 | 405) {
                     // The few that know OAuth2 alone.
@@ -107,7 +111,9 @@ impl Asker<'_> {
                     reply
                 }
             }
-            Some(Login::RegistryToken(_)) | None => self.get(realm, service, None, counter)?,
+            Some(RegistryLogin::RegistryToken(_)) | None => {
+                self.get(realm, service, None, counter)?
+            }
         };
         if reply.status() != 200 {
             return Err(RegistryError::of(reply));
@@ -130,10 +136,10 @@ impl Asker<'_> {
                 .find(|token| !token.expose().is_empty())
         });
         match token {
-            Some(token) => Ok(Held::living(bearer(&token), life)),
+            Some(token) => Ok(CachedAuthorization::living(bearer(&token), life)),
             None => Err(RegistryError::Protocol {
                 url,
-                what: Breach::NoToken,
+                what: ProtocolBreach::NoToken,
             }),
         }
     }
@@ -143,9 +149,9 @@ impl Asker<'_> {
         &self,
         realm: &Url,
         service: Option<&str>,
-        basic: Option<&Basic>,
+        basic: Option<&BasicLogin>,
         counter: &AtomicU64,
-    ) -> Result<Reply, RegistryError> {
+    ) -> Result<StreamedResponse, RegistryError> {
         let mut url = realm.clone();
         {
             let mut query = url.query_pairs_mut();
@@ -157,8 +163,8 @@ impl Asker<'_> {
             }
         }
         self.send(
-            &Request::new(Method::GET, url),
-            basic.map(Basic::header),
+            &HttpRequest::new(Method::GET, url),
+            basic.map(BasicLogin::header),
             Vec::new(),
             counter,
         )
@@ -171,7 +177,7 @@ impl Asker<'_> {
         service: Option<&str>,
         secrets: &[(&str, &Secret)],
         counter: &AtomicU64,
-    ) -> Result<Reply, RegistryError> {
+    ) -> Result<StreamedResponse, RegistryError> {
         let grant = match secrets {
             [("refresh_token", _)] => "refresh_token",
             _ => "password",
@@ -193,8 +199,8 @@ impl Asker<'_> {
             }
         }
         let form = form.query().unwrap_or_default();
-        let mut request =
-            Request::new(Method::POST, realm.clone()).with_body(Body::Bytes(form.as_bytes()));
+        let mut request = HttpRequest::new(Method::POST, realm.clone())
+            .with_body(RequestBody::Bytes(form.as_bytes()));
         request.header("content-type", "application/x-www-form-urlencoded");
         let confided = secrets
             .iter()
@@ -206,12 +212,12 @@ impl Asker<'_> {
     /// By the registry's own rules of TLS, and never sent on to somebody else.
     fn send(
         &self,
-        request: &Request<'_>,
+        request: &HttpRequest<'_>,
         authorization: Option<Secret>,
         confides: Vec<Secret>,
         counter: &AtomicU64,
-    ) -> Result<Reply, RegistryError> {
-        let manner = Manner {
+    ) -> Result<StreamedResponse, RegistryError> {
+        let manner = RequestOptions {
             authorization,
             rules_of: Some(&authority(self.base)),
             stays: true,

@@ -11,8 +11,10 @@ use reqwest::{Method, Url};
 use sha2::{Digest as _, Sha256};
 
 use crate::net::ShownUrl;
-use crate::net::http::{HttpError, MayPass as _, Patience, Reply, Request, Timely};
-use crate::net::registry::{Registry, RegistryError};
+use crate::net::http::{
+    DeadlineReader, HttpError, HttpRequest, RetryState, Retryable as _, StreamedResponse,
+};
+use crate::net::registry::{RegistryError, RegistryRepository};
 use crate::oci::Digest;
 
 /// Times that one stream is taken up again, however well it moves on in between.
@@ -20,12 +22,12 @@ const MAX_RESUMES: u32 = 50;
 /// Bytes read at once where they are passed over.
 const SKIP_BYTES: usize = 64 << 10;
 
-impl<'a> Registry<'a> {
+impl<'a> RegistryRepository<'a> {
     /// Whether the repository has the blob. Anything but a plain yes counts as no: an upload then
     /// settles it, and fails with a better reason if it must.
     pub(crate) fn head_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
         let url = self.url(&format!("blobs/{digest}"))?;
-        let asked = self.patiently(|| self.send(&Request::new(Method::HEAD, url.clone())));
+        let asked = self.patiently(|| self.send(&HttpRequest::new(Method::HEAD, url.clone())));
         match asked {
             Ok(reply) => Ok(reply.status() == 200),
             Err(error) if error.status().is_some() => Ok(false),
@@ -72,7 +74,7 @@ impl<'a> Registry<'a> {
         }
         let mut bytes = Vec::new();
         let reader = self.open_blob(digest, size)?;
-        match Timely::document(reader).read_to_end(&mut bytes) {
+        match DeadlineReader::document(reader).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 let (url, tries) = (ShownUrl::of(&url), 1);
@@ -85,16 +87,16 @@ impl<'a> Registry<'a> {
 
 /// A blob being read. Errors carry a [`RegistryError`].
 pub(crate) struct BlobReader<'r, 'a> {
-    registry: &'r Registry<'a>,
+    registry: &'r RegistryRepository<'a>,
     url: Url,
     digest: Digest,
     size: u64,
     /// What is being read; none between a failure and the next try.
-    reply: Option<Reply>,
+    reply: Option<StreamedResponse>,
     /// Bytes handed out so far.
     given: u64,
     hasher: Sha256,
-    patience: Patience,
+    patience: RetryState,
     resumes: u32,
     /// The whole of it was handed out, and was right.
     checked: bool,
@@ -112,8 +114,8 @@ impl BlobReader<'_, '_> {
         Ok(())
     }
 
-    fn ask(&self) -> Result<Reply, RegistryError> {
-        let mut request = Request::new(Method::GET, self.url.clone());
+    fn ask(&self) -> Result<StreamedResponse, RegistryError> {
+        let mut request = HttpRequest::new(Method::GET, self.url.clone());
         if self.given > 0 {
             request.header("range", &format!("bytes={}-", self.given));
         }
@@ -140,7 +142,7 @@ impl BlobReader<'_, '_> {
     }
 
     /// The whole blob comes again: passes over what was given.
-    fn skip(&self, reply: &mut Reply) -> Result<(), HttpError> {
+    fn skip(&self, reply: &mut StreamedResponse) -> Result<(), HttpError> {
         let mut left = self.given;
         let mut piece = vec![0; if left > 0 { SKIP_BYTES } else { 0 }];
         while left > 0 {

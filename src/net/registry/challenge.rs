@@ -7,14 +7,14 @@ const MAX_CHALLENGE_BYTES: usize = 16 << 10;
 
 /// One challenge.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Challenge {
+pub(crate) struct AuthChallenge {
     /// `bearer`, in lower case.
     pub scheme: String,
     /// Parameters, their names in lower case.
     pub parameters: BTreeMap<String, String>,
 }
 
-impl Challenge {
+impl AuthChallenge {
     /// Whether it says that a token was good, but not for this (RFC 6750, section 3.1).
     pub(crate) fn is_insufficient(&self) -> bool {
         self.parameters
@@ -24,8 +24,8 @@ impl Challenge {
 }
 
 /// All challenges of one header value, which may hold several; what cannot be read is left out.
-pub(crate) fn parse(text: &str) -> Vec<Challenge> {
-    let mut found: Vec<Challenge> = Vec::new();
+pub(crate) fn parse(text: &str) -> Vec<AuthChallenge> {
+    let mut found: Vec<AuthChallenge> = Vec::new();
     let mut rest = text
         .get(..MAX_CHALLENGE_BYTES)
         .unwrap_or(text)
@@ -51,7 +51,7 @@ pub(crate) fn parse(text: &str) -> Vec<Challenge> {
             None => {
                 let scheme = word.to_ascii_lowercase();
                 if !scheme.is_empty() {
-                    found.push(Challenge {
+                    found.push(AuthChallenge {
                         scheme,
                         parameters: BTreeMap::new(),
                     });

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::net::http::{
-    HttpError, MayPass, Passing, Reply, after_tries, printable, status_may_pass,
+    HttpError, RetryHint, Retryable, StreamedResponse, after_tries, printable, status_may_pass,
 };
 use crate::net::mirrors::MirrorsError;
-use crate::net::{ShownUrl, Veil};
-use crate::report::{Explain, Explanation, Fate};
+use crate::net::{SecretFilter, ShownUrl};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Entries of an error document that are shown.
 const MAX_SHOWN_ERRORS: usize = 3;
 
 /// One entry of a registry's error document (distribution-spec, "Error Codes").
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Refusal {
+pub(crate) struct RegistryRefusal {
     /// For instance `MANIFEST_BLOB_UNKNOWN`.
     #[serde(default)]
     pub code: String,
@@ -27,8 +27,8 @@ pub(crate) struct Refusal {
 }
 
 #[derive(Deserialize)]
-struct Envelope {
-    errors: Vec<Refusal>,
+struct ErrorEnvelope {
+    errors: Vec<RegistryRefusal>,
 }
 
 /// A failure to talk to a registry.
@@ -54,7 +54,7 @@ pub(crate) enum RegistryError {
         /// Who asked is known, and may not do this.
         lacks_rights: bool,
         /// What it says.
-        refusals: Vec<Refusal>,
+        refusals: Vec<RegistryRefusal>,
     },
     /// The registry says no.
     #[error("{url} answers {status}{}", words(refusals))]
@@ -64,9 +64,9 @@ pub(crate) enum RegistryError {
         /// The HTTP status.
         status: u16,
         /// What it says.
-        refusals: Vec<Refusal>,
+        refusals: Vec<RegistryRefusal>,
         /// What it asks by `Retry-After`.
-        passing: Passing,
+        passing: RetryHint,
         /// Requests made.
         tries: u32,
     },
@@ -76,7 +76,7 @@ pub(crate) enum RegistryError {
         /// The URL asked.
         url: ShownUrl,
         /// What is wrong with it.
-        what: Breach,
+        what: ProtocolBreach,
     },
     /// The registry names another digest than the bytes have.
     #[error("{url} has digest {found}, not {expected}")]
@@ -115,7 +115,7 @@ pub(crate) enum RegistryError {
 
 /// Ways to break the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Breach {
+pub(crate) enum ProtocolBreach {
     /// The host is no host.
     #[error("not the name of a registry")]
     Name,
@@ -129,7 +129,7 @@ pub(crate) enum Breach {
 
 impl RegistryError {
     /// A reply with a status that was not hoped for.
-    pub(super) fn of(reply: Reply) -> Self {
+    pub(super) fn of(reply: StreamedResponse) -> Self {
         let (url, status, passing) = (reply.shown(), reply.status(), reply.passing());
         let refusals = refusals_of(reply);
         Self::Refused {
@@ -267,8 +267,8 @@ impl RegistryError {
     }
 }
 
-impl MayPass for RegistryError {
-    fn passing(&self) -> Option<Passing> {
+impl Retryable for RegistryError {
+    fn passing(&self) -> Option<RetryHint> {
         match self {
             // Some say with a 500 that they will never take it.
             Self::Http(_) if self.says("MANIFEST_INVALID") => None,
@@ -277,7 +277,7 @@ impl MayPass for RegistryError {
                 status, passing, ..
             } if status_may_pass(*status) => Some(*passing),
             // The session is gone, another replica's perhaps; a new one may live.
-            Self::Refused { .. } if self.says("BLOB_UPLOAD_UNKNOWN") => Some(Passing::Scheduled),
+            Self::Refused { .. } if self.says("BLOB_UPLOAD_UNKNOWN") => Some(RetryHint::Scheduled),
             // Each has been patient for itself.
             Self::Mirrored { .. }
             | Self::Refused { .. }
@@ -311,25 +311,25 @@ impl MayPass for RegistryError {
 
 /// The entries of an error document; of another body its beginning, as one entry without a code.
 /// Nothing in them was sent there in confidence.
-pub(super) fn refusals_of(reply: Reply) -> Vec<Refusal> {
+pub(super) fn refusals_of(reply: StreamedResponse) -> Vec<RegistryRefusal> {
     let veil = reply.veil();
     refusals(&reply.into_excerpt(), &veil)
 }
 
-fn refusals(body: &[u8], veil: &Veil) -> Vec<Refusal> {
+fn refusals(body: &[u8], veil: &SecretFilter) -> Vec<RegistryRefusal> {
     let veiled = |text: &str| printable(veil.over(text).as_bytes());
     let is_code = |text: &str| {
         text.bytes()
             .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
     };
-    let shown = |refusal: Refusal| Refusal {
+    let shown = |refusal: RegistryRefusal| RegistryRefusal {
         code: match refusal.code {
             code if is_code(&code) => printable(code.as_bytes()),
             other => veiled(&other),
         },
         message: veiled(&refusal.message),
     };
-    if let Ok(envelope) = serde_json::from_slice::<Envelope>(body) {
+    if let Ok(envelope) = serde_json::from_slice::<ErrorEnvelope>(body) {
         return envelope
             .errors
             .into_iter()
@@ -341,14 +341,14 @@ fn refusals(body: &[u8], veil: &Veil) -> Vec<Refusal> {
     if message.is_empty() {
         return Vec::new();
     }
-    vec![Refusal {
+    vec![RegistryRefusal {
         code: String::new(),
         message,
     }]
 }
 
-fn words(refusals: &[Refusal]) -> String {
-    let one = |refusal: &Refusal| match (refusal.code.as_str(), refusal.message.as_str()) {
+fn words(refusals: &[RegistryRefusal]) -> String {
+    let one = |refusal: &RegistryRefusal| match (refusal.code.as_str(), refusal.message.as_str()) {
         ("", message) => message.to_owned(),
         (code, "") => code.to_owned(),
         (code, message) => format!("{code}: {message}"),
@@ -371,7 +371,7 @@ impl Explain for RegistryError {
         match self {
             Self::Http(error) => error.explain(),
             Self::Denied { registry, repository, status, had_credentials, lacks_rights: _, refusals } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the registry refuses access".to_owned(),
                 place: format!("{registry}/{repository}"),
                 why: if *had_credentials {
@@ -382,7 +382,7 @@ impl Explain for RegistryError {
                 next: format!("log in (s2r login {registry}), and check that the account may push to {repository}"),
             },
             Self::Refused { url, status, refusals, tries, .. } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: format!("the registry answers {status}"),
                 place: url.to_string(),
                 why: match words(refusals).strip_prefix(": ") {
@@ -398,14 +398,14 @@ impl Explain for RegistryError {
                 },
             },
             Self::Protocol { url, what } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the registry does not keep to the protocol".to_owned(),
                 place: url.to_string(),
                 why: what.to_string(),
                 next: "check that the address is a container registry's".to_owned(),
             },
             Self::WrongDigest { url, expected, found } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the registry has other bytes than were sent or asked for".to_owned(),
                 place: url.to_string(),
                 why: format!("expected {expected}\nfound    {found}"),
@@ -413,7 +413,7 @@ impl Explain for RegistryError {
             },
             Self::Rules(error) => error.explain(),
             Self::Blocked { name, prefix, file, mirrors } => Explanation {
-                fate: Fate::World,
+                fate: ErrorClass::World,
                 what: "the registry is blocked here".to_owned(),
                 place: name.clone(),
                 why: format!("{} has blocked = true for {prefix}{}", file.display(), besides(mirrors)),
@@ -435,13 +435,16 @@ mod tests {
     #[test]
     fn reads_error_documents_within_bounds() {
         let body = br#"{"errors":[{"code":"DENIED","message":"no\n\u001b[1m way","detail":{}},{"code":"X"},{},{}]}"#;
-        let found = refusals(body, &Veil::default());
+        let found = refusals(body, &SecretFilter::default());
         assert_eq!(found.len(), MAX_SHOWN_ERRORS);
         assert_eq!(words(&found), ": DENIED: no [1m way; X; ");
-        assert_eq!(words(&refusals(b"plain", &Veil::default())), ": plain");
-        assert_eq!(words(&refusals(b"<html>", &Veil::default())), "");
         assert_eq!(
-            words(&refusals(b"{\"errors\": 5}", &Veil::default())),
+            words(&refusals(b"plain", &SecretFilter::default())),
+            ": plain"
+        );
+        assert_eq!(words(&refusals(b"<html>", &SecretFilter::default())), "");
+        assert_eq!(
+            words(&refusals(b"{\"errors\": 5}", &SecretFilter::default())),
             ": {\"errors\": 5}"
         );
     }

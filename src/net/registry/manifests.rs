@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use reqwest::{Method, Url};
 
-use crate::net::http::{Body, Reply, Request};
-use crate::net::registry::{Registry, RegistryError};
+use crate::net::http::{HttpRequest, RequestBody, StreamedResponse};
+use crate::net::registry::{RegistryError, RegistryRepository};
 use crate::oci::{Digest, MediaType};
 
 /// Registries take manifests of 4 MiB at least, and hardly one takes more.
@@ -38,7 +38,7 @@ pub(crate) struct ManifestHead {
     pub media_type: MediaType,
 }
 
-impl Registry<'_> {
+impl RegistryRepository<'_> {
     /// What a tag or digest names, if the repository has it, without its bytes: registries that count
     /// pulls count no HEAD. One that tells too little is asked for the manifest itself.
     pub(crate) fn head_manifest(&self, name: &str) -> Result<Option<ManifestHead>, RegistryError> {
@@ -75,8 +75,8 @@ impl Registry<'_> {
         &self,
         method: Method,
         name: &str,
-    ) -> Result<Request<'static>, RegistryError> {
-        let mut request = Request::new(method, self.url(&format!("manifests/{name}"))?);
+    ) -> Result<HttpRequest<'static>, RegistryError> {
+        let mut request = HttpRequest::new(method, self.url(&format!("manifests/{name}"))?);
         for accepted in [
             MediaType::Manifest,
             MediaType::Index,
@@ -176,8 +176,8 @@ impl Registry<'_> {
         url: Url,
         media_type: &MediaType,
         bytes: &[u8],
-    ) -> Result<Reply, RegistryError> {
-        let mut request = Request::new(Method::PUT, url).with_body(Body::Bytes(bytes));
+    ) -> Result<StreamedResponse, RegistryError> {
+        let mut request = HttpRequest::new(Method::PUT, url).with_body(RequestBody::Bytes(bytes));
         // No parameters: it must be the manifest's own `mediaType`, letter by letter.
         request.header("content-type", media_type.as_str());
         let once = || {

@@ -4,7 +4,7 @@
 //! them, `mount`, `upload` and `pieces` have them there, `place` and `quirks` know where uploads go on and
 //! who counts wrongly; `manifests` reads, stores and names; `source` reads from mirrors. A 401 is
 //! answered whenever it comes, not only at the first request. What a host turns out to do is kept in
-//! [`Host`] for the run.
+//! [`HostState`] for the run.
 //!
 //! REGISTRIES.md lists what registries do in practice and what is done about it here. Not handled,
 //! knowingly: an answer that comes while a large body is still on its way and closes the connection is
@@ -35,21 +35,22 @@ use std::time::Duration;
 
 use reqwest::{Method, Url};
 
-use crate::net::credentials::Direction;
+use crate::net::credentials::AccessKind;
 use crate::net::http::{
-    Budget, Client, Host, Manner, MayPass as _, Patience, Reply, Request, authority, same_place,
+    Client, HostState, HttpRequest, RequestOptions, RetryBudget, RetryState, Retryable as _,
+    StreamedResponse, authority, same_place,
 };
 use crate::net::{Secret, ShownUrl};
 use crate::oci::{DOCKER_HUB, DOCKER_HUB_HOST, Reference};
 use crate::report::{Event, Report};
-use access::Access;
+use access::RepositoryAccess;
 
 pub(crate) use blobs::BlobReader;
-pub(crate) use error::{Breach, RegistryError};
+pub(crate) use error::{ProtocolBreach, RegistryError};
 pub(crate) use manifests::ServedManifest;
-pub(crate) use mount::Mounted;
-pub(crate) use source::{IntoRegistryError, Source};
-pub(crate) use upload::{Outgoing, Session};
+pub(crate) use mount::MountOutcome;
+pub(crate) use source::{IntoRegistryError, ReadSource};
+pub(crate) use upload::{OutgoingBlob, UploadSession};
 
 /// Waits shorter than this are not worth a line to the user.
 const SILENT_WAIT: Duration = Duration::from_secs(1);
@@ -58,33 +59,33 @@ const ANSWERED: &str = "answered";
 
 /// One repository of one registry.
 #[derive(Debug)]
-pub(crate) struct Registry<'a> {
+pub(crate) struct RegistryRepository<'a> {
     client: &'a Client,
     base: Url,
     name: String,
     repository: String,
-    access: Access<'a>,
+    access: RepositoryAccess<'a>,
     requests: Arc<AtomicU64>,
     /// What this run knows of the registry's host.
-    host: Arc<Host>,
+    host: Arc<HostState>,
     /// Time for waits, for all that is done by this and by repositories beside it.
-    budget: Arc<Budget>,
-    teller: Teller<'a>,
+    budget: Arc<RetryBudget>,
+    teller: WaitReporter<'a>,
     /// One of several places that may have what is asked for.
     is_mirror: bool,
 }
 
 /// Who is told of long waits.
 #[derive(Clone, Copy)]
-struct Teller<'a>(Option<&'a dyn Report>);
+struct WaitReporter<'a>(Option<&'a dyn Report>);
 
-impl fmt::Debug for Teller<'_> {
+impl fmt::Debug for WaitReporter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "Teller" } else { "nobody" })
     }
 }
 
-impl<'a> Registry<'a> {
+impl<'a> RegistryRepository<'a> {
     /// The repository that `reference` names, to read it and to write it. Sends nothing yet.
     ///
     /// # Errors
@@ -98,19 +99,19 @@ impl<'a> Registry<'a> {
                 mirrors: Vec::new(),
             });
         }
-        Self::towards(client, reference, Direction::Push)
+        Self::towards(client, reference, AccessKind::Push)
     }
 
     /// The repository that `reference` names, only to be read: with the credentials for that, and tokens
-    /// that are good for no more. By that very name; [`Source`] knows of mirrors.
+    /// that are good for no more. By that very name; [`ReadSource`] knows of mirrors.
     fn to_read(client: &'a Client, reference: &Reference) -> Result<Self, RegistryError> {
-        Self::towards(client, reference, Direction::Pull)
+        Self::towards(client, reference, AccessKind::Pull)
     }
 
     fn towards(
         client: &'a Client,
         reference: &Reference,
-        direction: Direction,
+        direction: AccessKind,
     ) -> Result<Self, RegistryError> {
         let name = reference.registry();
         let host = if name == DOCKER_HUB {
@@ -120,7 +121,7 @@ impl<'a> Registry<'a> {
         };
         let bad = || RegistryError::Protocol {
             url: ShownUrl::parse(name),
-            what: Breach::Name,
+            what: ProtocolBreach::Name,
         };
         let base = client.trust().registry_base(host).ok_or_else(bad)?;
         Ok(Self {
@@ -128,11 +129,11 @@ impl<'a> Registry<'a> {
             base,
             name: name.to_owned(),
             repository: reference.repository().to_owned(),
-            access: Access::new(client, name, reference.repository(), direction),
+            access: RepositoryAccess::new(client, name, reference.repository(), direction),
             requests: Arc::default(),
             host: client.host(host),
             budget: client.budget(),
-            teller: Teller(None),
+            teller: WaitReporter(None),
             is_mirror: false,
         })
     }
@@ -142,16 +143,16 @@ impl<'a> Registry<'a> {
         client: &'a Client,
         reference: &Reference,
     ) -> Result<Self, RegistryError> {
-        let access = Access::new(client, reference.registry(), "", Direction::Push);
+        let access = RepositoryAccess::new(client, reference.registry(), "", AccessKind::Push);
         Ok(Self {
             access,
-            ..Self::towards(client, reference, Direction::Push)?
+            ..Self::towards(client, reference, AccessKind::Push)?
         })
     }
 
     /// Asks whether the credentials are right: false if the registry asks for none.
     pub(crate) fn check_login(&self) -> Result<bool, RegistryError> {
-        let reply = self.patiently(|| self.send(&Request::new(Method::GET, self.base())))?;
+        let reply = self.patiently(|| self.send(&HttpRequest::new(Method::GET, self.base())))?;
         if reply.status() != 200 {
             return Err(self.refused(reply));
         }
@@ -162,7 +163,7 @@ impl<'a> Registry<'a> {
     /// The same repository, its long waits told of.
     pub(crate) fn telling(self, report: &'a dyn Report) -> Self {
         Self {
-            teller: Teller(Some(report)),
+            teller: WaitReporter(Some(report)),
             ..self
         }
     }
@@ -212,7 +213,7 @@ impl<'a> Registry<'a> {
         }
     }
 
-    fn patience(&self) -> Patience {
+    fn patience(&self) -> RetryState {
         if self.is_mirror {
             return self.little_patience();
         }
@@ -221,7 +222,7 @@ impl<'a> Registry<'a> {
     }
 
     /// For what can be done in another way, too.
-    fn little_patience(&self) -> Patience {
+    fn little_patience(&self) -> RetryState {
         let patience = self.client.little_patience().within(&self.budget);
         patience.with_known_host(self.has_answered())
     }
@@ -234,7 +235,7 @@ impl<'a> Registry<'a> {
     /// Waits for another try after `error`, or returns it.
     fn wait_or_give_up(
         &self,
-        patience: &mut Patience,
+        patience: &mut RetryState,
         error: RegistryError,
     ) -> Result<(), RegistryError> {
         let Some(wait) = error.passing().and_then(|passing| patience.after(passing)) else {
@@ -258,7 +259,7 @@ impl<'a> Registry<'a> {
             .join(&whole)
             .map_err(|_| RegistryError::Protocol {
                 url: ShownUrl::of(&self.base),
-                what: Breach::Name,
+                what: ProtocolBreach::Name,
             })
     }
 
@@ -273,7 +274,7 @@ impl<'a> Registry<'a> {
 
     /// Sends a request with what authorization there is; a 401 is answered once, by a new token or
     /// by user and password, and the request sent again.
-    fn send(&self, request: &Request<'_>) -> Result<Reply, RegistryError> {
+    fn send(&self, request: &HttpRequest<'_>) -> Result<StreamedResponse, RegistryError> {
         let held = self.access.authorization(&self.base(), &self.requests)?;
         let reply = self.send_as(request, held.as_ref())?;
         if reply.status() != 401 || !same_place(&self.base(), reply.url()) {
@@ -292,15 +293,15 @@ impl<'a> Registry<'a> {
 
     fn send_as(
         &self,
-        request: &Request<'_>,
+        request: &HttpRequest<'_>,
         authorization: Option<&Secret>,
-    ) -> Result<Reply, RegistryError> {
+    ) -> Result<StreamedResponse, RegistryError> {
         // An upload's place may be another host, which gets nothing of ours.
         let here = same_place(&self.base(), &self.settled(&request.url));
-        let manner = Manner {
+        let manner = RequestOptions {
             authorization: authorization.filter(|_| here).cloned(),
             rules_of: Some(&authority(&self.base)),
-            ..Manner::default()
+            ..RequestOptions::default()
         };
         // Reading is left out: a blob may be read to feed a request that has its turn already.
         let turn = (request.method != Method::GET).then(|| self.host.turn());
@@ -318,7 +319,7 @@ impl<'a> Registry<'a> {
         Ok(answer?)
     }
 
-    fn refused(&self, reply: Reply) -> RegistryError {
+    fn refused(&self, reply: StreamedResponse) -> RegistryError {
         let status = reply.status();
         if !matches!(status, 401 | 403) {
             return RegistryError::of(reply);

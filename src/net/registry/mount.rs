@@ -5,9 +5,11 @@
 
 use reqwest::Method;
 
-use crate::net::http::{Body, HttpError, MayPass as _, Passing, Reply, Request};
+use crate::net::http::{
+    HttpError, HttpRequest, RequestBody, RetryHint, Retryable as _, StreamedResponse,
+};
 use crate::net::registry::place::upload_place;
-use crate::net::registry::{Registry, RegistryError, Session};
+use crate::net::registry::{RegistryError, RegistryRepository, UploadSession};
 use crate::oci::{Digest, Reference};
 
 /// Noted for a host: mounts declined one after the other.
@@ -17,34 +19,34 @@ const MAX_DECLINED: u64 = 2;
 
 /// What came of asking for a mount.
 #[derive(Debug)]
-pub(crate) enum Mounted {
+pub(crate) enum MountOutcome {
     /// The blob is in the repository.
     Done,
     /// It is not, but an upload has begun.
-    Begun(Session),
+    Begun(UploadSession),
     /// It is not.
     No,
 }
 
-impl Registry<'_> {
+impl RegistryRepository<'_> {
     /// Asks for a blob of another repository of this registry. Fails only where nothing at all could
     /// be asked (offline, nobody there, and never was in this run).
     pub(crate) fn mount_blob(
         &self,
         digest: &Digest,
         from: &Reference,
-    ) -> Result<Mounted, RegistryError> {
+    ) -> Result<MountOutcome, RegistryError> {
         self.authorize_also(from.repository());
         let mut url = self.url("blobs/uploads/")?;
         // `from` is always said: some registries refuse a mount without it.
         url.set_query(Some(&format!("mount={digest}&from={}", from.repository())));
-        let request = Request::new(Method::POST, url).with_body(Body::Bytes(&[]));
+        let request = HttpRequest::new(Method::POST, url).with_body(RequestBody::Bytes(&[]));
         let reply = match self.ask_to_mount(&request) {
             Ok(reply) => reply,
             Err(error) if self.is_nobody(&error) => return Err(error),
             Err(_) => {
                 self.host.set_note(DECLINED, self.declined() + 1);
-                return Ok(Mounted::No);
+                return Ok(MountOutcome::No);
             }
         };
         let place = upload_place(&reply);
@@ -57,22 +59,22 @@ impl Registry<'_> {
         };
         self.host.set_note(DECLINED, declined);
         match (status, place) {
-            (201, _) => Ok(Mounted::Done),
-            (202, Ok(place)) => Ok(Mounted::Begun(place)),
-            _ => Ok(Mounted::No),
+            (201, _) => Ok(MountOutcome::Done),
+            (202, Ok(place)) => Ok(MountOutcome::Begun(place)),
+            _ => Ok(MountOutcome::No),
         }
     }
 
     /// Asks with little patience, because an upload does as well, and with none where mounts have come to
     /// nothing before. Only a registry that says when to come again is waited for: it means all requests.
-    fn ask_to_mount(&self, request: &Request<'_>) -> Result<Reply, RegistryError> {
+    fn ask_to_mount(&self, request: &HttpRequest<'_>) -> Result<StreamedResponse, RegistryError> {
         let (mut little, mut usual) = (self.little_patience(), self.patience());
         loop {
             let error = match self.send(request) {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
-            let is_told = matches!(error.passing(), Some(Passing::Told(_)));
+            let is_told = matches!(error.passing(), Some(RetryHint::Told(_)));
             if is_told || error.status() == Some(429) {
                 self.wait_or_give_up(&mut usual, error)?;
             } else if self.mounts() {
@@ -88,7 +90,7 @@ impl Registry<'_> {
         match error {
             RegistryError::Http(HttpError::Offline { .. }) => true,
             RegistryError::Http(error @ HttpError::Connect { .. }) => {
-                error.passing() == Some(Passing::Unlikely) && !self.has_answered()
+                error.passing() == Some(RetryHint::Unlikely) && !self.has_answered()
             }
             _ => false,
         }

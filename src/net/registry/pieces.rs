@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::Method;
 
-use crate::net::http::{Body, Open, Request};
+use crate::net::http::{HttpRequest, OpenBody, RequestBody};
 use crate::net::registry::RegistryError;
 use crate::net::registry::place::{next_place, offset_of};
-use crate::net::registry::upload::{Session, Upload, time_limit};
+use crate::net::registry::upload::{BlobUpload, UploadSession, time_limit};
 
-impl Upload<'_, '_> {
+impl BlobUpload<'_, '_> {
     /// Sends what is left in pieces of at most `length` bytes, and ends the upload.
     pub(super) fn pieces(&mut self, length: u64) -> Result<(), RegistryError> {
         while self.offset < self.size {
@@ -31,7 +31,7 @@ impl Upload<'_, '_> {
         let size = length.max(session.least_piece).min(self.size - start);
         let open = || self.source.part(start, size, self.sent);
         let mut patch =
-            Request::new(Method::PATCH, session.place.clone()).with_body(Body::Stream {
+            HttpRequest::new(Method::PATCH, session.place.clone()).with_body(RequestBody::Stream {
                 size,
                 open: &open,
                 sent: Arc::default(),
@@ -54,8 +54,8 @@ impl Upload<'_, '_> {
 
     /// Asks where a session stands (distribution-spec, "Resuming an upload"); `None` if it is gone or
     /// does not tell.
-    pub(super) fn ask_place(&self, session: &Session) -> Option<(Session, u64)> {
-        let request = Request::new(Method::GET, session.place.clone());
+    pub(super) fn ask_place(&self, session: &UploadSession) -> Option<(UploadSession, u64)> {
+        let request = HttpRequest::new(Method::GET, session.place.clone());
         let reply = self.registry.send(&request).ok()?;
         let told = match reply.status() {
             200 | 202 | 204 => offset_of(reply.header("range")?),
@@ -69,21 +69,21 @@ impl Upload<'_, '_> {
 
 /// A blob's bytes, from any offset. Pieces one after the other are read from one stream; only where
 /// one must be given again is the blob opened anew.
-pub(super) struct Source<'u> {
-    open: Open<'u>,
-    held: Arc<Mutex<Held>>,
+pub(super) struct PieceSource<'u> {
+    open: OpenBody<'u>,
+    held: Arc<Mutex<OpenStream>>,
 }
 
 #[derive(Default)]
-struct Held {
+struct OpenStream {
     stream: Option<Box<dyn Read + Send>>,
     /// How far it is read.
     at: u64,
 }
 
-impl<'u> Source<'u> {
+impl<'u> PieceSource<'u> {
     /// Nothing is opened yet.
-    pub(super) fn new(open: Open<'u>) -> Self {
+    pub(super) fn new(open: OpenBody<'u>) -> Self {
         Self {
             open,
             held: Arc::default(),
@@ -106,13 +106,13 @@ impl<'u> Source<'u> {
             if skipped != start {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            *held = Held {
+            *held = OpenStream {
                 stream: Some(stream),
                 at: start,
             };
         }
         sent.store(start, Ordering::Relaxed);
-        Ok(Box::new(Part {
+        Ok(Box::new(PieceReader {
             held: Arc::clone(&self.held),
             left: size,
             sent: Arc::clone(sent),
@@ -120,13 +120,13 @@ impl<'u> Source<'u> {
     }
 }
 
-struct Part {
-    held: Arc<Mutex<Held>>,
+struct PieceReader {
+    held: Arc<Mutex<OpenStream>>,
     left: u64,
     sent: Arc<AtomicU64>,
 }
 
-impl Read for Part {
+impl Read for PieceReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
         let mut held = lock(&self.held);

@@ -3,33 +3,36 @@
 //! A `Location` may be absolute, relative, with a query that is the registry's own, and on another
 //! host; that one gets no credentials, and is held to the rules of any redirect.
 
-use crate::net::http::{HttpError, Reply, location};
-use crate::net::registry::upload::Session;
+use crate::net::http::{HttpError, StreamedResponse, location};
+use crate::net::registry::upload::UploadSession;
 
 /// The largest `OCI-Chunk-Min-Length` that is obeyed.
 const MAX_LEAST_PIECE_BYTES: u64 = 1 << 30;
 
 /// Where a session just begun goes on.
-pub(super) fn upload_place(reply: &Reply) -> Result<Session, HttpError> {
+pub(super) fn upload_place(reply: &StreamedResponse) -> Result<UploadSession, HttpError> {
     let place = location(reply, "location")?;
     let least = reply
         .header("oci-chunk-min-length")
         .and_then(|text| text.trim().parse().ok())
         .filter(|least| *least <= MAX_LEAST_PIECE_BYTES);
-    Ok(Session {
+    Ok(UploadSession {
         place,
         least_piece: least.unwrap_or(0),
     })
 }
 
 /// Where a session goes on after an answer; where it was, if the answer does not say.
-pub(super) fn next_place(reply: &Reply, before: &Session) -> Result<Session, HttpError> {
+pub(super) fn next_place(
+    reply: &StreamedResponse,
+    before: &UploadSession,
+) -> Result<UploadSession, HttpError> {
     if reply.header("location").is_none_or(str::is_empty) {
         return Ok(before.clone());
     }
     let next = upload_place(reply)?;
     let least_piece = next.least_piece.max(before.least_piece);
-    Ok(Session {
+    Ok(UploadSession {
         least_piece,
         ..next
     })

@@ -8,12 +8,12 @@ const MAX_CHALLENGED: usize = 4;
 
 /// Scopes, those of one resource together, sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Scopes {
+pub(super) struct TokenScopes {
     /// By `repository:NAME`, the actions.
     by_resource: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl Scopes {
+impl TokenScopes {
     /// Adds actions on a repository.
     pub(super) fn add(&mut self, repository: &str, actions: &[&str]) {
         let all = self
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn scopes_are_joined() {
-        let mut scopes = Scopes::default();
+        let mut scopes = TokenScopes::default();
         scopes.add("team/app", &["push", "pull"]);
         scopes.add("base/python", &["pull"]);
         assert_eq!(
@@ -83,7 +83,7 @@ mod tests {
                 "repository:team/app:pull,push"
             ]
         );
-        let mut asked = Scopes::default();
+        let mut asked = TokenScopes::default();
         asked.add_challenged("repository:team/app:pull");
         assert!(scopes.covers(&asked) && !asked.covers(&scopes));
         asked.add_challenged(

@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::net::http::{Client, status_may_pass};
-use crate::net::mirrors::{Blocked, Pulls};
+use crate::net::mirrors::{BlockedRegistry, PullFilter};
 use crate::net::registry::manifests::ManifestHead;
-use crate::net::registry::{Registry, RegistryError, ServedManifest};
+use crate::net::registry::{RegistryError, RegistryRepository, ServedManifest};
 use crate::oci::{Digest, Reference};
 
 /// Noted for a mirror that is out of order.
@@ -19,28 +19,28 @@ const GONE: &str = "gone as a mirror";
 
 /// Where one repository is read.
 #[derive(Debug)]
-pub(crate) struct Source<'a> {
+pub(crate) struct ReadSource<'a> {
     client: &'a Client,
     /// As it is named.
     name: String,
     /// Whether its image is named by a tag.
     is_by_tag: bool,
-    mirrors: Vec<(Registry<'a>, Pulls)>,
-    itself: Result<Registry<'a>, Blocked>,
+    mirrors: Vec<(RegistryRepository<'a>, PullFilter)>,
+    itself: Result<RegistryRepository<'a>, BlockedRegistry>,
 }
 
-impl<'a> Source<'a> {
+impl<'a> ReadSource<'a> {
     /// Where the repository of `reference` is read. Sends nothing yet.
     ///
     /// # Errors
     /// The rules for registries are of no use.
     pub(crate) fn new(client: &'a Client, reference: &Reference) -> Result<Self, RegistryError> {
         let route = client.mirrors().route(reference)?;
-        let open = |reference: &Reference| Registry::to_read(client, reference);
-        let mirror = |(reference, pulls): &(Reference, Pulls)| {
+        let open = |reference: &Reference| RegistryRepository::to_read(client, reference);
+        let mirror = |(reference, pulls): &(Reference, PullFilter)| {
             let registry = open(reference)?;
             Ok((
-                Registry {
+                RegistryRepository {
                     is_mirror: true,
                     ..registry
                 },
@@ -69,9 +69,9 @@ impl<'a> Source<'a> {
     /// The same, for what is done on behalf of `registry`: requests and waits count as its own.
     ///
     /// # Errors
-    /// As [`Source::new`].
+    /// As [`ReadSource::new`].
     pub(crate) fn beside(
-        registry: &Registry<'a>,
+        registry: &RegistryRepository<'a>,
         reference: &Reference,
     ) -> Result<Self, RegistryError> {
         let mut source = Self::new(registry.client, reference)?;
@@ -85,27 +85,28 @@ impl<'a> Source<'a> {
 
     /// Requests sent so far, to all places.
     pub(crate) fn requests(&self) -> u64 {
-        self.places().next().map_or(0, Registry::requests)
+        self.places().next().map_or(0, RegistryRepository::requests)
     }
 
-    /// What a tag or digest names, without its bytes; see [`Registry::head_manifest`].
+    /// What a tag or digest names, without its bytes; see [`RegistryRepository::head_manifest`].
     pub(crate) fn head_manifest(&self, name: &str) -> Result<Option<ManifestHead>, RegistryError> {
         self.first(is_digest(name), |place| place.head_manifest(name))
     }
 
-    /// The manifest that a tag or digest names; see [`Registry::get_manifest`].
+    /// The manifest that a tag or digest names; see [`RegistryRepository::get_manifest`].
     pub(crate) fn get_manifest(&self, name: &str) -> Result<Option<ServedManifest>, RegistryError> {
         self.first(is_digest(name), |place| place.get_manifest(name))
     }
 
-    /// A small blob; see [`Registry::fetch_blob_bytes`].
+    /// A small blob; see [`RegistryRepository::fetch_blob_bytes`].
     pub(crate) fn fetch_blob_bytes(
         &self,
         digest: &Digest,
         size: u64,
         max_bytes: u64,
     ) -> Result<Vec<u8>, RegistryError> {
-        let fetch = |place: &Registry<'a>| place.fetch_blob_bytes(digest, size, max_bytes);
+        let fetch =
+            |place: &RegistryRepository<'a>| place.fetch_blob_bytes(digest, size, max_bytes);
         self.try_blob(fetch)
     }
 
@@ -115,7 +116,7 @@ impl<'a> Source<'a> {
     /// That of the place itself, if it is the last; with those of the mirrors.
     pub(crate) fn try_blob<T, E: From<RegistryError> + IntoRegistryError>(
         &self,
-        mut work: impl FnMut(&Registry<'a>) -> Result<T, E>,
+        mut work: impl FnMut(&RegistryRepository<'a>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut failed = Vec::new();
         for mirror in self.mirrors(true) {
@@ -136,7 +137,7 @@ impl<'a> Source<'a> {
     fn first<T>(
         &self,
         by_digest: bool,
-        ask: impl Fn(&Registry<'a>) -> Result<Option<T>, RegistryError>,
+        ask: impl Fn(&RegistryRepository<'a>) -> Result<Option<T>, RegistryError>,
     ) -> Result<Option<T>, RegistryError> {
         let mut failed = Vec::new();
         for mirror in self.mirrors(by_digest) {
@@ -152,11 +153,11 @@ impl<'a> Source<'a> {
 
     /// The mirrors that are good for a read. What an image named by a tag consists of may come from where
     /// its tag was read.
-    fn mirrors(&self, by_digest: bool) -> impl Iterator<Item = &Registry<'a>> {
-        let is_good = move |pulls: Pulls| match pulls {
-            Pulls::All => true,
-            Pulls::DigestOnly => by_digest,
-            Pulls::TagOnly => self.is_by_tag,
+    fn mirrors(&self, by_digest: bool) -> impl Iterator<Item = &RegistryRepository<'a>> {
+        let is_good = move |pulls: PullFilter| match pulls {
+            PullFilter::All => true,
+            PullFilter::DigestOnly => by_digest,
+            PullFilter::TagOnly => self.is_by_tag,
         };
         self.mirrors
             .iter()
@@ -164,7 +165,12 @@ impl<'a> Source<'a> {
             .map(|(mirror, _)| mirror)
     }
 
-    fn passed_over(&self, mirror: &Registry<'a>, error: &RegistryError, failed: &mut Vec<String>) {
+    fn passed_over(
+        &self,
+        mirror: &RegistryRepository<'a>,
+        error: &RegistryError,
+        failed: &mut Vec<String>,
+    ) {
         let name = mirror.full_name();
         // A mirror without a blob is as it should be; one that nobody answers for is not.
         if error.status() != Some(404) {
@@ -183,7 +189,7 @@ impl<'a> Source<'a> {
         failed.push(error.to_string());
     }
 
-    fn itself(&self, failed: &[String]) -> Result<&Registry<'a>, RegistryError> {
+    fn itself(&self, failed: &[String]) -> Result<&RegistryRepository<'a>, RegistryError> {
         self.itself
             .as_ref()
             .map_err(|blocked| RegistryError::Blocked {
@@ -194,18 +200,18 @@ impl<'a> Source<'a> {
             })
     }
 
-    fn places(&self) -> impl Iterator<Item = &Registry<'a>> {
+    fn places(&self) -> impl Iterator<Item = &RegistryRepository<'a>> {
         let mirrors = self.mirrors.iter().map(|(mirror, _)| mirror);
         mirrors.chain(&self.itself)
     }
 
-    fn places_mut(&mut self) -> impl Iterator<Item = &mut Registry<'a>> {
+    fn places_mut(&mut self) -> impl Iterator<Item = &mut RegistryRepository<'a>> {
         let mirrors = self.mirrors.iter_mut().map(|(mirror, _)| mirror);
         mirrors.chain(&mut self.itself)
     }
 }
 
-impl Registry<'_> {
+impl RegistryRepository<'_> {
     /// The repositories of this very registry in which what `origin` has may be, too: itself, or one that
     /// mirrors it. Each once.
     pub(crate) fn neighbours(&self, origin: &Reference) -> Vec<Reference> {

@@ -8,17 +8,17 @@ use std::time::Duration;
 mod upload;
 
 use super::*;
-use crate::net::http::{ClientSettings, HttpError, Policy};
+use crate::net::http::{ClientSettings, HttpError, RetryPolicy};
 use crate::net::testing::{Answer, Seen, Server};
 use crate::oci::{Digest, MediaType};
 use crate::report::Explain;
 
 fn settings() -> ClientSettings {
     ClientSettings {
-        retry: Policy {
+        retry: RetryPolicy {
             tries: 3,
             first_wait: Duration::from_millis(1),
-            ..Policy::default()
+            ..RetryPolicy::default()
         },
         ..ClientSettings::default()
     }
@@ -28,11 +28,11 @@ fn reference(server: &Server) -> Reference {
     format!("{}/team/app:1", server.host()).parse().unwrap()
 }
 
-fn upload(registry: &Registry<'_>, bytes: &'static [u8]) -> Result<(), RegistryError> {
+fn upload(registry: &RegistryRepository<'_>, bytes: &'static [u8]) -> Result<(), RegistryError> {
     let open = || Ok(Box::new(Cursor::new(bytes)) as Box<dyn Read + Send>);
     let sent = Arc::new(AtomicU64::new(0));
     registry.upload_blob(
-        &Outgoing {
+        &OutgoingBlob {
             digest: &Digest::of(bytes),
             size: bytes.len() as u64,
             open: &open,
@@ -53,7 +53,7 @@ fn refusal(status: u16, code: &str) -> Answer {
 fn hosts_and_schemes() {
     let client = Client::new(settings());
     let base = |text: &str| {
-        Registry::new(&client, &text.parse().unwrap())
+        RegistryRepository::new(&client, &text.parse().unwrap())
             .unwrap()
             .base
             .to_string()
@@ -82,7 +82,7 @@ fn uploads_by_one_post_and_one_put() {
             _ => Answer::new(201, ""),
         });
         let client = Client::new(settings());
-        let registry = Registry::new(&client, &reference(&server)).unwrap();
+        let registry = RegistryRepository::new(&client, &reference(&server)).unwrap();
         upload(&registry, b"layer").unwrap();
         let seen = server.seen();
         // A registry that takes no blob in a POST says so by its answer.
@@ -114,7 +114,7 @@ fn a_failed_upload_begins_again() {
     });
     let client = Client::new(settings());
     upload(
-        &Registry::new(&client, &reference(&server)).unwrap(),
+        &RegistryRepository::new(&client, &reference(&server)).unwrap(),
         b"layer",
     )
     .unwrap();
@@ -127,7 +127,7 @@ fn a_refused_upload_says_why() {
     let server = Server::start(|_| refusal(403, "DENIED"));
     let client = Client::new(settings());
     let error = upload(
-        &Registry::new(&client, &reference(&server)).unwrap(),
+        &RegistryRepository::new(&client, &reference(&server)).unwrap(),
         b"layer",
     )
     .unwrap_err();
@@ -150,7 +150,7 @@ fn a_refused_upload_says_why() {
     assert_eq!(server.seen().len(), 1);
     let server = Server::start(|_| refusal(413, "SIZE_INVALID"));
     let error = upload(
-        &Registry::new(&client, &reference(&server)).unwrap(),
+        &RegistryRepository::new(&client, &reference(&server)).unwrap(),
         b"layer",
     )
     .unwrap_err();
@@ -185,7 +185,7 @@ fn tokens_are_fetched_once_and_kept() {
     );
     with_login.credentials.add_docker_config(&config).unwrap();
     let client = Client::new(with_login);
-    let registry = Registry::new(&client, &reference(&server)).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server)).unwrap();
     assert_eq!(registry.get_manifest("1").unwrap(), None);
     upload(&registry, b"layer").unwrap();
     assert_eq!(
@@ -213,10 +213,10 @@ fn basic_where_the_registry_asks_for_it() {
     );
     with_login.credentials.add_docker_config(&config).unwrap();
     let client = Client::new(with_login);
-    let registry = Registry::new(&client, &reference(&server)).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server)).unwrap();
     assert_eq!(registry.get_manifest("1").unwrap(), None);
     let anonymous = Client::new(settings());
-    let registry = Registry::new(&anonymous, &reference(&server)).unwrap();
+    let registry = RegistryRepository::new(&anonymous, &reference(&server)).unwrap();
     let error = registry.get_manifest("1").unwrap_err();
     assert!(
         matches!(error, RegistryError::Denied { status: 401, .. }),
@@ -240,7 +240,7 @@ fn credentials_do_not_go_to_another_upload_host() {
     with_login.credentials.add_docker_config(&config).unwrap();
     let client = Client::new(with_login);
     upload(
-        &Registry::new(&client, &reference(&server)).unwrap(),
+        &RegistryRepository::new(&client, &reference(&server)).unwrap(),
         b"layer",
     )
     .unwrap();
@@ -256,7 +256,7 @@ fn a_realm_elsewhere_gets_nothing() {
         )
     });
     let client = Client::new(settings());
-    let error = Registry::new(&client, &reference(&server))
+    let error = RegistryRepository::new(&client, &reference(&server))
         .unwrap()
         .get_manifest("1")
         .unwrap_err();
@@ -264,7 +264,7 @@ fn a_realm_elsewhere_gets_nothing() {
         matches!(
             error,
             RegistryError::Protocol {
-                what: Breach::Realm,
+                what: ProtocolBreach::Realm,
                 ..
             }
         ),
@@ -295,7 +295,7 @@ fn manifests_are_checked_both_ways() {
             .with("docker-content-digest", stated)
     });
     let client = Client::new(settings());
-    let registry = Registry::new(&client, &reference(&server)).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server)).unwrap();
     let served = registry.get_manifest("1").unwrap().unwrap();
     assert_eq!(
         (served.media_type, served.bytes.as_slice()),
@@ -332,13 +332,13 @@ fn a_blob_not_seen_yet_is_waited_for() {
         }
     });
     let client = Client::new(settings());
-    let registry = Registry::new(&client, &reference(&server)).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server)).unwrap();
     registry
         .put_manifest("1", &MediaType::Manifest, b"{}")
         .unwrap();
     assert_eq!(server.seen().len(), 3);
     let server = Server::start(|_| refusal(400, "MANIFEST_BLOB_UNKNOWN"));
-    let registry = Registry::new(&client, &reference(&server)).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server)).unwrap();
     let error = registry
         .put_manifest("1", &MediaType::Manifest, b"{}")
         .unwrap_err();
@@ -357,7 +357,7 @@ fn heads_count_only_a_plain_yes() {
     ] {
         let server = Server::start(move |_| Answer::new(status, ""));
         let client = Client::new(settings());
-        let registry = Registry::new(&client, &reference(&server)).unwrap();
+        let registry = RegistryRepository::new(&client, &reference(&server)).unwrap();
         assert_eq!(
             registry.head_blob(&Digest::of(b"x")).unwrap(),
             there,
@@ -368,7 +368,7 @@ fn heads_count_only_a_plain_yes() {
         offline: true,
         ..settings()
     });
-    let registry = Registry::new(&client, &"localhost:1/x".parse().unwrap()).unwrap();
+    let registry = RegistryRepository::new(&client, &"localhost:1/x".parse().unwrap()).unwrap();
     let error = registry.head_blob(&Digest::of(b"x")).unwrap_err();
     assert!(
         matches!(error, RegistryError::Http(HttpError::Offline { .. })),
@@ -399,7 +399,7 @@ fn logged_in(server: &Server) -> Client {
 
 fn read(server: &Server, blob: &[u8], size: u64) -> Result<Vec<u8>, RegistryError> {
     let client = logged_in(server);
-    let registry = Registry::new(&client, &reference(server)).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(server)).unwrap();
     registry.fetch_blob_bytes(&Digest::of(blob), size, 1 << 20)
 }
 
@@ -454,7 +454,7 @@ fn a_server_without_ranges_is_read_from_the_start_again() {
 fn a_blob_that_lies_is_an_error_before_its_end() {
     let (server, _storage) = stored(|_| Answer::new(200, &b"012345678x"[..]));
     let client = logged_in(&server);
-    let registry = Registry::new(&client, &reference(&server)).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server)).unwrap();
     let mut reader = registry.open_blob(&Digest::of(BLOB), 10).unwrap();
     let mut given = Vec::new();
     let error = reader.read_to_end(&mut given).unwrap_err();
@@ -467,7 +467,7 @@ fn a_blob_that_lies_is_an_error_before_its_end() {
     for (status, body, size) in [(200, BLOB, 9), (200, BLOB, 11), (404, BLOB, 10)] {
         let (server, _storage) = stored(move |_| Answer::new(status, body));
         let client = logged_in(&server);
-        let registry = Registry::new(&client, &reference(&server)).unwrap();
+        let registry = RegistryRepository::new(&client, &reference(&server)).unwrap();
         let error = registry.open_blob(&Digest::of(BLOB), size).err().unwrap();
         match error {
             RegistryError::Http(HttpError::WrongSize { .. }) => assert_eq!(status, 200),
@@ -506,7 +506,7 @@ fn a_manifest_is_asked_for_without_its_bytes() {
         }
     });
     let client = Client::new(settings());
-    let registry = Registry::new(&client, &reference(&server)).unwrap();
+    let registry = RegistryRepository::new(&client, &reference(&server)).unwrap();
     let full = registry.head_manifest("full").unwrap().unwrap();
     assert_eq!((full.digest, full.media_type), (digest, MediaType::Index));
     assert_eq!(registry.head_manifest("gone").unwrap(), None);
@@ -531,19 +531,19 @@ fn a_mount_that_fails_is_declined_and_soon_given_up() {
     ] {
         let server = Server::start(move |_| answer.clone());
         let client = Client::new(settings());
-        let registry = Registry::new(&client, &reference(&server)).unwrap();
+        let registry = RegistryRepository::new(&client, &reference(&server)).unwrap();
         let base = format!("{}/team/base:1", server.host()).parse().unwrap();
         assert_eq!(registry.neighbours(&base), std::slice::from_ref(&base));
         for _ in 0..4 {
             let mounted = registry.mount_blob(&Digest::of(b"x"), &base).unwrap();
-            assert!(matches!(mounted, Mounted::No), "{mounted:?}");
+            assert!(matches!(mounted, MountOutcome::No), "{mounted:?}");
         }
         assert!(!registry.mounts());
         // Two with one more try each, and two with none.
         assert!(server.lines().len() <= 6, "{:?}", server.lines());
     }
     let client = Client::new(settings());
-    let registry = Registry::new(&client, &"localhost:1/x".parse().unwrap()).unwrap();
+    let registry = RegistryRepository::new(&client, &"localhost:1/x".parse().unwrap()).unwrap();
     let base = "localhost:1/base".parse().unwrap();
     assert!(registry.mount_blob(&Digest::of(b"x"), &base).is_err());
 }
@@ -566,7 +566,7 @@ fn what_a_registry_repeats_of_our_headers_is_not_told() {
             None => Answer::new(401, "").with("www-authenticate", "Basic realm=\"x\""),
         });
         let client = logged_in(&server);
-        let registry = Registry::new(&client, &reference(&server)).unwrap();
+        let registry = RegistryRepository::new(&client, &reference(&server)).unwrap();
         let error = registry.get_manifest("1").unwrap_err();
         let told = format!("{error} {error:?} {:?}", error.explain());
         assert!(!told.contains("bWU6cHc"), "{told}");

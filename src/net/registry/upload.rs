@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use reqwest::{Method, Url};
 
-use crate::net::http::{Body, HttpError, MayPass as _, Open, Request};
-use crate::net::registry::pieces::Source;
+use crate::net::http::{HttpError, HttpRequest, OpenBody, RequestBody, Retryable as _};
+use crate::net::registry::pieces::PieceSource;
 use crate::net::registry::place::upload_place;
-use crate::net::registry::{Registry, RegistryError, quirks};
+use crate::net::registry::{RegistryError, RegistryRepository, quirks};
 use crate::oci::Digest;
 
 /// An upload gets this long whatever its size; servers may verify for a while before they answer.
@@ -47,7 +47,7 @@ const WANTS_PATCH: &str = "wants a PATCH";
 
 /// An upload that a registry has begun.
 #[derive(Debug, Clone)]
-pub(crate) struct Session {
+pub(crate) struct UploadSession {
     /// Where it goes on; it changes with each answer.
     pub(super) place: Url,
     /// `OCI-Chunk-Min-Length`: pieces but the last are at least that long.
@@ -56,25 +56,25 @@ pub(crate) struct Session {
 
 /// A blob to be uploaded.
 #[derive(Clone, Copy)]
-pub(crate) struct Outgoing<'u> {
+pub(crate) struct OutgoingBlob<'u> {
     /// Its digest.
     pub digest: &'u Digest,
     /// Its size in bytes.
     pub size: u64,
     /// Opens it from its beginning, once a try or more.
-    pub open: Open<'u>,
+    pub open: OpenBody<'u>,
     /// Kept at the number of bytes handed to the connection.
     pub sent: &'u Arc<AtomicU64>,
 }
 
-impl Registry<'_> {
+impl RegistryRepository<'_> {
     /// Uploads a blob. `begun` is an upload that a declined mount left open.
     pub(crate) fn upload_blob(
         &self,
-        blob: &Outgoing<'_>,
-        begun: Option<Session>,
+        blob: &OutgoingBlob<'_>,
+        begun: Option<UploadSession>,
     ) -> Result<(), RegistryError> {
-        let Outgoing {
+        let OutgoingBlob {
             digest,
             size,
             open,
@@ -84,15 +84,15 @@ impl Registry<'_> {
             self.host.note(LARGEST_BODY),
             self.host.note(WANTS_PATCH).is_some(),
         ) {
-            (Some(largest), _) if size > largest => Way::Pieces(largest),
-            (_, true) => Way::Pieces(size),
-            _ => Way::Whole,
+            (Some(largest), _) if size > largest => UploadMethod::Pieces(largest),
+            (_, true) => UploadMethod::Pieces(size),
+            _ => UploadMethod::Whole,
         };
-        let upload = Upload {
+        let upload = BlobUpload {
             registry: self,
             digest,
             size,
-            source: Source::new(open),
+            source: PieceSource::new(open),
             sent,
             session: begun,
             offset: 0,
@@ -110,8 +110,8 @@ impl Registry<'_> {
 
     /// Gives an upload up (distribution-spec, "Canceling a blob upload"). Registries clean up by
     /// themselves in time, so one that does not listen is left alone.
-    pub(crate) fn cancel(&self, session: Session) {
-        if let Ok(reply) = self.send(&Request::new(Method::DELETE, session.place)) {
+    pub(crate) fn cancel(&self, session: UploadSession) {
+        if let Ok(reply) = self.send(&HttpRequest::new(Method::DELETE, session.place)) {
             reply.drain();
         }
     }
@@ -119,7 +119,7 @@ impl Registry<'_> {
 
 /// How the bytes are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum UploadMethod {
     /// In the PUT that ends the upload.
     Whole,
     /// By one PATCH after the other, each of at most so many bytes, and a PUT without any.
@@ -127,16 +127,16 @@ pub(super) enum Way {
 }
 
 /// A blob on its way up.
-pub(super) struct Upload<'u, 'a> {
-    pub(super) registry: &'u Registry<'a>,
+pub(super) struct BlobUpload<'u, 'a> {
+    pub(super) registry: &'u RegistryRepository<'a>,
     pub(super) digest: &'u Digest,
     pub(super) size: u64,
-    pub(super) source: Source<'u>,
+    pub(super) source: PieceSource<'u>,
     pub(super) sent: &'u Arc<AtomicU64>,
-    pub(super) session: Option<Session>,
+    pub(super) session: Option<UploadSession>,
     /// Bytes that the session has.
     pub(super) offset: u64,
-    way: Way,
+    way: UploadMethod,
     /// The most bytes that any session has had: what is sent again is no progress.
     furthest: u64,
     /// Connections that broke off since something last moved.
@@ -152,7 +152,7 @@ pub(super) struct Upload<'u, 'a> {
     pub(super) doubtful: bool,
 }
 
-impl Upload<'_, '_> {
+impl BlobUpload<'_, '_> {
     fn run(mut self) -> Result<(), RegistryError> {
         let mut patience = self.registry.patience();
         loop {
@@ -200,28 +200,28 @@ impl Upload<'_, '_> {
         };
         self.session = Some(session.clone());
         match self.way {
-            Way::Whole if self.offset == 0 => self.put(&session, true),
+            UploadMethod::Whole if self.offset == 0 => self.put(&session, true),
             // What is left of a whole that broke off.
-            Way::Whole => self.pieces(self.size),
-            Way::Pieces(length) => self.pieces(length),
+            UploadMethod::Whole => self.pieces(self.size),
+            UploadMethod::Pieces(length) => self.pieces(length),
         }
     }
 
     /// Asks for a session; none if the blob was taken with the question.
-    fn begin(&mut self) -> Result<Option<Session>, RegistryError> {
+    fn begin(&mut self) -> Result<Option<UploadSession>, RegistryError> {
         self.offset = 0;
         if self.size <= SINGLE_POST_BYTES
-            && self.way == Way::Whole
+            && self.way == UploadMethod::Whole
             && self.registry.host.note(NO_SINGLE_POST).is_none()
         {
             match self.single_post()? {
-                Single::Taken => return Ok(None),
-                Single::Session(session) => return Ok(Some(session)),
-                Single::Declined => {}
+                PostOutcome::Taken => return Ok(None),
+                PostOutcome::Session(session) => return Ok(Some(session)),
+                PostOutcome::Declined => {}
             }
         }
         let url = self.registry.url("blobs/uploads/")?;
-        let start = Request::new(Method::POST, url).with_body(Body::Bytes(&[]));
+        let start = HttpRequest::new(Method::POST, url).with_body(RequestBody::Bytes(&[]));
         let reply = self.registry.send(&start)?;
         if reply.status() != 202 {
             return Err(self.registry.refused(reply));
@@ -232,11 +232,11 @@ impl Upload<'_, '_> {
     }
 
     /// The blob in the POST itself (distribution-spec, "Single POST"), which registries may decline.
-    fn single_post(&mut self) -> Result<Single, RegistryError> {
+    fn single_post(&mut self) -> Result<PostOutcome, RegistryError> {
         let mut url = self.registry.url("blobs/uploads/")?;
         url.set_query(Some(&format!("digest={}", self.digest)));
         let open = || self.source.part(0, self.size, self.sent);
-        let mut post = Request::new(Method::POST, url).with_body(Body::Stream {
+        let mut post = HttpRequest::new(Method::POST, url).with_body(RequestBody::Stream {
             size: self.size,
             open: &open,
             sent: Arc::default(),
@@ -252,15 +252,15 @@ impl Upload<'_, '_> {
             }
         };
         let outcome = match reply.status() {
-            201 => Single::Taken,
+            201 => PostOutcome::Taken,
             202 => {
                 self.doubtful = true;
-                Single::Session(upload_place(&reply)?)
+                PostOutcome::Session(upload_place(&reply)?)
             }
             401 | 403 => return Err(self.registry.refused(reply)),
-            _ => Single::Declined,
+            _ => PostOutcome::Declined,
         };
-        if !matches!(outcome, Single::Taken) {
+        if !matches!(outcome, PostOutcome::Taken) {
             self.registry.host.set_note(NO_SINGLE_POST, 1);
         }
         reply.drain();
@@ -268,7 +268,11 @@ impl Upload<'_, '_> {
     }
 
     /// Ends the upload, with all its bytes or after all its pieces.
-    pub(super) fn put(&mut self, session: &Session, whole: bool) -> Result<(), RegistryError> {
+    pub(super) fn put(
+        &mut self,
+        session: &UploadSession,
+        whole: bool,
+    ) -> Result<(), RegistryError> {
         let mut target = session.place.clone();
         // Appended as text: what stands in the query is the registry's, and stays as it is.
         let query = match target.query() {
@@ -278,15 +282,15 @@ impl Upload<'_, '_> {
         target.set_query(Some(&query));
         let open = || self.source.part(0, self.size, self.sent);
         let body = if whole {
-            Body::Stream {
+            RequestBody::Stream {
                 size: self.size,
                 open: &open,
                 sent: Arc::default(),
             }
         } else {
-            Body::Bytes(&[])
+            RequestBody::Bytes(&[])
         };
-        let mut put = Request::new(Method::PUT, target).with_body(body);
+        let mut put = HttpRequest::new(Method::PUT, target).with_body(body);
         put.header("content-type", "application/octet-stream");
         put.time_limit = Some(time_limit(self.size));
         self.ending = true;
@@ -313,7 +317,7 @@ impl Upload<'_, '_> {
         let Ok(url) = self.registry.url(&format!("blobs/{}", self.digest)) else {
             return false;
         };
-        let asked = self.registry.send(&Request::new(Method::HEAD, url));
+        let asked = self.registry.send(&HttpRequest::new(Method::HEAD, url));
         asked.is_ok_and(|reply| reply.status() == 200)
     }
 
@@ -324,7 +328,7 @@ impl Upload<'_, '_> {
             Some(413 | 499) => in_pieces && self.smaller(),
             Some(416) => self.resync(),
             Some(400 | 404 | 405 | 411 | 415 | 501)
-                if self.way == Way::Whole
+                if self.way == UploadMethod::Whole
                     && self.offset == 0
                     && self.session.is_some()
                     && self.size > 0
@@ -333,7 +337,7 @@ impl Upload<'_, '_> {
                 if in_pieces && self.size > HUGE_BYTES {
                     return self.smaller();
                 }
-                self.way = Way::Pieces(self.size);
+                self.way = UploadMethod::Pieces(self.size);
                 self.patched = true;
                 self.start_over();
                 true
@@ -357,20 +361,20 @@ impl Upload<'_, '_> {
     /// Goes on in smaller pieces, and so does every later blob for this host; false if there are none.
     fn smaller(&mut self) -> bool {
         let now = match self.way {
-            Way::Whole => self.size,
-            Way::Pieces(length) => length.min(self.size),
+            UploadMethod::Whole => self.size,
+            UploadMethod::Pieces(length) => length.min(self.size),
         };
         if now <= SMALLEST_PIECE_BYTES {
             return false;
         }
         let next = (now / 2).clamp(SMALLEST_PIECE_BYTES, PIECE_BYTES);
         self.registry.host.set_note(LARGEST_BODY, next);
-        if self.way == Way::Whole {
+        if self.way == UploadMethod::Whole {
             self.start_over();
         } else {
             self.find_place();
         }
-        self.way = Way::Pieces(next);
+        self.way = UploadMethod::Pieces(next);
         true
     }
 
@@ -400,7 +404,7 @@ impl Upload<'_, '_> {
     /// Finds out where the session stands; one that cannot be gone on with is forgotten.
     fn find_place(&mut self) {
         let name = self.registry.name();
-        let worth_it = self.way != Way::Whole || self.size >= RESUME_BYTES;
+        let worth_it = self.way != UploadMethod::Whole || self.size >= RESUME_BYTES;
         let told = match &self.session {
             Some(session)
                 if worth_it
@@ -429,9 +433,9 @@ impl Upload<'_, '_> {
 }
 
 /// What became of a blob sent in a POST.
-enum Single {
+enum PostOutcome {
     Taken,
-    Session(Session),
+    Session(UploadSession),
     Declined,
 }
 

@@ -9,14 +9,14 @@ const MAX_PACKAGES: usize = 500;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct AptRequest {
     /// The package's name.
     pub name: String,
     /// Its line, from 1.
     pub line: u32,
 }
 
-impl Wanted {
+impl AptRequest {
     /// Whether a program needs it only to be built: headers and the links that a linker wants.
     pub(crate) fn is_for_building(&self) -> bool {
         self.name.ends_with("-dev")
@@ -57,8 +57,8 @@ pub(crate) enum AptfileFault {
 }
 
 /// Reads the file's text; each package once, in the file's order.
-pub(crate) fn parse(text: &str) -> Result<Vec<Wanted>, AptfileError> {
-    let mut wanted: Vec<Wanted> = Vec::new();
+pub(crate) fn parse(text: &str) -> Result<Vec<AptRequest>, AptfileError> {
+    let mut wanted: Vec<AptRequest> = Vec::new();
     for (line, text) in (1..).zip(text.lines()) {
         let text = match text.find('#') {
             // `#` is in no name, so a comment may stand behind one.
@@ -82,7 +82,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Wanted>, AptfileError> {
         if wanted.len() == MAX_PACKAGES {
             return Err(wrong(AptfileFault::TooMany));
         }
-        wanted.push(Wanted {
+        wanted.push(AptRequest {
             name: text.to_owned(),
             line,
         });

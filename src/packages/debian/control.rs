@@ -47,7 +47,7 @@ pub(crate) struct ParagraphReader<R> {
 
 /// One paragraph: text whose every line has been checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Paragraph<'a> {
+pub(crate) struct ControlParagraph<'a> {
     text: &'a str,
 }
 
@@ -62,7 +62,7 @@ impl<R: BufRead> ParagraphReader<R> {
     }
 
     /// The next paragraph, `None` at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Paragraph<'_>>, ControlError> {
+    pub(crate) fn next(&mut self) -> Result<Option<ControlParagraph<'_>>, ControlError> {
         self.buffer.clear();
         loop {
             let start = self.buffer.len();
@@ -99,7 +99,7 @@ impl<R: BufRead> ParagraphReader<R> {
         }
         let text = std::str::from_utf8(&self.buffer)
             .map_err(|_| ControlError::NotUtf8 { line: self.line })?;
-        Ok(Some(Paragraph { text }))
+        Ok(Some(ControlParagraph { text }))
     }
 
     /// Appends one line to the buffer, bounded by what is left of a paragraph's limit.
@@ -146,7 +146,7 @@ fn is_field(line: &[u8]) -> bool {
     }
 }
 
-impl<'a> Paragraph<'a> {
+impl<'a> ControlParagraph<'a> {
     /// A field's value without the white space around it; later lines of a long value keep their
     /// line ends and their leading space. Names are compared without case; the first one counts.
     pub(crate) fn get(&self, name: &str) -> Option<&'a str> {

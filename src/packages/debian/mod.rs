@@ -15,8 +15,8 @@ mod version;
 
 pub(crate) use artefact::DebArtefact;
 pub(crate) use base::DebianBase;
-pub(crate) use control::{ControlError, Paragraph, ParagraphReader};
+pub(crate) use control::{ControlError, ControlParagraph, ParagraphReader};
 pub(crate) use package::{IndexPackage, PackageError};
-pub(crate) use relation::{Alternatives, Relation};
-pub(crate) use release::{Release, ReleaseError, format_date};
-pub(crate) use version::Version;
+pub(crate) use relation::{AnyOf, PackageRelation};
+pub(crate) use release::{ReleaseError, SuiteRelease, format_date};
+pub(crate) use version::DebianVersion;

@@ -3,9 +3,9 @@
 use std::str::FromStr;
 
 use super::{
-    control::Paragraph,
-    relation::{ParseRelationError, Provide, Relations, is_name},
-    version::{ParseVersionError, Version},
+    control::ControlParagraph,
+    relation::{AllOf, ParseRelationError, ProvidedName, is_name},
+    version::{DebianVersion, ParseVersionError},
 };
 use crate::packages::{NotSha256, Sha256};
 
@@ -15,13 +15,13 @@ pub(crate) struct IndexPackage {
     /// Its name.
     pub name: String,
     /// Its version.
-    pub version: Version,
+    pub version: DebianVersion,
     /// Its architecture, or `all`.
     pub architecture: String,
     /// What must be there before and with it (`Pre-Depends` and `Depends`).
-    pub depends: Relations,
+    pub depends: AllOf,
     /// Names that it stands for.
-    pub provides: Vec<Provide>,
+    pub provides: Vec<ProvidedName>,
     /// Path of the `.deb` below the archive.
     pub filename: String,
     /// Its digest.
@@ -64,7 +64,7 @@ pub(crate) enum PackageError {
 
 impl IndexPackage {
     /// Reads what is needed from one paragraph.
-    pub(crate) fn read(paragraph: &Paragraph<'_>) -> Result<Self, PackageError> {
+    pub(crate) fn read(paragraph: &ControlParagraph<'_>) -> Result<Self, PackageError> {
         let name = paragraph.get("Package").unwrap_or_default();
         let text = |field: &'static str| {
             paragraph.get(field).ok_or_else(|| PackageError::Missing {
@@ -96,16 +96,16 @@ impl IndexPackage {
             return Err(wrong("Architecture", architecture));
         }
         let size = text("Size")?;
-        let mut depends = Relations::from_str(paragraph.get("Pre-Depends").unwrap_or_default())?;
+        let mut depends = AllOf::from_str(paragraph.get("Pre-Depends").unwrap_or_default())?;
         depends
             .0
-            .extend(Relations::from_str(paragraph.get("Depends").unwrap_or_default())?.0);
+            .extend(AllOf::from_str(paragraph.get("Depends").unwrap_or_default())?.0);
         Ok(Self {
             name: name.to_owned(),
             version: text("Version")?.parse()?,
             architecture: architecture.to_owned(),
             depends,
-            provides: Provide::parse_list(paragraph.get("Provides").unwrap_or_default())?,
+            provides: ProvidedName::parse_list(paragraph.get("Provides").unwrap_or_default())?,
             filename: filename.to_owned(),
             sha256: text("SHA256")?.parse()?,
             size: size.parse().map_err(|_| wrong("Size", size))?,

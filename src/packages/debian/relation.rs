@@ -5,14 +5,14 @@
 
 use std::{fmt, str::FromStr};
 
-use super::version::Version;
+use super::version::DebianVersion;
 
 /// Most alternatives and groups taken from one field.
 const MAX_RELATIONS: usize = 4096;
 
 /// How a version is bounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operator {
+pub(crate) enum VersionOperator {
     /// `<<`
     Earlier,
     /// `<=` (and the old `<`)
@@ -27,30 +27,30 @@ pub(crate) enum Operator {
 
 /// One name with its bound: `python3:any (>= 3.13~)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Relation {
+pub(crate) struct PackageRelation {
     /// The package's name, without an architecture qualifier.
     pub name: String,
     /// The qualifier after the colon, for instance `any`.
     pub qualifier: Option<String>,
     /// Which versions are meant; all if none.
-    pub bound: Option<(Operator, Version)>,
+    pub bound: Option<(VersionOperator, DebianVersion)>,
 }
 
 /// Relations of which one is enough: `a | b`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Alternatives(pub Vec<Relation>);
+pub(crate) struct AnyOf(pub Vec<PackageRelation>);
 
 /// A whole field: groups that must all hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Relations(pub Vec<Alternatives>);
+pub(crate) struct AllOf(pub Vec<AnyOf>);
 
 /// One entry of `Provides`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Provide {
+pub(crate) struct ProvidedName {
     /// The provided name.
     pub name: String,
     /// The provided version; without one, no bound is ever met.
-    pub version: Option<Version>,
+    pub version: Option<DebianVersion>,
 }
 
 /// A text that is no relation.
@@ -69,9 +69,9 @@ impl ParseRelationError {
     }
 }
 
-impl Operator {
+impl VersionOperator {
     /// Whether `found` lies within the bound `self wanted`.
-    fn admits(self, found: &Version, wanted: &Version) -> bool {
+    fn admits(self, found: &DebianVersion, wanted: &DebianVersion) -> bool {
         match self {
             Self::Earlier => found < wanted,
             Self::EarlierOrEqual => found <= wanted,
@@ -93,9 +93,9 @@ impl Operator {
     }
 }
 
-impl Relation {
+impl PackageRelation {
     /// Whether a real package of this version meets the relation.
-    pub(crate) fn admits(&self, version: &Version) -> bool {
+    pub(crate) fn admits(&self, version: &DebianVersion) -> bool {
         match &self.bound {
             None => true,
             Some((operator, wanted)) => operator.admits(version, wanted),
@@ -103,7 +103,7 @@ impl Relation {
     }
 
     /// Whether a provided name meets the relation: a bound needs a provided version.
-    pub(crate) fn admits_provide(&self, provide: &Provide) -> bool {
+    pub(crate) fn admits_provide(&self, provide: &ProvidedName) -> bool {
         self.name == provide.name
             && match (&self.bound, &provide.version) {
                 (None, _) => true,
@@ -113,7 +113,7 @@ impl Relation {
     }
 }
 
-impl FromStr for Relation {
+impl FromStr for PackageRelation {
     type Err = ParseRelationError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -127,11 +127,11 @@ impl FromStr for Relation {
                     .ok_or_else(error)?;
                 let (sign, version) = inner.split_at(end);
                 let operator = match sign {
-                    "<<" => Operator::Earlier,
-                    "<=" | "<" => Operator::EarlierOrEqual,
-                    "=" => Operator::Equal,
-                    ">=" | ">" => Operator::LaterOrEqual,
-                    ">>" => Operator::Later,
+                    "<<" => VersionOperator::Earlier,
+                    "<=" | "<" => VersionOperator::EarlierOrEqual,
+                    "=" => VersionOperator::Equal,
+                    ">=" | ">" => VersionOperator::LaterOrEqual,
+                    ">>" => VersionOperator::Later,
                     _ => return Err(error()),
                 };
                 let version = version.trim().parse().map_err(|_| error())?;
@@ -164,7 +164,7 @@ pub(crate) fn is_name(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))
 }
 
-impl FromStr for Relations {
+impl FromStr for AllOf {
     type Err = ParseRelationError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -182,22 +182,22 @@ impl FromStr for Relations {
                 }
                 alternatives.push(relation.trim().parse()?);
             }
-            groups.push(Alternatives(alternatives));
+            groups.push(AnyOf(alternatives));
         }
         Ok(Self(groups))
     }
 }
 
-impl Provide {
+impl ProvidedName {
     /// Reads a `Provides` field.
     pub(crate) fn parse_list(text: &str) -> Result<Vec<Self>, ParseRelationError> {
-        let relations: Relations = text.parse()?;
+        let relations: AllOf = text.parse()?;
         let mut provides = Vec::new();
-        for Alternatives(alternatives) in relations.0 {
+        for AnyOf(alternatives) in relations.0 {
             for relation in alternatives {
                 let version = match relation.bound {
                     None => None,
-                    Some((Operator::Equal, version)) => Some(version),
+                    Some((VersionOperator::Equal, version)) => Some(version),
                     Some(_) => return Err(ParseRelationError::new(text)),
                 };
                 provides.push(Self {
@@ -210,7 +210,7 @@ impl Provide {
     }
 }
 
-impl fmt::Display for Relation {
+impl fmt::Display for PackageRelation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.name)?;
         if let Some(qualifier) = &self.qualifier {
@@ -223,7 +223,7 @@ impl fmt::Display for Relation {
     }
 }
 
-impl fmt::Display for Alternatives {
+impl fmt::Display for AnyOf {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, relation) in self.0.iter().enumerate() {
             if at > 0 {
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn reads_groups_alternatives_and_bounds() {
         let text = "libc6 (>= 2.38), python3:any(>=3.13~) |  foo,\n bar (<< 1:2-3),";
-        let relations: Relations = text.parse().unwrap();
+        let relations: AllOf = text.parse().unwrap();
         let shown: Vec<String> = relations.0.iter().map(ToString::to_string).collect();
         assert_eq!(
             shown,
@@ -253,7 +253,7 @@ mod tests {
                 "bar (<< 1:2-3)"
             ]
         );
-        assert_eq!("".parse::<Relations>().unwrap(), Relations::default());
+        assert_eq!("".parse::<AllOf>().unwrap(), AllOf::default());
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
             (">=", false, true, true),
             (">>", false, false, true),
         ] {
-            let relation: Relation = format!("a ({bound} 2)").parse().unwrap();
+            let relation: PackageRelation = format!("a ({bound} 2)").parse().unwrap();
             for (version, expected) in [("1", lower), ("2", equal), ("3", higher)] {
                 assert_eq!(
                     relation.admits(&version.parse().unwrap()),
@@ -278,8 +278,8 @@ mod tests {
 
     #[test]
     fn a_bound_needs_a_versioned_provide() {
-        let provides = Provide::parse_list("mta, awk (= 2.0)").unwrap();
-        let relation = |text: &str| text.parse::<Relation>().unwrap();
+        let provides = ProvidedName::parse_list("mta, awk (= 2.0)").unwrap();
+        let relation = |text: &str| text.parse::<PackageRelation>().unwrap();
         let admitted = |text: &str| {
             provides
                 .iter()
@@ -287,7 +287,7 @@ mod tests {
         };
         assert!(admitted("mta") && admitted("awk") && admitted("awk (>= 1)"));
         assert!(!admitted("mta (>= 1)") && !admitted("awk (>= 3)") && !admitted("x"));
-        assert!(Provide::parse_list("awk (>= 2)").is_err());
+        assert!(ProvidedName::parse_list("awk (>= 2)").is_err());
     }
 
     #[test]
@@ -304,15 +304,15 @@ mod tests {
             "a:",
             "-a",
         ] {
-            assert!(bad.parse::<Relations>().is_err(), "{bad}");
+            assert!(bad.parse::<AllOf>().is_err(), "{bad}");
         }
     }
 
     proptest! {
         #[test]
         fn never_panics(text in "[a-z0-9 ,|()<>=:.~ü-]{0,60}") {
-            let _ = text.parse::<Relations>();
-            let _ = Provide::parse_list(&text);
+            let _ = text.parse::<AllOf>();
+            let _ = ProvidedName::parse_list(&text);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::packages::Sha256;
 
 /// What a suite says of itself. Nothing here is trusted before the signature has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Release {
+pub(crate) struct SuiteRelease {
     /// Name of the state, for instance `stable`.
     pub suite: String,
     /// Name of the release, for instance `trixie`.
@@ -43,7 +43,7 @@ pub(crate) enum ReleaseError {
     },
 }
 
-impl Release {
+impl SuiteRelease {
     /// Reads the one paragraph of a `Release` file.
     pub(crate) fn read(input: impl BufRead) -> Result<Self, ReleaseError> {
         let mut reader = ParagraphReader::new(input);
@@ -155,7 +155,7 @@ mod tests {
         let text = format!(
             "Suite: stable\nCodename: trixie\nDate: Sat, 12 Sep 2026 07:55:41 UTC\nAcquire-By-Hash: yes\nSHA256:\n {digest}   12 main/x\n {digest} 0 main/y\n"
         );
-        let release = Release::read(text.as_bytes()).unwrap();
+        let release = SuiteRelease::read(text.as_bytes()).unwrap();
         assert_eq!(
             (release.suite.as_str(), release.codename.as_str()),
             ("stable", "trixie")
@@ -195,7 +195,7 @@ mod tests {
                 "Valid-Until",
             ),
         ] {
-            let error = Release::read(text.as_bytes()).unwrap_err().to_string();
+            let error = SuiteRelease::read(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(field), "{error}");
         }
     }
@@ -203,7 +203,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(text in "(Codename: t\n|Date: [A-Za-z0-9 :]{0,20}\n|SHA256:\n|[a-f0-9 \n:]{0,70}){0,6}") {
-            let _ = Release::read(text.as_bytes());
+            let _ = SuiteRelease::read(text.as_bytes());
         }
     }
 }

@@ -9,7 +9,7 @@ const MAX_VERSION_BYTES: usize = 256;
 ///
 /// Equality is that of the order: `1.0` equals `0:1.0-0`.
 #[derive(Debug, Clone)]
-pub(crate) struct Version {
+pub(crate) struct DebianVersion {
     text: String,
     epoch: u32,
     upstream_start: usize,
@@ -24,7 +24,7 @@ pub(crate) struct ParseVersionError {
     pub text: String,
 }
 
-impl FromStr for Version {
+impl FromStr for DebianVersion {
     type Err = ParseVersionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -68,7 +68,7 @@ impl FromStr for Version {
     }
 }
 
-impl Version {
+impl DebianVersion {
     /// The part between epoch and revision.
     fn upstream(&self) -> &str {
         self.text
@@ -82,13 +82,13 @@ impl Version {
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for DebianVersion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.text)
     }
 }
 
-impl Ord for Version {
+impl Ord for DebianVersion {
     fn cmp(&self, other: &Self) -> Ordering {
         self.epoch
             .cmp(&other.epoch)
@@ -97,19 +97,19 @@ impl Ord for Version {
     }
 }
 
-impl PartialOrd for Version {
+impl PartialOrd for DebianVersion {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Version {
+impl PartialEq for DebianVersion {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Version {}
+impl Eq for DebianVersion {}
 
 /// dpkg's comparison: runs without digits by [`weight`], runs of digits by number, in turn.
 fn compare_part(mut left: &[u8], mut right: &[u8]) -> Ordering {
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn version(text: &str) -> Version {
+    fn version(text: &str) -> DebianVersion {
         text.parse().unwrap()
     }
 
@@ -239,21 +239,21 @@ mod tests {
             "99999999999:1",
             &long,
         ] {
-            assert!(bad.parse::<Version>().is_err(), "{bad}");
+            assert!(bad.parse::<DebianVersion>().is_err(), "{bad}");
         }
     }
 
     proptest! {
         #[test]
         fn never_panics_and_is_antisymmetric(left in "[0-9a-z.+~:-]{0,12}", right in "[0-9a-z.+~:-]{0,12}") {
-            if let (Ok(left), Ok(right)) = (left.parse::<Version>(), right.parse::<Version>()) {
+            if let (Ok(left), Ok(right)) = (left.parse::<DebianVersion>(), right.parse::<DebianVersion>()) {
                 prop_assert_eq!(left.cmp(&right), right.cmp(&left).reverse());
             }
         }
 
         #[test]
         fn any_text_is_taken_or_refused(text in "\\PC{0,40}") {
-            let _ = text.parse::<Version>();
+            let _ = text.parse::<DebianVersion>();
         }
     }
 }

@@ -3,18 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{Formats, UploadLimit};
+use super::{FormatRules, UploadLimit};
 
 /// The conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Conditions {
+pub(crate) struct ResolutionRules {
     /// The file that sets them.
     pub file: &'static str,
     /// Indexes in place of those of pip's options; none leaves these as they are. The public one stands
     /// for what the caller's variables put in its place.
     pub indexes: Vec<NamedIndex>,
     /// Packages that come from one place alone, by normalised name.
-    pub ties: BTreeMap<String, Tie>,
+    pub ties: BTreeMap<String, IndexPin>,
     /// Requirements that bound what others need, of PEP 508.
     pub constraints: Vec<String>,
     /// Requirements that stand in for what others say of the same package.
@@ -35,7 +35,7 @@ pub(crate) struct Choosing {
     /// Until when files may have been uploaded.
     pub uploaded: Option<UploadLimit>,
     /// Which packages must come from source, and which must not.
-    pub formats: Formats,
+    pub formats: FormatRules,
     /// Requirements that bound what builds need.
     pub build_constraints: Vec<String>,
     /// Metadata that stand for those of packages, as a text of TOML for uv.
@@ -72,7 +72,7 @@ pub(crate) struct NamedIndex {
 
 /// The one place that a package comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Tie {
+pub(crate) enum IndexPin {
     /// The index of this name.
     Index(String),
     /// A folder, a repository or an address, in words. Whoever wishes for the package itself gets it from
@@ -80,7 +80,7 @@ pub(crate) enum Tie {
     Elsewhere(String),
 }
 
-impl Conditions {
+impl ResolutionRules {
     /// What of them holds for what builds need: where packages come from, and until when.
     pub(crate) fn of_builds(&self) -> Self {
         Self {

@@ -5,7 +5,7 @@
 
 /// A script to make: `name = module:function`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Script {
+pub(crate) struct ConsoleScript {
     /// File name below `bin`.
     pub name: String,
     /// Module to import, dotted.
@@ -16,7 +16,7 @@ pub(crate) struct Script {
 
 /// What is wrong with an entry point of a script group.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum EntryPointError {
     /// The file is not UTF-8.
     #[error("not UTF-8")]
     NotUnicode,
@@ -38,8 +38,8 @@ pub(crate) enum Error {
 
 /// The scripts of `console_scripts` and `gui_scripts`, sorted by name; where a name is there
 /// twice the last counts, and the console group before the other. On Unix they are the same.
-pub(crate) fn scripts(bytes: &[u8]) -> Result<Vec<Script>, Error> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Error::NotUnicode)?;
+pub(crate) fn scripts(bytes: &[u8]) -> Result<Vec<ConsoleScript>, EntryPointError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| EntryPointError::NotUnicode)?;
     let mut found = std::collections::BTreeMap::new();
     let mut group = "";
     for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {
@@ -70,7 +70,7 @@ pub(crate) fn scripts(bytes: &[u8]) -> Result<Vec<Script>, Error> {
     Ok(found.into_values().map(|(_, script)| script).collect())
 }
 
-fn script(name: &str, value: &str) -> Result<Script, Error> {
+fn script(name: &str, value: &str) -> Result<ConsoleScript, EntryPointError> {
     if matches!(name, "" | "." | "..")
         || name.len() > 255
         || name.starts_with(".wh.")
@@ -78,7 +78,7 @@ fn script(name: &str, value: &str) -> Result<Script, Error> {
             .chars()
             .any(|it| it == '/' || it == '\\' || it.is_control())
     {
-        return Err(Error::Name {
+        return Err(EntryPointError::Name {
             name: name.to_owned(),
         });
     }
@@ -88,12 +88,12 @@ fn script(name: &str, value: &str) -> Result<Script, Error> {
         .split_once(':')
         .map(|(module, function)| (module.trim(), function.trim()))
         .filter(|(module, function)| is_dotted(module) && is_dotted(function))
-        .map(|(module, function)| Script {
+        .map(|(module, function)| ConsoleScript {
             name: name.to_owned(),
             module: module.to_owned(),
             function: function.to_owned(),
         })
-        .ok_or_else(|| Error::Value {
+        .ok_or_else(|| EntryPointError::Value {
             name: name.to_owned(),
             value: value.to_owned(),
         })
@@ -112,8 +112,8 @@ fn is_dotted(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn script_of(name: &str, module: &str, function: &str) -> Script {
-        Script {
+    fn script_of(name: &str, module: &str, function: &str) -> ConsoleScript {
+        ConsoleScript {
             name: name.to_owned(),
             module: module.to_owned(),
             function: function.to_owned(),
@@ -145,7 +145,7 @@ mod tests {
         for name in ["", "..", "a/b", ".wh.x", "a\\b"] {
             let text = format!("[console_scripts]\n{name} = m:f\n");
             assert!(
-                matches!(scripts(text.as_bytes()), Err(Error::Name { .. })),
+                matches!(scripts(text.as_bytes()), Err(EntryPointError::Name { .. })),
                 "{name}"
             );
         }
@@ -162,11 +162,11 @@ mod tests {
         ] {
             let text = format!("[console_scripts]\nx = {value}\n");
             assert!(
-                matches!(scripts(text.as_bytes()), Err(Error::Value { .. })),
+                matches!(scripts(text.as_bytes()), Err(EntryPointError::Value { .. })),
                 "{value}"
             );
         }
-        assert_eq!(scripts(b"\xff"), Err(Error::NotUnicode));
+        assert_eq!(scripts(b"\xff"), Err(EntryPointError::NotUnicode));
     }
 
     proptest::proptest! {

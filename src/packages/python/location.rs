@@ -1,7 +1,7 @@
 //! Addresses of indexes and files, with what must stay secret kept apart from what may be said.
 //!
-//! `https://user:password@host/simple` is split when it is read: [`Url`] prints without the
-//! credentials, and [`Redacted`] never prints at all. No other type of this program holds a url
+//! `https://user:password@host/simple` is split when it is read: [`PackageUrl`] prints without the
+//! credentials, and [`UrlSecret`] never prints at all. No other type of this program holds a url
 //! that came from a user.
 
 use std::fmt;
@@ -31,9 +31,9 @@ pub(crate) fn is_public_index(url: &str) -> bool {
 
 /// A secret. It has no `Display`, and `Debug` shows stars.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Redacted(String);
+pub(crate) struct UrlSecret(String);
 
-impl Redacted {
+impl UrlSecret {
     /// Wraps a secret.
     pub(crate) fn new(secret: impl Into<String>) -> Self {
         Self(secret.into())
@@ -45,7 +45,7 @@ impl Redacted {
     }
 }
 
-impl fmt::Debug for Redacted {
+impl fmt::Debug for UrlSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("****")
     }
@@ -53,9 +53,9 @@ impl fmt::Debug for Redacted {
 
 /// An address with a scheme (`https://…`, `file:///…`), its credentials kept apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Url {
+pub(crate) struct PackageUrl {
     clean: String,
-    user_info: Option<Redacted>,
+    user_info: Option<UrlSecret>,
 }
 
 /// Text that is no url. Never carries the text: it may hold a password.
@@ -83,7 +83,7 @@ pub(crate) enum UrlError {
     TooLong,
 }
 
-impl Url {
+impl PackageUrl {
     /// Reads an absolute url and takes `user:password@` out of it.
     ///
     /// # Errors
@@ -115,14 +115,14 @@ impl Url {
         }
         Ok(Self {
             clean: format!("{scheme}://{}", split.rest),
-            user_info: split.login.map(Redacted::new),
+            user_info: split.login.map(UrlSecret::new),
         })
     }
 
     /// Reads the address of a package index, which is asked by http or https.
     ///
     /// # Errors
-    /// As [`Url::parse`]; another scheme.
+    /// As [`PackageUrl::parse`]; another scheme.
     pub(crate) fn of_index(text: &str) -> Result<Self, UrlError> {
         // `file:` may have no `//`.
         if text.trim_start().to_ascii_lowercase().starts_with("file:") {
@@ -143,22 +143,22 @@ impl Url {
     }
 
     /// `user:password` as it stood in the url, still percent-encoded.
-    pub(crate) fn user_info(&self) -> Option<&Redacted> {
+    pub(crate) fn user_info(&self) -> Option<&UrlSecret> {
         self.user_info.as_ref()
     }
 
     /// The same address, sent with these credentials.
-    pub(crate) fn with_user_info(self, user_info: Option<Redacted>) -> Self {
+    pub(crate) fn with_user_info(self, user_info: Option<UrlSecret>) -> Self {
         Self { user_info, ..self }
     }
 
     /// The url with its credentials put back, for a receiver that takes one string.
-    pub(crate) fn reveal(&self) -> Redacted {
+    pub(crate) fn reveal(&self) -> UrlSecret {
         match (&self.user_info, self.clean.split_once("://")) {
             (Some(user), Some((scheme, rest))) => {
-                Redacted::new(format!("{scheme}://{}@{rest}", user.reveal()))
+                UrlSecret::new(format!("{scheme}://{}@{rest}", user.reveal()))
             }
-            _ => Redacted::new(self.clean.clone()),
+            _ => UrlSecret::new(self.clean.clone()),
         }
     }
 
@@ -188,7 +188,7 @@ impl Url {
     }
 }
 
-impl fmt::Display for Url {
+impl fmt::Display for PackageUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&shown(&self.clean))
     }
@@ -226,9 +226,9 @@ fn percent_decode(text: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum DirectUrl {
     /// An archive on a server: `https://…/x-1-py3-none-any.whl`.
-    Archive(Url),
+    Archive(PackageUrl),
     /// A version control address: `git+https://…@v1`.
-    Repository(Url),
+    Repository(PackageUrl),
     /// A path, as written; relative ones start at the file that names them.
     Path(String),
 }
@@ -254,7 +254,7 @@ impl DirectUrl {
     /// Reads a url or path as it stands behind `name @` or alone on a line.
     ///
     /// # Errors
-    /// As [`Url::parse`]; a text without a scheme is a path.
+    /// As [`PackageUrl::parse`]; a text without a scheme is a path.
     pub(crate) fn parse(text: &str) -> Result<Self, UrlError> {
         let Some((scheme, rest)) = text.split_once(':') else {
             return Ok(Self::Path(text.to_owned()));
@@ -267,15 +267,15 @@ impl DirectUrl {
                     path.split('#').next().unwrap_or_default(),
                 )))
             }
-            "http" | "https" => Ok(Self::Archive(Url::parse(text)?)),
+            "http" | "https" => Ok(Self::Archive(PackageUrl::parse(text)?)),
             kind if ["git", "hg", "svn", "bzr"]
                 .iter()
                 .any(|vcs| kind == *vcs || kind.starts_with(&format!("{vcs}+"))) =>
             {
                 // `git+ssh://git@host` has a user that is no secret, and is dropped all the same.
-                Ok(Self::Repository(Url::parse(text)?))
+                Ok(Self::Repository(PackageUrl::parse(text)?))
             }
-            _ if text.contains("://") => Ok(Self::Archive(Url::parse(text)?)),
+            _ if text.contains("://") => Ok(Self::Archive(PackageUrl::parse(text)?)),
             _ => Ok(Self::Path(text.to_owned())),
         }
     }
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn takes_credentials_out() {
-        let url = Url::parse("HTTPS://me:p%40ss@host:8443/simple/?q=1#sha256=ab").unwrap();
+        let url = PackageUrl::parse("HTTPS://me:p%40ss@host:8443/simple/?q=1#sha256=ab").unwrap();
         assert_eq!(url.to_string(), "https://host:8443/simple/?q=1#sha256=ab");
         assert_eq!(url.user_info().unwrap().reveal(), "me:p%40ss");
         assert_eq!(
@@ -323,36 +323,39 @@ mod tests {
         assert_eq!(url.without_fragment(), "https://host:8443/simple/");
         assert_eq!(url.fragment(), Some("sha256=ab"));
         assert!(!format!("{url:?}").contains("p%40ss"));
-        let url = Url::parse("https://h/x.whl?token=abc").unwrap();
+        let url = PackageUrl::parse("https://h/x.whl?token=abc").unwrap();
         assert_eq!(url.as_str(), "https://h/x.whl?token=abc");
         assert_eq!(url.to_string(), "https://h/x.whl?token=***");
     }
 
     #[test]
     fn an_at_sign_in_a_password_or_path_is_no_trap() {
-        let url = Url::parse("https://u:a@b@host/x@y").unwrap();
+        let url = PackageUrl::parse("https://u:a@b@host/x@y").unwrap();
         assert_eq!(url.to_string(), "https://host/x@y");
         assert_eq!(url.user_info().unwrap().reveal(), "u:a@b");
-        let plain = Url::parse("https://host/a@b").unwrap();
+        let plain = PackageUrl::parse("https://host/a@b").unwrap();
         assert!(plain.user_info().is_none());
     }
 
     #[test]
     fn refuses_what_is_no_url() {
-        assert_eq!(Url::parse("host/simple"), Err(UrlError::NoScheme));
-        assert_eq!(Url::parse("https:///simple"), Err(UrlError::NoHost));
-        assert_eq!(Url::parse("https://a b/"), Err(UrlError::BadCharacter));
-        assert_eq!(Url::parse("1x://a"), Err(UrlError::NoScheme));
+        assert_eq!(PackageUrl::parse("host/simple"), Err(UrlError::NoScheme));
+        assert_eq!(PackageUrl::parse("https:///simple"), Err(UrlError::NoHost));
+        assert_eq!(
+            PackageUrl::parse("https://a b/"),
+            Err(UrlError::BadCharacter)
+        );
+        assert_eq!(PackageUrl::parse("1x://a"), Err(UrlError::NoScheme));
         for cut in [
             "https://u:a/b@h/",
             "https://u:a?b@h/",
             "https://u:a#b@h/",
             "https://a/b@h.c/d",
         ] {
-            assert_eq!(Url::parse(cut), Err(UrlError::Login), "{cut}");
+            assert_eq!(PackageUrl::parse(cut), Err(UrlError::Login), "{cut}");
         }
         assert_eq!(
-            Url::parse(&format!("https://{}", "a".repeat(9000))),
+            PackageUrl::parse(&format!("https://{}", "a".repeat(9000))),
             Err(UrlError::TooLong)
         );
     }
@@ -360,12 +363,13 @@ mod tests {
     #[test]
     fn knows_file_names() {
         let url =
-            Url::parse("https://h/a/torch-2.5.1%2Bcpu-cp313-cp313-linux_x86_64.whl#x=1").unwrap();
+            PackageUrl::parse("https://h/a/torch-2.5.1%2Bcpu-cp313-cp313-linux_x86_64.whl#x=1")
+                .unwrap();
         assert_eq!(
             url.file_name(),
             "torch-2.5.1+cpu-cp313-cp313-linux_x86_64.whl"
         );
-        assert_eq!(Url::parse("https://h").unwrap().file_name(), "");
+        assert_eq!(PackageUrl::parse("https://h").unwrap().file_name(), "");
     }
 
     #[test]
@@ -391,9 +395,9 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics_and_never_shows_the_password(text in ".{0,60}", secret in "[a-z]{12}") {
-            let _ = Url::parse(&text);
+            let _ = PackageUrl::parse(&text);
             let _ = DirectUrl::parse(&text);
-            let url = Url::parse(&format!("https://user:{secret}@host/simple")).unwrap();
+            let url = PackageUrl::parse(&format!("https://user:{secret}@host/simple")).unwrap();
             let shown = format!("{url} {url:?}");
             prop_assert!(!shown.contains(&secret));
         }

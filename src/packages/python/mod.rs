@@ -25,17 +25,17 @@ mod wheel_name;
 pub(crate) use brought::{brought_by, extras_of};
 pub(crate) use hash::{FileHash, HashError};
 pub(crate) use location::{
-    DirectUrl, PUBLIC_INDEX, Redacted, Url, UrlError, is_public_index, shown,
+    DirectUrl, PUBLIC_INDEX, PackageUrl, UrlError, UrlSecret, is_public_index, shown,
 };
 pub(crate) use pylock::{
-    Fingerprint, LockOrigin, LockedFile, LockedPackage, LockedTree, Pylock, PylockError,
+    LockFingerprint, LockOrigin, LockedFile, LockedPackage, LockedTree, Pylock, PylockError,
 };
 pub(crate) use requirements::{
-    FolderLink, Format, Formats, IndexOptions, LineError, Position, ReadError, Requirements,
-    Source, Wish, WishKind, decode_requirements, expand_variables, line_of, parse,
-    requirement_lines, requirement_paths, resolve_folder, resolve_path,
+    FolderLink, FormatRule, FormatRules, IndexOptions, LineError, Position, ReadAccess, ReadError,
+    Requirement, RequirementKind, RequirementSet, decode_requirements, expand_variables, line_of,
+    parse, requirement_lines, requirement_paths, resolve_folder, resolve_path,
 };
-pub(crate) use tags::{Arch, Libc, PythonVersion, Tags, Target};
+pub(crate) use tags::{AcceptedTags, LibcVersion, PythonVersion, TargetArch, WheelTarget};
 pub(crate) use upload::UploadLimit;
 pub(crate) use wheel_name::{WheelFileName, is_wheel};
 
@@ -44,18 +44,18 @@ pub(crate) use pep508_rs::{MarkerTree, PackageName};
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use super::{Arch, Libc, PythonVersion, Target};
+    use super::{LibcVersion, PythonVersion, TargetArch, WheelTarget};
 
     /// What the builder python-3.13 has on a PC.
-    pub(crate) fn target() -> Target {
-        Target {
+    pub(crate) fn target() -> WheelTarget {
+        WheelTarget {
             python: PythonVersion {
                 major: 3,
                 minor: 13,
                 patch: 5,
             },
-            libc: Libc::Glibc(2, 41),
-            arch: Arch::X86_64,
+            libc: LibcVersion::Glibc(2, 41),
+            arch: TargetArch::X86_64,
         }
     }
 }

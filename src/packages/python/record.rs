@@ -12,14 +12,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// What `RECORD` says of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Row {
+pub(crate) struct RecordRow {
     /// `algorithm=value`; empty where none is known.
     pub hash: String,
     /// Length in bytes, as text; empty where it is not known.
     pub size: String,
 }
 
-impl Row {
+impl RecordRow {
     /// The row for known contents.
     pub(crate) fn of(sha256: [u8; 32], size_bytes: u64) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl Row {
 
 /// What is wrong with a `RECORD`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum RecordError {
     /// It is not UTF-8.
     #[error("not UTF-8")]
     NotUnicode,
@@ -52,15 +52,15 @@ pub(crate) enum Error {
 }
 
 /// Rows by path; of rows for the same path the last counts.
-pub(crate) fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Row>, Error> {
-    let mut rest = std::str::from_utf8(bytes).map_err(|_| Error::NotUnicode)?;
+pub(crate) fn parse(bytes: &[u8]) -> Result<BTreeMap<String, RecordRow>, RecordError> {
+    let mut rest = std::str::from_utf8(bytes).map_err(|_| RecordError::NotUnicode)?;
     let mut rows = BTreeMap::new();
     let mut line = 0;
     while !rest.is_empty() {
         line += 1;
         let mut columns = Vec::with_capacity(3);
         loop {
-            let (column, end, after) = column(rest).ok_or(Error::Quote { line })?;
+            let (column, end, after) = column(rest).ok_or(RecordError::Quote { line })?;
             columns.push(column);
             rest = after;
             if end != Some(',') {
@@ -69,11 +69,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Row>, Error> {
         }
         match <[String; 3]>::try_from(columns) {
             Ok([path, hash, size]) => {
-                rows.insert(path, Row { hash, size });
+                rows.insert(path, RecordRow { hash, size });
             }
             Err(columns) if columns == [""] => {}
             Err(columns) => {
-                return Err(Error::Columns {
+                return Err(RecordError::Columns {
                     line,
                     columns: columns.len(),
                 });
@@ -84,7 +84,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Row>, Error> {
 }
 
 /// The text of these rows, in their order.
-pub(crate) fn write<'a>(rows: impl IntoIterator<Item = (&'a str, &'a Row)>) -> String {
+pub(crate) fn write<'a>(rows: impl IntoIterator<Item = (&'a str, &'a RecordRow)>) -> String {
     let mut text = String::new();
     for (path, row) in rows {
         for (column, end) in [(path, ','), (&row.hash, ','), (&row.size, '\n')] {
@@ -143,8 +143,8 @@ mod tests {
 
     use super::*;
 
-    fn row(hash: &str, size: &str) -> Row {
-        Row {
+    fn row(hash: &str, size: &str) -> RecordRow {
+        RecordRow {
             hash: hash.to_owned(),
             size: size.to_owned(),
         }
@@ -166,28 +166,28 @@ mod tests {
     fn faults_name_their_line() {
         assert_eq!(
             parse(b"a,,\nb,\n"),
-            Err(Error::Columns {
+            Err(RecordError::Columns {
                 line: 2,
                 columns: 2
             })
         );
         assert_eq!(
             parse(b"a,,\nb,,,\n"),
-            Err(Error::Columns {
+            Err(RecordError::Columns {
                 line: 2,
                 columns: 4
             })
         );
-        assert_eq!(parse(b"\"a,,"), Err(Error::Quote { line: 1 }));
-        assert_eq!(parse(b"\"a\"b,,"), Err(Error::Quote { line: 1 }));
-        assert_eq!(parse(b"\xff"), Err(Error::NotUnicode));
+        assert_eq!(parse(b"\"a,,"), Err(RecordError::Quote { line: 1 }));
+        assert_eq!(parse(b"\"a\"b,,"), Err(RecordError::Quote { line: 1 }));
+        assert_eq!(parse(b"\xff"), Err(RecordError::NotUnicode));
     }
 
     #[test]
     fn a_row_of_contents() {
         // The value of `hashlib.sha256(b"").digest()`.
         let empty = <[u8; 32]>::from(<sha2::Sha256 as sha2::Digest>::digest(b""));
-        let row = Row::of(empty, 0);
+        let row = RecordRow::of(empty, 0);
         assert_eq!(
             row.hash,
             "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
@@ -201,7 +201,7 @@ mod tests {
             rows in proptest::collection::btree_map(".{1,20}|[a,\"\n\r]{1,6}",
                 ("[a-z=,\"]{0,5}", "[0-9]{0,3}"), 0..8),
         ) {
-            let rows: BTreeMap<String, Row> =
+            let rows: BTreeMap<String, RecordRow> =
                 rows.into_iter().map(|(path, (hash, size))| (path, row(&hash, &size))).collect();
             let text = write(rows.iter().map(|(path, row)| (path.as_str(), row)));
             prop_assert_eq!(parse(text.as_bytes()).unwrap(), rows);

@@ -15,7 +15,7 @@ use super::wheel_name::WheelFileName;
 
 /// One `python-abi-platform` triple.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Tag<'a> {
+pub(crate) struct WheelTag<'a> {
     /// `cp313`, `py3`.
     pub python: &'a str,
     /// `cp313`, `abi3`, `none`.
@@ -66,12 +66,12 @@ impl FromStr for PythonVersion {
 
 /// The C library of the target and its version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Libc {
+pub(crate) enum LibcVersion {
     /// glibc major and minor, for manylinux wheels.
     Glibc(u16, u16),
 }
 
-impl fmt::Display for Libc {
+impl fmt::Display for LibcVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Glibc(major, minor) => write!(f, "glibc {major}.{minor}"),
@@ -81,14 +81,14 @@ impl fmt::Display for Libc {
 
 /// The processor of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Arch {
+pub(crate) enum TargetArch {
     /// amd64 in the words of images and Debian.
     X86_64,
     /// arm64 in the words of images and Debian.
     Aarch64,
 }
 
-impl Arch {
+impl TargetArch {
     /// The name as `platform.machine()` and wheel tags have it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -100,16 +100,16 @@ impl Arch {
 
 /// What wheels are chosen for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Target {
+pub(crate) struct WheelTarget {
     /// `CPython`'s version.
     pub python: PythonVersion,
     /// The C library.
-    pub libc: Libc,
+    pub libc: LibcVersion,
     /// The processor.
-    pub arch: Arch,
+    pub arch: TargetArch,
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for WheelTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -121,7 +121,7 @@ impl fmt::Display for Target {
     }
 }
 
-impl Target {
+impl WheelTarget {
     /// The values of environment markers inside the image. Release and version of the kernel are
     /// not known when an image is built, and empty.
     ///
@@ -152,11 +152,11 @@ impl Target {
         // takes them for built on the same machine, so best of all.
         let mut tags = vec![format!("linux_{arch}")];
         match self.libc {
-            Libc::Glibc(major, newest) => {
+            LibcVersion::Glibc(major, newest) => {
                 // Below these no Python of the architecture was ever built.
                 let oldest = match self.arch {
-                    Arch::X86_64 => 5,
-                    Arch::Aarch64 => 17,
+                    TargetArch::X86_64 => 5,
+                    TargetArch::Aarch64 => 17,
                 };
                 for minor in (oldest..=newest).rev() {
                     tags.push(format!("manylinux_{major}_{minor}_{arch}"));
@@ -174,19 +174,19 @@ impl Target {
     }
 
     /// All accepted tags with their rank.
-    pub(crate) fn tags(&self) -> Tags {
-        Tags::new(self)
+    pub(crate) fn tags(&self) -> AcceptedTags {
+        AcceptedTags::new(self)
     }
 }
 
 /// The accepted tags of a target, each with its rank, 0 being the best.
 #[derive(Debug, Clone)]
-pub(crate) struct Tags {
+pub(crate) struct AcceptedTags {
     ranks: BTreeMap<String, usize>,
 }
 
-impl Tags {
-    fn new(target: &Target) -> Self {
+impl AcceptedTags {
+    fn new(target: &WheelTarget) -> Self {
         let PythonVersion { major, minor, .. } = target.python;
         let platforms = target.platforms();
         let interpreter = format!("cp{major}{minor}");
@@ -223,7 +223,7 @@ impl Tags {
         wheel
             .tags()
             .filter_map(
-                |Tag {
+                |WheelTag {
                      python,
                      abi,
                      platform,
@@ -254,8 +254,8 @@ impl Tags {
 mod tests {
     use super::*;
 
-    fn target(minor: u16, libc: Libc, arch: Arch) -> Target {
-        Target {
+    fn target(minor: u16, libc: LibcVersion, arch: TargetArch) -> WheelTarget {
+        WheelTarget {
             python: PythonVersion {
                 major: 3,
                 minor,
@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    fn ordered(target: &Target) -> Vec<String> {
+    fn ordered(target: &WheelTarget) -> Vec<String> {
         let mut tags: Vec<_> = target.tags().ranks.into_iter().collect();
         tags.sort_by_key(|(_, rank)| *rank);
         tags.into_iter().map(|(tag, _)| tag).collect()
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn order_is_that_of_packaging() {
-        let tags = ordered(&target(13, Libc::Glibc(2, 41), Arch::X86_64));
+        let tags = ordered(&target(13, LibcVersion::Glibc(2, 41), TargetArch::X86_64));
         assert_eq!(tags[0], "cp313-cp313-linux_x86_64");
         let place = |tag: &str| tags.iter().position(|other| other == tag).expect(tag);
         let order = [
@@ -308,7 +308,7 @@ mod tests {
         use sha2::Digest as _;
         // `sys_tags()` of the packaging in pip 26.3, under CPython 3.11 on Debian 12, amd64, joined
         // by line feeds.
-        let tags = ordered(&target(11, Libc::Glibc(2, 36), Arch::X86_64));
+        let tags = ordered(&target(11, LibcVersion::Glibc(2, 36), TargetArch::X86_64));
         assert_eq!(tags.len(), 914);
         let hash = sha2::Sha256::digest(tags.join("\n").as_bytes());
         assert_eq!(
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn accepts_no_newer_libc_and_no_other_processor() {
-        let tags = target(13, Libc::Glibc(2, 36), Arch::Aarch64).tags();
+        let tags = target(13, LibcVersion::Glibc(2, 36), TargetArch::Aarch64).tags();
         let rank = |text: &str| tags.rank(&text.parse().unwrap());
         assert!(rank("x-1-cp313-cp313-manylinux_2_36_aarch64.whl").is_some());
         assert!(rank("x-1-cp313-cp313-manylinux_2_37_aarch64.whl").is_none());
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn best_prefers_tag_then_build() {
-        let tags = target(13, Libc::Glibc(2, 41), Arch::X86_64).tags();
+        let tags = target(13, LibcVersion::Glibc(2, 41), TargetArch::X86_64).tags();
         let wheels: Vec<WheelFileName> = [
             "x-1-py3-none-any.whl",
             "x-1-cp313-cp313-manylinux_2_17_x86_64.whl",
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn markers_are_the_images() {
-        let markers = target(11, Libc::Glibc(2, 36), Arch::Aarch64)
+        let markers = target(11, LibcVersion::Glibc(2, 36), TargetArch::Aarch64)
             .markers()
             .unwrap();
         assert_eq!(markers.platform_machine(), "aarch64");

@@ -15,7 +15,7 @@ pub(crate) struct WheelMetadata {
 
 /// What is wrong with a `WHEEL`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum WheelMetadataError {
     /// It is not UTF-8.
     #[error("not UTF-8")]
     NotUnicode,
@@ -31,16 +31,16 @@ pub(crate) enum Error {
 }
 
 /// Reads `WHEEL`.
-pub(crate) fn parse(bytes: &[u8]) -> Result<WheelMetadata, Error> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Error::NotUnicode)?;
-    let version = header(text, "Wheel-Version").ok_or(Error::NoVersion)?;
+pub(crate) fn parse(bytes: &[u8]) -> Result<WheelMetadata, WheelMetadataError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| WheelMetadataError::NotUnicode)?;
+    let version = header(text, "Wheel-Version").ok_or(WheelMetadataError::NoVersion)?;
     let major: u32 = version
         .split('.')
         .next()
         .and_then(|major| major.parse().ok())
-        .ok_or(Error::NoVersion)?;
+        .ok_or(WheelMetadataError::NoVersion)?;
     if major != MAJOR_VERSION {
-        return Err(Error::Version {
+        return Err(WheelMetadataError::Version {
             found: version.to_owned(),
         });
     }
@@ -83,14 +83,20 @@ mod tests {
     fn other_versions_are_refused() {
         assert_eq!(
             parse(b"Wheel-Version: 2.0"),
-            Err(Error::Version {
+            Err(WheelMetadataError::Version {
                 found: "2.0".to_owned()
             })
         );
-        assert_eq!(parse(b"Wheel-Version: x"), Err(Error::NoVersion));
-        assert_eq!(parse(b"Generator: x"), Err(Error::NoVersion));
-        assert_eq!(parse(b"\n\nWheel-Version: 1.0"), Err(Error::NoVersion));
-        assert_eq!(parse(b"\xff"), Err(Error::NotUnicode));
+        assert_eq!(
+            parse(b"Wheel-Version: x"),
+            Err(WheelMetadataError::NoVersion)
+        );
+        assert_eq!(parse(b"Generator: x"), Err(WheelMetadataError::NoVersion));
+        assert_eq!(
+            parse(b"\n\nWheel-Version: 1.0"),
+            Err(WheelMetadataError::NoVersion)
+        );
+        assert_eq!(parse(b"\xff"), Err(WheelMetadataError::NotUnicode));
     }
 
     proptest::proptest! {

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 
-use super::tags::Tag;
+use super::tags::WheelTag;
 
 /// Longest file name in bytes (the bound of Linux's file systems).
 const MAX_NAME_BYTES: usize = 255;
@@ -71,10 +71,10 @@ impl WheelFileName {
     }
 
     /// Every tag of the compressed set.
-    pub(crate) fn tags(&self) -> impl Iterator<Item = Tag<'_>> {
+    pub(crate) fn tags(&self) -> impl Iterator<Item = WheelTag<'_>> {
         self.pythons.iter().flat_map(move |python| {
             self.abis.iter().flat_map(move |abi| {
-                self.platforms.iter().map(move |platform| Tag {
+                self.platforms.iter().map(move |platform| WheelTag {
                     python,
                     abi,
                     platform,

@@ -1,8 +1,8 @@
 //! Why an image cannot be put on another base.
 
-use crate::image::{Footing, Misfit, NoStanding};
+use crate::image::{Abi, AbiMismatch, NoBaseRecord};
 use crate::oci::{Digest, Platform, Reference, ReferenceError};
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Why an image cannot be put on another base.
 #[derive(Debug, thiserror::Error)]
@@ -71,11 +71,11 @@ pub(crate) enum RebaseError {
         /// The base.
         base: String,
         /// In what they differ.
-        misfit: Misfit,
+        misfit: AbiMismatch,
         /// What the image counts on.
-        wanted: Box<Footing>,
+        wanted: Box<Abi>,
         /// What the base has.
-        found: Box<Footing>,
+        found: Box<Abi>,
     },
     /// The base lacks packages.
     #[error("{base} lacks {}", missing.join(", "))]
@@ -90,11 +90,11 @@ pub(crate) enum RebaseError {
 }
 
 impl RebaseError {
-    pub(super) fn of_standing(image: &Reference, reason: NoStanding) -> Self {
+    pub(super) fn of_standing(image: &Reference, reason: NoBaseRecord) -> Self {
         let image = image.to_string();
         match reason {
-            NoStanding::Lacks(missing) => Self::NotOurs { image, missing },
-            NoStanding::Layers(layers, tars, base) => Self::Layers {
+            NoBaseRecord::Lacks(missing) => Self::NotOurs { image, missing },
+            NoBaseRecord::Layers(layers, tars, base) => Self::Layers {
                 image,
                 layers,
                 tars,
@@ -115,14 +115,14 @@ impl Explain for RebaseError {
         };
         match self {
             Self::NoImage { image } => told(
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 "there is no such image",
                 image,
                 "neither the store nor its registry has that name; private ones look the same to those who may not see them".to_owned(),
                 "`s2r images` lists the store; log in with `s2r login REGISTRY` if it is private".to_owned(),
             ),
             Self::TwoImages { image, pinned, here, there } => told(
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 "the image is one thing here and another in its registry",
                 image,
                 format!("here      {here}\nregistry  {there}\nand the push would replace the registry's"),
@@ -131,7 +131,7 @@ impl Explain for RebaseError {
                 ),
             ),
             Self::NotOurs { image, missing } => told(
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 "the image does not tell which of its layers are its base's",
                 image,
                 format!(
@@ -141,14 +141,14 @@ impl Explain for RebaseError {
                 "build it once with this s2r; what was built so can be put on other bases".to_owned(),
             ),
             Self::Layers { image, layers, tars, base } => told(
-                Fate::World,
+                ErrorClass::World,
                 "what the image tells of its layers cannot be",
                 image,
                 format!("{layers} layers in the manifest, {tars} in the config, {base} of them the base's"),
                 "build it anew".to_owned(),
             ),
             Self::BaseName { name, reason } => told(
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 "this is not an image name",
                 name,
                 reason.to_string(),
@@ -157,7 +157,7 @@ impl Explain for RebaseError {
             Self::Platform { base, platform, found } => {
                 let found: Vec<String> = found.iter().map(ToString::to_string).collect();
                 told(
-                    Fate::CommandLine,
+                    ErrorClass::CommandLine,
                     &format!("the base is not made for {platform}"),
                     base,
                     format!("the image is for {platform}, the base for {}", found.join(", ")),
@@ -166,7 +166,7 @@ impl Explain for RebaseError {
             }
             Self::Misfit { image, base, misfit, wanted, found } => misfit_told(*misfit, (image, wanted), (base, found)),
             Self::Packages { image, base, missing } => told(
-                Fate::Project,
+                ErrorClass::Project,
                 "the base lacks packages that the image's base has",
                 base,
                 format!("{}: what lies above them in {image} may count on them", missing.join(", ")),
@@ -178,25 +178,25 @@ impl Explain for RebaseError {
 
 /// Both values, and what they are for.
 fn misfit_told(
-    misfit: Misfit,
-    (image, wanted): (&str, &Footing),
-    (base, found): (&str, &Footing),
+    misfit: AbiMismatch,
+    (image, wanted): (&str, &Abi),
+    (base, found): (&str, &Abi),
 ) -> Explanation {
     let version = |(major, minor): (u32, u32)| format!("{major}.{minor}");
     let (what, old, new, why) = match misfit {
-        Misfit::Python => (
+        AbiMismatch::Python => (
             "the base has another Python",
             format!("Python {}", wanted.python),
             format!("Python {}", found.python),
             "compiled modules and the environment's folders are for one version",
         ),
-        Misfit::Glibc => (
+        AbiMismatch::Glibc => (
             "the base's C library is older",
             format!("glibc {}", version(wanted.glibc)),
             format!("glibc {}", version(found.glibc)),
             "compiled modules may ask for functions that it lacks",
         ),
-        Misfit::Interpreter => (
+        AbiMismatch::Interpreter => (
             "the base has its Python elsewhere",
             wanted.interpreter.clone(),
             found.interpreter.clone(),
@@ -204,7 +204,7 @@ fn misfit_told(
         ),
     };
     Explanation {
-        fate: Fate::Project,
+        fate: ErrorClass::Project,
         what: what.to_owned(),
         place: base.to_owned(),
         why: format!("{image} stands on {old}, {base} has {new}: {why}"),

@@ -2,7 +2,7 @@
 //!
 //! Manifests and configs are read, layers are not: what goes to a registry is mounted there, or copied
 //! from one registry to the other. What may be put beneath what is decided by what the image's manifest
-//! tells ([`crate::image::Standing`]), never by names or tags of bases.
+//! tells ([`crate::image::BaseRecord`]), never by names or tags of bases.
 
 mod error;
 mod onto;
@@ -13,29 +13,29 @@ use std::time::Duration;
 pub(crate) use error::RebaseError;
 
 use crate::base::base_image_lookup::BaseImageError;
-use crate::base::base_image_lookup::Finder;
+use crate::base::base_image_lookup::BaseImageLookup;
 use crate::base::base_image_lookup::platform_of;
 use crate::context::base_manifest::BaseImage;
-use crate::context::build_context::Means;
-use crate::context::settings::Rules;
+use crate::context::build_context::BuildMeans;
+use crate::context::settings::NetworkRules;
 use crate::context::settings::Settings;
-use crate::context::stage_clock::Stages;
+use crate::context::stage_clock::StageClock;
+use crate::image::{Abi, BaseRecord, CONTENTS_ANNOTATION};
 use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION};
-use crate::image::{CONTENTS_ANNOTATION, Footing, Standing};
-use crate::layer_cache::Cache;
+use crate::layer_cache::RegistryCache;
 use crate::net::http::Client;
-use crate::net::registry::Registry;
-use crate::oci::{Descriptor, Digest, ImageConfig, Manifest, Platform, Reference};
-use crate::packages::debian::Version;
+use crate::net::registry::RegistryRepository;
+use crate::oci::{Descriptor, Digest, ImageConfig, ImageManifest, Platform, Reference};
+use crate::packages::debian::DebianVersion;
 use crate::pipeline::publish;
-use crate::pipeline::publish::Pushed;
-use crate::report::{BuildError, Event, Report, Stage};
+use crate::pipeline::publish::PushReport;
+use crate::report::{BuildError, BuildStage, Event, Report};
 use crate::store::{Store, StoreError};
-use onto::NewBase;
+use onto::PlatformBase;
 
 /// What is put on what.
 #[derive(Debug, Clone)]
-pub(crate) struct Rebase {
+pub(crate) struct RebaseRequest {
     /// The image.
     pub image: Reference,
     /// A name of an image, or of a builder file upon one.
@@ -48,7 +48,7 @@ pub(crate) struct Rebase {
 
 /// What came of it.
 #[derive(Debug)]
-pub(crate) struct Rebased {
+pub(crate) struct RebaseReport {
     /// Its names.
     pub names: Vec<Reference>,
     /// What the image was.
@@ -58,9 +58,9 @@ pub(crate) struct Rebased {
     /// One for each platform.
     pub platforms: Vec<RebasedPlatform>,
     /// What went to registries.
-    pub pushed: Vec<Pushed>,
+    pub pushed: Vec<PushReport>,
     /// Where the time went.
-    pub stages: Vec<(Stage, Duration)>,
+    pub stages: Vec<(BuildStage, Duration)>,
 }
 
 /// One platform of it.
@@ -71,9 +71,9 @@ pub(crate) struct RebasedPlatform {
     /// Its manifest.
     pub descriptor: Descriptor,
     /// The base that it had.
-    pub old: BaseTold,
+    pub old: BaseSummary,
     /// The base that it has.
-    pub new: BaseTold,
+    pub new: BaseSummary,
     /// Layers above, which stayed.
     pub kept_layers: usize,
     /// Packages of the base that are another version, or new: name, old version, new version.
@@ -82,7 +82,7 @@ pub(crate) struct RebasedPlatform {
 
 /// What is known of a base.
 #[derive(Debug, Clone)]
-pub(crate) struct BaseTold {
+pub(crate) struct BaseSummary {
     /// The image that it is, if it is one.
     pub name: Option<String>,
     /// What that name stood for.
@@ -90,16 +90,16 @@ pub(crate) struct BaseTold {
     /// How many layers it has.
     pub layers: usize,
     /// What may be counted on in it.
-    pub footing: Footing,
+    pub abi: Abi,
 }
 
-impl BaseTold {
-    fn new(annotations: &BTreeMap<String, String>, layers: usize, footing: &Footing) -> Self {
+impl BaseSummary {
+    fn new(annotations: &BTreeMap<String, String>, layers: usize, abi: &Abi) -> Self {
         Self {
             name: annotations.get(BASE_NAME_ANNOTATION).cloned(),
             digest: annotations.get(BASE_DIGEST_ANNOTATION).cloned(),
             layers,
-            footing: footing.clone(),
+            abi: abi.clone(),
         }
     }
 }
@@ -109,25 +109,25 @@ impl BaseTold {
 /// # Errors
 /// An image or base that is not there; one that s2r did not make; a base that does not fit.
 pub(crate) fn rebase(
-    request: &Rebase,
+    request: &RebaseRequest,
     settings: &Settings,
     report: &dyn Report,
-) -> Result<Rebased, BuildError> {
-    let stages = Stages::new(report);
+) -> Result<RebaseReport, BuildError> {
+    let stages = StageClock::new(report);
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
     let client = crate::context::client::new(settings, report);
-    let desk = Desk {
+    let desk = ImageLookup {
         store: &store,
         client: &client,
-        rules: Rules {
+        rules: NetworkRules {
             // A base is moved to because it is new.
             refresh: true,
             ..settings.rules
         },
     };
     let images = stages.run(
-        Stage::Source,
+        BuildStage::Source,
         || {
             let images = desk.image(&request.image, request.push)?;
             let images = images.into_iter().map(standing);
@@ -141,10 +141,10 @@ pub(crate) fn rebase(
     };
     let bases = desk.onto(&request.onto, &images, (settings, report), &stages)?;
     let platforms = stages.run(
-        Stage::Image,
+        BuildStage::Image,
         || {
             let pairs = images.iter().zip(&bases);
-            let put = |((image, standing), base): (&(BaseImage, Standing), &NewBase)| {
+            let put = |((image, standing), base): (&(BaseImage, BaseRecord), &PlatformBase)| {
                 desk.put((image, standing), base, report)
             };
             pairs.map(put).collect::<Result<Vec<_>, BuildError>>()
@@ -162,21 +162,21 @@ pub(crate) fn rebase(
     });
     let descriptors = platforms.iter().map(|one| one.descriptor.clone());
     let descriptor = publish::name(descriptors.collect(), &request.names, family, &store)?;
-    let cache = Cache::new((&client, &store), report, &[], (&[], &[]));
-    let means = Means {
+    let cache = RegistryCache::new((&client, &store), report, &[], (&[], &[]));
+    let means = BuildMeans {
         settings,
         store: &store,
         report,
         client: &client,
         cache: &cache,
     };
-    let pushed = publish::Image {
+    let pushed = publish::StoredImageFiles {
         descriptor: &descriptor,
         means,
     }
     .push_all(&request.names, request.push, &stages)?;
     crate::context::client::say_warnings(&client, report);
-    Ok(Rebased {
+    Ok(RebaseReport {
         names: request.names.clone(),
         before,
         descriptor,
@@ -187,23 +187,23 @@ pub(crate) fn rebase(
 }
 
 /// An image with what it tells of its base.
-fn standing(image: BaseImage) -> Result<(BaseImage, Standing), BuildError> {
-    let standing = Standing::of(&image.manifest, &image.config)
+fn standing(image: BaseImage) -> Result<(BaseImage, BaseRecord), BuildError> {
+    let standing = BaseRecord::of(&image.manifest, &image.config)
         .map_err(|reason| RebaseError::of_standing(&image.reference, reason))?;
     Ok((image, standing))
 }
 
 /// Where images are looked up.
 #[derive(Clone, Copy)]
-pub(super) struct Desk<'a> {
+pub(super) struct ImageLookup<'a> {
     pub store: &'a Store,
     pub client: &'a Client,
-    pub rules: Rules,
+    pub rules: NetworkRules,
 }
 
-impl<'a> Desk<'a> {
-    pub(super) fn finder(&self) -> Finder<'a> {
-        Finder {
+impl<'a> ImageLookup<'a> {
+    pub(super) fn finder(&self) -> BaseImageLookup<'a> {
+        BaseImageLookup {
             client: self.client,
             store: self.store,
             rules: self.rules,
@@ -248,7 +248,7 @@ impl<'a> Desk<'a> {
 
     /// What a name stands for in its registry. If it does not answer, the push will say why.
     fn served(&self, image: &Reference) -> Option<Digest> {
-        let registry = Registry::new(self.client, image).ok()?;
+        let registry = RegistryRepository::new(self.client, image).ok()?;
         let head = registry.head_manifest(image.tag_or_latest()).ok()??;
         Some(head.digest)
     }
@@ -262,7 +262,7 @@ impl<'a> Desk<'a> {
         };
         let digest = stored.descriptor.digest;
         let manifests = self.store.manifests(&stored.descriptor)?.into_iter();
-        let read = |(entry, manifest): (Descriptor, Manifest)| {
+        let read = |(entry, manifest): (Descriptor, ImageManifest)| {
             let bytes = self.store.read_blob(&manifest.config.digest)?;
             let unreadable = |reason: String| BaseImageError::Unreadable {
                 image: image.to_string(),
@@ -292,12 +292,12 @@ impl<'a> Desk<'a> {
     /// Puts one platform of an image on its base, and its documents into the store.
     fn put(
         &self,
-        (image, standing): (&BaseImage, &Standing),
-        base: &NewBase,
+        (image, standing): (&BaseImage, &BaseRecord),
+        base: &PlatformBase,
         report: &dyn Report,
     ) -> Result<RebasedPlatform, BuildError> {
         let bottom = &base.bottom;
-        check((image, standing), &base.name, &bottom.footing)?;
+        check((image, standing), &base.name, &bottom.abi)?;
         let changes = changes(image, base, standing)?;
         warn_of_older(&changes, &base.name, report);
         let made = crate::image::rebase(
@@ -311,12 +311,8 @@ impl<'a> Desk<'a> {
         Ok(RebasedPlatform {
             platform: image.platform,
             descriptor: made.descriptor,
-            old: BaseTold::new(
-                &image.manifest.annotations,
-                standing.layers,
-                &standing.footing,
-            ),
-            new: BaseTold::new(&bottom.annotations, bottom.layers.len(), &bottom.footing),
+            old: BaseSummary::new(&image.manifest.annotations, standing.layers, &standing.abi),
+            new: BaseSummary::new(&bottom.annotations, bottom.layers.len(), &bottom.abi),
             kept_layers: image.manifest.layers.len() - standing.layers,
             packages: changes,
         })
@@ -326,11 +322,11 @@ impl<'a> Desk<'a> {
 /// # Errors
 /// The layers above cannot stand on such a base.
 fn check(
-    (image, standing): (&BaseImage, &Standing),
+    (image, standing): (&BaseImage, &BaseRecord),
     base: &str,
-    found: &Footing,
+    found: &Abi,
 ) -> Result<(), RebaseError> {
-    let wanted = &standing.footing;
+    let wanted = &standing.abi;
     match found.misfit(wanted) {
         None => Ok(()),
         Some(misfit) => Err(RebaseError::Misfit {
@@ -344,12 +340,16 @@ fn check(
 }
 
 /// What the packages of the base come to: name, old version, new version.
-type Changes = Vec<(String, Option<String>, String)>;
+type PackageChanges = Vec<(String, Option<String>, String)>;
 
 /// # Errors
 /// Packages of the image's base that the new base does not have: layers above may count on them, and
 /// the project may have asked for them.
-fn changes(image: &BaseImage, base: &NewBase, standing: &Standing) -> Result<Changes, RebaseError> {
+fn changes(
+    image: &BaseImage,
+    base: &PlatformBase,
+    standing: &BaseRecord,
+) -> Result<PackageChanges, RebaseError> {
     let old = crate::image::packages(&image.manifest.annotations);
     let new = base.bottom.packages();
     let wanted: BTreeSet<String> = if new.is_empty() {
@@ -381,7 +381,7 @@ fn changes(image: &BaseImage, base: &NewBase, standing: &Standing) -> Result<Cha
 }
 
 /// The packages that the project itself asked for, by the title of their layer.
-pub(super) fn added(manifest: &Manifest, base_layers: usize) -> BTreeSet<String> {
+pub(super) fn added(manifest: &ImageManifest, base_layers: usize) -> BTreeSet<String> {
     let titles = manifest.layers.iter().take(base_layers);
     titles
         .filter_map(|layer| layer.annotations.get(CONTENTS_ANNOTATION))
@@ -392,9 +392,9 @@ pub(super) fn added(manifest: &Manifest, base_layers: usize) -> BTreeSet<String>
 }
 
 /// A base that is behind the one that it replaces is hardly what was meant.
-fn warn_of_older(changes: &Changes, base: &str, report: &dyn Report) {
+fn warn_of_older(changes: &PackageChanges, base: &str, report: &dyn Report) {
     let older = changes.iter().filter_map(|(name, before, after)| {
-        let version = |text: &str| text.parse::<Version>().ok();
+        let version = |text: &str| text.parse::<DebianVersion>().ok();
         let before = before.as_deref()?;
         (version(after)? < version(before)?).then(|| format!("{name} {before} -> {after}"))
     });

@@ -9,48 +9,48 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr as _;
 
-use super::{Desk, RebaseError, added, check};
+use super::{ImageLookup, RebaseError, added, check};
 use crate::base::base_image_lookup::BaseImageError;
-use crate::base::image_base::footing_of;
+use crate::base::image_base::abi_of;
 use crate::context::base_manifest::BaseImage;
 use crate::context::settings::Settings;
-use crate::context::stage_clock::Stages;
-use crate::image::{BASE_NAME_ANNOTATION, Bottom, Given, Standing};
-use crate::oci::{Digest, Empty, Platform, Reference, RunConfig};
-use crate::pipeline::build::Outputs;
+use crate::context::stage_clock::StageClock;
+use crate::image::{BASE_NAME_ANNOTATION, BaseDefaults, BaseRecord, NewBase};
+use crate::oci::{Digest, EmptyObject, Platform, Reference, RunConfig};
+use crate::pipeline::build::BuildOutputs;
 use crate::pipeline::plan as read;
 use crate::plan::builder::{BuilderDefinition, BuilderFile};
 use crate::plan::image_builder::ImageBuilder;
-use crate::plan::{Request, labels, variables};
-use crate::report::{BuildError, Report, Stage};
+use crate::plan::{PlanRequest, labels, variables};
+use crate::report::{BuildError, BuildStage, Report};
 use crate::store::{StoreError, StoredImage};
 
 /// A base for one platform.
 #[derive(Debug)]
-pub(super) struct NewBase {
+pub(super) struct PlatformBase {
     /// As it was named.
     pub name: String,
     /// The image that it was taken from.
     pub digest: Digest,
-    pub bottom: Bottom,
+    pub bottom: NewBase,
 }
 
-impl NewBase {
+impl PlatformBase {
     /// In a few words.
     pub(super) fn title(&self) -> String {
         format!("{} ({})", self.name, self.digest)
     }
 }
 
-impl Desk<'_> {
+impl ImageLookup<'_> {
     /// The base for each of the images, in their order.
     pub(super) fn onto(
         &self,
         name: &str,
-        images: &[(BaseImage, Standing)],
+        images: &[(BaseImage, BaseRecord)],
         (settings, report): (&Settings, &dyn Report),
-        stages: &Stages<'_>,
-    ) -> Result<Vec<NewBase>, BuildError> {
+        stages: &StageClock<'_>,
+    ) -> Result<Vec<PlatformBase>, BuildError> {
         let builder = match file(name, settings)? {
             Some(BuilderFile::Image(builder)) => Some(builder),
             Some(BuilderFile::Whole(builder)) => {
@@ -70,7 +70,7 @@ impl Desk<'_> {
         };
         let builder = builder.unwrap_or_else(|| Box::new(ImageBuilder::of(&reference)));
         stages.run(
-            Stage::Base,
+            BuildStage::Base,
             || {
                 let found = if let Some(stored) = self.stored(&reference)? {
                     stored
@@ -84,7 +84,7 @@ impl Desk<'_> {
                 };
                 chosen(name, images, &found, Some(&builder))
             },
-            |bases| bases.first().map_or_else(String::new, NewBase::title),
+            |bases| bases.first().map_or_else(String::new, PlatformBase::title),
         )
     }
 
@@ -93,13 +93,13 @@ impl Desk<'_> {
     fn made(
         &self,
         (name, builder): (&str, &BuilderDefinition),
-        images: &[(BaseImage, Standing)],
+        images: &[(BaseImage, BaseRecord)],
         settings: &Settings,
         report: &dyn Report,
-    ) -> Result<Vec<NewBase>, BuildError> {
+    ) -> Result<Vec<PlatformBase>, BuildError> {
         // What does not fit need not be made.
         for (image, standing) in images {
-            check((image, standing), name, &footing_of(builder))?;
+            check((image, standing), name, &abi_of(builder))?;
         }
         let folder = self.store.temp_folder("base-")?;
         let unwritable = |source| StoreError::Io {
@@ -118,20 +118,20 @@ impl Desk<'_> {
             let lines: Vec<String> = added.into_iter().collect();
             write("Aptfile", &format!("{}\n", lines.join("\n")))?;
         }
-        let request = Request {
+        let request = PlanRequest {
             source: folder.path().to_owned(),
             builder: Some(name.to_owned()),
             platforms: images.iter().map(|(image, _)| image.platform).collect(),
-            ..Request::default()
+            ..PlanRequest::default()
         };
         let settings = Settings {
             rules: self.rules,
             ..settings.clone()
         };
-        let outputs = Outputs {
+        let outputs = BuildOutputs {
             no_cache: true,
             verify_cache: false,
-            ..Outputs::default()
+            ..BuildOutputs::default()
         };
         let built = crate::pipeline::build(&request, &[], &outputs, &settings, report)?;
         let reference = Reference::from_str("base")
@@ -152,11 +152,11 @@ impl Desk<'_> {
 /// For each image the base that is for its platform; without a builder only the base of what was found.
 fn chosen(
     name: &str,
-    images: &[(BaseImage, Standing)],
+    images: &[(BaseImage, BaseRecord)],
     found: &[BaseImage],
     builder: Option<&ImageBuilder>,
-) -> Result<Vec<NewBase>, BuildError> {
-    let one = |(image, _): &(BaseImage, Standing)| {
+) -> Result<Vec<PlatformBase>, BuildError> {
+    let one = |(image, _): &(BaseImage, BaseRecord)| {
         let notes = &image.manifest.annotations;
         let stands_on_image = notes.contains_key(BASE_NAME_ANNOTATION);
         let base = found.iter().find(|base| base.platform == image.platform);
@@ -165,11 +165,11 @@ fn chosen(
             platform: image.platform,
             found: found.iter().map(|base| base.platform).collect(),
         })?;
-        Ok(NewBase {
+        Ok(PlatformBase {
             name: name.to_owned(),
             digest: base.digest,
             bottom: match builder {
-                Some(builder) if stands_on_image || !Standing::is_told(&base.manifest) => {
+                Some(builder) if stands_on_image || !BaseRecord::is_told(&base.manifest) => {
                     whole(base, builder)?
                 }
                 _ => base_of(base)?,
@@ -206,15 +206,15 @@ fn file(name: &str, settings: &Settings) -> Result<Option<BuilderFile>, BuildErr
 }
 
 /// What an image that s2r made stands on itself.
-fn base_of(image: &BaseImage) -> Result<Bottom, RebaseError> {
+fn base_of(image: &BaseImage) -> Result<NewBase, RebaseError> {
     let (manifest, config) = (&image.manifest, &image.config);
-    let standing = Standing::of(manifest, config)
+    let standing = BaseRecord::of(manifest, config)
         .map_err(|reason| RebaseError::of_standing(&image.reference, reason))?;
-    Ok(Bottom::of_image(manifest, config, &standing))
+    Ok(NewBase::of_image(manifest, config, &standing))
 }
 
 /// All of an image, as it lies beneath those that are built upon it.
-fn whole(image: &BaseImage, builder: &ImageBuilder) -> Result<Bottom, BuildError> {
+fn whole(image: &BaseImage, builder: &ImageBuilder) -> Result<NewBase, BuildError> {
     let (manifest, config) = (&image.manifest, &image.config);
     if manifest.layers.is_empty() {
         let reason = "it has no layers".to_owned();
@@ -226,22 +226,22 @@ fn whole(image: &BaseImage, builder: &ImageBuilder) -> Result<Bottom, BuildError
         .into());
     }
     let told = image.known_to(builder).complete(config)?;
-    let given = Given {
+    let given = BaseDefaults {
         env: variables::of_builder(&told),
         labels: labels::of_builder(&told),
-        ..Given::default()
+        ..BaseDefaults::default()
     };
     let ports = told.ports.iter();
     let run = RunConfig {
         user: Some(told.user.clone()),
         exposed_ports: ports
-            .map(|port| (format!("{port}/tcp"), Empty {}))
+            .map(|port| (format!("{port}/tcp"), EmptyObject {}))
             .collect(),
         entrypoint: (!told.entrypoint.is_empty()).then(|| told.entrypoint.clone()),
         ..RunConfig::default()
     };
-    let footing = footing_of(&told);
+    let abi = abi_of(&told);
     let annotations = image.annotations().into_iter().collect();
     let whole = (manifest, config);
-    Ok(Bottom::of_whole(whole, given, run, footing, annotations))
+    Ok(NewBase::of_whole(whole, given, run, abi, annotations))
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::image::{BASE_PACKAGES_ANNOTATION, BaseSettings, Bottom, Given};
+use crate::image::{BASE_PACKAGES_ANNOTATION, BaseDefaults, BaseSettings, NewBase};
 use crate::oci::{MediaType, RootFs, RunConfig};
 
 fn annotations(packages: &str) -> BTreeMap<String, String> {
@@ -11,7 +11,7 @@ fn annotations(packages: &str) -> BTreeMap<String, String> {
     BTreeMap::from([(note, packages.to_owned())])
 }
 
-fn image(packages: &str, title: &str) -> (BaseImage, Standing) {
+fn image(packages: &str, title: &str) -> (BaseImage, BaseRecord) {
     let mut layer = Descriptor::of(MediaType::LayerGzip, b"layer");
     let note = CONTENTS_ANNOTATION.to_owned();
     layer.annotations.insert(note, title.to_owned());
@@ -20,7 +20,7 @@ fn image(packages: &str, title: &str) -> (BaseImage, Standing) {
         digest: Digest::of(b"app"),
         manifest_digest: Digest::of(b"app"),
         platform: "linux/amd64".parse().unwrap(),
-        manifest: Manifest {
+        manifest: ImageManifest {
             schema_version: 2,
             media_type: None,
             config: Descriptor::of(MediaType::Config, b"{}"),
@@ -40,31 +40,31 @@ fn image(packages: &str, title: &str) -> (BaseImage, Standing) {
             other: BTreeMap::new(),
         },
     };
-    let standing = Standing {
+    let standing = BaseRecord {
         layers: 1,
-        footing: footing(),
+        abi: abi(),
         settings: BaseSettings::default(),
     };
     (image, standing)
 }
 
-fn footing() -> Footing {
+fn abi() -> Abi {
     let text = "python=3.13 glibc=2.41 interpreter=/usr/bin/python3.13";
     text.parse().unwrap()
 }
 
-fn base(annotations: BTreeMap<String, String>) -> NewBase {
-    NewBase {
+fn base(annotations: BTreeMap<String, String>) -> PlatformBase {
+    PlatformBase {
         name: "fresh".to_owned(),
         digest: Digest::of(b"fresh"),
-        bottom: Bottom {
+        bottom: NewBase {
             layers: Vec::new(),
             diff_ids: Vec::new(),
             history: Vec::new(),
-            given: Given::default(),
+            given: BaseDefaults::default(),
             run: RunConfig::default(),
             other: BTreeMap::new(),
-            footing: footing(),
+            abi: abi(),
             annotations,
         },
     }
@@ -82,7 +82,7 @@ impl Report for Told {
 
 #[test]
 fn a_base_needs_all_packages_that_there_were() {
-    let changed = |packages: &str, title: &str, base: &NewBase| {
+    let changed = |packages: &str, title: &str, base: &PlatformBase| {
         let (image, standing) = image(packages, title);
         changes(&image, base, &standing)
     };
@@ -95,7 +95,7 @@ fn a_base_needs_all_packages_that_there_were() {
     let told = told.0.into_inner().unwrap();
     assert!(told[0].ends_with(": openssl 3.5.2 -> 3.5.1"), "{told:?}");
 
-    let missing = |result: Result<Changes, RebaseError>| match result {
+    let missing = |result: Result<PackageChanges, RebaseError>| match result {
         Err(RebaseError::Packages { missing, .. }) => missing,
         other => panic!("{other:?}"),
     };

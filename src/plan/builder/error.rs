@@ -1,6 +1,6 @@
 //! What is wrong with a builder file.
 
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// What is wrong with a builder file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +58,7 @@ impl Explain for BuilderError {
         let (origin, why, next) = match self {
             Self::Unknown { name } => {
                 return Explanation {
-                    fate: Fate::Ours,
+                    fate: ErrorClass::Ours,
                     what: format!("the plan names a builder {name} that is not there"),
                     place: name.clone(),
                     why: "a plan can only choose among builders that were read".to_owned(),
@@ -100,7 +100,7 @@ impl Explain for BuilderError {
             ),
         };
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: "the builder file is wrong".to_owned(),
             place: origin.clone(),
             why,

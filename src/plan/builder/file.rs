@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::{Base, BuilderDefinition, BuilderError, PipWheel};
+use super::{BaseDefinition, BuilderDefinition, BuilderError, PipWheel};
 use crate::packages::debian::DebianBase;
 use crate::plan::image_builder::ImageBuilder;
 
@@ -24,7 +24,7 @@ pub(crate) enum BuilderFile {
 /// The file as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct BuilderDocument {
     name: String,
     #[serde(default)]
     description: String,
@@ -63,12 +63,12 @@ impl BuilderFile {
                 limit: MAX_BUILDER_BYTES,
             });
         }
-        let mut written: Written =
+        let mut written: BuilderDocument =
             serde_yaml::from_str(text).map_err(|error| BuilderError::Unreadable {
                 origin: origin.to_owned(),
                 reason: error.to_string(),
             })?;
-        let check = Check { origin };
+        let check = BuilderCheck { origin };
         check.fields(&written)?;
         match (written.debian.take(), written.image.take()) {
             (Some(debian), None) => {
@@ -84,11 +84,11 @@ impl BuilderFile {
 }
 
 /// Checks what the types do not.
-struct Check<'a> {
+struct BuilderCheck<'a> {
     origin: &'a str,
 }
 
-impl Check<'_> {
+impl BuilderCheck<'_> {
     fn wrong(&self, field: &'static str, value: &dyn fmt::Display) -> BuilderError {
         BuilderError::Value {
             origin: self.origin.to_owned(),
@@ -105,7 +105,7 @@ impl Check<'_> {
     }
 
     /// What is written, whatever the base.
-    fn fields(&self, written: &Written) -> Result<(), BuilderError> {
+    fn fields(&self, written: &BuilderDocument) -> Result<(), BuilderError> {
         if written.name.is_empty() {
             return Err(self.wrong("name", &written.name));
         }
@@ -138,7 +138,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn glibc(&self, written: &Written) -> Result<Option<(u32, u32)>, BuilderError> {
+    fn glibc(&self, written: &BuilderDocument) -> Result<Option<(u32, u32)>, BuilderError> {
         let text = written.glibc.as_ref();
         text.map(|text| two_numbers(text).ok_or_else(|| self.wrong("glibc", text)))
             .transpose()
@@ -167,7 +167,7 @@ impl Check<'_> {
     /// A builder upon packages, which has to say all.
     fn whole(
         &self,
-        written: Written,
+        written: BuilderDocument,
         debian: DebianBase,
     ) -> Result<BuilderDefinition, BuilderError> {
         if let Some(interpreter) = &written.interpreter {
@@ -181,7 +181,7 @@ impl Check<'_> {
             interpreter: format!("/usr/bin/python{python}"),
             python,
             glibc,
-            base: Base::Debian(debian),
+            base: BaseDefinition::Debian(debian),
             build_packages: written.build_packages,
             pip: written.pip,
             entrypoint: Vec::new(),
@@ -195,7 +195,7 @@ impl Check<'_> {
     }
 
     /// A builder upon an image, which may leave things out.
-    fn image(&self, written: Written, image: &str) -> Result<ImageBuilder, BuilderError> {
+    fn image(&self, written: BuilderDocument, image: &str) -> Result<ImageBuilder, BuilderError> {
         let reference = image.parse().map_err(|_| self.wrong("image", &image))?;
         if let Some(package) = written.build_packages.first() {
             return Err(self.wrong("build_packages", package));

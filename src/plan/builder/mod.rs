@@ -42,7 +42,7 @@ pub(crate) struct BuilderDefinition {
     /// Absolute path of the interpreter in the image.
     pub interpreter: String,
     /// Where the lowest layers come from.
-    pub base: Base,
+    pub base: BaseDefinition,
     /// Debian packages for building from source, never in the image.
     pub build_packages: Vec<String>,
     /// The pip that goes into the virtual environment; none if the builder wants none.
@@ -65,7 +65,7 @@ pub(crate) struct BuilderDefinition {
 
 /// Where the lowest layers come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Base {
+pub(crate) enum BaseDefinition {
     /// Packages of a Debian suite.
     Debian(DebianBase),
     /// An image of a registry, by reference.
@@ -105,8 +105,8 @@ impl BuilderDefinition {
     /// What it stands on, in a few words: `Debian trixie`, or the image's reference.
     pub(crate) fn base_title(&self) -> String {
         match &self.base {
-            Base::Debian(debian) => format!("Debian {}", debian.suite),
-            Base::Image(reference) => reference.clone(),
+            BaseDefinition::Debian(debian) => format!("Debian {}", debian.suite),
+            BaseDefinition::Image(reference) => reference.clone(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::file::MAX_BUILDER_BYTES;
 use super::*;
-use crate::report::{Explain as _, Fate};
+use crate::report::{ErrorClass, Explain as _};
 
 #[test]
 fn builders_compiled_in_are_good() {
@@ -13,7 +13,7 @@ fn builders_compiled_in_are_good() {
         assert_eq!(builder.ports, [8080]);
         assert_eq!(builder.platforms.len(), 2);
         assert!(builder.pip.is_some());
-        let Base::Debian(debian) = builder.base else {
+        let BaseDefinition::Debian(debian) = builder.base else {
             panic!("{name} stands on packages");
         };
         assert!(debian.updates && debian.security_mirror.is_some());
@@ -52,7 +52,7 @@ fn wrong_fields_are_named() {
         let error = changed(from, to);
         let told = error.to_string();
         assert!(told.contains(named) && told.contains("mine.yaml"), "{told}");
-        assert_eq!(error.explain().fate, Fate::Project);
+        assert_eq!(error.explain().fate, ErrorClass::Project);
     }
 }
 

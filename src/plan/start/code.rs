@@ -3,29 +3,30 @@
 //! What S2I's images would start too is started, with advice; what can never work is an error. Where
 //! the code is not understood nothing is said.
 
-use super::looks::{Presence, View};
-use super::modules::Target;
-use super::{Advice, PlanError, StartError, Strategy};
+use super::modules::AppModule;
+use super::start_checks::{PackagePresence, SourceView};
+use super::{PlanError, PlanWarning, StartError, StartStrategy};
 use crate::packages::python::syntax::{
-    Bound, Framework, Interface, Module, ServerCall, Setting, TopLevel, Value,
+    ArgumentValue, BoundName, ModuleSyntax, NameValue, ServerCall, ServerInterface, TopLevel,
+    WebFramework,
 };
-use crate::plan::{Decided, Origin};
+use crate::plan::{Decided, ValueOrigin};
 
 /// The port of the image, where PORT says no other.
 const PORT: u16 = 8080;
 /// Where variables for every start stand.
 pub(super) const ENVIRONMENT: &str = ".s2i/environment";
 
-impl View<'_> {
+impl SourceView<'_> {
     /// Advises on what is started.
     pub(super) fn advise_on_code(
         &self,
-        strategy: &Strategy,
-        advice: &mut Vec<Advice>,
+        strategy: &StartStrategy,
+        advice: &mut Vec<PlanWarning>,
     ) -> Result<(), PlanError> {
         match strategy {
-            Strategy::AppFile { path } => self.advise_on_file(path, advice),
-            Strategy::Gunicorn { module } => {
+            StartStrategy::AppFile { path } => self.advise_on_file(path, advice),
+            StartStrategy::Gunicorn { module } => {
                 self.advise_on_bind(advice)?;
                 let origin = self
                     .variables
@@ -33,21 +34,21 @@ impl View<'_> {
                     .map(|value| format!("APP_MODULE={value}"));
                 self.advise_on_target(module, origin.as_deref(), advice)
             }
-            Strategy::GunicornConf => self.advise_on_conf(advice),
-            Strategy::OwnRun { .. }
-            | Strategy::AppScript { .. }
-            | Strategy::DjangoServer
-            | Strategy::Process { .. }
-            | Strategy::Server { .. } => Ok(()),
+            StartStrategy::GunicornConf => self.advise_on_conf(advice),
+            StartStrategy::OwnRun { .. }
+            | StartStrategy::AppScript { .. }
+            | StartStrategy::DjangoServer
+            | StartStrategy::Process { .. }
+            | StartStrategy::Server { .. } => Ok(()),
         }
     }
 
-    fn advise_on_file(&self, path: &str, advice: &mut Vec<Advice>) -> Result<(), PlanError> {
+    fn advise_on_file(&self, path: &str, advice: &mut Vec<PlanWarning>) -> Result<(), PlanError> {
         let Some(module) = self.read(path)? else {
             return Ok(());
         };
         if let Some(page) = self.page(path)? {
-            advice.push(Advice::new(
+            advice.push(PlanWarning::new(
                 format!(
                     "{path} is {}; `python {path}` shows it to nobody",
                     page.reason
@@ -57,7 +58,7 @@ impl View<'_> {
             return Ok(());
         }
         if let Some((text, hint)) = self.ends_at_once(path, &module) {
-            advice.push(Advice::new(text, hint));
+            advice.push(PlanWarning::new(text, hint));
         }
         for call in &module.servers {
             if let Some(seen) = self.out_of_reach(call) {
@@ -66,7 +67,7 @@ impl View<'_> {
                     None => format!("listen on 0.0.0.0, port {}", self.port()),
                 };
                 let text = format!("{path}:{}: {} {seen}", call.line, call.function);
-                advice.push(Advice::new(text, hint));
+                advice.push(PlanWarning::new(text, hint));
             }
         }
         Ok(())
@@ -78,16 +79,16 @@ impl View<'_> {
     /// A file cannot be read.
     pub(super) fn cannot_serve(
         &self,
-        found: &Decided<Strategy>,
+        found: &Decided<StartStrategy>,
     ) -> Result<Option<String>, PlanError> {
-        let is_default = matches!(found.origin, Origin::File(_));
+        let is_default = matches!(found.origin, ValueOrigin::File(_));
         match &found.value {
-            Strategy::AppFile { path } if is_default => self.file_ends(path),
-            Strategy::DjangoServer if self.is_home_inferred() => Ok(Some(
+            StartStrategy::AppFile { path } if is_default => self.file_ends(path),
+            StartStrategy::DjangoServer if self.is_home_inferred() => Ok(Some(
                 "it is for development, and S2I's images would not look in this folder".to_owned(),
             )),
-            Strategy::Gunicorn { module } => {
-                let named = Target::parse(module);
+            StartStrategy::Gunicorn { module } => {
+                let named = AppModule::parse(module);
                 let Some(path) = self.file_of(named.module) else {
                     return Ok(None);
                 };
@@ -100,7 +101,7 @@ impl View<'_> {
                 let found = self.framework_of(&path, &module, named.callable)?;
                 Ok(match found {
                     Some((framework, place))
-                        if framework.interface() == Interface::Asgi
+                        if framework.interface() == ServerInterface::Asgi
                             && !self.has_own_worker()? =>
                     {
                         Some(format!(
@@ -140,7 +141,7 @@ impl View<'_> {
     }
 
     /// An application that nothing serves.
-    fn ends_at_once(&self, path: &str, module: &Module) -> Option<(String, String)> {
+    fn ends_at_once(&self, path: &str, module: &ModuleSyntax) -> Option<(String, String)> {
         if module.top_level != TopLevel::Defines {
             return None;
         }
@@ -149,17 +150,19 @@ impl View<'_> {
             "{path}:{line}: {what} is defined and nothing serves it; `python {path}` ends at once, and the container with it"
         );
         let module_name = module_of(path);
-        let hint = match framework.map(Framework::interface) {
+        let hint = match framework.map(WebFramework::interface) {
             // gunicorn takes names, and no attributes of them.
-            _ if framework == Some(Framework::Dash) => format!(
+            _ if framework == Some(WebFramework::Dash) => format!(
                 "write the line `server = {callable}` into {path}, and {}",
                 self.gunicorn_for(&format!("{module_name}:server"))
             ),
-            None | Some(Interface::Wsgi) => self.gunicorn_for(&format!("{module_name}:{callable}")),
-            Some(Interface::Asgi) => format!(
+            None | Some(ServerInterface::Wsgi) => {
+                self.gunicorn_for(&format!("{module_name}:{callable}"))
+            }
+            Some(ServerInterface::Asgi) => format!(
                 "add app.sh, executable, with the lines `#!/bin/sh` and `exec uvicorn {module_name}:{callable} --host 0.0.0.0 --port \"$PORT\"`, and uvicorn to the dependencies"
             ),
-            Some(Interface::Own) => {
+            Some(ServerInterface::Own) => {
                 format!("serve it in {path}, on 0.0.0.0 and port {}", self.port())
             }
         };
@@ -170,20 +173,20 @@ impl View<'_> {
     pub(super) fn gunicorn_for(&self, target: &str) -> String {
         let line = format!("the line `APP_MODULE={target}` to {ENVIRONMENT}");
         match self.gunicorn {
-            Presence::Named(_) => format!("add {line}"),
-            Presence::Hoped | Presence::Absent => {
+            PackagePresence::Named(_) => format!("add {line}"),
+            PackagePresence::Hoped | PackagePresence::Absent => {
                 format!("add gunicorn to the dependencies and {line}")
             }
         }
     }
 
     /// The other way to mend a file that serves by itself.
-    fn or_gunicorn(&self, path: &str, module: &Module) -> String {
+    fn or_gunicorn(&self, path: &str, module: &ModuleSyntax) -> String {
         let found = module
             .applications()
-            .find(|(_, _, framework)| framework.interface() == Interface::Wsgi);
+            .find(|(_, _, framework)| framework.interface() == ServerInterface::Wsgi);
         match (found, self.gunicorn) {
-            (Some((name, _, _)), Presence::Named(_)) => format!(
+            (Some((name, _, _)), PackagePresence::Named(_)) => format!(
                 ", or let gunicorn serve it: add the line `APP_MODULE={}:{name}` to {ENVIRONMENT}",
                 module_of(path)
             ),
@@ -215,17 +218,17 @@ impl View<'_> {
     /// A setting under the variables that the image has. `run` exports PORT.
     fn known<T: Clone>(
         &self,
-        setting: &Setting<T>,
+        setting: &ArgumentValue<T>,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
         match setting {
-            Setting::Is(value) => Some(value.clone()),
-            Setting::Variable { name, otherwise } => match self.variables.get(name) {
+            ArgumentValue::Is(value) => Some(value.clone()),
+            ArgumentValue::Variable { name, otherwise } => match self.variables.get(name) {
                 Some(value) => parse(value),
                 None if name == "PORT" => parse(&PORT.to_string()),
                 None => otherwise.clone(),
             },
-            Setting::Unknown => None,
+            ArgumentValue::Unknown => None,
         }
     }
 
@@ -235,7 +238,7 @@ impl View<'_> {
     }
 
     /// gunicorn alone with its settings, which lie in the source's root.
-    fn advise_on_conf(&self, advice: &mut Vec<Advice>) -> Result<(), PlanError> {
+    fn advise_on_conf(&self, advice: &mut Vec<PlanWarning>) -> Result<(), PlanError> {
         const CONF: &str = "gunicorn.conf.py";
         self.advise_on_settings(CONF, advice)?;
         if self.variables.is_on("APP_HOME") {
@@ -245,12 +248,12 @@ impl View<'_> {
             return Ok(());
         };
         match module.names.get("wsgi_app") {
-            Some(Bound {
+            Some(BoundName {
                 line,
-                value: Value::Text(target),
+                value: NameValue::Text(target),
             }) => self.advise_on_target(target, Some(&format!("{CONF}:{line}")), advice),
             None if !module.is_open => {
-                advice.push(Advice::new(
+                advice.push(PlanWarning::new(
                     format!("{CONF} mentions wsgi_app and does not set it; gunicorn is started with nothing to serve, and ends"),
                     format!("write `wsgi_app = \"MODULE:NAME\"` there, or take the word out of {CONF}"),
                 ));
@@ -265,9 +268,9 @@ impl View<'_> {
         &self,
         target: &str,
         origin: Option<&str>,
-        advice: &mut Vec<Advice>,
+        advice: &mut Vec<PlanWarning>,
     ) -> Result<(), PlanError> {
-        let named = Target::parse(target);
+        let named = AppModule::parse(target);
         let Some(found) = self.find(&named, origin, advice)? else {
             return Ok(());
         };
@@ -282,7 +285,7 @@ impl View<'_> {
                 Ok(())
             };
         };
-        if let (Value::Factory(factory), false) = (&bound.value, named.is_called) {
+        if let (NameValue::Factory(factory), false) = (&bound.value, named.is_called) {
             let text = format!(
                 "{found}:{}: {} makes an application and is none",
                 bound.line, named.callable
@@ -300,25 +303,25 @@ impl View<'_> {
                     factory.required.join("=…, ")
                 )
             };
-            advice.push(Advice::new(text, hint));
+            advice.push(PlanWarning::new(text, hint));
         }
         let Some((framework, place)) = self.framework_of(&found, &module, named.callable)? else {
             return Ok(());
         };
-        if framework.interface() != Interface::Wsgi && !self.has_own_worker()? {
+        if framework.interface() != ServerInterface::Wsgi && !self.has_own_worker()? {
             let (name, module) = (framework.name(), named.module);
             let text = format!(
                 "{place}: {} is an application of {name}; gunicorn's usual workers serve WSGI, and would answer each request with an error",
                 named.callable
             );
             let hint = match framework.interface() {
-                Interface::Asgi => format!(
+                ServerInterface::Asgi => format!(
                     "add the line `GUNICORN_CMD_ARGS=--worker-class asgi --access-logfile -` to {ENVIRONMENT} (gunicorn 25 or newer), or start `uvicorn {module}:{} --host 0.0.0.0 --port \"$PORT\"` from app.sh",
                     named.callable
                 ),
                 _ => format!("serve {name} by its own server, from app.sh or app.py"),
             };
-            advice.push(Advice::new(text, hint));
+            advice.push(PlanWarning::new(text, hint));
         }
         Ok(())
     }
@@ -341,12 +344,12 @@ impl View<'_> {
     }
 
     /// Where gunicorn listens that is told so by the project's own settings.
-    fn advise_on_bind(&self, advice: &mut Vec<Advice>) -> Result<(), PlanError> {
+    fn advise_on_bind(&self, advice: &mut Vec<PlanWarning>) -> Result<(), PlanError> {
         let arguments = self.variables.get("GUNICORN_CMD_ARGS");
         let settings = self.variables.get("APP_CONFIG");
         if let Some(bind) = arguments.and_then(bind_argument) {
             if let Some(seen) = self.bound_out_of_reach(bind) {
-                advice.push(Advice::new(
+                advice.push(PlanWarning::new(
                     format!("GUNICORN_CMD_ARGS: gunicorn {seen}"),
                     format!("leave the bind out, which is 0.0.0.0:{} then", self.port()),
                 ));
@@ -360,7 +363,11 @@ impl View<'_> {
         }
     }
 
-    fn advise_on_settings(&self, path: &str, advice: &mut Vec<Advice>) -> Result<(), PlanError> {
+    fn advise_on_settings(
+        &self,
+        path: &str,
+        advice: &mut Vec<PlanWarning>,
+    ) -> Result<(), PlanError> {
         let path = path.strip_prefix("file:").unwrap_or(path);
         let Some(module) = self.read(path)? else {
             return Ok(());
@@ -368,11 +375,11 @@ impl View<'_> {
         let Some(bound) = module.names.get("bind") else {
             return Ok(());
         };
-        let Value::Text(bind) = &bound.value else {
+        let NameValue::Text(bind) = &bound.value else {
             return Ok(());
         };
         if let Some(seen) = self.bound_out_of_reach(bind) {
-            advice.push(Advice::new(
+            advice.push(PlanWarning::new(
                 format!("{path}:{}: gunicorn {seen}", bound.line),
                 format!(
                     "write `bind = \"0.0.0.0:{}\"`, or leave the line out",
@@ -404,19 +411,24 @@ impl View<'_> {
 }
 
 /// Whether a module is known not to have a name.
-pub(super) fn lacks(module: &Module, name: &str) -> bool {
+pub(super) fn lacks(module: &ModuleSyntax, name: &str) -> bool {
     !module.is_open
         && module.top_level != TopLevel::Blank
         && !module.names.contains_key("__getattr__")
         && !module.names.contains_key(name)
 }
 
-fn no_name(named: &Target<'_>, path: &str, origin: Option<&str>, module: &Module) -> StartError {
+fn no_name(
+    named: &AppModule<'_>,
+    path: &str,
+    origin: Option<&str>,
+    module: &ModuleSyntax,
+) -> StartError {
     /// What people call an application.
     const USUAL: [&str; 4] = ["app", "application", "server", "api"];
     let applications = module
         .applications()
-        .filter(|(_, _, framework)| framework.interface() != Interface::Own)
+        .filter(|(_, _, framework)| framework.interface() != ServerInterface::Own)
         .map(|(name, _, _)| name.to_owned());
     let factories = module
         .factories()
@@ -425,7 +437,7 @@ fn no_name(named: &Target<'_>, path: &str, origin: Option<&str>, module: &Module
     // `from shop import app`
     let imported = USUAL.into_iter().filter(|name| {
         let value = module.names.get(*name).map(|bound| &bound.value);
-        matches!(value, Some(Value::Import { .. } | Value::CallOf(_)))
+        matches!(value, Some(NameValue::Import { .. } | NameValue::CallOf(_)))
     });
     let names = applications
         .chain(imported.map(str::to_owned))
@@ -474,14 +486,14 @@ pub(super) fn module_of(path: &str) -> String {
 }
 
 /// What a module has to be served: what it is, its line, how gunicorn names it, and its framework.
-pub(super) fn served(module: &Module) -> Option<(String, u32, String, Option<Framework>)> {
+pub(super) fn served(module: &ModuleSyntax) -> Option<(String, u32, String, Option<WebFramework>)> {
     let of_application = module
         .applications()
-        .filter(|(_, _, framework)| *framework != Framework::SocketIo)
-        .min_by_key(|(_, _, framework)| *framework == Framework::Dash);
+        .filter(|(_, _, framework)| *framework != WebFramework::SocketIo)
+        .min_by_key(|(_, _, framework)| *framework == WebFramework::Dash);
     if let Some((name, bound, framework)) = of_application {
         // What WSGI sees of it; it has a name of its own in most projects.
-        let callable = if framework == Framework::Dash {
+        let callable = if framework == WebFramework::Dash {
             format!("{name}.server")
         } else {
             name.to_owned()

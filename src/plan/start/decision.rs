@@ -1,35 +1,35 @@
 //! Goes through the ways to start: which is certain, which may work, what each lacks, and which server
 //! is added.
 
-use super::looks::{Look, View};
-use super::servers::{self, AddedServer, Addition, Served};
-use super::{Candidate, Decided, Origin, PlanError, Strategy};
+use super::servers::{self, AddedServer, ServedBy, ServerAddition};
+use super::start_checks::{SourceView, StartCheck};
+use super::{Decided, PlanError, StartCandidate, StartStrategy, ValueOrigin};
 
 /// What is decided while the ways are gone through.
 #[derive(Default)]
 pub(super) struct Decision {
-    pub certain: Option<Decided<Strategy>>,
+    pub certain: Option<Decided<StartStrategy>>,
     /// The first way that may work, with its place among the candidates.
-    pub hoped: Option<(usize, Decided<Strategy>)>,
+    pub hoped: Option<(usize, Decided<StartStrategy>)>,
     pub hopes: Vec<&'static str>,
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<StartCandidate>,
     pub added: Option<Decided<AddedServer>>,
     /// Whether the way that is taken lies beyond the contract.
     pub is_beyond: bool,
 }
 
-impl View<'_> {
+impl SourceView<'_> {
     /// Takes one way into the decision.
     fn weigh(
         &self,
-        look: Look,
-        addition: &Addition,
+        look: StartCheck,
+        addition: &ServerAddition,
         decision: &mut Decision,
     ) -> Result<(), PlanError> {
         match look {
-            Look::Possible(found) => decision.take(found),
-            Look::Hoped(found, package) => decision.hope(found, package),
-            Look::Unserved(served) => match addition.for_served(&served) {
+            StartCheck::Possible(found) => decision.take(found),
+            StartCheck::Hoped(found, package) => decision.hope(found, package),
+            StartCheck::Unserved(served) => match addition.for_served(&served) {
                 Some((server, added)) if decision.certain.is_none() => {
                     let strategy = self.strategy(server, &served);
                     decision.take(Decided::new(strategy, served.origin, served.reason));
@@ -37,29 +37,31 @@ impl View<'_> {
                 }
                 _ => self.unserved(&served, decision),
             },
-            Look::UnservedConf(found) => match addition {
-                Addition::Refused if self.may_come => decision.hope(found, "gunicorn"),
-                Addition::Refused | Addition::Chosen(..) => {
+            StartCheck::UnservedConf(found) => match addition {
+                ServerAddition::Refused if self.may_come => decision.hope(found, "gunicorn"),
+                ServerAddition::Refused | ServerAddition::Chosen(..) => {
                     let lack = "gunicorn is not among the dependencies".to_owned();
                     decision
                         .candidates
                         .push(impossible(&found.value.to_string(), lack));
                 }
-                Addition::Usual => {
+                ServerAddition::Usual => {
                     decision.take(found);
                     decision.added = Some(servers::gunicorn());
                 }
             },
-            Look::Impossible { way, lack } => decision.candidates.push(impossible(&way, lack)),
+            StartCheck::Impossible { way, lack } => {
+                decision.candidates.push(impossible(&way, lack));
+            }
             // A wrong variable stops `run` only if nothing before it has started.
-            Look::Fatal(error) if decision.certain.is_none() => return Err(error),
-            Look::Fatal(_) => {}
+            StartCheck::Fatal(error) if decision.certain.is_none() => return Err(error),
+            StartCheck::Fatal(_) => {}
         }
         Ok(())
     }
 
     /// An application that no server is added for.
-    fn unserved(&self, served: &Served, decision: &mut Decision) {
+    fn unserved(&self, served: &ServedBy, decision: &mut Decision) {
         let usual = served.usual();
         let strategy = self.strategy(usual, served);
         if self.may_come {
@@ -83,10 +85,10 @@ impl Decision {
     /// # Errors
     /// What would stop `run`, where nothing before it has started.
     pub(super) fn of(
-        view: &View<'_>,
-        ways: Vec<Look>,
+        view: &SourceView<'_>,
+        ways: Vec<StartCheck>,
         contract: usize,
-        addition: &Addition,
+        addition: &ServerAddition,
     ) -> Result<Self, PlanError> {
         let mut decision = Self::default();
         for (index, look) in ways.into_iter().enumerate() {
@@ -97,13 +99,13 @@ impl Decision {
         Ok(decision)
     }
 
-    fn take(&mut self, found: Decided<Strategy>) {
+    fn take(&mut self, found: Decided<StartStrategy>) {
         self.candidates
             .push(candidate(&found, self.certain.as_ref()));
         self.certain.get_or_insert(found);
     }
 
-    fn hope(&mut self, found: Decided<Strategy>, package: &'static str) {
+    fn hope(&mut self, found: Decided<StartStrategy>, package: &'static str) {
         let lack = format!(
             "{}, but {package} is not among the dependencies, unless another of them needs it",
             found.reason
@@ -115,8 +117,8 @@ impl Decision {
     }
 }
 
-fn impossible(way: &str, lack: String) -> Candidate {
-    Candidate {
+fn impossible(way: &str, lack: String) -> StartCandidate {
+    StartCandidate {
         way: way.to_owned(),
         place: None,
         possible: false,
@@ -125,16 +127,19 @@ fn impossible(way: &str, lack: String) -> Candidate {
     }
 }
 
-fn candidate(found: &Decided<Strategy>, taken: Option<&Decided<Strategy>>) -> Candidate {
+fn candidate(
+    found: &Decided<StartStrategy>,
+    taken: Option<&Decided<StartStrategy>>,
+) -> StartCandidate {
     let why = if found.reason.is_empty() {
         found.origin.to_string()
     } else {
         found.reason.clone()
     };
-    Candidate {
+    StartCandidate {
         way: found.value.to_string(),
         place: match &found.origin {
-            Origin::File(place) if place.line.is_some() => Some(place.to_string()),
+            ValueOrigin::File(place) if place.line.is_some() => Some(place.to_string()),
             _ => None,
         },
         possible: true,

@@ -3,38 +3,38 @@
 //! installs.
 
 use super::code::ENVIRONMENT;
-use super::looks::{Look, Presence, View};
-use super::servers::Served;
-use super::{PlanError, Strategy};
-use crate::packages::python::syntax::{Framework, Interface, Module, Value};
-use crate::plan::{Decided, Origin};
-use crate::project::{ENVIRONMENT_FILE, Place, Script};
+use super::servers::ServedBy;
+use super::start_checks::{PackagePresence, SourceView, StartCheck};
+use super::{PlanError, StartStrategy};
+use crate::packages::python::syntax::{ModuleSyntax, NameValue, ServerInterface, WebFramework};
+use crate::plan::{Decided, ValueOrigin};
+use crate::project::{ENVIRONMENT_FILE, ProjectScript, SourcePlace};
 
 /// Modules of settings that are followed from one to the next.
 const MAX_SETTINGS: usize = 8;
 /// What scripts are called that serve.
 const SERVING: [&str; 2] = ["start", "serve"];
 
-impl View<'_> {
+impl SourceView<'_> {
     /// What settings of frameworks name.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub(super) fn entry_points(&self) -> Result<Vec<Look>, PlanError> {
+    pub(super) fn entry_points(&self) -> Result<Vec<StartCheck>, PlanError> {
         if let Some((text, place)) = self
             .facts
             .pyproject
             .as_ref()
             .and_then(|one| one.fastapi.clone())
         {
-            let origin = Origin::File(place);
+            let origin = ValueOrigin::File(place);
             let reason = "[tool.fastapi] entrypoint names it";
-            let served = self.by_setting(&text, origin, reason, Framework::FastApi)?;
+            let served = self.by_setting(&text, origin, reason, WebFramework::FastApi)?;
             return Ok(vec![self.served_by(served)]);
         }
         for (variable, framework) in [
-            ("FLASK_APP", Framework::Flask),
-            ("LITESTAR_APP", Framework::Litestar),
+            ("FLASK_APP", WebFramework::Flask),
+            ("LITESTAR_APP", WebFramework::Litestar),
         ] {
             let Some(text) = self.variables.get(variable) else {
                 continue;
@@ -46,7 +46,7 @@ impl View<'_> {
             let module = path.strip_suffix(".py").unwrap_or(path);
             let module = module.trim_start_matches("./").replace('/', ".");
             let text = name.map_or_else(|| module.clone(), |name| format!("{module}:{name}"));
-            let origin = Origin::Environment {
+            let origin = ValueOrigin::Environment {
                 variable: variable.to_owned(),
             };
             let reason = format!("{variable} names it");
@@ -65,10 +65,10 @@ impl View<'_> {
     fn by_setting(
         &self,
         text: &str,
-        origin: Origin,
+        origin: ValueOrigin,
         reason: &str,
-        framework: Framework,
-    ) -> Result<Served, PlanError> {
+        framework: WebFramework,
+    ) -> Result<ServedBy, PlanError> {
         let mut served = self.named(text, origin, reason)?;
         served.framework = served.framework.or(Some(framework));
         Ok(served)
@@ -76,8 +76,8 @@ impl View<'_> {
 
     /// What the settings of the Django project say that `manage.py` is for. WSGI's goes first, but
     /// where a server of ASGI alone is among the dependencies.
-    fn django_setting(&self) -> Result<Option<Served>, PlanError> {
-        if matches!(self.django, Presence::Absent) {
+    fn django_setting(&self) -> Result<Option<ServedBy>, PlanError> {
+        if matches!(self.django, PackagePresence::Absent) {
             return Ok(None);
         }
         let Some((settings, place)) = self.django_settings()? else {
@@ -100,12 +100,12 @@ impl View<'_> {
             (
                 asgi.or_else(|| usual("asgi")),
                 "ASGI_APPLICATION",
-                Framework::DjangoAsgi,
+                WebFramework::DjangoAsgi,
             ),
             (
                 wsgi.or_else(|| usual("wsgi")),
                 "WSGI_APPLICATION",
-                Framework::DjangoWsgi,
+                WebFramework::DjangoWsgi,
             ),
         ];
         let mut served = Vec::new();
@@ -114,9 +114,9 @@ impl View<'_> {
             let Some((module, name)) = text.rsplit_once('.') else {
                 continue;
             };
-            served.push(Served {
+            served.push(ServedBy {
                 reason: format!("{setting} of the settings that manage.py names"),
-                origin: Origin::File(place),
+                origin: ValueOrigin::File(place),
                 module: module.to_owned(),
                 callable: name.to_owned(),
                 is_factory: false,
@@ -124,18 +124,21 @@ impl View<'_> {
                 written: None,
             });
         }
-        let is_wsgi = |one: &Served| one.interface() == Interface::Wsgi;
-        let has_server = |one: &&Served| self.server_for(one).is_some();
+        let is_wsgi = |one: &ServedBy| one.interface() == ServerInterface::Wsgi;
+        let has_server = |one: &&ServedBy| self.server_for(one).is_some();
         let by_server = served.iter().filter(|one| is_wsgi(one)).find(has_server);
         let by_server = by_server.or_else(|| served.iter().find(has_server));
         Ok(by_server.or_else(|| served.last()).cloned())
     }
 
     /// The settings' module: as a variable names it, else as `manage.py` does.
-    fn django_settings(&self) -> Result<Option<(String, Place)>, PlanError> {
+    fn django_settings(&self) -> Result<Option<(String, SourcePlace)>, PlanError> {
         const VARIABLE: &str = "DJANGO_SETTINGS_MODULE";
         if let Some(module) = self.variables.get(VARIABLE) {
-            return Ok(Some((module.to_owned(), Place::file(ENVIRONMENT_FILE))));
+            return Ok(Some((
+                module.to_owned(),
+                SourcePlace::file(ENVIRONMENT_FILE),
+            )));
         }
         let manage = self.read("manage.py")?;
         let Some((module, line)) = manage.and_then(|module| module.defaults.get(VARIABLE).cloned())
@@ -143,13 +146,16 @@ impl View<'_> {
             return Ok(None);
         };
         let path = self.in_source("manage.py");
-        Ok(Some((module, Place::line(&path, line))))
+        Ok(Some((module, SourcePlace::line(&path, line))))
     }
 
     /// Both settings, looked for in a module and those that it takes all names of: settings are split
     /// by `from .base import *`.
-    fn in_settings(&self, first: &str) -> Result<Vec<(&'static str, String, Place)>, PlanError> {
-        let mut found: Vec<(&'static str, String, Place)> = Vec::new();
+    fn in_settings(
+        &self,
+        first: &str,
+    ) -> Result<Vec<(&'static str, String, SourcePlace)>, PlanError> {
+        let mut found: Vec<(&'static str, String, SourcePlace)> = Vec::new();
         let mut pending = vec![first.to_owned()];
         let mut seen = 0;
         while let Some(name) = pending.pop() {
@@ -162,11 +168,11 @@ impl View<'_> {
             };
             for setting in ["WSGI_APPLICATION", "ASGI_APPLICATION"] {
                 if let Some(bound) = module.names.get(setting)
-                    && let Value::Text(text) = &bound.value
+                    && let NameValue::Text(text) = &bound.value
                     && !found.iter().any(|(known, ..)| *known == setting)
                 {
                     let path = self.in_source(&path);
-                    found.push((setting, text.clone(), Place::line(&path, bound.line)));
+                    found.push((setting, text.clone(), SourcePlace::line(&path, bound.line)));
                 }
             }
             let all = module.stars.iter();
@@ -177,7 +183,7 @@ impl View<'_> {
 
     /// The script that serves, of those that the project installs: the one that is called so, or the
     /// only one, if its code starts a server.
-    fn installed_script(&self) -> Result<Option<Look>, PlanError> {
+    fn installed_script(&self) -> Result<Option<StartCheck>, PlanError> {
         let Some(pyproject) = self.facts.pyproject.as_ref().filter(|_| self.installs) else {
             return Ok(None);
         };
@@ -196,22 +202,24 @@ impl View<'_> {
                     "{}: the only script, but no server is seen in {}; `APP_SCRIPT=/opt/app-root/bin/{}` in {ENVIRONMENT} starts it",
                     only.place, only.target, only.name
                 );
-                return Ok(Some(Look::impossible(&only.name, lack)));
+                return Ok(Some(StartCheck::impossible(&only.name, lack)));
             }
             (None, _) => return Ok(None),
         };
         let command = script.name.clone();
-        let origin = Origin::File(script.place.clone());
-        let strategy = Strategy::Server { command };
-        Ok(Some(Look::Possible(Decided::new(strategy, origin, reason))))
+        let origin = ValueOrigin::File(script.place.clone());
+        let strategy = StartStrategy::Server { command };
+        Ok(Some(StartCheck::Possible(Decided::new(
+            strategy, origin, reason,
+        ))))
     }
 
-    fn starts_server(&self, script: &Script) -> Result<bool, PlanError> {
+    fn starts_server(&self, script: &ProjectScript) -> Result<bool, PlanError> {
         let module = script.target.split(':').next().unwrap_or_default().trim();
         let Some(path) = self.file_of(module) else {
             return Ok(false);
         };
-        let module: Option<Module> = self.read(&path)?;
+        let module: Option<ModuleSyntax> = self.read(&path)?;
         Ok(module.is_some_and(|module| !module.servers.is_empty()))
     }
 }

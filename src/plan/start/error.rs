@@ -1,6 +1,6 @@
 //! Why a container of this project would not start.
 
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Why a container would not start, as far as the code tells.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +119,7 @@ impl Explain for StartError {
             ),
         };
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: self.to_string(),
             place,
             why,

@@ -2,13 +2,13 @@
 //! framework's own setting names, else the one application that the code makes.
 
 use super::code::{ENVIRONMENT, lacks, module_of};
-use super::looks::{Look, View};
-use super::modules::Target;
-use super::servers::Served;
-use super::{Advice, PlanError, StartError, Strategy};
-use crate::packages::python::syntax::{Framework, Interface, Module, Value};
-use crate::plan::{Decided, Origin};
-use crate::project::Place;
+use super::modules::AppModule;
+use super::servers::ServedBy;
+use super::start_checks::{SourceView, StartCheck};
+use super::{PlanError, PlanWarning, StartError, StartStrategy};
+use crate::packages::python::syntax::{ModuleSyntax, NameValue, ServerInterface, WebFramework};
+use crate::plan::{Decided, ValueOrigin};
+use crate::project::SourcePlace;
 
 /// Where people keep the application.
 const MODULES: [&str; 8] = [
@@ -26,13 +26,13 @@ const OTHER_FOLDERS: [&str; 5] = ["tests", "test", "docs", "migrations", "alembi
 /// What an application is usually called.
 const NAMES: [&str; 4] = ["app", "application", "server", "api"];
 
-impl View<'_> {
+impl SourceView<'_> {
     /// What serves beyond the contract, way by way, up to the first that can.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub(super) fn inferred(&self) -> Result<Vec<Look>, PlanError> {
-        type Way<'a> = fn(&View<'a>) -> Result<Vec<Look>, PlanError>;
+    pub(super) fn inferred(&self) -> Result<Vec<StartCheck>, PlanError> {
+        type Way<'a> = fn(&SourceView<'a>) -> Result<Vec<StartCheck>, PlanError>;
         let by_variable: [Way<'_>; 1] = [Self::of_variable];
         let by_code: [Way<'_>; 6] = [
             |view| Ok(vec![view.procfile()]),
@@ -51,7 +51,7 @@ impl View<'_> {
         let mut looks = Vec::new();
         for way in ways {
             looks.extend(way(self)?);
-            if looks.iter().any(Look::ends_search) {
+            if looks.iter().any(StartCheck::ends_search) {
                 break;
             }
         }
@@ -59,15 +59,15 @@ impl View<'_> {
     }
 
     /// The `web` process of a `Procfile`.
-    fn procfile(&self) -> Look {
+    fn procfile(&self) -> StartCheck {
         let Some(web) = self.facts.processes.iter().find(|one| one.name == "web") else {
-            return Look::impossible("a Procfile", "there is no Procfile with a web line");
+            return StartCheck::impossible("a Procfile", "there is no Procfile with a web line");
         };
-        Look::Possible(Decided::new(
-            Strategy::Process {
+        StartCheck::Possible(Decided::new(
+            StartStrategy::Process {
                 command: web.command.clone(),
             },
-            Origin::File(web.place.clone()),
+            ValueOrigin::File(web.place.clone()),
             "the web line of the Procfile",
         ))
     }
@@ -86,13 +86,13 @@ impl View<'_> {
     }
 
     /// How the lines of a `Procfile` are started that the image does not start by itself.
-    pub(super) fn advice_on_processes(&self) -> Vec<Advice> {
+    pub(super) fn advice_on_processes(&self) -> Vec<PlanWarning> {
         let others = || self.facts.processes.iter().filter(|one| one.name != "web");
         let names: Vec<&str> = others().map(|one| one.name.as_str()).collect();
         let Some(first) = names.first() else {
             return Vec::new();
         };
-        let mut advice = vec![Advice::new(
+        let mut advice = vec![PlanWarning::new(
             format!(
                 "the image starts its application; other process types of the Procfile: {}",
                 names.join(", ")
@@ -102,7 +102,7 @@ impl View<'_> {
             ),
         )];
         if let Some(release) = others().find(|one| one.name == "release") {
-            advice.push(Advice::new(
+            advice.push(PlanWarning::new(
                 format!("{}: nobody runs the release line", release.place),
                 "run it as a job before each rollout: `args: [release]`",
             ));
@@ -111,9 +111,9 @@ impl View<'_> {
     }
 
     /// What `APP_MODULE` names, where gunicorn does not serve it.
-    fn of_variable(&self) -> Result<Vec<Look>, PlanError> {
+    fn of_variable(&self) -> Result<Vec<StartCheck>, PlanError> {
         let text = self.variables.get("APP_MODULE").unwrap_or_default();
-        let origin = Origin::Environment {
+        let origin = ValueOrigin::Environment {
             variable: "APP_MODULE".to_owned(),
         };
         let mut served = self.named(text, origin, "APP_MODULE names it")?;
@@ -122,7 +122,7 @@ impl View<'_> {
     }
 
     /// `wsgi.py`, where gunicorn does not serve it.
-    fn wsgi_file(&self) -> Result<Vec<Look>, PlanError> {
+    fn wsgi_file(&self) -> Result<Vec<StartCheck>, PlanError> {
         const FILE: &str = "wsgi.py";
         if !self.is_file(FILE) {
             return Ok(Vec::new());
@@ -131,7 +131,7 @@ impl View<'_> {
         if module.is_some_and(|module| lacks(&module, "application")) {
             return Ok(Vec::new());
         }
-        let origin = Origin::File(Place::file(FILE));
+        let origin = ValueOrigin::File(SourcePlace::file(FILE));
         let mut served = self.named("wsgi:application", origin, "wsgi.py is there")?;
         // As the contract has it.
         served.written = Some("wsgi".to_owned());
@@ -139,24 +139,25 @@ impl View<'_> {
     }
 
     /// The application that the code makes.
-    fn application(&self) -> Result<Vec<Look>, PlanError> {
+    fn application(&self) -> Result<Vec<StartCheck>, PlanError> {
         let mut found = self.applications()?;
         let mut passed = Vec::new();
-        let mut pass = |found: &mut Vec<Served>, is_passed: &dyn Fn(&Served) -> bool, why: &str| {
-            found.retain(|one| {
-                let is_passed = is_passed(one);
-                if is_passed {
-                    let lack = format!("{} at {}; {why}", one.reason, one.origin);
-                    passed.push(Look::impossible(&one.called(), lack));
-                }
-                !is_passed
-            });
-        };
-        let is_django = |framework| move |one: &Served| one.framework == Some(framework);
-        if found.iter().any(is_django(Framework::DjangoWsgi)) {
+        let mut pass =
+            |found: &mut Vec<ServedBy>, is_passed: &dyn Fn(&ServedBy) -> bool, why: &str| {
+                found.retain(|one| {
+                    let is_passed = is_passed(one);
+                    if is_passed {
+                        let lack = format!("{} at {}; {why}", one.reason, one.origin);
+                        passed.push(StartCheck::impossible(&one.called(), lack));
+                    }
+                    !is_passed
+                });
+            };
+        let is_django = |framework| move |one: &ServedBy| one.framework == Some(framework);
+        if found.iter().any(is_django(WebFramework::DjangoWsgi)) {
             pass(
                 &mut found,
-                &is_django(Framework::DjangoAsgi),
+                &is_django(WebFramework::DjangoAsgi),
                 "Django's other one is taken",
             );
         }
@@ -165,12 +166,12 @@ impl View<'_> {
             pass(&mut found, &|one| one.is_factory, why);
         }
         let look = match found.as_slice() {
-            [] => Look::impossible(
+            [] => StartCheck::impossible(
                 "an application in the code",
                 "no module-level application or factory in main, app, api, asgi, wsgi, server or application.py",
             ),
             [one] => self.served_by(one.clone()),
-            [first, second, ..] => Look::Fatal(
+            [first, second, ..] => StartCheck::Fatal(
                 StartError::Several {
                     first: (first.origin.to_string(), first.called()),
                     second: (second.origin.to_string(), second.called()),
@@ -226,19 +227,19 @@ impl View<'_> {
         let found = self.applications()?;
         let wsgi = found
             .iter()
-            .find(|one| one.framework == Some(Framework::DjangoWsgi));
-        let target = wsgi.map_or_else(|| "PROJECT.wsgi".to_owned(), Served::target);
+            .find(|one| one.framework == Some(WebFramework::DjangoWsgi));
+        let target = wsgi.map_or_else(|| "PROJECT.wsgi".to_owned(), ServedBy::target);
         Ok(self.gunicorn_for(&target))
     }
 
     /// All that the usual files make; where they make nothing, what they import under a usual name.
-    fn applications(&self) -> Result<Vec<Served>, PlanError> {
+    fn applications(&self) -> Result<Vec<ServedBy>, PlanError> {
         let folders = self.packages();
         let paths = folders
             .iter()
             .flat_map(|folder| MODULES.map(|name| format!("{folder}{name}.py")));
         let paths: Vec<String> = paths.filter(|path| self.is_file(path)).collect();
-        let mut found: Vec<Served> = Vec::new();
+        let mut found: Vec<ServedBy> = Vec::new();
         for path in &paths {
             found.extend(self.made_in(path)?);
         }
@@ -280,7 +281,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub(super) fn application_of(&self, path: &str) -> Result<Option<Served>, PlanError> {
+    pub(super) fn application_of(&self, path: &str) -> Result<Option<ServedBy>, PlanError> {
         Ok(match self.made_in(path)? {
             Some(made) => Some(made),
             None => self.imported_in(path)?.map(|(served, _)| served),
@@ -288,16 +289,17 @@ impl View<'_> {
     }
 
     /// What one file makes: an application, else a factory that needs no arguments.
-    fn made_in(&self, path: &str) -> Result<Option<Served>, PlanError> {
+    fn made_in(&self, path: &str) -> Result<Option<ServedBy>, PlanError> {
         let Some(module) = self.read(path)? else {
             return Ok(None);
         };
-        let is_made = |value: &Value| matches!(value, Value::Application(_) | Value::CallOf(_));
+        let is_made =
+            |value: &NameValue| matches!(value, NameValue::Application(_) | NameValue::CallOf(_));
         let mut of_dash = None;
         for (name, line) in names(&module, is_made) {
             match self.framework_of(path, &module, name)? {
                 // What WSGI sees of it may have a name of its own: `server = app.server`.
-                Some((Framework::Dash, _)) => {
+                Some((WebFramework::Dash, _)) => {
                     of_dash.get_or_insert((name, line));
                 }
                 Some((framework, _)) if is_served(framework) => {
@@ -311,7 +313,7 @@ impl View<'_> {
                 (path, line),
                 name,
                 false,
-                Framework::Dash,
+                WebFramework::Dash,
             )));
         }
         let mut factories: Vec<_> = module
@@ -326,11 +328,12 @@ impl View<'_> {
     }
 
     /// The application that one file imports under a usual name, and where it is made.
-    fn imported_in(&self, path: &str) -> Result<Option<(Served, Place)>, PlanError> {
+    fn imported_in(&self, path: &str) -> Result<Option<(ServedBy, SourcePlace)>, PlanError> {
         let Some(module) = self.read(path)? else {
             return Ok(None);
         };
-        let is_imported = |value: &Value| matches!(value, Value::Import { name: Some(_), .. });
+        let is_imported =
+            |value: &NameValue| matches!(value, NameValue::Import { name: Some(_), .. });
         for (name, line) in names(&module, is_imported) {
             if let Some((framework, made_at)) = self.framework_of(path, &module, name)?
                 && is_served(framework)
@@ -348,21 +351,21 @@ impl View<'_> {
         (path, line): (&str, u32),
         name: &str,
         is_factory: bool,
-        framework: Framework,
-    ) -> Served {
+        framework: WebFramework,
+    ) -> ServedBy {
         let path = self.in_source(path);
         let what = if is_factory {
             "a function that makes an application"
         } else {
             "an application"
         };
-        Served {
+        ServedBy {
             module: self.imported_as(&path),
-            origin: Origin::File(Place::line(&path, line)),
+            origin: ValueOrigin::File(SourcePlace::line(&path, line)),
             reason: format!("{what} of {}", framework.name()),
             callable: match framework {
                 // The attribute is what WSGI sees.
-                Framework::Dash if !is_factory => format!("{name}.server"),
+                WebFramework::Dash if !is_factory => format!("{name}.server"),
                 _ => name.to_owned(),
             },
             is_factory,
@@ -389,15 +392,15 @@ impl View<'_> {
     pub(super) fn named(
         &self,
         text: &str,
-        origin: Origin,
+        origin: ValueOrigin,
         reason: &str,
-    ) -> Result<Served, PlanError> {
-        let named = Target::parse(text);
+    ) -> Result<ServedBy, PlanError> {
+        let named = AppModule::parse(text);
         let attributes = text
             .split_once(':')
             .map_or(named.callable, |(_, name)| name);
         let is_plain_call = attributes.ends_with("()");
-        let mut served = Served {
+        let mut served = ServedBy {
             origin,
             reason: reason.to_owned(),
             module: named.module.to_owned(),
@@ -414,7 +417,7 @@ impl View<'_> {
                 && !module.names.contains_key(named.callable)
                 && let Some(found) = self.application_of(&path)?
             {
-                return Ok(Served {
+                return Ok(ServedBy {
                     origin: served.origin,
                     reason: served.reason,
                     ..found
@@ -423,28 +426,28 @@ impl View<'_> {
             let found = self.framework_of(&path, &module, named.callable)?;
             served.framework = found.map(|(framework, _)| framework);
             let value = module.names.get(named.callable).map(|bound| &bound.value);
-            served.is_factory |= matches!(value, Some(Value::Factory(_)));
+            served.is_factory |= matches!(value, Some(NameValue::Factory(_)));
         }
         Ok(served)
     }
 
     /// The way that the first server among the dependencies makes of an application.
-    pub(super) fn served_by(&self, served: Served) -> Look {
+    pub(super) fn served_by(&self, served: ServedBy) -> StartCheck {
         let decided = |strategy| Decided::new(strategy, served.origin.clone(), &*served.reason);
         match self.server_for(&served) {
-            Some(server) => Look::Possible(decided(self.strategy(server, &served))),
-            None => Look::Unserved(Box::new(served)),
+            Some(server) => StartCheck::Possible(decided(self.strategy(server, &served))),
+            None => StartCheck::Unserved(Box::new(served)),
         }
     }
 }
 
 /// Whether a server serves it that is known.
-fn is_served(framework: Framework) -> bool {
-    framework.interface() != Interface::Own || framework == Framework::Aiohttp
+fn is_served(framework: WebFramework) -> bool {
+    framework.interface() != ServerInterface::Own || framework == WebFramework::Aiohttp
 }
 
 /// Names with such values and their lines, the usual ones first.
-fn names(module: &Module, is_wanted: impl Fn(&Value) -> bool) -> Vec<(&str, u32)> {
+fn names(module: &ModuleSyntax, is_wanted: impl Fn(&NameValue) -> bool) -> Vec<(&str, u32)> {
     let found = module
         .names
         .iter()

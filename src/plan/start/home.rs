@@ -1,10 +1,10 @@
 //! The folder that a Django project lies in, where that is not the source's root.
 
 use super::code::ENVIRONMENT;
-use super::{Advice, Decided, Origin, PlanError};
+use super::{Decided, PlanError, PlanWarning, ValueOrigin};
 use crate::plan::Variables;
-use crate::plan::dependencies::{self, Dependencies};
-use crate::project::{Facts, Place};
+use crate::plan::dependencies::{self, DependencySource};
+use crate::project::{ProjectFacts, SourcePlace};
 
 /// Files of the root from which something starts.
 const STARTING: [&str; 6] = [
@@ -24,10 +24,10 @@ const SAYING: [&str; 4] = ["APP_HOME", "APP_SCRIPT", "APP_FILE", "APP_MODULE"];
 /// # Errors
 /// A file cannot be read.
 pub(in crate::plan) fn infer_home(
-    facts: &Facts,
+    facts: &ProjectFacts,
     variables: &Variables,
-    dependencies: &Dependencies,
-    advice: &mut Vec<Advice>,
+    dependencies: &DependencySource,
+    advice: &mut Vec<PlanWarning>,
 ) -> Result<Option<Decided<String>>, PlanError> {
     let is_said = SAYING.iter().any(|name| variables.is_on(name))
         || STARTING.iter().any(|path| facts.has(path))
@@ -46,10 +46,10 @@ pub(in crate::plan) fn infer_home(
     let [(folder, path)] = found.as_slice() else {
         return Ok(None);
     };
-    advice.push(Advice::new(
+    advice.push(PlanWarning::new(
         format!("{path}: the Django project lies in {folder}, so APP_HOME={folder} is set"),
         format!("write that line into {ENVIRONMENT} to keep it whatever else is added"),
     ));
-    let origin = Origin::File(Place::file(path));
+    let origin = ValueOrigin::File(SourcePlace::file(path));
     Ok(Some(Decided::new(folder.clone(), origin, "")))
 }

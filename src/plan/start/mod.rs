@@ -10,25 +10,25 @@ mod entries;
 mod error;
 mod found;
 mod home;
-mod looks;
 mod modules;
 mod pages;
 mod servers;
+mod start_checks;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::dependencies::Dependencies;
-use super::running::Running;
-use super::{Advice, Decided, Origin, PlanError, Variables};
-use crate::project::{Facts, FirstLine};
+use super::dependencies::DependencySource;
+use super::running::BuildSteps;
+use super::{Decided, PlanError, PlanWarning, ValueOrigin, Variables};
+use crate::project::{FirstLine, ProjectFacts};
 use decision::Decision;
 pub(crate) use error::StartError;
 pub(super) use home::infer_home;
-use looks::{Presence, View};
 pub(crate) use servers::AddedServer;
-use servers::Addition;
+use servers::ServerAddition;
+use start_checks::{PackagePresence, SourceView};
 
 /// The first gunicorn that has workers for ASGI.
 const ASGI_GUNICORN: u32 = 25;
@@ -36,7 +36,7 @@ const ASGI_GUNICORN: u32 = 25;
 /// A way to start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub(crate) enum Strategy {
+pub(crate) enum StartStrategy {
     /// The project's own script.
     OwnRun {
         /// Its path.
@@ -75,7 +75,7 @@ pub(crate) enum Strategy {
 
 /// What is noted for `run`, which takes it before the contract's defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Notes {
+pub(crate) struct StartNotes {
     /// The module for gunicorn, or the value of `APP_MODULE` that the command stands for.
     pub module: Option<String>,
     /// A command for a shell.
@@ -85,33 +85,35 @@ pub(crate) struct Notes {
     pub processes: Option<String>,
 }
 
-impl Notes {
+impl StartNotes {
     /// Notes a decision that `run` does not come to by itself.
-    fn of(strategy: &Strategy, variables: &Variables) -> Self {
+    fn of(strategy: &StartStrategy, variables: &Variables) -> Self {
         let command = |command: &str| Self {
             module: variables.get("APP_MODULE").map(str::to_owned),
             command: Some(command.to_owned()),
             processes: None,
         };
         match strategy {
-            Strategy::Process { command: text } | Strategy::Server { command: text } => {
+            StartStrategy::Process { command: text } | StartStrategy::Server { command: text } => {
                 command(text)
             }
-            Strategy::DjangoServer => command("python ./manage.py runserver \"0.0.0.0:$PORT\""),
-            Strategy::Gunicorn { module } => Self {
+            StartStrategy::DjangoServer => {
+                command("python ./manage.py runserver \"0.0.0.0:$PORT\"")
+            }
+            StartStrategy::Gunicorn { module } => Self {
                 module: Some(module.clone()),
                 command: None,
                 processes: None,
             },
-            Strategy::OwnRun { .. }
-            | Strategy::GunicornConf
-            | Strategy::AppScript { .. }
-            | Strategy::AppFile { .. } => Self::default(),
+            StartStrategy::OwnRun { .. }
+            | StartStrategy::GunicornConf
+            | StartStrategy::AppScript { .. }
+            | StartStrategy::AppFile { .. } => Self::default(),
         }
     }
 }
 
-impl Strategy {
+impl StartStrategy {
     /// Whether `run` migrates the database of a Django project before it.
     fn comes_behind_migration(&self) -> bool {
         match self {
@@ -127,7 +129,7 @@ impl Strategy {
     }
 }
 
-impl std::fmt::Display for Strategy {
+impl std::fmt::Display for StartStrategy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::OwnRun { path } => write!(f, "own script {path}"),
@@ -143,7 +145,7 @@ impl std::fmt::Display for Strategy {
 
 /// One way to start, taken or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Candidate {
+pub(crate) struct StartCandidate {
     /// The way, for instance `script app.sh`.
     pub way: String,
     /// What shows it, where that is not the way itself.
@@ -158,15 +160,15 @@ pub(crate) struct Candidate {
 
 /// How the application starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Start {
+pub(crate) struct StartDecision {
     /// The way that is taken.
-    pub strategy: Decided<Strategy>,
+    pub strategy: Decided<StartStrategy>,
     /// All ways in the order in which `run` looks.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<StartCandidate>,
     /// Whether the database is migrated first.
     pub migrates: bool,
     /// What is noted for `run`.
-    pub notes: Notes,
+    pub notes: StartNotes,
     /// Whether S2I's images would start something else, or nothing.
     pub differs: bool,
     /// The server that is put among the dependencies.
@@ -180,7 +182,7 @@ pub(crate) struct Start {
     found: Vec<(String, String)>,
 }
 
-impl Start {
+impl StartDecision {
     /// Holds the prediction against what is installed, names and versions, as soon as that is known:
     /// whether some way to start is left.
     ///
@@ -191,7 +193,7 @@ impl Start {
         installed: impl Iterator<Item = (&'a str, String)>,
     ) -> Result<(), PlanError> {
         let installed: BTreeMap<&str, String> = installed.collect();
-        if let Strategy::Server { command } = &self.strategy.value
+        if let StartStrategy::Server { command } = &self.strategy.value
             && command.contains("--worker-class asgi")
             && let Some(version) = installed.get("gunicorn")
             && major(version).is_some_and(|major| major < ASGI_GUNICORN)
@@ -222,14 +224,14 @@ fn major(version: &str) -> Option<u32> {
 
 /// Predicts what `run` does: the first way that is certain, else the first that may work.
 pub(super) fn predict(
-    facts: &Facts,
+    facts: &ProjectFacts,
     variables: &Variables,
-    dependencies: &Dependencies,
-    running: &Running,
-    advice: &mut Vec<Advice>,
-) -> Result<Start, PlanError> {
-    let view = View::new(facts, variables, dependencies, running);
-    let addition = Addition::of(variables, running.assemble.value)?;
+    dependencies: &DependencySource,
+    running: &BuildSteps,
+    advice: &mut Vec<PlanWarning>,
+) -> Result<StartDecision, PlanError> {
+    let view = SourceView::new(facts, variables, dependencies, running);
+    let addition = ServerAddition::of(variables, running.assemble.value)?;
     let looks = view.looks()?;
     let (contract, passed_over) = (looks.contract, looks.passed_over);
     let decision = Decision::of(&view, looks.ways, contract, &addition)?;
@@ -273,7 +275,7 @@ pub(super) fn predict(
     advice.extend(
         passed_over
             .into_iter()
-            .map(|lack| Advice::new(lack, &*taken)),
+            .map(|lack| PlanWarning::new(lack, &*taken)),
     );
     advice.extend(
         added
@@ -281,15 +283,15 @@ pub(super) fn predict(
             .map(|added| advice_on_added(added, &strategy.value)),
     );
     let mut notes = if differs {
-        Notes::of(&strategy.value, variables)
+        StartNotes::of(&strategy.value, variables)
     } else {
-        Notes::default()
+        StartNotes::default()
     };
     notes.processes = view.process_types();
     advice.extend(view.advice_on_processes());
-    Ok(Start {
+    Ok(StartDecision {
         migrates: strategy.value.comes_behind_migration()
-            && matches!(view.django, Presence::Named(_))
+            && matches!(view.django, PackagePresence::Named(_))
             && view.is_file("manage.py")
             && !variables.is_on("DISABLE_MIGRATE"),
         notes,
@@ -302,9 +304,9 @@ pub(super) fn predict(
     })
 }
 
-fn advice_on_added(added: &Decided<AddedServer>, strategy: &Strategy) -> Advice {
+fn advice_on_added(added: &Decided<AddedServer>, strategy: &StartStrategy) -> PlanWarning {
     let requirement = &added.value.requirement;
-    Advice::new(
+    PlanWarning::new(
         format!("{}: {requirement} is added, for `{strategy}`", added.reason),
         format!(
             "name {requirement} among the dependencies to choose its version; the line `S2R_ADD_SERVER=` in {} adds none",
@@ -313,16 +315,16 @@ fn advice_on_added(added: &Decided<AddedServer>, strategy: &Strategy) -> Advice 
     )
 }
 
-impl View<'_> {
+impl SourceView<'_> {
     fn advise(
         &self,
-        strategy: &Strategy,
-        candidates: &[Candidate],
+        strategy: &StartStrategy,
+        candidates: &[StartCandidate],
         hopes: &[&str],
-        advice: &mut Vec<Advice>,
+        advice: &mut Vec<PlanWarning>,
     ) -> Result<(), PlanError> {
         if let Some(package) = hopes.first() {
-            advice.push(Advice::new(
+            advice.push(PlanWarning::new(
                 format!("{strategy} needs {package}, which nothing names; the build stops if nothing brings it along"),
                 format!("add {package} to the dependencies"),
             ));
@@ -335,7 +337,7 @@ impl View<'_> {
         // With gunicorn and Django, the development server is nobody's first choice.
         let is_plain = others.iter().all(|&way| way == "manage.py runserver");
         if !others.is_empty() && !is_plain {
-            advice.push(Advice::new(
+            advice.push(PlanWarning::new(
                 format!(
                     "started with {strategy}; also possible: {}",
                     others.join(", ")
@@ -345,10 +347,10 @@ impl View<'_> {
         }
         self.advise_on_code(strategy, advice)?;
         match strategy {
-            Strategy::AppScript { path } => self.check_script(self.path(path), advice),
-            Strategy::OwnRun { path } => self.check_script(Some(path.clone()), advice),
-            Strategy::DjangoServer => {
-                advice.push(Advice::new(
+            StartStrategy::AppScript { path } => self.check_script(self.path(path), advice),
+            StartStrategy::OwnRun { path } => self.check_script(Some(path.clone()), advice),
+            StartStrategy::DjangoServer => {
+                advice.push(PlanWarning::new(
                     "manage.py runserver is a server for development",
                     self.gunicorn_for_django()?,
                 ));
@@ -361,7 +363,7 @@ impl View<'_> {
     fn check_script(
         &self,
         path: Option<String>,
-        advice: &mut Vec<Advice>,
+        advice: &mut Vec<PlanWarning>,
     ) -> Result<(), PlanError> {
         let Some(entry) = path.and_then(|path| self.facts.file(&path)) else {
             return Ok(());
@@ -376,7 +378,7 @@ impl View<'_> {
                 let path = entry.shown();
                 return Err(StartError::WindowsLines { path }.into());
             }
-            FirstLine::Other => advice.push(Advice::new(
+            FirstLine::Other => advice.push(PlanWarning::new(
                 format!("{} does not begin with #!", entry.shown()),
                 "begin it with #!/bin/sh or the program that is to run it",
             )),

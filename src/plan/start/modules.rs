@@ -1,17 +1,17 @@
 //! Where a module that gunicorn is told of lies in the source, and what a name of it is, followed
 //! from one module's imports to the next.
 
-use super::looks::View;
-use super::{Advice, PlanError, StartError};
-use crate::packages::python::syntax::{Factory, Framework, Module, Value};
-use crate::project::Place;
+use super::start_checks::SourceView;
+use super::{PlanError, PlanWarning, StartError};
+use crate::packages::python::syntax::{AppFactory, ModuleSyntax, NameValue, WebFramework};
+use crate::project::SourcePlace;
 
 /// Imports that are followed for one name.
 const MAX_HOPS: u32 = 8;
 
 /// `module:callable`, as gunicorn has it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Target<'a> {
+pub(super) struct AppModule<'a> {
     pub module: &'a str,
     /// The name before dots and parentheses.
     pub callable: &'a str,
@@ -19,7 +19,7 @@ pub(super) struct Target<'a> {
     pub is_called: bool,
 }
 
-impl<'a> Target<'a> {
+impl<'a> AppModule<'a> {
     pub(super) fn parse(text: &'a str) -> Self {
         let (module, callable) = text.split_once(':').unwrap_or((text, "application"));
         let end = callable.find(|c: char| !c.is_alphanumeric() && c != '_');
@@ -70,9 +70,9 @@ const KNOWN: [&str; 34] = [
     "whitenoise",
 ];
 
-impl View<'_> {
+impl SourceView<'_> {
     /// What a Python file of the source says, `None` where that cannot be known.
-    pub(super) fn read(&self, path: &str) -> Result<Option<Module>, PlanError> {
+    pub(super) fn read(&self, path: &str) -> Result<Option<ModuleSyntax>, PlanError> {
         let Some(path) = self.path(path) else {
             return Ok(None);
         };
@@ -86,9 +86,9 @@ impl View<'_> {
     /// Nothing can bring it.
     pub(super) fn find(
         &self,
-        named: &Target<'_>,
+        named: &AppModule<'_>,
         origin: Option<&str>,
-        advice: &mut Vec<Advice>,
+        advice: &mut Vec<PlanWarning>,
     ) -> Result<Option<String>, PlanError> {
         if let Some(path) = self.file_of(named.module) {
             return Ok(Some(path));
@@ -101,7 +101,7 @@ impl View<'_> {
         let is_own =
             self.is_file(&format!("{first}.py")) || self.is_file(&format!("{first}/__init__.py"));
         if self.may_be_elsewhere() && !is_own {
-            advice.push(Advice::new(
+            advice.push(PlanWarning::new(
                 format!(
                     "{origin}: there is no module {} in the source; the container ends at once if no package brings it",
                     named.module
@@ -160,9 +160,9 @@ impl View<'_> {
     pub(super) fn framework_of(
         &self,
         path: &str,
-        module: &Module,
+        module: &ModuleSyntax,
         name: &str,
-    ) -> Result<Option<(Framework, Place)>, PlanError> {
+    ) -> Result<Option<(WebFramework, SourcePlace)>, PlanError> {
         let (mut path, mut name) = (path.to_owned(), name.to_owned());
         let mut owned;
         let mut module = module;
@@ -171,14 +171,14 @@ impl View<'_> {
                 return Ok(None);
             };
             let (from, wanted) = match &bound.value {
-                Value::Application(framework)
-                | Value::Factory(Factory {
+                NameValue::Application(framework)
+                | NameValue::Factory(AppFactory {
                     framework: Some(framework),
                     ..
                 }) => {
-                    return Ok(Some((*framework, Place::line(&path, bound.line))));
+                    return Ok(Some((*framework, SourcePlace::line(&path, bound.line))));
                 }
-                Value::CallOf(function) => {
+                NameValue::CallOf(function) => {
                     // `app = create_app()`, itself imported or made here.
                     if *function == name || function.contains('.') {
                         return Ok(None);
@@ -186,7 +186,7 @@ impl View<'_> {
                     name.clone_from(function);
                     continue;
                 }
-                Value::Import {
+                NameValue::Import {
                     module: from,
                     name: Some(wanted),
                 } => (from.clone(), wanted.clone()),
@@ -244,12 +244,12 @@ mod tests {
             ("a:app.server", "a", "app", false),
             ("a:", "a", "application", false),
         ] {
-            let expected = Target {
+            let expected = AppModule {
                 module,
                 callable,
                 is_called,
             };
-            assert_eq!(Target::parse(text), expected, "{text}");
+            assert_eq!(AppModule::parse(text), expected, "{text}");
         }
     }
 

@@ -1,11 +1,11 @@
 //! Pages that a program of their framework's shows, and plain `python` does not, or not on the port:
 //! Streamlit, Panel, Chainlit, marimo, Gradio.
 
-use super::looks::{Look, View};
-use super::{PlanError, StartError, Strategy};
-use crate::packages::python::syntax::{Framework, Module, Setting};
-use crate::plan::{Decided, Origin};
-use crate::project::Place;
+use super::start_checks::{SourceView, StartCheck};
+use super::{PlanError, StartError, StartStrategy};
+use crate::packages::python::syntax::{ArgumentValue, ModuleSyntax, WebFramework};
+use crate::plan::{Decided, ValueOrigin};
+use crate::project::SourcePlace;
 
 /// Where people keep the page that is shown first.
 const PAGES: [&str; 7] = [
@@ -51,7 +51,7 @@ impl Program {
     }
 
     /// Whether a file is a page of it, by what it imports and calls.
-    fn shows(self, module: &Module) -> bool {
+    fn shows(self, module: &ModuleSyntax) -> bool {
         if !module.uses(self.name()) {
             return false;
         }
@@ -59,12 +59,12 @@ impl Program {
             // `launch` listens where Gradio's variables say, unless its arguments do.
             Self::Gradio => module.servers.iter().any(|call| {
                 call.function.ends_with(".launch")
-                    && matches!(call.host, Setting::Variable { .. })
-                    && matches!(call.port, Setting::Variable { .. })
+                    && matches!(call.host, ArgumentValue::Variable { .. })
+                    && matches!(call.port, ArgumentValue::Variable { .. })
             }),
             Self::Marimo => module
                 .applications()
-                .any(|(_, _, framework)| framework == Framework::Marimo),
+                .any(|(_, _, framework)| framework == WebFramework::Marimo),
             Self::Streamlit | Self::Panel | Self::Chainlit => module.servers.is_empty(),
         }
     }
@@ -90,12 +90,12 @@ impl Program {
     }
 }
 
-impl View<'_> {
+impl SourceView<'_> {
     /// The page of the project.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub(super) fn pages(&self) -> Result<Vec<Look>, PlanError> {
+    pub(super) fn pages(&self) -> Result<Vec<StartCheck>, PlanError> {
         if !PROGRAMS.iter().any(|program| self.may_have(program.name())) {
             return Ok(Vec::new());
         }
@@ -115,12 +115,12 @@ impl View<'_> {
         }
         Ok(match found.as_slice() {
             [] => Vec::new(),
-            [one] => vec![Look::Possible(one.clone())],
+            [one] => vec![StartCheck::Possible(one.clone())],
             [first, second, ..] => {
                 let told =
-                    |one: &Decided<Strategy>| (one.origin.to_string(), one.value.to_string());
+                    |one: &Decided<StartStrategy>| (one.origin.to_string(), one.value.to_string());
                 let (first, second) = (told(first), told(second));
-                vec![Look::Fatal(
+                vec![StartCheck::Fatal(
                     StartError::SeveralPages { first, second }.into(),
                 )]
             }
@@ -131,7 +131,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(super) fn page(&self, path: &str) -> Result<Option<Decided<Strategy>>, PlanError> {
+    pub(super) fn page(&self, path: &str) -> Result<Option<Decided<StartStrategy>>, PlanError> {
         let Some(module) = self.read(path)? else {
             return Ok(None);
         };
@@ -143,8 +143,8 @@ impl View<'_> {
             let place = self.in_source(path);
             let reason = format!("a page of {}", program.name());
             Decided::new(
-                Strategy::Server { command },
-                Origin::File(Place::file(&place)),
+                StartStrategy::Server { command },
+                ValueOrigin::File(SourcePlace::file(&place)),
                 reason,
             )
         }))

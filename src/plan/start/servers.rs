@@ -3,17 +3,17 @@
 
 use serde::Serialize;
 
-use super::looks::View;
-use super::{StartError, Strategy};
-use crate::packages::python::syntax::{Framework, Interface};
-use crate::plan::{Decided, Origin, Variables};
+use super::start_checks::SourceView;
+use super::{StartError, StartStrategy};
+use crate::packages::python::syntax::{ServerInterface, WebFramework};
+use crate::plan::{Decided, ValueOrigin, Variables};
 
 /// Says which server is added; empty, it says that none is.
 const ADD_SERVER: &str = "S2R_ADD_SERVER";
 
 /// A server of applications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Server {
+pub(super) enum KnownServer {
     Uvicorn,
     Hypercorn,
     Granian,
@@ -28,23 +28,27 @@ pub(super) enum Server {
 
 /// In the order in which they are taken: those that were made for one interface before those that
 /// know several.
-const FOR_ASGI: [Server; 6] = [
-    Server::Uvicorn,
-    Server::Hypercorn,
-    Server::Granian,
-    Server::Daphne,
-    Server::Gunicorn,
-    Server::Sanic,
+const FOR_ASGI: [KnownServer; 6] = [
+    KnownServer::Uvicorn,
+    KnownServer::Hypercorn,
+    KnownServer::Granian,
+    KnownServer::Daphne,
+    KnownServer::Gunicorn,
+    KnownServer::Sanic,
 ];
 /// aiohttp's applications are neither: its worker for gunicorn serves them, and aiohttp itself.
-const FOR_AIOHTTP: [Server; 2] = [Server::Gunicorn, Server::Aiohttp];
-const FOR_WSGI: [Server; 3] = [Server::Gunicorn, Server::Waitress, Server::Granian];
+const FOR_AIOHTTP: [KnownServer; 2] = [KnownServer::Gunicorn, KnownServer::Aiohttp];
+const FOR_WSGI: [KnownServer; 3] = [
+    KnownServer::Gunicorn,
+    KnownServer::Waitress,
+    KnownServer::Granian,
+];
 
 /// What is served: a name of a module.
 #[derive(Debug, Clone)]
-pub(super) struct Served {
+pub(super) struct ServedBy {
     /// What shows it.
-    pub origin: Origin,
+    pub origin: ValueOrigin,
     /// What it is, for people: `an application of Flask`.
     pub reason: String,
     /// As it is imported.
@@ -54,27 +58,28 @@ pub(super) struct Served {
     /// Whether the name is called to get the application.
     pub is_factory: bool,
     /// Absent where the code does not tell; it is WSGI's then.
-    pub framework: Option<Framework>,
+    pub framework: Option<WebFramework>,
     /// How the contract or a variable names it for gunicorn.
     pub written: Option<String>,
 }
 
-impl Served {
-    pub(super) fn interface(&self) -> Interface {
-        self.framework.map_or(Interface::Wsgi, Framework::interface)
+impl ServedBy {
+    pub(super) fn interface(&self) -> ServerInterface {
+        self.framework
+            .map_or(ServerInterface::Wsgi, WebFramework::interface)
     }
 
     /// The servers that know it, the first to take first; that is also the one to add.
-    pub(super) fn servers(&self) -> &'static [Server] {
+    pub(super) fn servers(&self) -> &'static [KnownServer] {
         match (self.framework, self.interface()) {
-            (Some(Framework::Aiohttp), _) => &FOR_AIOHTTP,
-            (_, Interface::Asgi) => &FOR_ASGI,
-            (_, Interface::Wsgi | Interface::Own) => &FOR_WSGI,
+            (Some(WebFramework::Aiohttp), _) => &FOR_AIOHTTP,
+            (_, ServerInterface::Asgi) => &FOR_ASGI,
+            (_, ServerInterface::Wsgi | ServerInterface::Own) => &FOR_WSGI,
         }
     }
 
     /// The server that is added where none is named.
-    pub(super) fn usual(&self) -> Server {
+    pub(super) fn usual(&self) -> KnownServer {
         let servers = self.servers();
         let first = servers.iter().find(|server| server.serves(self));
         *first.unwrap_or(&servers[0])
@@ -92,7 +97,7 @@ impl Served {
     }
 }
 
-impl Server {
+impl KnownServer {
     /// The distribution.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -108,24 +113,24 @@ impl Server {
     }
 
     /// Whether it can serve this.
-    fn serves(self, served: &Served) -> bool {
+    fn serves(self, served: &ServedBy) -> bool {
         match self {
             // It has no option for factories.
             Self::Daphne if served.is_factory => false,
             // It takes a name or a call, and no attributes: Dash's `app.server`.
             Self::Gunicorn if served.callable.contains('.') => false,
-            Self::Sanic => served.framework == Some(Framework::Sanic),
+            Self::Sanic => served.framework == Some(WebFramework::Sanic),
             _ => served.servers().contains(&self),
         }
     }
 
     /// How it serves this. `run` exports PORT and `WEB_CONCURRENCY`; gunicorn reads both, uvicorn the
     /// latter. What stands before a container passes on who asks, and by https or not.
-    pub(super) fn strategy(self, served: &Served, has_uvicorn_worker: bool) -> Strategy {
+    pub(super) fn strategy(self, served: &ServedBy, has_uvicorn_worker: bool) -> StartStrategy {
         const LISTEN: &str = "--host 0.0.0.0 --port \"$PORT\"";
         let (target, called) = (served.target(), served.called());
         let factory = if served.is_factory { " --factory" } else { "" };
-        let is_asgi = served.interface() == Interface::Asgi;
+        let is_asgi = served.interface() == ServerInterface::Asgi;
         let command = match self {
             Self::Uvicorn => format!(
                 "uvicorn '{target}'{factory} {LISTEN} --proxy-headers --forwarded-allow-ips \"${{FORWARDED_ALLOW_IPS:-*}}\""
@@ -153,7 +158,7 @@ impl Server {
                     served.module
                 )
             }
-            Self::Gunicorn if served.framework == Some(Framework::Aiohttp) => format!(
+            Self::Gunicorn if served.framework == Some(WebFramework::Aiohttp) => format!(
                 "gunicorn '{called}' --worker-class aiohttp.GunicornWebWorker --access-logfile -"
             ),
             Self::Gunicorn if is_asgi => {
@@ -165,12 +170,12 @@ impl Server {
                 format!("gunicorn '{called}' --worker-class {worker} --access-logfile -")
             }
             Self::Gunicorn => {
-                return Strategy::Gunicorn {
+                return StartStrategy::Gunicorn {
                     module: served.written.clone().unwrap_or(called),
                 };
             }
         };
-        Strategy::Server { command }
+        StartStrategy::Server { command }
     }
 }
 
@@ -184,16 +189,16 @@ pub(crate) struct AddedServer {
 }
 
 /// Whether a server may be added, and which.
-pub(super) enum Addition {
+pub(super) enum ServerAddition {
     /// None may.
     Refused,
     /// The usual one of the interface.
     Usual,
     /// The one that `S2R_ADD_SERVER` names.
-    Chosen(Server, String),
+    Chosen(KnownServer, String),
 }
 
-impl Addition {
+impl ServerAddition {
     /// What the variables say of it. An assemble script of the project's own installs what it likes,
     /// and nothing is added to that.
     ///
@@ -220,26 +225,29 @@ impl Addition {
     }
 
     /// The server to add for this, and how the requirement is written; none if none may be added.
-    pub(super) fn for_served(&self, served: &Served) -> Option<(Server, Decided<AddedServer>)> {
+    pub(super) fn for_served(
+        &self,
+        served: &ServedBy,
+    ) -> Option<(KnownServer, Decided<AddedServer>)> {
         let usual = served.usual();
         let (server, requirement, origin) = match self {
             Self::Refused => return None,
             Self::Chosen(server, requirement) if server.serves(served) => (
                 *server,
                 requirement.as_str(),
-                Origin::Environment {
+                ValueOrigin::Environment {
                     variable: ADD_SERVER.to_owned(),
                 },
             ),
-            Self::Chosen(..) | Self::Usual => (usual, usual.name(), Origin::Default),
+            Self::Chosen(..) | Self::Usual => (usual, usual.name(), ValueOrigin::Default),
         };
         let added = AddedServer {
             name: server.name(),
             requirement: requirement.to_owned(),
         };
         let kind = match served.interface() {
-            Interface::Asgi => "ASGI",
-            Interface::Wsgi | Interface::Own => "WSGI",
+            ServerInterface::Asgi => "ASGI",
+            ServerInterface::Wsgi | ServerInterface::Own => "WSGI",
         };
         let reason = if served.callable.contains('.') {
             format!(
@@ -256,21 +264,21 @@ impl Addition {
 
 /// gunicorn, where its own settings name the application.
 pub(super) fn gunicorn() -> Decided<AddedServer> {
-    let name = Server::Gunicorn.name();
+    let name = KnownServer::Gunicorn.name();
     let added = AddedServer {
         name,
         requirement: name.to_owned(),
     };
     Decided::new(
         added,
-        Origin::Default,
+        ValueOrigin::Default,
         "gunicorn is not among the dependencies",
     )
 }
 
-impl View<'_> {
+impl SourceView<'_> {
     /// The server among the dependencies that serves this.
-    pub(super) fn server_for(&self, served: &Served) -> Option<Server> {
+    pub(super) fn server_for(&self, served: &ServedBy) -> Option<KnownServer> {
         let servers = served.servers().iter().copied();
         servers
             .filter(|server| server.serves(served))
@@ -278,7 +286,7 @@ impl View<'_> {
     }
 
     /// How a server serves this here.
-    pub(super) fn strategy(&self, server: Server, served: &Served) -> Strategy {
+    pub(super) fn strategy(&self, server: KnownServer, served: &ServedBy) -> StartStrategy {
         server.strategy(served, self.is_named("uvicorn-worker"))
     }
 }

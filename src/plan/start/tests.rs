@@ -1,6 +1,6 @@
 //! Which way is taken, and what is said of the others.
 
-use super::looks::below_source;
+use super::start_checks::below_source;
 use super::*;
 use crate::plan::testing::planned;
 use crate::report::Explain as _;
@@ -236,7 +236,10 @@ fn what_nothing_names_may_come_along() {
     let flask = ("requirements.txt", "flask\n");
     let plan = planned(&[flask, ("wsgi.py", "")], &[NONE]).unwrap();
     let module = "wsgi".to_owned();
-    assert_eq!(plan.start.strategy.value, Strategy::Gunicorn { module });
+    assert_eq!(
+        plan.start.strategy.value,
+        StartStrategy::Gunicorn { module }
+    );
     assert!(plan.advice[0].text.contains("needs gunicorn"));
     assert!(plan.start.check(installed(&["flask", "gunicorn"])).is_ok());
     let error = plan.start.check(installed(&["flask"])).unwrap_err();
@@ -254,7 +257,7 @@ fn what_nothing_names_may_come_along() {
     let django = ("requirements.txt", "django\n");
     let files = [django, ("wsgi.py", ""), ("manage.py", "")];
     let plan = planned(&files, &["DISABLE_COLLECTSTATIC=1"]).unwrap();
-    assert_eq!(plan.start.strategy.value, Strategy::DjangoServer);
+    assert_eq!(plan.start.strategy.value, StartStrategy::DjangoServer);
     assert!(plan.start.check(installed(&["django"])).is_ok());
     let lock = ("pylock.toml", "lock-version = '1.0'\npackages = []\n");
     assert!(planned(&[lock, ("wsgi.py", "")], &[NONE]).is_err());

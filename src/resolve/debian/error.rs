@@ -7,12 +7,12 @@ use crate::{
         Sha256,
         debian::{ControlError, PackageError, ReleaseError, format_date},
     },
-    report::{Explain, Explanation, Fate},
+    report::{ErrorClass, Explain, Explanation},
 };
 
 /// A url could not be had.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FetchError {
+pub(crate) enum DebianFetchError {
     /// The server answers, and has nothing there (404, 410).
     #[error("there is nothing at {url}")]
     Missing {
@@ -34,7 +34,7 @@ pub(crate) enum FetchError {
 pub(crate) enum DebianError {
     /// A url could not be had.
     #[error(transparent)]
-    Fetch(#[from] FetchError),
+    Fetch(#[from] DebianFetchError),
     /// A body broke off.
     #[error("{url} broke off: {source}")]
     Body {
@@ -266,7 +266,7 @@ impl Explain for DebianError {
     }
 }
 
-impl Explain for FetchError {
+impl Explain for DebianFetchError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Missing { url } => {
@@ -289,11 +289,11 @@ impl Explain for FetchError {
     }
 }
 
-type Parts = (Fate, String, String, String, String);
+type ExplanationParts = (ErrorClass, String, String, String, String);
 
-fn world(what: &str, place: &str, why: String, next: &str) -> Parts {
+fn world(what: &str, place: &str, why: String, next: &str) -> ExplanationParts {
     (
-        Fate::World,
+        ErrorClass::World,
         what.to_owned(),
         place.to_owned(),
         why,
@@ -301,9 +301,9 @@ fn world(what: &str, place: &str, why: String, next: &str) -> Parts {
     )
 }
 
-fn project(what: &str, place: &str, why: String, next: &str) -> Parts {
+fn project(what: &str, place: &str, why: String, next: &str) -> ExplanationParts {
     (
-        Fate::Project,
+        ErrorClass::Project,
         what.to_owned(),
         place.to_owned(),
         why,
@@ -311,9 +311,9 @@ fn project(what: &str, place: &str, why: String, next: &str) -> Parts {
     )
 }
 
-fn ours(what: &str, place: &str) -> Parts {
+fn ours(what: &str, place: &str) -> ExplanationParts {
     (
-        Fate::Ours,
+        ErrorClass::Ours,
         what.to_owned(),
         place.to_owned(),
         "This cannot happen in a good build of s2r.".to_owned(),

@@ -11,9 +11,9 @@ use std::{
 
 use super::{
     error::DebianError,
-    suite::{IndexFile, Suite},
+    suite::{PackagesFile, SuiteClient},
 };
-use crate::packages::debian::{IndexPackage, Paragraph, ParagraphReader};
+use crate::packages::debian::{ControlParagraph, IndexPackage, ParagraphReader};
 
 /// Fields that are kept.
 const FIELDS: [&str; 9] = [
@@ -29,25 +29,25 @@ const FIELDS: [&str; 9] = [
 ];
 
 /// All packages of all suites.
-pub(super) struct Index {
+pub(super) struct SuiteIndex {
     /// Folder of the temporary files.
     scratch: PathBuf,
     /// All names, one after the other.
     names: String,
-    places: Vec<Place>,
-    sources: Vec<Source>,
+    places: Vec<IndexPlace>,
+    sources: Vec<IndexSource>,
 }
 
 /// One file of the index.
-struct Source {
-    suite: Suite,
+struct IndexSource {
+    suite: SuiteClient,
     url: String,
     paragraphs: RefCell<BufReader<File>>,
 }
 
 /// Where a name (a package's own, or one that it provides) is described.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct IndexPlace {
     name_start: u32,
     name_length: u16,
     provided: bool,
@@ -57,14 +57,14 @@ struct Place {
 
 /// A package with the suite that has it.
 #[derive(Debug, Clone)]
-pub(super) struct Offer {
+pub(super) struct PackageOffer {
     /// The package.
     pub package: IndexPackage,
     /// Its suite.
-    pub suite: Suite,
+    pub suite: SuiteClient,
 }
 
-impl Index {
+impl SuiteIndex {
     /// An empty index that spools to `scratch`.
     pub(super) fn new(scratch: &Path) -> Self {
         Self {
@@ -76,7 +76,11 @@ impl Index {
     }
 
     /// Adds one `Packages` file.
-    pub(super) fn add(&mut self, suite: &Suite, file: IndexFile) -> Result<(), DebianError> {
+    pub(super) fn add(
+        &mut self,
+        suite: &SuiteClient,
+        file: PackagesFile,
+    ) -> Result<(), DebianError> {
         let url = file.url;
         let scratch = self.scratch.clone();
         let spool_error = |source| DebianError::File {
@@ -110,7 +114,7 @@ impl Index {
         let spool = spool
             .into_inner()
             .map_err(|error| spool_error(error.into_error()))?;
-        self.sources.push(Source {
+        self.sources.push(IndexSource {
             suite: suite.clone(),
             url,
             paragraphs: RefCell::new(BufReader::with_capacity(8 << 10, spool)),
@@ -126,7 +130,7 @@ impl Index {
             return;
         };
         self.names.push_str(name);
-        self.places.push(Place {
+        self.places.push(IndexPlace {
             name_start,
             name_length,
             provided,
@@ -155,16 +159,16 @@ impl Index {
     }
 
     /// Packages of this very name.
-    pub(super) fn named(&self, name: &str) -> Result<Vec<Offer>, DebianError> {
+    pub(super) fn named(&self, name: &str) -> Result<Vec<PackageOffer>, DebianError> {
         self.look_up(name, false)
     }
 
     /// Packages that provide this name.
-    pub(super) fn providing(&self, name: &str) -> Result<Vec<Offer>, DebianError> {
+    pub(super) fn providing(&self, name: &str) -> Result<Vec<PackageOffer>, DebianError> {
         self.look_up(name, true)
     }
 
-    fn look_up(&self, name: &str, provided: bool) -> Result<Vec<Offer>, DebianError> {
+    fn look_up(&self, name: &str, provided: bool) -> Result<Vec<PackageOffer>, DebianError> {
         let start = self.places.partition_point(|place| {
             (name_of(&self.names, place), place.provided) < (name, provided)
         });
@@ -176,7 +180,7 @@ impl Index {
             .collect()
     }
 
-    fn read(&self, place: Place) -> Result<Offer, DebianError> {
+    fn read(&self, place: IndexPlace) -> Result<PackageOffer, DebianError> {
         let Some(source) = self.sources.get(usize::from(place.source)) else {
             return Err(DebianError::Interrupted);
         };
@@ -195,14 +199,14 @@ impl Index {
             url: source.url.clone(),
             source: error,
         })?;
-        Ok(Offer {
+        Ok(PackageOffer {
             package,
             suite: source.suite.clone(),
         })
     }
 }
 
-fn name_of<'a>(names: &'a str, place: &Place) -> &'a str {
+fn name_of<'a>(names: &'a str, place: &IndexPlace) -> &'a str {
     let start = place.name_start as usize;
     names
         .get(start..start + usize::from(place.name_length))
@@ -210,7 +214,7 @@ fn name_of<'a>(names: &'a str, place: &Place) -> &'a str {
 }
 
 /// Writes the fields that matter and a blank line; returns how many bytes that were.
-fn write_fields(paragraph: &Paragraph<'_>, spool: &mut impl Write) -> std::io::Result<u64> {
+fn write_fields(paragraph: &ControlParagraph<'_>, spool: &mut impl Write) -> std::io::Result<u64> {
     let mut written = 1;
     let mut keep = false;
     for line in paragraph.text().split_inclusive('\n') {

@@ -15,7 +15,7 @@ use crate::{
         Sha256,
         debian::{DebArtefact, DebianBase},
     },
-    report::{Explain, Explanation, Fate},
+    report::{ErrorClass, Explain, Explanation},
 };
 
 /// After how many seconds a remembered resolution is asked for anew.
@@ -255,7 +255,7 @@ impl Explain for LockError {
             ),
         };
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: what.to_owned(),
             place: place.clone(),
             why,

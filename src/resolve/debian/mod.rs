@@ -20,21 +20,21 @@ use crate::{
     packages::debian::{DebArtefact, DebianBase},
 };
 
-pub(crate) use error::{DebianError, FetchError};
+pub(crate) use error::{DebianError, DebianFetchError};
 pub(crate) use layer::LockedLayer;
 pub(crate) use lock::{BaseLock, LockedImage, MAX_AGE_SECONDS, request_digest};
 
 /// Asks for one url. `crate::net` is the real one; tests have a fake.
-pub(crate) trait Fetch: Sync {
+pub(crate) trait DebianFetch: Sync {
     /// The body at `url`; reading more than `max_bytes` of it must fail or end.
-    fn get(&self, url: &str, max_bytes: u64) -> Result<Box<dyn Read + '_>, FetchError>;
+    fn get(&self, url: &str, max_bytes: u64) -> Result<Box<dyn Read + '_>, DebianFetchError>;
 }
 
 /// What a resolution works with.
 #[derive(Clone, Copy)]
-pub(crate) struct Context<'a> {
+pub(crate) struct DebianContext<'a> {
     /// Where urls are asked for.
-    pub fetch: &'a dyn Fetch,
+    pub fetch: &'a dyn DebianFetch,
     /// A folder for files that are gone afterwards; about 30 MB are written.
     pub scratch: &'a Path,
     /// The time, against which `Valid-Until` is held; seconds since 1970.
@@ -47,10 +47,10 @@ pub(crate) struct Context<'a> {
 pub(crate) fn resolve(
     base: &DebianBase,
     architecture: Architecture,
-    context: &Context<'_>,
+    context: &DebianContext<'_>,
 ) -> Result<Vec<DebArtefact>, DebianError> {
     resolve_with(
-        &signature::Keyring::embedded()?,
+        &signature::SuiteKeyring::embedded()?,
         base,
         architecture,
         context,
@@ -59,13 +59,13 @@ pub(crate) fn resolve(
 
 /// As [`resolve`], with these keys.
 fn resolve_with(
-    keys: &signature::Keyring,
+    keys: &signature::SuiteKeyring,
     base: &DebianBase,
     architecture: Architecture,
-    context: &Context<'_>,
+    context: &DebianContext<'_>,
 ) -> Result<Vec<DebArtefact>, DebianError> {
     let suites = suite::suites_of(base);
-    let mut index = index::Index::new(context.scratch);
+    let mut index = index::SuiteIndex::new(context.scratch);
     let found: Vec<_> = std::thread::scope(|scope| {
         let running: Vec<_> = suites
             .iter()

@@ -43,7 +43,7 @@ const KEYS: [(&str, &[u8]); 6] = [
 
 /// Keys whose signatures count.
 #[derive(Debug)]
-pub(super) struct Keyring {
+pub(super) struct SuiteKeyring {
     keys: Vec<SignedPublicKey>,
 }
 
@@ -56,7 +56,7 @@ pub(super) enum SignatureFault {
     NotByKnownKey,
 }
 
-impl Keyring {
+impl SuiteKeyring {
     /// The keys compiled in.
     pub(super) fn embedded() -> Result<Self, DebianError> {
         let mut keys = Vec::new();
@@ -173,12 +173,12 @@ mod tests {
 
     #[test]
     fn keys_compiled_in_read() {
-        assert_eq!(Keyring::embedded().unwrap().keys.len(), KEYS.len());
+        assert_eq!(SuiteKeyring::embedded().unwrap().keys.len(), KEYS.len());
     }
 
     #[test]
     fn takes_the_signed_text_with_dashes_undone() {
-        let text = Keyring::of(KEY).unwrap().verify(SIGNED, NOW).unwrap();
+        let text = SuiteKeyring::of(KEY).unwrap().verify(SIGNED, NOW).unwrap();
         assert!(text.starts_with("Suite: stable\nCodename: trixie\n"));
         assert!(text.ends_with("\n-Dashed: yes"), "{text}");
         assert!(text.contains("\n - with a dash\n"));
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn refuses_changed_text() {
-        let keys = Keyring::of(KEY).unwrap();
+        let keys = SuiteKeyring::of(KEY).unwrap();
         for changed in [
             SIGNED.replace("stable", "stabel"),
             SIGNED.replace("- -Dashed", "- Dashed"),
@@ -203,10 +203,10 @@ mod tests {
     #[test]
     fn refuses_other_keys_and_unsigned_text() {
         assert_eq!(
-            Keyring::of(OTHER_KEY).unwrap().verify(SIGNED, NOW),
+            SuiteKeyring::of(OTHER_KEY).unwrap().verify(SIGNED, NOW),
             Err(SignatureFault::NotByKnownKey)
         );
-        let keys = Keyring::of(KEY).unwrap();
+        let keys = SuiteKeyring::of(KEY).unwrap();
         let body = "Suite: stable\n";
         for text in [
             String::new(),

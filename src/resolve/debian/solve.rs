@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
     error::DebianError,
-    index::{Index, Offer},
+    index::{PackageOffer, SuiteIndex},
 };
-use crate::packages::debian::{Alternatives, DebArtefact, DebianBase, Relation};
+use crate::packages::debian::{AnyOf, DebArtefact, DebianBase, PackageRelation};
 
 /// Most packages in one base.
 const MAX_PACKAGES: usize = 2000;
@@ -18,8 +18,8 @@ const MAX_PACKAGES: usize = 2000;
 const BUILDER: &str = "the builder's package list";
 
 /// What is needed, and by whom.
-struct Need {
-    group: Alternatives,
+struct PackageNeed {
+    group: AnyOf,
     needed_by: String,
     /// Whether what is left out otherwise counts: who names perl means one that runs, perl-base included, and
     /// what lies above a base has all that it needs.
@@ -27,22 +27,25 @@ struct Need {
 }
 
 /// Chooses the packages of `base`; sorted by name. Those above it do not change the choice of the others.
-pub(super) fn solve(base: &DebianBase, index: &Index) -> Result<Vec<DebArtefact>, DebianError> {
-    let mut chosen: BTreeMap<String, Offer> = BTreeMap::new();
+pub(super) fn solve(
+    base: &DebianBase,
+    index: &SuiteIndex,
+) -> Result<Vec<DebArtefact>, DebianError> {
+    let mut chosen: BTreeMap<String, PackageOffer> = BTreeMap::new();
     let left_out = base.leave_out.iter().map(String::as_str).collect();
     close(named(&base.packages)?, &left_out, index, &mut chosen)?;
     close(named(&base.added)?, &BTreeSet::new(), index, &mut chosen)?;
     Ok(chosen.into_values().map(artefact).collect())
 }
 
-fn named(packages: &[String]) -> Result<VecDeque<Need>, DebianError> {
+fn named(packages: &[String]) -> Result<VecDeque<PackageNeed>, DebianError> {
     let need = |package: &String| {
-        let relation: Relation = package.parse().map_err(|_| DebianError::NoPackage {
+        let relation: PackageRelation = package.parse().map_err(|_| DebianError::NoPackage {
             relation: package.clone(),
             needed_by: BUILDER.to_owned(),
         })?;
-        Ok(Need {
-            group: Alternatives(vec![relation]),
+        Ok(PackageNeed {
+            group: AnyOf(vec![relation]),
             needed_by: BUILDER.to_owned(),
             is_meant: true,
         })
@@ -52,14 +55,14 @@ fn named(packages: &[String]) -> Result<VecDeque<Need>, DebianError> {
 
 /// Adds what is needed, and what that needs.
 fn close(
-    mut open: VecDeque<Need>,
+    mut open: VecDeque<PackageNeed>,
     left_out: &BTreeSet<&str>,
-    index: &Index,
-    chosen: &mut BTreeMap<String, Offer>,
+    index: &SuiteIndex,
+    chosen: &mut BTreeMap<String, PackageOffer>,
 ) -> Result<(), DebianError> {
     while let Some(need) = open.pop_front() {
         let group = &need.group;
-        let is_left_out = |one: &Relation| left_out.contains(one.name.as_str());
+        let is_left_out = |one: &PackageRelation| left_out.contains(one.name.as_str());
         if !need.is_meant && group.0.iter().any(is_left_out) {
             continue;
         }
@@ -77,7 +80,7 @@ fn close(
         let needed_by = format!("{} {}", offer.package.name, offer.package.version);
         let is_meant = left_out.contains(offer.package.name.as_str());
         for group in &offer.package.depends.0 {
-            open.push_back(Need {
+            open.push_back(PackageNeed {
                 group: group.clone(),
                 needed_by: needed_by.clone(),
                 is_meant,
@@ -89,14 +92,14 @@ fn close(
 }
 
 /// Whether a chosen package meets the relation, by its name or by what it provides.
-fn is_met(relation: &Relation, chosen: &BTreeMap<String, Offer>) -> bool {
+fn is_met(relation: &PackageRelation, chosen: &BTreeMap<String, PackageOffer>) -> bool {
     chosen
         .get(&relation.name)
         .is_some_and(|offer| relation.admits(&offer.package.version))
         || chosen.values().any(|offer| provides(offer, relation))
 }
 
-fn provides(offer: &Offer, relation: &Relation) -> bool {
+fn provides(offer: &PackageOffer, relation: &PackageRelation) -> bool {
     offer
         .package
         .provides
@@ -106,10 +109,10 @@ fn provides(offer: &Offer, relation: &Relation) -> bool {
 
 /// The first alternative that can be had: by name in its newest version, else by a provider.
 fn choose(
-    group: &Alternatives,
-    index: &Index,
-    chosen: &BTreeMap<String, Offer>,
-) -> Result<Option<Offer>, DebianError> {
+    group: &AnyOf,
+    index: &SuiteIndex,
+    chosen: &BTreeMap<String, PackageOffer>,
+) -> Result<Option<PackageOffer>, DebianError> {
     for relation in &group.0 {
         if !chosen.contains_key(&relation.name)
             && let Some(offer) = newest(index.named(&relation.name)?)
@@ -137,7 +140,7 @@ fn choose(
 }
 
 /// The newest version; of equal ones the one of the suite that was read first.
-fn newest(offers: Vec<Offer>) -> Option<Offer> {
+fn newest(offers: Vec<PackageOffer>) -> Option<PackageOffer> {
     offers.into_iter().reduce(|best, offer| {
         if offer.package.version > best.package.version {
             offer
@@ -149,9 +152,9 @@ fn newest(offers: Vec<Offer>) -> Option<Offer> {
 
 /// Tells a missing package from one that is there in a version that does not fit.
 fn no_answer(
-    group: &Alternatives,
+    group: &AnyOf,
     needed_by: String,
-    chosen: &BTreeMap<String, Offer>,
+    chosen: &BTreeMap<String, PackageOffer>,
 ) -> DebianError {
     let relation = group.to_string();
     match group.0.iter().find_map(|one| chosen.get(&one.name)) {
@@ -167,8 +170,8 @@ fn no_answer(
     }
 }
 
-fn artefact(offer: Offer) -> DebArtefact {
-    let Offer { package, suite } = offer;
+fn artefact(offer: PackageOffer) -> DebArtefact {
+    let PackageOffer { package, suite } = offer;
     DebArtefact {
         url: format!("{}/{}", suite.archive, package.filename),
         snapshot_url: suite

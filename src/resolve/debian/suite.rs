@@ -8,16 +8,16 @@ use std::{
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::{
-    Context,
-    error::{DebianError, FetchError},
-    signature::{Keyring, SignatureFault},
+    DebianContext,
+    error::{DebianError, DebianFetchError},
+    signature::{SignatureFault, SuiteKeyring},
 };
 use crate::{
-    archive::decompress::{Decoder, Format},
+    archive::decompress::{CompressionFormat, Decoder},
     oci::Architecture,
     packages::{
         Sha256,
-        debian::{DebianBase, Release},
+        debian::{DebianBase, SuiteRelease},
     },
 };
 
@@ -28,11 +28,14 @@ const MAX_INDEX_BYTES: u64 = 128 << 20;
 /// Largest decompressed `Packages` taken, in bytes; that of trixie's `main` has 57 MB.
 const MAX_UNPACKED_BYTES: u64 = 512 << 20;
 /// Endings of indexes that we read, best first.
-const ENDINGS: [(&str, Format); 2] = [(".xz", Format::Xz), (".gz", Format::Gzip)];
+const ENDINGS: [(&str, CompressionFormat); 2] = [
+    (".xz", CompressionFormat::Xz),
+    (".gz", CompressionFormat::Gzip),
+];
 
 /// A suite to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Suite {
+pub(super) struct SuiteClient {
     /// Url of the archive, without a slash at its end.
     pub archive: String,
     /// Url of the snapshot of that archive.
@@ -44,7 +47,7 @@ pub(super) struct Suite {
 }
 
 /// A `Packages` file whose digest has been checked.
-pub(super) struct IndexFile {
+pub(super) struct PackagesFile {
     /// Where it came from.
     pub url: String,
     /// Its text, decompressed as it is read.
@@ -52,8 +55,8 @@ pub(super) struct IndexFile {
 }
 
 /// The suites that a base reads: the release, its updates, its security updates.
-pub(super) fn suites_of(base: &DebianBase) -> Vec<Suite> {
-    let suite = |archive: &str, folder: &str, name: String| Suite {
+pub(super) fn suites_of(base: &DebianBase) -> Vec<SuiteClient> {
+    let suite = |archive: &str, folder: &str, name: String| SuiteClient {
         archive: archive.trim_end_matches('/').to_owned(),
         snapshot: base
             .snapshot
@@ -82,11 +85,11 @@ pub(super) fn suites_of(base: &DebianBase) -> Vec<Suite> {
 
 /// Fetches and checks the indexes of a suite.
 pub(super) fn fetch_indexes(
-    suite: &Suite,
+    suite: &SuiteClient,
     architecture: Architecture,
-    keys: &Keyring,
-    context: &Context<'_>,
-) -> Result<Vec<IndexFile>, DebianError> {
+    keys: &SuiteKeyring,
+    context: &DebianContext<'_>,
+) -> Result<Vec<PackagesFile>, DebianError> {
     let release = fetch_release(suite, keys, context)?;
     suite
         .components
@@ -100,10 +103,10 @@ pub(super) fn fetch_indexes(
 
 /// The suite's `InRelease`, signature, age and name checked.
 fn fetch_release(
-    suite: &Suite,
-    keys: &Keyring,
-    context: &Context<'_>,
-) -> Result<Release, DebianError> {
+    suite: &SuiteClient,
+    keys: &SuiteKeyring,
+    context: &DebianContext<'_>,
+) -> Result<SuiteRelease, DebianError> {
     let url = format!("{}/dists/{}/InRelease", suite.archive, suite.name);
     let mut bytes = Vec::new();
     context
@@ -122,7 +125,7 @@ fn fetch_release(
         SignatureFault::Unsigned => DebianError::Unsigned { url: url.clone() },
         SignatureFault::NotByKnownKey => DebianError::BadSignature { url: url.clone() },
     })?;
-    let release = Release::read(text.as_bytes()).map_err(|source| DebianError::Release {
+    let release = SuiteRelease::read(text.as_bytes()).map_err(|source| DebianError::Release {
         url: url.clone(),
         source,
     })?;
@@ -145,11 +148,11 @@ fn fetch_release(
 
 /// One `Packages` file, first in a temporary file, so that nothing unchecked is decompressed.
 fn fetch_index(
-    suite: &Suite,
-    release: &Release,
+    suite: &SuiteClient,
+    release: &SuiteRelease,
     path: &str,
-    context: &Context<'_>,
-) -> Result<IndexFile, DebianError> {
+    context: &DebianContext<'_>,
+) -> Result<PackagesFile, DebianError> {
     let folder = format!("{}/dists/{}", suite.archive, suite.name);
     let listed = ENDINGS.iter().find_map(|(ending, format)| {
         let file = format!("{path}{ending}");
@@ -168,7 +171,7 @@ fn fetch_index(
     let by_hash = format!("{folder}/{parent}/by-hash/SHA256/{digest}");
     let body = if release.by_hash {
         match context.fetch.get(&by_hash, limit) {
-            Err(FetchError::Missing { .. }) => context.fetch.get(&url, limit)?,
+            Err(DebianFetchError::Missing { .. }) => context.fetch.get(&url, limit)?,
             other => other?,
         }
     } else {
@@ -187,7 +190,7 @@ fn fetch_index(
             url: url.clone(),
             source,
         })?;
-    Ok(IndexFile { url, text })
+    Ok(PackagesFile { url, text })
 }
 
 /// Copies a body of known size and digest. The outer error is the body's, the inner the sink's.

@@ -6,8 +6,8 @@ use std::{
     sync::{LazyLock, Mutex},
 };
 
-use super::{signature::Keyring, *};
-use crate::report::{Explain, Fate};
+use super::{signature::SuiteKeyring, *};
+use crate::report::{ErrorClass, Explain};
 
 const KEY: &[u8] = include_bytes!("testdata/archive.gpg");
 const IN_RELEASE: &[u8] = include_bytes!("testdata/InRelease");
@@ -22,12 +22,12 @@ struct Archive {
     asked: Mutex<Vec<String>>,
 }
 
-impl Fetch for Archive {
-    fn get(&self, url: &str, _max_bytes: u64) -> Result<Box<dyn Read + '_>, FetchError> {
+impl DebianFetch for Archive {
+    fn get(&self, url: &str, _max_bytes: u64) -> Result<Box<dyn Read + '_>, DebianFetchError> {
         self.asked.lock().unwrap().push(url.to_owned());
         match self.bodies.get(url) {
             Some(body) => Ok(Box::new(&body[..])),
-            None => Err(FetchError::Missing {
+            None => Err(DebianFetchError::Missing {
                 url: url.to_owned(),
             }),
         }
@@ -78,12 +78,12 @@ fn solve_in(
     now: i64,
 ) -> Result<Vec<DebArtefact>, DebianError> {
     let scratch = tempfile::tempdir().unwrap();
-    let context = Context {
+    let context = DebianContext {
         fetch: archive,
         scratch: scratch.path(),
         now_unix_seconds: now,
     };
-    let keys = Keyring::of(KEY).unwrap();
+    let keys = SuiteKeyring::of(KEY).unwrap();
     resolve_with(&keys, base, Architecture::Amd64, &context)
 }
 
@@ -166,7 +166,7 @@ fn what_cannot_be_solved_says_why() {
         matches!(&missing, DebianError::NoPackage { relation, needed_by }
         if relation == "nothing-has-this | neither-this" && needed_by == "broken 1")
     );
-    assert_eq!(missing.explain().fate, Fate::Project);
+    assert_eq!(missing.explain().fate, ErrorClass::Project);
     assert!(matches!(error(&["no-such"]), DebianError::NoPackage { .. }));
     assert!(matches!(
         error(&["libc6", "clash"]),
@@ -231,7 +231,7 @@ fn a_mirror_without_the_suite_or_the_component() {
     let error = solve_in(&gone, &base(&["app"]), NOW).unwrap_err();
     assert!(matches!(
         error,
-        DebianError::Fetch(FetchError::Missing { .. })
+        DebianError::Fetch(DebianFetchError::Missing { .. })
     ));
     let mut other = base(&["app"]);
     other.components = vec!["universe".to_owned()];

@@ -4,33 +4,33 @@
 use std::collections::BTreeMap;
 use std::io::Seek as _;
 
-use super::error::ResolveError;
-use super::fetch::{Fetch, FetchError, Get, Got, Kept};
+use super::error::WheelError;
+use super::fetch::{GetRequest, GetResponse, IndexFetch, IndexFetchError, KeptFile};
 use super::index::files_of;
-use super::local::{Local, LocalWheel};
-use super::lock::{Candidate, Chosen, Location, LockedWheel};
+use super::local::{LocalWheel, LocalWheels};
+use super::lock::{LockSelection, LockedWheel, WheelCandidate, WheelLocation};
 use super::passed_over::pages;
-use super::prepared::{Prepared, applying};
+use super::prepared::{PreparedRequest, applying};
 use super::{BUILT_FOLDER, from_source, pinned, uv};
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, FileHash, Format, PackageName, Pylock, Url, Wish, WishKind, is_public_index,
-    resolve_path,
+    DirectUrl, FileHash, FormatRule, PackageName, PackageUrl, Pylock, Requirement, RequirementKind,
+    is_public_index, resolve_path,
 };
 use crate::report::Report;
 
-impl Prepared<'_> {
+impl PreparedRequest<'_> {
     /// Exact files, found by the first way that fits.
     pub(super) fn candidates(
         &self,
-        fetch: &dyn Fetch,
+        fetch: &dyn IndexFetch,
         report: &dyn Report,
-    ) -> Result<Vec<Candidate>, ResolveError> {
+    ) -> Result<Vec<WheelCandidate>, WheelError> {
         let formats = &self.indexes.formats;
         let found = self.found(fetch, report).map_err(|error| match error {
-            ResolveError::NoWheel(mut no_wheel) => {
-                no_wheel.must_be_wheel = formats.of(&no_wheel.name) == Format::Wheel;
-                ResolveError::NoWheel(no_wheel)
+            WheelError::NoWheel(mut no_wheel) => {
+                no_wheel.must_be_wheel = formats.of(&no_wheel.name) == FormatRule::Wheel;
+                WheelError::NoWheel(no_wheel)
             }
             error => error,
         })?;
@@ -39,18 +39,18 @@ impl Prepared<'_> {
     }
 
     /// Refuses the first wheel of an index that `--no-binary` wants built.
-    pub(super) fn refuse_unwanted(&self, found: &[Candidate]) -> Result<(), ResolveError> {
+    pub(super) fn refuse_unwanted(&self, found: &[WheelCandidate]) -> Result<(), WheelError> {
         if self.pylock.is_some() {
             // A lock means the very files that it names.
             return Ok(());
         }
-        let is_unwanted = |one: &&Candidate| {
-            matches!(one.location, Location::Remote(_))
-                && self.indexes.formats.of(&one.name) == Format::Source
+        let is_unwanted = |one: &&WheelCandidate| {
+            matches!(one.location, WheelLocation::Remote(_))
+                && self.indexes.formats.of(&one.name) == FormatRule::Source
                 && !self.is_named_by_address(&one.name)
         };
         match found.iter().find(is_unwanted) {
-            Some(one) => Err(ResolveError::WheelUnwanted {
+            Some(one) => Err(WheelError::WheelUnwanted {
                 name: one.name.clone(),
                 version: one.file_name.version.to_string(),
             }),
@@ -66,11 +66,11 @@ impl Prepared<'_> {
 
     fn found(
         &self,
-        fetch: &dyn Fetch,
+        fetch: &dyn IndexFetch,
         report: &dyn Report,
-    ) -> Result<Vec<Candidate>, ResolveError> {
+    ) -> Result<Vec<WheelCandidate>, WheelError> {
         if let Some((path, lock)) = &self.pylock {
-            let mut candidates = Chosen {
+            let mut candidates = LockSelection {
                 path,
                 lock,
                 target: self.request.target,
@@ -79,9 +79,9 @@ impl Prepared<'_> {
             }
             .candidates()?;
             for candidate in &mut candidates {
-                if let Location::Remote(url) = &candidate.location {
+                if let WheelLocation::Remote(url) = &candidate.location {
                     candidate.location =
-                        Location::Remote(self.indexes.with_credentials(url.clone(), None));
+                        WheelLocation::Remote(self.indexes.with_credentials(url.clone(), None));
                 }
             }
             return Ok(candidates);
@@ -93,7 +93,7 @@ impl Prepared<'_> {
         }
         let is_exact = self.is_exact();
         if self.request.locked && !is_exact {
-            return Err(ResolveError::NotLocked {
+            return Err(WheelError::NotLocked {
                 place: self.requirements.files.join(", "),
             });
         }
@@ -122,13 +122,17 @@ impl Prepared<'_> {
     }
 
     /// Whether every package needs a hash: pip's `--require-hashes`, which one hash switches on.
-    fn is_with_hashes(&self, wishes: &[&Wish]) -> bool {
+    fn is_with_hashes(&self, wishes: &[&Requirement]) -> bool {
         self.requirements.options.require_hashes
             || wishes.iter().any(|wish| !wish.hashes.is_empty())
     }
 
     /// Refuses packages that are needed and not among those listed with hashes.
-    fn check_listed(&self, needed: &[Candidate], listed: &[&Wish]) -> Result<(), ResolveError> {
+    fn check_listed(
+        &self,
+        needed: &[WheelCandidate],
+        listed: &[&Requirement],
+    ) -> Result<(), WheelError> {
         let missing: Vec<_> = needed
             .iter()
             .filter(|one| !listed.iter().any(|wish| wish.name() == Some(&one.name)))
@@ -137,19 +141,21 @@ impl Prepared<'_> {
         if missing.is_empty() || self.indexes.taken.without_dependencies {
             return Ok(());
         }
-        Err(ResolveError::NotListed {
+        Err(WheelError::NotListed {
             place: self.requirements.files.join(", "),
             missing,
         })
     }
 
     /// What can be refused before anyone is asked.
-    fn check(&self, wishes: &[&Wish]) -> Result<(), ResolveError> {
+    fn check(&self, wishes: &[&Requirement]) -> Result<(), WheelError> {
         let with_hashes = self.is_with_hashes(wishes);
         for wish in wishes {
             let wish_text = || wish.to_string();
-            if from_source::needs_build(wish) || matches!(wish.kind, WishKind::Unnamed { .. }) {
-                return Err(ResolveError::NeedsBuild {
+            if from_source::needs_build(wish)
+                || matches!(wish.kind, RequirementKind::Unnamed { .. })
+            {
+                return Err(WheelError::NeedsBuild {
                     wish: wish_text(),
                     position: wish.position.clone(),
                 });
@@ -158,7 +164,7 @@ impl Prepared<'_> {
                 && wish.hashes.is_empty()
                 && !matches!(wish.address(), Some(DirectUrl::Path(_)))
             {
-                return Err(ResolveError::HashMissing {
+                return Err(WheelError::HashMissing {
                     wish: wish_text(),
                     position: wish.position.clone(),
                 });
@@ -167,12 +173,16 @@ impl Prepared<'_> {
         Ok(())
     }
 
-    fn by_uv(&self, wishes: &[&Wish], fetch: &dyn Fetch) -> Result<Vec<Candidate>, ResolveError> {
+    fn by_uv(
+        &self,
+        wishes: &[&Requirement],
+        fetch: &dyn IndexFetch,
+    ) -> Result<Vec<WheelCandidate>, WheelError> {
         let constraints = applying(&self.requirements.constraints, self.request.target)?;
         let mut candidates = self.ask_uv(wishes, &constraints, fetch)?;
         // As in pip, a constraint may bring the hashes of a package that others need.
         let hashed = constraints.iter().filter(|wish| !wish.hashes.is_empty());
-        let listed: Vec<&Wish> = wishes.iter().chain(hashed).copied().collect();
+        let listed: Vec<&Requirement> = wishes.iter().chain(hashed).copied().collect();
         if self.is_with_hashes(wishes) {
             self.check_listed(&candidates, &listed)?;
         }
@@ -185,16 +195,16 @@ impl Prepared<'_> {
     /// What uv chooses for the wishes and all that they need.
     fn ask_uv(
         &self,
-        wishes: &[&Wish],
-        constraints: &[&Wish],
-        fetch: &dyn Fetch,
-    ) -> Result<Vec<Candidate>, ResolveError> {
-        let Local {
+        wishes: &[&Requirement],
+        constraints: &[&Requirement],
+        fetch: &dyn IndexFetch,
+    ) -> Result<Vec<WheelCandidate>, WheelError> {
+        let LocalWheels {
             addressed,
             named,
             linked,
         } = self.local_wheels(wishes, fetch)?;
-        let wishes: Vec<&Wish> = wishes.iter().copied().chain(&addressed).collect();
+        let wishes: Vec<&Requirement> = wishes.iter().copied().chain(&addressed).collect();
         let network = (!self.request.offline).then_some(fetch);
         let tool = uv::obtain(
             self.request.environment,
@@ -208,7 +218,7 @@ impl Prepared<'_> {
                 .map(|(name, wheel)| (name.clone(), wheel.stub.clone()))
                 .collect()
         };
-        let task = uv::Compile {
+        let task = uv::CompileRequest {
             wishes: &wishes,
             constraints,
             local: &bytes(&named),
@@ -225,7 +235,7 @@ impl Prepared<'_> {
         let lock = self
             .compiled(&tool, &task, fetch)?
             .map_err(|failure| self.explained(failure, network))?;
-        let mut candidates = Chosen {
+        let mut candidates = LockSelection {
             path: "uv's lock",
             lock: &lock,
             target: self.request.target,
@@ -236,7 +246,7 @@ impl Prepared<'_> {
         .map_err(|error| self.enrich(error, network))?;
         for candidate in &mut candidates {
             // uv saw the stub, whose hash means nothing.
-            if let Location::Source(name) = &candidate.location
+            if let WheelLocation::Source(name) = &candidate.location
                 && let Some(wheel) = named.get(name).or_else(|| linked.get(name))
             {
                 candidate.location = wheel.location.clone();
@@ -244,9 +254,9 @@ impl Prepared<'_> {
                 candidate.size_bytes = wheel.size_bytes;
             }
             candidate.sha256 = candidate.sha256.filter(|sha256| *sha256 != uv::NO_HASH);
-            if let Location::Remote(url) = &candidate.location {
+            if let WheelLocation::Remote(url) = &candidate.location {
                 candidate.location =
-                    Location::Remote(self.indexes.with_credentials(url.clone(), None));
+                    WheelLocation::Remote(self.indexes.with_credentials(url.clone(), None));
             }
             self.check_tie(candidate, fetch)?;
         }
@@ -257,10 +267,10 @@ impl Prepared<'_> {
     /// what it has learned there.
     fn compiled(
         &self,
-        tool: &uv::Uv,
-        task: &uv::Compile<'_>,
-        fetch: &dyn Fetch,
-    ) -> Result<Result<Pylock, uv::Failure>, ResolveError> {
+        tool: &uv::UvTool,
+        task: &uv::CompileRequest<'_>,
+        fetch: &dyn IndexFetch,
+    ) -> Result<Result<Pylock, uv::UvFailure>, WheelError> {
         let is_public = self.indexes.named.is_empty()
             && self.indexes.find_links.is_empty()
             && self
@@ -271,14 +281,14 @@ impl Prepared<'_> {
             return Ok(uv::compile(tool, task));
         }
         let use_front = |front: &str| {
-            let task = uv::Compile {
+            let task = uv::CompileRequest {
                 front: Some(front),
                 ..*task
             };
             uv::compile(tool, &task)
         };
         let served = uv::serve(&self.indexes, fetch, use_front);
-        let (compiled, failure) = served.map_err(|error| ResolveError::File {
+        let (compiled, failure) = served.map_err(|error| WheelError::File {
             path: "127.0.0.1".into(),
             error,
         })?;
@@ -290,12 +300,16 @@ impl Prepared<'_> {
 
     /// Refuses a file of a package that is tied to an index, if that index does not have it: lists of
     /// links know no ties.
-    fn check_tie(&self, candidate: &Candidate, fetch: &dyn Fetch) -> Result<(), ResolveError> {
+    fn check_tie(
+        &self,
+        candidate: &WheelCandidate,
+        fetch: &dyn IndexFetch,
+    ) -> Result<(), WheelError> {
         let may_be_linked = !self.indexes.find_links.is_empty() || !self.links.wheels.is_empty();
         let url = match &candidate.location {
-            Location::Remote(url) => url.as_str(),
-            Location::Source(path) if !path.starts_with(BUILT_FOLDER) => path,
-            Location::Source(_) | Location::Built { .. } => return Ok(()),
+            WheelLocation::Remote(url) => url.as_str(),
+            WheelLocation::Source(path) if !path.starts_with(BUILT_FOLDER) => path,
+            WheelLocation::Source(_) | WheelLocation::Built { .. } => return Ok(()),
         };
         let is_tied = self.indexes.named.is_tied_to_index(&candidate.name);
         if !may_be_linked || !is_tied || self.is_named_by_address(&candidate.name) {
@@ -305,7 +319,7 @@ impl Prepared<'_> {
         if files.iter().any(|file| file.url.as_str() == url) {
             return Ok(());
         }
-        Err(ResolveError::Stranger {
+        Err(WheelError::Stranger {
             name: candidate.name.clone(),
             url: crate::packages::python::shown(url),
         })
@@ -314,12 +328,13 @@ impl Prepared<'_> {
     /// uv chooses among all files; a requirement with hashes allows only some of them.
     fn obey_hashes(
         &self,
-        candidate: &mut Candidate,
-        wishes: &[&Wish],
-        fetch: &dyn Fetch,
-    ) -> Result<(), ResolveError> {
+        candidate: &mut WheelCandidate,
+        wishes: &[&Requirement],
+        fetch: &dyn IndexFetch,
+    ) -> Result<(), WheelError> {
         // What was built here was held against its hashes before it was built.
-        if matches!(&candidate.location, Location::Source(path) if path.starts_with(BUILT_FOLDER)) {
+        if matches!(&candidate.location, WheelLocation::Source(path) if path.starts_with(BUILT_FOLDER))
+        {
             return Ok(());
         }
         let Some(wish) = wishes
@@ -334,7 +349,7 @@ impl Prepared<'_> {
         {
             return Ok(());
         }
-        let none = || ResolveError::Hashes {
+        let none = || WheelError::Hashes {
             name: candidate.name.clone(),
             target: *self.request.target,
             position: wish.position.clone(),
@@ -352,42 +367,42 @@ impl Prepared<'_> {
     /// tell it, for a lock that takes what comes locks nothing.
     pub(super) fn finish(
         &self,
-        candidate: Candidate,
-        fetch: &dyn Fetch,
-    ) -> Result<LockedWheel, ResolveError> {
+        candidate: WheelCandidate,
+        fetch: &dyn IndexFetch,
+    ) -> Result<LockedWheel, WheelError> {
         if let Some(sha256) = candidate.sha256 {
             return Ok(candidate.locked(sha256));
         }
         if let Some((path, _)) = &self.pylock {
-            return Err(ResolveError::NoHashInLock {
+            return Err(WheelError::NoHashInLock {
                 path: (*path).to_owned(),
                 name: candidate.name,
                 file: candidate.file_name.to_string(),
             });
         }
         let sha256 = match &candidate.location {
-            Location::Source(path) => {
+            WheelLocation::Source(path) => {
                 let open = (self.request.open)(path);
                 open.and_then(|mut file| {
                     file.rewind()?;
                     uv::hash(file)
                 })
             }
-            Location::Built { .. } => Ok(Sha256([0; 32])),
-            Location::Remote(url) => {
-                let failed = |error| ResolveError::Index {
+            WheelLocation::Built { .. } => Ok(Sha256([0; 32])),
+            WheelLocation::Remote(url) => {
+                let failed = |error| WheelError::Index {
                     url: url.to_string(),
                     error,
                 };
                 if self.request.offline || self.request.locked {
-                    return Err(failed(FetchError::Offline));
+                    return Err(failed(IndexFetchError::Offline));
                 }
                 Ok(fetch.file(url, None).map_err(failed)?.sha256)
             }
         };
-        let sha256 = sha256.map_err(|error| ResolveError::Index {
+        let sha256 = sha256.map_err(|error| WheelError::Index {
             url: candidate.file_name.to_string(),
-            error: FetchError::Unreachable(error.to_string()),
+            error: IndexFetchError::Unreachable(error.to_string()),
         })?;
         Ok(candidate.locked(sha256))
     }
@@ -396,12 +411,16 @@ impl Prepared<'_> {
 /// Stands in for the network where it is forbidden.
 struct NoNetwork;
 
-impl Fetch for NoNetwork {
-    fn get(&self, _request: &Get<'_>) -> Result<Got, FetchError> {
-        Err(FetchError::Offline)
+impl IndexFetch for NoNetwork {
+    fn get(&self, _request: &GetRequest<'_>) -> Result<GetResponse, IndexFetchError> {
+        Err(IndexFetchError::Offline)
     }
 
-    fn file(&self, _url: &Url, _sha256: Option<Sha256>) -> Result<Kept, FetchError> {
-        Err(FetchError::Offline)
+    fn file(
+        &self,
+        _url: &PackageUrl,
+        _sha256: Option<Sha256>,
+    ) -> Result<KeptFile, IndexFetchError> {
+        Err(IndexFetchError::Offline)
     }
 }

@@ -1,21 +1,25 @@
 //! What the index knows about an error of uv: that it refused, which project has no wheel, which files
 //! there are. It decides; uv's message only says whom to ask about.
 
-use super::error::{NoWheel, ResolveError};
-use super::fetch::Fetch;
-use super::prepared::Prepared;
-use super::releases::Releases;
-use super::uv::{Failure, Mention};
+use super::error::{NoWheel, WheelError};
+use super::fetch::IndexFetch;
+use super::prepared::PreparedRequest;
+use super::releases::ProjectReleases;
+use super::uv::{NamedProject, UvFailure};
 use crate::packages::python::{PackageName, Version};
 
 /// Most projects that the index is asked about.
 const MAX_ASKED: usize = 32;
 
-impl Prepared<'_> {
+impl PreparedRequest<'_> {
     /// The error of a failure of uv. uv takes an index that refuses for one that lacks the project,
     /// and a project without wheels for one without versions: both are seen in the index's answer.
-    pub(super) fn explained(&self, failure: Failure, fetch: Option<&dyn Fetch>) -> ResolveError {
-        let (ResolveError::Unsatisfiable { places, reason }, Some(fetch)) = (&failure.error, fetch)
+    pub(super) fn explained(
+        &self,
+        failure: UvFailure,
+        fetch: Option<&dyn IndexFetch>,
+    ) -> WheelError {
+        let (WheelError::Unsatisfiable { places, reason }, Some(fetch)) = (&failure.error, fetch)
         else {
             return failure.error;
         };
@@ -24,13 +28,13 @@ impl Prepared<'_> {
             if (self.request.built.iter()).any(|stand| stand.name == mention.name) {
                 continue;
             }
-            match Releases::ask(fetch, &self.indexes, &mention.name) {
+            match ProjectReleases::ask(fetch, &self.indexes, &mention.name) {
                 Err(error) => return error,
                 Ok(releases) => {
                     if let Some(mut no_wheel) = self.without_wheel(mention, &releases) {
                         no_wheel.places.clone_from(places);
                         no_wheel.reason.clone_from(reason);
-                        return ResolveError::NoWheel(Box::new(no_wheel));
+                        return WheelError::NoWheel(Box::new(no_wheel));
                     }
                 }
             }
@@ -40,7 +44,7 @@ impl Prepared<'_> {
 
     /// Whether a project has no wheel where one is needed: the version that is asked for, or the
     /// newest that the requirements allow if it can be built, or any of them if none can.
-    fn without_wheel(&self, mention: &Mention, releases: &Releases) -> Option<NoWheel> {
+    fn without_wheel(&self, mention: &NamedProject, releases: &ProjectReleases) -> Option<NoWheel> {
         let target = self.request.target;
         let name = &mention.name;
         let bounds = self.bounds(name).ok()?;
@@ -71,7 +75,7 @@ impl Prepared<'_> {
         name: &PackageName,
         asked: Option<&Version>,
         version: &Version,
-        releases: &Releases,
+        releases: &ProjectReleases,
     ) -> NoWheel {
         NoWheel {
             name: name.clone(),
@@ -87,12 +91,13 @@ impl Prepared<'_> {
 
     /// Adds what the index knows to an error about a project without a wheel: what files there are.
     /// The index failing to answer changes nothing about the error.
-    pub(super) fn enrich(&self, error: ResolveError, fetch: Option<&dyn Fetch>) -> ResolveError {
+    pub(super) fn enrich(&self, error: WheelError, fetch: Option<&dyn IndexFetch>) -> WheelError {
         let (mut no_wheel, fetch) = match (error, fetch) {
-            (ResolveError::NoWheel(no_wheel), Some(fetch)) => (no_wheel, fetch),
+            (WheelError::NoWheel(no_wheel), Some(fetch)) => (no_wheel, fetch),
             (error, _) => return error,
         };
-        let releases = Releases::ask(fetch, &self.indexes, &no_wheel.name).unwrap_or_default();
+        let releases =
+            ProjectReleases::ask(fetch, &self.indexes, &no_wheel.name).unwrap_or_default();
         let version = no_wheel.version.as_ref().and_then(|text| text.parse().ok());
         let newest = || {
             let all = releases.newest_first(|_| true, true);
@@ -104,6 +109,6 @@ impl Prepared<'_> {
         }
         no_wheel.offered.sort();
         no_wheel.offered.dedup();
-        ResolveError::NoWheel(no_wheel)
+        WheelError::NoWheel(no_wheel)
     }
 }

@@ -3,20 +3,20 @@
 use std::path::PathBuf;
 
 use super::BUILT_FOLDER;
-use super::fetch::FetchError;
+use super::fetch::IndexFetchError;
 use super::uv::StubError;
 use crate::archive::zip;
 use crate::packages::python::{
-    LineError, PackageName, Position, PylockError, ReadError, Target, UploadLimit, Version,
+    LineError, PackageName, Position, PylockError, ReadError, UploadLimit, Version, WheelTarget,
 };
-use crate::report::{DISK, Explain, Explanation, Fate};
+use crate::report::{DISK, ErrorClass, Explain, Explanation};
 
 /// Most wheels listed in a message.
 const MAX_LISTED: usize = 8;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ResolveError {
+pub(crate) enum WheelError {
     /// A requirement file cannot be understood.
     #[error("{0}")]
     Requirements(#[from] ReadError),
@@ -57,7 +57,7 @@ pub(crate) enum ResolveError {
         /// What it needs.
         requires: String,
         /// What there is.
-        target: Target,
+        target: WheelTarget,
     },
     /// A lock was made for other environments.
     #[error("{path}: none of its environments is {target}")]
@@ -65,7 +65,7 @@ pub(crate) enum ResolveError {
         /// The lock.
         path: String,
         /// What there is.
-        target: Target,
+        target: WheelTarget,
     },
     /// `--locked`, and there is something to resolve.
     #[error("{place} is not locked")]
@@ -122,7 +122,7 @@ pub(crate) enum ResolveError {
         /// The project.
         name: PackageName,
         /// What wheels are for.
-        target: Target,
+        target: WheelTarget,
         /// Where the requirement stands.
         position: Position,
     },
@@ -189,7 +189,7 @@ pub(crate) enum ResolveError {
         /// The page.
         url: String,
         /// Why.
-        error: FetchError,
+        error: IndexFetchError,
     },
     /// An index wants a login, and its tool has variables for one.
     #[error("{url}: it wants a login")]
@@ -268,7 +268,7 @@ pub(crate) struct NoWheel {
     /// The version, if one was asked for or chosen.
     pub version: Option<String>,
     /// What wheels are for.
-    pub target: Target,
+    pub target: WheelTarget,
     /// Requirements that have to do with it.
     pub places: Vec<Position>,
     /// The resolver's own words, if it was asked.
@@ -342,7 +342,7 @@ impl NoWheel {
         }
         why.push_str(&self.reason);
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what,
             place: places(&self.places),
             why: why.trim_end().to_owned(),
@@ -356,7 +356,7 @@ impl NoWheel {
 
 fn project(what: String, place: String, why: String, next: &str) -> Explanation {
     Explanation {
-        fate: Fate::Project,
+        fate: ErrorClass::Project,
         what,
         place,
         why,
@@ -366,7 +366,7 @@ fn project(what: String, place: String, why: String, next: &str) -> Explanation 
 
 fn world(what: String, place: String, why: String, next: &str) -> Explanation {
     Explanation {
-        fate: Fate::World,
+        fate: ErrorClass::World,
         what,
         place,
         why,
@@ -376,7 +376,7 @@ fn world(what: String, place: String, why: String, next: &str) -> Explanation {
 
 fn ours(what: &str, why: String) -> Explanation {
     Explanation {
-        fate: Fate::Ours,
+        fate: ErrorClass::Ours,
         what: what.to_owned(),
         place: String::new(),
         why,
@@ -388,7 +388,7 @@ fn ours(what: &str, why: String) -> Explanation {
 /// might be asking.
 fn unknown_variable(name: &str, place: String) -> Explanation {
     Explanation {
-        fate: Fate::Project,
+        fate: ErrorClass::Project,
         what: format!("the variable {name} was not given to the build"),
         place,
         why: format!(
@@ -404,8 +404,8 @@ fn explain_wheel(place: &str, error: &StubError) -> Explanation {
     match error {
         StubError::Zip(error) => Explanation {
             fate: match error {
-                zip::Error::Read { .. } => Fate::World,
-                zip::Error::Archive { .. } | zip::Error::Member { .. } => Fate::Project,
+                zip::ZipError::Read { .. } => ErrorClass::World,
+                zip::ZipError::Archive { .. } | zip::ZipError::Member { .. } => ErrorClass::Project,
             },
             place: place.to_owned(),
             ..error.explain()
@@ -421,7 +421,7 @@ fn explain_wheel(place: &str, error: &StubError) -> Explanation {
 
 const REACH: &str = "check PIP_INDEX_URL, the proxy variables, and SSL_CERT_FILE for a CA of your own; credentials belong into the url or ~/.netrc";
 
-impl Explain for ResolveError {
+impl Explain for WheelError {
     fn explain(&self) -> Explanation {
         match self {
             Self::NoWheel(no_wheel) => no_wheel.explain(),
@@ -498,7 +498,7 @@ impl Explain for ResolveError {
     }
 }
 
-impl ResolveError {
+impl WheelError {
     fn explain_lock(&self) -> Explanation {
         let again = "write the lock anew with `s2r lock` or the tool that made it";
         let what = "the lock cannot be used".to_owned();
@@ -607,7 +607,7 @@ impl ResolveError {
             ),
             Self::Index {
                 url,
-                error: FetchError::Local(reason),
+                error: IndexFetchError::Local(reason),
             } => world(
                 "a download cannot be written".to_owned(),
                 url.clone(),

@@ -5,13 +5,13 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use crate::packages::Sha256;
-use crate::packages::python::Url;
+use crate::packages::python::PackageUrl;
 
 /// One GET request for a page.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Get<'a> {
+pub(crate) struct GetRequest<'a> {
     /// The address; its credentials, if any, go along as basic authentication.
-    pub url: &'a Url,
+    pub url: &'a PackageUrl,
     /// The `Accept` header.
     pub accept: &'static str,
     /// The body is cut off with an error beyond this.
@@ -19,7 +19,7 @@ pub(crate) struct Get<'a> {
 }
 
 /// An answer.
-pub(crate) struct Got {
+pub(crate) struct GetResponse {
     /// The address after redirects, without credentials; relative links start there.
     pub final_url: String,
     /// The body.
@@ -28,7 +28,7 @@ pub(crate) struct Got {
 
 /// A whole file on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct KeptFile {
     /// Where.
     pub path: PathBuf,
     /// Its hash.
@@ -39,7 +39,7 @@ pub(crate) struct Kept {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FetchError {
+pub(crate) enum IndexFetchError {
     /// The user forbade the network.
     #[error("the network is switched off")]
     Offline,
@@ -58,16 +58,16 @@ pub(crate) enum FetchError {
 }
 
 /// Whoever can GET.
-pub(crate) trait Fetch: Sync {
+pub(crate) trait IndexFetch: Sync {
     /// Sends one request, repeating it where that helps.
     ///
     /// # Errors
     /// Any status but 200, and no answer at all.
-    fn get(&self, request: &Get<'_>) -> Result<Got, FetchError>;
+    fn get(&self, request: &GetRequest<'_>) -> Result<GetResponse, IndexFetchError>;
 
     /// Has a whole file on this machine; where `sha256` is given, a file with that hash will do that is here.
     ///
     /// # Errors
-    /// As [`Fetch::get`]; the file has another hash than the one that was given.
-    fn file(&self, url: &Url, sha256: Option<Sha256>) -> Result<Kept, FetchError>;
+    /// As [`IndexFetch::get`]; the file has another hash than the one that was given.
+    fn file(&self, url: &PackageUrl, sha256: Option<Sha256>) -> Result<KeptFile, IndexFetchError>;
 }

@@ -1,25 +1,25 @@
 //! What has no wheel until somebody builds one: which wishes those are, which source distribution
 //! stands for a name, and the built wheels that stand in for both.
 
-use super::error::ResolveError;
-use super::fetch::Fetch;
-use super::index::{IndexFile, files_of};
-use super::lock::{Chosen, LockedSource};
+use super::error::WheelError;
+use super::fetch::IndexFetch;
+use super::index::{ProjectFile, files_of};
+use super::lock::{LockSelection, LockedSource};
 use super::releases::sdist_version;
-use super::{Prepared, Request};
+use super::{PreparedRequest, ResolveRequest};
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, FileHash, PackageName, Position, Url, Version, VersionSpecifiers, Wish, WishKind,
-    is_wheel, resolve_path,
+    DirectUrl, FileHash, PackageName, PackageUrl, Position, Requirement, RequirementKind, Version,
+    VersionSpecifiers, is_wheel, resolve_path,
 };
-use crate::report::Silent;
+use crate::report::SilentReport;
 
 /// The folder that built wheels seem to lie in, beside the source's own.
 pub(crate) const BUILT_FOLDER: &str = ".s2r-built/";
 
 /// A wheel that was built, in place of what it was built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stand {
+pub(crate) struct WheelOverride {
     /// The project.
     pub name: PackageName,
     /// The wheel's file name.
@@ -34,11 +34,11 @@ pub(crate) struct Stand {
 
 /// A source distribution of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sdist {
+pub(crate) struct IndexSdist {
     /// The file's name.
     pub file_name: String,
     /// Where it is; carries the index's credentials.
-    pub url: Url,
+    pub url: PackageUrl,
     /// Its hash.
     pub sha256: Sha256,
     /// Its length in bytes, where the index tells.
@@ -46,13 +46,13 @@ pub(crate) struct Sdist {
 }
 
 /// Whether a wish names something that has to be built before anything is known of it.
-pub(crate) fn needs_build(wish: &Wish) -> bool {
+pub(crate) fn needs_build(wish: &Requirement) -> bool {
     match wish.address() {
         None => false,
         Some(DirectUrl::Archive(url)) => !is_wheel(&url.file_name()),
         Some(DirectUrl::Repository(_)) => true,
         Some(DirectUrl::Path(path)) => {
-            !is_wheel(path) || matches!(wish.kind, WishKind::Unnamed { editable: true, .. })
+            !is_wheel(path) || matches!(wish.kind, RequirementKind::Unnamed { editable: true, .. })
         }
     }
 }
@@ -61,8 +61,8 @@ pub(crate) fn needs_build(wish: &Wish) -> bool {
 ///
 /// # Errors
 /// As [`super::resolve`], for what is seen without the network.
-pub(crate) fn to_build(request: &Request<'_>) -> Result<Vec<Wish>, ResolveError> {
-    let prepared = Prepared::new(request, &Silent)?;
+pub(crate) fn to_build(request: &ResolveRequest<'_>) -> Result<Vec<Requirement>, WheelError> {
+    let prepared = PreparedRequest::new(request, &SilentReport)?;
     let wishes = prepared.wishes()?;
     Ok(wishes
         .into_iter()
@@ -75,12 +75,14 @@ pub(crate) fn to_build(request: &Request<'_>) -> Result<Vec<Wish>, ResolveError>
 ///
 /// # Errors
 /// As [`super::resolve`], for what is seen without building.
-pub(crate) fn locked_sources(request: &Request<'_>) -> Result<Vec<LockedSource>, ResolveError> {
-    let prepared = Prepared::new(request, &Silent)?;
+pub(crate) fn locked_sources(
+    request: &ResolveRequest<'_>,
+) -> Result<Vec<LockedSource>, WheelError> {
+    let prepared = PreparedRequest::new(request, &SilentReport)?;
     let Some((path, lock)) = &prepared.pylock else {
         return Ok(Vec::new());
     };
-    Chosen {
+    LockSelection {
         path,
         lock,
         target: request.target,
@@ -91,7 +93,10 @@ pub(crate) fn locked_sources(request: &Request<'_>) -> Result<Vec<LockedSource>,
 }
 
 /// Puts built wheels in the place of the wishes that they were built for.
-pub(super) fn put_in(wishes: &mut Vec<Wish>, built: &[Stand]) -> Result<(), ResolveError> {
+pub(super) fn put_in(
+    wishes: &mut Vec<Requirement>,
+    built: &[WheelOverride],
+) -> Result<(), WheelError> {
     for stand in built {
         let place = stand
             .instead_of
@@ -114,10 +119,10 @@ pub(super) fn put_in(wishes: &mut Vec<Wish>, built: &[Stand]) -> Result<(), Reso
             path: format!("{BUILT_FOLDER}{}", stand.name),
             line: wishes.len() + 1,
         };
-        let mut wish = Wish::read(&text, position.clone()).map_err(|error| {
-            ResolveError::Requirements(crate::packages::python::ReadError { position, error })
+        let mut wish = Requirement::read(&text, position.clone()).map_err(|error| {
+            WheelError::Requirements(crate::packages::python::ReadError { position, error })
         })?;
-        if let WishKind::Named(requirement) = &mut wish.kind {
+        if let RequirementKind::Named(requirement) = &mut wish.kind {
             requirement.marker = marker;
         }
         match place {
@@ -134,12 +139,12 @@ pub(super) fn put_in(wishes: &mut Vec<Wish>, built: &[Stand]) -> Result<(), Reso
 /// # Errors
 /// An index that does not answer.
 pub(crate) fn sdist_for(
-    request: &Request<'_>,
+    request: &ResolveRequest<'_>,
     name: &PackageName,
     version: Option<&str>,
-    fetch: &dyn Fetch,
-) -> Result<Option<Sdist>, ResolveError> {
-    let prepared = Prepared::new(request, &Silent)?;
+    fetch: &dyn IndexFetch,
+) -> Result<Option<IndexSdist>, WheelError> {
+    let prepared = PreparedRequest::new(request, &SilentReport)?;
     let of_name = prepared.of_name(name)?;
     let exact: Option<Version> = version.and_then(|text| text.parse().ok());
     let bounds = prepared.bounds(name)?;
@@ -148,7 +153,7 @@ pub(crate) fn sdist_for(
         .flat_map(|wish| wish.hashes.clone())
         .collect();
     let python = request.target.python.version();
-    let mut found: Vec<(Version, IndexFile)> = Vec::new();
+    let mut found: Vec<(Version, ProjectFile)> = Vec::new();
     for file in files_of(fetch, &prepared.indexes, name)? {
         let fits_python = file.requires_python.as_deref().is_none_or(|text| {
             text.parse::<VersionSpecifiers>()
@@ -179,7 +184,7 @@ pub(crate) fn sdist_for(
         })
     });
     Ok(best.and_then(|(_, file)| {
-        Some(Sdist {
+        Some(IndexSdist {
             sha256: file.sha256?,
             file_name: file.name,
             url: file.url,
@@ -194,7 +199,7 @@ mod tests {
 
     #[test]
     fn built_wheels_stand_where_they_were_wished_for() {
-        let source = crate::packages::python::Source {
+        let source = crate::packages::python::ReadAccess {
             read: &|_| None,
             variable: &|_| None,
         };
@@ -203,7 +208,7 @@ mod tests {
             .unwrap()
             .wishes;
         assert_eq!(wishes.iter().filter(|wish| needs_build(wish)).count(), 2);
-        let stand = |name: &str, line: Option<usize>| Stand {
+        let stand = |name: &str, line: Option<usize>| WheelOverride {
             name: name.parse().unwrap(),
             file_name: format!("{name}-1-py3-none-any.whl"),
             sha256: Sha256([0; 32]),

@@ -8,11 +8,11 @@ use std::io::Read;
 
 use serde::Deserialize;
 
-use super::error::ResolveError;
-use super::fetch::{Fetch, FetchError, Get, Got};
-use super::settings::Indexes;
+use super::error::WheelError;
+use super::fetch::{GetRequest, GetResponse, IndexFetch, IndexFetchError};
+use super::settings::IndexSettings;
 use crate::packages::Sha256;
-use crate::packages::python::{PackageName, Url, is_wheel};
+use crate::packages::python::{PackageName, PackageUrl, is_wheel};
 
 /// Largest page in bytes; the largest of the public index has about 30 MB.
 const MAX_PAGE_BYTES: u64 = 64 * 1024 * 1024;
@@ -23,11 +23,11 @@ const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.
 
 /// One file of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct IndexFile {
+pub(crate) struct ProjectFile {
     /// Its name.
     pub name: String,
     /// Where it is, with the index's credentials if it is on the same host.
-    pub url: Url,
+    pub url: PackageUrl,
     /// Its hash, if the index tells.
     pub sha256: Option<Sha256>,
     /// Its size, if the index tells.
@@ -47,11 +47,11 @@ pub(crate) struct IndexFile {
 /// # Errors
 /// An index that does not answer. None of them having the file is no error.
 pub(crate) fn find_file(
-    fetch: &dyn Fetch,
-    indexes: &Indexes,
+    fetch: &dyn IndexFetch,
+    indexes: &IndexSettings,
     project: &PackageName,
-    wanted: &dyn Fn(&IndexFile) -> bool,
-) -> Result<Option<IndexFile>, ResolveError> {
+    wanted: &dyn Fn(&ProjectFile) -> bool,
+) -> Result<Option<ProjectFile>, WheelError> {
     for group in indexes.groups(project)? {
         let mut is_there = false;
         for index in group {
@@ -73,10 +73,10 @@ pub(crate) fn find_file(
 /// # Errors
 /// An index that does not answer; a project that comes from no index.
 pub(crate) fn files_of(
-    fetch: &dyn Fetch,
-    indexes: &Indexes,
+    fetch: &dyn IndexFetch,
+    indexes: &IndexSettings,
     project: &PackageName,
-) -> Result<Vec<IndexFile>, ResolveError> {
+) -> Result<Vec<ProjectFile>, WheelError> {
     for group in indexes.groups(project)? {
         let mut files = Vec::new();
         for index in group {
@@ -94,31 +94,31 @@ pub(crate) fn files_of(
 /// # Errors
 /// The index does not answer, refuses, or sends what is no page.
 pub(crate) fn project_files(
-    fetch: &dyn Fetch,
-    indexes: &Indexes,
-    index: &Url,
+    fetch: &dyn IndexFetch,
+    indexes: &IndexSettings,
+    index: &PackageUrl,
     project: &PackageName,
-) -> Result<Vec<IndexFile>, ResolveError> {
+) -> Result<Vec<ProjectFile>, WheelError> {
     let address = format!("{}/{project}/", index.as_str().trim_end_matches('/'));
-    let failed = |error| ResolveError::Index {
+    let failed = |error| WheelError::Index {
         url: address.clone(),
         error,
     };
-    let url = Url::parse(&address)
-        .map_err(|_| failed(FetchError::Unreachable("it is no address".to_owned())))?
+    let url = PackageUrl::parse(&address)
+        .map_err(|_| failed(IndexFetchError::Unreachable("it is no address".to_owned())))?
         .with_user_info(index.user_info().cloned());
-    let request = Get {
+    let request = GetRequest {
         url: &url,
         accept: ACCEPT,
         max_bytes: MAX_PAGE_BYTES,
     };
     let got = match fetch.get(&request) {
         Ok(got) => got,
-        Err(FetchError::Status(404 | 410)) => return Ok(Vec::new()),
-        Err(FetchError::Status(401 | 403))
+        Err(IndexFetchError::Status(404 | 410)) => return Ok(Vec::new()),
+        Err(IndexFetchError::Status(401 | 403))
             if let Some(variables) = indexes.login_variables(index) =>
         {
-            return Err(ResolveError::Login {
+            return Err(WheelError::Login {
                 url: address.clone(),
                 variables,
             });
@@ -127,7 +127,7 @@ pub(crate) fn project_files(
     };
     let mut files = files_on(got).map_err(|error| match error {
         Some(error) => failed(error),
-        None => ResolveError::NoIndexPage {
+        None => WheelError::NoIndexPage {
             url: address.clone(),
         },
     })?;
@@ -144,15 +144,15 @@ pub(crate) fn project_files(
 /// # Errors
 /// The page does not tell when they were uploaded.
 fn keep_old(
-    mut files: Vec<IndexFile>,
-    indexes: &Indexes,
+    mut files: Vec<ProjectFile>,
+    indexes: &IndexSettings,
     page: &str,
-) -> Result<Vec<IndexFile>, ResolveError> {
+) -> Result<Vec<ProjectFile>, WheelError> {
     let Some(limit) = &indexes.taken.uploaded else {
         return Ok(files);
     };
     if files.iter().any(|file| file.uploaded.is_none()) {
-        return Err(ResolveError::NoUploadTime {
+        return Err(WheelError::NoUploadTime {
             url: page.to_owned(),
             limit: limit.clone(),
         });
@@ -171,12 +171,12 @@ fn keep_old(
 /// # Errors
 /// The page cannot be had, or is none.
 pub(super) fn linked_files(
-    fetch: &dyn Fetch,
-    indexes: &Indexes,
-    page: &Url,
-) -> Result<Vec<IndexFile>, ResolveError> {
+    fetch: &dyn IndexFetch,
+    indexes: &IndexSettings,
+    page: &PackageUrl,
+) -> Result<Vec<ProjectFile>, WheelError> {
     if is_wheel(&page.file_name()) {
-        return Ok(vec![IndexFile {
+        return Ok(vec![ProjectFile {
             name: page.file_name(),
             url: page.clone(),
             sha256: None,
@@ -187,11 +187,11 @@ pub(super) fn linked_files(
             uploaded: None,
         }]);
     }
-    let failed = |error| ResolveError::Index {
+    let failed = |error| WheelError::Index {
         url: page.to_string(),
         error,
     };
-    let request = Get {
+    let request = GetRequest {
         url: page,
         accept: ACCEPT,
         max_bytes: MAX_PAGE_BYTES,
@@ -199,7 +199,7 @@ pub(super) fn linked_files(
     let got = fetch.get(&request).map_err(failed)?;
     let mut files = files_on(got).map_err(|error| match error {
         Some(error) => failed(error),
-        None => ResolveError::NoIndexPage {
+        None => WheelError::NoIndexPage {
             url: page.to_string(),
         },
     })?;
@@ -212,20 +212,20 @@ pub(super) fn linked_files(
 }
 
 /// The files on a page; the error is none if it is no page.
-fn files_on(got: Got) -> Result<Vec<IndexFile>, Option<FetchError>> {
+fn files_on(got: GetResponse) -> Result<Vec<ProjectFile>, Option<IndexFetchError>> {
     let mut page = Vec::new();
     got.body
         .take(MAX_PAGE_BYTES + 1)
         .read_to_end(&mut page)
-        .map_err(|error| FetchError::Unreachable(error.to_string()))?;
+        .map_err(|error| IndexFetchError::Unreachable(error.to_string()))?;
     if page.len() as u64 > MAX_PAGE_BYTES {
-        return Err(Some(FetchError::TooLarge(MAX_PAGE_BYTES)));
+        return Err(Some(IndexFetchError::TooLarge(MAX_PAGE_BYTES)));
     }
     read_page(&page, &got.final_url).ok_or(None)
 }
 
 /// Reads a page of either form; none if it is neither.
-fn read_page(page: &[u8], base: &str) -> Option<Vec<IndexFile>> {
+fn read_page(page: &[u8], base: &str) -> Option<Vec<ProjectFile>> {
     let base = reqwest::Url::parse(base).ok()?;
     let text = std::str::from_utf8(page).ok()?;
     let start = text.trim_start_matches('\u{feff}').trim_start();
@@ -261,12 +261,12 @@ struct JsonFile {
     upload_time: Option<String>,
 }
 
-fn read_json(text: &str, base: &reqwest::Url) -> Option<Vec<IndexFile>> {
+fn read_json(text: &str, base: &reqwest::Url) -> Option<Vec<ProjectFile>> {
     let page: JsonPage = serde_json::from_str(text).ok()?;
     let files = page.files.into_iter().take(MAX_FILES).filter_map(|file| {
-        Some(IndexFile {
+        Some(ProjectFile {
             name: file.filename,
-            url: Url::parse(base.join(&file.url).ok()?.as_str()).ok()?,
+            url: PackageUrl::parse(base.join(&file.url).ok()?.as_str()).ok()?,
             sha256: file
                 .hashes
                 .get("sha256")
@@ -291,7 +291,7 @@ fn is_said(value: &serde_json::Value) -> bool {
 
 /// Reads the anchors of an HTML page. Nothing else on such a page has a meaning, so that no HTML
 /// reader is needed: tags are found by `<`, attributes by their quotes.
-fn read_html(text: &str, mut base: reqwest::Url) -> Vec<IndexFile> {
+fn read_html(text: &str, mut base: reqwest::Url) -> Vec<ProjectFile> {
     let mut files = Vec::new();
     let mut rest = text;
     while let Some(open) = rest.find('<') {
@@ -324,10 +324,10 @@ fn read_html(text: &str, mut base: reqwest::Url) -> Vec<IndexFile> {
             base = url;
             continue;
         }
-        let Ok(url) = Url::parse(url.as_str()) else {
+        let Ok(url) = PackageUrl::parse(url.as_str()) else {
             continue;
         };
-        files.push(IndexFile {
+        files.push(ProjectFile {
             name: url.file_name(),
             sha256: url
                 .fragment()
@@ -350,10 +350,10 @@ fn read_html(text: &str, mut base: reqwest::Url) -> Vec<IndexFile> {
     files
 }
 
-fn without_fragment(url: Url) -> Url {
+fn without_fragment(url: PackageUrl) -> PackageUrl {
     let user_info = url.user_info().cloned();
     let text = url.as_str().split('#').next().unwrap_or_default();
-    Url::parse(text).map_or(url, |url| url.with_user_info(user_info))
+    PackageUrl::parse(text).map_or(url, |url| url.with_user_info(user_info))
 }
 
 /// The attributes up to `>`, and the text after it.

@@ -1,12 +1,12 @@
 //! Folders of the source that `--find-links` names: wheels that lie there are as good as those of an
 //! index. Source distributions there are not looked at; a line that names one has it built.
 
-use super::Request;
-use crate::packages::python::{FolderLink, Target, WheelFileName, is_wheel, resolve_folder};
+use super::ResolveRequest;
+use crate::packages::python::{FolderLink, WheelFileName, WheelTarget, is_wheel, resolve_folder};
 
 /// The folders, and those that are none of the source.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Links {
+pub(super) struct WheelFolders {
     /// Paths in the source of the wheels that fit the target, each file name once.
     pub(super) wheels: Vec<String>,
     /// What was named and is no folder of the source.
@@ -15,9 +15,9 @@ pub(super) struct Links {
     pub(super) with_sources: Vec<FolderLink>,
 }
 
-impl Links {
+impl WheelFolders {
     /// Looks into the folders. As in pip, a path starts at the file that names it, or else at the source.
-    pub(super) fn find(folders: &[FolderLink], request: &Request<'_>) -> Self {
+    pub(super) fn find(folders: &[FolderLink], request: &ResolveRequest<'_>) -> Self {
         let mut links = Self::default();
         for link in folders {
             let place = link.path.strip_prefix("file://").unwrap_or(&link.path);
@@ -37,7 +37,7 @@ impl Links {
         links
     }
 
-    fn take(&mut self, folder: &str, names: &[String], target: &Target) {
+    fn take(&mut self, folder: &str, names: &[String], target: &WheelTarget) {
         let tags = target.tags();
         for name in names.iter().filter(|name| is_wheel(name)) {
             let fits = name
@@ -70,13 +70,13 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
-    use crate::packages::python::conditions::Conditions;
+    use crate::packages::python::conditions::ResolutionRules;
 
     use super::*;
     use crate::packages::python::testing;
-    use crate::resolve::wheels::Input;
+    use crate::resolve::wheels::ResolveInput;
 
-    fn find(folders: &[(&str, &str)]) -> Links {
+    fn find(folders: &[(&str, &str)]) -> WheelFolders {
         let target = testing::target();
         let files = |path: &str| -> Option<Vec<String>> {
             let names: &[&str] = match path {
@@ -91,17 +91,17 @@ mod tests {
             };
             Some(names.iter().map(|&name| name.to_owned()).collect())
         };
-        let request = Request {
+        let request = ResolveRequest {
             built: &[],
-            input: Input::Requirements(&[]),
+            input: ResolveInput::Requirements(&[]),
             target: &target,
             read: &|_| None,
             open: &|_| Err(std::io::ErrorKind::NotFound.into()),
-            unpacked: crate::archive::Unpacked::default(),
+            unpacked: crate::archive::UnpackedBound::default(),
             list: &files,
             environment: &BTreeMap::new(),
             given: &BTreeMap::new(),
-            conditions: &Conditions::default(),
+            conditions: &ResolutionRules::default(),
             locked: false,
             offline: false,
             tools: Path::new("/nowhere"),
@@ -114,7 +114,7 @@ mod tests {
                 path: (*path).to_owned(),
             })
             .collect();
-        Links::find(&folders, &request)
+        WheelFolders::find(&folders, &request)
     }
 
     #[test]

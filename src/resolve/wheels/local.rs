@@ -5,17 +5,18 @@ use std::fs::File;
 use std::io::{self, Seek as _};
 use std::path::Path;
 
-use super::error::ResolveError;
-use super::fetch::Fetch;
-use super::lock::Location;
-use super::prepared::Prepared;
+use super::error::WheelError;
+use super::fetch::IndexFetch;
+use super::lock::WheelLocation;
+use super::prepared::PreparedRequest;
 use super::uv::{self, stub};
 use super::{BUILT_FOLDER, from_source};
-use crate::archive::Unpacked;
-use crate::archive::zip::Archive;
+use crate::archive::UnpackedBound;
+use crate::archive::zip::ZipArchive;
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, FileHash, Target, Url, WheelFileName, Wish, requirement_paths, resolve_path, shown,
+    DirectUrl, FileHash, PackageUrl, Requirement, WheelFileName, WheelTarget, requirement_paths,
+    resolve_path, shown,
 };
 use pep508_rs::{ExtraName, MarkerEnvironment};
 
@@ -25,7 +26,7 @@ const MAX_ADDRESSED: usize = 200;
 /// A wheel, and its stub.
 pub(super) struct LocalWheel {
     /// Where its bytes are.
-    pub(super) location: Location,
+    pub(super) location: WheelLocation,
     /// Their hash, if it is known yet.
     pub(super) sha256: Option<Sha256>,
     /// Their number, if it is known yet.
@@ -36,23 +37,23 @@ pub(super) struct LocalWheel {
 
 /// The wheels, by file name.
 #[derive(Default)]
-pub(super) struct Local {
+pub(super) struct LocalWheels {
     /// What wheels require at an address, beside the wishes.
-    pub(super) addressed: Vec<Wish>,
+    pub(super) addressed: Vec<Requirement>,
     /// What wishes name by path or address.
     pub(super) named: BTreeMap<String, LocalWheel>,
     /// What lies in folders of links.
     pub(super) linked: BTreeMap<String, LocalWheel>,
 }
 
-impl Prepared<'_> {
+impl PreparedRequest<'_> {
     /// The wheels that wishes name, those that these require by address, and those in folders of links.
     pub(super) fn local_wheels(
         &self,
-        wishes: &[&Wish],
-        fetch: &dyn Fetch,
-    ) -> Result<Local, ResolveError> {
-        let mut local = Local::default();
+        wishes: &[&Requirement],
+        fetch: &dyn IndexFetch,
+    ) -> Result<LocalWheels, WheelError> {
+        let mut local = LocalWheels::default();
         for wish in wishes {
             let addressed = self.add_wheel(wish, &mut local, fetch)?;
             Self::add_addressed(addressed, wishes, &mut local);
@@ -60,7 +61,7 @@ impl Prepared<'_> {
         let mut at = 0;
         while let Some(wish) = local.addressed.get(at).cloned() {
             if at >= MAX_ADDRESSED || from_source::needs_build(&wish) {
-                return Err(ResolveError::NeedsBuild {
+                return Err(WheelError::NeedsBuild {
                     wish: wish.to_string(),
                     position: wish.position.clone(),
                 });
@@ -74,13 +75,13 @@ impl Prepared<'_> {
             let Ok(file_name) = name.parse() else {
                 continue;
             };
-            let file = (self.request.open)(path).map_err(|error| ResolveError::File {
+            let file = (self.request.open)(path).map_err(|error| WheelError::File {
                 path: path.into(),
                 error,
             })?;
             let stub = self.stub((file, path), &file_name, &[])?;
             let wheel = LocalWheel {
-                location: Location::Source(path.clone()),
+                location: WheelLocation::Source(path.clone()),
                 sha256: None,
                 size_bytes: None,
                 stub: stub.bytes,
@@ -91,7 +92,11 @@ impl Prepared<'_> {
     }
 
     /// Takes up what a wheel requires at an address, where nobody has asked for the package by address yet.
-    fn add_addressed(addressed: Vec<Wish>, wishes: &[&Wish], local: &mut Local) {
+    fn add_addressed(
+        addressed: Vec<Requirement>,
+        wishes: &[&Requirement],
+        local: &mut LocalWheels,
+    ) {
         for wish in addressed {
             let mut known = wishes.iter().copied().chain(&local.addressed);
             if !known.any(|known| known.name() == wish.name() && known.address().is_some()) {
@@ -103,10 +108,10 @@ impl Prepared<'_> {
     /// Adds the wheel that a wish names, if it names one; what that requires at an address.
     fn add_wheel(
         &self,
-        wish: &Wish,
-        local: &mut Local,
-        fetch: &dyn Fetch,
-    ) -> Result<Vec<Wish>, ResolveError> {
+        wish: &Requirement,
+        local: &mut LocalWheels,
+        fetch: &dyn IndexFetch,
+    ) -> Result<Vec<Requirement>, WheelError> {
         let Some(address) = wish.address() else {
             return Ok(Vec::new());
         };
@@ -126,10 +131,10 @@ impl Prepared<'_> {
 
     fn in_source(
         &self,
-        wish: &Wish,
+        wish: &Requirement,
         path: &str,
         file_name: &WheelFileName,
-    ) -> Result<(LocalWheel, Vec<Wish>), ResolveError> {
+    ) -> Result<(LocalWheel, Vec<Requirement>), WheelError> {
         let file = &wish.position.path;
         // What was built is never taken for a file that the source has under the same name.
         let paths: Vec<String> = if file.starts_with(BUILT_FOLDER) {
@@ -140,11 +145,11 @@ impl Prepared<'_> {
         let opened = paths
             .into_iter()
             .find_map(|inside| Some(((self.request.open)(&inside).ok()?, inside)));
-        let (mut file, inside) = opened.ok_or_else(|| ResolveError::NoSuchWheel {
+        let (mut file, inside) = opened.ok_or_else(|| WheelError::NoSuchWheel {
             path: path.to_owned(),
             position: wish.position.clone(),
         })?;
-        let failed = |error| ResolveError::File {
+        let failed = |error| WheelError::File {
             path: inside.clone().into(),
             error,
         };
@@ -159,7 +164,7 @@ impl Prepared<'_> {
         let size_bytes = file.metadata().map_err(failed)?.len();
         let stub = self.stub((file, &inside), file_name, wish.extras())?;
         let wheel = LocalWheel {
-            location: Location::Source(inside),
+            location: WheelLocation::Source(inside),
             sha256: Some(sha256),
             size_bytes: Some(size_bytes),
             stub: stub.bytes,
@@ -169,11 +174,11 @@ impl Prepared<'_> {
 
     fn at_address(
         &self,
-        wish: &Wish,
-        url: &Url,
+        wish: &Requirement,
+        url: &PackageUrl,
         file_name: &WheelFileName,
-        fetch: &dyn Fetch,
-    ) -> Result<(LocalWheel, Vec<Wish>), ResolveError> {
+        fetch: &dyn IndexFetch,
+    ) -> Result<(LocalWheel, Vec<Requirement>), WheelError> {
         let listed = wish.hashes.iter().find_map(|hash| match hash {
             FileHash::Sha256(sha256) => Some(*sha256),
             FileHash::Other(_) => None,
@@ -181,17 +186,17 @@ impl Prepared<'_> {
         // Of several hashes, the file may have any.
         let listed = listed.filter(|_| wish.hashes.len() == 1);
         let url = self.indexes.with_credentials(url.clone(), None);
-        let kept = (fetch.file(&url, listed)).map_err(|error| ResolveError::Index {
+        let kept = (fetch.file(&url, listed)).map_err(|error| WheelError::Index {
             url: url.to_string(),
             error,
         })?;
-        let file = File::open(&kept.path).map_err(|error| ResolveError::File {
+        let file = File::open(&kept.path).map_err(|error| WheelError::File {
             path: kept.path.clone(),
             error,
         })?;
         let stub = self.stub((file, url.as_str()), file_name, wish.extras())?;
         let wheel = LocalWheel {
-            location: Location::Remote(url),
+            location: WheelLocation::Remote(url),
             sha256: Some(kept.sha256),
             size_bytes: Some(kept.size_bytes),
             stub: stub.bytes,
@@ -205,10 +210,10 @@ impl Prepared<'_> {
         (file, place): (File, &str),
         file_name: &WheelFileName,
         extras: &[ExtraName],
-    ) -> Result<stub::Stub, ResolveError> {
+    ) -> Result<stub::Stub, WheelError> {
         let markers = markers_of(self.request.target)?;
         // Without dependencies, nobody looks at what it requires.
-        let applies = |wish: &Wish| {
+        let applies = |wish: &Requirement| {
             !self.indexes.taken.without_dependencies && wish.marker().evaluate(&markers, extras)
         };
         stub_of((file, place), file_name, self.request.unpacked, &applies)
@@ -222,36 +227,36 @@ impl Prepared<'_> {
 pub(crate) fn required_by_address(
     path: &Path,
     file_name: &WheelFileName,
-    target: &Target,
-    unpacked: Unpacked,
-) -> Result<Vec<Wish>, ResolveError> {
-    let file = File::open(path).map_err(|error| ResolveError::File {
+    target: &WheelTarget,
+    unpacked: UnpackedBound,
+) -> Result<Vec<Requirement>, WheelError> {
+    let file = File::open(path).map_err(|error| WheelError::File {
         path: path.to_owned(),
         error,
     })?;
     let markers = markers_of(target)?;
     let place = (file, file_name.as_str());
-    let applies = |wish: &Wish| wish.marker().evaluate(&markers, &[]);
+    let applies = |wish: &Requirement| wish.marker().evaluate(&markers, &[]);
     Ok(stub_of(place, file_name, unpacked, &applies)?.addressed)
 }
 
 fn stub_of(
     (file, place): (File, &str),
     file_name: &WheelFileName,
-    unpacked: Unpacked,
-    applies: &dyn Fn(&Wish) -> bool,
-) -> Result<stub::Stub, ResolveError> {
+    unpacked: UnpackedBound,
+    applies: &dyn Fn(&Requirement) -> bool,
+) -> Result<stub::Stub, WheelError> {
     let place = shown(place);
-    let archive = Archive::of(file, Path::new(&place), unpacked);
+    let archive = ZipArchive::of(file, Path::new(&place), unpacked);
     archive
         .map_err(stub::StubError::from)
         .and_then(|archive| stub::of(&archive, file_name, applies))
-        .map_err(|error| ResolveError::Wheel { place, error })
+        .map_err(|error| WheelError::Wheel { place, error })
 }
 
-fn markers_of(target: &Target) -> Result<MarkerEnvironment, ResolveError> {
+fn markers_of(target: &WheelTarget) -> Result<MarkerEnvironment, WheelError> {
     let markers = target.markers();
-    markers.map_err(|error| ResolveError::Target(error.to_string()))
+    markers.map_err(|error| WheelError::Target(error.to_string()))
 }
 
 fn hash(file: &mut File) -> io::Result<Sha256> {

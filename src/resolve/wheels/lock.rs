@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::error::{NoWheel, ResolveError};
-use super::from_source::{BUILT_FOLDER, Stand};
+use super::error::{NoWheel, WheelError};
+use super::from_source::{BUILT_FOLDER, WheelOverride};
 use crate::oci::Digest;
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, LockedFile, LockedPackage, LockedTree, MarkerTree, PackageName, Pylock, Tags,
-    Target, Url, Version, WheelFileName,
+    AcceptedTags, DirectUrl, LockedFile, LockedPackage, LockedTree, MarkerTree, PackageName,
+    PackageUrl, Pylock, Version, WheelFileName, WheelTarget,
 };
 
 /// The exact wheels of one target, by name, each name once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Lock {
+pub(crate) struct WheelLock {
     /// The wheels.
     pub packages: Vec<LockedWheel>,
 }
@@ -28,7 +28,7 @@ pub(crate) struct LockedWheel {
     /// The file.
     pub file_name: WheelFileName,
     /// Where its bytes are.
-    pub location: Location,
+    pub location: WheelLocation,
     /// The hash that the bytes must have.
     pub sha256: Digest,
     /// Their number, where it is known beforehand.
@@ -38,15 +38,15 @@ pub(crate) struct LockedWheel {
 impl LockedWheel {
     /// Whether it is the project itself, which no lock of its dependencies names.
     pub(crate) fn is_own(&self) -> bool {
-        matches!(self.location, Location::Built { is_own: true, .. })
+        matches!(self.location, WheelLocation::Built { is_own: true, .. })
     }
 }
 
 /// Where a wheel's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Location {
+pub(crate) enum WheelLocation {
     /// On a server; the url carries credentials where its index has them, and prints without.
-    Remote(Url),
+    Remote(PackageUrl),
     /// A file of the source, by its path with `/`.
     Source(String),
     /// In the store: it was built.
@@ -86,29 +86,29 @@ pub(crate) struct LockedSource {
 }
 
 /// A lock and how it names the paths in it.
-pub(super) struct Chosen<'a> {
+pub(super) struct LockSelection<'a> {
     /// What the lock is called in messages.
     pub(super) path: &'a str,
     /// The lock.
     pub(super) lock: &'a Pylock,
     /// What to choose for.
-    pub(super) target: &'a Target,
+    pub(super) target: &'a WheelTarget,
     /// Turns a path of the lock into one of the source.
     pub(super) source_path: &'a dyn Fn(&str) -> Option<String>,
     /// Wheels that were built for packages of the lock.
-    pub(super) built: &'a [Stand],
+    pub(super) built: &'a [WheelOverride],
 }
 
 /// A wheel that may lack a hash still.
-pub(super) struct Candidate {
+pub(super) struct WheelCandidate {
     pub(super) name: PackageName,
     pub(super) file_name: WheelFileName,
-    pub(super) location: Location,
+    pub(super) location: WheelLocation,
     pub(super) sha256: Option<Sha256>,
     pub(super) size_bytes: Option<u64>,
 }
 
-impl Candidate {
+impl WheelCandidate {
     /// The finished entry.
     pub(super) fn locked(self, sha256: Sha256) -> LockedWheel {
         LockedWheel {
@@ -122,25 +122,25 @@ impl Candidate {
     }
 }
 
-impl Chosen<'_> {
+impl LockSelection<'_> {
     /// Chooses the best wheel of each package that applies to the target.
     ///
     /// # Errors
     /// A package twice, without a fitting wheel, or to be built; another Python or environment.
-    pub(super) fn candidates(&self) -> Result<Vec<Candidate>, ResolveError> {
+    pub(super) fn candidates(&self) -> Result<Vec<WheelCandidate>, WheelError> {
         let markers = self
             .target
             .markers()
-            .map_err(|error| ResolveError::Target(error.to_string()))?;
+            .map_err(|error| WheelError::Target(error.to_string()))?;
         self.check_python(self.lock.requires_python.as_ref())?;
         if !self.lock.is_for(&markers) {
-            return Err(ResolveError::Environment {
+            return Err(WheelError::Environment {
                 path: self.path.to_owned(),
                 target: *self.target,
             });
         }
         let tags = self.target.tags();
-        let mut chosen: BTreeMap<PackageName, Candidate> = BTreeMap::new();
+        let mut chosen: BTreeMap<PackageName, WheelCandidate> = BTreeMap::new();
         for package in self
             .lock
             .packages
@@ -150,7 +150,7 @@ impl Chosen<'_> {
             self.check_python(package.requires_python.as_ref())?;
             let candidate = self.choose(package, &tags)?;
             if chosen.insert(package.name.clone(), candidate).is_some() {
-                return Err(ResolveError::Twice {
+                return Err(WheelError::Twice {
                     path: self.path.to_owned(),
                     name: package.name.clone(),
                 });
@@ -162,10 +162,10 @@ impl Chosen<'_> {
     fn check_python(
         &self,
         requires: Option<&crate::packages::python::VersionSpecifiers>,
-    ) -> Result<(), ResolveError> {
+    ) -> Result<(), WheelError> {
         match requires {
             Some(requires) if !requires.contains(&self.target.python.version()) => {
-                Err(ResolveError::Python {
+                Err(WheelError::Python {
                     path: self.path.to_owned(),
                     requires: requires.to_string(),
                     target: *self.target,
@@ -179,11 +179,11 @@ impl Chosen<'_> {
     ///
     /// # Errors
     /// As [`Self::candidates`], for what is seen without building.
-    pub(super) fn sources(&self) -> Result<Vec<LockedSource>, ResolveError> {
+    pub(super) fn sources(&self) -> Result<Vec<LockedSource>, WheelError> {
         let markers = self
             .target
             .markers()
-            .map_err(|error| ResolveError::Target(error.to_string()))?;
+            .map_err(|error| WheelError::Target(error.to_string()))?;
         let tags = self.target.tags();
         let mut sources = Vec::new();
         for package in self
@@ -205,7 +205,7 @@ impl Chosen<'_> {
     }
 
     /// What a package is built from, if it can be.
-    fn source_of(&self, package: &LockedPackage) -> Result<Option<SourceOf>, ResolveError> {
+    fn source_of(&self, package: &LockedPackage) -> Result<Option<SourceOf>, WheelError> {
         let inside =
             |path: &str| (self.source_path)(path).ok_or_else(|| self.outside(package, path));
         match &package.tree {
@@ -226,7 +226,7 @@ impl Chosen<'_> {
             return Ok(None);
         };
         let Some(sha256) = file.sha256 else {
-            return Err(ResolveError::NoHashInLock {
+            return Err(WheelError::NoHashInLock {
                 path: self.path.to_owned(),
                 name: package.name.clone(),
                 file: file.name.clone(),
@@ -243,8 +243,8 @@ impl Chosen<'_> {
         }))
     }
 
-    fn outside(&self, package: &LockedPackage, path: &str) -> ResolveError {
-        ResolveError::Pylock {
+    fn outside(&self, package: &LockedPackage, path: &str) -> WheelError {
+        WheelError::Pylock {
             path: self.path.to_owned(),
             error: crate::packages::python::PylockError::Value {
                 package: package.name.to_string(),
@@ -256,7 +256,7 @@ impl Chosen<'_> {
 
     fn best<'p>(
         package: &'p LockedPackage,
-        tags: &Tags,
+        tags: &AcceptedTags,
     ) -> Option<(WheelFileName, &'p LockedFile)> {
         let wheels: Vec<(WheelFileName, &LockedFile)> = package
             .wheels
@@ -269,21 +269,25 @@ impl Chosen<'_> {
         best.map(|(name, file)| (name.clone(), file))
     }
 
-    fn choose(&self, package: &LockedPackage, tags: &Tags) -> Result<Candidate, ResolveError> {
+    fn choose(
+        &self,
+        package: &LockedPackage,
+        tags: &AcceptedTags,
+    ) -> Result<WheelCandidate, WheelError> {
         if let Some(stand) = self.built.iter().find(|stand| stand.name == package.name)
             && let Ok(file_name) = stand.file_name.parse()
         {
-            return Ok(Candidate {
+            return Ok(WheelCandidate {
                 name: package.name.clone(),
                 file_name,
-                location: Location::Source(format!("{BUILT_FOLDER}{}", stand.file_name)),
+                location: WheelLocation::Source(format!("{BUILT_FOLDER}{}", stand.file_name)),
                 sha256: Some(stand.sha256),
                 size_bytes: None,
             });
         }
         let best = Self::best(package, tags);
         let Some((file_name, file)) = best else {
-            return Err(ResolveError::NoWheel(Box::new(NoWheel {
+            return Err(WheelError::NoWheel(Box::new(NoWheel {
                 name: package.name.clone(),
                 version: package.version.as_ref().map(ToString::to_string),
                 target: *self.target,
@@ -300,12 +304,14 @@ impl Chosen<'_> {
             })));
         };
         let location = match &file.location {
-            DirectUrl::Archive(url) | DirectUrl::Repository(url) => Location::Remote(url.clone()),
-            DirectUrl::Path(path) => Location::Source(
+            DirectUrl::Archive(url) | DirectUrl::Repository(url) => {
+                WheelLocation::Remote(url.clone())
+            }
+            DirectUrl::Path(path) => WheelLocation::Source(
                 (self.source_path)(path).ok_or_else(|| self.outside(package, path))?,
             ),
         };
-        Ok(Candidate {
+        Ok(WheelCandidate {
             name: package.name.clone(),
             file_name: file_name.clone(),
             location,
@@ -317,9 +323,9 @@ impl Chosen<'_> {
 
 /// Writes one lock for several targets: packages that all targets share once, with the wheels of
 /// all of them; others with a marker for the processor. Readers choose by tags.
-pub(crate) fn write_pylock(locks: &[(Target, &Lock)]) -> String {
+pub(crate) fn write_pylock(locks: &[(WheelTarget, &WheelLock)]) -> String {
     /// The wheels of one version, and the targets that want it.
-    type Shared<'a> = (Vec<&'a LockedWheel>, Vec<&'a Target>);
+    type Shared<'a> = (Vec<&'a LockedWheel>, Vec<&'a WheelTarget>);
     let mut packages: BTreeMap<(PackageName, Version), Shared<'_>> = BTreeMap::new();
     for (target, lock) in locks {
         for wheel in lock.packages.iter().filter(|wheel| !wheel.is_own()) {
@@ -368,8 +374,8 @@ pub(crate) fn write_pylock(locks: &[(Target, &Lock)]) -> String {
 /// What wheels were built from, if they were: a source distribution or a tree.
 fn built_from(wheels: &[&LockedWheel]) -> (Option<LockedFile>, Option<LockedTree>) {
     let from = wheels.iter().find_map(|wheel| match &wheel.location {
-        Location::Built { from, .. } => Some(from.as_ref()),
-        Location::Remote(_) | Location::Source(_) => None,
+        WheelLocation::Built { from, .. } => Some(from.as_ref()),
+        WheelLocation::Remote(_) | WheelLocation::Source(_) => None,
     });
     match from {
         Some(SourceOf::Archive {
@@ -391,7 +397,7 @@ fn built_from(wheels: &[&LockedWheel]) -> (Option<LockedFile>, Option<LockedTree
     }
 }
 
-fn machines(targets: &[&Target]) -> MarkerTree {
+fn machines(targets: &[&WheelTarget]) -> MarkerTree {
     let text: Vec<String> = targets
         .iter()
         .map(|target| format!("platform_machine == '{}'", target.arch.name()))
@@ -404,9 +410,9 @@ fn locked_file(wheel: &LockedWheel) -> Option<LockedFile> {
     Some(LockedFile {
         name: wheel.file_name.to_string(),
         location: match &wheel.location {
-            Location::Remote(url) => DirectUrl::Archive(url.clone()),
-            Location::Source(path) => DirectUrl::Path(path.clone()),
-            Location::Built { .. } => return None,
+            WheelLocation::Remote(url) => DirectUrl::Archive(url.clone()),
+            WheelLocation::Source(path) => DirectUrl::Path(path.clone()),
+            WheelLocation::Built { .. } => return None,
         },
         size_bytes: wheel.size_bytes,
         sha256: Some(Sha256(*wheel.sha256.as_bytes())),

@@ -30,23 +30,25 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-pub(crate) use error::ResolveError;
-pub(crate) use fetch::{Fetch, FetchError, Get, Got, Kept};
+pub(crate) use error::WheelError;
+pub(crate) use fetch::{GetRequest, GetResponse, IndexFetch, IndexFetchError, KeptFile};
 pub(crate) use from_source::{
-    BUILT_FOLDER, Sdist, Stand, locked_sources, needs_build, sdist_for, to_build,
+    BUILT_FOLDER, IndexSdist, WheelOverride, locked_sources, needs_build, sdist_for, to_build,
 };
 pub(crate) use index::find_file;
 pub(crate) use local::required_by_address;
-pub(crate) use lock::{Location, Lock, LockedSource, LockedWheel, SourceOf, write_pylock};
+pub(crate) use lock::{
+    LockedSource, LockedWheel, SourceOf, WheelLocation, WheelLock, write_pylock,
+};
 pub(crate) use passed_over::{OldPin, old_pin};
-pub(crate) use settings::Indexes;
+pub(crate) use settings::IndexSettings;
 
-use crate::archive::Unpacked;
+use crate::archive::UnpackedBound;
 use crate::oci::Key;
-use crate::packages::python::Target;
-use crate::packages::python::conditions::Conditions;
+use crate::packages::python::WheelTarget;
+use crate::packages::python::conditions::ResolutionRules;
 use crate::report::Report;
-use prepared::Prepared;
+use prepared::PreparedRequest;
 
 /// One file of requirements.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +61,7 @@ pub(crate) struct RequirementsFile<'a> {
 
 /// Where the wishes stand.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Input<'a> {
+pub(crate) enum ResolveInput<'a> {
     /// A `pylock.toml`.
     Pylock(RequirementsFile<'a>),
     /// Requirement files, all of which are wanted.
@@ -68,19 +70,19 @@ pub(crate) enum Input<'a> {
 
 /// What is to be resolved, for whom, and with what.
 #[derive(Clone, Copy)]
-pub(crate) struct Request<'a> {
+pub(crate) struct ResolveRequest<'a> {
     /// The wishes.
-    pub input: Input<'a>,
+    pub input: ResolveInput<'a>,
     /// What wheels are for.
-    pub target: &'a Target,
+    pub target: &'a WheelTarget,
     /// Wheels that were built, in place of what they were built from.
-    pub built: &'a [Stand],
+    pub built: &'a [WheelOverride],
     /// The bytes of a file of the source, by its path with `/` and without `..`.
     pub read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
     /// A wheel of the source, or one that was built, by its path.
     pub open: &'a dyn Fn(&str) -> io::Result<File>,
     /// How much a wheel may unpack to.
-    pub unpacked: Unpacked,
+    pub unpacked: UnpackedBound,
     /// The names of the files in a folder of the source, by its path; empty is the source itself. None if
     /// there is no such folder.
     pub list: &'a dyn Fn(&str) -> Option<Vec<String>>,
@@ -90,7 +92,7 @@ pub(crate) struct Request<'a> {
     /// whole of the user's.
     pub given: &'a BTreeMap<String, String>,
     /// What the project's own tool says beyond requirements.
-    pub conditions: &'a Conditions,
+    pub conditions: &'a ResolutionRules,
     /// Refuse to resolve what is not locked.
     pub locked: bool,
     /// Touch no network.
@@ -106,38 +108,38 @@ pub(crate) struct Request<'a> {
 /// # Errors
 /// Whatever keeps the wishes from exact wheels; each error explains itself.
 pub(crate) fn resolve(
-    request: &Request<'_>,
-    fetch: &dyn Fetch,
+    request: &ResolveRequest<'_>,
+    fetch: &dyn IndexFetch,
     report: &dyn Report,
-) -> Result<Lock, ResolveError> {
-    let prepared = Prepared::new(request, report)?;
+) -> Result<WheelLock, WheelError> {
+    let prepared = PreparedRequest::new(request, report)?;
     let mut packages = Vec::new();
     for candidate in prepared.candidates(fetch, report)? {
         packages.push(prepared.finish(candidate, fetch)?);
     }
     packages.sort_by(|a: &LockedWheel, b| a.name.cmp(&b.name));
-    Ok(Lock { packages })
+    Ok(WheelLock { packages })
 }
 
 /// Where the packages of a request come from.
 ///
 /// # Errors
 /// As [`resolve`], for what is seen without the network.
-pub(crate) fn indexes(request: &Request<'_>) -> Result<Indexes, ResolveError> {
-    Ok(Prepared::new(request, &crate::report::Silent)?.indexes)
+pub(crate) fn indexes(request: &ResolveRequest<'_>) -> Result<IndexSettings, WheelError> {
+    Ok(PreparedRequest::new(request, &crate::report::SilentReport)?.indexes)
 }
 
 /// Names a resolution by all that determines it: every requirement with its options, the target,
-/// the indexes without credentials, and the resolver. Where [`is_exact`](Prepared::is_exact), the
+/// the indexes without credentials, and the resolver. Where [`is_exact`](PreparedRequest::is_exact), the
 /// result may be kept under this key for good; else only as long as the index is taken to stand still.
 ///
 /// # Errors
 /// As [`resolve`], for what is seen without the network.
 pub(crate) fn resolution_key(
-    request: &Request<'_>,
+    request: &ResolveRequest<'_>,
     report: &dyn Report,
-) -> Result<(Key, bool), ResolveError> {
-    let prepared = Prepared::new(request, report)?;
+) -> Result<(Key, bool), WheelError> {
+    let prepared = PreparedRequest::new(request, report)?;
     Ok((prepared.key(), prepared.is_exact()))
 }
 

@@ -3,55 +3,55 @@
 
 use std::collections::BTreeMap;
 
-use super::error::ResolveError;
-use super::settings::Indexes;
-use crate::packages::python::conditions::{Conditions, NamedIndex, Tie, fits};
+use super::error::WheelError;
+use super::settings::IndexSettings;
+use crate::packages::python::conditions::{IndexPin, NamedIndex, ResolutionRules, fits};
 use crate::packages::python::{
-    LineError, PackageName, Position, ReadError, Redacted, Url, expand_variables,
+    LineError, PackageName, PackageUrl, Position, ReadError, UrlSecret, expand_variables,
 };
 
 /// The public index among a project's own stands for what the caller's variables say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum PublicIndex {
     /// An index of its own.
-    Own(Url),
+    Own(PackageUrl),
     /// What pip's options say: the public index, a mirror of it, and further ones.
     Usual,
 }
 
 /// Indexes by name, and the packages that are tied to one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Named {
-    indexes: Vec<(NamedIndex, Place)>,
-    ties: BTreeMap<String, Tie>,
+pub(crate) struct NamedIndexes {
+    indexes: Vec<(NamedIndex, PublicIndex)>,
+    ties: BTreeMap<String, IndexPin>,
 }
 
-impl Named {
+impl NamedIndexes {
     /// Reads addresses and logins.
     ///
     /// # Errors
     /// An address that is none, or names a variable that was not given to the build.
     pub(super) fn new(
-        conditions: &Conditions,
+        conditions: &ResolutionRules,
         environment: &BTreeMap<String, String>,
         given: &BTreeMap<String, String>,
-    ) -> Result<Self, ResolveError> {
+    ) -> Result<Self, WheelError> {
         let mut named = Self {
             indexes: Vec::new(),
             ties: conditions.ties.clone(),
         };
         for index in &conditions.indexes {
             let place = if crate::packages::python::is_public_index(&index.url) {
-                Place::Usual
+                PublicIndex::Usual
             } else {
                 let url = address(index, given).map_err(|error| {
-                    ResolveError::Requirements(ReadError {
+                    WheelError::Requirements(ReadError {
                         // Where in the file is found by who has it.
                         position: Position::whole(conditions.file),
                         error,
                     })
                 })?;
-                Place::Own(with_login(url, index, environment))
+                PublicIndex::Own(with_login(url, index, environment))
             };
             named.indexes.push((index.clone(), place));
         }
@@ -64,17 +64,16 @@ impl Named {
     }
 
     /// The addresses of indexes of its own.
-    pub(super) fn urls(&self) -> impl Iterator<Item = &Url> {
+    pub(super) fn urls(&self) -> impl Iterator<Item = &PackageUrl> {
         self.indexes.iter().filter_map(|(_, place)| match place {
-            Place::Own(url) => Some(url),
-            Place::Usual => None,
+            PublicIndex::Own(url) => Some(url),
+            PublicIndex::Usual => None,
         })
     }
 
     /// The variables that would hold the login of the index at an address.
-    pub(super) fn login_variables(&self, url: &Url) -> Option<[String; 2]> {
-        let is_it =
-            |place: &Place| matches!(place, Place::Own(own) if own.as_str() == url.as_str());
+    pub(super) fn login_variables(&self, url: &PackageUrl) -> Option<[String; 2]> {
+        let is_it = |place: &PublicIndex| matches!(place, PublicIndex::Own(own) if own.as_str() == url.as_str());
         let mut indexes = self.indexes.iter();
         let (index, _) = indexes.find(|(_, place)| is_it(place))?;
         index.login_variables()
@@ -82,7 +81,7 @@ impl Named {
 
     /// Whether a package comes from one index alone.
     pub(super) fn is_tied_to_index(&self, name: &PackageName) -> bool {
-        matches!(self.ties.get(name.as_ref()), Some(Tie::Index(_)))
+        matches!(self.ties.get(name.as_ref()), Some(IndexPin::Index(_)))
     }
 
     /// Where a package is looked for: groups of indexes, each asked only for what those before it lack.
@@ -91,15 +90,15 @@ impl Named {
     /// It comes from a folder, a repository or an address, and somebody looks for it in an index.
     pub(super) fn groups<'a>(
         &'a self,
-        usual: &'a Indexes,
+        usual: &'a IndexSettings,
         name: &PackageName,
-    ) -> Result<Vec<Vec<&'a Url>>, ResolveError> {
-        let mut groups: BTreeMap<usize, Vec<&Url>> = BTreeMap::new();
+    ) -> Result<Vec<Vec<&'a PackageUrl>>, WheelError> {
+        let mut groups: BTreeMap<usize, Vec<&PackageUrl>> = BTreeMap::new();
         for (index, place) in self.indexes_for(name)? {
             let group = groups.entry(index.rank).or_default();
             match place {
-                Place::Own(url) => group.push(url),
-                Place::Usual => group.extend(usual.usual()),
+                PublicIndex::Own(url) => group.push(url),
+                PublicIndex::Usual => group.extend(usual.usual()),
             }
         }
         if self.indexes.is_empty() {
@@ -108,14 +107,19 @@ impl Named {
         Ok(groups.into_values().collect())
     }
 
-    fn indexes_for(&self, name: &PackageName) -> Result<Vec<&(NamedIndex, Place)>, ResolveError> {
+    fn indexes_for(
+        &self,
+        name: &PackageName,
+    ) -> Result<Vec<&(NamedIndex, PublicIndex)>, WheelError> {
         let all = self.indexes.iter();
         match self.ties.get(name.as_ref()) {
-            Some(Tie::Elsewhere(place)) => Err(ResolveError::Elsewhere {
+            Some(IndexPin::Elsewhere(place)) => Err(WheelError::Elsewhere {
                 name: name.clone(),
                 place: place.clone(),
             }),
-            Some(Tie::Index(tied)) => Ok(all.filter(|(index, _)| index.name == *tied).collect()),
+            Some(IndexPin::Index(tied)) => {
+                Ok(all.filter(|(index, _)| index.name == *tied).collect())
+            }
             None => {
                 let has = |patterns: &[String]| patterns.iter().any(|one| fits(one, name.as_ref()));
                 let including: Vec<_> = all
@@ -135,16 +139,20 @@ impl Named {
 }
 
 /// The address with values for its variables.
-fn address(index: &NamedIndex, given: &BTreeMap<String, String>) -> Result<Url, LineError> {
+fn address(index: &NamedIndex, given: &BTreeMap<String, String>) -> Result<PackageUrl, LineError> {
     let text = expand_variables(&index.url, &|name| given.get(name).cloned())?;
-    Url::of_index(&text).map_err(|reason| LineError::Address {
+    PackageUrl::of_index(&text).map_err(|reason| LineError::Address {
         option: format!("the index {}", index.name),
         reason,
     })
 }
 
 /// The address with the login that the tool's variables hold for this index.
-fn with_login(url: Url, index: &NamedIndex, environment: &BTreeMap<String, String>) -> Url {
+fn with_login(
+    url: PackageUrl,
+    index: &NamedIndex,
+    environment: &BTreeMap<String, String>,
+) -> PackageUrl {
     let Some([user, password]) = index.login_variables() else {
         return url;
     };
@@ -158,7 +166,7 @@ fn with_login(url: Url, index: &NamedIndex, environment: &BTreeMap<String, Strin
         Some(password) => format!("{user}:{}", encoded(password)),
         None => user,
     };
-    url.with_user_info(Some(Redacted::new(login)))
+    url.with_user_info(Some(UrlSecret::new(login)))
 }
 
 /// Percent-encodes what has a meaning in an address.
@@ -196,8 +204,8 @@ mod tests {
         }
     }
 
-    fn conditions() -> Conditions {
-        Conditions {
+    fn conditions() -> ResolutionRules {
+        ResolutionRules {
             file: "pyproject.toml",
             indexes: vec![
                 NamedIndex {
@@ -214,18 +222,18 @@ mod tests {
                 },
             ],
             ties: BTreeMap::from([
-                ("tied".to_owned(), Tie::Index("corp".to_owned())),
-                ("lib".to_owned(), Tie::Elsewhere("path lib".to_owned())),
+                ("tied".to_owned(), IndexPin::Index("corp".to_owned())),
+                ("lib".to_owned(), IndexPin::Elsewhere("path lib".to_owned())),
             ]),
-            ..Conditions::default()
+            ..ResolutionRules::default()
         }
     }
 
     #[test]
     fn packages_are_looked_for_where_they_come_from() {
         let environment = map(&[("PIP_INDEX_URL", "https://mirror/simple")]);
-        let usual = Indexes::new(&IndexOptions::default(), &environment).unwrap();
-        let named = Named::new(&conditions(), &environment, &map(&[("U", "me")])).unwrap();
+        let usual = IndexSettings::new(&IndexOptions::default(), &environment).unwrap();
+        let named = NamedIndexes::new(&conditions(), &environment, &map(&[("U", "me")])).unwrap();
         for (name, expected) in [
             ("tied", "https://corp/simple"),
             ("own-x", "https://own/simple"),
@@ -247,7 +255,7 @@ mod tests {
             ("UV_INDEX_CORP_USERNAME", "bob"),
             ("UV_INDEX_CORP_PASSWORD", "a/b@c"),
         ]);
-        let named = Named::new(&conditions(), &environment, &map(&[("U", "me")])).unwrap();
+        let named = NamedIndexes::new(&conditions(), &environment, &map(&[("U", "me")])).unwrap();
         let logins: Vec<_> = named
             .urls()
             .map(|url| url.user_info().map(|login| login.reveal().to_owned()))
@@ -256,6 +264,6 @@ mod tests {
             logins,
             [Some("bob:a%2Fb%40c".to_owned()), Some("me".to_owned())]
         );
-        assert!(Named::new(&conditions(), &environment, &BTreeMap::new()).is_err());
+        assert!(NamedIndexes::new(&conditions(), &environment, &BTreeMap::new()).is_err());
     }
 }

@@ -4,15 +4,17 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::error::{NoWheel, ResolveError};
-use super::fetch::Fetch;
-use super::lock::Candidate;
-use super::prepared::Prepared;
-use super::releases::Releases;
-use super::settings::{Indexes, PREFER};
-use super::{Location, Request};
-use crate::packages::python::{Format, PackageName, Position, Target, Version, Wish};
-use crate::report::{Event, Report, Silent};
+use super::error::{NoWheel, WheelError};
+use super::fetch::IndexFetch;
+use super::lock::WheelCandidate;
+use super::prepared::PreparedRequest;
+use super::releases::ProjectReleases;
+use super::settings::{IndexSettings, PREFER};
+use super::{ResolveRequest, WheelLocation};
+use crate::packages::python::{
+    FormatRule, PackageName, Position, Requirement, Version, WheelTarget,
+};
+use crate::report::{Event, Report, SilentReport};
 
 /// Pages asked for at once.
 const CONNECTIONS: usize = 4;
@@ -20,17 +22,21 @@ const CONNECTIONS: usize = 4;
 const MAX_ASKED: usize = 64;
 
 /// The releases of projects.
-pub(super) type Pages = Vec<(PackageName, Releases)>;
+pub(super) type Pages = Vec<(PackageName, ProjectReleases)>;
 
 /// The releases of projects. A page that cannot be had tells nothing; whoever needs it says so.
-pub(super) fn pages(names: &[PackageName], indexes: &Indexes, fetch: &dyn Fetch) -> Pages {
+pub(super) fn pages(
+    names: &[PackageName],
+    indexes: &IndexSettings,
+    fetch: &dyn IndexFetch,
+) -> Pages {
     let next = AtomicUsize::new(0);
     let pages = Mutex::new(Pages::new());
     std::thread::scope(|scope| {
         for _ in 0..CONNECTIONS.min(names.len()) {
             scope.spawn(|| {
                 while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Ok(releases) = Releases::ask(fetch, indexes, name)
+                    if let Ok(releases) = ProjectReleases::ask(fetch, indexes, name)
                         && let Ok(mut pages) = pages.lock()
                     {
                         pages.push((name.clone(), releases));
@@ -44,15 +50,15 @@ pub(super) fn pages(names: &[PackageName], indexes: &Indexes, fetch: &dyn Fetch)
     pages
 }
 
-impl Prepared<'_> {
+impl PreparedRequest<'_> {
     /// What lines name without a pin: there a newer release may be passed over.
-    pub(super) fn unpinned(&self, wishes: &[&Wish]) -> Vec<PackageName> {
-        let is_open = |wish: &&&Wish| {
+    pub(super) fn unpinned(&self, wishes: &[&Requirement]) -> Vec<PackageName> {
+        let is_open = |wish: &&&Requirement| {
             wish.pin().is_none() && wish.address().is_none() && wish.hashes.is_empty()
         };
         let names = wishes.iter().filter(is_open).filter_map(|wish| wish.name());
         names
-            .filter(|name| self.indexes.formats.of(name) == Format::Any)
+            .filter(|name| self.indexes.formats.of(name) == FormatRule::Any)
             .filter(|name| !self.request.built.iter().any(|stand| stand.name == **name))
             .take(MAX_ASKED)
             .cloned()
@@ -65,10 +71,10 @@ impl Prepared<'_> {
     /// The newest is wanted, and has to be built.
     pub(super) fn look_at_passed_over(
         &self,
-        candidates: &[Candidate],
+        candidates: &[WheelCandidate],
         pages: &Pages,
         report: &dyn Report,
-    ) -> Result<(), ResolveError> {
+    ) -> Result<(), WheelError> {
         let target = self.request.target;
         let taken = &self.indexes.taken;
         let is_lowest = taken
@@ -81,7 +87,7 @@ impl Prepared<'_> {
         for (name, releases) in pages {
             let candidate = candidates.iter().find(|one| one.name == *name);
             let Some(candidate) =
-                candidate.filter(|one| matches!(one.location, Location::Remote(_)))
+                candidate.filter(|one| matches!(one.location, WheelLocation::Remote(_)))
             else {
                 continue;
             };
@@ -94,7 +100,7 @@ impl Prepared<'_> {
                 continue;
             };
             if taken.prefers_newest && !self.indexes.formats.prefers_wheels() {
-                return Err(ResolveError::NoWheel(Box::new(NoWheel {
+                return Err(WheelError::NoWheel(Box::new(NoWheel {
                     name: name.clone(),
                     version: Some(newest.to_string()),
                     target: *target,
@@ -124,7 +130,7 @@ pub(crate) struct OldPin {
     /// The first later release that has a wheel.
     pub first: Option<Version>,
     /// Which of the other targets the pinned release has a wheel for.
-    pub others: Vec<Target>,
+    pub others: Vec<WheelTarget>,
 }
 
 /// What the index has in place of a release that is pinned; none if it is not pinned, or there is nothing.
@@ -132,17 +138,17 @@ pub(crate) struct OldPin {
 /// # Errors
 /// As [`super::resolve`], for what is seen without resolving.
 pub(crate) fn old_pin(
-    request: &Request<'_>,
+    request: &ResolveRequest<'_>,
     (name, version): (&PackageName, &Version),
-    others: &[Target],
-    fetch: &dyn Fetch,
-) -> Result<Option<OldPin>, ResolveError> {
-    let prepared = Prepared::new(request, &Silent)?;
+    others: &[WheelTarget],
+    fetch: &dyn IndexFetch,
+) -> Result<Option<OldPin>, WheelError> {
+    let prepared = PreparedRequest::new(request, &SilentReport)?;
     let wishes = prepared.of_name(name)?;
     let Some(pinned) = wishes.iter().find(|wish| wish.pin() == Some(version)) else {
         return Ok(None);
     };
-    let releases = Releases::ask(fetch, &prepared.indexes, name)?;
+    let releases = ProjectReleases::ask(fetch, &prepared.indexes, name)?;
     let found = OldPin {
         position: pinned.position.clone(),
         first: releases

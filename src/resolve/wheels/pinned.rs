@@ -4,20 +4,20 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::error::{NoWheel, ResolveError};
-use super::fetch::Fetch;
-use super::index::{IndexFile, files_of};
-use super::lock::{Candidate, Location};
-use super::settings::Indexes;
+use super::error::{NoWheel, WheelError};
+use super::fetch::IndexFetch;
+use super::index::{ProjectFile, files_of};
+use super::lock::{WheelCandidate, WheelLocation};
+use super::settings::IndexSettings;
 use crate::packages::python::{
-    DirectUrl, FileHash, Target, Version, WheelFileName, Wish, is_wheel,
+    DirectUrl, FileHash, Requirement, Version, WheelFileName, WheelTarget, is_wheel,
 };
 
 /// Pages asked for at once.
 const CONNECTIONS: usize = 8;
 
 /// Whether a wish names one file's hash: pinned or at an address, with a sha256.
-pub(super) fn is_exact(wish: &Wish) -> bool {
+pub(super) fn is_exact(wish: &Requirement) -> bool {
     let hashed = wish
         .hashes
         .iter()
@@ -32,13 +32,13 @@ pub(super) fn is_exact(wish: &Wish) -> bool {
 /// # Errors
 /// The first wish, in their order, whose file is not found.
 pub(super) fn find_all(
-    wishes: &[&Wish],
-    indexes: &Indexes,
-    target: &Target,
-    fetch: &dyn Fetch,
-) -> Result<Vec<Candidate>, ResolveError> {
+    wishes: &[&Requirement],
+    indexes: &IndexSettings,
+    target: &WheelTarget,
+    fetch: &dyn IndexFetch,
+) -> Result<Vec<WheelCandidate>, WheelError> {
     let next = AtomicUsize::new(0);
-    let found: Vec<Mutex<Option<Result<Candidate, ResolveError>>>> =
+    let found: Vec<Mutex<Option<Result<WheelCandidate, WheelError>>>> =
         wishes.iter().map(|_| Mutex::new(None)).collect();
     let work = || {
         while let Some(wish) = wishes.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -64,16 +64,16 @@ pub(super) fn find_all(
 }
 
 fn find(
-    wish: &Wish,
-    indexes: &Indexes,
-    target: &Target,
-    fetch: &dyn Fetch,
-) -> Result<Candidate, ResolveError> {
+    wish: &Requirement,
+    indexes: &IndexSettings,
+    target: &WheelTarget,
+    fetch: &dyn IndexFetch,
+) -> Result<WheelCandidate, WheelError> {
     let (Some(name), Some(version)) = (wish.name(), wish.pin()) else {
         return at_address(wish, indexes, target);
     };
     let files = files_of(fetch, indexes, name)?;
-    let wheels: Vec<(WheelFileName, &IndexFile)> = files
+    let wheels: Vec<(WheelFileName, &ProjectFile)> = files
         .iter()
         .filter_map(|file| Some((file.name.parse().ok()?, file)))
         .filter(|(wheel, _): &(WheelFileName, _)| wheel.name == *name && wheel.version == *version)
@@ -83,10 +83,10 @@ fn find(
         .iter()
         .filter(|(_, file)| has_listed_hash(wish, file));
     if let Some((wheel, file)) = tags.best(allowed.map(|(wheel, file)| (wheel, *file))) {
-        return Ok(Candidate {
+        return Ok(WheelCandidate {
             name: name.clone(),
             file_name: wheel.clone(),
-            location: Location::Remote(file.url.clone()),
+            location: WheelLocation::Remote(file.url.clone()),
             sha256: file.sha256,
             size_bytes: file.size_bytes,
         });
@@ -96,7 +96,7 @@ fn find(
         .iter()
         .any(|file| is_sdist_of(file, version) && has_listed_hash(wish, file));
     if !lists_sdist && wheels.iter().any(|(wheel, _)| tags.rank(wheel).is_some()) {
-        return Err(ResolveError::Hashes {
+        return Err(WheelError::Hashes {
             name: name.clone(),
             target: *target,
             position: wish.position.clone(),
@@ -104,12 +104,12 @@ fn find(
     }
     let has_sdist = files.iter().any(|file| is_sdist_of(file, version));
     if wheels.is_empty() && !has_sdist {
-        return Err(ResolveError::Unsatisfiable {
+        return Err(WheelError::Unsatisfiable {
             places: vec![wish.position.clone()],
             reason: format!("the index has no {name} {version}"),
         });
     }
-    Err(ResolveError::NoWheel(Box::new(NoWheel {
+    Err(WheelError::NoWheel(Box::new(NoWheel {
         name: name.clone(),
         version: Some(version.to_string()),
         target: *target,
@@ -122,8 +122,12 @@ fn find(
 }
 
 /// A wheel named by its address and hash needs no page.
-fn at_address(wish: &Wish, indexes: &Indexes, target: &Target) -> Result<Candidate, ResolveError> {
-    let needs_build = || ResolveError::NeedsBuild {
+fn at_address(
+    wish: &Requirement,
+    indexes: &IndexSettings,
+    target: &WheelTarget,
+) -> Result<WheelCandidate, WheelError> {
+    let needs_build = || WheelError::NeedsBuild {
         wish: wish.to_string(),
         position: wish.position.clone(),
     };
@@ -132,7 +136,7 @@ fn at_address(wish: &Wish, indexes: &Indexes, target: &Target) -> Result<Candida
     };
     let wheel: WheelFileName = url.file_name().parse().map_err(|_| needs_build())?;
     if target.tags().rank(&wheel).is_none() || wheel.name != *name {
-        return Err(ResolveError::NoWheel(Box::new(NoWheel {
+        return Err(WheelError::NoWheel(Box::new(NoWheel {
             name: name.clone(),
             version: Some(wheel.version.to_string()),
             target: *target,
@@ -143,10 +147,10 @@ fn at_address(wish: &Wish, indexes: &Indexes, target: &Target) -> Result<Candida
             offered: vec![wheel.tag_text()],
         })));
     }
-    Ok(Candidate {
+    Ok(WheelCandidate {
         name: name.clone(),
         file_name: wheel,
-        location: Location::Remote(indexes.with_credentials(url.clone(), None)),
+        location: WheelLocation::Remote(indexes.with_credentials(url.clone(), None)),
         sha256: wish.hashes.iter().find_map(|hash| match hash {
             FileHash::Sha256(sha256) => Some(*sha256),
             FileHash::Other(_) => None,
@@ -155,13 +159,13 @@ fn at_address(wish: &Wish, indexes: &Indexes, target: &Target) -> Result<Candida
     })
 }
 
-fn has_listed_hash(wish: &Wish, file: &IndexFile) -> bool {
+fn has_listed_hash(wish: &Requirement, file: &ProjectFile) -> bool {
     file.sha256
         .is_some_and(|sha256| wish.hashes.contains(&FileHash::Sha256(sha256)))
 }
 
 /// Whether a file is a source distribution of a version: `name-1.0.tar.gz`.
-pub(super) fn is_sdist_of(file: &IndexFile, version: &Version) -> bool {
+pub(super) fn is_sdist_of(file: &ProjectFile, version: &Version) -> bool {
     sdist_stem(&file.name)
         .and_then(|stem| stem.rsplit_once('-'))
         .and_then(|(_, found)| found.parse::<Version>().ok())

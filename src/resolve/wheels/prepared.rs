@@ -1,59 +1,63 @@
 //! A request with its files read: what is wished for, from which indexes, and what of that is not
 //! followed.
 
-use super::error::ResolveError;
-use super::links::Links;
-use super::named::Named;
-use super::settings::Indexes;
-use super::{Input, Request, RequirementsFile, from_source, pinned, uv};
+use super::error::WheelError;
+use super::links::WheelFolders;
+use super::named::NamedIndexes;
+use super::settings::IndexSettings;
+use super::{RequirementsFile, ResolveInput, ResolveRequest, from_source, pinned, uv};
 use crate::oci::{Key, KeyBuilder};
 use pep508_rs::VersionOrUrl;
 
 use crate::packages::python::switches::{PIP_VARIABLES, Treatment, is_off, is_on};
 use crate::packages::python::{
-    LineError, PackageName, Position, Pylock, ReadError, Requirements, Source, Target,
-    VersionSpecifiers, Wish, expand_variables, line_of, parse, resolve_path,
+    LineError, PackageName, Position, Pylock, ReadAccess, ReadError, Requirement, RequirementSet,
+    VersionSpecifiers, WheelTarget, expand_variables, line_of, parse, resolve_path,
 };
 use crate::report::{Event, Report};
 
 /// A request with its files read.
-pub(super) struct Prepared<'a> {
-    pub(super) request: Request<'a>,
-    pub(super) requirements: Requirements,
+pub(super) struct PreparedRequest<'a> {
+    pub(super) request: ResolveRequest<'a>,
+    pub(super) requirements: RequirementSet,
     pub(super) pylock: Option<(&'a str, Pylock)>,
-    pub(super) indexes: Indexes,
-    pub(super) links: Links,
+    pub(super) indexes: IndexSettings,
+    pub(super) links: WheelFolders,
 }
 
-impl<'a> Prepared<'a> {
-    pub(super) fn new(request: &Request<'a>, report: &dyn Report) -> Result<Self, ResolveError> {
-        let mut requirements = Requirements::default();
+impl<'a> PreparedRequest<'a> {
+    pub(super) fn new(
+        request: &ResolveRequest<'a>,
+        report: &dyn Report,
+    ) -> Result<Self, WheelError> {
+        let mut requirements = RequirementSet::default();
         let mut pylock = None;
         match request.input {
-            Input::Pylock(file) => {
-                let wrong = |error| ResolveError::Pylock {
+            ResolveInput::Pylock(file) => {
+                let wrong = |error| WheelError::Pylock {
                     path: file.path.to_owned(),
                     error,
                 };
                 let text = expanded(request, file)?;
                 pylock = Some((file.path, Pylock::parse(&text).map_err(wrong)?));
             }
-            Input::Requirements(files) => {
+            ResolveInput::Requirements(files) => {
                 requirements = read_requirements(request, files)?;
                 from_source::put_in(&mut requirements.wishes, request.built)?;
             }
         }
-        let named = match Named::new(request.conditions, request.environment, request.given) {
+        let named = match NamedIndexes::new(request.conditions, request.environment, request.given)
+        {
             // A lock names its files itself: an index without its login is told of when it refuses.
-            Err(_) if pylock.is_some() => Named::default(),
+            Err(_) if pylock.is_some() => NamedIndexes::default(),
             named => named?,
         };
-        let indexes = Indexes::new(&requirements.options, request.environment)?.with_tool(
+        let indexes = IndexSettings::new(&requirements.options, request.environment)?.with_tool(
             named,
             &request.conditions.choosing,
             request.environment,
         )?;
-        let links = Links::find(&indexes.folders, request);
+        let links = WheelFolders::find(&indexes.folders, request);
         warn(report, &requirements, &indexes, &links);
         if pylock.is_none() {
             obey_switches(request, report)?;
@@ -79,12 +83,12 @@ impl<'a> Prepared<'a> {
     }
 
     /// The wishes that hold for the target.
-    pub(super) fn wishes(&self) -> Result<Vec<&Wish>, ResolveError> {
+    pub(super) fn wishes(&self) -> Result<Vec<&Requirement>, WheelError> {
         applying(&self.requirements.wishes, self.request.target)
     }
 
     /// What is said of a project for the target: its wishes, and what bounds them.
-    pub(super) fn of_name(&self, name: &PackageName) -> Result<Vec<&Wish>, ResolveError> {
+    pub(super) fn of_name(&self, name: &PackageName) -> Result<Vec<&Requirement>, WheelError> {
         let mut found = self.wishes()?;
         found.extend(applying(
             &self.requirements.constraints,
@@ -95,10 +99,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// The ranges of versions that a project is held to.
-    pub(super) fn bounds(
-        &self,
-        name: &PackageName,
-    ) -> Result<Vec<&VersionSpecifiers>, ResolveError> {
+    pub(super) fn bounds(&self, name: &PackageName) -> Result<Vec<&VersionSpecifiers>, WheelError> {
         let wishes = self.of_name(name)?.into_iter();
         Ok(wishes
             .filter_map(|wish| match &wish.named()?.version_or_url {
@@ -112,7 +113,7 @@ impl<'a> Prepared<'a> {
         let mut key = KeyBuilder::new("resolution/4");
         key.add(self.request.target.to_string().as_bytes());
         key.add(uv::VERSION.as_bytes());
-        if let Input::Pylock(file) = self.request.input {
+        if let ResolveInput::Pylock(file) = self.request.input {
             key.add(file.text);
         }
         for list in [&self.requirements.wishes, &self.requirements.constraints] {
@@ -140,12 +141,12 @@ impl<'a> Prepared<'a> {
 }
 
 pub(super) fn applying<'a>(
-    wishes: &'a [Wish],
-    target: &Target,
-) -> Result<Vec<&'a Wish>, ResolveError> {
+    wishes: &'a [Requirement],
+    target: &WheelTarget,
+) -> Result<Vec<&'a Requirement>, WheelError> {
     let markers = target
         .markers()
-        .map_err(|error| ResolveError::Target(error.to_string()))?;
+        .map_err(|error| WheelError::Target(error.to_string()))?;
     Ok(wishes
         .iter()
         .filter(|wish| wish.applies(&markers))
@@ -153,7 +154,10 @@ pub(super) fn applying<'a>(
 }
 
 /// A lock with values in for `${NAME}`, which s2r writes where an address holds a secret.
-fn expanded(request: &Request<'_>, file: RequirementsFile<'_>) -> Result<String, ResolveError> {
+fn expanded(
+    request: &ResolveRequest<'_>,
+    file: RequirementsFile<'_>,
+) -> Result<String, WheelError> {
     let text = String::from_utf8_lossy(file.text);
     expand_variables(&text, &|name| request.given.get(name).cloned()).map_err(|error| {
         let line = match &error {
@@ -164,19 +168,19 @@ fn expanded(request: &Request<'_>, file: RequirementsFile<'_>) -> Result<String,
             path: file.path.to_owned(),
             line,
         };
-        ResolveError::Requirements(ReadError { position, error })
+        WheelError::Requirements(ReadError { position, error })
     })
 }
 
 fn read_requirements(
-    request: &Request<'_>,
+    request: &ResolveRequest<'_>,
     files: &[RequirementsFile<'_>],
-) -> Result<Requirements, ResolveError> {
-    let source = Source {
+) -> Result<RequirementSet, WheelError> {
+    let source = ReadAccess {
         read: request.read,
         variable: &|name| request.given.get(name).cloned(),
     };
-    let mut all = Requirements::default();
+    let mut all = RequirementSet::default();
     for file in files {
         all.merge(parse(file.path, file.text, &source)?);
     }
@@ -189,7 +193,7 @@ fn read_requirements(
         let path = resolve_path("", named);
         let text = path.as_deref().and_then(request.read);
         let (Some(path), Some(text)) = (path, text) else {
-            return Err(ResolveError::Variable {
+            return Err(WheelError::Variable {
                 name: "PIP_CONSTRAINT",
                 path: crate::packages::python::shown(named),
             });
@@ -212,7 +216,7 @@ fn read_requirements(
                 .map_or(0, |bytes| line_of(&String::from_utf8_lossy(&bytes), text)),
             path: file.to_owned(),
         };
-        let wish = Wish::read(text, position.clone());
+        let wish = Requirement::read(text, position.clone());
         all.constraints
             .push(wish.map_err(|error| ReadError { position, error })?);
     }
@@ -220,7 +224,7 @@ fn read_requirements(
 }
 
 /// Stops at switches that are not followed and must not be passed over; tells of those that mean nothing here.
-fn obey_switches(request: &Request<'_>, report: &dyn Report) -> Result<(), ResolveError> {
+fn obey_switches(request: &ResolveRequest<'_>, report: &dyn Report) -> Result<(), WheelError> {
     for &(name, treatment) in PIP_VARIABLES {
         let value = request.environment.get(name).map_or("", String::as_str);
         if is_off(value) || (name == "PIP_CONFIG_FILE" && value == "/dev/null") {
@@ -232,7 +236,7 @@ fn obey_switches(request: &Request<'_>, report: &dyn Report) -> Result<(), Resol
                 text: format!("{name} has no effect"),
                 hint: why.to_owned(),
             }),
-            Treatment::Refused(why) => return Err(ResolveError::Switch { name, why }),
+            Treatment::Refused(why) => return Err(WheelError::Switch { name, why }),
         }
     }
     for file in ["pip.conf", "pip.ini"] {
@@ -246,7 +250,12 @@ fn obey_switches(request: &Request<'_>, report: &dyn Report) -> Result<(), Resol
     Ok(())
 }
 
-fn warn(report: &dyn Report, requirements: &Requirements, indexes: &Indexes, links: &Links) {
+fn warn(
+    report: &dyn Report,
+    requirements: &RequirementSet,
+    indexes: &IndexSettings,
+    links: &WheelFolders,
+) {
     let say = |text: String, hint: &str| {
         report.event(Event::Warning {
             text,

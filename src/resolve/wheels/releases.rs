@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::error::ResolveError;
-use super::fetch::Fetch;
-use super::index::{IndexFile, project_files};
+use super::error::WheelError;
+use super::fetch::IndexFetch;
+use super::index::{ProjectFile, project_files};
 use super::pinned::sdist_stem;
-use super::settings::Indexes;
-use crate::packages::python::{PackageName, Target, Version, VersionSpecifiers, WheelFileName};
+use super::settings::IndexSettings;
+use crate::packages::python::{
+    PackageName, Version, VersionSpecifiers, WheelFileName, WheelTarget,
+};
 
 /// A wheel, and the versions of Python that its index says it is for.
 struct IndexWheel {
@@ -18,7 +20,7 @@ struct IndexWheel {
 
 /// One version of a project.
 #[derive(Default)]
-struct Release {
+struct IndexRelease {
     wheels: Vec<IndexWheel>,
     /// Source distributions, by the versions of Python that the index says they are for.
     sdists: Vec<Option<VersionSpecifiers>>,
@@ -27,25 +29,25 @@ struct Release {
 
 /// The releases of one project, by version.
 #[derive(Default)]
-pub(super) struct Releases(BTreeMap<Version, Release>);
+pub(super) struct ProjectReleases(BTreeMap<Version, IndexRelease>);
 
-impl Releases {
+impl ProjectReleases {
     /// What all indexes have of a project; empty if none of them knows it.
     ///
     /// # Errors
     /// An index that does not answer or refuses.
     pub(super) fn ask(
-        fetch: &dyn Fetch,
-        indexes: &Indexes,
+        fetch: &dyn IndexFetch,
+        indexes: &IndexSettings,
         name: &PackageName,
-    ) -> Result<Self, ResolveError> {
+    ) -> Result<Self, WheelError> {
         for group in indexes.groups(name)? {
             let mut files = Vec::new();
             for index in group {
                 match project_files(fetch, indexes, index, name) {
                     Ok(found) => files.extend(found),
                     // What is no page of an index tells nothing.
-                    Err(ResolveError::NoIndexPage { .. }) => {}
+                    Err(WheelError::NoIndexPage { .. }) => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -57,7 +59,7 @@ impl Releases {
     }
 
     /// Sorts files by the version in their names; those of other projects are left out.
-    pub(super) fn of(files: &[IndexFile], name: &PackageName) -> Self {
+    pub(super) fn of(files: &[ProjectFile], name: &PackageName) -> Self {
         let mut releases = Self::default();
         for file in files {
             if let Ok(wheel) = file.name.parse::<WheelFileName>() {
@@ -83,7 +85,7 @@ impl Releases {
     }
 
     /// Whether a version has a wheel that can be installed for a target.
-    pub(super) fn has_wheel(&self, version: &Version, target: &Target) -> bool {
+    pub(super) fn has_wheel(&self, version: &Version, target: &WheelTarget) -> bool {
         let tags = target.tags();
         let python = target.python.version();
         self.0.get(version).is_some_and(|release| {
@@ -102,7 +104,7 @@ impl Releases {
     }
 
     /// Whether a version has no wheel for a target and a source distribution for its Python.
-    pub(super) fn has_only_sdist(&self, version: &Version, target: &Target) -> bool {
+    pub(super) fn has_only_sdist(&self, version: &Version, target: &WheelTarget) -> bool {
         let python = target.python.version();
         let fits = |requires: &Option<VersionSpecifiers>| {
             requires
@@ -117,7 +119,7 @@ impl Releases {
     pub(super) fn first_with_wheel_after(
         &self,
         version: &Version,
-        target: &Target,
+        target: &WheelTarget,
     ) -> Option<&Version> {
         let mut later = self
             .0
@@ -178,14 +180,14 @@ pub(super) fn sdist_version(file_name: &str, name: &PackageName) -> Option<Versi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packages::python::{Url, testing};
+    use crate::packages::python::{PackageUrl, testing};
 
-    fn files(names: &[&str]) -> Vec<IndexFile> {
-        let file = |name: &&str| IndexFile {
+    fn files(names: &[&str]) -> Vec<ProjectFile> {
+        let file = |name: &&str| ProjectFile {
             has_metadata: false,
             uploaded: None,
             name: name.trim_end_matches('!').to_owned(),
-            url: Url::parse("https://h/f").unwrap(),
+            url: PackageUrl::parse("https://h/f").unwrap(),
             sha256: None,
             size_bytes: None,
             requires_python: name.contains("old").then(|| "<3.9".to_owned()),
@@ -226,7 +228,7 @@ mod tests {
             "x-2.0rc1-py3-none-any.whl",
             "y-9-py3-none-any.whl",
         ]);
-        let releases = Releases::of(&files, &name);
+        let releases = ProjectReleases::of(&files, &name);
         assert!(!releases.has_wheel(&version("1.0"), &target));
         assert!(releases.has_sdist(&version("1.0")) && !releases.has(&version("9")));
         assert!(releases.has_only_sdist(&version("1.1"), &target));

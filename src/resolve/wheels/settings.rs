@@ -3,34 +3,34 @@
 
 use std::collections::BTreeMap;
 
-use super::error::ResolveError;
-use super::named::Named;
+use super::error::WheelError;
+use super::named::NamedIndexes;
 use crate::packages::python::conditions::Choosing;
 use crate::packages::python::switches::is_on;
 use crate::packages::python::{
-    FolderLink, Formats, IndexOptions, LineError, PUBLIC_INDEX, PackageName, Redacted, UploadLimit,
-    Url,
+    FolderLink, FormatRules, IndexOptions, LineError, PUBLIC_INDEX, PackageName, PackageUrl,
+    UploadLimit, UrlSecret,
 };
 
 /// The indexes and what goes for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Indexes {
+pub(crate) struct IndexSettings {
     /// The first index; none under `--no-index`.
-    pub default: Option<Url>,
+    pub default: Option<PackageUrl>,
     /// Further ones. As in pip, the best version of all indexes is taken.
-    pub extra: Vec<Url>,
+    pub extra: Vec<PackageUrl>,
     /// Pages with links to files.
-    pub find_links: Vec<Url>,
+    pub find_links: Vec<PackageUrl>,
     /// Folders with wheels, to be looked for in the source.
     pub folders: Vec<FolderLink>,
     /// Which packages must come from source, and which must not.
-    pub formats: Formats,
+    pub formats: FormatRules,
     /// Hosts whose certificate pip would not check. We check every one, and say so.
     pub trusted_hosts: Vec<String>,
     /// Whether pre-releases are as good as releases.
     pub pre_releases: bool,
     /// What the project's own tool names; over pip's options where it names any.
-    pub named: Named,
+    pub named: NamedIndexes,
     /// Which files are taken beyond that.
     pub taken: Taken,
 }
@@ -63,7 +63,7 @@ impl Taken {
     fn new(
         choosing: &Choosing,
         environment: &BTreeMap<String, String>,
-    ) -> Result<Self, ResolveError> {
+    ) -> Result<Self, WheelError> {
         let mut taken = Self {
             uploaded: choosing.uploaded.clone(),
             pre_releases: choosing.pre_releases.clone(),
@@ -77,7 +77,7 @@ impl Taken {
             if text.is_empty() {
                 continue;
             }
-            let limit = UploadLimit::read(text, takes_day).ok_or(ResolveError::Switch {
+            let limit = UploadLimit::read(text, takes_day).ok_or(WheelError::Switch {
                 name,
                 why: "s2r takes a date or a moment in UTC, such as 2006-12-02T02:07:43Z",
             })?;
@@ -91,7 +91,7 @@ impl Taken {
             "" | "wheels" => false,
             "newest" => true,
             _ => {
-                return Err(ResolveError::Switch {
+                return Err(WheelError::Switch {
                     name: PREFER,
                     why: "it is `wheels`, or `newest` for releases that have to be built too",
                 });
@@ -101,7 +101,7 @@ impl Taken {
     }
 }
 
-impl Indexes {
+impl IndexSettings {
     /// Puts the options of requirement files over those of pip's variables. As in pip, an
     /// `--index-url` in a file also replaces `PIP_EXTRA_INDEX_URL`.
     ///
@@ -111,12 +111,12 @@ impl Indexes {
     pub(crate) fn new(
         options: &IndexOptions,
         environment: &BTreeMap<String, String>,
-    ) -> Result<Self, ResolveError> {
+    ) -> Result<Self, WheelError> {
         let variable = |name: &str| environment.get(name).map_or("", String::as_str);
-        let addresses = |name: &'static str| -> Result<Vec<Url>, ResolveError> {
+        let addresses = |name: &'static str| -> Result<Vec<PackageUrl>, WheelError> {
             let texts = variable(name).split_whitespace();
             let read = texts.map(|text| {
-                Url::of_index(text).map_err(|reason| ResolveError::Address {
+                PackageUrl::of_index(text).map_err(|reason| WheelError::Address {
                     variable: name,
                     error: LineError::Address {
                         option: name.to_owned(),
@@ -131,7 +131,7 @@ impl Indexes {
         let mut find_links = Vec::new();
         let mut folders = Vec::new();
         for text in variable("PIP_FIND_LINKS").split_whitespace() {
-            match Url::parse(text) {
+            match PackageUrl::parse(text) {
                 Ok(url) if !text.starts_with("file:") => find_links.push(url),
                 _ => folders.push(FolderLink {
                     file: String::new(),
@@ -144,7 +144,7 @@ impl Indexes {
                 folders.push(link.clone());
             }
         }
-        let mut formats = Formats::default();
+        let mut formats = FormatRules::default();
         formats.no_binary(variable("PIP_NO_BINARY"));
         formats.only_binary(variable("PIP_ONLY_BINARY"));
         formats.merge(options.formats.clone());
@@ -164,7 +164,7 @@ impl Indexes {
             .index
             .clone()
             .or(own)
-            .or_else(|| Url::parse(PUBLIC_INDEX).ok());
+            .or_else(|| PackageUrl::parse(PUBLIC_INDEX).ok());
         Ok(Self {
             default: default.filter(|_| !no_index),
             extra: if no_index { Vec::new() } else { extra },
@@ -173,7 +173,7 @@ impl Indexes {
             formats,
             trusted_hosts,
             pre_releases: options.pre_releases || is_on(variable("PIP_PRE")),
-            named: Named::default(),
+            named: NamedIndexes::default(),
             taken: Taken::default(),
         })
     }
@@ -184,10 +184,10 @@ impl Indexes {
     /// A value that is not understood.
     pub(super) fn with_tool(
         mut self,
-        named: Named,
+        named: NamedIndexes,
         choosing: &Choosing,
         environment: &BTreeMap<String, String>,
-    ) -> Result<Self, ResolveError> {
+    ) -> Result<Self, WheelError> {
         let mut formats = choosing.formats.clone();
         let variable = |name: &str| environment.get(name).map_or("", String::as_str);
         if is_on(variable("UV_NO_BUILD")) {
@@ -208,7 +208,7 @@ impl Indexes {
     ///
     /// # Errors
     /// The project has it come from elsewhere than an index.
-    pub(super) fn groups(&self, name: &PackageName) -> Result<Vec<Vec<&Url>>, ResolveError> {
+    pub(super) fn groups(&self, name: &PackageName) -> Result<Vec<Vec<&PackageUrl>>, WheelError> {
         if self.default.is_none() && self.extra.is_empty() {
             // `--no-index`
             return Ok(Vec::new());
@@ -217,23 +217,23 @@ impl Indexes {
     }
 
     /// The variables that would hold the login of an index, where its tool has some.
-    pub(super) fn login_variables(&self, index: &Url) -> Option<[String; 2]> {
+    pub(super) fn login_variables(&self, index: &PackageUrl) -> Option<[String; 2]> {
         self.named.login_variables(index)
     }
 
     /// The indexes of pip's options, in order.
-    pub(super) fn usual(&self) -> impl Iterator<Item = &Url> {
+    pub(super) fn usual(&self) -> impl Iterator<Item = &PackageUrl> {
         self.default.iter().chain(&self.extra)
     }
 
     /// All indexes, in order.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Url> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &PackageUrl> {
         self.usual().chain(self.named.urls())
     }
 
     /// The same as pip's variables, credentials included: for the resolver and no step.
     pub(crate) fn put_into(&self, environment: &mut BTreeMap<String, String>) {
-        let joined = |urls: &mut dyn Iterator<Item = &Url>| {
+        let joined = |urls: &mut dyn Iterator<Item = &PackageUrl>| {
             let urls: Vec<String> = urls.map(|url| url.reveal().reveal().to_owned()).collect();
             urls.join(" ")
         };
@@ -272,19 +272,23 @@ impl Indexes {
     /// Gives an address the credentials of the index that it belongs to, if any: of those on the same
     /// scheme, host and port the one whose path it shares the most of, and before others the one that
     /// told of it.
-    pub(crate) fn with_credentials(&self, url: Url, told_by: Option<&Url>) -> Url {
+    pub(crate) fn with_credentials(
+        &self,
+        url: PackageUrl,
+        told_by: Option<&PackageUrl>,
+    ) -> PackageUrl {
         let all = told_by
             .into_iter()
             .chain(self.all())
             .chain(&self.find_links);
-        let mut best: Option<(usize, &Url)> = None;
+        let mut best: Option<(usize, &PackageUrl)> = None;
         for index in all.filter(|index| index.origin() == url.origin()) {
             let shared = shared_segments(index, &url);
             if best.is_none_or(|(most, _)| shared > most) {
                 best = Some((shared, index));
             }
         }
-        let credentials: Option<Redacted> = best.and_then(|(_, index)| index.user_info().cloned());
+        let credentials: Option<UrlSecret> = best.and_then(|(_, index)| index.user_info().cloned());
         match credentials {
             Some(credentials) => url.with_user_info(Some(credentials)),
             None => url,
@@ -293,8 +297,8 @@ impl Indexes {
 }
 
 /// How many segments the paths of two addresses on one server begin with in common.
-fn shared_segments(one: &Url, other: &Url) -> usize {
-    let segments = |url: &'_ Url| -> Vec<String> {
+fn shared_segments(one: &PackageUrl, other: &PackageUrl) -> usize {
+    let segments = |url: &'_ PackageUrl| -> Vec<String> {
         let path = &url.without_fragment()[url.origin().len()..];
         let path = path.trim_matches('/').split('/');
         path.map(ToOwned::to_owned).collect()
@@ -303,7 +307,7 @@ fn shared_segments(one: &Url, other: &Url) -> usize {
     one.iter().zip(&other).take_while(|(a, b)| a == b).count()
 }
 
-fn merge(list: &mut Vec<Url>, more: &[Url]) {
+fn merge(list: &mut Vec<PackageUrl>, more: &[PackageUrl]) {
     for url in more {
         if !list.contains(url) {
             list.push(url.clone());
@@ -314,7 +318,7 @@ fn merge(list: &mut Vec<Url>, more: &[Url]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packages::python::Format;
+    use crate::packages::python::FormatRule;
 
     fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs
@@ -325,7 +329,7 @@ mod tests {
 
     #[test]
     fn variables_count_as_in_pip() {
-        let indexes = Indexes::new(
+        let indexes = IndexSettings::new(
             &IndexOptions::default(),
             &environment(&[
                 ("PIP_INDEX_URL", "https://u:p@a/simple"),
@@ -340,7 +344,7 @@ mod tests {
         for wrong in ["file:///etc/passwd", "host/simple", "https://u:a/b@h/"] {
             let variables = environment(&[("PIP_EXTRA_INDEX_URL", wrong)]);
             assert!(
-                Indexes::new(&IndexOptions::default(), &variables).is_err(),
+                IndexSettings::new(&IndexOptions::default(), &variables).is_err(),
                 "{wrong}"
             );
         }
@@ -350,10 +354,13 @@ mod tests {
             ["https://a/simple", "https://b/simple", "https://c/simple"]
         );
         assert_eq!(indexes.folders[0].path, "/opt/wheels");
-        assert_eq!(indexes.formats.of(&"lxml".parse().unwrap()), Format::Source);
+        assert_eq!(
+            indexes.formats.of(&"lxml".parse().unwrap()),
+            FormatRule::Source
+        );
         assert!(indexes.pre_releases);
         assert_eq!(indexes.trusted_hosts, ["b"]);
-        let with = |url: &str| indexes.with_credentials(Url::parse(url).unwrap(), None);
+        let with = |url: &str| indexes.with_credentials(PackageUrl::parse(url).unwrap(), None);
         let file = with("https://a/files/x.whl");
         assert_eq!(file.user_info().unwrap().reveal(), "u:p");
         assert!(with("https://a:8443/x.whl").user_info().is_none());
@@ -368,7 +375,7 @@ mod tests {
                 "https://u:two@a/two/simple https://a/open/simple",
             ),
         ]);
-        let indexes = Indexes::new(&IndexOptions::default(), &variables).unwrap();
+        let indexes = IndexSettings::new(&IndexOptions::default(), &variables).unwrap();
         let second = indexes.extra[0].clone();
         for (url, told_by, password) in [
             ("https://a/one/files/x.whl", None, Some("u:one")),
@@ -377,27 +384,27 @@ mod tests {
             ("https://a/files/x.whl", None, Some("u:one")),
             ("https://a/files/x.whl", Some(&second), Some("u:two")),
         ] {
-            let url = indexes.with_credentials(Url::parse(url).unwrap(), told_by);
-            assert_eq!(url.user_info().map(Redacted::reveal), password, "{url}");
+            let url = indexes.with_credentials(PackageUrl::parse(url).unwrap(), told_by);
+            assert_eq!(url.user_info().map(UrlSecret::reveal), password, "{url}");
         }
     }
 
     #[test]
     fn files_beat_variables_and_no_index_beats_all() {
         let mut options = IndexOptions {
-            index: Url::parse("https://file/simple").ok(),
+            index: PackageUrl::parse("https://file/simple").ok(),
             ..IndexOptions::default()
         };
         let variables = environment(&[
             ("PIP_INDEX_URL", "https://env/simple"),
             ("PIP_EXTRA_INDEX_URL", "https://more/simple"),
         ]);
-        let indexes = Indexes::new(&options, &variables).unwrap();
+        let indexes = IndexSettings::new(&options, &variables).unwrap();
         assert_eq!(indexes.all().count(), 1);
         options.no_index = true;
-        let none = Indexes::new(&options, &variables).unwrap();
+        let none = IndexSettings::new(&options, &variables).unwrap();
         assert_eq!(none.all().count(), 0);
-        let default = Indexes::new(&IndexOptions::default(), &BTreeMap::new()).unwrap();
+        let default = IndexSettings::new(&IndexOptions::default(), &BTreeMap::new()).unwrap();
         assert_eq!(default.default.unwrap().as_str(), PUBLIC_INDEX);
     }
 
@@ -412,16 +419,16 @@ mod tests {
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
         let options = IndexOptions {
-            index: Url::parse("https://u:p@own/simple").ok(),
+            index: PackageUrl::parse("https://u:p@own/simple").ok(),
             ..IndexOptions::default()
         };
-        let indexes = Indexes::new(&options, &environment).unwrap();
+        let indexes = IndexSettings::new(&options, &environment).unwrap();
         let mut variables = environment.clone();
         indexes.put_into(&mut variables);
         let expected = [("OTHER", "1"), ("PIP_INDEX_URL", "https://u:p@own/simple")];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(variables, BTreeMap::from(expected));
-        let again = Indexes::new(&IndexOptions::default(), &variables).unwrap();
+        let again = IndexSettings::new(&IndexOptions::default(), &variables).unwrap();
         assert!(again.all().eq(indexes.all()));
     }
 }

@@ -3,19 +3,19 @@
 use std::io::Cursor;
 use std::sync::Mutex;
 
-use super::lock::Chosen;
+use super::lock::LockSelection;
 use super::*;
 use crate::packages::Sha256;
 use crate::packages::python::testing::target;
-use crate::packages::python::{Arch, Pylock, Url};
-use crate::report::{Explain, Fate, Silent};
+use crate::packages::python::{PackageUrl, Pylock, TargetArch};
+use crate::report::{ErrorClass, Explain, SilentReport};
 
 const HASH: &str = "e18a57b8b352eb7c8feb317b9f6f533c8f0ad9673fd6cf34bbe3cf1a9f6a8984";
 const OTHER: &str = "29451c60f5e8b07403e0a175d5229efc36b0289b34143ff4aaa499a5dd52553a";
 
 /// Answers from a table, and remembers what was asked.
 struct Pages(
-    BTreeMap<String, Result<String, FetchError>>,
+    BTreeMap<String, Result<String, IndexFetchError>>,
     Mutex<Vec<String>>,
 );
 
@@ -29,8 +29,8 @@ impl Pages {
     }
 }
 
-impl Fetch for Pages {
-    fn get(&self, request: &Get<'_>) -> Result<Got, FetchError> {
+impl IndexFetch for Pages {
+    fn get(&self, request: &GetRequest<'_>) -> Result<GetResponse, IndexFetchError> {
         self.1
             .lock()
             .unwrap()
@@ -39,15 +39,15 @@ impl Fetch for Pages {
             .0
             .get(request.url.as_str())
             .cloned()
-            .unwrap_or(Err(FetchError::Status(404)))?;
-        Ok(Got {
+            .unwrap_or(Err(IndexFetchError::Status(404)))?;
+        Ok(GetResponse {
             final_url: request.url.to_string(),
             body: Box::new(Cursor::new(answer.into_bytes())),
         })
     }
 
-    fn file(&self, _: &Url, _: Option<Sha256>) -> Result<Kept, FetchError> {
-        Err(FetchError::Status(404))
+    fn file(&self, _: &PackageUrl, _: Option<Sha256>) -> Result<KeptFile, IndexFetchError> {
+        Err(IndexFetchError::Status(404))
     }
 }
 
@@ -68,7 +68,7 @@ impl Case {
         }
     }
 
-    fn run(&self, fetch: &dyn Fetch) -> Result<Lock, ResolveError> {
+    fn run(&self, fetch: &dyn IndexFetch) -> Result<WheelLock, WheelError> {
         let folder = tempfile::tempdir().unwrap();
         let file = RequirementsFile {
             path: "requirements.txt",
@@ -76,30 +76,30 @@ impl Case {
         };
         let files = [file];
         let target = target();
-        let request = Request {
+        let request = ResolveRequest {
             built: &[],
             input: if self.text.starts_with("lock-version") {
-                Input::Pylock(RequirementsFile {
+                ResolveInput::Pylock(RequirementsFile {
                     path: "pylock.toml",
                     ..file
                 })
             } else {
-                Input::Requirements(&files)
+                ResolveInput::Requirements(&files)
             },
             target: &target,
             read: &|_| None,
             open: &|_| Err(io::ErrorKind::NotFound.into()),
-            unpacked: Unpacked::default(),
+            unpacked: UnpackedBound::default(),
             list: &|_| None,
             environment: &self.environment,
             given: &BTreeMap::new(),
-            conditions: &Conditions::default(),
+            conditions: &ResolutionRules::default(),
             locked: self.locked,
             offline: self.offline,
             tools: folder.path(),
             cache: folder.path(),
         };
-        resolve(&request, fetch, &Silent)
+        resolve(&request, fetch, &SilentReport)
     }
 }
 
@@ -168,7 +168,7 @@ fn hashes_for_some_of_the_packages_are_not_enough() {
         let told = run(&text, locked).unwrap_err().explain();
         assert_eq!(
             (told.fate, told.place.as_str()),
-            (Fate::Project, "requirements.txt")
+            (ErrorClass::Project, "requirements.txt")
         );
         assert!(told.why.contains("need y==2, which"), "{}", told.why);
     }
@@ -180,11 +180,11 @@ fn hashes_for_some_of_the_packages_are_not_enough() {
     // A file that is not among those listed is neither taken from uv nor from the index.
     assert!(matches!(
         run(&format!("x==1.0 ${HASH}\ny==2 ${HASH}"), false),
-        Err(ResolveError::Hashes { .. })
+        Err(WheelError::Hashes { .. })
     ));
     assert!(matches!(
         run(&format!("x==1.0 ${HASH}\ny>=2 ${HASH}"), false),
-        Err(ResolveError::Hashes { .. })
+        Err(WheelError::Hashes { .. })
     ));
 }
 
@@ -212,7 +212,7 @@ fn exact_requirements_need_only_pages_and_a_look_at_what_they_need() {
     };
     assert_eq!(wheel.file_name.as_str(), "x-1.0-py3-none-any.whl");
     assert_eq!(wheel.sha256.hex(), HASH);
-    let Location::Remote(url) = &wheel.location else {
+    let WheelLocation::Remote(url) = &wheel.location else {
         panic!()
     };
     assert_eq!(url.as_str(), "https://i/f/x-1.0-py3-none-any.whl");
@@ -222,8 +222,8 @@ fn exact_requirements_need_only_pages_and_a_look_at_what_they_need() {
     case.offline = true;
     assert!(matches!(
         case.run(&pages),
-        Err(ResolveError::Index {
-            error: FetchError::Offline,
+        Err(WheelError::Index {
+            error: IndexFetchError::Offline,
             ..
         })
     ));
@@ -255,12 +255,12 @@ fn exact_requirements_that_fail_say_why() {
     assert_eq!(sdist.what, "x==1 exists only as a source distribution");
     assert_eq!(
         (sdist.place.as_str(), sdist.fate),
-        ("requirements.txt:2", Fate::Project)
+        ("requirements.txt:2", ErrorClass::Project)
     );
     assert!(explain("y==1 $").what.contains("hash"));
     assert!(explain("x==7 $").why.contains("no x 7"));
     assert!(explain("w==7 $").why.contains("no w 7"));
-    assert_eq!(explain("z==1 $").fate, Fate::World);
+    assert_eq!(explain("z==1 $").fate, ErrorClass::World);
     assert!(explain("x==1 $\ny==1").what.contains("no hash"));
     assert!(explain(".").what.contains("built"));
     assert!(
@@ -281,12 +281,9 @@ fn locked_and_offline_refuse() {
     );
     case.locked = false;
     case.offline = true;
-    assert!(matches!(
-        case.run(&pages),
-        Err(ResolveError::Offline { .. })
-    ));
+    assert!(matches!(case.run(&pages), Err(WheelError::Offline { .. })));
     case.offline = false;
-    assert!(matches!(case.run(&pages), Err(ResolveError::NoUv { .. })));
+    assert!(matches!(case.run(&pages), Err(WheelError::NoUv { .. })));
     assert!(
         Case::new("# nothing\n")
             .run(&pages)
@@ -310,7 +307,7 @@ fn locks_are_read_without_network() {
     let lock = case.run(&Pages::new(&[])).unwrap();
     assert_eq!(
         lock.packages[0].location,
-        Location::Source("w/b-1-py3-none-any.whl".into())
+        WheelLocation::Source("w/b-1-py3-none-any.whl".into())
     );
     let written = write_pylock(&[(target(), &lock)]);
     let again = Case::new(&written).run(&Pages::new(&[])).unwrap();
@@ -319,15 +316,15 @@ fn locks_are_read_without_network() {
     let fails = |text: &str| Case::new(text).run(&Pages::new(&[])).unwrap_err();
     assert!(matches!(
         fails(&text.replace("py3-none", "py2-none")),
-        ResolveError::NoWheel(_)
+        WheelError::NoWheel(_)
     ));
     assert!(matches!(
         fails(&text.replace("'win32'", "'linux'")),
-        ResolveError::NoWheel(_)
+        WheelError::NoWheel(_)
     ));
     assert!(matches!(
         fails(&text.replace("created-by", "requires-python = '<3.13'\ncreated-by")),
-        ResolveError::Python { .. }
+        WheelError::Python { .. }
     ));
     let environments = |marker: &str| {
         text.replace(
@@ -342,15 +339,15 @@ fn locks_are_read_without_network() {
         lock
     );
     let elsewhere = fails(&environments("platform_machine == 'arm64'"));
-    assert!(matches!(elsewhere, ResolveError::Environment { .. }));
-    assert_eq!(elsewhere.explain().fate, Fate::Project);
+    assert!(matches!(elsewhere, WheelError::Environment { .. }));
+    assert_eq!(elsewhere.explain().fate, ErrorClass::Project);
     assert!(matches!(
         fails(&text.replace("w/b-1", "../b-1")),
-        ResolveError::Pylock { .. }
+        WheelError::Pylock { .. }
     ));
     assert!(matches!(
         fails("lock-version = '1.0'\n["),
-        ResolveError::Pylock { .. }
+        WheelError::Pylock { .. }
     ));
 }
 
@@ -378,7 +375,7 @@ fn locks_without_a_hash_are_refused() {
             let told = error.explain();
             assert_eq!(
                 (told.fate, told.place.as_str()),
-                (Fate::Project, "pylock.toml")
+                (ErrorClass::Project, "pylock.toml")
             );
             assert!(
                 told.why.contains("b: `b-1-py3-none-any.whl` has no sha256"),
@@ -397,16 +394,16 @@ fn targets_share_what_they_share() {
             "lock-version = '1.0'\ncreated-by = 'x'\n[[packages]]\nname = 'n'\nversion = '{version}'\nwheels = [\
              {{ url = 'https://i/n-{version}-cp313-cp313-manylinux2014_{arch}.whl', hashes = {{ sha256 = '{HASH}' }} }}]\n"
         );
-        let target = Target {
+        let target = WheelTarget {
             arch: if arch == "x86_64" {
-                Arch::X86_64
+                TargetArch::X86_64
             } else {
-                Arch::Aarch64
+                TargetArch::Aarch64
             },
             ..target()
         };
         let parsed = Pylock::parse(&text).unwrap();
-        let chosen = Chosen {
+        let chosen = LockSelection {
             built: &[],
             path: "l",
             lock: &parsed,
@@ -422,7 +419,7 @@ fn targets_share_what_they_share() {
                 one.locked(hash)
             })
             .collect();
-        (target, Lock { packages })
+        (target, WheelLock { packages })
     };
     let (amd, amd_lock) = lock("1", "x86_64");
     let (arm, arm_lock) = lock("1", "aarch64");
@@ -443,23 +440,23 @@ fn keys_change_with_inputs_and_not_with_passwords() {
             text: text.as_bytes(),
         }];
         let folder = Path::new("/nowhere");
-        let request = Request {
+        let request = ResolveRequest {
             built: &[],
-            input: Input::Requirements(&files),
+            input: ResolveInput::Requirements(&files),
             target: &target(),
             read: &|_| None,
             open: &|_| Err(io::ErrorKind::NotFound.into()),
-            unpacked: Unpacked::default(),
+            unpacked: UnpackedBound::default(),
             list: &|_| None,
             environment: &BTreeMap::new(),
             given: &BTreeMap::new(),
-            conditions: &Conditions::default(),
+            conditions: &ResolutionRules::default(),
             locked: false,
             offline: false,
             tools: folder,
             cache: folder,
         };
-        resolution_key(&request, &Silent).unwrap()
+        resolution_key(&request, &SilentReport).unwrap()
     };
     assert_eq!(
         key("-i https://a:b@h/s\nx").0,
@@ -473,40 +470,42 @@ fn keys_change_with_inputs_and_not_with_passwords() {
 
 #[test]
 fn no_binary_refuses_a_wheel_that_no_line_names() {
-    let candidate = |location| lock::Candidate {
+    let candidate = |location| lock::WheelCandidate {
         name: "x".parse().unwrap(),
         file_name: "x-1-py3-none-any.whl".parse().unwrap(),
         location,
         sha256: None,
         size_bytes: None,
     };
-    let remote = || Location::Remote(crate::packages::python::Url::parse("https://h/x").unwrap());
+    let remote = || {
+        WheelLocation::Remote(crate::packages::python::PackageUrl::parse("https://h/x").unwrap())
+    };
     let is_refused = |text: &str, location| {
         let files = [RequirementsFile {
             path: "r.txt",
             text: text.as_bytes(),
         }];
         let folder = Path::new("/nowhere");
-        let request = Request {
+        let request = ResolveRequest {
             built: &[],
-            input: Input::Requirements(&files),
+            input: ResolveInput::Requirements(&files),
             target: &target(),
             read: &|_| None,
             open: &|_| Err(io::ErrorKind::NotFound.into()),
-            unpacked: Unpacked::default(),
+            unpacked: UnpackedBound::default(),
             list: &|_| None,
             environment: &BTreeMap::new(),
             given: &BTreeMap::new(),
-            conditions: &Conditions::default(),
+            conditions: &ResolutionRules::default(),
             locked: false,
             offline: false,
             tools: folder,
             cache: folder,
         };
-        let prepared = Prepared::new(&request, &Silent).unwrap();
+        let prepared = PreparedRequest::new(&request, &SilentReport).unwrap();
         matches!(
             prepared.refuse_unwanted(&[candidate(location)]),
-            Err(ResolveError::WheelUnwanted { .. })
+            Err(WheelError::WheelUnwanted { .. })
         )
     };
     assert!(is_refused("--no-binary X\nx", remote()));
@@ -515,7 +514,7 @@ fn no_binary_refuses_a_wheel_that_no_line_names() {
         "--no-binary x\nx @ https://h/x-1-py3-none-any.whl",
         remote()
     ));
-    let in_source = Location::Source("x-1-py3-none-any.whl".to_owned());
+    let in_source = WheelLocation::Source("x-1-py3-none-any.whl".to_owned());
     assert!(!is_refused(
         "--no-binary x\n./x-1-py3-none-any.whl",
         in_source
@@ -530,7 +529,7 @@ fn only_binary_keeps_a_source_distribution_from_being_built() {
             "-i https://i/s\n{option}x==1 --hash=sha256:{HASH}\n"
         ));
         let error = case.run(&pages).unwrap_err();
-        let ResolveError::NoWheel(no_wheel) = &error else {
+        let WheelError::NoWheel(no_wheel) = &error else {
             panic!("{error:?}");
         };
         assert!(no_wheel.has_sdist);

@@ -75,7 +75,7 @@ const NOT_FOR_CONFINED: &[c_long] = &[
 
 /// What a step does not share with the machine.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Own {
+pub(crate) struct OwnCalls {
     /// Queues and memory by number.
     pub ipc: bool,
     /// The list of processes.
@@ -83,10 +83,10 @@ pub(crate) struct Own {
 }
 
 /// Rules of one program: for each call, any of them.
-type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
+type SyscallRules = BTreeMap<c_long, Vec<SeccompRule>>;
 
 /// The programs, in the order in which they are to be installed.
-pub(crate) fn programs(own: Own) -> Result<Vec<BpfProgram>, BackendError> {
+pub(crate) fn programs(own: OwnCalls) -> Result<Vec<BpfProgram>, BackendError> {
     let mut not_permitted = not_permitted()?;
     if !own.processes {
         // A limit of time is as good as a signal.
@@ -102,7 +102,7 @@ pub(crate) fn programs(own: Own) -> Result<Vec<BpfProgram>, BackendError> {
 /// The programs for what needs no socket, no other process and no rights at all.
 pub(crate) fn without_sockets() -> Result<Vec<BpfProgram>, BackendError> {
     let refused = NOT_FOR_CONFINED.iter().map(|call| (*call, Vec::new()));
-    let mut programs = programs(Own {
+    let mut programs = programs(OwnCalls {
         ipc: false,
         processes: false,
     })?;
@@ -112,7 +112,7 @@ pub(crate) fn without_sockets() -> Result<Vec<BpfProgram>, BackendError> {
 
 /// One program, which answers with an error what is in its rules, or what is not.
 fn program(
-    rules: Rules,
+    rules: SyscallRules,
     errno: libc::c_int,
     is_allow_list: bool,
 ) -> Result<BpfProgram, BackendError> {
@@ -125,7 +125,7 @@ fn program(
     SeccompFilter::new(rules, rest, listed, std::env::consts::ARCH.try_into()?)?.try_into()
 }
 
-fn allowed(has_own_ipc: bool) -> Rules {
+fn allowed(has_own_ipc: bool) -> SyscallRules {
     let by_number = if has_own_ipc { BY_NUMBER } else { &[] };
     [ALLOWED, ALLOWED_HERE, by_number]
         .concat()
@@ -134,7 +134,7 @@ fn allowed(has_own_ipc: bool) -> Rules {
         .collect()
 }
 
-fn not_permitted() -> Result<Rules, BackendError> {
+fn not_permitted() -> Result<SyscallRules, BackendError> {
     let mut clone = Vec::new();
     for flag in NEW_NAMESPACES {
         clone.push(has_bits(u64::from(flag.cast_unsigned()), None)?);
@@ -154,7 +154,7 @@ fn not_permitted() -> Result<Rules, BackendError> {
     ]))
 }
 
-fn unknown_families() -> Result<Rules, BackendError> {
+fn unknown_families() -> Result<SyscallRules, BackendError> {
     let mut others = Vec::new();
     for family in FAMILIES {
         others.push((0, Ne, u64::from(family.cast_unsigned())));

@@ -43,7 +43,7 @@ fn answer(program: &BpfProgram, architecture: u32, call: u32, arguments: [u64; 3
 }
 
 /// What the kernel makes of all answers: the first of the strictest, seen from the last program.
-fn ask_all(architecture: u32, call: u32, arguments: [u64; 3], own: Own) -> u32 {
+fn ask_all(architecture: u32, call: u32, arguments: [u64; 3], own: OwnCalls) -> u32 {
     let programs = programs(own).unwrap();
     assert!(programs.iter().all(|program| program.len() < 4096));
     let answers = programs
@@ -55,11 +55,11 @@ fn ask_all(architecture: u32, call: u32, arguments: [u64; 3], own: Own) -> u32 {
         .unwrap()
 }
 
-const ALL_OWN: Own = Own {
+const ALL_OWN: OwnCalls = OwnCalls {
     ipc: true,
     processes: true,
 };
-const NONE_OWN: Own = Own {
+const NONE_OWN: OwnCalls = OwnCalls {
     ipc: false,
     processes: false,
 };

@@ -14,26 +14,26 @@ use rustix::process::{
 };
 use rustix::thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::{Control, Tried, Trouble, die_with_parent, mounts, watch};
-use crate::sandbox::spec::{Act, News, Spec};
+use super::{AttemptedResult, ControlSocket, HelperTrouble, die_with_parent, mounts, watch};
+use crate::sandbox::spec::{HelperAction, HelperMessage, StepSpec};
 use crate::sandbox::{orphans, system, tree};
 
 /// Runs the step, and ends what it leaves.
 pub(super) fn without_namespaces(
-    control: &mut Control,
-    spec: &Spec,
+    control: &mut ControlSocket,
+    spec: &StepSpec,
     input: OwnedFd,
-) -> Result<ExitCode, Trouble> {
+) -> Result<ExitCode, HelperTrouble> {
     // Nobody but us ends what is below; so we must not be ended with s2r, but notice its end.
-    set_parent_process_death_signal(None).tried(Act::Privileges, "death signal")?;
+    set_parent_process_death_signal(None).tried(HelperAction::Privileges, "death signal")?;
     let own = getpid();
-    set_child_subreaper(Some(own)).tried(Act::Fork, "orphans")?;
+    set_child_subreaper(Some(own)).tried(HelperAction::Fork, "orphans")?;
     // The step may be of our user.
-    crate::host::keep_private().tried(Act::Privileges, "privacy")?;
+    crate::host::keep_private().tried(HelperAction::Privileges, "privacy")?;
     if system::unshare(UnshareFlags::NEWIPC).is_ok() {
         control.tell_tables();
     }
-    control.tell(&News::Head {
+    control.tell(&HelperMessage::Head {
         pid: own.as_raw_nonzero().get(),
         reaches_network: spec.has_network || !leave_network(),
     });
@@ -71,9 +71,9 @@ fn sweep(own: i32) {
 }
 
 /// Goes to another root, as the step's user.
-pub(super) fn enter(at: &Path, spec: &Spec) -> Result<(), Trouble> {
-    rustix::process::chroot(at).tried(Act::Root, at.display())?;
-    rustix::process::chdir("/").tried(Act::Root, "/")?;
+pub(super) fn enter(at: &Path, spec: &StepSpec) -> Result<(), HelperTrouble> {
+    rustix::process::chroot(at).tried(HelperAction::Root, at.display())?;
+    rustix::process::chdir("/").tried(HelperAction::Root, "/")?;
     let (user, group) = spec.user;
     let (user, group) = (
         rustix::fs::Uid::from_raw(user),
@@ -82,10 +82,10 @@ pub(super) fn enter(at: &Path, spec: &Spec) -> Result<(), Trouble> {
     match set_thread_groups(&[]) {
         // In a user namespace of one group nobody may leave groups, and there are none to leave.
         Ok(()) | Err(Errno::PERM) => {}
-        Err(errno) => return Err(errno).tried(Act::Identity, "groups"),
+        Err(errno) => return Err(errno).tried(HelperAction::Identity, "groups"),
     }
-    set_thread_res_gid(group, group, group).tried(Act::Identity, "group")?;
-    set_thread_res_uid(user, user, user).tried(Act::Identity, "user")?;
+    set_thread_res_gid(group, group, group).tried(HelperAction::Identity, "group")?;
+    set_thread_res_uid(user, user, user).tried(HelperAction::Identity, "user")?;
     // A change of who we are forgets this.
     die_with_parent()
 }

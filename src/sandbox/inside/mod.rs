@@ -21,29 +21,29 @@ use rustix::io::Errno;
 use rustix::process::{Signal, WaitOptions, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 
-use crate::sandbox::held::Tables;
-use crate::sandbox::spec::{self, Act, Ground, News, Order, Spec};
-use crate::sandbox::system::{self, Fork};
+use crate::sandbox::held_memory::IpcTables;
+use crate::sandbox::spec::{self, HelperAction, HelperMessage, HelperOrder, RootKind, StepSpec};
+use crate::sandbox::system::{self, ForkSide};
 
 /// How the helper is told apart: its name in place of a program's.
 pub(crate) const HELPER: &str = "s2r: sandbox";
 
 /// Something that the helper could not do.
 #[derive(Debug)]
-struct Trouble {
-    act: Act,
+struct HelperTrouble {
+    act: HelperAction,
     subject: String,
     errno: i32,
 }
 
 /// Adds what was tried to what the kernel said.
-trait Tried<T> {
-    fn tried(self, act: Act, subject: impl ToString) -> Result<T, Trouble>;
+trait AttemptedResult<T> {
+    fn tried(self, act: HelperAction, subject: impl ToString) -> Result<T, HelperTrouble>;
 }
 
-impl<T> Tried<T> for rustix::io::Result<T> {
-    fn tried(self, act: Act, subject: impl ToString) -> Result<T, Trouble> {
-        self.map_err(|errno| Trouble {
+impl<T> AttemptedResult<T> for rustix::io::Result<T> {
+    fn tried(self, act: HelperAction, subject: impl ToString) -> Result<T, HelperTrouble> {
+        self.map_err(|errno| HelperTrouble {
             act,
             subject: subject.to_string(),
             errno: errno.raw_os_error(),
@@ -51,9 +51,9 @@ impl<T> Tried<T> for rustix::io::Result<T> {
     }
 }
 
-impl<T> Tried<T> for io::Result<T> {
-    fn tried(self, act: Act, subject: impl ToString) -> Result<T, Trouble> {
-        self.map_err(|error| Trouble {
+impl<T> AttemptedResult<T> for io::Result<T> {
+    fn tried(self, act: HelperAction, subject: impl ToString) -> Result<T, HelperTrouble> {
+        self.map_err(|error| HelperTrouble {
             act,
             subject: subject.to_string(),
             errno: error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
@@ -62,14 +62,14 @@ impl<T> Tried<T> for io::Result<T> {
 }
 
 /// The socket to s2r, and what came over it.
-struct Control {
+struct ControlSocket {
     socket: UnixStream,
     /// Whether the step has segments and queues of its own, and s2r counts what they hold.
     has_own_ipc: bool,
 }
 
-impl Control {
-    fn tell(&mut self, news: &News) {
+impl ControlSocket {
+    fn tell(&mut self, news: &HelperMessage) {
         // If s2r is gone, so are we in a moment.
         let _ = spec::send(&mut self.socket, news);
     }
@@ -81,14 +81,14 @@ impl Control {
             return;
         };
         self.has_own_ipc = true;
-        self.tell(&News::Tables);
+        self.tell(&HelperMessage::Tables);
         for table in tables {
             let _ = spec::send_descriptor(&self.socket, table.as_fd());
         }
     }
 
-    fn fail(&mut self, trouble: Trouble) -> ExitCode {
-        self.tell(&News::Failed {
+    fn fail(&mut self, trouble: HelperTrouble) -> ExitCode {
+        self.tell(&HelperMessage::Failed {
             act: trouble.act,
             subject: trouble.subject,
             errno: trouble.errno,
@@ -106,7 +106,7 @@ pub(crate) fn enter() -> Option<ExitCode> {
     }
     system::close_strangers();
     let socket = io::stdin().as_fd().try_clone_to_owned().ok()?;
-    let mut control = Control {
+    let mut control = ControlSocket {
         socket: UnixStream::from(socket),
         has_own_ipc: false,
     };
@@ -116,22 +116,22 @@ pub(crate) fn enter() -> Option<ExitCode> {
     })
 }
 
-fn work(control: &mut Control) -> Result<ExitCode, Trouble> {
+fn work(control: &mut ControlSocket) -> Result<ExitCode, HelperTrouble> {
     let order = spec::receive(&mut control.socket)
-        .tried(Act::Spec, "")?
+        .tried(HelperAction::Spec, "")?
         .ok_or(Errno::PIPE)
-        .tried(Act::Spec, "")?;
-    system::release_signals().tried(Act::Privileges, "signals")?;
+        .tried(HelperAction::Spec, "")?;
+    system::release_signals().tried(HelperAction::Privileges, "signals")?;
     die_with_parent()?;
     match order {
-        Order::Probe => probe(control),
-        Order::Run(spec) => {
+        HelperOrder::Probe => probe(control),
+        HelperOrder::Run(spec) => {
             let input = take_input(control, &spec)?;
             match spec.ground {
-                Ground::Overlay { .. } | Ground::Copy { .. } => {
+                RootKind::Overlay { .. } | RootKind::Copy { .. } => {
                     in_namespaces(control, &spec, input)
                 }
-                Ground::Chroot { .. } | Ground::Bare => {
+                RootKind::Chroot { .. } | RootKind::Bare => {
                     chroot::without_namespaces(control, &spec, input)
                 }
             }
@@ -139,22 +139,24 @@ fn work(control: &mut Control) -> Result<ExitCode, Trouble> {
     }
 }
 
-fn die_with_parent() -> Result<(), Trouble> {
-    set_parent_process_death_signal(Some(Signal::KILL)).tried(Act::Privileges, "death signal")
+fn die_with_parent() -> Result<(), HelperTrouble> {
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .tried(HelperAction::Privileges, "death signal")
 }
 
 /// Replaces our standard input, the socket, by the step's: nothing, or what s2r was given.
-fn take_input(control: &mut Control, spec: &Spec) -> Result<OwnedFd, Trouble> {
+fn take_input(control: &mut ControlSocket, spec: &StepSpec) -> Result<OwnedFd, HelperTrouble> {
     if spec.has_input {
-        return spec::receive_descriptor(&control.socket).tried(Act::Spec, "standard input");
+        return spec::receive_descriptor(&control.socket)
+            .tried(HelperAction::Spec, "standard input");
     }
     fs::File::open("/dev/null")
         .map(OwnedFd::from)
-        .tried(Act::Source, "/dev/null")
+        .tried(HelperAction::Source, "/dev/null")
 }
 
 /// Can we have what a step needs? Costs a process and no more.
-fn probe(control: &mut Control) -> Result<ExitCode, Trouble> {
+fn probe(control: &mut ControlSocket) -> Result<ExitCode, HelperTrouble> {
     let caller = (
         rustix::process::geteuid().as_raw(),
         rustix::process::getegid().as_raw(),
@@ -162,12 +164,12 @@ fn probe(control: &mut Control) -> Result<ExitCode, Trouble> {
     separate(false)?;
     identify((0, 0), caller)?;
     mounts::try_one()?;
-    control.tell(&News::Works);
+    control.tell(&HelperMessage::Works);
     Ok(ExitCode::SUCCESS)
 }
 
 /// Leaves the namespaces of the machine.
-fn separate(has_network: bool) -> Result<(), Trouble> {
+fn separate(has_network: bool) -> Result<(), HelperTrouble> {
     let mut flags = UnshareFlags::NEWUSER
         | UnshareFlags::NEWNS
         | UnshareFlags::NEWPID
@@ -176,23 +178,27 @@ fn separate(has_network: bool) -> Result<(), Trouble> {
     if !has_network {
         flags |= UnshareFlags::NEWNET;
     }
-    system::unshare(flags).tried(Act::Namespaces, "")
+    system::unshare(flags).tried(HelperAction::Namespaces, "")
 }
 
 /// Says who stands for whom: one user and one group, which needs no right and no setuid helper.
-fn identify(inside: (u32, u32), caller: (u32, u32)) -> Result<(), Trouble> {
+fn identify(inside: (u32, u32), caller: (u32, u32)) -> Result<(), HelperTrouble> {
     let lines = [
         ("/proc/self/setgroups", "deny".to_owned()),
         ("/proc/self/uid_map", format!("{} {} 1", inside.0, caller.0)),
         ("/proc/self/gid_map", format!("{} {} 1", inside.1, caller.1)),
     ];
     for (path, line) in lines {
-        fs::write(path, line).tried(Act::Identity, path)?;
+        fs::write(path, line).tried(HelperAction::Identity, path)?;
     }
     Ok(())
 }
 
-fn in_namespaces(control: &mut Control, spec: &Spec, input: OwnedFd) -> Result<ExitCode, Trouble> {
+fn in_namespaces(
+    control: &mut ControlSocket,
+    spec: &StepSpec,
+    input: OwnedFd,
+) -> Result<ExitCode, HelperTrouble> {
     // Groups that the caller is in beside its own would count inside too. Only root may leave them.
     let _ = rustix::thread::set_thread_groups(&[]);
     separate(spec.has_network)?;
@@ -200,9 +206,9 @@ fn in_namespaces(control: &mut Control, spec: &Spec, input: OwnedFd) -> Result<E
     // A change of who we are forgets this.
     die_with_parent()?;
     control.tell_tables();
-    match system::fork().tried(Act::Fork, "")? {
-        Fork::Parent(pid) => {
-            control.tell(&News::Head {
+    match system::fork().tried(HelperAction::Fork, "")? {
+        ForkSide::Parent(pid) => {
+            control.tell(&HelperMessage::Head {
                 pid: pid.as_raw_nonzero().get(),
                 reaches_network: spec.has_network,
             });
@@ -210,7 +216,7 @@ fn in_namespaces(control: &mut Control, spec: &Spec, input: OwnedFd) -> Result<E
             let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
             Ok(ExitCode::SUCCESS)
         }
-        Fork::Child => {
+        ForkSide::Child => {
             die_with_parent()?;
             mounts::build(spec)?;
             if !spec.has_network {
@@ -224,14 +230,14 @@ fn in_namespaces(control: &mut Control, spec: &Spec, input: OwnedFd) -> Result<E
 /// The tables of our namespace's segments and queues, taken hold of while the machine's `/proc` is in sight. Without
 /// them nobody could count, and the step has neither.
 fn own_tables() -> Option<Vec<fs::File>> {
-    Tables::PATHS
+    IpcTables::PATHS
         .iter()
         .map(|path| fs::File::open(path).ok())
         .collect()
 }
 
 /// Whether s2r still holds the other end: it says nothing, or the number of a signal.
-fn heard(control: &mut Control) -> io::Result<Option<u8>> {
+fn heard(control: &mut ControlSocket) -> io::Result<Option<u8>> {
     let mut byte = [0];
     match control.socket.read(&mut byte)? {
         0 => Ok(None),

@@ -20,8 +20,8 @@ use rustix::mount::{
 use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::process::{chdir, pivot_root};
 
-use super::{Tried, Trouble};
-use crate::sandbox::spec::{Act, Bind, Ground, Spec};
+use super::{AttemptedResult, HelperTrouble};
+use crate::sandbox::spec::{BindMount, HelperAction, RootKind, StepSpec};
 use crate::sandbox::system;
 
 /// The devices that programs count on, and no others.
@@ -70,14 +70,14 @@ const PROC_HIDDEN: &[&str] = &[
 const HOST_NAME: &[u8] = b"s2r";
 
 /// A mount taken hold of, and where it goes.
-struct Held<'a> {
+struct HeldMount<'a> {
     tree: OwnedFd,
-    bind: &'a Bind,
+    bind: &'a BindMount,
     is_folder: bool,
 }
 
 /// Mounts something, to see whether that is allowed.
-pub(super) fn try_one() -> Result<(), Trouble> {
+pub(super) fn try_one() -> Result<(), HelperTrouble> {
     keep_to_ourselves()?;
     mount(
         "tmpfs",
@@ -86,17 +86,17 @@ pub(super) fn try_one() -> Result<(), Trouble> {
         MountFlags::NOSUID | MountFlags::NODEV,
         None,
     )
-    .tried(Act::Mount, "tmpfs")
+    .tried(HelperAction::Mount, "tmpfs")
 }
 
 /// Builds the root and enters it.
-pub(super) fn build(spec: &Spec) -> Result<(), Trouble> {
+pub(super) fn build(spec: &StepSpec) -> Result<(), HelperTrouble> {
     keep_to_ourselves()?;
     match rustix::system::sethostname(HOST_NAME) {
         // The usual filter of container runtimes allows mounts and not this. What the step sees then is
         // the name of that container.
         Ok(()) | Err(Errno::PERM) => {}
-        Err(errno) => return Err(errno).tried(Act::Namespaces, "host name"),
+        Err(errno) => return Err(errno).tried(HelperAction::Namespaces, "host name"),
     }
     let devices = hold_devices()?;
     let held = hold(&spec.mounts)?;
@@ -111,18 +111,18 @@ pub(super) fn build(spec: &Spec) -> Result<(), Trouble> {
     }
     if spec.is_read_only {
         let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-        mount_remount("/", flags, c"").tried(Act::Mount, "/")?;
+        mount_remount("/", flags, c"").tried(HelperAction::Mount, "/")?;
     }
     Ok(())
 }
 
 /// Nothing that we mount reaches others, and nothing that others mount reaches us.
-fn keep_to_ourselves() -> Result<(), Trouble> {
+fn keep_to_ourselves() -> Result<(), HelperTrouble> {
     mount_change(
         "/",
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
     )
-    .tried(Act::Mount, "/")
+    .tried(HelperAction::Mount, "/")
 }
 
 fn take(path: &Path, is_whole: bool) -> rustix::io::Result<OwnedFd> {
@@ -134,7 +134,7 @@ fn take(path: &Path, is_whole: bool) -> rustix::io::Result<OwnedFd> {
     open_tree(CWD, path, flags)
 }
 
-fn hold_devices() -> Result<Vec<(&'static str, OwnedFd)>, Trouble> {
+fn hold_devices() -> Result<Vec<(&'static str, OwnedFd)>, HelperTrouble> {
     let mut devices = Vec::new();
     for name in DEVICES {
         let path = Path::new("/dev").join(name);
@@ -142,13 +142,13 @@ fn hold_devices() -> Result<Vec<(&'static str, OwnedFd)>, Trouble> {
             Ok(tree) => devices.push((*name, tree)),
             // Containers without a terminal lack it, and nobody can do without the others.
             Err(Errno::NOENT) if *name == "tty" => {}
-            Err(errno) => return Err(errno).tried(Act::Source, path.display()),
+            Err(errno) => return Err(errno).tried(HelperAction::Source, path.display()),
         }
     }
     Ok(devices)
 }
 
-fn hold(mounts: &[Bind]) -> Result<Vec<Held<'_>>, Trouble> {
+fn hold(mounts: &[BindMount]) -> Result<Vec<HeldMount<'_>>, HelperTrouble> {
     let mut held = Vec::new();
     for bind in mounts {
         let taken = fs::metadata(&bind.from)
@@ -161,37 +161,37 @@ fn hold(mounts: &[Bind]) -> Result<Vec<Held<'_>>, Trouble> {
         match taken {
             Ok((is_folder, tree)) => {
                 system::restrict_mount(tree.as_fd(), !bind.is_writable, false)
-                    .tried(Act::Mount, bind.from.display())?;
-                held.push(Held {
+                    .tried(HelperAction::Mount, bind.from.display())?;
+                held.push(HeldMount {
                     tree,
                     bind,
                     is_folder,
                 });
             }
             Err(_) if bind.is_optional => {}
-            Err(errno) => return Err(errno).tried(Act::Source, bind.from.display()),
+            Err(errno) => return Err(errno).tried(HelperAction::Source, bind.from.display()),
         }
     }
     Ok(held)
 }
 
 /// Lays the folders over each other, and goes there.
-fn lay_root(ground: &Ground) -> Result<(), Trouble> {
+fn lay_root(ground: &RootKind) -> Result<(), HelperTrouble> {
     match ground {
-        Ground::Overlay {
+        RootKind::Overlay {
             links,
             lower_count,
             at,
         } => {
             // The kernel takes one page of options: names of one letter make room for hundreds of folders.
-            chdir(links).tried(Act::Directory, links.display())?;
+            chdir(links).tried(HelperAction::Directory, links.display())?;
             let lower: Vec<String> = (0..*lower_count).rev().map(|at| at.to_string()).collect();
             let options = CString::new(format!(
                 "lowerdir={},upperdir=u,workdir=w,userxattr",
                 lower.join(":")
             ))
             .map_err(|_| Errno::INVAL)
-            .tried(Act::Overlay, links.display())?;
+            .tried(HelperAction::Overlay, links.display())?;
             mount(
                 "overlay",
                 at,
@@ -199,28 +199,28 @@ fn lay_root(ground: &Ground) -> Result<(), Trouble> {
                 MountFlags::NOSUID | MountFlags::NODEV,
                 options.as_c_str(),
             )
-            .tried(Act::Overlay, at.display())?;
-            chdir(at).tried(Act::Directory, at.display())
+            .tried(HelperAction::Overlay, at.display())?;
+            chdir(at).tried(HelperAction::Directory, at.display())
         }
-        Ground::Copy { at } | Ground::Chroot { at } => {
-            mount_bind(at, at).tried(Act::Mount, at.display())?;
-            chdir(at).tried(Act::Directory, at.display())
+        RootKind::Copy { at } | RootKind::Chroot { at } => {
+            mount_bind(at, at).tried(HelperAction::Mount, at.display())?;
+            chdir(at).tried(HelperAction::Directory, at.display())
         }
-        Ground::Bare => Ok(()),
+        RootKind::Bare => Ok(()),
     }
 }
 
 /// Makes the current folder the root, and forgets the old one.
-fn enter_root() -> Result<(), Trouble> {
-    pivot_root(".", ".").tried(Act::Root, "pivot_root")?;
-    unmount(".", UnmountFlags::DETACH).tried(Act::Root, "old root")?;
-    chdir("/").tried(Act::Root, "/")
+fn enter_root() -> Result<(), HelperTrouble> {
+    pivot_root(".", ".").tried(HelperAction::Root, "pivot_root")?;
+    unmount(".", UnmountFlags::DETACH).tried(HelperAction::Root, "old root")?;
+    chdir("/").tried(HelperAction::Root, "/")
 }
 
 /// A `/proc` of the sandbox's processes only, made while the outer one is still in sight, as the
 /// kernel asks. Where a container hides parts of that one from us, the kernel refuses a new one, and
 /// the step gets none: the outer one would tell of the machine.
-fn hold_processes() -> Result<Option<OwnedFd>, Trouble> {
+fn hold_processes() -> Result<Option<OwnedFd>, HelperTrouble> {
     let made = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).and_then(|context| {
         fsconfig_create(&context)?;
         fsmount(
@@ -234,12 +234,12 @@ fn hold_processes() -> Result<Option<OwnedFd>, Trouble> {
     match made {
         Ok(tree) => Ok(Some(tree)),
         Err(Errno::PERM | Errno::ACCESS) => Ok(None),
-        Err(errno) => Err(errno).tried(Act::Mount, "/proc"),
+        Err(errno) => Err(errno).tried(HelperAction::Mount, "/proc"),
     }
 }
 
 /// Puts `/proc` in its place, and covers what a step must not touch or see.
-fn proc(processes: Option<&OwnedFd>) -> Result<(), Trouble> {
+fn proc(processes: Option<&OwnedFd>) -> Result<(), HelperTrouble> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     folder("/proc")?;
     let Some(processes) = processes else {
@@ -256,7 +256,7 @@ fn proc(processes: Option<&OwnedFd>) -> Result<(), Trouble> {
             // A process's own folder of this kind is always empty: nothing is traced.
             Ok(metadata) if metadata.is_dir() => {
                 mount("tmpfs", &path, "tmpfs", flags | MountFlags::RDONLY, None)
-                    .tried(Act::Mount, path.display())?;
+                    .tried(HelperAction::Mount, path.display())?;
             }
             Ok(_) => cover(Path::new("/dev/null"), &path)?,
             Err(_) => {}
@@ -266,17 +266,17 @@ fn proc(processes: Option<&OwnedFd>) -> Result<(), Trouble> {
 }
 
 /// Puts `from`, read-only, over `to`, if it is there.
-fn cover(from: &Path, to: &Path) -> Result<(), Trouble> {
+fn cover(from: &Path, to: &Path) -> Result<(), HelperTrouble> {
     let tree = match take(from, true) {
         Ok(tree) => tree,
         Err(Errno::NOENT) => return Ok(()),
-        Err(errno) => return Err(errno).tried(Act::Source, from.display()),
+        Err(errno) => return Err(errno).tried(HelperAction::Source, from.display()),
     };
-    system::restrict_mount(tree.as_fd(), true, false).tried(Act::Mount, to.display())?;
+    system::restrict_mount(tree.as_fd(), true, false).tried(HelperAction::Mount, to.display())?;
     put(&tree, to)
 }
 
-fn put(tree: &OwnedFd, to: &Path) -> Result<(), Trouble> {
+fn put(tree: &OwnedFd, to: &Path) -> Result<(), HelperTrouble> {
     move_mount(
         tree,
         "",
@@ -284,10 +284,10 @@ fn put(tree: &OwnedFd, to: &Path) -> Result<(), Trouble> {
         to,
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS,
     )
-    .tried(Act::Mount, to.display())
+    .tried(HelperAction::Mount, to.display())
 }
 
-fn dev(devices: &[(&str, OwnedFd)], spec: &Spec) -> Result<(), Trouble> {
+fn dev(devices: &[(&str, OwnedFd)], spec: &StepSpec) -> Result<(), HelperTrouble> {
     folder("/dev")?;
     mount(
         "tmpfs",
@@ -296,14 +296,14 @@ fn dev(devices: &[(&str, OwnedFd)], spec: &Spec) -> Result<(), Trouble> {
         MountFlags::NOSUID | MountFlags::NOEXEC,
         c"mode=0755,size=65536,nr_inodes=64",
     )
-    .tried(Act::Mount, "/dev")?;
+    .tried(HelperAction::Mount, "/dev")?;
     for (name, tree) in devices {
         let path = Path::new("/dev").join(name);
-        fs::write(&path, "").tried(Act::Target, path.display())?;
+        fs::write(&path, "").tried(HelperAction::Target, path.display())?;
         put(tree, &path)?;
     }
     for (target, link) in DEVICE_LINKS {
-        symlink(target, link).tried(Act::Target, link)?;
+        symlink(target, link).tried(HelperAction::Target, link)?;
     }
     folder("/dev/pts")?;
     // Terminals of its own, for those who run tests of such things; nobody fails without.
@@ -319,7 +319,7 @@ fn dev(devices: &[(&str, OwnedFd)], spec: &Spec) -> Result<(), Trouble> {
 }
 
 /// A file system in memory for everybody.
-fn memory_files(path: &str, spec: &Spec) -> Result<(), Trouble> {
+fn memory_files(path: &str, spec: &StepSpec) -> Result<(), HelperTrouble> {
     let options = match spec.bounds.memory_file_bytes {
         // An empty file costs the kernel about a kilobyte.
         Some(bytes) => format!("mode=1777,size={bytes},nr_inodes={}", (bytes >> 10).max(64)),
@@ -327,7 +327,7 @@ fn memory_files(path: &str, spec: &Spec) -> Result<(), Trouble> {
     };
     let options = CString::new(options)
         .map_err(|_| Errno::INVAL)
-        .tried(Act::Mount, path)?;
+        .tried(HelperAction::Mount, path)?;
     folder(path)?;
     mount(
         "tmpfs",
@@ -336,11 +336,11 @@ fn memory_files(path: &str, spec: &Spec) -> Result<(), Trouble> {
         MountFlags::NOSUID | MountFlags::NODEV,
         options.as_c_str(),
     )
-    .tried(Act::Mount, path)
+    .tried(HelperAction::Mount, path)
 }
 
 /// Puts something of the machine in its place.
-fn place(held: &Held<'_>) -> Result<(), Trouble> {
+fn place(held: &HeldMount<'_>) -> Result<(), HelperTrouble> {
     let to = Path::new(&held.bind.to);
     let placed =
         if held.is_folder { folder(to) } else { file(to) }.and_then(|()| put(&held.tree, to));
@@ -350,16 +350,17 @@ fn place(held: &Held<'_>) -> Result<(), Trouble> {
     }
 }
 
-fn folder(path: impl AsRef<Path>) -> Result<(), Trouble> {
+fn folder(path: impl AsRef<Path>) -> Result<(), HelperTrouble> {
     let path = path.as_ref();
     if path.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(path).tried(Act::Target, path.display())?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).tried(Act::Target, path.display())
+    fs::create_dir_all(path).tried(HelperAction::Target, path.display())?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .tried(HelperAction::Target, path.display())
 }
 
-fn file(path: &Path) -> Result<(), Trouble> {
+fn file(path: &Path) -> Result<(), HelperTrouble> {
     if path.exists() {
         return Ok(());
     }
@@ -368,12 +369,12 @@ fn file(path: &Path) -> Result<(), Trouble> {
     }
     fs::File::create(path)
         .map(drop)
-        .tried(Act::Target, path.display())
+        .tried(HelperAction::Target, path.display())
 }
 
 /// Brings the new network's own interface up: tests and servers talk to themselves.
-pub(super) fn start_loopback() -> Result<(), Trouble> {
-    let socket =
-        socket(AddressFamily::INET, SocketType::DGRAM, None).tried(Act::Network, "socket")?;
-    system::bring_up(socket.as_fd(), c"lo").tried(Act::Network, "lo")
+pub(super) fn start_loopback() -> Result<(), HelperTrouble> {
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)
+        .tried(HelperAction::Network, "socket")?;
+    system::bring_up(socket.as_fd(), c"lo").tried(HelperAction::Network, "lo")
 }

@@ -9,9 +9,9 @@ use rustix::thread::{
     set_no_new_privs,
 };
 
-use super::{Tried, Trouble, domain};
-use crate::sandbox::filter::{self, Own};
-use crate::sandbox::spec::{Act, Bounds, Ground};
+use super::{AttemptedResult, HelperTrouble, domain};
+use crate::sandbox::filter::{self, OwnCalls};
+use crate::sandbox::spec::{HelperAction, KernelLimits, RootKind};
 
 /// Open files a process; more than any build tool asks for, and few enough for those that close all.
 const OPEN_FILES: u64 = 65_536;
@@ -26,8 +26,8 @@ pub(super) fn bound() {
 }
 
 /// Gives up every right, for this process and all that it starts. User 0 inside is a name only.
-pub(super) fn drop_all(ground: &Ground, has_own_ipc: bool) -> Result<(), Trouble> {
-    clear_ambient_capability_set().tried(Act::Privileges, "ambient set")?;
+pub(super) fn drop_all(ground: &RootKind, has_own_ipc: bool) -> Result<(), HelperTrouble> {
+    clear_ambient_capability_set().tried(HelperAction::Privileges, "ambient set")?;
     let _ = set_capabilities_secure_bits(
         CapabilitiesSecureBits::NO_ROOT
             | CapabilitiesSecureBits::NO_ROOT_LOCKED
@@ -46,9 +46,9 @@ pub(super) fn drop_all(ground: &Ground, has_own_ipc: bool) -> Result<(), Trouble
             inheritable: none,
         },
     )
-    .tried(Act::Privileges, "capabilities")?;
-    set_no_new_privs(true).tried(Act::Privileges, "no new privileges")?;
-    let own = Own {
+    .tried(HelperAction::Privileges, "capabilities")?;
+    set_no_new_privs(true).tried(HelperAction::Privileges, "no new privileges")?;
+    let own = OwnCalls {
         ipc: has_own_ipc,
         processes: ground.is_in_namespaces(),
     };
@@ -57,13 +57,13 @@ pub(super) fn drop_all(ground: &Ground, has_own_ipc: bool) -> Result<(), Trouble
     }
     match filter(own) {
         // Where nothing else is held back either, a machine that has no filters is no reason to stop.
-        Err(_) if matches!(ground, Ground::Bare) => Ok(()),
-        installed => installed.tried(Act::Privileges, "filter of system calls"),
+        Err(_) if matches!(ground, RootKind::Bare) => Ok(()),
+        installed => installed.tried(HelperAction::Privileges, "filter of system calls"),
     }
 }
 
 /// Has the kernel ask our programs about each system call of this process and its children, for ever.
-fn filter(own: Own) -> io::Result<()> {
+fn filter(own: OwnCalls) -> io::Result<()> {
     for program in filter::programs(own).map_err(io::Error::other)? {
         seccompiler::apply_filter(&program).map_err(|error| match error {
             seccompiler::Error::Prctl(cause) | seccompiler::Error::Seccomp(cause) => cause,
@@ -74,7 +74,7 @@ fn filter(own: Own) -> io::Result<()> {
 }
 
 /// Sets the limits that the kernel keeps.
-pub(super) fn limit(bounds: &Bounds) -> Result<(), Trouble> {
+pub(super) fn limit(bounds: &KernelLimits) -> Result<(), HelperTrouble> {
     lower(Resource::Core, 0)?;
     lower(Resource::Nofile, OPEN_FILES)?;
     if let Some(bytes) = bounds.file_bytes {
@@ -87,7 +87,7 @@ pub(super) fn limit(bounds: &Bounds) -> Result<(), Trouble> {
 }
 
 /// Lowers a limit; one that is lower already stays.
-fn lower(resource: Resource, to: u64) -> Result<(), Trouble> {
+fn lower(resource: Resource, to: u64) -> Result<(), HelperTrouble> {
     let now = rustix::process::getrlimit(resource);
     let least = |limit: Option<u64>| Some(limit.map_or(to, |limit| limit.min(to)));
     setrlimit(
@@ -97,5 +97,5 @@ fn lower(resource: Resource, to: u64) -> Result<(), Trouble> {
             maximum: least(now.maximum),
         },
     )
-    .tried(Act::Limits, format!("{resource:?}"))
+    .tried(HelperAction::Limits, format!("{resource:?}"))
 }

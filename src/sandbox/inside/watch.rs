@@ -15,22 +15,24 @@ use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, kill_process_group, setsid, wait,
 };
 
-use super::{Control, Tried, Trouble, chroot, die_with_parent, heard, privileges};
-use crate::sandbox::spec::{Act, Ground, News, Spec, Status};
-use crate::sandbox::system::{self, Fork};
+use super::{
+    AttemptedResult, ControlSocket, HelperTrouble, chroot, die_with_parent, heard, privileges,
+};
+use crate::sandbox::spec::{CommandStatus, HelperAction, HelperMessage, RootKind, StepSpec};
+use crate::sandbox::system::{self, ForkSide};
 
 /// Starts the step and stays until it ends. Returns its status; the caller's end ends what it left.
 pub(super) fn over_step(
-    control: &mut Control,
-    spec: &Spec,
+    control: &mut ControlSocket,
+    spec: &StepSpec,
     input: OwnedFd,
-) -> Result<ExitCode, Trouble> {
+) -> Result<ExitCode, HelperTrouble> {
     let mut children = fs::File::from(
-        system::hold_signals(&[libc::SIGCHLD]).tried(Act::Fork, "signals of children")?,
+        system::hold_signals(&[libc::SIGCHLD]).tried(HelperAction::Fork, "signals of children")?,
     );
-    match system::fork().tried(Act::Fork, "")? {
-        Fork::Child => start(spec, control.has_own_ipc, &input),
-        Fork::Parent(step) => {
+    match system::fork().tried(HelperAction::Fork, "")? {
+        ForkSide::Child => start(spec, control.has_own_ipc, &input),
+        ForkSide::Parent(step) => {
             drop(input);
             // Our copies of the step's output would keep it open.
             quiet()?;
@@ -38,7 +40,7 @@ pub(super) fn over_step(
                 Some(status) => {
                     let is_memory_file_full = spec.ground.is_in_namespaces()
                         && ["/tmp", "/dev/shm"].into_iter().any(is_full);
-                    control.tell(&News::Ended {
+                    control.tell(&HelperMessage::Ended {
                         status,
                         is_memory_file_full,
                     });
@@ -51,24 +53,24 @@ pub(super) fn over_step(
 }
 
 /// Turns our own standard streams away from the step's.
-fn quiet() -> Result<(), Trouble> {
+fn quiet() -> Result<(), HelperTrouble> {
     let nothing = fs::OpenOptions::new()
         .read(true)
         .write(true)
         .open("/dev/null")
-        .tried(Act::Source, "/dev/null")?;
-    rustix::stdio::dup2_stdin(&nothing).tried(Act::Source, "/dev/null")?;
-    rustix::stdio::dup2_stdout(&nothing).tried(Act::Source, "/dev/null")?;
-    rustix::stdio::dup2_stderr(&nothing).tried(Act::Source, "/dev/null")
+        .tried(HelperAction::Source, "/dev/null")?;
+    rustix::stdio::dup2_stdin(&nothing).tried(HelperAction::Source, "/dev/null")?;
+    rustix::stdio::dup2_stdout(&nothing).tried(HelperAction::Source, "/dev/null")?;
+    rustix::stdio::dup2_stderr(&nothing).tried(HelperAction::Source, "/dev/null")
 }
 
 /// Passes signals on until the step has ended (its status) or s2r is gone or wants an end (`None`).
 fn stay(
-    control: &mut Control,
+    control: &mut ControlSocket,
     step: Pid,
-    spec: &Spec,
+    spec: &StepSpec,
     children: &mut fs::File,
-) -> Result<Option<Status>, Trouble> {
+) -> Result<Option<CommandStatus>, HelperTrouble> {
     loop {
         let mut ready = [
             PollFd::new(&control.socket, PollFlags::IN),
@@ -77,7 +79,7 @@ fn stay(
         match poll(&mut ready, None) {
             Ok(_) => {}
             Err(Errno::INTR) => continue,
-            Err(errno) => return Err(errno).tried(Act::Fork, "waiting"),
+            Err(errno) => return Err(errno).tried(HelperAction::Fork, "waiting"),
         }
         let [from_above, from_below] = ready.map(|ready| !ready.revents().is_empty());
         if from_below {
@@ -99,7 +101,7 @@ fn stay(
 }
 
 /// Takes in the ended; the step's status if it is among them.
-fn reap(step: Pid) -> Option<Status> {
+fn reap(step: Pid) -> Option<CommandStatus> {
     let mut ended = None;
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         if pid == step {
@@ -109,17 +111,17 @@ fn reap(step: Pid) -> Option<Status> {
     ended
 }
 
-fn status_of(status: WaitStatus) -> Status {
+fn status_of(status: WaitStatus) -> CommandStatus {
     match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => Status::Code(code),
-        (None, Some(signal)) => Status::Signal(signal),
-        (None, None) => Status::Code(1),
+        (Some(code), _) => CommandStatus::Code(code),
+        (None, Some(signal)) => CommandStatus::Signal(signal),
+        (None, None) => CommandStatus::Code(1),
     }
 }
 
 /// Keys of a terminal reach a whole group; s2r has everybody hold still while it counts them; other
 /// signals are for the command alone.
-fn pass(step: Pid, number: u8, ground: &Ground) {
+fn pass(step: Pid, number: u8, ground: &RootKind) {
     let Some(signal) = Signal::from_named_raw(i32::from(number)) else {
         return;
     };
@@ -149,13 +151,13 @@ fn is_full(path: &str) -> bool {
 const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// Becomes the step. Returns only if that fails.
-fn start(spec: &Spec, has_own_ipc: bool, input: &OwnedFd) -> Result<ExitCode, Trouble> {
-    setsid().tried(Act::Fork, "session")?;
-    system::release_signals().tried(Act::Privileges, "signals")?;
+fn start(spec: &StepSpec, has_own_ipc: bool, input: &OwnedFd) -> Result<ExitCode, HelperTrouble> {
+    setsid().tried(HelperAction::Fork, "session")?;
+    system::release_signals().tried(HelperAction::Privileges, "signals")?;
     die_with_parent()?;
-    rustix::stdio::dup2_stdin(input.as_fd()).tried(Act::Command, "standard input")?;
+    rustix::stdio::dup2_stdin(input.as_fd()).tried(HelperAction::Command, "standard input")?;
     privileges::bound();
-    if let Ground::Chroot { at } = &spec.ground {
+    if let RootKind::Chroot { at } = &spec.ground {
         chroot::enter(at, spec)?;
     }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
@@ -165,12 +167,12 @@ fn start(spec: &Spec, has_own_ipc: bool, input: &OwnedFd) -> Result<ExitCode, Tr
         .or_else(|_| {
             fs::create_dir_all(directory).and_then(|()| std::env::set_current_dir(directory))
         })
-        .tried(Act::Directory, &spec.directory)?;
+        .tried(HelperAction::Directory, &spec.directory)?;
     let (program, arguments) = spec
         .command
         .split_first()
         .ok_or(Errno::INVAL)
-        .tried(Act::Command, "")?;
+        .tried(HelperAction::Command, "")?;
     privileges::drop_all(&spec.ground, has_own_ipc)?;
     let error = Command::new(program)
         .args(arguments)
@@ -181,5 +183,5 @@ fn start(spec: &Spec, has_own_ipc: bool, input: &OwnedFd) -> Result<ExitCode, Tr
                 .map(|(name, value)| (OsStr::new(name), OsStr::new(value))),
         )
         .exec();
-    Err(error).tried(Act::Command, program)
+    Err(error).tried(HelperAction::Command, program)
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// As many of git's last lines are told.
 const TOLD_LINES: usize = 6;
@@ -24,7 +24,7 @@ pub(crate) enum GitError {
         /// The repository, without password.
         shown: String,
         /// What was done.
-        action: Action,
+        action: GitAction,
         /// git's own words, without passwords.
         said: String,
     },
@@ -80,7 +80,7 @@ pub(crate) enum GitError {
 
 /// What git was asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum GitAction {
     /// List branches and tags.
     List,
     /// Get a commit.
@@ -93,7 +93,7 @@ pub(crate) enum Action {
     Describe,
 }
 
-impl Action {
+impl GitAction {
     fn name(self) -> &'static str {
         match self {
             Self::List => "reach",
@@ -149,7 +149,7 @@ impl GitError {
         let of_files = matches!(
             self,
             Self::Failed {
-                action: Action::CheckOut | Action::Describe,
+                action: GitAction::CheckOut | GitAction::Describe,
                 ..
             }
         );
@@ -197,7 +197,7 @@ impl Explain for GitError {
     fn explain(&self) -> Explanation {
         let (fate, why, next) = match self {
             Self::NoGit { source } => (
-                Fate::World,
+                ErrorClass::World,
                 format!("Repositories are fetched by git: {source}."),
                 "Install git, or build from a folder or an archive.".to_owned(),
             ),
@@ -208,35 +208,35 @@ impl Explain for GitError {
                     [] => "git said nothing.".to_owned(),
                     lines => lines.join("\n"),
                 };
-                (Fate::World, why, advice(said).to_owned())
+                (ErrorClass::World, why, advice(said).to_owned())
             }
             Self::NoReference { .. } => (
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 "The repository was reached, and holds nothing of that name.".to_owned(),
                 "`git ls-remote` lists branches and tags; a commit needs its full id, or one that is unique.".to_owned(),
             ),
             Self::Empty { .. } => (
-                Fate::Project,
+                ErrorClass::Project,
                 "There is nothing to build.".to_owned(),
                 "Push a commit first, or name a branch with -r.".to_owned(),
             ),
             Self::NotACheckout { .. } => (
-                Fate::CommandLine,
+                ErrorClass::CommandLine,
                 "-r picks a revision of a git repository; this folder has no .git.".to_owned(),
                 "Name the top of the checkout, and a folder within it with --context-dir; or leave -r out.".to_owned(),
             ),
             Self::Offline { reference, .. } => (
-                Fate::World,
+                ErrorClass::World,
                 format!("--offline forbids asking for {reference}, and no build here has fetched it before."),
                 "Build once without --offline.".to_owned(),
             ),
             Self::TooSlow { .. } => (
-                Fate::World,
+                ErrorClass::World,
                 "Half an hour is the limit for one command of git.".to_owned(),
                 "Try again; or clone it by hand and build the folder.".to_owned(),
             ),
             Self::TooLarge { .. } => (
-                Fate::Project,
+                ErrorClass::Project,
                 format!(
                     "A repository, and the files of a commit, may have {} GiB and {} files; this has more, or says more than a repository does.",
                     super::program::MAX_BYTES >> 30,
@@ -245,7 +245,7 @@ impl Explain for GitError {
                 "Keep large data elsewhere; or clone it by hand and build the folder.".to_owned(),
             ),
             Self::Io { source, .. } => (
-                Fate::World,
+                ErrorClass::World,
                 source.to_string(),
                 "Check the disk and the folder's permissions; S2R_STORE names another place for the store.".to_owned(),
             ),

@@ -5,7 +5,7 @@
 //! settings name programs (filters above all), the state of the working tree is not asked for at
 //! all. Where git is missing, slow or refuses, there are simply no facts.
 
-mod desk;
+mod checkout;
 mod error;
 mod program;
 pub(crate) mod remote;
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::host::{self, Bounds};
+use crate::host::{self, ProcessLimits};
 use crate::report::split_login;
 
 /// The longest that one question to git may take.
@@ -50,7 +50,7 @@ const RISKY_SECTIONS: [&str; 3] = ["filter.", "include.", "includeif."];
 
 /// A checkout's commit and state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Facts {
+pub(crate) struct CheckoutFacts {
     /// Full commit id, lower-case hex.
     pub commit: String,
     /// `Name <mail>`.
@@ -69,7 +69,7 @@ pub(crate) struct Facts {
     pub changed_files: Option<usize>,
 }
 
-/// How to ask for what [`Facts::of_log`] reads; the commit comes after it.
+/// How to ask for what [`CheckoutFacts::of_log`] reads; the commit comes after it.
 const LOG: [&str; 6] = [
     "log",
     "-1",
@@ -79,7 +79,7 @@ const LOG: [&str; 6] = [
     "--format=%H%x00%an <%ae>%x00%ad%x00%s",
 ];
 
-impl Facts {
+impl CheckoutFacts {
     /// From the answer to [`LOG`]; `None` if it is no such answer.
     fn of_log(answer: &[u8], reference: &str, remote: Option<String>) -> Option<Self> {
         let commit = String::from_utf8_lossy(answer);
@@ -100,21 +100,24 @@ impl Facts {
 
 /// Asks git about the checkout whose top is `folder` (it has an entry `.git`). `environment` is the
 /// caller's; only what git needs is passed on.
-pub(crate) fn facts(folder: &Path, environment: &BTreeMap<OsString, OsString>) -> Option<Facts> {
-    let git = Git::at(folder, environment)?;
+pub(crate) fn facts(
+    folder: &Path,
+    environment: &BTreeMap<OsString, OsString>,
+) -> Option<CheckoutFacts> {
+    let git = GitFolder::at(folder, environment)?;
     let answer = git.ask(&[&LOG[..], &["HEAD"]].concat())?;
     let reference = git
         .text(&["rev-parse", "--abbrev-ref", "HEAD"])
         .unwrap_or_else(|| "HEAD".to_owned());
     let remote = git.remote().map(|url| without_credentials(&url));
-    let mut facts = Facts::of_log(&answer, &reference, remote)?;
+    let mut facts = CheckoutFacts::of_log(&answer, &reference, remote)?;
     facts.changed_files = changed_files(&git);
     Some(facts)
 }
 
 /// Whether the checkout's own settings (those of its worktree and of files they include among
 /// them) could run something; also where git does not say. The user's own settings are theirs.
-fn could_run_programs(git: &Git<'_>) -> bool {
+fn could_run_programs(git: &GitFolder<'_>) -> bool {
     let Some(answer) = git.ask(&["config", "--list", "--show-scope", "--name-only", "-z"]) else {
         return true;
     };
@@ -135,7 +138,7 @@ fn is_risky(name: &[u8]) -> bool {
             .any(|section| name.starts_with(section.as_bytes()))
 }
 
-fn changed_files(git: &Git<'_>) -> Option<usize> {
+fn changed_files(git: &GitFolder<'_>) -> Option<usize> {
     if git.foreign || could_run_programs(git) {
         return None;
     }
@@ -155,13 +158,13 @@ fn changed_files(git: &Git<'_>) -> Option<usize> {
     Some(changed.count())
 }
 
-struct Git<'a> {
+struct GitFolder<'a> {
     folder: &'a Path,
     environment: &'a BTreeMap<OsString, OsString>,
     foreign: bool,
 }
 
-impl<'a> Git<'a> {
+impl<'a> GitFolder<'a> {
     /// git in a checkout; `None` where there is none.
     fn at(folder: &'a Path, environment: &'a BTreeMap<OsString, OsString>) -> Option<Self> {
         let found = std::fs::symlink_metadata(folder.join(".git")).ok()?;
@@ -222,7 +225,7 @@ impl<'a> Git<'a> {
 
 /// Runs a program that may hang or say too much; `None` for any kind of failure.
 fn run_bounded(mut command: Command) -> Option<Vec<u8>> {
-    let bounds = Bounds {
+    let bounds = ProcessLimits {
         time: TIMEOUT,
         output_bytes: MAX_OUTPUT_BYTES,
         error_bytes: 0,

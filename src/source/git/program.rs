@@ -16,9 +16,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::host::{self, Attend, Bounds};
+use crate::host::{self, ProcessAttendant, ProcessLimits};
 use crate::report::redacted;
-use crate::source::location::Login;
+use crate::source::location::UrlLogin;
 
 /// The longest that one command may take; the largest repositories take some ten minutes.
 const TIMEOUT: Duration = Duration::from_mins(30);
@@ -77,7 +77,7 @@ const SETTINGS: [&str; 23] = [
 
 /// Why a command of git gave nothing.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum GitFailure {
     /// It could not be started.
     NotStarted(io::Error),
     /// It ended with an error, and said this (passwords removed).
@@ -89,7 +89,7 @@ pub(super) enum Failure {
 }
 
 /// git, ready to be asked.
-pub(super) struct Program<'a> {
+pub(super) struct GitProgram<'a> {
     environment: &'a BTreeMap<OsString, OsString>,
     /// The transports that are allowed, with `:` between.
     protocols: &'static str,
@@ -101,7 +101,7 @@ pub(super) struct Program<'a> {
     password: Option<String>,
 }
 
-impl<'a> Program<'a> {
+impl<'a> GitProgram<'a> {
     /// git with the user's environment; from `local` sources more local ones may be reached.
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl<'a> Program<'a> {
     pub(super) fn new(
         environment: &'a BTreeMap<OsString, OsString>,
         local: bool,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, GitFailure> {
         let mut program = Self {
             environment,
             protocols: if local {
@@ -129,7 +129,7 @@ impl<'a> Program<'a> {
     }
 
     /// Has git use this user and password at one host, and nowhere else.
-    pub(super) fn log_in(&mut self, address: &str, login: &Login) {
+    pub(super) fn log_in(&mut self, address: &str, login: &UrlLogin) {
         let Some((scheme, rest)) = address.split_once("://") else {
             return;
         };
@@ -161,18 +161,18 @@ impl<'a> Program<'a> {
     }
 
     /// Names of the user's settings that matter here, in lower case.
-    fn own_settings(&self) -> Result<Vec<String>, Failure> {
+    fn own_settings(&self) -> Result<Vec<String>, GitFailure> {
         let pattern = r"^(filter\..*|core\.sshcommand|http\.(.*\.)?sslca(info|path))$";
         let mut command = self.command(Path::new("/"));
         command.args(["config", "--name-only", "-z", "--get-regexp", pattern]);
-        match self.run(command, &Watch::nothing()) {
+        match self.run(command, &FetchWatch::nothing()) {
             Ok(names) => Ok(String::from_utf8_lossy(&names)
                 .split('\0')
                 .filter(|name| !name.is_empty())
                 .map(str::to_owned)
                 .collect()),
             // There are none.
-            Err(Failure::Failed(_)) => Ok(Vec::new()),
+            Err(GitFailure::Failed(_)) => Ok(Vec::new()),
             Err(failure) => Err(failure),
         }
     }
@@ -261,8 +261,12 @@ impl<'a> Program<'a> {
     }
 
     /// Runs it to its end and gives its stdout.
-    pub(super) fn run(&self, mut command: Command, watch: &Watch<'_>) -> Result<Vec<u8>, Failure> {
-        let bounds = Bounds {
+    pub(super) fn run(
+        &self,
+        mut command: Command,
+        watch: &FetchWatch<'_>,
+    ) -> Result<Vec<u8>, GitFailure> {
+        let bounds = ProcessLimits {
             time: TIMEOUT,
             output_bytes: MAX_OUTPUT_BYTES + 1,
             error_bytes: MAX_SAID_BYTES,
@@ -273,14 +277,14 @@ impl<'a> Program<'a> {
             return Err(failure);
         }
         let finished = finished.map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut => Failure::TooSlow,
-            _ => Failure::NotStarted(error),
+            io::ErrorKind::TimedOut => GitFailure::TooSlow,
+            _ => GitFailure::NotStarted(error),
         })?;
         if !finished.status.success() {
-            return Err(Failure::Failed(self.without_secrets(&finished.error)));
+            return Err(GitFailure::Failed(self.without_secrets(&finished.error)));
         }
         if finished.output.len() > MAX_OUTPUT_BYTES {
-            return Err(Failure::TooLarge);
+            return Err(GitFailure::TooLarge);
         }
         Ok(finished.output)
     }
@@ -301,14 +305,14 @@ impl<'a> Program<'a> {
 }
 
 /// What grows while a command runs, and who wants to know.
-pub(super) struct Watch<'a> {
+pub(super) struct FetchWatch<'a> {
     /// Folders that it writes to.
     pub folders: &'a [&'a Path],
     /// Is told the bytes in them, as far as they have grown.
     pub progress: &'a dyn Fn(u64),
 }
 
-impl Watch<'_> {
+impl FetchWatch<'_> {
     /// For commands that write nothing.
     pub(super) fn nothing() -> Self {
         Self {
@@ -317,8 +321,8 @@ impl Watch<'_> {
         }
     }
 
-    fn look(&self) -> Result<u64, Failure> {
-        let mut size = Size::default();
+    fn look(&self) -> Result<u64, GitFailure> {
+        let mut size = FolderSize::default();
         for folder in self.folders {
             size.add(folder)?;
         }
@@ -328,15 +332,15 @@ impl Watch<'_> {
 
 /// Looks after one command.
 struct Attendant<'a> {
-    watch: &'a Watch<'a>,
+    watch: &'a FetchWatch<'a>,
     started: Instant,
     before: Option<u64>,
     next_look: Duration,
-    failure: Option<Failure>,
+    failure: Option<GitFailure>,
 }
 
 impl<'a> Attendant<'a> {
-    fn new(watch: &'a Watch<'a>) -> Self {
+    fn new(watch: &'a FetchWatch<'a>) -> Self {
         Self {
             watch,
             started: Instant::now(),
@@ -347,7 +351,7 @@ impl<'a> Attendant<'a> {
     }
 }
 
-impl Attend for Attendant<'_> {
+impl ProcessAttendant for Attendant<'_> {
     fn glance(&mut self) -> io::Result<()> {
         if self.watch.folders.is_empty() || self.started.elapsed() <= self.next_look {
             return Ok(());
@@ -369,14 +373,14 @@ impl Attend for Attendant<'_> {
 }
 
 #[derive(Default)]
-struct Size {
+struct FolderSize {
     bytes: u64,
     entries: u64,
 }
 
-impl Size {
+impl FolderSize {
     /// Adds what lies below a folder; what vanishes meanwhile does not count.
-    fn add(&mut self, folder: &Path) -> Result<(), Failure> {
+    fn add(&mut self, folder: &Path) -> Result<(), GitFailure> {
         let mut pending = vec![folder.to_owned()];
         while let Some(folder) = pending.pop() {
             for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -386,7 +390,7 @@ impl Size {
                 self.entries += 1;
                 self.bytes += metadata.len();
                 if self.entries > MAX_ENTRIES || self.bytes > MAX_BYTES {
-                    return Err(Failure::TooLarge);
+                    return Err(GitFailure::TooLarge);
                 }
                 if metadata.is_dir() {
                     pending.push(entry.path());

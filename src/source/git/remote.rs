@@ -12,13 +12,13 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use super::desk::{Desk, io_error, remove_folder, told};
-use super::error::{Action, GitError};
-use super::program::{Program, Watch};
-use super::{Facts, without_credentials};
+use super::checkout::{GitCheckout, io_error, remove_folder, told};
+use super::error::{GitAction, GitError};
+use super::program::{FetchWatch, GitProgram};
+use super::{CheckoutFacts, without_credentials};
 use crate::oci::KeyBuilder;
 use crate::report::{Event, Report, TransferId};
-use crate::source::location::Repository;
+use crate::source::location::GitRepository;
 
 /// Pause before what may have failed by accident is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ const WHOLE_HISTORY: &str = "--depth=2147483647";
 const DEFAULT_SLOT: &str = "refs/s2r/default";
 
 /// Where a commit comes from and goes to.
-pub(crate) struct Bench<'a> {
+pub(crate) struct FetchTarget<'a> {
     /// Folder of the kept repository, made if it is not there. Nobody else may use it meanwhile.
     pub kept: &'a Path,
     /// An empty folder that the commit's files go to.
@@ -46,7 +46,7 @@ pub(crate) struct Bench<'a> {
 }
 
 /// What is wanted, once the repository was asked.
-enum Wanted {
+enum WantedCommit {
     /// A branch or tag, and the object that it stands at.
     Named { name: String, id: String },
     /// A full commit id.
@@ -59,10 +59,13 @@ enum Wanted {
 ///
 /// # Errors
 /// See [`GitError`]. `into` may hold a part of the files then.
-pub(crate) fn fetch(repository: &Repository, bench: &Bench<'_>) -> Result<Facts, GitError> {
+pub(crate) fn fetch(
+    repository: &GitRepository,
+    bench: &FetchTarget<'_>,
+) -> Result<CheckoutFacts, GitError> {
     let shown = without_credentials(&repository.address);
-    let mut program = Program::new(bench.environment, repository.is_local())
-        .map_err(|failure| told(failure, &shown, Action::List))?;
+    let mut program = GitProgram::new(bench.environment, repository.is_local())
+        .map_err(|failure| told(failure, &shown, GitAction::List))?;
     if let Some(login) = &repository.login {
         program.log_in(&repository.address, login);
     }
@@ -72,14 +75,14 @@ pub(crate) fn fetch(repository: &Repository, bench: &Bench<'_>) -> Result<Facts,
             done_bytes,
         });
     };
-    let desk = Desk {
+    let desk = GitCheckout {
         program: &program,
         repository: bench.kept,
         into: bench.into,
         shown: &shown,
         progress: &progress,
     };
-    let remote = Remote {
+    let remote = GitRemote {
         repository,
         desk,
         bench,
@@ -100,14 +103,14 @@ pub(crate) fn fetch(repository: &Repository, bench: &Bench<'_>) -> Result<Facts,
     facts
 }
 
-struct Remote<'a> {
-    repository: &'a Repository,
-    desk: Desk<'a>,
-    bench: &'a Bench<'a>,
+struct GitRemote<'a> {
+    repository: &'a GitRepository,
+    desk: GitCheckout<'a>,
+    bench: &'a FetchTarget<'a>,
 }
 
-impl Remote<'_> {
-    fn obtain(&self) -> Result<Facts, GitError> {
+impl GitRemote<'_> {
+    fn obtain(&self) -> Result<CheckoutFacts, GitError> {
         self.desk.prepare(&self.repository.address)?;
         let (wanted, label) = if self.bench.offline {
             self.recalled()?
@@ -115,17 +118,17 @@ impl Remote<'_> {
             self.asked()?
         };
         let slot = match &wanted {
-            Wanted::Named { name, id } => self.named(name, id)?,
-            Wanted::Commit(id) => self.exact(id)?,
-            Wanted::Abbreviated(start) => self.abbreviated(start)?,
+            WantedCommit::Named { name, id } => self.named(name, id)?,
+            WantedCommit::Commit(id) => self.exact(id)?,
+            WantedCommit::Abbreviated(start) => self.abbreviated(start)?,
         };
         let commit = match (self.desk.commit(&slot), &wanted) {
             (Some(commit), _) => commit,
             // The tag of a file, or a kept repository that has lost something.
-            (None, Wanted::Named { name, .. }) => {
+            (None, WantedCommit::Named { name, .. }) => {
                 return Err(GitError::Failed {
                     shown: self.desk.shown.to_owned(),
-                    action: Action::Describe,
+                    action: GitAction::Describe,
                     said: format!("{name} leads to no commit"),
                 });
             }
@@ -137,7 +140,7 @@ impl Remote<'_> {
         self.desk.facts(&commit, &label, remote)
     }
 
-    fn obtain_anew(&self) -> Result<Facts, GitError> {
+    fn obtain_anew(&self) -> Result<CheckoutFacts, GitError> {
         remove_folder(self.bench.kept)?;
         remove_folder(self.bench.into)?;
         std::fs::create_dir(self.bench.into).map_err(io_error(self.bench.into))?;
@@ -166,11 +169,11 @@ impl Remote<'_> {
     }
 
     /// What the repository says that the wanted name stands for, and what it is called.
-    fn asked(&self) -> Result<(Wanted, String), GitError> {
+    fn asked(&self) -> Result<(WantedCommit, String), GitError> {
         let typed = self.typed();
         if is_full_id(typed) {
             return Ok((
-                Wanted::Commit(typed.to_ascii_lowercase()),
+                WantedCommit::Commit(typed.to_ascii_lowercase()),
                 "HEAD".to_owned(),
             ));
         }
@@ -184,7 +187,7 @@ impl Remote<'_> {
             }
             if is_hex(typed) && typed.len() >= MIN_ID_DIGITS {
                 let start = typed.to_ascii_lowercase();
-                return Ok((Wanted::Abbreviated(start), "HEAD".to_owned()));
+                return Ok((WantedCommit::Abbreviated(start), "HEAD".to_owned()));
             }
             return Err(self.missing());
         };
@@ -202,7 +205,7 @@ impl Remote<'_> {
         let name = match &listed.default_branch {
             Some(branch) if name == "HEAD" => {
                 let arguments = ["symbolic-ref", DEFAULT_SLOT, branch];
-                self.desk.ask(&arguments, Action::Fetch)?;
+                self.desk.ask(&arguments, GitAction::Fetch)?;
                 branch.clone()
             }
             _ => name.clone(),
@@ -214,10 +217,10 @@ impl Remote<'_> {
         };
         let id = listed.ids.get(listed_as).cloned().unwrap_or_default();
         let label = short(&name).to_owned();
-        Ok((Wanted::Named { name, id }, label))
+        Ok((WantedCommit::Named { name, id }, label))
     }
 
-    fn list(&self, names: &[String]) -> Result<Listed, GitError> {
+    fn list(&self, names: &[String]) -> Result<RemoteRefs, GitError> {
         let mut command = self.desk.command();
         command
             .args([
@@ -228,21 +231,21 @@ impl Remote<'_> {
                 &self.repository.address,
             ])
             .args(names);
-        let watch = Watch::nothing();
+        let watch = FetchWatch::nothing();
         let answer = self
             .desk
             .program
             .run(command, &watch)
-            .map_err(|failure| told(failure, self.desk.shown, Action::List))?;
-        Ok(Listed::read(&String::from_utf8_lossy(&answer)))
+            .map_err(|failure| told(failure, self.desk.shown, GitAction::List))?;
+        Ok(RemoteRefs::read(&String::from_utf8_lossy(&answer)))
     }
 
     /// What was kept of the wanted name when it was last asked for.
-    fn recalled(&self) -> Result<(Wanted, String), GitError> {
+    fn recalled(&self) -> Result<(WantedCommit, String), GitError> {
         let typed = self.typed();
         if is_full_id(typed) {
             return Ok((
-                Wanted::Commit(typed.to_ascii_lowercase()),
+                WantedCommit::Commit(typed.to_ascii_lowercase()),
                 "HEAD".to_owned(),
             ));
         }
@@ -250,26 +253,26 @@ impl Remote<'_> {
         if self.repository.reference.is_none()
             && let Ok(branch) = self
                 .desk
-                .ask(&["symbolic-ref", DEFAULT_SLOT], Action::Describe)
+                .ask(&["symbolic-ref", DEFAULT_SLOT], GitAction::Describe)
         {
             names.insert(0, branch);
         }
         for name in names {
             if let Some(id) = self.object(&slot(&name)) {
                 let label = short(&name).to_owned();
-                return Ok((Wanted::Named { name, id }, label));
+                return Ok((WantedCommit::Named { name, id }, label));
             }
         }
         if is_hex(typed) && typed.len() >= MIN_ID_DIGITS {
             let start = typed.to_ascii_lowercase();
-            return Ok((Wanted::Abbreviated(start), "HEAD".to_owned()));
+            return Ok((WantedCommit::Abbreviated(start), "HEAD".to_owned()));
         }
         Err(self.offline())
     }
 
     fn object(&self, name: &str) -> Option<String> {
         let arguments = ["rev-parse", "--verify", "--quiet", name];
-        self.desk.ask(&arguments, Action::Describe).ok()
+        self.desk.ask(&arguments, GitAction::Describe).ok()
     }
 
     /// Has a branch or tag as it stands now.
@@ -303,7 +306,7 @@ impl Remote<'_> {
         }
         let found = self.desk.commit(id).ok_or_else(|| self.missing())?;
         self.desk
-            .ask(&["update-ref", &slot, &found], Action::Fetch)?;
+            .ask(&["update-ref", &slot, &found], GitAction::Fetch)?;
         Ok(slot)
     }
 
@@ -340,7 +343,7 @@ impl Remote<'_> {
             .args(options)
             .args(["--", &self.repository.address])
             .args(wishes);
-        self.desk.done_slowly(command, Action::Fetch).map(|_| ())
+        self.desk.done_slowly(command, GitAction::Fetch).map(|_| ())
     }
 }
 
@@ -357,14 +360,14 @@ fn patiently<T>(step: impl Fn() -> Result<T, GitError>) -> Result<T, GitError> {
 
 /// What `git ls-remote --symref` said.
 #[derive(Default)]
-struct Listed {
+struct RemoteRefs {
     /// Names and the objects that they stand at.
     ids: BTreeMap<String, String>,
     /// What HEAD leads to.
     default_branch: Option<String>,
 }
 
-impl Listed {
+impl RemoteRefs {
     fn read(answer: &str) -> Self {
         let mut listed = Self::default();
         for line in answer.lines() {

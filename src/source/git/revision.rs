@@ -11,11 +11,11 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use super::desk::{Desk, io_error, told};
-use super::error::{Action, GitError};
-use super::program::Program;
-use super::{Facts, Git, is_checkout, without_credentials};
-use crate::source::location::Reference;
+use super::checkout::{GitCheckout, io_error, told};
+use super::error::{GitAction, GitError};
+use super::program::GitProgram;
+use super::{CheckoutFacts, GitFolder, is_checkout, without_credentials};
+use crate::source::location::GitReference;
 
 /// Writes the files of a commit of the checkout `folder`, and says what it is. `repository` and
 /// `into` are places for folders of ours: one that is not there yet, and one that is empty.
@@ -24,11 +24,11 @@ use crate::source::location::Reference;
 /// See [`GitError`].
 pub(crate) fn lay_out(
     folder: &Path,
-    reference: &Reference,
+    reference: &GitReference,
     repository: &Path,
     into: &Path,
     environment: &BTreeMap<OsString, OsString>,
-) -> Result<Facts, GitError> {
+) -> Result<CheckoutFacts, GitError> {
     let not_a_checkout = || GitError::NotACheckout {
         folder: folder.to_owned(),
     };
@@ -36,9 +36,9 @@ pub(crate) fn lay_out(
         return Err(not_a_checkout());
     }
     let shown = folder.display().to_string();
-    let program = Program::new(environment, true)
-        .map_err(|failure| told(failure, &shown, Action::Describe))?;
-    let checkout = Git::at(folder, environment).ok_or_else(not_a_checkout)?;
+    let program = GitProgram::new(environment, true)
+        .map_err(|failure| told(failure, &shown, GitAction::Describe))?;
+    let checkout = GitFolder::at(folder, environment).ok_or_else(not_a_checkout)?;
     let (commit, label) =
         find(&checkout, reference.as_str()).ok_or_else(|| GitError::NoReference {
             shown: shown.clone(),
@@ -48,7 +48,7 @@ pub(crate) fn lay_out(
         .ask(&["rev-parse", "--git-path", "objects"])
         .ok_or_else(not_a_checkout)?;
     let remote = checkout.remote();
-    let desk = Desk {
+    let desk = GitCheckout {
         program: &program,
         repository,
         into,
@@ -64,7 +64,7 @@ pub(crate) fn lay_out(
 
 /// The commit that a name stands for, and what the name is called; a branch comes before a tag of
 /// the same name, and what only the remote has comes last (checkouts of CI have no other branches).
-fn find(checkout: &Git<'_>, typed: &str) -> Option<(String, String)> {
+fn find(checkout: &GitFolder<'_>, typed: &str) -> Option<(String, String)> {
     for (start, label) in [
         ("refs/heads/", typed),
         ("refs/tags/", typed),

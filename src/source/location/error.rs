@@ -1,6 +1,6 @@
 //! Why a word is no source.
 
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Why a word is no source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -140,7 +140,7 @@ impl Explain for LocationError {
             ),
         };
         Explanation {
-            fate: Fate::CommandLine,
+            fate: ErrorClass::CommandLine,
             what: self.to_string(),
             place,
             why,

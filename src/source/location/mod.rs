@@ -23,7 +23,7 @@ const MAX_REFERENCE_BYTES: usize = 255;
 
 /// Where a source comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Location {
+pub(crate) enum SourceLocation {
     /// A folder as it is on disk.
     Folder(PathBuf),
     /// A commit of the checkout whose top is this folder, whatever lies in its working tree.
@@ -31,10 +31,10 @@ pub(crate) enum Location {
         /// The folder.
         checkout: PathBuf,
         /// Branch, tag or commit.
-        reference: Reference,
+        reference: GitReference,
     },
     /// A git repository elsewhere.
-    Git(Repository),
+    Git(GitRepository),
     /// An archive on disk.
     Archive {
         /// The file.
@@ -53,7 +53,7 @@ pub(crate) enum Location {
     Stdin,
 }
 
-impl Location {
+impl SourceLocation {
     /// What people call it: the last part of its path, without the ending of an archive. `None` for what has
     /// no name, such as standard input.
     pub(crate) fn title(&self) -> Option<String> {
@@ -85,16 +85,16 @@ impl Location {
 
 /// A git repository to be fetched from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Repository {
+pub(crate) struct GitRepository {
     /// Its address without password; for http(s) without user too.
     pub address: String,
     /// Who asks, for http(s).
-    pub login: Option<Login>,
+    pub login: Option<UrlLogin>,
     /// What is wanted of it; its default branch if nothing is said.
-    pub reference: Option<Reference>,
+    pub reference: Option<GitReference>,
 }
 
-impl Repository {
+impl GitRepository {
     /// Whether it lies on this machine's disk.
     pub(crate) fn is_local(&self) -> bool {
         self.address.starts_with("file://")
@@ -103,21 +103,21 @@ impl Repository {
 
 /// User and password of a URL, decoded; neither is ever shown.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Login {
+pub(crate) struct UrlLogin {
     /// The user; a token, often.
     pub user: String,
     /// The password; `None` where the URL has no `:`.
     pub password: Option<String>,
 }
 
-impl Login {
+impl UrlLogin {
     fn has_control(&self) -> bool {
         let password = self.password.as_deref().unwrap_or_default();
         (self.user.chars().chain(password.chars())).any(char::is_control)
     }
 }
 
-impl fmt::Debug for Login {
+impl fmt::Debug for UrlLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Login(***)")
     }
@@ -142,9 +142,9 @@ impl fmt::Debug for SecretUrl {
 
 /// A branch, tag or commit, as typed; safe as an argument of git.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reference(String);
+pub(crate) struct GitReference(String);
 
-impl Reference {
+impl GitReference {
     /// Reads it: at least what git-check-ref-format(1) asks for, `~` and `^` excepted.
     pub(crate) fn parse(text: &str) -> Result<Self, LocationError> {
         let is_wrong = text.is_empty()

@@ -6,13 +6,13 @@ use super::typed::decoded;
 use super::*;
 use crate::source::testing::folder;
 
-fn parse(text: &str) -> Result<Location, LocationError> {
-    Location::parse(Path::new(text), None, Path::new("/nowhere"))
+fn parse(text: &str) -> Result<SourceLocation, LocationError> {
+    SourceLocation::parse(Path::new(text), None, Path::new("/nowhere"))
 }
 
-fn git(text: &str) -> Repository {
+fn git(text: &str) -> GitRepository {
     match parse(text) {
-        Ok(Location::Git(repository)) => repository,
+        Ok(SourceLocation::Git(repository)) => repository,
         other => panic!("{text}: {other:?}"),
     }
 }
@@ -34,7 +34,7 @@ fn sources_have_titles() {
         ("../shop-1.0.TAR.gz", Some("shop-1.0")),
         ("-", None),
     ] {
-        let location = Location::parse(Path::new(typed), None, &folder).unwrap();
+        let location = SourceLocation::parse(Path::new(typed), None, &folder).unwrap();
         assert_eq!(location.title().as_deref(), title, "{typed}");
     }
 }
@@ -62,7 +62,7 @@ fn repositories_are_known_by_their_urls() {
     ] {
         let found = git(text);
         assert_eq!(found.address, address, "{text}");
-        let found = found.reference.as_ref().map(Reference::as_str);
+        let found = found.reference.as_ref().map(GitReference::as_str);
         assert_eq!(found, reference, "{text}");
     }
 }
@@ -103,7 +103,7 @@ fn archives_are_known_by_their_ends() {
         ),
     ] {
         match parse(&text) {
-            Ok(Location::ArchiveUrl { url: found, sha256 }) => {
+            Ok(SourceLocation::ArchiveUrl { url: found, sha256 }) => {
                 assert_eq!(found.reveal(), url);
                 assert_eq!(sha256.is_some(), has_hash, "{text}");
             }
@@ -112,9 +112,9 @@ fn archives_are_known_by_their_ends() {
     }
     assert!(matches!(
         parse("file:///x/y.tar"),
-        Ok(Location::Archive { path, .. }) if path == Path::new("/x/y.tar")
+        Ok(SourceLocation::Archive { path, .. }) if path == Path::new("/x/y.tar")
     ));
-    assert_eq!(parse("-"), Ok(Location::Stdin));
+    assert_eq!(parse("-"), Ok(SourceLocation::Stdin));
 }
 
 #[test]
@@ -127,16 +127,20 @@ fn what_is_on_disk_counts_first() {
         ("x.rar", ""),
     ]);
     let at = |text: &str, reference: Option<&str>| {
-        Location::parse(Path::new(text), reference, folder.path())
+        SourceLocation::parse(Path::new(text), reference, folder.path())
     };
     let path = |text: &str| folder.path().join(text);
     for text in ["git@h:x", "a#b", "plain", "missing"] {
-        assert_eq!(at(text, None), Ok(Location::Folder(path(text))), "{text}");
+        assert_eq!(
+            at(text, None),
+            Ok(SourceLocation::Folder(path(text))),
+            "{text}"
+        );
     }
     let revision = |name: &str| {
-        Ok(Location::Revision {
+        Ok(SourceLocation::Revision {
             checkout: path("plain"),
-            reference: Reference(name.to_owned()),
+            reference: GitReference(name.to_owned()),
         })
     };
     assert_eq!(at("plain#v1", None), revision("v1"));
@@ -145,14 +149,14 @@ fn what_is_on_disk_counts_first() {
     let hash = format!("x.tar.gz#sha256={}", "0".repeat(64));
     assert!(matches!(
         at(&hash, None),
-        Ok(Location::Archive {
+        Ok(SourceLocation::Archive {
             sha256: Some(_),
             ..
         })
     ));
     assert!(matches!(
         at("x.tar.gz", None),
-        Ok(Location::Archive { sha256: None, .. })
+        Ok(SourceLocation::Archive { sha256: None, .. })
     ));
     assert!(matches!(
         at("x.rar", None),
@@ -205,9 +209,9 @@ fn what_could_run_or_mislead_is_refused() {
     for text in [
         "-x", "", "a..b", "a b", "a:b", "a//b", "/a", "a/", "a\nb", "x@{1}",
     ] {
-        assert!(Reference::parse(text).is_err(), "{text}");
+        assert!(GitReference::parse(text).is_err(), "{text}");
     }
-    assert!(Reference::parse(&"x".repeat(256)).is_err());
+    assert!(GitReference::parse(&"x".repeat(256)).is_err());
     for text in ["https://h/x.zip#main", "https://h/x.zip#sha256=12"] {
         assert!(
             matches!(parse(text), Err(LocationError::Fragment { .. })),

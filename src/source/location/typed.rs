@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Location, LocationError, Login, Reference, Repository, SecretUrl};
+use super::{GitReference, GitRepository, LocationError, SecretUrl, SourceLocation, UrlLogin};
 use crate::oci::Digest;
 use crate::report::{is_secret_query, split_login};
 use crate::source::git::without_credentials;
@@ -14,14 +14,14 @@ const ARCHIVE_ENDINGS: [&str; 8] = [
 /// What git may be asked through.
 const GIT_SCHEMES: [&str; 5] = ["https", "http", "ssh", "git", "file"];
 
-impl Location {
+impl SourceLocation {
     /// Reads what was typed; paths are relative to `directory`, and `reference` is `-r`.
     pub(crate) fn parse(
         typed: &Path,
         reference: Option<&str>,
         directory: &Path,
     ) -> Result<Self, LocationError> {
-        let reference = reference.map(Reference::parse).transpose()?;
+        let reference = reference.map(GitReference::parse).transpose()?;
         if typed == Path::new("-") {
             let shown = "standard input";
             return without_revision(reference.as_ref(), shown, "a stream").map(|()| Self::Stdin);
@@ -63,29 +63,29 @@ impl Location {
 fn at_path(
     path: &Path,
     fragment: Option<&str>,
-    reference: Option<Reference>,
-) -> Result<Location, LocationError> {
+    reference: Option<GitReference>,
+) -> Result<SourceLocation, LocationError> {
     let shown = || path.display().to_string();
     if path.is_dir() {
         let reference = one_reference(reference, fragment)?;
         return Ok(match reference {
-            Some(reference) => Location::Revision {
+            Some(reference) => SourceLocation::Revision {
                 checkout: path.to_owned(),
                 reference,
             },
-            None => Location::Folder(path.to_owned()),
+            None => SourceLocation::Folder(path.to_owned()),
         });
     }
     let name = path.to_string_lossy().to_ascii_lowercase();
     if !path.is_file() {
         // Not there any more, a dangling link or a pipe: the walk tells.
-        return Ok(Location::Folder(path.to_owned()));
+        return Ok(SourceLocation::Folder(path.to_owned()));
     }
     if !is_archive(&name) {
         return Err(LocationError::ArchiveKind { shown: shown() });
     }
     without_revision(reference.as_ref(), &shown(), "an archive")?;
-    Ok(Location::Archive {
+    Ok(SourceLocation::Archive {
         path: path.to_owned(),
         sha256: fragment.map(hash).transpose()?,
     })
@@ -95,8 +95,8 @@ fn of_url(
     text: &str,
     scheme: &str,
     rest: &str,
-    reference: Option<Reference>,
-) -> Result<Location, LocationError> {
+    reference: Option<GitReference>,
+) -> Result<SourceLocation, LocationError> {
     let shown = || without_credentials(text);
     let (plain_scheme, is_git) = match scheme.strip_prefix("git+") {
         Some(plain) => (plain, true),
@@ -131,10 +131,10 @@ fn of_url(
         let sha256 = fragment.map(hash).transpose()?;
         if is_file {
             let path = PathBuf::from(path);
-            return Ok(Location::Archive { path, sha256 });
+            return Ok(SourceLocation::Archive { path, sha256 });
         }
         let url = SecretUrl(format!("{plain_scheme}://{rest}"));
-        return Ok(Location::ArchiveUrl { url, sha256 });
+        return Ok(SourceLocation::ArchiveUrl { url, sha256 });
     }
     // An address is kept in the store, where git reads it.
     if path
@@ -145,7 +145,7 @@ fn of_url(
     }
     let login = user.filter(|_| is_http).map(login);
     // What git hands to credential helpers has a line for each of them.
-    if login.as_ref().is_some_and(Login::has_control) {
+    if login.as_ref().is_some_and(UrlLogin::has_control) {
         return Err(LocationError::Address { shown: shown() });
     }
     let user = match user {
@@ -158,7 +158,7 @@ fn of_url(
     if user.starts_with('-') {
         return Err(LocationError::Address { shown: shown() });
     }
-    Ok(Location::Git(Repository {
+    Ok(SourceLocation::Git(GitRepository {
         address: format!("{plain_scheme}://{user}{host}{path}"),
         login,
         reference: one_reference(reference, fragment)?,
@@ -172,7 +172,10 @@ fn is_short_ssh(text: &str) -> bool {
         .is_some_and(|(host, _)| !host.is_empty() && !text.starts_with('#'))
 }
 
-fn of_short_ssh(text: &str, reference: Option<Reference>) -> Result<Location, LocationError> {
+fn of_short_ssh(
+    text: &str,
+    reference: Option<GitReference>,
+) -> Result<SourceLocation, LocationError> {
     let (address, fragment) = match text.split_once('#') {
         Some((address, fragment)) => (address, Some(fragment)),
         None => (text, None),
@@ -188,7 +191,7 @@ fn of_short_ssh(text: &str, reference: Option<Reference>) -> Result<Location, Lo
     if is_wrong {
         return Err(LocationError::Address { shown: address });
     }
-    Ok(Location::Git(Repository {
+    Ok(SourceLocation::Git(GitRepository {
         login: None,
         reference: one_reference(reference, fragment)?,
         address,
@@ -218,12 +221,12 @@ fn hash(fragment: &str) -> Result<Digest, LocationError> {
 }
 
 fn one_reference(
-    flag: Option<Reference>,
+    flag: Option<GitReference>,
     fragment: Option<&str>,
-) -> Result<Option<Reference>, LocationError> {
+) -> Result<Option<GitReference>, LocationError> {
     let fragment = fragment
         .filter(|text| !text.is_empty())
-        .map(Reference::parse)
+        .map(GitReference::parse)
         .transpose()?;
     match (flag, fragment) {
         (Some(flag), Some(fragment)) if flag != fragment => Err(LocationError::TwoReferences {
@@ -235,7 +238,7 @@ fn one_reference(
 }
 
 fn without_revision(
-    reference: Option<&Reference>,
+    reference: Option<&GitReference>,
     shown: &str,
     kind: &'static str,
 ) -> Result<(), LocationError> {
@@ -248,13 +251,13 @@ fn without_revision(
     }
 }
 
-fn login(text: &str) -> Login {
+fn login(text: &str) -> UrlLogin {
     match text.split_once(':') {
-        Some((user, password)) => Login {
+        Some((user, password)) => UrlLogin {
             user: decoded(user),
             password: Some(decoded(password)),
         },
-        None => Login {
+        None => UrlLogin {
             user: decoded(text),
             password: None,
         },

@@ -4,13 +4,13 @@ use std::io;
 use std::path::PathBuf;
 
 use super::sink::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES, MAX_LINK_BYTES, MAX_PATH_BYTES};
-use crate::archive::{Unpacked, too_much, zip};
+use crate::archive::{UnpackedBound, too_much, zip};
 use crate::oci::Digest;
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Why an archive gives no source.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum UnpackError {
+pub(crate) enum ArchiveSourceError {
     /// The archive cannot be read, or its compression is damaged.
     #[error("{shown} cannot be read")]
     Read {
@@ -26,7 +26,7 @@ pub(crate) enum UnpackError {
         /// The archive as typed.
         shown: String,
         /// What it seems to be.
-        found: Found,
+        found: FoundInstead,
     },
     /// It ends too early.
     #[error("{shown} is cut off")]
@@ -50,7 +50,7 @@ pub(crate) enum UnpackError {
         /// The entry's path.
         entry: String,
         /// What is wrong with it.
-        fault: EntryFault,
+        fault: ArchiveEntryFault,
     },
     /// It holds too much.
     #[error("{shown} holds too much")]
@@ -58,11 +58,11 @@ pub(crate) enum UnpackError {
         /// The archive as typed.
         shown: String,
         /// Of what.
-        bound: Bound,
+        bound: ArchiveBound,
     },
     /// A zip archive is wrong.
     #[error(transparent)]
-    Zip(#[from] zip::Error),
+    Zip(#[from] zip::ZipError),
     /// It is not the archive that was meant.
     #[error("{shown}: expected {expected}, found {found}")]
     Hash {
@@ -88,7 +88,7 @@ pub(crate) enum UnpackError {
 
 /// What stands where an archive was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum FoundInstead {
     /// No byte at all.
     Nothing,
     /// A zip, where only a stream can be read.
@@ -103,7 +103,7 @@ pub(crate) enum Found {
 
 /// What is wrong with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EntryFault {
+pub(crate) enum ArchiveEntryFault {
     /// Its path is absolute.
     Absolute,
     /// Its path climbs by `..`.
@@ -128,7 +128,7 @@ pub(crate) enum EntryFault {
 
 /// What an archive is bounded in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bound {
+pub(crate) enum ArchiveBound {
     /// Files, folders and links.
     Entries,
     /// Bytes of all files.
@@ -142,82 +142,82 @@ pub(crate) enum Bound {
     Links,
 }
 
-fn fault_text(fault: EntryFault) -> String {
+fn fault_text(fault: ArchiveEntryFault) -> String {
     match fault {
-        EntryFault::Absolute => "Its path is absolute.".to_owned(),
-        EntryFault::Climbs => "Its path climbs by `..`.".to_owned(),
-        EntryFault::Nul => "Its path holds a NUL byte.".to_owned(),
-        EntryFault::Long => {
+        ArchiveEntryFault::Absolute => "Its path is absolute.".to_owned(),
+        ArchiveEntryFault::Climbs => "Its path climbs by `..`.".to_owned(),
+        ArchiveEntryFault::Nul => "Its path holds a NUL byte.".to_owned(),
+        ArchiveEntryFault::Long => {
             format!("Its path, or what it links to, is longer than {MAX_PATH_BYTES} bytes.")
         }
-        EntryFault::Deep => format!("Its path is deeper than {MAX_DEPTH} folders."),
-        EntryFault::Twice => {
+        ArchiveEntryFault::Deep => format!("Its path is deeper than {MAX_DEPTH} folders."),
+        ArchiveEntryFault::Twice => {
             "Its path is there twice, or is a file in one place and a folder in another.".to_owned()
         }
-        EntryFault::HardLink => "It is a hard link to what is no file before it.".to_owned(),
-        EntryFault::NoTarget => "It is a link to nothing.".to_owned(),
-        EntryFault::Size => "Its length is no number.".to_owned(),
-        EntryFault::Kind => {
+        ArchiveEntryFault::HardLink => "It is a hard link to what is no file before it.".to_owned(),
+        ArchiveEntryFault::NoTarget => "It is a link to nothing.".to_owned(),
+        ArchiveEntryFault::Size => "Its length is no number.".to_owned(),
+        ArchiveEntryFault::Kind => {
             "It is a file with holes, a part of a file, or of a kind that is not for sources."
                 .to_owned()
         }
     }
 }
 
-fn bound_text(bound: Bound) -> String {
+fn bound_text(bound: ArchiveBound) -> String {
     match bound {
-        Bound::Entries => format!("More than {MAX_ENTRIES} files, folders and links."),
-        Bound::Bytes => format!("More than {} GiB of files.", MAX_BYTES >> 30),
-        Bound::Ratio { most_bytes } => format!("It is {}.", too_much(most_bytes)),
-        Bound::Links => format!("More than {} MiB of links.", MAX_LINK_BYTES >> 20),
+        ArchiveBound::Entries => format!("More than {MAX_ENTRIES} files, folders and links."),
+        ArchiveBound::Bytes => format!("More than {} GiB of files.", MAX_BYTES >> 30),
+        ArchiveBound::Ratio { most_bytes } => format!("It is {}.", too_much(most_bytes)),
+        ArchiveBound::Links => format!("More than {} MiB of links.", MAX_LINK_BYTES >> 20),
     }
 }
 
-fn bound_hint(bound: Bound) -> &'static str {
+fn bound_hint(bound: ArchiveBound) -> &'static str {
     match bound {
-        Bound::Ratio { .. } => Unpacked::HINT,
-        Bound::Entries | Bound::Bytes | Bound::Links => {
+        ArchiveBound::Ratio { .. } => UnpackedBound::HINT,
+        ArchiveBound::Entries | ArchiveBound::Bytes | ArchiveBound::Links => {
             "Leave out what the image does not need, or unpack it and build the folder."
         }
     }
 }
 
-fn found_text(found: Found) -> (&'static str, &'static str) {
+fn found_text(found: FoundInstead) -> (&'static str, &'static str) {
     match found {
-        Found::Nothing => (
+        FoundInstead::Nothing => (
             "There is not a single byte in it.",
             "Check what writes it: `tar -c . | s2r build - IMAGE`.",
         ),
-        Found::ZipOnStdin => (
+        FoundInstead::ZipOnStdin => (
             "A zip's directory is at its end, so it cannot be read from a stream.",
             "Send a tar, or name the zip file.",
         ),
-        Found::Bzip2 => (
+        FoundInstead::Bzip2 => (
             "It is compressed by bzip2, which s2r does not read.",
             "Pack it with gzip, xz or zstd.",
         ),
-        Found::WebPage => (
+        FoundInstead::WebPage => (
             "It begins like a web page; the host may want a login.",
             "Open the address in a browser; credentials come from ~/.netrc or the URL.",
         ),
-        Found::Other => (
+        FoundInstead::Other => (
             "It begins neither like tar nor like gzip, xz, zstd or zip.",
             "Check the file: `file NAME` tells what it is.",
         ),
     }
 }
 
-impl Explain for UnpackError {
+impl Explain for ArchiveSourceError {
     fn explain(&self) -> Explanation {
         let again = "Pack it anew, or fetch it anew.";
         let (fate, place, why, next) = match self {
-            Self::Read { shown, source } => (Fate::Project, shown, source.to_string(), again),
+            Self::Read { shown, source } => (ErrorClass::Project, shown, source.to_string(), again),
             Self::Kind { shown, found } => {
                 let (why, next) = found_text(*found);
-                (Fate::Project, shown, why.to_owned(), next)
+                (ErrorClass::Project, shown, why.to_owned(), next)
             }
             Self::Cut { shown } => (
-                Fate::Project,
+                ErrorClass::Project,
                 shown,
                 "It ends before its end mark: what sent it broke off.".to_owned(),
                 again,
@@ -228,24 +228,27 @@ impl Explain for UnpackError {
                 } else {
                     format!("What follows {} is no entry.", after.escape_debug())
                 };
-                (Fate::Project, shown, why, again)
+                (ErrorClass::Project, shown, why, again)
             }
             Self::Entry { shown, fault, .. } => (
-                Fate::Project,
+                ErrorClass::Project,
                 shown,
                 fault_text(*fault),
                 "Pack the folder anew with `tar -C FOLDER -c .` or `git archive HEAD`; do not unpack this archive elsewhere if you do not know its maker.",
             ),
-            Self::Bound { shown, bound } => {
-                (Fate::Project, shown, bound_text(*bound), bound_hint(*bound))
-            }
+            Self::Bound { shown, bound } => (
+                ErrorClass::Project,
+                shown,
+                bound_text(*bound),
+                bound_hint(*bound),
+            ),
             Self::Zip(error) => return error.explain(),
             Self::Hash {
                 shown,
                 expected,
                 found,
             } => (
-                Fate::Project,
+                ErrorClass::Project,
                 shown,
                 format!(
                     "#sha256= says {}, the file has {}.",
@@ -256,7 +259,7 @@ impl Explain for UnpackError {
             ),
             Self::Terminal => {
                 return Explanation {
-                    fate: Fate::CommandLine,
+                    fate: ErrorClass::CommandLine,
                     what: self.to_string(),
                     place: "-".to_owned(),
                     why: "`-` stands for a tar that another program sends.".to_owned(),
@@ -265,7 +268,7 @@ impl Explain for UnpackError {
             }
             Self::Write { path, source } => {
                 return Explanation {
-                    fate: Fate::World,
+                    fate: ErrorClass::World,
                     what: "an unpacked file cannot be written".to_owned(),
                     place: path.display().to_string(),
                     why: source.to_string(),

@@ -19,13 +19,13 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use error::Found;
-pub(crate) use error::UnpackError;
-use sink::Sink;
-use tar::Tar;
+pub(crate) use error::ArchiveSourceError;
+use error::FoundInstead;
+use sink::UnpackSink;
+use tar::TarReader;
 
-use crate::archive::Unpacked;
-use crate::archive::decompress::{Decoder, Format};
+use crate::archive::UnpackedBound;
+use crate::archive::decompress::{CompressionFormat, Decoder};
 use crate::oci::Digest;
 use crate::report::{Event, Report, TransferId};
 
@@ -39,23 +39,27 @@ const TELL_BYTES: u64 = 1 << 20;
 const MAX_TAR_BYTES: u64 = sink::MAX_BYTES + sink::MAX_ENTRIES * 4096;
 
 /// Where an archive goes, and who is told.
-pub(crate) struct Unpacking<'a> {
+pub(crate) struct UnpackRequest<'a> {
     /// An empty folder of ours.
     pub into: &'a Path,
     /// The archive as the user typed it, without password.
     pub shown: &'a str,
     /// How much it may be.
-    pub unpacked: Unpacked,
+    pub unpacked: UnpackedBound,
     /// Told of what is left out, and of progress.
     pub report: &'a dyn Report,
     /// The number that progress goes by.
     pub transfer: TransferId,
 }
 
-impl Unpacking<'_> {
+impl UnpackRequest<'_> {
     /// Unpacks a file, after comparing its hash with `sha256` if there is one.
-    pub(crate) fn file(&self, path: &Path, sha256: Option<&Digest>) -> Result<(), UnpackError> {
-        let failed = |source| UnpackError::Read {
+    pub(crate) fn file(
+        &self,
+        path: &Path,
+        sha256: Option<&Digest>,
+    ) -> Result<(), ArchiveSourceError> {
+        let failed = |source| ArchiveSourceError::Read {
             shown: self.shown.to_owned(),
             source,
         };
@@ -69,7 +73,7 @@ impl Unpacking<'_> {
             .read_to_end(&mut start)
             .map_err(failed)?;
         if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
-            let mut sink = Sink::new(self.into, self.shown, self.unpacked);
+            let mut sink = UnpackSink::new(self.into, self.shown, self.unpacked);
             zip::unpack(path, self.shown, &mut sink)?;
             return sink.finish(self.report);
         }
@@ -78,12 +82,12 @@ impl Unpacking<'_> {
     }
 
     /// Unpacks what comes on a stream: a tar, compressed or not.
-    pub(crate) fn stream(&self, mut from: impl Read) -> Result<(), UnpackError> {
+    pub(crate) fn stream(&self, mut from: impl Read) -> Result<(), ArchiveSourceError> {
         let mut start = Vec::new();
         from.by_ref()
             .take(START_BYTES)
             .read_to_end(&mut start)
-            .map_err(|source| UnpackError::Read {
+            .map_err(|source| ArchiveSourceError::Read {
                 shown: self.shown.to_owned(),
                 source,
             })?;
@@ -95,8 +99,8 @@ impl Unpacking<'_> {
         start: Vec<u8>,
         rest: impl Read,
         total_bytes: Option<u64>,
-    ) -> Result<(), UnpackError> {
-        let format = kind_of(&start).map_err(|found| UnpackError::Kind {
+    ) -> Result<(), ArchiveSourceError> {
+        let format = kind_of(&start).map_err(|found| ArchiveSourceError::Kind {
             shown: self.shown.to_owned(),
             found,
         })?;
@@ -106,7 +110,7 @@ impl Unpacking<'_> {
             total_bytes,
         });
         let read = Cell::new(0);
-        let counted = Counted {
+        let counted = ReadProgress {
             from: io::Cursor::new(start).chain(rest),
             read: &read,
             told_bytes: 0,
@@ -117,13 +121,13 @@ impl Unpacking<'_> {
             format,
             MAX_TAR_BYTES,
         )
-        .map_err(|source| UnpackError::Read {
+        .map_err(|source| ArchiveSourceError::Read {
             shown: self.shown.to_owned(),
             source,
         })
         .and_then(|decoder| {
-            let mut sink = Sink::new(self.into, self.shown, self.unpacked);
-            let tar = Tar {
+            let mut sink = UnpackSink::new(self.into, self.shown, self.unpacked);
+            let tar = TarReader {
                 from: BufReader::with_capacity(BUFFER_BYTES, decoder),
                 shown: self.shown,
                 // Of a stream nobody knows the length: what has been read has to do.
@@ -137,7 +141,7 @@ impl Unpacking<'_> {
         unpacked
     }
 
-    fn check(&self, path: &Path, expected: &Digest) -> Result<(), UnpackError> {
+    fn check(&self, path: &Path, expected: &Digest) -> Result<(), ArchiveSourceError> {
         let hash = || -> io::Result<Digest> {
             let mut file = File::open(path)?;
             let mut sha256 = Sha256::new();
@@ -149,14 +153,14 @@ impl Unpacking<'_> {
                 }
             }
         };
-        let found = hash().map_err(|source| UnpackError::Read {
+        let found = hash().map_err(|source| ArchiveSourceError::Read {
             shown: self.shown.to_owned(),
             source,
         })?;
         if found == *expected {
             return Ok(());
         }
-        Err(UnpackError::Hash {
+        Err(ArchiveSourceError::Hash {
             shown: self.shown.to_owned(),
             expected: *expected,
             found,
@@ -184,33 +188,33 @@ pub(crate) fn top(folder: &Path, context_dir: Option<&Path>) -> PathBuf {
 }
 
 /// How a stream that begins so is compressed.
-fn kind_of(start: &[u8]) -> Result<Format, Found> {
+fn kind_of(start: &[u8]) -> Result<CompressionFormat, FoundInstead> {
     let page = || {
         let text = start.trim_ascii_start();
         text.starts_with(b"<")
     };
     match start {
-        [] => Err(Found::Nothing),
-        [0x1f, 0x8b, ..] => Ok(Format::Gzip),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Ok(Format::Xz),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Ok(Format::Zstd),
-        [b'P', b'K', 3 | 5, ..] => Err(Found::ZipOnStdin),
-        [b'B', b'Z', b'h', ..] => Err(Found::Bzip2),
-        start if tar::is_tar(start) => Ok(Format::Plain),
-        _ if page() => Err(Found::WebPage),
-        _ => Err(Found::Other),
+        [] => Err(FoundInstead::Nothing),
+        [0x1f, 0x8b, ..] => Ok(CompressionFormat::Gzip),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Ok(CompressionFormat::Xz),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Ok(CompressionFormat::Zstd),
+        [b'P', b'K', 3 | 5, ..] => Err(FoundInstead::ZipOnStdin),
+        [b'B', b'Z', b'h', ..] => Err(FoundInstead::Bzip2),
+        start if tar::is_tar(start) => Ok(CompressionFormat::Plain),
+        _ if page() => Err(FoundInstead::WebPage),
+        _ => Err(FoundInstead::Other),
     }
 }
 
 /// Counts what is read of an archive, and tells it.
-struct Counted<'a, R> {
+struct ReadProgress<'a, R> {
     from: R,
     read: &'a Cell<u64>,
     told_bytes: u64,
-    unpacking: &'a Unpacking<'a>,
+    unpacking: &'a UnpackRequest<'a>,
 }
 
-impl<R: Read> Read for Counted<'_, R> {
+impl<R: Read> Read for ReadProgress<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.from.read(buffer)?;
         let done_bytes = self.read.get() + count as u64;

@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::error::{Bound, EntryFault, UnpackError};
-use crate::archive::Unpacked;
+use super::error::{ArchiveBound, ArchiveEntryFault, ArchiveSourceError};
+use crate::archive::UnpackedBound;
 use crate::report::{Event, Report};
 
 /// Files, folders and links in all, those folders counted that no entry names.
@@ -31,11 +31,11 @@ const MAX_NAMED: usize = 5;
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Where entries go.
-pub(super) struct Sink<'a> {
+pub(super) struct UnpackSink<'a> {
     root: &'a Path,
     shown: &'a str,
     /// How much all files may be, by the archive's length.
-    pub(super) unpacked: Unpacked,
+    pub(super) unpacked: UnpackedBound,
     entries: u64,
     bytes: u64,
     links: Vec<(PathBuf, Vec<u8>)>,
@@ -63,15 +63,15 @@ pub(super) struct NewFile<'a> {
 }
 
 /// An entry's path below the root, made of plain names.
-struct Place {
+struct EntryPath {
     path: PathBuf,
     /// For messages.
     named: String,
 }
 
-impl<'a> Sink<'a> {
+impl<'a> UnpackSink<'a> {
     /// `root` is an empty folder of ours, `shown` the archive as typed.
-    pub(super) fn new(root: &'a Path, shown: &'a str, unpacked: Unpacked) -> Self {
+    pub(super) fn new(root: &'a Path, shown: &'a str, unpacked: UnpackedBound) -> Self {
         Self {
             root,
             shown,
@@ -90,39 +90,39 @@ impl<'a> Sink<'a> {
     }
 
     /// The error of an entry.
-    pub(super) fn refuse(&self, entry: &[u8], fault: EntryFault) -> UnpackError {
-        UnpackError::Entry {
+    pub(super) fn refuse(&self, entry: &[u8], fault: ArchiveEntryFault) -> ArchiveSourceError {
+        ArchiveSourceError::Entry {
             shown: self.shown.to_owned(),
             entry: String::from_utf8_lossy(entry).into_owned(),
             fault,
         }
     }
 
-    fn bound(&self, bound: Bound) -> UnpackError {
-        UnpackError::Bound {
+    fn bound(&self, bound: ArchiveBound) -> ArchiveSourceError {
+        ArchiveSourceError::Bound {
             shown: self.shown.to_owned(),
             bound,
         }
     }
 
     /// A path of the archive as one below the root; `None` for the root itself.
-    fn place(&self, entry: &[u8]) -> Result<Option<Place>, UnpackError> {
+    fn place(&self, entry: &[u8]) -> Result<Option<EntryPath>, ArchiveSourceError> {
         let refuse = |fault| Err(self.refuse(entry, fault));
         if entry.contains(&0) {
-            return refuse(EntryFault::Nul);
+            return refuse(ArchiveEntryFault::Nul);
         }
         if entry.len() > MAX_PATH_BYTES {
-            return refuse(EntryFault::Long);
+            return refuse(ArchiveEntryFault::Long);
         }
         if entry.starts_with(b"/") {
-            return refuse(EntryFault::Absolute);
+            return refuse(ArchiveEntryFault::Absolute);
         }
         let mut path = self.root.to_owned();
         let mut depth = 0;
         for component in entry.split(|byte| *byte == b'/') {
             match component {
                 b"" | b"." => {}
-                b".." => return refuse(EntryFault::Climbs),
+                b".." => return refuse(ArchiveEntryFault::Climbs),
                 name => {
                     path.push(OsStr::from_bytes(name));
                     depth += 1;
@@ -130,9 +130,9 @@ impl<'a> Sink<'a> {
             }
         }
         if depth > MAX_DEPTH {
-            return refuse(EntryFault::Deep);
+            return refuse(ArchiveEntryFault::Deep);
         }
-        Ok((depth > 0).then(|| Place {
+        Ok((depth > 0).then(|| EntryPath {
             path,
             named: String::from_utf8_lossy(entry).into_owned(),
         }))
@@ -149,28 +149,28 @@ impl<'a> Sink<'a> {
         is_of_finder
     }
 
-    fn count_entry(&mut self) -> Result<(), UnpackError> {
+    fn count_entry(&mut self) -> Result<(), ArchiveSourceError> {
         self.entries += 1;
         if self.entries > MAX_ENTRIES {
-            return Err(self.bound(Bound::Entries));
+            return Err(self.bound(ArchiveBound::Entries));
         }
         Ok(())
     }
 
-    fn count_bytes(&mut self, bytes: u64, read_bytes: u64) -> Result<(), UnpackError> {
+    fn count_bytes(&mut self, bytes: u64, read_bytes: u64) -> Result<(), ArchiveSourceError> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > MAX_BYTES {
-            return Err(self.bound(Bound::Bytes));
+            return Err(self.bound(ArchiveBound::Bytes));
         }
         let most_bytes = self.unpacked.most_bytes(read_bytes);
         if self.bytes > most_bytes {
-            return Err(self.bound(Bound::Ratio { most_bytes }));
+            return Err(self.bound(ArchiveBound::Ratio { most_bytes }));
         }
         Ok(())
     }
 
     /// The error of the file system at a place.
-    fn failed(&self, place: &Place, source: io::Error) -> UnpackError {
+    fn failed(&self, place: &EntryPath, source: io::Error) -> ArchiveSourceError {
         let is_taken = matches!(
             source.kind(),
             io::ErrorKind::AlreadyExists
@@ -178,26 +178,26 @@ impl<'a> Sink<'a> {
                 | io::ErrorKind::IsADirectory
         );
         if is_taken {
-            return self.refuse(place.named.as_bytes(), EntryFault::Twice);
+            return self.refuse(place.named.as_bytes(), ArchiveEntryFault::Twice);
         }
         if source.kind() == io::ErrorKind::InvalidFilename {
-            return self.refuse(place.named.as_bytes(), EntryFault::Long);
+            return self.refuse(place.named.as_bytes(), ArchiveEntryFault::Long);
         }
-        UnpackError::Write {
+        ArchiveSourceError::Write {
             path: place.path.clone(),
             source,
         }
     }
 
     /// Makes the folders that a place lies in, as far as they are not there.
-    fn parents(&mut self, place: &Place) -> Result<(), UnpackError> {
+    fn parents(&mut self, place: &EntryPath) -> Result<(), ArchiveSourceError> {
         let Some(parent) = place.path.parent() else {
             return Ok(());
         };
         self.folders(parent, place)
     }
 
-    fn folders(&mut self, folder: &Path, place: &Place) -> Result<(), UnpackError> {
+    fn folders(&mut self, folder: &Path, place: &EntryPath) -> Result<(), ArchiveSourceError> {
         if folder == self.last_folder {
             return Ok(());
         }
@@ -210,7 +210,7 @@ impl<'a> Sink<'a> {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     // No link is here yet, so what is no folder is a file.
                     if !path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-                        return Err(self.refuse(place.named.as_bytes(), EntryFault::Twice));
+                        return Err(self.refuse(place.named.as_bytes(), ArchiveEntryFault::Twice));
                     }
                 }
                 Err(error) => return Err(self.failed(place, error)),
@@ -221,7 +221,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Takes a folder; one that is there already is no fault, because archives repeat them.
-    pub(super) fn folder(&mut self, entry: &[u8]) -> Result<(), UnpackError> {
+    pub(super) fn folder(&mut self, entry: &[u8]) -> Result<(), ArchiveSourceError> {
         match self.place(entry)? {
             Some(place) => self.folders(&place.path.clone(), &place),
             None => Ok(()),
@@ -234,18 +234,18 @@ impl<'a> Sink<'a> {
         file: &NewFile<'_>,
         contents: &mut dyn Read,
         read_bytes: &dyn Fn() -> u64,
-    ) -> Result<(), UnpackError> {
+    ) -> Result<(), ArchiveSourceError> {
         let &NewFile {
             entry,
             is_executable,
             size_bytes,
         } = file;
         let Some(place) = self.place(entry)? else {
-            return Err(self.refuse(entry, EntryFault::Twice));
+            return Err(self.refuse(entry, ArchiveEntryFault::Twice));
         };
         self.count_entry()?;
         if size_bytes > MAX_BYTES - self.bytes {
-            return Err(self.bound(Bound::Bytes));
+            return Err(self.bound(ArchiveBound::Bytes));
         }
         self.parents(&place)?;
         let mut file = File::options()
@@ -259,15 +259,14 @@ impl<'a> Sink<'a> {
             let most = usize::try_from(left)
                 .unwrap_or(PIECE_BYTES)
                 .min(PIECE_BYTES);
-            let count =
-                contents
-                    .read(&mut self.buffer[..most])
-                    .map_err(|source| UnpackError::Read {
-                        shown: self.shown.to_owned(),
-                        source,
-                    })?;
+            let count = contents.read(&mut self.buffer[..most]).map_err(|source| {
+                ArchiveSourceError::Read {
+                    shown: self.shown.to_owned(),
+                    source,
+                }
+            })?;
             if count == 0 {
-                return Err(UnpackError::Cut {
+                return Err(ArchiveSourceError::Cut {
                     shown: self.shown.to_owned(),
                 });
             }
@@ -280,14 +279,14 @@ impl<'a> Sink<'a> {
     }
 
     /// Takes a symbolic link; where it leads is the business of whoever reads the folder.
-    pub(super) fn link(&mut self, entry: &[u8], target: &[u8]) -> Result<(), UnpackError> {
+    pub(super) fn link(&mut self, entry: &[u8], target: &[u8]) -> Result<(), ArchiveSourceError> {
         let Some(place) = self.place(entry)? else {
-            return Err(self.refuse(entry, EntryFault::Twice));
+            return Err(self.refuse(entry, ArchiveEntryFault::Twice));
         };
         let fault = match target {
-            [] => Some(EntryFault::NoTarget),
-            target if target.contains(&0) => Some(EntryFault::Nul),
-            target if target.len() > MAX_PATH_BYTES => Some(EntryFault::Long),
+            [] => Some(ArchiveEntryFault::NoTarget),
+            target if target.contains(&0) => Some(ArchiveEntryFault::Nul),
+            target if target.len() > MAX_PATH_BYTES => Some(ArchiveEntryFault::Long),
             _ => None,
         };
         if let Some(fault) = fault {
@@ -296,7 +295,7 @@ impl<'a> Sink<'a> {
         self.count_entry()?;
         self.link_bytes += entry.len() + target.len();
         if self.link_bytes > MAX_LINK_BYTES {
-            return Err(self.bound(Bound::Links));
+            return Err(self.bound(ArchiveBound::Links));
         }
         self.parents(&place)?;
         self.links.push((place.path, target.to_vec()));
@@ -310,13 +309,13 @@ impl<'a> Sink<'a> {
         entry: &[u8],
         target: &[u8],
         read_bytes: u64,
-    ) -> Result<(), UnpackError> {
+    ) -> Result<(), ArchiveSourceError> {
         let (Some(place), Some(target)) = (self.place(entry)?, self.place(target)?) else {
-            return Err(self.refuse(entry, EntryFault::HardLink));
+            return Err(self.refuse(entry, ArchiveEntryFault::HardLink));
         };
         let size_bytes = match target.path.symlink_metadata() {
             Ok(found) if found.is_file() => found.len(),
-            _ => return Err(self.refuse(entry, EntryFault::HardLink)),
+            _ => return Err(self.refuse(entry, ArchiveEntryFault::HardLink)),
         };
         self.count_entry()?;
         self.count_bytes(size_bytes, read_bytes)?;
@@ -325,7 +324,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Leaves out what no image holds: devices, pipes, sockets.
-    pub(super) fn special(&mut self, entry: &[u8]) -> Result<(), UnpackError> {
+    pub(super) fn special(&mut self, entry: &[u8]) -> Result<(), ArchiveSourceError> {
         self.count_entry()?;
         self.special_count += 1;
         if self.special.len() < MAX_NAMED {
@@ -336,9 +335,9 @@ impl<'a> Sink<'a> {
     }
 
     /// Makes the links, and says what was left out.
-    pub(super) fn finish(self, report: &dyn Report) -> Result<(), UnpackError> {
+    pub(super) fn finish(self, report: &dyn Report) -> Result<(), ArchiveSourceError> {
         for (path, target) in &self.links {
-            let place = Place {
+            let place = EntryPath {
                 named: path
                     .strip_prefix(self.root)
                     .unwrap_or(path)

@@ -8,8 +8,8 @@ use std::io::{self, Read};
 
 use tar::{EntryType, Header, PaxExtensions};
 
-use super::error::{EntryFault, UnpackError};
-use super::sink::{MAX_PATH_BYTES, NewFile, Sink};
+use super::error::{ArchiveEntryFault, ArchiveSourceError};
+use super::sink::{MAX_PATH_BYTES, NewFile, UnpackSink};
 
 /// A tar's unit.
 const BLOCK_BYTES: usize = 512;
@@ -20,7 +20,7 @@ const MAX_TRAILER_BYTES: u64 = 4 << 20;
 
 /// What headers before an entry say about it.
 #[derive(Default)]
-struct Extended {
+struct PendingHeaders {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size_bytes: Option<u64>,
@@ -28,17 +28,17 @@ struct Extended {
 }
 
 /// A tar being read.
-pub(super) struct Tar<'a, R> {
+pub(super) struct TarReader<'a, R> {
     pub from: R,
     pub shown: &'a str,
     /// How much of the archive's file has been read.
     pub read_bytes: &'a dyn Fn() -> u64,
 }
 
-impl<R: Read> Tar<'_, R> {
+impl<R: Read> TarReader<'_, R> {
     /// Gives all entries to the sink.
-    pub(super) fn unpack(mut self, sink: &mut Sink<'_>) -> Result<(), UnpackError> {
-        let mut extended = Extended::default();
+    pub(super) fn unpack(mut self, sink: &mut UnpackSink<'_>) -> Result<(), ArchiveSourceError> {
+        let mut extended = PendingHeaders::default();
         let mut before = Vec::new();
         while let Some(header) = self.header(&before)? {
             let kind = header.entry_type();
@@ -77,22 +77,22 @@ impl<R: Read> Tar<'_, R> {
     fn entry(
         &mut self,
         header: &Header,
-        about: &Extended,
+        about: &PendingHeaders,
         path: &[u8],
-        sink: &mut Sink<'_>,
-    ) -> Result<(), UnpackError> {
+        sink: &mut UnpackSink<'_>,
+    ) -> Result<(), ArchiveSourceError> {
         let of_header = header.entry_size().ok();
         let size_bytes = about
             .size_bytes
             .or(of_header)
-            .ok_or_else(|| sink.refuse(path, EntryFault::Size))?;
+            .ok_or_else(|| sink.refuse(path, ArchiveEntryFault::Size))?;
         let link = || {
             let own = || header.link_name_bytes().map(std::borrow::Cow::into_owned);
             about.link.clone().or_else(own).unwrap_or_default()
         };
         let kind = header.entry_type();
         if about.is_sparse {
-            return Err(sink.refuse(path, EntryFault::Kind));
+            return Err(sink.refuse(path, ArchiveEntryFault::Kind));
         }
         if sink.leaves_out(path) {
             return self.skip(size_bytes);
@@ -130,12 +130,12 @@ impl<R: Read> Tar<'_, R> {
             }
             // GNU's name of a volume.
             other if other.as_byte() == b'V' => self.skip(size_bytes),
-            _ => Err(sink.refuse(path, EntryFault::Kind)),
+            _ => Err(sink.refuse(path, ArchiveEntryFault::Kind)),
         }
     }
 
     /// The next header; `None` at the end mark.
-    fn header(&mut self, before: &[u8]) -> Result<Option<Header>, UnpackError> {
+    fn header(&mut self, before: &[u8]) -> Result<Option<Header>, ArchiveSourceError> {
         let mut block = [0; BLOCK_BYTES];
         self.exactly(&mut block)?;
         if block.iter().all(|byte| *byte == 0) {
@@ -148,7 +148,11 @@ impl<R: Read> Tar<'_, R> {
         Ok(Some(header))
     }
 
-    fn extended(&mut self, size_bytes: Option<u64>, before: &[u8]) -> Result<Vec<u8>, UnpackError> {
+    fn extended(
+        &mut self,
+        size_bytes: Option<u64>,
+        before: &[u8],
+    ) -> Result<Vec<u8>, ArchiveSourceError> {
         let size_bytes = size_bytes
             .filter(|size| *size <= MAX_EXTENDED_BYTES)
             .ok_or_else(|| self.damaged(before))?;
@@ -159,7 +163,7 @@ impl<R: Read> Tar<'_, R> {
     }
 
     /// Reads over contents that are not wanted.
-    fn skip(&mut self, size_bytes: u64) -> Result<(), UnpackError> {
+    fn skip(&mut self, size_bytes: u64) -> Result<(), ArchiveSourceError> {
         let copied = io::copy(&mut self.from.by_ref().take(size_bytes), &mut io::sink())
             .map_err(|source| self.failed(source))?;
         if copied < size_bytes {
@@ -169,7 +173,7 @@ impl<R: Read> Tar<'_, R> {
     }
 
     /// Reads over what fills an entry's last block.
-    fn pad(&mut self, size_bytes: u64) -> Result<(), UnpackError> {
+    fn pad(&mut self, size_bytes: u64) -> Result<(), ArchiveSourceError> {
         let used = usize::try_from(size_bytes % BLOCK_BYTES as u64).unwrap_or_default();
         let mut rest = [0; BLOCK_BYTES];
         match used {
@@ -178,7 +182,7 @@ impl<R: Read> Tar<'_, R> {
         }
     }
 
-    fn exactly(&mut self, buffer: &mut [u8]) -> Result<(), UnpackError> {
+    fn exactly(&mut self, buffer: &mut [u8]) -> Result<(), ArchiveSourceError> {
         self.from
             .read_exact(buffer)
             .map_err(|error| match error.kind() {
@@ -187,28 +191,28 @@ impl<R: Read> Tar<'_, R> {
             })
     }
 
-    fn cut(&self) -> UnpackError {
-        UnpackError::Cut {
+    fn cut(&self) -> ArchiveSourceError {
+        ArchiveSourceError::Cut {
             shown: self.shown.to_owned(),
         }
     }
 
-    fn failed(&self, source: io::Error) -> UnpackError {
-        UnpackError::Read {
+    fn failed(&self, source: io::Error) -> ArchiveSourceError {
+        ArchiveSourceError::Read {
             shown: self.shown.to_owned(),
             source,
         }
     }
 
-    fn damaged(&self, before: &[u8]) -> UnpackError {
-        UnpackError::Header {
+    fn damaged(&self, before: &[u8]) -> ArchiveSourceError {
+        ArchiveSourceError::Header {
             shown: self.shown.to_owned(),
             after: String::from_utf8_lossy(before).into_owned(),
         }
     }
 }
 
-impl Extended {
+impl PendingHeaders {
     /// Takes what a pax header says; `None` if it is none.
     fn read_pax(&mut self, bytes: &[u8]) -> Option<()> {
         for record in PaxExtensions::new(bytes) {

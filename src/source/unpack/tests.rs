@@ -5,10 +5,10 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Mutex;
 
-use super::error::{Bound, EntryFault};
+use super::error::{ArchiveBound, ArchiveEntryFault};
 use super::*;
-use crate::archive::Unpacked;
-use crate::report::Silent;
+use crate::archive::UnpackedBound;
+use crate::report::SilentReport;
 
 /// One entry: type, path, link target, contents, mode.
 type Entry<'a> = (u8, &'a str, &'a str, &'a [u8], u32);
@@ -68,27 +68,27 @@ impl Place {
         self.folder.path().join("into")
     }
 
-    fn unpack(&self, bytes: &[u8]) -> Result<(), UnpackError> {
+    fn unpack(&self, bytes: &[u8]) -> Result<(), ArchiveSourceError> {
         let into = self.inside();
-        let unpacking = Unpacking {
+        let unpacking = UnpackRequest {
             into: &into,
             shown: "x.tar",
-            unpacked: Unpacked::default(),
-            report: &Silent,
+            unpacked: UnpackedBound::default(),
+            report: &SilentReport,
             transfer: TransferId(0),
         };
         unpacking.stream(bytes)
     }
 
-    fn unpack_file(&self, bytes: &[u8], sha256: Option<&Digest>) -> Result<(), UnpackError> {
+    fn unpack_file(&self, bytes: &[u8], sha256: Option<&Digest>) -> Result<(), ArchiveSourceError> {
         let path = self.folder.path().join("archive");
         fs::write(&path, bytes).unwrap();
         let into = self.inside();
-        let unpacking = Unpacking {
+        let unpacking = UnpackRequest {
             into: &into,
             shown: "https://h/x",
-            unpacked: Unpacked::default(),
-            report: &Silent,
+            unpacked: UnpackedBound::default(),
+            report: &SilentReport,
             transfer: TransferId(0),
         };
         unpacking.file(&path, sha256)
@@ -112,10 +112,10 @@ impl Place {
     }
 }
 
-fn fault_of(bytes: &[u8]) -> EntryFault {
+fn fault_of(bytes: &[u8]) -> ArchiveEntryFault {
     let place = Place::new();
     match place.unpack(bytes) {
-        Err(UnpackError::Entry { fault, .. }) => fault,
+        Err(ArchiveSourceError::Entry { fault, .. }) => fault,
         other => panic!("{other:?}"),
     }
 }
@@ -196,17 +196,20 @@ fn names_may_be_long() {
 #[test]
 fn nothing_leaves_the_folder() {
     for (entries, fault) in [
-        (vec![file("../outside", "x")], EntryFault::Climbs),
-        (vec![file("a/../../outside", "x")], EntryFault::Climbs),
-        (vec![file("a/..", "x")], EntryFault::Climbs),
-        (vec![file("/tmp/outside", "x")], EntryFault::Absolute),
+        (vec![file("../outside", "x")], ArchiveEntryFault::Climbs),
+        (
+            vec![file("a/../../outside", "x")],
+            ArchiveEntryFault::Climbs,
+        ),
+        (vec![file("a/..", "x")], ArchiveEntryFault::Climbs),
+        (vec![file("/tmp/outside", "x")], ArchiveEntryFault::Absolute),
         (
             vec![(b'5', "../sub", "", &b""[..], 0o755)],
-            EntryFault::Climbs,
+            ArchiveEntryFault::Climbs,
         ),
         (
             vec![(b'2', "../link", "x", &b""[..], 0o777)],
-            EntryFault::Climbs,
+            ArchiveEntryFault::Climbs,
         ),
         // Through a link that the archive brings along.
         (
@@ -214,44 +217,47 @@ fn nothing_leaves_the_folder() {
                 (b'2', "out", "..", &b""[..], 0o777),
                 file("out/outside", "x"),
             ],
-            EntryFault::Twice,
+            ArchiveEntryFault::Twice,
         ),
         (
             vec![
                 file("out/outside", "x"),
                 (b'2', "out", "..", &b""[..], 0o777),
             ],
-            EntryFault::Twice,
+            ArchiveEntryFault::Twice,
         ),
         (
             vec![(b'2', "f", "../outside", &b""[..], 0o777), file("f", "x")],
-            EntryFault::Twice,
+            ArchiveEntryFault::Twice,
         ),
         // Hard links to what is not the archive's.
         (
             vec![(b'1', "h", "../outside", &b""[..], 0)],
-            EntryFault::Climbs,
+            ArchiveEntryFault::Climbs,
         ),
         (
             vec![(b'1', "h", "/etc/passwd", &b""[..], 0)],
-            EntryFault::Absolute,
+            ArchiveEntryFault::Absolute,
         ),
         (
             vec![(b'1', "h", "missing", &b""[..], 0)],
-            EntryFault::HardLink,
+            ArchiveEntryFault::HardLink,
         ),
         (
             vec![
                 (b'2', "l", "../outside", &b""[..], 0o777),
                 (b'1', "h", "l", &b""[..], 0),
             ],
-            EntryFault::HardLink,
+            ArchiveEntryFault::HardLink,
         ),
-        (vec![(b'1', "h", ".", &b""[..], 0)], EntryFault::HardLink),
+        (
+            vec![(b'1', "h", ".", &b""[..], 0)],
+            ArchiveEntryFault::HardLink,
+        ),
     ] {
         let place = Place::new();
         match place.unpack(&tar_of(&entries)) {
-            Err(UnpackError::Entry { fault: found, .. }) => assert_eq!(found, fault),
+            Err(ArchiveSourceError::Entry { fault: found, .. }) => assert_eq!(found, fault),
             other => panic!("{entries:?}: {other:?}"),
         }
         let outside = fs::read(place.folder.path().join("outside")).unwrap();
@@ -263,18 +269,39 @@ fn nothing_leaves_the_folder() {
 #[test]
 fn what_cannot_be_meant_is_refused() {
     for (entries, fault) in [
-        (vec![file("a", "1"), file("a", "2")], EntryFault::Twice),
-        (vec![file("a", "1"), file("./a", "2")], EntryFault::Twice),
-        (vec![file("a", "1"), file("a/b", "2")], EntryFault::Twice),
-        (vec![file("a/b", "1"), file("a", "2")], EntryFault::Twice),
+        (
+            vec![file("a", "1"), file("a", "2")],
+            ArchiveEntryFault::Twice,
+        ),
+        (
+            vec![file("a", "1"), file("./a", "2")],
+            ArchiveEntryFault::Twice,
+        ),
+        (
+            vec![file("a", "1"), file("a/b", "2")],
+            ArchiveEntryFault::Twice,
+        ),
+        (
+            vec![file("a/b", "1"), file("a", "2")],
+            ArchiveEntryFault::Twice,
+        ),
         (
             vec![file("a", "1"), (b'5', "a", "", &b""[..], 0)],
-            EntryFault::Twice,
+            ArchiveEntryFault::Twice,
         ),
-        (vec![file(".", "1")], EntryFault::Twice),
-        (vec![(b'2', "l", "", &b""[..], 0)], EntryFault::NoTarget),
-        (vec![(b'S', "sparse", "", &b""[..], 0)], EntryFault::Kind),
-        (vec![(b'M', "part", "", &b""[..], 0)], EntryFault::Kind),
+        (vec![file(".", "1")], ArchiveEntryFault::Twice),
+        (
+            vec![(b'2', "l", "", &b""[..], 0)],
+            ArchiveEntryFault::NoTarget,
+        ),
+        (
+            vec![(b'S', "sparse", "", &b""[..], 0)],
+            ArchiveEntryFault::Kind,
+        ),
+        (
+            vec![(b'M', "part", "", &b""[..], 0)],
+            ArchiveEntryFault::Kind,
+        ),
     ] {
         assert_eq!(fault_of(&tar_of(&entries)), fault, "{entries:?}");
     }
@@ -282,16 +309,16 @@ fn what_cannot_be_meant_is_refused() {
     let long = "x".repeat(4001);
     let name = "x".repeat(300);
     for (path, fault) in [
-        (&deep, EntryFault::Deep),
-        (&long, EntryFault::Long),
-        (&name, EntryFault::Long),
+        (&deep, ArchiveEntryFault::Deep),
+        (&long, ArchiveEntryFault::Long),
+        (&name, ArchiveEntryFault::Long),
     ] {
         let entries = [(b'L', "meta", "", path.as_bytes(), 0), file("short", "1")];
         assert_eq!(fault_of(&tar_of(&entries)), fault);
     }
     let sparse = b"25 GNU.sparse.realsize=9\n";
     let entries = [(b'x', "meta", "", &sparse[..], 0), file("short", "1")];
-    assert_eq!(fault_of(&tar_of(&entries)), EntryFault::Kind);
+    assert_eq!(fault_of(&tar_of(&entries)), ArchiveEntryFault::Kind);
 }
 
 #[test]
@@ -313,8 +340,8 @@ fn sizes_are_bounded() {
     huge[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     assert!(matches!(
         Place::new().unpack(&huge),
-        Err(UnpackError::Bound {
-            bound: Bound::Bytes,
+        Err(ArchiveSourceError::Bound {
+            bound: ArchiveBound::Bytes,
             ..
         })
     ));
@@ -323,7 +350,7 @@ fn sizes_are_bounded() {
         let claim = raw(kind, b"meta", "", 1 << 31, 0);
         assert!(matches!(
             Place::new().unpack(&claim),
-            Err(UnpackError::Header { .. })
+            Err(ArchiveSourceError::Header { .. })
         ));
     }
     // 300 MiB of nothing in some kilobytes.
@@ -336,8 +363,8 @@ fn sizes_are_bounded() {
     let bomb = bomb.finish().unwrap();
     assert!(matches!(
         Place::new().unpack(&bomb),
-        Err(UnpackError::Bound {
-            bound: Bound::Ratio { .. },
+        Err(ArchiveSourceError::Bound {
+            bound: ArchiveBound::Ratio { .. },
             ..
         })
     ));
@@ -346,15 +373,15 @@ fn sizes_are_bounded() {
 #[test]
 fn what_is_no_archive_is_named() {
     for (bytes, expected) in [
-        (&b""[..], Found::Nothing),
-        (b"PK\x03\x04", Found::ZipOnStdin),
-        (b"BZh9", Found::Bzip2),
-        (b" \n<!DOCTYPE html>", Found::WebPage),
-        (b"hello", Found::Other),
-        (&[1; 600], Found::Other),
+        (&b""[..], FoundInstead::Nothing),
+        (b"PK\x03\x04", FoundInstead::ZipOnStdin),
+        (b"BZh9", FoundInstead::Bzip2),
+        (b" \n<!DOCTYPE html>", FoundInstead::WebPage),
+        (b"hello", FoundInstead::Other),
+        (&[1; 600], FoundInstead::Other),
     ] {
         match Place::new().unpack(bytes) {
-            Err(UnpackError::Kind { found, .. }) => assert_eq!(found, expected),
+            Err(ArchiveSourceError::Kind { found, .. }) => assert_eq!(found, expected),
             other => panic!("{other:?}"),
         }
     }
@@ -362,12 +389,12 @@ fn what_is_no_archive_is_named() {
     damaged[1024] ^= 1;
     assert!(matches!(
         Place::new().unpack(&damaged),
-        Err(UnpackError::Header { after, .. }) if after == "a"
+        Err(ArchiveSourceError::Header { after, .. }) if after == "a"
     ));
     let whole = tar_of(&[file("a", "1")]);
     assert!(matches!(
         Place::new().unpack(&whole[..1024]),
-        Err(UnpackError::Cut { .. })
+        Err(ArchiveSourceError::Cut { .. })
     ));
 }
 
@@ -384,10 +411,10 @@ fn devices_are_left_out_and_said() {
     let heard = Heard(Mutex::new(Vec::new()));
     let place = Place::new();
     let into = place.inside();
-    let unpacking = Unpacking {
+    let unpacking = UnpackRequest {
         into: &into,
         shown: "-",
-        unpacked: Unpacked::default(),
+        unpacked: UnpackedBound::default(),
         report: &heard,
         transfer: TransferId(0),
     };
@@ -442,7 +469,7 @@ fn zips_are_unpacked_and_checked() {
     );
     assert!(matches!(
         Place::new().unpack_file(&bytes, Some(&Digest::of(b""))),
-        Err(UnpackError::Hash { .. })
+        Err(ArchiveSourceError::Hash { .. })
     ));
     let mut damaged = bytes.clone();
     let at = bytes
@@ -506,10 +533,10 @@ fn archives_of_finder_and_windows_are_the_project_alone() {
         let archive = place.folder.path().join("archive");
         fs::write(&archive, &bytes).unwrap();
         let into = place.inside();
-        let unpacking = Unpacking {
+        let unpacking = UnpackRequest {
             into: &into,
             shown: "-",
-            unpacked: Unpacked::default(),
+            unpacked: UnpackedBound::default(),
             report: &heard,
             transfer: TransferId(0),
         };

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use flate2::Crc;
 
-use super::error::{EntryFault, UnpackError};
-use super::sink::{MAX_PATH_BYTES, NewFile, Sink};
-use crate::archive::zip::{Archive, Error, Member, MemberFault};
+use super::error::{ArchiveEntryFault, ArchiveSourceError};
+use super::sink::{MAX_PATH_BYTES, NewFile, UnpackSink};
+use crate::archive::zip::{MemberFault, ZipArchive, ZipError, ZipMember};
 
 /// The bits of a mode that tell a file's type, and what they say.
 const TYPE: u32 = 0o170_000;
@@ -16,10 +16,14 @@ const REGULAR: u32 = 0o100_000;
 const FOLDER: u32 = 0o040_000;
 
 /// Gives all members to the sink. `shown` is what messages call the file at `path`.
-pub(super) fn unpack(path: &Path, shown: &str, sink: &mut Sink<'_>) -> Result<(), UnpackError> {
-    let named = |error| UnpackError::Zip(named(error, shown));
+pub(super) fn unpack(
+    path: &Path,
+    shown: &str,
+    sink: &mut UnpackSink<'_>,
+) -> Result<(), ArchiveSourceError> {
+    let named = |error| ArchiveSourceError::Zip(named(error, shown));
     let size_bytes = path.metadata().map_or(u64::MAX, |found| found.len());
-    let archive = Archive::open_of_any_system(path, sink.unpacked).map_err(named)?;
+    let archive = ZipArchive::open_of_any_system(path, sink.unpacked).map_err(named)?;
     sink.has_backslashes = archive.has_backslashes();
     for member in archive.members() {
         let name = member.name.as_bytes();
@@ -33,7 +37,7 @@ pub(super) fn unpack(path: &Path, shown: &str, sink: &mut Sink<'_>) -> Result<()
             let target = archive.read(member, MAX_PATH_BYTES as u64 + 1);
             sink.link(name, &target.map_err(named)?)?;
         } else if matches!(kind, 0 | REGULAR) {
-            let mut contents = Checked {
+            let mut contents = CheckedReader {
                 from: archive.contents(member),
                 crc: Crc::new(),
             };
@@ -49,7 +53,7 @@ pub(super) fn unpack(path: &Path, shown: &str, sink: &mut Sink<'_>) -> Result<()
                 return Err(named(archive.member_error(member, MemberFault::Contents)));
             }
         } else if kind == FOLDER {
-            return Err(sink.refuse(name, EntryFault::Kind));
+            return Err(sink.refuse(name, ArchiveEntryFault::Kind));
         } else {
             sink.special(name)?;
         }
@@ -58,32 +62,39 @@ pub(super) fn unpack(path: &Path, shown: &str, sink: &mut Sink<'_>) -> Result<()
 }
 
 /// Contents that do not inflate, or end early, are the archive's fault.
-fn of_contents(error: UnpackError, archive: &Archive, member: &Member, shown: &str) -> UnpackError {
+fn of_contents(
+    error: ArchiveSourceError,
+    archive: &ZipArchive,
+    member: &ZipMember,
+    shown: &str,
+) -> ArchiveSourceError {
     match error {
-        UnpackError::Cut { .. } | UnpackError::Read { .. } => {
+        ArchiveSourceError::Cut { .. } | ArchiveSourceError::Read { .. } => {
             let error = archive.member_error(member, MemberFault::Contents);
-            UnpackError::Zip(named(error, shown))
+            ArchiveSourceError::Zip(named(error, shown))
         }
         other => other,
     }
 }
 
 /// The error about what the user typed.
-fn named(mut error: Error, shown: &str) -> Error {
+fn named(mut error: ZipError, shown: &str) -> ZipError {
     match &mut error {
-        Error::Read { path, .. } | Error::Archive { path, .. } | Error::Member { path, .. } => {
+        ZipError::Read { path, .. }
+        | ZipError::Archive { path, .. }
+        | ZipError::Member { path, .. } => {
             *path = shown.into();
         }
     }
     error
 }
 
-struct Checked<R> {
+struct CheckedReader<R> {
     from: R,
     crc: Crc,
 }
 
-impl<R: Read> Read for Checked<R> {
+impl<R: Read> Read for CheckedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.from.read(buffer)?;
         self.crc.update(&buffer[..count]);

@@ -1,6 +1,6 @@
 //! Why a wheel could not be built, though its build was started.
 
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Why a backend's answer cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +110,7 @@ impl Explain for WheelBuildError {
             ),
         };
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: "a wheel could not be built".to_owned(),
             place: title.clone(),
             why,

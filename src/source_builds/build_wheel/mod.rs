@@ -12,16 +12,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub(crate) use self::error::WheelBuildError;
-use self::session::{Asked, Declared, File, Session};
-use crate::context::build_context::Site;
-use crate::layer_cache::Needed;
+use self::session::{BackendRequires, BackendWheel, BuildSession, DeclaredBackend};
+use crate::context::build_context::Context;
+use crate::layer_cache::Download;
 use crate::layer_recipes as recipes;
 use crate::layers::wheel;
 use crate::oci::{Digest, Key, KeyBuilder};
-use crate::packages::python::{PackageName, Target, WheelFileName};
+use crate::packages::python::{PackageName, WheelFileName, WheelTarget};
 use crate::report::{BuildError, Event};
-use crate::resolve::wheels::Lock;
-use crate::source_builds::build_root::Ground;
+use crate::resolve::wheels::WheelLock;
+use crate::source_builds::build_root::BuildRoot;
 use crate::source_builds::step_runner as steps;
 use crate::source_builds::step_runner::StepError;
 use crate::source_builds::step_runner::bare_key;
@@ -50,11 +50,11 @@ const OF_START: [&str; 6] = [
 ];
 
 /// What a wheel is built from.
-pub(crate) enum Material<'a> {
+pub(crate) enum BuildSource<'a> {
     /// A source distribution.
     Archive {
         /// The file.
-        file: Needed,
+        file: Download,
         /// The folder in it.
         subdirectory: Option<String>,
     },
@@ -78,7 +78,7 @@ pub(crate) enum Material<'a> {
 
 /// A wheel that was built, in the store's downloads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Built {
+pub(crate) struct BuiltFile {
     /// Its file name.
     pub file_name: WheelFileName,
     /// Its hash.
@@ -89,7 +89,7 @@ pub(crate) struct Built {
 
 /// How much is put into a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effort {
+enum ToolchainLevel {
     /// Python alone: its failure is not the last word.
     PythonOnly,
     /// Compilers and headers too.
@@ -102,14 +102,14 @@ pub(crate) trait BuildRequirements {
     ///
     /// # Errors
     /// Whatever keeps them from exact wheels, a failing build included.
-    fn build_requirements(&self, text: &str, depth: usize) -> Result<Lock, BuildError>;
+    fn build_requirements(&self, text: &str, depth: usize) -> Result<WheelLock, BuildError>;
 }
 
 /// Builds wheels for one target.
-pub(crate) struct Builder<'a> {
-    pub site: &'a Site<'a>,
-    pub ground: &'a Ground<'a>,
-    pub target: &'a Target,
+pub(crate) struct WheelBuilder<'a> {
+    pub context: &'a Context<'a>,
+    pub build_root: &'a BuildRoot<'a>,
+    pub target: &'a WheelTarget,
     pub requirements: &'a dyn BuildRequirements,
     /// How many builds this one is needed for.
     pub depth: usize,
@@ -117,7 +117,7 @@ pub(crate) struct Builder<'a> {
     pub may_be_remote: bool,
 }
 
-impl Builder<'_> {
+impl WheelBuilder<'_> {
     /// The wheel of a project, built unless it was built before.
     ///
     /// # Errors
@@ -126,22 +126,22 @@ impl Builder<'_> {
         &self,
         title: &str,
         name: Option<&PackageName>,
-        material: &Material<'_>,
-    ) -> Result<Built, BuildError> {
+        material: &BuildSource<'_>,
+    ) -> Result<BuiltFile, BuildError> {
         // Most projects are nothing but Python; only those that are not need compilers fetched.
-        let plain = self.ground.plain()?;
+        let plain = self.build_root.plain()?;
         let mut plain_key = self.key(material, plain)?;
         if let Some(known) = self.known_anywhere(&plain_key)? {
             return Ok(known);
         }
-        let site = self.site;
-        if site.is_bare() {
+        let context = self.context;
+        if context.is_bare() {
             plain_key = bare_key(&plain_key);
             if let Some(known) = self.known_anywhere(&plain_key)? {
                 return Ok(known);
             }
-            steps::allowed(site, title, NO_BUILD)?;
-            if let Material::Own {
+            steps::allowed(context, title, NO_BUILD)?;
+            if let BuildSource::Own {
                 is_editable: true, ..
             } = material
             {
@@ -159,20 +159,20 @@ impl Builder<'_> {
             }
             .into());
         }
-        let (key, built) = match self.build(title, material, plain, Effort::PythonOnly) {
+        let (key, built) = match self.build(title, material, plain, ToolchainLevel::PythonOnly) {
             Ok(Some(built)) => (plain_key, built),
             Err(error) if !misses_compiler(&error) => return Err(error),
             // It says that it compiles something, or it failed for want of a compiler.
             tried @ (Ok(None) | Err(_)) => {
                 if tried.is_err() {
-                    site.report().event(Event::Output {
+                    context.report().event(Event::Output {
                         step: title.to_owned(),
                         line: "once more, with the builder's build packages".to_owned(),
                     });
                 }
-                let full = self.ground.full()?;
+                let full = self.build_root.full()?;
                 let mut key = self.key(material, full)?;
-                if site.is_bare() {
+                if context.is_bare() {
                     key = bare_key(&key);
                 }
                 if let Some(known) = self.known(&key)? {
@@ -180,7 +180,7 @@ impl Builder<'_> {
                     return Ok(known);
                 }
                 let built = self
-                    .build(title, material, full, Effort::Full)
+                    .build(title, material, full, ToolchainLevel::Full)
                     .map_err(|error| self.with_reason(title, error))?;
                 (key, built.ok_or_else(|| self.no_wheel(title))?)
             }
@@ -196,15 +196,15 @@ impl Builder<'_> {
         }
         self.note(&plain_key, &built);
         let text = record(&built);
-        site.store().put_record(RECORD, &key, text.as_bytes())?;
+        context.store().put_record(RECORD, &key, text.as_bytes())?;
         Ok(built)
     }
 
     /// A wheel that was built before, here or, if that will do, by somebody whose registry knows of it.
-    fn known_anywhere(&self, key: &Key) -> Result<Option<Built>, BuildError> {
+    fn known_anywhere(&self, key: &Key) -> Result<Option<BuiltFile>, BuildError> {
         let mut known = self.known(key)?;
         if known.is_none() && self.may_be_remote {
-            let text = self.site.cache().built(key);
+            let text = self.context.cache().built(key);
             known = text.and_then(|text| read(text.as_bytes()));
         }
         if let Some(known) = &known {
@@ -215,28 +215,28 @@ impl Builder<'_> {
 
     /// Remembers for the image what a wheel of it was built from. Whether compilers were needed is no
     /// part of the key there: who looks it up has not fetched them.
-    fn note(&self, key: &Key, built: &Built) {
+    fn note(&self, key: &Key, built: &BuiltFile) {
         if self.depth == 0 {
-            self.site.note_built(key, record(built));
+            self.context.note_built(key, record(built));
         }
     }
 
     /// A wheel that was built before and is still there.
-    fn known(&self, key: &Key) -> Result<Option<Built>, BuildError> {
-        let store = self.site.store();
+    fn known(&self, key: &Key) -> Result<Option<BuiltFile>, BuildError> {
+        let store = self.context.store();
         let known = store.record(RECORD, key)?.and_then(|text| read(&text));
         Ok(known.filter(|known| store.has_download(&known.sha256, Some(known.size_bytes))))
     }
 
     /// A base that is an image has a compiler or has none.
     fn with_reason(&self, title: &str, error: BuildError) -> BuildError {
-        let site = self.site;
-        if misses_compiler(&error) && (site.stands_on_image() || site.is_bare()) {
+        let context = self.context;
+        if misses_compiler(&error) && (context.stands_on_image() || context.is_bare()) {
             let title = title.to_owned();
-            return if site.is_bare() {
+            return if context.is_bare() {
                 WheelBuildError::NoCompilerHere { title }
             } else {
-                let image = site.builder.base_title();
+                let image = context.builder.base_title();
                 WheelBuildError::NoCompiler { title, image }
             }
             .into();
@@ -255,25 +255,25 @@ impl Builder<'_> {
 
     /// Names a wheel by all that determines it, as far as the builder has it in hand: what its build
     /// requirements were on the day is not part of it, or no wheel would ever be known.
-    fn key(&self, material: &Material<'_>, toolchain: &Toolchain) -> Result<Key, BuildError> {
+    fn key(&self, material: &BuildSource<'_>, toolchain: &Toolchain) -> Result<Key, BuildError> {
         let mut key = KeyBuilder::new("built-wheel/1")
             .field(toolchain.key.as_bytes())
             .field(self.target.to_string().as_bytes())
             .field(DRIVER.as_bytes())
-            .field(&self.site.epoch_seconds().to_le_bytes());
+            .field(&self.context.epoch_seconds().to_le_bytes());
         match material {
-            Material::Archive { file, subdirectory } => {
+            BuildSource::Archive { file, subdirectory } => {
                 key.add(b"archive");
                 key.add(file.digest.as_bytes());
                 key.add(subdirectory.as_deref().unwrap_or_default().as_bytes());
             }
-            Material::Own { path, is_editable } => {
+            BuildSource::Own { path, is_editable } => {
                 key.add(b"own");
                 key.add(path.as_bytes());
                 key.add(&[u8::from(*is_editable)]);
-                key.add(self.site.tree().contents()?.key().as_bytes());
+                key.add(self.context.tree().contents()?.key().as_bytes());
             }
-            Material::Checkout {
+            BuildSource::Checkout {
                 subdirectory,
                 identity,
                 ..
@@ -292,7 +292,7 @@ impl Builder<'_> {
 
     /// What the project and the command line set for the build.
     fn environment(&self) -> BTreeMap<String, String> {
-        self.site
+        self.context
             .build_variables()
             .into_iter()
             .filter(|(name, _)| !OF_START.iter().any(|start| name.starts_with(start)))
@@ -303,23 +303,25 @@ impl Builder<'_> {
     fn build(
         &self,
         title: &str,
-        material: &Material<'_>,
+        material: &BuildSource<'_>,
         toolchain: &Toolchain,
-        effort: Effort,
-    ) -> Result<Option<Built>, BuildError> {
-        let session = Session::open(self, title, material, toolchain)?;
-        let declared = session.ask::<Declared>("declare", &[])?;
-        if declared.is_native && effort == Effort::PythonOnly {
+        effort: ToolchainLevel,
+    ) -> Result<Option<BuiltFile>, BuildError> {
+        let session = BuildSession::open(self, title, material, toolchain)?;
+        let declared = session.ask::<DeclaredBackend>("declare", &[])?;
+        if declared.is_native && effort == ToolchainLevel::PythonOnly {
             return Ok(None);
         }
         let mut requires = declared.requires;
         let mut environment = self.environment_of(title, &requires)?;
-        let asked = session.ask::<Asked>("ask", &environment)?.requires;
+        let asked = session
+            .ask::<BackendRequires>("ask", &environment)?
+            .requires;
         if !asked.is_empty() {
             requires.extend(asked);
             environment = self.environment_of(title, &requires)?;
         }
-        let built = session.ask::<File>("build", &environment)?;
+        let built = session.ask::<BackendWheel>("build", &environment)?;
         // What is only built with runs where the build packages are.
         if self.depth == 0 {
             self.check_libraries(title, &built.libraries, toolchain)?;
@@ -336,7 +338,7 @@ impl Builder<'_> {
         toolchain: &Toolchain,
     ) -> Result<(), BuildError> {
         for library in libraries {
-            if toolchain.is_left_behind(self.site, library)? {
+            if toolchain.is_left_behind(self.context, library)? {
                 return Err(WheelBuildError::Library {
                     title: title.to_owned(),
                     library: library.clone(),
@@ -364,14 +366,17 @@ impl Builder<'_> {
         let lock = self
             .requirements
             .build_requirements(&requires.join("\n"), self.depth + 1)?;
-        let place = wheel::Target {
+        let place = wheel::InstallTarget {
             prefix: ENVIRONMENT.to_owned(),
-            ..self.site.place()
+            ..self.context.place()
         };
-        let shelf = self.site.shelf();
+        let shelf = self.context.shelf();
         let wheels: Vec<_> = lock.packages.iter().collect();
         let recipe = recipes::wheel_layer(&wheels, &place, &shelf);
-        let folder = self.site.roots().of_recipe(&recipe, &self.site.fetcher())?;
+        let folder = self
+            .context
+            .roots()
+            .of_recipe(&recipe, &self.context.fetcher())?;
         Ok(vec![folder])
     }
 }
@@ -389,15 +394,15 @@ fn misses_compiler(error: &BuildError) -> bool {
 }
 
 /// A wheel as a line.
-fn record(built: &Built) -> String {
+fn record(built: &BuiltFile) -> String {
     format!("{} {} {}", built.file_name, built.sha256, built.size_bytes)
 }
 
 /// A record, read back.
-fn read(text: &[u8]) -> Option<Built> {
+fn read(text: &[u8]) -> Option<BuiltFile> {
     let text = std::str::from_utf8(text).ok()?;
     let mut words = text.split(' ');
-    Some(Built {
+    Some(BuiltFile {
         file_name: words.next()?.parse().ok()?,
         sha256: words.next()?.parse().ok()?,
         size_bytes: words.next()?.parse().ok()?,

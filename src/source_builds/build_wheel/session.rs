@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Builder, Built, DRIVER, Material, NO_BUILD, WheelBuildError};
-use crate::context::build_context::Site;
+use super::{BuildSource, BuiltFile, DRIVER, NO_BUILD, WheelBuildError, WheelBuilder};
+use crate::context::build_context::Context;
 use crate::oci::{Digest, KeyBuilder};
 use crate::packages::python::WheelFileName;
 use crate::report::{BuildError, FileError};
-use crate::sandbox::{self, ChangeKind, Mount};
-use crate::source_builds::staged_source::{SOURCE, Staged};
-use crate::source_builds::step_runner::{Order, Place, Steps};
+use crate::sandbox::{self, ChangeKind, StepMount};
+use crate::source_builds::staged_source::{SOURCE, StagedSource};
+use crate::source_builds::step_runner::{StepCommand, StepRoot, StepRunner};
 use crate::source_builds::toolchain::Toolchain;
 use serde::Deserialize;
 
 /// Makes every Python in the sandbox see the build requirements, `.pth` files included.
 const SITE: &str = "\
-import os, site
+import os, context
 build = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-site.addsitedir(build + \"/env/lib/python{python}/site-packages\")
+context.addsitedir(build + \"/env/lib/python{python}/site-packages\")
 ";
 /// Where the driver leaves what it found.
 const OUT: &str = "/build/out";
@@ -27,66 +27,66 @@ const MAX_ANSWER_BYTES: u64 = 1 << 20;
 
 /// What the driver leaves first.
 #[derive(Deserialize)]
-pub(crate) struct Declared {
+pub(crate) struct DeclaredBackend {
     pub requires: Vec<String>,
     pub is_native: bool,
 }
 
 /// What the driver leaves then.
 #[derive(Deserialize)]
-pub(crate) struct Asked {
+pub(crate) struct BackendRequires {
     pub requires: Vec<String>,
 }
 
 /// What the driver leaves in the end.
 #[derive(Deserialize)]
-pub(crate) struct File {
+pub(crate) struct BackendWheel {
     pub file: String,
     /// Shared libraries that files of the wheel link and that are not in it.
     pub libraries: Vec<String>,
 }
 
 /// One build: its root, which three commands share.
-pub(crate) struct Session<'a> {
-    builder: &'a Builder<'a>,
+pub(crate) struct BuildSession<'a> {
+    builder: &'a WheelBuilder<'a>,
     title: &'a str,
-    place: Place,
+    place: StepRoot,
     source: String,
-    mounts: Vec<Mount>,
+    mounts: Vec<StepMount>,
     environment: BTreeMap<String, String>,
     kind: &'static str,
-    _staged: Option<Staged>,
+    _staged: Option<StagedSource>,
 }
 
-impl<'a> Session<'a> {
+impl<'a> BuildSession<'a> {
     pub(crate) fn open(
-        builder: &'a Builder<'a>,
+        builder: &'a WheelBuilder<'a>,
         title: &'a str,
-        material: &Material<'_>,
+        material: &BuildSource<'_>,
         toolchain: &Toolchain,
     ) -> Result<Self, BuildError> {
-        let site = builder.site;
-        let mut lower = toolchain.roots(site)?.to_vec();
-        let mut mounts = tools(site)?;
+        let context = builder.context;
+        let mut lower = toolchain.roots(context)?.to_vec();
+        let mut mounts = tools(context)?;
         let mut environment = builder.environment();
         let mut staged = None;
         let mut kind = "wheel";
         let (source, subdirectory) = match material {
-            Material::Archive { file, subdirectory } => {
-                site.fetcher().fetch(file)?;
+            BuildSource::Archive { file, subdirectory } => {
+                context.fetcher().fetch(file)?;
                 let to = format!(
                     "/build/in/{}",
                     file.name.rsplit('/').next().unwrap_or("sdist")
                 );
-                mounts.push(Mount {
-                    from: site.store().download_path(&file.digest),
+                mounts.push(StepMount {
+                    from: context.store().download_path(&file.digest),
                     to: to.clone(),
                     is_writable: false,
                 });
                 (to, subdirectory.clone())
             }
-            Material::Own { path, is_editable } => {
-                let copy = Staged::new(site.store(), site.tree(), SOURCE)?;
+            BuildSource::Own { path, is_editable } => {
+                let copy = StagedSource::new(context.store(), context.tree(), SOURCE)?;
                 lower.push(copy.root());
                 staged = Some(copy);
                 if *is_editable {
@@ -99,7 +99,7 @@ impl<'a> Session<'a> {
                     None,
                 )
             }
-            Material::Checkout {
+            BuildSource::Checkout {
                 folder,
                 subdirectory,
                 ..
@@ -129,7 +129,7 @@ impl<'a> Session<'a> {
         Ok(Self {
             builder,
             title,
-            place: Place::new(site.store(), lower)?,
+            place: StepRoot::new(context.store(), lower)?,
             source,
             mounts,
             environment,
@@ -144,18 +144,18 @@ impl<'a> Session<'a> {
         command: &'static str,
         environment: &[PathBuf],
     ) -> Result<T, BuildError> {
-        let site = self.builder.site;
+        let context = self.builder.context;
         let root = self.place.over(environment);
-        Steps {
-            site,
-            report: site.report(),
+        StepRunner {
+            context,
+            report: context.report(),
         }
         .run(
             &root,
-            &Order {
+            &StepCommand {
                 title: self.title,
                 command: &[
-                    site.interpreter(),
+                    context.interpreter(),
                     "/build/driver.py",
                     command,
                     &self.source,
@@ -203,12 +203,12 @@ impl<'a> Session<'a> {
     }
 
     /// Takes the wheel into the store.
-    pub(crate) fn take(&self, name: &str) -> Result<Built, BuildError> {
+    pub(crate) fn take(&self, name: &str) -> Result<BuiltFile, BuildError> {
         let missing = || self.no_answer("wheel");
         let file_name: WheelFileName = name.parse().map_err(|_| missing())?;
         let (path, size_bytes) = self.written(name)?.ok_or_else(missing)?;
-        let sha256 = keep(self.builder.site, &path)?;
-        Ok(Built {
+        let sha256 = keep(self.builder.context, &path)?;
+        Ok(BuiltFile {
             file_name,
             sha256,
             size_bytes,
@@ -217,7 +217,7 @@ impl<'a> Session<'a> {
 }
 
 /// Copies a file into the store's downloads, and gives its hash.
-fn keep(site: &Site<'_>, path: &Path) -> Result<Digest, BuildError> {
+fn keep(context: &Context<'_>, path: &Path) -> Result<Digest, BuildError> {
     let unreadable = |source| FileError::Unreadable {
         path: path.to_owned(),
         source,
@@ -236,23 +236,25 @@ fn keep(site: &Site<'_>, path: &Path) -> Result<Digest, BuildError> {
         }
     };
     let mut file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut writer = site.store().writer()?.unhashed();
+    let mut writer = context.store().writer()?.unhashed();
     let digest = hash(&mut file, &mut writer).map_err(unreadable)?;
-    site.store().keep_download(writer.hashed(digest), &digest)?;
+    context
+        .store()
+        .keep_download(writer.hashed(digest), &digest)?;
     Ok(digest)
 }
 
 /// The driver and what makes Pythons see the build requirements, as files of this machine.
-fn tools(site: &Site<'_>) -> Result<Vec<Mount>, BuildError> {
+fn tools(context: &Context<'_>) -> Result<Vec<StepMount>, BuildError> {
     let key = KeyBuilder::new("driver/1")
         .field(DRIVER.as_bytes())
-        .field(site.python().as_bytes())
+        .field(context.python().as_bytes())
         .finish();
-    let folder = site
+    let folder = context
         .store()
         .tools()
         .join(format!("driver-{}", &key.hex()[..16]));
-    let customize = SITE.replace("{python}", site.python());
+    let customize = SITE.replace("{python}", context.python());
     let mut mounts = Vec::new();
     for (name, to, text) in [
         ("driver.py", "/build/driver.py", DRIVER),
@@ -274,7 +276,7 @@ fn tools(site: &Site<'_>) -> Result<Vec<Mount>, BuildError> {
             file.persist(&path)
                 .map_err(|error| unwritable(error.error))?;
         }
-        mounts.push(Mount {
+        mounts.push(StepMount {
             from: path,
             to: to.to_owned(),
             is_writable: false,

@@ -2,11 +2,11 @@
 
 use crate::oci::Digest;
 use crate::packages::python::Position;
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Why something that a requirement names cannot be built.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum MaterialError {
+pub(crate) enum BuildSourceError {
     /// A path that leads to nothing that can be built.
     #[error("{position}: {path} is neither a folder nor a source distribution of the source")]
     NoFolder {
@@ -39,7 +39,7 @@ pub(crate) enum MaterialError {
     },
 }
 
-impl Explain for MaterialError {
+impl Explain for BuildSourceError {
     fn explain(&self) -> Explanation {
         let (position, what, why, next) = match self {
             Self::NoFolder { position, path } => (
@@ -68,7 +68,7 @@ impl Explain for MaterialError {
             ),
         };
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: what.to_owned(),
             place: position.to_string(),
             why,

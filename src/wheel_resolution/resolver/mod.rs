@@ -2,39 +2,40 @@
 //! the project itself, folders and repositories that requirements name, packages without a wheel.
 //! What has to be built is brought by `material`.
 
+mod build_sources;
 mod error;
-mod material;
 mod old_pin;
 mod server;
 
 use std::collections::BTreeMap;
 
-use crate::archive::Unpacked;
-use crate::archive::zip::Archive;
-use crate::context::build_context::Site;
-use crate::context::cross_platform::{Step, refused};
-use crate::context::settings::Rules;
+use crate::archive::UnpackedBound;
+use crate::archive::zip::ZipArchive;
+use crate::context::build_context::Context;
+use crate::context::cross_platform::{ForeignStep, refused};
+use crate::context::settings::NetworkRules;
 use crate::oci::Digest;
-use crate::packages::python::conditions::Conditions;
+use crate::packages::python::conditions::ResolutionRules;
 use crate::packages::python::locks::{
-    Choice, Converted, Form, Given, LockKind, convert, indexes_of,
+    ConversionInput, ConvertedLock, LockChoice, LockForm, LockKind, convert, indexes_of,
 };
 use crate::packages::python::switches::is_on;
 use crate::packages::python::{
-    Fingerprint, LineError, LockOrigin, PackageName, ReadError, Target, Wish, line_of,
+    LineError, LockFingerprint, LockOrigin, PackageName, ReadError, Requirement, WheelTarget,
+    line_of,
 };
-use crate::plan::{Dependencies, PlanError};
+use crate::plan::{DependencySource, PlanError};
 use crate::report::BuildError;
 use crate::resolve::wheels::{
-    Lock, LockedWheel, RequirementsFile, ResolveError, needs_build, required_by_address,
+    LockedWheel, RequirementsFile, WheelError, WheelLock, needs_build, required_by_address,
 };
 use crate::source::SettingsFile;
-use crate::source_builds::build_root::Ground;
-use crate::source_builds::build_wheel::{BuildRequirements, Builder};
+use crate::source_builds::build_root::BuildRoot;
+use crate::source_builds::build_wheel::{BuildRequirements, WheelBuilder};
 use crate::store::Store;
 use crate::wheel_resolution::lock_inputs as fingerprint;
 use crate::wheel_resolution::lock_inputs::StaleLockError;
-use crate::wheel_resolution::locked_wheels::{BuiltWheel, Wanted, Wheels};
+use crate::wheel_resolution::locked_wheels::{BuiltWheel, WheelRequest, WheelResolution};
 
 /// Most packages without a wheel that one set of requirements may bring.
 const MAX_SDISTS: usize = 64;
@@ -49,44 +50,44 @@ const NEWEST_PIP: RequirementsFile<'_> = RequirementsFile {
 };
 
 /// What exact wheels are found with.
-pub(crate) struct Exact<'a> {
-    pub site: &'a Site<'a>,
-    pub ground: &'a Ground<'a>,
-    pub target: &'a Target,
+pub(crate) struct WheelResolver<'a> {
+    pub context: &'a Context<'a>,
+    pub build_root: &'a BuildRoot<'a>,
+    pub target: &'a WheelTarget,
     /// What the project's own tool says of where packages come from.
-    pub conditions: &'a Conditions,
+    pub conditions: &'a ResolutionRules,
     /// While something is built, the variables by which what it needs is found.
     pub of_build: Option<&'a BTreeMap<String, String>>,
 }
 
-impl Exact<'_> {
+impl WheelResolver<'_> {
     /// The wheels of the image.
     ///
     /// # Errors
     /// Whatever keeps the wishes from exact wheels, a failing build included.
-    pub(crate) fn wheels(&self) -> Result<Lock, BuildError> {
-        let plan = self.site.plan();
+    pub(crate) fn wheels(&self) -> Result<WheelLock, BuildError> {
+        let plan = self.context.plan();
         let mut built = Vec::new();
         if plan.running.install.value {
-            self.can_run(|| Step::Install(plan.running.install.origin.to_string()))?;
+            self.can_run(|| ForeignStep::Install(plan.running.install.origin.to_string()))?;
             built.push(self.own()?);
         }
-        let rules = self.site.settings().rules;
+        let rules = self.context.settings().rules;
         let lock = match &plan.dependencies.value {
-            Dependencies::Pylock { path } => {
+            DependencySource::Pylock { path } => {
                 let text = self.read(path)?;
                 self.check_own(path, &text, &built)?;
                 self.locked(path, &text, &built, rules)
             }
-            Dependencies::Requirements { path } => {
+            DependencySource::Requirements { path } => {
                 let text = self.read(path)?;
                 let file = RequirementsFile { path, text: &text };
                 self.requirements(&[file], built, rules, 0)
             }
-            Dependencies::Converted { file, choice, .. } => {
+            DependencySource::Converted { file, choice, .. } => {
                 self.converted(*file, choice, built, rules)
             }
-            Dependencies::None => self.requirements(&[], built, rules, 0),
+            DependencySource::None => self.requirements(&[], built, rules, 0),
         }?;
         match &plan.start.added {
             Some(server) => self.with_server(lock, &server.value),
@@ -105,10 +106,10 @@ impl Exact<'_> {
         let Ok(LockOrigin::Known(then)) = LockOrigin::of(&text) else {
             return Ok(());
         };
-        let Some(requires) = requires_of(self.site.store(), &own.sha256) else {
+        let Some(requires) = requires_of(self.context.store(), &own.sha256) else {
             return Ok(());
         };
-        let mut now = Fingerprint::default();
+        let mut now = LockFingerprint::default();
         now.add(fingerprint::AS_BUILT, requires.as_bytes());
         if then.get(fingerprint::AS_BUILT) == now.get(fingerprint::AS_BUILT) {
             return Ok(());
@@ -124,8 +125,8 @@ impl Exact<'_> {
     ///
     /// # Errors
     /// The target is another kind of machine than this one.
-    fn can_run(&self, step: impl FnOnce() -> Step) -> Result<(), BuildError> {
-        let foreign = self.ground.foreign();
+    fn can_run(&self, step: impl FnOnce() -> ForeignStep) -> Result<(), BuildError> {
+        let foreign = self.build_root.foreign();
         foreign.map_or(Ok(()), |architecture| {
             Err(refused(architecture, vec![step()]))
         })
@@ -133,23 +134,29 @@ impl Exact<'_> {
 
     /// A file of the source; one that is not there is empty.
     fn read(&self, path: &str) -> Result<Vec<u8>, BuildError> {
-        let text = self.site.tree().read_small(path, SettingsFile::ToolLock)?;
+        let text = self
+            .context
+            .tree()
+            .read_small(path, SettingsFile::ToolLock)?;
         Ok(text.unwrap_or_default())
     }
 
     /// The same, if there is one.
     fn read_if_there(&self, path: &str) -> Result<Option<Vec<u8>>, BuildError> {
-        Ok(self.site.tree().read_small(path, SettingsFile::ToolLock)?)
+        Ok(self
+            .context
+            .tree()
+            .read_small(path, SettingsFile::ToolLock)?)
     }
 
     /// A file of another tool, by way of the text that the resolver reads.
     fn converted(
         &self,
         file: LockKind,
-        choice: &Choice,
+        choice: &LockChoice,
         built: Vec<BuiltWheel>,
-        rules: Rules,
-    ) -> Result<Lock, BuildError> {
+        rules: NetworkRules,
+    ) -> Result<WheelLock, BuildError> {
         let path = file.path();
         let converted = self.conversion(file, choice)?;
         let result = self.of_conversion(file, &converted, built, rules);
@@ -163,12 +170,12 @@ impl Exact<'_> {
     fn of_conversion(
         &self,
         file: LockKind,
-        converted: &Converted,
+        converted: &ConvertedLock,
         built: Vec<BuiltWheel>,
-        rules: Rules,
-    ) -> Result<Lock, BuildError> {
+        rules: NetworkRules,
+    ) -> Result<WheelLock, BuildError> {
         let path = file.path();
-        if converted.form == Form::Pylock {
+        if converted.form == LockForm::Pylock {
             return self.locked(path, converted.text.as_bytes(), &built, rules);
         }
         let text = converted.text.as_bytes();
@@ -189,26 +196,28 @@ impl Exact<'_> {
     ///
     /// # Errors
     /// A table that is not understood.
-    pub(crate) fn find_conditions(&self) -> Result<Conditions, BuildError> {
-        match &self.site.plan().dependencies.value {
-            Dependencies::Converted { file, choice, .. } => {
+    pub(crate) fn find_conditions(&self) -> Result<ResolutionRules, BuildError> {
+        match &self.context.plan().dependencies.value {
+            DependencySource::Converted { file, choice, .. } => {
                 Ok(self.conversion(*file, choice)?.conditions)
             }
-            Dependencies::Pylock { .. } => {
+            DependencySource::Pylock { .. } => {
                 let file = LockKind::Pyproject.path();
                 let text = self.read(file)?;
-                Ok(Conditions {
+                Ok(ResolutionRules {
                     file,
                     indexes: indexes_of(&String::from_utf8_lossy(&text)),
-                    ..Conditions::default()
+                    ..ResolutionRules::default()
                 })
             }
-            Dependencies::Requirements { .. } | Dependencies::None => Ok(Conditions::default()),
+            DependencySource::Requirements { .. } | DependencySource::None => {
+                Ok(ResolutionRules::default())
+            }
         }
     }
 
     /// A file of another tool as the text that the resolver reads.
-    fn conversion(&self, file: LockKind, choice: &Choice) -> Result<Converted, BuildError> {
+    fn conversion(&self, file: LockKind, choice: &LockChoice) -> Result<ConvertedLock, BuildError> {
         let text = self.read(file.path())?;
         let made_from = file
             .read_with()
@@ -218,10 +227,10 @@ impl Exact<'_> {
         let markers = self
             .target
             .markers()
-            .map_err(|error| ResolveError::Target(error.to_string()))?;
+            .map_err(|error| WheelError::Target(error.to_string()))?;
         Ok(convert(
             file,
-            &Given {
+            &ConversionInput {
                 text: &String::from_utf8_lossy(&text),
                 made_from: made_from.as_deref().map(String::from_utf8_lossy).as_deref(),
                 choice,
@@ -235,19 +244,19 @@ impl Exact<'_> {
     /// Packages that a build needs come from where the requirements say that packages come from, as
     /// with pip: behind a mirror there is no other place.
     fn environment_of_builds(&self) -> Result<BTreeMap<String, String>, BuildError> {
-        let (path, text) = match &self.site.plan().dependencies.value {
-            Dependencies::Requirements { path } => (path.as_str(), self.read(path)?),
-            Dependencies::Converted { file, choice, .. } => {
+        let (path, text) = match &self.context.plan().dependencies.value {
+            DependencySource::Requirements { path } => (path.as_str(), self.read(path)?),
+            DependencySource::Converted { file, choice, .. } => {
                 let converted = self.conversion(*file, choice)?;
                 let options = converted.text.lines().filter(|line| line.starts_with("--"));
                 let options: Vec<&str> = options.collect();
                 (file.path(), options.join("\n").into_bytes())
             }
-            Dependencies::Pylock { .. } | Dependencies::None => ("", Vec::new()),
+            DependencySource::Pylock { .. } | DependencySource::None => ("", Vec::new()),
         };
         let file = RequirementsFile { path, text: &text };
-        let wanted = Wanted::Requirements(&[file]);
-        let rules = self.site.settings().rules;
+        let wanted = WheelRequest::Requirements(&[file]);
+        let rules = self.context.settings().rules;
         self.with(wanted, &[], rules, |wheels| {
             wheels.index_variables(self.target)
         })
@@ -259,9 +268,9 @@ impl Exact<'_> {
         path: &str,
         text: &[u8],
         built: &[BuiltWheel],
-        rules: Rules,
-    ) -> Result<Lock, BuildError> {
-        let wanted = Wanted::Pylock { path, text };
+        rules: NetworkRules,
+    ) -> Result<WheelLock, BuildError> {
+        let wanted = WheelRequest::Pylock { path, text };
         let mut sources = self.with(wanted, &[], rules, |wheels| {
             wheels.locked_sources(self.target)
         })?;
@@ -269,7 +278,7 @@ impl Exact<'_> {
         sources.retain(|source| !built.iter().any(|own| own.file_name.name == source.name));
         if !sources.is_empty() {
             let names = || sources.iter().map(|source| source.name.to_string());
-            self.can_run(|| Step::Wheels(names().collect()))?;
+            self.can_run(|| ForeignStep::Wheels(names().collect()))?;
         }
         let stands = sources.iter().map(|source| self.source(source));
         let mut stands = stands.collect::<Result<Vec<_>, _>>()?;
@@ -284,18 +293,18 @@ impl Exact<'_> {
         &self,
         files: &[RequirementsFile<'_>],
         mut built: Vec<BuiltWheel>,
-        rules: Rules,
+        rules: NetworkRules,
         depth: usize,
-    ) -> Result<Lock, BuildError> {
+    ) -> Result<WheelLock, BuildError> {
         let mut files = files.to_vec();
-        if depth == 0 && self.site.plan().running.newest_pip.value {
+        if depth == 0 && self.context.plan().running.newest_pip.value {
             files.push(NEWEST_PIP);
         }
-        let wanted = Wanted::Requirements(&files);
+        let wanted = WheelRequest::Requirements(&files);
         let wishes = self.with(wanted, &built, rules, |wheels| wheels.to_build(self.target))?;
         if !wishes.is_empty() {
             let names = || wishes.iter().map(title_of);
-            self.can_run(|| Step::Wheels(names().collect()))?;
+            self.can_run(|| ForeignStep::Wheels(names().collect()))?;
         }
         for wish in wishes {
             let own = built.iter_mut().find(|wheel| wheel.is_own);
@@ -325,7 +334,7 @@ impl Exact<'_> {
             let Some((name, version)) = without_wheel(&error) else {
                 return Err(error);
             };
-            self.can_run(|| Step::Wheels(vec![name.to_string()]))?;
+            self.can_run(|| ForeignStep::Wheels(vec![name.to_string()]))?;
             let is_known = built.iter().any(|wheel| wheel.file_name.name == name);
             sdists += 1;
             if is_known || sdists > MAX_SDISTS || depth > MAX_DEPTH {
@@ -357,20 +366,20 @@ impl Exact<'_> {
     fn add_addressed(
         &self,
         built: &mut Vec<BuiltWheel>,
-        rules: Rules,
+        rules: NetworkRules,
         depth: usize,
     ) -> Result<(), BuildError> {
         let mut at = 0;
         while at < built.len().min(MAX_SDISTS) {
             let wheel = &built[at];
-            let path = self.site.store().download_path(&wheel.sha256);
+            let path = self.context.store().download_path(&wheel.sha256);
             let required =
                 required_by_address(&path, &wheel.file_name, self.target, rules.unpacked)?;
             for wish in required.iter().filter(|wish| needs_build(wish)) {
                 let is_built =
                     (built.iter()).any(|wheel| wish.name() == Some(&wheel.file_name.name));
                 if !is_built && !self.is_without_dependencies() {
-                    self.can_run(|| Step::Wheels(vec![title_of(wish)]))?;
+                    self.can_run(|| ForeignStep::Wheels(vec![title_of(wish)]))?;
                     built.push(self.wish(wish, depth)?);
                 }
             }
@@ -381,7 +390,7 @@ impl Exact<'_> {
 
     /// Whether nothing goes in that no line names.
     fn is_without_dependencies(&self) -> bool {
-        let environment = self.of_build.unwrap_or_else(|| self.site.environment());
+        let environment = self.of_build.unwrap_or_else(|| self.context.environment());
         environment
             .get("PIP_NO_DEPS")
             .is_some_and(|value| is_on(value))
@@ -389,35 +398,35 @@ impl Exact<'_> {
 
     fn with<T>(
         &self,
-        wanted: Wanted<'_>,
+        wanted: WheelRequest<'_>,
         built: &[BuiltWheel],
-        rules: Rules,
-        use_wheels: impl FnOnce(&Wheels<'_>) -> T,
+        rules: NetworkRules,
+        use_wheels: impl FnOnce(&WheelResolution<'_>) -> T,
     ) -> T {
-        use_wheels(&Wheels {
-            tree: self.site.tree(),
+        use_wheels(&WheelResolution {
+            tree: self.context.tree(),
             wanted,
             built,
-            environment: self.of_build.unwrap_or_else(|| self.site.environment()),
-            given: self.site.given(),
+            environment: self.of_build.unwrap_or_else(|| self.context.environment()),
+            given: self.context.given(),
             conditions: self.conditions,
-            passed: &self.site.settings().passed,
+            passed: &self.context.settings().passed,
             rules,
-            fetcher: &self.site.fetcher(),
-            report: self.site.report(),
+            fetcher: &self.context.fetcher(),
+            report: self.context.report(),
         })
     }
 
-    fn builder(&self, depth: usize) -> Builder<'_> {
+    fn builder(&self, depth: usize) -> WheelBuilder<'_> {
         // Only where nobody has to read the wheels to find out what they need.
-        let is_locked = match &self.site.plan().dependencies.value {
-            Dependencies::Pylock { .. } => true,
-            Dependencies::Converted { file, .. } => file.is_lock(),
-            Dependencies::Requirements { .. } | Dependencies::None => false,
+        let is_locked = match &self.context.plan().dependencies.value {
+            DependencySource::Pylock { .. } => true,
+            DependencySource::Converted { file, .. } => file.is_lock(),
+            DependencySource::Requirements { .. } | DependencySource::None => false,
         };
-        Builder {
-            site: self.site,
-            ground: self.ground,
+        WheelBuilder {
+            context: self.context,
+            build_root: self.build_root,
             target: self.target,
             requirements: self,
             depth,
@@ -426,17 +435,17 @@ impl Exact<'_> {
     }
 }
 
-impl BuildRequirements for Exact<'_> {
+impl BuildRequirements for WheelResolver<'_> {
     /// Exact wheels of what a build needs. No lock pins them, and they reach no image: they are
     /// resolved even where the image's own packages must not be.
-    fn build_requirements(&self, text: &str, depth: usize) -> Result<Lock, BuildError> {
+    fn build_requirements(&self, text: &str, depth: usize) -> Result<WheelLock, BuildError> {
         let file = RequirementsFile {
             path: "build-system.requires",
             text: text.as_bytes(),
         };
-        let rules = Rules {
+        let rules = NetworkRules {
             locked: false,
-            ..self.site.settings().rules
+            ..self.context.settings().rules
         };
         let environment = match self.of_build {
             Some(environment) => environment.clone(),
@@ -446,7 +455,7 @@ impl BuildRequirements for Exact<'_> {
             Some(_) => self.conditions.clone(),
             None => self.conditions.of_builds(),
         };
-        let exact = Exact {
+        let exact = WheelResolver {
             of_build: Some(&environment),
             conditions: &conditions,
             ..*self
@@ -457,7 +466,7 @@ impl BuildRequirements for Exact<'_> {
 
 /// An error about a variable in a converted file, with the line of the file itself.
 fn where_it_stands(mut error: BuildError, path: &str, text: &[u8]) -> BuildError {
-    if let Some(ResolveError::Requirements(ReadError {
+    if let Some(WheelError::Requirements(ReadError {
         position,
         error: LineError::Variable(name),
     })) = error.find_mut()
@@ -470,7 +479,7 @@ fn where_it_stands(mut error: BuildError, path: &str, text: &[u8]) -> BuildError
 }
 
 /// What is wished for, for people.
-fn title_of(wish: &Wish) -> String {
+fn title_of(wish: &Requirement) -> String {
     wish.name()
         .map_or_else(|| wish.to_string(), ToString::to_string)
 }
@@ -479,18 +488,16 @@ fn title_of(wish: &Wish) -> String {
 /// built.
 fn without_wheel(error: &BuildError) -> Option<(PackageName, Option<String>)> {
     match error.find()? {
-        ResolveError::NoWheel(no_wheel) if no_wheel.has_sdist && !no_wheel.must_be_wheel => {
+        WheelError::NoWheel(no_wheel) if no_wheel.has_sdist && !no_wheel.must_be_wheel => {
             Some((no_wheel.name.clone(), no_wheel.version.clone()))
         }
-        ResolveError::WheelUnwanted { name, version } => {
-            Some((name.clone(), Some(version.clone())))
-        }
+        WheelError::WheelUnwanted { name, version } => Some((name.clone(), Some(version.clone()))),
         _ => None,
     }
 }
 
 /// A lock with wheels that were built beside it.
-fn with_built(mut lock: Lock, built: &[BuiltWheel]) -> Lock {
+fn with_built(mut lock: WheelLock, built: &[BuiltWheel]) -> WheelLock {
     for wheel in built {
         let locked = locked(wheel);
         lock.packages.retain(|other| other.name != locked.name);
@@ -500,9 +507,9 @@ fn with_built(mut lock: Lock, built: &[BuiltWheel]) -> Lock {
     lock
 }
 
-impl Site<'_> {
+impl Context<'_> {
     /// What the project's own wheel requires, if the image gets one.
-    pub(crate) fn own_requires(&self, lock: &Lock) -> Option<String> {
+    pub(crate) fn own_requires(&self, lock: &WheelLock) -> Option<String> {
         let own = lock.packages.iter().find(|wheel| wheel.is_own())?;
         requires_of(self.store(), &own.sha256)
     }
@@ -510,7 +517,7 @@ impl Site<'_> {
 
 /// What a built wheel of the store requires: the headers of its metadata that say so, in order.
 fn requires_of(store: &Store, wheel: &Digest) -> Option<String> {
-    let archive = Archive::open(&store.download_path(wheel), Unpacked::default()).ok()?;
+    let archive = ZipArchive::open(&store.download_path(wheel), UnpackedBound::default()).ok()?;
     let member = archive
         .members()
         .iter()

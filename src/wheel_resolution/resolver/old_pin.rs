@@ -1,10 +1,10 @@
 //! A pin of a release that is older than the builder's Python: it has wheels, for other Pythons, and its source
 //! distribution does not build. What helps is another release or another builder, not a header.
 
-use super::Exact;
-use crate::packages::python::{Libc, PackageName, Position, Target, Version};
+use super::WheelResolver;
+use crate::packages::python::{LibcVersion, PackageName, Position, Version, WheelTarget};
 use crate::plan::builder::{self, BuilderDefinition};
-use crate::report::{BuildError, Explain, Explanation, Fate};
+use crate::report::{BuildError, ErrorClass, Explain, Explanation};
 use crate::resolve::wheels::OldPin;
 
 /// A release without a wheel for the builder's Python does not build.
@@ -15,7 +15,7 @@ pub(crate) struct OldPinError {
     position: Position,
     name: PackageName,
     version: Version,
-    target: Target,
+    target: WheelTarget,
     /// The first later release that has a wheel.
     first: Option<Version>,
     /// Builders that the pinned release has a wheel for.
@@ -40,7 +40,7 @@ impl Explain for OldPinError {
             ));
         }
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: self.to_string(),
             place: self.position.to_string(),
             why: format!(
@@ -52,25 +52,25 @@ impl Explain for OldPinError {
     }
 }
 
-impl Exact<'_> {
+impl WheelResolver<'_> {
     /// The error of a build from source; where the index knows better, that.
     pub(super) fn or_old_pin(
         &self,
         error: BuildError,
         (name, version): (&PackageName, &Version),
-        find: impl FnOnce(&[Target]) -> Result<Option<OldPin>, BuildError>,
+        find: impl FnOnce(&[WheelTarget]) -> Result<Option<OldPin>, BuildError>,
     ) -> BuildError {
         let explained = error.explain();
         // A full disk or a network that fails is no fault of the pin.
-        if explained.fate != Fate::Project {
+        if explained.fate != ErrorClass::Project {
             return error;
         }
         let others = other_builders(self.target);
-        let targets: Vec<Target> = others.iter().map(|(_, target)| *target).collect();
+        let targets: Vec<WheelTarget> = others.iter().map(|(_, target)| *target).collect();
         let Ok(Some(pin)) = find(&targets) else {
             return error;
         };
-        let fits = |target: &Target| pin.others.contains(target);
+        let fits = |target: &WheelTarget| pin.others.contains(target);
         let builders = others.iter().filter(|(_, target)| fits(target));
         OldPinError {
             position: pin.position.clone(),
@@ -86,7 +86,7 @@ impl Exact<'_> {
 }
 
 /// The builders that come with s2r and have another Python, and what wheels are for there.
-fn other_builders(target: &Target) -> Vec<(String, Target)> {
+fn other_builders(target: &WheelTarget) -> Vec<(String, WheelTarget)> {
     let definitions = builder::embedded()
         .iter()
         .filter_map(|(name, text)| BuilderDefinition::from_yaml(text, name).ok());
@@ -94,9 +94,9 @@ fn other_builders(target: &Target) -> Vec<(String, Target)> {
         .filter_map(|definition| {
             let small = |number: u32| u16::try_from(number).ok();
             let (major, minor) = definition.glibc;
-            let other = Target {
+            let other = WheelTarget {
                 python: definition.python.parse().ok()?,
-                libc: Libc::Glibc(small(major)?, small(minor)?),
+                libc: LibcVersion::Glibc(small(major)?, small(minor)?),
                 arch: target.arch,
             };
             let is_other = (other.python.major, other.python.minor)

@@ -1,9 +1,9 @@
 //! The server that a plan adds, since none is among the dependencies: found within what they pin.
 
-use super::Exact;
+use super::WheelResolver;
 use crate::plan::AddedServer;
-use crate::report::{BuildError, Explain, Explanation, Fate};
-use crate::resolve::wheels::{Lock, RequirementsFile};
+use crate::report::{BuildError, ErrorClass, Explain, Explanation};
+use crate::resolve::wheels::{RequirementsFile, WheelLock};
 
 /// What stands for the place of a requirement that no file has.
 const PLACE: &str = "S2R_ADD_SERVER";
@@ -20,7 +20,7 @@ impl Explain for UnlockedServerError {
     fn explain(&self) -> Explanation {
         let server = &self.server;
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: self.to_string(),
             place: "the dependencies".to_owned(),
             why: "no server is among the dependencies; the build would add one, and --locked builds only what locks pin".to_owned(),
@@ -31,7 +31,7 @@ impl Explain for UnlockedServerError {
     }
 }
 
-impl Exact<'_> {
+impl WheelResolver<'_> {
     /// The wheels with a server that the plan adds, and what it needs. What is there stays as it is:
     /// a lock may pin it, and each of its lines may ask for a hash.
     ///
@@ -39,9 +39,9 @@ impl Exact<'_> {
     /// It cannot be had; `--locked` wants it in the lock.
     pub(super) fn with_server(
         &self,
-        mut lock: Lock,
+        mut lock: WheelLock,
         server: &AddedServer,
-    ) -> Result<Lock, BuildError> {
+    ) -> Result<WheelLock, BuildError> {
         if lock
             .packages
             .iter()
@@ -49,7 +49,7 @@ impl Exact<'_> {
         {
             return Ok(lock);
         }
-        let rules = self.site.settings().rules;
+        let rules = self.context.settings().rules;
         if rules.locked {
             return Err(UnlockedServerError {
                 server: server.requirement.clone(),
@@ -63,7 +63,7 @@ impl Exact<'_> {
         let mut conditions = self.conditions.clone();
         conditions.constraints.extend(pins);
         let environment = self.environment_of_builds()?;
-        let exact = Exact {
+        let exact = WheelResolver {
             conditions: &conditions,
             of_build: Some(&environment),
             ..*self

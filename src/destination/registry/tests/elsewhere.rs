@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::destination::PushImage;
-use crate::net::http::Policy;
+use crate::net::http::RetryPolicy;
 use crate::oci::Reference;
 use crate::report::Explain as _;
 
@@ -10,7 +10,7 @@ const LAYER: &[u8] = b"a layer of somebody else";
 
 /// A folder of which one blob is said to be in other repositories.
 struct Elsewhere {
-    folder: Folder,
+    folder: BlobFolder,
     digest: Digest,
     origins: Vec<Reference>,
 }
@@ -30,7 +30,7 @@ impl BlobSource for Elsewhere {
 }
 
 fn elsewhere(layer: &[u8], origins: &[String]) -> (Elsewhere, PushImage) {
-    let folder = Folder::new();
+    let folder = BlobFolder::new();
     let image = image(&folder, "c1", &[layer, b"own"]);
     let digest = Digest::of(layer);
     std::fs::remove_file(folder.path(&digest)).unwrap();
@@ -49,22 +49,22 @@ fn push_all(
     image: &PushImage,
 ) -> Result<PushSummary, PushError> {
     let client = Client::new(ClientSettings {
-        retry: Policy {
+        retry: RetryPolicy {
             tries: 3,
             first_wait: Duration::from_millis(1),
-            ..Policy::default()
+            ..RetryPolicy::default()
         },
         ..ClientSettings::default()
     });
     let reference = format!("{}/app:1", server.host()).parse().unwrap();
-    let registry = Registry::new(&client, &reference).unwrap();
+    let registry = RegistryRepository::new(&client, &reference).unwrap();
     let target = PushTarget {
         registry: &registry,
         tags: &["1".to_owned()],
         parallelism: 2,
-        previous: Previous::Known(None),
+        previous: PreviousTag::Known(None),
     };
-    push(image, source, target, &Silent)
+    push(image, source, target, &SilentReport)
 }
 
 /// Wraps a registry: POSTs that ask for a mount get this answer.
@@ -104,7 +104,7 @@ fn a_declined_mount_leaves_its_upload_to_be_used() {
         ];
         let (source, image) = elsewhere(LAYER, &origins);
         let summary = push_all(&server, &source, &image).unwrap();
-        assert_eq!(summary.blobs[0].fate, BlobFate::Copied);
+        assert_eq!(summary.blobs[0].fate, BlobStatus::Copied);
         let lines = server.lines();
         let posts = lines
             .iter()
@@ -121,12 +121,12 @@ fn a_declined_mount_leaves_its_upload_to_be_used() {
 #[test]
 fn a_registry_that_mounts_nothing_is_asked_for_the_blob_first() {
     let server = mounting(202);
-    let (folder, client) = (Folder::new(), Client::new(ClientSettings::default()));
+    let (folder, client) = (BlobFolder::new(), Client::new(ClientSettings::default()));
     let layers: [&[u8]; 3] = [b"one", b"two", b"three"];
     let first = super::image(&folder, "c0", &layers);
     push_to(&server, &folder, &first).unwrap();
     let reference = format!("{}/app:1", server.host()).parse().unwrap();
-    let registry = Registry::new(&client, &reference).unwrap();
+    let registry = RegistryRepository::new(&client, &reference).unwrap();
     let origin = format!("{}/base:3", server.host());
     for (at, layer) in layers.into_iter().enumerate() {
         let before = server.lines().len();
@@ -135,9 +135,9 @@ fn a_registry_that_mounts_nothing_is_asked_for_the_blob_first() {
             registry: &registry,
             tags: &["1".to_owned()],
             parallelism: 1,
-            previous: Previous::Known(None),
+            previous: PreviousTag::Known(None),
         };
-        push(&image, &source, target, &Silent).unwrap();
+        push(&image, &source, target, &SilentReport).unwrap();
         let lines = &server.lines()[before..];
         let mounts = lines.iter().filter(|line| line.contains("mount="));
         assert_eq!(mounts.count(), usize::from(at < 2), "{lines:?}");
@@ -147,12 +147,12 @@ fn a_registry_that_mounts_nothing_is_asked_for_the_blob_first() {
 #[test]
 fn a_blob_that_is_there_after_all_ends_the_upload() {
     let server = mounting(202);
-    let folder = Folder::new();
+    let folder = BlobFolder::new();
     let first = super::image(&folder, "c0", &[LAYER]);
     push_to(&server, &folder, &first).unwrap();
     let (source, image) = elsewhere(LAYER, &[format!("{}/base:3", server.host())]);
     let summary = push_all(&server, &source, &image).unwrap();
-    assert_eq!(summary.blobs[0].fate, BlobFate::AlreadyThere);
+    assert_eq!(summary.blobs[0].fate, BlobStatus::AlreadyThere);
     assert!(server.lines().contains(&"DELETE /up".to_owned()));
 }
 
@@ -166,7 +166,7 @@ fn a_blob_of_another_registry_is_copied() {
         let origin = keeper_with(&[("base/python", &layer)]);
         let (source, image) = elsewhere(&layer, &[format!("{}/base/python:3", origin.host())]);
         let summary = push_all(&server, &source, &image).unwrap();
-        assert_eq!(summary.blobs[0].fate, BlobFate::Copied);
+        assert_eq!(summary.blobs[0].fate, BlobStatus::Copied);
         assert_eq!(summary.sent_bytes, size as u64 + 3 + 2);
         assert_eq!(
             origin.lines(),
@@ -190,7 +190,7 @@ fn a_copy_is_given_again_from_its_beginning() {
     let origin = keeper_with(&[("base", &layer)]);
     let (source, image) = elsewhere(&layer, &[format!("{}/base:3", origin.host())]);
     let summary = push_all(&server, &source, &image).unwrap();
-    assert_eq!(summary.blobs[0].fate, BlobFate::Copied);
+    assert_eq!(summary.blobs[0].fate, BlobStatus::Copied);
     assert!(origin.lines().len() > 1);
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::net::testing::Seen;
-use crate::oci::{Family, MediaType};
+use crate::oci::{MediaFamily, MediaType};
 use crate::report::Explain as _;
 
 /// Keeps what it is told.
@@ -19,27 +19,27 @@ impl Report for Told {
 
 fn push_tags(
     server: &Server,
-    folder: &Folder,
+    folder: &BlobFolder,
     image: &PushImage,
     tags: &[&str],
     report: &dyn Report,
 ) -> Result<PushSummary, PushError> {
     let client = Client::new(ClientSettings {
-        retry: crate::net::http::Policy {
+        retry: crate::net::http::RetryPolicy {
             tries: 2,
             first_wait: Duration::from_millis(1),
-            ..crate::net::http::Policy::default()
+            ..crate::net::http::RetryPolicy::default()
         },
         ..ClientSettings::default()
     });
     let reference = format!("{}/app:1", server.host()).parse().unwrap();
-    let registry = Registry::new(&client, &reference).unwrap();
+    let registry = RegistryRepository::new(&client, &reference).unwrap();
     let tags: Vec<String> = tags.iter().map(|&tag| tag.to_owned()).collect();
     let target = PushTarget {
         registry: &registry,
         tags: &tags,
         parallelism: 2,
-        previous: Previous::Ask,
+        previous: PreviousTag::Ask,
     };
     push(image, folder, target, report)
 }
@@ -68,13 +68,13 @@ fn a_registry_of_the_other_family_gets_its_own_words() {
             let is_oci = seen.header("content-type") == Some(MediaType::Manifest.as_str());
             (seen.method == "PUT" && is_oci).then(refusal)
         });
-        let folder = Folder::new();
+        let folder = BlobFolder::new();
         let image = image(&folder, "c1", &[b"base"]);
         let told = Told::default();
         let summary = push_tags(&server, &folder, &image, &["1"], &told).unwrap();
-        let docker = Manifest::from_bytes(&image.manifest)
+        let docker = ImageManifest::from_bytes(&image.manifest)
             .unwrap()
-            .in_family(Family::Docker)
+            .in_family(MediaFamily::Docker)
             .unwrap();
         let digest = Digest::of(&docker.to_bytes().unwrap());
         assert_eq!(summary.digest, digest);
@@ -83,7 +83,7 @@ fn a_registry_of_the_other_family_gets_its_own_words() {
         assert_eq!(told.len(), 1);
         assert!(told[0].contains(&digest.to_string()), "{told:?}");
         // What is there already is known in either form.
-        let again = push_tags(&server, &folder, &image, &["1"], &Silent).unwrap();
+        let again = push_tags(&server, &folder, &image, &["1"], &SilentReport).unwrap();
         assert_eq!((again.digest, again.requests), (digest, 1));
     }
 }
@@ -95,12 +95,12 @@ fn a_mixed_manifest_is_made_one_of_a_kind() {
         let mixed = text.contains("vnd.docker") && text.contains("vnd.oci");
         (seen.method == "PUT" && mixed).then(|| Answer::new(415, ""))
     });
-    let folder = Folder::new();
+    let folder = BlobFolder::new();
     let mut image = image(&folder, "c1", &[b"base"]);
-    let mut manifest = Manifest::from_bytes(&image.manifest).unwrap();
-    manifest.layers[0] = manifest.layers[0].in_family(Family::Docker).unwrap();
+    let mut manifest = ImageManifest::from_bytes(&image.manifest).unwrap();
+    manifest.layers[0] = manifest.layers[0].in_family(MediaFamily::Docker).unwrap();
     image.manifest = manifest.to_bytes().unwrap();
-    let summary = push_tags(&server, &folder, &image, &["1"], &Silent).unwrap();
+    let summary = push_tags(&server, &folder, &image, &["1"], &SilentReport).unwrap();
     assert_eq!(summary.media_type, MediaType::Manifest);
     assert_ne!(summary.digest, Digest::of(&image.manifest));
 }
@@ -115,9 +115,9 @@ fn a_registry_that_takes_neither_says_why() {
             )
         })
     });
-    let folder = Folder::new();
+    let folder = BlobFolder::new();
     let image = image(&folder, "c1", &[b"base"]);
-    let error = push_tags(&server, &folder, &image, &["1"], &Silent).unwrap_err();
+    let error = push_tags(&server, &folder, &image, &["1"], &SilentReport).unwrap_err();
     assert!(error.to_string().contains("first"), "{error}");
 }
 
@@ -153,9 +153,9 @@ fn an_immutable_tag_is_explained() {
             "HEAD" => Some(Answer::new(200, "").with("docker-content-digest", other.to_string())),
             _ => None,
         });
-        let folder = Folder::new();
+        let folder = BlobFolder::new();
         let image = image(&folder, "c1", &[b"base"]);
-        let error = push_tags(&server, &folder, &image, &["1"], &Silent).unwrap_err();
+        let error = push_tags(&server, &folder, &image, &["1"], &SilentReport).unwrap_err();
         let PushError::Immutable { name, found, .. } = &error else {
             panic!("{error:?}");
         };
@@ -169,7 +169,7 @@ fn an_immutable_tag_is_explained() {
 
 #[test]
 fn an_immutable_tag_of_this_very_image_is_fine() {
-    let folder = Folder::new();
+    let folder = BlobFolder::new();
     let image = image(&folder, "c1", &[b"base"]);
     let digest = Digest::of(&image.manifest);
     let server = with_manifests(move |seen| match seen.method.as_str() {
@@ -180,20 +180,20 @@ fn an_immutable_tag_of_this_very_image_is_fine() {
         "HEAD" => Some(Answer::new(200, "").with("docker-content-digest", digest.to_string())),
         _ => None,
     });
-    let summary = push_tags(&server, &folder, &image, &["1"], &Silent).unwrap();
+    let summary = push_tags(&server, &folder, &image, &["1"], &SilentReport).unwrap();
     assert_eq!(summary.digest, digest);
 }
 
 #[test]
 fn an_index_names_what_the_registry_has() {
-    let folder = Folder::new();
+    let folder = BlobFolder::new();
     let images = [
         image(&folder, "c1", &[b"base"]),
         image(&folder, "c2", &[b"base", b"2"]),
     ];
-    let index = crate::oci::Index {
+    let index = crate::oci::ImageIndex {
         manifests: images.iter().map(PushImage::descriptor).collect(),
-        ..crate::oci::Index::default()
+        ..crate::oci::ImageIndex::default()
     };
     let bytes = index.to_bytes().unwrap();
     for takes_oci in [true, false] {
@@ -210,19 +210,19 @@ fn an_index_names_what_the_registry_has() {
             .map(|image| {
                 let digest = Digest::of(&image.manifest);
                 let name = digest.to_string();
-                let summary = push_tags(&server, &folder, image, &[&name], &Silent).unwrap();
+                let summary = push_tags(&server, &folder, image, &[&name], &SilentReport).unwrap();
                 (digest, summary)
             })
             .collect();
         let client = Client::new(ClientSettings::default());
         let reference = format!("{}/app:1", server.host()).parse().unwrap();
-        let registry = Registry::new(&client, &reference).unwrap();
+        let registry = RegistryRepository::new(&client, &reference).unwrap();
         let tags = ["1".to_owned()];
         let digest = push_index(&bytes, &MediaType::Index, &pushed, &registry, &tags).unwrap();
         let put = server.seen().into_iter().next_back().unwrap();
         assert_eq!(digest, Digest::of(&put.body));
         assert_eq!(put.body == bytes, takes_oci);
-        let stored = crate::oci::Index::from_bytes(&put.body).unwrap();
+        let stored = crate::oci::ImageIndex::from_bytes(&put.body).unwrap();
         for entry in &stored.manifests {
             let line = format!("PUT /v2/app/manifests/{}", entry.digest);
             assert!(server.lines().contains(&line));
@@ -235,7 +235,7 @@ fn an_index_names_what_the_registry_has() {
 
 #[test]
 fn several_tags_go_at_once_where_the_registry_can() {
-    let folder = Folder::new();
+    let folder = BlobFolder::new();
     let image = image(&folder, "c1", &[b"base"]);
     let digest = Digest::of(&image.manifest);
     let puts = |server: &Server| {
@@ -251,14 +251,14 @@ fn several_tags_go_at_once_where_the_registry_can() {
                 .with("OCI-Tag", "latest")
         })
     });
-    push_tags(&server, &folder, &image, &["1", "latest"], &Silent).unwrap();
+    push_tags(&server, &folder, &image, &["1", "latest"], &SilentReport).unwrap();
     assert_eq!(
         puts(&server),
         [format!("PUT /v2/app/manifests/{digest}?tag=1&tag=latest")]
     );
     // One that knows nothing of it gets one request a tag.
     let server = with_manifests(|seen| (seen.method == "PUT").then(|| Answer::new(201, "")));
-    push_tags(&server, &folder, &image, &["1", "latest"], &Silent).unwrap();
+    push_tags(&server, &folder, &image, &["1", "latest"], &SilentReport).unwrap();
     assert_eq!(
         puts(&server),
         [
@@ -271,21 +271,21 @@ fn several_tags_go_at_once_where_the_registry_can() {
 
 #[test]
 fn what_was_asked_before_is_not_asked_again() {
-    let (server, folder) = (Server::start(keeper()), Folder::new());
+    let (server, folder) = (Server::start(keeper()), BlobFolder::new());
     let image = image(&folder, "c1", &[b"base"]);
     push_to(&server, &folder, &image).unwrap();
     let before = server.lines().len();
     let client = Client::new(ClientSettings::default());
     let reference = format!("{}/app:1", server.host()).parse().unwrap();
-    let registry = Registry::new(&client, &reference).unwrap();
+    let registry = RegistryRepository::new(&client, &reference).unwrap();
     let served = registry.get_manifest("1").unwrap().unwrap();
     let target = PushTarget {
         registry: &registry,
         tags: &["1".to_owned()],
         parallelism: 2,
-        previous: Previous::Known(Some(&served)),
+        previous: PreviousTag::Known(Some(&served)),
     };
-    let summary = push(&image, &folder, target, &Silent).unwrap();
+    let summary = push(&image, &folder, target, &SilentReport).unwrap();
     assert_eq!(summary.requests, 0);
     assert_eq!(server.lines().len(), before + 1);
 }

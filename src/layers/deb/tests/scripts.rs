@@ -20,7 +20,11 @@ fn shown_bytes(layer: &[u8]) -> (Vec<String>, std::collections::BTreeMap<String,
 }
 
 /// What is noted of such a layer.
-fn notes_beside(part: Part, packages: &[(&str, Vec<u8>)], beside: &[(&str, Vec<u8>)]) -> Notes {
+fn notes_beside(
+    part: BasePart,
+    packages: &[(&str, Vec<u8>)],
+    beside: &[(&str, Vec<u8>)],
+) -> LayerNotes {
     written_beside(part, packages, beside).unwrap().1
 }
 
@@ -53,7 +57,7 @@ fn alternatives_are_those_that_the_scripts_install() {
         )
     };
     let base = [("mawk", mawk)];
-    let shown_base = shown(&layer(Part::System, &base).unwrap());
+    let shown_base = shown(&layer(BasePart::System, &base).unwrap());
     assert_eq!(
         lines(&shown_base, "etc/alternatives/"),
         [
@@ -70,7 +74,7 @@ fn alternatives_are_those_that_the_scripts_install() {
         ("1", &[]),
     ] {
         let above = [("tools", tools(priority))];
-        let above = shown(&layer_beside(Part::Added, &above, &base).unwrap());
+        let above = shown(&layer_beside(BasePart::Added, &above, &base).unwrap());
         assert_eq!(lines(&above, "etc/alternatives/awk"), awk, "{priority}");
         assert_eq!(
             lines(&above, "usr/bin/two"),
@@ -86,7 +90,7 @@ fn alternatives_are_those_that_the_scripts_install() {
             deb_of("own", &[("./usr/bin/awk", 0o755, None, "own")], ""),
         ),
     ];
-    let kept = shown(&layer(Part::System, &file).unwrap());
+    let kept = shown(&layer(BasePart::System, &file).unwrap());
     assert_eq!(lines(&kept, "usr/bin/awk"), ["usr/bin/awk 755 own"]);
 }
 
@@ -129,7 +133,7 @@ fn the_loaders_cache_holds_the_libraries_of_the_whole_image() {
             (&at("plugin.so"), lib(X86_64, "plugin.so")),
         ],
     );
-    let bytes = layer_beside(Part::Added, &[("above", above)], &[("base", base)]).unwrap();
+    let bytes = layer_beside(BasePart::Added, &[("above", above)], &[("base", base)]).unwrap();
     let shown = shown_bytes(&bytes);
     assert_eq!(
         lines(&shown.0, &at("libb.so.1")),
@@ -182,7 +186,7 @@ fn what_scripts_would_do_is_run_told_or_needless() {
         "#!/bin/sh\nset -e\ndeb-systemd-helper enable x\nexit 0\n",
     );
     let packages = [("tool", tool), ("quiet", quiet)];
-    let scripts = notes_beside(Part::Added, &packages, &[]).scripts;
+    let scripts = notes_beside(BasePart::Added, &packages, &[]).scripts;
     let [undone] = scripts.undone.as_slice() else {
         panic!("{scripts:?}");
     };
@@ -204,7 +208,7 @@ fn what_scripts_would_do_is_run_told_or_needless() {
     );
     // Of the base nothing is left to do.
     assert!(
-        notes_beside(Part::System, &packages, &[])
+        notes_beside(BasePart::System, &packages, &[])
             .scripts
             .is_empty()
     );
@@ -214,7 +218,8 @@ fn what_scripts_would_do_is_run_told_or_needless() {
 fn fonts_are_drawn_by_the_rules_that_nobody_is_asked_about() {
     let rule = "./usr/share/fontconfig/conf.avail/10-hinting-slight.conf";
     let fonts = deb_of("fontconfig-config", &[(rule, 0o644, None, "x")], "");
-    let shown = shown(&layer_beside(Part::Added, &[("fontconfig-config", fonts)], &[]).unwrap());
+    let shown =
+        shown(&layer_beside(BasePart::Added, &[("fontconfig-config", fonts)], &[]).unwrap());
     assert_eq!(
         lines(&shown, "etc/fonts/conf.d/"),
         [

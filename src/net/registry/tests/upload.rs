@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::net::http::Refusal;
+use crate::net::http::RedirectRefusal;
 
 const MIB: usize = 1 << 20;
 
@@ -31,12 +31,12 @@ fn send(server: &Server, bytes: &[u8]) -> Outcome {
 
 fn send_by(client: &Client, server: &Server, bytes: &[u8]) -> Outcome {
     let before = server.lines().len();
-    let registry = Registry::new(client, &reference(server)).unwrap();
+    let registry = RegistryRepository::new(client, &reference(server)).unwrap();
     let owned = bytes.to_vec();
     let open = move || Ok(Box::new(Cursor::new(owned.clone())) as Box<dyn Read + Send>);
     let sent = Arc::new(AtomicU64::new(0));
     let done = registry.upload_blob(
-        &Outgoing {
+        &OutgoingBlob {
             digest: &Digest::of(bytes),
             size: bytes.len() as u64,
             open: &open,
@@ -443,7 +443,7 @@ fn an_answer_without_a_place_is_no_upload() {
         let RegistryError::Http(HttpError::Redirect { refusal, .. }) = error else {
             panic!("{error:?}");
         };
-        assert_eq!(refusal, Refusal::Unreadable);
+        assert_eq!(refusal, RedirectRefusal::Unreadable);
     }
 }
 
@@ -461,10 +461,10 @@ fn many_requests_too_many_are_halved_and_the_push_ends() {
         }
     });
     let client = Client::new(ClientSettings {
-        retry: Policy {
+        retry: RetryPolicy {
             tries: 10,
             first_wait: Duration::from_millis(1),
-            ..Policy::default()
+            ..RetryPolicy::default()
         },
         ..settings()
     });
@@ -479,9 +479,9 @@ fn many_requests_too_many_are_halved_and_the_push_ends() {
 fn waits_of_a_push_are_bounded_together() {
     let server = Server::start(|_| Answer::new(503, "").with("retry-after", "30"));
     let client = Client::new(ClientSettings {
-        retry: Policy {
+        retry: RetryPolicy {
             total: Duration::from_secs(20),
-            ..Policy::default()
+            ..RetryPolicy::default()
         },
         ..settings()
     });

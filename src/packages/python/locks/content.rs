@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use toml::{Table, Value};
 
 /// A value of JSON, with what TOML lacks.
-pub(super) enum Json<'a> {
+pub(super) enum JsonContent<'a> {
     /// `null`
     Null,
     /// `true`
@@ -19,21 +19,21 @@ pub(super) enum Json<'a> {
     /// A text of ours.
     Text(&'a str),
     /// A list of ours.
-    List(Vec<Json<'a>>),
+    List(Vec<JsonContent<'a>>),
     /// A table of ours.
-    Map(Vec<(String, Json<'a>)>),
+    Map(Vec<(String, JsonContent<'a>)>),
 }
 
-impl Json<'_> {
+impl JsonContent<'_> {
     pub(super) fn empty_map() -> Self {
         Self::Map(Vec::new())
     }
 }
 
 /// The hash in hexadecimal digits. `compact` leaves out the blanks after commas and colons.
-pub(super) fn hash(value: &Json<'_>, compact: bool) -> String {
+pub(super) fn hash(value: &JsonContent<'_>, compact: bool) -> String {
     let (comma, colon) = if compact { (",", ":") } else { (", ", ": ") };
-    let mut writer = Writer {
+    let mut writer = JsonWriter {
         text: String::new(),
         comma,
         colon,
@@ -46,21 +46,21 @@ pub(super) fn hash(value: &Json<'_>, compact: bool) -> String {
     })
 }
 
-struct Writer {
+struct JsonWriter {
     text: String,
     comma: &'static str,
     colon: &'static str,
 }
 
-impl Writer {
-    fn json(&mut self, value: &Json<'_>) {
+impl JsonWriter {
+    fn json(&mut self, value: &JsonContent<'_>) {
         match value {
-            Json::Null => self.text.push_str("null"),
-            Json::True => self.text.push_str("true"),
-            Json::Toml(value) => self.toml(value),
-            Json::Table(table) => self.table(table),
-            Json::Text(text) => self.string(text),
-            Json::List(list) => {
+            JsonContent::Null => self.text.push_str("null"),
+            JsonContent::True => self.text.push_str("true"),
+            JsonContent::Toml(value) => self.toml(value),
+            JsonContent::Table(table) => self.table(table),
+            JsonContent::Text(text) => self.string(text),
+            JsonContent::List(list) => {
                 self.text.push('[');
                 for (at, value) in list.iter().enumerate() {
                     self.separate(at);
@@ -68,8 +68,8 @@ impl Writer {
                 }
                 self.text.push(']');
             }
-            Json::Map(map) => {
-                let mut sorted: Vec<&(String, Json<'_>)> = map.iter().collect();
+            JsonContent::Map(map) => {
+                let mut sorted: Vec<&(String, JsonContent<'_>)> = map.iter().collect();
                 sorted.sort_by(|a, b| a.0.cmp(&b.0));
                 self.text.push('{');
                 for (at, (key, value)) in sorted.into_iter().enumerate() {
@@ -162,7 +162,7 @@ mod tests {
         let table: Table = "b = [1, true, 1.5, 'ä😀\"\\\\\\t\\u007f']\na = { y = 'x', x = [] }\n"
             .parse()
             .unwrap();
-        let mut writer = Writer {
+        let mut writer = JsonWriter {
             text: String::new(),
             comma: ", ",
             colon: ": ",
@@ -173,9 +173,12 @@ mod tests {
             writer.text,
             r#"{"a": {"x": [], "y": "x"}, "b": [1, true, 1.5, "\u00e4\ud83d\ude00\"\\\\\\t\\u007f"]}"#
         );
-        let map = Json::Map(vec![
-            ("b".to_owned(), Json::Null),
-            ("a".to_owned(), Json::List(vec![Json::Text("x")])),
+        let map = JsonContent::Map(vec![
+            ("b".to_owned(), JsonContent::Null),
+            (
+                "a".to_owned(),
+                JsonContent::List(vec![JsonContent::Text("x")]),
+            ),
         ]);
         // printf '{"a":["x"],"b":null}' | sha256sum
         assert_eq!(hash(&map, true).len(), 64);

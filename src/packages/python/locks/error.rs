@@ -1,6 +1,6 @@
 //! What keeps a file of another tool from being read.
 
-use crate::report::{Explain, Explanation, Fate};
+use crate::report::{ErrorClass, Explain, Explanation};
 
 /// What is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,7 +108,7 @@ impl Explain for LockFileError {
             ),
         };
         Explanation {
-            fate: Fate::Project,
+            fate: ErrorClass::Project,
             what: self.to_string(),
             place: place.to_owned(),
             why,

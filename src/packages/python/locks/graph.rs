@@ -12,7 +12,7 @@ const LEFT_OUT: [&str; 4] = ["pip", "setuptools", "wheel", "distribute"];
 
 /// A package that something needs.
 #[derive(Clone)]
-pub(super) struct Edge {
+pub(super) struct LockEdge {
     /// Its normalised name.
     pub name: String,
     /// The versions that are meant, where the lock has several.
@@ -26,7 +26,7 @@ pub(super) struct Edge {
 }
 
 /// A package.
-pub(super) struct Node {
+pub(super) struct LockNode {
     /// Its normalised name.
     pub name: String,
     /// Its version.
@@ -34,7 +34,7 @@ pub(super) struct Node {
     /// The environments that this version is for.
     pub marker: MarkerTree,
     /// What it needs.
-    pub edges: Vec<Edge>,
+    pub edges: Vec<LockEdge>,
 }
 
 /// The packages that are reached from some wishes: their places in `nodes`.
@@ -43,8 +43,8 @@ pub(super) struct Node {
 /// A package that is needed and not there.
 pub(super) fn reach(
     path: &'static str,
-    nodes: &[Node],
-    wishes: &[Edge],
+    nodes: &[LockNode],
+    wishes: &[LockEdge],
     environment: &MarkerEnvironment,
     extras: &[ExtraName],
 ) -> Result<BTreeSet<usize>, LockFileError> {
@@ -54,7 +54,7 @@ pub(super) fn reach(
     }
     let mut reached: BTreeMap<usize, BTreeSet<ExtraName>> = BTreeMap::new();
     let mut pending: Vec<usize> = Vec::new();
-    let follow = |edges: &[Edge],
+    let follow = |edges: &[LockEdge],
                   active: &[ExtraName],
                   by: &str,
                   pending: &mut Vec<usize>,
@@ -110,7 +110,7 @@ pub(super) fn reach(
     Ok(reached.into_keys().collect())
 }
 
-impl Edge {
+impl LockEdge {
     /// A package by name alone.
     pub(super) fn to(name: &str) -> Self {
         Self {

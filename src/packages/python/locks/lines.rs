@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 
 use pep440_rs::VersionSpecifiers;
 
-use super::{Converted, Form, LockFileError, is_name, normalised, unreadable, unsupported};
+use super::{ConvertedLock, LockFileError, LockForm, is_name, normalised, unreadable, unsupported};
 use crate::packages::python::brought::brought_by;
-use crate::packages::python::conditions::{Conditions, Tie};
+use crate::packages::python::conditions::{IndexPin, ResolutionRules};
 use crate::packages::python::hash::FileHash;
 use crate::packages::python::location::is_public_index;
 
@@ -16,7 +16,7 @@ use crate::packages::python::location::is_public_index;
 const PUBLIC: &str = crate::packages::python::PUBLIC_INDEX;
 
 /// What is wanted of a package.
-pub(super) enum Wanted {
+pub(super) enum PackageSource {
     /// Any of these versions.
     Versions(VersionSpecifiers),
     /// What lies at an address or path, in the form of PEP 508.
@@ -26,17 +26,17 @@ pub(super) enum Wanted {
 }
 
 /// The lines.
-pub(super) struct Lines {
+pub(super) struct RequirementLines {
     path: &'static str,
     indexes: Vec<String>,
     links: Vec<String>,
     lines: Vec<(String, String)>,
     names: BTreeSet<String>,
     no_index: bool,
-    conditions: Conditions,
+    conditions: ResolutionRules,
 }
 
-impl Lines {
+impl RequirementLines {
     pub(super) fn new(path: &'static str) -> Self {
         Self {
             path,
@@ -45,7 +45,7 @@ impl Lines {
             lines: Vec::new(),
             names: BTreeSet::new(),
             no_index: false,
-            conditions: Conditions::default(),
+            conditions: ResolutionRules::default(),
         }
     }
 
@@ -55,7 +55,7 @@ impl Lines {
     }
 
     /// Sets what lines cannot say.
-    pub(super) fn conditions(&mut self, conditions: Conditions) -> Result<(), LockFileError> {
+    pub(super) fn conditions(&mut self, conditions: ResolutionRules) -> Result<(), LockFileError> {
         for index in &conditions.indexes {
             self.check_address(&format!("the index {}", index.name), &index.url)?;
         }
@@ -64,7 +64,7 @@ impl Lines {
     }
 
     /// Has a package come from one place alone.
-    pub(super) fn tie(&mut self, name: &str, tie: Tie) {
+    pub(super) fn tie(&mut self, name: &str, tie: IndexPin) {
         self.conditions.ties.insert(normalised(name), tie);
     }
 
@@ -94,7 +94,7 @@ impl Lines {
         &mut self,
         name: &str,
         extras: &[String],
-        wanted: &Wanted,
+        wanted: &PackageSource,
         hashes: &[&str],
     ) -> Result<(), LockFileError> {
         if let Some(wrong) = std::iter::once(name)
@@ -108,7 +108,7 @@ impl Lines {
         let brought = brought_by(&name, extras.iter().map(String::as_str));
         self.names.extend(brought.map(str::to_owned));
         self.names.insert(name.clone());
-        if let Wanted::Unnamed(address) = wanted {
+        if let PackageSource::Unnamed(address) = wanted {
             self.check_address(&name, address)?;
             self.put((address.clone(), address.clone()));
             return Ok(());
@@ -120,15 +120,15 @@ impl Lines {
             let _ = write!(line, "[{}]", extras.join(","));
         }
         match wanted {
-            Wanted::Versions(specifiers) => {
+            PackageSource::Versions(specifiers) => {
                 let specifiers: Vec<String> = specifiers.iter().map(ToString::to_string).collect();
                 line.push_str(&specifiers.join(","));
             }
-            Wanted::Address(address) => {
+            PackageSource::Address(address) => {
                 self.check_address(&name, address)?;
                 let _ = write!(line, " @ {address}");
             }
-            Wanted::Unnamed(_) => {}
+            PackageSource::Unnamed(_) => {}
         }
         for hash in hashes {
             hash.parse::<FileHash>()
@@ -159,7 +159,7 @@ impl Lines {
     }
 
     /// The text: options, then packages by name.
-    pub(super) fn finish(mut self) -> Converted {
+    pub(super) fn finish(mut self) -> ConvertedLock {
         let mut text = String::new();
         if self.no_index {
             text.push_str("--no-index\n");
@@ -182,9 +182,9 @@ impl Lines {
             text.push_str(line);
             text.push('\n');
         }
-        Converted {
+        ConvertedLock {
             text,
-            form: Form::Requirements,
+            form: LockForm::Requirements,
             names: self.names,
             conditions: self.conditions,
         }
@@ -238,13 +238,13 @@ mod tests {
 
     #[test]
     fn nothing_brings_a_line_of_its_own() {
-        let mut lines = Lines::new("x");
-        let any = || Wanted::Versions(VersionSpecifiers::empty());
+        let mut lines = RequirementLines::new("x");
+        let any = || PackageSource::Versions(VersionSpecifiers::empty());
         assert!(lines.add("a\n-r b", &[], &any(), &[]).is_err());
         assert!(lines.add("a", &["b]\n".to_owned()], &any(), &[]).is_err());
         assert!(lines.add("a", &[], &any(), &["md5:1\n-e ."]).is_err());
         assert!(lines.index("https://h/\n-r x").is_err());
-        let odd = Wanted::Address("https://h/ --x".to_owned());
+        let odd = PackageSource::Address("https://h/ --x".to_owned());
         assert!(lines.add("a", &[], &odd, &[]).is_err());
         lines.index(&format!("{PUBLIC}/")).unwrap();
         lines

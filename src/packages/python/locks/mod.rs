@@ -30,7 +30,7 @@ pub(crate) use error::LockFileError;
 pub(crate) use inputs::decisive_part;
 pub(crate) use sources::{indexes_of, says_where};
 
-use super::conditions::Conditions;
+use super::conditions::ResolutionRules;
 use super::location::shown;
 use super::marker;
 
@@ -108,14 +108,14 @@ impl LockKind {
 
 /// What is wanted beyond the dependencies themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Choice {
+pub(crate) struct LockChoice {
     /// Extras of the project.
     pub extras: Vec<String>,
     /// Dependency groups.
     pub groups: Vec<String>,
 }
 
-impl Choice {
+impl LockChoice {
     /// Reads the values of two variables: names with blanks or commas between them.
     pub(crate) fn new(extras: Option<&str>, groups: Option<&str>) -> Self {
         let list = |text: Option<&str>| -> Vec<String> {
@@ -142,13 +142,13 @@ impl Choice {
 
 /// What a file is converted from and for.
 #[derive(Clone, Copy)]
-pub(crate) struct Given<'a> {
+pub(crate) struct ConversionInput<'a> {
     /// The file's text.
     pub text: &'a str,
     /// The text of the file that it was made from; with a `pyproject.toml`, that of `uv.toml`.
     pub made_from: Option<&'a str>,
     /// Extras and groups.
-    pub choice: &'a Choice,
+    pub choice: &'a LockChoice,
     /// What markers are decided by.
     pub markers: &'a MarkerEnvironment,
     /// Whether something has to be built first, which only the wishes of requirement files are.
@@ -157,20 +157,20 @@ pub(crate) struct Given<'a> {
 
 /// What a file became.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Converted {
+pub(crate) struct ConvertedLock {
     /// The text.
     pub text: String,
     /// Its form.
-    pub form: Form,
+    pub form: LockForm,
     /// The packages in it, by name.
     pub names: BTreeSet<String>,
     /// What the text cannot say.
-    pub conditions: Conditions,
+    pub conditions: ResolutionRules,
 }
 
 /// Forms of a text that the resolver reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum LockForm {
     /// Lines of a requirement file.
     Requirements,
     /// `pylock.toml`.
@@ -182,7 +182,10 @@ pub(crate) enum Form {
 /// # Errors
 /// A file that cannot be read, is older than what it was made from, or asks for something that has no
 /// form here.
-pub(crate) fn convert(kind: LockKind, given: &Given<'_>) -> Result<Converted, LockFileError> {
+pub(crate) fn convert(
+    kind: LockKind,
+    given: &ConversionInput<'_>,
+) -> Result<ConvertedLock, LockFileError> {
     let path = kind.path();
     for (path, text) in [
         (path, Some(given.text)),
@@ -227,7 +230,7 @@ fn stale(kind: LockKind) -> LockFileError {
 }
 
 /// The text that a lock was made from.
-fn made_from<'a>(kind: LockKind, given: &Given<'a>) -> Result<&'a str, LockFileError> {
+fn made_from<'a>(kind: LockKind, given: &ConversionInput<'a>) -> Result<&'a str, LockFileError> {
     given.made_from.ok_or(LockFileError::Alone {
         path: kind.path(),
         of: kind.made_from().unwrap_or_default(),

@@ -10,20 +10,20 @@ use pep440_rs::VersionSpecifiers;
 use pep508_rs::MarkerTree;
 use toml::{Table, Value};
 
-use super::content::{Json, hash};
-use super::lines::{Lines, Wanted, git_address, path_address};
+use super::content::{JsonContent, hash};
+use super::lines::{PackageSource, RequirementLines, git_address, path_address};
 use super::sources;
 use super::{
-    Converted, Given, LockFileError, LockKind, check_chosen, list_in, made_from, normalised,
-    packages, parse_marker, parse_toml, stale, table_in, text_in, texts_in, unreadable,
+    ConversionInput, ConvertedLock, LockFileError, LockKind, check_chosen, list_in, made_from,
+    normalised, packages, parse_marker, parse_toml, stale, table_in, text_in, texts_in, unreadable,
     unsupported,
 };
-use crate::packages::python::conditions::Conditions;
+use crate::packages::python::conditions::ResolutionRules;
 
 const PATH: &str = "pdm.lock";
 
 /// Converts the lock.
-pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
+pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, LockFileError> {
     let lock = parse_toml(PATH, given.text)?;
     let project = parse_toml("pyproject.toml", made_from(LockKind::Pdm, given)?)?;
     let empty = Table::new();
@@ -53,13 +53,13 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
         let group = normalised(group);
         group == "default" || choice.extras.contains(&group) || choice.groups.contains(&group)
     };
-    let mut lines = Lines::new(PATH);
+    let mut lines = RequirementLines::new(PATH);
     add_sources(&mut lines, &project)?;
     let pdm = table_in(&project, &["tool", "pdm"]);
     let sources = pdm.map(sources::of_pdm).transpose()?.unwrap_or_default();
     if sources.conditions.indexes.len() > 1 {
         // The lock has the versions already.
-        lines.conditions(Conditions {
+        lines.conditions(ResolutionRules {
             overrides: Vec::new(),
             ..sources.conditions
         })?;
@@ -76,7 +76,7 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
 }
 
 /// The indexes; one that is called `pypi` stands in for the public one.
-fn add_sources(lines: &mut Lines, project: &Table) -> Result<(), LockFileError> {
+fn add_sources(lines: &mut RequirementLines, project: &Table) -> Result<(), LockFileError> {
     let sources: Vec<&Table> = table_in(project, &["tool", "pdm"])
         .map_or(&[][..], |table| list_in(table, "source"))
         .iter()
@@ -103,7 +103,7 @@ fn add_sources(lines: &mut Lines, project: &Table) -> Result<(), LockFileError> 
 
 /// A package stands once by itself and once more for each set of extras; what the extras bring is
 /// locked too, so that one line does.
-fn write(lines: &mut Lines, name: &str, package: &Table) -> Result<(), LockFileError> {
+fn write(lines: &mut RequirementLines, name: &str, package: &Table) -> Result<(), LockFileError> {
     let text = |key: &str| text_in(package, key);
     let hashes: Vec<&str> = list_in(package, "files")
         .iter()
@@ -111,18 +111,18 @@ fn write(lines: &mut Lines, name: &str, package: &Table) -> Result<(), LockFileE
         .collect();
     let wanted = if let Some(url) = text("git") {
         let commit = text("revision").or_else(|| text("ref"));
-        Wanted::Address(git_address(url, commit, text("subdirectory")))
+        PackageSource::Address(git_address(url, commit, text("subdirectory")))
     } else if let Some(url) = text("url") {
         let fragment = text("subdirectory").map(|sub| format!("#subdirectory={sub}"));
-        Wanted::Address(format!("{url}{}", fragment.unwrap_or_default()))
+        PackageSource::Address(format!("{url}{}", fragment.unwrap_or_default()))
     } else if let Some(path) = text("path") {
-        Wanted::Address(path_address(path))
+        PackageSource::Address(path_address(path))
     } else {
         let version = text("version").unwrap_or_default();
         let exact: VersionSpecifiers = format!("=={version}")
             .parse()
             .map_err(|_| unreadable(PATH, format!("{name}: `{version}` is no version")))?;
-        Wanted::Versions(exact)
+        PackageSource::Versions(exact)
     };
     lines.add(name, &[], &wanted, &hashes)
 }
@@ -173,5 +173,5 @@ fn content_hash(project: &Table) -> String {
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value))
     .collect();
-    hash(&Json::Table(&all), false)
+    hash(&JsonContent::Table(&all), false)
 }

@@ -8,13 +8,13 @@ use pep508_rs::MarkerTree;
 use serde_json::{Map, Value as JsonValue};
 use toml::{Table, Value};
 
-use super::content::{Json, hash};
-use super::lines::{Lines, Wanted, git_address, path_address};
+use super::content::{JsonContent, hash};
+use super::lines::{PackageSource, RequirementLines, git_address, path_address};
 use super::{
-    Converted, Given, LockFileError, LockKind, MAX_PACKAGES, check_chosen, made_from, normalised,
-    parse_marker, parse_toml, stale, table_in, text_in, unreadable, unsupported,
+    ConversionInput, ConvertedLock, LockFileError, LockKind, MAX_PACKAGES, check_chosen, made_from,
+    normalised, parse_marker, parse_toml, stale, table_in, text_in, unreadable, unsupported,
 };
-use crate::packages::python::conditions::{Conditions, NamedIndex, Tie};
+use crate::packages::python::conditions::{IndexPin, NamedIndex, ResolutionRules};
 
 const LOCK: &str = "Pipfile.lock";
 const PIPFILE: &str = "Pipfile";
@@ -32,7 +32,7 @@ const NO_CATEGORIES: [&str; 9] = [
 ];
 
 /// Converts a lock.
-pub(super) fn convert_lock(given: &Given<'_>) -> Result<Converted, LockFileError> {
+pub(super) fn convert_lock(given: &ConversionInput<'_>) -> Result<ConvertedLock, LockFileError> {
     let text = given.text.strip_prefix('\u{feff}').unwrap_or(given.text);
     let lock: Map<String, JsonValue> =
         serde_json::from_str(text).map_err(|error| unreadable(LOCK, error.to_string()))?;
@@ -44,7 +44,7 @@ pub(super) fn convert_lock(given: &Given<'_>) -> Result<Converted, LockFileError
     if !hashes(&pipfile).iter().any(|hash| hash == locked) {
         return Err(stale(LockKind::PipfileLock));
     }
-    let mut lines = Lines::new(LOCK);
+    let mut lines = RequirementLines::new(LOCK);
     let sources = meta.and_then(|meta| meta.get("sources")?.as_array());
     let text = |source: &JsonValue, key: &str| {
         let value = source.get(key).and_then(JsonValue::as_str);
@@ -70,7 +70,7 @@ pub(super) fn convert_lock(given: &Given<'_>) -> Result<Converted, LockFileError
         }
         let packages = packages.as_object().into_iter().flatten();
         for (name, entry) in packages.take(MAX_PACKAGES) {
-            let entry = Entry::locked(name, entry)?;
+            let entry = PipfileEntry::locked(name, entry)?;
             entry.add(&mut lines, given, LOCK, &sources)?;
         }
     }
@@ -78,9 +78,9 @@ pub(super) fn convert_lock(given: &Given<'_>) -> Result<Converted, LockFileError
 }
 
 /// Converts a Pipfile.
-pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
+pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, LockFileError> {
     let pipfile = parse_toml(PIPFILE, given.text)?;
-    let mut lines = Lines::new(PIPFILE);
+    let mut lines = RequirementLines::new(PIPFILE);
     let sources = sources_of(&pipfile)?;
     set_sources(&mut lines, PIPFILE, &sources, true)?;
     check_chosen(PIPFILE, "extra", &given.choice.extras, [])?;
@@ -103,7 +103,7 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
     for key in ["packages"].into_iter().chain(chosen) {
         let packages = table_in(&pipfile, &[key]);
         for (name, value) in packages.into_iter().flatten().take(MAX_PACKAGES) {
-            Entry::wished(name, value)?.add(&mut lines, given, PIPFILE, &sources)?;
+            PipfileEntry::wished(name, value)?.add(&mut lines, given, PIPFILE, &sources)?;
         }
     }
     Ok(lines.finish())
@@ -137,7 +137,7 @@ fn sources_of(pipfile: &Table) -> Result<Vec<(String, String)>, LockFileError> {
 
 /// Has packages come from the sources: as pipenv does, from the first one where none is named.
 fn set_sources(
-    lines: &mut Lines,
+    lines: &mut RequirementLines,
     path: &'static str,
     sources: &[(String, String)],
     others_are_explicit: bool,
@@ -157,15 +157,15 @@ fn set_sources(
             is_explicit: at > 0 && others_are_explicit,
             ..NamedIndex::default()
         });
-    lines.conditions(Conditions {
+    lines.conditions(ResolutionRules {
         file: path,
         indexes: indexes.collect(),
-        ..Conditions::default()
+        ..ResolutionRules::default()
     })
 }
 
 /// The chosen groups in the words of the lock, where `dev-packages` is `develop`.
-fn groups(given: &Given<'_>) -> Vec<String> {
+fn groups(given: &ConversionInput<'_>) -> Vec<String> {
     let name = |group: &String| match group.as_str() {
         "dev" | "dev-packages" => "develop".to_owned(),
         other => other.to_owned(),
@@ -175,7 +175,7 @@ fn groups(given: &Given<'_>) -> Vec<String> {
 
 /// A package of either file.
 #[derive(Default)]
-struct Entry<'a> {
+struct PipfileEntry<'a> {
     name: &'a str,
     version: Option<&'a str>,
     marker: Option<String>,
@@ -188,7 +188,7 @@ struct Entry<'a> {
     index: Option<&'a str>,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> PipfileEntry<'a> {
     fn locked(name: &'a str, value: &'a JsonValue) -> Result<Self, LockFileError> {
         let wrong = || unreadable(LOCK, format!("{name} is no table"));
         let table = value.as_object().ok_or_else(wrong)?;
@@ -257,8 +257,8 @@ impl<'a> Entry<'a> {
 
     fn add(
         &self,
-        lines: &mut Lines,
-        given: &Given<'_>,
+        lines: &mut RequirementLines,
+        given: &ConversionInput<'_>,
         path: &'static str,
         sources: &[(String, String)],
     ) -> Result<(), LockFileError> {
@@ -272,7 +272,7 @@ impl<'a> Entry<'a> {
             return Ok(());
         }
         let wanted = if let Some(url) = self.git {
-            Wanted::Address(git_address(url, self.revision, self.subdirectory))
+            PackageSource::Address(git_address(url, self.revision, self.subdirectory))
         } else if let Some(place) = self.place {
             let address = if place.contains("://") {
                 place.to_owned()
@@ -281,12 +281,12 @@ impl<'a> Entry<'a> {
             };
             // pipenv names such a package by a hash of its path where nobody told its name.
             if self.extras.is_empty() && self.hashes.is_empty() {
-                Wanted::Unnamed(address)
+                PackageSource::Unnamed(address)
             } else {
-                Wanted::Address(address)
+                PackageSource::Address(address)
             }
         } else {
-            Wanted::Versions(versions(path, self.name, self.version)?)
+            PackageSource::Versions(versions(path, self.name, self.version)?)
         };
         match self.index {
             Some(index) if !sources.iter().any(|(name, _)| name == index) => {
@@ -297,7 +297,7 @@ impl<'a> Entry<'a> {
                 ));
             }
             Some(index) if sources.len() > 1 => {
-                lines.tie(self.name, Tie::Index(index.to_owned()));
+                lines.tie(self.name, IndexPin::Index(index.to_owned()));
             }
             Some(_) | None => {}
         }
@@ -333,13 +333,13 @@ fn hashes(pipfile: &Table) -> [String; 2] {
             Some(sources) => value_of(sources),
             None => default_sources(),
         };
-        let meta = Json::Map(vec![
+        let meta = JsonContent::Map(vec![
             ("sources".to_owned(), sources),
             (
                 "requires".to_owned(),
                 pipfile
                     .get("requires")
-                    .map_or_else(Json::empty_map, value_of),
+                    .map_or_else(JsonContent::empty_map, value_of),
             ),
         ]);
         let mut all = vec![
@@ -358,38 +358,38 @@ fn hashes(pipfile: &Table) -> [String; 2] {
                 all.push((name.clone(), section(Some(table), compared)));
             }
         }
-        hash(&Json::Map(all), true)
+        hash(&JsonContent::Map(all), true)
     })
 }
 
-fn section(table: Option<&Value>, compared: bool) -> Json<'_> {
+fn section(table: Option<&Value>, compared: bool) -> JsonContent<'_> {
     match table {
-        None => Json::empty_map(),
-        Some(Value::Table(table)) if compared => Json::Map(
+        None => JsonContent::empty_map(),
+        Some(Value::Table(table)) if compared => JsonContent::Map(
             table
                 .iter()
-                .map(|(name, value)| (normalised(name), Json::Toml(value)))
+                .map(|(name, value)| (normalised(name), JsonContent::Toml(value)))
                 .collect(),
         ),
         Some(value) => value_of(value),
     }
 }
 
-fn value_of(value: &Value) -> Json<'_> {
+fn value_of(value: &Value) -> JsonContent<'_> {
     match value {
-        Value::Table(table) => Json::Table(table),
-        value => Json::Toml(value),
+        Value::Table(table) => JsonContent::Table(table),
+        value => JsonContent::Toml(value),
     }
 }
 
 /// What plette puts where a Pipfile names no index.
-fn default_sources() -> Json<'static> {
-    Json::List(vec![Json::Map(vec![
-        ("name".to_owned(), Json::Text("pypi")),
+fn default_sources() -> JsonContent<'static> {
+    JsonContent::List(vec![JsonContent::Map(vec![
+        ("name".to_owned(), JsonContent::Text("pypi")),
         (
             "url".to_owned(),
-            Json::Text(crate::packages::python::PUBLIC_INDEX),
+            JsonContent::Text(crate::packages::python::PUBLIC_INDEX),
         ),
-        ("verify_ssl".to_owned(), Json::True),
+        ("verify_ssl".to_owned(), JsonContent::True),
     ])])
 }

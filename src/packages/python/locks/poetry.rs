@@ -10,27 +10,27 @@ use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{ExtraName, MarkerTree, VersionOrUrl};
 use toml::{Table, Value};
 
-use super::content::{Json, hash};
-use super::graph::{Edge, Node, reach};
-use super::lines::{Lines, Wanted, git_address, path_address};
+use super::content::{JsonContent, hash};
+use super::graph::{LockEdge, LockNode, reach};
+use super::lines::{PackageSource, RequirementLines, git_address, path_address};
 use super::pyproject::{
-    Declared, Groups, chosen_optional, declared_in, is_poetrys, leading_name, poetry_groups,
-    requirement,
+    DependencyGroups, PoetryDependency, chosen_optional, declared_in, is_poetrys, leading_name,
+    poetry_groups, requirement,
 };
 use super::sources;
 use super::{
-    Converted, Given, LockFileError, LockKind, check_chosen, extra_names, list_in, made_from,
-    normalised, packages, parse_marker, parse_toml, stale, table_in, text_in, texts_in, unreadable,
-    unsupported,
+    ConversionInput, ConvertedLock, LockFileError, LockKind, check_chosen, extra_names, list_in,
+    made_from, normalised, packages, parse_marker, parse_toml, stale, table_in, text_in, texts_in,
+    unreadable, unsupported,
 };
-use crate::packages::python::conditions::{Conditions, NamedIndex, Tie};
+use crate::packages::python::conditions::{IndexPin, NamedIndex, ResolutionRules};
 
 const PATH: &str = "poetry.lock";
 /// The index of packages that name none.
 const PUBLIC: &str = crate::packages::python::PUBLIC_INDEX;
 
 /// Converts the lock.
-pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
+pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, LockFileError> {
     let lock = parse_toml(PATH, given.text)?;
     let project = parse_toml("pyproject.toml", made_from(LockKind::Poetry, given)?)?;
     let metadata = table_in(&lock, &["metadata"]);
@@ -51,7 +51,7 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
     } else {
         walked(&lock, &project, &packages, given)?
     };
-    let mut lines = Lines::new(PATH);
+    let mut lines = RequirementLines::new(PATH);
     let sources: Vec<Option<&str>> = wanted.iter().map(|at| index_of(packages[*at])).collect();
     if sources.contains(&None) {
         lines.index(PUBLIC)?;
@@ -63,7 +63,7 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
     for at in wanted {
         write(&mut lines, packages[at], metadata)?;
         if let (Some(url), Some(name)) = (index_of(packages[at]), text_in(packages[at], "name")) {
-            lines.tie(name, Tie::Index(url.to_owned()));
+            lines.tie(name, IndexPin::Index(url.to_owned()));
         }
     }
     Ok(lines.finish())
@@ -71,8 +71,8 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
 
 /// The indexes of a lock, each by its address, and asked for what comes from it alone; their logins are
 /// those of the project's sources.
-fn conditions(used: &[Option<&str>], project: &Table) -> Result<Conditions, LockFileError> {
-    let mut conditions = Conditions::default();
+fn conditions(used: &[Option<&str>], project: &Table) -> Result<ResolutionRules, LockFileError> {
+    let mut conditions = ResolutionRules::default();
     let declared = table_in(project, &["tool", "poetry"])
         .map(sources::of_poetry)
         .transpose()?
@@ -100,13 +100,17 @@ fn conditions(used: &[Option<&str>], project: &Table) -> Result<Conditions, Lock
     Ok(conditions)
 }
 
-fn check_choice(lock: &Table, project: &Table, given: &Given<'_>) -> Result<(), LockFileError> {
+fn check_choice(
+    lock: &Table,
+    project: &Table,
+    given: &ConversionInput<'_>,
+) -> Result<(), LockFileError> {
     let extras = table_in(lock, &["extras"])
         .into_iter()
         .flat_map(Table::keys);
     let choice = given.choice;
     check_chosen(PATH, "extra", &choice.extras, extras.map(String::as_str))?;
-    let mut groups = Groups::of("pyproject.toml", project).group_names();
+    let mut groups = DependencyGroups::of("pyproject.toml", project).group_names();
     groups.extend(poetry_groups(project).into_iter().map(|(name, _)| name));
     let groups = groups.iter().map(String::as_str);
     check_chosen(PATH, "group", &choice.groups, groups)
@@ -121,7 +125,10 @@ fn index_of(package: &Table) -> Option<&str> {
 }
 
 /// The packages of the main and the chosen groups, as they say themselves.
-fn marked(packages: &[&Table], given: &Given<'_>) -> Result<BTreeSet<usize>, LockFileError> {
+fn marked(
+    packages: &[&Table],
+    given: &ConversionInput<'_>,
+) -> Result<BTreeSet<usize>, LockFileError> {
     let extras = extra_names(given.choice.extras.iter().map(String::as_str));
     let mut wanted = BTreeSet::new();
     for (at, package) in packages.iter().enumerate() {
@@ -150,7 +157,7 @@ fn walked(
     lock: &Table,
     project: &Table,
     packages: &[&Table],
-    given: &Given<'_>,
+    given: &ConversionInput<'_>,
 ) -> Result<BTreeSet<usize>, LockFileError> {
     let nodes = packages
         .iter()
@@ -160,7 +167,7 @@ fn walked(
     let optional = chosen_optional(table_in(lock, &["extras"]), &given.choice.extras);
     let mut wishes = Vec::new();
     let mut declared = Vec::new();
-    let groups = Groups::of("pyproject.toml", project);
+    let groups = DependencyGroups::of("pyproject.toml", project);
     let mut texts = groups.project_requirements()?;
     if is_poetrys(project) {
         texts.clear();
@@ -168,7 +175,7 @@ fn walked(
             declared.extend(declared_in(table)?);
         }
     }
-    declared.retain(|one: &Declared<'_>| !one.is_optional || optional.contains(&one.name));
+    declared.retain(|one: &PoetryDependency<'_>| !one.is_optional || optional.contains(&one.name));
     for name in &given.choice.groups {
         texts.extend(groups.group(name)?);
         for (_, table) in poetry_groups(project)
@@ -183,30 +190,30 @@ fn walked(
         let wish = requirement("pyproject.toml", &text)?;
         let mut marker = wish.marker;
         marker.and(with);
-        wishes.push(Edge {
+        wishes.push(LockEdge {
             versions: match wish.version_or_url {
                 Some(VersionOrUrl::VersionSpecifier(versions)) => Some(versions),
                 _ => None,
             },
             extras: wish.extras,
             marker,
-            ..Edge::to(wish.name.as_ref())
+            ..LockEdge::to(wish.name.as_ref())
         });
     }
     reach(PATH, &nodes, &wishes, given.markers, &extras)
 }
 
-fn edge_of(declared: &Declared<'_>) -> Edge {
-    Edge {
+fn edge_of(declared: &PoetryDependency<'_>) -> LockEdge {
+    LockEdge {
         // A range that requirements cannot say hides no version.
         versions: declared.versions().ok(),
         extras: extra_names(declared.extras.iter().map(String::as_str)),
         marker: declared.marker.clone(),
-        ..Edge::to(&declared.name)
+        ..LockEdge::to(&declared.name)
     }
 }
 
-fn node(package: &Table) -> Result<Node, LockFileError> {
+fn node(package: &Table) -> Result<LockNode, LockFileError> {
     let name = text_in(package, "name").unwrap_or_default();
     let extras = table_in(package, &["extras"]);
     let mut edges = Vec::new();
@@ -216,7 +223,7 @@ fn node(package: &Table) -> Result<Node, LockFileError> {
             value => vec![value],
         };
         for value in values {
-            let declared = Declared::read(PATH, needed, value)?;
+            let declared = PoetryDependency::read(PATH, needed, value)?;
             let only_with = if declared.is_optional {
                 extras_with(extras, &declared.name)
             } else {
@@ -225,13 +232,13 @@ fn node(package: &Table) -> Result<Node, LockFileError> {
             if declared.is_optional && only_with.is_empty() {
                 continue;
             }
-            edges.push(Edge {
+            edges.push(LockEdge {
                 only_with,
                 ..edge_of(&declared)
             });
         }
     }
-    Ok(Node {
+    Ok(LockNode {
         name: normalised(name),
         version: version(package)?,
         marker: MarkerTree::TRUE,
@@ -263,7 +270,7 @@ fn version(package: &Table) -> Result<Option<Version>, LockFileError> {
 }
 
 fn write(
-    lines: &mut Lines,
+    lines: &mut RequirementLines,
     package: &Table,
     metadata: Option<&Table>,
 ) -> Result<(), LockFileError> {
@@ -287,18 +294,18 @@ fn write(
             let exact: VersionSpecifiers = format!("=={version}")
                 .parse()
                 .map_err(|_| unreadable(PATH, format!("{name}: `{version}` is no version")))?;
-            Wanted::Versions(exact)
+            PackageSource::Versions(exact)
         }
-        Some("git") => Wanted::Address(git_address(
+        Some("git") => PackageSource::Address(git_address(
             place,
             text("resolved_reference").or_else(|| text("reference")),
             text("subdirectory"),
         )),
         Some("url") => {
             let fragment = text("subdirectory").map(|sub| format!("#subdirectory={sub}"));
-            Wanted::Address(format!("{place}{}", fragment.unwrap_or_default()))
+            PackageSource::Address(format!("{place}{}", fragment.unwrap_or_default()))
         }
-        Some("file" | "directory") => Wanted::Address(path_address(place)),
+        Some("file" | "directory") => PackageSource::Address(path_address(place)),
         Some(other) => {
             let what = format!("its source is of the kind {other}, which is not known here");
             return Err(unsupported(PATH, name, what));
@@ -315,11 +322,11 @@ fn hashes(project: &Table) -> Vec<String> {
     let standard = table_in(project, &["project"]).unwrap_or(&empty);
     let groups = table_in(project, &["dependency-groups"]).filter(|table| !table.is_empty());
     let of = |with_project: bool, with_groups: bool| {
-        let listed: Vec<(String, Json<'_>)> =
+        let listed: Vec<(String, JsonContent<'_>)> =
             ["requires-python", "dependencies", "optional-dependencies"]
                 .into_iter()
                 .filter(|_| with_project)
-                .filter_map(|key| Some((key.to_owned(), Json::Toml(standard.get(key)?))))
+                .filter_map(|key| Some((key.to_owned(), JsonContent::Toml(standard.get(key)?))))
                 .collect();
         let groups = groups.filter(|_| with_groups);
         let is_standard = !listed.is_empty() || groups.is_some();
@@ -332,23 +339,23 @@ fn hashes(project: &Table) -> Vec<String> {
             "group",
         ] {
             match poetry.get(key) {
-                Some(value) => own.push((key.to_owned(), Json::Toml(value))),
+                Some(value) => own.push((key.to_owned(), JsonContent::Toml(value))),
                 None if key == "group" || is_standard => {}
-                None => own.push((key.to_owned(), Json::Null)),
+                None => own.push((key.to_owned(), JsonContent::Null)),
             }
         }
         if !is_standard {
-            return hash(&Json::Map(own), false);
+            return hash(&JsonContent::Map(own), false);
         }
-        let tool = Json::Map(vec![("poetry".to_owned(), Json::Map(own))]);
+        let tool = JsonContent::Map(vec![("poetry".to_owned(), JsonContent::Map(own))]);
         let mut all = vec![("tool".to_owned(), tool)];
         if !listed.is_empty() {
-            all.push(("project".to_owned(), Json::Map(listed)));
+            all.push(("project".to_owned(), JsonContent::Map(listed)));
         }
         if let Some(groups) = groups {
-            all.push(("dependency-groups".to_owned(), Json::Table(groups)));
+            all.push(("dependency-groups".to_owned(), JsonContent::Table(groups)));
         }
-        hash(&Json::Map(all), false)
+        hash(&JsonContent::Map(all), false)
     };
     vec![of(true, true), of(true, false), of(false, false)]
 }

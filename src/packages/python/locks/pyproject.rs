@@ -11,30 +11,31 @@ use pep508_rs::{MarkerTree, VersionOrUrl};
 use toml::{Table, Value};
 
 use super::constraint::{alternatives, specifiers};
-use super::lines::{Lines, Wanted, git_address, path_address};
-use super::sources::{self, Sources};
+use super::lines::{PackageSource, RequirementLines, git_address, path_address};
+use super::sources::{self, PackageSources};
 use super::{
-    Converted, Given, LockFileError, MAX_PACKAGES, check_chosen, extra_names, list_in, normalised,
-    parse_marker, parse_toml, table_in, text_in, texts_in, unreadable, unsupported,
+    ConversionInput, ConvertedLock, LockFileError, MAX_PACKAGES, check_chosen, extra_names,
+    list_in, normalised, parse_marker, parse_toml, table_in, text_in, texts_in, unreadable,
+    unsupported,
 };
-use crate::packages::python::conditions::Tie;
+use crate::packages::python::conditions::IndexPin;
 use crate::packages::python::location::DirectUrl;
-use crate::packages::python::requirements::{Requirement, parse_requirement};
+use crate::packages::python::requirements::{Pep508Requirement, parse_requirement};
 
 const PATH: &str = "pyproject.toml";
 /// Longest chain of groups or extras that include each other.
 const MAX_DEPTH: usize = 32;
 
 /// Converts what the project wishes for.
-pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
+pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, LockFileError> {
     let project = parse_toml(PATH, given.text)?;
-    let mut lines = Lines::new(PATH);
+    let mut lines = RequirementLines::new(PATH);
     let mut sources = sources::of(&project, given)?;
     if is_poetrys(&project) {
         add_poetrys(&mut lines, &project, given, &mut sources)?;
     } else {
         enrich(&project, given, &mut sources)?;
-        let groups = Groups::of(PATH, &project);
+        let groups = DependencyGroups::of(PATH, &project);
         let standard = table_in(&project, &["project"]);
         let extras = standard.and_then(|table| table_in(table, &["optional-dependencies"]));
         check_extras(extras, given)?;
@@ -42,7 +43,7 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
             add(&mut lines, &text, &marker, given, (&groups, &sources))?;
         }
     }
-    let groups = Groups::of(PATH, &project);
+    let groups = DependencyGroups::of(PATH, &project);
     let known = groups.group_names();
     let poetrys = poetry_groups(&project);
     let names = known.iter().chain(poetrys.iter().map(|(name, _)| name));
@@ -74,16 +75,19 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
 }
 
 /// Reads one requirement of PEP 508.
-pub(super) fn requirement(path: &'static str, text: &str) -> Result<Requirement, LockFileError> {
+pub(super) fn requirement(
+    path: &'static str,
+    text: &str,
+) -> Result<Pep508Requirement, LockFileError> {
     parse_requirement(text).map_err(|error| unreadable(path, error.to_string()))
 }
 
 fn add(
-    lines: &mut Lines,
+    lines: &mut RequirementLines,
     text: &str,
     marker: &MarkerTree,
-    given: &Given<'_>,
-    (groups, sources): (&Groups<'_>, &Sources),
+    given: &ConversionInput<'_>,
+    (groups, sources): (&DependencyGroups<'_>, &PackageSources),
 ) -> Result<(), LockFileError> {
     let wish = requirement(PATH, text)?;
     let extras = groups.with_self(&given.choice.extras)?;
@@ -97,7 +101,7 @@ fn add(
     }
     let extras: Vec<String> = wish.extras.iter().map(ToString::to_string).collect();
     let wanted = match sources.addresses.get(wish.name.as_ref()) {
-        Some(address) => Wanted::Address(address.clone()),
+        Some(address) => PackageSource::Address(address.clone()),
         None => wanted(&wish),
     };
     lines.add(wish.name.as_ref(), &extras, &wanted, &[])
@@ -105,7 +109,11 @@ fn add(
 
 /// Poetry's own tables beside `[project]`, which say where its dependencies come from, and no more:
 /// <https://python-poetry.org/docs/dependency-specification/#projectdependencies-and-toolpoetrydependencies>.
-fn enrich(project: &Table, given: &Given<'_>, sources: &mut Sources) -> Result<(), LockFileError> {
+fn enrich(
+    project: &Table,
+    given: &ConversionInput<'_>,
+    sources: &mut PackageSources,
+) -> Result<(), LockFileError> {
     let Some(poetry) = table_in(project, &["tool", "poetry"]) else {
         return Ok(());
     };
@@ -125,26 +133,28 @@ fn enrich(project: &Table, given: &Given<'_>, sources: &mut Sources) -> Result<(
 }
 
 /// What a requirement wants.
-pub(super) fn wanted(wish: &Requirement) -> Wanted {
+pub(super) fn wanted(wish: &Pep508Requirement) -> PackageSource {
     match &wish.version_or_url {
-        None => Wanted::Versions(VersionSpecifiers::empty()),
-        Some(VersionOrUrl::VersionSpecifier(versions)) => Wanted::Versions(versions.clone()),
-        Some(VersionOrUrl::Url(DirectUrl::Path(path))) => Wanted::Address(path_address(path)),
+        None => PackageSource::Versions(VersionSpecifiers::empty()),
+        Some(VersionOrUrl::VersionSpecifier(versions)) => PackageSource::Versions(versions.clone()),
+        Some(VersionOrUrl::Url(DirectUrl::Path(path))) => {
+            PackageSource::Address(path_address(path))
+        }
         Some(VersionOrUrl::Url(DirectUrl::Archive(url) | DirectUrl::Repository(url))) => {
-            Wanted::Address(url.reveal().reveal().to_owned())
+            PackageSource::Address(url.reveal().reveal().to_owned())
         }
     }
 }
 
 /// The requirements of a project by extra and group.
-pub(super) struct Groups<'a> {
+pub(super) struct DependencyGroups<'a> {
     path: &'static str,
     table: &'a Table,
     /// The project's normalised name.
     own: Option<String>,
 }
 
-impl<'a> Groups<'a> {
+impl<'a> DependencyGroups<'a> {
     pub(super) fn of(path: &'static str, table: &'a Table) -> Self {
         let own = table_in(table, &["project"])
             .and_then(|project| text_in(project, "name"))
@@ -279,17 +289,20 @@ pub(super) fn is_poetrys(project: &Table) -> bool {
 }
 
 /// Refuses an extra that is chosen and not declared.
-fn check_extras(declared: Option<&Table>, given: &Given<'_>) -> Result<(), LockFileError> {
+fn check_extras(
+    declared: Option<&Table>,
+    given: &ConversionInput<'_>,
+) -> Result<(), LockFileError> {
     let known = declared.into_iter().flat_map(Table::keys);
     let chosen = &given.choice.extras;
     check_chosen(PATH, "extra", chosen, known.map(String::as_str))
 }
 
 fn add_poetrys(
-    lines: &mut Lines,
+    lines: &mut RequirementLines,
     project: &Table,
-    given: &Given<'_>,
-    sources: &mut Sources,
+    given: &ConversionInput<'_>,
+    sources: &mut PackageSources,
 ) -> Result<(), LockFileError> {
     let Some(poetry) = table_in(project, &["tool", "poetry"]) else {
         return Ok(());
@@ -349,7 +362,7 @@ pub(super) fn poetry_groups(project: &Table) -> Vec<(String, &Table)> {
 }
 
 /// One wish of Poetry.
-pub(super) struct Declared<'a> {
+pub(super) struct PoetryDependency<'a> {
     /// Its normalised name.
     pub name: String,
     /// Extras of it.
@@ -363,22 +376,22 @@ pub(super) struct Declared<'a> {
 }
 
 /// What a table of Poetry's dependencies wishes for; Python itself is none of it.
-pub(super) fn declared_in(table: &Table) -> Result<Vec<Declared<'_>>, LockFileError> {
+pub(super) fn declared_in(table: &Table) -> Result<Vec<PoetryDependency<'_>>, LockFileError> {
     let mut found = Vec::new();
     for (name, value) in table.iter().filter(|(name, _)| name.as_str() != "python") {
         match value {
             Value::Array(list) => {
                 for value in list {
-                    found.push(Declared::read(PATH, name, value)?);
+                    found.push(PoetryDependency::read(PATH, name, value)?);
                 }
             }
-            value => found.push(Declared::read(PATH, name, value)?),
+            value => found.push(PoetryDependency::read(PATH, name, value)?),
         }
     }
     Ok(found)
 }
 
-impl<'a> Declared<'a> {
+impl<'a> PoetryDependency<'a> {
     /// Reads `"^1"` or `{ version = "^1", ... }`.
     pub(super) fn read(
         path: &'static str,
@@ -446,7 +459,7 @@ impl<'a> Declared<'a> {
     }
 
     /// Has it come from where it says, and from nowhere else.
-    fn tie(&self, sources: &mut Sources) -> Result<(), LockFileError> {
+    fn tie(&self, sources: &mut PackageSources) -> Result<(), LockFileError> {
         let Some(table) = self.table else {
             return Ok(());
         };
@@ -457,15 +470,15 @@ impl<'a> Declared<'a> {
             sources
                 .conditions
                 .ties
-                .insert(self.name.clone(), Tie::Elsewhere(said));
+                .insert(self.name.clone(), IndexPin::Elsewhere(said));
         }
         Ok(())
     }
 
     fn add(
         &self,
-        lines: &mut Lines,
-        given: &Given<'_>,
+        lines: &mut RequirementLines,
+        given: &ConversionInput<'_>,
         optional: &[String],
     ) -> Result<(), LockFileError> {
         let is_left_out = self.is_optional && !optional.contains(&self.name);
@@ -473,8 +486,8 @@ impl<'a> Declared<'a> {
             return Ok(());
         }
         let wanted = match self.address() {
-            Some(address) => Wanted::Address(address),
-            None => Wanted::Versions(
+            Some(address) => PackageSource::Address(address),
+            None => PackageSource::Versions(
                 self.versions()
                     .map_err(|reason| unsupported(PATH, &self.name, reason))?,
             ),

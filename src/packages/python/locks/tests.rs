@@ -5,7 +5,7 @@ use pep508_rs::MarkerEnvironment;
 use proptest::prelude::*;
 
 use super::*;
-use crate::packages::python::{Pylock, Source, Wish, parse, testing};
+use crate::packages::python::{Pylock, ReadAccess, Requirement, parse, testing};
 
 macro_rules! fixture {
     ($path:literal) => {
@@ -45,20 +45,20 @@ fn converted(
     text: &str,
     made_from: Option<&str>,
     (extras, groups): (&str, &str),
-) -> Result<Converted, LockFileError> {
+) -> Result<ConvertedLock, LockFileError> {
     let converted = convert(
         kind,
-        &Given {
+        &ConversionInput {
             text,
             made_from,
-            choice: &Choice::new(Some(extras), Some(groups)),
+            choice: &LockChoice::new(Some(extras), Some(groups)),
             markers: &markers(),
             as_requirements: false,
         },
     )?;
     // Whatever comes out can be read.
     match converted.form {
-        Form::Pylock => {
+        LockForm::Pylock => {
             let lock = Pylock::parse(&converted.text).unwrap();
             let names: BTreeSet<String> = lock
                 .packages
@@ -67,13 +67,13 @@ fn converted(
                 .collect();
             assert_eq!(names, converted.names);
         }
-        Form::Requirements => {
-            let source = Source {
+        LockForm::Requirements => {
+            let source = ReadAccess {
                 read: &|_| None,
                 variable: &|name| Some(format!("${{{name}}}")),
             };
             let read = parse(kind.path(), converted.text.as_bytes(), &source).unwrap();
-            let named = read.wishes.iter().filter_map(Wish::name);
+            let named = read.wishes.iter().filter_map(Requirement::name);
             let names: BTreeSet<String> = named.map(ToString::to_string).collect();
             assert!(names.is_subset(&converted.names), "{}", converted.text);
             // What lies at a path is known by it, and has its name in the lock file alone.
@@ -108,9 +108,9 @@ fn is_stale(kind: LockKind, text: &str, made_from: &str) -> bool {
 
 #[test]
 fn names_are_chosen_by_blanks_or_commas() {
-    let choice = Choice::new(Some("mail, A_b  mail"), None);
+    let choice = LockChoice::new(Some("mail, A_b  mail"), None);
     assert_eq!(choice.extras, ["a-b", "mail"]);
-    assert!(!choice.is_empty() && Choice::new(Some(" ,"), Some("")).is_empty());
+    assert!(!choice.is_empty() && LockChoice::new(Some(" ,"), Some("")).is_empty());
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn what_is_chosen_must_exist() {
 }
 
 /// A lock of uv whose project needs `a`, described by `packages`.
-fn uv_of_a(packages: &str) -> Result<Converted, LockFileError> {
+fn uv_of_a(packages: &str) -> Result<ConvertedLock, LockFileError> {
     let lock = format!(
         "version = 1\nrequires-python = '>=3.11'\n[[package]]\nname = 'shop'\nsource = {{ editable = '.' }}\ndependencies = [{{ name = 'a' }}]\n[package.metadata]\nrequires-dist = [{{ name = 'a' }}]\n{packages}"
     );
@@ -226,9 +226,9 @@ fn uv_locks_become_requirements_where_something_is_built() {
     let lock = format!(
         "version = 1\n[[package]]\nname = 'shop'\nsource = {{ virtual = '.' }}\ndependencies = [{{ name = 'a' }}, {{ name = 'b' }}, {{ name = 'c' }}]\n[package.metadata]\nrequires-dist = [{{ name = 'a' }}]\n[[package]]\nname = 'a'\nversion = '1'\nsource = {{ registry = 'https://h/simple' }}\nsdist = {{ url = 'https://h/a-1.tar.gz', hash = 'sha256:{hash}' }}\n[[package]]\nname = 'b'\nversion = '1'\nsource = {{ git = 'https://h/b?rev=main&subdirectory=s#0f' }}\n[[package]]\nname = 'c'\nversion = '1'\nsource = {{ editable = 'lib/c' }}\n"
     );
-    let choice = Choice::default();
+    let choice = LockChoice::default();
     let markers = markers();
-    let given = Given {
+    let given = ConversionInput {
         text: &lock,
         made_from: Some("[project]\nname = 'shop'\ndependencies = ['a']\n"),
         choice: &choice,
@@ -454,9 +454,9 @@ proptest! {
             let end = (start + length).min(bytes.len());
             bytes.splice(start..end, patch.bytes());
             let damaged = String::from_utf8_lossy(&bytes);
-            let of = |text: &str, made_from: &str, choice: &Choice| {
+            let of = |text: &str, made_from: &str, choice: &LockChoice| {
                 for as_requirements in [false, true] {
-                    let given = Given {
+                    let given = ConversionInput {
                         text,
                         made_from: Some(made_from),
                         choice,
@@ -466,8 +466,8 @@ proptest! {
                     let _ = convert(kind, &given);
                 }
             };
-            of(&damaged, made_from, &Choice::new(Some("mail"), Some("dev")));
-            of(text, &damaged, &Choice::default());
+            of(&damaged, made_from, &LockChoice::new(Some("mail"), Some("dev")));
+            of(text, &damaged, &LockChoice::default());
         }
     }
 }

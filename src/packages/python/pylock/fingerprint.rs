@@ -16,7 +16,7 @@ const MAX_INPUTS: usize = 1000;
 
 /// The inputs of a resolution by name: a file's path, a variable, or words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Fingerprint(BTreeMap<String, Sha256>);
+pub(crate) struct LockFingerprint(BTreeMap<String, Sha256>);
 
 /// Who made a lock, and from what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) enum LockOrigin {
     /// s2r, before it wrote down what a lock is made from.
     OldForm,
     /// s2r, from these inputs.
-    Known(Fingerprint),
+    Known(LockFingerprint),
 }
 
 #[derive(Deserialize)]
@@ -61,14 +61,14 @@ impl LockOrigin {
                 what: "inputs",
                 limit: MAX_INPUTS,
             }),
-            Some(own) => Ok(Self::Known(Fingerprint(own.inputs))),
+            Some(own) => Ok(Self::Known(LockFingerprint(own.inputs))),
             None if raw.created_by.as_deref() == Some("s2r") => Ok(Self::OldForm),
             None => Ok(Self::OtherTool),
         }
     }
 }
 
-impl Fingerprint {
+impl LockFingerprint {
     /// Adds an input.
     pub(crate) fn add(&mut self, name: impl Into<String>, content: &[u8]) {
         use sha2::Digest as _;
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn inputs_are_read_as_they_were_written() {
-        let mut inputs = Fingerprint::default();
+        let mut inputs = LockFingerprint::default();
         inputs.add("pyproject.toml", b"x");
         inputs.add("odd \"name\"", b"y");
         let head = "lock-version = \"1.0\"\ncreated-by = \"s2r\"\npackages = []\n";
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn what_changed_is_named() {
         let of = |pairs: &[(&str, &str)]| {
-            let mut inputs = Fingerprint::default();
+            let mut inputs = LockFingerprint::default();
             for (name, content) in pairs {
                 inputs.add(*name, content.as_bytes());
             }

@@ -8,13 +8,13 @@ mod fingerprint;
 mod read;
 mod write;
 
-pub(crate) use fingerprint::{Fingerprint, LockOrigin};
+pub(crate) use fingerprint::{LockFingerprint, LockOrigin};
 pub(super) use write::{line, quoted};
 
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{MarkerEnvironment, MarkerTree, PackageName};
 
-use super::location::{DirectUrl, Url};
+use super::location::{DirectUrl, PackageUrl};
 use crate::packages::Sha256;
 
 /// A lock, read.
@@ -55,7 +55,7 @@ pub(crate) enum LockedTree {
     /// A commit of a git repository.
     Repository {
         /// Its address.
-        url: Url,
+        url: PackageUrl,
         /// The commit's name.
         commit: String,
         /// The folder in it.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{LockedFile, LockedPackage, LockedTree, Pylock, PylockError};
 use crate::packages::NotSha256;
-use crate::packages::python::location::{DirectUrl, Url, shown};
+use crate::packages::python::location::{DirectUrl, PackageUrl, shown};
 use crate::packages::python::marker;
 
 /// Largest lock in bytes.
@@ -179,7 +179,7 @@ fn tree(
         }
         let url = vcs.url.unwrap_or_default();
         return Ok(Some(LockedTree::Repository {
-            url: Url::parse(&url).map_err(|error| ("vcs", error.to_string()))?,
+            url: PackageUrl::parse(&url).map_err(|error| ("vcs", error.to_string()))?,
             commit: vcs.commit_id,
             subdirectory: vcs.subdirectory,
         }));
@@ -205,7 +205,7 @@ impl RawFile {
                 DirectUrl::parse(&url).map_err(|error| wrong("url", error.to_string()))?
             }
             (Some(url), _) => DirectUrl::Archive(
-                Url::parse(&url).map_err(|error| wrong("url", error.to_string()))?,
+                PackageUrl::parse(&url).map_err(|error| wrong("url", error.to_string()))?,
             ),
             (None, Some(path)) => DirectUrl::Path(path),
             (None, None) => return Err(wrong("url", "there is neither url nor path".to_owned())),

@@ -9,7 +9,7 @@ use crate::packages::python::PackageName;
 
 /// What files of a package will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum FormatRule {
     /// A wheel if there is one, else one is built.
     Any,
     /// `--only-binary`: nothing is built.
@@ -20,27 +20,28 @@ pub(crate) enum Format {
 
 /// The options in their order, each value as written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Formats {
-    orders: Vec<(Kind, String)>,
+pub(crate) struct FormatRules {
+    orders: Vec<(FormatOption, String)>,
     /// `--prefer-binary`: an older wheel goes before a newer source distribution.
     prefers_wheels: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FormatOption {
     NoBinary,
     OnlyBinary,
 }
 
-impl Formats {
+impl FormatRules {
     /// Adds a `--no-binary`.
     pub(crate) fn no_binary(&mut self, value: &str) {
-        self.orders.push((Kind::NoBinary, value.to_owned()));
+        self.orders.push((FormatOption::NoBinary, value.to_owned()));
     }
 
     /// Adds an `--only-binary`.
     pub(crate) fn only_binary(&mut self, value: &str) {
-        self.orders.push((Kind::OnlyBinary, value.to_owned()));
+        self.orders
+            .push((FormatOption::OnlyBinary, value.to_owned()));
     }
 
     /// Adds a `--prefer-binary`.
@@ -60,37 +61,37 @@ impl Formats {
     }
 
     /// What will do for a package.
-    pub(crate) fn of(&self, name: &PackageName) -> Format {
-        let mut from_source = Names::default();
-        let mut from_wheels = Names::default();
+    pub(crate) fn of(&self, name: &PackageName) -> FormatRule {
+        let mut from_source = PackageNames::default();
+        let mut from_wheels = PackageNames::default();
         for (kind, value) in &self.orders {
             match kind {
-                Kind::NoBinary => from_source.take(value, &mut from_wheels),
-                Kind::OnlyBinary => from_wheels.take(value, &mut from_source),
+                FormatOption::NoBinary => from_source.take(value, &mut from_wheels),
+                FormatOption::OnlyBinary => from_wheels.take(value, &mut from_source),
             }
         }
         if from_wheels.names.contains(name) {
-            Format::Wheel
+            FormatRule::Wheel
         } else if from_source.names.contains(name) {
-            Format::Source
+            FormatRule::Source
         } else if from_wheels.is_all {
-            Format::Wheel
+            FormatRule::Wheel
         } else if from_source.is_all {
-            Format::Source
+            FormatRule::Source
         } else {
-            Format::Any
+            FormatRule::Any
         }
     }
 }
 
 /// The names of one of both options.
 #[derive(Default)]
-struct Names {
+struct PackageNames {
     is_all: bool,
     names: BTreeSet<PackageName>,
 }
 
-impl Names {
+impl PackageNames {
     /// Takes a value; what it names is no longer named by the other option.
     fn take(&mut self, value: &str, other: &mut Self) {
         for word in value.split(',').map(str::trim) {
@@ -116,13 +117,13 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
-    use super::Format::{Any, Source, Wheel};
+    use super::FormatRule::{Any, Source, Wheel};
     use super::*;
 
     #[test]
     fn the_last_option_counts_and_names_go_before_all() {
         let formats = |orders: &[&str]| {
-            let mut formats = Formats::default();
+            let mut formats = FormatRules::default();
             for order in orders {
                 match order.split_once(' ') {
                     Some(("no", value)) => formats.no_binary(value),

@@ -5,7 +5,7 @@ use super::LineError;
 
 /// A line after joining, with the number of its first physical line, from 1.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct LogicalLine {
     pub(super) number: usize,
     pub(super) text: String,
 }
@@ -34,10 +34,10 @@ pub(crate) fn decode(bytes: &[u8]) -> String {
 }
 
 /// Joins continued lines, cuts comments and drops empty lines. Variables stay as they are.
-pub(super) fn logical_lines(text: &str) -> Vec<Line> {
+pub(super) fn logical_lines(text: &str) -> Vec<LogicalLine> {
     join(text)
         .into_iter()
-        .map(|line| Line {
+        .map(|line| LogicalLine {
             number: line.number,
             text: cut_comment(&line.text).trim().to_owned(),
         })
@@ -55,13 +55,13 @@ fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }
 
-fn join(text: &str) -> Vec<Line> {
+fn join(text: &str) -> Vec<LogicalLine> {
     let mut joined = Vec::new();
-    let mut open: Option<Line> = None;
+    let mut open: Option<LogicalLine> = None;
     for (index, line) in text.lines().enumerate() {
         let continues = line.ends_with('\\') && !is_comment(line);
         let part = line.trim_end_matches('\\');
-        let mut whole = open.take().unwrap_or(Line {
+        let mut whole = open.take().unwrap_or(LogicalLine {
             number: index + 1,
             text: String::new(),
         });

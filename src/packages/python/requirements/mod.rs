@@ -9,23 +9,23 @@
 mod formats;
 mod lines;
 mod options;
-mod wish;
+mod requirement;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-pub(crate) use formats::{Format, Formats};
+pub(crate) use formats::{FormatRule, FormatRules};
 pub(crate) use lines::{decode as decode_requirements, expand_variables, requirement_lines};
 #[cfg(test)]
 pub(super) use options::option_names;
 pub(crate) use options::{FolderLink, IndexOptions};
-pub(super) use wish::{Requirement, parse_requirement};
-pub(crate) use wish::{Wish, WishKind};
+pub(super) use requirement::{Pep508Requirement, parse_requirement};
+pub(crate) use requirement::{Requirement, RequirementKind};
 
 use super::PackageName;
 use super::hash::FileHash;
 use crate::report::split_login;
-use options::Parsed;
+use options::ParsedLine;
 
 /// Longest chain of files that include each other.
 const MAX_DEPTH: usize = 16;
@@ -73,11 +73,11 @@ impl fmt::Display for Position {
 
 /// Everything that a set of requirement files says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Requirements {
+pub(crate) struct RequirementSet {
     /// What is wanted, in the order of the files.
-    pub wishes: Vec<Wish>,
+    pub wishes: Vec<Requirement>,
     /// What bounds it, in the order of the files; never wanted by itself.
-    pub constraints: Vec<Wish>,
+    pub constraints: Vec<Requirement>,
     /// Where packages come from and which are acceptable.
     pub options: IndexOptions,
     /// The files that were read, in order, each once.
@@ -169,7 +169,7 @@ pub(crate) struct ReadError {
 }
 
 /// What the reader asks of its surroundings.
-pub(crate) struct Source<'a> {
+pub(crate) struct ReadAccess<'a> {
     /// The bytes of a file of the source, by its path with `/` and without `..`; none if there is
     /// no such file.
     pub read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
@@ -184,19 +184,19 @@ pub(crate) struct Source<'a> {
 pub(crate) fn parse(
     path: &str,
     text: &[u8],
-    source: &Source<'_>,
-) -> Result<Requirements, ReadError> {
-    let mut reader = Reader {
+    source: &ReadAccess<'_>,
+) -> Result<RequirementSet, ReadError> {
+    let mut reader = RequirementReader {
         source,
-        found: Requirements::default(),
+        found: RequirementSet::default(),
         seen: BTreeSet::new(),
         lines: 0,
     };
-    reader.file(&mut vec![path.to_owned()], text, Role::Wanted)?;
+    reader.file(&mut vec![path.to_owned()], text, FileRole::Wanted)?;
     Ok(reader.found)
 }
 
-impl Requirements {
+impl RequirementSet {
     /// Adds what another set of files says, as pip does with several `-r`.
     pub(crate) fn merge(&mut self, other: Self) {
         self.wishes.extend(other.wishes);
@@ -215,15 +215,15 @@ impl Requirements {
         &mut self,
         path: &str,
         text: &[u8],
-        source: &Source<'_>,
+        source: &ReadAccess<'_>,
     ) -> Result<(), ReadError> {
-        let mut reader = Reader {
+        let mut reader = RequirementReader {
             source,
             found: Self::default(),
             seen: BTreeSet::new(),
             lines: 0,
         };
-        reader.file(&mut vec![path.to_owned()], text, Role::Constraint)?;
+        reader.file(&mut vec![path.to_owned()], text, FileRole::Constraint)?;
         self.merge(reader.found);
         Ok(())
     }
@@ -231,21 +231,26 @@ impl Requirements {
 
 /// Whether a file was named by `-r` or by `-c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Role {
+enum FileRole {
     Wanted,
     Constraint,
 }
 
-struct Reader<'a> {
-    source: &'a Source<'a>,
-    found: Requirements,
-    seen: BTreeSet<(String, Role)>,
+struct RequirementReader<'a> {
+    source: &'a ReadAccess<'a>,
+    found: RequirementSet,
+    seen: BTreeSet<(String, FileRole)>,
     lines: usize,
 }
 
-impl Reader<'_> {
+impl RequirementReader<'_> {
     /// Reads one file; `chain` holds the files from the first to this one.
-    fn file(&mut self, chain: &mut Vec<String>, text: &[u8], role: Role) -> Result<(), ReadError> {
+    fn file(
+        &mut self,
+        chain: &mut Vec<String>,
+        text: &[u8],
+        role: FileRole,
+    ) -> Result<(), ReadError> {
         let path = chain.last().cloned().unwrap_or_default();
         if text.len() > MAX_FILE_BYTES {
             return Err(at(&path, 1, too_many("bytes in a file", MAX_FILE_BYTES)));
@@ -284,21 +289,21 @@ impl Reader<'_> {
     /// Takes what a line says; the files it includes are given back.
     fn take(
         &mut self,
-        parsed: Parsed,
+        parsed: ParsedLine,
         position: &Position,
-        role: Role,
-    ) -> Result<Vec<(String, Role)>, LineError> {
+        role: FileRole,
+    ) -> Result<Vec<(String, FileRole)>, LineError> {
         let hashes: Vec<FileHash> = parsed
             .hashes
             .iter()
             .map(|text| text.parse().map_err(LineError::Hash))
             .collect::<Result<_, _>>()?;
         if let Some(text) = &parsed.requirement {
-            let wish = Wish::parse(text, parsed.editable, hashes, position.clone())?;
+            let wish = Requirement::parse(text, parsed.editable, hashes, position.clone())?;
             match role {
-                Role::Wanted => self.found.wishes.push(wish),
-                Role::Constraint if wish.can_constrain() => self.found.constraints.push(wish),
-                Role::Constraint => return Err(LineError::Constraint(wish.to_string())),
+                FileRole::Wanted => self.found.wishes.push(wish),
+                FileRole::Constraint if wish.can_constrain() => self.found.constraints.push(wish),
+                FileRole::Constraint => return Err(LineError::Constraint(wish.to_string())),
             }
         }
         let mut options = parsed.options;
@@ -313,7 +318,7 @@ impl Reader<'_> {
         let bounds = parsed
             .constraints
             .into_iter()
-            .map(|path| (path, Role::Constraint));
+            .map(|path| (path, FileRole::Constraint));
         Ok(wanted.chain(bounds).collect())
     }
 
@@ -321,8 +326,8 @@ impl Reader<'_> {
         &mut self,
         chain: &mut Vec<String>,
         position: &Position,
-        (named, role): (String, Role),
-        parent: Role,
+        (named, role): (String, FileRole),
+        parent: FileRole,
     ) -> Result<(), ReadError> {
         let wrong = |error| ReadError {
             position: position.clone(),

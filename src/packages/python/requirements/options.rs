@@ -2,18 +2,18 @@
 //! the first word that starts with `-` is the requirement, the rest is split as a shell would.
 
 use super::LineError;
-use super::formats::Formats;
-use crate::packages::python::Url;
+use super::formats::FormatRules;
+use crate::packages::python::PackageUrl;
 
 /// Where packages come from, and which of them are acceptable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct IndexOptions {
     /// `--index-url`: the one index, if not the default one. The last one wins.
-    pub index: Option<Url>,
+    pub index: Option<PackageUrl>,
     /// `--extra-index-url`, in order.
-    pub extra_indexes: Vec<Url>,
+    pub extra_indexes: Vec<PackageUrl>,
     /// `--find-links`: pages with links to files.
-    pub find_links: Vec<Url>,
+    pub find_links: Vec<PackageUrl>,
     /// `--find-links` with folders.
     pub find_links_folders: Vec<FolderLink>,
     /// `--no-index`: only what find-links offer.
@@ -25,7 +25,7 @@ pub(crate) struct IndexOptions {
     /// `--require-hashes`.
     pub require_hashes: bool,
     /// `--no-binary` and `--only-binary`.
-    pub formats: Formats,
+    pub formats: FormatRules,
 }
 
 /// A folder that `--find-links` names.
@@ -74,7 +74,7 @@ fn append<T: PartialEq>(list: &mut Vec<T>, more: Vec<T>) {
 
 /// What one line says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Parsed {
+pub(super) struct ParsedLine {
     pub(super) requirement: Option<String>,
     pub(super) editable: bool,
     pub(super) hashes: Vec<String>,
@@ -88,7 +88,7 @@ pub(super) struct Parsed {
 
 /// What an option means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
+enum OptionMeaning {
     Requirement,
     Constraint,
     Editable,
@@ -113,39 +113,39 @@ enum Meaning {
 }
 
 /// Every option that pip takes in a requirement file.
-const OPTIONS: &[(&str, Meaning)] = &[
-    ("--requirement", Meaning::Requirement),
-    ("-r", Meaning::Requirement),
-    ("--constraint", Meaning::Constraint),
-    ("-c", Meaning::Constraint),
-    ("--editable", Meaning::Editable),
-    ("-e", Meaning::Editable),
-    ("--hash", Meaning::Hash),
-    ("--index-url", Meaning::IndexUrl),
-    ("--pypi-url", Meaning::IndexUrl),
-    ("-i", Meaning::IndexUrl),
-    ("--extra-index-url", Meaning::ExtraIndexUrl),
-    ("--find-links", Meaning::FindLinks),
-    ("-f", Meaning::FindLinks),
-    ("--trusted-host", Meaning::TrustedHost),
-    ("--no-binary", Meaning::NoBinary),
-    ("--no-index", Meaning::NoIndex),
-    ("--pre", Meaning::Pre),
-    ("--require-hashes", Meaning::RequireHashes),
-    ("--only-binary", Meaning::OnlyBinary),
-    ("--prefer-binary", Meaning::PreferBinary),
-    ("--only-final", Meaning::Refused),
-    ("--all-releases", Meaning::Refused),
-    ("--use-feature", Meaning::IgnoredValue),
-    ("--global-option", Meaning::IgnoredValue),
-    ("--install-option", Meaning::IgnoredValue),
-    ("--config-settings", Meaning::IgnoredValue),
-    ("--config-setting", Meaning::IgnoredValue),
-    ("-C", Meaning::IgnoredValue),
-    ("--no-build-isolation", Meaning::IgnoredFlag),
-    ("--process-dependency-links", Meaning::IgnoredFlag),
-    ("--always-unzip", Meaning::IgnoredFlag),
-    ("-Z", Meaning::IgnoredFlag),
+const OPTIONS: &[(&str, OptionMeaning)] = &[
+    ("--requirement", OptionMeaning::Requirement),
+    ("-r", OptionMeaning::Requirement),
+    ("--constraint", OptionMeaning::Constraint),
+    ("-c", OptionMeaning::Constraint),
+    ("--editable", OptionMeaning::Editable),
+    ("-e", OptionMeaning::Editable),
+    ("--hash", OptionMeaning::Hash),
+    ("--index-url", OptionMeaning::IndexUrl),
+    ("--pypi-url", OptionMeaning::IndexUrl),
+    ("-i", OptionMeaning::IndexUrl),
+    ("--extra-index-url", OptionMeaning::ExtraIndexUrl),
+    ("--find-links", OptionMeaning::FindLinks),
+    ("-f", OptionMeaning::FindLinks),
+    ("--trusted-host", OptionMeaning::TrustedHost),
+    ("--no-binary", OptionMeaning::NoBinary),
+    ("--no-index", OptionMeaning::NoIndex),
+    ("--pre", OptionMeaning::Pre),
+    ("--require-hashes", OptionMeaning::RequireHashes),
+    ("--only-binary", OptionMeaning::OnlyBinary),
+    ("--prefer-binary", OptionMeaning::PreferBinary),
+    ("--only-final", OptionMeaning::Refused),
+    ("--all-releases", OptionMeaning::Refused),
+    ("--use-feature", OptionMeaning::IgnoredValue),
+    ("--global-option", OptionMeaning::IgnoredValue),
+    ("--install-option", OptionMeaning::IgnoredValue),
+    ("--config-settings", OptionMeaning::IgnoredValue),
+    ("--config-setting", OptionMeaning::IgnoredValue),
+    ("-C", OptionMeaning::IgnoredValue),
+    ("--no-build-isolation", OptionMeaning::IgnoredFlag),
+    ("--process-dependency-links", OptionMeaning::IgnoredFlag),
+    ("--always-unzip", OptionMeaning::IgnoredFlag),
+    ("-Z", OptionMeaning::IgnoredFlag),
 ];
 
 /// The options, for the page that says what is done with each.
@@ -155,11 +155,11 @@ pub(in crate::packages::python) fn option_names() -> impl Iterator<Item = &'stat
 }
 
 /// Takes one logical line apart.
-pub(super) fn parse_line(line: &str) -> Result<Parsed, LineError> {
+pub(super) fn parse_line(line: &str) -> Result<ParsedLine, LineError> {
     let (requirement, options) = split_requirement(line);
-    let mut parsed = Parsed {
+    let mut parsed = ParsedLine {
         requirement: (!requirement.is_empty()).then(|| requirement.to_owned()),
-        ..Parsed::default()
+        ..ParsedLine::default()
     };
     let (options, marker) = split_marker(options);
     let mut words = split_words(options)?.into_iter();
@@ -173,29 +173,31 @@ pub(super) fn parse_line(line: &str) -> Result<Parsed, LineError> {
                 .ok_or_else(|| LineError::NoValue(name.to_owned()))
         };
         match kind {
-            Meaning::Requirement => parsed.requirements.push(value()?),
-            Meaning::Constraint => parsed.constraints.push(value()?),
-            Meaning::Editable => {
+            OptionMeaning::Requirement => parsed.requirements.push(value()?),
+            OptionMeaning::Constraint => parsed.constraints.push(value()?),
+            OptionMeaning::Editable => {
                 parsed.editable = true;
                 parsed.requirement = Some(value()? + marker);
             }
-            Meaning::Hash => parsed.hashes.push(value()?),
-            Meaning::PreferBinary => parsed.options.formats.prefer_wheels(),
-            Meaning::Refused => return Err(LineError::NotFollowed(name)),
-            Meaning::IgnoredFlag => parsed.ignored.push(name.to_owned()),
-            Meaning::IgnoredValue => {
+            OptionMeaning::Hash => parsed.hashes.push(value()?),
+            OptionMeaning::PreferBinary => parsed.options.formats.prefer_wheels(),
+            OptionMeaning::Refused => return Err(LineError::NotFollowed(name)),
+            OptionMeaning::IgnoredFlag => parsed.ignored.push(name.to_owned()),
+            OptionMeaning::IgnoredValue => {
                 value()?;
                 parsed.ignored.push(name.to_owned());
             }
-            Meaning::NoIndex => parsed.options.no_index = true,
-            Meaning::Pre => parsed.options.pre_releases = true,
-            Meaning::RequireHashes => parsed.options.require_hashes = true,
-            Meaning::IndexUrl
-            | Meaning::ExtraIndexUrl
-            | Meaning::FindLinks
-            | Meaning::TrustedHost
-            | Meaning::NoBinary
-            | Meaning::OnlyBinary => set_index_option(&mut parsed.options, kind, name, &value()?)?,
+            OptionMeaning::NoIndex => parsed.options.no_index = true,
+            OptionMeaning::Pre => parsed.options.pre_releases = true,
+            OptionMeaning::RequireHashes => parsed.options.require_hashes = true,
+            OptionMeaning::IndexUrl
+            | OptionMeaning::ExtraIndexUrl
+            | OptionMeaning::FindLinks
+            | OptionMeaning::TrustedHost
+            | OptionMeaning::NoBinary
+            | OptionMeaning::OnlyBinary => {
+                set_index_option(&mut parsed.options, kind, name, &value()?)?;
+            }
         }
     }
     Ok(parsed)
@@ -203,7 +205,7 @@ pub(super) fn parse_line(line: &str) -> Result<Parsed, LineError> {
 
 fn set_index_option(
     options: &mut IndexOptions,
-    kind: Meaning,
+    kind: OptionMeaning,
     name: &str,
     value: &str,
 ) -> Result<(), LineError> {
@@ -211,27 +213,29 @@ fn set_index_option(
         option: name.to_owned(),
         reason,
     };
-    let address = || Url::parse(value).map_err(wrong);
-    let index = || Url::of_index(value).map_err(wrong);
+    let address = || PackageUrl::parse(value).map_err(wrong);
+    let index = || PackageUrl::of_index(value).map_err(wrong);
     match kind {
-        Meaning::IndexUrl => options.index = Some(index()?),
-        Meaning::ExtraIndexUrl => options.extra_indexes.push(index()?),
-        Meaning::FindLinks if value.starts_with("http://") || value.starts_with("https://") => {
+        OptionMeaning::IndexUrl => options.index = Some(index()?),
+        OptionMeaning::ExtraIndexUrl => options.extra_indexes.push(index()?),
+        OptionMeaning::FindLinks
+            if value.starts_with("http://") || value.starts_with("https://") =>
+        {
             options.find_links.push(address()?);
         }
-        Meaning::FindLinks => options.find_links_folders.push(FolderLink {
+        OptionMeaning::FindLinks => options.find_links_folders.push(FolderLink {
             file: String::new(),
             path: value.to_owned(),
         }),
-        Meaning::TrustedHost => options.trusted_hosts.push(value.to_owned()),
-        Meaning::OnlyBinary => options.formats.only_binary(value),
+        OptionMeaning::TrustedHost => options.trusted_hosts.push(value.to_owned()),
+        OptionMeaning::OnlyBinary => options.formats.only_binary(value),
         _ => options.formats.no_binary(value),
     }
     Ok(())
 }
 
 /// Finds the option that a word is: exact, `--name=value`, or `-xvalue`.
-fn find_option(word: &str) -> Result<(&'static str, Meaning, Option<String>), LineError> {
+fn find_option(word: &str) -> Result<(&'static str, OptionMeaning, Option<String>), LineError> {
     let (long, value) = match word.split_once('=') {
         Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
         _ => (word, None),
@@ -303,7 +307,7 @@ fn split_words(text: &str) -> Result<Vec<String>, LineError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::formats::Format;
+    use super::super::formats::FormatRule;
     use super::*;
 
     #[test]
@@ -345,7 +349,7 @@ mod tests {
         assert_eq!(parsed.options.find_links.len(), 1);
         let parsed = parse_line("--no-binary a,b --only-binary :all: --global-option=x").unwrap();
         let a = "a".parse().unwrap();
-        assert_eq!(parsed.options.formats.of(&a), Format::Wheel);
+        assert_eq!(parsed.options.formats.of(&a), FormatRule::Wheel);
         assert_eq!(parsed.ignored, ["--global-option"]);
     }
 

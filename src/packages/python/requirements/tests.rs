@@ -5,19 +5,19 @@ use proptest::prelude::*;
 use super::*;
 use crate::packages::python::{DirectUrl, testing};
 
-fn read(files: &[(&str, &str)]) -> Result<Requirements, ReadError> {
+fn read(files: &[(&str, &str)]) -> Result<RequirementSet, ReadError> {
     let map: BTreeMap<String, Vec<u8>> = files
         .iter()
         .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()))
         .collect();
-    let source = Source {
+    let source = ReadAccess {
         read: &|path| map.get(path).cloned(),
         variable: &|name| (name == "PW").then(|| "hunter2".to_owned()),
     };
     parse(files[0].0, files[0].1.as_bytes(), &source)
 }
 
-fn shown_wishes(found: &Requirements) -> Vec<String> {
+fn shown_wishes(found: &RequirementSet) -> Vec<String> {
     found
         .wishes
         .iter()

@@ -9,7 +9,7 @@ use ruff_python_ast::token::TokenKind;
 use ruff_python_parser::Mode;
 use ruff_python_parser::lexer::lex;
 
-use super::Unreadable;
+use super::ParseRefusal;
 
 /// The deepest that is parsed. People's code stays below 300.
 const MAX_DEPTH: usize = 2000;
@@ -18,7 +18,7 @@ const MAX_INDENT: usize = 100;
 
 /// What is open.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Open {
+enum OpenBracket {
     /// A block of statements, the module's own first.
     Block,
     /// Any bracket, also that of an f-string's field.
@@ -29,16 +29,16 @@ enum Open {
     Body,
 }
 
-struct Depth {
+struct NestingDepth {
     /// What is open, and the tokens since the last separator in it.
-    stack: Vec<(Open, usize)>,
+    stack: Vec<(OpenBracket, usize)>,
     sum: usize,
     indents: usize,
 }
 
-pub(super) fn check(text: &str) -> Result<(), Unreadable> {
-    let mut depth = Depth {
-        stack: vec![(Open::Block, 0)],
+pub(super) fn check(text: &str) -> Result<(), ParseRefusal> {
+    let mut depth = NestingDepth {
+        stack: vec![(OpenBracket::Block, 0)],
         sum: 0,
         indents: 0,
     };
@@ -50,48 +50,48 @@ pub(super) fn check(text: &str) -> Result<(), Unreadable> {
         }
         // A bracket that does not fit is an error of syntax, and what the parser makes of the rest
         // is not what is counted here.
-        depth.take(kind).ok_or(Unreadable::Syntax)?;
+        depth.take(kind).ok_or(ParseRefusal::Syntax)?;
         if depth.sum > MAX_DEPTH || depth.stack.len() > MAX_DEPTH || depth.indents > MAX_INDENT {
-            return Err(Unreadable::Deep);
+            return Err(ParseRefusal::Deep);
         }
     }
     if depth
         .stack
         .iter()
-        .any(|(open, _)| matches!(open, Open::Bracket(_)))
+        .any(|(open, _)| matches!(open, OpenBracket::Bracket(_)))
     {
-        return Err(Unreadable::Syntax);
+        return Err(ParseRefusal::Syntax);
     }
     Ok(())
 }
 
-impl Depth {
+impl NestingDepth {
     /// Counts a token; `None` where it cannot stand.
     fn take(&mut self, kind: TokenKind) -> Option<()> {
         match kind {
             TokenKind::Comment | TokenKind::NonLogicalNewline => {}
             TokenKind::Unknown => return None,
-            TokenKind::Lpar => self.open(Open::Bracket(TokenKind::Rpar)),
-            TokenKind::Lsqb => self.open(Open::Bracket(TokenKind::Rsqb)),
-            TokenKind::Lbrace => self.open(Open::Bracket(TokenKind::Rbrace)),
+            TokenKind::Lpar => self.open(OpenBracket::Bracket(TokenKind::Rpar)),
+            TokenKind::Lsqb => self.open(OpenBracket::Bracket(TokenKind::Rsqb)),
+            TokenKind::Lbrace => self.open(OpenBracket::Bracket(TokenKind::Rbrace)),
             TokenKind::Rpar | TokenKind::Rsqb | TokenKind::Rbrace => {
                 self.close_lambdas();
-                (self.close()? == Open::Bracket(kind)).then_some(())?;
+                (self.close()? == OpenBracket::Bracket(kind)).then_some(())?;
             }
-            TokenKind::Lambda => self.open(Open::Parameters),
+            TokenKind::Lambda => self.open(OpenBracket::Parameters),
             TokenKind::Colon => {
                 if let Some(top) = self.stack.last_mut()
-                    && top.0 == Open::Parameters
+                    && top.0 == OpenBracket::Parameters
                 {
-                    top.0 = Open::Body;
+                    top.0 = OpenBracket::Body;
                 }
                 self.count();
             }
             TokenKind::Comma => {
-                while self.top() == Open::Body {
+                while self.top() == OpenBracket::Body {
                     self.close();
                 }
-                if self.top() != Open::Parameters {
+                if self.top() != OpenBracket::Parameters {
                     self.separate();
                 }
             }
@@ -101,20 +101,22 @@ impl Depth {
             }
             TokenKind::Indent => {
                 self.indents += 1;
-                self.open(Open::Block);
+                self.open(OpenBracket::Block);
             }
             TokenKind::Dedent => {
                 self.indents = self.indents.saturating_sub(1);
                 self.close_lambdas();
-                (self.close()? == Open::Block).then_some(())?;
+                (self.close()? == OpenBracket::Block).then_some(())?;
             }
             _ => self.count(),
         }
         Some(())
     }
 
-    fn top(&self) -> Open {
-        self.stack.last().map_or(Open::Block, |(open, _)| *open)
+    fn top(&self) -> OpenBracket {
+        self.stack
+            .last()
+            .map_or(OpenBracket::Block, |(open, _)| *open)
     }
 
     fn count(&mut self) {
@@ -125,19 +127,19 @@ impl Depth {
     }
 
     /// The token that opens counts for what it stands in.
-    fn open(&mut self, open: Open) {
+    fn open(&mut self, open: OpenBracket) {
         self.count();
         self.stack.push((open, 0));
     }
 
-    fn close(&mut self) -> Option<Open> {
+    fn close(&mut self) -> Option<OpenBracket> {
         let (open, tokens) = self.stack.pop()?;
         self.sum -= tokens;
         Some(open)
     }
 
     fn close_lambdas(&mut self) {
-        while matches!(self.top(), Open::Parameters | Open::Body) {
+        while matches!(self.top(), OpenBracket::Parameters | OpenBracket::Body) {
             self.close();
         }
     }

@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use ruff_python_ast::visitor::{self, Visitor};
 use ruff_python_ast::{Arguments, BoolOp, Expr, ExprCall, Identifier, Number, Stmt};
 
-use super::known::{self, Server, Standard, Told};
-use super::names::Imports;
-use super::{Framework, Module, ServerCall, Setting, Source, Value, dotted};
+use super::known::{self, ListenArgument, ListenDefault, ServerFunction};
+use super::names::ImportTable;
+use super::{ArgumentValue, ModuleSyntax, NameValue, ServerCall, SourceText, WebFramework, dotted};
 
 /// Names that are followed from one assignment to the next.
 const MAX_HOPS: u32 = 8;
 
 /// What a walk over a whole text finds.
-pub(super) struct Calls<'a> {
-    source: &'a Source<'a>,
-    imports: &'a Imports,
+pub(super) struct CallScan<'a> {
+    source: &'a SourceText<'a>,
+    imports: &'a ImportTable,
     /// Names that stand for applications, in whatever scope.
-    applications: BTreeMap<String, Framework>,
+    applications: BTreeMap<String, WebFramework>,
     /// What names are set to, in whatever scope.
     assigned: BTreeMap<String, &'a Expr>,
     pub servers: Vec<ServerCall>,
@@ -27,18 +27,18 @@ pub(super) struct Calls<'a> {
     pub is_dynamic: bool,
 }
 
-impl<'a> Calls<'a> {
+impl<'a> CallScan<'a> {
     pub(super) fn of(
         body: &'a [Stmt],
-        source: &'a Source<'a>,
-        imports: &'a Imports,
-        module: &Module,
+        source: &'a SourceText<'a>,
+        imports: &'a ImportTable,
+        module: &ModuleSyntax,
     ) -> Self {
         let known = module
             .names
             .iter()
             .filter_map(|(name, bound)| match bound.value {
-                Value::Application(framework) => Some((name.clone(), framework)),
+                NameValue::Application(framework) => Some((name.clone(), framework)),
                 _ => None,
             });
         let mut calls = Self {
@@ -54,7 +54,7 @@ impl<'a> Calls<'a> {
         calls
     }
 
-    fn server(&self, call: &ExprCall) -> Option<Server> {
+    fn server(&self, call: &ExprCall) -> Option<ServerFunction> {
         if let Some(server) = self
             .imports
             .path(&call.func)
@@ -76,7 +76,7 @@ impl<'a> Calls<'a> {
         }
         // `demo.queue().launch()`: whatever it is called upon, nothing else has this method.
         if name == "launch" && self.imports.modules.contains("gradio") {
-            return known::method(Framework::Gradio, name);
+            return known::method(WebFramework::Gradio, name);
         }
         // `app = create_app()`, of another module: told by the name and the arguments.
         let is_flask = receiver.is_some_and(|name| name == "app" || name == "application")
@@ -98,11 +98,11 @@ impl<'a> Calls<'a> {
                 )
             });
         is_flask
-            .then(|| known::method(Framework::Flask, "run"))
+            .then(|| known::method(WebFramework::Flask, "run"))
             .flatten()
     }
 
-    fn note(&mut self, call: &ExprCall, server: Server) {
+    fn note(&mut self, call: &ExprCall, server: ServerFunction) {
         let arguments = &call.arguments;
         let is_open = arguments
             .keywords
@@ -110,7 +110,7 @@ impl<'a> Calls<'a> {
             .any(|keyword| keyword.arg.is_none())
             || arguments.args.iter().any(Expr::is_starred_expr);
         let (host, port) = if is_open {
-            (Raw::Unknown, Raw::Unknown)
+            (RawValue::Unknown, RawValue::Unknown)
         } else {
             self.told(arguments, server)
         };
@@ -127,19 +127,19 @@ impl<'a> Calls<'a> {
         });
     }
 
-    fn told(&self, arguments: &Arguments, server: Server) -> (Raw, Raw) {
+    fn told(&self, arguments: &Arguments, server: ServerFunction) -> (RawValue, RawValue) {
         match server.told {
-            Told::Arguments { host, port } => (
+            ListenArgument::Arguments { host, port } => (
                 self.argument(arguments, host, server.host),
                 self.argument(arguments, port, server.port),
             ),
-            Told::Pair => match arguments.args.first() {
+            ListenArgument::Pair => match arguments.args.first() {
                 Some(Expr::Tuple(pair)) if pair.elts.len() == 2 => {
                     (self.raw(&pair.elts[0], 0), self.raw(&pair.elts[1], 0))
                 }
-                _ => (Raw::Unknown, Raw::Unknown),
+                _ => (RawValue::Unknown, RawValue::Unknown),
             },
-            Told::Otherwise => (Raw::Unknown, Raw::Unknown),
+            ListenArgument::Otherwise => (RawValue::Unknown, RawValue::Unknown),
         }
     }
 
@@ -147,8 +147,8 @@ impl<'a> Calls<'a> {
         &self,
         arguments: &Arguments,
         (keyword, position): (&str, Option<usize>),
-        standard: Standard<T>,
-    ) -> Raw {
+        standard: ListenDefault<T>,
+    ) -> RawValue {
         let given = arguments
             .find_keyword(keyword)
             .map(|keyword| &keyword.value)
@@ -159,32 +159,32 @@ impl<'a> Calls<'a> {
             .any(|name| arguments.find_keyword(name).is_some());
         match (given, standard) {
             (Some(given), _) => self.raw(given, 0),
-            _ if is_said_otherwise => Raw::Unknown,
-            (None, Standard(Some(variable), value)) => Raw::Variable {
+            _ if is_said_otherwise => RawValue::Unknown,
+            (None, ListenDefault(Some(variable), value)) => RawValue::Variable {
                 name: variable.to_owned(),
                 otherwise: Some(value.to_string()),
             },
-            (None, Standard(None, value)) => Raw::Text(value.to_string()),
+            (None, ListenDefault(None, value)) => RawValue::Text(value.to_string()),
         }
     }
 
     /// What an expression is, as far as it can be told.
-    fn raw(&self, expression: &Expr, hops: u32) -> Raw {
+    fn raw(&self, expression: &Expr, hops: u32) -> RawValue {
         if hops > MAX_HOPS {
-            return Raw::Unknown;
+            return RawValue::Unknown;
         }
         match expression {
-            Expr::StringLiteral(text) => Raw::Text(text.value.to_str().to_owned()),
-            Expr::NoneLiteral(_) => Raw::Text(String::new()),
+            Expr::StringLiteral(text) => RawValue::Text(text.value.to_str().to_owned()),
+            Expr::NoneLiteral(_) => RawValue::Text(String::new()),
             Expr::NumberLiteral(number) => match &number.value {
-                Number::Int(number) => number
-                    .as_u16()
-                    .map_or(Raw::Unknown, |number| Raw::Text(number.to_string())),
-                _ => Raw::Unknown,
+                Number::Int(number) => number.as_u16().map_or(RawValue::Unknown, |number| {
+                    RawValue::Text(number.to_string())
+                }),
+                _ => RawValue::Unknown,
             },
             Expr::Name(name) => match self.assigned.get(name.id.as_str()) {
                 Some(value) => self.raw(value, hops + 1),
-                None => Raw::Unknown,
+                None => RawValue::Unknown,
             },
             Expr::Call(call) => self.called(call, hops),
             Expr::Subscript(item) if self.path_is(&item.value, &["os.environ"]) => {
@@ -196,42 +196,42 @@ impl<'a> Calls<'a> {
                     self.raw(&either.values[1], hops + 1),
                 ) {
                     (
-                        Raw::Variable {
+                        RawValue::Variable {
                             name,
                             otherwise: None,
                         },
-                        Raw::Text(text),
-                    ) => Raw::Variable {
+                        RawValue::Text(text),
+                    ) => RawValue::Variable {
                         name,
                         otherwise: Some(text),
                     },
                     (known, _) => known,
                 }
             }
-            _ => Raw::Unknown,
+            _ => RawValue::Unknown,
         }
     }
 
-    fn called(&self, call: &ExprCall, hops: u32) -> Raw {
+    fn called(&self, call: &ExprCall, hops: u32) -> RawValue {
         let arguments = &call.arguments.args;
         if self.path_is(&call.func, &["os.getenv", "os.environ.get"]) {
             return self.variable(arguments.first(), arguments.get(1), hops);
         }
         match (dotted(&call.func).as_deref(), arguments.first()) {
             (Some("int" | "str"), Some(inner)) => self.raw(inner, hops + 1),
-            _ => Raw::Unknown,
+            _ => RawValue::Unknown,
         }
     }
 
-    fn variable(&self, name: Option<&Expr>, otherwise: Option<&Expr>, hops: u32) -> Raw {
+    fn variable(&self, name: Option<&Expr>, otherwise: Option<&Expr>, hops: u32) -> RawValue {
         let Some(Expr::StringLiteral(name)) = name else {
-            return Raw::Unknown;
+            return RawValue::Unknown;
         };
         let otherwise = otherwise.map(|otherwise| self.raw(otherwise, hops + 1));
-        Raw::Variable {
+        RawValue::Variable {
             name: name.value.to_str().to_owned(),
             otherwise: match otherwise {
-                Some(Raw::Text(text)) => Some(text),
+                Some(RawValue::Text(text)) => Some(text),
                 _ => None,
             },
         }
@@ -251,15 +251,15 @@ impl<'a> Calls<'a> {
     }
 
     /// The call as it stands there, but for where it listens.
-    fn corrected(&self, call: &ExprCall, server: Server) -> Option<String> {
+    fn corrected(&self, call: &ExprCall, server: ServerFunction) -> Option<String> {
         const HOST: &str = "\"0.0.0.0\"";
         const PORT: &str = "8080";
         let arguments = &call.arguments;
         let mut written: Vec<String> = Vec::new();
         let slice = |expression: &Expr| self.source.slice(expression).to_owned();
         match server.told {
-            Told::Otherwise => return None,
-            Told::Pair => {
+            ListenArgument::Otherwise => return None,
+            ListenArgument::Pair => {
                 written.push(format!("({HOST}, {PORT})"));
                 written.extend(arguments.args.iter().skip(1).map(slice));
                 written.extend(
@@ -269,7 +269,7 @@ impl<'a> Calls<'a> {
                         .map(|one| self.source.slice(one).to_owned()),
                 );
             }
-            Told::Arguments { host, port } => {
+            ListenArgument::Arguments { host, port } => {
                 for (index, argument) in arguments.args.iter().enumerate() {
                     written.push(match Some(index) {
                         index if index == host.1 => HOST.to_owned(),
@@ -298,7 +298,7 @@ impl<'a> Calls<'a> {
     }
 }
 
-impl<'a> Visitor<'a> for Calls<'a> {
+impl<'a> Visitor<'a> for CallScan<'a> {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
         if let Stmt::Assign(assign) = statement {
             let framework = self.imports.framework(&assign.value);
@@ -352,7 +352,7 @@ impl<'a> Visitor<'a> for Calls<'a> {
 }
 
 /// A value before its type is known.
-enum Raw {
+enum RawValue {
     Text(String),
     Variable {
         name: String,
@@ -361,13 +361,13 @@ enum Raw {
     Unknown,
 }
 
-fn setting<T>(raw: Raw, parse: impl Fn(&str) -> Option<T>) -> Setting<T> {
+fn setting<T>(raw: RawValue, parse: impl Fn(&str) -> Option<T>) -> ArgumentValue<T> {
     match raw {
-        Raw::Text(text) => parse(&text).map_or(Setting::Unknown, Setting::Is),
-        Raw::Variable { name, otherwise } => Setting::Variable {
+        RawValue::Text(text) => parse(&text).map_or(ArgumentValue::Unknown, ArgumentValue::Is),
+        RawValue::Variable { name, otherwise } => ArgumentValue::Variable {
             name,
             otherwise: otherwise.and_then(|text| parse(&text)),
         },
-        Raw::Unknown => Setting::Unknown,
+        RawValue::Unknown => ArgumentValue::Unknown,
     }
 }

@@ -3,7 +3,7 @@
 
 /// How an application is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Interface {
+pub(crate) enum ServerInterface {
     /// PEP 3333.
     Wsgi,
     /// <https://asgi.readthedocs.io>.
@@ -14,7 +14,7 @@ pub(crate) enum Interface {
 
 /// A framework, by the class or function that makes its application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framework {
+pub(crate) enum WebFramework {
     /// Flask and what derives from it.
     Flask,
     Quart,
@@ -46,8 +46,8 @@ pub(crate) enum Framework {
     OtherAsgi,
 }
 
-impl Framework {
-    pub(crate) fn interface(self) -> Interface {
+impl WebFramework {
+    pub(crate) fn interface(self) -> ServerInterface {
         match self {
             Self::Flask
             | Self::Falcon
@@ -55,7 +55,7 @@ impl Framework {
             | Self::Dash
             | Self::Pyramid
             | Self::DjangoWsgi
-            | Self::OtherWsgi => Interface::Wsgi,
+            | Self::OtherWsgi => ServerInterface::Wsgi,
             Self::Quart
             | Self::FastApi
             | Self::Starlette
@@ -65,13 +65,13 @@ impl Framework {
             | Self::DjangoAsgi
             | Self::FastHtml
             | Self::BlackSheep
-            | Self::OtherAsgi => Interface::Asgi,
+            | Self::OtherAsgi => ServerInterface::Asgi,
             Self::Robyn
             | Self::Aiohttp
             | Self::Tornado
             | Self::Gradio
             | Self::SocketIo
-            | Self::Marimo => Interface::Own,
+            | Self::Marimo => ServerInterface::Own,
         }
     }
 
@@ -104,59 +104,61 @@ impl Framework {
 }
 
 /// What a call of this function or class gives, where that is an application.
-pub(super) fn framework(path: &str) -> Option<Framework> {
+pub(super) fn framework(path: &str) -> Option<WebFramework> {
     Some(match path {
         "flask.Flask"
         | "apiflask.APIFlask"
         | "flask_openapi3.OpenAPI"
-        | "flask_appbuilder.Flask" => Framework::Flask,
-        "quart.Quart" => Framework::Quart,
-        "fastapi.FastAPI" | "fastapi_offline.FastAPIOffline" => Framework::FastApi,
-        "starlette.applications.Starlette" => Framework::Starlette,
-        "litestar.Litestar" | "litestar.app.Litestar" | "starlite.Starlite" => Framework::Litestar,
-        "sanic.Sanic" | "sanic.app.Sanic" => Framework::Sanic,
-        "falcon.App" | "falcon.API" | "falcon.app.App" => Framework::Falcon,
-        "falcon.asgi.App" => Framework::FalconAsgi,
-        "bottle.Bottle" | "bottle.default_app" | "bottle.app" => Framework::Bottle,
-        "dash.Dash" | "dash_extensions.enrich.DashProxy" | "dash.dash.Dash" => Framework::Dash,
-        "django.core.wsgi.get_wsgi_application" => Framework::DjangoWsgi,
+        | "flask_appbuilder.Flask" => WebFramework::Flask,
+        "quart.Quart" => WebFramework::Quart,
+        "fastapi.FastAPI" | "fastapi_offline.FastAPIOffline" => WebFramework::FastApi,
+        "starlette.applications.Starlette" => WebFramework::Starlette,
+        "litestar.Litestar" | "litestar.app.Litestar" | "starlite.Starlite" => {
+            WebFramework::Litestar
+        }
+        "sanic.Sanic" | "sanic.app.Sanic" => WebFramework::Sanic,
+        "falcon.App" | "falcon.API" | "falcon.app.App" => WebFramework::Falcon,
+        "falcon.asgi.App" => WebFramework::FalconAsgi,
+        "bottle.Bottle" | "bottle.default_app" | "bottle.app" => WebFramework::Bottle,
+        "dash.Dash" | "dash_extensions.enrich.DashProxy" | "dash.dash.Dash" => WebFramework::Dash,
+        "django.core.wsgi.get_wsgi_application" => WebFramework::DjangoWsgi,
         "django.core.asgi.get_asgi_application" | "channels.routing.ProtocolTypeRouter" => {
-            Framework::DjangoAsgi
+            WebFramework::DjangoAsgi
         }
         "fasthtml.common.FastHTML"
         | "fasthtml.FastHTML"
         | "fasthtml.core.FastHTML"
         | "fasthtml.common.fast_app"
-        | "fasthtml.fastapp.fast_app" => Framework::FastHtml,
-        "blacksheep.Application" | "blacksheep.server.Application" => Framework::BlackSheep,
-        "robyn.Robyn" => Framework::Robyn,
-        "aiohttp.web.Application" => Framework::Aiohttp,
-        "tornado.web.Application" => Framework::Tornado,
+        | "fasthtml.fastapp.fast_app" => WebFramework::FastHtml,
+        "blacksheep.Application" | "blacksheep.server.Application" => WebFramework::BlackSheep,
+        "robyn.Robyn" => WebFramework::Robyn,
+        "aiohttp.web.Application" => WebFramework::Aiohttp,
+        "tornado.web.Application" => WebFramework::Tornado,
         "gradio.Blocks"
         | "gradio.Interface"
         | "gradio.ChatInterface"
-        | "gradio.TabbedInterface" => Framework::Gradio,
-        "flask_socketio.SocketIO" => Framework::SocketIo,
-        "marimo.App" => Framework::Marimo,
+        | "gradio.TabbedInterface" => WebFramework::Gradio,
+        "flask_socketio.SocketIO" => WebFramework::SocketIo,
+        "marimo.App" => WebFramework::Marimo,
         "whitenoise.WhiteNoise"
         | "socketio.WSGIApp"
         | "a2wsgi.ASGIMiddleware"
         | "werkzeug.middleware.dispatcher.DispatcherMiddleware"
         | "connexion.FlaskApp.wsgi_app"
-        | "webapp2.WSGIApplication" => Framework::OtherWsgi,
+        | "webapp2.WSGIApplication" => WebFramework::OtherWsgi,
         "socketio.ASGIApp"
         | "a2wsgi.WSGIMiddleware"
         | "asgiref.wsgi.WsgiToAsgi"
         | "connexion.AsyncApp"
         | "ariadne.asgi.GraphQL"
-        | "strawberry.asgi.GraphQL" => Framework::OtherAsgi,
+        | "strawberry.asgi.GraphQL" => WebFramework::OtherAsgi,
         _ => return None,
     })
 }
 
 /// Where a function that serves is told to listen.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Told {
+pub(super) enum ListenArgument {
     /// By arguments: keyword, and position where there is one.
     Arguments {
         host: (&'static str, Option<usize>),
@@ -170,14 +172,14 @@ pub(super) enum Told {
 
 /// A default, and the variable that may say otherwise.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standard<T>(pub Option<&'static str>, pub T);
+pub(super) struct ListenDefault<T>(pub Option<&'static str>, pub T);
 
 /// A function that serves.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Server {
-    pub told: Told,
-    pub host: Standard<&'static str>,
-    pub port: Standard<u16>,
+pub(super) struct ServerFunction {
+    pub told: ListenArgument,
+    pub host: ListenDefault<&'static str>,
+    pub port: ListenDefault<u16>,
 }
 
 const fn told(
@@ -185,28 +187,28 @@ const fn told(
     port: (&'static str, Option<usize>),
     standard_host: &'static str,
     standard_port: u16,
-) -> Server {
-    Server {
-        told: Told::Arguments { host, port },
-        host: Standard(None, standard_host),
-        port: Standard(None, standard_port),
+) -> ServerFunction {
+    ServerFunction {
+        told: ListenArgument::Arguments { host, port },
+        host: ListenDefault(None, standard_host),
+        port: ListenDefault(None, standard_port),
     }
 }
 
-const PAIR: Server = Server {
-    told: Told::Pair,
-    host: Standard(None, ""),
-    port: Standard(None, 0),
+const PAIR: ServerFunction = ServerFunction {
+    told: ListenArgument::Pair,
+    host: ListenDefault(None, ""),
+    port: ListenDefault(None, 0),
 };
-const OTHERWISE: Server = Server {
-    told: Told::Otherwise,
+const OTHERWISE: ServerFunction = ServerFunction {
+    told: ListenArgument::Otherwise,
     ..PAIR
 };
 const LOOPBACK: &str = "127.0.0.1";
 const ALL: &str = "0.0.0.0";
 
 /// A function of a module that serves until it is stopped.
-pub(super) fn server(path: &str) -> Option<Server> {
+pub(super) fn server(path: &str) -> Option<ServerFunction> {
     let host = ("host", None);
     let port = ("port", None);
     Some(match path {
@@ -217,8 +219,8 @@ pub(super) fn server(path: &str) -> Option<Server> {
             told(("hostname", Some(0)), ("port", Some(1)), ALL, 0)
         }
         "wsgiref.simple_server.make_server" => told(("host", Some(0)), ("port", Some(1)), ALL, 0),
-        "fasthtml.common.serve" | "fasthtml.serve" => Server {
-            port: Standard(Some("PORT"), 5001),
+        "fasthtml.common.serve" | "fasthtml.serve" => ServerFunction {
+            port: ListenDefault(Some("PORT"), 5001),
             ..told(host, port, ALL, 5001)
         },
         "http.server.HTTPServer"
@@ -247,28 +249,30 @@ pub(super) fn server(path: &str) -> Option<Server> {
 }
 
 /// A method of an application that serves until it is stopped.
-pub(super) fn method(framework: Framework, name: &str) -> Option<Server> {
+pub(super) fn method(framework: WebFramework, name: &str) -> Option<ServerFunction> {
     let host = ("host", Some(0));
     let port = ("port", Some(1));
     Some(match (framework, name) {
-        (Framework::Flask | Framework::Quart, "run") => told(host, port, LOOPBACK, 5000),
-        (Framework::Sanic, "run") => told(host, port, LOOPBACK, 8000),
-        (Framework::Bottle, "run") => told(("host", None), ("port", None), LOOPBACK, 8080),
-        (Framework::Dash, "run" | "run_server") => Server {
-            host: Standard(Some("HOST"), LOOPBACK),
-            port: Standard(Some("PORT"), 8050),
+        (WebFramework::Flask | WebFramework::Quart, "run") => told(host, port, LOOPBACK, 5000),
+        (WebFramework::Sanic, "run") => told(host, port, LOOPBACK, 8000),
+        (WebFramework::Bottle, "run") => told(("host", None), ("port", None), LOOPBACK, 8080),
+        (WebFramework::Dash, "run" | "run_server") => ServerFunction {
+            host: ListenDefault(Some("HOST"), LOOPBACK),
+            port: ListenDefault(Some("PORT"), 8050),
             ..told(host, port, LOOPBACK, 8050)
         },
-        (Framework::SocketIo, "run") => told(("host", Some(1)), ("port", Some(2)), LOOPBACK, 5000),
-        (Framework::Robyn, "start") => Server {
-            host: Standard(Some("ROBYN_HOST"), LOOPBACK),
-            port: Standard(Some("ROBYN_PORT"), 8080),
+        (WebFramework::SocketIo, "run") => {
+            told(("host", Some(1)), ("port", Some(2)), LOOPBACK, 5000)
+        }
+        (WebFramework::Robyn, "start") => ServerFunction {
+            host: ListenDefault(Some("ROBYN_HOST"), LOOPBACK),
+            port: ListenDefault(Some("ROBYN_PORT"), 8080),
             ..told(host, port, LOOPBACK, 8080)
         },
-        (Framework::Tornado, "listen") => told(("address", Some(1)), ("port", Some(0)), ALL, 0),
-        (Framework::Gradio, "launch") => Server {
-            host: Standard(Some("GRADIO_SERVER_NAME"), LOOPBACK),
-            port: Standard(Some("GRADIO_SERVER_PORT"), 7860),
+        (WebFramework::Tornado, "listen") => told(("address", Some(1)), ("port", Some(0)), ALL, 0),
+        (WebFramework::Gradio, "launch") => ServerFunction {
+            host: ListenDefault(Some("GRADIO_SERVER_NAME"), LOOPBACK),
+            port: ListenDefault(Some("GRADIO_SERVER_PORT"), 7860),
             ..told(("server_name", None), ("server_port", None), LOOPBACK, 7860)
         },
         (_, "run" | "serve" | "serve_forever" | "run_forever" | "start" | "run_server") => {

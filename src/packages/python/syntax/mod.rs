@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ruff_python_ast::{Expr, ModModule};
 
-pub(crate) use known::{Framework, Interface};
+pub(crate) use known::{ServerInterface, WebFramework};
 
 /// The longest module that is read, in bytes.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
@@ -24,7 +24,7 @@ const STACK_BYTES: usize = 16 << 20;
 
 /// Why nothing is known of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unreadable {
+pub(crate) enum ParseRefusal {
     /// It has more than [`MAX_BYTES`].
     #[error("too long")]
     Long,
@@ -41,9 +41,9 @@ pub(crate) enum Unreadable {
 
 /// What a module says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Module {
+pub(crate) struct ModuleSyntax {
     /// The names that its top level binds.
-    pub names: BTreeMap<String, Bound>,
+    pub names: BTreeMap<String, BoundName>,
     /// Whether it may have names that are not told here: `from x import *`, `globals()`.
     pub is_open: bool,
     /// The modules that it imports, wherever that stands.
@@ -75,20 +75,20 @@ pub(crate) enum TopLevel {
 
 /// A name of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Bound {
+pub(crate) struct BoundName {
     /// From 1.
     pub line: u32,
     /// What stands behind it.
-    pub value: Value,
+    pub value: NameValue,
 }
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Value {
+pub(crate) enum NameValue {
     /// An application of a known class.
-    Application(Framework),
+    Application(WebFramework),
     /// A function that gives one.
-    Factory(Factory),
+    Factory(AppFactory),
     /// A text, as settings have them.
     Text(String),
     /// A whole number that may be a port.
@@ -109,9 +109,9 @@ pub(crate) enum Value {
 
 /// A function that makes an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Factory {
+pub(crate) struct AppFactory {
     /// What it makes, where that shows.
-    pub framework: Option<Framework>,
+    pub framework: Option<WebFramework>,
     /// Arguments that it cannot be called without.
     pub required: Vec<String>,
 }
@@ -124,9 +124,9 @@ pub(crate) struct ServerCall {
     /// The function, as it is written.
     pub function: String,
     /// Where it listens.
-    pub host: Setting<String>,
+    pub host: ArgumentValue<String>,
     /// The port.
-    pub port: Setting<u16>,
+    pub port: ArgumentValue<u16>,
     /// The same call, listening on all addresses and on port 8080; absent for calls whose
     /// arguments are not all seen.
     pub corrected: Option<String>,
@@ -134,7 +134,7 @@ pub(crate) struct ServerCall {
 
 /// The value of an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Setting<T> {
+pub(crate) enum ArgumentValue<T> {
     /// This one, written there or the function's own default.
     Is(T),
     /// That of a variable of the environment, with what counts without it.
@@ -148,33 +148,33 @@ pub(crate) enum Setting<T> {
     Unknown,
 }
 
-impl Module {
+impl ModuleSyntax {
     /// Reads a module's text.
     ///
     /// # Errors
-    /// See [`Unreadable`].
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+    /// See [`ParseRefusal`].
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, ParseRefusal> {
         if bytes.len() as u64 > MAX_BYTES {
-            return Err(Unreadable::Long);
+            return Err(ParseRefusal::Long);
         }
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::NotText)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| ParseRefusal::NotText)?;
         bounds::check(text)?;
         // The tree is dropped on the stack that it was made on.
         stacker::grow(STACK_BYTES, || Self::parse(text))
     }
 
-    fn parse(text: &str) -> Result<Self, Unreadable> {
-        let parsed = ruff_python_parser::parse_module(text).map_err(|_| Unreadable::Syntax)?;
+    fn parse(text: &str) -> Result<Self, ParseRefusal> {
+        let parsed = ruff_python_parser::parse_module(text).map_err(|_| ParseRefusal::Syntax)?;
         Ok(Self::of(parsed.syntax(), text))
     }
 
     fn of(tree: &ModModule, text: &str) -> Self {
-        let source = Source {
+        let source = SourceText {
             text,
-            lines: Lines::of(text),
+            lines: LineStarts::of(text),
         };
-        let imported = names::Imports::of(&tree.body);
+        let imported = names::ImportTable::of(&tree.body);
         let mut module = Self {
             is_open: imported.has_stars(),
             imports: imported.modules.clone(),
@@ -182,7 +182,7 @@ impl Module {
             ..Self::default()
         };
         names::bind(&tree.body, &source, &imported, &mut module);
-        let calls = calls::Calls::of(&tree.body, &source, &imported, &module);
+        let calls = calls::CallScan::of(&tree.body, &source, &imported, &module);
         module.is_open |= calls.is_dynamic;
         module.servers = calls.servers;
         module.defaults = calls.defaults;
@@ -191,21 +191,21 @@ impl Module {
     }
 
     /// The first of these names that is an application.
-    pub(crate) fn applications(&self) -> impl Iterator<Item = (&str, &Bound, Framework)> {
+    pub(crate) fn applications(&self) -> impl Iterator<Item = (&str, &BoundName, WebFramework)> {
         self.names
             .iter()
             .filter_map(|(name, bound)| match bound.value {
-                Value::Application(framework) => Some((name.as_str(), bound, framework)),
+                NameValue::Application(framework) => Some((name.as_str(), bound, framework)),
                 _ => None,
             })
     }
 
     /// Functions that give an application.
-    pub(crate) fn factories(&self) -> impl Iterator<Item = (&str, &Bound, &Factory)> {
+    pub(crate) fn factories(&self) -> impl Iterator<Item = (&str, &BoundName, &AppFactory)> {
         self.names
             .iter()
             .filter_map(|(name, bound)| match &bound.value {
-                Value::Factory(factory) => Some((name.as_str(), bound, factory)),
+                NameValue::Factory(factory) => Some((name.as_str(), bound, factory)),
                 _ => None,
             })
     }
@@ -221,12 +221,12 @@ impl Module {
 }
 
 /// A text with its lines.
-struct Source<'a> {
+struct SourceText<'a> {
     text: &'a str,
-    lines: Lines,
+    lines: LineStarts,
 }
 
-impl Source<'_> {
+impl SourceText<'_> {
     fn line(&self, node: &impl ruff_text_size::Ranged) -> u32 {
         self.lines.at(node.start().to_u32())
     }
@@ -239,9 +239,9 @@ impl Source<'_> {
 }
 
 /// Where the lines of a text begin.
-struct Lines(Vec<u32>);
+struct LineStarts(Vec<u32>);
 
-impl Lines {
+impl LineStarts {
     fn of(text: &str) -> Self {
         let breaks = text.bytes().zip(1_u32..);
         let starts = breaks.filter(|(byte, _)| *byte == b'\n').map(|(_, at)| at);

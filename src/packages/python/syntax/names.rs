@@ -7,11 +7,13 @@ use ruff_python_ast::{
     Alias, ExceptHandler, Expr, Identifier, Number, Stmt, StmtFunctionDef, StmtImportFrom,
 };
 
-use super::{Bound, Factory, Framework, Module, Source, Value, dotted, known};
+use super::{
+    AppFactory, BoundName, ModuleSyntax, NameValue, SourceText, WebFramework, dotted, known,
+};
 
 /// The imports of a text, wherever they stand: scopes make no difference for what is asked here.
 #[derive(Debug, Default)]
-pub(super) struct Imports {
+pub(super) struct ImportTable {
     /// Local name to the path that stands behind it.
     paths: BTreeMap<String, String>,
     /// Modules all of whose names are imported.
@@ -20,7 +22,7 @@ pub(super) struct Imports {
     pub modules: BTreeSet<String>,
 }
 
-impl Imports {
+impl ImportTable {
     pub(super) fn of(body: &[Stmt]) -> Self {
         let mut imports = Self::default();
         imports.visit_body(body);
@@ -55,7 +57,7 @@ impl Imports {
     }
 
     /// The framework whose application an expression is, where that shows.
-    pub(super) fn framework(&self, expression: &Expr) -> Option<Framework> {
+    pub(super) fn framework(&self, expression: &Expr) -> Option<WebFramework> {
         let Expr::Call(call) = expression else {
             return None;
         };
@@ -64,11 +66,11 @@ impl Imports {
             .and_then(|path| known::framework(&path));
         // Pyramid's, of whatever the configuration is called: `config.make_wsgi_app()`.
         let is_pyramid = || matches!(&*call.func, Expr::Attribute(method) if method.attr.as_str() == "make_wsgi_app");
-        known.or_else(|| is_pyramid().then_some(Framework::Pyramid))
+        known.or_else(|| is_pyramid().then_some(WebFramework::Pyramid))
     }
 }
 
-impl<'a> Visitor<'a> for Imports {
+impl<'a> Visitor<'a> for ImportTable {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
         match statement {
             Stmt::Import(import) => {
@@ -115,8 +117,13 @@ fn relative(level: u32, module: Option<&str>) -> String {
 }
 
 /// Notes the names that these statements of the top level bind.
-pub(super) fn bind(body: &[Stmt], source: &Source<'_>, imports: &Imports, module: &mut Module) {
-    let mut binder = Binder {
+pub(super) fn bind(
+    body: &[Stmt],
+    source: &SourceText<'_>,
+    imports: &ImportTable,
+    module: &mut ModuleSyntax,
+) {
+    let mut binder = NameBinder {
         source,
         imports,
         module,
@@ -124,13 +131,13 @@ pub(super) fn bind(body: &[Stmt], source: &Source<'_>, imports: &Imports, module
     binder.body(body);
 }
 
-struct Binder<'a> {
-    source: &'a Source<'a>,
-    imports: &'a Imports,
-    module: &'a mut Module,
+struct NameBinder<'a> {
+    source: &'a SourceText<'a>,
+    imports: &'a ImportTable,
+    module: &'a mut ModuleSyntax,
 }
 
-impl Binder<'_> {
+impl NameBinder<'_> {
     fn body(&mut self, body: &[Stmt]) {
         for statement in body {
             self.statement(statement);
@@ -148,16 +155,16 @@ impl Binder<'_> {
             Stmt::AnnAssign(assign) => self.assign(&assign.target, assign.value.as_deref(), line),
             Stmt::FunctionDef(function) => {
                 let value = match self.factory(function) {
-                    Some(factory) => Value::Factory(factory),
-                    None => Value::Other,
+                    Some(factory) => NameValue::Factory(factory),
+                    None => NameValue::Other,
                 };
                 self.set(function.name.as_str(), line, value);
             }
-            Stmt::ClassDef(class) => self.set(class.name.as_str(), line, Value::Other),
+            Stmt::ClassDef(class) => self.set(class.name.as_str(), line, NameValue::Other),
             Stmt::Import(import) => {
                 for (name, module) in import.names.iter().map(imported) {
                     let module = module.to_owned();
-                    self.set(name, line, Value::Import { module, name: None });
+                    self.set(name, line, NameValue::Import { module, name: None });
                 }
             }
             Stmt::ImportFrom(import) => self.import_from(import, line),
@@ -213,7 +220,7 @@ impl Binder<'_> {
         let module = relative(import.level, import.module.as_ref().map(Identifier::as_str));
         for alias in &import.names {
             let name = alias.asname.as_ref().unwrap_or(&alias.name).as_str();
-            let value = Value::Import {
+            let value = NameValue::Import {
                 module: module.clone(),
                 name: Some(alias.name.as_str().to_owned()),
             };
@@ -226,7 +233,7 @@ impl Binder<'_> {
     fn assign(&mut self, target: &Expr, value: Option<&Expr>, line: u32) {
         match target {
             Expr::Name(name) => {
-                let value = value.map_or(Value::Other, |value| self.value(value));
+                let value = value.map_or(NameValue::Other, |value| self.value(value));
                 self.set(name.id.as_str(), line, value);
             }
             // `app, rt = fast_app()`: the application comes first.
@@ -245,63 +252,65 @@ impl Binder<'_> {
     }
 
     /// An application that a name has been is still one when it is wrapped.
-    fn set(&mut self, name: &str, line: u32, value: Value) {
+    fn set(&mut self, name: &str, line: u32, value: NameValue) {
         let known = self.module.names.get(name);
         let wraps = matches!(
             known,
-            Some(Bound {
-                value: Value::Application(_),
+            Some(BoundName {
+                value: NameValue::Application(_),
                 ..
             })
-        ) && matches!(value, Value::Other | Value::CallOf(_));
+        ) && matches!(value, NameValue::Other | NameValue::CallOf(_));
         if !wraps {
-            let bound = Bound { line, value };
+            let bound = BoundName { line, value };
             self.module.names.insert(name.to_owned(), bound);
         }
     }
 
-    fn value(&self, expression: &Expr) -> Value {
+    fn value(&self, expression: &Expr) -> NameValue {
         if let Some(framework) = self.imports.framework(expression) {
-            return Value::Application(framework);
+            return NameValue::Application(framework);
         }
         match expression {
-            Expr::StringLiteral(text) => Value::Text(text.value.to_str().to_owned()),
+            Expr::StringLiteral(text) => NameValue::Text(text.value.to_str().to_owned()),
             Expr::NumberLiteral(number) => match &number.value {
-                Number::Int(number) => number.as_u16().map_or(Value::Other, Value::Number),
-                _ => Value::Other,
+                Number::Int(number) => number.as_u16().map_or(NameValue::Other, NameValue::Number),
+                _ => NameValue::Other,
             },
             Expr::Name(name) => match self.module.names.get(name.id.as_str()) {
                 Some(bound) => bound.value.clone(),
-                None => Value::Other,
+                None => NameValue::Other,
             },
             Expr::Call(call) => self.called(call),
             // `server = app.server`, Dash's.
             Expr::Attribute(attribute) => match self.value(&attribute.value) {
-                Value::Application(Framework::Dash) if attribute.attr.as_str() == "server" => {
-                    Value::Application(Framework::Flask)
+                NameValue::Application(WebFramework::Dash)
+                    if attribute.attr.as_str() == "server" =>
+                {
+                    NameValue::Application(WebFramework::Flask)
                 }
-                _ => Value::Other,
+                _ => NameValue::Other,
             },
-            _ => Value::Other,
+            _ => NameValue::Other,
         }
     }
 
-    fn called(&self, call: &ruff_python_ast::ExprCall) -> Value {
+    fn called(&self, call: &ruff_python_ast::ExprCall) -> NameValue {
         let Some(function) = dotted(&call.func) else {
-            return Value::Other;
+            return NameValue::Other;
         };
         match self.module.names.get(&function).map(|bound| &bound.value) {
-            Some(Value::Factory(Factory {
+            Some(NameValue::Factory(AppFactory {
                 framework: Some(framework),
                 ..
-            })) => Value::Application(*framework),
-            _ => Value::CallOf(function),
+            })) => NameValue::Application(*framework),
+            _ => NameValue::CallOf(function),
         }
     }
 
     /// A function that gives an application, by what it returns or by its name.
-    fn factory(&self, function: &StmtFunctionDef) -> Option<Factory> {
-        let mut made = Made {
+    fn factory(&self, function: &StmtFunctionDef) -> Option<AppFactory> {
+        let mut made = ReturnedValue {
             imports: self.imports,
             names: BTreeMap::new(),
             framework: None,
@@ -326,7 +335,7 @@ impl Binder<'_> {
             .filter(|one| one.default.is_none())
             .map(|one| one.parameter.name.as_str().to_owned())
             .collect();
-        Some(Factory {
+        Some(AppFactory {
             framework,
             required,
         })
@@ -334,13 +343,13 @@ impl Binder<'_> {
 }
 
 /// What a function returns.
-struct Made<'a> {
-    imports: &'a Imports,
-    names: BTreeMap<String, Framework>,
-    framework: Option<Framework>,
+struct ReturnedValue<'a> {
+    imports: &'a ImportTable,
+    names: BTreeMap<String, WebFramework>,
+    framework: Option<WebFramework>,
 }
 
-impl<'a> Visitor<'a> for Made<'_> {
+impl<'a> Visitor<'a> for ReturnedValue<'_> {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
         match statement {
             Stmt::Assign(assign) => {

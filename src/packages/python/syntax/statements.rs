@@ -3,8 +3,8 @@
 
 use ruff_python_ast::{ExceptHandler, Expr, ExprCall, Stmt};
 
-use super::names::Imports;
-use super::{Module, TopLevel, Value, dotted, known};
+use super::names::ImportTable;
+use super::{ModuleSyntax, NameValue, TopLevel, dotted, known};
 
 /// Beginnings of functions that set something up and return.
 const RETURNING: [&str; 30] = [
@@ -41,8 +41,8 @@ const RETURNING: [&str; 30] = [
 ];
 
 /// What a module does when it is run.
-pub(super) fn top_level(body: &[Stmt], imports: &Imports, module: &Module) -> TopLevel {
-    let judge = Judge { imports, module };
+pub(super) fn top_level(body: &[Stmt], imports: &ImportTable, module: &ModuleSyntax) -> TopLevel {
+    let judge = TopLevelJudge { imports, module };
     if body.is_empty() {
         TopLevel::Blank
     } else if body.iter().any(is_main_block) {
@@ -66,12 +66,12 @@ fn is_main_block(statement: &Stmt) -> bool {
     is_name(&compare.left) || compare.comparators.iter().any(is_name)
 }
 
-struct Judge<'a> {
-    imports: &'a Imports,
-    module: &'a Module,
+struct TopLevelJudge<'a> {
+    imports: &'a ImportTable,
+    module: &'a ModuleSyntax,
 }
 
-impl Judge<'_> {
+impl TopLevelJudge<'_> {
     fn all_return(&self, body: &[Stmt]) -> bool {
         body.iter().all(|statement| self.returns(statement))
     }
@@ -124,7 +124,7 @@ impl Judge<'_> {
             None => (None, function.as_str()),
         };
         let application = receiver.and_then(|name| match self.module.names.get(name)?.value {
-            Value::Application(framework) => Some(framework),
+            NameValue::Application(framework) => Some(framework),
             _ => None,
         });
         if let Some(framework) = application {

@@ -4,17 +4,17 @@
 
 use super::*;
 
-fn read(text: &str) -> Module {
-    Module::read(text.as_bytes()).unwrap()
+fn read(text: &str) -> ModuleSyntax {
+    ModuleSyntax::read(text.as_bytes()).unwrap()
 }
 
-fn value(text: &str, name: &str) -> Option<Value> {
+fn value(text: &str, name: &str) -> Option<NameValue> {
     read(text).names.get(name).map(|bound| bound.value.clone())
 }
 
-fn application(text: &str, name: &str) -> Option<Framework> {
+fn application(text: &str, name: &str) -> Option<WebFramework> {
     match value(text, name) {
-        Some(Value::Application(framework)) => Some(framework),
+        Some(NameValue::Application(framework)) => Some(framework),
         _ => None,
     }
 }
@@ -25,77 +25,77 @@ fn applications_are_known_however_they_are_imported() {
         (
             "from flask import Flask\napp = Flask(__name__)\n",
             "app",
-            Framework::Flask,
+            WebFramework::Flask,
         ),
         (
             "from flask import Flask as F\nserver: F = F(__name__)\n",
             "server",
-            Framework::Flask,
+            WebFramework::Flask,
         ),
         (
             "import flask\nif True:\n    app = flask.Flask('x')\n",
             "app",
-            Framework::Flask,
+            WebFramework::Flask,
         ),
         (
             "from flask import *\napp = Flask(__name__)\n",
             "app",
-            Framework::Flask,
+            WebFramework::Flask,
         ),
         (
             "import fastapi as f\napi = application = f.FastAPI()\n",
             "application",
-            Framework::FastApi,
+            WebFramework::FastApi,
         ),
         (
             "from fasthtml.common import *\napp, rt = fast_app()\n",
             "app",
-            Framework::FastHtml,
+            WebFramework::FastHtml,
         ),
         (
             "import falcon.asgi\napp = falcon.asgi.App()\n",
             "app",
-            Framework::FalconAsgi,
+            WebFramework::FalconAsgi,
         ),
         (
             "import falcon\napp = falcon.App()\n",
             "app",
-            Framework::Falcon,
+            WebFramework::Falcon,
         ),
         (
             "from dash import Dash\napp = Dash()\nserver = app.server\n",
             "server",
-            Framework::Flask,
+            WebFramework::Flask,
         ),
         (
             "from pyramid.config import Configurator\nc = Configurator()\napp = c.make_wsgi_app()\n",
             "app",
-            Framework::Pyramid,
+            WebFramework::Pyramid,
         ),
         (
             "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n",
             "application",
-            Framework::DjangoWsgi,
+            WebFramework::DjangoWsgi,
         ),
         (
             "import gradio as gr\nwith gr.Blocks() as demo:\n    pass\n",
             "demo",
-            Framework::Gradio,
+            WebFramework::Gradio,
         ),
         (
             "from flask import Flask\ndef create_app():\n    return Flask(__name__)\napp = create_app()\n",
             "app",
-            Framework::Flask,
+            WebFramework::Flask,
         ),
         (
             "from flask import Flask\napp = Flask('x')\napp = wrapped(app)\n",
             "app",
-            Framework::Flask,
+            WebFramework::Flask,
         ),
         (
             "from aiohttp import web\napp = web.Application()\n",
             "app",
-            Framework::Aiohttp,
+            WebFramework::Aiohttp,
         ),
     ] {
         assert_eq!(application(text, name), Some(expected), "{text}");
@@ -133,8 +133,13 @@ fn factories_say_what_they_need() {
     assert_eq!(
         factories,
         [
-            ("annotated", 13, Some(Framework::Flask), String::new()),
-            ("create_app", 2, Some(Framework::Flask), "mode".to_owned()),
+            ("annotated", 13, Some(WebFramework::Flask), String::new()),
+            (
+                "create_app",
+                2,
+                Some(WebFramework::Flask),
+                "mode".to_owned()
+            ),
             ("make_app", 7, None, String::new()),
         ]
     );
@@ -148,7 +153,7 @@ fn only_server(text: &str) -> ServerCall {
 
 #[test]
 fn servers_say_where_they_listen() {
-    let is = |host: &str, port: u16| (Setting::Is(host.to_owned()), Setting::Is(port));
+    let is = |host: &str, port: u16| (ArgumentValue::Is(host.to_owned()), ArgumentValue::Is(port));
     let flask = "from flask import Flask\napp = Flask('x')\n";
     for (text, expected, corrected) in [
         (
@@ -211,14 +216,14 @@ fn servers_say_where_they_listen() {
     let variable = |name: &str| name.to_owned();
     assert_eq!(
         call.host,
-        Setting::Variable {
+        ArgumentValue::Variable {
             name: variable("HOST"),
             otherwise: None
         }
     );
     assert_eq!(
         call.port,
-        Setting::Variable {
+        ArgumentValue::Variable {
             name: variable("PORT"),
             otherwise: Some(5000)
         }
@@ -226,12 +231,12 @@ fn servers_say_where_they_listen() {
     let open = only_server(&format!("{flask}app.run(**settings)\n"));
     assert_eq!(
         (open.host, open.port, open.corrected),
-        (Setting::Unknown, Setting::Unknown, None)
+        (ArgumentValue::Unknown, ArgumentValue::Unknown, None)
     );
     let demo = only_server("import gradio as gr\ndemo.queue().launch()\n");
     assert!(matches!(
         demo.port,
-        Setting::Variable {
+        ArgumentValue::Variable {
             otherwise: Some(7860),
             ..
         }
@@ -284,7 +289,7 @@ fn names_that_may_come_otherwise_are_noticed() {
     assert!(!module.is_open);
     assert_eq!(
         module.names["e"].value,
-        Value::Import {
+        NameValue::Import {
             module: ".c".to_owned(),
             name: Some("d".to_owned())
         }
@@ -295,17 +300,17 @@ fn names_that_may_come_otherwise_are_noticed() {
 #[test]
 fn what_is_no_python_is_unknown() {
     for (text, expected) in [
-        (&b"print 'x'\n"[..], Unreadable::Syntax),
-        (b"(", Unreadable::Syntax),
-        (b"a)\n", Unreadable::Syntax),
-        (b"x = [1)\n", Unreadable::Syntax),
-        (b"\xff\xfe", Unreadable::NotText),
+        (&b"print 'x'\n"[..], ParseRefusal::Syntax),
+        (b"(", ParseRefusal::Syntax),
+        (b"a)\n", ParseRefusal::Syntax),
+        (b"x = [1)\n", ParseRefusal::Syntax),
+        (b"\xff\xfe", ParseRefusal::NotText),
     ] {
-        assert_eq!(Module::read(text), Err(expected), "{text:?}");
+        assert_eq!(ModuleSyntax::read(text), Err(expected), "{text:?}");
     }
     let long = vec![b'#'; usize::try_from(MAX_BYTES).unwrap() + 1];
-    assert_eq!(Module::read(&long), Err(Unreadable::Long));
-    assert!(Module::read(b"\xef\xbb\xbfx = 1\r\n").is_ok());
+    assert_eq!(ModuleSyntax::read(&long), Err(ParseRefusal::Long));
+    assert!(ModuleSyntax::read(b"\xef\xbb\xbfx = 1\r\n").is_ok());
 }
 
 /// Texts of the longest length whose trees would end the process.
@@ -373,9 +378,9 @@ fn deep_texts_are_refused_before_there_is_a_tree() {
     for (what, mut text) in deep(100_000) {
         text.truncate(usize::try_from(MAX_BYTES).unwrap());
         let start = std::time::Instant::now();
-        let read = Module::read(text.as_bytes());
+        let read = ModuleSyntax::read(text.as_bytes());
         assert!(
-            matches!(read, Err(Unreadable::Deep | Unreadable::Syntax)),
+            matches!(read, Err(ParseRefusal::Deep | ParseRefusal::Syntax)),
             "{what}: {read:?}"
         );
         assert!(start.elapsed().as_secs() < 5, "{what}");
@@ -385,7 +390,7 @@ fn deep_texts_are_refused_before_there_is_a_tree() {
     let thread = small.spawn(|| {
         for n in [90, 300, 600, 900, 1900] {
             for (what, text) in deep(n) {
-                let read = Module::read(text.as_bytes());
+                let read = ModuleSyntax::read(text.as_bytes());
                 assert!(
                     n > 90
                         || read.is_ok()
@@ -405,14 +410,14 @@ fn long_tables_are_not_deep() {
         "x = [{}]\n",
         "{'a': (1, 2), 'b': lambda x, y: x + y}, ".repeat(5000)
     );
-    assert!(Module::read(table.as_bytes()).is_ok());
+    assert!(ModuleSyntax::read(table.as_bytes()).is_ok());
     let lines = "def f(a, b):\n    return a.b.c[0]\n\n\n".repeat(20_000);
-    assert!(Module::read(lines.as_bytes()).is_ok());
+    assert!(ModuleSyntax::read(lines.as_bytes()).is_ok());
 }
 
 proptest::proptest! {
     #[test]
     fn never_panics(text in "(from |import |flask|\\*|app|Flask\\(|\\)|=|def create_app\\(|\\):|\n|    |return |if __name__ == '__main__':|app.run\\(|host=|lambda |f'\\{|\\}'|\"|'|,|\\[|\\]|\\{|\\}|with |as |:|class |;|\\\\\n|é|0x|9999999){0,40}") {
-        let _ = Module::read(text.as_bytes());
+        let _ = ModuleSyntax::read(text.as_bytes());
     }
 }

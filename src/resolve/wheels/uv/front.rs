@@ -18,11 +18,11 @@ use serde_json::json;
 
 use crate::packages::Sha256;
 use crate::packages::python::{PackageName, WheelFileName};
-use crate::resolve::wheels::error::ResolveError;
-use crate::resolve::wheels::fetch::Fetch;
-use crate::resolve::wheels::index::{IndexFile, files_of, linked_files};
+use crate::resolve::wheels::error::WheelError;
+use crate::resolve::wheels::fetch::IndexFetch;
+use crate::resolve::wheels::index::{ProjectFile, files_of, linked_files};
 use crate::resolve::wheels::releases::sdist_version;
-use crate::resolve::wheels::settings::Indexes;
+use crate::resolve::wheels::settings::IndexSettings;
 
 /// Stands for the hash of a file whose index does not tell it.
 pub(in crate::resolve::wheels) const NO_HASH: Sha256 = Sha256([0; 32]);
@@ -40,14 +40,14 @@ const GLANCE: Timespec = Timespec {
 /// Media type of a page.
 const PAGE: &str = "application/vnd.pypi.simple.v1+json";
 
-struct Front<'a> {
-    indexes: &'a Indexes,
-    fetch: &'a dyn Fetch,
+struct LoopbackIndex<'a> {
+    indexes: &'a IndexSettings,
+    fetch: &'a dyn IndexFetch,
     /// The path that pages lie below.
     path: String,
     /// The files on pages of links, once they were asked for.
-    linked: Mutex<Option<Vec<IndexFile>>>,
-    failure: Mutex<Option<ResolveError>>,
+    linked: Mutex<Option<Vec<ProjectFile>>>,
+    failure: Mutex<Option<WheelError>>,
 }
 
 /// Gives the address of such an index to `use_front`; what came of that, and the first failure of an
@@ -56,14 +56,14 @@ struct Front<'a> {
 /// # Errors
 /// No port to listen on.
 pub(in crate::resolve::wheels) fn serve<T>(
-    indexes: &Indexes,
-    fetch: &dyn Fetch,
+    indexes: &IndexSettings,
+    fetch: &dyn IndexFetch,
     use_front: impl FnOnce(&str) -> T,
-) -> io::Result<(T, Option<ResolveError>)> {
+) -> io::Result<(T, Option<WheelError>)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let front = Front {
+    let front = LoopbackIndex {
         indexes,
         fetch,
         path: format!("/{}/simple", secret_word()?),
@@ -114,7 +114,7 @@ fn secret_word() -> io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-impl Front<'_> {
+impl LoopbackIndex<'_> {
     /// Answers one client after the other, until it is over.
     fn attend(&self, listener: &TcpListener, is_over: &AtomicBool) {
         while !is_over.load(Ordering::SeqCst) {
@@ -156,14 +156,14 @@ impl Front<'_> {
     }
 
     /// The files of a project, those on pages of links last.
-    fn files(&self, name: &PackageName) -> Result<Vec<IndexFile>, ResolveError> {
+    fn files(&self, name: &PackageName) -> Result<Vec<ProjectFile>, WheelError> {
         let mut files = files_of(self.fetch, self.indexes, name)?;
         let linked = self.linked()?;
         files.extend(linked.into_iter().filter(|file| is_of(file, name)));
         Ok(files)
     }
 
-    fn linked(&self) -> Result<Vec<IndexFile>, ResolveError> {
+    fn linked(&self) -> Result<Vec<ProjectFile>, WheelError> {
         let mut known = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref() {
             return Ok(known.clone());
@@ -194,14 +194,14 @@ impl Front<'_> {
 }
 
 /// Whether a file is one of a project.
-fn is_of(file: &IndexFile, name: &PackageName) -> bool {
+fn is_of(file: &ProjectFile, name: &PackageName) -> bool {
     match file.name.parse::<WheelFileName>() {
         Ok(wheel) => wheel.name == *name,
         Err(_) => sdist_version(&file.name, name).is_some(),
     }
 }
 
-fn page(name: &PackageName, files: &[IndexFile]) -> String {
+fn page(name: &PackageName, files: &[ProjectFile]) -> String {
     let files = files.iter().map(|file| {
         let sha256 = file.sha256.unwrap_or(NO_HASH).to_string();
         let mut entry = json!({

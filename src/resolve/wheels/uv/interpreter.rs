@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::packages::python::{Libc, Target};
+use crate::packages::python::{LibcVersion, WheelTarget};
 
 /// Writes the script for a target if it is not there yet, and gives its path.
-pub(super) fn write(tools: &Path, target: &Target) -> io::Result<PathBuf> {
+pub(super) fn write(tools: &Path, target: &WheelTarget) -> io::Result<PathBuf> {
     let libc = target.libc.to_string().replace(' ', "");
     let folder =
         tools
@@ -39,11 +39,11 @@ pub(super) fn write(tools: &Path, target: &Target) -> io::Result<PathBuf> {
 }
 
 /// The answer, in one line without single quotes (a path with one is left out: uv only shows it).
-fn answer(target: &Target, path: &Path) -> String {
+fn answer(target: &WheelTarget, path: &Path) -> String {
     let full = target.python.to_string();
     let short = format!("{}.{}", target.python.major, target.python.minor);
     let arch = target.arch.name();
-    let Libc::Glibc(major, minor) = target.libc;
+    let LibcVersion::Glibc(major, minor) = target.libc;
     let system = json!({ "name": "manylinux", "major": major, "minor": minor });
     let packages = format!("/usr/lib/python{short}/site-packages");
     let answer = json!({
@@ -94,19 +94,19 @@ fn answer(target: &Target, path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packages::python::{Arch, PythonVersion};
+    use crate::packages::python::{PythonVersion, TargetArch};
 
     #[test]
     fn the_script_prints_the_targets_answer_without_any_program() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Target {
+        let target = WheelTarget {
             python: PythonVersion {
                 major: 3,
                 minor: 11,
                 patch: 2,
             },
-            libc: Libc::Glibc(2, 36),
-            arch: Arch::Aarch64,
+            libc: LibcVersion::Glibc(2, 36),
+            arch: TargetArch::Aarch64,
         };
         let path = write(folder.path(), &target).unwrap();
         let time = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();

@@ -8,10 +8,10 @@ mod tool;
 mod verdict;
 
 pub(super) use front::{NO_HASH, serve};
-pub(super) use run::{Compile, compile};
+pub(super) use run::{CompileRequest, compile};
 pub(crate) use stub::StubError;
-pub(super) use tool::{Uv, hash, obtain};
-pub(super) use verdict::{Failure, Mention, stub_name};
+pub(super) use tool::{UvTool, hash, obtain};
+pub(super) use verdict::{NamedProject, UvFailure, stub_name};
 
 /// The version that is fetched, and by which resolutions are known.
 pub(super) const VERSION: &str = "0.13.8";

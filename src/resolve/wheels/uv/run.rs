@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use super::{Failure, Uv, interpreter, verdict};
-use crate::host::{self, Bounds, TempFolder};
-use crate::packages::python::{Pylock, Target, Url, Wish};
-use crate::resolve::wheels::error::ResolveError;
-use crate::resolve::wheels::settings::Indexes;
+use super::{UvFailure, UvTool, interpreter, verdict};
+use crate::host::{self, ProcessLimits, TempFolder};
+use crate::packages::python::{PackageUrl, Pylock, Requirement, WheelTarget};
+use crate::resolve::wheels::error::WheelError;
+use crate::resolve::wheels::settings::IndexSettings;
 
 /// Largest answer in bytes.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -47,19 +47,19 @@ const PASSED: [&str; 14] = [
 ];
 
 /// What is to be resolved.
-pub(in crate::resolve::wheels) struct Compile<'a> {
+pub(in crate::resolve::wheels) struct CompileRequest<'a> {
     /// The wishes that hold for the target.
-    pub(in crate::resolve::wheels) wishes: &'a [&'a Wish],
+    pub(in crate::resolve::wheels) wishes: &'a [&'a Requirement],
     /// The bounds that hold for the target.
-    pub(in crate::resolve::wheels) constraints: &'a [&'a Wish],
+    pub(in crate::resolve::wheels) constraints: &'a [&'a Requirement],
     /// Stubs of the wheels that the wishes name by path or address, by file name.
     pub(in crate::resolve::wheels) local: &'a BTreeMap<String, Vec<u8>>,
     /// Stubs of the wheels in the source's `--find-links` folders, by file name.
     pub(in crate::resolve::wheels) linked: &'a BTreeMap<String, Vec<u8>>,
     /// Where from.
-    pub(in crate::resolve::wheels) indexes: &'a Indexes,
+    pub(in crate::resolve::wheels) indexes: &'a IndexSettings,
     /// What for.
-    pub(in crate::resolve::wheels) target: &'a Target,
+    pub(in crate::resolve::wheels) target: &'a WheelTarget,
     /// The user's environment.
     pub(in crate::resolve::wheels) environment: &'a BTreeMap<String, String>,
     /// Whether the network is forbidden.
@@ -78,18 +78,20 @@ pub(in crate::resolve::wheels) struct Compile<'a> {
 ///
 /// # Errors
 /// No solution, no index, or a failure of uv itself, told apart by [`verdict`].
-pub(in crate::resolve::wheels) fn compile(uv: &Uv, task: &Compile<'_>) -> Result<Pylock, Failure> {
-    let folder = prepare(task).map_err(|error| ResolveError::File {
+pub(in crate::resolve::wheels) fn compile(
+    uv: &UvTool,
+    task: &CompileRequest<'_>,
+) -> Result<Pylock, UvFailure> {
+    let folder = prepare(task).map_err(|error| WheelError::File {
         path: task.cache.to_owned(),
         error,
     })?;
-    let python =
-        interpreter::write(task.tools, task.target).map_err(|error| ResolveError::File {
-            path: task.tools.to_owned(),
-            error,
-        })?;
+    let python = interpreter::write(task.tools, task.target).map_err(|error| WheelError::File {
+        path: task.tools.to_owned(),
+        error,
+    })?;
     let mut command = command(uv, task, folder.path(), &python);
-    let (status, answer, message) = run(&mut command).map_err(|error| ResolveError::File {
+    let (status, answer, message) = run(&mut command).map_err(|error| WheelError::File {
         path: uv.program.clone(),
         error,
     })?;
@@ -97,12 +99,12 @@ pub(in crate::resolve::wheels) fn compile(uv: &Uv, task: &Compile<'_>) -> Result
         let message = clean(&message, folder.path());
         return Err(verdict::judge(status.code(), &message, task));
     }
-    Pylock::parse(&answer).map_err(|error| ResolveError::Answer(error).into())
+    Pylock::parse(&answer).map_err(|error| WheelError::Answer(error).into())
 }
 
 /// Writes what uv reads into a folder that only this user enters, from its first moment on. It is
 /// removed when dropped: after success, failure and panic alike.
-fn prepare(task: &Compile<'_>) -> io::Result<TempFolder> {
+fn prepare(task: &CompileRequest<'_>) -> io::Result<TempFolder> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -152,7 +154,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .write_all(bytes)
 }
 
-fn command(uv: &Uv, task: &Compile<'_>, folder: &Path, python: &PathBuf) -> Command {
+fn command(uv: &UvTool, task: &CompileRequest<'_>, folder: &Path, python: &PathBuf) -> Command {
     let mut command = Command::new(&uv.program);
     command
         .args(["pip", "compile", "wanted.txt"])
@@ -215,7 +217,7 @@ fn command(uv: &Uv, task: &Compile<'_>, folder: &Path, python: &PathBuf) -> Comm
 }
 
 /// What bounds the choice.
-fn add_wishes(command: &mut Command, task: &Compile<'_>) {
+fn add_wishes(command: &mut Command, task: &CompileRequest<'_>) {
     if !task.constraints.is_empty() {
         command.args(["--constraints", "bounds.txt"]);
     }
@@ -253,7 +255,7 @@ fn add_wishes(command: &mut Command, task: &Compile<'_>) {
 
 /// uv's settings: what must not stand in its environment.
 /// <https://docs.astral.sh/uv/reference/settings/>
-fn settings(task: &Compile<'_>) -> String {
+fn settings(task: &CompileRequest<'_>) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
         let _ = writeln!(text, "{key} = {}", toml::Value::from(value));
@@ -286,12 +288,12 @@ fn settings(task: &Compile<'_>) -> String {
 
 /// An address as uv gets it, credentials included. uv reads `${NAME}` in it as a variable of its own
 /// environment; with the brace percent-encoded, which no server tells from the brace, it does not.
-pub(super) fn for_uv(url: &Url) -> String {
+pub(super) fn for_uv(url: &PackageUrl) -> String {
     url.reveal().reveal().replace("${", "$%7B")
 }
 
 fn run(command: &mut Command) -> io::Result<(ExitStatus, String, String)> {
-    let bounds = Bounds {
+    let bounds = ProcessLimits {
         time: TIME_LIMIT,
         output_bytes: MAX_ANSWER_BYTES,
         error_bytes: MAX_MESSAGE_BYTES,
@@ -325,22 +327,22 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::packages::python::{IndexOptions, Requirements, Source, parse, testing};
+    use crate::packages::python::{IndexOptions, ReadAccess, RequirementSet, parse, testing};
 
     /// Gives `check` a task in a folder of its own, with a credential and one constraint or none.
-    fn with_task(bounds: &str, check: impl FnOnce(&Compile<'_>)) {
+    fn with_task(bounds: &str, check: impl FnOnce(&CompileRequest<'_>)) {
         let folder = tempfile::tempdir().unwrap();
-        let source = Source {
+        let source = ReadAccess {
             read: &|_| None,
             variable: &|_| None,
         };
-        let read = |text: &str| -> Requirements { parse("r", text.as_bytes(), &source).unwrap() };
+        let read = |text: &str| -> RequirementSet { parse("r", text.as_bytes(), &source).unwrap() };
         let (wanted, bounds) = (
             read("x @ https://u:pw@i/x-1-py3-none-any.whl"),
             read(bounds),
         );
-        let indexes = Indexes::new(&IndexOptions::default(), &BTreeMap::new()).unwrap();
-        check(&Compile {
+        let indexes = IndexSettings::new(&IndexOptions::default(), &BTreeMap::new()).unwrap();
+        check(&CompileRequest {
             wishes: &wanted.wishes.iter().collect::<Vec<_>>(),
             constraints: &bounds.wishes.iter().collect::<Vec<_>>(),
             local: &BTreeMap::new(),
@@ -360,7 +362,7 @@ mod tests {
     fn constraints_are_given_once_or_not() {
         for (bounds, times) in [("y<2", 1), ("", 0)] {
             with_task(bounds, |task| {
-                let uv = Uv {
+                let uv = UvTool {
                     program: "/uv".into(),
                 };
                 let command = command(&uv, task, Path::new("/f"), &PathBuf::from("/p"));
@@ -373,8 +375,8 @@ mod tests {
     #[test]
     fn no_secret_is_in_the_environment_of_uv() {
         with_task("", |task| {
-            let index = Url::parse("https://u:pw-of-index@i/${HOME}/simple").unwrap();
-            let indexes = Indexes {
+            let index = PackageUrl::parse("https://u:pw-of-index@i/${HOME}/simple").unwrap();
+            let indexes = IndexSettings {
                 default: Some(index),
                 ..task.indexes.clone()
             };
@@ -385,12 +387,12 @@ mod tests {
                 ),
                 ("HTTP_PROXY".to_owned(), "http://q".to_owned()),
             ]);
-            let task = Compile {
+            let task = CompileRequest {
                 indexes: &indexes,
                 environment: &environment,
                 ..*task
             };
-            let uv = Uv {
+            let uv = UvTool {
                 program: "/uv".into(),
             };
             let command = command(&uv, &task, Path::new("/f"), &PathBuf::from("/p"));
@@ -428,7 +430,7 @@ mod tests {
                 )
                 .unwrap();
                 fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-                assert_eq!(compile(&Uv { program }, task).is_ok(), is_good);
+                assert_eq!(compile(&UvTool { program }, task).is_ok(), is_good);
                 assert_eq!(fs::read_dir(task.cache).unwrap().count(), 0, "{script}");
             });
         }

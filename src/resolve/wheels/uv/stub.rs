@@ -5,8 +5,8 @@
 //! What the metadata require at an address and for the target is given back, and stands without the address in
 //! the stub: uv would fetch it by itself.
 
-use crate::archive::zip::{self, Archive, stored};
-use crate::packages::python::{Position, WheelFileName, Wish};
+use crate::archive::zip::{self, ZipArchive, stored};
+use crate::packages::python::{Position, Requirement, WheelFileName};
 
 /// Longest metadata of a wheel, in bytes.
 const MAX_METADATA_BYTES: u64 = 4 << 20;
@@ -18,7 +18,7 @@ pub(in crate::resolve::wheels) struct Stub {
     /// The wheel.
     pub(in crate::resolve::wheels) bytes: Vec<u8>,
     /// What the metadata require at an address.
-    pub(in crate::resolve::wheels) addressed: Vec<Wish>,
+    pub(in crate::resolve::wheels) addressed: Vec<Requirement>,
 }
 
 /// Why a wheel has no stub.
@@ -26,7 +26,7 @@ pub(in crate::resolve::wheels) struct Stub {
 pub(crate) enum StubError {
     /// It is no archive that s2r takes.
     #[error(transparent)]
-    Zip(#[from] zip::Error),
+    Zip(#[from] zip::ZipError),
     /// There is not one `METADATA` in it.
     #[error("it has not one .dist-info/METADATA")]
     NoMetadata,
@@ -37,9 +37,9 @@ pub(crate) enum StubError {
 /// # Errors
 /// Metadata that cannot be found, or are longer than [`MAX_METADATA_BYTES`].
 pub(in crate::resolve::wheels) fn of(
-    archive: &Archive,
+    archive: &ZipArchive,
     name: &WheelFileName,
-    applies: &dyn Fn(&Wish) -> bool,
+    applies: &dyn Fn(&Requirement) -> bool,
 ) -> Result<Stub, StubError> {
     let mut found = archive.members().iter().filter(|member| {
         let folder = member.name.strip_suffix(".dist-info/METADATA");
@@ -64,8 +64,8 @@ pub(in crate::resolve::wheels) fn of(
 fn without_addresses(
     metadata: &[u8],
     name: &WheelFileName,
-    applies: &dyn Fn(&Wish) -> bool,
-) -> (Vec<u8>, Vec<Wish>) {
+    applies: &dyn Fn(&Requirement) -> bool,
+) -> (Vec<u8>, Vec<Requirement>) {
     let mut plain = Vec::with_capacity(metadata.len());
     let mut addressed = Vec::new();
     let mut is_header = true;
@@ -76,7 +76,9 @@ fn without_addresses(
             .filter(|_| is_header)
             .and_then(|line| line.strip_prefix("Requires-Dist:"))
             .filter(|text| text.contains('@'))
-            .and_then(|text| Wish::read(text.trim(), Position::of_metadata(&name.name)).ok());
+            .and_then(|text| {
+                Requirement::read(text.trim(), Position::of_metadata(&name.name)).ok()
+            });
         match wish {
             Some(wish) if wish.address().is_some() && wish.named().is_some() && applies(&wish) => {
                 if let Some(named) = wish.named() {

@@ -12,15 +12,15 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::VERSION;
-use crate::archive::Unpacked;
-use crate::archive::zip::Archive;
-use crate::host::{self, Bounds};
+use crate::archive::UnpackedBound;
+use crate::archive::zip::ZipArchive;
+use crate::host::{self, ProcessLimits};
 use crate::packages::Sha256;
 use crate::packages::python::PackageName;
-use crate::resolve::wheels::error::ResolveError;
-use crate::resolve::wheels::fetch::Fetch;
+use crate::resolve::wheels::error::WheelError;
+use crate::resolve::wheels::fetch::IndexFetch;
 use crate::resolve::wheels::index::find_file;
-use crate::resolve::wheels::settings::Indexes;
+use crate::resolve::wheels::settings::IndexSettings;
 
 /// Versions on PATH that are taken: from the first on that takes a program's path as its Python
 /// and writes locks, to the last minor one that this program was tried with.
@@ -45,7 +45,7 @@ const PINNED: [(&str, &str, &str); 2] = [
 
 /// A uv that can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::resolve::wheels) struct Uv {
+pub(in crate::resolve::wheels) struct UvTool {
     /// The program.
     pub(in crate::resolve::wheels) program: PathBuf,
 }
@@ -57,21 +57,21 @@ pub(in crate::resolve::wheels) struct Uv {
 pub(in crate::resolve::wheels) fn obtain(
     environment: &BTreeMap<String, String>,
     tools: &Path,
-    indexes: &Indexes,
-    fetch: Option<&dyn Fetch>,
-) -> Result<Uv, ResolveError> {
+    indexes: &IndexSettings,
+    fetch: Option<&dyn IndexFetch>,
+) -> Result<UvTool, WheelError> {
     if let Some(program) = on_path(environment) {
-        return Ok(Uv { program });
+        return Ok(UvTool { program });
     }
     let kept = tools.join(format!("uv-{VERSION}")).join("uv");
     if kept.is_file() {
-        return Ok(Uv { program: kept });
+        return Ok(UvTool { program: kept });
     }
-    let fetch = fetch.ok_or_else(|| ResolveError::Offline {
+    let fetch = fetch.ok_or_else(|| WheelError::Offline {
         what: format!("uv {VERSION}, which turns requirements into exact wheels,"),
     })?;
     download(&kept, indexes, fetch)?;
-    Ok(Uv { program: kept })
+    Ok(UvTool { program: kept })
 }
 
 fn on_path(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
@@ -84,7 +84,7 @@ fn on_path(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
 }
 
 fn has_accepted_version(program: &Path) -> bool {
-    let bounds = Bounds {
+    let bounds = ProcessLimits {
         time: Duration::from_secs(20),
         output_bytes: 4096,
         error_bytes: 0,
@@ -106,25 +106,29 @@ fn parse_version(text: &str) -> Option<(u64, u64)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-fn download(kept: &Path, indexes: &Indexes, fetch: &dyn Fetch) -> Result<(), ResolveError> {
-    let none = || ResolveError::NoUv { version: VERSION };
+fn download(
+    kept: &Path,
+    indexes: &IndexSettings,
+    fetch: &dyn IndexFetch,
+) -> Result<(), WheelError> {
+    let none = || WheelError::NoUv { version: VERSION };
     let (_, name, expected) = PINNED
         .iter()
         .find(|(arch, ..)| *arch == std::env::consts::ARCH)
         .ok_or_else(none)?;
     let project: PackageName = "uv".parse().map_err(|_| none())?;
     let file = find_file(fetch, indexes, &project, &|file| file.name == *name)?.ok_or_else(none)?;
-    let wrong = || ResolveError::WrongUv {
+    let wrong = || WheelError::WrongUv {
         url: file.url.to_string(),
     };
     let expected: Sha256 = expected.parse().map_err(|_| wrong())?;
     let folder = kept.parent().unwrap_or(kept);
-    let disk = |error| ResolveError::File {
+    let disk = |error| WheelError::File {
         path: folder.to_owned(),
         error,
     };
     fs::create_dir_all(folder).map_err(disk)?;
-    let wheel = (fetch.file(&file.url, None)).map_err(|error| ResolveError::Index {
+    let wheel = (fetch.file(&file.url, None)).map_err(|error| WheelError::Index {
         url: file.url.to_string(),
         error,
     })?;
@@ -150,7 +154,7 @@ pub(in crate::resolve::wheels) fn hash(mut from: impl Read) -> io::Result<Sha256
 /// Takes the program out of the wheel; it appears under its name whole or not at all.
 fn extract(wheel: &Path, kept: &Path) -> io::Result<()> {
     let name = format!("uv-{VERSION}.data/scripts/uv");
-    let archive = Archive::open(wheel, Unpacked::default()).map_err(io::Error::other)?;
+    let archive = ZipArchive::open(wheel, UnpackedBound::default()).map_err(io::Error::other)?;
     let member = archive
         .member(&name)
         .ok_or_else(|| io::Error::other(format!("the wheel has no {name}")))?;
@@ -198,7 +202,7 @@ mod tests {
         let own = folder.path().join("bin/uv");
         let path = format!("relative:/nowhere:{}", folder.path().join("bin").display());
         let environment = BTreeMap::from([("PATH".to_owned(), path)]);
-        let indexes = Indexes::new(
+        let indexes = IndexSettings::new(
             &crate::packages::python::IndexOptions::default(),
             &BTreeMap::new(),
         )
@@ -207,7 +211,7 @@ mod tests {
             obtain(&environment, &folder.path().join("tools"), &indexes, None).map(|uv| uv.program)
         };
         write(&own, "0.2.0");
-        assert!(matches!(obtained(), Err(ResolveError::Offline { .. })));
+        assert!(matches!(obtained(), Err(WheelError::Offline { .. })));
         write(&kept, VERSION);
         assert_eq!(obtained().unwrap(), kept);
         fs::remove_file(&own).unwrap();

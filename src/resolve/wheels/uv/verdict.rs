@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::run::Compile;
-use crate::packages::python::{DirectUrl, PackageName, Position, Version, Wish};
-use crate::resolve::wheels::error::ResolveError;
+use super::run::CompileRequest;
+use crate::packages::python::{DirectUrl, PackageName, Position, Requirement, Version};
+use crate::resolve::wheels::error::WheelError;
 
 /// Most of a message that is shown, in bytes: long ones list hundreds of versions.
 const MAX_SHOWN_BYTES: usize = 4000;
@@ -14,15 +14,15 @@ const MAX_SHOWN_BYTES: usize = 4000;
 const NO_SOLUTION: i32 = 1;
 
 /// A failure of uv.
-pub(in crate::resolve::wheels) struct Failure {
+pub(in crate::resolve::wheels) struct UvFailure {
     /// The error, as far as uv alone can tell it.
-    pub(in crate::resolve::wheels) error: ResolveError,
+    pub(in crate::resolve::wheels) error: WheelError,
     /// Projects that the message names, in its order, each once.
-    pub(in crate::resolve::wheels) mentions: Vec<Mention>,
+    pub(in crate::resolve::wheels) mentions: Vec<NamedProject>,
 }
 
-impl From<ResolveError> for Failure {
-    fn from(error: ResolveError) -> Self {
+impl From<WheelError> for UvFailure {
+    fn from(error: WheelError) -> Self {
         Self {
             error,
             mentions: Vec::new(),
@@ -32,7 +32,7 @@ impl From<ResolveError> for Failure {
 
 /// A project that a message names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::resolve::wheels) struct Mention {
+pub(in crate::resolve::wheels) struct NamedProject {
     /// Its name.
     pub(in crate::resolve::wheels) name: PackageName,
     /// The newest version that is named with `==`.
@@ -42,7 +42,7 @@ pub(in crate::resolve::wheels) struct Mention {
 /// The line that uv gets for a wish: names, extras and versions as they are, wheels at paths and addresses by
 /// their stub in the private folder. No marker: only wishes that
 /// hold for the target are given, and uv must not name projects with theirs.
-pub(super) fn line_for_uv(wish: &Wish, folder: &Path) -> String {
+pub(super) fn line_for_uv(wish: &Requirement, folder: &Path) -> String {
     let Some(named) = wish.named() else {
         return String::new();
     };
@@ -68,11 +68,11 @@ pub(in crate::resolve::wheels) fn stub_name(address: &DirectUrl) -> String {
 }
 
 /// Turns uv's exit status and message into an error.
-pub(super) fn judge(status: Option<i32>, message: &str, task: &Compile<'_>) -> Failure {
+pub(super) fn judge(status: Option<i32>, message: &str, task: &CompileRequest<'_>) -> UvFailure {
     let text = shorten(message);
     let has = |part: &str| message.contains(part);
     if has("network was disabled") || has("network connectivity is disabled") {
-        return Failure::from(ResolveError::Offline {
+        return UvFailure::from(WheelError::Offline {
             what: "what the requirements need".to_owned(),
         });
     }
@@ -86,23 +86,23 @@ pub(super) fn judge(status: Option<i32>, message: &str, task: &Compile<'_>) -> F
     ];
     let no_solution = status == Some(NO_SOLUTION);
     if refused || (!no_solution && unreachable.iter().any(|part| has(part))) {
-        return Failure::from(ResolveError::Unreachable {
+        return UvFailure::from(WheelError::Unreachable {
             indexes: task.indexes.all().map(ToString::to_string).collect(),
             reason: text,
         });
     }
     if !no_solution {
-        return Failure::from(ResolveError::Uv { text });
+        return UvFailure::from(WheelError::Uv { text });
     }
     let words = words(message);
-    let of_files: Vec<&Wish> = task
+    let of_files: Vec<&Requirement> = task
         .wishes
         .iter()
         .chain(task.constraints)
         .copied()
         .collect();
-    Failure {
-        error: ResolveError::Unsatisfiable {
+    UvFailure {
+        error: WheelError::Unsatisfiable {
             places: positions(&words, &of_files),
             reason: text,
         },
@@ -141,7 +141,7 @@ fn shorten(message: &str) -> String {
 }
 
 /// A word of a message that has the form of a name.
-struct Word {
+struct MessageWord {
     name: PackageName,
     /// The version behind `==`.
     exact: Option<Version>,
@@ -151,7 +151,7 @@ struct Word {
 }
 
 /// The words of a message that may be names: `x`, `x[a]`, `` `x` ``, `x{os_name == 'y'}==1.0`.
-fn words(message: &str) -> Vec<Word> {
+fn words(message: &str) -> Vec<MessageWord> {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let mut words = Vec::new();
     let mut rest = message;
@@ -182,7 +182,7 @@ fn words(message: &str) -> Vec<Word> {
             behind = after;
         }
         if let Ok(name) = word.trim_end_matches(['.', '-', '_']).parse() {
-            words.push(Word {
+            words.push(MessageWord {
                 name,
                 exact: exact.and_then(|(version, _)| version.parse().ok()),
                 is_marked,
@@ -195,7 +195,7 @@ fn words(message: &str) -> Vec<Word> {
 }
 
 /// The requirements that a message talks about, in the order of the files.
-fn positions(words: &[Word], of_files: &[&Wish]) -> Vec<Position> {
+fn positions(words: &[MessageWord], of_files: &[&Requirement]) -> Vec<Position> {
     let named: BTreeSet<&PackageName> = words.iter().map(|word| &word.name).collect();
     let mut places: Vec<Position> = Vec::new();
     for wish in of_files {
@@ -208,8 +208,8 @@ fn positions(words: &[Word], of_files: &[&Wish]) -> Vec<Position> {
 }
 
 /// The projects among the words: those written as such, and those that the files name.
-fn mentions(words: &[Word], of_files: &[&Wish]) -> Vec<Mention> {
-    let mut found: Vec<Mention> = Vec::new();
+fn mentions(words: &[MessageWord], of_files: &[&Requirement]) -> Vec<NamedProject> {
+    let mut found: Vec<NamedProject> = Vec::new();
     for word in words {
         let is_known = of_files.iter().any(|wish| wish.name() == Some(&word.name));
         if !word.is_marked && !is_known {
@@ -217,7 +217,7 @@ fn mentions(words: &[Word], of_files: &[&Wish]) -> Vec<Mention> {
         }
         match found.iter_mut().find(|mention| mention.name == word.name) {
             Some(mention) => mention.exact = mention.exact.take().max(word.exact.clone()),
-            None => found.push(Mention {
+            None => found.push(NamedProject {
                 name: word.name.clone(),
                 exact: word.exact.clone(),
             }),
@@ -229,15 +229,15 @@ fn mentions(words: &[Word], of_files: &[&Wish]) -> Vec<Mention> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packages::python::{Source, parse};
+    use crate::packages::python::{ReadAccess, parse};
 
     fn found(message: &str, files: &str) -> Vec<String> {
-        let source = Source {
+        let source = ReadAccess {
             read: &|_| None,
             variable: &|_| None,
         };
         let read = parse("r", files.as_bytes(), &source).unwrap();
-        let wishes: Vec<&Wish> = read.wishes.iter().collect();
+        let wishes: Vec<&Requirement> = read.wishes.iter().collect();
         let mentions = mentions(&words(message), &wishes);
         let shown = mentions.iter().map(|mention| match &mention.exact {
             Some(version) => format!("{}=={version}", mention.name),
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn lines_for_uv_have_no_markers() {
-        let source = Source {
+        let source = ReadAccess {
             read: &|_| None,
             variable: &|_| None,
         };

@@ -20,18 +20,20 @@ pub(super) use self::poetry::of_poetry;
 use self::uv::{of_uv, uv_indexes};
 use self::uv_settings::Settings;
 pub(super) use self::uv_settings::{check_conflicts, default_groups};
-use super::{Given, LockFileError, table_in, text_in, unsupported};
+use super::{ConversionInput, LockFileError, table_in, text_in, unsupported};
 use crate::packages::python::PUBLIC_INDEX;
-use crate::packages::python::conditions::{Choosing, Conditions, NamedIndex, Tie, login_variable};
+use crate::packages::python::conditions::{
+    Choosing, IndexPin, NamedIndex, ResolutionRules, login_variable,
+};
 use crate::packages::python::switches::{self, Treatment};
 
 const PATH: &str = "pyproject.toml";
 
 /// Where packages come from.
 #[derive(Debug, Default)]
-pub(super) struct Sources {
+pub(super) struct PackageSources {
     /// Indexes, ties and bounds.
-    pub conditions: Conditions,
+    pub conditions: ResolutionRules,
     /// Addresses of packages that are wished for, in the form of requirements, by normalised name.
     pub addresses: BTreeMap<String, String>,
     /// Pages and folders of links.
@@ -66,14 +68,14 @@ fn tables<'a>(table: &'a Table, key: &str, what: &str) -> Result<Vec<&'a Table>,
 }
 
 /// A table of a list that names an index.
-struct Section<'a> {
+struct IndexTable<'a> {
     name: &'a str,
     /// As messages name it: `[[tool.uv.index]] corp`.
     what: String,
     table: &'a Table,
 }
 
-impl<'a> Section<'a> {
+impl<'a> IndexTable<'a> {
     fn text(&self, key: &str) -> Option<&'a str> {
         text_in(self.table, key)
     }
@@ -98,12 +100,12 @@ fn sections<'a>(
     key: &str,
     heading: &str,
     known: &[&str],
-) -> Result<Vec<Section<'a>>, LockFileError> {
+) -> Result<Vec<IndexTable<'a>>, LockFileError> {
     let section = |table| {
         let name = text_in(table, "name").unwrap_or_default();
         let what = format!("{heading} {name}").trim_end().to_owned();
         check_keys(table, &what, known)?;
-        Ok(Section { name, what, table })
+        Ok(IndexTable { name, what, table })
     };
     tables(table, key, heading)?
         .into_iter()
@@ -112,14 +114,17 @@ fn sections<'a>(
 }
 
 /// Where the tables of uv and PDM say that packages come from. Poetry's are read where its wishes are.
-pub(super) fn of(project: &Table, given: &Given<'_>) -> Result<Sources, LockFileError> {
+pub(super) fn of(
+    project: &Table,
+    given: &ConversionInput<'_>,
+) -> Result<PackageSources, LockFileError> {
     let tool = |name: &str| table_in(project, &["tool", name]);
     let of_uv = (tool("uv").is_some() || given.made_from.is_some())
         .then(|| of_uv(&Settings::read(tool("uv"), given)?, given))
         .transpose()?;
     let of_pdm = tool("pdm").map(of_pdm).transpose()?;
     match (of_uv, of_pdm) {
-        (Some(uv), Some(pdm)) if pdm.conditions == Conditions::default() => Ok(uv),
+        (Some(uv), Some(pdm)) if pdm.conditions == ResolutionRules::default() => Ok(uv),
         (Some(uv), Some(mut pdm)) if uv.says_nothing() => {
             pdm.conditions.told.extend(uv.conditions.told);
             Ok(pdm)
@@ -133,7 +138,7 @@ pub(super) fn of(project: &Table, given: &Given<'_>) -> Result<Sources, LockFile
     }
 }
 
-impl Sources {
+impl PackageSources {
     /// Adds the indexes of Poetry.
     pub(super) fn poetry(&mut self, poetry: &Table) -> Result<(), LockFileError> {
         let indexes = of_poetry(poetry)?;
@@ -173,12 +178,12 @@ impl Sources {
         };
         self.conditions
             .ties
-            .insert(name.to_owned(), Tie::Index(index));
+            .insert(name.to_owned(), IndexPin::Index(index));
         Ok(())
     }
 
     fn says_nothing(&self) -> bool {
-        let Conditions {
+        let ResolutionRules {
             constraints,
             overrides,
             choosing,

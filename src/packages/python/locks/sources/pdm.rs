@@ -2,14 +2,14 @@
 
 use toml::{Table, Value};
 
-use super::{PATH, Section, Sources, named, sections};
+use super::{IndexTable, PATH, PackageSources, named, sections};
 use crate::packages::python::PUBLIC_INDEX;
-use crate::packages::python::conditions::{Conditions, NamedIndex};
+use crate::packages::python::conditions::{NamedIndex, ResolutionRules};
 use crate::packages::python::locks::{LockFileError, list_in, table_in, texts_in, unsupported};
 
 /// What PDM's tables say.
-pub(in super::super) fn of_pdm(pdm: &Table) -> Result<Sources, LockFileError> {
-    let mut sources = Sources::default();
+pub(in super::super) fn of_pdm(pdm: &Table) -> Result<PackageSources, LockFileError> {
+    let mut sources = PackageSources::default();
     let conditions = &mut sources.conditions;
     let mut has_public = false;
     let known = [
@@ -53,14 +53,17 @@ pub(in super::super) fn of_pdm(pdm: &Table) -> Result<Sources, LockFileError> {
     if let Some(resolution) = table_in(pdm, &["resolution"]) {
         take_resolution(conditions, resolution)?;
     }
-    if *conditions != Conditions::default() {
+    if *conditions != ResolutionRules::default() {
         conditions.file = PATH;
     }
     Ok(sources)
 }
 
 /// `[tool.pdm.resolution]`
-fn take_resolution(conditions: &mut Conditions, resolution: &Table) -> Result<(), LockFileError> {
+fn take_resolution(
+    conditions: &mut ResolutionRules,
+    resolution: &Table,
+) -> Result<(), LockFileError> {
     if resolution
         .get("respect-source-order")
         .and_then(Value::as_bool)
@@ -104,7 +107,7 @@ fn normalised_pattern(pattern: &str) -> String {
 }
 
 /// An address with the login that stands beside it.
-fn with_login(url: &str, section: &Section<'_>) -> String {
+fn with_login(url: &str, section: &IndexTable<'_>) -> String {
     match (
         section.text("username"),
         section.text("password"),

@@ -3,22 +3,26 @@
 use toml::{Table, Value};
 
 use super::uv_settings::Settings;
-use super::{PATH, Sources, check_keys, named, sections};
+use super::{PATH, PackageSources, check_keys, named, sections};
 use crate::packages::python::PUBLIC_INDEX;
-use crate::packages::python::conditions::{Conditions, NamedIndex, Tie};
+use crate::packages::python::conditions::{IndexPin, NamedIndex, ResolutionRules};
 use crate::packages::python::locks::lines::{git_address, path_address};
 use crate::packages::python::locks::{
-    Given, LockFileError, normalised, parse_marker, shown, table_in, text_in, texts_in, unsupported,
+    ConversionInput, LockFileError, normalised, parse_marker, shown, table_in, text_in, texts_in,
+    unsupported,
 };
 
 /// What uv's tables say.
-pub(super) fn of_uv(settings: &Settings, given: &Given<'_>) -> Result<Sources, LockFileError> {
+pub(super) fn of_uv(
+    settings: &Settings,
+    given: &ConversionInput<'_>,
+) -> Result<PackageSources, LockFileError> {
     settings.check(given)?;
     let uv = &settings.table;
-    let mut sources = Sources {
+    let mut sources = PackageSources {
         no_index: uv.get("no-index").and_then(Value::as_bool) == Some(true),
         links: texts_in(uv, "find-links").map(str::to_owned).collect(),
-        ..Sources::default()
+        ..PackageSources::default()
     };
     sources.conditions.indexes = uv_indexes(uv)?;
     for (key, to) in [
@@ -39,7 +43,7 @@ pub(super) fn of_uv(settings: &Settings, given: &Given<'_>) -> Result<Sources, L
     }
     sources.conditions.choosing = settings.choosing()?;
     sources.conditions.told = settings.told();
-    if sources.conditions != Conditions::default() {
+    if sources.conditions != ResolutionRules::default() {
         sources.conditions.file = PATH;
     }
     Ok(sources)
@@ -49,7 +53,7 @@ pub(super) fn of_uv(settings: &Settings, given: &Given<'_>) -> Result<Sources, L
 fn chosen<'a>(
     value: &'a Value,
     what: &str,
-    given: &Given<'_>,
+    given: &ConversionInput<'_>,
 ) -> Result<Option<&'a Table>, LockFileError> {
     let wrong = || unsupported(PATH, what, "it is no table");
     let list: Vec<&Table> = match value {
@@ -79,7 +83,7 @@ fn chosen<'a>(
 }
 
 fn take_uv(
-    sources: &mut Sources,
+    sources: &mut PackageSources,
     name: &str,
     table: &Table,
     what: &str,
@@ -98,7 +102,7 @@ fn take_uv(
                 format!("there is no [[tool.uv.index]] {index}"),
             ));
         }
-        let tie = Tie::Index(index.to_owned());
+        let tie = IndexPin::Index(index.to_owned());
         sources.conditions.ties.insert(name.to_owned(), tie);
         return Ok(());
     } else if let Some(url) = text("git") {
@@ -133,7 +137,7 @@ fn take_uv(
     sources
         .conditions
         .ties
-        .insert(name.to_owned(), Tie::Elsewhere(said));
+        .insert(name.to_owned(), IndexPin::Elsewhere(said));
     sources.addresses.insert(name.to_owned(), address);
     Ok(())
 }

@@ -10,8 +10,8 @@ use super::PATH;
 use crate::packages::python::UploadLimit;
 use crate::packages::python::conditions::{Choosing, Told};
 use crate::packages::python::locks::{
-    Given, LockFileError, list_in, normalised, parse_marker, parse_toml, table_in, text_in,
-    texts_in, unsupported,
+    ConversionInput, LockFileError, list_in, normalised, parse_marker, parse_toml, table_in,
+    text_in, texts_in, unsupported,
 };
 use crate::packages::python::switches::{Treatment, of_uv};
 
@@ -49,7 +49,10 @@ impl Settings {
     ///
     /// # Errors
     /// A `uv.toml` that does not read; a key that is not followed and must not be passed over.
-    pub(super) fn read(uv: Option<&Table>, given: &Given<'_>) -> Result<Self, LockFileError> {
+    pub(super) fn read(
+        uv: Option<&Table>,
+        given: &ConversionInput<'_>,
+    ) -> Result<Self, LockFileError> {
         let own = given.made_from.unwrap_or_default();
         let mut table = uv.cloned().unwrap_or_default();
         if given.made_from.is_some() {
@@ -167,7 +170,7 @@ impl Settings {
     }
 
     /// Refuses a target that the project is not for, and a choice whose parts exclude each other.
-    pub(super) fn check(&self, given: &Given<'_>) -> Result<(), LockFileError> {
+    pub(super) fn check(&self, given: &ConversionInput<'_>) -> Result<(), LockFileError> {
         let markers: Vec<&str> = match self.table.get("environments") {
             Some(Value::String(text)) => vec![text],
             _ => texts_in(&self.table, "environments").collect(),
@@ -188,7 +191,7 @@ impl Settings {
 /// Refuses extras and groups that the project says exclude each other.
 pub(in crate::packages::python::locks) fn check_conflicts(
     uv: &Table,
-    given: &Given<'_>,
+    given: &ConversionInput<'_>,
 ) -> Result<(), LockFileError> {
     for set in list_in(uv, "conflicts") {
         let items = set.as_array().into_iter().flatten();

@@ -7,8 +7,8 @@ use pep440_rs::{Version, VersionSpecifiers, release_specifiers_to_ranges};
 use pep508_rs::{MarkerTree, VersionOrUrl};
 use toml::{Table, Value};
 
-use super::{PATH, Package};
-use crate::packages::python::locks::pyproject::{Groups, requirement};
+use super::{PATH, UvPackage};
+use crate::packages::python::locks::pyproject::{DependencyGroups, requirement};
 use crate::packages::python::locks::{
     LockFileError, LockKind, list_in, normalised, parse_marker, stale, table_in, text_in, texts_in,
     unreadable,
@@ -16,12 +16,12 @@ use crate::packages::python::locks::{
 
 /// A requirement as far as both files tell it: name, extras, marker; versions where it is taken from
 /// an index.
-type Told = BTreeSet<(String, Vec<String>, String, Option<String>)>;
+type ComparedRequirement = BTreeSet<(String, Vec<String>, String, Option<String>)>;
 
 /// Holds the lock to its project, as `uv lock --check` does.
 pub(super) fn check_fresh(
     lock: &Table,
-    root: &Package<'_>,
+    root: &UvPackage<'_>,
     project: &Table,
 ) -> Result<(), LockFileError> {
     let Some(metadata) = table_in(root.table, &["metadata"]) else {
@@ -39,12 +39,12 @@ pub(super) fn check_fresh(
             Ok(())
         };
     };
-    let told = Teller::new(lock, root.name, project)?;
+    let told = RequirementNormalizer::new(lock, root.name, project)?;
     let dynamic = table_in(project, &["project"]).is_some_and(|table| {
         texts_in(table, "dynamic")
             .any(|key| key == "dependencies" || key == "optional-dependencies")
     });
-    let groups = Groups::of("pyproject.toml", project);
+    let groups = DependencyGroups::of("pyproject.toml", project);
     let locked = told.locked(list_in(metadata, "requires-dist"))?;
     let sources = table_in(project, &["tool", "uv", "sources"]);
     let mut is_fresh = follows_sources(list_in(metadata, "requires-dist"), sources)
@@ -102,7 +102,7 @@ fn follows_sources(locked: &[Value], sources: Option<&Table>) -> bool {
 }
 
 /// Puts requirements of both files into one form.
-struct Teller {
+struct RequirementNormalizer {
     own: String,
     /// Packages that `[tool.uv.sources]` takes from elsewhere.
     elsewhere: BTreeSet<String>,
@@ -111,7 +111,7 @@ struct Teller {
     supported: MarkerTree,
 }
 
-impl Teller {
+impl RequirementNormalizer {
     fn new(lock: &Table, own: &str, project: &Table) -> Result<Self, LockFileError> {
         let range: Option<VersionSpecifiers> = text_in(lock, "requires-python")
             .map(|text| {
@@ -180,8 +180,8 @@ impl Teller {
         Some((name, extras, self.marker(marker), versions))
     }
 
-    fn locked(&self, list: &[Value]) -> Result<Told, LockFileError> {
-        let mut told = Told::new();
+    fn locked(&self, list: &[Value]) -> Result<ComparedRequirement, LockFileError> {
+        let mut told = ComparedRequirement::new();
         for table in list.iter().filter_map(Value::as_table) {
             let name = text_in(table, "name").unwrap_or_default();
             let marker = text_in(table, "marker")
@@ -199,8 +199,11 @@ impl Teller {
         Ok(told)
     }
 
-    fn declared(&self, list: &[(String, MarkerTree)]) -> Result<Told, LockFileError> {
-        let mut told = Told::new();
+    fn declared(
+        &self,
+        list: &[(String, MarkerTree)],
+    ) -> Result<ComparedRequirement, LockFileError> {
+        let mut told = ComparedRequirement::new();
         for (text, with) in list {
             let wish = requirement("pyproject.toml", text)?;
             let versions = match &wish.version_or_url {

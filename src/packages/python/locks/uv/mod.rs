@@ -10,18 +10,18 @@ mod written;
 
 use std::collections::BTreeSet;
 
-use crate::packages::python::conditions::Conditions;
+use crate::packages::python::conditions::ResolutionRules;
 use crate::packages::python::locks::indexes_of;
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{ExtraName, MarkerTree};
 use toml::{Table, Value};
 
-use super::graph::{Edge, Node, reach};
+use super::graph::{LockEdge, LockNode, reach};
 use super::sources::{check_conflicts, default_groups};
 use super::{
-    Converted, Form, Given, LockFileError, LockKind, check_chosen, extra_names, list_in, made_from,
-    normalised, packages, parse_marker, parse_toml, table_in, text_in, texts_in, unreadable,
-    unsupported,
+    ConversionInput, ConvertedLock, LockFileError, LockForm, LockKind, check_chosen, extra_names,
+    list_in, made_from, normalised, packages, parse_marker, parse_toml, table_in, text_in,
+    texts_in, unreadable, unsupported,
 };
 use crate::packages::python::pylock::line;
 use fresh::check_fresh;
@@ -30,13 +30,13 @@ use written::{as_requirements, write_package};
 const PATH: &str = "uv.lock";
 
 /// A package as the lock has it.
-struct Package<'a> {
+struct UvPackage<'a> {
     table: &'a Table,
     name: &'a str,
     source: &'a Table,
 }
 
-impl<'a> Package<'a> {
+impl<'a> UvPackage<'a> {
     fn of(table: &'a Table) -> Result<Self, LockFileError> {
         let name =
             text_in(table, "name").ok_or_else(|| unreadable(PATH, "a package has no name"))?;
@@ -56,7 +56,7 @@ impl<'a> Package<'a> {
             .any(|key| text_in(self.source, key) == Some("."))
     }
 
-    fn node(&self) -> Result<Node, LockFileError> {
+    fn node(&self) -> Result<LockNode, LockFileError> {
         let marker = resolution_marker(self.name, self.table)?;
         let mut edges = edges(self.name, list_in(self.table, "dependencies"), &[])?;
         for (extra, list) in table_in(self.table, &["optional-dependencies"])
@@ -66,7 +66,7 @@ impl<'a> Package<'a> {
             let with = extra_names([extra.as_str()]);
             edges.extend(edges_with(self.name, list, &with)?);
         }
-        Ok(Node {
+        Ok(LockNode {
             name: normalised(self.name),
             version: self.version()?,
             marker,
@@ -85,7 +85,7 @@ impl<'a> Package<'a> {
 }
 
 /// Converts the lock.
-pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
+pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, LockFileError> {
     let lock = parse_toml(PATH, given.text)?;
     let project = parse_toml("pyproject.toml", made_from(LockKind::Uv, given)?)?;
     if lock.get("version").and_then(Value::as_integer) != Some(1) {
@@ -93,7 +93,7 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
     }
     let packages = packages(PATH, &lock)?
         .into_iter()
-        .map(Package::of)
+        .map(UvPackage::of)
         .collect::<Result<Vec<_>, _>>()?;
     if let Some(uv) = table_in(&project, &["tool", "uv"]) {
         check_conflicts(uv, given)?;
@@ -109,7 +109,7 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
     check_fresh(&lock, root, &project)?;
     let nodes = packages
         .iter()
-        .map(Package::node)
+        .map(UvPackage::node)
         .collect::<Result<Vec<_>, _>>()?;
     let (wishes, active) = wishes(root, given)?;
     let reached = reach(PATH, &nodes, &wishes, given.markers, &active)?;
@@ -134,17 +134,17 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
     if names.is_empty() {
         text.push_str("packages = []\n");
     }
-    Ok(Converted {
+    Ok(ConvertedLock {
         text,
-        form: Form::Pylock,
+        form: LockForm::Pylock,
         names,
-        conditions: Conditions {
+        conditions: ResolutionRules {
             file: "pyproject.toml",
             indexes: indexes_of(given.made_from.unwrap_or_default()),
             told: default_groups(given.made_from.unwrap_or_default())
                 .into_iter()
                 .collect(),
-            ..Conditions::default()
+            ..ResolutionRules::default()
         },
     })
 }
@@ -152,9 +152,9 @@ pub(super) fn convert(given: &Given<'_>) -> Result<Converted, LockFileError> {
 /// What the project needs, and the extras that hold: its own chosen ones, in the words that markers of
 /// conflicting extras use too.
 fn wishes(
-    root: &Package<'_>,
-    given: &Given<'_>,
-) -> Result<(Vec<Edge>, Vec<ExtraName>), LockFileError> {
+    root: &UvPackage<'_>,
+    given: &ConversionInput<'_>,
+) -> Result<(Vec<LockEdge>, Vec<ExtraName>), LockFileError> {
     let choice = given.choice;
     let extras = table_in(root.table, &["optional-dependencies"]);
     let groups = table_in(root.table, &["dev-dependencies"]);
@@ -207,11 +207,19 @@ fn wishes(
     Ok((wishes, extra_names(words.iter().map(String::as_str))))
 }
 
-fn edges_with(by: &str, list: &Value, only_with: &[ExtraName]) -> Result<Vec<Edge>, LockFileError> {
+fn edges_with(
+    by: &str,
+    list: &Value,
+    only_with: &[ExtraName],
+) -> Result<Vec<LockEdge>, LockFileError> {
     edges(by, list.as_array().map_or(&[], Vec::as_slice), only_with)
 }
 
-fn edges(by: &str, list: &[Value], only_with: &[ExtraName]) -> Result<Vec<Edge>, LockFileError> {
+fn edges(
+    by: &str,
+    list: &[Value],
+    only_with: &[ExtraName],
+) -> Result<Vec<LockEdge>, LockFileError> {
     list.iter()
         .filter_map(Value::as_table)
         .map(|table| {
@@ -227,12 +235,12 @@ fn edges(by: &str, list: &[Value], only_with: &[ExtraName]) -> Result<Vec<Edge>,
                 .map_or(Ok(MarkerTree::TRUE), |text| parse_marker(PATH, by, text))?;
             // Two spellings: a list, and in older locks one text.
             let extras = texts_in(table, "extra").chain(text_in(table, "extra"));
-            Ok(Edge {
+            Ok(LockEdge {
                 versions,
                 extras: extra_names(extras),
                 marker,
                 only_with: only_with.to_vec(),
-                ..Edge::to(name)
+                ..LockEdge::to(name)
             })
         })
         .collect()

@@ -7,15 +7,20 @@ use std::fmt::Write as _;
 use pep440_rs::VersionSpecifiers;
 use toml::{Table, Value};
 
-use super::{PATH, Package};
+use super::{PATH, UvPackage};
 use crate::packages::python::location::is_public_index;
-use crate::packages::python::locks::lines::{Lines, Wanted, git_address, path_address};
+use crate::packages::python::locks::lines::{
+    PackageSource, RequirementLines, git_address, path_address,
+};
 use crate::packages::python::locks::{
-    Converted, LockFileError, list_in, normalised, table_in, text_in, unreadable, unsupported,
+    ConvertedLock, LockFileError, list_in, normalised, table_in, text_in, unreadable, unsupported,
 };
 use crate::packages::python::pylock::{line, quoted};
 
-pub(super) fn write_package(text: &mut String, package: &Package<'_>) -> Result<(), LockFileError> {
+pub(super) fn write_package(
+    text: &mut String,
+    package: &UvPackage<'_>,
+) -> Result<(), LockFileError> {
     text.push_str("\n[[packages]]\n");
     line(text, "name", &normalised(package.name));
     if let Some(version) = package.version()? {
@@ -72,9 +77,9 @@ pub(super) fn write_package(text: &mut String, package: &Package<'_>) -> Result<
 
 /// The same packages as lines, which may name things that have to be built.
 pub(super) fn as_requirements<'a>(
-    packages: impl Iterator<Item = &'a Package<'a>> + Clone,
-) -> Result<Converted, LockFileError> {
-    let mut lines = Lines::new(PATH);
+    packages: impl Iterator<Item = &'a UvPackage<'a>> + Clone,
+) -> Result<ConvertedLock, LockFileError> {
+    let mut lines = RequirementLines::new(PATH);
     let registries: BTreeSet<&str> = packages
         .clone()
         .filter_map(|package| text_in(package.source, "registry"))
@@ -99,13 +104,13 @@ pub(super) fn as_requirements<'a>(
             .collect();
         let folder = || key("directory").or_else(|| key("editable"));
         let wanted = if let Some(address) = key("git") {
-            let git = Git::of(package.name, address)?;
-            Wanted::Address(git_address(git.url, Some(git.commit), git.subdirectory))
+            let git = GitSource::of(package.name, address)?;
+            PackageSource::Address(git_address(git.url, Some(git.commit), git.subdirectory))
         } else if let Some(path) = key("path").or_else(folder) {
-            Wanted::Address(path_address(path))
+            PackageSource::Address(path_address(path))
         } else if let Some(url) = key("url") {
             let fragment = key("subdirectory").map(|sub| format!("#subdirectory={sub}"));
-            Wanted::Address(format!("{url}{}", fragment.unwrap_or_default()))
+            PackageSource::Address(format!("{url}{}", fragment.unwrap_or_default()))
         } else {
             let version = package
                 .version()?
@@ -113,7 +118,7 @@ pub(super) fn as_requirements<'a>(
             let exact: VersionSpecifiers = format!("=={version}").parse().map_err(|_| {
                 unreadable(PATH, format!("{}: `{version}` is no version", package.name))
             })?;
-            Wanted::Versions(exact)
+            PackageSource::Versions(exact)
         };
         lines.add(package.name, &[], &wanted, &hashes)?;
     }
@@ -153,14 +158,14 @@ fn size_and_hash(file: &Table) -> Vec<String> {
 }
 
 /// `https://host/x?subdirectory=a&rev=main#COMMIT`
-struct Git<'a> {
+struct GitSource<'a> {
     url: &'a str,
     commit: &'a str,
     subdirectory: Option<&'a str>,
     revision: Option<&'a str>,
 }
 
-impl<'a> Git<'a> {
+impl<'a> GitSource<'a> {
     fn of(package: &str, address: &'a str) -> Result<Self, LockFileError> {
         let (address, commit) = address
             .split_once('#')
@@ -180,7 +185,7 @@ impl<'a> Git<'a> {
 }
 
 fn write_git(text: &mut String, package: &str, address: &str) -> Result<(), LockFileError> {
-    let git = Git::of(package, address)?;
+    let git = GitSource::of(package, address)?;
     let mut parts = vec![
         "type = \"git\"".to_owned(),
         format!("url = {}", quoted(git.url)),

@@ -26,7 +26,7 @@ const SOCKET_BYTES: u64 = 1024;
 
 /// What is held, each thing counted once.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct HeldMemory {
     /// Files in memory without a name, mapped or not.
     pub file_bytes: u64,
     /// What waits in sockets and pipes.
@@ -45,8 +45,8 @@ pub(super) struct Held {
 }
 
 /// What these processes hold.
-pub(super) fn by(processes: &[i32]) -> Held {
-    let mut held = Held::default();
+pub(super) fn by(processes: &[i32]) -> HeldMemory {
+    let mut held = HeldMemory::default();
     for pid in processes {
         held.add(*pid);
         if held.seen > MOST_DESCRIPTORS {
@@ -57,7 +57,7 @@ pub(super) fn by(processes: &[i32]) -> Held {
     held
 }
 
-impl Held {
+impl HeldMemory {
     /// Adds what one process holds. That it ends meanwhile is nothing special.
     fn add(&mut self, pid: i32) {
         let folder = format!("/proc/{pid}/fd");
@@ -196,7 +196,7 @@ impl Held {
 }
 
 /// A line of `maps` that says what is mapped.
-struct Mapping {
+struct MemoryMapping {
     device: u64,
     number: u64,
     /// A file in memory without a name: of `memfd_create`, or what processes share without any file.
@@ -204,7 +204,7 @@ struct Mapping {
 }
 
 /// `START-END RIGHTS OFFSET MAJOR:MINOR NUMBER PATH`; `None` for other lines.
-fn mapping(line: &str) -> Option<Mapping> {
+fn mapping(line: &str) -> Option<MemoryMapping> {
     let mut words = line.split_ascii_whitespace();
     let (start, end) = words.next()?.split_once('-')?;
     u64::from_str_radix(start, 16).ok()?;
@@ -214,7 +214,7 @@ fn mapping(line: &str) -> Option<Mapping> {
     let number = words.next()?.parse().ok()?;
     let path = words.next().unwrap_or_default();
     let is_deleted = line.ends_with(" (deleted)");
-    Some(Mapping {
+    Some(MemoryMapping {
         device: rustix::fs::makedev(
             u32::from_str_radix(major, 16).ok()?,
             u32::from_str_radix(minor, 16).ok()?,
@@ -255,9 +255,9 @@ fn has_descriptors_on_their_way(pid: i32, number: i32) -> bool {
 
 /// The tables of a namespace's segments, queues and semaphores, in this order.
 #[derive(Debug)]
-pub(super) struct Tables(pub [File; 3]);
+pub(super) struct IpcTables(pub [File; 3]);
 
-impl Tables {
+impl IpcTables {
     /// Where they are.
     pub(super) const PATHS: [&str; 3] = [
         "/proc/sysvipc/shm",
@@ -346,7 +346,7 @@ mod tests {
         );
         let maps = "1-2 rw-s 0 00:01 8 /memfd:x (deleted)\nRss: 8 kB\nPss:   5 kB\n\
                     2-3 rw-s 0 00:01 9 /memfd:y (deleted)\nPss:   7 kB\n3-4 r 0 0:0 0\nPss: 9 kB\n";
-        let mut held = Held::default();
+        let mut held = HeldMemory::default();
         assert_eq!(held.of_maps(maps), 12);
         held.files.insert((rustix::fs::makedev(0, 1), 8));
         assert_eq!(held.of_maps(maps), 7);

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 /// What a base has to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Footing {
+pub(crate) struct Abi {
     /// Python's version, two numbers: byte code and compiled modules are for this one.
     pub python: String,
     /// glibc's version: compiled modules ask for this one or an older one.
@@ -19,7 +19,7 @@ pub(crate) struct Footing {
 
 /// In what another base differs too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Misfit {
+pub(crate) enum AbiMismatch {
     /// Another Python.
     Python,
     /// An older C library.
@@ -28,22 +28,22 @@ pub(crate) enum Misfit {
     Interpreter,
 }
 
-impl Footing {
+impl Abi {
     /// What keeps this base from being put beneath layers that count on `wanted`.
-    pub(crate) fn misfit(&self, wanted: &Self) -> Option<Misfit> {
+    pub(crate) fn misfit(&self, wanted: &Self) -> Option<AbiMismatch> {
         if self.python != wanted.python {
-            Some(Misfit::Python)
+            Some(AbiMismatch::Python)
         } else if self.glibc < wanted.glibc {
-            Some(Misfit::Glibc)
+            Some(AbiMismatch::Glibc)
         } else if self.interpreter != wanted.interpreter {
-            Some(Misfit::Interpreter)
+            Some(AbiMismatch::Interpreter)
         } else {
             None
         }
     }
 }
 
-impl fmt::Display for Footing {
+impl fmt::Display for Abi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (major, minor) = self.glibc;
         // The path last: it may hold blanks.
@@ -55,7 +55,7 @@ impl fmt::Display for Footing {
     }
 }
 
-impl FromStr for Footing {
+impl FromStr for Abi {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -81,27 +81,27 @@ impl FromStr for Footing {
 mod tests {
     use super::*;
 
-    fn footing(text: &str) -> Footing {
+    fn abi(text: &str) -> Abi {
         text.parse().unwrap()
     }
 
     #[test]
     fn reads_what_it_writes() {
         let text = "python=3.13 glibc=2.41 interpreter=/opt/my python/bin/python3.13";
-        assert_eq!(footing(text).to_string(), text);
+        assert_eq!(abi(text).to_string(), text);
         for damaged in [
             "",
             "python=3.13",
             "glibc=2 python=3",
             "python=3.13 glibc=2 interpreter=/x",
         ] {
-            assert!(damaged.parse::<Footing>().is_err(), "{damaged}");
+            assert!(damaged.parse::<Abi>().is_err(), "{damaged}");
         }
     }
 
     #[test]
     fn a_newer_library_fits_and_an_older_does_not() {
-        let wanted = footing("python=3.12 glibc=2.36 interpreter=/usr/bin/python3.12");
+        let wanted = abi("python=3.12 glibc=2.36 interpreter=/usr/bin/python3.12");
         for (found, misfit) in [
             (
                 "python=3.12 glibc=2.36 interpreter=/usr/bin/python3.12",
@@ -113,18 +113,18 @@ mod tests {
             ),
             (
                 "python=3.12 glibc=2.4 interpreter=/usr/bin/python3.12",
-                Some(Misfit::Glibc),
+                Some(AbiMismatch::Glibc),
             ),
             (
                 "python=3.13 glibc=2.41 interpreter=/usr/bin/python3.12",
-                Some(Misfit::Python),
+                Some(AbiMismatch::Python),
             ),
             (
                 "python=3.12 glibc=2.41 interpreter=/usr/local/bin/python3.12",
-                Some(Misfit::Interpreter),
+                Some(AbiMismatch::Interpreter),
             ),
         ] {
-            assert_eq!(footing(found).misfit(&wanted), misfit, "{found}");
+            assert_eq!(abi(found).misfit(&wanted), misfit, "{found}");
         }
     }
 }

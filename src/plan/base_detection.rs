@@ -11,7 +11,7 @@ use crate::oci::ImageConfig;
 
 /// A C library, as wheels ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ToldLibc {
+pub(crate) enum DetectedLibc {
     /// GNU's, by version.
     Glibc(u32, u32),
     /// musl, Alpine's.
@@ -20,7 +20,7 @@ pub(crate) enum ToldLibc {
 
 /// What was found; what was not is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct DetectedBase {
     /// Python's version, two numbers.
     pub python: Option<String>,
     /// The third number.
@@ -28,11 +28,11 @@ pub(crate) struct Told {
     /// Absolute path of the interpreter.
     pub interpreter: Option<String>,
     /// The C library.
-    pub libc: Option<ToldLibc>,
+    pub libc: Option<DetectedLibc>,
 }
 
 /// A system by the names that configs and tags give it.
-struct System {
+struct SystemName {
     names: &'static [&'static str],
     glibc: (u32, u32),
     /// Python of its package `python3`, where that has a release of its own.
@@ -41,8 +41,12 @@ struct System {
     is_rpm: bool,
 }
 
-const fn deb(names: &'static [&'static str], glibc: (u32, u32), python: &'static str) -> System {
-    System {
+const fn deb(
+    names: &'static [&'static str],
+    glibc: (u32, u32),
+    python: &'static str,
+) -> SystemName {
+    SystemName {
         names,
         glibc,
         python: Some(python),
@@ -50,8 +54,8 @@ const fn deb(names: &'static [&'static str], glibc: (u32, u32), python: &'static
     }
 }
 
-const fn rpm(names: &'static [&'static str], glibc: (u32, u32)) -> System {
-    System {
+const fn rpm(names: &'static [&'static str], glibc: (u32, u32)) -> SystemName {
+    SystemName {
         names,
         glibc,
         python: None,
@@ -60,7 +64,7 @@ const fn rpm(names: &'static [&'static str], glibc: (u32, u32)) -> System {
 }
 
 /// Releases, with the glibc that each keeps for its life.
-const SYSTEMS: [System; 15] = [
+const SYSTEMS: [SystemName; 15] = [
     deb(&["buster", "debian10"], (2, 28), "3.7"),
     deb(&["bullseye", "debian11"], (2, 31), "3.9"),
     deb(&["bookworm", "debian12"], (2, 36), "3.11"),
@@ -79,12 +83,12 @@ const SYSTEMS: [System; 15] = [
 ];
 
 /// Reads a config; the tag of the image's name is asked last.
-pub(crate) fn read(config: &ImageConfig, tag: &str) -> Told {
-    let evidence = Evidence::new(config, tag);
+pub(crate) fn read(config: &ImageConfig, tag: &str) -> DetectedBase {
+    let evidence = BaseEvidence::new(config, tag);
     if evidence.is_musl() {
-        return Told {
-            libc: Some(ToldLibc::Musl),
-            ..Told::default()
+        return DetectedBase {
+            libc: Some(DetectedLibc::Musl),
+            ..DetectedBase::default()
         };
     }
     let system = evidence.system();
@@ -92,11 +96,11 @@ pub(crate) fn read(config: &ImageConfig, tag: &str) -> Told {
     let interpreter = python
         .as_ref()
         .and_then(|python| evidence.interpreter(python, patch, system));
-    Told {
+    DetectedBase {
         python,
         patch,
         interpreter,
-        libc: system.map(|system| ToldLibc::Glibc(system.glibc.0, system.glibc.1)),
+        libc: system.map(|system| DetectedLibc::Glibc(system.glibc.0, system.glibc.1)),
     }
 }
 
@@ -110,14 +114,14 @@ pub(crate) fn environment(config: &ImageConfig) -> BTreeMap<String, String> {
 }
 
 /// Where it is looked.
-struct Evidence<'a> {
+struct BaseEvidence<'a> {
     environment: BTreeMap<String, String>,
     labels: &'a BTreeMap<String, String>,
     history: Vec<&'a str>,
     tag: &'a str,
 }
 
-impl<'a> Evidence<'a> {
+impl<'a> BaseEvidence<'a> {
     fn new(config: &'a ImageConfig, tag: &'a str) -> Self {
         let lines = config.history.iter();
         Self {
@@ -144,7 +148,7 @@ impl<'a> Evidence<'a> {
         by_tag || (self.history.iter().any(is_alpine) && !self.history.iter().any(is_wolfi))
     }
 
-    fn system(&self) -> Option<&'static System> {
+    fn system(&self) -> Option<&'static SystemName> {
         // The line with which Debian's images begin names the suite.
         let of_history = self
             .history
@@ -169,7 +173,7 @@ impl<'a> Evidence<'a> {
         candidates.iter().find_map(known)
     }
 
-    fn python(&self, system: Option<&System>) -> (Option<String>, Option<u16>) {
+    fn python(&self, system: Option<&SystemName>) -> (Option<String>, Option<u16>) {
         if let Some(found) = version(self.variable("PYTHON_VERSION")) {
             return found;
         }
@@ -221,7 +225,7 @@ impl<'a> Evidence<'a> {
         &self,
         python: &str,
         patch: Option<u16>,
-        system: Option<&System>,
+        system: Option<&SystemName>,
     ) -> Option<String> {
         let path = self.variable("PATH");
         let program = format!("python{python}");
@@ -285,7 +289,7 @@ mod tests {
 
     #[track_caller]
     fn check(
-        told: &Told,
+        told: &DetectedBase,
         python: Option<&str>,
         interpreter: Option<&str>,
         glibc: Option<(u32, u32)>,
@@ -293,8 +297,8 @@ mod tests {
         assert_eq!(told.python.as_deref(), python);
         assert_eq!(told.interpreter.as_deref(), interpreter);
         let found = told.libc.map(|libc| match libc {
-            ToldLibc::Glibc(major, minor) => (major, minor),
-            ToldLibc::Musl => (0, 0),
+            DetectedLibc::Glibc(major, minor) => (major, minor),
+            DetectedLibc::Musl => (0, 0),
         });
         assert_eq!(found, glibc);
     }
@@ -347,7 +351,7 @@ mod tests {
         let env = [PATH, "PYTHON_VERSION=3.12.7"];
         for (history, tag) in [(vec![added], "3.12"), (vec![], "3.12-alpine3.20")] {
             let told = read(&config(&env, &[], &history), tag);
-            assert_eq!(told.libc, Some(ToldLibc::Musl));
+            assert_eq!(told.libc, Some(DetectedLibc::Musl));
         }
     }
 

@@ -14,24 +14,24 @@ use crate::packages::python::wheel_name::WheelFileName;
 const MAX_REQUIREMENT_BYTES: usize = 4096;
 
 /// A requirement of PEP 508, direct addresses in our own type.
-pub(crate) type Requirement = pep508_rs::Requirement<DirectUrl>;
+pub(crate) type Pep508Requirement = pep508_rs::Requirement<DirectUrl>;
 
 /// One wish of a requirement file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wish {
+pub(crate) struct Requirement {
     /// Where it stands.
     pub position: Position,
     /// What it is.
-    pub kind: WishKind,
+    pub kind: RequirementKind,
     /// The hashes that a file must have one of; empty if any file will do.
     pub hashes: Vec<FileHash>,
 }
 
 /// The kinds of wishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum WishKind {
+pub(crate) enum RequirementKind {
     /// A named project: `flask>=3`, `flask @ https://…`.
-    Named(Requirement),
+    Named(Pep508Requirement),
     /// A path or address whose name only its content tells: `.`, `-e ./lib`, `git+https://…`,
     /// `https://…/x.tar.gz`. It has to be built to be installed.
     Unnamed {
@@ -46,7 +46,7 @@ pub(crate) enum WishKind {
     },
 }
 
-impl Wish {
+impl Requirement {
     /// Reads the requirement part of a line.
     pub(super) fn parse(
         text: &str,
@@ -71,10 +71,10 @@ impl Wish {
     }
 
     /// The requirement, if the wish has a name.
-    pub(crate) fn named(&self) -> Option<&Requirement> {
+    pub(crate) fn named(&self) -> Option<&Pep508Requirement> {
         match &self.kind {
-            WishKind::Named(requirement) => Some(requirement),
-            WishKind::Unnamed { .. } => None,
+            RequirementKind::Named(requirement) => Some(requirement),
+            RequirementKind::Unnamed { .. } => None,
         }
     }
 
@@ -86,11 +86,11 @@ impl Wish {
     /// The address, if the wish names one.
     pub(crate) fn address(&self) -> Option<&DirectUrl> {
         match &self.kind {
-            WishKind::Named(requirement) => match &requirement.version_or_url {
+            RequirementKind::Named(requirement) => match &requirement.version_or_url {
                 Some(VersionOrUrl::Url(address)) => Some(address),
                 _ => None,
             },
-            WishKind::Unnamed { address, .. } => Some(address),
+            RequirementKind::Unnamed { address, .. } => Some(address),
         }
     }
 
@@ -102,16 +102,16 @@ impl Wish {
     /// Where it is wanted.
     pub(crate) fn marker(&self) -> &MarkerTree {
         match &self.kind {
-            WishKind::Named(requirement) => &requirement.marker,
-            WishKind::Unnamed { marker, .. } => marker,
+            RequirementKind::Named(requirement) => &requirement.marker,
+            RequirementKind::Unnamed { marker, .. } => marker,
         }
     }
 
     /// The extras that are wanted of it.
     pub(crate) fn extras(&self) -> &[ExtraName] {
         match &self.kind {
-            WishKind::Named(requirement) => &requirement.extras,
-            WishKind::Unnamed { extras, .. } => extras,
+            RequirementKind::Named(requirement) => &requirement.extras,
+            RequirementKind::Unnamed { extras, .. } => extras,
         }
     }
 
@@ -143,11 +143,11 @@ impl Wish {
     }
 }
 
-impl fmt::Display for Wish {
+impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            WishKind::Named(requirement) => requirement.fmt(f),
-            WishKind::Unnamed {
+            RequirementKind::Named(requirement) => requirement.fmt(f),
+            RequirementKind::Unnamed {
                 address,
                 editable,
                 extras,
@@ -168,17 +168,19 @@ impl fmt::Display for Wish {
 }
 
 /// Reads a requirement that has a name, as it stands in other files than those of requirements.
-pub(in crate::packages::python) fn parse_requirement(text: &str) -> Result<Requirement, LineError> {
+pub(in crate::packages::python) fn parse_requirement(
+    text: &str,
+) -> Result<Pep508Requirement, LineError> {
     match parse_kind(text, false)? {
-        WishKind::Named(requirement) => Ok(requirement),
-        WishKind::Unnamed { .. } => Err(LineError::Requirement {
+        RequirementKind::Named(requirement) => Ok(requirement),
+        RequirementKind::Unnamed { .. } => Err(LineError::Requirement {
             text: shown(text),
             reason: "it has no name".to_owned(),
         }),
     }
 }
 
-fn parse_kind(text: &str, editable: bool) -> Result<WishKind, LineError> {
+fn parse_kind(text: &str, editable: bool) -> Result<RequirementKind, LineError> {
     let wrong = |reason: String| LineError::Requirement {
         text: shown(text),
         reason,
@@ -207,8 +209,8 @@ fn parse_kind(text: &str, editable: bool) -> Result<WishKind, LineError> {
     if let Some(name) = bad_name(text) {
         return Err(wrong(format!("`{name}` is no name")));
     }
-    Requirement::parse(&without_last_comma(text), ".")
-        .map(WishKind::Named)
+    Pep508Requirement::parse(&without_last_comma(text), ".")
+        .map(RequirementKind::Named)
         .map_err(|error| wrong(first_line(&error.message.to_string())))
 }
 
@@ -248,7 +250,7 @@ fn is_address(text: &str) -> bool {
 }
 
 /// Reads an address that stands without `name @` in front. A wheel tells its name by its file name.
-fn parse_address(text: &str, editable: bool) -> Result<WishKind, UrlError> {
+fn parse_address(text: &str, editable: bool) -> Result<RequirementKind, UrlError> {
     let (address, marker) = text
         .split_once(" ;")
         .map_or((text, None), |(address, marker)| {
@@ -270,14 +272,14 @@ fn parse_address(text: &str, editable: bool) -> Result<WishKind, UrlError> {
         marker::parse(text).map_err(|_| UrlError::BadCharacter)
     })?;
     match name {
-        Some(name) if !editable => Ok(WishKind::Named(Requirement {
+        Some(name) if !editable => Ok(RequirementKind::Named(Pep508Requirement {
             name,
             extras,
             version_or_url: Some(VersionOrUrl::Url(parsed)),
             marker,
             origin: None,
         })),
-        _ => Ok(WishKind::Unnamed {
+        _ => Ok(RequirementKind::Unnamed {
             address: parsed,
             editable,
             extras,

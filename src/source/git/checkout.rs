@@ -7,13 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::error::{Action, GitError};
-use super::program::{Failure, Program, Watch};
-use super::{Facts, LOG};
+use super::error::{GitAction, GitError};
+use super::program::{FetchWatch, GitFailure, GitProgram};
+use super::{CheckoutFacts, LOG};
 
 /// Where one commit is laid out.
-pub(super) struct Desk<'a> {
-    pub program: &'a Program<'a>,
+pub(super) struct GitCheckout<'a> {
+    pub program: &'a GitProgram<'a>,
     /// A repository without files of its own.
     pub repository: &'a Path,
     /// Where the files go; empty at first.
@@ -24,7 +24,7 @@ pub(super) struct Desk<'a> {
     pub progress: &'a dyn Fn(u64),
 }
 
-impl Desk<'_> {
+impl GitCheckout<'_> {
     /// Makes the repository if there is none; `origin` is what addresses of submodules are relative to.
     pub(super) fn prepare(&self, origin: &str) -> Result<(), GitError> {
         if self.repository.join("HEAD").exists() && self.repository.join("config").exists() {
@@ -36,10 +36,10 @@ impl Desk<'_> {
         fs::create_dir_all(self.repository).map_err(io_error(self.repository))?;
         let mut init = self.program.command(self.repository);
         init.args(["init", "--quiet", "--bare", "."]);
-        self.done(init, Action::Fetch)?;
+        self.done(init, GitAction::Fetch)?;
         // Without it git refuses to write files anywhere.
-        self.ask(&["config", "core.bare", "false"], Action::Fetch)?;
-        self.ask(&["config", "remote.origin.url", origin], Action::Fetch)?;
+        self.ask(&["config", "core.bare", "false"], GitAction::Fetch)?;
+        self.ask(&["config", "remote.origin.url", origin], GitAction::Fetch)?;
         Ok(())
     }
 
@@ -51,7 +51,7 @@ impl Desk<'_> {
     }
 
     /// git's answer to a question that costs nothing.
-    pub(super) fn ask(&self, arguments: &[&str], action: Action) -> Result<String, GitError> {
+    pub(super) fn ask(&self, arguments: &[&str], action: GitAction) -> Result<String, GitError> {
         let mut command = self.command();
         command.args(arguments);
         let answer = self.done(command, action)?;
@@ -59,17 +59,17 @@ impl Desk<'_> {
     }
 
     /// A command run to its end.
-    fn done(&self, command: Command, action: Action) -> Result<Vec<u8>, GitError> {
-        self.watched(command, action, &Watch::nothing())
+    fn done(&self, command: Command, action: GitAction) -> Result<Vec<u8>, GitError> {
+        self.watched(command, action, &FetchWatch::nothing())
     }
 
     /// The same for one that uses the network or writes files.
     pub(super) fn done_slowly(
         &self,
         command: Command,
-        action: Action,
+        action: GitAction,
     ) -> Result<Vec<u8>, GitError> {
-        let watch = Watch {
+        let watch = FetchWatch {
             folders: &[self.repository, self.into],
             progress: self.progress,
         };
@@ -79,15 +79,15 @@ impl Desk<'_> {
     fn watched(
         &self,
         command: Command,
-        action: Action,
-        watch: &Watch<'_>,
+        action: GitAction,
+        watch: &FetchWatch<'_>,
     ) -> Result<Vec<u8>, GitError> {
         self.program.run(command, watch).map_err(|failure| {
             let failure = match failure {
                 // The private folder's name helps nobody.
-                Failure::Failed(said) => {
+                GitFailure::Failed(said) => {
                     let folder = format!("{}/", self.into.display());
-                    Failure::Failed(said.replace(&folder, ""))
+                    GitFailure::Failed(said.replace(&folder, ""))
                 }
                 other => other,
             };
@@ -99,7 +99,7 @@ impl Desk<'_> {
     pub(super) fn commit(&self, name: &str) -> Option<String> {
         let peeled = format!("{name}^{{commit}}");
         let arguments = ["rev-parse", "--verify", "--quiet", &peeled];
-        self.ask(&arguments, Action::Describe).ok()
+        self.ask(&arguments, GitAction::Describe).ok()
     }
 
     /// Writes the commit's files, those of submodules among them.
@@ -114,7 +114,7 @@ impl Desk<'_> {
         }
         let mut command = self.command_with_files();
         command.args(["checkout", "--quiet", "--force", "--detach", commit, "--"]);
-        self.done_slowly(command, Action::CheckOut)?;
+        self.done_slowly(command, GitAction::CheckOut)?;
         let modules = self.into.join(".gitmodules");
         if modules
             .symlink_metadata()
@@ -159,7 +159,7 @@ impl Desk<'_> {
     fn submodule(&self, arguments: &[&str]) -> Result<(), GitError> {
         let mut command = self.command_with_files();
         command.arg("submodule").args(arguments);
-        self.done_slowly(command, Action::Submodules).map(|_| ())
+        self.done_slowly(command, GitAction::Submodules).map(|_| ())
     }
 
     /// What there is to say about a commit.
@@ -168,30 +168,30 @@ impl Desk<'_> {
         commit: &str,
         reference: &str,
         remote: Option<String>,
-    ) -> Result<Facts, GitError> {
+    ) -> Result<CheckoutFacts, GitError> {
         let mut command = self.command();
         command.args(LOG).args([commit, "--"]);
-        let answer = self.done(command, Action::Describe)?;
-        Facts::of_log(&answer, reference, remote).ok_or_else(|| GitError::Failed {
+        let answer = self.done(command, GitAction::Describe)?;
+        CheckoutFacts::of_log(&answer, reference, remote).ok_or_else(|| GitError::Failed {
             shown: self.shown.to_owned(),
-            action: Action::Describe,
+            action: GitAction::Describe,
             said: String::new(),
         })
     }
 }
 
 /// A failure with what it is about.
-pub(super) fn told(failure: Failure, shown: &str, action: Action) -> GitError {
+pub(super) fn told(failure: GitFailure, shown: &str, action: GitAction) -> GitError {
     let shown = shown.to_owned();
     match failure {
-        Failure::NotStarted(source) => GitError::NoGit { source },
-        Failure::Failed(said) => GitError::Failed {
+        GitFailure::NotStarted(source) => GitError::NoGit { source },
+        GitFailure::Failed(said) => GitError::Failed {
             shown,
             action,
             said,
         },
-        Failure::TooSlow => GitError::TooSlow { shown },
-        Failure::TooLarge => GitError::TooLarge { shown },
+        GitFailure::TooSlow => GitError::TooSlow { shown },
+        GitFailure::TooLarge => GitError::TooLarge { shown },
     }
 }
 

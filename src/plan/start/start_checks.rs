@@ -1,20 +1,20 @@
 //! What `run` will find, way by way: whether each way to start is possible, and why not.
 
-use super::Strategy;
-use super::servers::Served;
-use crate::plan::dependencies::{self, Dependencies};
-use crate::plan::running::Running;
-use crate::plan::{Decided, Origin, PlanError, SOURCE_FOLDER, Variables};
-use crate::project::{Asked, Facts, Place};
+use super::StartStrategy;
+use super::servers::ServedBy;
+use crate::plan::dependencies::{self, DependencySource};
+use crate::plan::running::BuildSteps;
+use crate::plan::{Decided, PlanError, SOURCE_FOLDER, ValueOrigin, Variables};
+use crate::project::{NamedPackage, ProjectFacts, SourcePlace};
 
 /// The project's own start script, which s2i takes instead of the image's.
 const OWN_RUN: &str = ".s2i/bin/run";
 
 /// Whether a package that a way needs gets into the image.
 #[derive(Clone, Copy)]
-pub(super) enum Presence<'a> {
+pub(super) enum PackagePresence<'a> {
     /// A file names it.
-    Named(&'a Place),
+    Named(&'a SourcePlace),
     /// None does, but what is named, or the project itself, may need it.
     Hoped,
     /// It is not there.
@@ -22,14 +22,14 @@ pub(super) enum Presence<'a> {
 }
 
 /// A way that was looked at.
-pub(super) enum Look {
-    Possible(Decided<Strategy>),
+pub(super) enum StartCheck {
+    Possible(Decided<StartStrategy>),
     /// Possible if this package comes along with others.
-    Hoped(Decided<Strategy>, &'static str),
+    Hoped(Decided<StartStrategy>, &'static str),
     /// No server for it is among the dependencies.
-    Unserved(Box<Served>),
+    Unserved(Box<ServedBy>),
     /// The same of gunicorn's own settings, which only gunicorn reads.
-    UnservedConf(Decided<Strategy>),
+    UnservedConf(Decided<StartStrategy>),
     Impossible {
         way: String,
         lack: String,
@@ -37,7 +37,7 @@ pub(super) enum Look {
     Fatal(PlanError),
 }
 
-impl Look {
+impl StartCheck {
     pub(super) fn impossible(way: &str, lack: impl Into<String>) -> Self {
         Self::Impossible {
             way: way.to_owned(),
@@ -57,8 +57,8 @@ impl Look {
 }
 
 /// The ways that were looked at, in the order of `run`.
-pub(super) struct Looks {
-    pub(super) ways: Vec<Look>,
+pub(super) struct StartChecks {
+    pub(super) ways: Vec<StartCheck>,
     /// How many of them, from the first, are the contract's.
     pub(super) contract: usize,
     /// Why ways are passed over that S2I's images would take.
@@ -66,31 +66,31 @@ pub(super) struct Looks {
 }
 
 /// The source as `run` will see it.
-pub(super) struct View<'a> {
-    pub(super) facts: &'a Facts,
+pub(super) struct SourceView<'a> {
+    pub(super) facts: &'a ProjectFacts,
     pub(super) variables: &'a Variables,
     /// What the decided file names.
-    pub(super) names: &'a [Asked],
+    pub(super) names: &'a [NamedPackage],
     /// Whether the project itself is installed, or an assemble script of its own does as it likes.
     pub(super) installs: bool,
-    own: &'a [Asked],
+    own: &'a [NamedPackage],
     /// Whether packages may come along that nothing names.
     pub(super) may_come: bool,
-    pub(super) gunicorn: Presence<'a>,
-    pub(super) django: Presence<'a>,
+    pub(super) gunicorn: PackagePresence<'a>,
+    pub(super) django: PackagePresence<'a>,
     /// `APP_HOME` relative to the source; `None` if it lies outside.
     home: Option<String>,
 }
 
-impl<'a> View<'a> {
+impl<'a> SourceView<'a> {
     pub(super) fn new(
-        facts: &'a Facts,
+        facts: &'a ProjectFacts,
         variables: &'a Variables,
-        dependencies: &'a Dependencies,
-        running: &Running,
+        dependencies: &'a DependencySource,
+        running: &BuildSteps,
     ) -> Self {
         let names = dependencies::names(facts, dependencies);
-        let own: &[Asked] = if running.install.value {
+        let own: &[NamedPackage] = if running.install.value {
             dependencies::of_project(facts)
         } else {
             &[]
@@ -100,10 +100,10 @@ impl<'a> View<'a> {
         let more_may_come = running.install.value
             || running.assemble.value
             || dependencies::may_bring_others(facts, dependencies);
-        let presence = |asked: Option<&'a Asked>| match asked {
-            Some(asked) => Presence::Named(&asked.place),
-            None if more_may_come => Presence::Hoped,
-            None => Presence::Absent,
+        let presence = |asked: Option<&'a NamedPackage>| match asked {
+            Some(asked) => PackagePresence::Named(&asked.place),
+            None if more_may_come => PackagePresence::Hoped,
+            None => PackagePresence::Absent,
         };
         Self {
             facts,
@@ -141,28 +141,28 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// A file cannot be read; `APP_HOME` names no folder.
-    pub(super) fn looks(&self) -> Result<Looks, PlanError> {
+    pub(super) fn looks(&self) -> Result<StartChecks, PlanError> {
         let mut ways = self.contract()?;
         let contract = ways.len();
         let mut passed_over = Vec::new();
         loop {
-            let Some(at) = ways.iter().position(Look::starts) else {
+            let Some(at) = ways.iter().position(StartCheck::starts) else {
                 ways.extend(self.inferred()?);
                 break;
             };
-            let Look::Possible(found) = &ways[at] else {
+            let StartCheck::Possible(found) = &ways[at] else {
                 break;
             };
             let Some(lack) = self.cannot_serve(found)? else {
                 break;
             };
             let way = found.value.to_string();
-            let is_owed = !matches!(found.value, Strategy::DjangoServer);
-            let inferred = if ways[at + 1..].iter().any(Look::starts) {
+            let is_owed = !matches!(found.value, StartStrategy::DjangoServer);
+            let inferred = if ways[at + 1..].iter().any(StartCheck::starts) {
                 Vec::new()
             } else {
                 let inferred = self.inferred()?;
-                if !inferred.iter().any(Look::ends_search) {
+                if !inferred.iter().any(StartCheck::ends_search) {
                     break;
                 }
                 inferred
@@ -170,13 +170,13 @@ impl<'a> View<'a> {
             if is_owed {
                 passed_over.push(lack.clone());
             }
-            ways[at] = Look::Impossible { way, lack };
+            ways[at] = StartCheck::Impossible { way, lack };
             if !inferred.is_empty() {
                 ways.extend(inferred);
                 break;
             }
         }
-        Ok(Looks {
+        Ok(StartChecks {
             ways,
             contract,
             passed_over,
@@ -184,7 +184,7 @@ impl<'a> View<'a> {
     }
 
     /// The ways of S2I's images.
-    fn contract(&self) -> Result<Vec<Look>, PlanError> {
+    fn contract(&self) -> Result<Vec<StartCheck>, PlanError> {
         if let Some(home) = &self.home
             && !self.facts.is_directory(home)
         {
@@ -200,9 +200,9 @@ impl<'a> View<'a> {
         let mut looks = Vec::new();
         if self.facts.has(OWN_RUN) {
             let path = OWN_RUN.to_owned();
-            looks.push(Look::Possible(Decided::new(
-                Strategy::OwnRun { path },
-                Origin::File(Place::file(OWN_RUN)),
+            looks.push(StartCheck::Possible(Decided::new(
+                StartStrategy::OwnRun { path },
+                ValueOrigin::File(SourcePlace::file(OWN_RUN)),
                 "the project has a start script of its own",
             )));
         }
@@ -217,11 +217,11 @@ impl<'a> View<'a> {
     }
 
     /// `gunicorn.conf.py` that names its application, without gunicorn.
-    pub(super) fn conf_without_gunicorn(&self) -> Option<Look> {
+    pub(super) fn conf_without_gunicorn(&self) -> Option<StartCheck> {
         let place = self.facts.wsgi_app.clone()?;
-        Some(Look::UnservedConf(Decided::new(
-            Strategy::GunicornConf,
-            Origin::File(place),
+        Some(StartCheck::UnservedConf(Decided::new(
+            StartStrategy::GunicornConf,
+            ValueOrigin::File(place),
             "gunicorn.conf.py mentions wsgi_app",
         )))
     }
@@ -248,9 +248,9 @@ impl<'a> View<'a> {
         names.any(|asked| asked.name == name)
     }
 
-    fn gunicorn_conf(&self) -> Look {
+    fn gunicorn_conf(&self) -> StartCheck {
         let way = "gunicorn as gunicorn.conf.py says";
-        let lack = |lack: &str| Look::impossible(way, lack);
+        let lack = |lack: &str| StartCheck::impossible(way, lack);
         let Some(place) = &self.facts.wsgi_app else {
             return lack(if self.facts.has("gunicorn.conf.py") {
                 "gunicorn.conf.py does not set wsgi_app"
@@ -259,81 +259,87 @@ impl<'a> View<'a> {
             });
         };
         let found = Decided::new(
-            Strategy::GunicornConf,
-            Origin::File(place.clone()),
+            StartStrategy::GunicornConf,
+            ValueOrigin::File(place.clone()),
             "gunicorn.conf.py mentions wsgi_app, which goes before all else",
         );
         match self.gunicorn {
-            Presence::Named(_) => Look::Possible(found),
-            Presence::Hoped | Presence::Absent => lack("gunicorn is not among the dependencies"),
+            PackagePresence::Named(_) => StartCheck::Possible(found),
+            PackagePresence::Hoped | PackagePresence::Absent => {
+                lack("gunicorn is not among the dependencies")
+            }
         }
     }
 
     /// The value of `APP_SCRIPT` or `APP_FILE`, or its default if none of the three is set.
-    fn named_by(&self, variable: &'static str, default: &'static str) -> Option<(String, Origin)> {
+    fn named_by(
+        &self,
+        variable: &'static str,
+        default: &'static str,
+    ) -> Option<(String, ValueOrigin)> {
         if let Some(value) = self.variables.get(variable) {
             let variable = variable.to_owned();
-            return Some((value.to_owned(), Origin::Environment { variable }));
+            return Some((value.to_owned(), ValueOrigin::Environment { variable }));
         }
         let is_set = |name: &&str| self.variables.is_on(name);
         if ["APP_SCRIPT", "APP_FILE", "APP_MODULE"].iter().any(is_set) {
             return None;
         }
-        Some((default.to_owned(), Origin::Default))
+        Some((default.to_owned(), ValueOrigin::Default))
     }
 
     fn script_or_file(
         &self,
         way: &'static str,
-        named: Option<(String, Origin)>,
+        named: Option<(String, ValueOrigin)>,
         variable: &'static str,
-        strategy: impl FnOnce(String) -> Strategy,
-    ) -> Look {
+        strategy: impl FnOnce(String) -> StartStrategy,
+    ) -> StartCheck {
         let Some((path, origin)) = named else {
             let lack = format!("another APP_ variable is set, so {variable} has no default");
-            return Look::impossible(way, lack);
+            return StartCheck::impossible(way, lack);
         };
         if self.may_be_file(&path) {
             let (origin, reason) = match origin {
-                Origin::Default => {
+                ValueOrigin::Default => {
                     let reason = format!("{path} is there");
-                    (Origin::File(Place::file(&path)), reason)
+                    (ValueOrigin::File(SourcePlace::file(&path)), reason)
                 }
                 origin => (origin, format!("{variable} names it")),
             };
-            return Look::Possible(Decided::new(strategy(path), origin, reason));
+            return StartCheck::Possible(Decided::new(strategy(path), origin, reason));
         }
-        if origin == Origin::Default {
-            return Look::impossible(way, format!("there is no {path}"));
+        if origin == ValueOrigin::Default {
+            return StartCheck::impossible(way, format!("there is no {path}"));
         }
-        Look::Fatal(PlanError::NamedFile { variable, path })
+        StartCheck::Fatal(PlanError::NamedFile { variable, path })
     }
 
-    fn app_script(&self) -> Look {
+    fn app_script(&self) -> StartCheck {
         let named = self.named_by("APP_SCRIPT", "app.sh");
         self.script_or_file("a script", named, "APP_SCRIPT", |path| {
-            Strategy::AppScript { path }
+            StartStrategy::AppScript { path }
         })
     }
 
-    fn app_file(&self) -> Look {
+    fn app_file(&self) -> StartCheck {
         let named = self.named_by("APP_FILE", "app.py");
         self.script_or_file("a Python file", named, "APP_FILE", |path| {
-            Strategy::AppFile { path }
+            StartStrategy::AppFile { path }
         })
     }
 
-    fn gunicorn_module(&self) -> Look {
+    fn gunicorn_module(&self) -> StartCheck {
         let way = "gunicorn with a module";
-        let lack = |lack: &str| Look::impossible(way, lack);
+        let lack = |lack: &str| StartCheck::impossible(way, lack);
         let possible = |module: &str, origin, reason: &str, is_setup: bool| {
             let module = module.to_owned();
-            let found = Decided::new(Strategy::Gunicorn { module }, origin, reason);
+            let found = Decided::new(StartStrategy::Gunicorn { module }, origin, reason);
             match self.gunicorn {
-                Presence::Named(_) => Look::Possible(found),
+                PackagePresence::Named(_) => StartCheck::Possible(found),
                 // What else serves the other two is looked for beyond the contract.
-                Presence::Hoped if is_setup => Look::Hoped(found, "gunicorn"),
-                Presence::Hoped | Presence::Absent => lack(&format!(
+                PackagePresence::Hoped if is_setup => StartCheck::Hoped(found, "gunicorn"),
+                PackagePresence::Hoped | PackagePresence::Absent => lack(&format!(
                     "{reason}, but gunicorn is not among the dependencies"
                 )),
             }
@@ -342,13 +348,13 @@ impl<'a> View<'a> {
             let variable = "APP_MODULE".to_owned();
             return possible(
                 module,
-                Origin::Environment { variable },
+                ValueOrigin::Environment { variable },
                 "APP_MODULE names it",
                 false,
             );
         }
         if self.is_file("wsgi.py") {
-            let origin = Origin::File(Place::file("wsgi.py"));
+            let origin = ValueOrigin::File(SourcePlace::file("wsgi.py"));
             return possible("wsgi", origin, "wsgi.py is there", false);
         }
         if let Some(script) = self.facts.setup_scripts().first() {
@@ -357,29 +363,29 @@ impl<'a> View<'a> {
                 .setup_name
                 .as_deref()
                 .unwrap_or("(as setup.py is named)");
-            let origin = Origin::File(Place::file(script));
+            let origin = ValueOrigin::File(SourcePlace::file(script));
             return possible(module, origin, "the name in setup.py", true);
         }
         lack("APP_MODULE is not set, and there is neither wsgi.py nor setup.py")
     }
 
-    fn django_server(&self) -> Look {
+    fn django_server(&self) -> StartCheck {
         let way = "Django's development server";
-        let lack = |lack: &str| Look::impossible(way, lack);
+        let lack = |lack: &str| StartCheck::impossible(way, lack);
         match self.django {
             _ if !self.is_file("manage.py") => lack("there is no manage.py"),
-            Presence::Absent => lack("Django is not among the dependencies"),
-            Presence::Hoped => Look::Hoped(
+            PackagePresence::Absent => lack("Django is not among the dependencies"),
+            PackagePresence::Hoped => StartCheck::Hoped(
                 Decided::new(
-                    Strategy::DjangoServer,
-                    Origin::File(Place::file("manage.py")),
+                    StartStrategy::DjangoServer,
+                    ValueOrigin::File(SourcePlace::file("manage.py")),
                     "manage.py is there",
                 ),
                 "django",
             ),
-            Presence::Named(place) => Look::Possible(Decided::new(
-                Strategy::DjangoServer,
-                Origin::File(place.clone()),
+            PackagePresence::Named(place) => StartCheck::Possible(Decided::new(
+                StartStrategy::DjangoServer,
+                ValueOrigin::File(place.clone()),
                 "Django and manage.py are there",
             )),
         }

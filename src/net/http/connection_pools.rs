@@ -16,7 +16,7 @@ use std::time::Duration;
 use reqwest::blocking::{Client as Pool, ClientBuilder};
 use reqwest::{Certificate, Identity, Url, redirect};
 
-use crate::net::http::trust::Rules;
+use crate::net::http::trust::RegistryRules;
 use crate::net::http::{ClientSettings, HttpError};
 use crate::net::tokens::locked;
 
@@ -29,14 +29,14 @@ const MAX_CA_FILE_BYTES: u64 = 8 << 20;
 
 /// All pools.
 #[derive(Default)]
-pub(super) struct Wires {
-    pools: Mutex<BTreeMap<Key, Pool>>,
-    rules: Mutex<BTreeMap<String, Arc<Rules>>>,
+pub(super) struct ConnectionPools {
+    pools: Mutex<BTreeMap<PoolKey, Pool>>,
+    rules: Mutex<BTreeMap<String, Arc<RegistryRules>>>,
 }
 
 /// On whose behalf a request goes out.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Whose<'a> {
+pub(super) struct TlsIdentity<'a> {
     /// The registry.
     pub registry: &'a str,
     /// Whether it goes to the registry itself or to its token service, not to where that has sent us.
@@ -45,7 +45,7 @@ pub(super) struct Whose<'a> {
 
 /// What tells one pool from another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
+enum PoolKey {
     Here,
     World {
         /// No proxy is asked.
@@ -55,17 +55,17 @@ enum Key {
     },
 }
 
-impl Wires {
+impl ConnectionPools {
     /// The pool for `url`, made if this is the first time.
     pub(super) fn pool(
         &self,
         url: &Url,
-        whose: Option<Whose<'_>>,
+        whose: Option<TlsIdentity<'_>>,
         settings: &ClientSettings,
     ) -> Result<Pool, HttpError> {
         if url.scheme() == "http" && url.host_str().is_some_and(is_loopback) {
             // An empty set of authorities, so that none is loaded.
-            return self.made(Key::Here, || {
+            return self.made(PoolKey::Here, || {
                 builder(settings)
                     .no_proxy()
                     .tls_certs_only([])
@@ -78,16 +78,20 @@ impl Wires {
             None => Arc::default(),
         };
         let shows = whose.is_some_and(|whose| whose.itself) && rules.identity.is_some();
-        let key = Key::World {
+        let key = PoolKey::World {
             direct: settings.trust.is_direct(url),
             rules: whose
-                .filter(|_| *rules != Rules::default())
+                .filter(|_| *rules != RegistryRules::default())
                 .map(|whose| (whose.registry.to_owned(), shows)),
         };
         self.made(key.clone(), || pool(&key, &rules, settings))
     }
 
-    fn rules(&self, registry: &str, settings: &ClientSettings) -> Result<Arc<Rules>, HttpError> {
+    fn rules(
+        &self,
+        registry: &str,
+        settings: &ClientSettings,
+    ) -> Result<Arc<RegistryRules>, HttpError> {
         let mut known = locked(&self.rules);
         if let Some(rules) = known.get(registry) {
             return Ok(Arc::clone(rules));
@@ -101,7 +105,7 @@ impl Wires {
 
     fn made(
         &self,
-        key: Key,
+        key: PoolKey,
         make: impl FnOnce() -> Result<Pool, HttpError>,
     ) -> Result<Pool, HttpError> {
         let mut pools = locked(&self.pools);
@@ -115,9 +119,13 @@ impl Wires {
 }
 
 /// A pool to the world.
-fn pool(key: &Key, rules: &Rules, settings: &ClientSettings) -> Result<Pool, HttpError> {
+fn pool(
+    key: &PoolKey,
+    rules: &RegistryRules,
+    settings: &ClientSettings,
+) -> Result<Pool, HttpError> {
     let mut builder = builder(settings);
-    if matches!(key, Key::World { direct: true, .. }) {
+    if matches!(key, PoolKey::World { direct: true, .. }) {
         builder = builder.no_proxy();
     }
     if rules.insecure {
@@ -129,7 +137,7 @@ fn pool(key: &Key, rules: &Rules, settings: &ClientSettings) -> Result<Pool, Htt
         all.extend(authorities(&rules.authorities)?);
         builder = builder.tls_certs_merge(all);
     }
-    if let Key::World {
+    if let PoolKey::World {
         rules: Some((_, true)),
         ..
     } = key

@@ -6,29 +6,29 @@
 
 use std::collections::BTreeMap;
 
-use super::error::MaterialError;
-use super::{Exact, title_of};
+use super::error::BuildSourceError;
+use super::{WheelResolver, title_of};
 use crate::context::fetch_source as obtain;
-use crate::layer_cache::{Needed, Origin};
+use crate::layer_cache::{Download, DownloadOrigin};
 use crate::layer_recipes::revealed;
 use crate::oci::Digest;
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, FileHash, LockedTree, PackageName, Position, Url, Wish, WishKind, is_wheel,
-    requirement_paths,
+    DirectUrl, FileHash, LockedTree, PackageName, PackageUrl, Position, Requirement,
+    RequirementKind, is_wheel, requirement_paths,
 };
 use crate::report::{BuildError, ThreadError};
-use crate::resolve::wheels::{LockedSource, Sdist, SourceOf};
-use crate::source::Kind;
-use crate::source_builds::build_wheel::{Built, Material};
+use crate::resolve::wheels::{IndexSdist, LockedSource, SourceOf};
+use crate::source::SourceKind;
+use crate::source_builds::build_wheel::{BuildSource, BuiltFile};
 use crate::wheel_resolution::locked_wheels::BuiltWheel;
 
-impl Exact<'_> {
+impl WheelResolver<'_> {
     /// The project itself, built.
     pub(crate) fn own(&self) -> Result<BuiltWheel, BuildError> {
-        let title = self.site.plan().setup_name.clone();
+        let title = self.context.plan().setup_name.clone();
         let title = title.as_deref().unwrap_or("the project");
-        let material = Material::Own {
+        let material = BuildSource::Own {
             path: "",
             is_editable: false,
         };
@@ -47,7 +47,7 @@ impl Exact<'_> {
     pub(crate) fn sdist(
         &self,
         name: &PackageName,
-        sdist: &Sdist,
+        sdist: &IndexSdist,
         depth: usize,
     ) -> Result<BuiltWheel, BuildError> {
         let from = SourceOf::Archive {
@@ -56,7 +56,7 @@ impl Exact<'_> {
             sha256: sdist.sha256,
             size_bytes: sdist.size_bytes,
         };
-        let build = |material: &Material<'_>| {
+        let build = |material: &BuildSource<'_>| {
             self.builder(depth)
                 .wheel(name.as_ref(), Some(name), material)
         };
@@ -68,10 +68,10 @@ impl Exact<'_> {
     pub(crate) fn source(&self, source: &LockedSource) -> Result<BuiltWheel, BuildError> {
         let name = &source.name;
         let build =
-            |material: &Material<'_>| self.builder(0).wheel(name.as_ref(), Some(name), material);
+            |material: &BuildSource<'_>| self.builder(0).wheel(name.as_ref(), Some(name), material);
         let built = match &source.from {
             SourceOf::Archive { .. } => self.archive(&source.from, None, &build)?,
-            SourceOf::Tree(LockedTree::Folder { path, is_editable }) => build(&Material::Own {
+            SourceOf::Tree(LockedTree::Folder { path, is_editable }) => build(&BuildSource::Own {
                 path,
                 is_editable: *is_editable,
             })?,
@@ -85,7 +85,7 @@ impl Exact<'_> {
                 let Some((built, _)) =
                     self.checkout(&address, commit, subdirectory.clone(), &build)?
                 else {
-                    return Err(MaterialError::LocalRepository {
+                    return Err(BuildSourceError::LocalRepository {
                         position: Position::whole(name.to_string()),
                     }
                     .into());
@@ -97,11 +97,11 @@ impl Exact<'_> {
     }
 
     /// What a requirement names by its address, built.
-    pub(crate) fn wish(&self, wish: &Wish, depth: usize) -> Result<BuiltWheel, BuildError> {
-        let is_editable = matches!(wish.kind, WishKind::Unnamed { editable: true, .. });
+    pub(crate) fn wish(&self, wish: &Requirement, depth: usize) -> Result<BuiltWheel, BuildError> {
+        let is_editable = matches!(wish.kind, RequirementKind::Unnamed { editable: true, .. });
         let title = title_of(wish);
         let name = wish.name();
-        let build = |material: &Material<'_>| self.builder(depth).wheel(&title, name, material);
+        let build = |material: &BuildSource<'_>| self.builder(depth).wheel(&title, name, material);
         let (built, from) = match wish.address() {
             Some(DirectUrl::Path(path)) => self.own_path(wish, path, is_editable, &build)?,
             Some(DirectUrl::Archive(url)) => {
@@ -112,7 +112,7 @@ impl Exact<'_> {
             }
             Some(DirectUrl::Repository(url)) => self.repository(wish, url, &build)?,
             None => {
-                return Err(MaterialError::NoFolder {
+                return Err(BuildSourceError::NoFolder {
                     position: wish.position.clone(),
                     path: title.clone(),
                 }
@@ -125,20 +125,20 @@ impl Exact<'_> {
     /// A folder or a source distribution of the source.
     fn own_path(
         &self,
-        wish: &Wish,
+        wish: &Requirement,
         path: &str,
         is_editable: bool,
-        build: &Build<'_>,
-    ) -> Result<(Built, SourceOf), BuildError> {
-        let no_folder = || MaterialError::NoFolder {
+        build: &BuildFn<'_>,
+    ) -> Result<(BuiltFile, SourceOf), BuildError> {
+        let no_folder = || BuildSourceError::NoFolder {
             position: wish.position.clone(),
             path: path.to_owned(),
         };
-        let tree = self.site.tree();
+        let tree = self.context.tree();
         let inside = self.inside(wish, path).ok_or_else(no_folder)?;
         let entry = tree.follow(inside.as_bytes());
         match entry.map(|entry| (&entry.kind, entry)) {
-            Some((Kind::File { size_bytes, .. }, entry)) if !is_wheel(&inside) => {
+            Some((SourceKind::File { size_bytes, .. }, entry)) if !is_wheel(&inside) => {
                 let found = hash_of(&mut tree.open(entry)?).map_err(|_| no_folder())?;
                 check(wish, found)?;
                 let from = SourceOf::Archive {
@@ -149,22 +149,22 @@ impl Exact<'_> {
                 };
                 Ok((self.archive(&from, None, build)?, from))
             }
-            Some((Kind::Directory, _)) => Self::folder(inside, is_editable, build),
+            Some((SourceKind::Directory, _)) => Self::folder(inside, is_editable, build),
             None if inside.is_empty() => Self::folder(inside, is_editable, build),
             _ => Err(no_folder().into()),
         }
     }
 
     /// Where a path of a requirement leads in the source, if there is something; empty for its root.
-    fn inside(&self, wish: &Wish, path: &str) -> Option<String> {
-        let tree = self.site.tree();
+    fn inside(&self, wish: &Requirement, path: &str) -> Option<String> {
+        let tree = self.context.tree();
         let plain = path.split('[').next().unwrap_or(path).trim_end_matches('/');
         requirement_paths(&wish.position.path, plain)
             .find(|path| path.is_empty() || tree.follow(path.as_bytes()).is_some())
     }
 
     /// Whether a requirement names the folder of the project itself.
-    pub(crate) fn is_root(&self, wish: &Wish) -> bool {
+    pub(crate) fn is_root(&self, wish: &Requirement) -> bool {
         matches!(wish.address(), Some(DirectUrl::Path(path))
             if self.inside(wish, path).is_some_and(|path| path.is_empty()))
     }
@@ -172,9 +172,9 @@ impl Exact<'_> {
     fn folder(
         path: String,
         is_editable: bool,
-        build: &Build<'_>,
-    ) -> Result<(Built, SourceOf), BuildError> {
-        let built = build(&Material::Own {
+        build: &BuildFn<'_>,
+    ) -> Result<(BuiltFile, SourceOf), BuildError> {
+        let built = build(&BuildSource::Own {
             path: &path,
             is_editable,
         })?;
@@ -192,8 +192,8 @@ impl Exact<'_> {
     /// A source distribution at an address: by its hash where one is told, else as it is now.
     fn at_address(
         &self,
-        wish: &Wish,
-        url: &Url,
+        wish: &Requirement,
+        url: &PackageUrl,
         told: Option<&str>,
     ) -> Result<SourceOf, BuildError> {
         let listed = wish.hashes.iter().find_map(|hash| match hash {
@@ -204,7 +204,7 @@ impl Exact<'_> {
         let digest = match listed.or(told) {
             Some(digest) => digest,
             None => self
-                .site
+                .context
                 .fetcher()
                 .fetch_any(without_fragment(&revealed(url)), &url.file_name())?,
         };
@@ -222,8 +222,8 @@ impl Exact<'_> {
         &self,
         from: &SourceOf,
         subdirectory: Option<String>,
-        build: &Build<'_>,
-    ) -> Result<Built, BuildError> {
+        build: &BuildFn<'_>,
+    ) -> Result<BuiltFile, BuildError> {
         let SourceOf::Archive {
             file_name,
             location,
@@ -234,14 +234,14 @@ impl Exact<'_> {
             return Err(ThreadError::Stopped.into());
         };
         let origin = match location {
-            DirectUrl::Path(path) => Origin::Source(path.clone()),
+            DirectUrl::Path(path) => DownloadOrigin::Source(path.clone()),
             DirectUrl::Archive(url) | DirectUrl::Repository(url) => {
-                let url = self.site.with_credentials(url.clone());
-                Origin::Url(without_fragment(&revealed(&url)).to_owned())
+                let url = self.context.with_credentials(url.clone());
+                DownloadOrigin::Url(without_fragment(&revealed(&url)).to_owned())
             }
         };
-        build(&Material::Archive {
-            file: Needed {
+        build(&BuildSource::Archive {
+            file: Download {
                 name: file_name.clone(),
                 digest: Digest::from_bytes(sha256.0),
                 size_bytes: *size_bytes,
@@ -254,13 +254,13 @@ impl Exact<'_> {
     /// A commit of a repository that a requirement names.
     fn repository(
         &self,
-        wish: &Wish,
-        url: &Url,
-        build: &Build<'_>,
-    ) -> Result<(Built, SourceOf), BuildError> {
+        wish: &Requirement,
+        url: &PackageUrl,
+        build: &BuildFn<'_>,
+    ) -> Result<(BuiltFile, SourceOf), BuildError> {
         let address = revealed(url);
         let Some(address) = address.strip_prefix("git+") else {
-            return Err(MaterialError::NotGit {
+            return Err(BuildSourceError::NotGit {
                 position: wish.position.clone(),
                 scheme: address.split('+').next().unwrap_or_default().to_owned(),
             }
@@ -270,14 +270,14 @@ impl Exact<'_> {
             .get("subdirectory")
             .map(|text| (*text).to_owned());
         let (address, reference) = split_reference(without_fragment(address));
-        let local = || MaterialError::LocalRepository {
+        let local = || BuildSourceError::LocalRepository {
             position: wish.position.clone(),
         };
         let (built, commit) = self
             .checkout(address, reference, subdirectory.clone(), build)?
             .ok_or_else(local)?;
         let from = SourceOf::Tree(LockedTree::Repository {
-            url: Url::parse(address).map_err(|_| local())?,
+            url: PackageUrl::parse(address).map_err(|_| local())?,
             commit,
             subdirectory,
         });
@@ -290,19 +290,19 @@ impl Exact<'_> {
         address: &str,
         reference: Option<&str>,
         subdirectory: Option<String>,
-        build: &Build<'_>,
-    ) -> Result<Option<(Built, String)>, BuildError> {
-        let checkout = obtain::Checkout::of(
+        build: &BuildFn<'_>,
+    ) -> Result<Option<(BuiltFile, String)>, BuildError> {
+        let checkout = obtain::RequirementCheckout::of(
             address,
             reference,
-            self.site.settings(),
-            self.site.store(),
-            self.site.report(),
+            self.context.settings(),
+            self.context.store(),
+            self.context.report(),
         )?;
         let Some(checkout) = checkout else {
             return Ok(None);
         };
-        let built = build(&Material::Checkout {
+        let built = build(&BuildSource::Checkout {
             folder: checkout.root(),
             subdirectory,
             identity: checkout.commit().to_owned(),
@@ -312,7 +312,7 @@ impl Exact<'_> {
 }
 
 /// Builds a material under the name that it was wished for by.
-type Build<'a> = dyn Fn(&Material<'_>) -> Result<Built, BuildError> + 'a;
+type BuildFn<'a> = dyn Fn(&BuildSource<'_>) -> Result<BuiltFile, BuildError> + 'a;
 
 fn without_fragment(address: &str) -> &str {
     address.split('#').next().unwrap_or_default()
@@ -334,7 +334,7 @@ fn split_reference(address: &str) -> (&str, Option<&str>) {
 }
 
 /// `a=b&c=d` behind a url.
-fn fragment(url: &Url) -> BTreeMap<&str, &str> {
+fn fragment(url: &PackageUrl) -> BTreeMap<&str, &str> {
     let text = url.fragment().unwrap_or_default();
     text.split('&')
         .filter_map(|pair| pair.split_once('='))
@@ -342,7 +342,7 @@ fn fragment(url: &Url) -> BTreeMap<&str, &str> {
 }
 
 /// Holds a file against the hashes of its line, if it lists any.
-fn check(wish: &Wish, found: Digest) -> Result<(), BuildError> {
+fn check(wish: &Requirement, found: Digest) -> Result<(), BuildError> {
     let is_listed = wish.hashes.iter().any(|hash| match hash {
         FileHash::Sha256(sha256) => sha256.0 == *found.as_bytes(),
         FileHash::Other(_) => false,
@@ -350,7 +350,7 @@ fn check(wish: &Wish, found: Digest) -> Result<(), BuildError> {
     if wish.hashes.is_empty() || is_listed {
         return Ok(());
     }
-    Err(MaterialError::Hash {
+    Err(BuildSourceError::Hash {
         position: wish.position.clone(),
         found,
     }
@@ -371,7 +371,7 @@ fn hash_of(file: &mut dyn std::io::Read) -> std::io::Result<Digest> {
 }
 
 /// A built wheel as a wish.
-fn wanted(built: &Built, instead_of: Option<Position>, from: SourceOf) -> BuiltWheel {
+fn wanted(built: &BuiltFile, instead_of: Option<Position>, from: SourceOf) -> BuiltWheel {
     BuiltWheel {
         instead_of,
         file_name: built.file_name.clone(),
