@@ -36,7 +36,6 @@ pub(crate) struct ArReader<R> {
     last_name: String,
 }
 
-/// One member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ArMember {
     /// Its name, without the slash that some writers put behind it.

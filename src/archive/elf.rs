@@ -167,7 +167,6 @@ impl<F: FnMut(u64, usize) -> Result<Vec<u8>, E>, E> ElfReader<F, E> {
     }
 }
 
-/// A program header.
 struct ProgramHeader {
     kind: u32,
     offset: u64,

@@ -20,7 +20,6 @@ const MEMBER_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// What can go wrong while members are written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GzipError {
-    /// The sink failed.
     #[error("cannot write")]
     Write(#[source] io::Error),
     /// The source of a deflate stream failed.
@@ -34,10 +33,7 @@ pub(crate) enum GzipError {
     Short,
     /// Bytes follow the end of the stream, within its announced length.
     #[error("{bytes} bytes follow the deflate stream")]
-    Trailing {
-        /// How many.
-        bytes: u64,
-    },
+    Trailing { bytes: u64 },
     /// The contents are not as long as announced (more than `expected` is noticed, not counted).
     #[error("{found} bytes of contents where {expected} were announced")]
     Length {

@@ -48,15 +48,12 @@ pub(crate) struct TarOptions {
 /// Whose an entry is and what may be done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EntryOwner {
-    /// User id.
     pub uid: u32,
-    /// Group id.
     pub gid: u32,
     /// Permission bits, `0o7777` at most.
     pub mode: u32,
 }
 
-/// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TarSummary {
     /// sha256 of the compressed bytes.

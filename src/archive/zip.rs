@@ -69,7 +69,6 @@ pub(crate) enum MemberFault {
     Path(PathFault),
     /// Its name is there twice.
     Twice,
-    /// It is encrypted.
     Encrypted,
     /// It is compressed in another way than by deflate.
     Method(u16),
@@ -94,28 +93,18 @@ pub(crate) enum ZipError {
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// The archive.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// The file is no archive that we take.
     #[error("{}: {fault:?}", path.display())]
-    Archive {
-        /// The archive.
-        path: PathBuf,
-        /// What is wrong.
-        fault: ArchiveFault,
-    },
+    Archive { path: PathBuf, fault: ArchiveFault },
     /// A member is not one that we take.
     #[error("{}: {member}: {fault:?}", path.display())]
     Member {
-        /// The archive.
         path: PathBuf,
-        /// The member's name.
         member: String,
-        /// What is wrong.
         fault: MemberFault,
     },
 }
@@ -123,7 +112,6 @@ pub(crate) enum ZipError {
 /// How a member is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CompressionMethod {
-    /// As it is.
     Stored,
     /// As a raw deflate stream.
     Deflated,

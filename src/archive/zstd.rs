@@ -23,7 +23,6 @@ pub(crate) struct FrameWriter<W: Write> {
 }
 
 impl<W: Write> FrameWriter<W> {
-    /// An empty frame.
     pub(crate) fn new(sink: W) -> Result<Self, GzipError> {
         let mut encoder =
             Encoder::new(HashingWriter::new(sink), LEVEL).map_err(GzipError::Write)?;

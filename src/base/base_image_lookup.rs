@@ -30,35 +30,24 @@ const MAX_LAYERS: usize = 500;
 /// Why an image cannot be stood upon.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BaseImageError {
-    /// Its registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// Its registry does not have it.
     #[error("there is no image {image}")]
-    NotFound {
-        /// Its name.
-        image: String,
-    },
+    NotFound { image: String },
     /// Its registry must not be asked, and nothing of it is known.
     #[error("{image} is not known here")]
-    Offline {
-        /// Its name.
-        image: String,
-    },
+    Offline { image: String },
     /// It is for other machines.
     #[error("{image} has nothing for {platform}")]
     Platform {
-        /// Its name.
         image: String,
-        /// What is wanted.
         platform: Platform,
-        /// What there is.
         found: Vec<String>,
     },
     /// It is another thing on another platform.
     #[error("{image} is not the same for {platform}")]
     Differs {
-        /// Its name.
         image: String,
         /// The platform that differs from the first.
         platform: Platform,
@@ -66,11 +55,9 @@ pub(crate) enum BaseImageError {
     /// A document that is not what it should be.
     #[error("the {document} of {image} does not read: {reason}")]
     Unreadable {
-        /// Its name.
         image: String,
         /// `manifest`, `index` or `config`.
         document: &'static str,
-        /// What is wrong.
         reason: String,
     },
 }
@@ -126,7 +113,6 @@ impl Explain for BaseImageError {
     }
 }
 
-/// Looks images up.
 #[derive(Clone, Copy)]
 pub(crate) struct BaseImageLookup<'a> {
     pub client: &'a Client,

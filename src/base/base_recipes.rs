@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::resolved_packages as base;
+use super::resolved_packages;
 use crate::layer_cache::LayerRecipe;
 use crate::layers::deb::{self, BaseOptions, BasePart, PackageFiles};
 use crate::oci::Digest;
@@ -53,7 +53,11 @@ fn of_debs<'a>(
     LayerRecipe {
         key: deb::key(part, &debs, &beside, options),
         contents,
-        needs: [base::needed(&debs), base::needed(&beside)].concat(),
+        needs: [
+            resolved_packages::needed(&debs),
+            resolved_packages::needed(&beside),
+        ]
+        .concat(),
         is_of_source: false,
         write: Box::new(move |tar| {
             let files = |debs: &[DebArtefact]| -> Vec<(DebArtefact, PathBuf)> {

@@ -7,7 +7,7 @@
 //! of the base in it stands above the older one's files.
 
 use super::resolved_packages::BaseRules;
-use super::{base_recipes, resolved_packages as base};
+use super::{base_recipes, resolved_packages};
 use crate::context::project::LOCK_FILE;
 use crate::layer_cache::{LayerRecipe, StoreFetcher};
 use crate::layers::deb::BaseOptions;
@@ -23,14 +23,12 @@ use crate::store::Store;
 pub(crate) struct DebianPackages {
     /// Those of the base.
     pub base: Vec<DebArtefact>,
-    /// Those above it.
     pub added: Vec<DebArtefact>,
 }
 
 /// Who wants which packages of where.
 #[derive(Clone, Copy)]
 pub(crate) struct DebianRequest<'a> {
-    /// The builder's base.
     pub base: &'a DebianBase,
     /// What the plan adds.
     pub packages: &'a ExtraPackages,
@@ -67,7 +65,7 @@ impl DebianRequest<'_> {
         rules: BaseRules,
         fetcher: &StoreFetcher<'_>,
     ) -> Result<DebianPackages, BuildError> {
-        let base = base::packages(self.base, self.architecture, rules, fetcher)?;
+        let base = resolved_packages::packages(self.base, self.architecture, rules, fetcher)?;
         let names = self.packages.image_names();
         if names.is_empty() {
             return Ok(DebianPackages {
@@ -77,7 +75,7 @@ impl DebianRequest<'_> {
         }
         let mut wanted = self.base.clone();
         wanted.added = names;
-        let all = base::packages(&wanted, self.architecture, rules, fetcher)
+        let all = resolved_packages::packages(&wanted, self.architecture, rules, fetcher)
             .map_err(|error| self.with_place(error))?;
         let added = all
             .into_iter()

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::debian_packages::{DebianPackages, DebianRequest};
-use super::resolved_packages as base;
+use super::resolved_packages;
 use crate::context::base_manifest::BaseImage;
 use crate::context::build_context::Context;
 use crate::image::{Abi, ImageLayer, kept_annotations};
@@ -24,9 +24,7 @@ use crate::store::Store;
 #[derive(Debug, thiserror::Error)]
 #[error("{} cannot be added to {image}", packages.join(", "))]
 pub(crate) struct PackagesOnImage {
-    /// The base.
     pub image: String,
-    /// The packages.
     pub packages: Vec<String>,
 }
 
@@ -249,11 +247,11 @@ impl<'a> Context<'a> {
     ) -> Result<Vec<DebArtefact>, BuildError> {
         let mut wanted = self.debian()?.clone();
         wanted.added = self.plan.packages.build_names();
-        base::packages(&wanted, architecture, self.base_rules(), &self.fetcher())
+        resolved_packages::packages(&wanted, architecture, self.base_rules(), &self.fetcher())
     }
 
-    pub(crate) fn base_rules(&self) -> base::BaseRules {
-        base::BaseRules {
+    pub(crate) fn base_rules(&self) -> resolved_packages::BaseRules {
+        resolved_packages::BaseRules {
             rules: self.settings.rules,
             now_seconds: self.settings.now_seconds,
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::time::Duration;
 
-use super::trusted_layers as trust;
+use super::trusted_layers;
 use crate::context::project::LOCK_FILE;
 use crate::layer_cache::{Download, DownloadOrigin, StoreFetcher};
 use crate::net::http::{ExpectedDownload, HttpError};
@@ -38,10 +38,7 @@ pub(crate) enum BasePinError {
     },
     /// `--offline`, and the base was never resolved here.
     #[error("the packages of {suite} are not known")]
-    Offline {
-        /// The suite.
-        suite: String,
-    },
+    Offline { suite: String },
 }
 
 impl Explain for BasePinError {
@@ -103,7 +100,7 @@ pub(crate) fn packages(
         },
     )?;
     remember(base, architecture, &packages, fetcher.store)?;
-    trust::note_listed(&packages, fetcher.store)?;
+    trusted_layers::note_listed(&packages, fetcher.store)?;
     Ok(packages)
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{BytecodeCompiler, CompileError, FindFolders, LayerFolders};
 use crate::base::image_base::Base;
-use crate::base::resolved_packages as base;
+use crate::base::resolved_packages;
 use crate::base::trusted_layers::are_listed;
 use crate::bytecode;
 use crate::context::build_context::Context;
@@ -45,7 +45,8 @@ impl<'a> Context<'a> {
             Base::Image(_) => {
                 let lender = self.lender()?;
                 let host = Architecture::host().ok_or_else(|| self.no_interpreter())?;
-                let packages = base::packages(lender, host, self.base_rules(), &self.fetcher())?;
+                let packages =
+                    resolved_packages::packages(lender, host, self.base_rules(), &self.fetcher())?;
                 // What such a base has stays as it is.
                 let library = Box::new(|| Ok(Vec::new()));
                 (packages, self.machine_folders(lender, library))
@@ -91,7 +92,8 @@ impl<'a> Context<'a> {
         let options = self.base_options(debian, host);
         let locked = self.locked_base(host)?;
         let locked = locked.filter(|packages| are_listed(parts, packages, self.store()));
-        let known = base::known(debian, host, self.store()).map(|(_, packages)| packages);
+        let known =
+            resolved_packages::known(debian, host, self.store()).map(|(_, packages)| packages);
         for packages in locked.into_iter().chain(known) {
             match self.folders_of_parts(&packages, (&options, debian), parts) {
                 // What is old may be gone from its mirror; then the suite's present packages do.
@@ -102,7 +104,7 @@ impl<'a> Context<'a> {
         // Nothing of the image is resolved by this, so --locked has nothing against it.
         let mut rules = self.base_rules();
         rules.rules.locked = false;
-        let packages = base::packages(debian, host, rules, &self.fetcher())?;
+        let packages = resolved_packages::packages(debian, host, rules, &self.fetcher())?;
         self.folders_of_parts(&packages, (&options, debian), parts)
     }
 

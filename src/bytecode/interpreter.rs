@@ -26,14 +26,10 @@ const OUTPUT_BYTES: u64 = 256 << 20;
 pub(crate) enum CompileError {
     /// The base has no interpreter that runs here.
     #[error("no python{python} in the base")]
-    NoInterpreter {
-        /// Its version.
-        python: String,
-    },
+    NoInterpreter { python: String },
     /// The interpreter cannot be run, or gives up.
     #[error("{}: {complaint}", program.display())]
     Interpreter {
-        /// Which.
         program: PathBuf,
         /// The system's reason, or its last words.
         complaint: String,

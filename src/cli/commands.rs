@@ -26,7 +26,6 @@ use crate::pipeline::{
 };
 use crate::plan::{BytecodeScope, PlanRequest};
 
-/// Runs a command.
 pub(super) fn run(
     command: &Command,
     surroundings: &ProcessEnv,

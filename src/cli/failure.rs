@@ -10,13 +10,10 @@ use crate::store::StoreError;
 /// Why a command failed.
 #[derive(Debug)]
 pub(super) enum CommandFailure {
-    /// A stage failed.
     Build(BuildError),
     /// The command line cannot be meant.
     Usage {
-        /// What is wrong.
         what: String,
-        /// The argument.
         place: String,
         /// Why it cannot be.
         why: String,
@@ -27,7 +24,6 @@ pub(super) enum CommandFailure {
     Damaged {
         /// What there is to say of each, for stdout.
         answer: CommandOutput,
-        /// The store.
         root: PathBuf,
         /// How many they were.
         files: usize,

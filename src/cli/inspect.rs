@@ -44,7 +44,6 @@ impl From<PlatformStatus> for PlatformDetails {
     }
 }
 
-/// Shows an image.
 pub(super) fn inspect(
     arguments: &InspectArgs,
     surroundings: &ProcessEnv,

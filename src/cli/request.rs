@@ -14,7 +14,6 @@ const DEFAULT_EPOCH_SECONDS: u64 = 315_532_800;
 pub(super) struct ProcessEnv {
     /// The environment; variables that are not UTF-8 are left out.
     pub(super) variables: BTreeMap<String, String>,
-    /// The working directory.
     pub(super) directory: PathBuf,
     /// Where the store lies.
     pub(super) store_root: PathBuf,
@@ -27,7 +26,6 @@ pub(super) struct ProcessEnv {
 }
 
 impl ProcessEnv {
-    /// Reads them.
     pub(super) fn read() -> Result<Self, CommandFailure> {
         let variables: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -14,7 +14,6 @@ pub(crate) struct BaseImage {
     pub reference: Reference,
     /// What the name stands for: the manifest, or the index that leads to it.
     pub digest: Digest,
-    /// The platform's manifest.
     pub manifest_digest: Digest,
     pub platform: Platform,
     pub manifest: ImageManifest,

@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::project::ProjectInputs;
 use super::settings::Settings;
 use super::unisolated::NotInImage;
-use super::{unisolated as bare, variables};
+use super::{unisolated, variables};
 use crate::archive::tar::TarOptions;
 use crate::layer_cache::{
     BuiltLayer, LayerBatch, LayerBuilder, LayerRecipe, LockedLayers, NoRecipe, RegistryCache,
@@ -164,7 +164,7 @@ impl<'a> Context<'a> {
     /// then, they do to this machine.
     pub(crate) fn in_builder(&self) -> Result<(), NotInImage> {
         let find = || {
-            bare::find(self.builder).inspect(|()| {
+            unisolated::find(self.builder).inspect(|()| {
                 self.report.event(Event::Warning {
                     text: "code of the project runs without isolation: it reaches this container's files, processes and network, and may write to whatever s2r may write to".to_owned(),
                     hint: "use --isolation auto where namespaces are allowed, and for projects of others".to_owned(),
@@ -184,7 +184,6 @@ impl<'a> Context<'a> {
         built.insert(*key, wheel);
     }
 
-    /// Where wheels go.
     pub(crate) fn place(&self) -> wheel::InstallTarget {
         wheel::InstallTarget {
             prefix: PREFIX.to_owned(),

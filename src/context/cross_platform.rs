@@ -17,7 +17,6 @@ pub(crate) enum ForeignStep {
     Assemble,
     /// The install of the project itself; the file that says so.
     Install(String),
-    /// Django's.
     CollectStatic,
     /// Packages that have no wheel for the platform, and so have to be built.
     Wheels(Vec<String>),
@@ -76,9 +75,7 @@ pub(crate) fn is_foreign(architecture: Architecture) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[error("something has to run on {platform}")]
 pub(crate) struct ForeignBuild {
-    /// The image's platform.
     pub platform: Platform,
-    /// What.
     pub steps: Vec<ForeignStep>,
 }
 

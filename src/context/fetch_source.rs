@@ -265,7 +265,6 @@ impl RequirementCheckout {
         self.folder.path().to_owned()
     }
 
-    /// The commit's name.
     pub(crate) fn commit(&self) -> &str {
         &self.commit
     }

@@ -14,9 +14,7 @@ use crate::sandbox::{Isolation, StepLimits};
 /// What a command may do with locks and network.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct NetworkRules {
-    /// Resolve nothing.
     pub locked: bool,
-    /// Touch no network.
     pub offline: bool,
     /// Ask again what was asked before.
     pub refresh: bool,
@@ -27,9 +25,7 @@ pub(crate) struct NetworkRules {
 /// The surroundings of a command, as `cli` read them.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// The store's folder.
     pub store_root: PathBuf,
-    /// The caller's environment.
     pub variables: BTreeMap<String, String>,
     /// What of it files of the project may name (`--pass-env`).
     pub passed: PassedVariables,
@@ -41,7 +37,6 @@ pub(crate) struct Settings {
     pub epoch_seconds: u64,
     /// Threads that write layers.
     pub workers: usize,
-    /// Locks and network.
     pub rules: NetworkRules,
     /// How registries are talked to.
     pub registries: RegistrySettings,
@@ -54,7 +49,6 @@ pub(crate) struct Settings {
 /// What an image is written in.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ImageFormats {
-    /// Its layers.
     pub layers: LayerForm,
     /// Its manifest, and what that names.
     pub documents: MediaFamily,

@@ -21,14 +21,10 @@ const QUESTION: &str = "import sys; print('%d.%d' % sys.version_info[:2])";
 pub(crate) enum NotInImage {
     /// The builder is an image of a registry, which nothing here tells apart.
     #[error("the builder stands on the image {image}, and nothing tells whether s2r stands in it")]
-    Image {
-        /// Its name.
-        image: String,
-    },
+    Image { image: String },
     /// The system is another one.
     #[error("{OS_RELEASE} here says {found}, and the builder is of Debian {wanted}")]
     System {
-        /// Of the builder.
         wanted: String,
         /// Of this machine, or that it says nothing.
         found: String,

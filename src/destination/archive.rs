@@ -15,7 +15,6 @@ use crate::destination::layout::{self, OCI_LAYOUT};
 use crate::destination::{BlobSource, ExportError, PushImage};
 use crate::oci::{Descriptor, MediaType};
 
-/// Which archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ArchiveFormat {
     /// An OCI image layout in a tar.

@@ -108,7 +108,6 @@ impl OpenBlob {
 pub(super) struct BlobDoubt(Arc<AtomicBool>);
 
 impl BlobDoubt {
-    /// Whether it has.
     pub(super) fn is_founded(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -23,13 +23,11 @@ pub(crate) enum PushError {
         path: PathBuf,
         /// What it ought to hold.
         digest: Digest,
-        /// What is wrong.
         source: io::Error,
     },
     /// A blob of the image has other bytes than the manifest says. The registry has not got all of them.
     #[error("{} is damaged: it does not hold {digest}", path.display())]
     Damaged {
-        /// The file.
         path: PathBuf,
         /// What it ought to hold.
         digest: Digest,
@@ -38,7 +36,6 @@ pub(crate) enum PushError {
     /// gives it.
     #[error("{digest} is neither here nor in {}", names(origins))]
     Nowhere {
-        /// The blob.
         digest: Digest,
         /// The repositories asked, and what each said.
         origins: Vec<(String, RegistryError)>,
@@ -46,7 +43,6 @@ pub(crate) enum PushError {
     /// The registry does not let the tag be changed, and it names another image.
     #[error("{name} cannot be changed: {source}")]
     Immutable {
-        /// Repository and tag.
         name: String,
         /// What it names, where the registry tells.
         found: Option<Digest>,
@@ -101,7 +97,6 @@ pub(crate) enum ExportError {
     Target {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong.
         source: io::Error,
     },
     /// The stream that an archive is written to.
@@ -114,13 +109,11 @@ pub(crate) enum ExportError {
         path: PathBuf,
         /// What it ought to hold.
         digest: Digest,
-        /// What is wrong.
         source: io::Error,
     },
     /// A blob of the image has other bytes than the manifest says.
     #[error("{} is damaged: it does not hold {digest}", path.display())]
     Damaged {
-        /// The file.
         path: PathBuf,
         /// What it ought to hold.
         digest: Digest,
@@ -136,7 +129,6 @@ pub(crate) enum ExportError {
     Json {
         /// For instance `index.json`.
         document: &'static str,
-        /// Why not.
         source: serde_json::Error,
     },
 }

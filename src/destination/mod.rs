@@ -43,9 +43,7 @@ pub(crate) trait BlobSource: Sync {
 pub(crate) struct PushImage {
     /// The manifest as it is stored and hashed.
     pub manifest: Vec<u8>,
-    /// Its media type.
     pub media_type: MediaType,
-    /// The image config.
     pub config: Descriptor,
     /// The layers, base first.
     pub layers: Vec<Descriptor>,

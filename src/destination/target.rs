@@ -28,16 +28,13 @@ pub(crate) enum ExportTargetError {
 pub(crate) enum ExportTarget {
     /// An OCI image layout.
     Layout {
-        /// Its folder.
         dir: PathBuf,
         /// The image's name in it, if one was given.
         name: Option<String>,
     },
-    /// An archive.
     Archive {
         /// The file; `-` is standard output.
         file: PathBuf,
-        /// Its kind.
         format: ArchiveFormat,
         /// The image's name in it, if one was given.
         name: Option<String>,

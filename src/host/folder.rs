@@ -29,12 +29,10 @@ impl TempFolder {
         })
     }
 
-    /// Where it lies.
     pub(crate) fn path(&self) -> &Path {
         &self.shown
     }
 
-    /// Lets it stay.
     pub(crate) fn keep(mut self) -> PathBuf {
         self.path = None;
         self.shown.clone()

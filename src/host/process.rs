@@ -37,7 +37,6 @@ pub(crate) struct ProcessLimits {
 /// What a program said.
 #[derive(Debug)]
 pub(crate) struct ProcessOutput {
-    /// How it ended.
     pub status: ExitStatus,
     /// The beginning of its standard output.
     pub output: Vec<u8>,

@@ -26,7 +26,6 @@ const PIECE_BYTES: usize = 16 << 10;
 pub(crate) struct TreeSize {
     /// Everything in it that is no folder.
     pub files: u64,
-    /// Their lengths together.
     pub bytes: u64,
 }
 

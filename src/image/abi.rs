@@ -20,11 +20,9 @@ pub(crate) struct Abi {
 /// In what another base differs too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AbiMismatch {
-    /// Another Python.
     Python,
     /// An older C library.
     Glibc,
-    /// An interpreter elsewhere.
     Interpreter,
 }
 

@@ -13,9 +13,7 @@ use crate::oci::{ImageConfig, ImageManifest};
 /// Names of what the base gave to an image's config.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BaseSettings {
-    /// Variables.
     pub env: BTreeSet<String>,
-    /// Labels.
     pub labels: BTreeSet<String>,
 }
 

@@ -67,7 +67,6 @@ pub(crate) enum ImageError {
     Document {
         /// `config`, `manifest` or `index`.
         document: &'static str,
-        /// The serialiser's reason.
         reason: String,
     },
     /// Something of the image has no media type in the format that is wanted.
@@ -75,7 +74,6 @@ pub(crate) enum ImageError {
     Format {
         /// What the image is made of.
         media_types: String,
-        /// The format.
         family: MediaFamily,
     },
 }
@@ -108,7 +106,6 @@ impl crate::report::Explain for ImageError {
     }
 }
 
-/// One layer, ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ImageLayer {
     /// What determined its bytes.

@@ -32,13 +32,9 @@ const OF_THE_BASE: [&str; 7] = [
 /// All that a base gives to the images that stand on it.
 #[derive(Debug, Clone)]
 pub(crate) struct NewBase {
-    /// Its layers.
     pub layers: Vec<Descriptor>,
-    /// Their tars.
     pub diff_ids: Vec<DiffId>,
-    /// What made them.
     pub history: Vec<HistoryEntry>,
-    /// Variables and labels.
     pub given: BaseDefaults,
     /// User, ports, entrypoint, stop signal, and fields that s2r does not know.
     pub run: RunConfig,
@@ -53,9 +49,7 @@ pub(crate) struct NewBase {
 /// Variables and labels of a base.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BaseDefaults {
-    /// Variables.
     pub env: BTreeMap<String, String>,
-    /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Names for which the base's own value is not known, because its application set another.
     pub untold: BaseSettings,

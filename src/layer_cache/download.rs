@@ -54,26 +54,17 @@ impl TransferIds {
 pub(crate) enum DownloadError {
     /// It has no address.
     #[error("{name} is to be had nowhere")]
-    Nowhere {
-        /// Its file name.
-        name: String,
-    },
+    Nowhere { name: String },
     /// The indexes do not have the pip that goes into the image.
     #[error("{name} is in none of the package indexes")]
     NoPip {
-        /// Its file name.
         name: String,
         /// The indexes, without logins.
         indexes: String,
     },
     /// It was built here before, and its file was damaged since.
     #[error("{name} was damaged in the store")]
-    Lost {
-        /// Its file name.
-        name: String,
-        /// Its hash.
-        digest: Digest,
-    },
+    Lost { name: String, digest: Digest },
     /// The source does not hold it.
     #[error("{path} is no file of the source")]
     NoFile {
@@ -85,9 +76,7 @@ pub(crate) enum DownloadError {
     OtherFile {
         /// Its path in the source.
         path: String,
-        /// The lock's hash.
         expected: Digest,
-        /// The file's.
         found: Digest,
     },
 }

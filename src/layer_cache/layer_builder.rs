@@ -50,7 +50,6 @@ pub(crate) struct LayerBatch {
 /// Files that had to be downloaded.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct BatchFetched {
-    /// How many.
     pub files: usize,
     /// Their bytes, as far as they were known beforehand.
     pub bytes: u64,

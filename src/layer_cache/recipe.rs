@@ -22,7 +22,6 @@ pub(crate) struct LayerRecipe<'a> {
     pub contents: String,
     /// What must be in the store before it can be written.
     pub needs: Vec<Download>,
-    /// Writes its entries.
     pub write: Box<WriteEntries<'a>>,
     /// Whether it depends on the project's files, so that no lock can know it.
     pub is_of_source: bool,
@@ -51,7 +50,6 @@ pub(crate) struct LayerContradiction {
     pub contents: String,
     /// What the image in the registry says.
     pub told: Digest,
-    /// What it is.
     pub made: Digest,
 }
 

@@ -29,7 +29,6 @@ const MAX_CONFIG_BYTES: u64 = 8 << 20;
 pub(crate) struct RemoteLayer {
     /// Its blob. The length of the tar is not known.
     pub stored: StoredLayer,
-    /// The repository.
     pub place: Reference,
 }
 
@@ -341,7 +340,6 @@ impl<'a> RegistryCache<'a> {
     }
 }
 
-/// Who is asked.
 enum CacheTarget<'a> {
     /// Where the image goes.
     Target(RegistryRepository<'a>),

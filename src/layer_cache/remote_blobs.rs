@@ -23,7 +23,6 @@ const PIECE_BYTES: usize = 128 << 10;
 pub(crate) struct BlobMissing {
     /// What it holds, for people.
     pub name: String,
-    /// Its digest.
     pub digest: Digest,
     /// Who was asked, and the answer.
     pub answers: Vec<(String, RegistryError)>,
@@ -51,7 +50,6 @@ impl Explain for BlobMissing {
 /// A blob that is wanted here.
 #[derive(Debug, Clone)]
 pub(crate) struct WantedBlob {
-    /// Its digest.
     pub digest: Digest,
     /// Its length in bytes.
     pub size_bytes: u64,

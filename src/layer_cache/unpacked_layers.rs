@@ -37,7 +37,6 @@ const PASSING: TarOptions = TarOptions {
 /// A layer of the store that is wanted as a folder.
 #[derive(Debug, Clone)]
 pub(crate) struct RootLayer {
-    /// Its blob.
     pub digest: Digest,
     /// The blob's length in bytes.
     pub size_bytes: u64,
@@ -51,7 +50,6 @@ pub(crate) struct RootLayer {
 #[derive(Debug, thiserror::Error)]
 #[error("the tar of {layer} ({name}) is {found}, not {told}")]
 pub(crate) struct TarMismatch {
-    /// The layer's blob.
     pub layer: Digest,
     /// What it holds, for people.
     pub name: String,

@@ -132,7 +132,6 @@ pub(crate) fn chunks<'a>(files: impl Iterator<Item = (&'a [u8], u64)>) -> Vec<Ra
 pub(crate) struct CodeSpan {
     chunk: usize,
     offset_bytes: u64,
-    /// Its length.
     pub size_bytes: u64,
 }
 

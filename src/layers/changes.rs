@@ -29,12 +29,9 @@ pub(crate) enum PathChange {
         /// Its length in bytes.
         size_bytes: u64,
     },
-    /// A symbolic link.
     Link {
-        /// Where to.
         target: Vec<u8>,
     },
-    /// It is gone.
     Removed,
 }
 
@@ -45,7 +42,6 @@ pub(crate) struct LayerChange {
     pub path: Vec<u8>,
     /// What became of it.
     pub kind: PathChange,
-    /// Permission bits.
     pub mode: u32,
     /// Where its bytes lie on the machine.
     pub file: PathBuf,
@@ -57,9 +53,7 @@ pub(crate) enum ChangesLayerError {
     /// A changed file cannot be read.
     #[error("{}: {source}", path.display())]
     Read {
-        /// Which.
         path: PathBuf,
-        /// The system's reason.
         source: std::io::Error,
     },
     /// The layer cannot hold an entry, or its sink failed.

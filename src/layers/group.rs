@@ -18,7 +18,6 @@ pub(crate) const SHARED_LAYERS: usize = 4;
 /// A package to place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct GroupedPackage<'a> {
-    /// Its normalised name.
     pub name: &'a str,
     /// Its length in bytes, compressed.
     pub compressed_bytes: u64,

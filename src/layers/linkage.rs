@@ -56,7 +56,6 @@ pub(crate) struct LinkNeed {
     pub files: usize,
 }
 
-/// What is needed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum WantedFile {
     /// A library by its name, `libGL.so.1`.
@@ -102,7 +101,6 @@ pub(crate) fn machine(architecture: Architecture) -> u16 {
 /// A file of a layer, and whose it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LinkedFile<'a> {
-    /// The package.
     pub owner: &'a str,
     /// Its path in the image, without a leading slash.
     pub path: &'a str,

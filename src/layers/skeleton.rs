@@ -96,14 +96,12 @@ pub(crate) struct SkeletonOptions {
     pub tar: tar::TarOptions,
 }
 
-/// One entry.
 enum SkeletonEntry<'a> {
     Directory,
     File(&'a [u8]),
     Link(String),
 }
 
-/// The layer's key.
 pub(crate) fn key(options: &SkeletonOptions) -> Key {
     let mut key = KeyBuilder::new(LAYOUT)
         .field(options.python.as_bytes())

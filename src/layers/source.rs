@@ -74,9 +74,7 @@ impl Explain for SourceLayerError {
 /// What the layer holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SourceLayer<'a> {
-    /// The project's files.
     pub tree: &'a SourceTree,
-    /// Their hashes.
     pub contents: &'a TreeContents,
     /// The distribution's name as its files say it, noted for `run`, which may want it as a module.
     pub setup_name: Option<&'a str>,
@@ -143,7 +141,6 @@ fn below(path: &[u8]) -> Vec<u8> {
     [PREFIX, b"/", path].concat()
 }
 
-/// The layer's key.
 pub(crate) fn key(source: SourceLayer<'_>, options: TarOptions) -> Key {
     let mut key = KeyBuilder::new(LAYOUT)
         .field(source.contents.key().as_bytes())

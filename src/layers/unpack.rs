@@ -42,7 +42,6 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Names with this beginning are notes of other tools and stand for no file.
 const RESERVED: &[u8] = b".wh..wh.";
 
-/// What was unpacked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct UnpackedLayer {
     /// Files, links and folders.
@@ -98,15 +97,12 @@ pub(crate) enum LayerUnpackError {
     Whiteout {
         /// The path that the layer removes.
         path: PathBuf,
-        /// The system's reason.
         source: io::Error,
     },
-    /// The disk.
     #[error("{}: {source}", path.display())]
     Write {
         /// Which file or folder.
         path: PathBuf,
-        /// The system's reason.
         source: io::Error,
     },
 }
@@ -338,7 +334,6 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// Where entries go.
 struct UnpackTarget<'a> {
     folder: &'a Path,
     root: OwnedFd,

@@ -24,20 +24,10 @@ pub(crate) use file::{MirrorFiles, PullFilter};
 pub(crate) enum MirrorsError {
     /// A file or folder cannot be read.
     #[error("{} cannot be read: {source}", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// It is not what it should be.
     #[error("{} does not read: {reason}", path.display())]
-    Malformed {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    Malformed { path: PathBuf, reason: String },
 }
 
 impl Explain for MirrorsError {
@@ -56,7 +46,6 @@ impl Explain for MirrorsError {
     }
 }
 
-/// The user's rules.
 #[derive(Debug, Default)]
 pub(crate) struct MirrorRules {
     files: MirrorFiles,

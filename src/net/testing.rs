@@ -16,11 +16,9 @@ const MAX_CONNECTIONS: usize = 200;
 pub(crate) struct Seen {
     /// `GET`.
     pub method: String,
-    /// Path and query.
     pub target: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The whole body.
     pub body: Vec<u8>,
     /// How many requests came before it.
     pub index: usize,
@@ -36,7 +34,6 @@ impl Seen {
     }
 }
 
-/// An answer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answer {
     status: u16,
@@ -56,7 +53,6 @@ impl Answer {
         }
     }
 
-    /// With a header.
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
@@ -90,7 +86,6 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it.
     pub(crate) fn start(script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -106,7 +101,6 @@ impl Server {
         Self { base, seen }
     }
 
-    /// Host and port.
     pub(crate) fn host(&self) -> &str {
         self.base.strip_prefix("http://").unwrap()
     }

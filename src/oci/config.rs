@@ -28,7 +28,6 @@ pub(crate) struct ImageConfig {
     /// How to run it.
     #[serde(default, deserialize_with = "null_is_nothing")]
     pub config: RunConfig,
-    /// The layers' tars.
     pub rootfs: RootFs,
     /// What made each layer.
     #[serde(
@@ -69,7 +68,6 @@ pub(crate) struct RunConfig {
     /// What runs unless the user says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cmd: Option<Vec<String>>,
-    /// Where it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
     /// Notes on the image.
@@ -119,7 +117,6 @@ pub(crate) struct HistoryEntry {
     /// What made the layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
-    /// Who made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
     /// What is in it.

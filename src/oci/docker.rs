@@ -10,7 +10,6 @@ use super::{Descriptor, ImageIndex, ImageManifest, MediaType};
 /// Whose media types a document has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum MediaFamily {
-    /// The image-spec's.
     #[default]
     Oci,
     /// Docker's, version 2 schema 2.

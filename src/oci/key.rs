@@ -28,7 +28,6 @@ impl KeyBuilder {
         Self(Sha256::new()).field(domain.as_bytes())
     }
 
-    /// Adds one input.
     #[must_use]
     pub(crate) fn field(mut self, bytes: &[u8]) -> Self {
         self.add(bytes);

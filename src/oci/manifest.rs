@@ -21,7 +21,6 @@ pub(crate) enum MediaType {
     LayerZstd,
     /// Docker's image manifest, version 2 schema 2.
     DockerManifest,
-    /// Docker's manifest list.
     DockerList,
     /// Anything else, kept as it is.
     Other(String),
@@ -143,7 +142,6 @@ impl From<Platform> for DescriptorPlatform {
     }
 }
 
-/// An image manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ImageManifest {
@@ -152,7 +150,6 @@ pub(crate) struct ImageManifest {
     /// Always written; foreign manifests may lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<MediaType>,
-    /// The image config.
     pub config: Descriptor,
     /// The layers, base first.
     pub layers: Vec<Descriptor>,
@@ -170,7 +167,6 @@ pub(crate) struct ImageIndex {
     /// Always written; foreign indexes may lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<MediaType>,
-    /// The manifests.
     pub manifests: Vec<Descriptor>,
     /// Notes on the index.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

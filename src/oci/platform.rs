@@ -42,7 +42,6 @@ impl Architecture {
 /// What an image runs on. The operating system is always Linux.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Platform {
-    /// The processor.
     pub architecture: Architecture,
 }
 

@@ -27,22 +27,17 @@ pub(crate) fn docker_hub_of(registry: &str) -> &str {
 /// Why a text is no image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ReferenceError {
-    /// Nothing there.
     #[error("the image name is empty")]
     Empty,
     /// A repository must be lower case: the usual slip, worth its own words.
     #[error("{0:?} has upper-case letters; image names are lower case")]
     UpperCase(String),
-    /// A repository's grammar.
     #[error("{0:?} is not an image name: letters, digits, and single . _ - between them")]
     Repository(String),
-    /// A tag's grammar.
     #[error("{0:?} is not a tag: letters, digits, _ . - and at most 128 of them")]
     Tag(String),
-    /// A digest's grammar.
     #[error("{0:?} is not a digest: sha256: and 64 hex digits")]
     Digest(String),
-    /// A host's grammar.
     #[error("{0:?} is not a registry: a host name, with a port or not")]
     Registry(String),
     /// Registries refuse longer names.

@@ -12,7 +12,7 @@ use crate::image::{
     BaseSettings, ImageLayer, ImageParts, SETTINGS_ANNOTATION,
 };
 use crate::layer_cache::{BuiltLayer, LayerRecipe};
-use crate::layer_recipes as recipes;
+use crate::layer_recipes;
 use crate::layer_recipes::WheelShelf;
 use crate::layers::source::SourceLayer;
 use crate::layers::wheel;
@@ -21,7 +21,7 @@ use crate::plan::ValueOrigin;
 use crate::report::BuildError;
 use crate::resolve::wheels::{LockedWheel, WheelLock};
 use crate::source::TreeContents;
-use crate::wheel_resolution::locked_wheels as wheels;
+use crate::wheel_resolution::locked_wheels;
 
 impl Context<'_> {
     /// Layers above the base, lowest first: skeleton, pip, wheels, source.
@@ -55,17 +55,17 @@ impl Context<'_> {
         if let Some(compiler) = compiler.filter(|_| self.compiles_library())
             && let Base::Packages { debs, .. } = foundation
         {
-            recipes.push(recipes::library(&debs.base, compiler, tar));
+            recipes.push(layer_recipes::library(&debs.base, compiler, tar));
         }
         let builder = self.builder;
-        recipes.push(recipes::skeleton(
+        recipes.push(layer_recipes::skeleton(
             &builder.python,
             &builder.interpreter,
             tar,
         ));
         // No application imports pip, and its byte code is as large as Flask's and Django's together.
         if let Some(pip) = self.pip(lock, pip_place, &shelf)? {
-            recipes.push(recipes::wheel_layer(&[&pip], pip_place, &shelf));
+            recipes.push(layer_recipes::wheel_layer(&[&pip], pip_place, &shelf));
         }
         if self.plan.running.assemble.value {
             return Ok(recipes);
@@ -73,7 +73,7 @@ impl Context<'_> {
         // The project itself goes above its dependencies, because it changes more often.
         let (own, others): (Vec<LockedWheel>, Vec<LockedWheel>) =
             lock.packages.iter().cloned().partition(LockedWheel::is_own);
-        recipes.extend(recipes::wheels(&others, place, &shelf));
+        recipes.extend(layer_recipes::wheels(&others, place, &shelf));
         if !own.is_empty() {
             let own: Vec<&LockedWheel> = own.iter().collect();
             let own_place = if compiles_application {
@@ -83,10 +83,10 @@ impl Context<'_> {
             };
             recipes.push(LayerRecipe {
                 is_of_source: true,
-                ..recipes::wheel_layer(&own, own_place, &shelf)
+                ..layer_recipes::wheel_layer(&own, own_place, &shelf)
             });
         }
-        recipes.push(recipes::source(source, application, tar));
+        recipes.push(layer_recipes::source(source, application, tar));
         Ok(recipes)
     }
 
@@ -104,14 +104,14 @@ impl Context<'_> {
         let Some(pinned) = self.builder.pip.as_ref().filter(|_| !is_own) else {
             return Ok(None);
         };
-        let known = wheels::pip(pinned, &self.environment, &self.fetcher(), false)?;
+        let known = locked_wheels::pip(pinned, &self.environment, &self.fetcher(), false)?;
         if let Some(pip) = known
             && (self.store.is_sound_download(&pip.sha256)
-                || self.has_layer(&recipes::wheel_layer(&[&pip], place, shelf).key))
+                || self.has_layer(&layer_recipes::wheel_layer(&[&pip], place, shelf).key))
         {
             return Ok(Some(pip));
         }
-        wheels::pip(pinned, &self.environment, &self.fetcher(), true)
+        locked_wheels::pip(pinned, &self.environment, &self.fetcher(), true)
     }
 
     /// Writes config and manifest. The lowest `base_count` layers are the base's.

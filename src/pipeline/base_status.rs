@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::rebase::{ImageLookup, RebaseError};
 use crate::base::base_image_lookup::BaseImageError;
-use crate::base::resolved_packages as base;
+use crate::base::resolved_packages;
 use crate::context::base_manifest::BaseImage;
 use crate::context::settings::{NetworkRules, Settings};
 use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, BaseRecord};
@@ -21,14 +21,12 @@ use crate::store::Store;
 pub(crate) struct BaseStatusReport {
     /// The manifest or index.
     pub digest: Digest,
-    /// Each platform's part.
     pub platforms: Vec<PlatformStatus>,
 }
 
 /// One platform of it.
 #[derive(Debug)]
 pub(crate) struct PlatformStatus {
-    /// The manifest's.
     pub entry: Descriptor,
     pub manifest: ImageManifest,
     pub config: ImageConfig,
@@ -42,9 +40,7 @@ pub(crate) enum BaseStatus {
     UpToDate,
     /// The name of the base stands for another image now.
     Image {
-        /// Which.
         now: Digest,
-        /// Its layers.
         layers: usize,
         /// Those of them that the image does not stand on.
         differing: usize,
@@ -190,7 +186,8 @@ fn packages(image: &BaseImage, store: &Store) -> BaseStatus {
     let Some(BaseDefinition::Debian(base)) = builder.map(|(builder, _)| &builder.base) else {
         return BaseStatus::NotKnown;
     };
-    let Some((asked, known)) = base::known(base, image.platform.architecture, store) else {
+    let Some((asked, known)) = resolved_packages::known(base, image.platform.architecture, store)
+    else {
         return BaseStatus::NotKnown;
     };
     let version = |text: &str| text.parse::<DebianVersion>().ok();
@@ -305,7 +302,7 @@ mod tests {
             deb("openssl", "3.5.10-1"),
         ];
         let architecture = of_image.platform.architecture;
-        base::remember(base, architecture, &known, &store).unwrap();
+        resolved_packages::remember(base, architecture, &known, &store).unwrap();
         let BaseStatus::Packages {
             compared, newer, ..
         } = packages(&of_image, &store)

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::publish::{self, ExportReport, PushReport};
-use super::{lock as locks, plan as read};
+use super::{lock, plan};
 use crate::bytecode;
 use crate::context::build_context::{BuildMeans, Context};
 use crate::context::project::ProjectInputs;
 use crate::context::settings::Settings;
 use crate::context::stage_clock::StageClock;
-use crate::context::{client, cross_platform as foreign};
+use crate::context::{client, cross_platform};
 use crate::destination::ExportTarget;
 use crate::destination::registry::PushError;
 use crate::layer_cache::{
@@ -36,7 +36,6 @@ pub(crate) struct BuildOutputs {
     pub verify_cache: bool,
 }
 
-/// A built image.
 #[derive(Debug)]
 pub(crate) struct BuiltImage {
     /// Its names; may be empty.
@@ -56,9 +55,7 @@ pub(crate) struct BuiltImage {
 /// One platform of a built image.
 #[derive(Debug)]
 pub(crate) struct BuiltPlatform {
-    /// Which.
     pub platform: Platform,
-    /// Its manifest.
     pub descriptor: Descriptor,
     /// Its layers, base first.
     pub layers: Vec<BuiltLayer>,
@@ -91,19 +88,19 @@ pub(crate) fn build(
     let stages = StageClock::new(report);
     let mut project = stages.run(
         BuildStage::Source,
-        || read::project(request, settings, report),
+        || plan::project(request, settings, report),
         |project| format!("{} files and folders", project.tree.entries().len()),
     )?;
     let plan = stages.run(
         BuildStage::Plan,
         || {
-            read::resolve_builder(&mut project, request, settings, report)?;
-            read::make_plan(&project, request, report)
+            plan::resolve_builder(&mut project, request, settings, report)?;
+            plan::make_plan(&project, request, report)
         },
         crate::plan::Plan::title,
     )?;
-    foreign::check(&plan)?;
-    locks::check(&project, request, &plan, settings.rules, report)?;
+    cross_platform::check(&plan)?;
+    lock::check(&project, request, &plan, settings.rules, report)?;
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
     let client = client::new(settings, report);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::plan as read;
+use super::plan;
 use super::platform_build::ResolvedPlatform;
 use crate::context::build_context::{BuildMeans, Context};
 use crate::context::project::{LOCK_FILE, ProjectInputs};
@@ -18,7 +18,7 @@ use crate::resolve::debian::LockedLayer;
 use crate::resolve::wheels::{WheelError, WheelLocation, write_pylock};
 use crate::source::SettingsFile;
 use crate::store::Store;
-use crate::wheel_resolution::lock_inputs as fingerprint;
+use crate::wheel_resolution::lock_inputs;
 use crate::wheel_resolution::lock_inputs::StaleLockError;
 
 /// The standard lock (PEP 751).
@@ -37,15 +37,15 @@ pub(crate) fn lock(
     report: &dyn Report,
 ) -> Result<Vec<PathBuf>, BuildError> {
     crate::context::fetch_source::check_is_folder(request, settings)?;
-    let mut project = read::project(request, settings, report)?;
+    let mut project = plan::project(request, settings, report)?;
     // One that cannot be read is replaced.
     let before = project.base_lock().ok().flatten();
     let with_layers = with_layers || before.is_some_and(|lock| !lock.layers.is_empty());
     let root = project.tree.root().to_owned();
     // Locks that are there say what was; requirements say what is wished for.
     project.forget(&[PYLOCK, LOCK_FILE])?;
-    read::resolve_builder(&mut project, request, settings, report)?;
-    let plan = read::make_plan(&project, request, report)?;
+    plan::resolve_builder(&mut project, request, settings, report)?;
+    let plan = plan::make_plan(&project, request, report)?;
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
     let client = crate::context::client::new(settings, report);
@@ -93,12 +93,12 @@ pub(crate) fn lock(
             .map(|one| (one.target, &one.wheels))
             .collect();
         tell_of_source_files(&resolved, report);
-        let mut inputs = fingerprint::of(&project, &plan)?;
+        let mut inputs = lock_inputs::of(&project, &plan)?;
         if let Some(requires) = resolved
             .iter()
             .find_map(|one| context.own_requires(&one.wheels))
         {
-            inputs.add(fingerprint::AS_BUILT, requires.as_bytes());
+            inputs.add(lock_inputs::AS_BUILT, requires.as_bytes());
         }
         let text = settings.passed.put_names_back(&write_pylock(&locks)) + &inputs.to_toml();
         written.push(write(&root, PYLOCK, &text)?);
@@ -121,9 +121,9 @@ fn layers(
         settings, report, ..
     } = means;
     // What there is to say of the project has been said.
-    let mut project = read::project(request, settings, &SilentReport)?;
-    read::resolve_builder(&mut project, request, settings, &SilentReport)?;
-    let plan = read::make_plan(&project, request, &SilentReport)?;
+    let mut project = plan::project(request, settings, &SilentReport)?;
+    plan::resolve_builder(&mut project, request, settings, &SilentReport)?;
+    let plan = plan::make_plan(&project, request, &SilentReport)?;
     let context = Context::new(&project, &plan, means)?;
     let stages = StageClock::new(report);
     let mut layers = BTreeMap::new();
@@ -165,8 +165,8 @@ pub(super) fn check(
     };
     match LockOrigin::of(&String::from_utf8_lossy(&text)).map_err(wrong)? {
         LockOrigin::Known(then) => {
-            let now = fingerprint::of(project, &read::without_lock(project, request)?)?;
-            let changed = then.changed(&now, fingerprint::AS_BUILT);
+            let now = lock_inputs::of(project, &plan::without_lock(project, request)?)?;
+            let changed = then.changed(&now, lock_inputs::AS_BUILT);
             if changed.is_empty() {
                 return Ok(());
             }

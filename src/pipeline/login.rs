@@ -24,37 +24,19 @@ const MAX_FILE_BYTES: u64 = 4 << 20;
 pub(crate) enum LoginError {
     /// Not a registry, or a path on one.
     #[error("{text:?} is not a registry")]
-    Name {
-        /// As typed.
-        text: String,
-    },
+    Name { text: String },
     /// The registry does not take the credentials, or does not answer.
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// The file cannot be changed.
     #[error("{}: {source}", path.display())]
-    Keep {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: KeepError,
-    },
+    Keep { path: PathBuf, source: KeepError },
     /// The file cannot be read or written.
     #[error("{}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// There is nothing to be forgotten.
     #[error("{}: no credentials for {registry}", path.display())]
-    Nothing {
-        /// The file.
-        path: PathBuf,
-        /// The registry.
-        registry: String,
-    },
+    Nothing { path: PathBuf, registry: String },
 }
 
 /// Where credentials have gone to, or come from.
@@ -62,7 +44,6 @@ pub(crate) enum LoginError {
 pub(crate) struct LoginPlace {
     /// The registry, as the file has it.
     pub registry: String,
-    /// The file.
     pub path: PathBuf,
     /// The helper that the file names for it.
     pub helper: Option<String>,

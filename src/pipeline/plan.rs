@@ -47,7 +47,6 @@ pub(crate) fn plan(
     Ok(plan)
 }
 
-/// Reads the project.
 pub(super) fn project(
     request: &PlanRequest,
     settings: &Settings,

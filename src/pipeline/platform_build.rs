@@ -19,9 +19,9 @@ use crate::packages::python::conditions::ResolutionRules;
 use crate::report::{BuildError, BuildStage, LayerStatus};
 use crate::resolve::wheels::WheelLock;
 use crate::source_builds::build_root::BuildRoot;
-use crate::source_builds::step_layers as changes;
+use crate::source_builds::step_layers;
 use crate::source_builds::step_layers::LowerLayers;
-use crate::wheel_resolution::resolver as exact;
+use crate::wheel_resolution::resolver;
 
 /// What one platform's image is made of, exactly.
 pub(super) struct ResolvedPlatform {
@@ -163,11 +163,11 @@ impl Context<'_> {
         lock: &WheelLock,
     ) -> Result<Option<BuiltLayer>, BuildError> {
         if self.plan.running.assemble.value {
-            return changes::assemble(self, build_root.full()?, below);
+            return step_layers::assemble(self, build_root.full()?, below);
         }
         match below.layers.split_last() {
             Some((source, layers)) if has_django(lock) => {
-                changes::collect_static(self, LowerLayers { layers, ..below }, source)
+                step_layers::collect_static(self, LowerLayers { layers, ..below }, source)
             }
             _ => Ok(None),
         }
@@ -219,7 +219,7 @@ impl Context<'_> {
             return Ok(WheelLock::default());
         }
         let none = ResolutionRules::default();
-        let exact = exact::WheelResolver {
+        let exact = resolver::WheelResolver {
             context: self,
             build_root,
             target: &target,
@@ -227,7 +227,7 @@ impl Context<'_> {
             of_build: None,
         };
         let conditions = exact.find_conditions()?;
-        exact::WheelResolver {
+        resolver::WheelResolver {
             conditions: &conditions,
             ..exact
         }

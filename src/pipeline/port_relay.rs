@@ -15,7 +15,6 @@ const CONNECTION_LIMIT: usize = 512;
 pub(crate) struct PortMapping {
     /// Where the caller connects to.
     pub address: IpAddr,
-    /// The port there.
     pub outer: u16,
     /// The port on which the image listens.
     pub inner: u16,

@@ -25,18 +25,12 @@ use crate::store::Store;
 pub(crate) enum PublishError {
     /// An image for several platforms and a target that holds one.
     #[error("{target} holds an image for one platform")]
-    SeveralPlatforms {
-        /// The target.
-        target: String,
-    },
+    SeveralPlatforms { target: String },
     /// A push to a digest that is not the image's.
     #[error("{destination} names another image than the one that is pushed")]
     OtherDigest {
-        /// Where to.
         destination: String,
-        /// The digest there.
         named: Digest,
-        /// The image's.
         digest: Digest,
     },
 }
@@ -72,13 +66,10 @@ impl Explain for PublishError {
 /// What a push did.
 #[derive(Debug)]
 pub(crate) struct PushReport {
-    /// Where it went.
     pub reference: Reference,
     /// The digest that the name has there.
     pub digest: Digest,
-    /// Requests made.
     pub requests: u64,
-    /// Each blob.
     pub blobs: Vec<PushedBlob>,
     /// How long it took.
     pub took: Duration,
@@ -87,7 +78,6 @@ pub(crate) struct PushReport {
 /// What an export did.
 #[derive(Debug)]
 pub(crate) struct ExportReport {
-    /// Where it went.
     pub target: ExportTarget,
     /// How long it took.
     pub took: Duration,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::port_relay as relay;
+use super::port_relay;
 use super::port_relay::PortMapping;
 use crate::context::settings::Settings;
 use crate::layer_cache::{
@@ -38,7 +38,6 @@ const ARBITRARY_USER: &str = "1000680000:0";
 /// What to start, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct RunRequest {
-    /// The image.
     pub image: Reference,
     /// In place of the image's command, if it is not empty.
     pub command: Vec<String>,
@@ -46,7 +45,6 @@ pub(crate) struct RunRequest {
     pub env: Vec<String>,
     /// `UID`, `UID:GID` or a name of the image's, in place of the image's.
     pub user: Option<String>,
-    /// Ports.
     pub ports: Vec<PortMapping>,
     /// As OpenShift's policy restricted-v2 has it at its strictest: a user of the cluster's choice and a root that
     /// may not be written to.
@@ -59,21 +57,16 @@ pub(crate) enum RunError {
     /// It is for other machines.
     #[error("{image} has nothing for this machine")]
     Platform {
-        /// Its name.
         image: String,
         /// What it is for.
         found: Vec<String>,
     },
     /// Neither the image nor the caller says what to run.
     #[error("{image} has no command")]
-    NoCommand {
-        /// Its name.
-        image: String,
-    },
+    NoCommand { image: String },
     /// A user that the image does not know.
     #[error("{user} is no user of {image}")]
     User {
-        /// Its name.
         image: String,
         /// The user as given.
         user: String,
@@ -83,20 +76,9 @@ pub(crate) enum RunError {
     Restricted,
     /// A port that cannot be listened on.
     #[error("cannot listen on port {port}: {source}")]
-    Port {
-        /// The port.
-        port: u16,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The sandbox.
+    Port { port: u16, source: std::io::Error },
     #[error("{image} cannot be run: {source}")]
-    Sandbox {
-        /// Its name.
-        image: String,
-        /// Why.
-        source: SandboxError,
-    },
+    Sandbox { image: String, source: SandboxError },
 }
 
 impl Explain for RunError {
@@ -201,7 +183,7 @@ pub(crate) fn run(
     // Before the threads of the relays, which would end s2r if they took a signal.
     let signals = HeldSignals::hold().map_err(refused)?;
     for port in launch.ports.iter().filter(|port| port.outer != port.inner) {
-        relay::start(*port).map_err(|source| RunError::Port {
+        port_relay::start(*port).map_err(|source| RunError::Port {
             port: port.outer,
             source,
         })?;
@@ -356,7 +338,6 @@ struct UserTable {
     group: String,
 }
 
-/// One of them.
 #[derive(Debug, PartialEq, Eq)]
 struct UserEntry {
     user: u32,
@@ -365,7 +346,6 @@ struct UserEntry {
 }
 
 impl UserEntry {
-    /// Whose rights count.
     fn viewer(&self) -> Option<ImageUser> {
         ImageUser::new(self.user, self.group)
     }

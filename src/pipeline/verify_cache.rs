@@ -19,7 +19,6 @@ pub(crate) struct WrongLayer {
     contents: String,
     /// What the registry has.
     told: Digest,
-    /// What it is.
     made: Digest,
     /// Paths that differ, as far as that can be found out.
     paths: Vec<String>,

@@ -12,9 +12,7 @@ use crate::oci::ImageConfig;
 /// A C library, as wheels ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DetectedLibc {
-    /// GNU's, by version.
     Glibc(u32, u32),
-    /// musl, Alpine's.
     Musl,
 }
 
@@ -23,11 +21,9 @@ pub(crate) enum DetectedLibc {
 pub(crate) struct DetectedBase {
     /// Python's version, two numbers.
     pub python: Option<String>,
-    /// The third number.
     pub patch: Option<u16>,
     /// Absolute path of the interpreter.
     pub interpreter: Option<String>,
-    /// The C library.
     pub libc: Option<DetectedLibc>,
 }
 

@@ -11,7 +11,6 @@ use super::{Decided, ValueOrigin};
 pub(crate) enum BytecodeScope {
     /// Python's standard library, dependencies and the application.
     All,
-    /// The application's.
     App,
     /// The standard library's and dependencies'. A build after an edit needs no interpreter then.
     Dependencies,

@@ -15,19 +15,15 @@ use crate::project::{NamedPackage, ProjectFacts, SourcePlace};
 pub(crate) enum DependencySource {
     /// Nothing does: there are none.
     None,
-    /// A requirements file.
     Requirements {
-        /// Its path.
         path: String,
     },
     /// A lock with exact artefacts.
     Pylock {
-        /// Its path.
         path: String,
     },
     /// A file of another tool, which is turned into one of the other two.
     Converted {
-        /// Its path.
         path: String,
         /// Which file it is.
         file: LockKind,

@@ -19,9 +19,7 @@ pub(crate) enum PlanError {
     /// A switch asks for files that are not there.
     #[error("{variable} is set and there is no {files}")]
     NoLock {
-        /// The switch.
         variable: &'static str,
-        /// The files.
         files: &'static str,
     },
     /// An argument of `-e` is wrong.
@@ -46,11 +44,9 @@ pub(crate) enum PlanError {
     /// The builder is not made for a platform.
     #[error("builder {builder} is not made for {platform}")]
     Platform {
-        /// The builder.
         builder: String,
         /// What was asked for.
         platform: String,
-        /// What there is.
         known: Vec<String>,
     },
     /// This machine's kind is none that s2r builds for.
@@ -58,32 +54,22 @@ pub(crate) enum PlanError {
     NoPlatform,
     /// Dependencies that only locks under names of their own say.
     #[error("dependencies in {} are not read", files.join(", "))]
-    Dependencies {
-        /// The files.
-        files: Vec<String>,
-    },
+    Dependencies { files: Vec<String> },
     /// Two switches that exclude each other.
     #[error("{first} and {second} exclude each other")]
     Conflict {
-        /// One.
         first: &'static str,
-        /// The other.
         second: &'static str,
     },
     /// A variable names a file that is not there.
     #[error("{variable} names {path}, which does not exist")]
     NamedFile {
-        /// The variable.
         variable: &'static str,
-        /// Its value.
         path: String,
     },
     /// A script that is started lacks its exec bit.
     #[error("{path} is not executable")]
-    NotExecutable {
-        /// The script.
-        path: String,
-    },
+    NotExecutable { path: String },
     /// What is started would not stay.
     #[error(transparent)]
     Start(#[from] StartError),

@@ -26,15 +26,12 @@ const BASE_OF_BASE: &str = "org.opencontainers.image.base.";
 /// A builder upon an image; what is none is told by the config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ImageBuilder {
-    /// The image.
     pub reference: Reference,
-    /// The builder's name.
     pub name: String,
     /// One line for people.
     pub description: String,
     /// Python's version, two numbers.
     pub python: Option<String>,
-    /// Version of glibc.
     pub glibc: Option<(u32, u32)>,
     /// Absolute path of the interpreter.
     pub interpreter: Option<String>,
@@ -42,11 +39,8 @@ pub(crate) struct ImageBuilder {
     pub pip: Option<PipWheel>,
     /// `uid` or `uid:gid`.
     pub user: Option<String>,
-    /// TCP ports.
     pub ports: Option<Vec<u16>>,
-    /// Above the base's.
     pub environment: BTreeMap<String, String>,
-    /// Above the base's.
     pub labels: BTreeMap<String, String>,
     /// `os/architecture`.
     pub platforms: Option<Vec<String>>,
@@ -57,14 +51,10 @@ pub(crate) struct ImageBuilder {
 pub(crate) enum ImageBuilderError {
     /// Its C library is musl.
     #[error("{image} stands on musl")]
-    Musl {
-        /// The image.
-        image: String,
-    },
+    Musl { image: String },
     /// Its config does not tell enough.
     #[error("the config of {image} does not tell {}", missing.join(", "))]
     Untold {
-        /// The image.
         image: String,
         /// Fields of a builder file.
         missing: Vec<&'static str>,

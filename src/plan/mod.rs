@@ -95,21 +95,17 @@ pub(crate) struct PlanInputs<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "from", rename_all = "kebab-case")]
 pub(crate) enum ValueOrigin {
-    /// The command line.
     Flag {
         /// The flag, for instance `--builder`.
         flag: &'static str,
     },
     /// A variable of the image's environment.
     Environment {
-        /// Its name.
         variable: String,
     },
     /// A file of the project.
     File(SourcePlace),
-    /// The builder.
     Builder {
-        /// Its name.
         builder: String,
     },
     /// s2r itself.
@@ -131,7 +127,6 @@ impl std::fmt::Display for ValueOrigin {
 /// A value, where it comes from and why it is that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Decided<T> {
-    /// The value.
     pub value: T,
     /// Where it comes from.
     pub origin: ValueOrigin,
@@ -152,7 +147,6 @@ impl<T> Decided<T> {
 /// Something that the user should know about the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct PlanWarning {
-    /// What was seen.
     pub text: String,
     /// What to do about it; may be empty.
     pub hint: String,
@@ -167,12 +161,10 @@ impl PlanWarning {
     }
 }
 
-/// The decision.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Plan {
     /// The image's name, if it gets one.
     pub image: Option<String>,
-    /// The builder's name.
     pub builder: Decided<String>,
     /// Python's version, two numbers.
     pub python: Decided<String>,
@@ -192,13 +184,10 @@ pub(crate) struct Plan {
     pub start: StartDecision,
     /// The environment of build and image.
     pub environment: Variables,
-    /// The image's labels.
     pub labels: BTreeMap<String, Decided<String>>,
     /// User of the image's processes.
     pub user: Decided<String>,
-    /// Where they start.
     pub working_directory: &'static str,
-    /// TCP ports.
     pub ports: Decided<Vec<u16>>,
     /// What the image runs.
     pub command: Decided<Vec<String>>,

@@ -16,7 +16,6 @@ pub(crate) struct ExtraPackages {
     pub build: Vec<Decided<String>>,
 }
 
-/// Decides.
 pub(super) fn decide(facts: &ProjectFacts, definition: &BuilderDefinition) -> ExtraPackages {
     let mut packages = ExtraPackages {
         image: Vec::new(),

@@ -29,7 +29,6 @@ pub(crate) struct BuildSteps {
     pub newest_pip: Decided<bool>,
 }
 
-/// Decides.
 pub(super) fn decide(
     facts: &ProjectFacts,
     variables: &Variables,

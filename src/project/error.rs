@@ -18,14 +18,10 @@ pub(crate) enum ProjectError {
     Environment(#[from] EnvironmentError),
     /// A file is no UTF-8.
     #[error("{place} is not UTF-8 text")]
-    NotText {
-        /// File and line.
-        place: SourcePlace,
-    },
+    NotText { place: SourcePlace },
     /// A TOML file is no TOML.
     #[error("{place} is not TOML")]
     Toml {
-        /// File and line.
         place: SourcePlace,
         /// What the parser says.
         cause: String,
@@ -33,17 +29,14 @@ pub(crate) enum ProjectError {
     /// A line of an Aptfile that is no package's name.
     #[error("{place}: {text:?} is no name of a Debian package")]
     Aptfile {
-        /// File and line.
         place: SourcePlace,
         /// What stands there, shortened.
         text: String,
-        /// What it is.
         fault: AptfileFault,
     },
     /// A version of Python that nothing can mean.
     #[error("{place}: {text:?} is no version of Python")]
     Version {
-        /// File and line.
         place: SourcePlace,
         /// What stands there, shortened.
         text: String,

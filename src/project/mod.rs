@@ -72,7 +72,6 @@ pub(crate) struct NamedPackage {
 /// A Debian package of an `Aptfile`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AptPackage {
-    /// Its name.
     pub name: String,
     /// Whether it is for building alone.
     pub for_building: bool,
@@ -85,9 +84,7 @@ pub(crate) struct AptPackage {
 pub(crate) struct ProcessType {
     /// For instance `web`.
     pub name: String,
-    /// Its command line.
     pub command: String,
-    /// Where it stands.
     pub place: SourcePlace,
 }
 
@@ -98,7 +95,6 @@ pub(crate) enum FirstLine {
     Interpreter,
     /// The same with a carriage return behind it, which the kernel takes for a part of the name.
     WindowsInterpreter,
-    /// Something else.
     Other,
 }
 

@@ -18,7 +18,6 @@ const PATCH_RELEASES: u64 = 100;
 pub(crate) struct PythonRange {
     /// As it is written.
     pub text: String,
-    /// Where.
     pub place: SourcePlace,
     /// Whether it names one version, as a file for version managers does; else it is a range.
     pub exact: bool,

@@ -65,7 +65,6 @@ pub(crate) enum ThreadError {
     /// Another part of the command failed; that failure is the one to tell.
     #[error("stopped")]
     Stopped,
-    /// The thread panicked.
     #[error("a thread panicked")]
     Panicked,
 }
@@ -97,17 +96,13 @@ pub(crate) enum FileError {
     /// It cannot be written.
     #[error("{}: {source}", path.display())]
     Unwritable {
-        /// The file.
         path: PathBuf,
-        /// The system's reason.
         source: std::io::Error,
     },
     /// A variable or an argument names it, and it cannot be read.
     #[error("{}: {source}", path.display())]
     Unreadable {
-        /// The file.
         path: PathBuf,
-        /// The system's reason.
         source: std::io::Error,
     },
 }

@@ -15,13 +15,9 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A stage of the build begins.
-    StageStarted {
-        /// Which one.
-        stage: BuildStage,
-    },
+    StageStarted { stage: BuildStage },
     /// A stage of the build is over.
     StageFinished {
-        /// Which one.
         stage: BuildStage,
         /// What came of it, for instance `12 wheels`.
         detail: String,
@@ -30,7 +26,6 @@ pub(crate) enum Event {
     },
     /// Something that the user should know, and that does not stop the build.
     Warning {
-        /// What was seen.
         text: String,
         /// What to do about it; empty if there is nothing to do.
         hint: String,
@@ -46,16 +41,12 @@ pub(crate) enum Event {
     },
     /// A transfer has moved on; to `done_bytes` in all (it may fall back when a try is repeated).
     TransferAdvanced {
-        /// The transfer.
         id: TransferId,
         /// Bytes moved so far.
         done_bytes: u64,
     },
     /// A transfer is over, well or badly.
-    TransferFinished {
-        /// The transfer.
-        id: TransferId,
-    },
+    TransferFinished { id: TransferId },
     /// A line that a step in the sandbox wrote.
     Output {
         /// The step, for instance `psycopg2`.

@@ -66,11 +66,8 @@ fn of_upper(upper: &Path) -> Result<Vec<RootChange>, SandboxError> {
 
 /// An entry of a tree.
 pub(super) struct FoundEntry {
-    /// Where it lies.
     pub path: PathBuf,
-    /// What it is.
     pub metadata: fs::Metadata,
-    /// Its permission bits.
     pub mode: u32,
 }
 

@@ -19,11 +19,9 @@ pub(crate) enum SandboxError {
     /// The helper could not do something.
     #[error("the sandbox cannot be set up: {act:?} {subject}")]
     Setup {
-        /// What.
         act: HelperAction,
         /// With what; may be empty.
         subject: String,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -32,7 +30,6 @@ pub(crate) enum SandboxError {
     Command {
         /// The program as asked for.
         program: String,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -42,44 +39,28 @@ pub(crate) enum SandboxError {
     /// The helper could not be started or spoken to.
     #[error("cannot speak to the sandbox's helper")]
     Helper {
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// A place of a mount that is not plain.
     #[error("{to:?} is no place for a mount")]
-    Target {
-        /// As asked for.
-        to: String,
-    },
+    Target { to: String },
     /// Without isolation nothing can be written to at another place than its own.
     #[error("{} cannot be seen as {to} without isolation", from.display())]
-    Moved {
-        /// On the machine.
-        from: PathBuf,
-        /// As asked for.
-        to: String,
-    },
+    Moved { from: PathBuf, to: String },
     /// Too many lower folders.
     #[error("{count} folders, more than {limit}")]
     Folders {
-        /// How many.
         count: usize,
         /// How many may be.
         limit: usize,
     },
     /// More changes than can be true, or too deep.
     #[error("{}: more than {limit} entries", path.display())]
-    Entries {
-        /// Where.
-        path: PathBuf,
-        /// The bound.
-        limit: usize,
-    },
+    Entries { path: PathBuf, limit: usize },
     /// Folders too deep, paths too long, or too much to look through.
     #[error("{}: folders deeper than {levels}, paths longer than {path_bytes} bytes, or more than {seconds} seconds to look through", path.display())]
     Tangled {
-        /// Where.
         path: PathBuf,
         /// Levels that may be.
         levels: usize,
@@ -91,9 +72,7 @@ pub(crate) enum SandboxError {
     /// A file of ours.
     #[error("{} failed", path.display())]
     File {
-        /// Which.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -104,23 +83,18 @@ pub(crate) enum SandboxError {
 pub(crate) enum IsolationRefusal {
     /// `user.max_user_namespaces` is 0, or as many are there already.
     SwitchedOff {
-        /// What it is.
         most: u64,
     },
     /// A rule of `AppArmor` for programs without a profile (Ubuntu 23.10 and later).
     AppArmor,
-    /// Debian's old switch.
     UnprivilegedOff,
     /// Nothing of the machine's settings says why: a filter of system calls, as container runtimes set one.
     Filtered {
-        /// The kernel's words.
         cause: String,
     },
     /// The namespaces are there, but something in them is refused.
     Within {
-        /// What.
         act: HelperAction,
-        /// The kernel's words.
         cause: String,
     },
     /// Only root can.

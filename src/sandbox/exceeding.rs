@@ -35,7 +35,6 @@ def pour(sock):
         return sent
 "#;
 
-/// What takes memory.
 const WAYS: &[(&str, &str)] = &[
     (
         "files in memory that nobody maps",
@@ -149,7 +148,6 @@ signal.pause()",
 /// The limit of disk that is gone round.
 const DISK: u64 = 400 << 20;
 
-/// What takes disk.
 const DISK_WAYS: &[(&str, &str)] = &[
     (
         "many files",

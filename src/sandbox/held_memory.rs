@@ -258,7 +258,6 @@ fn has_descriptors_on_their_way(pid: i32, number: i32) -> bool {
 pub(super) struct IpcTables(pub [File; 3]);
 
 impl IpcTables {
-    /// Where they are.
     pub(super) const PATHS: [&str; 3] = [
         "/proc/sysvipc/shm",
         "/proc/sysvipc/msg",

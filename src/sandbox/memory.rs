@@ -19,7 +19,6 @@ const WORTH_A_LOOK: u64 = 16;
 /// Memory that was lost to something hidden is believed when it has been seen so often in a row.
 const LOOKS: u32 = 2;
 
-/// Counts one step's.
 #[derive(Debug)]
 pub(super) struct MemoryMeter {
     /// At the last look that found nothing in which memory could be hidden.
@@ -48,7 +47,6 @@ pub(super) struct MachineMemory {
     shared_bytes: u64,
 }
 
-/// One look.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MemoryReading {
     /// What was counted, or may be hidden; shared pages may count several times.

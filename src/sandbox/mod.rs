@@ -90,7 +90,6 @@ pub(crate) struct StepFilesystem {
 /// A file or folder of the machine that a step sees.
 #[derive(Debug, Clone)]
 pub(crate) struct StepMount {
-    /// On the machine.
     pub from: PathBuf,
     /// Where the step sees it, absolute; it is made if it is not there.
     pub to: String,
@@ -103,9 +102,7 @@ pub(crate) struct StepMount {
 pub(crate) struct StepLimits {
     /// Memory of all its processes.
     pub memory_bytes: u64,
-    /// Its time.
     pub time: Duration,
-    /// Processes and threads.
     pub processes: u64,
     /// What it may write to disk.
     pub disk_bytes: u64,
@@ -113,14 +110,12 @@ pub(crate) struct StepLimits {
     pub output_bytes: u64,
 }
 
-/// One command.
 #[derive(Debug, Clone)]
 pub(crate) struct SandboxStep {
     /// Program and arguments; the program is looked for on the step's PATH.
     pub command: Vec<String>,
     /// Where it starts, absolute.
     pub directory: String,
-    /// Its whole environment.
     pub environment: BTreeMap<String, String>,
     /// User and group that it believes to be.
     pub user: (u32, u32),
@@ -182,7 +177,6 @@ pub(crate) enum EndReason {
 pub(crate) struct StepEnd {
     /// Its status, or the signal that ended it.
     pub status: CommandStatus,
-    /// Why.
     pub reason: EndReason,
     /// It was in the machine's network, asked for or not.
     pub reached_network: bool,
@@ -197,9 +191,7 @@ pub(crate) struct StepEnd {
 /// Where output comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutputStream {
-    /// Standard output.
     Output,
-    /// Standard error.
     Error,
 }
 
@@ -216,12 +208,9 @@ pub(crate) enum ChangeKind {
         /// Its length in bytes.
         size_bytes: u64,
     },
-    /// A symbolic link.
     Link {
-        /// Where to.
         target: Vec<u8>,
     },
-    /// It is gone.
     Removed,
 }
 
@@ -232,13 +221,11 @@ pub(crate) struct RootChange {
     pub path: Vec<u8>,
     /// What became of it.
     pub kind: ChangeKind,
-    /// Permission bits.
     pub mode: u32,
     /// Where its bytes lie on the machine.
     pub file: PathBuf,
 }
 
-/// Runs steps.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     program: PathBuf,

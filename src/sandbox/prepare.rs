@@ -19,7 +19,6 @@ const LOWER_LIMIT: usize = 400;
 /// Places that the sandbox itself mounts on.
 pub(super) const OWN_POINTS: &[&str] = &["/proc", "/dev", "/tmp"];
 
-/// The lowest folder.
 pub(super) fn points(root: &StepFilesystem) -> PathBuf {
     root.scratch.join("points")
 }

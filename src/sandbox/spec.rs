@@ -19,7 +19,6 @@ const MESSAGE_BYTES: u32 = 16 << 20;
 pub(crate) enum HelperOrder {
     /// Find out whether namespaces can be had here, and end.
     Probe,
-    /// Run a step.
     Run(Box<StepSpec>),
 }
 
@@ -36,15 +35,9 @@ pub(crate) enum RootKind {
         at: PathBuf,
     },
     /// Namespaces, and a folder that holds a copy.
-    Copy {
-        /// The folder.
-        at: PathBuf,
-    },
+    Copy { at: PathBuf },
     /// No namespaces; a folder that holds a copy.
-    Chroot {
-        /// The folder.
-        at: PathBuf,
-    },
+    Chroot { at: PathBuf },
     /// No namespaces and no other root.
     Bare,
 }
@@ -59,11 +52,8 @@ impl RootKind {
 /// A step as the helper gets it: nothing left to decide.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct StepSpec {
-    /// Where it runs.
     pub ground: RootKind,
-    /// Program and arguments.
     pub command: Vec<String>,
-    /// Where it starts.
     pub directory: String,
     /// Its environment, sorted.
     pub environment: Vec<(String, String)>,
@@ -114,7 +104,6 @@ pub(crate) enum HelperMessage {
     Works,
     /// The process that everything of the step descends from, numbered as s2r sees it.
     Head {
-        /// Its number.
         pid: i32,
         /// Whether they are in the machine's network.
         reaches_network: bool,
@@ -123,7 +112,6 @@ pub(crate) enum HelperMessage {
     Tables,
     /// The step could not be started.
     Failed {
-        /// What was tried.
         act: HelperAction,
         /// With what: a path, a name; may be empty.
         subject: String,
@@ -144,7 +132,6 @@ pub(crate) enum HelperMessage {
 pub(crate) enum CommandStatus {
     /// By itself, with this status.
     Code(i32),
-    /// By this signal.
     Signal(i32),
 }
 
@@ -165,13 +152,11 @@ pub(crate) enum HelperAction {
     Namespaces,
     /// Writing down who stands for whom.
     Identity,
-    /// Starting a process.
     Fork,
     /// Laying folders over each other.
     Overlay,
     /// Looking at what is to be mounted.
     Source,
-    /// Mounting something.
     Mount,
     /// Making a folder or file to mount on.
     Target,
@@ -179,19 +164,14 @@ pub(crate) enum HelperAction {
     Root,
     /// Setting up the network of its own.
     Network,
-    /// Giving up rights.
     Privileges,
-    /// Setting limits.
     Limits,
     /// Going to the folder where the command starts.
     Directory,
-    /// Starting the command.
     Command,
-    /// Reading the spec.
     Spec,
 }
 
-/// Writes one message.
 pub(crate) fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     to.write_all(&encode(message)?)
 }

@@ -19,7 +19,6 @@ use rustix::thread::UnshareFlags;
 pub(crate) enum ForkSide {
     /// The one that was there.
     Parent(Pid),
-    /// The new one.
     Child,
 }
 

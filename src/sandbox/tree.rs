@@ -13,9 +13,7 @@ const ENTRY_BYTES: u64 = 8;
 /// What runs below one process, itself included.
 #[derive(Debug, Default)]
 pub(super) struct ProcessTree {
-    /// Their numbers.
     pub processes: Vec<i32>,
-    /// Processes and threads.
     pub tasks: u64,
     /// Memory that is no file's, added up without regard to what they share.
     pub private_bytes: u64,

@@ -5,7 +5,6 @@
 
 use crate::report::{ErrorClass, Explain, Explanation};
 
-/// Longest environment file.
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Longest line; s2i's own limit.
 const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -25,24 +24,11 @@ pub(crate) struct EnvironmentVariable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EnvironmentNote {
     /// A pair of quotes was taken off.
-    Unquoted {
-        /// The line.
-        line: u32,
-        /// The variable.
-        name: String,
-    },
+    Unquoted { line: u32, name: String },
     /// A line without `=`, or with nothing before it; skipped.
-    Skipped {
-        /// The line.
-        line: u32,
-    },
+    Skipped { line: u32 },
     /// The name has a blank in it, as `export X` does; kept as it is.
-    BlankInName {
-        /// The line.
-        line: u32,
-        /// The name.
-        name: String,
-    },
+    BlankInName { line: u32, name: String },
 }
 
 impl EnvironmentNote {
@@ -73,7 +59,6 @@ pub(crate) enum EnvironmentError {
     NotText {
         /// The file as the user knows it.
         file: String,
-        /// The line.
         line: u32,
         /// Whether the file is the project's (else it was named on the command line).
         of_project: bool,
@@ -83,7 +68,6 @@ pub(crate) enum EnvironmentError {
     LongLine {
         /// The file as the user knows it.
         file: String,
-        /// The line.
         line: u32,
         /// Whether the file is the project's.
         of_project: bool,

@@ -23,47 +23,35 @@ pub(crate) enum SourceError {
     /// `--context-dir` leads out of the folder.
     #[error("{} is not within {}", context_dir.display(), folder.display())]
     ContextOutside {
-        /// The folder.
         folder: PathBuf,
         /// The context as asked for.
         context_dir: PathBuf,
     },
     /// Nothing is left to build.
     #[error("{} holds no files", folder.display())]
-    Empty {
-        /// The folder.
-        folder: PathBuf,
-    },
+    Empty { folder: PathBuf },
     /// `--exclude` is no regular expression.
     #[error("--exclude {pattern:?} is no regular expression")]
     Exclude {
-        /// What was given.
         pattern: String,
         /// What is wrong with it.
         cause: String,
     },
     /// A name that would delete files of other layers.
     #[error("{} begins with .wh.", path.display())]
-    Whiteout {
-        /// The entry.
-        path: PathBuf,
-    },
+    Whiteout { path: PathBuf },
     /// More entries, deeper folders or longer paths than [`super::walk`] allows.
     #[error("{}: more than {limit} {}", path.display(), what.name())]
     Bound {
         /// Where the bound was met.
         path: PathBuf,
-        /// What is bounded.
         what: SourceBound,
-        /// The bound.
         limit: usize,
     },
     /// A file that is read whole is too long for that.
     #[error("{} has {size_bytes} bytes, more than {limit_bytes}", path.display())]
     Long {
-        /// The file.
         path: PathBuf,
-        /// Its length.
         size_bytes: u64,
         /// The longest that is read.
         limit_bytes: u64,
@@ -73,16 +61,12 @@ pub(crate) enum SourceError {
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// A file changed between two looks at it.
     #[error("{} changed while it was read", path.display())]
-    Changed {
-        /// The file.
-        path: PathBuf,
-    },
+    Changed { path: PathBuf },
 }
 
 /// What a source is bounded in.
@@ -90,7 +74,6 @@ pub(crate) enum SourceError {
 pub(crate) enum SourceBound {
     /// Files, folders and links in all.
     Entries,
-    /// Folders within folders.
     Depth,
     /// Bytes of a path.
     PathBytes,

@@ -45,9 +45,7 @@ pub(crate) struct SourceSettings {
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SourceKind {
-    /// A folder.
     Directory,
-    /// A regular file.
     File {
         /// Its length when it was seen.
         size_bytes: u64,
@@ -56,7 +54,6 @@ pub(crate) enum SourceKind {
         /// Its permission bits on disk, `0o7777` at most; they do not reach the image.
         mode: u32,
     },
-    /// A symbolic link.
     Symlink {
         /// What it points to, as it is stored.
         target: Vec<u8>,
@@ -68,7 +65,6 @@ pub(crate) enum SourceKind {
 pub(crate) struct SourceEntry {
     /// Path below the root, components joined by `/`, any bytes but NUL.
     pub path: Vec<u8>,
-    /// What it is.
     pub kind: SourceKind,
 }
 

@@ -14,7 +14,6 @@ use rustix::io::Errno;
 
 use super::SourceError;
 
-/// Opens the root.
 pub(super) fn folder(root: &Path) -> Result<OwnedFd, SourceError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(CWD, root, flags, Mode::empty()).map_err(|error| SourceError::Read {
@@ -43,7 +42,6 @@ pub(super) fn entry(root: &OwnedFd, path: &[u8], shown: &Path) -> Result<File, S
 pub(super) enum OpenedSource {
     /// A regular file, open.
     File(File),
-    /// Nothing.
     Nothing,
     /// A pipe, a device, a folder, or a link that leads out: nothing to read.
     NoFile,

@@ -20,7 +20,6 @@ use crate::report::{Event, Report};
 
 /// Files, folders and links in all.
 const MAX_ENTRIES: usize = 2_000_000;
-/// Folders within folders.
 const MAX_DEPTH: usize = 200;
 /// Bytes of a path below the root: Linux's own limit less the prefix that it gets in the image.
 const MAX_PATH_BYTES: usize = 4000;

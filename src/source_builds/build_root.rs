@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::toolchain::Toolchain;
 use crate::base::image_base::Base;
 use crate::context::build_context::Context;
-use crate::context::cross_platform as foreign;
+use crate::context::cross_platform;
 use crate::layer_cache::BuiltLayer;
 use crate::oci::Architecture;
 use crate::packages::debian::DebArtefact;
@@ -81,12 +81,12 @@ impl<'a> BuildRoot<'a> {
 
     /// The architecture, where it is not this machine's: then nothing can be built upon it.
     pub(crate) fn foreign(&self) -> Option<Architecture> {
-        Some(self.architecture).filter(|one| foreign::is_foreign(*one))
+        Some(self.architecture).filter(|one| cross_platform::is_foreign(*one))
     }
 
     fn base(&self) -> Result<&[BuiltLayer], BuildError> {
         if let Some(architecture) = self.foreign() {
-            return Err(foreign::refused(architecture, Vec::new()));
+            return Err(cross_platform::refused(architecture, Vec::new()));
         }
         if self.is_alone {
             self.make_base()?;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::staged_source::{SOURCE, StagedSource};
-use super::step_runner as steps;
+use super::step_runner;
 use super::step_runner::{StepCommand, StepError, StepRoot, StepRunner, bare_key, how, is_success};
 use super::toolchain::Toolchain;
 use crate::context::build_context::Context;
@@ -74,7 +74,7 @@ pub(crate) fn collect_static(
             return Ok(known);
         }
     }
-    steps::allowed(context, COLLECTSTATIC, NO_COLLECTSTATIC)?;
+    step_runner::allowed(context, COLLECTSTATIC, NO_COLLECTSTATIC)?;
     // Without isolation the base is where s2r stands.
     let own = if context.is_bare() {
         below.base_count

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use super::failure_hints as missing;
+use super::failure_hints;
 use crate::context::build_context::Context;
 use crate::context::unisolated::NotInImage;
 use crate::host::TempFolder;
@@ -96,9 +96,7 @@ impl StepRoot {
 pub(crate) struct StepCommand<'a> {
     /// What users call it.
     pub title: &'a str,
-    /// Program and arguments.
     pub command: &'a [&'a str],
-    /// Where it starts.
     pub directory: &'a str,
     /// Its environment, beside what every step gets.
     pub environment: BTreeMap<String, String>,
@@ -129,16 +127,13 @@ pub(crate) struct LastLines {
 /// A step that did not do what it should.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StepError {
-    /// It ended badly.
     #[error("{step}: {ended}")]
     Failed {
         /// What users call it.
         step: String,
         /// The command, as one would type it.
         command: String,
-        /// How it ended.
         ended: String,
-        /// What it said.
         words: Box<LastLines>,
         /// How to do without it.
         instead: &'static str,
@@ -152,7 +147,6 @@ pub(crate) enum StepError {
         step: String,
         /// How to do without it.
         instead: String,
-        /// Why not.
         source: SandboxError,
     },
     /// It is to run without isolation, and s2r does not stand in the builder's image.
@@ -162,7 +156,6 @@ pub(crate) enum StepError {
         step: String,
         /// How to do without it.
         instead: String,
-        /// Why not.
         absence: NotInImage,
     },
     /// It needs places of its own, which it has in a sandbox alone.
@@ -172,7 +165,6 @@ pub(crate) enum StepError {
         step: String,
         /// How to do without it.
         instead: String,
-        /// What it needs.
         needs: &'static str,
     },
 }
@@ -369,7 +361,7 @@ impl StepRunner<'_> {
         }
         let lines: Vec<String> = ended.last_lines.iter().map(|line| shown(line)).collect();
         let asked = self.context.plan().packages.of_project();
-        let advice = missing::advice(&lines, &asked);
+        let advice = failure_hints::advice(&lines, &asked);
         Err(StepError::Failed {
             step: order.title.to_owned(),
             command: order.command.join(" "),

@@ -22,7 +22,6 @@ pub(crate) struct CheckReport {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// What was wrong.
     pub damaged: Vec<DamagedItem>,
     /// Images whose names were taken away, because nothing is left that they could stand for.
     pub lost: BTreeSet<String>,

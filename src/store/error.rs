@@ -11,18 +11,12 @@ use crate::report::{ErrorClass, Explain, Explanation};
 pub(crate) enum StoreError {
     /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// Bytes are not what their name promised.
     #[error("{}: expected {expected}, found {found}", path.display())]
     Mismatch {
         /// Where the bytes were to go.
         path: PathBuf,
-        /// The promised digest.
         expected: Digest,
         /// The digest of the bytes.
         found: Digest,
@@ -32,47 +26,30 @@ pub(crate) enum StoreError {
     Blob {
         /// Where it lies, or would lie.
         path: PathBuf,
-        /// Its name.
         digest: Digest,
         /// Whether something lies there.
         is_there: bool,
     },
     /// A document of the store cannot be read.
     #[error("{}: {reason}", path.display())]
-    Damaged {
-        /// Which.
-        path: PathBuf,
-        /// The parser's reason.
-        reason: String,
-    },
+    Damaged { path: PathBuf, reason: String },
     /// A folder of the store is a link to another place.
     #[error("{} is a link", path.display())]
-    Link {
-        /// Which.
-        path: PathBuf,
-    },
+    Link { path: PathBuf },
     /// A folder that s2r empties is somebody else's.
     #[error("{} belongs to user {owner}, and this is user {user}", path.display())]
     Foreign {
-        /// Which.
         path: PathBuf,
-        /// Its owner's number.
         owner: u32,
         /// The number of who runs s2r.
         user: u32,
     },
     /// There is no such image.
     #[error("no image {name} in {}", root.display())]
-    NoImage {
-        /// As asked for.
-        name: String,
-        /// The store.
-        root: PathBuf,
-    },
+    NoImage { name: String, root: PathBuf },
     /// Several images have this beginning of a digest.
     #[error("several images begin with {id}")]
     SeveralImages {
-        /// As asked for.
         id: String,
         /// Their digests, and names where they have them.
         found: Vec<String>,

@@ -39,7 +39,6 @@ impl StoredImage {
 /// An image as it was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct FoundImage {
-    /// The image.
     pub image: StoredImage,
     /// What to call it elsewhere: the name that it was asked for by, else the only one that it has.
     pub name: Option<Reference>,

@@ -79,7 +79,6 @@ pub(crate) struct StoredLayer {
     pub notes: Option<serde_json::Value>,
 }
 
-/// An open store.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     root: PathBuf,
@@ -114,7 +113,6 @@ impl Store {
         self.replace_synced(&self.root.join("oci-layout"), LAYOUT)
     }
 
-    /// The store's folder.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

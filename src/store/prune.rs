@@ -28,7 +28,6 @@ pub(crate) struct DiskUsageReport {
 /// What pruning took away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PruneReport {
-    /// How many files.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,

@@ -36,7 +36,6 @@ const REQUESTS: usize = 8;
 pub(crate) struct BuiltWheel {
     /// The line of the requirements that it was built for; none if it is wanted otherwise.
     pub instead_of: Option<Position>,
-    /// Its file name.
     pub file_name: WheelFileName,
     /// Its hash, by which the store has it.
     pub sha256: Digest,
@@ -63,12 +62,9 @@ impl BuiltWheel {
 pub(crate) enum WheelRequest<'a> {
     /// A lock of PEP 751.
     Pylock {
-        /// Its path.
         path: &'a str,
-        /// Its text.
         text: &'a [u8],
     },
-    /// Requirement files.
     Requirements(&'a [RequirementsFile<'a>]),
 }
 

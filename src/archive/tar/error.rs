@@ -47,37 +47,24 @@ pub(crate) enum TarError {
     },
     /// The entry's directory was not written.
     #[error("{path} without its directory")]
-    Parent {
-        /// The path.
-        path: String,
-    },
+    Parent { path: String },
     /// A hard link that does not point to an earlier entry.
     #[error("{path} is a hard link to {target}, which is not before it")]
-    Link {
-        /// The link.
-        path: String,
-        /// Its target.
-        target: String,
-    },
+    Link { path: String, target: String },
     /// Reading an entry's contents failed.
     #[error("cannot read the contents of {path}")]
     Read {
-        /// The entry.
         path: String,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// An entry's contents are not what was announced.
     #[error("contents of {path}")]
     Contents {
-        /// The entry.
         path: String,
-        /// What differs.
         #[source]
         source: gzip::GzipError,
     },
-    /// The sink failed.
     #[error("cannot write the layer")]
     Write(#[source] io::Error),
 }

@@ -220,7 +220,6 @@ impl TableOfContents {
         }
     }
 
-    /// The JSON.
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.json.extend_from_slice(b"]}");
         self.json

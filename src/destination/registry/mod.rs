@@ -34,7 +34,6 @@ const QUIET_BYTES: u64 = 1 << 20;
 /// Where an image is pushed to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PushTarget<'a> {
-    /// The repository.
     pub registry: &'a RegistryRepository<'a>,
     /// Tags to set, or digests to store the manifest under; the first is asked for what is there.
     pub tags: &'a [String],
@@ -59,11 +58,9 @@ pub(crate) struct PushSummary {
     /// Digest of the manifest that the tags now name: another than the image's own where the
     /// registry took only other media types.
     pub digest: Digest,
-    /// Its media type.
     pub media_type: MediaType,
     /// Its length in bytes.
     pub manifest_bytes: u64,
-    /// Requests made.
     pub requests: u64,
     /// Bytes of blobs sent.
     pub sent_bytes: u64,
@@ -76,7 +73,6 @@ pub(crate) struct PushSummary {
 /// What became of one blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PushedBlob {
-    /// Its digest.
     pub digest: Digest,
     /// Its size in bytes.
     pub size_bytes: u64,

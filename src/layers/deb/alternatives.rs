@@ -33,7 +33,6 @@ pub(super) struct AlternativeChoice {
 /// A command that installs a choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum InstallCommand {
-    /// This one.
     Known(AlternativeChoice),
     /// Which, only running the script would tell.
     Unknown,

@@ -12,44 +12,27 @@ use crate::{
 pub(crate) enum DebLayerError {
     /// The package's file does not open.
     #[error("cannot open {}: {source}", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Open { path: PathBuf, source: io::Error },
     /// It is no ar archive.
     #[error("{package}: {source}")]
-    Ar {
-        /// The package.
-        package: String,
-        /// What is wrong.
-        source: ArError,
-    },
+    Ar { package: String, source: ArError },
     /// A member of the package does not read.
     #[error("{package}: cannot read {member}: {source}")]
     Member {
-        /// The package.
         package: String,
-        /// The member.
         member: String,
-        /// Why.
         source: io::Error,
     },
     /// The package has no such member.
     #[error("{package} has no {member}")]
     NoMember {
-        /// The package.
         package: String,
-        /// The member.
         member: &'static str,
     },
     /// An entry that cannot be in an image.
     #[error("{package}: {path} is refused: {reason}")]
     Entry {
-        /// The package.
         package: String,
-        /// The entry's path.
         path: String,
         /// What is wrong with it.
         reason: DebEntryFault,
@@ -57,25 +40,17 @@ pub(crate) enum DebLayerError {
     /// Two packages have different things at one path.
     #[error("{first} and {second} both have {path}, and it differs")]
     Conflict {
-        /// The path.
         path: String,
         /// The package that came first.
         first: String,
-        /// The other one.
         second: String,
     },
     /// The wanted locale is in no package.
     #[error("no package has the locale {locale}")]
-    NoLocale {
-        /// The locale.
-        locale: String,
-    },
+    NoLocale { locale: String },
     /// The temporary file failed.
     #[error("cannot use a temporary file: {source}")]
-    Spool {
-        /// Why.
-        source: io::Error,
-    },
+    Spool { source: io::Error },
     /// The layer could not be written.
     #[error(transparent)]
     Layer(#[from] tar::TarError),

@@ -32,7 +32,6 @@ pub(super) const FILE: EntryOwner = EntryOwner {
     gid: 0,
     mode: 0o644,
 };
-/// Symbolic links.
 pub(super) const LINK: EntryOwner = EntryOwner {
     uid: 0,
     gid: 0,
@@ -42,7 +41,6 @@ pub(super) const LINK: EntryOwner = EntryOwner {
 /// Contents in the temporary file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileContents {
-    /// Where they begin.
     pub offset_bytes: u64,
     /// How long they are.
     pub size_bytes: u64,
@@ -51,9 +49,7 @@ pub(super) struct FileContents {
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NodeKind {
-    /// A directory.
     Directory,
-    /// A file.
     File(FileContents),
     /// A symbolic link and its target.
     Symlink(Vec<u8>),
@@ -64,9 +60,7 @@ pub(super) enum NodeKind {
 /// One entry of the layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LayerNode {
-    /// Owner and mode.
     pub owner: EntryOwner,
-    /// What it is.
     pub kind: NodeKind,
     /// The package it came from, for messages; empty for what was made here.
     pub package: String,
@@ -80,7 +74,6 @@ pub(super) struct GatheredFiles {
     spooled_bytes: u64,
     /// What maintainer scripts would choose.
     pub choices: Vec<AlternativeChoice>,
-    /// The scripts themselves.
     pub scripts: Vec<Script>,
 }
 

@@ -14,7 +14,6 @@ use super::view::LayerView;
 use crate::layers::linkage::machine;
 use crate::oci::Architecture;
 
-/// The cache's path.
 pub(super) const CACHE: &str = "etc/ld.so.cache";
 /// What the loader is told of further folders.
 const CONFIG: &[u8] = b"etc/ld.so.conf";

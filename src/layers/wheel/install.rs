@@ -35,7 +35,6 @@ pub(super) enum FileSource {
     Member(ZipMember),
     /// The member's with another first line.
     Script(ZipMember),
-    /// These.
     Bytes(Vec<u8>),
     /// This part of the wheel's byte code.
     Compiled(CodeSpan),

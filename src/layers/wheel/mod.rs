@@ -65,7 +65,6 @@ pub(crate) struct WheelFile {
     pub path: PathBuf,
     /// Its project, normalised (`ruamel-yaml`).
     pub name: String,
-    /// Its version.
     pub version: String,
     /// Its digest, which the caller has checked.
     pub sha256: [u8; 32],
@@ -97,26 +96,17 @@ pub(crate) enum WheelLayerError {
     Layer(#[from] tar::TarError),
     /// There is not exactly one `.dist-info` folder.
     #[error("{} has {} .dist-info folders", wheel.display(), found.len())]
-    DistInfo {
-        /// The wheel.
-        wheel: PathBuf,
-        /// The folders.
-        found: Vec<String>,
-    },
+    DistInfo { wheel: PathBuf, found: Vec<String> },
     /// The `.dist-info` folder is another project's.
     #[error("{} holds {found}, not {expected}", wheel.display())]
     Name {
-        /// The wheel.
         wheel: PathBuf,
-        /// The project, normalised.
         expected: String,
-        /// The folder.
         found: String,
     },
     /// A file that every wheel has is missing.
     #[error("{} has no {file}", wheel.display())]
     Missing {
-        /// The wheel.
         wheel: PathBuf,
         /// The file's path in it.
         file: String,
@@ -124,52 +114,38 @@ pub(crate) enum WheelLayerError {
     /// `WHEEL` is not one that we can follow.
     #[error("{}: WHEEL", wheel.display())]
     Metadata {
-        /// The wheel.
         wheel: PathBuf,
-        /// Why.
         #[source]
         source: wheel_metadata::WheelMetadataError,
     },
     /// `RECORD` cannot be read.
     #[error("{}: RECORD", wheel.display())]
     Record {
-        /// The wheel.
         wheel: PathBuf,
-        /// Why.
         #[source]
         source: record::RecordError,
     },
     /// `entry_points.txt` asks for a script that cannot be made.
     #[error("{}: entry_points.txt", wheel.display())]
     EntryPoints {
-        /// The wheel.
         wheel: PathBuf,
-        /// Why.
         #[source]
         source: entry_points::EntryPointError,
     },
     /// A member of a `.data` folder has no known place.
     #[error("{}: {member} has no known place", wheel.display())]
-    Scheme {
-        /// The wheel.
-        wheel: PathBuf,
-        /// The member.
-        member: String,
-    },
+    Scheme { wheel: PathBuf, member: String },
     /// The wheel would replace what makes the virtual environment one.
     #[error("{} brings {path}", wheel.display())]
     Reserved {
         /// The path in the image.
         path: String,
-        /// The wheel.
         wheel: PathBuf,
     },
     /// What is wrong with one of the wheels, which lies under a name that tells nobody anything.
     #[error("{wheel}: {source}")]
     Of {
-        /// Name and version.
         wheel: String,
-        /// What is wrong.
         source: Box<WheelLayerError>,
     },
     /// One path is a file and a folder.

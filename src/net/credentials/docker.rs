@@ -65,7 +65,6 @@ struct AuthEntry {
 pub(crate) enum ConfiguredLogin {
     /// It holds the credentials itself.
     Login(RegistryLogin),
-    /// A helper does.
     Helper {
         /// What stands after `docker-credential-`.
         name: String,
@@ -74,7 +73,6 @@ pub(crate) enum ConfiguredLogin {
     },
 }
 
-/// One file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DockerFile {
     /// By registry and path; with the key as it stands in the file.

@@ -33,26 +33,18 @@ pub(crate) enum HelperError {
     /// Not part of a program's name.
     #[error("a credential helper's name may hold letters, digits, `-`, `_` and `.` alone")]
     Name,
-    /// No such program.
     #[error("docker-credential-{name} is not in PATH")]
-    Missing {
-        /// The helper.
-        name: String,
-    },
+    Missing { name: String },
     /// It cannot be run, or broke off.
     #[error("docker-credential-{name} {verb} cannot be run: {reason}")]
     Run {
-        /// The helper.
         name: String,
         /// `get`, `store` or `erase`.
         verb: &'static str,
-        /// The system's word.
         reason: std::io::ErrorKind,
     },
-    /// It says no.
     #[error("docker-credential-{name} {verb} failed ({status})")]
     Failed {
-        /// The helper.
         name: String,
         /// `get`, `store` or `erase`.
         verb: &'static str,
@@ -62,17 +54,13 @@ pub(crate) enum HelperError {
     /// It does not end.
     #[error("docker-credential-{name} {verb} did not end within {} s", TIME_LIMIT.as_secs())]
     Slow {
-        /// The helper.
         name: String,
         /// `get`, `store` or `erase`.
         verb: &'static str,
     },
     /// Its answer is no answer.
     #[error("docker-credential-{name} gives no JSON with Username and Secret")]
-    Answer {
-        /// The helper.
-        name: String,
-    },
+    Answer { name: String },
 }
 
 #[derive(Deserialize)]
@@ -82,7 +70,6 @@ struct HelperAnswer {
     secret: Option<Secret>,
 }
 
-/// One helper, found.
 #[derive(Debug)]
 pub(super) struct CredentialHelper {
     name: String,

@@ -31,7 +31,6 @@ const CLUSTER_REGISTRIES: [&str; 4] = [
 /// That registry takes any name, and looks at the token alone.
 const CLUSTER_USER: &str = "serviceaccount";
 
-/// Where to look.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LoginSources {
     /// Those of one registry, which are known already.

@@ -61,7 +61,6 @@ impl RegistryLogin {
 /// What credentials are wanted for; there may be others for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum AccessKind {
-    /// To read.
     Pull,
     /// To write, and to read what is there.
     Push,

@@ -29,7 +29,6 @@ pub(crate) enum NetrcError {
         /// From 1.
         line: usize,
     },
-    /// Too many entries.
     #[error("more than {MAX_ENTRIES} entries")]
     TooMany,
 }

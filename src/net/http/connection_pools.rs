@@ -27,7 +27,6 @@ const KEEP_PER_HOST: usize = 16;
 /// No file of certificates is larger; the system's bundle has 220 KB.
 const MAX_CA_FILE_BYTES: u64 = 8 << 20;
 
-/// All pools.
 #[derive(Default)]
 pub(super) struct ConnectionPools {
     pools: Mutex<BTreeMap<PoolKey, Pool>>,
@@ -37,7 +36,6 @@ pub(super) struct ConnectionPools {
 /// On whose behalf a request goes out.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TlsIdentity<'a> {
-    /// The registry.
     pub registry: &'a str,
     /// Whether it goes to the registry itself or to its token service, not to where that has sent us.
     pub itself: bool,

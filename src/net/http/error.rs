@@ -21,18 +21,10 @@ pub(crate) enum HttpError {
     },
     /// Not a URL of http or https.
     #[error("{url} is not an http or https URL")]
-    BadUrl {
-        /// The text.
-        url: ShownUrl,
-    },
+    BadUrl { url: ShownUrl },
     /// A file of additional certificate authorities is of no use.
     #[error("{}: {source}", path.display())]
-    CaFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    CaFile { path: PathBuf, source: io::Error },
     /// The TLS or HTTP library could not be set up.
     #[error("TLS cannot be set up: {cause}")]
     Setup {
@@ -42,53 +34,38 @@ pub(crate) enum HttpError {
     /// No connection: name, network, refusal, TLS.
     #[error("cannot connect to {url}: {cause}")]
     Connect {
-        /// The URL asked.
         url: ShownUrl,
         /// What the libraries say.
         cause: String,
-        /// Requests made.
         tries: u32,
     },
     /// Nothing came for too long.
     #[error("{url} does not answer in time")]
-    TimedOut {
-        /// The URL asked.
-        url: ShownUrl,
-        /// Requests made.
-        tries: u32,
-    },
+    TimedOut { url: ShownUrl, tries: u32 },
     /// The connection ended early.
     #[error("the connection to {url} broke off: {cause}")]
     Broken {
-        /// The URL asked.
         url: ShownUrl,
         /// What the libraries say.
         cause: String,
-        /// Requests made.
         tries: u32,
     },
     /// The server answered, but not with what was asked for.
     #[error("{url} answers {status}")]
     Status {
-        /// The URL asked.
         url: ShownUrl,
-        /// The HTTP status.
         status: u16,
         /// The beginning of the body, printable.
         body: String,
         /// What the server asks by `Retry-After`.
         passing: RetryHint,
-        /// Requests made.
         tries: u32,
     },
     /// A redirect that is not followed.
     #[error("{url} redirects to {to}, which is not followed")]
     Redirect {
-        /// The URL asked.
         url: ShownUrl,
-        /// Where to.
         to: ShownUrl,
-        /// Why not.
         refusal: RedirectRefusal,
     },
     /// Credentials would go over the wire in the clear.
@@ -99,16 +76,10 @@ pub(crate) enum HttpError {
     },
     /// More bytes than allowed.
     #[error("{url} is larger than {limit_bytes} bytes")]
-    TooLarge {
-        /// The URL asked.
-        url: ShownUrl,
-        /// The limit.
-        limit_bytes: u64,
-    },
+    TooLarge { url: ShownUrl, limit_bytes: u64 },
     /// Bytes that are not the ones expected.
     #[error("{url} has sha256 {found}, not {expected}")]
     WrongHash {
-        /// The URL asked.
         url: ShownUrl,
         /// Hex digits.
         expected: String,
@@ -118,7 +89,6 @@ pub(crate) enum HttpError {
     /// Fewer or more bytes than expected.
     #[error("{url} has {found} bytes, not {expected}")]
     WrongSize {
-        /// The URL asked.
         url: ShownUrl,
         /// In bytes.
         expected: u64,
@@ -127,14 +97,10 @@ pub(crate) enum HttpError {
     },
     /// The bytes on the server changed between two tries of one download.
     #[error("{url} changed while it was read")]
-    Changed {
-        /// The URL asked.
-        url: ShownUrl,
-    },
+    Changed { url: ShownUrl },
     /// The bytes could not be written here, or those to send could not be read here.
     #[error("while transferring {url}: {source}")]
     Local {
-        /// The URL asked.
         url: ShownUrl,
         /// The failure on this side.
         source: io::Error,

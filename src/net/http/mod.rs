@@ -64,7 +64,6 @@ pub(crate) struct ClientSettings {
     pub connect_timeout: Duration,
     /// Longest time in which nothing at all arrives.
     pub idle_timeout: Duration,
-    /// Retries.
     pub retry: RetryPolicy,
     /// Users and passwords by host.
     pub credentials: Credentials,

@@ -28,7 +28,6 @@ pub(crate) struct StreamedResponse {
 }
 
 impl StreamedResponse {
-    /// The HTTP status.
     pub(crate) fn status(&self) -> u16 {
         self.inner.status().as_u16()
     }
@@ -180,7 +179,6 @@ fn is_trick(c: char) -> bool {
 /// An answer with its body in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Response {
-    /// Its headers.
     pub headers: HeaderMap,
     /// Its body, bounded by the caller's limit.
     pub body: Vec<u8>,

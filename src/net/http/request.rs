@@ -31,17 +31,13 @@ pub(crate) enum RequestBody<'a> {
     },
 }
 
-/// One request.
 pub(crate) struct HttpRequest<'a> {
-    /// The method.
     pub method: Method,
     /// The URL, without user and password.
     pub url: Url,
-    /// Headers.
     pub headers: HeaderMap,
     /// `Authorization` from user and password in the URL given.
     pub authorization: Option<Secret>,
-    /// The body.
     pub body: RequestBody<'a>,
     /// For the whole exchange, where the idle time-out does not fit.
     pub time_limit: Option<Duration>,

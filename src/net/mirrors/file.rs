@@ -38,11 +38,9 @@ pub(crate) struct MirrorFiles {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum PullFilter {
-    /// All.
     #[default]
     #[serde(alias = "")]
     All,
-    /// Those by digest.
     DigestOnly,
     /// Those of images that are named by a tag.
     TagOnly,
@@ -75,7 +73,6 @@ pub(super) struct MirrorEndpoint {
 /// What all files say together.
 #[derive(Debug, Default)]
 pub(super) struct MirrorSettings {
-    /// One a prefix.
     pub rules: Vec<MirrorRule>,
     /// What was passed over, for people.
     pub warnings: Vec<String>,
@@ -233,7 +230,6 @@ impl MirrorSettings {
 enum InvalidTable {
     /// It names one image.
     Pinned(String),
-    /// It is wrong.
     Wrong(String),
 }
 

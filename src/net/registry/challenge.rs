@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 /// Longest header looked at.
 const MAX_CHALLENGE_BYTES: usize = 16 << 10;
 
-/// One challenge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AuthChallenge {
     /// `bearer`, in lower case.

@@ -43,9 +43,7 @@ pub(crate) enum RegistryError {
         words(refusals)
     )]
     Denied {
-        /// Host and port.
         registry: String,
-        /// The repository.
         repository: String,
         /// 401 or 403.
         status: u16,
@@ -53,27 +51,21 @@ pub(crate) enum RegistryError {
         had_credentials: bool,
         /// Who asked is known, and may not do this.
         lacks_rights: bool,
-        /// What it says.
         refusals: Vec<RegistryRefusal>,
     },
     /// The registry says no.
     #[error("{url} answers {status}{}", words(refusals))]
     Refused {
-        /// The URL asked.
         url: ShownUrl,
-        /// The HTTP status.
         status: u16,
-        /// What it says.
         refusals: Vec<RegistryRefusal>,
         /// What it asks by `Retry-After`.
         passing: RetryHint,
-        /// Requests made.
         tries: u32,
     },
     /// The registry's answer is not what the protocol has.
     #[error("{url}: {what}")]
     Protocol {
-        /// The URL asked.
         url: ShownUrl,
         /// What is wrong with it.
         what: ProtocolBreach,
@@ -81,7 +73,6 @@ pub(crate) enum RegistryError {
     /// The registry names another digest than the bytes have.
     #[error("{url} has digest {found}, not {expected}")]
     WrongDigest {
-        /// The URL asked.
         url: ShownUrl,
         /// As the bytes have it.
         expected: String,
@@ -94,7 +85,6 @@ pub(crate) enum RegistryError {
     /// The user's rules forbid it.
     #[error("{name} is blocked by {}{}", file.display(), besides(mirrors))]
     Blocked {
-        /// The repository.
         name: String,
         /// Names that begin so are blocked.
         prefix: String,

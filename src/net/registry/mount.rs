@@ -24,7 +24,6 @@ pub(crate) enum MountOutcome {
     Done,
     /// It is not, but an upload has begun.
     Begun(UploadSession),
-    /// It is not.
     No,
 }
 

@@ -48,7 +48,6 @@ impl TokenScopes {
         })
     }
 
-    /// All of both.
     pub(super) fn and(mut self, other: &Self) -> Self {
         for (resource, actions) in &other.by_resource {
             let own = self.by_resource.entry(resource.clone()).or_default();

@@ -57,7 +57,6 @@ pub(crate) struct UploadSession {
 /// A blob to be uploaded.
 #[derive(Clone, Copy)]
 pub(crate) struct OutgoingBlob<'u> {
-    /// Its digest.
     pub digest: &'u Digest,
     /// Its size in bytes.
     pub size: u64,

@@ -7,10 +7,8 @@
 /// Packages that one file may name.
 const MAX_PACKAGES: usize = 500;
 
-/// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AptRequest {
-    /// The package's name.
     pub name: String,
     /// Its line, from 1.
     pub line: u32,
@@ -31,7 +29,6 @@ pub(crate) struct AptfileError {
     pub line: u32,
     /// What stands there, shortened.
     pub text: String,
-    /// What it is.
     pub fault: AptfileFault,
 }
 
@@ -48,9 +45,7 @@ pub(crate) enum AptfileFault {
     Version,
     /// An architecture behind the name.
     Architecture,
-    /// Several words.
     Several,
-    /// Anything else.
     Name,
     /// More than may be named.
     TooMany,

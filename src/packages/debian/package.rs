@@ -12,9 +12,7 @@ use crate::packages::{NotSha256, Sha256};
 /// A package that a suite offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IndexPackage {
-    /// Its name.
     pub name: String,
-    /// Its version.
     pub version: DebianVersion,
     /// Its architecture, or `all`.
     pub architecture: String,
@@ -24,7 +22,6 @@ pub(crate) struct IndexPackage {
     pub provides: Vec<ProvidedName>,
     /// Path of the `.deb` below the archive.
     pub filename: String,
-    /// Its digest.
     pub sha256: Sha256,
     /// Its size in bytes.
     pub size: u64,
@@ -38,17 +35,13 @@ pub(crate) enum PackageError {
     Missing {
         /// The package's name, if it has one.
         package: String,
-        /// The field.
         field: &'static str,
     },
     /// A name, path or number that none can have.
     #[error("package `{package}` has a wrong {field} in the index: `{value}`")]
     Wrong {
-        /// The package's name.
         package: String,
-        /// The field.
         field: &'static str,
-        /// Its value.
         value: String,
     },
     /// A version that is none.

@@ -47,7 +47,6 @@ pub(crate) struct AllOf(pub Vec<AnyOf>);
 /// One entry of `Provides`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProvidedName {
-    /// The provided name.
     pub name: String,
     /// The provided version; without one, no bound is ever met.
     pub version: Option<DebianVersion>,

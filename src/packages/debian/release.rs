@@ -29,14 +29,10 @@ pub(crate) enum ReleaseError {
     Control(#[from] ControlError),
     /// It has no paragraph, or a field is not there.
     #[error("the suite's Release file has no field {field}")]
-    Missing {
-        /// The field's name.
-        field: &'static str,
-    },
+    Missing { field: &'static str },
     /// A field does not read as it must.
     #[error("the suite's Release file has a wrong {field}: `{value}`")]
     Wrong {
-        /// The field's name.
         field: &'static str,
         /// Its value, cut off if long.
         value: String,

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use super::{FormatRules, UploadLimit};
 
-/// The conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ResolutionRules {
     /// The file that sets them.
@@ -54,7 +53,6 @@ pub(crate) struct Told {
 /// An index that a project names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NamedIndex {
-    /// Its name.
     pub name: String,
     /// Its address as written: with `${NAME}`, and with a login maybe.
     pub url: String,

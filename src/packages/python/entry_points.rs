@@ -22,18 +22,10 @@ pub(crate) enum EntryPointError {
     NotUnicode,
     /// The name cannot be a file's.
     #[error("`{name}` cannot be the name of a script")]
-    Name {
-        /// The name.
-        name: String,
-    },
+    Name { name: String },
     /// The value is not `module:function`.
     #[error("`{name} = {value}` names nothing that can be called")]
-    Value {
-        /// The script.
-        name: String,
-        /// What stands there.
-        value: String,
-    },
+    Value { name: String, value: String },
 }
 
 /// The scripts of `console_scripts` and `gui_scripts`, sorted by name; where a name is there

@@ -34,7 +34,6 @@ pub(crate) fn is_public_index(url: &str) -> bool {
 pub(crate) struct UrlSecret(String);
 
 impl UrlSecret {
-    /// Wraps a secret.
     pub(crate) fn new(secret: impl Into<String>) -> Self {
         Self(secret.into())
     }

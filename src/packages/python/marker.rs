@@ -43,7 +43,6 @@ pub(super) fn check_tilde(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads a marker.
 pub(super) fn parse(text: &str) -> Result<MarkerTree, String> {
     check(text)?;
     MarkerTree::parse_str::<DirectUrl>(text).map_err(|error| {

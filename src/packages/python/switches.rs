@@ -27,7 +27,6 @@ const NOT_READ: &str = "s2r reads no settings file of pip; set PIP_INDEX_URL and
 const MORE_WISHES: &str = "name the packages in the requirements of the project";
 const PER_PACKAGE: &str = "which releases count is said for all packages, by PIP_PRE";
 
-/// pip's variables.
 pub(crate) const PIP_VARIABLES: &[(&str, Treatment)] = &[
     ("PIP_INDEX_URL", Followed),
     ("PIP_EXTRA_INDEX_URL", Followed),

@@ -103,9 +103,7 @@ impl TargetArch {
 pub(crate) struct WheelTarget {
     /// `CPython`'s version.
     pub python: PythonVersion,
-    /// The C library.
     pub libc: LibcVersion,
-    /// The processor.
     pub arch: TargetArch,
 }
 

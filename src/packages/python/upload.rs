@@ -6,7 +6,6 @@
 /// Length of `2006-12-02T02:07:43`.
 const SECOND_BYTES: usize = 19;
 
-/// The moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UploadLimit {
     /// `2006-12-02T02:07:43`.

@@ -20,9 +20,7 @@ const MAX_NAME_BYTES: usize = 255;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WheelFileName {
     text: String,
-    /// The project, normalised.
     pub name: PackageName,
-    /// The project's version.
     pub version: Version,
     /// Tie breaker between wheels of one version; none sorts first.
     pub build: Option<BuildTag>,

@@ -9,34 +9,25 @@ use crate::report::{ErrorClass, Explain, Explanation};
 pub(crate) enum RebaseError {
     /// Neither the store nor its registry has it.
     #[error("there is no image {image}")]
-    NoImage {
-        /// Its name.
-        image: String,
-    },
+    NoImage { image: String },
     /// The store has one of this name, and the registry another.
     #[error("{image} is {here} here and {there} in its registry")]
     TwoImages {
-        /// Its name.
         image: String,
         /// The store's, by its digest.
         pinned: String,
-        /// The store's.
         here: Digest,
-        /// The registry's.
         there: Digest,
     },
     /// Its manifest does not tell how it stands on its base.
     #[error("{image} does not tell {}", missing.join(", "))]
     NotOurs {
-        /// Its name.
         image: String,
-        /// Annotations.
         missing: Vec<&'static str>,
     },
     /// Its manifest tells what cannot be.
     #[error("{image}: {layers} layers, {tars} tars, {base} of the base")]
     Layers {
-        /// Its name.
         image: String,
         /// Layers of the manifest.
         layers: usize,
@@ -48,27 +39,20 @@ pub(crate) enum RebaseError {
     /// A base's name that is none.
     #[error("{name:?}: {reason}")]
     BaseName {
-        /// As typed.
         name: String,
-        /// What is wrong.
         reason: ReferenceError,
     },
     /// The base is for other machines.
     #[error("{base} has nothing for {platform}")]
     Platform {
-        /// The base.
         base: String,
-        /// The image's platform.
         platform: Platform,
-        /// The base's.
         found: Vec<Platform>,
     },
     /// The base is not what the layers above count on.
     #[error("{base} is no base for {image}: {misfit:?}")]
     Misfit {
-        /// The image.
         image: String,
-        /// The base.
         base: String,
         /// In what they differ.
         misfit: AbiMismatch,
@@ -80,11 +64,8 @@ pub(crate) enum RebaseError {
     /// The base lacks packages.
     #[error("{base} lacks {}", missing.join(", "))]
     Packages {
-        /// The image.
         image: String,
-        /// The base.
         base: String,
-        /// Names.
         missing: Vec<String>,
     },
 }

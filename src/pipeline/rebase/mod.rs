@@ -36,7 +36,6 @@ use onto::PlatformBase;
 /// What is put on what.
 #[derive(Debug, Clone)]
 pub(crate) struct RebaseRequest {
-    /// The image.
     pub image: Reference,
     /// A name of an image, or of a builder file upon one.
     pub onto: String,
@@ -49,7 +48,6 @@ pub(crate) struct RebaseRequest {
 /// What came of it.
 #[derive(Debug)]
 pub(crate) struct RebaseReport {
-    /// Its names.
     pub names: Vec<Reference>,
     /// What the image was.
     pub before: Digest,
@@ -66,9 +64,7 @@ pub(crate) struct RebaseReport {
 /// One platform of it.
 #[derive(Debug)]
 pub(crate) struct RebasedPlatform {
-    /// Which.
     pub platform: Platform,
-    /// Its manifest.
     pub descriptor: Descriptor,
     /// The base that it had.
     pub old: BaseSummary,

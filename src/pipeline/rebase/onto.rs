@@ -18,7 +18,7 @@ use crate::context::stage_clock::StageClock;
 use crate::image::{BASE_NAME_ANNOTATION, BaseDefaults, BaseRecord, NewBase};
 use crate::oci::{Digest, EmptyObject, Platform, Reference, RunConfig};
 use crate::pipeline::build::BuildOutputs;
-use crate::pipeline::plan as read;
+use crate::pipeline::plan;
 use crate::plan::builder::{BuilderDefinition, BuilderFile};
 use crate::plan::image_builder::ImageBuilder;
 use crate::plan::{PlanRequest, labels, variables};
@@ -56,7 +56,7 @@ impl ImageLookup<'_> {
             Some(BuilderFile::Whole(builder)) => {
                 return self.made((name, &builder), images, settings, report);
             }
-            None => match read::builders()?.iter().find(|(one, _)| one.name == name) {
+            None => match plan::builders()?.iter().find(|(one, _)| one.name == name) {
                 Some((builder, _)) => return self.made((name, builder), images, settings, report),
                 None => None,
             },
@@ -202,7 +202,7 @@ fn file(name: &str, settings: &Settings) -> Result<Option<BuilderFile>, BuildErr
     if !is_file_name {
         return Ok(None);
     }
-    read::builder_file(name, settings).map(Some)
+    plan::builder_file(name, settings).map(Some)
 }
 
 /// What an image that s2r made stands on itself.

@@ -16,41 +16,22 @@ pub(crate) enum BuilderError {
     /// A field has a value that none can have.
     #[error("{origin}: `{field}` cannot be `{value}`")]
     Value {
-        /// The file.
         origin: String,
-        /// The field.
         field: &'static str,
-        /// Its value.
         value: String,
     },
     /// A field that it cannot do without is not there.
     #[error("{origin}: `{field}` is missing")]
-    Missing {
-        /// The file.
-        origin: String,
-        /// The field.
-        field: &'static str,
-    },
+    Missing { origin: String, field: &'static str },
     /// A plan names a builder that was not read.
     #[error("no builder {name}")]
-    Unknown {
-        /// Its name.
-        name: String,
-    },
+    Unknown { name: String },
     /// It has no base, or two.
     #[error("{origin} needs one base: either `debian` or `image`")]
-    OneBase {
-        /// The file.
-        origin: String,
-    },
+    OneBase { origin: String },
     /// It is longer than a builder file may be.
     #[error("{origin} is longer than {limit} bytes")]
-    TooLong {
-        /// The file.
-        origin: String,
-        /// The limit.
-        limit: usize,
-    },
+    TooLong { origin: String, limit: usize },
 }
 
 impl Explain for BuilderError {

@@ -15,7 +15,6 @@ pub(super) const MAX_BUILDER_BYTES: usize = 1 << 20;
 /// A builder file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BuilderFile {
-    /// It says all.
     Whole(Box<BuilderDefinition>),
     /// It stands on an image, whose config says the rest.
     Image(Box<ImageBuilder>),

@@ -76,11 +76,9 @@ pub(crate) enum BaseDefinition {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PipWheel {
-    /// pip's version.
     pub version: String,
     /// The wheel's file name; its url comes from the package index.
     pub filename: String,
-    /// The wheel's digest.
     pub sha256: Sha256,
 }
 

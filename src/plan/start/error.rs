@@ -7,16 +7,11 @@ use crate::report::{ErrorClass, Explain, Explanation};
 pub(crate) enum StartError {
     /// A script's first line ends as Windows' do, so that its interpreter is not found.
     #[error("{path} has Windows' ends of lines")]
-    WindowsLines {
-        /// The script.
-        path: String,
-    },
+    WindowsLines { path: String },
     /// What gunicorn is to serve is a module that nothing brings.
     #[error("{origin}: there is no module {module}")]
     NoModule {
-        /// What names it.
         origin: String,
-        /// The module.
         module: String,
         /// A folder that has it.
         elsewhere: Option<String>,
@@ -24,9 +19,7 @@ pub(crate) enum StartError {
     /// The module that gunicorn serves has no such name.
     #[error("{path} has no {name}")]
     NoName {
-        /// The module's file.
         path: String,
-        /// What is served.
         name: String,
         /// What names it; `None` for the contract's `wsgi.py`.
         origin: Option<String>,
@@ -51,16 +44,10 @@ pub(crate) enum StartError {
     },
     /// `S2R_ADD_SERVER` names a server that is not known.
     #[error("S2R_ADD_SERVER: {name} is no server that s2r knows how to start")]
-    UnknownServer {
-        /// Its name.
-        name: String,
-    },
+    UnknownServer { name: String },
     /// gunicorn serves ASGI from 25 on.
     #[error("gunicorn {found} has no workers for ASGI")]
-    OldGunicorn {
-        /// Its version.
-        found: String,
-    },
+    OldGunicorn { found: String },
 }
 
 impl Explain for StartError {

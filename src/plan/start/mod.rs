@@ -39,12 +39,10 @@ const ASGI_GUNICORN: u32 = 25;
 pub(crate) enum StartStrategy {
     /// The project's own script.
     OwnRun {
-        /// Its path.
         path: String,
     },
     /// gunicorn, which finds its application in `gunicorn.conf.py`.
     GunicornConf,
-    /// A script.
     AppScript {
         /// Relative to `APP_HOME`, or absolute.
         path: String,
@@ -59,7 +57,6 @@ pub(crate) enum StartStrategy {
         /// `module` or `module:callable`.
         module: String,
     },
-    /// Django's development server.
     DjangoServer,
     /// The `web` line of a Procfile.
     Process {

@@ -20,9 +20,7 @@ pub(super) enum KnownServer {
     Daphne,
     Gunicorn,
     Waitress,
-    /// Sanic's own.
     Sanic,
-    /// aiohttp's own.
     Aiohttp,
 }
 
@@ -47,7 +45,6 @@ const FOR_WSGI: [KnownServer; 3] = [
 /// What is served: a name of a module.
 #[derive(Debug, Clone)]
 pub(super) struct ServedBy {
-    /// What shows it.
     pub origin: ValueOrigin,
     /// What it is, for people: `an application of Flask`.
     pub reason: String,
@@ -98,7 +95,6 @@ impl ServedBy {
 }
 
 impl KnownServer {
-    /// The distribution.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Uvicorn => "uvicorn",
@@ -182,7 +178,6 @@ impl KnownServer {
 /// A server that the plan puts among the dependencies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct AddedServer {
-    /// Its name.
     pub name: &'static str,
     /// The requirement, which may hold a version.
     pub requirement: String,

@@ -24,7 +24,6 @@ pub(crate) enum DebianFetchError {
     Failed {
         /// The url, without credentials.
         url: String,
-        /// What happened.
         explanation: Box<Explanation>,
     },
 }
@@ -37,28 +36,15 @@ pub(crate) enum DebianError {
     Fetch(#[from] DebianFetchError),
     /// A body broke off.
     #[error("{url} broke off: {source}")]
-    Body {
-        /// The url.
-        url: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// No clearsigned text.
+    Body { url: String, source: io::Error },
     #[error("{url} is not signed")]
-    Unsigned {
-        /// The url.
-        url: String,
-    },
+    Unsigned { url: String },
     /// No signature over the text is by a known key.
     #[error("{url} is not signed by a known archive key")]
-    BadSignature {
-        /// The url.
-        url: String,
-    },
+    BadSignature { url: String },
     /// The suite's state is too old to be used.
     #[error("{url} is valid only until {}", format_date(*valid_until))]
     Expired {
-        /// The url.
         url: String,
         /// Until when, seconds since 1970.
         valid_until: i64,
@@ -68,7 +54,6 @@ pub(crate) enum DebianError {
     /// A signed file, of another suite.
     #[error("{url} is of suite {found}, not {expected}")]
     WrongSuite {
-        /// The url.
         url: String,
         /// The wanted code name.
         expected: String,
@@ -77,12 +62,7 @@ pub(crate) enum DebianError {
     },
     /// The signed text is no `Release` file.
     #[error("{url}: {source}")]
-    Release {
-        /// The url.
-        url: String,
-        /// What is wrong.
-        source: ReleaseError,
-    },
+    Release { url: String, source: ReleaseError },
     /// The suite has no index of that component and architecture.
     #[error("{url} names no index {path}")]
     NoIndex {
@@ -94,7 +74,6 @@ pub(crate) enum DebianError {
     /// Bytes that are not the ones signed for.
     #[error("{url} has sha256 {found}, not {expected}")]
     WrongDigest {
-        /// The url.
         url: String,
         /// The digest in the signed index.
         expected: Sha256,
@@ -104,33 +83,20 @@ pub(crate) enum DebianError {
     /// A body of another length.
     #[error("{url} has {found} bytes, not {expected}")]
     WrongSize {
-        /// The url.
         url: String,
-        /// The signed size.
         expected: u64,
         /// The length; counting stops one byte above what was expected.
         found: u64,
     },
     /// An index is no control text, or does not decompress.
     #[error("{url}: {source}")]
-    Index {
-        /// The url.
-        url: String,
-        /// What is wrong.
-        source: ControlError,
-    },
+    Index { url: String, source: ControlError },
     /// A paragraph of an index is wrong.
     #[error("{url}: {source}")]
-    Package {
-        /// The url.
-        url: String,
-        /// What is wrong.
-        source: PackageError,
-    },
+    Package { url: String, source: PackageError },
     /// Nothing in the suite is what is needed.
     #[error("no package of the suite is `{relation}`, which {needed_by} needs")]
     NoPackage {
-        /// The relation.
         relation: String,
         /// The package that needs it, or the builder.
         needed_by: String,
@@ -142,29 +108,21 @@ pub(crate) enum DebianError {
         chosen: String,
         /// The relation that it does not meet.
         relation: String,
-        /// Who has it.
         needed_by: String,
     },
     /// More packages than an image can reasonably want.
     #[error("the package list needs more than {limit} packages")]
-    TooMany {
-        /// The limit.
-        limit: usize,
-    },
+    TooMany { limit: usize },
     /// A file of our own could not be written or read.
     #[error("{}: {source}", path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
     /// A key compiled in does not read.
     #[error("the archive key {name} compiled in does not read")]
-    Key {
-        /// Its file name.
-        name: &'static str,
-    },
+    Key { name: &'static str },
     /// A worker thread ended without a result.
     #[error("a worker thread ended without a result")]
     Interrupted,

@@ -58,9 +58,7 @@ struct IndexPlace {
 /// A package with the suite that has it.
 #[derive(Debug, Clone)]
 pub(super) struct PackageOffer {
-    /// The package.
     pub package: IndexPackage,
-    /// Its suite.
     pub suite: SuiteClient,
 }
 

@@ -23,9 +23,7 @@ pub(crate) struct LockedLayer {
     pub contents: String,
     /// What determines its bytes.
     pub key: Key,
-    /// Of the blob.
     pub digest: Digest,
-    /// Of its tar.
     pub diff_id: DiffId,
     /// Length of the blob.
     pub size_bytes: u64,

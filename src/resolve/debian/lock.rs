@@ -25,7 +25,6 @@ const FORMAT: u32 = 1;
 /// Longest lock taken, in bytes; one package takes some 400.
 const MAX_LOCK_BYTES: usize = 8 << 20;
 
-/// A resolved base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BaseLock {
@@ -61,7 +60,6 @@ pub(crate) struct BaseLock {
     pub layers: BTreeMap<String, Vec<LockedLayer>>,
 }
 
-/// An image, pinned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LockedImage {
@@ -79,23 +77,17 @@ pub(crate) enum LockError {
     /// It is no lock of this format.
     #[error("{origin} is no lock of a base: {reason}")]
     Unreadable {
-        /// The file.
         origin: String,
         /// What the parser says.
         reason: String,
     },
     /// It was made for another package list or suite.
     #[error("{origin} locks another base than the builder's")]
-    OtherBase {
-        /// The file.
-        origin: String,
-    },
+    OtherBase { origin: String },
     /// It has nothing for an architecture.
     #[error("{origin} has no packages for {}", architecture.name())]
     NoArchitecture {
-        /// The file.
         origin: String,
-        /// The architecture.
         architecture: Architecture,
     },
 }
@@ -204,7 +196,6 @@ impl BaseLock {
         Ok(lock)
     }
 
-    /// The lock's text.
     pub(crate) fn write(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');

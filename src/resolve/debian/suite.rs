@@ -42,7 +42,6 @@ pub(super) struct SuiteClient {
     pub snapshot: Option<String>,
     /// Folder below `dists/`, which is the code name too.
     pub name: String,
-    /// Components to read.
     pub components: Vec<String>,
 }
 

@@ -25,7 +25,6 @@ pub(crate) enum WheelError {
     Pylock {
         /// The lock's path in the source.
         path: String,
-        /// What is wrong.
         error: PylockError,
     },
     /// The resolver answered with what is no lock.
@@ -33,40 +32,24 @@ pub(crate) enum WheelError {
     Answer(PylockError),
     /// A lock names a package twice for the same target.
     #[error("{path}: `{name}` applies twice")]
-    Twice {
-        /// The lock.
-        path: String,
-        /// The package.
-        name: PackageName,
-    },
+    Twice { path: String, name: PackageName },
     /// A lock does not tell the hash of a file.
     #[error("{path}: {name}: `{file}` has no sha256")]
     NoHashInLock {
-        /// The lock.
         path: String,
-        /// The package.
         name: PackageName,
-        /// The file.
         file: String,
     },
     /// A lock was made for other versions of Python.
     #[error("{path}: needs Python {requires}, the target has {target}")]
     Python {
-        /// The lock.
         path: String,
-        /// What it needs.
         requires: String,
-        /// What there is.
         target: WheelTarget,
     },
     /// A lock was made for other environments.
     #[error("{path}: none of its environments is {target}")]
-    Environment {
-        /// The lock.
-        path: String,
-        /// What there is.
-        target: WheelTarget,
-    },
+    Environment { path: String, target: WheelTarget },
     /// `--locked`, and there is something to resolve.
     #[error("{place} is not locked")]
     NotLocked {
@@ -75,20 +58,10 @@ pub(crate) enum WheelError {
     },
     /// Something can be installed only after running code of a project.
     #[error("{position}: `{wish}` has to be built")]
-    NeedsBuild {
-        /// The requirement.
-        wish: String,
-        /// Where it stands.
-        position: Position,
-    },
+    NeedsBuild { wish: String, position: Position },
     /// A path that is not in the source.
     #[error("{position}: `{path}` is no file of the source")]
-    NoSuchWheel {
-        /// The path.
-        path: String,
-        /// Where it stands.
-        position: Position,
-    },
+    NoSuchWheel { path: String, position: Position },
     /// A wheel of the source or at an address that is none, or unpacks to too much.
     #[error("{place}: {error}")]
     Wheel {
@@ -100,7 +73,6 @@ pub(crate) enum WheelError {
     /// `--no-binary` names it, so that it is to be built.
     #[error("{name} {version} has no source distribution")]
     WheelUnwanted {
-        /// The project.
         name: PackageName,
         /// The version that was chosen.
         version: String,
@@ -119,7 +91,6 @@ pub(crate) enum WheelError {
     /// No file has one of the hashes that the requirement lists.
     #[error("{position}: no wheel of {name} for {target} has a listed hash")]
     Hashes {
-        /// The project.
         name: PackageName,
         /// What wheels are for.
         target: WheelTarget,
@@ -128,19 +99,13 @@ pub(crate) enum WheelError {
     },
     /// Hashes are required and one requirement has none.
     #[error("{position}: `{wish}` has no hash")]
-    HashMissing {
-        /// The requirement.
-        wish: String,
-        /// Where it stands.
-        position: Position,
-    },
+    HashMissing { wish: String, position: Position },
     /// Hashes are required and a package that others need is not listed.
     #[error(
         "the requirements need {}, which {place} does not list",
         pinned(missing)
     )]
     NotListed {
-        /// The files.
         place: String,
         /// The packages, with the versions that would be taken.
         missing: Vec<(PackageName, Version)>,
@@ -148,7 +113,6 @@ pub(crate) enum WheelError {
     /// An address in one of pip's variables names a variable that is not known.
     #[error("{variable}: {error}")]
     Address {
-        /// pip's variable.
         variable: &'static str,
         /// What is wrong with its value.
         error: LineError,
@@ -156,7 +120,6 @@ pub(crate) enum WheelError {
     /// A switch that protects, or changes what goes in, and is not followed or not understood.
     #[error("{name} is not followed: {why}")]
     Switch {
-        /// The variable.
         name: &'static str,
         /// Why, or what to do instead.
         why: &'static str,
@@ -164,63 +127,35 @@ pub(crate) enum WheelError {
     /// Files are wanted by when they were uploaded, and an index does not tell.
     #[error("{url}: it does not tell when files were uploaded")]
     NoUploadTime {
-        /// The page.
         url: String,
         /// What is asked for.
         limit: UploadLimit,
     },
     /// A variable names a file that is not there.
     #[error("{name} names `{path}`, which is no file of the source")]
-    Variable {
-        /// The variable.
-        name: &'static str,
-        /// Its value.
-        path: String,
-    },
+    Variable { name: &'static str, path: String },
     /// Something is wanted from the network, which is switched off.
     #[error("{what} is not here, and the network is switched off")]
-    Offline {
-        /// What is wanted.
-        what: String,
-    },
+    Offline { what: String },
     /// An index did not answer.
     #[error("{url}: {error}")]
-    Index {
-        /// The page.
-        url: String,
-        /// Why.
-        error: IndexFetchError,
-    },
+    Index { url: String, error: IndexFetchError },
     /// An index wants a login, and its tool has variables for one.
     #[error("{url}: it wants a login")]
-    Login {
-        /// The page.
-        url: String,
-        /// User and password.
-        variables: [String; 2],
-    },
+    Login { url: String, variables: [String; 2] },
     /// A package comes from elsewhere than an index, and others ask for it.
     #[error("{name} comes from {place}, and from no index")]
     Elsewhere {
-        /// The package.
         name: PackageName,
         /// Where it comes from.
         place: String,
     },
     /// A file of a package that is tied to an index is not that index's.
     #[error("{url} is not of the index that {name} is tied to")]
-    Stranger {
-        /// The package.
-        name: PackageName,
-        /// The file.
-        url: String,
-    },
+    Stranger { name: PackageName, url: String },
     /// An index answered with something else than a page of files.
     #[error("{url}: no page of a package index")]
-    NoIndexPage {
-        /// The page.
-        url: String,
-    },
+    NoIndexPage { url: String },
     /// The resolver could not reach an index.
     #[error("an index cannot be reached: {reason}")]
     Unreachable {
@@ -231,10 +166,7 @@ pub(crate) enum WheelError {
     },
     /// The resolver is neither on PATH nor in any index.
     #[error("uv {version} is in none of the indexes")]
-    NoUv {
-        /// The version wanted.
-        version: &'static str,
-    },
+    NoUv { version: &'static str },
     /// The resolver's file is not what was expected.
     #[error("{url}: not the pinned uv")]
     WrongUv {
@@ -243,16 +175,11 @@ pub(crate) enum WheelError {
     },
     /// The resolver failed in a way that this program does not know.
     #[error("uv failed: {text}")]
-    Uv {
-        /// Its own words.
-        text: String,
-    },
+    Uv { text: String },
     /// A file of ours.
     #[error("{path}: {error}")]
     File {
-        /// The path.
         path: PathBuf,
-        /// What happened.
         error: std::io::Error,
     },
     /// The target's version cannot be written as a marker.
@@ -263,7 +190,6 @@ pub(crate) enum WheelError {
 /// A project without a wheel for the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NoWheel {
-    /// The project.
     pub name: PackageName,
     /// The version, if one was asked for or chosen.
     pub version: Option<String>,

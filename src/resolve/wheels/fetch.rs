@@ -18,20 +18,16 @@ pub(crate) struct GetRequest<'a> {
     pub max_bytes: u64,
 }
 
-/// An answer.
 pub(crate) struct GetResponse {
     /// The address after redirects, without credentials; relative links start there.
     pub final_url: String,
-    /// The body.
     pub body: Box<dyn Read>,
 }
 
 /// A whole file on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeptFile {
-    /// Where.
     pub path: PathBuf,
-    /// Its hash.
     pub sha256: Sha256,
     /// Its length in bytes.
     pub size_bytes: u64,
@@ -57,7 +53,6 @@ pub(crate) enum IndexFetchError {
     TooLarge(u64),
 }
 
-/// Whoever can GET.
 pub(crate) trait IndexFetch: Sync {
     /// Sends one request, repeating it where that helps.
     ///

@@ -20,11 +20,9 @@ pub(crate) const BUILT_FOLDER: &str = ".s2r-built/";
 /// A wheel that was built, in place of what it was built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WheelOverride {
-    /// The project.
     pub name: PackageName,
     /// The wheel's file name.
     pub file_name: String,
-    /// Its hash.
     pub sha256: Sha256,
     /// The line that it was built for; none where nobody wished for it by address.
     pub instead_of: Option<Position>,
@@ -35,11 +33,9 @@ pub(crate) struct WheelOverride {
 /// A source distribution of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IndexSdist {
-    /// The file's name.
     pub file_name: String,
     /// Where it is; carries the index's credentials.
     pub url: PackageUrl,
-    /// Its hash.
     pub sha256: Sha256,
     /// Its length in bytes, where the index tells.
     pub size_bytes: Option<u64>,

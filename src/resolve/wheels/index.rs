@@ -24,7 +24,6 @@ const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.
 /// One file of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProjectFile {
-    /// Its name.
     pub name: String,
     /// Where it is, with the index's credentials if it is on the same host.
     pub url: PackageUrl,

@@ -31,7 +31,6 @@ pub(super) struct LocalWheel {
     pub(super) sha256: Option<Sha256>,
     /// Their number, if it is known yet.
     pub(super) size_bytes: Option<u64>,
-    /// What uv gets.
     pub(super) stub: Vec<u8>,
 }
 

@@ -14,18 +14,13 @@ use crate::packages::python::{
 /// The exact wheels of one target, by name, each name once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct WheelLock {
-    /// The wheels.
     pub packages: Vec<LockedWheel>,
 }
 
-/// One wheel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LockedWheel {
-    /// The project.
     pub name: PackageName,
-    /// Its version.
     pub version: Version,
-    /// The file.
     pub file_name: WheelFileName,
     /// Where its bytes are.
     pub location: WheelLocation,
@@ -63,11 +58,9 @@ pub(crate) enum WheelLocation {
 pub(crate) enum SourceOf {
     /// A source distribution or another archive.
     Archive {
-        /// Its name.
         file_name: String,
         /// Where it is; a path is one of the source.
         location: DirectUrl,
-        /// Its hash.
         sha256: Sha256,
         /// Its length in bytes, where it is known beforehand.
         size_bytes: Option<u64>,
@@ -79,9 +72,7 @@ pub(crate) enum SourceOf {
 /// A package of a lock that has to be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LockedSource {
-    /// The project.
     pub name: PackageName,
-    /// What from.
     pub from: SourceOf,
 }
 
@@ -89,7 +80,6 @@ pub(crate) struct LockedSource {
 pub(super) struct LockSelection<'a> {
     /// What the lock is called in messages.
     pub(super) path: &'a str,
-    /// The lock.
     pub(super) lock: &'a Pylock,
     /// What to choose for.
     pub(super) target: &'a WheelTarget,
@@ -109,7 +99,6 @@ pub(super) struct WheelCandidate {
 }
 
 impl WheelCandidate {
-    /// The finished entry.
     pub(super) fn locked(self, sha256: Sha256) -> LockedWheel {
         LockedWheel {
             name: self.name,

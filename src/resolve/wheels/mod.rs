@@ -71,7 +71,6 @@ pub(crate) enum ResolveInput<'a> {
 /// What is to be resolved, for whom, and with what.
 #[derive(Clone, Copy)]
 pub(crate) struct ResolveRequest<'a> {
-    /// The wishes.
     pub input: ResolveInput<'a>,
     /// What wheels are for.
     pub target: &'a WheelTarget,
@@ -95,7 +94,6 @@ pub(crate) struct ResolveRequest<'a> {
     pub conditions: &'a ResolutionRules,
     /// Refuse to resolve what is not locked.
     pub locked: bool,
-    /// Touch no network.
     pub offline: bool,
     /// A folder that is kept, for uv.
     pub tools: &'a Path,

@@ -14,7 +14,6 @@ pub(crate) enum GitError {
     /// The program is missing.
     #[error("git cannot be started")]
     NoGit {
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -23,7 +22,6 @@ pub(crate) enum GitError {
     Failed {
         /// The repository, without password.
         shown: String,
-        /// What was done.
         action: GitAction,
         /// git's own words, without passwords.
         said: String,
@@ -33,7 +31,6 @@ pub(crate) enum GitError {
     NoReference {
         /// The repository, without password.
         shown: String,
-        /// As typed.
         reference: String,
     },
     /// Not a single commit.
@@ -44,10 +41,7 @@ pub(crate) enum GitError {
     },
     /// The folder is no checkout, and a revision of it is asked for.
     #[error("{} is not the top of a git checkout", folder.display())]
-    NotACheckout {
-        /// The folder.
-        folder: PathBuf,
-    },
+    NotACheckout { folder: PathBuf },
     /// `--offline`, and the store does not hold it.
     #[error("{shown} is not in the store")]
     Offline {
@@ -73,7 +67,6 @@ pub(crate) enum GitError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
 }
@@ -83,11 +76,9 @@ pub(crate) enum GitError {
 pub(crate) enum GitAction {
     /// List branches and tags.
     List,
-    /// Get a commit.
     Fetch,
     /// Write a commit's files.
     CheckOut,
-    /// Get the submodules.
     Submodules,
     /// Say what a commit is.
     Describe,

@@ -35,13 +35,11 @@ pub(crate) struct FetchTarget<'a> {
     pub kept: &'a Path,
     /// An empty folder that the commit's files go to.
     pub into: &'a Path,
-    /// The caller's environment.
     pub environment: &'a BTreeMap<OsString, OsString>,
     /// Whether the network is forbidden.
     pub offline: bool,
     /// Told of the transfer and of what is odd.
     pub report: &'a dyn Report,
-    /// The transfer's number.
     pub transfer: TransferId,
 }
 

@@ -7,10 +7,7 @@ use crate::report::{ErrorClass, Explain, Explanation};
 pub(crate) enum LocationError {
     /// No branch, tag or commit has such a name.
     #[error("{text:?} names no branch, tag or commit")]
-    Reference {
-        /// What was typed.
-        text: String,
-    },
+    Reference { text: String },
     /// `-r` and the fragment of the URL differ.
     #[error("-r {flag} and #{fragment} differ")]
     TwoReferences {
@@ -32,7 +29,6 @@ pub(crate) enum LocationError {
     Scheme {
         /// The source, without password.
         shown: String,
-        /// Its scheme.
         scheme: String,
     },
     /// `file://host/…`, an empty host, a host that looks like an option.
@@ -61,16 +57,10 @@ pub(crate) enum LocationError {
     },
     /// An archive of a kind that is not read.
     #[error("{shown} is no archive that s2r reads")]
-    ArchiveKind {
-        /// The source.
-        shown: String,
-    },
+    ArchiveKind { shown: String },
     /// A name that is not UTF-8 and not on disk.
     #[error("{shown:?} is neither on disk nor a URL")]
-    NotText {
-        /// The source.
-        shown: String,
-    },
+    NotText { shown: String },
 }
 
 impl Explain for LocationError {

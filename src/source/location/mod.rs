@@ -28,7 +28,6 @@ pub(crate) enum SourceLocation {
     Folder(PathBuf),
     /// A commit of the checkout whose top is this folder, whatever lies in its working tree.
     Revision {
-        /// The folder.
         checkout: PathBuf,
         /// Branch, tag or commit.
         reference: GitReference,
@@ -37,7 +36,6 @@ pub(crate) enum SourceLocation {
     Git(GitRepository),
     /// An archive on disk.
     Archive {
-        /// The file.
         path: PathBuf,
         /// What its bytes must be, if the user said so.
         sha256: Option<Digest>,
@@ -165,7 +163,6 @@ impl GitReference {
         Ok(Self(text.to_owned()))
     }
 
-    /// The text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

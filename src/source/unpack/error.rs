@@ -16,7 +16,6 @@ pub(crate) enum ArchiveSourceError {
     Read {
         /// The archive as typed.
         shown: String,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -47,7 +46,6 @@ pub(crate) enum ArchiveSourceError {
     Entry {
         /// The archive as typed.
         shown: String,
-        /// The entry's path.
         entry: String,
         /// What is wrong with it.
         fault: ArchiveEntryFault,
@@ -57,7 +55,6 @@ pub(crate) enum ArchiveSourceError {
     Bound {
         /// The archive as typed.
         shown: String,
-        /// Of what.
         bound: ArchiveBound,
     },
     /// A zip archive is wrong.
@@ -78,12 +75,7 @@ pub(crate) enum ArchiveSourceError {
     Terminal,
     /// The store could not be written to.
     #[error("{}: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
 }
 
 /// What stands where an archive was expected.
@@ -97,7 +89,6 @@ pub(crate) enum FoundInstead {
     Bzip2,
     /// Markup, such as a page that asks for a login.
     WebPage,
-    /// Anything else.
     Other,
 }
 

@@ -19,7 +19,6 @@ use crate::report::{Event, Report};
 pub(super) const MAX_ENTRIES: u64 = 2_000_000;
 /// Bytes of all files.
 pub(super) const MAX_BYTES: u64 = 16 << 30;
-/// Folders within folders.
 pub(super) const MAX_DEPTH: usize = 200;
 /// Bytes of a path, and of a link's target.
 pub(super) const MAX_PATH_BYTES: usize = 4000;
@@ -30,7 +29,6 @@ const MAX_NAMED: usize = 5;
 /// Bytes copied at once.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Where entries go.
 pub(super) struct UnpackSink<'a> {
     root: &'a Path,
     shown: &'a str,
@@ -54,7 +52,6 @@ pub(super) struct UnpackSink<'a> {
 
 /// A file as an archive announces it.
 pub(super) struct NewFile<'a> {
-    /// Its path.
     pub entry: &'a [u8],
     /// Whether its owner may execute it.
     pub is_executable: bool,

@@ -7,18 +7,12 @@ use crate::report::{ErrorClass, Explain, Explanation};
 pub(crate) enum WheelBuildError {
     /// It left no answer, or one that does not read.
     #[error("{title}: its backend left no {what} that reads")]
-    NoAnswer {
-        /// What was built.
-        title: String,
-        /// What is missing.
-        what: &'static str,
-    },
+    NoAnswer { title: String, what: &'static str },
     /// A base image without what compiling needs.
     #[error("{title}: {image} has no compiler")]
     NoCompiler {
         /// What was to be built.
         title: String,
-        /// The base.
         image: String,
     },
     /// Without isolation, where s2r stands has to have what compiling needs.
@@ -38,9 +32,7 @@ pub(crate) enum WheelBuildError {
     /// It links a library that only the build packages bring.
     #[error("{title}: it links {library}, which the image lacks")]
     Library {
-        /// What was built.
         title: String,
-        /// The library's file.
         library: String,
         /// The package of the library, where its name is plain.
         package: Option<String>,

@@ -15,14 +15,14 @@ pub(crate) use self::error::WheelBuildError;
 use self::session::{BackendRequires, BackendWheel, BuildSession, DeclaredBackend};
 use crate::context::build_context::Context;
 use crate::layer_cache::Download;
-use crate::layer_recipes as recipes;
+use crate::layer_recipes;
 use crate::layers::wheel;
 use crate::oci::{Digest, Key, KeyBuilder};
 use crate::packages::python::{PackageName, WheelFileName, WheelTarget};
 use crate::report::{BuildError, Event};
 use crate::resolve::wheels::WheelLock;
 use crate::source_builds::build_root::BuildRoot;
-use crate::source_builds::step_runner as steps;
+use crate::source_builds::step_runner;
 use crate::source_builds::step_runner::StepError;
 use crate::source_builds::step_runner::bare_key;
 use crate::source_builds::toolchain::Toolchain;
@@ -51,9 +51,7 @@ const OF_START: [&str; 6] = [
 
 /// What a wheel is built from.
 pub(crate) enum BuildSource<'a> {
-    /// A source distribution.
     Archive {
-        /// The file.
         file: Download,
         /// The folder in it.
         subdirectory: Option<String>,
@@ -67,7 +65,6 @@ pub(crate) enum BuildSource<'a> {
     },
     /// A folder elsewhere on this machine.
     Checkout {
-        /// Where.
         folder: PathBuf,
         /// The folder in it.
         subdirectory: Option<String>,
@@ -79,9 +76,7 @@ pub(crate) enum BuildSource<'a> {
 /// A wheel that was built, in the store's downloads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BuiltFile {
-    /// Its file name.
     pub file_name: WheelFileName,
-    /// Its hash.
     pub sha256: Digest,
     /// Its length in bytes.
     pub size_bytes: u64,
@@ -140,7 +135,7 @@ impl WheelBuilder<'_> {
             if let Some(known) = self.known_anywhere(&plain_key)? {
                 return Ok(known);
             }
-            steps::allowed(context, title, NO_BUILD)?;
+            step_runner::allowed(context, title, NO_BUILD)?;
             if let BuildSource::Own {
                 is_editable: true, ..
             } = material
@@ -372,7 +367,7 @@ impl WheelBuilder<'_> {
         };
         let shelf = self.context.shelf();
         let wheels: Vec<_> = lock.packages.iter().collect();
-        let recipe = recipes::wheel_layer(&wheels, &place, &shelf);
+        let recipe = layer_recipes::wheel_layer(&wheels, &place, &shelf);
         let folder = self
             .context
             .roots()

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::error::BuildSourceError;
 use super::{WheelResolver, title_of};
-use crate::context::fetch_source as obtain;
+use crate::context::fetch_source;
 use crate::layer_cache::{Download, DownloadOrigin};
 use crate::layer_recipes::revealed;
 use crate::oci::Digest;
@@ -217,7 +217,6 @@ impl WheelResolver<'_> {
         })
     }
 
-    /// An archive, built.
     fn archive(
         &self,
         from: &SourceOf,
@@ -292,7 +291,7 @@ impl WheelResolver<'_> {
         subdirectory: Option<String>,
         build: &BuildFn<'_>,
     ) -> Result<Option<(BuiltFile, String)>, BuildError> {
-        let checkout = obtain::RequirementCheckout::of(
+        let checkout = fetch_source::RequirementCheckout::of(
             address,
             reference,
             self.context.settings(),

@@ -12,7 +12,6 @@ pub(crate) enum BuildSourceError {
     NoFolder {
         /// Where it is wished for.
         position: Position,
-        /// The path.
         path: String,
     },
     /// A repository on the disk of the machine that builds.
@@ -26,7 +25,6 @@ pub(crate) enum BuildSourceError {
     NotGit {
         /// Where it is wished for.
         position: Position,
-        /// The system.
         scheme: String,
     },
     /// A file that is not the one that the hashes mean.

@@ -33,7 +33,7 @@ use crate::source::SettingsFile;
 use crate::source_builds::build_root::BuildRoot;
 use crate::source_builds::build_wheel::{BuildRequirements, WheelBuilder};
 use crate::store::Store;
-use crate::wheel_resolution::lock_inputs as fingerprint;
+use crate::wheel_resolution::lock_inputs;
 use crate::wheel_resolution::lock_inputs::StaleLockError;
 use crate::wheel_resolution::locked_wheels::{BuiltWheel, WheelRequest, WheelResolution};
 
@@ -110,13 +110,13 @@ impl WheelResolver<'_> {
             return Ok(());
         };
         let mut now = LockFingerprint::default();
-        now.add(fingerprint::AS_BUILT, requires.as_bytes());
-        if then.get(fingerprint::AS_BUILT) == now.get(fingerprint::AS_BUILT) {
+        now.add(lock_inputs::AS_BUILT, requires.as_bytes());
+        if then.get(lock_inputs::AS_BUILT) == now.get(lock_inputs::AS_BUILT) {
             return Ok(());
         }
         Err(StaleLockError::Changed {
             file: path.to_owned(),
-            changed: vec![fingerprint::AS_BUILT.to_owned()],
+            changed: vec![lock_inputs::AS_BUILT.to_owned()],
         }
         .into())
     }

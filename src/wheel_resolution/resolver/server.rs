@@ -12,7 +12,6 @@ const PLACE: &str = "S2R_ADD_SERVER";
 #[derive(Debug, thiserror::Error)]
 #[error("{server} is needed and is not locked")]
 pub(crate) struct UnlockedServerError {
-    /// The requirement.
     server: String,
 }
 

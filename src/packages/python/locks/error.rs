@@ -7,16 +7,10 @@ use crate::report::{ErrorClass, Explain, Explanation};
 pub(crate) enum LockFileError {
     /// It is not of its form, or larger than anything that is read.
     #[error("{path} cannot be read: {reason}")]
-    Unreadable {
-        /// The file.
-        path: &'static str,
-        /// What is wrong.
-        reason: String,
-    },
+    Unreadable { path: &'static str, reason: String },
     /// It was made from another state of the file beside it.
     #[error("{path} is older than {of}")]
     Stale {
-        /// The lock.
         path: &'static str,
         /// What it was made from.
         of: &'static str,
@@ -26,7 +20,6 @@ pub(crate) enum LockFileError {
     /// The file that it was made from is missing.
     #[error("{path} lies there without {of}")]
     Alone {
-        /// The lock.
         path: &'static str,
         /// What it was made from.
         of: &'static str,
@@ -34,9 +27,7 @@ pub(crate) enum LockFileError {
     /// A package is asked for in a form that cannot be passed on.
     #[error("{path}: {package}: {what}")]
     Unsupported {
-        /// The file.
         path: &'static str,
-        /// The package.
         package: String,
         /// What cannot be passed on.
         what: String,
@@ -44,21 +35,16 @@ pub(crate) enum LockFileError {
     /// Extras or groups are chosen that exclude each other.
     #[error("{path}: {} exclude each other", chosen.join(" and "))]
     Conflict {
-        /// The file.
         path: &'static str,
-        /// What was chosen.
         chosen: Vec<String>,
     },
     /// An extra or group is chosen that the file does not have.
     #[error("{path} has no {kind} {name}")]
     NoSuchChoice {
-        /// The file.
         path: &'static str,
         /// `extra` or `group`.
         kind: &'static str,
-        /// What was chosen.
         name: String,
-        /// What there is.
         known: Vec<String>,
     },
 }

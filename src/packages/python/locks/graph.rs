@@ -13,7 +13,6 @@ const LEFT_OUT: [&str; 4] = ["pip", "setuptools", "wheel", "distribute"];
 /// A package that something needs.
 #[derive(Clone)]
 pub(super) struct LockEdge {
-    /// Its normalised name.
     pub name: String,
     /// The versions that are meant, where the lock has several.
     pub versions: Option<VersionSpecifiers>,
@@ -25,15 +24,11 @@ pub(super) struct LockEdge {
     pub only_with: Vec<ExtraName>,
 }
 
-/// A package.
 pub(super) struct LockNode {
-    /// Its normalised name.
     pub name: String,
-    /// Its version.
     pub version: Option<Version>,
     /// The environments that this version is for.
     pub marker: MarkerTree,
-    /// What it needs.
     pub edges: Vec<LockEdge>,
 }
 

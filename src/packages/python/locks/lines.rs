@@ -25,7 +25,6 @@ pub(super) enum PackageSource {
     Unnamed(String),
 }
 
-/// The lines.
 pub(super) struct RequirementLines {
     path: &'static str,
     indexes: Vec<String>,
@@ -89,7 +88,6 @@ impl RequirementLines {
         Ok(())
     }
 
-    /// Adds a package.
     pub(super) fn add(
         &mut self,
         name: &str,

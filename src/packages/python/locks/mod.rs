@@ -60,7 +60,6 @@ pub(crate) enum LockKind {
 }
 
 impl LockKind {
-    /// The file's name.
     pub(crate) const fn path(self) -> &'static str {
         match self {
             Self::Uv => "uv.lock",
@@ -111,7 +110,6 @@ impl LockKind {
 pub(crate) struct LockChoice {
     /// Extras of the project.
     pub extras: Vec<String>,
-    /// Dependency groups.
     pub groups: Vec<String>,
 }
 
@@ -143,11 +141,9 @@ impl LockChoice {
 /// What a file is converted from and for.
 #[derive(Clone, Copy)]
 pub(crate) struct ConversionInput<'a> {
-    /// The file's text.
     pub text: &'a str,
     /// The text of the file that it was made from; with a `pyproject.toml`, that of `uv.toml`.
     pub made_from: Option<&'a str>,
-    /// Extras and groups.
     pub choice: &'a LockChoice,
     /// What markers are decided by.
     pub markers: &'a MarkerEnvironment,
@@ -158,9 +154,7 @@ pub(crate) struct ConversionInput<'a> {
 /// What a file became.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConvertedLock {
-    /// The text.
     pub text: String,
-    /// Its form.
     pub form: LockForm,
     /// The packages in it, by name.
     pub names: BTreeSet<String>,

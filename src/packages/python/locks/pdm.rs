@@ -22,7 +22,6 @@ use crate::packages::python::conditions::ResolutionRules;
 
 const PATH: &str = "pdm.lock";
 
-/// Converts the lock.
 pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, LockFileError> {
     let lock = parse_toml(PATH, given.text)?;
     let project = parse_toml("pyproject.toml", made_from(LockKind::Pdm, given)?)?;

@@ -31,7 +31,6 @@ const NO_CATEGORIES: [&str; 9] = [
     "develop",
 ];
 
-/// Converts a lock.
 pub(super) fn convert_lock(given: &ConversionInput<'_>) -> Result<ConvertedLock, LockFileError> {
     let text = given.text.strip_prefix('\u{feff}').unwrap_or(given.text);
     let lock: Map<String, JsonValue> =
@@ -77,7 +76,6 @@ pub(super) fn convert_lock(given: &ConversionInput<'_>) -> Result<ConvertedLock,
     Ok(lines.finish())
 }
 
-/// Converts a Pipfile.
 pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, LockFileError> {
     let pipfile = parse_toml(PIPFILE, given.text)?;
     let mut lines = RequirementLines::new(PIPFILE);

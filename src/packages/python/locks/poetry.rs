@@ -29,7 +29,6 @@ const PATH: &str = "poetry.lock";
 /// The index of packages that name none.
 const PUBLIC: &str = crate::packages::python::PUBLIC_INDEX;
 
-/// Converts the lock.
 pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, LockFileError> {
     let lock = parse_toml(PATH, given.text)?;
     let project = parse_toml("pyproject.toml", made_from(LockKind::Poetry, given)?)?;

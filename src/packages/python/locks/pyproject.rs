@@ -363,9 +363,7 @@ pub(super) fn poetry_groups(project: &Table) -> Vec<(String, &Table)> {
 
 /// One wish of Poetry.
 pub(super) struct PoetryDependency<'a> {
-    /// Its normalised name.
     pub name: String,
-    /// Extras of it.
     pub extras: Vec<String>,
     /// Where it is wanted.
     pub marker: MarkerTree,

@@ -24,7 +24,6 @@ const POETRY: &str = fixture!("poetry/poetry.lock");
 const POETRY_OLD: &str = fixture!("poetryold/poetry.lock");
 const POETRY_18: &str = fixture!("poetry18/poetry.lock");
 const POETRYS: &str = fixture!("poetryold/pyproject.toml");
-/// What flask needs.
 const FLASKS: [&str; 7] = [
     "blinker",
     "click",

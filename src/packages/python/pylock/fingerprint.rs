@@ -21,7 +21,6 @@ pub(crate) struct LockFingerprint(BTreeMap<String, Sha256>);
 /// Who made a lock, and from what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LockOrigin {
-    /// Another tool.
     OtherTool,
     /// s2r, before it wrote down what a lock is made from.
     OldForm,
@@ -69,7 +68,6 @@ impl LockOrigin {
 }
 
 impl LockFingerprint {
-    /// Adds an input.
     pub(crate) fn add(&mut self, name: impl Into<String>, content: &[u8]) {
         use sha2::Digest as _;
         let hash = sha2::Sha256::digest(content);

@@ -17,7 +17,6 @@ use pep508_rs::{MarkerEnvironment, MarkerTree, PackageName};
 use super::location::{DirectUrl, PackageUrl};
 use crate::packages::Sha256;
 
-/// A lock, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pylock {
     /// The versions of Python that the lock was made for.
@@ -31,7 +30,6 @@ pub(crate) struct Pylock {
 /// One package of a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LockedPackage {
-    /// The project.
     pub name: PackageName,
     /// Its version; absent where only building tells.
     pub version: Option<Version>,
@@ -39,11 +37,9 @@ pub(crate) struct LockedPackage {
     pub marker: MarkerTree,
     /// The versions of Python it runs on.
     pub requires_python: Option<VersionSpecifiers>,
-    /// Its wheels.
     pub wheels: Vec<LockedFile>,
     /// A file named directly instead of found in an index.
     pub archive: Option<LockedFile>,
-    /// Its source distribution.
     pub sdist: Option<LockedFile>,
     /// The folder or repository that it is.
     pub tree: Option<LockedTree>,
@@ -54,9 +50,7 @@ pub(crate) struct LockedPackage {
 pub(crate) enum LockedTree {
     /// A commit of a git repository.
     Repository {
-        /// Its address.
         url: PackageUrl,
-        /// The commit's name.
         commit: String,
         /// The folder in it.
         subdirectory: Option<String>,
@@ -80,13 +74,11 @@ impl LockedPackage {
 /// One file of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LockedFile {
-    /// The file's name.
     pub name: String,
     /// Where it is: an address, or a path relative to the lock.
     pub location: DirectUrl,
     /// Its size in bytes.
     pub size_bytes: Option<u64>,
-    /// Its hash.
     pub sha256: Option<Sha256>,
 }
 
@@ -101,20 +93,13 @@ pub(crate) enum PylockError {
     Format(String),
     /// More than this program reads.
     #[error("it is larger than {limit} {what}")]
-    TooLarge {
-        /// What is counted.
-        what: &'static str,
-        /// The bound.
-        limit: usize,
-    },
+    TooLarge { what: &'static str, limit: usize },
     /// A value that has another form.
     #[error("{package}: `{key}` cannot be read: {reason}")]
     Value {
         /// The package, or the file as a whole.
         package: String,
-        /// The key.
         key: &'static str,
-        /// What is wrong.
         reason: String,
     },
 }

@@ -54,7 +54,6 @@ impl FormatRules {
         self.prefers_wheels
     }
 
-    /// Adds later options.
     pub(crate) fn merge(&mut self, later: Self) {
         self.prefers_wheels |= later.prefers_wheels;
         self.orders.extend(later.orders);

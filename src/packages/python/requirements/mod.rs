@@ -114,7 +114,6 @@ pub(crate) enum LineError {
     /// The value of an option that takes an address.
     #[error("the address behind `{option}` cannot be used: {reason}")]
     Address {
-        /// The option.
         option: String,
         /// What is wrong with it.
         reason: super::UrlError,
@@ -139,7 +138,6 @@ pub(crate) enum LineError {
     /// One of the bounds of this reader.
     #[error("there are more than {limit} {what}")]
     TooMany {
-        /// What is counted.
         what: &'static str,
         /// How many are read.
         limit: usize,
@@ -162,7 +160,6 @@ pub(crate) fn line_of(text: &str, part: &str) -> usize {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{position}: {error}")]
 pub(crate) struct ReadError {
-    /// File and line.
     pub position: Position,
     /// What is wrong there.
     pub error: LineError,

@@ -19,9 +19,7 @@ pub(crate) type Pep508Requirement = pep508_rs::Requirement<DirectUrl>;
 /// One wish of a requirement file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Requirement {
-    /// Where it stands.
     pub position: Position,
-    /// What it is.
     pub kind: RequirementKind,
     /// The hashes that a file must have one of; empty if any file will do.
     pub hashes: Vec<FileHash>,

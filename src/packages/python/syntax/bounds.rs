@@ -16,7 +16,6 @@ const MAX_DEPTH: usize = 2000;
 /// Python's own tokenizer refuses more than 100 levels of indentation.
 const MAX_INDENT: usize = 100;
 
-/// What is open.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OpenBracket {
     /// A block of statements, the module's own first.

@@ -6,7 +6,6 @@
 pub(crate) enum ServerInterface {
     /// PEP 3333.
     Wsgi,
-    /// <https://asgi.readthedocs.io>.
     Asgi,
     /// By the framework's own server alone.
     Own,

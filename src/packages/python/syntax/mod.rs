@@ -68,7 +68,6 @@ pub(crate) enum TopLevel {
     Defines,
     /// It has an `if __name__ == "__main__":`.
     MainBlock,
-    /// Whatever else.
     #[default]
     Acts,
 }
@@ -103,7 +102,6 @@ pub(crate) enum NameValue {
     },
     /// What the function or class of this name gives.
     CallOf(String),
-    /// Anything else.
     Other,
 }
 
@@ -123,9 +121,7 @@ pub(crate) struct ServerCall {
     pub line: u32,
     /// The function, as it is written.
     pub function: String,
-    /// Where it listens.
     pub host: ArgumentValue<String>,
-    /// The port.
     pub port: ArgumentValue<u16>,
     /// The same call, listening on all addresses and on port 8080; absent for calls whose
     /// arguments are not all seen.

@@ -18,7 +18,6 @@ pub(super) struct ImportTable {
     paths: BTreeMap<String, String>,
     /// Modules all of whose names are imported.
     pub stars: Vec<String>,
-    /// All modules.
     pub modules: BTreeSet<String>,
 }
 

@@ -56,11 +56,8 @@ pub(in crate::resolve::wheels) struct CompileRequest<'a> {
     pub(in crate::resolve::wheels) local: &'a BTreeMap<String, Vec<u8>>,
     /// Stubs of the wheels in the source's `--find-links` folders, by file name.
     pub(in crate::resolve::wheels) linked: &'a BTreeMap<String, Vec<u8>>,
-    /// Where from.
     pub(in crate::resolve::wheels) indexes: &'a IndexSettings,
-    /// What for.
     pub(in crate::resolve::wheels) target: &'a WheelTarget,
-    /// The user's environment.
     pub(in crate::resolve::wheels) environment: &'a BTreeMap<String, String>,
     /// Whether the network is forbidden.
     pub(in crate::resolve::wheels) offline: bool,

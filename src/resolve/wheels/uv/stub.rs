@@ -13,9 +13,7 @@ const MAX_METADATA_BYTES: u64 = 4 << 20;
 /// The least that says what kind of wheel it is.
 const WHEEL: &[u8] = b"Wheel-Version: 1.0\nGenerator: s2r\nRoot-Is-Purelib: true\n";
 
-/// A stub.
 pub(in crate::resolve::wheels) struct Stub {
-    /// The wheel.
     pub(in crate::resolve::wheels) bytes: Vec<u8>,
     /// What the metadata require at an address.
     pub(in crate::resolve::wheels) addressed: Vec<Requirement>,

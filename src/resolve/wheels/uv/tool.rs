@@ -46,7 +46,6 @@ const PINNED: [(&str, &str, &str); 2] = [
 /// A uv that can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::resolve::wheels) struct UvTool {
-    /// The program.
     pub(in crate::resolve::wheels) program: PathBuf,
 }
 

@@ -33,7 +33,6 @@ impl From<WheelError> for UvFailure {
 /// A project that a message names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::resolve::wheels) struct NamedProject {
-    /// Its name.
     pub(in crate::resolve::wheels) name: PackageName,
     /// The newest version that is named with `==`.
     pub(in crate::resolve::wheels) exact: Option<Version>,

@@ -15,7 +15,6 @@ use crate::packages::python::locks::{
 };
 use crate::packages::python::switches::{Treatment, of_uv};
 
-/// uv's own file.
 const OWN_FILE: &str = "uv.toml";
 /// Keys that only `pyproject.toml` may have: they are of the project, not of uv.
 const OF_PROJECT: &[&str] = &[
@@ -38,7 +37,6 @@ const OF_PROJECT: &[&str] = &[
 
 /// What uv takes as its settings: `[tool.uv]`, or `uv.toml` with what of `[tool.uv]` is the project's.
 pub(in crate::packages::python::locks) struct Settings {
-    /// The keys.
     pub(super) table: Table,
     /// Both texts, for lines.
     texts: [(&'static str, String); 2],

@@ -84,7 +84,6 @@ impl<'a> UvPackage<'a> {
     }
 }
 
-/// Converts the lock.
 pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, LockFileError> {
     let lock = parse_toml(PATH, given.text)?;
     let project = parse_toml("pyproject.toml", made_from(LockKind::Uv, given)?)?;
