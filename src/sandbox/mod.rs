@@ -26,14 +26,11 @@ mod bare;
 mod changes;
 mod confined;
 mod copy;
-mod disk;
 mod error;
 mod filter;
 mod folder;
-mod held_memory;
 mod inside;
-mod memory;
-mod meter;
+mod metering;
 mod orphans;
 mod prepare;
 mod probe;
@@ -41,7 +38,6 @@ mod run;
 mod spec;
 mod system;
 mod tail;
-mod tree;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -54,7 +50,7 @@ pub(crate) use inside::enter;
 pub(crate) use prepare::remove;
 pub(crate) use spec::CommandStatus;
 
-use meter::StepMeter;
+use metering::meter::StepMeter;
 pub(crate) use run::HeldSignals;
 
 use run::StreamMode;

@@ -8,7 +8,7 @@ use rustix::process::{
     Pid, Signal, WaitOptions, getpid, getsid, kill_process, set_child_subreaper, waitpid,
 };
 
-use super::tree;
+use super::metering::tree;
 
 /// Has the kernel give us who is left alone below us, from now on.
 pub(super) fn take_in() -> std::io::Result<()> {

@@ -16,9 +16,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::error::SandboxError;
-use super::held_memory::IpcTables;
 use super::inside::HELPER;
-use super::meter::StepMeter;
+use super::metering::held_memory::IpcTables;
+use super::metering::meter::StepMeter;
 use super::orphans;
 use super::spec::{self, CommandStatus, HelperAction, HelperMessage, HelperOrder};
 use super::system;

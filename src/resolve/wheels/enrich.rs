@@ -3,8 +3,8 @@
 
 use super::error::{NoWheel, WheelError};
 use super::fetch::IndexFetch;
+use super::index::releases::ProjectReleases;
 use super::prepared::PreparedRequest;
-use super::releases::ProjectReleases;
 use super::uv::{NamedProject, UvFailure};
 use crate::packages::python::{PackageName, Version};
 

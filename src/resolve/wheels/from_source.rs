@@ -3,9 +3,9 @@
 
 use super::error::WheelError;
 use super::fetch::IndexFetch;
+use super::index::releases::sdist_version;
 use super::index::{ProjectFile, files_of};
 use super::lock::{LockSelection, LockedSource};
-use super::releases::sdist_version;
 use super::{PreparedRequest, ResolveRequest};
 use crate::packages::Sha256;
 use crate::packages::python::{

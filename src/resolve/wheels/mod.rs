@@ -18,10 +18,8 @@ mod links;
 mod local;
 mod lock;
 mod named;
-mod passed_over;
 mod pinned;
 mod prepared;
-mod releases;
 mod settings;
 mod uv;
 
@@ -36,11 +34,11 @@ pub(crate) use from_source::{
     BUILT_FOLDER, IndexSdist, WheelOverride, locked_sources, needs_build, sdist_for, to_build,
 };
 pub(crate) use index::find_file;
+pub(crate) use index::passed_over::{OldPin, old_pin};
 pub(crate) use local::required_by_address;
 pub(crate) use lock::{
     LockedSource, LockedWheel, SourceOf, WheelLocation, WheelLock, write_pylock,
 };
-pub(crate) use passed_over::{OldPin, old_pin};
 pub(crate) use settings::IndexSettings;
 
 use crate::archive::UnpackedBound;

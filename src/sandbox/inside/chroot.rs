@@ -15,8 +15,9 @@ use rustix::process::{
 use rustix::thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::{AttemptedResult, ControlSocket, HelperTrouble, die_with_parent, mounts, watch};
+use crate::sandbox::metering::tree;
 use crate::sandbox::spec::{HelperAction, HelperMessage, StepSpec};
-use crate::sandbox::{orphans, system, tree};
+use crate::sandbox::{orphans, system};
 
 /// Runs the step, and ends what it leaves.
 pub(super) fn without_namespaces(

@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use rustix::process::{Signal, WaitOptions, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 
-use crate::sandbox::held_memory::IpcTables;
+use crate::sandbox::metering::held_memory::IpcTables;
 use crate::sandbox::spec::{self, HelperAction, HelperMessage, HelperOrder, RootKind, StepSpec};
 use crate::sandbox::system::{self, ForkSide};
 

@@ -20,8 +20,8 @@ use crate::packages::Sha256;
 use crate::packages::python::{PackageName, WheelFileName};
 use crate::resolve::wheels::error::WheelError;
 use crate::resolve::wheels::fetch::IndexFetch;
+use crate::resolve::wheels::index::releases::sdist_version;
 use crate::resolve::wheels::index::{ProjectFile, files_of, linked_files};
-use crate::resolve::wheels::releases::sdist_version;
 use crate::resolve::wheels::settings::IndexSettings;
 
 /// Stands for the hash of a file whose index does not tell it.

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use super::disk::DiskUsage;
 use super::held_memory::IpcTables;
 use super::memory::{MachineMemory, MemoryMeter};
-use super::spec::CommandStatus;
 use super::tree;
-use super::{EndReason, StepLimits};
+use crate::sandbox::spec::CommandStatus;
+use crate::sandbox::{EndReason, StepLimits};
 
 /// Limits are looked at so often at least, and at most.
 const LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(5)];
@@ -25,7 +25,7 @@ const LOOK_SHARES: [u32; 2] = [10, 2];
 
 /// Watches over one step.
 #[derive(Debug)]
-pub(super) struct StepMeter {
+pub(in crate::sandbox) struct StepMeter {
     head: Option<i32>,
     memory: MemoryMeter,
     disk: Option<DiskUsage>,
@@ -48,7 +48,7 @@ struct LastReading {
 
 impl StepMeter {
     /// For a step that writes below these folders; whether its `/tmp` and `/dev/shm` are memory of its own.
-    pub(super) fn new(
+    pub(in crate::sandbox) fn new(
         written: Vec<PathBuf>,
         has_own_memory_files: bool,
         limits: &StepLimits,
@@ -71,17 +71,17 @@ impl StepMeter {
     }
 
     /// The step's processes descend from this one.
-    pub(super) fn begin(&mut self, head: i32) {
+    pub(in crate::sandbox) fn begin(&mut self, head: i32) {
         self.head = Some(head);
     }
 
     /// The tables of what they hold by number.
-    pub(super) fn set_tables(&mut self, tables: IpcTables) {
+    pub(in crate::sandbox) fn set_tables(&mut self, tables: IpcTables) {
         self.memory.set_tables(tables);
     }
 
     /// How long nothing need be looked at: nobody fills what is left, and a little more, in less.
-    pub(super) fn patience(&self, limits: &StepLimits) -> Duration {
+    pub(in crate::sandbox) fn patience(&self, limits: &StepLimits) -> Duration {
         /// What a step may be over its limit before it is seen, as a part of it.
         const PART: u64 = 20;
         let [most, least] = LOOKS;
@@ -100,7 +100,7 @@ impl StepMeter {
 
     /// Whether the processes are to be looked at again. Where they are many that takes long, and they hold still
     /// meanwhile; so their time comes first, unless the machine says that something has happened.
-    pub(super) fn is_due(&self, limits: &StepLimits) -> bool {
+    pub(in crate::sandbox) fn is_due(&self, limits: &StepLimits) -> bool {
         /// What is near, as a part of the limit.
         const NEAR: u64 = 4;
         let [far, near] = LOOK_SHARES;
@@ -125,14 +125,14 @@ impl StepMeter {
 
     /// Whether the machine has many more processes and threads than before. Costs next to nothing, unlike
     /// a count of the step's own, which takes half a minute where a thousand want the processor.
-    pub(super) fn is_crowded(&self, limits: &StepLimits) -> bool {
+    pub(in crate::sandbox) fn is_crowded(&self, limits: &StepLimits) -> bool {
         /// A part of what a step may have.
         const PART: u64 = 16;
         self.new_tasks() > limits.processes / PART
     }
 
     /// Whether the list of a namespace's processes alone says that there are too many. Needs nobody to hold still.
-    pub(super) fn has_too_many(&self, limits: &StepLimits) -> bool {
+    pub(in crate::sandbox) fn has_too_many(&self, limits: &StepLimits) -> bool {
         self.has_own_memory_files
             && self
                 .head
@@ -141,7 +141,7 @@ impl StepMeter {
     }
 
     /// Whether the step has written more than it may.
-    pub(super) fn disk_over(&mut self, limits: &StepLimits) -> Option<EndReason> {
+    pub(in crate::sandbox) fn disk_over(&mut self, limits: &StepLimits) -> Option<EndReason> {
         self.disk
             .as_mut()?
             .is_over(limits.disk_bytes)
@@ -149,7 +149,7 @@ impl StepMeter {
     }
 
     /// The limit that the step's processes are over.
-    pub(super) fn processes_over(&mut self, limits: &StepLimits) -> Option<EndReason> {
+    pub(in crate::sandbox) fn processes_over(&mut self, limits: &StepLimits) -> Option<EndReason> {
         if limits.memory_bytes == u64::MAX && limits.processes == u64::MAX {
             return None;
         }
@@ -179,7 +179,7 @@ impl StepMeter {
     }
 
     /// The limit that may have made a step fail by itself.
-    pub(super) fn blames(
+    pub(in crate::sandbox) fn blames(
         &mut self,
         status: CommandStatus,
         is_memory_file_full: bool,

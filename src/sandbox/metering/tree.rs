@@ -5,14 +5,14 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 /// `linux/magic.h`.
-pub(super) const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+pub(in crate::sandbox) const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// A place in a process's table of descriptors.
 const ENTRY_BYTES: u64 = 8;
 
 /// What runs below one process, itself included.
 #[derive(Debug, Default)]
-pub(super) struct ProcessTree {
+pub(in crate::sandbox) struct ProcessTree {
     pub processes: Vec<i32>,
     pub tasks: u64,
     /// Memory that is no file's, added up without regard to what they share.
@@ -24,7 +24,7 @@ pub(super) struct ProcessTree {
 }
 
 /// Walks down from `head`; stops when it has met more than `most` tasks.
-pub(super) fn below(head: i32, most: u64) -> ProcessTree {
+pub(in crate::sandbox) fn below(head: i32, most: u64) -> ProcessTree {
     let mut tree = ProcessTree::default();
     let mut pending = vec![head];
     let mut parents = None;
@@ -58,14 +58,14 @@ pub(super) fn below(head: i32, most: u64) -> ProcessTree {
 }
 
 /// Processes and threads of the whole machine: the last but one field of `proc_loadavg(5)`, behind a slash.
-pub(super) fn of_machine() -> Option<u64> {
+pub(in crate::sandbox) fn of_machine() -> Option<u64> {
     let load = fs::read_to_string("/proc/loadavg").ok()?;
     load.split_once('/')?.1.split(' ').next()?.parse().ok()
 }
 
 /// Processes that a namespace's own `/proc` lists, by way of its first process; counted up to `most` and one, `None`
 /// if there is no such list. One folder to read, where [`below`] reads some files of each.
-pub(super) fn in_namespace(head: i32, most: u64) -> Option<u64> {
+pub(in crate::sandbox) fn in_namespace(head: i32, most: u64) -> Option<u64> {
     let list = format!("/proc/{head}/root/proc");
     // As long as it has not entered its own root, it shows the machine's list.
     if rustix::fs::stat(&list).ok()?.st_dev == rustix::fs::stat("/proc").ok()?.st_dev {
@@ -83,13 +83,13 @@ pub(super) fn in_namespace(head: i32, most: u64) -> Option<u64> {
 }
 
 /// A number behind a name in a file of lines.
-pub(super) fn field(text: &str, name: &str) -> Option<u64> {
+pub(in crate::sandbox) fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
 /// The children of a process.
-pub(super) fn children_of(pid: i32) -> Vec<i32> {
+pub(in crate::sandbox) fn children_of(pid: i32) -> Vec<i32> {
     let threads = fs::read_to_string(format!("/proc/{pid}/status"))
         .ok()
         .and_then(|status| field(&status, "Threads:"))
@@ -147,7 +147,7 @@ fn parent_of(stat: &str) -> Option<i32> {
 }
 
 /// Memory of these processes that is no file's, what they share counted once. Dear: the kernel walks their pages.
-pub(super) fn private(processes: &[i32]) -> u64 {
+pub(in crate::sandbox) fn private(processes: &[i32]) -> u64 {
     processes
         .iter()
         .filter_map(|pid| {
@@ -166,7 +166,7 @@ pub(super) fn private(processes: &[i32]) -> u64 {
 }
 
 /// What files in the memory of a step's own `/tmp` and `/dev/shm` take.
-pub(super) fn memory_files(head: i32) -> u64 {
+pub(in crate::sandbox) fn memory_files(head: i32) -> u64 {
     /// What a file without anything in it costs.
     const FILE_BYTES: u64 = 1024;
     ["tmp", "dev/shm"]
@@ -186,7 +186,7 @@ pub(super) fn memory_files(head: i32) -> u64 {
 }
 
 /// How often the kernel ended a process of our control group for its memory, where it tells.
-pub(super) fn out_of_memory_kills() -> Option<u64> {
+pub(in crate::sandbox) fn out_of_memory_kills() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
     let events = fs::read_to_string(format!("/sys/fs/cgroup{own}/memory.events")).ok()?;

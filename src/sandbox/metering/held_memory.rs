@@ -16,7 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::{disk, system, tree};
+use super::{disk, tree};
+use crate::sandbox::system;
 
 /// Descriptors looked at in one go; who holds more is taken for somebody who hides something.
 const MOST_DESCRIPTORS: usize = 300_000;
@@ -26,7 +27,7 @@ const SOCKET_BYTES: u64 = 1024;
 
 /// What is held, each thing counted once.
 #[derive(Debug, Default)]
-pub(super) struct HeldMemory {
+pub(in crate::sandbox) struct HeldMemory {
     /// Files in memory without a name, mapped or not.
     pub file_bytes: u64,
     /// What waits in sockets and pipes.
@@ -45,7 +46,7 @@ pub(super) struct HeldMemory {
 }
 
 /// What these processes hold.
-pub(super) fn by(processes: &[i32]) -> HeldMemory {
+pub(in crate::sandbox) fn by(processes: &[i32]) -> HeldMemory {
     let mut held = HeldMemory::default();
     for pid in processes {
         held.add(*pid);
@@ -154,7 +155,7 @@ impl HeldMemory {
     /// Shared memory that processes have mapped and that is none of the files counted here, each page counted once
     /// (`smaps`, proc(5)). Dear: the kernel walks their pages. The tables count segments, and whoever counts `/tmp`
     /// what lies there.
-    pub(super) fn mapped_besides(&self, processes: &[i32]) -> u64 {
+    pub(in crate::sandbox) fn mapped_besides(&self, processes: &[i32]) -> u64 {
         let kilobytes: u64 = processes
             .iter()
             .filter_map(|pid| fs::read(format!("/proc/{pid}/smaps")).ok())
@@ -179,7 +180,7 @@ impl HeldMemory {
 
     /// Whether processes have something mapped whose size nobody can see: memory that they share and whose
     /// descriptor, if there was one, is closed. It may be larger than what is mapped of it.
-    pub(super) fn hides_files(&self, processes: &[i32]) -> bool {
+    pub(in crate::sandbox) fn hides_files(&self, processes: &[i32]) -> bool {
         self.hides_descriptors
             || processes
                 .iter()
@@ -255,17 +256,17 @@ fn has_descriptors_on_their_way(pid: i32, number: i32) -> bool {
 
 /// The tables of a namespace's segments, queues and semaphores, in this order.
 #[derive(Debug)]
-pub(super) struct IpcTables(pub [File; 3]);
+pub(in crate::sandbox) struct IpcTables(pub [File; 3]);
 
 impl IpcTables {
-    pub(super) const PATHS: [&str; 3] = [
+    pub(in crate::sandbox) const PATHS: [&str; 3] = [
         "/proc/sysvipc/shm",
         "/proc/sysvipc/msg",
         "/proc/sysvipc/sem",
     ];
 
     /// What they hold, in bytes.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(in crate::sandbox) fn bytes(&self) -> u64 {
         let [segments, queues, semaphores] = &self.0;
         sum(segments, in_segment)
             .saturating_add(sum(queues, in_queue))

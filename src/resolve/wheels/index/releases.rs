@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::error::WheelError;
-use super::fetch::IndexFetch;
-use super::index::{ProjectFile, project_files};
-use super::pinned::sdist_stem;
-use super::settings::IndexSettings;
+use super::{ProjectFile, project_files};
 use crate::packages::python::{
     PackageName, Version, VersionSpecifiers, WheelFileName, WheelTarget,
 };
+use crate::resolve::wheels::error::WheelError;
+use crate::resolve::wheels::fetch::IndexFetch;
+use crate::resolve::wheels::pinned::sdist_stem;
+use crate::resolve::wheels::settings::IndexSettings;
 
 /// A wheel, and the versions of Python that its index says it is for.
 struct IndexWheel {
@@ -29,14 +29,14 @@ struct IndexRelease {
 
 /// The releases of one project, by version.
 #[derive(Default)]
-pub(super) struct ProjectReleases(BTreeMap<Version, IndexRelease>);
+pub(in crate::resolve::wheels) struct ProjectReleases(BTreeMap<Version, IndexRelease>);
 
 impl ProjectReleases {
     /// What all indexes have of a project; empty if none of them knows it.
     ///
     /// # Errors
     /// An index that does not answer or refuses.
-    pub(super) fn ask(
+    pub(in crate::resolve::wheels) fn ask(
         fetch: &dyn IndexFetch,
         indexes: &IndexSettings,
         name: &PackageName,
@@ -59,7 +59,7 @@ impl ProjectReleases {
     }
 
     /// Sorts files by the version in their names; those of other projects are left out.
-    pub(super) fn of(files: &[ProjectFile], name: &PackageName) -> Self {
+    pub(in crate::resolve::wheels) fn of(files: &[ProjectFile], name: &PackageName) -> Self {
         let mut releases = Self::default();
         for file in files {
             if let Ok(wheel) = file.name.parse::<WheelFileName>() {
@@ -85,7 +85,11 @@ impl ProjectReleases {
     }
 
     /// Whether a version has a wheel that can be installed for a target.
-    pub(super) fn has_wheel(&self, version: &Version, target: &WheelTarget) -> bool {
+    pub(in crate::resolve::wheels) fn has_wheel(
+        &self,
+        version: &Version,
+        target: &WheelTarget,
+    ) -> bool {
         let tags = target.tags();
         let python = target.python.version();
         self.0.get(version).is_some_and(|release| {
@@ -97,14 +101,18 @@ impl ProjectReleases {
         })
     }
 
-    pub(super) fn has_sdist(&self, version: &Version) -> bool {
+    pub(in crate::resolve::wheels) fn has_sdist(&self, version: &Version) -> bool {
         self.0
             .get(version)
             .is_some_and(|release| !release.sdists.is_empty())
     }
 
     /// Whether a version has no wheel for a target and a source distribution for its Python.
-    pub(super) fn has_only_sdist(&self, version: &Version, target: &WheelTarget) -> bool {
+    pub(in crate::resolve::wheels) fn has_only_sdist(
+        &self,
+        version: &Version,
+        target: &WheelTarget,
+    ) -> bool {
         let python = target.python.version();
         let fits = |requires: &Option<VersionSpecifiers>| {
             requires
@@ -116,7 +124,7 @@ impl ProjectReleases {
     }
 
     /// The first release after a version that has a wheel for a target.
-    pub(super) fn first_with_wheel_after(
+    pub(in crate::resolve::wheels) fn first_with_wheel_after(
         &self,
         version: &Version,
         target: &WheelTarget,
@@ -130,12 +138,12 @@ impl ProjectReleases {
             .map(|(other, _)| other)
     }
 
-    pub(super) fn has(&self, version: &Version) -> bool {
+    pub(in crate::resolve::wheels) fn has(&self, version: &Version) -> bool {
         self.0.contains_key(version)
     }
 
     /// What the wheels of a version are for: their tags, sorted, each once.
-    pub(super) fn tags_of(&self, version: &Version) -> Vec<String> {
+    pub(in crate::resolve::wheels) fn tags_of(&self, version: &Version) -> Vec<String> {
         let release = self.0.get(version);
         let mut tags: Vec<String> = release
             .into_iter()
@@ -149,7 +157,7 @@ impl ProjectReleases {
 
     /// Versions that are allowed and were not taken back, the newest first; pre-releases only where
     /// they are wanted or there is nothing else.
-    pub(super) fn newest_first(
+    pub(in crate::resolve::wheels) fn newest_first(
         &self,
         is_allowed: impl Fn(&Version) -> bool,
         with_pre_releases: bool,
@@ -171,7 +179,10 @@ impl ProjectReleases {
 }
 
 /// The version in a source distribution's file name, if it is one of this project.
-pub(super) fn sdist_version(file_name: &str, name: &PackageName) -> Option<Version> {
+pub(in crate::resolve::wheels) fn sdist_version(
+    file_name: &str,
+    name: &PackageName,
+) -> Option<Version> {
     let (project, version) = sdist_stem(file_name)?.rsplit_once('-')?;
     let project: PackageName = project.parse().ok()?;
     (project == *name).then(|| version.parse().ok())?

@@ -20,7 +20,7 @@ const WORTH_A_LOOK: u64 = 16;
 const LOOKS: u32 = 2;
 
 #[derive(Debug)]
-pub(super) struct MemoryMeter {
+pub(in crate::sandbox) struct MemoryMeter {
     /// At the last look that found nothing in which memory could be hidden.
     open: UncountedRoom,
     has_own_files: bool,
@@ -40,7 +40,7 @@ struct UncountedRoom {
 
 /// The machine's memory, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct MachineMemory {
+pub(in crate::sandbox) struct MachineMemory {
     /// What programs could still have, swap included.
     pub available_bytes: u64,
     /// Files in memory, and memory that processes share.
@@ -48,7 +48,7 @@ pub(super) struct MachineMemory {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct MemoryReading {
+pub(in crate::sandbox) struct MemoryReading {
     /// What was counted, or may be hidden; shared pages may count several times.
     pub bytes: u64,
     /// It is more than the limit.
@@ -59,7 +59,7 @@ pub(super) struct MemoryReading {
 
 impl MemoryMeter {
     /// For a step that begins now; whether `/tmp` and `/dev/shm` are memory of its own.
-    pub(super) fn new(has_own_files: bool) -> Self {
+    pub(in crate::sandbox) fn new(has_own_files: bool) -> Self {
         Self {
             open: UncountedRoom {
                 machine: MachineMemory::now(),
@@ -73,12 +73,17 @@ impl MemoryMeter {
     }
 
     /// The tables of the step's own segments and queues.
-    pub(super) fn set_tables(&mut self, tables: IpcTables) {
+    pub(in crate::sandbox) fn set_tables(&mut self, tables: IpcTables) {
         self.tables = Some(tables);
     }
 
     /// Adds up what the processes have, and holds it against the limit.
-    pub(super) fn look(&mut self, head: i32, tree: &ProcessTree, limit: u64) -> MemoryReading {
+    pub(in crate::sandbox) fn look(
+        &mut self,
+        head: i32,
+        tree: &ProcessTree,
+        limit: u64,
+    ) -> MemoryReading {
         // The first process is ours, and holds nothing of the step's.
         let of_step: Vec<i32> = tree
             .processes
@@ -160,7 +165,7 @@ impl MemoryMeter {
 
 impl MachineMemory {
     /// As `meminfo` has it (proc(5)).
-    pub(super) fn now() -> Self {
+    pub(in crate::sandbox) fn now() -> Self {
         let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let bytes = |name| tree::field(&text, name).unwrap_or(0).saturating_mul(1024);
         Self {

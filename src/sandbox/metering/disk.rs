@@ -14,7 +14,7 @@ use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, chmod, fchmod, openat, statat, statvfs,
 };
 
-use super::EndReason;
+use crate::sandbox::EndReason;
 
 /// Folders are walked again after this time at the earliest, if nothing else says that they should be.
 const WALK_AFTER: Duration = Duration::from_millis(250);
@@ -30,7 +30,7 @@ const MOST_OPEN: usize = 400;
 
 /// The disk below some folders.
 #[derive(Debug)]
-pub(super) struct DiskUsage {
+pub(in crate::sandbox) struct DiskUsage {
     folders: Vec<PathBuf>,
     /// What earlier steps have left there.
     before_bytes: u64,
@@ -51,7 +51,7 @@ struct DiskSurvey {
 
 impl DiskUsage {
     /// Looks at what is there already; the first folder's disk is the one whose free space counts.
-    pub(super) fn new(folders: Vec<PathBuf>) -> Self {
+    pub(in crate::sandbox) fn new(folders: Vec<PathBuf>) -> Self {
         let walked = DiskSurvey::now(&folders);
         Self {
             before_bytes: walked.used_bytes,
@@ -63,18 +63,18 @@ impl DiskUsage {
     }
 
     /// What is held open and has no name.
-    pub(super) fn set_nameless(&mut self, bytes: u64) {
+    pub(in crate::sandbox) fn set_nameless(&mut self, bytes: u64) {
         self.nameless_bytes = bytes;
     }
 
     /// What is left of the limit, if all that has gone from the disk since the last walk is the step's.
-    pub(super) fn room_bytes(&self, limit: u64) -> u64 {
+    pub(in crate::sandbox) fn room_bytes(&self, limit: u64) -> u64 {
         limit
             .saturating_sub(self.used())
             .saturating_sub(self.gone_bytes())
     }
 
-    pub(super) fn is_over(&mut self, limit: u64) -> bool {
+    pub(in crate::sandbox) fn is_over(&mut self, limit: u64) -> bool {
         let is_time = self.walked.at.elapsed() > WALK_AFTER.max(self.walked.took * WALK_SHARE);
         // Others use the disk too; so its free space only says when to look.
         let is_due = is_time || self.room_bytes(limit) == 0;
@@ -102,7 +102,7 @@ impl DiskUsage {
     }
 
     /// What a last look says, when nothing of the step runs any more.
-    pub(super) fn was_full(&mut self, limit: u64) -> Option<EndReason> {
+    pub(in crate::sandbox) fn was_full(&mut self, limit: u64) -> Option<EndReason> {
         /// What a file system keeps back even when it is full.
         const LAST_BYTES: u64 = 1 << 20;
         self.nameless_bytes = 0;
@@ -134,7 +134,7 @@ impl DiskSurvey {
 }
 
 /// Bytes of a file: its blocks or its length.
-pub(super) fn size_of(stat: &Stat) -> u64 {
+pub(in crate::sandbox) fn size_of(stat: &Stat) -> u64 {
     /// `stat` counts in these, whatever the file system's own are.
     const BLOCK_BYTES: u64 = 512;
     let allocated = u64::try_from(stat.st_blocks)

@@ -4,17 +4,17 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::error::{NoWheel, WheelError};
-use super::fetch::IndexFetch;
-use super::lock::WheelCandidate;
-use super::prepared::PreparedRequest;
 use super::releases::ProjectReleases;
-use super::settings::{IndexSettings, PREFER};
-use super::{ResolveRequest, WheelLocation};
 use crate::packages::python::{
     FormatRule, PackageName, Position, Requirement, Version, WheelTarget,
 };
 use crate::report::{Event, Report, SilentReport};
+use crate::resolve::wheels::error::{NoWheel, WheelError};
+use crate::resolve::wheels::fetch::IndexFetch;
+use crate::resolve::wheels::lock::WheelCandidate;
+use crate::resolve::wheels::prepared::PreparedRequest;
+use crate::resolve::wheels::settings::{IndexSettings, PREFER};
+use crate::resolve::wheels::{ResolveRequest, WheelLocation};
 
 /// Pages asked for at once.
 const CONNECTIONS: usize = 4;
@@ -22,10 +22,10 @@ const CONNECTIONS: usize = 4;
 const MAX_ASKED: usize = 64;
 
 /// The releases of projects.
-pub(super) type Pages = Vec<(PackageName, ProjectReleases)>;
+pub(in crate::resolve::wheels) type Pages = Vec<(PackageName, ProjectReleases)>;
 
 /// The releases of projects. A page that cannot be had tells nothing; whoever needs it says so.
-pub(super) fn pages(
+pub(in crate::resolve::wheels) fn pages(
     names: &[PackageName],
     indexes: &IndexSettings,
     fetch: &dyn IndexFetch,
@@ -52,7 +52,7 @@ pub(super) fn pages(
 
 impl PreparedRequest<'_> {
     /// What lines name without a pin: there a newer release may be passed over.
-    pub(super) fn unpinned(&self, wishes: &[&Requirement]) -> Vec<PackageName> {
+    pub(in crate::resolve::wheels) fn unpinned(&self, wishes: &[&Requirement]) -> Vec<PackageName> {
         let is_open = |wish: &&&Requirement| {
             wish.pin().is_none() && wish.address().is_none() && wish.hashes.is_empty()
         };
@@ -69,7 +69,7 @@ impl PreparedRequest<'_> {
     ///
     /// # Errors
     /// The newest is wanted, and has to be built.
-    pub(super) fn look_at_passed_over(
+    pub(in crate::resolve::wheels) fn look_at_passed_over(
         &self,
         candidates: &[WheelCandidate],
         pages: &Pages,
@@ -136,7 +136,7 @@ pub(crate) struct OldPin {
 /// What the index has in place of a release that is pinned; none if it is not pinned, or there is nothing.
 ///
 /// # Errors
-/// As [`super::resolve`], for what is seen without resolving.
+/// As [`crate::resolve::wheels::resolve`], for what is seen without resolving.
 pub(crate) fn old_pin(
     request: &ResolveRequest<'_>,
     (name, version): (&PackageName, &Version),

@@ -4,15 +4,18 @@
 //! JSON (PEP 691) where the index has it, else HTML (PEP 503). Which of the two came is seen in
 //! the text, because caches between here and the index are known to forget the `Accept` header.
 
+pub(in crate::resolve::wheels) mod passed_over;
+pub(in crate::resolve::wheels) mod releases;
+
 use std::io::Read;
 
 use serde::Deserialize;
 
-use super::error::WheelError;
-use super::fetch::{GetRequest, GetResponse, IndexFetch, IndexFetchError};
-use super::settings::IndexSettings;
 use crate::packages::Sha256;
 use crate::packages::python::{PackageName, PackageUrl, is_wheel};
+use crate::resolve::wheels::error::WheelError;
+use crate::resolve::wheels::fetch::{GetRequest, GetResponse, IndexFetch, IndexFetchError};
+use crate::resolve::wheels::settings::IndexSettings;
 
 /// Largest page in bytes; the largest of the public index has about 30 MB.
 const MAX_PAGE_BYTES: u64 = 64 * 1024 * 1024;
@@ -169,7 +172,7 @@ fn keep_old(
 ///
 /// # Errors
 /// The page cannot be had, or is none.
-pub(super) fn linked_files(
+pub(in crate::resolve::wheels) fn linked_files(
     fetch: &dyn IndexFetch,
     indexes: &IndexSettings,
     page: &PackageUrl,
