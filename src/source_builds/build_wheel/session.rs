@@ -16,9 +16,9 @@ use serde::Deserialize;
 
 /// Makes every Python in the sandbox see the build requirements, `.pth` files included.
 const SITE: &str = "\
-import os, context
+import os, site
 build = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-context.addsitedir(build + \"/env/lib/python{python}/site-packages\")
+site.addsitedir(build + \"/env/lib/python{python}/site-packages\")
 ";
 /// Where the driver leaves what it found.
 const OUT: &str = "/build/out";
