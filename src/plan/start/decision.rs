@@ -3,7 +3,8 @@
 
 use super::servers::{self, AddedServer, ServedBy, ServerAddition};
 use super::start_checks::{SourceView, StartCheck};
-use super::{Decided, PlanError, StartCandidate, StartStrategy, ValueOrigin};
+use super::{Decided, PlanError, StartCandidate, StartError, StartStrategy, ValueOrigin};
+use crate::packages::python::syntax::WebFramework;
 
 /// What is decided while the ways are gone through.
 #[derive(Default)]
@@ -31,6 +32,7 @@ impl SourceView<'_> {
             StartCheck::Hoped(found, package) => decision.hope(found, package),
             StartCheck::Unserved(served) => match addition.for_served(&served) {
                 Some((server, added)) if decision.certain.is_none() => {
+                    self.check_framework(&served)?;
                     let strategy = self.strategy(server, &served);
                     decision.take(Decided::new(strategy, served.origin, served.reason));
                     decision.added = Some(added);
@@ -58,6 +60,37 @@ impl SourceView<'_> {
             StartCheck::Fatal(_) => {}
         }
         Ok(())
+    }
+
+    /// Where no file names a package, a server alone would be installed, and the application's first import
+    /// would end it.
+    fn check_framework(&self, served: &ServedBy) -> Result<(), PlanError> {
+        /// Files that name packages, and that nobody reads by themselves.
+        const PASSED_OVER: [&str; 7] = [
+            "requirements/production.txt",
+            "requirements/prod.txt",
+            "requirements/base.txt",
+            "requirements.in",
+            "requirements-prod.txt",
+            "environment.yml",
+            "environment.yaml",
+        ];
+        let Some(package) = served.framework.and_then(WebFramework::distribution) else {
+            return Ok(());
+        };
+        let module = package.replace('-', "_");
+        let is_of_source =
+            self.is_file(&format!("{module}/__init__.py")) || self.is_file(&format!("{module}.py"));
+        if !self.names.is_empty() || self.may_have(package) || is_of_source {
+            return Ok(());
+        }
+        let seen = PASSED_OVER.iter().find(|path| self.facts.has(path));
+        Err(StartError::NoFramework {
+            origin: served.origin.to_string(),
+            package,
+            seen: seen.map(|path| (*path).to_owned()),
+        }
+        .into())
     }
 
     /// An application that no server is added for.

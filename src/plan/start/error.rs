@@ -1,5 +1,7 @@
 //! Why a container of this project would not start.
 
+use std::path::Path;
+
 use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Why a container would not start, as far as the code tells.
@@ -42,6 +44,14 @@ pub(crate) enum StartError {
         /// The same of another.
         second: (String, String),
     },
+    /// The application's framework is named by no file of the project.
+    #[error("{origin} needs {package}, and no file names it")]
+    NoFramework {
+        origin: String,
+        package: &'static str,
+        /// A file that names packages, and is not read.
+        seen: Option<String>,
+    },
     /// `S2R_ADD_SERVER` names a server that is not known.
     #[error("S2R_ADD_SERVER: {name} is no server that s2r knows how to start")]
     UnknownServer { name: String },
@@ -58,6 +68,15 @@ impl Explain for StartError {
                 "The kernel takes the carriage return for a part of the interpreter's name, so the container would stop at once."
                     .to_owned(),
                 format!("sed -i 's/\\r$//' {path} (and `{path} text eol=lf` in .gitattributes)."),
+            ),
+            Self::NoFramework { origin, package, seen } => (
+                origin.clone(),
+                format!("No file that is read says which packages go in (requirements.txt, pyproject.toml, Pipfile, a lock), and without {package} the container would stop at once."),
+                match seen {
+                    Some(path) if Path::new(path).extension().is_some_and(|ending| ending == "txt") => format!("Write the line `-r {path}` into requirements.txt."),
+                    Some(path) => format!("Write what {path} names into requirements.txt; {path} itself is not read."),
+                    None => format!("Write {package}, and what else is imported, into requirements.txt."),
+                },
             ),
             Self::NoModule { origin, elsewhere, .. } => (
                 origin.clone(),

@@ -74,6 +74,32 @@ impl WebFramework {
         }
     }
 
+    /// The distribution that brings it, normalised; none for what is no framework of its own.
+    pub(crate) fn distribution(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Flask => "flask",
+            Self::Quart => "quart",
+            Self::FastApi => "fastapi",
+            Self::Starlette => "starlette",
+            Self::Litestar => "litestar",
+            Self::Sanic => "sanic",
+            Self::Falcon | Self::FalconAsgi => "falcon",
+            Self::Bottle => "bottle",
+            Self::Dash => "dash",
+            Self::Pyramid => "pyramid",
+            Self::DjangoWsgi | Self::DjangoAsgi => "django",
+            Self::FastHtml => "python-fasthtml",
+            Self::BlackSheep => "blacksheep",
+            Self::Robyn => "robyn",
+            Self::Aiohttp => "aiohttp",
+            Self::Tornado => "tornado",
+            Self::Gradio => "gradio",
+            Self::SocketIo => "flask-socketio",
+            Self::Marimo => "marimo",
+            Self::OtherWsgi | Self::OtherAsgi => return None,
+        })
+    }
+
     /// What people call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
