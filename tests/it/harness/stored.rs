@@ -205,7 +205,9 @@ pub(crate) fn says_elsewhere(home: &Home, places: &[String]) {
     fs::create_dir_all(&notes).unwrap();
     for layer in &layers(NAME)[..2] {
         let hex = layer.strip_prefix("sha256:").unwrap();
-        fs::write(notes.join(hex), json!(places).to_string()).unwrap();
+        let text = json!(places).to_string();
+        let seal = sha256(text.as_bytes());
+        fs::write(notes.join(hex), format!("{seal}\n{text}")).unwrap();
     }
 }
 
