@@ -750,7 +750,10 @@ fn each_situation_is_started_as_it_was_decided() {
             packages.push("gunicorn");
         }
         let image = Image::new(&packages, &files);
-        for program in PROGRAMS.into_iter().chain(["waitress-serve", "flask"]) {
+        for program in PROGRAMS
+            .into_iter()
+            .chain(["waitress-serve", "flask", "npm"])
+        {
             let stand_in = GUNICORN.replace("RUN gunicorn", &format!("RUN {program}"));
             image.write(&format!("opt/app-root/bin/{program}*"), &stand_in);
         }
@@ -799,7 +802,7 @@ fn process_types_are_started_by_name() {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
     for shell in shells() {
         let image = Image::new(G, &[("sub/wsgi.py", ""), WSGI]);
-        let lines = "web gunicorn web:app\nworker X=1 python -m worker --queue \"$QUEUE\"\nbeat python beat\n";
+        let lines = "web gunicorn web:app\nworker X=1 python -m worker --queue \"$QUEUE\"\nbeat python beat\nown exec python own\ndown cd sub && python down\ncount python ${WEB_CONCURRENCY:+counted}\n";
         image.write("opt/app-root/etc/s2r/processes", lines);
         let run = |script: &str, arguments: &[&str], env: &[&str]| {
             let home = image.path().join("opt/app-root/src");
@@ -828,14 +831,21 @@ fn process_types_are_started_by_name() {
         for script in ["run", "container-entrypoint"] {
             let worker = run(script, &["worker"], &["QUEUE=low"]);
             assert_eq!(worker, ok("python -m worker --queue low"), "{shell}");
-            assert_eq!(run(script, &["beat"], &[]), ok("python beat"), "{shell}");
+            for (name, started) in [
+                ("beat", "python beat"),
+                ("own", "python own"),
+                ("down", "python down"),
+                ("count", "python counted"),
+            ] {
+                assert_eq!(run(script, &[name], &[]), ok(started), "{shell}");
+            }
             let web = run(script, &["web"], &["APP_HOME=sub"]);
             assert_eq!(web, ok("gunicorn web:app"), "{shell}");
         }
         let (said, status) = run("run", &["frob"], &[]);
         assert_eq!(
             said,
-            "ERROR: frob is no process type of this image; there are: web worker beat"
+            "ERROR: frob is no process type of this image; there are: web worker beat own down count"
         );
         assert_eq!(status, Some(1), "{shell}");
         // Anything else is a command, also one with arguments of its own.

@@ -11,6 +11,7 @@ mod read;
 mod requirements;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -18,7 +19,7 @@ pub(crate) use documents::{ProjectScript, Pyproject};
 pub(crate) use error::ProjectError;
 pub(crate) use python::PythonRange;
 
-use crate::packages::python::syntax::{ModuleSyntax, ParseRefusal};
+use crate::packages::python::syntax::ModuleSyntax;
 use crate::source::environment::{EnvironmentNote, EnvironmentVariable};
 use crate::source::{SettingsFile, SourceEntry, SourceError, SourceKind, SourceTree};
 
@@ -130,7 +131,12 @@ pub(crate) struct ProjectFacts {
     pub environment: Vec<EnvironmentVariable>,
     /// What was odd about that file.
     pub environment_notes: Vec<EnvironmentNote>,
+    /// What was read of Python files so far, by path.
+    modules: ModuleCache,
 }
+
+/// Python files that were read: several ways to start look at the same ones.
+type ModuleCache = Arc<Mutex<BTreeMap<String, Option<Arc<ModuleSyntax>>>>>;
 
 /// The files whose presence is a fact.
 pub(crate) const KNOWN: [&str; 25] = [
@@ -234,20 +240,25 @@ impl ProjectFacts {
         names
     }
 
-    /// What the text of a Python file says, read when it is asked for; `None` if there is no such file.
+    /// What the text of a Python file says, read when it is asked for first; `None` if there is no such file, or
+    /// if it is no Python or too much of it.
     ///
     /// # Errors
-    /// The file cannot be read. One that is no Python, or too much of it, is no error: nothing is
-    /// known of it.
-    pub(crate) fn module(
-        &self,
-        path: &str,
-    ) -> Result<Option<Result<ModuleSyntax, ParseRefusal>>, ProjectError> {
-        match self.tree.read_small(path, SettingsFile::Module) {
-            Ok(bytes) => Ok(bytes.map(|bytes| ModuleSyntax::read(&bytes))),
-            Err(SourceError::Long { .. }) => Ok(Some(Err(ParseRefusal::Long))),
-            Err(error) => Err(error.into()),
+    /// The file cannot be read.
+    pub(crate) fn module(&self, path: &str) -> Result<Option<Arc<ModuleSyntax>>, ProjectError> {
+        let path = path.strip_prefix("./").unwrap_or(path);
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = modules.get(path) {
+            return Ok(known.clone());
         }
+        let bytes = match self.tree.read_small(path, SettingsFile::Module) {
+            Err(SourceError::Long { .. }) => None,
+            read => read?,
+        };
+        let module = bytes.and_then(|bytes| ModuleSyntax::read(&bytes).ok());
+        let module = module.map(Arc::new);
+        modules.insert(path.to_owned(), module.clone());
+        Ok(module)
     }
 
     /// How a script begins.

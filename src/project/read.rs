@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::error::ProjectError;
 use super::{
-    AptPackage, ENVIRONMENT_FILE, KNOWN, ProcessType, ProjectFacts, Pyproject, PythonRange,
-    SourcePlace, documents, is_file, python, requirements, setup_scripts,
+    AptPackage, ENVIRONMENT_FILE, KNOWN, ModuleCache, ProcessType, ProjectFacts, Pyproject,
+    PythonRange, SourcePlace, documents, is_file, python, requirements, setup_scripts,
 };
 use crate::packages::debian::aptfile;
 use crate::source::environment::{self, EnvironmentGrammar, EnvironmentNote, EnvironmentVariable};
@@ -64,6 +64,7 @@ impl ProjectFacts {
             documents: facts.documents()?,
             environment,
             environment_notes,
+            modules: ModuleCache::default(),
             tree: tree.clone(),
         })
     }

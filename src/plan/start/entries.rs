@@ -219,7 +219,7 @@ impl SourceView<'_> {
         let Some(path) = self.file_of(module) else {
             return Ok(false);
         };
-        let module: Option<ModuleSyntax> = self.read(&path)?;
+        let module = self.read(&path)?;
         Ok(module.is_some_and(|module| !module.servers.is_empty()))
     }
 }

@@ -38,7 +38,7 @@ pub(in crate::plan) fn infer_home(
     let mut found = Vec::new();
     for folder in facts.folders() {
         let path = format!("{folder}/manage.py");
-        let module = facts.module(&path)?.and_then(Result::ok);
+        let module = facts.module(&path)?;
         if module.is_some_and(|module| module.uses("django")) {
             found.push((folder, path));
         }

@@ -10,6 +10,7 @@ mod entries;
 mod error;
 mod found;
 mod home;
+mod missing_parts;
 mod modules;
 mod pages;
 mod servers;
@@ -268,6 +269,7 @@ pub(super) fn predict(
         }
     };
     view.advise(&strategy.value, &candidates, &hopes, advice)?;
+    view.advise_on_missing(&strategy, advice)?;
     let taken = format!("started with `{}`", strategy.value);
     advice.extend(
         passed_over

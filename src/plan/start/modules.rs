@@ -1,6 +1,8 @@
 //! Where a module that gunicorn is told of lies in the source, and what a name of it is, followed
 //! from one module's imports to the next.
 
+use std::sync::Arc;
+
 use super::start_checks::SourceView;
 use super::{PlanError, PlanWarning, StartError};
 use crate::packages::python::syntax::{AppFactory, ModuleSyntax, NameValue, WebFramework};
@@ -72,11 +74,11 @@ const KNOWN: [&str; 34] = [
 
 impl SourceView<'_> {
     /// What a Python file of the source says, `None` where that cannot be known.
-    pub(super) fn read(&self, path: &str) -> Result<Option<ModuleSyntax>, PlanError> {
+    pub(super) fn read(&self, path: &str) -> Result<Option<Arc<ModuleSyntax>>, PlanError> {
         let Some(path) = self.path(path) else {
             return Ok(None);
         };
-        Ok(self.facts.module(&path)?.and_then(Result::ok))
+        Ok(self.facts.module(&path)?)
     }
 
     /// The file of a module, relative to `APP_HOME`. What is not in the source may come from a

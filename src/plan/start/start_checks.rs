@@ -363,6 +363,10 @@ impl<'a> SourceView<'a> {
                 .setup_name
                 .as_deref()
                 .unwrap_or("(as setup.py is named)");
+            // gunicorn would import it; nothing that Python imports is called so.
+            if module.contains('-') && self.facts.setup_name.is_some() {
+                return lack(&format!("the name in {script}, {module}, is no module's"));
+            }
             let origin = ValueOrigin::File(SourcePlace::file(script));
             return possible(module, origin, "the name in setup.py", true);
         }
