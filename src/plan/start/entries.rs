@@ -6,7 +6,7 @@ use super::code::ENVIRONMENT;
 use super::servers::ServedBy;
 use super::start_checks::{PackagePresence, SourceView, StartCheck};
 use super::{PlanError, StartStrategy};
-use crate::packages::python::syntax::{ModuleSyntax, NameValue, ServerInterface, WebFramework};
+use crate::packages::python::syntax::{NameValue, ServerInterface, WebFramework};
 use crate::plan::{Decided, ValueOrigin};
 use crate::project::{ENVIRONMENT_FILE, ProjectScript, SourcePlace};
 
