@@ -137,12 +137,9 @@ impl<'a> Context<'a> {
         abi_of(self.builder)
     }
 
-    /// Has the layers of a foundation: made, or known where they are.
-    pub(crate) fn ensure_base_layers(
-        &self,
-        foundation: &Base<'_>,
-    ) -> Result<LayerBatch, BuildError> {
-        match foundation {
+    /// Has the layers of a base: made, or known where they are.
+    pub(crate) fn ensure_base_layers(&self, base: &Base<'_>) -> Result<LayerBatch, BuildError> {
+        match base {
             Base::Packages { debs, options, .. } => self.make(&self.recipes_of(debs, options)?, 0),
             Base::Image(image) => Ok(LayerBatch {
                 layers: layers_of(image, self.store)
@@ -155,12 +152,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// How the layers of a foundation are made; an image's are not.
+    /// How the layers of a base are made; an image's are not.
     pub(crate) fn base_recipes<'r>(
         &'r self,
-        foundation: &'r Base<'_>,
+        base: &'r Base<'_>,
     ) -> Result<Vec<LayerRecipe<'r>>, BuildError> {
-        match foundation {
+        match base {
             Base::Packages { debs, options, .. } => self.recipes_of(debs, options),
             Base::Image(_) => Ok(Vec::new()),
         }
@@ -271,9 +268,9 @@ impl<'a> Context<'a> {
     }
 
     /// What wheels are chosen for.
-    pub(crate) fn target(&self, architecture: Architecture, foundation: &Base<'_>) -> WheelTarget {
+    pub(crate) fn target(&self, architecture: Architecture, base: &Base<'_>) -> WheelTarget {
         let (major, minor) = numbers(&self.builder.python);
-        let patch = foundation.patch(&self.builder.python);
+        let patch = base.patch(&self.builder.python);
         let (libc_major, libc_minor) = self.builder.glibc;
         let small = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
         WheelTarget {

@@ -60,7 +60,7 @@ impl Context<'_> {
         layers: &[BuiltLayer],
         recipes: &[&LayerRecipe<'_>],
     ) -> Result<Vec<BuiltLayer>, BuildError> {
-        let form = self.settings().formats.layers;
+        let form = self.settings.formats.layers;
         let key_of = |recipe: &LayerRecipe<'_>| form.key(&recipe.key);
         let is_believed = |made: &&BuiltLayer| made.fate == LayerStatus::Believed;
         let wanted: Vec<&LayerRecipe<'_>> = layers
@@ -114,12 +114,12 @@ impl Context<'_> {
     ) -> Result<Vec<PathBuf>, BuildError> {
         let roots = self.roots();
         let recipes = parts.iter().filter_map(|part| {
-            base_recipes::base_part(*part, packages, options, &debian.suite, self.store())
+            base_recipes::base_part(*part, packages, options, &debian.suite, self.store)
         });
         let mut folders = Vec::new();
         for recipe in recipes {
-            let key = self.settings().formats.layers.key(&recipe.key);
-            if let Some(stored) = self.store().layer(&key) {
+            let key = self.settings.formats.layers.key(&recipe.key);
+            if let Some(stored) = self.store.layer(&key) {
                 folders.extend(roots.of(&[RootLayer {
                     digest: stored.digest,
                     size_bytes: stored.size_bytes,

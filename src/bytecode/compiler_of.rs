@@ -24,12 +24,12 @@ impl<'a> Context<'a> {
     /// packages it is taken from, `trust` says.
     pub(crate) fn compiler<'s>(
         &'s self,
-        foundation: &'s Base<'_>,
+        base: &'s Base<'_>,
     ) -> Result<Option<BytecodeCompiler<'s>>, BuildError> {
         if self.plan.bytecode.value == BytecodeScope::None {
             return Ok(None);
         }
-        let (packages, folders) = match foundation {
+        let (packages, folders) = match base {
             Base::Packages {
                 debs,
                 options,
@@ -91,9 +91,9 @@ impl<'a> Context<'a> {
         let host = Architecture::host().ok_or_else(|| self.no_interpreter())?;
         let options = self.base_options(debian, host);
         let locked = self.locked_base(host)?;
-        let locked = locked.filter(|packages| are_listed(parts, packages, self.store()));
+        let locked = locked.filter(|packages| are_listed(parts, packages, self.store));
         let known =
-            resolved_packages::known(debian, host, self.store()).map(|(_, packages)| packages);
+            resolved_packages::known(debian, host, self.store).map(|(_, packages)| packages);
         for packages in locked.into_iter().chain(known) {
             match self.folders_of_parts(&packages, (&options, debian), parts) {
                 // What is old may be gone from its mirror; then the suite's present packages do.

@@ -111,10 +111,6 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(crate) fn store(&self) -> &'a Store {
-        self.store
-    }
-
     pub(crate) fn roots(&self) -> UnpackedLayers<'_> {
         let elsewhere = RemoteBlobs {
             store: self.store,
@@ -123,18 +119,6 @@ impl<'a> Context<'a> {
             ids: &self.ids,
         };
         UnpackedLayers::new(elsewhere, &self.turn)
-    }
-
-    pub(crate) fn report(&self) -> &'a dyn Report {
-        self.report
-    }
-
-    pub(crate) fn settings(&self) -> &'a Settings {
-        self.settings
-    }
-
-    pub(crate) fn plan(&self) -> &'a Plan {
-        self.plan
     }
 
     pub(crate) fn tree(&self) -> &'a SourceTree {
@@ -172,10 +156,6 @@ impl<'a> Context<'a> {
             })
         };
         self.in_builder.get_or_init(find).clone()
-    }
-
-    pub(crate) fn cache(&self) -> &'a RegistryCache<'a> {
-        self.cache
     }
 
     /// Remembers a wheel that was built from source.

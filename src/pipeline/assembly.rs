@@ -27,7 +27,7 @@ impl Context<'_> {
     /// Layers above the base, lowest first: skeleton, pip, wheels, source.
     pub(super) fn upper<'s>(
         &'s self,
-        (lock, foundation): (&WheelLock, &Base<'_>),
+        (lock, base): (&WheelLock, &Base<'_>),
         (pip_place, place): &'s (wheel::InstallTarget, wheel::InstallTarget),
         contents: &'s TreeContents,
         compiler: Option<&'s BytecodeCompiler<'s>>,
@@ -38,7 +38,7 @@ impl Context<'_> {
             report: self.report,
             unpacked: self.settings.rules.unpacked,
             compiler,
-            machine: foundation.machine(),
+            machine: base.machine(),
         };
         let compiles_application = self.plan.bytecode.value.compiles_application();
         let application = compiler.filter(|_| compiles_application);
@@ -53,7 +53,7 @@ impl Context<'_> {
         };
         let mut recipes = Vec::new();
         if let Some(compiler) = compiler.filter(|_| self.compiles_library())
-            && let Base::Packages { debs, .. } = foundation
+            && let Base::Packages { debs, .. } = base
         {
             recipes.push(layer_recipes::library(&debs.base, compiler, tar));
         }
@@ -118,10 +118,10 @@ impl Context<'_> {
     pub(super) fn assemble(
         &self,
         platform: Platform,
-        foundation: &Base<'_>,
+        base: &Base<'_>,
         (layers, base_count): (Vec<BuiltLayer>, usize),
     ) -> Result<BuiltPlatform, BuildError> {
-        let (base, skipped) = match foundation {
+        let (base_parts, skipped) = match base {
             Base::Packages { .. } => (None, 0),
             Base::Image(image) => (
                 Some(BaseParts {
@@ -138,9 +138,9 @@ impl Context<'_> {
             platform,
             created_seconds: self.settings.epoch_seconds,
             run: self.run_config(),
-            base,
+            base: base_parts,
             layers: &image_layers,
-            annotations: self.annotations(foundation, base_count),
+            annotations: self.annotations(base, base_count),
             family: self.settings.formats.documents,
         })?;
         self.store.put_blob(&assembled.config)?;
@@ -154,7 +154,7 @@ impl Context<'_> {
     }
 
     /// What the manifest tells of the base, and of what was built from source.
-    fn annotations(&self, foundation: &Base<'_>, base_count: usize) -> BTreeMap<String, String> {
+    fn annotations(&self, base: &Base<'_>, base_count: usize) -> BTreeMap<String, String> {
         let mut annotations = BTreeMap::from([
             (BASE_LAYERS_ANNOTATION.to_owned(), base_count.to_string()),
             (ABI_ANNOTATION.to_owned(), self.abi().to_string()),
@@ -163,7 +163,7 @@ impl Context<'_> {
                 self.base_settings().to_text(),
             ),
         ]);
-        match foundation {
+        match base {
             Base::Packages { debs, .. } => {
                 annotations.insert(BASE_PACKAGES_ANNOTATION.to_owned(), debs.versions());
             }

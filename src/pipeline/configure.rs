@@ -27,10 +27,10 @@ const MAX_NAMED: usize = 6;
 const MAX_PROGRAMS: usize = 3;
 
 impl Context<'_> {
-    /// The layers of a foundation, with that of what generators make of them.
-    pub(super) fn complete_base(&self, foundation: &Base<'_>) -> Result<LayerBatch, BuildError> {
-        let batch = self.ensure_base_layers(foundation)?;
-        let Base::Packages { options, .. } = foundation else {
+    /// The layers of a base, with that of what generators make of them.
+    pub(super) fn complete_base(&self, base: &Base<'_>) -> Result<LayerBatch, BuildError> {
+        let batch = self.ensure_base_layers(base)?;
+        let Base::Packages { options, .. } = base else {
             return Ok(batch);
         };
         let Some(top) = batch.layers.last() else {
@@ -43,7 +43,7 @@ impl Context<'_> {
         if scripts.runs.is_empty() && !is_completed {
             return Ok(batch);
         }
-        let recipes = self.base_recipes(foundation)?;
+        let recipes = self.base_recipes(base)?;
         self.configured(batch, &recipes, options.architecture)
     }
 
@@ -70,8 +70,8 @@ impl Context<'_> {
         let title = title(&scripts.runs);
         let index = batch.layers.len();
         // Steps may stand on it, so that a registry's word for it is not enough.
-        let form = self.settings().formats.layers;
-        let is_here = self.store().layer(&form.key(&key)).is_some();
+        let form = self.settings.formats.layers;
+        let is_here = self.store.layer(&form.key(&key)).is_some();
         let known = is_here.then(|| self.known_layer(&key, &title, index));
         let made = match known.flatten() {
             Some(made) => Some(made),
@@ -101,7 +101,7 @@ impl Context<'_> {
         recipes: &[LayerRecipe<'_>],
     ) -> Result<Option<BuiltLayer>, BuildError> {
         let recipes: Vec<&LayerRecipe<'_>> = recipes.iter().collect();
-        let place = StepRoot::new(self.store(), self.ground_of(layers, &recipes)?)?;
+        let place = StepRoot::new(self.store, self.ground_of(layers, &recipes)?)?;
         let steps = StepRunner {
             context: self,
             report: &SilentReport,
@@ -120,7 +120,7 @@ impl Context<'_> {
             match steps.try_run(&place.root, &order) {
                 Ok(ended) if is_success(&ended) => {}
                 Ok(ended) => {
-                    let how = how(&ended, &self.settings().running.limits);
+                    let how = how(&ended, &self.settings.running.limits);
                     self.tell_not_run(std::slice::from_ref(run), &how);
                 }
                 Err(error) => {
@@ -162,7 +162,7 @@ impl Context<'_> {
 
     fn tell_not_run(&self, runs: &[Run], why: &str) {
         for run in runs {
-            self.report().event(Event::Warning {
+            self.report.event(Event::Warning {
                 text: format!(
                     "{}: `{}` was not run ({why}), and without it {}",
                     run.package,
@@ -191,7 +191,7 @@ impl Context<'_> {
         if undone.len() > MAX_NAMED {
             text.push_str(&format!(" and {} more", undone.len() - MAX_NAMED));
         }
-        self.report().event(Event::Warning {
+        self.report.event(Event::Warning {
             text: format!("scripts of packages were not run: {text}"),
             hint: "users, folders and settings that they would have made are not there; what is missed can lie in the source, or be made by .s2i/bin/run".to_owned(),
         });

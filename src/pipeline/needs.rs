@@ -28,7 +28,7 @@ impl Context<'_> {
     /// Tells of what files of these layers need and none of them has.
     pub(super) fn tell_needs(&self, layers: &[BuiltLayer]) {
         for (text, hint) in warnings(layers) {
-            self.report().event(Event::Warning { text, hint });
+            self.report.event(Event::Warning { text, hint });
         }
     }
 }

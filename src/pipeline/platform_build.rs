@@ -41,25 +41,21 @@ impl Context<'_> {
         stages: &StageClock<'_>,
     ) -> Result<BuiltPlatform, BuildError> {
         let architecture = platform.architecture;
-        let (foundation, lock) = self.base_and_lock(platform, foreseen, stages)?;
-        let build_root = BuildRoot::new(self, architecture, &foundation);
+        let (base, lock) = self.base_and_lock(platform, foreseen, stages)?;
+        let build_root = BuildRoot::new(self, architecture, &base);
         let tree = &self.project.tree;
         // The base is made while the wheels are being resolved: neither waits for the other, unless
         // a wheel has to be built upon the base.
         let (base_layers, lock, contents) = std::thread::scope(|scope| {
             let making = scope.spawn(|| {
-                let made = stages.run(
-                    BuildStage::Base,
-                    || self.complete_base(&foundation),
-                    describe,
-                );
+                let made = stages.run(BuildStage::Base, || self.complete_base(&base), describe);
                 build_root.stand_on(made.as_ref().ok().map(|batch| batch.layers.as_slice()));
                 made
             });
             let contents = scope.spawn(|| tree.contents());
             let lock = lock.map_or_else(
                 || {
-                    let find = || self.wheels(self.target(architecture, &foundation), &build_root);
+                    let find = || self.wheels(self.target(architecture, &base), &build_root);
                     stages.run(BuildStage::Resolve, find, |lock| {
                         format!("{} wheels", lock.packages.len())
                     })
@@ -74,17 +70,17 @@ impl Context<'_> {
         let base_layers = base_layers?;
         // Where both failed, one of them was merely stopped.
         let (lock, mut layers) = match (lock, base_layers) {
-            (Ok(lock), base) => (lock, base?.layers),
-            (Err(stopped), Err(base)) if stopped.is_stopped() => return Err(base),
+            (Ok(lock), batch) => (lock, batch?.layers),
+            (Err(stopped), Err(error)) if stopped.is_stopped() => return Err(error),
             (Err(error), _) => return Err(error),
         };
         let contents = contents??;
         contents.warn(self.report);
         self.check_start(&lock)?;
         let base_count = layers.len();
-        let compiler = self.compiler(&foundation)?;
+        let compiler = self.compiler(&base)?;
         let places = self.places(compiler.as_ref());
-        let upper = self.upper((&lock, &foundation), &places, &contents, compiler.as_ref())?;
+        let upper = self.upper((&lock, &base), &places, &contents, compiler.as_ref())?;
         let made = stages.run(
             BuildStage::Layers,
             || self.make(&upper, base_count),
@@ -96,8 +92,8 @@ impl Context<'_> {
             .map(BytecodeCompiler::totals)
             .unwrap_or_default();
         self.tell_needs(&layers);
-        let base = self.base_recipes(&foundation)?;
-        let recipes: Vec<&LayerRecipe<'_>> = base.iter().chain(&upper).collect();
+        let base_recipes = self.base_recipes(&base)?;
+        let recipes: Vec<&LayerRecipe<'_>> = base_recipes.iter().chain(&upper).collect();
         self.verify(&layers, &recipes)?;
         if self.runs_last(&lock) {
             let below = LowerLayers {
@@ -117,7 +113,7 @@ impl Context<'_> {
             BuildStage::Image,
             || {
                 let layers = (layers, base_count + library);
-                let built = self.assemble(platform, &foundation, layers)?;
+                let built = self.assemble(platform, &base, layers)?;
                 Ok(BuiltPlatform { compiled, ..built })
             },
             |built| built.descriptor.digest.to_string(),
@@ -178,15 +174,15 @@ impl Context<'_> {
     /// # Errors
     /// As a build's.
     pub(super) fn make_lasting(&self, platform: Platform) -> Result<Vec<BuiltLayer>, BuildError> {
-        let foundation = self.resolve_base(platform)?;
-        let build_root = BuildRoot::new(self, platform.architecture, &foundation).alone();
-        let target = self.target(platform.architecture, &foundation);
+        let base = self.resolve_base(platform)?;
+        let build_root = BuildRoot::new(self, platform.architecture, &base).alone();
+        let target = self.target(platform.architecture, &base);
         let lock = self.wheels(target, &build_root)?;
-        let mut layers = self.complete_base(&foundation)?.layers;
-        let compiler = self.compiler(&foundation)?;
+        let mut layers = self.complete_base(&base)?.layers;
+        let compiler = self.compiler(&base)?;
         let places = self.places(compiler.as_ref());
         let contents = self.tree().contents()?;
-        let upper = self.upper((&lock, &foundation), &places, &contents, compiler.as_ref())?;
+        let upper = self.upper((&lock, &base), &places, &contents, compiler.as_ref())?;
         let lasting: Vec<&LayerRecipe<'_>> = upper.iter().filter(|one| !one.is_of_source).collect();
         layers.extend(self.make_own(&lasting)?);
         Ok(layers)
@@ -197,13 +193,13 @@ impl Context<'_> {
         &self,
         architecture: Architecture,
     ) -> Result<ResolvedPlatform, BuildError> {
-        let foundation = self.resolve_base(Platform { architecture })?;
-        let target = self.target(architecture, &foundation);
-        let build_root = BuildRoot::new(self, architecture, &foundation).alone();
+        let base = self.resolve_base(Platform { architecture })?;
+        let target = self.target(architecture, &base);
+        let build_root = BuildRoot::new(self, architecture, &base).alone();
         let wheels = self.wheels(target, &build_root)?;
         Ok(ResolvedPlatform {
             build_packages: build_root.build_packages(),
-            packages: foundation.debs(),
+            packages: base.debs(),
             target,
             wheels,
         })
@@ -303,7 +299,7 @@ impl<'a> Context<'a> {
             if !is_foreign(architecture) {
                 continue;
             }
-            let foundation = stages.run(
+            let base = stages.run(
                 BuildStage::Resolve,
                 || self.resolve_base(platform),
                 Base::title,
@@ -311,15 +307,15 @@ impl<'a> Context<'a> {
             let lock = stages.run(
                 BuildStage::Resolve,
                 || {
-                    let build_root = BuildRoot::new(self, architecture, &foundation);
-                    self.wheels(self.target(architecture, &foundation), &build_root)
+                    let build_root = BuildRoot::new(self, architecture, &base);
+                    self.wheels(self.target(architecture, &base), &build_root)
                 },
                 |lock| format!("{} wheels", lock.packages.len()),
             )?;
             if self.plan.running.collectstatic.value && has_django(&lock) {
                 return Err(refused(architecture, vec![ForeignStep::CollectStatic]));
             }
-            foreseen.insert(platform, (foundation, lock));
+            foreseen.insert(platform, (base, lock));
         }
         Ok(foreseen)
     }

@@ -71,10 +71,10 @@ impl Context<'_> {
         layers: &[BuiltLayer],
         recipes: &[&LayerRecipe<'_>],
     ) -> Result<(), BuildError> {
-        if !self.cache().is_verified() {
+        if !self.cache.is_verified() {
             return Ok(());
         }
-        let form = self.settings().formats.layers;
+        let form = self.settings.formats.layers;
         let is_elsewhere =
             |made: &&BuiltLayer| matches!(made.fate, LayerStatus::Believed | LayerStatus::Remote);
         let mut told: Vec<&BuiltLayer> = Vec::new();
@@ -112,7 +112,7 @@ impl Context<'_> {
             name: told.layer.contents.clone(),
         }])?;
         let open = |made: &BuiltLayer| {
-            let path = self.store().blob_path(&made.layer.digest);
+            let path = self.store.blob_path(&made.layer.digest);
             File::open(&path).map_err(|source| crate::store::StoreError::Io { path, source })
         };
         Ok(difference(open(told)?, open(own)?)?)

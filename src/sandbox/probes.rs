@@ -9,7 +9,8 @@ use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::process::Command;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command};
 
 use super::tests::{Place, again, alive, is_root, run_in, shell};
 use super::*;
@@ -138,7 +139,16 @@ struct Machine {
     place: Place,
     mark: String,
     _servers: (TcpListener, UnixListener, UnixListener),
+    /// Leads a group. That of the test may lie outside its namespace of processes, where it has no number.
+    neighbour: Child,
     constants: String,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.neighbour.kill();
+        let _ = self.neighbour.wait();
+    }
 }
 
 impl Machine {
@@ -163,6 +173,8 @@ impl Machine {
             setuid = "/usr/bin/rooted".into();
         }
         let own = std::process::id();
+        let mut sleep = Command::new("sleep");
+        let neighbour = sleep.arg("1000").process_group(0).spawn().unwrap();
         let name = at("").file_name().unwrap().to_str().unwrap().to_owned();
         let servers = (
             TcpListener::bind("127.0.0.1:0").unwrap(),
@@ -182,7 +194,8 @@ impl Machine {
         );
         write!(
             constants,
-            "S2R = {own}\nPORT = {}\nABSTRACT = b'{name}'\nPROBES = {:?}\n",
+            "S2R = {own}\nGROUP = {}\nPORT = {}\nABSTRACT = b'{name}'\nPROBES = {:?}\n",
+            neighbour.id(),
             servers.0.local_addr().unwrap().port(),
             table().iter().map(|probe| probe.tries).collect::<Vec<_>>(),
         )
@@ -192,6 +205,7 @@ impl Machine {
             place,
             mark,
             _servers: servers,
+            neighbour,
             constants,
         }
     }
@@ -328,7 +342,8 @@ fn the_ways_are_ways() {
     if is_root() {
         words.extend(["--reuid", "12345", "--regid", "12345", "--clear-groups"]);
     }
-    words.extend(["setsid", "unshare", "-Urmpfniu", "--mount-proc"]);
+    // The session begins below: a child of ours with one of its own would be taken for what a step left.
+    words.extend(["unshare", "-Urmpfniu", "--mount-proc", "setsid"]);
     words.extend(step.command.iter().map(String::as_str));
     let output = Command::new(words[0])
         .args(&words[1..])

@@ -16,11 +16,11 @@ use crate::report::{BuildError, ThreadError};
 pub(crate) struct BuildRoot<'a> {
     context: &'a Context<'a>,
     architecture: Architecture,
-    foundation: &'a Base<'a>,
+    base: &'a Base<'a>,
     /// Whether nobody else makes the base.
     is_alone: bool,
     /// The base's layers, once they are there; `None` in it if they will not be.
-    base: OnceLock<Option<Vec<BuiltLayer>>>,
+    base_layers: OnceLock<Option<Vec<BuiltLayer>>>,
     plain: OnceLock<Toolchain>,
     full: OnceLock<Toolchain>,
 }
@@ -29,14 +29,14 @@ impl<'a> BuildRoot<'a> {
     pub(crate) fn new(
         context: &'a Context<'a>,
         architecture: Architecture,
-        foundation: &'a Base<'a>,
+        base: &'a Base<'a>,
     ) -> Self {
         Self {
             context,
             architecture,
-            foundation,
+            base,
             is_alone: false,
-            base: OnceLock::new(),
+            base_layers: OnceLock::new(),
             plain: OnceLock::new(),
             full: OnceLock::new(),
         }
@@ -52,7 +52,7 @@ impl<'a> BuildRoot<'a> {
 
     /// Says that the base is there, or that it will not be.
     pub(crate) fn stand_on(&self, layers: Option<&[BuiltLayer]>) {
-        let _ = self.base.set(layers.map(<[BuiltLayer]>::to_vec));
+        let _ = self.base_layers.set(layers.map(<[BuiltLayer]>::to_vec));
     }
 
     /// The builder's file system, without compilers; waits for the base.
@@ -63,7 +63,7 @@ impl<'a> BuildRoot<'a> {
         if let Some(toolchain) = self.plain.get() {
             return Ok(toolchain);
         }
-        let made = Toolchain::plain(self.context, self.foundation, self.base()?);
+        let made = Toolchain::plain(self.context, self.base, self.base_layers()?);
         Ok(self.plain.get_or_init(|| made))
     }
 
@@ -75,7 +75,7 @@ impl<'a> BuildRoot<'a> {
         if let Some(toolchain) = self.full.get() {
             return Ok(toolchain);
         }
-        let made = Toolchain::full(self.context, self.foundation, self.base()?)?;
+        let made = Toolchain::full(self.context, self.base, self.base_layers()?)?;
         Ok(self.full.get_or_init(|| made))
     }
 
@@ -84,15 +84,15 @@ impl<'a> BuildRoot<'a> {
         Some(self.architecture).filter(|one| cross_platform::is_foreign(*one))
     }
 
-    fn base(&self) -> Result<&[BuiltLayer], BuildError> {
+    fn base_layers(&self) -> Result<&[BuiltLayer], BuildError> {
         if let Some(architecture) = self.foreign() {
             return Err(cross_platform::refused(architecture, Vec::new()));
         }
         if self.is_alone {
             self.make_base()?;
         }
-        match self.base.wait() {
-            Some(base) => Ok(base),
+        match self.base_layers.wait() {
+            Some(layers) => Ok(layers),
             None => Err(ThreadError::Stopped.into()),
         }
     }
@@ -105,8 +105,8 @@ impl<'a> BuildRoot<'a> {
 
     /// Makes the base itself.
     fn make_base(&self) -> Result<(), BuildError> {
-        if self.base.get().is_none() {
-            let made = self.context.ensure_base_layers(self.foundation)?;
+        if self.base_layers.get().is_none() {
+            let made = self.context.ensure_base_layers(self.base)?;
             self.stand_on(Some(&made.layers));
         }
         Ok(())

@@ -54,7 +54,7 @@ pub(crate) fn collect_static(
     below: LowerLayers<'_>,
     source: &BuiltLayer,
 ) -> Result<Option<BuiltLayer>, BuildError> {
-    let plan = context.plan();
+    let plan = context.plan;
     if !plan.running.collectstatic.value {
         return Ok(None);
     }
@@ -81,7 +81,7 @@ pub(crate) fn collect_static(
     } else {
         0
     };
-    let staged = StagedSource::new(context.store(), context.tree(), SOURCE)?;
+    let staged = StagedSource::new(context.store, context.tree(), SOURCE)?;
     let mut folders = context.ground_of(&below.layers[own..], below.recipes)?;
     folders.push(staged.root());
     let manage = manage_py(&plan.environment);
@@ -97,14 +97,14 @@ pub(crate) fn collect_static(
         has_network: false,
         instead: NO_COLLECTSTATIC,
     };
-    let dry = StepRoot::new(context.store(), folders.clone())?;
+    let dry = StepRoot::new(context.store, folders.clone())?;
     if !can_collect(context, &dry.root, &order(&DRY_RUN))? {
         return Ok(None);
     }
-    let place = StepRoot::new(context.store(), folders)?;
+    let place = StepRoot::new(context.store, folders)?;
     let steps = StepRunner {
         context,
-        report: context.report(),
+        report: context.report,
     };
     steps.run(&place.root, &order(&COLLECT))?;
     layer(context, &key, COLLECTSTATIC, &place.root, index)
@@ -123,11 +123,11 @@ fn can_collect(
     };
     let ended = steps.try_run(root, dry_run)?;
     if !is_success(&ended) {
-        context.report().event(Event::Warning {
+        context.report.event(Event::Warning {
             text: format!(
                 "static files are not collected: `manage.py collectstatic --dry-run` in {}: {}\n{}",
                 dry_run.directory,
-                how(&ended, &context.settings().running.limits),
+                how(&ended, &context.settings.running.limits),
                 ended.last_lines.join("\n")
             ),
             hint: "mend it (settings that exist at run time only are the usual cause), or set DISABLE_COLLECTSTATIC to silence this".to_owned(),
@@ -163,10 +163,10 @@ pub(crate) fn assemble(
         }
         .into());
     }
-    let staged = StagedSource::new(context.store(), context.tree(), "src")?;
+    let staged = StagedSource::new(context.store, context.tree(), "src")?;
     let mut lower = toolchain.roots(context)?.to_vec();
     lower.extend(context.ground_of(&below.layers[below.base_count..], below.recipes)?);
-    let place = StepRoot::new(context.store(), lower)?;
+    let place = StepRoot::new(context.store, lower)?;
     let mounts = [("src", "/tmp/src"), ("src/.s2i/bin", "/tmp/scripts")]
         .map(|(from, to)| StepMount {
             from: staged.root().join(from),
@@ -178,7 +178,7 @@ pub(crate) fn assemble(
     environment.extend(context.build_variables());
     StepRunner {
         context,
-        report: context.report(),
+        report: context.report,
     }
     .run(
         &place.root,
@@ -212,7 +212,7 @@ fn key(domain: &'static str, below: &[BuiltLayer], input: &[u8], context: &Conte
 /// The image's environment, as a container has it, and what is set for the build alone.
 fn environment(context: &Context<'_>) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<String, String> =
-        context.plan().environment.image().into_iter().collect();
+        context.plan.environment.image().into_iter().collect();
     environment.insert("VIRTUAL_ENV".to_owned(), "/opt/app-root".to_owned());
     if let Some(path) = environment.get_mut("PATH") {
         *path = format!("/opt/app-root/bin:{path}");
@@ -230,7 +230,7 @@ fn known(
     key: &Key,
     index: usize,
 ) -> Result<Option<Option<BuiltLayer>>, BuildError> {
-    if context.store().record(RECORD, key)?.is_some() {
+    if context.store.record(RECORD, key)?.is_some() {
         return Ok(Some(None));
     }
     Ok(context.known_layer(key, "changes", index).map(Some))
@@ -272,7 +272,7 @@ fn layer(
         }
     }
     if let Some(first) = lost.first() {
-        context.report().event(Event::Warning {
+        context.report.event(Event::Warning {
             text: format!(
                 "{step} wrote {} files outside /opt/app-root, such as /{first}; they are not in the image",
                 lost.len()
@@ -284,7 +284,7 @@ fn layer(
         .iter()
         .any(|change| !matches!(change.kind, PathChange::Folder { .. }))
     {
-        context.store().put_record(RECORD, key, b"")?;
+        context.store.put_record(RECORD, key, b"")?;
         return Ok(None);
     }
     let recipe = LayerRecipe {

@@ -273,7 +273,7 @@ impl StepRunner<'_> {
             instead: order.instead.to_owned(),
             source,
         };
-        let running = self.context.settings().running;
+        let running = self.context.settings.running;
         let program = Path::new(OURSELVES);
         let sandbox = if self.context.is_bare() {
             allowed(self.context, order.title, order.instead)?;
@@ -360,12 +360,12 @@ impl StepRunner<'_> {
             return Ok(ended);
         }
         let lines: Vec<String> = ended.last_lines.iter().map(|line| shown(line)).collect();
-        let asked = self.context.plan().packages.of_project();
+        let asked = self.context.plan.packages.of_project();
         let advice = failure_hints::advice(&lines, &asked);
         Err(StepError::Failed {
             step: order.title.to_owned(),
             command: order.command.join(" "),
-            ended: how(&ended, &self.context.settings().running.limits),
+            ended: how(&ended, &self.context.settings.running.limits),
             words: Box::new(LastLines { lines, advice }),
             instead: order.instead,
             is_disk_full: ended.reason == EndReason::NoSpace,
@@ -386,7 +386,7 @@ impl StepRunner<'_> {
 
     /// Names of hosts, certificates and proxies, as the caller has them; logins of proxies left out.
     fn add_network(&self, environment: &mut BTreeMap<String, String>, mounts: &mut Vec<StepMount>) {
-        let variables = &self.context.settings().variables;
+        let variables = &self.context.settings.variables;
         let read_only = |from: PathBuf, to: &str| StepMount {
             from,
             to: to.to_owned(),

@@ -26,7 +26,7 @@ pub(crate) struct Toolchain {
     pub packages: Vec<DebArtefact>,
     /// The packages of the base.
     below: Vec<DebArtefact>,
-    base: Vec<BuiltLayer>,
+    base_layers: Vec<BuiltLayer>,
     /// What those layers are made of; an image's are not made.
     debs: Option<(DebianPackages, BaseOptions)>,
     /// How the layer of build packages is written; an image gets none.
@@ -44,8 +44,12 @@ const LIBRARY_FOLDERS: [&str; 4] = [
 
 impl Toolchain {
     /// The base with Python and nothing more: enough for everything that is only Python.
-    pub(crate) fn plain(context: &Context<'_>, foundation: &Base<'_>, base: &[BuiltLayer]) -> Self {
-        Self::with(context, foundation, base, Vec::new())
+    pub(crate) fn plain(
+        context: &Context<'_>,
+        base: &Base<'_>,
+        base_layers: &[BuiltLayer],
+    ) -> Self {
+        Self::with(context, base, base_layers, Vec::new())
     }
 
     /// The base and the builder's build packages. A base that is an image has what it has.
@@ -54,20 +58,20 @@ impl Toolchain {
     /// Packages that cannot be resolved.
     pub(crate) fn full(
         context: &Context<'_>,
-        foundation: &Base<'_>,
-        base: &[BuiltLayer],
+        base: &Base<'_>,
+        base_layers: &[BuiltLayer],
     ) -> Result<Self, BuildError> {
-        let added = added(context, foundation)?;
-        Ok(Self::with(context, foundation, base, added))
+        let added = added(context, base)?;
+        Ok(Self::with(context, base, base_layers, added))
     }
 
     fn with(
         context: &Context<'_>,
-        foundation: &Base<'_>,
-        base: &[BuiltLayer],
+        base: &Base<'_>,
+        base_layers: &[BuiltLayer],
         packages: Vec<DebArtefact>,
     ) -> Self {
-        let (mut key, options) = match foundation {
+        let (mut key, options) = match base {
             Base::Packages { options, .. } => {
                 let options = BaseOptions {
                     tar: TarOptions {
@@ -88,15 +92,15 @@ impl Toolchain {
                 )
             }
         };
-        for layer in base {
+        for layer in base_layers {
             key.add(layer.layer.diff_id.to_string().as_bytes());
         }
         Self {
             key: key.finish(),
             packages,
-            below: foundation.debs().all(),
-            base: base.to_vec(),
-            debs: match foundation {
+            below: base.debs().all(),
+            base_layers: base_layers.to_vec(),
+            debs: match base {
                 Base::Packages { debs, options, .. } => Some((debs.clone(), options.clone())),
                 Base::Image(_) => None,
             },
@@ -123,7 +127,7 @@ impl Toolchain {
             folders.any(|folder| root.join(folder).join(library).symlink_metadata().is_ok())
         };
         // The image has the base, a folder a layer.
-        let (image, added) = roots.split_at(self.base.len().min(roots.len()));
+        let (image, added) = roots.split_at(self.base_layers.len().min(roots.len()));
         Ok(added.iter().any(has) && !image.iter().any(has))
     }
 
@@ -152,10 +156,10 @@ impl Toolchain {
             None => Vec::new(),
         };
         let recipes: Vec<_> = recipes.iter().collect();
-        let mut folders = context.ground_of(&self.base, &recipes)?;
+        let mut folders = context.ground_of(&self.base_layers, &recipes)?;
         if let Some(options) = self.options.as_ref().filter(|_| !self.packages.is_empty()) {
             let debs = (self.packages.as_slice(), self.below.as_slice());
-            let recipe = base_recipes::added("build packages", debs, options, context.store());
+            let recipe = base_recipes::added("build packages", debs, options, context.store);
             folders.push(roots.of_recipe(&recipe, &context.fetcher())?);
         }
         folders.push(links(context)?);
@@ -186,8 +190,8 @@ fn package_of<'a>(
 }
 
 /// The build packages, and what they need, that the base does not have in the same version.
-fn added(context: &Context<'_>, foundation: &Base<'_>) -> Result<Vec<DebArtefact>, BuildError> {
-    let Base::Packages { debs, options, .. } = foundation else {
+fn added(context: &Context<'_>, base: &Base<'_>) -> Result<Vec<DebArtefact>, BuildError> {
+    let Base::Packages { debs, options, .. } = base else {
         return Ok(Vec::new());
     };
     if let Some(lock) = context.base_lock()?
@@ -196,10 +200,10 @@ fn added(context: &Context<'_>, foundation: &Base<'_>) -> Result<Vec<DebArtefact
         return Ok(locked.clone());
     }
     let all = context.with_build_packages(options.architecture)?;
-    let base = debs.all();
+    let image = debs.all();
     Ok(all
         .into_iter()
-        .filter(|one| !base.iter().any(|base| base.sha256 == one.sha256))
+        .filter(|one| !image.iter().any(|there| there.sha256 == one.sha256))
         .collect())
 }
 
@@ -225,7 +229,7 @@ fn links(context: &Context<'_>) -> Result<PathBuf, BuildError> {
         key.add(target.as_bytes());
     }
     let name = format!("links-{}", &key.finish().hex()[..16]);
-    let folder = context.store().tools().join(name);
+    let folder = context.store.tools().join(name);
     let unwritable = |source| FileError::Unwritable {
         path: folder.clone(),
         source,

@@ -43,7 +43,7 @@ impl WheelResolver<'_> {
                 wheel.name, wheel.version, wheel.sha256
             );
             text.push_str(&line);
-            self.context.report().event(Event::Warning {
+            self.context.report.event(Event::Warning {
                 text: format!(
                     "{path} leaves out {}, which its packages need; version {} is put in",
                     wheel.name, wheel.version

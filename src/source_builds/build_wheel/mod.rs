@@ -160,7 +160,7 @@ impl WheelBuilder<'_> {
             // It says that it compiles something, or it failed for want of a compiler.
             tried @ (Ok(None) | Err(_)) => {
                 if tried.is_err() {
-                    context.report().event(Event::Output {
+                    context.report.event(Event::Output {
                         step: title.to_owned(),
                         line: "once more, with the builder's build packages".to_owned(),
                     });
@@ -191,7 +191,7 @@ impl WheelBuilder<'_> {
         }
         self.note(&plain_key, &built);
         let text = record(&built);
-        context.store().put_record(RECORD, &key, text.as_bytes())?;
+        context.store.put_record(RECORD, &key, text.as_bytes())?;
         Ok(built)
     }
 
@@ -199,7 +199,7 @@ impl WheelBuilder<'_> {
     fn known_anywhere(&self, key: &Key) -> Result<Option<BuiltFile>, BuildError> {
         let mut known = self.known(key)?;
         if known.is_none() && self.may_be_remote {
-            let text = self.context.cache().built(key);
+            let text = self.context.cache.built(key);
             known = text.and_then(|text| read(text.as_bytes()));
         }
         if let Some(known) = &known {
@@ -218,7 +218,7 @@ impl WheelBuilder<'_> {
 
     /// A wheel that was built before and is still there.
     fn known(&self, key: &Key) -> Result<Option<BuiltFile>, BuildError> {
-        let store = self.context.store();
+        let store = self.context.store;
         let known = store.record(RECORD, key)?.and_then(|text| read(&text));
         Ok(known.filter(|known| store.has_download(&known.sha256, Some(known.size_bytes))))
     }

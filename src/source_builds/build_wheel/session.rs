@@ -79,14 +79,14 @@ impl<'a> BuildSession<'a> {
                     file.name.rsplit('/').next().unwrap_or("sdist")
                 );
                 mounts.push(StepMount {
-                    from: context.store().download_path(&file.digest),
+                    from: context.store.download_path(&file.digest),
                     to: to.clone(),
                     is_writable: false,
                 });
                 (to, subdirectory.clone())
             }
             BuildSource::Own { path, is_editable } => {
-                let copy = StagedSource::new(context.store(), context.tree(), SOURCE)?;
+                let copy = StagedSource::new(context.store, context.tree(), SOURCE)?;
                 lower.push(copy.root());
                 staged = Some(copy);
                 if *is_editable {
@@ -129,7 +129,7 @@ impl<'a> BuildSession<'a> {
         Ok(Self {
             builder,
             title,
-            place: StepRoot::new(context.store(), lower)?,
+            place: StepRoot::new(context.store, lower)?,
             source,
             mounts,
             environment,
@@ -148,7 +148,7 @@ impl<'a> BuildSession<'a> {
         let root = self.place.over(environment);
         StepRunner {
             context,
-            report: context.report(),
+            report: context.report,
         }
         .run(
             &root,
@@ -236,10 +236,10 @@ fn keep(context: &Context<'_>, path: &Path) -> Result<Digest, BuildError> {
         }
     };
     let mut file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut writer = context.store().writer()?.unhashed();
+    let mut writer = context.store.writer()?.unhashed();
     let digest = hash(&mut file, &mut writer).map_err(unreadable)?;
     context
-        .store()
+        .store
         .keep_download(writer.hashed(digest), &digest)?;
     Ok(digest)
 }
@@ -251,7 +251,7 @@ fn tools(context: &Context<'_>) -> Result<Vec<StepMount>, BuildError> {
         .field(context.python().as_bytes())
         .finish();
     let folder = context
-        .store()
+        .store
         .tools()
         .join(format!("driver-{}", &key.hex()[..16]));
     let customize = SITE.replace("{python}", context.python());

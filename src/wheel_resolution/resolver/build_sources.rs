@@ -26,7 +26,7 @@ use crate::wheel_resolution::locked_wheels::BuiltWheel;
 impl WheelResolver<'_> {
     /// The project itself, built.
     pub(crate) fn own(&self) -> Result<BuiltWheel, BuildError> {
-        let title = self.context.plan().setup_name.clone();
+        let title = self.context.plan.setup_name.clone();
         let title = title.as_deref().unwrap_or("the project");
         let material = BuildSource::Own {
             path: "",
@@ -294,9 +294,9 @@ impl WheelResolver<'_> {
         let checkout = fetch_source::RequirementCheckout::of(
             address,
             reference,
-            self.context.settings(),
-            self.context.store(),
-            self.context.report(),
+            self.context.settings,
+            self.context.store,
+            self.context.report,
         )?;
         let Some(checkout) = checkout else {
             return Ok(None);

@@ -66,13 +66,13 @@ impl WheelResolver<'_> {
     /// # Errors
     /// Whatever keeps the wishes from exact wheels, a failing build included.
     pub(crate) fn wheels(&self) -> Result<WheelLock, BuildError> {
-        let plan = self.context.plan();
+        let plan = self.context.plan;
         let mut built = Vec::new();
         if plan.running.install.value {
             self.can_run(|| ForeignStep::Install(plan.running.install.origin.to_string()))?;
             built.push(self.own()?);
         }
-        let rules = self.context.settings().rules;
+        let rules = self.context.settings.rules;
         let lock = match &plan.dependencies.value {
             DependencySource::Pylock { path } => {
                 let text = self.read(path)?;
@@ -106,7 +106,7 @@ impl WheelResolver<'_> {
         let Ok(LockOrigin::Known(then)) = LockOrigin::of(&text) else {
             return Ok(());
         };
-        let Some(requires) = requires_of(self.context.store(), &own.sha256) else {
+        let Some(requires) = requires_of(self.context.store, &own.sha256) else {
             return Ok(());
         };
         let mut now = LockFingerprint::default();
@@ -197,7 +197,7 @@ impl WheelResolver<'_> {
     /// # Errors
     /// A table that is not understood.
     pub(crate) fn find_conditions(&self) -> Result<ResolutionRules, BuildError> {
-        match &self.context.plan().dependencies.value {
+        match &self.context.plan.dependencies.value {
             DependencySource::Converted { file, choice, .. } => {
                 Ok(self.conversion(*file, choice)?.conditions)
             }
@@ -244,7 +244,7 @@ impl WheelResolver<'_> {
     /// Packages that a build needs come from where the requirements say that packages come from, as
     /// with pip: behind a mirror there is no other place.
     fn environment_of_builds(&self) -> Result<BTreeMap<String, String>, BuildError> {
-        let (path, text) = match &self.context.plan().dependencies.value {
+        let (path, text) = match &self.context.plan.dependencies.value {
             DependencySource::Requirements { path } => (path.as_str(), self.read(path)?),
             DependencySource::Converted { file, choice, .. } => {
                 let converted = self.conversion(*file, choice)?;
@@ -256,7 +256,7 @@ impl WheelResolver<'_> {
         };
         let file = RequirementsFile { path, text: &text };
         let wanted = WheelRequest::Requirements(&[file]);
-        let rules = self.context.settings().rules;
+        let rules = self.context.settings.rules;
         self.with(wanted, &[], rules, |wheels| {
             wheels.index_variables(self.target)
         })
@@ -297,7 +297,7 @@ impl WheelResolver<'_> {
         depth: usize,
     ) -> Result<WheelLock, BuildError> {
         let mut files = files.to_vec();
-        if depth == 0 && self.context.plan().running.newest_pip.value {
+        if depth == 0 && self.context.plan.running.newest_pip.value {
             files.push(NEWEST_PIP);
         }
         let wanted = WheelRequest::Requirements(&files);
@@ -372,7 +372,7 @@ impl WheelResolver<'_> {
         let mut at = 0;
         while at < built.len().min(MAX_SDISTS) {
             let wheel = &built[at];
-            let path = self.context.store().download_path(&wheel.sha256);
+            let path = self.context.store.download_path(&wheel.sha256);
             let required =
                 required_by_address(&path, &wheel.file_name, self.target, rules.unpacked)?;
             for wish in required.iter().filter(|wish| needs_build(wish)) {
@@ -410,16 +410,16 @@ impl WheelResolver<'_> {
             environment: self.of_build.unwrap_or_else(|| self.context.environment()),
             given: self.context.given(),
             conditions: self.conditions,
-            passed: &self.context.settings().passed,
+            passed: &self.context.settings.passed,
             rules,
             fetcher: &self.context.fetcher(),
-            report: self.context.report(),
+            report: self.context.report,
         })
     }
 
     fn builder(&self, depth: usize) -> WheelBuilder<'_> {
         // Only where nobody has to read the wheels to find out what they need.
-        let is_locked = match &self.context.plan().dependencies.value {
+        let is_locked = match &self.context.plan.dependencies.value {
             DependencySource::Pylock { .. } => true,
             DependencySource::Converted { file, .. } => file.is_lock(),
             DependencySource::Requirements { .. } | DependencySource::None => false,
@@ -445,7 +445,7 @@ impl BuildRequirements for WheelResolver<'_> {
         };
         let rules = NetworkRules {
             locked: false,
-            ..self.context.settings().rules
+            ..self.context.settings.rules
         };
         let environment = match self.of_build {
             Some(environment) => environment.clone(),
@@ -511,7 +511,7 @@ impl Context<'_> {
     /// What the project's own wheel requires, if the image gets one.
     pub(crate) fn own_requires(&self, lock: &WheelLock) -> Option<String> {
         let own = lock.packages.iter().find(|wheel| wheel.is_own())?;
-        requires_of(self.store(), &own.sha256)
+        requires_of(self.store, &own.sha256)
     }
 }
 

@@ -48,7 +48,7 @@ impl WheelResolver<'_> {
         {
             return Ok(lock);
         }
-        let rules = self.context.settings().rules;
+        let rules = self.context.settings.rules;
         if rules.locked {
             return Err(UnlockedServerError {
                 server: server.requirement.clone(),
