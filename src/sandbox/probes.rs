@@ -100,6 +100,15 @@ const CALLS: &[(&str, libc::c_long)] = &[
     ("vmsplice", libc::SYS_vmsplice),
 ];
 
+/// As the inside of a dictionary in Python.
+fn calls() -> String {
+    let mut calls = String::new();
+    for (name, number) in CALLS {
+        write!(calls, "'{name}': {number}, ").unwrap();
+    }
+    calls
+}
+
 /// A line of the table.
 struct Probe {
     name: &'static str,
@@ -182,13 +191,9 @@ impl Machine {
             UnixListener::bind(at("socket")).unwrap(),
         );
         let mark = format!("s2r-probes{name}");
-        let calls: Vec<String> = CALLS
-            .iter()
-            .map(|(name, number)| format!("'{name}': {number}"))
-            .collect();
         let mut constants = format!(
             "CALLS = {{{}}}\nSECRET = {:?}\nNAMED = {:?}\nSETUID = {setuid:?}\nMARK = '{mark}'\n",
-            calls.join(", "),
+            calls(),
             at("secret"),
             at("socket"),
         );
