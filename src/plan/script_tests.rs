@@ -711,6 +711,19 @@ fn in_shell(command: &str) -> String {
     }
 }
 
+/// How the start that was decided begins; `None` for a script of the project's own.
+fn expected_start(strategy: &StartStrategy) -> Option<String> {
+    Some(match strategy {
+        StartStrategy::OwnRun { .. } => return None,
+        StartStrategy::GunicornConf => "gunicorn".to_owned(),
+        StartStrategy::AppScript { path } => format!("script ./{path}"),
+        StartStrategy::AppFile { path } => format!("python {path}"),
+        StartStrategy::Gunicorn { module } => format!("gunicorn {module} "),
+        StartStrategy::DjangoServer => "python ./manage.py runserver 0.0.0.0:8080".to_owned(),
+        StartStrategy::Process { command } | StartStrategy::Server { command } => in_shell(command),
+    })
+}
+
 #[test]
 fn each_situation_is_started_as_it_was_decided() {
     let mut started = 0;
@@ -734,16 +747,8 @@ fn each_situation_is_started_as_it_was_decided() {
             })
             .collect();
         packages.extend(plan.start.added.as_ref().map(|added| added.value.name));
-        let expected = match &plan.start.strategy.value {
-            StartStrategy::OwnRun { .. } => continue,
-            StartStrategy::GunicornConf => "gunicorn".to_owned(),
-            StartStrategy::AppScript { path } => format!("script ./{path}"),
-            StartStrategy::AppFile { path } => format!("python {path}"),
-            StartStrategy::Gunicorn { module } => format!("gunicorn {module} "),
-            StartStrategy::DjangoServer => "python ./manage.py runserver 0.0.0.0:8080".to_owned(),
-            StartStrategy::Process { command } | StartStrategy::Server { command } => {
-                in_shell(command)
-            }
+        let Some(expected) = expected_start(&plan.start.strategy.value) else {
+            continue;
         };
         // Where it is hoped for, it is there.
         if expected.starts_with("gunicorn") {
