@@ -681,7 +681,7 @@ fn what_was_noted_at_build_is_started() {
 }
 
 /// Programs other than gunicorn and python that serve.
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 12] = [
     "chainlit",
     "daphne",
     "granian",
@@ -690,6 +690,7 @@ const PROGRAMS: [&str; 11] = [
     "panel",
     "sanic",
     "serve",
+    "shiny",
     "shop",
     "streamlit",
     "uvicorn",

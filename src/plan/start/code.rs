@@ -3,6 +3,8 @@
 //! What S2I's images would start too is started, with advice; what can never work is an error. Where
 //! the code is not understood nothing is said.
 
+use std::sync::Arc;
+
 use super::modules::AppModule;
 use super::start_checks::{PackagePresence, SourceView};
 use super::{PlanError, PlanWarning, StartError, StartStrategy};
@@ -57,7 +59,13 @@ impl SourceView<'_> {
             ));
             return Ok(());
         }
-        if let Some((text, hint)) = self.ends_at_once(path, &module) {
+        if module.top_level == TopLevel::Defines {
+            let (text, hint) = self.ends_at_once(path, &module).unwrap_or_else(|| {
+                (
+                    format!("{path} defines names and calls nothing; unless what it imports serves, `python {path}` ends at once, and the container with it"),
+                    format!("call in {path} what serves, or add a Procfile with the line `web: COMMAND`"),
+                )
+            });
             advice.push(PlanWarning::new(text, hint));
         }
         for call in &module.servers {
@@ -84,9 +92,7 @@ impl SourceView<'_> {
         let is_default = matches!(found.origin, ValueOrigin::File(_));
         match &found.value {
             StartStrategy::AppFile { path } if is_default => self.file_ends(path),
-            StartStrategy::DjangoServer if self.is_home_inferred() => Ok(Some(
-                "it is for development, and S2I's images would not look in this folder".to_owned(),
-            )),
+            StartStrategy::DjangoServer => Ok(self.is_for_development()),
             StartStrategy::Gunicorn { module } => {
                 let named = AppModule::parse(module);
                 let Some(path) = self.file_of(named.module) else {
@@ -117,6 +123,21 @@ impl SourceView<'_> {
         }
     }
 
+    /// Why Django's development server is left out; none where nothing else is asked for.
+    fn is_for_development(&self) -> Option<String> {
+        if self.is_home_inferred() {
+            return Some(
+                "it is for development, and S2I's images would not look in this folder".to_owned(),
+            );
+        }
+        let mut processes = self.facts.processes.iter();
+        let web = processes.find(|one| one.name == "web")?;
+        Some(format!(
+            "it is for development, and {} says what serves",
+            web.place
+        ))
+    }
+
     /// A file that `python` would run to its end, or on no port that is reached.
     fn file_ends(&self, path: &str) -> Result<Option<String>, PlanError> {
         if let Some(page) = self.page(path)? {
@@ -142,9 +163,6 @@ impl SourceView<'_> {
 
     /// An application that nothing serves.
     fn ends_at_once(&self, path: &str, module: &ModuleSyntax) -> Option<(String, String)> {
-        if module.top_level != TopLevel::Defines {
-            return None;
-        }
         let (what, line, callable, framework) = served(module)?;
         let text = format!(
             "{path}:{line}: {what} is defined and nothing serves it; `python {path}` ends at once, and the container with it"
@@ -334,13 +352,15 @@ impl SourceView<'_> {
                 return Ok(true);
             }
         }
-        let settings = self
-            .variables
-            .get("APP_CONFIG")
-            .unwrap_or("gunicorn.conf.py");
-        let settings = settings.strip_prefix("file:").unwrap_or(settings);
-        let module = self.read(settings)?;
-        Ok(module.is_some_and(|module| module.names.contains_key("worker_class")))
+        let settings = self.gunicorn_settings()?;
+        Ok(settings.is_some_and(|module| module.names.contains_key("worker_class")))
+    }
+
+    /// The project's own settings of gunicorn.
+    pub(super) fn gunicorn_settings(&self) -> Result<Option<Arc<ModuleSyntax>>, PlanError> {
+        let settings = self.variables.get("APP_CONFIG");
+        let settings = settings.unwrap_or("gunicorn.conf.py");
+        self.read(settings.strip_prefix("file:").unwrap_or(settings))
     }
 
     /// Where gunicorn listens that is told so by the project's own settings.

@@ -14,6 +14,7 @@ mod missing_parts;
 mod modules;
 mod pages;
 mod servers;
+mod sessions;
 mod start_checks;
 
 use std::collections::BTreeMap;
@@ -270,6 +271,7 @@ pub(super) fn predict(
     };
     view.advise(&strategy.value, &candidates, &hopes, advice)?;
     view.advise_on_missing(&strategy, advice)?;
+    view.advise_on_sessions(&strategy.value, advice)?;
     let taken = format!("started with `{}`", strategy.value);
     advice.extend(
         passed_over

@@ -1,5 +1,5 @@
 //! Pages that a program of their framework's shows, and plain `python` does not, or not on the port:
-//! Streamlit, Panel, Chainlit, marimo, Gradio.
+//! Streamlit, Panel, Chainlit, marimo, Gradio, Shiny.
 
 use super::start_checks::{SourceView, StartCheck};
 use super::{PlanError, StartError, StartStrategy};
@@ -28,14 +28,16 @@ enum Program {
     Chainlit,
     Marimo,
     Gradio,
+    Shiny,
 }
 
-const PROGRAMS: [Program; 5] = [
+const PROGRAMS: [Program; 6] = [
     Program::Streamlit,
     Program::Panel,
     Program::Chainlit,
     Program::Marimo,
     Program::Gradio,
+    Program::Shiny,
 ];
 
 impl Program {
@@ -47,6 +49,7 @@ impl Program {
             Self::Chainlit => "chainlit",
             Self::Marimo => "marimo",
             Self::Gradio => "gradio",
+            Self::Shiny => "shiny",
         }
     }
 
@@ -65,7 +68,9 @@ impl Program {
             Self::Marimo => module
                 .applications()
                 .any(|(_, _, framework)| framework == WebFramework::Marimo),
-            Self::Streamlit | Self::Panel | Self::Chainlit => module.servers.is_empty(),
+            Self::Streamlit | Self::Panel | Self::Chainlit | Self::Shiny => {
+                module.servers.is_empty()
+            }
         }
     }
 
@@ -83,6 +88,7 @@ impl Program {
             Self::Marimo => {
                 format!("marimo run '{path}' --host 0.0.0.0 --port \"$PORT\" --headless")
             }
+            Self::Shiny => format!("shiny run '{path}' --host 0.0.0.0 --port \"$PORT\""),
             Self::Gradio => format!(
                 "env GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=\"$PORT\" python '{path}'"
             ),

@@ -78,8 +78,16 @@ impl<'a> CallScan<'a> {
         if name == "launch" && self.imports.modules.contains("gradio") {
             return known::method(WebFramework::Gradio, name);
         }
-        // `app = create_app()`, of another module: told by the name and the arguments.
-        let is_flask = receiver.is_some_and(|name| name == "app" || name == "application")
+        // `app = create_app()`, of another module, or `create_app().run()`: told by the name and the arguments.
+        let made = match &*method.value {
+            Expr::Call(call) => dotted(&call.func),
+            _ => receiver,
+        };
+        let is_application = made.is_some_and(|name| {
+            let last = name.rsplit('.').next().unwrap_or_default();
+            ["app", "application", "create_app", "make_app"].contains(&last)
+        });
+        let is_flask = is_application
             && name == "run"
             && call.arguments.keywords.iter().all(|keyword| {
                 let name = keyword.arg.as_ref().map(Identifier::as_str);

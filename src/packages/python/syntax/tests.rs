@@ -201,6 +201,11 @@ fn servers_say_where_they_listen() {
             "app.run(host=\"0.0.0.0\", port=8080, debug=True)",
         ),
         (
+            "import shop\nshop.create_app('x').run(port=5001)\n".to_owned(),
+            is("127.0.0.1", 5001),
+            "shop.create_app('x').run(host=\"0.0.0.0\", port=8080)",
+        ),
+        (
             "from waitress import serve\nserve(app)\n".to_owned(),
             is("0.0.0.0", 8080),
             "serve(app, host=\"0.0.0.0\", port=8080)",
