@@ -13,6 +13,7 @@ use super::settings::Settings;
 use crate::net::credentials::{Credentials, LoginSources, RegistryLogin};
 use crate::net::http::{Client, ClientSettings, TlsRules};
 use crate::net::mirrors::{MirrorFiles, MirrorRules};
+use crate::packages::python::switches::{ADDRESSES, named_address};
 use crate::report::{Event, Report};
 
 /// The system's settings for everything of containers.
@@ -238,11 +239,11 @@ fn credentials(settings: &Settings, report: &dyn Report) -> Credentials {
     {
         warn(&path, &error.to_string(), report);
     }
-    for name in ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"] {
+    for name in ADDRESSES {
         let value = settings.variables.get(name).map_or("", String::as_str);
         value
             .split_whitespace()
-            .for_each(|url| credentials.add_index(url));
+            .for_each(|word| credentials.add_index(named_address(word).1));
     }
     credentials
 }

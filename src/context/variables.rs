@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::build_context::Context;
 use super::settings::Settings;
+use crate::packages::python::switches::{ADDRESSES, is_listed};
 use crate::packages::python::{PackageUrl, expand_variables};
 use crate::plan::{Plan, ValueOrigin};
 use crate::resolve::wheels::{IndexSettings, WheelError};
@@ -46,10 +47,7 @@ impl Context<'_> {
     }
 }
 
-/// pip's variables that hold addresses.
-const ADDRESSES: [&str; 3] = ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"];
-
-/// The caller's environment, and above it what the project, `-e` and `-E` set: pip's variables, with
+/// The caller's environment, and above it what the project, `-e` and `-E` set: variables of pip and uv, with
 /// values for `${NAME}` in them. What builder and s2r set is for the image alone.
 ///
 /// # Errors
@@ -89,7 +87,7 @@ fn set_by_users(plan: &Plan) -> impl Iterator<Item = (String, String)> {
         .map(|(name, setting)| (name.to_owned(), setting.value.clone()))
 }
 
-/// Puts values in for `${NAME}` in pip's addresses.
+/// Puts values in for `${NAME}` in the addresses of pip and uv.
 fn expand(
     variables: &mut BTreeMap<String, String>,
     known: &BTreeMap<String, String>,
@@ -111,15 +109,8 @@ fn expand(
 /// Variables that say where packages come from and which are taken, logins left out.
 pub(crate) fn is_of_indexes(name: &str) -> bool {
     let is_login = ["USERNAME", "PASSWORD", "TOKEN", "KEYRING_PROVIDER"];
-    let of_tools = [
-        "PIP_",
-        "UV_INDEX",
-        "UV_DEFAULT_INDEX",
-        "UV_EXTRA_INDEX_URL",
-        "UV_FIND_LINKS",
-    ];
     name == "S2R_PREFER"
-        || (of_tools.iter().any(|start| name.starts_with(start))
+        || ((name.starts_with("PIP_") || is_listed(name))
             && !is_login.iter().any(|end| name.ends_with(end))
             && !is_callers_alone(name))
 }
@@ -130,8 +121,8 @@ fn is_callers_alone(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     // The login of an index that the project names.
     let is_login = upper.ends_with("_USERNAME") || upper.ends_with("_PASSWORD");
-    if upper.starts_with("UV_INDEX_") && is_login {
-        return false;
+    if upper.starts_with("UV_") {
+        return !(is_listed(name) || (upper.starts_with("UV_INDEX_") && is_login));
     }
     [
         "PATH",
@@ -143,7 +134,7 @@ fn is_callers_alone(name: &str) -> bool {
     ]
     .contains(&upper.as_str())
         || upper.ends_with("_PROXY")
-        || ["SSL_", "UV_", "LD_", "XDG_"]
+        || ["SSL_", "LD_", "XDG_"]
             .iter()
             .any(|start| upper.starts_with(start))
 }
@@ -160,7 +151,9 @@ mod tests {
             "NETRC",
             "SSL_CERT_FILE",
             "https_proxy",
-            "UV_INDEX",
+            "UV_CACHE_DIR",
+            "UV_HTTP_TIMEOUT",
+            "UV_INSECURE_HOST",
             "PIP_CERT",
         ] {
             assert!(is_callers_alone(name), "{name}");
@@ -171,8 +164,25 @@ mod tests {
             "TOKEN",
             "MY_PATH",
             "UV_INDEX_CORP_PASSWORD",
+            "UV_REQUIRE_HASHES",
+            "UV_OVERRIDE",
         ] {
             assert!(!is_callers_alone(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_decides_on_packages_is_a_part_of_what_a_lock_was_made_from() {
+        for (name, expected) in [
+            ("PIP_INDEX_URL", true),
+            ("UV_EXCLUDE_NEWER", true),
+            ("UV_REQUIRE_HASHES", true),
+            ("UV_NO_BUILD_PACKAGE", true),
+            ("UV_INDEX_CORP_PASSWORD", false),
+            ("UV_CACHE_DIR", false),
+            ("PIP_CERT", false),
+        ] {
+            assert_eq!(is_of_indexes(name), expected, "{name}");
         }
     }
 }

@@ -296,7 +296,12 @@ fn is_secret(name: &str, value: &str) -> bool {
     ]
     .iter()
     .any(|mark| name.contains(mark));
-    named || value.split_whitespace().any(has_credentials)
+    // uv has commas between addresses.
+    named
+        || value
+            .split_whitespace()
+            .chain(value.split(','))
+            .any(has_credentials)
 }
 
 /// Whether a url has something before its host that is more than the name `git`.
@@ -362,6 +367,8 @@ mod tests {
             ("PIP_INDEX_URL", "https://h/simple", false),
             ("PIP_EXTRA_INDEX_URL", "https://h https://u@h/x", true),
             ("PIP_EXTRA_INDEX_URL", "https://h/a@b", false),
+            ("UV_INDEX", "corp=https://u:p@h/x", true),
+            ("UV_FIND_LINKS", "https://h/x,https://u:p@h/x", true),
             ("DATABASE_URL", "postgres://u:p@h/d", true),
             ("X", "git+ssh://git@h/x", false),
             ("TOKEN", "", false),

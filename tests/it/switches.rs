@@ -46,6 +46,17 @@ fn build(home: &Home, project: &Project, index: &Index, variables: &[(&str, &str
 }
 
 #[track_caller]
+fn build_with(home: &Home, project: &Project, index: &Index, options: &[&str]) -> Finished {
+    finish(
+        home.command(&["build"])
+            .args(options)
+            .arg(project.path())
+            .args(["x", "--progress", "plain"])
+            .env("PIP_INDEX_URL", index.url(None)),
+    )
+}
+
+#[track_caller]
 fn has(home: &Home, built: &Finished, distribution: &str) -> bool {
     let site = "opt/app-root/lib/python3.13/site-packages";
     let members = home.layout().members(digest_of(built.line()));
@@ -108,6 +119,73 @@ fn switches_that_protect_are_followed_or_stop() {
     let variable = [("PIP_UPLOADED_PRIOR_TO", "2021-01-01")];
     let built = build(&home, &project, &dated, &variable).ok();
     assert!(has(&home, &built, "known-1.0"));
+}
+
+#[test]
+fn switches_that_the_command_line_sets_protect_too() {
+    let home = Home::seeded();
+    let index = dated();
+    let project = requirements("known\n");
+    let with = |setting: &str| build_with(&home, &project, &index, &["-e", setting]);
+    for (setting, said) in [
+        ("UV_REQUIRE_HASHES=1", "hash"),
+        ("UV_OVERRIDE=x.txt", "UV_OVERRIDE"),
+        ("UV_NO_SOURCES=1", "UV_NO_SOURCES"),
+        ("UV_RESOLUTION=newest", "UV_RESOLUTION"),
+        (
+            "UV_DEFAULT_INDEX=https://nowhere.invalid/simple",
+            "name different indexes",
+        ),
+        ("UV_INDEX_STRATEGY=first-index", "UV_INDEX_STRATEGY"),
+        ("UV_INDEX=/etc/simple", "UV_INDEX"),
+        ("UV_NO_INDEX=1", "known"),
+    ] {
+        with(setting).exits(65).says(&[said]);
+    }
+    for setting in ["UV_EXCLUDE_NEWER=2021-01-01", "UV_RESOLUTION=lowest"] {
+        assert!(has(&home, &with(setting).ok(), "known-1.0"), "{setting}");
+    }
+    let same = format!("UV_DEFAULT_INDEX={}", index.url(None));
+    assert!(has(&home, &with(&same).ok(), "known-2.0"));
+    with("UV_NO_BINARY_PACKAGE=known")
+        .exits(65)
+        .says(&["known"]);
+}
+
+#[test]
+fn indexes_of_uv_are_asked_first_and_with_their_logins() {
+    let home = Home::seeded();
+    let public = dated();
+    let own = Index::serving(&[known("1.5")], Some(("bob", "hunter2")), Fault::None);
+    let project = requirements("known\n");
+    let with_login = format!("UV_INDEX=corp={}", own.url(Some("bob:hunter2")));
+    let without = format!("UV_INDEX=corp={}", own.url(None));
+    for options in [
+        &["-e", with_login.as_str()][..],
+        &[
+            "-e",
+            without.as_str(),
+            "-e",
+            "UV_INDEX_CORP_USERNAME=bob",
+            "-e",
+            "UV_INDEX_CORP_PASSWORD=hunter2",
+        ],
+    ] {
+        let built = build_with(&home, &project, &public, options).ok();
+        assert!(has(&home, &built, "known-1.5"));
+        assert!(!format!("{}{}", built.stdout, built.stderr).contains("hunter2"));
+    }
+    // A project names them too; the login is the caller's.
+    project.write(".s2i/environment", &format!("{without}\n"));
+    let built = finish(
+        home.command(&["build"])
+            .arg(project.path())
+            .env("PIP_INDEX_URL", public.url(None))
+            .env("UV_INDEX_CORP_USERNAME", "bob")
+            .env("UV_INDEX_CORP_PASSWORD", "hunter2"),
+    )
+    .ok();
+    assert!(has(&home, &built, "known-1.5"));
 }
 
 #[test]

@@ -5,6 +5,17 @@ use std::collections::BTreeMap;
 
 use super::{FormatRules, UploadLimit};
 
+/// When pre-releases may count, in uv's words.
+pub(crate) const PRE_RELEASES: [&str; 5] = [
+    "disallow",
+    "allow",
+    "if-necessary",
+    "explicit",
+    "if-necessary-or-explicit",
+];
+/// Which versions may be taken, in uv's words.
+pub(crate) const RESOLUTIONS: [&str; 3] = ["highest", "lowest", "lowest-direct"];
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ResolutionRules {
     /// The file that sets them.

@@ -1,4 +1,4 @@
-//! Switches of pip and uv that say which packages go in, and what s2r does with each: one table for pip's
+//! Switches of pip and uv that say which packages go in, and what s2r does with each: one table for their
 //! variables, one for the keys of `[tool.uv]` and `uv.toml`. COMPATIBILITY.md has the same rows. What protects
 //! and is not followed stops the build; nothing that changes what goes in is passed over in silence.
 //!
@@ -27,7 +27,7 @@ const NOT_READ: &str = "s2r reads no settings file of pip; set PIP_INDEX_URL and
 const MORE_WISHES: &str = "name the packages in the requirements of the project";
 const PER_PACKAGE: &str = "which releases count is said for all packages, by PIP_PRE";
 
-pub(crate) const PIP_VARIABLES: &[(&str, Treatment)] = &[
+pub(crate) const VARIABLES: &[(&str, Treatment)] = &[
     ("PIP_INDEX_URL", Followed),
     ("PIP_EXTRA_INDEX_URL", Followed),
     ("PIP_NO_INDEX", Followed),
@@ -42,8 +42,7 @@ pub(crate) const PIP_VARIABLES: &[(&str, Treatment)] = &[
     ("PIP_UPLOADED_PRIOR_TO", Followed),
     ("PIP_PREFER_BINARY", Followed),
     ("PIP_CERT", Followed),
-    // Certificates are always checked; where it is told, each host is named.
-    ("PIP_TRUSTED_HOST", Followed),
+    ("PIP_TRUSTED_HOST", Told("certificates are always checked")),
     ("PIP_UPGRADE", Holds),
     ("PIP_FORCE_REINSTALL", Holds),
     ("PIP_IGNORE_INSTALLED", Holds),
@@ -87,7 +86,31 @@ pub(crate) const PIP_VARIABLES: &[(&str, Treatment)] = &[
     ("UV_EXCLUDE_NEWER", Followed),
     ("UV_NO_BUILD", Followed),
     ("UV_NO_BUILD_PACKAGE", Followed),
+    ("UV_NO_BINARY", Followed),
+    ("UV_NO_BINARY_PACKAGE", Followed),
+    ("UV_PRERELEASE", Followed),
+    ("UV_RESOLUTION", Followed),
     ("UV_REQUIRE_HASHES", Followed),
+    ("UV_DEFAULT_INDEX", Followed),
+    ("UV_INDEX_URL", Followed),
+    ("UV_INDEX", Followed),
+    ("UV_EXTRA_INDEX_URL", Followed),
+    ("UV_FIND_LINKS", Followed),
+    ("UV_NO_INDEX", Followed),
+    (
+        "UV_INDEX_STRATEGY",
+        Refused(
+            "the first index of UV_INDEX that has a package has all of it; those of PIP_EXTRA_INDEX_URL are asked together",
+        ),
+    ),
+    (
+        "UV_NO_SOURCES",
+        Refused("leave the sources out of [tool.uv]"),
+    ),
+    (
+        "UV_TORCH_BACKEND",
+        Refused("set PIP_EXTRA_INDEX_URL to the index of that backend"),
+    ),
     ("UV_CONSTRAINT", Refused("set PIP_CONSTRAINT")),
     ("UV_BUILD_CONSTRAINT", Refused("set PIP_BUILD_CONSTRAINT")),
     (
@@ -193,6 +216,34 @@ const OF_UV_ALONE: &[&str] = &[
     "upgrade-package",
 ];
 
+/// Variables that hold addresses, with a login maybe.
+pub(crate) const ADDRESSES: [&str; 8] = [
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "UV_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+];
+
+/// The name and the address in a word of uv's variables: `NAME=ADDRESS`, or the address alone.
+pub(crate) fn named_address(word: &str) -> (&str, &str) {
+    let is_name = |name: &str| {
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        !name.is_empty() && name.chars().all(is_of_name)
+    };
+    word.split_once('=')
+        .filter(|(name, _)| is_name(name))
+        .unwrap_or(("", word))
+}
+
+/// Whether a variable is one of those that say which packages go in.
+pub(crate) fn is_listed(name: &str) -> bool {
+    VARIABLES.iter().any(|(listed, _)| *listed == name)
+}
+
 /// What is done with a key of uv; one that nobody knows yet may be one that protects.
 pub(crate) fn of_uv(key: &str) -> Option<Treatment> {
     let mut rows = UV_KEYS.iter();
@@ -226,10 +277,32 @@ mod tests {
     #[test]
     fn the_page_for_users_has_every_row() {
         let page = include_str!("../../../COMPATIBILITY.md");
-        let options = crate::packages::python::requirements::option_names();
-        let names = PIP_VARIABLES.iter().chain(UV_KEYS).map(|(name, _)| *name);
-        for name in names.chain(options) {
-            assert!(page.contains(&format!("`{name}`")), "{name}");
+        let told_of = |name: &str| {
+            let mut rows = page.lines().filter_map(|line| {
+                let mut columns = line.strip_prefix("| ")?.split(" | ");
+                let names = columns.next()?;
+                names
+                    .contains(&format!("`{name}`"))
+                    .then_some(columns.next()?)
+            });
+            let words = rows.by_ref().map(|told| told.trim_end_matches('|').trim());
+            words.map(str::to_owned).collect::<Vec<_>>()
+        };
+        for option in crate::packages::python::requirements::option_names() {
+            assert!(!told_of(option).is_empty(), "{option}");
+        }
+        for (name, treatment) in VARIABLES.iter().chain(UV_KEYS) {
+            let word = match treatment {
+                Followed => "followed",
+                Holds => "holds",
+                Told(_) => "told",
+                Refused(_) => "stops",
+            };
+            let told = told_of(name);
+            assert!(
+                told.iter().any(|told| told.starts_with(word)),
+                "{name}: {word}, and the page has {told:?}"
+            );
         }
     }
 
@@ -238,6 +311,12 @@ mod tests {
         assert_eq!(of_uv("sources"), Some(Followed));
         assert_eq!(of_uv("cache-dir"), None);
         assert!(matches!(of_uv("never-heard-of"), Some(Told(_))));
+        for (word, expected) in [
+            ("corp=https://h/simple", ("corp", "https://h/simple")),
+            ("https://h/?a=b", ("", "https://h/?a=b")),
+        ] {
+            assert_eq!(named_address(word), expected);
+        }
         assert!(is_off("0") && is_off("") && !is_off("x") && is_on("Yes") && !is_on("x"));
     }
 }

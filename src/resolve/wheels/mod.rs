@@ -22,6 +22,7 @@ mod pinned;
 mod prepared;
 mod settings;
 mod uv;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::fs::File;

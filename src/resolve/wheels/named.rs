@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 use super::error::WheelError;
 use super::settings::IndexSettings;
-use crate::packages::python::conditions::{IndexPin, NamedIndex, ResolutionRules, fits};
+use super::variables::index_address;
+use crate::packages::python::conditions::{
+    IndexPin, NamedIndex, ResolutionRules, fits, login_variable,
+};
+use crate::packages::python::switches::named_address;
 use crate::packages::python::{
     LineError, PackageName, PackageUrl, Position, ReadError, UrlSecret, expand_variables,
 };
@@ -27,7 +31,8 @@ pub(crate) struct NamedIndexes {
 }
 
 impl NamedIndexes {
-    /// Reads addresses and logins.
+    /// Reads addresses and logins. Before the indexes of the project come those of uv's variables, each for what
+    /// those before it lack; one of the same name stands in for the project's.
     ///
     /// # Errors
     /// An address that is none, or names a variable that was not given to the build.
@@ -36,12 +41,15 @@ impl NamedIndexes {
         environment: &BTreeMap<String, String>,
         given: &BTreeMap<String, String>,
     ) -> Result<Self, WheelError> {
-        let mut named = Self {
-            indexes: Vec::new(),
-            ties: conditions.ties.clone(),
-        };
+        let mut indexes = of_variables(environment)?;
+        let mut of_project = Vec::new();
         for index in &conditions.indexes {
-            let place = if crate::packages::python::is_public_index(&index.url) {
+            let is_it = |(other, _): &(NamedIndex, PublicIndex)| {
+                !other.name.is_empty() && other.name == index.name
+            };
+            let place = if let Some(at) = indexes.iter().position(is_it) {
+                indexes.remove(at).1
+            } else if crate::packages::python::is_public_index(&index.url) {
                 PublicIndex::Usual
             } else {
                 let url = address(index, given).map_err(|error| {
@@ -51,11 +59,24 @@ impl NamedIndexes {
                         error,
                     })
                 })?;
-                PublicIndex::Own(with_login(url, index, environment))
+                PublicIndex::Own(with_login(url, index.login.as_deref(), environment))
             };
-            named.indexes.push((index.clone(), place));
+            of_project.push((index.clone(), place));
         }
-        Ok(named)
+        if of_project.is_empty() && !indexes.is_empty() {
+            of_project.push((NamedIndex::default(), PublicIndex::Usual));
+        }
+        for (rank, (index, _)) in indexes.iter_mut().enumerate() {
+            index.rank = rank;
+        }
+        for (index, _) in &mut of_project {
+            index.rank += indexes.len();
+        }
+        indexes.append(&mut of_project);
+        Ok(Self {
+            indexes,
+            ties: conditions.ties.clone(),
+        })
     }
 
     /// Whether the project says more than pip's options can.
@@ -147,17 +168,42 @@ fn address(index: &NamedIndex, given: &BTreeMap<String, String>) -> Result<Packa
     })
 }
 
-/// The address with the login that the tool's variables hold for this index.
-fn with_login(
+/// The indexes that uv's variables add to others.
+fn of_variables(
+    environment: &BTreeMap<String, String>,
+) -> Result<Vec<(NamedIndex, PublicIndex)>, WheelError> {
+    let mut found = Vec::new();
+    for variable in ["UV_INDEX", "UV_EXTRA_INDEX_URL"] {
+        let value = environment.get(variable).map_or("", String::as_str);
+        for word in value.split_whitespace() {
+            let (name, address) = named_address(word);
+            let index = NamedIndex {
+                name: name.to_owned(),
+                login: login_variable("UV_INDEX", name),
+                ..NamedIndex::default()
+            };
+            let url = index_address(variable, address)?;
+            let url = with_login(url, index.login.as_deref(), environment);
+            found.push((index, PublicIndex::Own(url)));
+        }
+    }
+    Ok(found)
+}
+
+/// The address with the login that a tool's variables hold for an index; they begin with `start`.
+pub(super) fn with_login(
     url: PackageUrl,
-    index: &NamedIndex,
+    start: Option<&str>,
     environment: &BTreeMap<String, String>,
 ) -> PackageUrl {
-    let Some([user, password]) = index.login_variables() else {
+    let Some(start) = start else {
         return url;
     };
-    let value = |name: &str| environment.get(name).filter(|value| !value.is_empty());
-    let (user, password) = (value(&user), value(&password));
+    let value = |end: &str| {
+        let value = environment.get(&format!("{start}_{end}"));
+        value.filter(|value| !value.is_empty())
+    };
+    let (user, password) = (value("USERNAME"), value("PASSWORD"));
     if user.is_none() && password.is_none() {
         return url;
     }
@@ -247,6 +293,41 @@ mod tests {
         assert!(named.groups(&usual, &lib).is_err());
         assert!(named.is_tied_to_index(&"tied".parse().unwrap()));
         assert!(!named.is_tied_to_index(&lib));
+    }
+
+    #[test]
+    fn indexes_of_variables_come_first_and_stand_in_for_those_of_their_name() {
+        let urls = |rules: &ResolutionRules, pairs: &[(&str, &str)], name: &str| {
+            let environment = map(pairs);
+            let usual = IndexSettings::new(&IndexOptions::default(), &environment).unwrap();
+            let named = NamedIndexes::new(rules, &environment, &map(&[("U", "me")])).unwrap();
+            let groups = named.groups(&usual, &name.parse().unwrap()).unwrap();
+            let urls = groups.iter().map(|group| {
+                let urls = group.iter().map(|url| url.reveal().reveal().to_owned());
+                urls.collect::<Vec<_>>().join(" ")
+            });
+            urls.collect::<Vec<_>>()
+        };
+        let none = ResolutionRules::default();
+        let set = [
+            ("UV_INDEX", "a=https://a/s https://b/s"),
+            ("UV_EXTRA_INDEX_URL", "https://c/s"),
+            ("UV_DEFAULT_INDEX", "d=https://d/s"),
+            ("UV_INDEX_A_USERNAME", "ann"),
+            ("UV_INDEX_D_PASSWORD", "p"),
+            ("PIP_EXTRA_INDEX_URL", "https://e/s"),
+        ];
+        let expected = [
+            "https://ann@a/s",
+            "https://b/s",
+            "https://c/s",
+            "https://:p@d/s https://e/s",
+        ];
+        assert_eq!(urls(&none, &set, "x"), expected);
+        let set = [("UV_INDEX", "corp=https://other/s https://b/s")];
+        assert_eq!(urls(&conditions(), &set, "tied"), ["https://other/s"]);
+        let all = ["https://b/s", crate::packages::python::PUBLIC_INDEX];
+        assert_eq!(urls(&conditions(), &set, "x"), all);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{RequirementsFile, ResolveInput, ResolveRequest, from_source, pinned,
 use crate::oci::{Key, KeyBuilder};
 use pep508_rs::VersionOrUrl;
 
-use crate::packages::python::switches::{PIP_VARIABLES, Treatment, is_off, is_on};
+use crate::packages::python::switches::{Treatment, VARIABLES, is_off, is_on};
 use crate::packages::python::{
     LineError, PackageName, Position, Pylock, ReadAccess, ReadError, Requirement, RequirementSet,
     VersionSpecifiers, WheelTarget, expand_variables, line_of, parse, resolve_path,
@@ -225,9 +225,15 @@ fn read_requirements(
 
 /// Stops at switches that are not followed and must not be passed over; tells of those that mean nothing here.
 fn obey_switches(request: &ResolveRequest<'_>, report: &dyn Report) -> Result<(), WheelError> {
-    for &(name, treatment) in PIP_VARIABLES {
+    for &(name, treatment) in VARIABLES {
         let value = request.environment.get(name).map_or("", String::as_str);
-        if is_off(value) || (name == "PIP_CONFIG_FILE" && value == "/dev/null") {
+        // Trusted hosts are told of one by one.
+        let is_said = match name {
+            "PIP_CONFIG_FILE" => value == "/dev/null",
+            "PIP_TRUSTED_HOST" => true,
+            _ => false,
+        };
+        if is_off(value) || is_said {
             continue;
         }
         match treatment {

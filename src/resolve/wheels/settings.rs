@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use super::error::WheelError;
 use super::named::NamedIndexes;
-use crate::packages::python::conditions::Choosing;
+use super::variables::{first_index, index_address, word};
+use crate::packages::python::conditions::{Choosing, PRE_RELEASES, RESOLUTIONS};
 use crate::packages::python::switches::is_on;
 use crate::packages::python::{
-    FolderLink, FormatRules, IndexOptions, LineError, PUBLIC_INDEX, PackageName, PackageUrl,
-    UploadLimit, UrlSecret,
+    FolderLink, FormatRules, IndexOptions, PUBLIC_INDEX, PackageName, PackageUrl, UploadLimit,
+    UrlSecret,
 };
 
 /// The indexes and what goes for them.
@@ -86,6 +87,12 @@ impl Taken {
                 None => limit,
             });
         }
+        if let Some(when) = word(environment, "UV_PRERELEASE", &PRE_RELEASES)? {
+            taken.pre_releases = Some(when);
+        }
+        if let Some(which) = word(environment, "UV_RESOLUTION", &RESOLUTIONS)? {
+            taken.resolution = Some(which);
+        }
         taken.without_dependencies = is_on(variable("PIP_NO_DEPS"));
         taken.prefers_newest = match variable(PREFER) {
             "" | "wheels" => false,
@@ -102,35 +109,27 @@ impl Taken {
 }
 
 impl IndexSettings {
-    /// Puts the options of requirement files over those of pip's variables. As in pip, an
-    /// `--index-url` in a file also replaces `PIP_EXTRA_INDEX_URL`.
+    /// Puts the options of requirement files over those of pip's variables, and of uv's that mean the same. As in
+    /// pip, an `--index-url` in a file also replaces `PIP_EXTRA_INDEX_URL`.
     ///
     /// # Errors
     /// A variable that names an index by what is no address. Without it, its packages would be looked
-    /// for elsewhere.
+    /// for elsewhere. Two variables that name another index each.
     pub(crate) fn new(
         options: &IndexOptions,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, WheelError> {
         let variable = |name: &str| environment.get(name).map_or("", String::as_str);
-        let addresses = |name: &'static str| -> Result<Vec<PackageUrl>, WheelError> {
-            let texts = variable(name).split_whitespace();
-            let read = texts.map(|text| {
-                PackageUrl::of_index(text).map_err(|reason| WheelError::Address {
-                    variable: name,
-                    error: LineError::Address {
-                        option: name.to_owned(),
-                        reason,
-                    },
-                })
-            });
-            read.collect()
-        };
-        let own = addresses("PIP_INDEX_URL")?.pop();
-        let mut extra = addresses("PIP_EXTRA_INDEX_URL")?;
+        let own = first_index(environment)?;
+        let mut extra: Vec<PackageUrl> = variable("PIP_EXTRA_INDEX_URL")
+            .split_whitespace()
+            .map(|text| index_address("PIP_EXTRA_INDEX_URL", text))
+            .collect::<Result<_, _>>()?;
         let mut find_links = Vec::new();
         let mut folders = Vec::new();
-        for text in variable("PIP_FIND_LINKS").split_whitespace() {
+        let places = variable("PIP_FIND_LINKS").split_whitespace();
+        let of_uv = variable("UV_FIND_LINKS").split(',').map(str::trim);
+        for text in places.chain(of_uv.filter(|place| !place.is_empty())) {
             match PackageUrl::parse(text) {
                 Ok(url) if !text.starts_with("file:") => find_links.push(url),
                 _ => folders.push(FolderLink {
@@ -159,7 +158,8 @@ impl IndexSettings {
                 .split_whitespace()
                 .map(ToOwned::to_owned),
         );
-        let no_index = options.no_index || is_on(variable("PIP_NO_INDEX"));
+        let no_index =
+            options.no_index || is_on(variable("PIP_NO_INDEX")) || is_on(variable("UV_NO_INDEX"));
         let default = options
             .index
             .clone()
@@ -194,6 +194,10 @@ impl IndexSettings {
             formats.only_binary(":all:");
         }
         formats.only_binary(&variable("UV_NO_BUILD_PACKAGE").replace(' ', ","));
+        if is_on(variable("UV_NO_BINARY")) {
+            formats.no_binary(":all:");
+        }
+        formats.no_binary(&variable("UV_NO_BINARY_PACKAGE").replace(' ', ","));
         formats.merge(self.formats);
         if is_on(variable("PIP_PREFER_BINARY")) {
             formats.prefer_wheels();
@@ -250,10 +254,18 @@ impl IndexSettings {
         put("PIP_TRUSTED_HOST", self.trusted_hosts.join(" "));
         let without = if self.default.is_none() { "1" } else { "" };
         put("PIP_NO_INDEX", without.to_owned());
-        // What builds are made with is taken as it is offered, with all that it needs, and nobody lists hashes
-        // for it.
+        // What uv's variables say of them, pip's say now. What builds are made with is taken as it is offered, with
+        // all that it needs, and nobody lists hashes for it.
         for name in [
+            "UV_DEFAULT_INDEX",
+            "UV_INDEX_URL",
+            "UV_FIND_LINKS",
+            "UV_NO_INDEX",
             "PIP_NO_BINARY",
+            "UV_NO_BINARY",
+            "UV_NO_BINARY_PACKAGE",
+            "UV_PRERELEASE",
+            "UV_RESOLUTION",
             "PIP_NO_DEPS",
             "PIP_REQUIRE_HASHES",
             "UV_REQUIRE_HASHES",

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::PATH;
 use crate::packages::python::UploadLimit;
-use crate::packages::python::conditions::{Choosing, Told};
+use crate::packages::python::conditions::{Choosing, PRE_RELEASES, RESOLUTIONS, Told};
 use crate::packages::python::locks::{
     ConversionInput, LockFileError, list_in, normalised, parse_marker, parse_toml, table_in,
     text_in, texts_in, unsupported,
@@ -115,17 +115,8 @@ impl Settings {
             found => Ok(found.map(str::to_owned)),
         };
         let mut choosing = Choosing {
-            pre_releases: word(
-                "prerelease",
-                &[
-                    "disallow",
-                    "allow",
-                    "if-necessary",
-                    "explicit",
-                    "if-necessary-or-explicit",
-                ],
-            )?,
-            resolution: word("resolution", &["highest", "lowest", "lowest-direct"])?,
+            pre_releases: word("prerelease", &PRE_RELEASES)?,
+            resolution: word("resolution", &RESOLUTIONS)?,
             build_constraints: texts_in(table, "build-constraint-dependencies")
                 .map(str::to_owned)
                 .collect(),
