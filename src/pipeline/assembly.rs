@@ -90,7 +90,7 @@ impl Context<'_> {
         Ok(recipes)
     }
 
-    /// pip's wheel, unless the builder wants none or the project brings its own.
+    /// pip's wheel, unless the plan has none or the project brings its own.
     fn pip(
         &self,
         lock: &WheelLock,
@@ -101,7 +101,7 @@ impl Context<'_> {
             .packages
             .iter()
             .any(|wheel| wheel.name.as_ref() == "pip");
-        let Some(pinned) = self.builder.pip.as_ref().filter(|_| !is_own) else {
+        let Some(pinned) = self.plan.pip.value.as_ref().filter(|_| !is_own) else {
             return Ok(None);
         };
         let known = locked_wheels::pip(pinned, &self.environment, &self.fetcher(), false)?;

@@ -61,6 +61,12 @@ pub(crate) enum PlanError {
         first: &'static str,
         second: &'static str,
     },
+    /// What says whether pip goes in says something else.
+    #[error("{variable} is `{value}`, and it can only be `none`")]
+    Pip {
+        variable: &'static str,
+        value: String,
+    },
     /// A variable names a file that is not there.
     #[error("{variable} names {path}, which does not exist")]
     NamedFile {
@@ -142,6 +148,14 @@ impl Explain for PlanError {
                 format!("{first}, {second}"),
                 "Each of them says how all dependencies are installed.".to_owned(),
                 "Set one of them.".to_owned(),
+            ),
+            Self::Pip { variable, .. } => (
+                ErrorClass::Project,
+                (*variable).to_owned(),
+                "The builder says which pip goes into the image; the variable leaves it out.".to_owned(),
+                format!(
+                    "Write {variable}=none, or unset it; another pip goes among the requirements (`pip==25.3`) or into a builder file."
+                ),
             ),
             Self::NamedFile { variable, .. } => (
                 ErrorClass::Project,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::base_detection::{self, DetectedBase, DetectedLibc};
-use super::builder::{BaseDefinition, BuilderDefinition, PipWheel, default_pip};
+use super::builder::{BaseDefinition, BuilderDefinition, PipChoice, default_pip};
 use super::variables;
 use crate::oci::{ImageConfig, Reference};
 use crate::report::{ErrorClass, Explain, Explanation};
@@ -36,7 +36,7 @@ pub(crate) struct ImageBuilder {
     /// Absolute path of the interpreter.
     pub interpreter: Option<String>,
     /// pip for the virtual environment.
-    pub pip: Option<PipWheel>,
+    pub pip: Option<PipChoice>,
     /// `uid` or `uid:gid`.
     pub user: Option<String>,
     pub ports: Option<Vec<u16>>,
@@ -174,10 +174,10 @@ impl ImageBuilder {
             base: BaseDefinition::Image(image),
             build_packages: Vec::new(),
             // An environment that is there already has one.
-            pip: self
-                .pip
-                .clone()
-                .or_else(|| default_pip().filter(|_| !has_venv)),
+            pip: match self.pip.clone() {
+                Some(said) => said.into_wheel(),
+                None => default_pip().filter(|_| !has_venv),
+            },
             entrypoint,
             user: self.user.clone().unwrap_or_else(|| user(config)),
             ports: self.ports.clone().unwrap_or_else(|| ports(config)),
@@ -343,6 +343,9 @@ mod tests {
             "/opt/app-root/src/.local/bin:/opt/app-root/src/bin:/opt/app-root/bin:/usr/local/bin:/usr/bin"
         );
         assert_eq!(made.labels.len(), 1);
+        let mut without = builder("python:3.12-slim");
+        without.pip = Some(PipChoice::Absent);
+        assert_eq!(without.complete(&config).unwrap().pip, None);
         assert_eq!(python_patch(&config), Some(7));
     }
 

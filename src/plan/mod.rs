@@ -12,6 +12,7 @@ mod error;
 pub(crate) mod image_builder;
 pub(crate) mod labels;
 mod packages;
+mod pip;
 mod python;
 mod render;
 mod running;
@@ -38,7 +39,7 @@ use crate::oci::{Platform, Reference};
 use crate::project::{ProjectFacts, SourcePlace};
 use crate::source::environment::{EnvironmentNote, EnvironmentVariable};
 use crate::source::git;
-use builder::BuilderDefinition;
+use builder::{BuilderDefinition, PipWheel};
 
 /// The builder that is taken when nothing speaks for another.
 pub(crate) const DEFAULT_BUILDER: &str = "python-3.13";
@@ -178,6 +179,9 @@ pub(crate) struct Plan {
     pub running: BuildSteps,
     /// Debian packages besides the base's.
     pub packages: ExtraPackages,
+    /// The pip of the virtual environment, unless the project brings its own.
+    #[serde(serialize_with = "pip::version")]
+    pub pip: Decided<Option<PipWheel>>,
     /// Which sources are compiled.
     pub bytecode: Decided<BytecodeScope>,
     /// How the application will be started, as `run` will decide.
@@ -247,6 +251,7 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
     advice.append(&mut advice_on_running);
     advise_on_platforms(inputs, &platforms.value, &running, &mut advice);
     advise_on_source(inputs, &start, &mut advice);
+    let pip = pip::decide(definition, &environment, &running, &mut advice)?;
     let notes = definition.notes.iter();
     advice.extend(notes.map(|(text, hint)| PlanWarning::new(text, hint)));
     let packages = packages::decide(facts, definition);
@@ -273,6 +278,7 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
         platforms,
         dependencies,
         packages,
+        pip,
         running,
         bytecode: bytecode::decide(inputs.request.bytecode, definition),
         start,

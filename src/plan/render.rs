@@ -43,6 +43,9 @@ pub(crate) fn render(plan: &Plan) -> String {
         .filter(|(one, _)| matches!(one.origin, ValueOrigin::File(_)))
         .map(|(one, what)| (one.value.clone(), format!("{}{what}", one.origin)));
     list(&mut text, "packages", of_project);
+    let pip = plan.pip.value.as_ref();
+    let pip = pip.map_or("none", |wheel| wheel.version.as_str());
+    decided(&mut text, "pip", pip, &plan.pip);
     running(&mut text, plan);
     let bytecode = plan.bytecode.value.to_string();
     decided(&mut text, "byte code", &bytecode, &plan.bytecode);
@@ -188,6 +191,7 @@ python        3.11  (.python-version:1: asks for 3.11)
 platforms     linux/amd64  (default: this machine's own)
 files         requirements.txt, wsgi.py, .python-version
 dependencies  requirements.txt  (requirements.txt)
+pip           26.3  (builder python-3.11)
 byte code     all  (default: containers start without compiling)
 start         gunicorn wsgi  (wsgi.py: wsgi.py is there)
                 - gunicorn as gunicorn.conf.py says  (there is no gunicorn.conf.py)

@@ -28,6 +28,20 @@ const NOT_INSTALLED: [&str; 5] = [
     "REQUESTED",
 ];
 
+/// Whether a file of pip's wheel stays out of the image: lists of what was copied into pip, which
+/// scanners take for packages that are installed, and launchers for Windows, which they take for
+/// programs of .NET. pip reads the former never, the latter on Windows.
+fn is_left_out_of_pip(member: &str, dist_info: &str) -> bool {
+    let below = |folder: &str| member.strip_prefix(folder)?.strip_prefix('/');
+    if below("pip/_vendor/distlib").is_some_and(|name| name.ends_with(".exe")) {
+        return true;
+    }
+    let sboms = format!("{dist_info}/sboms");
+    let is_sbom = |name: &str| name.ends_with(".cdx.json") || name.ends_with(".spdx.json");
+    let found = below("pip/_vendor").or_else(|| below(&sboms));
+    found.is_some_and(is_sbom)
+}
+
 /// Where a file's bytes come from.
 #[derive(Debug)]
 pub(super) enum FileSource {
@@ -155,7 +169,9 @@ impl FilePlacement<'_> {
                 .strip_prefix(dist_info)
                 .and_then(|rest| rest.strip_prefix('/'))
                 .is_some_and(|name| NOT_INSTALLED.contains(&name));
-            if is_replaced {
+            let is_left_out =
+                self.wheel.name == "pip" && is_left_out_of_pip(&member.name, dist_info);
+            if is_replaced || is_left_out {
                 continue;
             }
             let (path, is_script) = self.place(member)?;

@@ -14,7 +14,7 @@
 //!
 //! Deliberately unlike pip: `INSTALLER` says `s2r`, lines of `RECORD` end with `\n`, byte code is
 //! of the kind that does not look at its source's time, scripts of a `.data` folder are always
-//! executable.
+//! executable, and pip itself comes without what misleads scanners of images.
 
 mod install;
 mod linkage;
@@ -36,7 +36,7 @@ pub(crate) use linkage::linkage;
 
 /// Names how these layers are made; a change of any byte of them needs another. Byte code adds its
 /// compiler's key.
-const LAYOUT: &str = "wheels/2";
+const LAYOUT: &str = "wheels/3";
 
 /// Length of what [`contents`] gives, roughly, in bytes.
 const MAX_CONTENTS_TEXT_BYTES: usize = 200;

@@ -235,6 +235,42 @@ fn the_record_is_whole_and_true() {
 }
 
 #[test]
+fn pip_comes_without_what_misleads_scanners() {
+    let (info, exe) = ("pip-1.0.dist-info", "pip/_vendor/distlib/t64.exe");
+    let bom = "pip/_vendor/bom.cdx.json";
+    let sbom = format!("{info}/sboms/pip.cdx.json");
+    let record = format!("{exe},sha256=x,1\n{bom},sha256=x,1\n{sbom},sha256=x,1\n");
+    let installed = |name: &str, info: &str, record: &str, others: &[&str]| {
+        let mut specs = basic(info, record);
+        specs.extend(others.iter().map(|path| Spec::new(path, b"1")));
+        let (_file, wheel) = wheel(name, &specs);
+        files(&layer(&[wheel]).unwrap().0)
+    };
+    let vendored = "pip/_vendor/vendor.txt";
+    let found = installed(
+        "pip",
+        info,
+        &record,
+        &[exe, bom, &sbom, vendored, "t64.exe"],
+    );
+    for gone in [exe, bom, &sbom] {
+        assert!(!found.contains_key(&format!("{SITE}/{gone}")), "{gone}");
+    }
+    assert!(found.contains_key(&format!("{SITE}/{vendored}")));
+    assert!(found.contains_key(&format!("{SITE}/t64.exe")));
+    let (_, record) = &found[&format!("{SITE}/{info}/RECORD")];
+    assert!(
+        record.contains(vendored) && !record.contains("_vendor/distlib") && !record.contains("cdx"),
+        "{record}"
+    );
+    // What another wheel says of itself is its own affair.
+    let sbom = "other-1.0.dist-info/sboms/auditwheel.cdx.json";
+    let found = installed("other", "other-1.0.dist-info", "", &[sbom, exe]);
+    assert!(found.contains_key(&format!("{SITE}/{sbom}")));
+    assert!(found.contains_key(&format!("{SITE}/{exe}")));
+}
+
+#[test]
 fn the_bytes_are_known() {
     let (_file, wheel) = rich(false);
     let (_, written, _) = layer(&[wheel]).unwrap();

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::{BaseDefinition, BuilderDefinition, BuilderError, PipWheel};
+use super::{BaseDefinition, BuilderDefinition, BuilderError, PipChoice};
 use crate::packages::debian::DebianBase;
 use crate::plan::image_builder::ImageBuilder;
 
@@ -40,7 +40,7 @@ struct BuilderDocument {
     #[serde(default)]
     build_packages: Vec<String>,
     #[serde(default)]
-    pip: Option<PipWheel>,
+    pip: Option<PipChoice>,
     #[serde(default)]
     user: Option<String>,
     #[serde(default)]
@@ -182,7 +182,7 @@ impl BuilderCheck<'_> {
             glibc,
             base: BaseDefinition::Debian(debian),
             build_packages: written.build_packages,
-            pip: written.pip,
+            pip: written.pip.and_then(PipChoice::into_wheel),
             entrypoint: Vec::new(),
             user: self.there("user", written.user)?,
             ports: written.ports.unwrap_or_default(),

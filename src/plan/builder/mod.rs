@@ -6,15 +6,15 @@
 
 mod error;
 mod file;
+mod pip;
 
 pub(crate) use error::BuilderError;
 pub(crate) use file::BuilderFile;
+pub(crate) use pip::{PipChoice, PipWheel};
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
-use crate::packages::{Sha256, debian::DebianBase};
+use crate::packages::debian::DebianBase;
 
 /// The builders compiled in, the default first: name and text.
 const EMBEDDED: [(&str, &str); 2] = [
@@ -72,16 +72,6 @@ pub(crate) enum BaseDefinition {
     Image(String),
 }
 
-/// One wheel of pip, exactly.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PipWheel {
-    pub version: String,
-    /// The wheel's file name; its url comes from the package index.
-    pub filename: String,
-    pub sha256: Sha256,
-}
-
 /// The builders compiled in, the default first: name and YAML text.
 pub(crate) fn embedded() -> &'static [(&'static str, &'static str)] {
     &EMBEDDED
@@ -106,6 +96,11 @@ impl BuilderDefinition {
             BaseDefinition::Debian(debian) => format!("Debian {}", debian.suite),
             BaseDefinition::Image(reference) => reference.clone(),
         }
+    }
+
+    /// Whether it stands on an image, which may have what the builder does not name.
+    pub(crate) fn is_upon_image(&self) -> bool {
+        matches!(self.base, BaseDefinition::Image(_))
     }
 
     /// Whether layers made for this builder fit the other.

@@ -48,11 +48,25 @@ fn wrong_fields_are_named() {
         ("suite: trixie", "suite: ../trixie", "suite"),
         ("ports: [8080]", "ports: [80800]", "80800"),
         ("sha256: f3", "sha256: zz", "64 hexadecimal digits"),
+        ("  version: \"26.3\"\n", "", "version"),
     ] {
         let error = changed(from, to);
         let told = error.to_string();
         assert!(told.contains(named) && told.contains("mine.yaml"), "{told}");
         assert_eq!(error.explain().fate, ErrorClass::Project);
+    }
+}
+
+#[test]
+fn pip_is_a_wheel_or_none() {
+    let (head, _) = EMBEDDED[0].1.split_once("pip:\n").unwrap();
+    let rest = "user: \"1001\"\nplatforms: [linux/amd64]\n";
+    let read =
+        |said: &str| BuilderDefinition::from_yaml(&format!("{head}{said}{rest}"), "mine.yaml");
+    assert_eq!(read("pip: none\n").unwrap().pip, None);
+    for said in ["pip: latest\n", "pip: 26\n", "pip: []\n"] {
+        let told = read(said).unwrap_err().to_string();
+        assert!(told.contains("`none`, or"), "{told}");
     }
 }
 
