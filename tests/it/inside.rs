@@ -106,6 +106,28 @@ fn pip_works_on_what_was_installed() {
 }
 
 #[test]
+fn an_image_can_do_without_pip() {
+    let home = Home::seeded();
+    let project = Project::copy_of("flask-gunicorn");
+    project.write(".s2i/environment", "S2R_PIP=none\n");
+    let built = home.build(&project.path(), &["x"]);
+    let members = home.layout().members(digest_of(&built));
+    let of_pip = |path: &&String| path.contains("site-packages/pip") || path.contains("bin/pip");
+    assert_eq!(members.keys().find(of_pip), None);
+    let image = home.layout().reference(digest_of(&built));
+    let container = Container::start(&image, 1_000_680_000);
+    assert!(container.page("/").starts_with("Hello"));
+    // What S2I runs in such an image says what it lacks.
+    let ran = container.exec(&["sh", "/usr/libexec/s2i/assemble"]);
+    let ran = ran.exits(1);
+    assert!(
+        ran.stdout.contains("there is no pip in this image"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
 fn a_hand_made_wheel_is_installed_as_pip_does_it() {
     let home = Home::seeded();
     let long = format!("tool/{}/{}.txt", "d".repeat(120), "f".repeat(150));

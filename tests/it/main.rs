@@ -70,6 +70,7 @@ mod reproducible;
 mod requirements;
 mod rights;
 mod sandbox;
+mod scanners;
 mod source;
 mod sources;
 mod stale;

@@ -33,7 +33,7 @@ const NOT_INSTALLED: [&str; 5] = [
 /// programs of .NET. pip reads the former never, the latter on Windows.
 fn is_left_out_of_pip(member: &str, dist_info: &str) -> bool {
     let below = |folder: &str| member.strip_prefix(folder)?.strip_prefix('/');
-    if below("pip/_vendor/distlib").is_some_and(|name| name.ends_with(".exe")) {
+    if below("pip/_vendor/distlib").is_some_and(|name| name.rsplit('.').next() == Some("exe")) {
         return true;
     }
     let sboms = format!("{dist_info}/sboms");
