@@ -12,7 +12,7 @@ use crate::packages::python::{
     wheel_metadata,
 };
 use crate::resolve::wheels::{
-    GetRequest, GetResponse, IndexFetch, IndexFetchError, IndexSettings, KeptFile, find_file,
+    GetRequest, GetResponse, IndexFetch, IndexFetchError, IndexSettings, KeptFile, files_of,
 };
 
 /// Stands for the value of a variable.
@@ -199,8 +199,6 @@ pub fn index_page(bytes: &[u8]) {
     let mut indexes = IndexSettings::new(&IndexOptions::default(), &[].into()).unwrap();
     indexes.default = PackageUrl::parse("https://i.example.com/simple").ok();
     let project = "demo".parse().unwrap();
-    let _ = find_file(&Page(bytes.to_vec()), &indexes, &project, &|file| {
-        assert!(file.url.as_str().contains("://"));
-        false
-    });
+    let files = files_of(&Page(bytes.to_vec()), &indexes, &project).unwrap_or_default();
+    assert!(files.iter().all(|file| file.url.as_str().contains("://")));
 }

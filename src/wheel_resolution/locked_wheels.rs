@@ -18,7 +18,7 @@ use crate::report::{BuildError, Report, ThreadError};
 use crate::resolve::wheels::{
     BUILT_FOLDER, GetRequest, GetResponse, IndexFetch, IndexFetchError, IndexSdist, IndexSettings,
     KeptFile, LockedSource, LockedWheel, OldPin, RequirementsFile, ResolveInput, ResolveRequest,
-    SourceOf, WheelLocation, WheelLock, WheelOverride, find_file, indexes, locked_sources, old_pin,
+    SourceOf, WheelLocation, WheelLock, WheelOverride, find_tool, indexes, locked_sources, old_pin,
     resolution_key, resolve, sdist_for, to_build, write_pylock,
 };
 use crate::source::{SettingsFile, SourceKind, SourceTree};
@@ -436,10 +436,9 @@ pub(crate) fn pip(
     )?;
     // The index is asked only for what has to be fetched.
     let (url, size_bytes) = if is_needed {
-        let found = find_file(&PackageIndex(fetcher), &indexes, &name, &|file| {
-            file.name == pip.filename
-        })?
-        .ok_or_else(|| DownloadError::NoPip {
+        let indexes = indexes.of_tools(environment);
+        let found = find_tool(&PackageIndex(fetcher), &indexes, &name, &pip.filename)?;
+        let found = found.ok_or_else(|| DownloadError::NoPip {
             name: pip.filename.clone(),
             indexes: indexes
                 .all()

@@ -75,6 +75,54 @@ fn hashes_are_held_against_the_files() {
 }
 
 #[test]
+fn hashes_are_held_against_files_of_links_too() {
+    let home = Home::seeded();
+    let wheel = known("1.0");
+    let (name, hash) = (wheel.file_name(), sha256(&wheel.bytes()));
+    let none = Index::serving(&[], None, Fault::None);
+    let page = |mark: &str| {
+        let page = format!("<html><a href=\"/{name}{mark}\">{name}</a></html>");
+        let pages = [
+            ("/links/".to_owned(), page.into_bytes()),
+            (format!("/{name}"), wheel.bytes()),
+        ];
+        Index::of_pages(pages.into(), None, Fault::None)
+    };
+    let told = page(&format!("#{}", hash.replace(':', "=")));
+    let silent = page("");
+    let links = |index: &Index| format!("{}/links/", index.root());
+    for place in ["wheels".to_owned(), links(&told), links(&silent)] {
+        for version in ["==1.0", ">=1.0"] {
+            let project = |hash: &str| {
+                let text = format!("--find-links {place}\nknown{version} --hash={hash}\n");
+                let project = Project::new(&[("app.py", "pass\n"), ("requirements.txt", &text)]);
+                std::fs::create_dir(project.path().join("wheels")).unwrap();
+                std::fs::write(project.path().join("wheels").join(&name), wheel.bytes()).unwrap();
+                project
+            };
+            let built = build(&home, &project(&hash), &none).ok();
+            assert_eq!(installed(&home, &built), ["known-1.0"], "{place} {version}");
+            build(&home, &project(&sha256(b"another file")), &none)
+                .exits(65)
+                .says(&["known"]);
+        }
+    }
+}
+
+#[test]
+fn a_name_is_no_reason() {
+    let home = Home::seeded();
+    let wheel = |name: &str| Wheel::new(name, "1.0").file("m.py", "pass\n");
+    let index = Index::serving(&[wheel("network-authentication")], None, Fault::None);
+    let project = |text: &str| Project::new(&[("app.py", "pass\n"), ("requirements.txt", text)]);
+    build(&home, &project("network-authentication>=2\n"), &index)
+        .exits(65)
+        .says(&["network-authentication", "requirements.txt:1"]);
+    let failing = Index::serving(&[wheel("known")], None, Fault::Unavailable);
+    build(&home, &project("known\n"), &failing).exits(69);
+}
+
+#[test]
 fn a_source_distribution_that_is_none_is_named() {
     let home = Home::seeded();
     let archive = b"not read".to_vec();

@@ -113,11 +113,32 @@ impl PreparedRequest<'_> {
             return Ok(candidates);
         }
         if self.request.offline {
-            return pinned::find_all(&wishes, &self.indexes, self.request.target, &NoNetwork);
+            return self.exact_files(&wishes, &NoNetwork);
         }
-        let found = pinned::find_all(&wishes, &self.indexes, self.request.target, fetch)?;
+        let found = self.exact_files(&wishes, fetch)?;
         // As pip: hashes for some of the packages that are needed vouch for none of them.
         self.check_listed(&self.ask_uv(&wishes, &[], fetch)?, &wishes)?;
+        Ok(found)
+    }
+
+    /// The files of exact wishes: in folders of links, else in the index and on pages of links.
+    fn exact_files(
+        &self,
+        wishes: &[&Requirement],
+        fetch: &dyn IndexFetch,
+    ) -> Result<Vec<WheelCandidate>, WheelError> {
+        let mut found = Vec::new();
+        let mut others = Vec::new();
+        for wish in wishes {
+            match self.linked_file(wish)? {
+                Some(candidate) => found.push(candidate),
+                None => others.push(*wish),
+            }
+        }
+        if !others.is_empty() {
+            let target = self.request.target;
+            found.extend(pinned::find_all(&others, &self.indexes, target, fetch)?);
+        }
         Ok(found)
     }
 
@@ -343,10 +364,9 @@ impl PreparedRequest<'_> {
         else {
             return Ok(());
         };
-        if candidate
-            .sha256
-            .is_some_and(|sha256| wish.hashes.contains(&FileHash::Sha256(sha256)))
-        {
+        let sha256 = self.hash_of(candidate, fetch)?;
+        candidate.sha256 = Some(sha256);
+        if wish.hashes.contains(&FileHash::Sha256(sha256)) {
             return Ok(());
         }
         let none = || WheelError::Hashes {
@@ -357,28 +377,36 @@ impl PreparedRequest<'_> {
         if !pinned::is_exact(wish) {
             return Err(none());
         }
-        *candidate = pinned::find_all(&[wish], &self.indexes, self.request.target, fetch)?
-            .pop()
-            .ok_or_else(none)?;
+        *candidate = self.exact_files(&[wish], fetch)?.pop().ok_or_else(none)?;
         Ok(())
     }
 
-    /// The hash of a file whose index does not tell it: by reading the file once. A lock has to
-    /// tell it, for a lock that takes what comes locks nothing.
+    /// A file as a lock has it, with its hash. A lock of a project has to tell it: one that takes what comes locks
+    /// nothing.
     pub(super) fn finish(
         &self,
         candidate: WheelCandidate,
         fetch: &dyn IndexFetch,
     ) -> Result<LockedWheel, WheelError> {
-        if let Some(sha256) = candidate.sha256 {
-            return Ok(candidate.locked(sha256));
-        }
-        if let Some((path, _)) = &self.pylock {
+        if let (Some((path, _)), None) = (&self.pylock, candidate.sha256) {
             return Err(WheelError::NoHashInLock {
                 path: (*path).to_owned(),
                 name: candidate.name,
                 file: candidate.file_name.to_string(),
             });
+        }
+        let sha256 = self.hash_of(&candidate, fetch)?;
+        Ok(candidate.locked(sha256))
+    }
+
+    /// The hash of a file: as its index tells it, or of the file as it is.
+    fn hash_of(
+        &self,
+        candidate: &WheelCandidate,
+        fetch: &dyn IndexFetch,
+    ) -> Result<Sha256, WheelError> {
+        if let Some(sha256) = candidate.sha256 {
+            return Ok(sha256);
         }
         let sha256 = match &candidate.location {
             WheelLocation::Source(path) => {
@@ -400,11 +428,10 @@ impl PreparedRequest<'_> {
                 Ok(fetch.file(url, None).map_err(failed)?.sha256)
             }
         };
-        let sha256 = sha256.map_err(|error| WheelError::Index {
-            url: candidate.file_name.to_string(),
-            error: IndexFetchError::Unreachable(error.to_string()),
-        })?;
-        Ok(candidate.locked(sha256))
+        sha256.map_err(|error| WheelError::File {
+            path: candidate.file_name.to_string().into(),
+            error,
+        })
     }
 }
 

@@ -19,10 +19,15 @@ impl PreparedRequest<'_> {
         failure: UvFailure,
         fetch: Option<&dyn IndexFetch>,
     ) -> WheelError {
-        let (WheelError::Unsatisfiable { places, reason }, Some(fetch)) = (&failure.error, fetch)
-        else {
+        let Some(fetch) = fetch else {
             return failure.error;
         };
+        let WheelError::Unsatisfiable { places, reason } = &failure.error else {
+            return self.refusal(fetch).unwrap_or(failure.error);
+        };
+        if failure.mentions.is_empty() {
+            return self.refusal(fetch).unwrap_or(failure.error);
+        }
         for mention in failure.mentions.iter().take(MAX_ASKED) {
             // What was built stands already; nothing that its index has counts.
             if (self.request.built.iter()).any(|stand| stand.name == mention.name) {
@@ -40,6 +45,15 @@ impl PreparedRequest<'_> {
             }
         }
         failure.error
+    }
+
+    /// How the index fails that the first of the wishes is looked for in, if it does.
+    fn refusal(&self, fetch: &dyn IndexFetch) -> Option<WheelError> {
+        let wishes = self.wishes().ok()?;
+        let mut named = wishes.iter().filter(|wish| wish.address().is_none());
+        let name = named.find_map(|wish| wish.name())?;
+        let error = ProjectReleases::ask(fetch, &self.indexes, name).err()?;
+        matches!(error, WheelError::Index { .. } | WheelError::Login { .. }).then_some(error)
     }
 
     /// Whether a project has no wheel where one is needed: the version that is asked for, or the

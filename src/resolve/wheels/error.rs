@@ -156,11 +156,9 @@ pub(crate) enum WheelError {
     /// An index answered with something else than a page of files.
     #[error("{url}: no page of a package index")]
     NoIndexPage { url: String },
-    /// The resolver could not reach an index.
-    #[error("an index cannot be reached: {reason}")]
-    Unreachable {
-        /// The indexes, without credentials.
-        indexes: Vec<String>,
+    /// The network is switched off, and what is here does not meet the requirements.
+    #[error("what the requirements need is not here: {reason}")]
+    NotHere {
         /// The resolver's own words.
         reason: String,
     },
@@ -413,7 +411,7 @@ impl Explain for WheelError {
             Self::Offline { .. }
             | Self::Index { .. }
             | Self::NoIndexPage { .. }
-            | Self::Unreachable { .. }
+            | Self::NotHere { .. }
             | Self::NoUv { .. }
             | Self::WrongUv { .. }
             | Self::Uv { .. }
@@ -552,11 +550,11 @@ impl WheelError {
                 "the answer is no page of the simple repository API".to_owned(),
                 "the address usually ends in `/simple`; a login page in between also does this",
             ),
-            Self::Unreachable { indexes, reason } => world(
-                "the package index cannot be used".to_owned(),
-                indexes.join(", "),
-                reason.clone(),
-                REACH,
+            Self::NotHere { reason } => world(
+                "what the requirements need is not here".to_owned(),
+                String::new(),
+                format!("--offline forbids the network; with what was fetched before: {reason}"),
+                "build once without --offline, or lock the dependencies",
             ),
             Self::NoUv { .. } => world(
                 text,
@@ -574,7 +572,7 @@ impl WheelError {
                 "uv failed".to_owned(),
                 String::new(),
                 text.clone(),
-                "if this is no problem of network or disk, report it with this text",
+                "check that the addresses above can be reached from here (proxy variables, SSL_CERT_FILE, logins), and the disk; else report it with this text",
             ),
             Self::File { path, error } => world(
                 "a file cannot be used".to_owned(),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::error::WheelError;
 use super::fetch::IndexFetch;
-use super::lock::WheelLocation;
+use super::lock::{WheelCandidate, WheelLocation};
 use super::prepared::PreparedRequest;
 use super::uv::{self, stub};
 use super::{BUILT_FOLDER, from_source};
@@ -88,6 +88,47 @@ impl PreparedRequest<'_> {
             local.linked.insert(name.to_owned(), wheel);
         }
         Ok(local)
+    }
+
+    /// The best wheel in folders of links that has the version and a hash of an exact wish.
+    pub(super) fn linked_file(
+        &self,
+        wish: &Requirement,
+    ) -> Result<Option<WheelCandidate>, WheelError> {
+        let (Some(name), Some(version)) = (wish.name(), wish.pin()) else {
+            return Ok(None);
+        };
+        // Lists of links know no ties.
+        if self.indexes.named.is_tied_to_index(name) {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        for path in &self.links.wheels {
+            let file_name = path.rsplit('/').next().unwrap_or(path);
+            let Ok(wheel) = file_name.parse::<WheelFileName>() else {
+                continue;
+            };
+            if wheel.name != *name || wheel.version != *version {
+                continue;
+            }
+            let hashed = (self.request.open)(path).and_then(|mut file| hash(&mut file));
+            let sha256 = hashed.map_err(|error| WheelError::File {
+                path: path.into(),
+                error,
+            })?;
+            if wish.hashes.contains(&FileHash::Sha256(sha256)) {
+                found.push((wheel, (path, sha256)));
+            }
+        }
+        let tags = self.request.target.tags();
+        let best = tags.best(found.iter().map(|(wheel, place)| (wheel, *place)));
+        Ok(best.map(|(wheel, (path, sha256))| WheelCandidate {
+            name: name.clone(),
+            file_name: wheel.clone(),
+            location: WheelLocation::Source(path.clone()),
+            sha256: Some(sha256),
+            size_bytes: None,
+        }))
     }
 
     /// Takes up what a wheel requires at an address, where nobody has asked for the package by address yet.

@@ -34,7 +34,9 @@ pub(crate) use fetch::{GetRequest, GetResponse, IndexFetch, IndexFetchError, Kep
 pub(crate) use from_source::{
     BUILT_FOLDER, IndexSdist, WheelOverride, locked_sources, needs_build, sdist_for, to_build,
 };
-pub(crate) use index::find_file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use index::files_of;
+pub(crate) use index::find_tool;
 pub(crate) use index::passed_over::{OldPin, old_pin};
 pub(crate) use local::required_by_address;
 pub(crate) use lock::{

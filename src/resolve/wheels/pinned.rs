@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::{NoWheel, WheelError};
 use super::fetch::IndexFetch;
-use super::index::{ProjectFile, files_of};
+use super::index::{ProjectFile, all_linked_files, files_of};
 use super::lock::{WheelCandidate, WheelLocation};
 use super::settings::IndexSettings;
 use crate::packages::python::{
@@ -27,7 +27,7 @@ pub(super) fn is_exact(wish: &Requirement) -> bool {
     hashed && wish.named().is_some() && (wish.pin().is_some() || wheel_address)
 }
 
-/// Finds the file of each exact wish, several pages at a time.
+/// Finds the file of each exact wish, several pages at a time; on pages of links too.
 ///
 /// # Errors
 /// The first wish, in their order, whose file is not found.
@@ -37,6 +37,7 @@ pub(super) fn find_all(
     target: &WheelTarget,
     fetch: &dyn IndexFetch,
 ) -> Result<Vec<WheelCandidate>, WheelError> {
+    let linked = all_linked_files(fetch, indexes)?;
     let next = AtomicUsize::new(0);
     let found: Vec<Mutex<Option<Result<WheelCandidate, WheelError>>>> =
         wishes.iter().map(|_| Mutex::new(None)).collect();
@@ -46,7 +47,7 @@ pub(super) fn find_all(
                 .iter()
                 .position(|other| std::ptr::eq(*other, *wish))
                 .unwrap_or(0);
-            let result = find(wish, indexes, target, fetch);
+            let result = find(wish, (indexes, &linked), target, fetch);
             if let Ok(mut slot) = found[place].lock() {
                 *slot = Some(result);
             }
@@ -65,31 +66,52 @@ pub(super) fn find_all(
 
 fn find(
     wish: &Requirement,
-    indexes: &IndexSettings,
+    (indexes, linked): (&IndexSettings, &[ProjectFile]),
     target: &WheelTarget,
     fetch: &dyn IndexFetch,
 ) -> Result<WheelCandidate, WheelError> {
     let (Some(name), Some(version)) = (wish.name(), wish.pin()) else {
         return at_address(wish, indexes, target);
     };
-    let files = files_of(fetch, indexes, name)?;
+    let mut files = files_of(fetch, indexes, name)?;
+    // Lists of links know no ties.
+    if !indexes.named.is_tied_to_index(name) {
+        files.extend(linked.iter().filter(|file| file.is_of(name)).cloned());
+    }
     let wheels: Vec<(WheelFileName, &ProjectFile)> = files
         .iter()
         .filter_map(|file| Some((file.name.parse().ok()?, file)))
         .filter(|(wheel, _): &(WheelFileName, _)| wheel.name == *name && wheel.version == *version)
         .collect();
     let tags = target.tags();
+    let candidate = |wheel: &WheelFileName, file: &ProjectFile| WheelCandidate {
+        name: name.clone(),
+        file_name: wheel.clone(),
+        location: WheelLocation::Remote(file.url.clone()),
+        sha256: file.sha256,
+        size_bytes: file.size_bytes,
+    };
     let allowed = wheels
         .iter()
         .filter(|(_, file)| has_listed_hash(wish, file));
     if let Some((wheel, file)) = tags.best(allowed.map(|(wheel, file)| (wheel, *file))) {
-        return Ok(WheelCandidate {
-            name: name.clone(),
-            file_name: wheel.clone(),
-            location: WheelLocation::Remote(file.url.clone()),
-            sha256: file.sha256,
-            size_bytes: file.size_bytes,
-        });
+        return Ok(candidate(wheel, file));
+    }
+    // Where a page tells no hash, the file does.
+    let silent = wheels.iter().filter(|(_, file)| file.sha256.is_none());
+    if let Some((wheel, file)) = tags.best(silent.map(|(wheel, file)| (wheel, *file))) {
+        let kept = (fetch.file(&file.url, None)).map_err(|error| WheelError::Index {
+            url: file.url.to_string(),
+            error,
+        })?;
+        let file = ProjectFile {
+            sha256: Some(kept.sha256),
+            size_bytes: Some(kept.size_bytes),
+            ..file.clone()
+        };
+        if has_listed_hash(wish, &file) {
+            return Ok(candidate(wheel, &file));
+        }
     }
     // As in pip, a file without a listed hash is as good as none: one may list the source alone.
     let lists_sdist = files

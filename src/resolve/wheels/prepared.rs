@@ -74,8 +74,7 @@ impl<'a> PreparedRequest<'a> {
     /// Whether nothing has to be resolved.
     pub(super) fn is_exact(&self) -> bool {
         self.pylock.is_some()
-            || (self.links.wheels.is_empty()
-                && self.requirements.constraints.is_empty()
+            || (self.requirements.constraints.is_empty()
                 && self.request.conditions.overrides.is_empty()
                 && self
                     .wishes()

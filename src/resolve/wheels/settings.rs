@@ -208,6 +208,24 @@ impl IndexSettings {
         Ok(self)
     }
 
+    /// Where files are looked for that s2r itself needs. What the project's packages are held to does not hold for them:
+    /// which index has which of them, until when they were uploaded, and `--no-index`.
+    pub(crate) fn of_tools(&self, environment: &BTreeMap<String, String>) -> Self {
+        let mut of_tools = Self {
+            taken: Taken::default(),
+            ..self.clone()
+        };
+        if self.default.is_none() {
+            let mut environment = environment.clone();
+            environment.retain(|name, _| name != "PIP_NO_INDEX" && name != "UV_NO_INDEX");
+            if let Ok(usual) = Self::new(&IndexOptions::default(), &environment) {
+                of_tools.default = usual.default;
+                of_tools.extra = usual.extra;
+            }
+        }
+        of_tools
+    }
+
     /// Where a package is looked for: groups of indexes, each asked only for what those before it lack.
     ///
     /// # Errors
@@ -418,6 +436,25 @@ mod tests {
         assert_eq!(none.all().count(), 0);
         let default = IndexSettings::new(&IndexOptions::default(), &BTreeMap::new()).unwrap();
         assert_eq!(default.default.unwrap().as_str(), PUBLIC_INDEX);
+    }
+
+    #[test]
+    fn tools_are_found_without_an_index_too() {
+        let options = IndexOptions {
+            no_index: true,
+            ..IndexOptions::default()
+        };
+        let variables = environment(&[
+            ("PIP_INDEX_URL", "https://env/simple"),
+            ("PIP_NO_INDEX", "1"),
+        ]);
+        let none = IndexSettings::new(&options, &variables).unwrap();
+        let of_tools = none.of_tools(&variables);
+        let all: Vec<_> = of_tools.all().map(ToString::to_string).collect();
+        assert_eq!(
+            (none.all().count(), all),
+            (0, vec!["https://env/simple".to_owned()])
+        );
     }
 
     #[test]

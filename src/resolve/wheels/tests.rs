@@ -294,6 +294,23 @@ fn locked_and_offline_refuse() {
 }
 
 #[test]
+fn the_resolver_itself_is_looked_for_where_the_caller_says() {
+    for (options, limit) in [("--no-index\n", ""), ("", "2021-01-01")] {
+        let pages = Pages::new(&[]);
+        let mut case = Case::new(&format!("{options}flask\n"));
+        for (name, value) in [
+            ("PIP_INDEX_URL", "https://i/s"),
+            ("UV_EXCLUDE_NEWER", limit),
+        ] {
+            case.environment.insert(name.to_owned(), value.to_owned());
+        }
+        assert!(matches!(case.run(&pages), Err(WheelError::NoUv { .. })));
+        let asked = pages.1.lock().unwrap();
+        assert!(asked.contains(&"https://i/s/uv/".to_owned()), "{asked:?}");
+    }
+}
+
+#[test]
 fn locks_are_read_without_network() {
     let text = format!(
         "lock-version = '1.0'\ncreated-by = 'x'\n[[packages]]\nname = 'b'\nversion = '1'\nwheels = [\

@@ -9,7 +9,6 @@ mod server;
 
 use std::collections::BTreeMap;
 
-use crate::archive::UnpackedBound;
 use crate::archive::zip::ZipArchive;
 use crate::context::build_context::Context;
 use crate::context::cross_platform::{ForeignStep, refused};
@@ -32,7 +31,6 @@ use crate::resolve::wheels::{
 use crate::source::SettingsFile;
 use crate::source_builds::build_root::BuildRoot;
 use crate::source_builds::build_wheel::{BuildRequirements, WheelBuilder};
-use crate::store::Store;
 use crate::wheel_resolution::lock_inputs;
 use crate::wheel_resolution::lock_inputs::StaleLockError;
 use crate::wheel_resolution::locked_wheels::{BuiltWheel, WheelRequest, WheelResolution};
@@ -106,7 +104,7 @@ impl WheelResolver<'_> {
         let Ok(LockOrigin::Known(then)) = LockOrigin::of(&text) else {
             return Ok(());
         };
-        let Some(requires) = requires_of(self.context.store, &own.sha256) else {
+        let Some(requires) = self.context.requires_of(&own.sha256) else {
             return Ok(());
         };
         let mut now = LockFingerprint::default();
@@ -511,29 +509,30 @@ impl Context<'_> {
     /// What the project's own wheel requires, if the image gets one.
     pub(crate) fn own_requires(&self, lock: &WheelLock) -> Option<String> {
         let own = lock.packages.iter().find(|wheel| wheel.is_own())?;
-        requires_of(self.store, &own.sha256)
+        self.requires_of(&own.sha256)
     }
-}
 
-/// What a built wheel of the store requires: the headers of its metadata that say so, in order.
-fn requires_of(store: &Store, wheel: &Digest) -> Option<String> {
-    let archive = ZipArchive::open(&store.download_path(wheel), UnpackedBound::default()).ok()?;
-    let member = archive
-        .members()
-        .iter()
-        .find(|member| member.name.ends_with(".dist-info/METADATA"))?;
-    let bytes = archive.read(member, MAX_METADATA_BYTES).ok()?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let headers = text.lines().take_while(|line| !line.is_empty());
-    let mut requires: Vec<&str> = headers
-        .filter(|line| {
-            line.split_once(':').is_some_and(|(name, _)| {
-                ["Requires-Dist", "Requires-Python", "Provides-Extra"].contains(&name)
+    /// What a built wheel of the store requires: the headers of its metadata that say so, in order.
+    fn requires_of(&self, wheel: &Digest) -> Option<String> {
+        let path = self.store.download_path(wheel);
+        let archive = ZipArchive::open(&path, self.settings.rules.unpacked).ok()?;
+        let member = archive
+            .members()
+            .iter()
+            .find(|member| member.name.ends_with(".dist-info/METADATA"))?;
+        let bytes = archive.read(member, MAX_METADATA_BYTES).ok()?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let headers = text.lines().take_while(|line| !line.is_empty());
+        let mut requires: Vec<&str> = headers
+            .filter(|line| {
+                line.split_once(':').is_some_and(|(name, _)| {
+                    ["Requires-Dist", "Requires-Python", "Provides-Extra"].contains(&name)
+                })
             })
-        })
-        .collect();
-    requires.sort_unstable();
-    Some(requires.join("\n"))
+            .collect();
+        requires.sort_unstable();
+        Some(requires.join("\n"))
+    }
 }
 
 /// A built wheel as an entry of a lock.

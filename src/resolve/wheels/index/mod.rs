@@ -12,7 +12,7 @@ use std::io::Read;
 use serde::Deserialize;
 
 use crate::packages::Sha256;
-use crate::packages::python::{PackageName, PackageUrl, is_wheel};
+use crate::packages::python::{PackageName, PackageUrl, WheelFileName, is_wheel};
 use crate::resolve::wheels::error::WheelError;
 use crate::resolve::wheels::fetch::{GetRequest, GetResponse, IndexFetch, IndexFetchError};
 use crate::resolve::wheels::settings::IndexSettings;
@@ -44,30 +44,41 @@ pub(crate) struct ProjectFile {
     pub uploaded: Option<String>,
 }
 
-/// The first index that has a file which `wanted` accepts, and that file.
+impl ProjectFile {
+    /// Whether it is one of a project.
+    pub(in crate::resolve::wheels) fn is_of(&self, name: &PackageName) -> bool {
+        match self.name.parse::<WheelFileName>() {
+            Ok(wheel) => wheel.name == *name,
+            Err(_) => releases::sdist_version(&self.name, name).is_some(),
+        }
+    }
+}
+
+/// A file that s2r itself needs, by its name, in the first index that has it. Its hash is known: any index will do, and
+/// one that fails keeps none of the others from being asked.
 ///
 /// # Errors
-/// An index that does not answer. None of them having the file is no error.
-pub(crate) fn find_file(
+/// No index has it, and one does not answer.
+pub(crate) fn find_tool(
     fetch: &dyn IndexFetch,
     indexes: &IndexSettings,
     project: &PackageName,
-    wanted: &dyn Fn(&ProjectFile) -> bool,
+    file_name: &str,
 ) -> Result<Option<ProjectFile>, WheelError> {
-    for group in indexes.groups(project)? {
-        let mut is_there = false;
-        for index in group {
-            let files = project_files(fetch, indexes, index, project)?;
-            is_there |= !files.is_empty();
-            if let Some(found) = files.into_iter().find(|file| wanted(file)) {
-                return Ok(Some(found));
+    let mut failure = None;
+    for index in indexes.all() {
+        match project_files(fetch, indexes, index, project) {
+            Ok(files) => {
+                if let Some(found) = files.into_iter().find(|file| file.name == file_name) {
+                    return Ok(Some(found));
+                }
+            }
+            Err(error) => {
+                failure.get_or_insert(error);
             }
         }
-        if is_there {
-            break;
-        }
     }
-    Ok(None)
+    failure.map_or(Ok(None), Err)
 }
 
 /// The files of a project in the indexes that it is looked for in.
@@ -165,6 +176,21 @@ fn keep_old(
             .is_some_and(|time| limit.allows(time))
     });
     Ok(files)
+}
+
+/// The files on all pages of links.
+///
+/// # Errors
+/// As [`linked_files`].
+pub(in crate::resolve::wheels) fn all_linked_files(
+    fetch: &dyn IndexFetch,
+    indexes: &IndexSettings,
+) -> Result<Vec<ProjectFile>, WheelError> {
+    let mut found = Vec::new();
+    for page in &indexes.find_links {
+        found.extend(linked_files(fetch, indexes, page)?);
+    }
+    Ok(found)
 }
 
 /// The files on a page of links (`--find-links`), whatever project they are of; an address that ends as a wheel

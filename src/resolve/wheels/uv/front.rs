@@ -17,11 +17,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
 use crate::packages::Sha256;
-use crate::packages::python::{PackageName, WheelFileName};
+use crate::packages::python::PackageName;
 use crate::resolve::wheels::error::WheelError;
 use crate::resolve::wheels::fetch::IndexFetch;
-use crate::resolve::wheels::index::releases::sdist_version;
-use crate::resolve::wheels::index::{ProjectFile, files_of, linked_files};
+use crate::resolve::wheels::index::{ProjectFile, all_linked_files, files_of};
 use crate::resolve::wheels::settings::IndexSettings;
 
 /// Stands for the hash of a file whose index does not tell it.
@@ -159,7 +158,7 @@ impl LoopbackIndex<'_> {
     fn files(&self, name: &PackageName) -> Result<Vec<ProjectFile>, WheelError> {
         let mut files = files_of(self.fetch, self.indexes, name)?;
         let linked = self.linked()?;
-        files.extend(linked.into_iter().filter(|file| is_of(file, name)));
+        files.extend(linked.into_iter().filter(|file| file.is_of(name)));
         Ok(files)
     }
 
@@ -168,10 +167,7 @@ impl LoopbackIndex<'_> {
         if let Some(known) = known.as_ref() {
             return Ok(known.clone());
         }
-        let mut found = Vec::new();
-        for page in &self.indexes.find_links {
-            found.extend(linked_files(self.fetch, self.indexes, page)?);
-        }
+        let found = all_linked_files(self.fetch, self.indexes)?;
         *known = Some(found.clone());
         Ok(found)
     }
@@ -190,14 +186,6 @@ impl LoopbackIndex<'_> {
         }
         let name = words.next()?.strip_prefix(&self.path)?;
         name.trim_matches('/').parse().ok()
-    }
-}
-
-/// Whether a file is one of a project.
-fn is_of(file: &ProjectFile, name: &PackageName) -> bool {
-    match file.name.parse::<WheelFileName>() {
-        Ok(wheel) => wheel.name == *name,
-        Err(_) => sdist_version(&file.name, name).is_some(),
     }
 }
 

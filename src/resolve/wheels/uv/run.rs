@@ -320,14 +320,12 @@ fn clean(message: &str, folder: &Path) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
+pub(super) mod testing {
     use super::*;
     use crate::packages::python::{IndexOptions, ReadAccess, RequirementSet, parse, testing};
 
     /// Gives `check` a task in a folder of its own, with a credential and one constraint or none.
-    fn with_task(bounds: &str, check: impl FnOnce(&CompileRequest<'_>)) {
+    pub(in super::super) fn with_task(bounds: &str, check: impl FnOnce(&CompileRequest<'_>)) {
         let folder = tempfile::tempdir().unwrap();
         let source = ReadAccess {
             read: &|_| None,
@@ -354,6 +352,14 @@ mod tests {
             overrides: &[],
         });
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::testing::with_task;
+    use super::*;
 
     #[test]
     fn constraints_are_given_once_or_not() {

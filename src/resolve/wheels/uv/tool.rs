@@ -19,7 +19,7 @@ use crate::packages::Sha256;
 use crate::packages::python::PackageName;
 use crate::resolve::wheels::error::WheelError;
 use crate::resolve::wheels::fetch::IndexFetch;
-use crate::resolve::wheels::index::find_file;
+use crate::resolve::wheels::index::find_tool;
 use crate::resolve::wheels::settings::IndexSettings;
 
 /// Versions on PATH that are taken: from the first on that takes a program's path as its Python
@@ -69,7 +69,7 @@ pub(in crate::resolve::wheels) fn obtain(
     let fetch = fetch.ok_or_else(|| WheelError::Offline {
         what: format!("uv {VERSION}, which turns requirements into exact wheels,"),
     })?;
-    download(&kept, indexes, fetch)?;
+    download(&kept, &indexes.of_tools(environment), fetch)?;
     Ok(UvTool { program: kept })
 }
 
@@ -116,7 +116,7 @@ fn download(
         .find(|(arch, ..)| *arch == std::env::consts::ARCH)
         .ok_or_else(none)?;
     let project: PackageName = "uv".parse().map_err(|_| none())?;
-    let file = find_file(fetch, indexes, &project, &|file| file.name == *name)?.ok_or_else(none)?;
+    let file = find_tool(fetch, indexes, &project, name)?.ok_or_else(none)?;
     let wrong = || WheelError::WrongUv {
         url: file.url.to_string(),
     };

@@ -66,31 +66,14 @@ pub(in crate::resolve::wheels) fn stub_name(address: &DirectUrl) -> String {
     }
 }
 
-/// Turns uv's exit status and message into an error.
+/// Turns uv's exit status into an error. The message is shown, and says whom to ask about; nothing is decided by
+/// its words, among which are names that anybody may choose.
 pub(super) fn judge(status: Option<i32>, message: &str, task: &CompileRequest<'_>) -> UvFailure {
     let text = shorten(message);
-    let has = |part: &str| message.contains(part);
-    if has("network was disabled") || has("network connectivity is disabled") {
-        return UvFailure::from(WheelError::Offline {
-            what: "what the requirements need".to_owned(),
-        });
+    if task.offline {
+        return UvFailure::from(WheelError::NotHere { reason: text });
     }
-    let refused = has("401 Unauthorized") || has("403 Forbidden") || has("authentication");
-    let unreachable = [
-        "Failed to fetch",
-        "error sending request",
-        "Request failed",
-        "Could not connect",
-        "invalid peer certificate",
-    ];
-    let no_solution = status == Some(NO_SOLUTION);
-    if refused || (!no_solution && unreachable.iter().any(|part| has(part))) {
-        return UvFailure::from(WheelError::Unreachable {
-            indexes: task.indexes.all().map(ToString::to_string).collect(),
-            reason: text,
-        });
-    }
-    if !no_solution {
+    if status != Some(NO_SOLUTION) {
         return UvFailure::from(WheelError::Uv { text });
     }
     let words = words(message);
@@ -289,6 +272,27 @@ mod tests {
                 "z @ file:///f/z-1-py3-none-any.whl"
             ]
         );
+    }
+
+    #[test]
+    fn errors_are_told_by_status_and_not_by_words() {
+        super::super::run::testing::with_task("", |task| {
+            let words = "error: Because authentication has no 401 Unauthorized, Failed to fetch; network was disabled";
+            let is_unmet = |status, task: &CompileRequest<'_>| {
+                matches!(
+                    judge(status, words, task).error,
+                    WheelError::Unsatisfiable { .. }
+                )
+            };
+            assert!(is_unmet(Some(1), task));
+            assert!(!is_unmet(Some(2), task) && !is_unmet(None, task));
+            let offline = CompileRequest {
+                offline: true,
+                ..*task
+            };
+            let error = judge(Some(1), "error: anything", &offline).error;
+            assert!(matches!(error, WheelError::NotHere { .. }));
+        });
     }
 
     #[test]
