@@ -115,7 +115,7 @@ impl<'a> Context<'a> {
             }
             let images = &self.project.base_images;
             let found = images.iter().find(|one| one.platform == platform);
-            return found.map(Base::Image).ok_or_else(|| self.no_builder());
+            return found.map(Base::Image).ok_or_else(|| self.other_base());
         }
         let base = self.debian()?;
         Ok(Base::Packages {
@@ -125,8 +125,8 @@ impl<'a> Context<'a> {
         })
     }
 
-    fn no_builder(&self) -> BuildError {
-        BuilderError::Unknown {
+    fn other_base(&self) -> BuildError {
+        BuilderError::OtherBase {
             name: self.builder.name.clone(),
         }
         .into()
@@ -203,7 +203,7 @@ impl<'a> Context<'a> {
     fn debian(&self) -> Result<&'a DebianBase, BuildError> {
         match &self.builder.base {
             BaseDefinition::Debian(base) => Ok(base),
-            BaseDefinition::Image(_) => Err(self.no_builder()),
+            BaseDefinition::Image(_) => Err(self.other_base()),
         }
     }
 

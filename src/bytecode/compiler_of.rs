@@ -13,10 +13,10 @@ use crate::net::http::HttpError;
 use crate::oci::Architecture;
 use crate::packages::debian::DebianBase;
 use crate::plan::BytecodeScope;
-use crate::plan::builder::BaseDefinition;
+use crate::plan::builder::{BaseDefinition, BuilderDefinition, embedded};
 use crate::report::BuildError;
 
-impl<'a> Context<'a> {
+impl Context<'_> {
     /// What makes byte code for an image, if some is wanted. It runs nothing until it is asked.
     ///
     /// The interpreter of a base that is an image is not run: it would be a stranger's program on
@@ -46,10 +46,10 @@ impl<'a> Context<'a> {
                 let lender = self.lender()?;
                 let host = Architecture::host().ok_or_else(|| self.no_interpreter())?;
                 let packages =
-                    resolved_packages::packages(lender, host, self.base_rules(), &self.fetcher())?;
+                    resolved_packages::packages(&lender, host, self.base_rules(), &self.fetcher())?;
                 // What such a base has stays as it is.
                 let library = Box::new(|| Ok(Vec::new()));
-                (packages, self.machine_folders(lender, library))
+                (packages, self.machine_folders(&lender, library))
             }
         };
         Ok(Some(BytecodeCompiler::new(
@@ -69,12 +69,16 @@ impl<'a> Context<'a> {
     /// other things, for byte code is the same everywhere, and an interpreter is not.
     fn machine_folders<'s>(
         &'s self,
-        debian: &'s DebianBase,
+        debian: &DebianBase,
         library: FindFolders<'s>,
     ) -> LayerFolders<'s> {
+        let parts = |parts: &'static [BasePart]| -> FindFolders<'s> {
+            let debian = debian.clone();
+            Box::new(move || self.executable_parts(&debian, parts))
+        };
         LayerFolders {
-            interpreter: Box::new(move || self.executable_parts(debian, &[BasePart::Interpreter])),
-            machine: Box::new(move || self.executable_parts(debian, &BasePart::OF_BASE)),
+            interpreter: parts(&[BasePart::Interpreter]),
+            machine: parts(&BasePart::OF_BASE),
             library,
         }
     }
@@ -109,15 +113,16 @@ impl<'a> Context<'a> {
     }
 
     /// The packages of a builder with the same Python.
-    fn lender(&self) -> Result<&'a DebianBase, BuildError> {
-        let builders = self.project.builders.iter();
-        builders
-            .filter(|builder| builder.python == self.builder.python)
-            .find_map(|builder| match &builder.base {
-                BaseDefinition::Debian(base) => Some(base),
-                BaseDefinition::Image(_) => None,
-            })
-            .ok_or_else(|| self.no_interpreter())
+    fn lender(&self) -> Result<DebianBase, BuildError> {
+        let mut builders = embedded().iter();
+        let builder = builders.find(|builder| builder.python == self.builder.python);
+        match builder.and_then(|builder| builder.definition()) {
+            Some(BuilderDefinition {
+                base: BaseDefinition::Debian(base),
+                ..
+            }) => Ok(base),
+            _ => Err(self.no_interpreter()),
+        }
     }
 
     fn no_interpreter(&self) -> BuildError {

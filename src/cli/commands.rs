@@ -24,7 +24,9 @@ use crate::pipeline::{
     self, BuildOutputs, ImageFormats, Isolation, NetworkRules, PassedVariables, RegistrySettings,
     RunRequest, Settings, StepLimits, StepSettings, UnpackedBound,
 };
+use crate::plan::builder::{EmbeddedBuilder, embedded};
 use crate::plan::{BytecodeScope, PlanRequest};
+use crate::report::BuildError;
 
 pub(super) fn run(
     command: &Command,
@@ -248,51 +250,41 @@ fn export(
 }
 
 fn builders(arguments: &BuildersArgs) -> Result<CommandOutput, CommandFailure> {
-    let known = pipeline::builders()?;
     if let Some(name) = &arguments.name {
-        let (_, text) = known
-            .iter()
-            .find(|(builder, _)| builder.name == *name)
-            .ok_or_else(|| {
-                no_builder(name, known.iter().map(|(builder, _)| builder.name.as_str()))
-            })?;
+        let builder = EmbeddedBuilder::named(name).ok_or_else(|| no_builder(name))?;
         return Ok(CommandOutput {
-            text: (*text).to_owned(),
-            json: json!({"name": name, "definition": text}),
+            text: builder.text.to_owned(),
+            json: json!({"name": name, "definition": builder.text}),
         });
     }
-    let rows: Vec<Vec<String>> = known
-        .iter()
-        .map(|(builder, _)| {
-            vec![
-                builder.name.clone(),
-                format!("Python {}", builder.python),
-                builder.base_title(),
-                if builder.name == crate::plan::DEFAULT_BUILDER {
-                    "default"
-                } else {
-                    ""
-                }
-                .to_owned(),
-            ]
-        })
-        .collect();
+    let mut rows = Vec::new();
+    let mut objects = Vec::new();
+    for builder in embedded() {
+        let file = builder.read().map_err(BuildError::from)?;
+        let remark = match file.remark() {
+            "" if builder.name == crate::plan::DEFAULT_BUILDER => "default",
+            remark => remark,
+        };
+        rows.push(vec![
+            builder.name.to_owned(),
+            format!("Python {}", builder.python),
+            file.base_title(),
+            remark.to_owned(),
+        ]);
+        objects.push(json!({
+            "name": builder.name, "python": builder.python, "base": file.base_title(),
+            "remark": file.remark(),
+        }));
+    }
     Ok(CommandOutput {
         text: super::text::table(&rows, &[false; 4]),
-        json: json!(known.iter().map(|(builder, _)| json!({
-            "name": builder.name, "python": builder.python.clone(), "base": builder.base_title(),
-        })).collect::<Vec<_>>()),
+        json: json!(objects),
     })
 }
 
 fn usage(arguments: &UsageArgs) -> Result<CommandOutput, CommandFailure> {
-    let known = pipeline::builders()?;
-    if !known
-        .iter()
-        .any(|(builder, _)| builder.name == arguments.builder)
-    {
-        let names = known.iter().map(|(builder, _)| builder.name.as_str());
-        return Err(no_builder(&arguments.builder, names));
+    if EmbeddedBuilder::named(&arguments.builder).is_none() {
+        return Err(no_builder(&arguments.builder));
     }
     let text = include_str!("usage.txt").replace("BUILDER", &arguments.builder);
     Ok(CommandOutput {
@@ -502,11 +494,12 @@ fn two_builders(first: &str, second: &str) -> CommandFailure {
     }
 }
 
-fn no_builder<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> CommandFailure {
+fn no_builder(name: &str) -> CommandFailure {
+    let known: Vec<&str> = embedded().iter().map(|builder| builder.name).collect();
     CommandFailure::Usage {
         what: format!("there is no builder {name}"),
         place: name.to_owned(),
-        why: format!("the builders are {}", known.collect::<Vec<_>>().join(", ")),
+        why: format!("the builders are {}", known.join(", ")),
         next: "`s2r builders` describes them; --builder FILE.yaml uses one of your own".to_owned(),
     }
 }

@@ -84,7 +84,7 @@ impl<'a> Context<'a> {
         Ok(Self {
             project,
             plan,
-            builder: project.builder(plan)?,
+            builder: &project.chosen()?.definition,
             settings,
             store,
             report,

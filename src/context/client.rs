@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::settings::Settings;
 use crate::net::credentials::{Credentials, LoginSources, RegistryLogin};
 use crate::net::http::{Client, ClientSettings, TlsRules};
-use crate::net::mirrors::{MirrorFiles, MirrorRules};
+use crate::net::mirrors::{BASE_MIRROR, MirrorFiles, MirrorRules};
 use crate::packages::python::switches::{ADDRESSES, named_address};
 use crate::report::{Event, Report};
 
@@ -162,12 +162,13 @@ fn trust(settings: &Settings) -> TlsRules {
     }
 }
 
-/// `registries.conf` and what is beside it, which nobody has read yet.
+/// `registries.conf` and what is beside it, which nobody has read yet, and the mirror of base images.
 fn mirrors(settings: &Settings) -> MirrorRules {
     MirrorRules::new(MirrorFiles {
         named: path(settings, "CONTAINERS_REGISTRIES_CONF"),
         user: configuration(settings).map(|folder| folder.join("containers")),
         system: Some(PathBuf::from(CONTAINERS)),
+        base_mirror: variable(settings, BASE_MIRROR).map(str::to_owned),
     })
 }
 

@@ -2,8 +2,8 @@
 
 use super::base_manifest::BaseImage;
 use super::fetch_source::FetchedSource;
-use crate::plan::Plan;
-use crate::plan::builder::{BuilderDefinition, BuilderError};
+use crate::plan::ChosenBuilder;
+use crate::plan::builder::BuilderError;
 use crate::project::ProjectFacts;
 use crate::report::BuildError;
 use crate::resolve::debian::BaseLock;
@@ -18,9 +18,8 @@ pub(crate) struct ProjectInputs {
     pub tree: SourceTree,
     pub facts: ProjectFacts,
     pub git: Option<git::CheckoutFacts>,
-    pub builders: Vec<BuilderDefinition>,
-    /// The builder that `--builder` names by a file or an image; read once it is known that it counts.
-    pub own_builder: Option<BuilderDefinition>,
+    /// The builder, once it is chosen.
+    pub builder: Option<ChosenBuilder>,
     /// The image that it stands on, if it is one, for each platform that is wanted.
     pub base_images: Vec<BaseImage>,
     pub environment_file: (Vec<EnvironmentVariable>, Vec<EnvironmentNote>),
@@ -44,17 +43,11 @@ impl ProjectInputs {
             .transpose()?)
     }
 
-    /// The definition that a plan chose.
-    pub(crate) fn builder(&self, plan: &Plan) -> Result<&BuilderDefinition, BuildError> {
-        self.own_builder
-            .iter()
-            .chain(&self.builders)
-            .find(|builder| builder.name == plan.builder.value)
-            .ok_or_else(|| {
-                BuilderError::Unknown {
-                    name: plan.builder.value.clone(),
-                }
-                .into()
-            })
+    /// The builder that was chosen.
+    ///
+    /// # Errors
+    /// It was not yet: a fault of ours.
+    pub(crate) fn chosen(&self) -> Result<&ChosenBuilder, BuilderError> {
+        self.builder.as_ref().ok_or(BuilderError::NotChosen)
     }
 }

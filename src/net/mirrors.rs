@@ -17,7 +17,7 @@ use crate::oci::{DOCKER_HUB, DOCKER_HUB_HOST, Reference};
 use crate::report::{ErrorClass, Explain, Explanation};
 use file::{MirrorRule, MirrorSettings};
 
-pub(crate) use file::{MirrorFiles, PullFilter};
+pub(crate) use file::{BASE_MIRROR, MirrorFiles, PullFilter};
 
 /// The files of rules are of no use.
 #[derive(Debug, thiserror::Error)]
@@ -28,11 +28,24 @@ pub(crate) enum MirrorsError {
     /// It is not what it should be.
     #[error("{} does not read: {reason}", path.display())]
     Malformed { path: PathBuf, reason: String },
+    /// The variable with the place of base images holds none.
+    #[error("{BASE_MIRROR}={value} names no place of a registry")]
+    BaseMirror { value: String },
 }
 
 impl Explain for MirrorsError {
     fn explain(&self) -> Explanation {
         let (path, why) = match self {
+            Self::BaseMirror { value } => {
+                return Explanation {
+                    fate: ErrorClass::CommandLine,
+                    what: self.to_string(),
+                    place: format!("{BASE_MIRROR}={value}"),
+                    why: "it stands in place of docker.io: HOST[:PORT], with a path or without, and no https:// before it"
+                        .to_owned(),
+                    next: format!("correct it, for instance {BASE_MIRROR}=registry.example.com/hub, or unset it"),
+                };
+            }
             Self::Unreadable { path, source } => (path, source.to_string()),
             Self::Malformed { path, reason } => (path, reason.clone()),
         };

@@ -11,7 +11,7 @@ use crate::context::settings::{NetworkRules, Settings};
 use crate::image::{BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, BaseRecord};
 use crate::oci::{Descriptor, Digest, ImageConfig, ImageManifest, MediaType, Reference};
 use crate::packages::debian::DebianVersion;
-use crate::plan::builder::BaseDefinition;
+use crate::plan::builder::{BaseDefinition, EmbeddedBuilder};
 use crate::plan::labels::BUILDER_LABEL;
 use crate::report::{BuildError, Report};
 use crate::store::Store;
@@ -179,14 +179,11 @@ fn behind(image: &BaseImage, desk: &ImageLookup<'_>) -> Result<BaseStatus, Build
 fn packages(image: &BaseImage, store: &Store) -> BaseStatus {
     let listed = crate::image::packages(&image.manifest.annotations);
     let name = image.config.config.labels.get(BUILDER_LABEL);
-    let builders = crate::pipeline::plan::builders().unwrap_or_default();
-    let builder = builders
-        .iter()
-        .find(|(builder, _)| Some(&builder.name) == name);
-    let Some(BaseDefinition::Debian(base)) = builder.map(|(builder, _)| &builder.base) else {
+    let builder = name.and_then(|name| EmbeddedBuilder::named(name)?.definition());
+    let Some(BaseDefinition::Debian(base)) = builder.map(|builder| builder.base) else {
         return BaseStatus::NotKnown;
     };
-    let Some((asked, known)) = resolved_packages::known(base, image.platform.architecture, store)
+    let Some((asked, known)) = resolved_packages::known(&base, image.platform.architecture, store)
     else {
         return BaseStatus::NotKnown;
     };
@@ -283,8 +280,8 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let of_image = image("bash=5.2-1 openssl=3.5.1-1 project=1");
         assert_eq!(packages(&of_image, &store), BaseStatus::NotKnown);
-        let builders = crate::pipeline::builders().unwrap();
-        let BaseDefinition::Debian(base) = &builders[0].0.base else {
+        let builder = crate::plan::builder::embedded()[0].definition().unwrap();
+        let BaseDefinition::Debian(base) = &builder.base else {
             panic!("the default builder is one of packages");
         };
         let deb = |package: &str, version: &str| DebArtefact {

@@ -2,14 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use super::named_base::NamedBaseError;
 use crate::base::base_image_lookup::{BaseImageError, BaseImageLookup};
+use crate::context::base_manifest::BaseImage;
 use crate::context::fetch_source::{FetchedSource, for_git};
 use crate::context::project::{LOCK_FILE, ProjectInputs};
 use crate::context::settings::Settings;
 use crate::oci::{Architecture, Platform, Reference};
-use crate::plan::builder::{BuilderDefinition, BuilderFile, embedded};
+use crate::plan::builder::{BuilderDefinition, BuilderFile, EmbeddedBuilder};
 use crate::plan::image_builder::ImageBuilder;
-use crate::plan::{Plan, PlanInputs, PlanRequest};
+use crate::plan::{
+    BuilderReason, ChosenBuilder, Plan, PlanError, PlanInputs, PlanRequest, choose_builder,
+    is_image_stream,
+};
 use crate::project::ProjectFacts;
 use crate::report::{BuildError, Event, FileError, Report};
 use crate::source::environment::{self, EnvironmentGrammar, EnvironmentNote, EnvironmentVariable};
@@ -18,17 +23,6 @@ use crate::store::Store;
 
 /// A builder file is refused beyond this.
 const MAX_BUILDER_BYTES: u64 = 1 << 20;
-
-/// The builders compiled in, the default first, with their text.
-///
-/// # Errors
-/// None in practice: a test reads them all.
-pub(crate) fn builders() -> Result<Vec<(BuilderDefinition, &'static str)>, BuildError> {
-    embedded()
-        .iter()
-        .map(|&(name, text)| Ok((BuilderDefinition::from_yaml(text, name)?, text)))
-        .collect()
-}
 
 /// Reads and decides, and does no more. The network is asked only for what a base image is.
 ///
@@ -76,11 +70,7 @@ pub(super) fn project(
         facts,
         git: git.or_else(|| obtained.git.clone()),
         _obtained: obtained,
-        builders: builders()?
-            .into_iter()
-            .map(|(builder, _)| builder)
-            .collect(),
-        own_builder: None,
+        builder: None,
         base_images: Vec::new(),
         environment_file,
     })
@@ -96,7 +86,7 @@ pub(super) fn without_lock(
 ) -> Result<Plan, BuildError> {
     let mut facts = project.facts.clone();
     facts.pylock = None;
-    Ok(crate::plan::plan(&inputs(project, &facts, request))?)
+    Ok(crate::plan::plan(&inputs(project, &facts, request)?)?)
 }
 
 /// Decides what to build, and tells what the user should know of it.
@@ -105,7 +95,7 @@ pub(super) fn make_plan(
     request: &PlanRequest,
     report: &dyn Report,
 ) -> Result<Plan, BuildError> {
-    let plan = crate::plan::plan(&inputs(project, &project.facts, request))?;
+    let plan = crate::plan::plan(&inputs(project, &project.facts, request)?)?;
     for advice in &plan.advice {
         report.event(Event::Warning {
             text: advice.text.clone(),
@@ -119,37 +109,61 @@ fn inputs<'a>(
     project: &'a ProjectInputs,
     facts: &'a ProjectFacts,
     request: &'a PlanRequest,
-) -> PlanInputs<'a> {
-    PlanInputs {
+) -> Result<PlanInputs<'a>, BuildError> {
+    Ok(PlanInputs {
         request,
         facts,
-        builders: &project.builders,
-        own_builder: project.own_builder.as_ref(),
+        builder: project.chosen()?,
         environment_file: &project.environment_file,
         git: project.git.as_ref(),
         host: Architecture::host().map(|architecture| Platform { architecture }),
-    }
+    })
 }
 
-/// Reads the builder that `--builder` names by a file or an image, and what the image is: the one that
-/// the project's lock pins, if it pins one.
+/// Chooses the builder: that of `--builder`, or one that comes with s2r. Of one upon an image it is asked what
+/// the image is: the one that the project's lock pins, if it pins one.
 ///
 /// # Errors
-/// A wrong builder file; an image that cannot be had or stood upon.
+/// No builder has the Python that is wished for; a wrong builder file; an image that cannot be had or stood upon.
 pub(super) fn resolve_builder(
     project: &mut ProjectInputs,
     request: &PlanRequest,
     settings: &Settings,
     report: &dyn Report,
 ) -> Result<(), BuildError> {
-    let builder = match own_builder(request, settings)? {
-        None => return Ok(()),
-        Some(BuilderFile::Whole(builder)) => {
-            project.own_builder = Some(*builder);
+    let wishes = &project.facts.python;
+    let (file, embedded, reason) = if let Some(file) = own_builder(request, settings)? {
+        (file, None, BuilderReason::Named)
+    } else {
+        let (builder, reason) = choose_builder(request, wishes)?;
+        (builder.read()?, Some(builder), reason)
+    };
+    let builder = match file {
+        BuilderFile::Whole(builder) => {
+            let definition = *builder;
+            project.builder = Some(ChosenBuilder { definition, reason });
             return Ok(());
         }
-        Some(BuilderFile::Image(builder)) => builder,
+        BuilderFile::Image(builder) => builder,
     };
+    let images = base_images(project, request, &builder.reference, (settings, report));
+    let images = images.map_err(|error| match embedded {
+        Some(embedded) => NamedBaseError::of(error, embedded, &builder.reference, wishes),
+        None => error,
+    })?;
+    let definition = definition_upon(&builder, &images)?;
+    project.builder = Some(ChosenBuilder { definition, reason });
+    project.base_images = images;
+    Ok(())
+}
+
+/// What an image is for each platform that is wanted.
+fn base_images(
+    project: &ProjectInputs,
+    request: &PlanRequest,
+    image: &Reference,
+    (settings, report): (&Settings, &dyn Report),
+) -> Result<Vec<BaseImage>, BuildError> {
     let host = Architecture::host().map(|architecture| Platform { architecture });
     let mut platforms = request.platforms.clone();
     if platforms.is_empty() {
@@ -157,7 +171,6 @@ pub(super) fn resolve_builder(
     }
     platforms.sort_unstable();
     platforms.dedup();
-    let image = &builder.reference;
     let pinned = match project.base_lock()? {
         Some(lock) => Some(lock.image_for(&image.canonical(), LOCK_FILE)?),
         None => None,
@@ -171,30 +184,36 @@ pub(super) fn resolve_builder(
     }
     .find(image, pinned, &platforms);
     crate::context::client::say_warnings(&client, report);
-    let images = images?;
+    images
+}
+
+/// A builder with what its image tells, which has to be the same for all platforms.
+fn definition_upon(
+    builder: &ImageBuilder,
+    images: &[BaseImage],
+) -> Result<BuilderDefinition, BuildError> {
     let mut definition: Option<BuilderDefinition> = None;
-    for one in &images {
-        let told = one.known_to(&builder).complete(&one.config)?;
+    for one in images {
+        let told = one.known_to(builder).complete(&one.config)?;
         match &definition {
             None => definition = Some(told),
             Some(first) if first.stands_like(&told) => {}
             Some(_) => {
                 return Err(BaseImageError::Differs {
-                    image: image.to_string(),
+                    image: builder.reference.to_string(),
                     platform: one.platform,
                 }
                 .into());
             }
         }
     }
-    project.own_builder = definition;
-    project.base_images = images;
-    Ok(())
+    // Without a platform there is no image either, and the plan says so.
+    definition.ok_or_else(|| PlanError::NoPlatform.into())
 }
 
-/// The builder of a file or upon an image, if `--builder` names one. A name that is compiled in never
-/// is a file, and what is a file is no image. A bare word is no image either: it would be a builder's
-/// name with a slip in it.
+/// The builder of a file or upon an image, if `--builder` names one. A name that is compiled in never is a file,
+/// and what is a file is no image. A bare word is no image either: it would be a builder's name with a slip in
+/// it. Nor is the name of an image stream, which stands for a builder.
 fn own_builder(
     request: &PlanRequest,
     settings: &Settings,
@@ -202,7 +221,7 @@ fn own_builder(
     let Some(name) = &request.builder else {
         return Ok(None);
     };
-    if embedded().iter().any(|(known, _)| known == name) {
+    if EmbeddedBuilder::named(name).is_some() {
         return Ok(None);
     }
     let path = settings.directory.join(name);
@@ -213,7 +232,7 @@ fn own_builder(
         return builder_file(name, settings).map(Some);
     }
     let is_path = name.starts_with(['.', '/']);
-    if is_path || !name.contains([':', '/', '@']) {
+    if is_path || !name.contains([':', '/', '@']) || is_image_stream(name) {
         return Ok(None);
     }
     let image = name.parse::<Reference>().ok();

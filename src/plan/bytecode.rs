@@ -68,8 +68,7 @@ mod tests {
 
     #[test]
     fn a_flag_beats_the_default() {
-        let (name, text) = super::super::builder::embedded()[0];
-        let mut builder = BuilderDefinition::from_yaml(text, name).unwrap();
+        let mut builder = super::super::builder::embedded()[0].definition().unwrap();
         assert_eq!(decide(None, &builder).value, BytecodeScope::All);
         builder.base = BaseDefinition::Image("a/b:1".to_owned());
         assert_eq!(decide(None, &builder).value, BytecodeScope::None);

@@ -31,7 +31,7 @@ pub(crate) enum PlanError {
         /// What was asked for.
         name: String,
         /// The builders there are.
-        known: Vec<String>,
+        known: Vec<&'static str>,
     },
     /// No builder has the version of Python that the project wishes for.
     #[error("no builder has the Python that the project asks for")]
@@ -39,7 +39,7 @@ pub(crate) enum PlanError {
         /// The wishes: text and place.
         wishes: Vec<(String, SourcePlace)>,
         /// Builders and their versions.
-        known: Vec<(String, String)>,
+        known: Vec<(&'static str, &'static str)>,
     },
     /// The builder is not made for a platform.
     #[error("builder {builder} is not made for {platform}")]
@@ -119,7 +119,8 @@ impl Explain for PlanError {
                     .collect::<Vec<_>>()
                     .join(", "),
                 no_python(wishes, known),
-                "Change the wish, or choose with --builder.".to_owned(),
+                "Change the wish, or choose with --builder: a builder, or an image that has that Python (--builder python:3.8-slim)."
+                    .to_owned(),
             ),
             Self::Platform {
                 platform, known, ..
@@ -186,7 +187,7 @@ impl Explain for PlanError {
     }
 }
 
-fn no_python(wishes: &[(String, SourcePlace)], known: &[(String, String)]) -> String {
+fn no_python(wishes: &[(String, SourcePlace)], known: &[(&str, &str)]) -> String {
     let wishes: Vec<String> = wishes
         .iter()
         .map(|(text, place)| format!("{place} asks for {text}"))

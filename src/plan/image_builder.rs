@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::base_detection::{self, DetectedBase, DetectedLibc};
-use super::builder::{BaseDefinition, BuilderDefinition, PipChoice, default_pip};
+use super::builder::{BaseDefinition, BuilderDefinition, PipChoice, pip_for};
 use super::variables;
 use crate::oci::{ImageConfig, Reference};
 use crate::report::{ErrorClass, Explain, Explanation};
@@ -30,6 +30,8 @@ pub(crate) struct ImageBuilder {
     pub name: String,
     /// One line for people.
     pub description: String,
+    /// What sets it apart from the usual builder, in half a sentence; empty where nothing does.
+    pub remark: String,
     /// Python's version, two numbers.
     pub python: Option<String>,
     pub glibc: Option<(u32, u32)>,
@@ -100,6 +102,7 @@ impl ImageBuilder {
             name: reference.to_string(),
             reference: reference.clone(),
             description: String::new(),
+            remark: String::new(),
             python: None,
             glibc: None,
             interpreter: None,
@@ -168,6 +171,7 @@ impl ImageBuilder {
         Ok(BuilderDefinition {
             name: self.name.clone(),
             description: self.description.clone(),
+            remark: self.remark.clone(),
             python: python.clone(),
             glibc,
             interpreter: interpreter.clone(),
@@ -176,7 +180,7 @@ impl ImageBuilder {
             // An environment that is there already has one.
             pip: match self.pip.clone() {
                 Some(said) => said.into_wheel(),
-                None => default_pip().filter(|_| !has_venv),
+                None => pip_for(python).filter(|_| !has_venv),
             },
             entrypoint,
             user: self.user.clone().unwrap_or_else(|| user(config)),

@@ -113,7 +113,8 @@ fn title(inputs: &PlanInputs<'_>) -> String {
 mod tests {
     use super::super::testing::with;
     use super::super::{PlanInputs, PlanRequest, plan};
-    use crate::plan::builder::{BuilderDefinition, embedded};
+    use crate::plan::builder::embedded;
+    use crate::plan::{BuilderReason, ChosenBuilder};
     use crate::project::ProjectFacts;
     use crate::source::git;
     use crate::source::testing::{folder, tree};
@@ -152,13 +153,14 @@ mod tests {
             remote: Some("https://h/x.git".to_owned()),
             changed_files: Some(3),
         };
-        let (name, text) = embedded()[0];
-        let builder = BuilderDefinition::from_yaml(text, name).unwrap();
+        let builder = ChosenBuilder {
+            definition: embedded()[0].definition().unwrap(),
+            reason: BuilderReason::Default,
+        };
         let planned = plan(&PlanInputs {
             request: &PlanRequest::default(),
             facts: &ProjectFacts::of(&tree(&folder)).unwrap(),
-            builders: &[builder],
-            own_builder: None,
+            builder: &builder,
             environment_file: &(Vec::new(), Vec::new()),
             git: Some(&git),
             host: Some("linux/arm64".parse().unwrap()),

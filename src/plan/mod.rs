@@ -10,6 +10,7 @@ mod bytecode;
 mod dependencies;
 mod error;
 pub(crate) mod image_builder;
+mod imagestream;
 pub(crate) mod labels;
 mod packages;
 mod pip;
@@ -19,6 +20,8 @@ mod running;
 #[cfg(test)]
 mod script_tests;
 mod start;
+#[cfg(test)]
+mod testing;
 pub(crate) mod variables;
 
 use std::collections::BTreeMap;
@@ -29,7 +32,9 @@ use serde::Serialize;
 pub(crate) use bytecode::BytecodeScope;
 pub(crate) use dependencies::DependencySource;
 pub(crate) use error::PlanError;
+pub(crate) use imagestream::is_image_stream;
 pub(crate) use packages::ExtraPackages;
+pub(crate) use python::{BuilderReason, ChosenBuilder, choose as choose_builder};
 pub(crate) use render::render;
 pub(crate) use running::{BuildSteps, manage_py};
 pub(crate) use start::{AddedServer, StartDecision, StartStrategy};
@@ -80,10 +85,8 @@ pub(crate) struct PlanInputs<'a> {
     pub request: &'a PlanRequest,
     /// What the project says.
     pub facts: &'a ProjectFacts,
-    /// Builders to choose from, the default first.
-    pub builders: &'a [BuilderDefinition],
-    /// The builder of a file named by `--builder`; it is taken then.
-    pub own_builder: Option<&'a BuilderDefinition>,
+    /// The builder that was chosen.
+    pub builder: &'a ChosenBuilder,
     /// The variables of the file of `-E`, and what was odd about it.
     pub environment_file: &'a (Vec<EnvironmentVariable>, Vec<EnvironmentNote>),
     /// What git knows about the source.
@@ -226,7 +229,8 @@ impl Plan {
 pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
     let mut advice = Vec::new();
     let facts = inputs.facts;
-    let (definition, builder, python) = python::choose(inputs, &mut advice)?;
+    let definition = &inputs.builder.definition;
+    let (builder, python) = python::decide(inputs.builder, &facts.python, &mut advice);
     let platforms = platforms(inputs, definition)?;
     let mut environment = variables::decide(inputs, definition, &mut advice)?;
     let dependencies = dependencies::decide(facts, &definition.python, &environment, &mut advice)?;
@@ -408,47 +412,6 @@ fn advise_on_source(inputs: &PlanInputs<'_>, start: &StartDecision, advice: &mut
             ),
             "put its command into app.sh, or set APP_MODULE and GUNICORN_CMD_ARGS",
         ));
-    }
-}
-
-#[cfg(test)]
-mod testing {
-    //! Plans for tests.
-
-    use super::*;
-    use crate::source::testing::{folder, tree};
-
-    /// Plans a folder with these files and arguments of `-e`.
-    pub(super) fn planned(files: &[(&str, &str)], env: &[&str]) -> Result<Plan, PlanError> {
-        with(files, env, |_| {})
-    }
-
-    /// The same, the request changed.
-    pub(super) fn with(
-        files: &[(&str, &str)],
-        env: &[&str],
-        change: impl FnOnce(&mut PlanRequest),
-    ) -> Result<Plan, PlanError> {
-        let folder = folder(files);
-        let facts = ProjectFacts::of(&tree(&folder)).unwrap();
-        let mut request = PlanRequest {
-            env: env.iter().map(|&text| text.to_owned()).collect(),
-            ..PlanRequest::default()
-        };
-        change(&mut request);
-        let builders: Vec<BuilderDefinition> = builder::embedded()
-            .iter()
-            .map(|(name, text)| BuilderDefinition::from_yaml(text, name).unwrap())
-            .collect();
-        plan(&PlanInputs {
-            request: &request,
-            facts: &facts,
-            builders: &builders,
-            own_builder: None,
-            environment_file: &(Vec::new(), Vec::new()),
-            git: None,
-            host: Some("linux/amd64".parse().unwrap()),
-        })
     }
 }
 

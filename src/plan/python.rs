@@ -1,110 +1,176 @@
 //! Which builder, and so which Python.
+//!
+//! First, before anything is asked of a network, one of the builders that come with s2r ([`choose`]). When its
+//! definition is whole, or that of the user's own builder, the plan says why it is that one ([`decide`]).
 
-use super::builder::BuilderDefinition;
-use super::{Decided, PlanError, PlanInputs, PlanWarning, ValueOrigin};
+use super::builder::{BaseDefinition, BuilderDefinition, EmbeddedBuilder, embedded};
+use super::imagestream::ImageStreamTag;
+use super::{Decided, PlanError, PlanRequest, PlanWarning, ValueOrigin};
 use crate::project::PythonRange;
 
-/// A builder, its name and its Python.
-type ChosenBuilder<'a> = (&'a BuilderDefinition, Decided<String>, Decided<String>);
-
-/// Chooses the builder: the one asked for, else the first that has the wished for Python.
-pub(super) fn choose<'a>(
-    inputs: &PlanInputs<'a>,
-    advice: &mut Vec<PlanWarning>,
-) -> Result<ChosenBuilder<'a>, PlanError> {
-    let wishes = &inputs.facts.python;
-    let chosen = match asked_for(inputs)? {
-        Some(definition) => {
-            advise_against(definition, wishes, advice);
-            let flag = || ValueOrigin::Flag { flag: "--builder" };
-            (
-                definition,
-                Decided::new(definition.name.clone(), flag(), ""),
-                Decided::new(definition.python.clone(), flag(), "the builder's"),
-            )
-        }
-        None => by_wishes(inputs)?,
-    };
-    for wish in wishes.iter().filter(|wish| wish.names_patch) {
-        advice.push(PlanWarning::new(
-            format!(
-                "{} asks for Python {}; the image gets the builder's release of {}",
-                wish.place, wish.text, chosen.0.python
-            ),
-            "name two numbers, since distributions keep one release of each version",
-        ));
-    }
-    Ok(chosen)
+/// Why a builder was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BuilderReason {
+    /// `--builder` names it, or its file or image.
+    Named,
+    /// `--builder` names an image stream of OpenShift, and it is the nearest.
+    ImageStream { name: String },
+    /// The project's files ask for its Python.
+    Wished(PythonRange),
+    /// Nothing asks for another.
+    Default,
 }
 
-fn asked_for<'a>(inputs: &PlanInputs<'a>) -> Result<Option<&'a BuilderDefinition>, PlanError> {
-    if inputs.own_builder.is_some() {
-        return Ok(inputs.own_builder);
+/// A builder, and why it was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ChosenBuilder {
+    pub definition: BuilderDefinition,
+    pub reason: BuilderReason,
+}
+
+/// Chooses among the builders that come with s2r: the one asked for, else the first that has the Python that the
+/// project wishes for. The default is asked first, then the newest.
+///
+/// # Errors
+/// No such builder; none that meets all wishes.
+pub(crate) fn choose(
+    request: &PlanRequest,
+    wishes: &[PythonRange],
+) -> Result<(EmbeddedBuilder, BuilderReason), PlanError> {
+    if let Some(name) = &request.builder {
+        return named(name);
     }
-    let Some(name) = &inputs.request.builder else {
-        return Ok(None);
+    let all = embedded().iter();
+    let mut fitting = all.filter(|builder| wishes.iter().all(|wish| wish.admits(builder.python)));
+    let builder = fitting.next().ok_or_else(|| PlanError::NoPython {
+        wishes: wishes
+            .iter()
+            .map(|wish| (wish.text.clone(), wish.place.clone()))
+            .collect(),
+        known: embedded()
+            .iter()
+            .map(|builder| (builder.name, builder.python))
+            .collect(),
+    })?;
+    // The one that kept it from being the default says the most.
+    let strict = wishes
+        .iter()
+        .find(|wish| !wish.admits(embedded()[0].python));
+    let reason = match strict.or(wishes.first()) {
+        Some(wish) => BuilderReason::Wished(wish.clone()),
+        None => BuilderReason::Default,
     };
-    let found = inputs.builders.iter().find(|builder| builder.name == *name);
-    found.map(Some).ok_or_else(|| PlanError::NoBuilder {
-        name: name.clone(),
-        known: names(inputs),
+    Ok((*builder, reason))
+}
+
+fn named(name: &str) -> Result<(EmbeddedBuilder, BuilderReason), PlanError> {
+    if let Some(builder) = EmbeddedBuilder::named(name) {
+        return Ok((builder, BuilderReason::Named));
+    }
+    let stream = name.parse::<ImageStreamTag>().ok();
+    let nearest = stream.map(|stream| {
+        (
+            stream.nearest(),
+            BuilderReason::ImageStream {
+                name: name.to_owned(),
+            },
+        )
+    });
+    nearest.ok_or_else(|| PlanError::NoBuilder {
+        name: name.to_owned(),
+        known: embedded().iter().map(|builder| builder.name).collect(),
     })
 }
 
-fn by_wishes<'a>(inputs: &PlanInputs<'a>) -> Result<ChosenBuilder<'a>, PlanError> {
-    let wishes = &inputs.facts.python;
-    let definition = inputs
-        .builders
-        .iter()
-        .find(|builder| wishes.iter().all(|wish| wish.admits(&builder.python)))
-        .ok_or_else(|| PlanError::NoPython {
-            wishes: wishes
-                .iter()
-                .map(|wish| (wish.text.clone(), wish.place.clone()))
-                .collect(),
-            known: inputs
-                .builders
-                .iter()
-                .map(|builder| (builder.name.clone(), builder.python.clone()))
-                .collect(),
-        })?;
-    let decided = |value: &String| match wishes.first() {
-        Some(wish) => Decided::new(
-            value.clone(),
-            ValueOrigin::File(wish.place.clone()),
-            format!("asks for {}", wish.text),
-        ),
-        None => Decided::new(value.clone(), ValueOrigin::Default, ""),
-    };
-    Ok((
-        definition,
-        decided(&definition.name),
-        decided(&definition.python),
-    ))
-}
-
-fn advise_against(
-    definition: &BuilderDefinition,
+/// Builder and Python as the plan has them, and what the user should know of the choice.
+pub(super) fn decide(
+    chosen: &ChosenBuilder,
     wishes: &[PythonRange],
     advice: &mut Vec<PlanWarning>,
-) {
-    for wish in wishes
+) -> (Decided<String>, Decided<String>) {
+    let ChosenBuilder { definition, reason } = chosen;
+    let flag = || ValueOrigin::Flag { flag: "--builder" };
+    let remark = definition.remark.as_str();
+    let python = definition.python.clone();
+    let name = definition.name.clone();
+    let decided = match reason {
+        BuilderReason::Named => (
+            Decided::new(name, flag(), remark),
+            Decided::new(python, flag(), "the builder's"),
+        ),
+        BuilderReason::ImageStream { name: stream } => {
+            advice.push(PlanWarning::new(
+                format!(
+                    "{stream} is an image stream of OpenShift, and s2r's nearest builder is {name}"
+                ),
+                format!("name it: --builder {name}"),
+            ));
+            let why = [&format!("the nearest to {stream}"), remark];
+            (
+                Decided::new(name, flag(), joined(&why)),
+                Decided::new(python, flag(), "the builder's"),
+            )
+        }
+        BuilderReason::Wished(wish) => {
+            let place = || ValueOrigin::File(wish.place.clone());
+            let asks = format!("asks for {}", wish.text);
+            (
+                Decided::new(name, place(), joined(&[&asks, remark])),
+                Decided::new(python, place(), asks),
+            )
+        }
+        BuilderReason::Default => (
+            Decided::new(name, ValueOrigin::Default, remark),
+            Decided::new(python, ValueOrigin::Default, ""),
+        ),
+    };
+    advise(definition, wishes, advice);
+    decided
+}
+
+/// The parts that say something, with semicolons between.
+fn joined(parts: &[&str]) -> String {
+    let parts: Vec<&str> = parts
         .iter()
-        .filter(|wish| !wish.admits(&definition.python))
-    {
+        .copied()
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.join("; ")
+}
+
+/// Tells of wishes that the builder does not meet, or not to the third number.
+fn advise(definition: &BuilderDefinition, wishes: &[PythonRange], advice: &mut Vec<PlanWarning>) {
+    let python = &definition.python;
+    for wish in wishes.iter().filter(|wish| !wish.admits(python)) {
         advice.push(PlanWarning::new(
             format!(
-                "{} asks for Python {}, and builder {} has {}",
-                wish.place, wish.text, definition.name, definition.python
+                "{} asks for Python {}, and builder {} has {python}",
+                wish.place, wish.text, definition.name
             ),
             "leave --builder out to have one chosen",
         ));
     }
-}
-
-fn names(inputs: &PlanInputs<'_>) -> Vec<String> {
-    let names = inputs.builders.iter().map(|builder| builder.name.clone());
-    names.collect()
+    for wish in wishes.iter().filter(|wish| wish.names_patch) {
+        let image = match &definition.base {
+            BaseDefinition::Image(image) => Some(image),
+            BaseDefinition::Debian(_) => None,
+        };
+        let release = definition.environment.get("PYTHON_VERSION");
+        if image.is_some() && release.is_some_and(|release| wish.text.ends_with(release)) {
+            continue;
+        }
+        advice.push(PlanWarning::new(
+            format!(
+                "{} asks for Python {}; the image gets the builder's release of {python}",
+                wish.place, wish.text
+            ),
+            if image.is_some() {
+                "name two numbers, or an image of that release by --builder"
+            } else {
+                "name two numbers, since distributions keep one release of each version"
+            },
+        ));
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +185,27 @@ mod tests {
             ("x", "", "3.13"),
             (".python-version", "3.11\n", "3.11"),
             (".python-version", "3.13.1\n", "3.13"),
+            (".python-version", "3.14\n", "3.14"),
+            (".python-version", "3.12\n", "3.12"),
+            (".python-version", "3.10\n", "3.10"),
+            (".python-version", ">=3.12\n", "3.13"),
+            ("runtime.txt", "python-3.9.18\n", "3.9"),
+            (
+                "pyproject.toml",
+                "[project]\nname='a'\nversion='1'\nrequires-python = '>=3.10,<3.14'\n",
+                "3.13",
+            ),
+            (
+                "pyproject.toml",
+                "[project]\nname='a'\nversion='1'\nrequires-python = '>=3.14'\n",
+                "3.14",
+            ),
+            // The newest, whatever it stands on.
+            (
+                "pyproject.toml",
+                "[project]\nname='a'\nversion='1'\nrequires-python = '>=3.9,<3.13'\n",
+                "3.12",
+            ),
             ("runtime.txt", "python-3.11.x\n", "3.11"),
             ("Pipfile", "[requires]\npython_version = '3.11'\n", "3.11"),
             (
@@ -164,6 +251,74 @@ mod tests {
         let error = with(&files, &[], |request| {
             request.builder = Some("x".to_owned());
         });
-        assert!(matches!(error, Err(PlanError::NoBuilder { known, .. }) if known.len() == 2));
+        assert!(matches!(error, Err(PlanError::NoBuilder { known, .. }) if known.len() == 6));
+    }
+
+    #[test]
+    fn what_sets_a_builder_apart_is_told() {
+        let reason = |files: &[(&str, &str)], builder: Option<&str>| {
+            let plan = with(files, &[], |request| {
+                request.builder = builder.map(str::to_owned);
+            });
+            plan.unwrap().builder.reason
+        };
+        let wish = |version| [("app.py", ""), (".python-version", version)];
+        assert_eq!(
+            reason(&wish("3.12"), None),
+            "asks for 3.12; upon python:3.12-slim, since Debian has no 3.12"
+        );
+        assert_eq!(
+            reason(&wish("3.14"), None),
+            "asks for 3.14; Debian forky is testing, not a release"
+        );
+        assert_eq!(reason(&wish("3.13"), None), "asks for 3.13");
+        assert_eq!(
+            reason(&[("app.py", "")], Some("python-3.9")),
+            "upon python:3.9-slim, since Debian has no 3.9"
+        );
+    }
+
+    #[test]
+    fn the_wish_that_decides_is_the_reason() {
+        let files = [
+            ("app.py", ""),
+            (".python-version", ">=3.11"),
+            ("runtime.txt", "python-3.12"),
+        ];
+        let plan = planned(&files, &[]).unwrap();
+        assert_eq!(plan.python.origin.to_string(), "runtime.txt:1");
+    }
+
+    #[test]
+    fn an_image_stream_is_the_nearest_builder_with_a_warning() {
+        let plan = with(&[("app.py", "")], &[], |request| {
+            request.builder = Some("python:3.12-ubi9".to_owned());
+        })
+        .unwrap();
+        assert_eq!(plan.builder.value, "python-3.12");
+        assert!(
+            plan.builder
+                .reason
+                .starts_with("the nearest to python:3.12-ubi9; upon")
+        );
+        let [advice] = plan.advice.as_slice() else {
+            panic!("{:?}", plan.advice);
+        };
+        assert!(advice.text.contains("image stream"), "{advice:?}");
+        assert_eq!(advice.hint, "name it: --builder python-3.12");
+    }
+
+    #[test]
+    fn a_release_that_the_image_has_is_no_matter() {
+        let advice = |version| {
+            let files = [("app.py", ""), (".python-version", version)];
+            planned(&files, &[]).unwrap().advice
+        };
+        // That of the image in these tests.
+        assert!(advice("3.12.9").is_empty());
+        let [other] = &advice("3.12.4")[..] else {
+            panic!("it is told");
+        };
+        assert!(other.hint.contains("--builder"), "{other:?}");
     }
 }

@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(
             render(&plan),
             "\
-builder       python-3.11  (.python-version:1: asks for 3.11)
+builder       python-3.11  (.python-version:1: asks for 3.11; old: S2I's images have it no more)
 python        3.11  (.python-version:1: asks for 3.11)
 platforms     linux/amd64  (default: this machine's own)
 files         requirements.txt, wsgi.py, .python-version

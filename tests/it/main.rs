@@ -61,6 +61,7 @@ mod outputs;
 mod plan;
 mod platforms;
 mod private_index;
+mod pythons;
 mod rebase;
 mod rebuild;
 mod registry;

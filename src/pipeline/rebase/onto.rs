@@ -19,7 +19,7 @@ use crate::image::{BASE_NAME_ANNOTATION, BaseDefaults, BaseRecord, NewBase};
 use crate::oci::{Digest, EmptyObject, Platform, Reference, RunConfig};
 use crate::pipeline::build::BuildOutputs;
 use crate::pipeline::plan;
-use crate::plan::builder::{BuilderDefinition, BuilderFile};
+use crate::plan::builder::{BuilderDefinition, BuilderFile, EmbeddedBuilder};
 use crate::plan::image_builder::ImageBuilder;
 use crate::plan::{PlanRequest, labels, variables};
 use crate::report::{BuildError, BuildStage, Report};
@@ -56,10 +56,7 @@ impl ImageLookup<'_> {
             Some(BuilderFile::Whole(builder)) => {
                 return self.made((name, &builder), images, settings, report);
             }
-            None => match plan::builders()?.iter().find(|(one, _)| one.name == name) {
-                Some((builder, _)) => return self.made((name, builder), images, settings, report),
-                None => None,
-            },
+            None => None,
         };
         let reference: Reference = match &builder {
             Some(builder) => builder.reference.clone(),
@@ -194,8 +191,11 @@ fn platforms_here(name: &str, error: BuildError) -> BuildError {
     }
 }
 
-/// A builder file, if the name is that of one.
+/// A builder's file, if the name is that of one, or of a builder that comes with s2r.
 fn file(name: &str, settings: &Settings) -> Result<Option<BuilderFile>, BuildError> {
+    if let Some(builder) = EmbeddedBuilder::named(name) {
+        return Ok(Some(builder.read()?));
+    }
     let is_file_name = Path::new(name)
         .extension()
         .is_some_and(|extension| extension == "yaml" || extension == "yml");

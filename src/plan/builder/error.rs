@@ -23,9 +23,12 @@ pub(crate) enum BuilderError {
     /// A field that it cannot do without is not there.
     #[error("{origin}: `{field}` is missing")]
     Missing { origin: String, field: &'static str },
-    /// A plan names a builder that was not read.
-    #[error("no builder {name}")]
-    Unknown { name: String },
+    /// A plan was to be made before there was a builder.
+    #[error("no builder is chosen yet")]
+    NotChosen,
+    /// The base of a builder is not what its caller takes it for.
+    #[error("builder {name} stands on something else")]
+    OtherBase { name: String },
     /// It has no base, or two.
     #[error("{origin} needs one base: either `debian` or `image`")]
     OneBase { origin: String },
@@ -37,15 +40,9 @@ pub(crate) enum BuilderError {
 impl Explain for BuilderError {
     fn explain(&self) -> Explanation {
         let (origin, why, next) = match self {
-            Self::Unknown { name } => {
-                return Explanation {
-                    fate: ErrorClass::Ours,
-                    what: format!("the plan names a builder {name} that is not there"),
-                    place: name.clone(),
-                    why: "a plan can only choose among builders that were read".to_owned(),
-                    next: "this is a fault of s2r; please report it with the command line"
-                        .to_owned(),
-                };
+            Self::NotChosen => return fault(self, "the plan", "a plan counts on its builder"),
+            Self::OtherBase { name } => {
+                return fault(self, name, "packages are asked for upon packages alone");
             }
             Self::Unreadable { origin, reason } => (
                 origin,
@@ -87,5 +84,16 @@ impl Explain for BuilderError {
             why,
             next,
         }
+    }
+}
+
+/// A fault of ours.
+fn fault(error: &BuilderError, place: &str, why: &str) -> Explanation {
+    Explanation {
+        fate: ErrorClass::Ours,
+        what: error.to_string(),
+        place: place.to_owned(),
+        why: why.to_owned(),
+        next: "this is a fault of s2r; please report it with the command line".to_owned(),
     }
 }

@@ -28,6 +28,8 @@ struct BuilderDocument {
     #[serde(default)]
     description: String,
     #[serde(default)]
+    remark: String,
+    #[serde(default)]
     python: Option<String>,
     #[serde(default)]
     glibc: Option<String>,
@@ -78,6 +80,24 @@ impl BuilderFile {
             (Some(_), Some(_)) | (None, None) => Err(BuilderError::OneBase {
                 origin: origin.to_owned(),
             }),
+        }
+    }
+}
+
+impl BuilderFile {
+    /// What it stands on, in a few words: `Debian trixie`, or the image's reference.
+    pub(crate) fn base_title(&self) -> String {
+        match self {
+            Self::Whole(definition) => definition.base_title(),
+            Self::Image(image) => image.reference.to_string(),
+        }
+    }
+
+    /// What sets it apart from the usual builder, in half a sentence; empty where nothing does.
+    pub(crate) fn remark(&self) -> &str {
+        match self {
+            Self::Whole(definition) => &definition.remark,
+            Self::Image(image) => &image.remark,
         }
     }
 }
@@ -177,6 +197,7 @@ impl BuilderCheck<'_> {
         Ok(BuilderDefinition {
             name: written.name,
             description: written.description,
+            remark: written.remark,
             interpreter: format!("/usr/bin/python{python}"),
             python,
             glibc,
@@ -208,6 +229,7 @@ impl BuilderCheck<'_> {
             glibc: self.glibc(&written)?,
             name: written.name,
             description: written.description,
+            remark: written.remark,
             python: written.python,
             interpreter: written.interpreter,
             pip: written.pip,

@@ -12,20 +12,54 @@ pub(crate) use error::BuilderError;
 pub(crate) use file::BuilderFile;
 pub(crate) use pip::{PipChoice, PipWheel};
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::packages::debian::DebianBase;
 
-/// The builders compiled in, the default first: name and text.
-const EMBEDDED: [(&str, &str); 2] = [
-    (
-        "python-3.13",
-        include_str!("../../../builders/python-3.13.yaml"),
-    ),
-    (
-        "python-3.11",
-        include_str!("../../../builders/python-3.11.yaml"),
-    ),
+/// A builder compiled in. Its file is read when it is wanted, because a build wants one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EmbeddedBuilder {
+    /// As its file has it.
+    pub name: &'static str,
+    /// Python's version, two numbers, as its file has it.
+    pub python: &'static str,
+    /// Its file.
+    pub text: &'static str,
+}
+
+/// The builders compiled in: the default, then the newest first. In this order they are asked whether they fit.
+const EMBEDDED: [EmbeddedBuilder; 6] = [
+    EmbeddedBuilder {
+        name: "python-3.13",
+        python: "3.13",
+        text: include_str!("../../../builders/python-3.13.yaml"),
+    },
+    EmbeddedBuilder {
+        name: "python-3.14",
+        python: "3.14",
+        text: include_str!("../../../builders/python-3.14.yaml"),
+    },
+    EmbeddedBuilder {
+        name: "python-3.12",
+        python: "3.12",
+        text: include_str!("../../../builders/python-3.12.yaml"),
+    },
+    EmbeddedBuilder {
+        name: "python-3.11",
+        python: "3.11",
+        text: include_str!("../../../builders/python-3.11.yaml"),
+    },
+    EmbeddedBuilder {
+        name: "python-3.10",
+        python: "3.10",
+        text: include_str!("../../../builders/python-3.10.yaml"),
+    },
+    EmbeddedBuilder {
+        name: "python-3.9",
+        python: "3.9",
+        text: include_str!("../../../builders/python-3.9.yaml"),
+    },
 ];
 
 /// What an image stands on, and how it is set up.
@@ -35,6 +69,8 @@ pub(crate) struct BuilderDefinition {
     pub name: String,
     /// One line for people.
     pub description: String,
+    /// What sets it apart from the usual builder, in half a sentence; empty where nothing does.
+    pub remark: String,
     /// Python's version, two numbers: `3.13`.
     pub python: String,
     /// Version of glibc, which decides the wheels that fit: `2.41`.
@@ -72,24 +108,35 @@ pub(crate) enum BaseDefinition {
     Image(String),
 }
 
-/// The builders compiled in, the default first: name and YAML text.
-pub(crate) fn embedded() -> &'static [(&'static str, &'static str)] {
+/// The builders compiled in: the default, then the newest first.
+pub(crate) fn embedded() -> &'static [EmbeddedBuilder] {
     &EMBEDDED
 }
 
-impl BuilderDefinition {
-    /// Reads the file of a builder that stands on packages; `origin` names it in errors.
-    pub(crate) fn from_yaml(text: &str, origin: &str) -> Result<Self, BuilderError> {
-        match BuilderFile::from_yaml(text, origin)? {
-            BuilderFile::Whole(definition) => Ok(*definition),
-            BuilderFile::Image(image) => Err(BuilderError::Value {
-                origin: origin.to_owned(),
-                field: "image",
-                value: image.reference.to_string(),
-            }),
-        }
+impl EmbeddedBuilder {
+    /// The builder of this name, if there is one.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        EMBEDDED.iter().find(|one| one.name == name).copied()
     }
 
+    /// Reads its file.
+    ///
+    /// # Errors
+    /// None in practice: a test reads them all.
+    pub(crate) fn read(self) -> Result<BuilderFile, BuilderError> {
+        BuilderFile::from_yaml(self.text, self.name)
+    }
+
+    /// Its definition, where that stands in its file alone: not that of a builder upon an image.
+    pub(crate) fn definition(self) -> Option<BuilderDefinition> {
+        match self.read() {
+            Ok(BuilderFile::Whole(definition)) => Some(*definition),
+            Ok(BuilderFile::Image(_)) | Err(_) => None,
+        }
+    }
+}
+
+impl BuilderDefinition {
     /// What it stands on, in a few words: `Debian trixie`, or the image's reference.
     pub(crate) fn base_title(&self) -> String {
         match &self.base {
@@ -111,10 +158,23 @@ impl BuilderDefinition {
     }
 }
 
-/// The pip of the default builder, for builders that bring none of their own.
-pub(crate) fn default_pip() -> Option<PipWheel> {
-    let (name, text) = EMBEDDED[0];
-    BuilderDefinition::from_yaml(text, name).ok()?.pip
+/// The pip for builders that bring none of their own: that of the builder with this Python, else the default one's;
+/// none for a Python that is older than all of them, since no pip that s2r knows runs there.
+pub(crate) fn pip_for(python: &str) -> Option<PipWheel> {
+    let minor = |python: &str| -> Option<u16> { python.strip_prefix("3.")?.parse().ok() };
+    let wanted = minor(python)?;
+    let builders = EMBEDDED
+        .iter()
+        .filter_map(|one| Some((minor(one.python)?, one)));
+    let (oldest, builder) = builders.min_by_key(|(minor, _)| *minor)?;
+    match wanted.cmp(&oldest) {
+        Ordering::Less => None,
+        Ordering::Equal => match builder.read().ok()? {
+            BuilderFile::Whole(definition) => definition.pip,
+            BuilderFile::Image(image) => image.pip.and_then(PipChoice::into_wheel),
+        },
+        Ordering::Greater => EMBEDDED[0].definition()?.pip,
+    }
 }
 
 #[cfg(test)]

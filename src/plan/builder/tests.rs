@@ -6,29 +6,76 @@ use crate::report::{ErrorClass, Explain as _};
 
 #[test]
 fn builders_compiled_in_are_good() {
-    for (name, text) in embedded() {
-        let builder = BuilderDefinition::from_yaml(text, name).unwrap();
-        assert_eq!(&builder.name, name);
-        assert_eq!(name.strip_prefix("python-"), Some(builder.python.as_str()));
-        assert_eq!(builder.ports, [8080]);
-        assert_eq!(builder.platforms.len(), 2);
-        assert!(builder.pip.is_some());
-        let BaseDefinition::Debian(debian) = builder.base else {
-            panic!("{name} stands on packages");
-        };
-        assert!(debian.updates && debian.security_mirror.is_some());
-        assert!(
-            debian
-                .packages
-                .contains(&format!("python{}", builder.python))
-        );
+    for builder in embedded() {
+        let EmbeddedBuilder { name, python, .. } = *builder;
+        assert_eq!(name.strip_prefix("python-"), Some(python));
+        match builder.read().unwrap() {
+            BuilderFile::Whole(definition) => {
+                assert_eq!(
+                    (definition.name.as_str(), definition.python.as_str()),
+                    (name, python)
+                );
+                assert_eq!(definition.ports, [8080]);
+                assert_eq!(definition.platforms.len(), 2);
+                assert!(definition.pip.is_some());
+                let BaseDefinition::Debian(debian) = &definition.base else {
+                    panic!("{name} stands on packages");
+                };
+                assert!(debian.updates && debian.security_mirror.is_some());
+                assert!(debian.packages.contains(&format!("python{python}")));
+                let libraries = definition.build_packages;
+                assert!(libraries.contains(&format!("python{python}-dev")));
+            }
+            BuilderFile::Image(image) => {
+                assert_eq!(
+                    (image.name.as_str(), image.python.as_deref()),
+                    (name, Some(python))
+                );
+                let expected = format!("docker.io/library/python:{python}-slim");
+                assert_eq!(image.reference.canonical(), expected);
+                assert!(image.remark.contains(&format!("python:{python}-slim")));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_default_is_asked_first_and_then_the_newest() {
+    let minors: Vec<u16> = embedded()
+        .iter()
+        .map(|builder| builder.python[2..].parse().unwrap())
+        .collect();
+    assert_eq!(embedded()[0].name, crate::plan::DEFAULT_BUILDER);
+    assert!(
+        minors[1..].is_sorted_by(|first, second| first > second),
+        "{minors:?}"
+    );
+}
+
+#[test]
+fn each_python_gets_a_pip_that_runs_there() {
+    let version = |python| pip_for(python).map(|pip| pip.version);
+    let newest = embedded()[0].definition().unwrap().pip.unwrap().version;
+    assert_eq!(version("3.15"), Some(newest.clone()));
+    assert_eq!(version("3.10"), Some(newest));
+    assert_eq!(version("3.9"), Some("26.0.1".to_owned()));
+    assert_eq!(version("3.8"), None);
+}
+
+/// Reads the file of a builder that stands on packages.
+fn whole(text: &str) -> Result<BuilderDefinition, BuilderError> {
+    match BuilderFile::from_yaml(text, "mine.yaml")? {
+        BuilderFile::Whole(definition) => Ok(*definition),
+        BuilderFile::Image(_) => Err(BuilderError::OtherBase {
+            name: "mine.yaml".to_owned(),
+        }),
     }
 }
 
 fn changed(from: &str, to: &str) -> BuilderError {
-    let text = EMBEDDED[0].1.replacen(from, to, 1);
-    assert_ne!(text, EMBEDDED[0].1, "{from}");
-    BuilderDefinition::from_yaml(&text, "mine.yaml").unwrap_err()
+    let text = EMBEDDED[0].text.replacen(from, to, 1);
+    assert_ne!(text, EMBEDDED[0].text, "{from}");
+    whole(&text).unwrap_err()
 }
 
 #[test]
@@ -59,10 +106,9 @@ fn wrong_fields_are_named() {
 
 #[test]
 fn pip_is_a_wheel_or_none() {
-    let (head, _) = EMBEDDED[0].1.split_once("pip:\n").unwrap();
+    let (head, _) = EMBEDDED[0].text.split_once("pip:\n").unwrap();
     let rest = "user: \"1001\"\nplatforms: [linux/amd64]\n";
-    let read =
-        |said: &str| BuilderDefinition::from_yaml(&format!("{head}{said}{rest}"), "mine.yaml");
+    let read = |said: &str| whole(&format!("{head}{said}{rest}"));
     assert_eq!(read("pip: none\n").unwrap().pip, None);
     for said in ["pip: latest\n", "pip: 26\n", "pip: []\n"] {
         let told = read(said).unwrap_err().to_string();
@@ -85,7 +131,6 @@ fn exactly_one_base() {
     };
     assert_eq!(builder.reference.to_string(), "registry.example/python:3");
     assert_eq!(builder.glibc, Some((2, 34)));
-    assert!(BuilderDefinition::from_yaml(text, "a").is_err());
     for (field, line) in [
         ("image", "image: UPPER/x\n"),
         ("interpreter", "image: a/b\ninterpreter: python3\n"),
@@ -97,19 +142,16 @@ fn exactly_one_base() {
         assert!(matches!(error, BuilderError::Value { field: named, .. } if named == field));
     }
     let without = text.replace("image: registry.example/python:3\n", "");
-    assert!(BuilderDefinition::from_yaml(&without, "a").is_err());
+    assert!(whole(&without).is_err());
 }
 
 #[test]
 fn refuses_what_is_no_yaml() {
     for text in ["", "[]", "name: [", "\u{0}"] {
-        assert!(BuilderDefinition::from_yaml(text, "x").is_err(), "{text:?}");
+        assert!(whole(text).is_err(), "{text:?}");
     }
     let long = "#".repeat(MAX_BUILDER_BYTES + 1);
-    assert!(matches!(
-        BuilderDefinition::from_yaml(&long, "x"),
-        Err(BuilderError::TooLong { .. })
-    ));
+    assert!(matches!(whole(&long), Err(BuilderError::TooLong { .. })));
 }
 
 proptest::proptest! {
@@ -117,11 +159,11 @@ proptest::proptest! {
     fn damage_never_panics(
         at in 0..2000_usize, to in "[a-z0-9:&*{}\\[\\]<>!|\\-\n \"'ä]{0,4}",
     ) {
-        let whole = EMBEDDED[0].1;
+        let whole = EMBEDDED[0].text;
         let at = at % whole.len();
         let (Some(head), Some(tail)) = (whole.get(..at), whole.get(at + 1..)) else {
             return Ok(());
         };
-        let _ = BuilderDefinition::from_yaml(&format!("{head}{to}{tail}"), "x");
+        let _ = BuilderFile::from_yaml(&format!("{head}{to}{tail}"), "x");
     }
 }

@@ -3,7 +3,7 @@
 
 use super::WheelResolver;
 use crate::packages::python::{LibcVersion, PackageName, Position, Version, WheelTarget};
-use crate::plan::builder::{self, BuilderDefinition};
+use crate::plan::builder::{self, EmbeddedBuilder};
 use crate::report::{BuildError, ErrorClass, Explain, Explanation};
 use crate::resolve::wheels::OldPin;
 
@@ -85,25 +85,28 @@ impl WheelResolver<'_> {
     }
 }
 
+/// The C library of the official images that stand for no Debian suite: no older one is in them today. Wheels for an
+/// old pin were made for older ones still.
+const IMAGES_GLIBC: (u16, u16) = (2, 36);
+
 /// The builders that come with s2r and have another Python, and what wheels are for there.
 fn other_builders(target: &WheelTarget) -> Vec<(String, WheelTarget)> {
-    let definitions = builder::embedded()
-        .iter()
-        .filter_map(|(name, text)| BuilderDefinition::from_yaml(text, name).ok());
-    definitions
-        .filter_map(|definition| {
-            let small = |number: u32| u16::try_from(number).ok();
-            let (major, minor) = definition.glibc;
-            let other = WheelTarget {
-                python: definition.python.parse().ok()?,
-                libc: LibcVersion::Glibc(small(major)?, small(minor)?),
-                arch: target.arch,
-            };
-            let is_other = (other.python.major, other.python.minor)
-                != (target.python.major, target.python.minor);
-            is_other.then_some((definition.name, other))
-        })
-        .collect()
+    let other = |builder: &EmbeddedBuilder| {
+        let small = |number: u32| u16::try_from(number).ok();
+        let (major, minor) = match builder.definition() {
+            Some(definition) => (small(definition.glibc.0)?, small(definition.glibc.1)?),
+            None => IMAGES_GLIBC,
+        };
+        let other = WheelTarget {
+            python: builder.python.parse().ok()?,
+            libc: LibcVersion::Glibc(major, minor),
+            arch: target.arch,
+        };
+        let is_other =
+            (other.python.major, other.python.minor) != (target.python.major, target.python.minor);
+        is_other.then(|| (builder.name.to_owned(), other))
+    };
+    builder::embedded().iter().filter_map(other).collect()
 }
 
 #[cfg(test)]
@@ -115,7 +118,17 @@ mod tests {
     fn builders_with_another_python_are_found() {
         let others = other_builders(&testing::target());
         let names: Vec<&str> = others.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["python-3.11"]);
-        assert_eq!(others[0].1.python.minor, 11);
+        assert_eq!(
+            names,
+            [
+                "python-3.14",
+                "python-3.12",
+                "python-3.11",
+                "python-3.10",
+                "python-3.9"
+            ]
+        );
+        assert_eq!(others[2].1.python.minor, 11);
+        assert_eq!(others[2].1.libc, LibcVersion::Glibc(2, 36));
     }
 }
