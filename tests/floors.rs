@@ -129,6 +129,7 @@ const FLOORS: &[&[Grant]] = &[
             "base",
             "context",
             "host",
+            "image",
             "layer_cache",
             "layer_recipes",
             "layers",

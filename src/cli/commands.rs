@@ -130,7 +130,7 @@ fn build(
     settings.formats = formats(&arguments.formats)?;
     settings.registries = registries(&arguments.registries);
     settings.passed = passed(&project, surroundings, shown)?;
-    let mut request = request(&arguments.source, &project)?;
+    let mut request = arguments.image.over(request(&arguments.source, &project)?);
     request.image = names.first().cloned();
     if names.is_empty() {
         names.extend(pipeline::default_name(&request, &settings)?);
@@ -167,7 +167,9 @@ fn plan(
     surroundings: &ProcessEnv,
     shown: &ProgressReporter,
 ) -> Result<CommandOutput, CommandFailure> {
-    let request = request(&arguments.source, &arguments.project)?;
+    let request = arguments
+        .image
+        .over(request(&arguments.source, &arguments.project)?);
     let rules = NetworkRules {
         unpacked: unpacked(&arguments.project),
         ..NetworkRules::default()
@@ -442,7 +444,7 @@ fn request(
             args::BytecodeChoice::Dependencies => BytecodeScope::Dependencies,
             args::BytecodeChoice::None => BytecodeScope::None,
         }),
-        image: None,
+        ..PlanRequest::default()
     })
 }
 

@@ -9,6 +9,8 @@ use crate::oci::{Descriptor, Digest, ImageManifest, Key, KeyBuilder, MediaFamily
 const TABLE_ANNOTATION: &str = "containerd.io/snapshot/stargz/toc.digest";
 /// Annotation of a layer that generators of its packages complete, by a layer above it.
 pub(crate) const COMPLETED_ANNOTATION: &str = "io.s2r.layer.completed";
+/// Annotation of a layer that a step of the project left: the labels that it asks for, a JSON object.
+const LABELS_ANNOTATION: &str = "io.s2r.layer.labels";
 /// Annotation of an eStargz layer: length of its tar, which podman's lazy storage wants to know.
 const UNCOMPRESSED_ANNOTATION: &str = "io.containers.estargz.uncompressed-size";
 
@@ -67,12 +69,26 @@ pub(crate) fn table_annotations(
     ])
 }
 
+/// The note on a layer whose step asks for labels; none where it asks for none.
+pub(crate) fn labels_annotation(labels: &BTreeMap<String, String>) -> Option<(String, String)> {
+    let text = serde_json::to_string(labels).ok()?;
+    (!labels.is_empty()).then(|| (LABELS_ANNOTATION.to_owned(), text))
+}
+
+/// The labels that a layer's annotations hold.
+pub(crate) fn labels_noted(annotations: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let text = annotations.get(LABELS_ANNOTATION);
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
+}
+
 /// Those of a descriptor's annotations that belong to its blob wherever it is used.
 pub(crate) fn kept_annotations(annotations: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     [
         TABLE_ANNOTATION,
         UNCOMPRESSED_ANNOTATION,
         COMPLETED_ANNOTATION,
+        LABELS_ANNOTATION,
     ]
     .into_iter()
     .filter_map(|name| Some((name.to_owned(), annotations.get(name)?.clone())))
@@ -123,6 +139,11 @@ mod tests {
         let mut annotations = table_annotations(Some(Digest::of(b"{}")), 7);
         let own = annotations.clone();
         assert!(LayerForm::Estargz.is_annotated(&own));
+        let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        annotations.extend(labels_annotation(&labels));
+        assert_eq!(labels_noted(&kept_annotations(&annotations)), labels);
+        annotations.remove(LABELS_ANNOTATION);
+        assert!(labels_annotation(&labels_noted(&annotations)).is_none());
         annotations.insert("other".into(), "x".into());
         assert_eq!(kept_annotations(&annotations), own);
         assert!(table_annotations(None, 7).is_empty());

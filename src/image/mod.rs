@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) use abi::{Abi, AbiMismatch};
 pub(crate) use base_record::{BaseRecord, BaseSettings, NoBaseRecord};
 pub(crate) use form::{
-    COMPLETED_ANNOTATION, LayerForm, kept_annotations, table_annotations, written_in,
+    COMPLETED_ANNOTATION, LayerForm, kept_annotations, labels_annotation, labels_noted,
+    table_annotations, written_in,
 };
 pub(crate) use rebase::{BaseDefaults, NewBase, family_of, packages, rebase};
 

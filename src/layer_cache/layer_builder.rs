@@ -12,7 +12,9 @@ use super::mend::again;
 use super::recipe::{BuiltLayer, LayerRecipe};
 use super::registry_cache::{RegistryCache, RemoteLayer};
 use crate::archive::tar::{LayerWriter, TarOptions};
-use crate::image::{COMPLETED_ANNOTATION, ImageLayer, LayerForm, rfc3339, table_annotations};
+use crate::image::{
+    COMPLETED_ANNOTATION, ImageLayer, LayerForm, labels_annotation, rfc3339, table_annotations,
+};
 use crate::oci::{DiffId, Digest, Key};
 use crate::report::{BuildError, Event, LayerEvent, LayerStatus, Report, ThreadError};
 use crate::store::{Store, StoredLayer};
@@ -285,6 +287,7 @@ impl LayerBuilder<'_> {
         if !notes.scripts.runs.is_empty() {
             annotations.insert(COMPLETED_ANNOTATION.to_owned(), "true".to_owned());
         }
+        annotations.extend(labels_annotation(&notes.labels));
         let stored = StoredLayer {
             digest: Digest::from_bytes(written.sha256),
             diff_id: DiffId::from_bytes(written.diff_sha256),

@@ -1,5 +1,7 @@
 //! What is noted of a layer when it is made, for whoever puts it into an image: its bytes need not be looked at again.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::deb::Scripts;
@@ -13,13 +15,16 @@ pub(crate) struct LayerNotes {
     /// What maintainer scripts of its packages would do.
     #[serde(default, skip_serializing_if = "Scripts::is_empty")]
     pub scripts: Scripts,
+    /// Labels that what made it asks for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 impl From<Linkage> for LayerNotes {
     fn from(linkage: Linkage) -> Self {
         Self {
             linkage,
-            scripts: Scripts::default(),
+            ..Self::default()
         }
     }
 }

@@ -17,11 +17,22 @@ use crate::layer_recipes::WheelShelf;
 use crate::layers::source::SourceLayer;
 use crate::layers::wheel;
 use crate::oci::{Platform, RunConfig};
-use crate::plan::ValueOrigin;
+use crate::plan::labels::LABEL_FLAG;
+use crate::plan::{Decided, ValueOrigin};
 use crate::report::BuildError;
 use crate::resolve::wheels::{LockedWheel, WheelLock};
 use crate::source::TreeContents;
 use crate::wheel_resolution::locked_wheels;
+
+/// All layers of an image, and what making them asks for.
+pub(super) struct FinishedLayers {
+    /// Base first.
+    pub layers: Vec<BuiltLayer>,
+    /// How many of them are the base's.
+    pub base_count: usize,
+    /// Labels that a step of the project asks for.
+    pub labels: BTreeMap<String, String>,
+}
 
 impl Context<'_> {
     /// Layers above the base, lowest first: skeleton, pip, wheels, source.
@@ -114,12 +125,12 @@ impl Context<'_> {
         locked_wheels::pip(pinned, &self.environment, &self.fetcher(), true)
     }
 
-    /// Writes config and manifest. The lowest `base_count` layers are the base's.
+    /// Writes config and manifest.
     pub(super) fn assemble(
         &self,
         platform: Platform,
         base: &Base<'_>,
-        (layers, base_count): (Vec<BuiltLayer>, usize),
+        finished: FinishedLayers,
     ) -> Result<BuiltPlatform, BuildError> {
         let (base_parts, skipped) = match base {
             Base::Packages { .. } => (None, 0),
@@ -131,16 +142,22 @@ impl Context<'_> {
                 image.manifest.layers.len(),
             ),
         };
+        let FinishedLayers {
+            layers,
+            base_count,
+            labels,
+        } = finished;
         let layers: Vec<BuiltLayer> = layers.into_iter().map(|made| self.proven(made)).collect();
+        let labels = self.labels(labels);
         let ours = layers.iter().skip(skipped);
         let image_layers: Vec<ImageLayer> = ours.map(|made| made.layer.clone()).collect();
         let assembled = crate::image::assemble(ImageParts {
             platform,
             created_seconds: self.settings.epoch_seconds,
-            run: self.run_config(),
+            run: self.run_config(&labels),
             base: base_parts,
             layers: &image_layers,
-            annotations: self.annotations(base, base_count),
+            annotations: self.annotations(base, base_count, &labels),
             family: self.settings.formats.documents,
         })?;
         self.store.put_blob(&assembled.config)?;
@@ -153,14 +170,34 @@ impl Context<'_> {
         })
     }
 
+    /// The image's labels: the plan's, and over them those of a step, which s2i puts over its own; but what a flag
+    /// says stays.
+    fn labels(&self, of_step: BTreeMap<String, String>) -> BTreeMap<String, Decided<String>> {
+        let mut labels = self.plan.labels.clone();
+        for (name, value) in of_step {
+            let is_asked = labels.get(&name).is_some_and(
+                |one| matches!(one.origin, ValueOrigin::Flag { flag } if flag == LABEL_FLAG),
+            );
+            if !is_asked {
+                labels.insert(name, Decided::of_script(value));
+            }
+        }
+        labels
+    }
+
     /// What the manifest tells of the base, and of what was built from source.
-    fn annotations(&self, base: &Base<'_>, base_count: usize) -> BTreeMap<String, String> {
+    fn annotations(
+        &self,
+        base: &Base<'_>,
+        base_count: usize,
+        labels: &BTreeMap<String, Decided<String>>,
+    ) -> BTreeMap<String, String> {
         let mut annotations = BTreeMap::from([
             (BASE_LAYERS_ANNOTATION.to_owned(), base_count.to_string()),
             (ABI_ANNOTATION.to_owned(), self.abi().to_string()),
             (
                 SETTINGS_ANNOTATION.to_owned(),
-                self.base_settings().to_text(),
+                self.base_settings(labels).to_text(),
             ),
         ]);
         match base {
@@ -169,6 +206,8 @@ impl Context<'_> {
             }
             Base::Image(image) => annotations.extend(image.annotations()),
         }
+        let asked = self.plan.annotations.iter();
+        annotations.extend(asked.map(|(name, asked)| (name.clone(), asked.value.clone())));
         let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         if !built.is_empty() {
             let lines = built.iter().map(|(key, wheel)| format!("{key} {wheel}"));
@@ -179,18 +218,18 @@ impl Context<'_> {
     }
 
     /// What of the config another base would give otherwise.
-    fn base_settings(&self) -> BaseSettings {
+    fn base_settings(&self, labels: &BTreeMap<String, Decided<String>>) -> BaseSettings {
         let names = self.plan.environment.of_builder();
-        let labels = self.plan.labels.iter();
-        let labels =
-            labels.filter(|(_, label)| matches!(label.origin, ValueOrigin::Builder { .. }));
+        let labels = labels
+            .iter()
+            .filter(|(_, label)| matches!(label.origin, ValueOrigin::Builder { .. }));
         BaseSettings {
             env: names.map(str::to_owned).collect(),
             labels: labels.map(|(name, _)| name.clone()).collect(),
         }
     }
 
-    fn run_config(&self) -> RunConfig {
+    fn run_config(&self, labels: &BTreeMap<String, Decided<String>>) -> RunConfig {
         let plan = self.plan;
         RunConfig {
             user: Some(plan.user.value.clone()),
@@ -212,8 +251,7 @@ impl Context<'_> {
             ),
             cmd: Some(plan.command.value.clone()),
             working_dir: Some(plan.working_directory.to_owned()),
-            labels: plan
-                .labels
+            labels: labels
                 .iter()
                 .map(|(name, label)| (name.clone(), label.value.clone()))
                 .collect(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use super::assembly::FinishedLayers;
 use super::build::BuiltPlatform;
 use crate::base::debian_packages::DebianPackages;
 use crate::base::image_base::Base;
@@ -20,7 +21,7 @@ use crate::report::{BuildError, BuildStage, LayerStatus};
 use crate::resolve::wheels::WheelLock;
 use crate::source_builds::build_root::BuildRoot;
 use crate::source_builds::step_layers;
-use crate::source_builds::step_layers::LowerLayers;
+use crate::source_builds::step_layers::{LowerLayers, StepOutcome};
 use crate::wheel_resolution::resolver;
 
 /// What one platform's image is made of, exactly.
@@ -95,25 +96,29 @@ impl Context<'_> {
         let base_recipes = self.base_recipes(&base)?;
         let recipes: Vec<&LayerRecipe<'_>> = base_recipes.iter().chain(&upper).collect();
         self.verify(&layers, &recipes)?;
-        if self.runs_last(&lock) {
-            let below = LowerLayers {
-                layers: &layers,
-                recipes: &recipes,
-                base_count,
-            };
-            let changes = stages.run(
-                BuildStage::Build,
-                || self.changes(&build_root, below, &lock),
-                |made| describe_changes(made.as_ref()),
-            )?;
-            layers.extend(changes);
-        }
+        let below = LowerLayers {
+            layers: &layers,
+            recipes: &recipes,
+            base_count,
+        };
+        let left = if self.runs_last(&lock) {
+            let run = || self.changes(&build_root, below, &lock);
+            let describe = |left: &StepOutcome| describe_changes(left.layer.as_ref());
+            stages.run(BuildStage::Build, run, describe)?
+        } else {
+            StepOutcome::default()
+        };
+        layers.extend(left.layer);
         let library = usize::from(compiler.is_some() && self.compiles_library());
         stages.run(
             BuildStage::Image,
             || {
-                let layers = (layers, base_count + library);
-                let built = self.assemble(platform, &base, layers)?;
+                let finished = FinishedLayers {
+                    layers,
+                    base_count: base_count + library,
+                    labels: left.labels,
+                };
+                let built = self.assemble(platform, &base, finished)?;
                 Ok(BuiltPlatform { compiled, ..built })
             },
             |built| built.descriptor.digest.to_string(),
@@ -151,13 +156,13 @@ impl Context<'_> {
         running.assemble.value || (running.collectstatic.value && has_django(lock))
     }
 
-    /// The layer of what code of the project changes.
+    /// What code of the project leaves.
     fn changes(
         &self,
         build_root: &BuildRoot<'_>,
         below: LowerLayers<'_>,
         lock: &WheelLock,
-    ) -> Result<Option<BuiltLayer>, BuildError> {
+    ) -> Result<StepOutcome, BuildError> {
         if self.plan.running.assemble.value {
             return step_layers::assemble(self, build_root.full()?, below);
         }
@@ -165,7 +170,7 @@ impl Context<'_> {
             Some((source, layers)) if has_django(lock) => {
                 step_layers::collect_static(self, LowerLayers { layers, ..below }, source)
             }
-            _ => Ok(None),
+            _ => Ok(StepOutcome::default()),
         }
     }
 

@@ -15,7 +15,24 @@ pub(crate) const BUILDER_LABEL: &str = "io.openshift.s2i.build.image";
 
 type LabelMap = BTreeMap<String, Decided<String>>;
 
-/// Decides on all labels; empty ones are left out.
+/// The flag that outranks whatever else names a label.
+pub(crate) const LABEL_FLAG: &str = "--label";
+
+/// The flag that asks for annotations.
+pub(super) const ANNOTATION_FLAG: &str = "--annotation";
+
+/// What a flag asks for.
+pub(super) fn asked(
+    pairs: &BTreeMap<String, String>,
+    flag: &'static str,
+) -> impl Iterator<Item = (String, Decided<String>)> {
+    let decided = move |value: &String| Decided::new(value.clone(), ValueOrigin::Flag { flag }, "");
+    pairs
+        .iter()
+        .map(move |(name, value)| (name.clone(), decided(value)))
+}
+
+/// Decides on all labels; empty ones are left out, unless the user writes them.
 pub(super) fn decide(inputs: &PlanInputs<'_>, definition: &BuilderDefinition) -> LabelMap {
     let mut labels = LabelMap::new();
     let builder = || ValueOrigin::Builder {
@@ -80,6 +97,7 @@ pub(super) fn decide(inputs: &PlanInputs<'_>, definition: &BuilderDefinition) ->
             set("org.opencontainers.image.source", remote, origin());
         }
     }
+    labels.extend(asked(&inputs.request.labels, LABEL_FLAG));
     labels
 }
 
@@ -136,6 +154,24 @@ mod tests {
             Some("sub")
         );
         assert_eq!(label("org.opencontainers.image.revision"), None);
+    }
+
+    #[test]
+    fn what_flags_ask_for_comes_first() {
+        let plan = with(&[("app.py", "")], &[], |request| {
+            let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            request.labels = [pair("io.k8s.display-name", "Shop"), pair("team", "")].into();
+            request.annotations = [pair("org.opencontainers.image.vendor", "us")].into();
+        })
+        .unwrap();
+        assert_eq!(plan.labels["io.k8s.display-name"].value, "Shop");
+        assert_eq!(plan.labels["team"].value, "");
+        let text = crate::plan::render(&plan);
+        let labels =
+            "labels        io.k8s.display-name=Shop  (--label)\n              team=  (--label)\n";
+        assert!(text.contains(labels), "{text}");
+        let annotation = "annotations   org.opencontainers.image.vendor=us  (--annotation)\n";
+        assert!(text.contains(annotation), "{text}");
     }
 
     #[test]

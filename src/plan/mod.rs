@@ -76,6 +76,10 @@ pub(crate) struct PlanRequest {
     pub bytecode: Option<BytecodeScope>,
     /// The image's first name.
     pub image: Option<Reference>,
+    /// `--label`, by name.
+    pub labels: BTreeMap<String, String>,
+    /// `--annotation`, by name.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Everything that a plan is made from.
@@ -146,6 +150,12 @@ impl<T> Decided<T> {
             reason: reason.into(),
         }
     }
+
+    /// What the project's own assemble script says.
+    pub(crate) fn of_script(value: T) -> Self {
+        let script = SourcePlace::file(running::ASSEMBLE);
+        Self::new(value, ValueOrigin::File(script), "")
+    }
 }
 
 /// Something that the user should know about the plan.
@@ -192,6 +202,8 @@ pub(crate) struct Plan {
     /// The environment of build and image.
     pub environment: Variables,
     pub labels: BTreeMap<String, Decided<String>>,
+    /// Those of the manifest that the user asks for.
+    pub annotations: BTreeMap<String, Decided<String>>,
     /// User of the image's processes.
     pub user: Decided<String>,
     pub working_directory: &'static str,
@@ -265,6 +277,7 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
     Ok(Plan {
         image: inputs.request.image.as_ref().map(ToString::to_string),
         labels: labels::decide(inputs, definition),
+        annotations: labels::asked(&inputs.request.annotations, labels::ANNOTATION_FLAG).collect(),
         user: Decided::new(definition.user.clone(), from_builder(), ""),
         working_directory: SOURCE_FOLDER,
         ports: Decided::new(definition.ports.clone(), from_builder(), ""),

@@ -1,7 +1,9 @@
 //! A plan for people: what, from where and why, a line each.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::labels::{ANNOTATION_FLAG, LABEL_FLAG};
 use super::{Decided, DependencySource, Plan, ValueOrigin};
 
 /// Width of the first column.
@@ -51,6 +53,9 @@ pub(crate) fn render(plan: &Plan) -> String {
     decided(&mut text, "byte code", &bytecode, &plan.bytecode);
     start(&mut text, plan);
     environment(&mut text, plan);
+    for (name, pairs) in [("labels", &plan.labels), ("annotations", &plan.annotations)] {
+        list(&mut text, name, asked(pairs));
+    }
     let ports: Vec<String> = plan
         .ports
         .value
@@ -127,6 +132,15 @@ fn running(text: &mut String, plan: &Plan) {
             decided(text, "runs", what, decided_on);
         }
     }
+}
+
+/// Those that flags ask for; `--json` has them all.
+fn asked(pairs: &BTreeMap<String, Decided<String>>) -> impl Iterator<Item = (String, String)> {
+    let flags = [LABEL_FLAG, ANNOTATION_FLAG];
+    let asked = pairs.iter().filter(
+        move |(_, one)| matches!(one.origin, ValueOrigin::Flag { flag } if flags.contains(&flag)),
+    );
+    asked.map(|(key, one)| (format!("{key}={}", one.value), one.origin.to_string()))
 }
 
 /// Only what the user said: the rest is the builder's, and `--json` has it all.

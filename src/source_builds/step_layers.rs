@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use super::image_metadata;
 use super::staged_source::{SOURCE, StagedSource};
 use super::step_runner;
 use super::step_runner::{StepCommand, StepError, StepRoot, StepRunner, bare_key, how, is_success};
 use super::toolchain::Toolchain;
 use crate::context::build_context::Context;
+use crate::image::labels_noted;
 use crate::layer_cache::{BuiltLayer, LayerRecipe};
 use crate::layers::changes::{self, LayerChange, PathChange};
 use crate::layers::notes::LayerNotes;
@@ -17,7 +19,7 @@ use crate::plan::manage_py;
 use crate::report::{BuildError, Event};
 use crate::sandbox::{self, ChangeKind, StepFilesystem, StepMount};
 
-/// The record kind of steps that changed nothing.
+/// The record kind of steps that changed nothing: the labels that they ask for.
 const RECORD: &str = "unchanged";
 /// The only part of a root whose changes reach an image.
 const KEPT: &[u8] = b"opt/app-root/";
@@ -35,6 +37,24 @@ const NO_COLLECTSTATIC: &str =
 const NO_ASSEMBLE: &str =
     "Remove .s2i/bin/assemble, or list it in .s2iignore, to build with s2r's own steps.";
 
+/// What a step left for the image.
+#[derive(Debug, Default)]
+pub(crate) struct StepOutcome {
+    /// The layer of what it changed, if it changed anything.
+    pub layer: Option<BuiltLayer>,
+    /// The labels that it asks for.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl From<BuiltLayer> for StepOutcome {
+    fn from(layer: BuiltLayer) -> Self {
+        Self {
+            labels: labels_noted(&layer.layer.annotations),
+            layer: Some(layer),
+        }
+    }
+}
+
 /// The layers that a step finds.
 #[derive(Clone, Copy)]
 pub(crate) struct LowerLayers<'a> {
@@ -45,7 +65,7 @@ pub(crate) struct LowerLayers<'a> {
     pub base_count: usize,
 }
 
-/// Runs `collectstatic` over the image's layers, if that is to be done; the layer of what it wrote.
+/// Runs `collectstatic` over the image's layers, if that is to be done.
 ///
 /// # Errors
 /// It fails although its dry run did not; there is no sandbox.
@@ -53,10 +73,10 @@ pub(crate) fn collect_static(
     context: &Context<'_>,
     below: LowerLayers<'_>,
     source: &BuiltLayer,
-) -> Result<Option<BuiltLayer>, BuildError> {
+) -> Result<StepOutcome, BuildError> {
     let plan = context.plan;
     if !plan.running.collectstatic.value {
-        return Ok(None);
+        return Ok(StepOutcome::default());
     }
     let mut key = key(
         "collectstatic/1",
@@ -99,7 +119,7 @@ pub(crate) fn collect_static(
     };
     let dry = StepRoot::new(context.store, folders.clone())?;
     if !can_collect(context, &dry.root, &order(&DRY_RUN))? {
-        return Ok(None);
+        return Ok(StepOutcome::default());
     }
     let place = StepRoot::new(context.store, folders)?;
     let steps = StepRunner {
@@ -107,7 +127,13 @@ pub(crate) fn collect_static(
         report: context.report,
     };
     steps.run(&place.root, &order(&COLLECT))?;
-    layer(context, &key, COLLECTSTATIC, &place.root, index)
+    let layer = ChangesLayer {
+        context,
+        key: &key,
+        step: COLLECTSTATIC,
+        index,
+    };
+    layer.of(&place.root, BTreeMap::new())
 }
 
 /// Whether a dry run goes well. One that does not is told, and is no fault of the build: s2i's images
@@ -137,7 +163,7 @@ fn can_collect(
     Ok(true)
 }
 
-/// Runs the project's own assemble script in the builder's file system; the layer of what it left.
+/// Runs the project's own assemble script in the builder's file system.
 ///
 /// # Errors
 /// It fails; there is no sandbox.
@@ -145,13 +171,13 @@ pub(crate) fn assemble(
     context: &Context<'_>,
     toolchain: &Toolchain,
     below: LowerLayers<'_>,
-) -> Result<Option<BuiltLayer>, BuildError> {
+) -> Result<StepOutcome, BuildError> {
     let contents = context.tree().contents()?.key();
     let beneath = KeyBuilder::new("assemble-input/1")
         .field(contents.as_bytes())
         .field(toolchain.key.as_bytes())
         .finish();
-    let key = key("assemble/1", below.layers, beneath.as_bytes(), context);
+    let key = key("assemble/2", below.layers, beneath.as_bytes(), context);
     if let Some(known) = known(context, &key, below.layers.len())? {
         return Ok(known);
     }
@@ -167,13 +193,17 @@ pub(crate) fn assemble(
     let mut lower = toolchain.roots(context)?.to_vec();
     lower.extend(context.ground_of(&below.layers[below.base_count..], below.recipes)?);
     let place = StepRoot::new(context.store, lower)?;
-    let mounts = [("src", "/tmp/src"), ("src/.s2i/bin", "/tmp/scripts")]
-        .map(|(from, to)| StepMount {
-            from: staged.root().join(from),
-            to: to.to_owned(),
-            is_writable: true,
-        })
-        .to_vec();
+    let metadata = context.store.temp_folder("metadata-")?;
+    let mounts = [
+        (staged.root().join("src"), "/tmp/src"),
+        (staged.root().join("src/.s2i/bin"), "/tmp/scripts"),
+        (metadata.path().to_owned(), image_metadata::FOLDER),
+    ];
+    let mounts = mounts.map(|(from, to)| StepMount {
+        from,
+        to: to.to_owned(),
+        is_writable: true,
+    });
     let mut environment = environment(context);
     environment.extend(context.build_variables());
     StepRunner {
@@ -187,12 +217,18 @@ pub(crate) fn assemble(
             command: &["/tmp/scripts/assemble"],
             directory: "/opt/app-root/src",
             environment,
-            mounts,
+            mounts: mounts.to_vec(),
             has_network: true,
             instead: NO_ASSEMBLE,
         },
     )?;
-    layer(context, &key, "assemble", &place.root, below.layers.len())
+    let layer = ChangesLayer {
+        context,
+        key: &key,
+        step: "assemble",
+        index: below.layers.len(),
+    };
+    layer.of(&place.root, image_metadata::labels(metadata.path())?)
 }
 
 /// Names a step's layer by what lay beneath it and what it was told.
@@ -220,20 +256,20 @@ fn environment(context: &Context<'_>) -> BTreeMap<String, String> {
     environment
 }
 
-/// What is known of a step that ran before: its layer, or that it changed nothing.
-#[expect(
-    clippy::option_option,
-    reason = "not known, known to change nothing, and known are three answers"
-)]
+/// What is known of a step that ran before.
 fn known(
     context: &Context<'_>,
     key: &Key,
     index: usize,
-) -> Result<Option<Option<BuiltLayer>>, BuildError> {
-    if context.store.record(RECORD, key)?.is_some() {
-        return Ok(Some(None));
+) -> Result<Option<StepOutcome>, BuildError> {
+    if let Some(labels) = context.store.record(RECORD, key)? {
+        return Ok(Some(StepOutcome {
+            layer: None,
+            labels: serde_json::from_slice(&labels).unwrap_or_default(),
+        }));
     }
-    Ok(context.known_layer(key, "changes", index).map(Some))
+    let layer = context.known_layer(key, "changes", index);
+    Ok(layer.map(StepOutcome::from))
 }
 
 /// A change as a layer has it.
@@ -251,51 +287,75 @@ pub(crate) fn of_layer(change: sandbox::RootChange) -> LayerChange {
     }
 }
 
-/// The layer of what steps changed below the virtual environment.
-fn layer(
-    context: &Context<'_>,
-    key: &Key,
-    step: &str,
-    root: &StepFilesystem,
+/// The layer of what a step changes below the virtual environment.
+struct ChangesLayer<'a> {
+    context: &'a Context<'a>,
+    key: &'a Key,
+    /// What users call the step.
+    step: &'static str,
+    /// Its place in the image.
     index: usize,
-) -> Result<Option<BuiltLayer>, BuildError> {
-    let mut lost = Vec::new();
-    let mut kept = Vec::new();
-    for change in sandbox::changes(root)? {
-        if change.path.starts_with(KEPT) {
-            kept.push(of_layer(change));
-        } else if !matches!(change.kind, ChangeKind::Folder { .. }) {
-            let path = String::from_utf8_lossy(&change.path).into_owned();
-            if !SCRATCH.iter().any(|scratch| path.starts_with(scratch)) {
-                lost.push(path);
+}
+
+impl ChangesLayer<'_> {
+    fn of(
+        &self,
+        root: &StepFilesystem,
+        labels: BTreeMap<String, String>,
+    ) -> Result<StepOutcome, BuildError> {
+        let kept = self.kept(root)?;
+        if !kept
+            .iter()
+            .any(|change| !matches!(change.kind, PathChange::Folder { .. }))
+        {
+            let noted = serde_json::to_vec(&labels).unwrap_or_default();
+            self.context.store.put_record(RECORD, self.key, &noted)?;
+            return Ok(StepOutcome {
+                layer: None,
+                labels,
+            });
+        }
+        let recipe = LayerRecipe {
+            key: *self.key,
+            contents: "changes".to_owned(),
+            needs: Vec::new(),
+            is_of_source: true,
+            write: Box::new(move |tar| {
+                changes::write(&kept, tar)?;
+                Ok(LayerNotes {
+                    labels: labels.clone(),
+                    ..LayerNotes::default()
+                })
+            }),
+        };
+        let made = self.context.make(&[recipe], self.index)?.layers.pop();
+        Ok(made.map(StepOutcome::from).unwrap_or_default())
+    }
+
+    /// What gets into the image; what else was written is told.
+    fn kept(&self, root: &StepFilesystem) -> Result<Vec<LayerChange>, BuildError> {
+        let mut lost = Vec::new();
+        let mut kept = Vec::new();
+        for change in sandbox::changes(root)? {
+            if change.path.starts_with(KEPT) {
+                kept.push(of_layer(change));
+            } else if !matches!(change.kind, ChangeKind::Folder { .. }) {
+                let path = String::from_utf8_lossy(&change.path).into_owned();
+                if !SCRATCH.iter().any(|scratch| path.starts_with(scratch)) {
+                    lost.push(path);
+                }
             }
         }
+        if let Some(first) = lost.first() {
+            self.context.report.event(Event::Warning {
+                text: format!(
+                    "{} wrote {} files outside /opt/app-root, such as /{first}; they are not in the image",
+                    self.step,
+                    lost.len()
+                ),
+                hint: "an image's own user could not have written there".to_owned(),
+            });
+        }
+        Ok(kept)
     }
-    if let Some(first) = lost.first() {
-        context.report.event(Event::Warning {
-            text: format!(
-                "{step} wrote {} files outside /opt/app-root, such as /{first}; they are not in the image",
-                lost.len()
-            ),
-            hint: "an image's own user could not have written there".to_owned(),
-        });
-    }
-    if !kept
-        .iter()
-        .any(|change| !matches!(change.kind, PathChange::Folder { .. }))
-    {
-        context.store.put_record(RECORD, key, b"")?;
-        return Ok(None);
-    }
-    let recipe = LayerRecipe {
-        key: *key,
-        contents: "changes".to_owned(),
-        needs: Vec::new(),
-        is_of_source: true,
-        write: Box::new(move |tar| {
-            changes::write(&kept, tar)?;
-            Ok(LayerNotes::default())
-        }),
-    };
-    Ok(context.make(&[recipe], index)?.layers.pop())
 }

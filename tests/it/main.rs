@@ -50,6 +50,7 @@ mod hostile;
 mod images;
 mod inside;
 mod interrupted;
+mod labels;
 mod libraries;
 mod locked;
 mod locked_layers;

@@ -1,9 +1,15 @@
 //! What people write today, built and started: the code says how, and a server is added where none is named.
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use crate::harness::container::{Container, run_once, run_with};
 use crate::harness::files::{Project, example};
 use crate::harness::home::{Home, digest_of};
 use crate::harness::tools::finish;
+
+/// How long a server may take to see an edit, on a busy machine.
+const RELOAD_LIMIT: Duration = Duration::from_secs(30);
 
 const FLASK: &str = "from flask import Flask\n\napp = Flask(__name__)\n\n\n@app.route(\"/\")\ndef index():\n    return \"hello\"\n";
 const FACTORY: &str = "from flask import Flask\n\n\ndef create_app(config=None):\n    app = Flask(__name__)\n    app.add_url_rule(\"/\", view_func=lambda: \"made\")\n    return app\n";
@@ -274,6 +280,29 @@ fn streamlit() {
         "/",
         "<title>Streamlit</title>",
     );
+}
+
+#[test]
+fn an_edit_in_a_container_is_served_where_settings_ask_for_reloads() {
+    let home = Home::seeded();
+    let project = Project::copy_of("flask-gunicorn");
+    project.write("conf.py", "reload = True\n");
+    let built = home.build(
+        &project.path(),
+        &["hot", "-e", "APP_CONFIG=conf.py", "-e", "WEB_CONCURRENCY=1"],
+    );
+    let image = home.layout().reference(digest_of(&built));
+    let container = Container::start(&image, 1_000_680_000);
+    assert_eq!(container.page("/"), "Hello from Flask\n");
+    container
+        .exec(&["sed", "-i", "s/from Flask/again/", "wsgi.py"])
+        .ok();
+    let started = Instant::now();
+    // A request may come while a worker is being replaced; the page is asked for until it has changed.
+    while container.page("/") != "Hello again\n" {
+        assert!(started.elapsed() < RELOAD_LIMIT, "{}", container.logs());
+        sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]

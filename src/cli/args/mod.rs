@@ -4,8 +4,9 @@
 mod options;
 
 pub(super) use options::{
-    BytecodeChoice, CacheOptions, CompressionChoice, FormatChoice, FormatOptions, IsolationChoice,
-    NetworkOptions, OutputOptions, ProgressChoice, ProjectOptions, RegistryOptions, StepOptions,
+    BytecodeChoice, CacheOptions, CompressionChoice, FormatChoice, FormatOptions, ImageOptions,
+    IsolationChoice, NetworkOptions, OutputOptions, ProgressChoice, ProjectOptions,
+    RegistryOptions, StepOptions,
 };
 
 use std::path::PathBuf;
@@ -108,6 +109,9 @@ pub(super) struct BuildArgs {
     pub(super) project: ProjectOptions,
 
     #[command(flatten)]
+    pub(super) image: ImageOptions,
+
+    #[command(flatten)]
     pub(super) cache: CacheOptions,
 
     #[command(flatten)]
@@ -172,6 +176,9 @@ pub(super) struct PlanArgs {
 
     #[command(flatten)]
     pub(super) project: ProjectOptions,
+
+    #[command(flatten)]
+    pub(super) image: ImageOptions,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::plan::PlanRequest;
+
 /// How s2r speaks.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Messages")]
@@ -149,6 +151,30 @@ pub(crate) struct NetworkOptions {
     pub(crate) refresh: bool,
 }
 
+/// What the image says of itself.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Labels and annotations")]
+pub(crate) struct ImageOptions {
+    /// Put this label on the image, in place of any other of its name; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    pub(crate) label: Vec<(String, String)>,
+
+    /// Write this annotation into the image's manifest, each platform's; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = annotation)]
+    pub(crate) annotation: Vec<(String, String)>,
+}
+
+impl ImageOptions {
+    /// A request with what these ask for; of one name the last counts.
+    pub(crate) fn over(&self, request: PlanRequest) -> PlanRequest {
+        PlanRequest {
+            labels: self.label.iter().cloned().collect(),
+            annotations: self.annotation.iter().cloned().collect(),
+            ..request
+        }
+    }
+}
+
 /// What the image is written in.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Image format")]
@@ -224,6 +250,25 @@ impl IsolationChoice {
             Self::None => "none",
         }
     }
+}
+
+/// Reads `KEY=VALUE`; the value may be empty.
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+/// The same, without the names that s2r reads in a manifest.
+fn annotation(text: &str) -> Result<(String, String), String> {
+    let (key, value) = label(text)?;
+    if key.starts_with("io.s2r.") || key.starts_with("org.opencontainers.image.base.") {
+        return Err(
+            "s2r writes annotations of these names, and reads them in later builds".to_owned(),
+        );
+    }
+    Ok((key, value))
 }
 
 /// Reads `512M`: bytes, or thousands of thousands by 1024.

@@ -200,7 +200,11 @@ pub(crate) fn write<W: Write>(
     gathered.settle_hardlinks()?;
     let linkage = linkage(&gathered, options.architecture)?;
     emit(gathered, out)?;
-    Ok(LayerNotes { linkage, scripts })
+    Ok(LayerNotes {
+        linkage,
+        scripts,
+        ..LayerNotes::default()
+    })
 }
 
 /// What the layer's files need of the image, and which libraries and programs they are.
