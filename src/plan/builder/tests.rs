@@ -9,8 +9,11 @@ fn builders_compiled_in_are_good() {
     for builder in embedded() {
         let EmbeddedBuilder { name, python, .. } = *builder;
         assert_eq!(name.strip_prefix("python-"), Some(python));
+        let short = python.replace('.', "");
+        let tags = format!("builder,python,python{short},python-{short},rh-python{short}");
         match builder.read().unwrap() {
             BuilderFile::Whole(definition) => {
+                assert_eq!(definition.labels["io.openshift.tags"], tags);
                 assert_eq!(
                     (definition.name.as_str(), definition.python.as_str()),
                     (name, python)
@@ -27,6 +30,7 @@ fn builders_compiled_in_are_good() {
                 assert!(libraries.contains(&format!("python{python}-dev")));
             }
             BuilderFile::Image(image) => {
+                assert_eq!(image.labels["io.openshift.tags"], tags);
                 assert_eq!(
                     (image.name.as_str(), image.python.as_deref()),
                     (name, Some(python))
