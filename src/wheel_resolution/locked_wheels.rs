@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 
+use pep508_rs::ExtraName;
+
 use crate::layer_cache::{DownloadError, MAX_DOWNLOAD_BYTES, StoreFetcher};
 use crate::layer_recipes::revealed;
 use crate::net::http::{ExpectedDownload, HttpError};
@@ -11,7 +13,7 @@ use crate::oci::{Digest, KeyBuilder};
 use crate::packages::Sha256;
 use crate::packages::python::conditions::ResolutionRules;
 use crate::packages::python::{
-    PackageName, PackageUrl, Position, Requirement, Version, WheelFileName, WheelTarget,
+    DirectUrl, PackageName, PackageUrl, Position, Requirement, Version, WheelFileName, WheelTarget,
 };
 use crate::plan::builder::PipWheel;
 use crate::report::{BuildError, Report, ThreadError};
@@ -19,7 +21,7 @@ use crate::resolve::wheels::{
     BUILT_FOLDER, GetRequest, GetResponse, IndexFetch, IndexFetchError, IndexSdist, IndexSettings,
     KeptFile, LockedSource, LockedWheel, OldPin, RequirementsFile, ResolveInput, ResolveRequest,
     SourceOf, WheelLocation, WheelLock, WheelOverride, find_tool, indexes, locked_sources, old_pin,
-    resolution_key, resolve, sdist_for, to_build, write_pylock,
+    requires_hashes, resolution_key, resolve, sdist_for, to_build, write_pylock,
 };
 use crate::source::{SettingsFile, SourceKind, SourceTree};
 use crate::store::Store;
@@ -45,6 +47,10 @@ pub(crate) struct BuiltWheel {
     pub is_own: bool,
     /// What it was built from.
     pub from: SourceOf,
+    /// The address that it was wished for by, if it was.
+    pub address: Option<DirectUrl>,
+    /// The extras that were wished for with it.
+    pub extras: Vec<ExtraName>,
 }
 
 impl BuiltWheel {
@@ -135,6 +141,19 @@ impl WheelResolution<'_> {
             indexes.put_into(&mut variables);
         }
         Ok(variables)
+    }
+
+    /// Whether every package needs a hash.
+    ///
+    /// # Errors
+    /// Requirement files that do not read.
+    pub(crate) fn requires_hashes(&self, target: &WheelTarget) -> Result<bool, BuildError> {
+        match self.wanted {
+            WheelRequest::Requirements(files) => {
+                Ok(self.with(ResolveInput::Requirements(files), target, requires_hashes)?)
+            }
+            WheelRequest::Pylock { .. } => Ok(true),
+        }
     }
 
     /// What of a lock has to be built.
@@ -244,7 +263,11 @@ impl WheelResolution<'_> {
                 file_name: wheel.file_name.to_string(),
                 sha256: Sha256(*wheel.sha256.as_bytes()),
                 instead_of: wheel.instead_of.clone(),
-                extras: Vec::new(),
+                extras: wheel.extras.clone(),
+                from: match &wheel.address {
+                    Some(address) => address.to_string(),
+                    None => format!("{}, which was built", wheel.file_name),
+                },
             })
             .collect()
     }

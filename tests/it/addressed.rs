@@ -91,6 +91,73 @@ fn a_wheel_at_an_address_comes_from_there() {
 }
 
 #[test]
+fn what_extras_require_at_an_address_comes_from_there() {
+    let home = Home::seeded();
+    let elsewhere = Index::serving(&[liba()], None, Fault::None);
+    let address = format!("{}/files/{}", elsewhere.root(), liba().file_name());
+    for required in [
+        format!("liba @ {address}"),
+        "liba @ file://HERE/libs/liba".to_owned(),
+    ] {
+        let project = project(&format!("{required} ; extra == 'web'"), "");
+        let index = index();
+        for (line, has_it) in [(".[web]", true), ("-e .[web]", true), (".", false)] {
+            project.write("requirements.txt", &format!("{line}\n"));
+            let built = index.build(&home, &project.path()).ok();
+            if has_it {
+                is_own(&home, &built);
+            } else {
+                let members = home.layout().members(digest_of(built.line()));
+                assert!(
+                    !members.keys().any(|path| path.ends_with("/liba.py")),
+                    "{line}"
+                );
+            }
+        }
+    }
+    // A wheel of the source, whose extra another line asks for.
+    let wheel = Wheel::new("outer", "1.0")
+        .requires(&format!("liba @ {address} ; extra == 'web'"))
+        .provides_extra("web");
+    let text = format!("./{}\nouter[web]\n", wheel.file_name());
+    let project = Project::new(&[("app.py", "pass\n"), ("requirements.txt", &text)]);
+    fs::write(project.path().join(wheel.file_name()), wheel.bytes()).unwrap();
+    is_own(&home, &index().build(&home, &project.path()).ok());
+}
+
+#[test]
+fn a_package_has_one_address() {
+    let home = Home::seeded();
+    let elsewhere = Index::serving(&[liba()], None, Fault::None);
+    let address = format!("{}/files/{}", elsewhere.root(), liba().file_name());
+    let by_line = |required: &str, lines: &str| {
+        let project = project(required, "");
+        project.write("requirements.txt", &format!(".\n{lines}\n"));
+        index().build(&home, &project.path())
+    };
+    let wheel = format!("liba @ {address}");
+    is_own(&home, &by_line(&wheel, &wheel).ok());
+    let folder = "liba @ file://HERE/libs/liba";
+    is_own(&home, &by_line(folder, "./libs/liba").ok());
+    for (required, lines, said) in [
+        (
+            wheel.as_str(),
+            "./libs/liba",
+            [address.as_str(), "./libs/liba"],
+        ),
+        (folder, wheel.as_str(), ["libs/liba", address.as_str()]),
+    ] {
+        let said: Vec<&str> = said.into_iter().chain(["two addresses"]).collect();
+        by_line(required, lines).exits(65).says(&said);
+    }
+    let wheels = Index::serving(&[liba()], None, Fault::None);
+    let mirror = format!("{}/files/{}", wheels.root(), liba().file_name());
+    by_line(&wheel, &format!("liba @ {mirror}"))
+        .exits(65)
+        .says(&[&address, &mirror, "two addresses"]);
+}
+
+#[test]
 fn sources_of_an_installed_project_hold() {
     let home = Home::seeded();
     let index = index();

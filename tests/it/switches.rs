@@ -189,6 +189,41 @@ fn indexes_of_uv_are_asked_first_and_with_their_logins() {
 }
 
 #[test]
+fn a_server_is_added_within_the_rules_alone() {
+    let home = Home::seeded();
+    let flask = Wheel::new("flask", "3.0").file("flask.py", "class Flask:\n    pass\n");
+    let server = Wheel::new("gunicorn", "23.0").file("gunicorn.py", "pass\n");
+    let hash = sha256(&flask.bytes());
+    let index = Index::serving(&[flask, server], None, Fault::None);
+    let project = |text: &str| {
+        let app = "from flask import Flask\napp = Flask(__name__)\n";
+        Project::new(&[("main.py", app), ("requirements.txt", text)])
+    };
+    let hashed = project(&format!("flask==3.0 --hash={hash}\n"));
+    let plain = project("flask\n");
+    for variables in [
+        &[("PIP_REQUIRE_HASHES", "1")][..],
+        &[("UV_REQUIRE_HASHES", "1")],
+        &[],
+    ] {
+        build(&home, &hashed, &index, variables).exits(65).says(&[
+            "gunicorn",
+            "uv pip compile --generate-hashes",
+            "S2R_ADD_SERVER=",
+        ]);
+    }
+    build(&home, &plain, &index, &[("PIP_NO_DEPS", "1")])
+        .exits(65)
+        .says(&["gunicorn", "PIP_NO_DEPS"]);
+    // There is no source distribution of it.
+    build(&home, &plain, &index, &[("PIP_NO_BINARY", "gunicorn")])
+        .exits(65)
+        .says(&["gunicorn", "no source distribution"]);
+    let built = build(&home, &plain, &index, &[]).ok();
+    assert!(has(&home, &built, "gunicorn-23.0"));
+}
+
+#[test]
 fn without_dependencies_there_are_none() {
     let home = Home::seeded();
     let outer = Wheel::new("outer", "1.0")

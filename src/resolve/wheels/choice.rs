@@ -143,7 +143,7 @@ impl PreparedRequest<'_> {
     }
 
     /// Whether every package needs a hash: pip's `--require-hashes`, which one hash switches on.
-    fn is_with_hashes(&self, wishes: &[&Requirement]) -> bool {
+    pub(super) fn is_with_hashes(&self, wishes: &[&Requirement]) -> bool {
         self.requirements.options.require_hashes
             || wishes.iter().any(|wish| !wish.hashes.is_empty())
     }
@@ -224,6 +224,7 @@ impl PreparedRequest<'_> {
             addressed,
             named,
             linked,
+            ..
         } = self.local_wheels(wishes, fetch)?;
         let wishes: Vec<&Requirement> = wishes.iter().copied().chain(&addressed).collect();
         let network = (!self.request.offline).then_some(fetch);

@@ -59,6 +59,16 @@ pub(crate) enum WheelError {
     /// Something can be installed only after running code of a project.
     #[error("{position}: `{wish}` has to be built")]
     NeedsBuild { wish: String, position: Position },
+    /// A package is wanted from two places.
+    #[error("{name} is wanted from two places")]
+    TwoAddresses {
+        name: PackageName,
+        /// Who wants it, and the address.
+        wanted: [(String, String); 2],
+    },
+    /// The metadata of wheels name too many others by address.
+    #[error("{position}: wheels name more than {limit} others by their addresses")]
+    TooManyAddresses { limit: usize, position: Position },
     /// A path that is not in the source.
     #[error("{position}: `{path}` is no file of the source")]
     NoSuchWheel { path: String, position: Position },
@@ -401,6 +411,8 @@ impl Explain for WheelError {
             ),
             Self::NotLocked { .. }
             | Self::NeedsBuild { .. }
+            | Self::TwoAddresses { .. }
+            | Self::TooManyAddresses { .. }
             | Self::NoSuchWheel { .. }
             | Self::WheelUnwanted { .. }
             | Self::Unsatisfiable { .. }
@@ -470,6 +482,18 @@ impl WheelError {
                 position.to_string(),
                 "folders, repositories and source archives run their own build code; dependencies are put into the image without running any".to_owned(),
                 "name a released version that has a wheel, or the address of a wheel",
+            ),
+            Self::TwoAddresses { name, wanted } => project(
+                format!("{name} is wanted from two addresses"),
+                format!("{}, {}", wanted[0].0, wanted[1].0),
+                wanted.each_ref().map(|(who, address)| format!("{who}: {address}")).join("\n"),
+                "have both name the same address, or one of them none: an image has one of a package",
+            ),
+            Self::TooManyAddresses { position, .. } => project(
+                "wheels name too many others by their addresses".to_owned(),
+                position.to_string(),
+                text,
+                "put those wheels into an index, and name versions",
             ),
             Self::NoSuchWheel { position, .. } => project(
                 "a wheel is missing".to_owned(),

@@ -7,6 +7,8 @@ use super::index::releases::sdist_version;
 use super::index::{ProjectFile, files_of};
 use super::lock::{LockSelection, LockedSource};
 use super::{PreparedRequest, ResolveRequest};
+use pep508_rs::ExtraName;
+
 use crate::packages::Sha256;
 use crate::packages::python::{
     DirectUrl, FileHash, PackageName, PackageUrl, Position, Requirement, RequirementKind, Version,
@@ -26,8 +28,10 @@ pub(crate) struct WheelOverride {
     pub sha256: Sha256,
     /// The line that it was built for; none where nobody wished for it by address.
     pub instead_of: Option<Position>,
-    /// Extras that are wanted of it where no line says so.
-    pub extras: Vec<String>,
+    /// Extras that are wanted of it by whoever named it, a line or the metadata of another wheel.
+    pub extras: Vec<ExtraName>,
+    /// What it was built from, for people.
+    pub from: String,
 }
 
 /// A source distribution of an index.
@@ -99,16 +103,14 @@ pub(super) fn put_in(
             .as_ref()
             .and_then(|position| wishes.iter().position(|wish| wish.position == *position));
         let (marker, extras) = match place.map(|at| &wishes[at]) {
-            Some(wish) => {
-                let extras = wish.extras().iter().map(ToString::to_string).collect();
-                (wish.marker().clone(), extras)
-            }
-            None => (pep508_rs::MarkerTree::TRUE, stand.extras.clone()),
+            Some(wish) => (wish.marker().clone(), wish.extras()),
+            None => (pep508_rs::MarkerTree::TRUE, stand.extras.as_slice()),
         };
         let extras = if extras.is_empty() {
             String::new()
         } else {
-            format!("[{}]", extras.join(","))
+            let names: Vec<&str> = extras.iter().map(AsRef::as_ref).collect();
+            format!("[{}]", names.join(","))
         };
         let text = format!("{}{extras} @ ./{}", stand.name, stand.file_name);
         let position = Position {
@@ -212,7 +214,8 @@ mod tests {
                 path: "r.txt".to_owned(),
                 line,
             }),
-            extras: vec!["own".to_owned()],
+            extras: vec!["own".parse().unwrap()],
+            from: String::new(),
         };
         put_in(
             &mut wishes,

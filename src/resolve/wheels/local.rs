@@ -15,13 +15,13 @@ use crate::archive::UnpackedBound;
 use crate::archive::zip::ZipArchive;
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, FileHash, PackageUrl, Requirement, WheelFileName, WheelTarget, requirement_paths,
-    resolve_path, shown,
+    DirectUrl, FileHash, PackageName, PackageUrl, Position, Requirement, WheelFileName,
+    WheelTarget, requirement_paths, resolve_path, shown,
 };
 use pep508_rs::{ExtraName, MarkerEnvironment};
 
-/// Most wheels that may be named by others' metadata.
-const MAX_ADDRESSED: usize = 200;
+/// Most wheels that may be named by others' metadata: a server could name new ones for ever.
+const MAX_ADDRESSED: usize = 2000;
 
 /// A wheel, and its stub.
 pub(super) struct LocalWheel {
@@ -43,6 +43,19 @@ pub(super) struct LocalWheels {
     pub(super) named: BTreeMap<String, LocalWheel>,
     /// What lies in folders of links.
     pub(super) linked: BTreeMap<String, LocalWheel>,
+    /// Who named a package first, and where it is.
+    places: BTreeMap<PackageName, (Position, WheelLocation)>,
+}
+
+impl LocalWheels {
+    /// The hash of a wheel that is known already.
+    fn known(&self, file_name: &str, url: &PackageUrl) -> Option<Sha256> {
+        let wheel = self.named.get(file_name)?;
+        match &wheel.location {
+            WheelLocation::Remote(known) if known.as_str() == url.as_str() => wheel.sha256,
+            _ => None,
+        }
+    }
 }
 
 impl PreparedRequest<'_> {
@@ -54,19 +67,25 @@ impl PreparedRequest<'_> {
     ) -> Result<LocalWheels, WheelError> {
         let mut local = LocalWheels::default();
         for wish in wishes {
-            let addressed = self.add_wheel(wish, &mut local, fetch)?;
-            Self::add_addressed(addressed, wishes, &mut local);
+            let addressed = self.add_wheel(wish, wishes, &mut local, fetch)?;
+            self.add_addressed(addressed, &mut local);
         }
         let mut at = 0;
         while let Some(wish) = local.addressed.get(at).cloned() {
-            if at >= MAX_ADDRESSED || from_source::needs_build(&wish) {
+            if at >= MAX_ADDRESSED {
+                return Err(WheelError::TooManyAddresses {
+                    limit: MAX_ADDRESSED,
+                    position: wish.position,
+                });
+            }
+            if from_source::needs_build(&wish) {
                 return Err(WheelError::NeedsBuild {
                     wish: wish.to_string(),
                     position: wish.position.clone(),
                 });
             }
-            let addressed = self.add_wheel(&wish, &mut local, fetch)?;
-            Self::add_addressed(addressed, wishes, &mut local);
+            let addressed = self.add_wheel(&wish, wishes, &mut local, fetch)?;
+            self.add_addressed(addressed, &mut local);
             at += 1;
         }
         for path in &self.links.wheels {
@@ -131,24 +150,84 @@ impl PreparedRequest<'_> {
         }))
     }
 
-    /// Takes up what a wheel requires at an address, where nobody has asked for the package by address yet.
-    fn add_addressed(
-        addressed: Vec<Requirement>,
-        wishes: &[&Requirement],
-        local: &mut LocalWheels,
-    ) {
+    /// Takes up what a wheel requires at an address, each once; what was built for it stands among the wishes.
+    fn add_addressed(&self, addressed: Vec<Requirement>, local: &mut LocalWheels) {
         for wish in addressed {
-            let mut known = wishes.iter().copied().chain(&local.addressed);
-            if !known.any(|known| known.name() == wish.name() && known.address().is_some()) {
+            let is_same = |known: &Requirement| {
+                known.name() == wish.name()
+                    && known.address() == wish.address()
+                    && known.extras() == wish.extras()
+            };
+            let mut built = self.request.built.iter();
+            let is_built = from_source::needs_build(&wish)
+                && built.any(|stand| Some(&stand.name) == wish.name());
+            if !is_built && !local.addressed.iter().any(is_same) {
                 local.addressed.push(wish);
             }
         }
+    }
+
+    /// Refuses a package that is wanted from another place already.
+    fn check_place(
+        &self,
+        wish: &Requirement,
+        location: &WheelLocation,
+        local: &mut LocalWheels,
+    ) -> Result<(), WheelError> {
+        let Some(name) = wish.name() else {
+            return Ok(());
+        };
+        let same = |one: &WheelLocation, other: &WheelLocation| match (one, other) {
+            (WheelLocation::Remote(one), WheelLocation::Remote(other)) => {
+                without_fragment(one) == without_fragment(other)
+            }
+            (one, other) => one == other,
+        };
+        match local.places.get(name) {
+            Some((position, known)) if !same(known, location) => Err(WheelError::TwoAddresses {
+                name: name.clone(),
+                wanted: [
+                    self.told_place(name, position, known),
+                    self.told_place(name, &wish.position, location),
+                ],
+            }),
+            Some(_) => Ok(()),
+            None => {
+                let place = (wish.position.clone(), location.clone());
+                local.places.insert(name.clone(), place);
+                Ok(())
+            }
+        }
+    }
+
+    /// Who wants a package, and from where, for people.
+    fn told_place(
+        &self,
+        name: &PackageName,
+        position: &Position,
+        location: &WheelLocation,
+    ) -> (String, String) {
+        let mut built = self.request.built.iter();
+        let stand =
+            built.find(|stand| stand.name == *name && position.path.starts_with(BUILT_FOLDER));
+        if let Some(stand) = stand {
+            let who = stand.instead_of.as_ref();
+            let who = who.map_or_else(|| "the build".to_owned(), ToString::to_string);
+            return (who, stand.from.clone());
+        }
+        let place = match location {
+            WheelLocation::Remote(url) => url.to_string(),
+            WheelLocation::Source(path) => path.clone(),
+            WheelLocation::Built { .. } => String::new(),
+        };
+        (position.to_string(), place)
     }
 
     /// Adds the wheel that a wish names, if it names one; what that requires at an address.
     fn add_wheel(
         &self,
         wish: &Requirement,
+        wishes: &[&Requirement],
         local: &mut LocalWheels,
         fetch: &dyn IndexFetch,
     ) -> Result<Vec<Requirement>, WheelError> {
@@ -159,14 +238,37 @@ impl PreparedRequest<'_> {
         let Ok(file_name) = name.parse::<WheelFileName>() else {
             return Ok(Vec::new());
         };
+        let extras = self.extras_of(wish, wishes, local);
         let (wheel, addressed) = match address {
-            DirectUrl::Path(path) => self.in_source(wish, path, &file_name)?,
+            DirectUrl::Path(path) => self.in_source(wish, path, &file_name, &extras)?,
             DirectUrl::Archive(url) | DirectUrl::Repository(url) => {
-                self.at_address(wish, url, &file_name, fetch)?
+                let listed = listed_hash(wish).or_else(|| local.known(&name, url));
+                self.at_address((url, listed), &file_name, &extras, fetch)?
             }
         };
+        self.check_place(wish, &wheel.location, local)?;
         local.named.insert(name, wheel);
         Ok(addressed)
+    }
+
+    /// The extras that lines and metadata want of a package, and those that it was built for.
+    fn extras_of(
+        &self,
+        wish: &Requirement,
+        wishes: &[&Requirement],
+        local: &LocalWheels,
+    ) -> Vec<ExtraName> {
+        let all = wishes.iter().copied().chain(&local.addressed).chain([wish]);
+        let of_name = all.filter(|other| other.name() == wish.name());
+        let mut extras: Vec<ExtraName> =
+            of_name.flat_map(|other| other.extras().to_vec()).collect();
+        let built = self.request.built.iter();
+        for stand in built.filter(|stand| Some(&stand.name) == wish.name()) {
+            extras.extend(stand.extras.iter().cloned());
+        }
+        extras.sort();
+        extras.dedup();
+        extras
     }
 
     fn in_source(
@@ -174,6 +276,7 @@ impl PreparedRequest<'_> {
         wish: &Requirement,
         path: &str,
         file_name: &WheelFileName,
+        extras: &[ExtraName],
     ) -> Result<(LocalWheel, Vec<Requirement>), WheelError> {
         let file = &wish.position.path;
         // What was built is never taken for a file that the source has under the same name.
@@ -202,7 +305,7 @@ impl PreparedRequest<'_> {
             None => hash(&mut file).map_err(failed)?,
         };
         let size_bytes = file.metadata().map_err(failed)?.len();
-        let stub = self.stub((file, &inside), file_name, wish.extras())?;
+        let stub = self.stub((file, &inside), file_name, extras)?;
         let wheel = LocalWheel {
             location: WheelLocation::Source(inside),
             sha256: Some(sha256),
@@ -214,17 +317,11 @@ impl PreparedRequest<'_> {
 
     fn at_address(
         &self,
-        wish: &Requirement,
-        url: &PackageUrl,
+        (url, listed): (&PackageUrl, Option<Sha256>),
         file_name: &WheelFileName,
+        extras: &[ExtraName],
         fetch: &dyn IndexFetch,
     ) -> Result<(LocalWheel, Vec<Requirement>), WheelError> {
-        let listed = wish.hashes.iter().find_map(|hash| match hash {
-            FileHash::Sha256(sha256) => Some(*sha256),
-            FileHash::Other(_) => None,
-        });
-        // Of several hashes, the file may have any.
-        let listed = listed.filter(|_| wish.hashes.len() == 1);
         let url = self.indexes.with_credentials(url.clone(), None);
         let kept = (fetch.file(&url, listed)).map_err(|error| WheelError::Index {
             url: url.to_string(),
@@ -234,7 +331,7 @@ impl PreparedRequest<'_> {
             path: kept.path.clone(),
             error,
         })?;
-        let stub = self.stub((file, url.as_str()), file_name, wish.extras())?;
+        let stub = self.stub((file, url.as_str()), file_name, extras)?;
         let wheel = LocalWheel {
             location: WheelLocation::Remote(url),
             sha256: Some(kept.sha256),
@@ -260,13 +357,26 @@ impl PreparedRequest<'_> {
     }
 }
 
-/// What a wheel that was built requires at an address, for a target.
+/// The hash that the file of a wish must have; of several, it may have any.
+fn listed_hash(wish: &Requirement) -> Option<Sha256> {
+    match wish.hashes.as_slice() {
+        [FileHash::Sha256(sha256)] => Some(*sha256),
+        _ => None,
+    }
+}
+
+/// An address as far as it names a file.
+fn without_fragment(url: &PackageUrl) -> &str {
+    url.as_str().split('#').next().unwrap_or_default()
+}
+
+/// What a wheel that was built requires at an address, for a target and with some extras.
 ///
 /// # Errors
 /// It is no wheel.
 pub(crate) fn required_by_address(
     path: &Path,
-    file_name: &WheelFileName,
+    (file_name, extras): (&WheelFileName, &[ExtraName]),
     target: &WheelTarget,
     unpacked: UnpackedBound,
 ) -> Result<Vec<Requirement>, WheelError> {
@@ -276,7 +386,7 @@ pub(crate) fn required_by_address(
     })?;
     let markers = markers_of(target)?;
     let place = (file, file_name.as_str());
-    let applies = |wish: &Requirement| wish.marker().evaluate(&markers, &[]);
+    let applies = |wish: &Requirement| wish.marker().evaluate(&markers, extras);
     Ok(stub_of(place, file_name, unpacked, &applies)?.addressed)
 }
 

@@ -120,6 +120,15 @@ pub(crate) fn resolve(
     Ok(WheelLock { packages })
 }
 
+/// Whether every package of a request needs a hash.
+///
+/// # Errors
+/// As [`resolve`], for what is seen without the network.
+pub(crate) fn requires_hashes(request: &ResolveRequest<'_>) -> Result<bool, WheelError> {
+    let prepared = PreparedRequest::new(request, &crate::report::SilentReport)?;
+    Ok(prepared.is_with_hashes(&prepared.wishes()?))
+}
+
 /// Where the packages of a request come from.
 ///
 /// # Errors

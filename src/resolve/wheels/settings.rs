@@ -272,13 +272,21 @@ impl IndexSettings {
         put("PIP_TRUSTED_HOST", self.trusted_hosts.join(" "));
         let without = if self.default.is_none() { "1" } else { "" };
         put("PIP_NO_INDEX", without.to_owned());
-        // What uv's variables say of them, pip's say now. What builds are made with is taken as it is offered, with
-        // all that it needs, and nobody lists hashes for it.
+        // What uv's variables say of them, pip's say now.
         for name in [
             "UV_DEFAULT_INDEX",
             "UV_INDEX_URL",
             "UV_FIND_LINKS",
             "UV_NO_INDEX",
+        ] {
+            put(name, String::new());
+        }
+    }
+
+    /// Takes out what holds for the image alone. What builds are made with is taken as it is offered, with all that
+    /// it needs, and nobody lists hashes for it.
+    pub(crate) fn lift_rules_of_image(environment: &mut BTreeMap<String, String>) {
+        for name in [
             "PIP_NO_BINARY",
             "UV_NO_BINARY",
             "UV_NO_BINARY_PACKAGE",
@@ -289,7 +297,7 @@ impl IndexSettings {
             "UV_REQUIRE_HASHES",
             PREFER,
         ] {
-            put(name, String::new());
+            environment.remove(name);
         }
         let bounds =
             ["PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"].map(|name| environment.remove(name));

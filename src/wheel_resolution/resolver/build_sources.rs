@@ -39,7 +39,7 @@ impl WheelResolver<'_> {
         });
         Ok(BuiltWheel {
             is_own: true,
-            ..wanted(&built, None, from)
+            ..wanted(&built, from)
         })
     }
 
@@ -61,7 +61,7 @@ impl WheelResolver<'_> {
                 .wheel(name.as_ref(), Some(name), material)
         };
         let built = self.archive(&from, None, &build)?;
-        Ok(wanted(&built, None, from))
+        Ok(wanted(&built, from))
     }
 
     /// A package of a lock, built.
@@ -93,7 +93,7 @@ impl WheelResolver<'_> {
                 built
             }
         };
-        Ok(wanted(&built, None, source.from.clone()))
+        Ok(wanted(&built, source.from.clone()))
     }
 
     /// What a requirement names by its address, built.
@@ -119,7 +119,57 @@ impl WheelResolver<'_> {
                 .into());
             }
         };
-        Ok(wanted(&built, Some(wish.position.clone()), from))
+        Ok(BuiltWheel {
+            instead_of: Some(wish.position.clone()),
+            address: wish.address().cloned(),
+            extras: wish.extras().to_vec(),
+            ..wanted(&built, from)
+        })
+    }
+
+    /// Whether a wheel was built from what a requirement names by its address.
+    pub(crate) fn is_built_from(&self, wheel: &BuiltWheel, wish: &Requirement) -> bool {
+        let plain = |address: &str| without_fragment(address).to_owned();
+        match (wish.address(), &wheel.from) {
+            (
+                Some(DirectUrl::Path(path)),
+                SourceOf::Tree(LockedTree::Folder { path: built, .. }),
+            ) => {
+                let built = if built == "." { "" } else { built };
+                self.inside(wish, path).as_deref() == Some(built)
+            }
+            (
+                Some(DirectUrl::Path(path)),
+                SourceOf::Archive {
+                    location: DirectUrl::Path(built),
+                    ..
+                },
+            ) => self.inside(wish, path).as_ref() == Some(built),
+            (
+                Some(DirectUrl::Archive(url)),
+                SourceOf::Archive {
+                    location: DirectUrl::Archive(built),
+                    ..
+                },
+            ) => plain(url.as_str()) == plain(built.as_str()),
+            (
+                Some(DirectUrl::Repository(url)),
+                SourceOf::Tree(LockedTree::Repository {
+                    url: built, commit, ..
+                }),
+            ) => {
+                let same_words = wheel
+                    .address
+                    .as_ref()
+                    .is_some_and(|address| plain(address.as_str()) == plain(url.as_str()));
+                let address = plain(url.as_str());
+                let (address, reference) =
+                    split_reference(address.strip_prefix("git+").unwrap_or(&address));
+                let same_commit = address == built.as_str() && reference == Some(commit.as_str());
+                same_words || same_commit
+            }
+            _ => false,
+        }
     }
 
     /// A folder or a source distribution of the source.
@@ -369,10 +419,12 @@ fn hash_of(file: &mut dyn std::io::Read) -> std::io::Result<Digest> {
     }
 }
 
-/// A built wheel as a wish.
-fn wanted(built: &BuiltFile, instead_of: Option<Position>, from: SourceOf) -> BuiltWheel {
+/// A built wheel that nobody has wished for by its address.
+fn wanted(built: &BuiltFile, from: SourceOf) -> BuiltWheel {
     BuiltWheel {
-        instead_of,
+        instead_of: None,
+        address: None,
+        extras: Vec::new(),
         file_name: built.file_name.clone(),
         sha256: built.sha256,
         size_bytes: built.size_bytes,

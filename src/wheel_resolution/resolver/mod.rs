@@ -20,13 +20,14 @@ use crate::packages::python::locks::{
 };
 use crate::packages::python::switches::is_on;
 use crate::packages::python::{
-    LineError, LockFingerprint, LockOrigin, PackageName, ReadError, Requirement, WheelTarget,
-    line_of,
+    DirectUrl, LineError, LockFingerprint, LockOrigin, PackageName, ReadError, Requirement,
+    WheelTarget, line_of,
 };
 use crate::plan::{DependencySource, PlanError};
 use crate::report::BuildError;
 use crate::resolve::wheels::{
-    LockedWheel, RequirementsFile, WheelError, WheelLock, needs_build, required_by_address,
+    IndexSettings, LockedWheel, RequirementsFile, WheelError, WheelLock, needs_build,
+    required_by_address,
 };
 use crate::source::SettingsFile;
 use crate::source_builds::build_root::BuildRoot;
@@ -242,6 +243,13 @@ impl WheelResolver<'_> {
     /// Packages that a build needs come from where the requirements say that packages come from, as
     /// with pip: behind a mirror there is no other place.
     fn environment_of_builds(&self) -> Result<BTreeMap<String, String>, BuildError> {
+        let mut environment = self.environment_of_requirements()?;
+        IndexSettings::lift_rules_of_image(&mut environment);
+        Ok(environment)
+    }
+
+    /// The variables, with those of indexes as the requirements have them.
+    fn environment_of_requirements(&self) -> Result<BTreeMap<String, String>, BuildError> {
         let (path, text) = match &self.context.plan.dependencies.value {
             DependencySource::Requirements { path } => (path.as_str(), self.read(path)?),
             DependencySource::Converted { file, choice, .. } => {
@@ -310,10 +318,12 @@ impl WheelResolver<'_> {
                 // The project is installed after its requirements, and replaces what they name of it.
                 Some(own) if own.instead_of.is_none() => {
                     own.instead_of = Some(wish.position.clone());
+                    own.extras = wish.extras().to_vec();
                 }
                 Some(own) => {
                     let again = BuiltWheel {
                         instead_of: Some(wish.position.clone()),
+                        extras: wish.extras().to_vec(),
                         ..own.clone()
                     };
                     built.push(again);
@@ -371,17 +381,35 @@ impl WheelResolver<'_> {
         while at < built.len().min(MAX_SDISTS) {
             let wheel = &built[at];
             let path = self.context.store.download_path(&wheel.sha256);
-            let required =
-                required_by_address(&path, &wheel.file_name, self.target, rules.unpacked)?;
+            let named = (&wheel.file_name, wheel.extras.as_slice());
+            let required = required_by_address(&path, named, self.target, rules.unpacked)?;
+            at += 1;
             for wish in required.iter().filter(|wish| needs_build(wish)) {
-                let is_built =
-                    (built.iter()).any(|wheel| wish.name() == Some(&wheel.file_name.name));
-                if !is_built && !self.is_without_dependencies() {
+                if self.is_without_dependencies() {
+                    continue;
+                }
+                let place =
+                    (built.iter()).position(|wheel| wish.name() == Some(&wheel.file_name.name));
+                let Some(place) = place else {
                     self.can_run(|| ForeignStep::Wheels(vec![title_of(wish)]))?;
                     built.push(self.wish(wish, depth)?);
+                    continue;
+                };
+                let known = &mut built[place];
+                if !self.is_built_from(known, wish) {
+                    return Err(two_addresses(known, wish));
+                }
+                let more = wish.extras().iter();
+                let more: Vec<_> = more
+                    .filter(|extra| !known.extras.contains(extra))
+                    .cloned()
+                    .collect();
+                if !more.is_empty() {
+                    // What it requires with these is looked at again.
+                    known.extras.extend(more);
+                    at = at.min(place);
                 }
             }
-            at += 1;
         }
         Ok(())
     }
@@ -474,6 +502,28 @@ fn where_it_stands(mut error: BuildError, path: &str, text: &[u8]) -> BuildError
         position.line = line_of(&text, &format!("${{{name}}}"));
     }
     error
+}
+
+/// The error of a package that was built from another address than it is wanted from.
+fn two_addresses(known: &BuiltWheel, wish: &Requirement) -> BuildError {
+    let who = known.instead_of.as_ref();
+    let address =
+        |address: Option<&DirectUrl>| address.map_or_else(String::new, ToString::to_string);
+    let first = match &known.address {
+        Some(known) => address(Some(known)),
+        None => format!("{}, which was built", known.file_name),
+    };
+    WheelError::TwoAddresses {
+        name: known.file_name.name.clone(),
+        wanted: [
+            (
+                who.map_or_else(|| "the build".to_owned(), ToString::to_string),
+                first,
+            ),
+            (wish.position.to_string(), address(wish.address())),
+        ],
+    }
+    .into()
 }
 
 /// What is wished for, for people.
