@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{Decided, PlanError, PlanWarning, ValueOrigin, Variables};
-use crate::packages::python::locks::{ConversionInput, LockChoice, LockKind, convert, says_where};
+use crate::packages::python::locks::{
+    ConversionInput, LockChoice, LockKind, beside_requirements, convert, says_where,
+};
 use crate::packages::python::{LibcVersion, PythonVersion, TargetArch, WheelTarget};
 use crate::project::{NamedPackage, ProjectFacts, SourcePlace};
 
@@ -92,6 +94,12 @@ pub(super) fn decide(
         advise_on_losers(&others, "requirements.txt", advice);
         let path = "requirements.txt".to_owned();
         let dependencies = DependencySource::Requirements { path };
+        let text = |path: &str| facts.documents.get(path).map_or("", String::as_str);
+        let told = beside_requirements(text("pyproject.toml"), text("uv.toml"));
+        advice.extend(
+            told.into_iter()
+                .map(|told| PlanWarning::new(told.what, told.why)),
+        );
         return Ok(of_file("requirements.txt", dependencies, ""));
     }
     let mut locks = LOCKS.into_iter().filter(|kind| facts.has(kind.path()));

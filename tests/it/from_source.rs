@@ -82,6 +82,32 @@ fn what_others_need_under_a_marker_is_built_in_the_version_that_they_need() {
     }
 }
 
+#[test]
+fn a_range_of_others_that_source_distributions_alone_meet_is_built() {
+    let home = Home::seeded();
+    let asker = |version: &str| Wheel::new("asker", version).requires("old>=1,<2");
+    let newer = Wheel::new("old", "3.0").file("old.py", "pass\n");
+    let other = Wheel::new("other", "1.0").requires("old<1.5");
+    let index = Index::with_sdists(
+        &[asker("1.0"), asker("1.1"), other, newer],
+        &[old("0.9"), old("1.0"), old("1.5")],
+    );
+    for (requirements, expected) in [
+        ("asker==1.0\n", &["asker-1.0", "old-1.5"][..]),
+        ("asker\n", &["asker-1.1", "old-1.5"]),
+        ("asker\nother\n", &["asker-1.1", "old-1.0", "other-1.0"]),
+    ] {
+        let built = build(&home, &project(requirements), &index).ok();
+        assert_eq!(installed(&home, &built), expected, "{requirements}");
+    }
+    build(&home, &project("--only-binary old\nasker\n"), &index)
+        .exits(65)
+        .says(&["old"]);
+    build(&home, &project("asker\nold>=2\n"), &index)
+        .exits(65)
+        .says(&["cannot be met"]);
+}
+
 /// What runs on a builder's Python: the driver that builds wheels, of archives and of folders, and the compiler
 /// of byte code. Builders upon images need a registry.
 #[test]

@@ -272,6 +272,23 @@ fn settings_of_uv_hold_without_a_lock() {
 }
 
 #[test]
+fn settings_of_uv_beside_requirements_are_told() {
+    let home = Home::seeded();
+    let index = dated();
+    let project = pyproject(
+        "[tool.uv]\nmanaged = true\nresolution = \"lowest\"\n[tool.uv.sources]\nknown = { path = \"own\" }\n",
+    );
+    project.write("requirements.txt", "known\n");
+    project.write("uv.toml", "no-build = true\n");
+    let built = build(&home, &project, &index, &[]).ok().says(&[
+        "pyproject.toml: [tool.uv] resolution, sources has no effect",
+        "uv.toml: no-build has no effect",
+        "requirements.txt",
+    ]);
+    assert!(has(&home, &built, "known-2.0"));
+}
+
+#[test]
 fn groups_of_uv_are_told_and_conflicts_stop() {
     let home = Home::seeded();
     let index = dated();

@@ -254,9 +254,15 @@ impl PreparedRequest<'_> {
             front: None,
             overrides: &self.request.conditions.overrides,
         };
-        let lock = self
-            .compiled(&tool, &task, fetch)?
-            .map_err(|failure| self.explained(failure, network))?;
+        let lock = match self.compiled(&tool, &task, fetch)? {
+            Ok(lock) => lock,
+            Err(failure) => {
+                let mentions: Vec<PackageName> =
+                    (failure.mentions.iter().map(|mention| mention.name.clone())).collect();
+                let error = self.explained(failure, network);
+                return Err(self.or_to_build(error, &mentions, (&tool, &task), network));
+            }
+        };
         let mut candidates = LockSelection {
             path: "uv's lock",
             lock: &lock,
@@ -309,7 +315,13 @@ impl PreparedRequest<'_> {
             };
             uv::compile(tool, &task)
         };
-        let served = uv::serve(&self.indexes, fetch, use_front);
+        let behind = uv::Behind {
+            indexes: &self.indexes,
+            fetch,
+            standing: &[],
+            target: self.request.target,
+        };
+        let served = uv::serve(behind, use_front);
         let (compiled, failure) = served.map_err(|error| WheelError::File {
             path: "127.0.0.1".into(),
             error,

@@ -4,9 +4,10 @@
 use super::error::{NoWheel, WheelError};
 use super::fetch::IndexFetch;
 use super::index::releases::ProjectReleases;
+use super::lock::{LockSelection, WheelCandidate, WheelLocation};
 use super::prepared::PreparedRequest;
-use super::uv::{NamedProject, UvFailure};
-use crate::packages::python::{PackageName, Version};
+use super::uv::{Behind, CompileRequest, NamedProject, UvFailure, UvTool, compile, serve};
+use crate::packages::python::{FormatRule, PackageName, Version};
 
 /// Most projects that the index is asked about.
 const MAX_ASKED: usize = 32;
@@ -45,6 +46,68 @@ impl PreparedRequest<'_> {
             }
         }
         failure.error
+    }
+
+    /// The error of a range that source distributions alone meet, as others ask for it: uv is asked again, and sees
+    /// the source distributions of the projects that it has named as wheels. The first that it takes has to be built.
+    pub(super) fn or_to_build(
+        &self,
+        error: WheelError,
+        mentions: &[PackageName],
+        (tool, task): (&UvTool, &CompileRequest<'_>),
+        fetch: Option<&dyn IndexFetch>,
+    ) -> WheelError {
+        let (WheelError::Unsatisfiable { places, reason }, Some(fetch)) = (&error, fetch) else {
+            return error;
+        };
+        let may_be_built = |name: &&PackageName| {
+            self.indexes.formats.of(name) != FormatRule::Wheel
+                && !self.request.built.iter().any(|stand| stand.name == **name)
+        };
+        let standing = mentions.iter().filter(may_be_built).take(MAX_ASKED);
+        let standing: Vec<PackageName> = standing.cloned().collect();
+        // With hashes, nobody has listed one for what others need.
+        if standing.is_empty() || self.is_with_hashes(task.wishes) {
+            return error;
+        }
+        let behind = Behind {
+            indexes: &self.indexes,
+            fetch,
+            standing: &standing,
+            target: self.request.target,
+        };
+        let served = serve(behind, |front| {
+            let task = CompileRequest {
+                front: Some(front),
+                ..*task
+            };
+            (front.to_owned(), compile(tool, &task))
+        });
+        let Ok(((front, Ok(lock)), None)) = served else {
+            return error;
+        };
+        let taken = LockSelection {
+            path: "uv's lock",
+            lock: &lock,
+            target: self.request.target,
+            source_path: &|named| Some(named.to_owned()),
+            built: &[],
+        }
+        .candidates();
+        let is_stand = |one: &WheelCandidate| matches!(&one.location, WheelLocation::Remote(url) if url.as_str().starts_with(&front));
+        let Some(stand) = taken.unwrap_or_default().into_iter().find(is_stand) else {
+            return error;
+        };
+        WheelError::NoWheel(Box::new(NoWheel {
+            name: stand.name,
+            version: Some(stand.file_name.version.to_string()),
+            target: *self.request.target,
+            places: places.clone(),
+            reason: reason.clone(),
+            has_sdist: true,
+            must_be_wheel: false,
+            offered: Vec::new(),
+        }))
     }
 
     /// How the index fails that the first of the wishes is looked for in, if it does.

@@ -64,7 +64,7 @@ pub(crate) enum WheelError {
     TwoAddresses {
         name: PackageName,
         /// Who wants it, and the address.
-        wanted: [(String, String); 2],
+        wanted: Box<[(String, String); 2]>,
     },
     /// The metadata of wheels name too many others by address.
     #[error("{position}: wheels name more than {limit} others by their addresses")]

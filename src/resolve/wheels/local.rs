@@ -186,10 +186,10 @@ impl PreparedRequest<'_> {
         match local.places.get(name) {
             Some((position, known)) if !same(known, location) => Err(WheelError::TwoAddresses {
                 name: name.clone(),
-                wanted: [
+                wanted: Box::new([
                     self.told_place(name, position, known),
                     self.told_place(name, &wish.position, location),
-                ],
+                ]),
             }),
             Some(_) => Ok(()),
             None => {

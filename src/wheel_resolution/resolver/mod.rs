@@ -515,13 +515,13 @@ fn two_addresses(known: &BuiltWheel, wish: &Requirement) -> BuildError {
     };
     WheelError::TwoAddresses {
         name: known.file_name.name.clone(),
-        wanted: [
+        wanted: Box::new([
             (
                 who.map_or_else(|| "the build".to_owned(), ToString::to_string),
                 first,
             ),
             (wish.position.to_string(), address(wish.address())),
-        ],
+        ]),
     }
     .into()
 }

@@ -28,7 +28,7 @@ use toml::{Table, Value};
 
 pub(crate) use error::LockFileError;
 pub(crate) use inputs::decisive_part;
-pub(crate) use sources::{indexes_of, says_where};
+pub(crate) use sources::{beside_requirements, indexes_of, says_where};
 
 use super::conditions::ResolutionRules;
 use super::location::shown;

@@ -17,9 +17,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
 use crate::packages::Sha256;
-use crate::packages::python::PackageName;
+use crate::packages::python::{PackageName, PackageUrl, WheelFileName, WheelTarget};
 use crate::resolve::wheels::error::WheelError;
 use crate::resolve::wheels::fetch::IndexFetch;
+use crate::resolve::wheels::index::releases::{ProjectReleases, sdist_version};
 use crate::resolve::wheels::index::{ProjectFile, all_linked_files, files_of};
 use crate::resolve::wheels::settings::IndexSettings;
 
@@ -39,9 +40,22 @@ const GLANCE: Timespec = Timespec {
 /// Media type of a page.
 const PAGE: &str = "application/vnd.pypi.simple.v1+json";
 
+/// What is behind such an index.
+#[derive(Clone, Copy)]
+pub(in crate::resolve::wheels) struct Behind<'a> {
+    pub(in crate::resolve::wheels) indexes: &'a IndexSettings,
+    pub(in crate::resolve::wheels) fetch: &'a dyn IndexFetch,
+    /// Projects of which releases that have a source distribution alone look as if they had a wheel, one that needs
+    /// nothing: which of them would be taken is learned before any is built.
+    pub(in crate::resolve::wheels) standing: &'a [PackageName],
+    /// What wheels are for.
+    pub(in crate::resolve::wheels) target: &'a WheelTarget,
+}
+
 struct LoopbackIndex<'a> {
-    indexes: &'a IndexSettings,
-    fetch: &'a dyn IndexFetch,
+    behind: Behind<'a>,
+    /// The address that `path` begins behind.
+    root: String,
     /// The path that pages lie below.
     path: String,
     /// The files on pages of links, once they were asked for.
@@ -55,16 +69,15 @@ struct LoopbackIndex<'a> {
 /// # Errors
 /// No port to listen on.
 pub(in crate::resolve::wheels) fn serve<T>(
-    indexes: &IndexSettings,
-    fetch: &dyn IndexFetch,
+    behind: Behind<'_>,
     use_front: impl FnOnce(&str) -> T,
 ) -> io::Result<(T, Option<WheelError>)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let front = LoopbackIndex {
-        indexes,
-        fetch,
+        behind,
+        root: format!("http://{address}"),
         path: format!("/{}/simple", secret_word()?),
         linked: Mutex::new(None),
         failure: Mutex::new(None),
@@ -79,7 +92,7 @@ pub(in crate::resolve::wheels) fn serve<T>(
         }
         // Dropped too where `use_front` panics: the scope waits for its threads.
         let ending = Ending(&over);
-        let came = use_front(&format!("http://{address}{}", front.path));
+        let came = use_front(&format!("{}{}", front.root, front.path));
         drop(ending);
         came
     });
@@ -134,7 +147,8 @@ impl LoopbackIndex<'_> {
         let _ = client.set_write_timeout(Some(PATIENCE));
         let (status, body) = match self.asked(&client) {
             None => ("404 Not Found", String::new()),
-            Some(name) => match self.files(&name) {
+            Some(Asked::Metadata(wheel)) => ("200 OK", metadata(&wheel)),
+            Some(Asked::Page(name)) => match self.files(&name) {
                 Ok(files) if files.is_empty() => ("404 Not Found", String::new()),
                 Ok(files) => ("200 OK", page(&name, &files)),
                 Err(error) => {
@@ -156,10 +170,35 @@ impl LoopbackIndex<'_> {
 
     /// The files of a project, those on pages of links last.
     fn files(&self, name: &PackageName) -> Result<Vec<ProjectFile>, WheelError> {
-        let mut files = files_of(self.fetch, self.indexes, name)?;
+        let mut files = files_of(self.behind.fetch, self.behind.indexes, name)?;
         let linked = self.linked()?;
         files.extend(linked.into_iter().filter(|file| file.is_of(name)));
+        if self.behind.standing.contains(name) {
+            let stands = self.stands(name, &files);
+            files.extend(stands);
+        }
         Ok(files)
+    }
+
+    /// Wheels that there are not, in the place of source distributions that have none beside them.
+    fn stands(&self, name: &PackageName, files: &[ProjectFile]) -> Vec<ProjectFile> {
+        let releases = ProjectReleases::of(files, name);
+        let stands = files.iter().filter_map(|file| {
+            let version = sdist_version(&file.name, name)?;
+            let name = name.as_ref().replace('-', "_");
+            let wheel = format!("{name}-{version}-py3-none-any.whl");
+            let url = PackageUrl::parse(&format!("{}{}/{wheel}", self.root, self.path)).ok()?;
+            let is_needed = releases.has_only_sdist(&version, self.behind.target);
+            is_needed.then(|| ProjectFile {
+                name: wheel,
+                url,
+                sha256: None,
+                size_bytes: None,
+                has_metadata: true,
+                ..file.clone()
+            })
+        });
+        stands.collect()
     }
 
     fn linked(&self) -> Result<Vec<ProjectFile>, WheelError> {
@@ -167,13 +206,13 @@ impl LoopbackIndex<'_> {
         if let Some(known) = known.as_ref() {
             return Ok(known.clone());
         }
-        let found = all_linked_files(self.fetch, self.indexes)?;
+        let found = all_linked_files(self.behind.fetch, self.behind.indexes)?;
         *known = Some(found.clone());
         Ok(found)
     }
 
-    /// The project that is asked for, if it is one below the path.
-    fn asked(&self, client: &TcpStream) -> Option<PackageName> {
+    /// What is asked for, if it is below the path.
+    fn asked(&self, client: &TcpStream) -> Option<Asked> {
         let mut lines = BufReader::new(client.take(MAX_REQUEST_BYTES)).lines();
         let request = lines.next()?.ok()?;
         // The client may still be sending: read to the end of its head.
@@ -184,9 +223,27 @@ impl LoopbackIndex<'_> {
         if words.next()? != "GET" {
             return None;
         }
-        let name = words.next()?.strip_prefix(&self.path)?;
-        name.trim_matches('/').parse().ok()
+        let name = words.next()?.strip_prefix(&self.path)?.trim_matches('/');
+        let wheel = name
+            .strip_suffix(".metadata")
+            .and_then(|file| file.parse().ok());
+        match wheel {
+            Some(wheel) => Some(Asked::Metadata(wheel)),
+            None => name.parse().ok().map(Asked::Page),
+        }
     }
+}
+
+/// What a client asks for.
+enum Asked {
+    Page(PackageName),
+    /// Of a wheel that stands for a source distribution.
+    Metadata(WheelFileName),
+}
+
+fn metadata(wheel: &WheelFileName) -> String {
+    let (name, version) = (&wheel.name, &wheel.version);
+    format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 }
 
 fn page(name: &PackageName, files: &[ProjectFile]) -> String {

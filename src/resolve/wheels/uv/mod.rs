@@ -7,7 +7,7 @@ pub(super) mod stub;
 mod tool;
 mod verdict;
 
-pub(super) use front::{NO_HASH, serve};
+pub(super) use front::{Behind, NO_HASH, serve};
 pub(super) use run::{CompileRequest, compile};
 pub(crate) use stub::StubError;
 pub(super) use tool::{UvTool, hash, obtain};

@@ -199,6 +199,8 @@ impl PackageSources {
     }
 }
 
+pub(crate) use uv_settings::beside_requirements;
+
 /// The indexes alone: what a lock's files are asked for with.
 pub(crate) fn indexes_of(text: &str) -> Vec<NamedIndex> {
     let Ok(project) = super::parse_toml(PATH, text) else {

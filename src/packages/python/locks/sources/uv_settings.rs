@@ -214,6 +214,36 @@ pub(in crate::packages::python::locks) fn default_groups(project: &str) -> Optio
 }
 
 /// Whether a value says anything.
+/// What uv would be told by both files, where the packages come from requirements alone.
+pub(crate) fn beside_requirements(pyproject: &str, own: &str) -> Vec<Told> {
+    let project = parse_toml(PATH, pyproject).unwrap_or_default();
+    let of_project = table_in(&project, &["tool", "uv"]).cloned();
+    let own = parse_toml(OWN_FILE, own).unwrap_or_default();
+    let tables = [
+        (PATH, "[tool.uv] ", of_project.unwrap_or_default()),
+        (OWN_FILE, "", own),
+    ];
+    let decides = |key: &str| {
+        key != "dev-dependencies"
+            && matches!(
+                of_uv(key),
+                Some(Treatment::Followed | Treatment::Refused(_))
+            )
+    };
+    let told = tables.into_iter().filter_map(|(file, place, table)| {
+        let set = table.iter().filter(|(_, value)| is_set(value));
+        let keys: Vec<&str> = set
+            .map(|(key, _)| key.as_str())
+            .filter(|key| decides(key))
+            .collect();
+        (!keys.is_empty()).then(|| Told {
+            what: format!("{file}: {place}{} has no effect", keys.join(", ")),
+            why: "the packages come from requirements.txt; say it there (--index-url, versions, addresses), or take that file away",
+        })
+    });
+    told.collect()
+}
+
 fn is_set(value: &Value) -> bool {
     match value {
         Value::Boolean(is_on) => *is_on,
