@@ -14,7 +14,7 @@ use crate::report::{BuildError, ErrorClass, Explain, Explanation};
 use crate::resolve::debian::{
     BaseLock, DebianContext, DebianFetch, DebianFetchError, MAX_AGE_SECONDS, request_digest,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{FileState, Store, StoreError};
 
 /// The record kind of resolved bases.
 const RECORD: &str = "base";
@@ -190,7 +190,7 @@ impl DebianFetch for DebianArchive<'_> {
             .rsplit_once("/by-hash/SHA256/")
             .and_then(|(_, hex)| format!("sha256:{hex}").parse::<Digest>().ok());
         if let Some(digest) = known
-            && self.fetcher.store.is_sound_download(&digest)
+            && let Ok(FileState::Sound) = self.fetcher.store.drop_damaged_download(&digest)
             && let Ok(file) = File::open(self.fetcher.store.download_path(&digest))
         {
             return Ok(Box::new(file));

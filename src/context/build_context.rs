@@ -194,12 +194,18 @@ impl<'a> Context<'a> {
 }
 
 impl Context<'_> {
+    /// Whether the store has a layer.
+    pub(crate) fn is_here(&self, key: &Key) -> bool {
+        let key = self.settings.formats.layers.key(key);
+        self.store.layer(&key).is_some()
+    }
+
     /// Whether a layer needs not be made.
     pub(crate) fn has_layer(&self, key: &Key) -> bool {
-        let key = self.settings.formats.layers.key(key);
-        if self.store.layer(&key).is_some() {
+        if self.is_here(key) {
             return true;
         }
+        let key = self.settings.formats.layers.key(key);
         match self.locked.stored(&key) {
             Some(stored) => self.cache.blob(&stored).is_some(),
             None => self.cache.layer(&key).is_some(),

@@ -18,7 +18,7 @@ use crate::report::{BuildError, ErrorClass, Event, Explain, Explanation, Report}
 use crate::source::git::{self, without_credentials};
 use crate::source::location::{GitReference, GitRepository, SecretUrl, SourceLocation};
 use crate::source::unpack::{self, ArchiveSourceError, UnpackRequest};
-use crate::store::{Store, StoreError, StoreLock};
+use crate::store::{FileState, Store, StoreError, StoreLock};
 
 /// Longest archive that is fetched.
 const MAX_ARCHIVE_BYTES: u64 = 4 << 30;
@@ -352,7 +352,7 @@ fn downloaded(
         fetched
     };
     let path = if let Some(digest) = &sha256 {
-        if !store.is_sound_download(digest) {
+        if store.drop_damaged_download(digest)? != FileState::Sound {
             let mut writer = store.writer()?.unhashed();
             let fetched = fetch(&mut writer)?;
             let found = Digest::from_bytes(fetched.sha256);

@@ -9,7 +9,7 @@ use crate::net::http::{Client, DownloadSummary, ExpectedDownload, HttpError};
 use crate::oci::Digest;
 use crate::report::{BuildError, ErrorClass, Event, Explain, Explanation, Report};
 use crate::source::{SourceKind, SourceTree};
-use crate::store::{Store, StoreError};
+use crate::store::{FileState, Store, StoreError};
 
 /// The largest file that is fetched: the largest wheels of the field are some 2 GB.
 pub(crate) const MAX_DOWNLOAD_BYTES: u64 = 16 << 30;
@@ -147,13 +147,11 @@ impl StoreFetcher<'_> {
     /// # Errors
     /// The last place's failure, when none of its places has it with the right hash.
     pub(crate) fn fetch(&self, needed: &Download) -> Result<bool, BuildError> {
-        if self.store.is_sound_download(&needed.digest) {
+        let state = self.store.drop_damaged_download(&needed.digest)?;
+        if state == FileState::Sound {
             return Ok(false);
         }
-        let was_damaged = self.store.has_download(&needed.digest, None);
-        if was_damaged {
-            self.store.forget_download(&needed.digest)?;
-        }
+        let was_damaged = state == FileState::Dropped;
         let name = needed.name.clone();
         let digest = needed.digest;
         let mut outcome = if was_damaged && needed.origins.is_empty() {
@@ -162,7 +160,7 @@ impl StoreFetcher<'_> {
             Err(DownloadError::Nowhere { name }.into())
         };
         if was_damaged && !needed.origins.is_empty() {
-            self.report.event(again(&digest));
+            self.report.event(again(&digest, state));
         }
         for origin in &needed.origins {
             outcome = match origin {

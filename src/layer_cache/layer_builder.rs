@@ -17,7 +17,7 @@ use crate::image::{
 };
 use crate::oci::{DiffId, Digest, Key};
 use crate::report::{BuildError, Event, LayerEvent, LayerStatus, Report, ThreadError};
-use crate::store::{Store, StoredLayer};
+use crate::store::{FileState, Store, StoredLayer};
 
 /// What layers are made with.
 pub(crate) struct LayerBuilder<'a> {
@@ -145,12 +145,21 @@ impl LayerBuilder<'_> {
         if !self.rechecks {
             return true;
         }
-        // One that cannot be removed is made again all the same.
-        let was_wrong = self.store.drop_damaged(digest).unwrap_or(true);
-        if was_wrong {
-            self.report.event(again(digest));
+        match self.store.drop_damaged(digest) {
+            Ok(FileState::Sound) => true,
+            Ok(state) => {
+                self.report.event(again(digest, state));
+                false
+            }
+            // It is made again all the same, and takes the place of what cannot be read.
+            Err(error) => {
+                self.report.event(Event::Warning {
+                    text: format!("{error}; it is made or fetched again"),
+                    hint: String::new(),
+                });
+                false
+            }
         }
-        !was_wrong
     }
 
     /// The layer as a registry has it. Where the lock says which bytes it has, nothing else will do, and

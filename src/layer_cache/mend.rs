@@ -11,7 +11,7 @@ use crate::destination::ExportError;
 use crate::destination::registry::PushError;
 use crate::oci::Digest;
 use crate::report::{BuildError, Event, Report};
-use crate::store::{Store, StoreError};
+use crate::store::{FileState, Store, StoreError};
 
 /// Does work over blobs of the store; once more for each blob that was wrong and `can_be_had` again.
 ///
@@ -31,11 +31,20 @@ pub(crate) fn mending<T>(
         let Some(digest) = damaged(&error) else {
             return Err(error);
         };
-        store.drop_damaged(&digest)?;
+        let is_download = matches!(error.find(), Some(DownloadError::Lost { .. }));
+        let state = if is_download {
+            FileState::Dropped
+        } else {
+            // What keeps it from being dropped is not what the work failed for.
+            let Ok(state) = store.drop_damaged(&digest) else {
+                return Err(error);
+            };
+            state
+        };
         if !can_be_had(&digest) || !mended.insert(digest) {
             return Err(error);
         }
-        report.event(again(&digest));
+        report.event(again(&digest, state));
     }
 }
 
@@ -58,10 +67,14 @@ fn damaged(error: &BuildError) -> Option<Digest> {
     }
 }
 
-/// What is said of something that was wrong.
-pub(crate) fn again(digest: &Digest) -> Event {
+/// What is said of something that was not as it should be.
+pub(crate) fn again(digest: &Digest, state: FileState) -> Event {
+    let what = match state {
+        FileState::Missing => "missing",
+        FileState::Sound | FileState::Dropped => "damaged",
+    };
     Event::Warning {
-        text: format!("{digest} was damaged in the store; it is made or fetched again"),
+        text: format!("{digest} was {what} in the store; it is made or fetched again"),
         hint: String::new(),
     }
 }

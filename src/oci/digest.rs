@@ -1,6 +1,11 @@
 //! Content digests: `sha256:` and 64 lower-case hex digits (image-spec, descriptor.md, "Digests").
 
+use std::io::{self, Read};
+
 use sha2::{Digest as _, Sha256};
+
+/// Bytes that are read at once to be hashed.
+const PIECE_BYTES: usize = 128 << 10;
 
 /// What is wrong with a digest's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +89,20 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest of what a reader gives to its end.
+    pub(crate) fn of_reader(mut bytes: impl Read) -> io::Result<Self> {
+        let mut hasher = Sha256::new();
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            match bytes.read(&mut piece) {
+                Ok(0) => return Ok(Self(hasher.finalize().into())),
+                Ok(length) => hasher.update(&piece[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// The 32 raw bytes.
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -143,6 +162,13 @@ mod tests {
         let text = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(digest.to_string(), text);
         assert_eq!(text.parse::<Digest>().unwrap(), digest);
+    }
+
+    #[test]
+    fn a_reader_has_the_digest_of_its_bytes() {
+        let bytes = vec![7; PIECE_BYTES * 2 + 1];
+        let found = Digest::of_reader(bytes.as_slice()).unwrap();
+        assert_eq!(found, Digest::of(&bytes));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::plan::{Decided, ValueOrigin};
 use crate::report::BuildError;
 use crate::resolve::wheels::{LockedWheel, WheelLock};
 use crate::source::TreeContents;
+use crate::store::FileState;
 use crate::wheel_resolution::locked_wheels;
 
 /// All layers of an image, and what making them asks for.
@@ -116,11 +117,15 @@ impl Context<'_> {
             return Ok(None);
         };
         let known = locked_wheels::pip(pinned, &self.environment, &self.fetcher(), false)?;
-        if let Some(pip) = known
-            && (self.store.is_sound_download(&pip.sha256)
-                || self.has_layer(&layer_recipes::wheel_layer(&[&pip], place, shelf).key))
-        {
-            return Ok(Some(pip));
+        if let Some(pip) = known {
+            let key = layer_recipes::wheel_layer(&[&pip], place, shelf).key;
+            // The layer first: who has it need not read the wheel.
+            if self.is_here(&key)
+                || self.store.drop_damaged_download(&pip.sha256)? == FileState::Sound
+                || self.has_layer(&key)
+            {
+                return Ok(Some(pip));
+            }
         }
         locked_wheels::pip(pinned, &self.environment, &self.fetcher(), true)
     }

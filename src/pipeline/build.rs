@@ -18,7 +18,7 @@ use crate::layer_cache::{
 use crate::net::http::Client;
 use crate::oci::{Descriptor, Digest, Platform, Reference};
 use crate::plan::{Plan, PlanRequest};
-use crate::report::{BuildError, BuildStage, Event, Report};
+use crate::report::{BuildError, BuildStage, Event, Report, WarnOnce};
 use crate::store::Store;
 
 /// Where a built image goes besides the store.
@@ -85,6 +85,7 @@ pub(crate) fn build(
     settings: &Settings,
     report: &dyn Report,
 ) -> Result<BuiltImage, BuildError> {
+    let report: &dyn Report = &WarnOnce::new(report);
     let stages = StageClock::new(report);
     let mut project = stages.run(
         BuildStage::Source,

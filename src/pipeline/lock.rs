@@ -10,10 +10,10 @@ use crate::context::build_context::{BuildMeans, Context};
 use crate::context::project::{LOCK_FILE, ProjectInputs};
 use crate::context::settings::{NetworkRules, Settings};
 use crate::context::stage_clock::StageClock;
-use crate::layer_cache::RegistryCache;
+use crate::layer_cache::{RegistryCache, mending};
 use crate::packages::python::LockOrigin;
 use crate::plan::{DependencySource, Plan, PlanRequest};
-use crate::report::{BuildError, BuildStage, Event, FileError, Report, SilentReport};
+use crate::report::{BuildError, BuildStage, Event, FileError, Report, SilentReport, WarnOnce};
 use crate::resolve::debian::LockedLayer;
 use crate::resolve::wheels::{WheelError, WheelLocation, write_pylock};
 use crate::source::SettingsFile;
@@ -36,12 +36,12 @@ pub(crate) fn lock(
     settings: &Settings,
     report: &dyn Report,
 ) -> Result<Vec<PathBuf>, BuildError> {
+    let report: &dyn Report = &WarnOnce::new(report);
     crate::context::fetch_source::check_is_folder(request, settings)?;
     let mut project = plan::project(request, settings, report)?;
     // One that cannot be read is replaced.
     let before = project.base_lock().ok().flatten();
     let with_layers = with_layers || before.is_some_and(|lock| !lock.layers.is_empty());
-    let root = project.tree.root().to_owned();
     // Locks that are there say what was; requirements say what is wished for.
     project.forget(&[PYLOCK, LOCK_FILE])?;
     plan::resolve_builder(&mut project, request, settings, report)?;
@@ -57,59 +57,90 @@ pub(crate) fn lock(
         client: &client,
         cache: &cache,
     };
-    let context = Context::new(&project, &plan, means)?;
-    let mut base_lock = context.empty_lock()?;
-    let mut resolved: Vec<ResolvedPlatform> = Vec::new();
-    for platform in &plan.platforms.value {
-        let one = context.resolve(platform.architecture)?;
-        if base_lock.image.is_none() {
-            base_lock.packages.insert(
-                platform.architecture.name().to_owned(),
-                one.packages.base.clone(),
-            );
+    let again = PlannedLock {
+        project: &project,
+        plan: &plan,
+        request,
+        with_layers,
+        means,
+    };
+    // Whatever is wrong in the store is made or fetched again.
+    mending((&store, report), |_| true, || again.write())
+}
+
+/// A lock that is to be written.
+struct PlannedLock<'a> {
+    project: &'a ProjectInputs,
+    plan: &'a Plan,
+    request: &'a PlanRequest,
+    /// Whether the layers are locked too.
+    with_layers: bool,
+    means: BuildMeans<'a>,
+}
+
+impl PlannedLock<'_> {
+    /// Resolves, and writes the files; their paths.
+    fn write(&self) -> Result<Vec<PathBuf>, BuildError> {
+        let Self { project, plan, .. } = *self;
+        let BuildMeans {
+            settings, report, ..
+        } = self.means;
+        let root = project.tree.root();
+        let context = Context::new(project, plan, self.means)?;
+        let mut base_lock = context.empty_lock()?;
+        let mut resolved: Vec<ResolvedPlatform> = Vec::new();
+        for platform in &plan.platforms.value {
+            let one = context.resolve(platform.architecture)?;
+            if base_lock.image.is_none() {
+                base_lock.packages.insert(
+                    platform.architecture.name().to_owned(),
+                    one.packages.base.clone(),
+                );
+            }
+            if !one.packages.added.is_empty() {
+                base_lock.added_packages.insert(
+                    platform.architecture.name().to_owned(),
+                    one.packages.added.clone(),
+                );
+            }
+            if !one.build_packages.is_empty() {
+                base_lock.build_packages.insert(
+                    platform.architecture.name().to_owned(),
+                    one.build_packages.clone(),
+                );
+            }
+            resolved.push(one);
         }
-        if !one.packages.added.is_empty() {
-            base_lock.added_packages.insert(
-                platform.architecture.name().to_owned(),
-                one.packages.added.clone(),
-            );
-        }
-        if !one.build_packages.is_empty() {
-            base_lock.build_packages.insert(
-                platform.architecture.name().to_owned(),
-                one.build_packages.clone(),
-            );
-        }
-        resolved.push(one);
-    }
-    let mut written = Vec::new();
-    // What only the project's own wheel names is locked too.
-    let has_wheels =
-        |one: &ResolvedPlatform| one.wheels.packages.iter().any(|wheel| !wheel.is_own());
-    if !matches!(plan.dependencies.value, DependencySource::None) || resolved.iter().any(has_wheels)
-    {
-        let locks: Vec<_> = resolved
-            .iter()
-            .map(|one| (one.target, &one.wheels))
-            .collect();
-        tell_of_source_files(&resolved, report);
-        let mut inputs = lock_inputs::of(&project, &plan)?;
-        if let Some(requires) = resolved
-            .iter()
-            .find_map(|one| context.own_requires(&one.wheels))
+        let mut written = Vec::new();
+        // What only the project's own wheel names is locked too.
+        let has_wheels =
+            |one: &ResolvedPlatform| one.wheels.packages.iter().any(|wheel| !wheel.is_own());
+        if !matches!(plan.dependencies.value, DependencySource::None)
+            || resolved.iter().any(has_wheels)
         {
-            inputs.add(lock_inputs::AS_BUILT, requires.as_bytes());
+            let locks: Vec<_> = resolved
+                .iter()
+                .map(|one| (one.target, &one.wheels))
+                .collect();
+            tell_of_source_files(&resolved, report);
+            let mut inputs = lock_inputs::of(project, plan)?;
+            for one in &resolved {
+                if let Some(requires) = context.own_requires(&one.wheels)? {
+                    inputs.add(lock_inputs::AS_BUILT, requires.as_bytes());
+                    break;
+                }
+            }
+            let text = settings.passed.put_names_back(&write_pylock(&locks)) + &inputs.to_toml();
+            written.push(write(root, PYLOCK, &text)?);
         }
-        let text = settings.passed.put_names_back(&write_pylock(&locks)) + &inputs.to_toml();
-        written.push(write(&root, PYLOCK, &text)?);
+        let path = write(root, LOCK_FILE, &base_lock.write())?;
+        if self.with_layers {
+            base_lock.layers = layers(self.request, self.means)?;
+            write(root, LOCK_FILE, &base_lock.write())?;
+        }
+        written.push(path);
+        Ok(written)
     }
-    let path = write(&root, LOCK_FILE, &base_lock.write())?;
-    if with_layers {
-        base_lock.layers = layers(request, means)?;
-        write(&root, LOCK_FILE, &base_lock.write())?;
-    }
-    written.push(path);
-    Ok(written)
 }
 
 /// The layers, by architecture, that the locks say how to make: made as a build makes them.

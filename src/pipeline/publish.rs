@@ -16,7 +16,7 @@ use crate::layer_cache::{RegistryCache, RemoteBlobs, TransferIds, WantedBlob, me
 use crate::net::registry::RegistryRepository;
 use crate::oci::{Descriptor, Digest, MediaFamily, MediaType, Reference};
 use crate::report::{
-    BuildError, BuildStage, ErrorClass, Event, Explain, Explanation, Report, ThreadError,
+    BuildError, BuildStage, ErrorClass, Event, Explain, Explanation, Report, ThreadError, WarnOnce,
 };
 use crate::store::Store;
 
@@ -114,6 +114,19 @@ pub(super) struct StoredImageFiles<'a> {
 }
 
 impl StoredImageFiles<'_> {
+    /// Does work over its blobs; once more for each that was wrong here and lies in a registry.
+    ///
+    /// # Errors
+    /// The work's.
+    pub(super) fn mending<T>(
+        &self,
+        work: impl FnMut() -> Result<T, BuildError>,
+    ) -> Result<T, BuildError> {
+        let BuildMeans { store, report, .. } = self.means;
+        let is_elsewhere = |digest: &Digest| !store.elsewhere(digest).is_empty();
+        mending((store, report), is_elsewhere, work)
+    }
+
     /// Pushes under each name, if that is wanted; names of one repository together.
     pub(super) fn push_all(
         &self,
@@ -392,6 +405,7 @@ fn with<T>(
     report: &dyn Report,
     work: impl Fn(&StoredImageFiles<'_>) -> Result<T, BuildError>,
 ) -> Result<T, BuildError> {
+    let report: &dyn Report = &WarnOnce::new(report);
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
     let descriptor = store.image(image)?.descriptor;
@@ -407,6 +421,5 @@ fn with<T>(
             cache: &cache,
         },
     };
-    let is_elsewhere = |digest: &Digest| !store.elsewhere(digest).is_empty();
-    mending((&store, report), is_elsewhere, || work(&image))
+    image.mending(|| work(&image))
 }

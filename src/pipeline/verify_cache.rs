@@ -51,7 +51,7 @@ impl Explain for WrongLayers {
         });
         let contents = self.layers.iter().map(|layer| layer.contents.as_str());
         Explanation {
-            fate: ErrorClass::Project,
+            fate: ErrorClass::World,
             what: "a cache image has other layers than its keys say".to_owned(),
             place: contents.collect::<Vec<_>>().join("; "),
             why: why.collect::<Vec<_>>().join("\n"),

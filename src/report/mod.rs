@@ -5,9 +5,11 @@
 
 mod address;
 mod error;
+mod warn_once;
 
 pub(crate) use address::{is_secret_query, redacted, redacted_query, split_login, without_login};
 pub(crate) use error::{BuildError, FileError, ThreadError};
+pub(crate) use warn_once::WarnOnce;
 
 use std::time::Duration;
 

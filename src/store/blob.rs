@@ -1,7 +1,7 @@
 //! Files on their way into the store: hashed while they are written, renamed when they are whole.
 
 use std::fs;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
@@ -89,48 +89,43 @@ impl Write for BlobWriter {
     }
 }
 
-/// Hashes what is written to it.
-#[derive(Default)]
-struct BlobHasher(Sha256);
-
-impl Write for BlobHasher {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// What a look at a file of the store came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileState {
+    /// Its bytes are right.
+    Sound,
+    /// It is not there.
+    Missing,
+    /// Its bytes were wrong, and it is gone.
+    Dropped,
 }
 
-/// The digest of what a reader gives.
-pub(super) fn digest_of(mut bytes: impl Read) -> io::Result<Digest> {
-    let mut hasher = BlobHasher::default();
-    io::copy(&mut bytes, &mut hasher)?;
-    Ok(Digest::from_bytes(hasher.0.finalize().into()))
-}
-
-/// The digest of a file's bytes.
-pub(super) fn hash_of(path: &Path) -> io::Result<Digest> {
-    digest_of(fs::File::open(path)?)
-}
-
-/// Removes a file whose bytes do not have a digest that will do, or cannot be read. Whether it was removed:
-/// one that is not there is not, nor is one that somebody has put in its place meanwhile.
+/// Reads a file, and removes it if its bytes do not have a digest that will do. One that somebody has put in
+/// its place meanwhile stays: it was checked before it got its name.
+///
+/// # Errors
+/// It cannot be read, which says nothing of its bytes: then it stays.
 pub(super) fn drop_unless(
     path: &Path,
     is_right: impl FnOnce(Digest) -> bool,
-) -> Result<bool, StoreError> {
+) -> Result<FileState, StoreError> {
     let file = match fs::File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(FileState::Missing),
         Err(error) => return Err(StoreError::io(path)(error)),
     };
-    if digest_of(&file).is_ok_and(is_right) {
-        return Ok(false);
+    let found = Digest::of_reader(&file).map_err(StoreError::io(path))?;
+    if is_right(found) {
+        return Ok(FileState::Sound);
     }
-    remove_this(path, &file)
+    if remove_this(path, &file)? {
+        return Ok(FileState::Dropped);
+    }
+    match path.try_exists() {
+        Ok(true) => Ok(FileState::Sound),
+        Ok(false) => Ok(FileState::Missing),
+        Err(error) => Err(StoreError::io(path)(error)),
+    }
 }
 
 /// Removes a file, if its name still stands for what was opened.

@@ -8,12 +8,13 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::blob::{drop_unless, remove_this};
+use super::blob::{FileState, drop_unless, remove_this};
+use super::images::listed;
 use super::prune::visit;
-use super::records::{read_bounded, read_sealed};
+use super::records::read_sealed;
 use super::roots::sealed_code;
-use super::{LAYOUT, Store, StoreError};
-use crate::oci::{Descriptor, Digest, ImageIndex};
+use super::{Store, StoreError};
+use crate::oci::{Descriptor, Digest};
 
 /// What a look at the store came to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -79,12 +80,12 @@ impl Store {
             checked.bytes += bytes;
             progress(checked.bytes, total_bytes);
         }
-        self.check_missing(&users, &mut checked);
+        self.check_missing(&users, &mut checked)?;
         Ok(checked)
     }
 
     /// All files that tell whether they are right, with their lengths.
-    fn files(&self) -> Result<Vec<(PathBuf, CheckedKind, u64)>, StoreError> {
+    pub(super) fn files(&self) -> Result<Vec<(PathBuf, CheckedKind, u64)>, StoreError> {
         let mut folders = vec![
             (self.root().join("blobs/sha256"), CheckedKind::Named),
             (self.folder("downloads"), CheckedKind::Named),
@@ -105,50 +106,6 @@ impl Store {
         Ok(files)
     }
 
-    /// Mends the list of images and the mark of the layout, and takes names away that stand for nothing.
-    pub(super) fn check_lists(&self) -> Result<CheckReport, StoreError> {
-        let _lock = self.lock("images")?;
-        let mut checked = CheckReport::default();
-        let mut restored = |path: PathBuf, images| {
-            let fate = DamageFate::Restored;
-            checked.damaged.push(DamagedItem { path, fate, images });
-        };
-        let mark = self.root().join("oci-layout");
-        if read_bounded(&mark)?.as_deref() != Some(LAYOUT) {
-            self.replace_synced(&mark, LAYOUT)?;
-            restored(mark, BTreeSet::new());
-        }
-        let copy = self.copied_index();
-        let text = read_bounded(&self.index_path())?;
-        let listed = text.and_then(|text| ImageIndex::from_bytes(&text).ok());
-        let is_readable = listed.is_some();
-        let mut index = listed.or_else(|| copy.clone()).unwrap_or_default();
-        let (mut mended, mut lost) = (BTreeSet::new(), BTreeSet::new());
-        index.manifests.retain_mut(|entry| {
-            if self.manifests(entry).is_ok() {
-                return true;
-            }
-            let copies = copy.iter().flat_map(|copy| &copy.manifests);
-            let same = copies.filter(|other| other.annotations == entry.annotations);
-            let right = same.into_iter().find(|other| self.manifests(other).is_ok());
-            if let Some(right) = right {
-                *entry = right.clone();
-                mended.insert(title(entry));
-            } else {
-                lost.insert(title(entry));
-            }
-            right.is_some()
-        });
-        if !is_readable || !mended.is_empty() {
-            restored(self.index_path(), mended);
-        } else if lost.is_empty() {
-            return Ok(checked);
-        }
-        checked.lost = lost;
-        self.write_index(&index)?;
-        Ok(checked)
-    }
-
     /// Which images need which blobs.
     fn users(&self) -> Result<ImageUsers, StoreError> {
         let mut users = ImageUsers::new();
@@ -156,23 +113,30 @@ impl Store {
             let title = title(&entry);
             let mut note = |digest| users.entry(digest).or_default().insert(title.clone());
             note(entry.digest);
-            for (descriptor, manifest) in self.manifests(&entry).unwrap_or_default() {
-                note(descriptor.digest);
-                note(manifest.config.digest);
-                manifest.layers.iter().for_each(|layer| {
-                    note(layer.digest);
-                });
+            match self.needed_blobs(&entry.digest) {
+                Ok(needed) => needed.into_iter().for_each(|digest| {
+                    note(digest);
+                }),
+                // A build has changed the list since it was checked.
+                Err(StoreError::Blob { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(users)
     }
 
     /// Tells of blobs that images need, and that are neither here nor said to be elsewhere.
-    fn check_missing(&self, users: &ImageUsers, checked: &mut CheckReport) {
+    fn check_missing(
+        &self,
+        users: &ImageUsers,
+        checked: &mut CheckReport,
+    ) -> Result<(), StoreError> {
+        let told = checked.damaged.iter().map(|damage| damage.path.clone());
+        let told: BTreeSet<PathBuf> = told.collect();
         for (digest, images) in users {
             let path = self.blob_path(digest);
-            let is_told = checked.damaged.iter().any(|damage| damage.path == path);
-            if !is_told && !path.exists() && self.elsewhere(digest).is_empty() {
+            let is_there = path.try_exists().map_err(StoreError::io(&path))?;
+            if !is_there && !told.contains(&path) && self.elsewhere(digest).is_empty() {
                 checked.damaged.push(DamagedItem {
                     path,
                     fate: DamageFate::Missing,
@@ -180,12 +144,13 @@ impl Store {
                 });
             }
         }
+        Ok(())
     }
 }
 
 /// How a file tells whether it is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CheckedKind {
+pub(super) enum CheckedKind {
     /// Its name is its digest.
     Named,
     /// It begins with its digest.
@@ -205,10 +170,11 @@ fn drop_damaged(path: &Path, kind: CheckedKind) -> Result<bool, StoreError> {
     let is_right = match kind {
         CheckedKind::Named => {
             let named = digest_named(path);
-            return drop_unless(path, |found| named.is_none_or(|named| named == found));
+            let found = drop_unless(path, |found| named.is_none_or(|named| named == found))?;
+            return Ok(found == FileState::Dropped);
         }
         CheckedKind::Sealed => read_sealed(path)?.is_some(),
-        CheckedKind::Code => sealed_code(path).is_some(),
+        CheckedKind::Code => sealed_code(path).map_err(StoreError::io(path))?.is_some(),
     };
     if is_right {
         return Ok(false);
@@ -223,8 +189,8 @@ fn digest_named(path: &Path) -> Option<Digest> {
 }
 
 /// What to call an entry of the list.
-fn title(entry: &Descriptor) -> String {
-    let image = super::images::listed(entry);
+pub(super) fn title(entry: &Descriptor) -> String {
+    let image = listed(entry);
     match image.reference() {
         Some(name) => name.to_string(),
         None => entry.digest.to_string(),
@@ -232,7 +198,7 @@ fn title(entry: &Descriptor) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
 
     use super::*;
@@ -240,7 +206,7 @@ mod tests {
     use crate::store::StoredLayer;
 
     /// A store with an image of one layer, a download, records and byte code.
-    fn filled() -> (tempfile::TempDir, Store, Descriptor) {
+    pub(in crate::store) fn filled() -> (tempfile::TempDir, Store, Descriptor) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let layer = store.put_blob(b"layer").unwrap();
@@ -279,7 +245,7 @@ mod tests {
         (folder, store, image)
     }
 
-    fn check(store: &Store) -> CheckReport {
+    pub(in crate::store) fn check(store: &Store) -> CheckReport {
         let (mut last, mut total) = (0, 0);
         let checked = store.check(&mut |done, all| (last, total) = (done, all));
         let checked = checked.unwrap();
@@ -323,39 +289,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn the_list_of_images_is_mended_by_its_copy() {
-        let (_folder, store, image) = filled();
-        let path = store.index_path();
-        let right = fs::read(&path).unwrap();
-        let text = String::from_utf8(right.clone()).unwrap();
-        let hex = image.digest.hex();
-        let other = hex.replace(&hex[..1], if hex.starts_with('0') { "1" } else { "0" });
-        for wrong in [
-            String::new(),
-            text[..text.len() / 2].to_owned(),
-            text.replace('{', "["),
-            text.replace(&hex, &other),
-            text.replace(&format!("\"size\":{}", image.size), "\"size\":7"),
-            text.replace("image.manifest", "image.manifesu"),
-        ] {
-            assert_ne!(wrong, text);
-            fs::write(&path, &wrong).unwrap();
-            let found = check(&store);
-            assert_eq!(found.damaged.len(), 1, "{wrong}: {found:?}");
-            assert_eq!(found.damaged[0].fate, DamageFate::Restored);
-            assert!(found.lost.is_empty(), "{wrong}");
-            assert_eq!(fs::read(&path).unwrap(), right);
-            assert_eq!(check(&store).damaged, []);
-        }
-        // Without a copy nothing is left to tell the names by, and what cannot be read is in nobody's way.
-        fs::write(&path, "[").unwrap();
-        fs::write(store.folder("images"), "?").unwrap();
-        assert!(matches!(store.images(), Err(StoreError::Damaged { .. })));
-        assert_eq!(check(&store).damaged[0].fate, DamageFate::Restored);
-        assert_eq!(store.images().unwrap().len(), 0);
     }
 
     #[test]

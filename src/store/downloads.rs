@@ -4,10 +4,9 @@
 //! whoever makes something of a download compares that first.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use super::blob::hash_of;
+use super::blob::{FileState, drop_unless};
 use super::{BlobWriter, Store, StoreError};
 use crate::oci::Digest;
 
@@ -23,18 +22,9 @@ impl Store {
             .is_ok_and(|file| file.is_file() && size_bytes.is_none_or(|size| size == file.len()))
     }
 
-    /// Whether a download still has the bytes that it was kept for; reads all of it.
-    pub(crate) fn is_sound_download(&self, digest: &Digest) -> bool {
-        hash_of(&self.download_path(digest)).is_ok_and(|found| found == *digest)
-    }
-
-    /// Drops a download; one that is not there is no error.
-    pub(crate) fn forget_download(&self, digest: &Digest) -> Result<(), StoreError> {
-        let path = self.download_path(digest);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(&path)(error)),
-            _ => Ok(()),
-        }
+    /// Drops a download that has other bytes than it was kept for; reads all of it.
+    pub(crate) fn drop_damaged_download(&self, digest: &Digest) -> Result<FileState, StoreError> {
+        drop_unless(&self.download_path(digest), |found| found == *digest)
     }
 
     /// Keeps a finished file as a download, after comparing its hash with the promised one.

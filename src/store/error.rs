@@ -33,6 +33,16 @@ pub(crate) enum StoreError {
     /// A document of the store cannot be read.
     #[error("{}: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },
+    /// Neither the list of images nor its copy can be read.
+    #[error("{}: {reason}, and its copy cannot be read either", path.display())]
+    ListLost {
+        path: PathBuf,
+        /// Where the copy lies, or would lie.
+        copy: PathBuf,
+        root: PathBuf,
+        /// What is wrong with the list.
+        reason: String,
+    },
     /// A folder of the store is a link to another place.
     #[error("{} is a link", path.display())]
     Link { path: PathBuf },
@@ -101,6 +111,19 @@ impl Explain for StoreError {
                 place: path.display().to_string(),
                 why: reason.clone(),
                 next: "run `s2r cache verify`, which mends the store and names the images that are to be built again".into(),
+            },
+            Self::ListLost { path, copy, root, reason } => Explanation {
+                fate: ErrorClass::World,
+                what: "the list of the store's images is lost".into(),
+                place: path.display().to_string(),
+                why: format!(
+                    "{reason}; its copy {} is missing or damaged too. Without it nothing tells which files images need, so nothing was removed",
+                    copy.display()
+                ),
+                next: format!(
+                    "put the file back from a backup; if there is none, remove the store (`rm -r {}`) and build the images again",
+                    root.display()
+                ),
             },
             Self::Link { path } => Explanation {
                 fate: ErrorClass::World,

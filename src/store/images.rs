@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::prune::children;
 use super::records::{read_bounded, read_sealed};
 use super::{Store, StoreError};
 use crate::oci::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType, NameOrId, Reference};
 
 /// The annotation in which a layout names an image (image-spec, annotations.md).
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The copy of the list of images, among what is ours alone.
 const COPY: &str = "images";
 
@@ -128,7 +129,7 @@ impl Store {
     /// (`name` empty) is listed once by its digest.
     pub(crate) fn tag(&self, name: &str, descriptor: &Descriptor) -> Result<(), StoreError> {
         let _lock = self.lock("images")?;
-        let before = self.read_index()?;
+        let (before, is_readable) = self.index_or_copy()?;
         let mut index = before.clone();
         let mut descriptor = descriptor.clone();
         descriptor.annotations.clear();
@@ -151,7 +152,8 @@ impl Store {
         index.manifests.sort_by(|a, b| {
             (a.annotations.get(REF_NAME), a.digest).cmp(&(b.annotations.get(REF_NAME), b.digest))
         });
-        if index == before {
+        // One that cannot be read is written anew as soon as somebody writes.
+        if index == before && is_readable {
             return Ok(());
         }
         self.write_index(&index)
@@ -222,34 +224,74 @@ impl Store {
         self.root().join("index.json")
     }
 
+    pub(super) fn copy_path(&self) -> PathBuf {
+        self.folder(COPY)
+    }
+
+    /// Has a list of images where none is: the copy's. A store that has blobs and neither has lost its list,
+    /// and keeps none: an empty one would have all of them pruned.
+    pub(super) fn create_index(&self) -> Result<(), StoreError> {
+        let path = self.index_path();
+        if path.try_exists().map_err(StoreError::io(&path))? {
+            return Ok(());
+        }
+        match self.copied_index()? {
+            Some(copy) => self.write_index(&copy),
+            None if children(&self.root().join("blobs/sha256"))?.is_empty() => {
+                self.write_index(&ImageIndex::default())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The list of images; its copy where it cannot be read.
     pub(super) fn read_index(&self) -> Result<ImageIndex, StoreError> {
-        let path = self.index_path();
-        let Some(bytes) = read_bounded(&path)? else {
-            return Ok(ImageIndex::default());
+        Ok(self.index_or_copy()?.0)
+    }
+
+    /// The list of images, and whether it is from its own file.
+    pub(super) fn index_or_copy(&self) -> Result<(ImageIndex, bool), StoreError> {
+        let found = match read_bounded(&self.index_path())? {
+            Some(bytes) => ImageIndex::from_bytes(&bytes).map_err(|error| error.to_string()),
+            None => Err("it is not there".to_owned()),
         };
-        ImageIndex::from_bytes(&bytes).or_else(|error| {
-            self.copied_index().ok_or_else(|| StoreError::Damaged {
-                path,
-                reason: error.to_string(),
-            })
-        })
+        match found {
+            Ok(index) => Ok((index, true)),
+            Err(reason) => match self.copied_index()? {
+                Some(copy) => Ok((copy, false)),
+                None => Err(self.list_lost(reason)),
+            },
+        }
     }
 
     /// The copy of the list, which tells by itself whether it is sound.
-    pub(super) fn copied_index(&self) -> Option<ImageIndex> {
-        let bytes = read_sealed(&self.folder(COPY)).ok()??;
-        ImageIndex::from_bytes(&bytes).ok()
+    pub(super) fn copied_index(&self) -> Result<Option<ImageIndex>, StoreError> {
+        let bytes = read_sealed(&self.copy_path())?;
+        Ok(bytes.and_then(|bytes| ImageIndex::from_bytes(&bytes).ok()))
+    }
+
+    fn list_lost(&self, reason: String) -> StoreError {
+        StoreError::ListLost {
+            path: self.index_path(),
+            copy: self.copy_path(),
+            root: self.root().to_owned(),
+            reason,
+        }
     }
 
     pub(super) fn write_index(&self, index: &ImageIndex) -> Result<(), StoreError> {
-        let path = self.index_path();
+        let bytes = self.write_copy(index)?;
+        self.replace_synced(&self.index_path(), &bytes)
+    }
+
+    /// Writes the copy alone; the list's bytes.
+    pub(super) fn write_copy(&self, index: &ImageIndex) -> Result<Vec<u8>, StoreError> {
         let bytes = index.to_bytes().map_err(|error| StoreError::Damaged {
-            path: path.clone(),
+            path: self.index_path(),
             reason: error.to_string(),
         })?;
-        self.replace_sealed(&self.folder(COPY), &bytes)?;
-        self.replace_synced(&path, &bytes)
+        self.replace_sealed(&self.copy_path(), &bytes)?;
+        Ok(bytes)
     }
 }
 

@@ -28,11 +28,13 @@
 
 mod blob;
 mod check;
+mod check_lists;
 mod downloads;
 mod elsewhere;
 mod error;
 mod folders;
 mod images;
+mod needed;
 mod prune;
 mod records;
 mod roots;
@@ -45,7 +47,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use blob::BlobWriter;
+pub(crate) use blob::{BlobWriter, FileState};
 pub(crate) use check::{CheckReport, DamageFate, DamagedItem};
 pub(crate) use error::StoreError;
 pub(crate) use images::{FoundImage, StoredImage};
@@ -106,9 +108,7 @@ impl Store {
 
     fn create(&self) -> Result<(), StoreError> {
         let _lock = self.lock("images")?;
-        if !self.index_path().exists() {
-            self.write_index(&crate::oci::ImageIndex::default())?;
-        }
+        self.create_index()?;
         // Last, because its presence says that all else is there.
         self.replace_synced(&self.root.join("oci-layout"), LAYOUT)
     }
@@ -170,10 +170,9 @@ impl Store {
         }
     }
 
-    /// Drops a blob that has other bytes than its name says; reads all of it. Whether one was dropped.
-    pub(crate) fn drop_damaged(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let path = self.blob_path(digest);
-        drop_unless(&path, |found| found == *digest)
+    /// Drops a blob that has other bytes than its name says; reads all of it.
+    pub(crate) fn drop_damaged(&self, digest: &Digest) -> Result<FileState, StoreError> {
+        drop_unless(&self.blob_path(digest), |found| found == *digest)
     }
 
     /// The folder of fetched programs.
@@ -278,10 +277,11 @@ mod tests {
             store.put_blob(b"{}").unwrap();
             assert_eq!(store.read_blob(&digest).unwrap(), b"{}");
         }
-        assert!(!store.drop_damaged(&digest).unwrap());
+        let look = || store.drop_damaged(&digest).unwrap();
+        assert_eq!(look(), FileState::Sound);
         fs::write(store.blob_path(&digest), b"{{").unwrap();
-        assert!(store.drop_damaged(&digest).unwrap());
-        assert!(!store.drop_damaged(&digest).unwrap());
+        assert_eq!(look(), FileState::Dropped);
+        assert_eq!(look(), FileState::Missing);
         assert!(!store.has_blob(&digest, 2));
     }
 

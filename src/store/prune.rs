@@ -87,17 +87,21 @@ impl Store {
                 take(path, bytes);
             }
         })?;
-        visit(&self.folder("layers"), &mut |path, bytes| {
-            let layer = read_layer(path);
-            if !layer.is_some_and(|layer| used.contains(&layer.digest.hex())) {
-                take(path, bytes);
-            }
-        })?;
         visit(&self.folder("elsewhere"), &mut |path, bytes| {
             if !is_in(&used, path) {
                 take(path, bytes);
             }
         })?;
+        let mut notes = Vec::new();
+        visit(&self.folder("layers"), &mut |path, bytes| {
+            notes.push((path.to_owned(), bytes));
+        })?;
+        for (path, bytes) in notes {
+            let layer = read_layer(&path)?;
+            if !layer.is_some_and(|layer| used.contains(&layer.digest.hex())) {
+                unneeded.push((path, bytes));
+            }
+        }
         let mut pruned = self.prune_folders(all, &used)?;
         pruned.lost = lost;
         for (path, bytes) in unneeded {
@@ -138,16 +142,9 @@ impl Store {
     /// The hex digests of all blobs that the listed images need.
     fn used_blobs(&self) -> Result<BTreeSet<String>, StoreError> {
         let mut used = BTreeSet::new();
-        let mut name = |digest: &Digest| used.insert(digest.hex());
-        for image in self.images()? {
-            name(&image.descriptor.digest);
-            for (descriptor, manifest) in self.manifests(&image.descriptor)? {
-                name(&descriptor.digest);
-                name(&manifest.config.digest);
-                manifest.layers.iter().for_each(|layer| {
-                    name(&layer.digest);
-                });
-            }
+        for entry in self.read_index()?.manifests {
+            let needed = self.needed_blobs(&entry.digest)?;
+            used.extend(needed.iter().map(Digest::hex));
         }
         Ok(used)
     }

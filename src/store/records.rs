@@ -17,7 +17,7 @@ const MAX_RECORD_BYTES: u64 = 64 << 20;
 impl Store {
     /// The layer of this key, if it was made before and its blob is there in full length.
     pub(crate) fn layer(&self, key: &Key) -> Option<StoredLayer> {
-        let layer = read_layer(&self.folder("layers").join(key.hex()))?;
+        let layer = read_layer(&self.folder("layers").join(key.hex())).ok()??;
         self.has_blob(&layer.digest, layer.size_bytes)
             .then_some(layer)
     }
@@ -79,10 +79,10 @@ impl Store {
     }
 }
 
-/// What a record of a layer says, if it is sound.
-pub(super) fn read_layer(path: &Path) -> Option<StoredLayer> {
-    let note = read_sealed(path).ok()??;
-    serde_json::from_slice(&note).ok()
+/// What a record of a layer says, if it is there and sound.
+pub(super) fn read_layer(path: &Path) -> Result<Option<StoredLayer>, StoreError> {
+    let note = read_sealed(path)?;
+    Ok(note.and_then(|note| serde_json::from_slice(&note).ok()))
 }
 
 /// Reads a record; `None` if it is not there or its bytes have changed.
@@ -103,9 +103,13 @@ pub(super) fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
         Err(error) => return Err(StoreError::io(path)(error)),
     };
     let mut bytes = Vec::new();
-    file.take(MAX_RECORD_BYTES)
+    file.take(MAX_RECORD_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(StoreError::io(path))?;
+    // Half of a file would be taken for a damaged one.
+    if bytes.len() as u64 > MAX_RECORD_BYTES {
+        return Err(StoreError::io(path)(io::ErrorKind::FileTooLarge.into()));
+    }
     Ok(Some(bytes))
 }
 

@@ -2,16 +2,15 @@
 //! because making it takes time.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::blob::digest_of;
 use super::{Store, StoreError};
 use crate::host::TempFolder;
-use crate::oci::Key;
+use crate::oci::{Digest, Key};
 
 /// Length of the digest behind byte code.
 const SEAL_BYTES: usize = 32;
@@ -67,7 +66,7 @@ impl Store {
 
     /// The byte code of this key, and its length in bytes; none where its bytes have changed.
     pub(crate) fn compiled(&self, key: &Key) -> Option<(File, u64)> {
-        sealed_code(&self.compiled_path(key))
+        sealed_code(&self.compiled_path(key)).ok()?
     }
 
     /// Keeps byte code that was written to a file of [`Store::scratch`]. Its digest goes behind it, so that
@@ -86,7 +85,7 @@ impl Store {
             if !file.metadata()?.is_file() {
                 return Err(ErrorKind::InvalidData.into());
             }
-            let digest = digest_of(&file)?;
+            let digest = Digest::of_reader(&file)?;
             file.write_all(digest.as_bytes())
         };
         seal().map_err(StoreError::io(draft))?;
@@ -103,13 +102,15 @@ impl Store {
 }
 
 /// Byte code without its seal, and its length in bytes, if its bytes have not changed.
-pub(super) fn sealed_code(path: &Path) -> Option<(File, u64)> {
-    let file = File::open(path).ok()?;
-    let length = file.metadata().ok()?.len().checked_sub(SEAL_BYTES as u64)?;
-    let digest = digest_of((&file).take(length)).ok()?;
+pub(super) fn sealed_code(path: &Path) -> io::Result<Option<(File, u64)>> {
+    let file = File::open(path)?;
+    let Some(length) = file.metadata()?.len().checked_sub(SEAL_BYTES as u64) else {
+        return Ok(None);
+    };
+    let digest = Digest::of_reader((&file).take(length))?;
     let mut seal = [0; SEAL_BYTES];
-    file.read_exact_at(&mut seal, length).ok()?;
-    (seal == *digest.as_bytes()).then_some((file, length))
+    file.read_exact_at(&mut seal, length)?;
+    Ok((seal == *digest.as_bytes()).then_some((file, length)))
 }
 
 /// Whether a folder is there whose files a sandbox can change: it knows this user and this group

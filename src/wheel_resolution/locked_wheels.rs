@@ -6,7 +6,7 @@ use std::io;
 
 use pep508_rs::ExtraName;
 
-use crate::layer_cache::{DownloadError, MAX_DOWNLOAD_BYTES, StoreFetcher};
+use crate::layer_cache::{DownloadError, MAX_DOWNLOAD_BYTES, StoreFetcher, again};
 use crate::layer_recipes::revealed;
 use crate::net::http::{ExpectedDownload, HttpError};
 use crate::oci::{Digest, KeyBuilder};
@@ -24,7 +24,7 @@ use crate::resolve::wheels::{
     requires_hashes, resolution_key, resolve, sdist_for, to_build, write_pylock,
 };
 use crate::source::{SettingsFile, SourceKind, SourceTree};
-use crate::store::Store;
+use crate::store::{FileState, Store};
 
 /// The record kind of resolutions that cannot come out otherwise on another day.
 const RECORD: &str = "wheels";
@@ -285,9 +285,6 @@ impl WheelResolution<'_> {
             wheels.find(|wheel| wheel.file_name.to_string() == name)
         });
         if let Some(wheel) = built {
-            if !self.fetcher.store.is_sound_download(&wheel.sha256) {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
             return File::open(self.fetcher.store.download_path(&wheel.sha256));
         }
         let entry = self.tree.follow(path.as_bytes());
@@ -523,8 +520,13 @@ impl IndexFetch for PackageIndex<'_> {
     fn file(&self, url: &PackageUrl, sha256: Option<Sha256>) -> Result<KeptFile, IndexFetchError> {
         let store = self.0.store;
         let listed = sha256.map(|sha256| Digest::from_bytes(sha256.0));
-        if let Some(digest) = listed.filter(|digest| store.has_download(digest, None)) {
-            return self.kept(&digest);
+        if let Some(digest) = listed {
+            let state = store.drop_damaged_download(&digest).map_err(local)?;
+            match state {
+                FileState::Sound => return self.kept(&digest),
+                FileState::Dropped => self.0.report.event(again(&digest, state)),
+                FileState::Missing => {}
+            }
         }
         let mut writer = store.writer().map_err(local)?.unhashed();
         let expect = ExpectedDownload {

@@ -162,7 +162,7 @@ fn a_cache_image_is_verified_when_that_is_asked_for() {
     let machine = Home::seeded();
     machine.forget_layers();
     verify(&machine)
-        .exits(65)
+        .exits(69)
         .says(&[contents, flask, "--no-cache"]);
 }
 

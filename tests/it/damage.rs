@@ -1,7 +1,10 @@
 //! A store that a disk or a power cut has damaged: each kind of file in it with one byte changed, or cut off. What
 //! commands make of it is right, or an error that says what mends it.
 
-use std::collections::BTreeSet;
+mod lists;
+mod power_cut;
+mod wheels;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -21,14 +24,6 @@ const CHECKED_WHEN_READ: [&str; 6] = [
     "s2r/elsewhere/",
     "s2r/compiled/",
     "s2r/records/",
-];
-/// More that need not be synced: the copy of the list of images, which has its digest inside; files that are
-/// compared with what they ought to be; and what uv keeps for itself.
-const CHECKED_BESIDES: [&str; 4] = [
-    "s2r/images",
-    "s2r/tools/targets/",
-    "s2r/tools/driver-",
-    "s2r/tools/uv-cache/",
 ];
 
 /// What a bad disk does to a file.
@@ -212,6 +207,7 @@ fn whatever_is_damaged_the_image_is_right() {
     let home = Home::seeded();
     let expected = remake(&home);
     for folder in CHECKED_WHEN_READ {
+        let mut harmed: Vec<(PathBuf, Vec<u8>)> = Vec::new();
         for how in HARMS {
             if folder == "s2r/downloads/" {
                 // Layers are made of them anew, byte code of what was compiled.
@@ -223,9 +219,9 @@ fn whatever_is_damaged_the_image_is_right() {
                 let length = path.metadata().unwrap().len();
                 length > 0 && (folder != "s2r/downloads/" || length < 1 << 20)
             };
-            let harmed = files(&home, folder).into_iter().filter(is_harmed);
-            for path in harmed.take(8) {
+            for path in files(&home, folder).into_iter().filter(is_harmed).take(8) {
                 harm(&path, how);
+                harmed.push((path.clone(), fs::read(&path).unwrap()));
             }
             if folder == "blobs/sha256/" {
                 // Layers are not read by a build that sends them nowhere.
@@ -235,7 +231,20 @@ fn whatever_is_damaged_the_image_is_right() {
         }
         // What the builds had no use for.
         let checked = home.run(&["cache", "verify"]);
-        assert!(matches!(checked.code, Some(0 | 69)), "{}", checked.stderr);
+        let is_left = harmed
+            .iter()
+            .any(|(path, bytes)| fs::read(path).ok().as_ref() == Some(bytes));
+        let is_hit = home.layout().index()["manifests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|image| {
+                let blobs = blobs_of(&home, image["digest"].as_str().unwrap());
+                blobs
+                    .iter()
+                    .any(|blob| !home.layout().blob_path(blob).exists())
+            });
+        checked.exits(if is_left || is_hit { 69 } else { 0 });
         build_all(&home);
         assert_eq!(remake(&home), expected, "{folder}");
         home.layout().check(&expected);
@@ -304,31 +313,6 @@ fn the_images_that_are_hit_are_named() {
 }
 
 #[test]
-fn the_list_of_images_comes_back() {
-    let home = Home::seeded();
-    let expected = remake(&home);
-    let before = home.run(&["images"]).ok().stdout;
-    let list = home.store().join("index.json");
-    for how in HARMS {
-        for verifies in [true, false] {
-            harm(&list, Harm::Cut);
-            if verifies {
-                home.run(&["cache", "verify"])
-                    .exits(69)
-                    .says(&["the store was damaged"]);
-            }
-            assert_eq!(home.run(&["images"]).ok().stdout, before, "{how:?}");
-            assert_eq!(remake(&home), expected);
-        }
-    }
-    home.run(&["rm", "shell"]).ok();
-    home.layout().check(&expected);
-    harm(&home.store().join("oci-layout"), Harm::Flip);
-    home.run(&["cache", "verify"]).exits(69);
-    home.run(&["cache", "verify"]).ok();
-}
-
-#[test]
 fn a_build_that_asks_anew_reads_what_it_uses_again() {
     let home = Home::seeded();
     let digest = remake(&home);
@@ -354,124 +338,17 @@ fn the_store_is_verified_while_builds_go_on() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let build = command.spawn().unwrap();
         let verified = home.run(&["cache", "verify"]);
-        assert!(matches!(verified.code, Some(0 | 69)), "{}", verified.stderr);
         let built = build.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&built.stderr);
         assert!(built.status.success(), "{said}");
+        // Whoever comes first notices it.
+        if verified.code == Some(0) {
+            assert!(said.contains(&format!("{layer} was damaged")), "{said}");
+        } else {
+            let hex = layer.strip_prefix("sha256:").unwrap();
+            let verified = verified.exits(69);
+            assert!(verified.stdout.contains(hex), "{}", verified.stdout);
+        }
         home.layout().check(&expected);
     }
-}
-
-/// A rename into the store, and whether the bytes were on the disk by then.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rename {
-    to: String,
-    is_synced: bool,
-}
-
-/// Runs a command under strace, and gives the renames into the store, paths from there.
-fn renames(home: &Home, arguments: &[&str]) -> BTreeSet<Rename> {
-    let logs = temporary();
-    let prefix = logs.path().join("log");
-    let calls = "trace=rename,renameat,renameat2,link,linkat,fsync,fdatasync,syncfs";
-    let outer = [
-        "strace",
-        "-ff",
-        "-qq",
-        "-y",
-        "-s",
-        "4096",
-        "-e",
-        calls,
-        "-o",
-        prefix.to_str().unwrap(),
-    ];
-    let mut command = home.command_under(&outer, arguments);
-    finish(&mut command).ok();
-    let store = format!("{}/", home.store().display());
-    let mut found = BTreeSet::new();
-    // A file a thread: what is renamed is synced by the same one.
-    for log in walk(logs.path()) {
-        let mut synced = BTreeSet::new();
-        let mut all_synced = false;
-        for line in fs::read_to_string(log).unwrap().lines() {
-            let Some((call, rest)) = line.split_once('(') else {
-                continue;
-            };
-            if !line.ends_with(" = 0") {
-                continue;
-            }
-            if call == "syncfs" {
-                all_synced = true;
-            } else if call.ends_with("sync") {
-                let path = rest
-                    .split_once('<')
-                    .and_then(|(_, rest)| rest.split_once('>'));
-                synced.insert(path.unwrap().0.to_owned());
-            } else {
-                let paths: Vec<&str> = rest.split('"').skip(1).step_by(2).collect();
-                let [from, to] = paths[..] else {
-                    panic!("{line}");
-                };
-                if let Some(to) = to.strip_prefix(&store)
-                    && !to.starts_with("s2r/tmp/")
-                {
-                    let is_synced = all_synced || synced.contains(from);
-                    let to = to.to_owned();
-                    found.insert(Rename { to, is_synced });
-                }
-                all_synced = false;
-            }
-        }
-    }
-    found
-}
-
-fn is_checked_when_read(path: &str) -> bool {
-    let mut places = CHECKED_WHEN_READ.iter().chain(&CHECKED_BESIDES);
-    places.any(|place| path.starts_with(place))
-}
-
-#[test]
-fn a_power_cut_names_nothing_short_that_would_be_believed() {
-    let home = Home::seeded();
-    home.forget_layers();
-    let source = example("flask-gunicorn");
-    let source = source.to_str().unwrap();
-    let mut found = renames(&home, &["build", source, "app"]);
-    let run = ["run", "app", "--", "true"];
-    found.append(&mut renames(&home, &run));
-    let unsafe_ones: Vec<&Rename> = found
-        .iter()
-        .filter(|rename| !rename.is_synced && !is_checked_when_read(&rename.to))
-        .collect();
-    assert!(unsafe_ones.is_empty(), "{unsafe_ones:#?}");
-    // The table has no folder, and the log no kind of file, that would not have been met.
-    for kind in [
-        "blobs/",
-        "s2r/layers/",
-        "s2r/compiled/",
-        "s2r/roots/",
-        "index.json",
-    ] {
-        assert!(
-            found.iter().any(|rename| rename.to.starts_with(kind)),
-            "{kind}: {found:#?}"
-        );
-    }
-    // The cut: what was not synced keeps its name and loses its bytes. Then all is as it was.
-    let digest = home.layout().index()["manifests"][0]["digest"].clone();
-    for rename in found.iter().filter(|rename| !rename.is_synced) {
-        let path = home.store().join(&rename.to);
-        if path.exists() {
-            fs::remove_file(&path).unwrap();
-            fs::write(&path, b"").unwrap();
-        }
-    }
-    home.run(&["images"]).ok();
-    home.run(&run).exits(69).says(&["s2r build"]);
-    assert_eq!(remake(&home), digest.as_str().unwrap());
-    home.run(&run).ok();
-    home.run(&["cache", "verify"]);
-    home.run(&["cache", "verify"]).ok();
 }

@@ -166,11 +166,11 @@ pub(crate) fn rebase(
         client: &client,
         cache: &cache,
     };
-    let pushed = publish::StoredImageFiles {
+    let image = publish::StoredImageFiles {
         descriptor: &descriptor,
         means,
-    }
-    .push_all(&request.names, request.push, &stages)?;
+    };
+    let pushed = image.mending(|| image.push_all(&request.names, request.push, &stages))?;
     crate::context::client::say_warnings(&client, report);
     Ok(RebaseReport {
         names: request.names.clone(),

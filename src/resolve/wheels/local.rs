@@ -280,14 +280,29 @@ impl PreparedRequest<'_> {
     ) -> Result<(LocalWheel, Vec<Requirement>), WheelError> {
         let file = &wish.position.path;
         // What was built is never taken for a file that the source has under the same name.
-        let paths: Vec<String> = if file.starts_with(BUILT_FOLDER) {
+        let is_built = file.starts_with(BUILT_FOLDER);
+        let paths: Vec<String> = if is_built {
             resolve_path(file, path).into_iter().collect()
         } else {
             requirement_paths(file, path).collect()
         };
-        let opened = paths
-            .into_iter()
-            .find_map(|inside| Some(((self.request.open)(&inside).ok()?, inside)));
+        let mut opened = None;
+        for inside in paths {
+            match (self.request.open)(&inside) {
+                Ok(file) => {
+                    opened = Some((file, inside));
+                    break;
+                }
+                // What was built lies in the store: that it is not there is no fault of the project.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !is_built => {}
+                Err(error) => {
+                    return Err(WheelError::File {
+                        path: inside.into(),
+                        error,
+                    });
+                }
+            }
+        }
         let (mut file, inside) = opened.ok_or_else(|| WheelError::NoSuchWheel {
             path: path.to_owned(),
             position: wish.position.clone(),

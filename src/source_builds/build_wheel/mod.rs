@@ -14,7 +14,7 @@ use std::path::PathBuf;
 pub(crate) use self::error::WheelBuildError;
 use self::session::{BackendRequires, BackendWheel, BuildSession, DeclaredBackend};
 use crate::context::build_context::Context;
-use crate::layer_cache::Download;
+use crate::layer_cache::{Download, again};
 use crate::layer_recipes;
 use crate::layers::wheel;
 use crate::oci::{Digest, Key, KeyBuilder};
@@ -26,6 +26,7 @@ use crate::source_builds::step_runner;
 use crate::source_builds::step_runner::StepError;
 use crate::source_builds::step_runner::bare_key;
 use crate::source_builds::toolchain::Toolchain;
+use crate::store::FileState;
 
 /// How to do without building a wheel.
 const NO_BUILD: &str = "Name a version that has wheels, or put a wheel that you built into the source and name it in the requirements; for the project itself, set DISABLE_SETUP_PY_PROCESSING or DISABLE_PYPROJECT_TOML_PROCESSING if it runs from its folder.";
@@ -216,11 +217,23 @@ impl WheelBuilder<'_> {
         }
     }
 
-    /// A wheel that was built before and is still there.
+    /// A wheel that was built before and is still there, as it was. One that nobody has to read to find out
+    /// what it needs is not read here either: whoever makes a layer of it does.
     fn known(&self, key: &Key) -> Result<Option<BuiltFile>, BuildError> {
         let store = self.context.store;
         let known = store.record(RECORD, key)?.and_then(|text| read(&text));
-        Ok(known.filter(|known| store.has_download(&known.sha256, Some(known.size_bytes))))
+        let Some(known) = known else {
+            return Ok(None);
+        };
+        if self.may_be_remote {
+            let is_there = store.has_download(&known.sha256, Some(known.size_bytes));
+            return Ok(is_there.then_some(known));
+        }
+        let state = store.drop_damaged_download(&known.sha256)?;
+        if state == FileState::Dropped {
+            self.context.report.event(again(&known.sha256, state));
+        }
+        Ok((state == FileState::Sound).then_some(known))
     }
 
     /// A base that is an image has a compiler or has none.

@@ -8,11 +8,13 @@ mod old_pin;
 mod server;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::archive::zip::ZipArchive;
 use crate::context::build_context::Context;
 use crate::context::cross_platform::{ForeignStep, refused};
 use crate::context::settings::NetworkRules;
+use crate::layer_cache::DownloadError;
 use crate::oci::Digest;
 use crate::packages::python::conditions::ResolutionRules;
 use crate::packages::python::locks::{
@@ -21,7 +23,7 @@ use crate::packages::python::locks::{
 use crate::packages::python::switches::is_on;
 use crate::packages::python::{
     DirectUrl, LineError, LockFingerprint, LockOrigin, PackageName, ReadError, Requirement,
-    WheelTarget, line_of,
+    WheelFileName, WheelTarget, line_of,
 };
 use crate::plan::{DependencySource, PlanError};
 use crate::report::BuildError;
@@ -32,6 +34,7 @@ use crate::resolve::wheels::{
 use crate::source::SettingsFile;
 use crate::source_builds::build_root::BuildRoot;
 use crate::source_builds::build_wheel::{BuildRequirements, WheelBuilder};
+use crate::store::FileState;
 use crate::wheel_resolution::lock_inputs;
 use crate::wheel_resolution::lock_inputs::StaleLockError;
 use crate::wheel_resolution::locked_wheels::{BuiltWheel, WheelRequest, WheelResolution};
@@ -105,7 +108,7 @@ impl WheelResolver<'_> {
         let Ok(LockOrigin::Known(then)) = LockOrigin::of(&text) else {
             return Ok(());
         };
-        let Some(requires) = self.context.requires_of(&own.sha256) else {
+        let Some(requires) = self.context.requires_of(&own.file_name, &own.sha256)? else {
             return Ok(());
         };
         let mut now = LockFingerprint::default();
@@ -557,15 +560,36 @@ fn with_built(mut lock: WheelLock, built: &[BuiltWheel]) -> WheelLock {
 
 impl Context<'_> {
     /// What the project's own wheel requires, if the image gets one.
-    pub(crate) fn own_requires(&self, lock: &WheelLock) -> Option<String> {
-        let own = lock.packages.iter().find(|wheel| wheel.is_own())?;
-        self.requires_of(&own.sha256)
+    ///
+    /// # Errors
+    /// It was damaged in the store; the disk's.
+    pub(crate) fn own_requires(&self, lock: &WheelLock) -> Result<Option<String>, BuildError> {
+        let Some(own) = lock.packages.iter().find(|wheel| wheel.is_own()) else {
+            return Ok(None);
+        };
+        self.requires_of(&own.file_name, &own.sha256)
     }
 
-    /// What a built wheel of the store requires: the headers of its metadata that say so, in order.
-    fn requires_of(&self, wheel: &Digest) -> Option<String> {
-        let path = self.store.download_path(wheel);
-        let archive = ZipArchive::open(&path, self.settings.rules.unpacked).ok()?;
+    /// What a built wheel of the store requires, if it is there.
+    fn requires_of(
+        &self,
+        name: &WheelFileName,
+        wheel: &Digest,
+    ) -> Result<Option<String>, BuildError> {
+        match self.store.drop_damaged_download(wheel)? {
+            FileState::Sound => Ok(self.required_headers(&self.store.download_path(wheel))),
+            FileState::Missing => Ok(None),
+            FileState::Dropped => Err(DownloadError::Lost {
+                name: name.to_string(),
+                digest: *wheel,
+            }
+            .into()),
+        }
+    }
+
+    /// The headers of a wheel's metadata that say what it requires, in order.
+    fn required_headers(&self, wheel: &Path) -> Option<String> {
+        let archive = ZipArchive::open(wheel, self.settings.rules.unpacked).ok()?;
         let member = archive
             .members()
             .iter()
