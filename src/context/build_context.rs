@@ -10,7 +10,7 @@ use super::unisolated::NotInImage;
 use super::{unisolated, variables};
 use crate::archive::tar::TarOptions;
 use crate::layer_cache::{
-    BuiltLayer, LayerBatch, LayerBuilder, LayerRecipe, LockedLayers, NoRecipe, RegistryCache,
+    BuiltLayer, LayerBatch, LayerBuilder, LayerRecipe, LayerTitle, LockedLayers, RegistryCache,
     RemoteBlobs, StoreFetcher, TransferIds, UnpackLock, UnpackedLayers,
 };
 use crate::layers::wheel;
@@ -212,7 +212,7 @@ impl Context<'_> {
         }
     }
 
-    /// A layer that the store or a registry knows by its key.
+    /// A layer of a step that the store or a registry knows by its key.
     pub(crate) fn known_layer(
         &self,
         key: &Key,
@@ -220,37 +220,48 @@ impl Context<'_> {
         index: usize,
     ) -> Option<BuiltLayer> {
         // What steps left cannot be made again without running them, so that it is not taken where all is verified.
-        let form = self.settings.formats.layers;
-        let is_here = || self.store.layer(&form.key(key)).is_some();
-        if !self.has_layer(key) || (self.cache.is_verified() && !is_here()) {
-            return None;
-        }
-        let recipe = LayerRecipe {
-            key: *key,
-            contents: contents.to_owned(),
-            needs: Vec::new(),
+        let cache = (!self.cache.is_verified()).then_some(self.cache);
+        self.find_layer(cache, (key, contents), index)
+    }
+
+    /// The same, where a registry's word is not enough.
+    pub(crate) fn stored_layer(
+        &self,
+        key: &Key,
+        contents: &str,
+        index: usize,
+    ) -> Option<BuiltLayer> {
+        self.find_layer(None, (key, contents), index)
+    }
+
+    fn find_layer(
+        &self,
+        cache: Option<&RegistryCache<'_>>,
+        (key, contents): (&Key, &str),
+        index: usize,
+    ) -> Option<BuiltLayer> {
+        let title = LayerTitle {
+            key,
+            contents,
             is_of_source: true,
-            // A registry's layer may be gone once it is wanted. Then nothing may stand in its place.
-            write: Box::new(|_| {
-                Err(NoRecipe {
-                    contents: contents.to_owned(),
-                }
-                .into())
-            }),
         };
-        self.make(&[recipe], index).ok()?.layers.pop()
+        let fetcher = self.fetcher();
+        self.layer_builder(cache, &fetcher, index).known(0, title)
     }
 
     /// A layer with its true fate: one that was believed and has been made here since is so no more.
     pub(crate) fn proven(&self, made: BuiltLayer) -> BuiltLayer {
+        if made.fate != LayerStatus::Believed {
+            return made;
+        }
         let stored = self.store.layer(&made.layer.key);
         match stored.filter(|stored| stored.digest == made.layer.digest) {
-            Some(stored) if made.fate == LayerStatus::Believed => BuiltLayer {
+            Some(stored) => BuiltLayer {
                 fate: LayerStatus::Made,
                 uncompressed_bytes: Some(stored.uncompressed_bytes),
                 ..made
             },
-            _ => made,
+            None => made,
         }
     }
 
@@ -261,7 +272,8 @@ impl Context<'_> {
         first_index: usize,
     ) -> Result<LayerBatch, BuildError> {
         let recipes: Vec<&LayerRecipe<'_>> = recipes.iter().collect();
-        self.workshop(Some(self.cache), &recipes, first_index)
+        self.layer_builder(Some(self.cache), &self.fetcher(), first_index)
+            .make(&recipes)
     }
 
     /// Layers, whatever a registry says that it has.
@@ -269,18 +281,19 @@ impl Context<'_> {
         &self,
         recipes: &[&LayerRecipe<'_>],
     ) -> Result<Vec<BuiltLayer>, BuildError> {
-        Ok(self.workshop(None, recipes, 0)?.layers)
+        let fetcher = self.fetcher();
+        Ok(self.layer_builder(None, &fetcher, 0).make(recipes)?.layers)
     }
 
-    fn workshop(
-        &self,
-        cache: Option<&RegistryCache<'_>>,
-        recipes: &[&LayerRecipe<'_>],
+    fn layer_builder<'b>(
+        &'b self,
+        cache: Option<&'b RegistryCache<'b>>,
+        fetcher: &'b StoreFetcher<'b>,
         first_index: usize,
-    ) -> Result<LayerBatch, BuildError> {
+    ) -> LayerBuilder<'b> {
         LayerBuilder {
             store: self.store,
-            fetcher: &self.fetcher(),
+            fetcher,
             cache,
             locked: &self.locked,
             report: self.report,
@@ -291,6 +304,5 @@ impl Context<'_> {
             rechecks: self.settings.rules.refresh,
             stop: &self.stop,
         }
-        .make(recipes)
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::download::{DOWNLOADS, Download, StoreFetcher};
 use super::locked_layers::LockedLayers;
 use super::mend::again;
-use super::recipe::{BuiltLayer, LayerRecipe};
+use super::recipe::{BuiltLayer, LayerRecipe, LayerTitle};
 use super::registry_cache::{RegistryCache, RemoteLayer};
 use crate::archive::tar::{LayerWriter, TarOptions};
 use crate::image::{
@@ -77,7 +77,7 @@ impl LayerBuilder<'_> {
         let done: Vec<Option<BuiltLayer>> = recipes
             .iter()
             .enumerate()
-            .map(|(index, recipe)| self.known(index, recipe))
+            .map(|(index, recipe)| self.known(index, recipe.title()))
             .collect();
         let mut waiting: Vec<usize> = (0..recipes.len()).filter(|&i| done[i].is_none()).collect();
         // The costliest first, so that none is left alone at the end.
@@ -121,15 +121,15 @@ impl LayerBuilder<'_> {
     }
 
     /// The layer as the store knows it, or a registry.
-    fn known(&self, index: usize, recipe: &LayerRecipe<'_>) -> Option<BuiltLayer> {
+    pub(crate) fn known(&self, index: usize, title: LayerTitle<'_>) -> Option<BuiltLayer> {
         let start = Instant::now();
-        let key = self.form.key(&recipe.key);
+        let key = self.form.key(title.key);
         let stored = self.store.layer(&key);
         if let Some(stored) = stored.filter(|stored| self.is_still_right(&stored.digest)) {
             let how = (LayerStatus::Reused, start.elapsed());
-            return Some(self.made(index, recipe, &stored, how));
+            return Some(self.made(index, title, &stored, how));
         }
-        let (remote, fate) = self.remote(recipe, &key)?;
+        let (remote, fate) = self.remote(title, &key)?;
         if !self.form.is_annotated(&remote.stored.annotations) {
             return None;
         }
@@ -137,7 +137,7 @@ impl LayerBuilder<'_> {
         self.store
             .note_elsewhere(&remote.stored.digest, &remote.place)
             .ok()?;
-        Some(self.made(index, recipe, &remote.stored, (fate, start.elapsed())))
+        Some(self.made(index, title, &remote.stored, (fate, start.elapsed())))
     }
 
     /// Whether a blob may be used without being made. One that is found to be wrong is gone.
@@ -164,11 +164,11 @@ impl LayerBuilder<'_> {
 
     /// The layer as a registry has it. Where the lock says which bytes it has, nothing else will do, and
     /// where the lock says so of layers like it, it is not believed.
-    fn remote(&self, recipe: &LayerRecipe<'_>, key: &Key) -> Option<(RemoteLayer, LayerStatus)> {
+    fn remote(&self, title: LayerTitle<'_>, key: &Key) -> Option<(RemoteLayer, LayerStatus)> {
         let cache = self.cache?;
         match self.locked.stored(key) {
             Some(stored) => Some((cache.blob(&stored)?, LayerStatus::Remote)),
-            None if recipe.is_of_source || self.locked.is_empty() => {
+            None if title.is_of_source || self.locked.is_empty() => {
                 Some((cache.layer(key)?, LayerStatus::Believed))
             }
             None => None,
@@ -178,15 +178,15 @@ impl LayerBuilder<'_> {
     fn made(
         &self,
         index: usize,
-        recipe: &LayerRecipe<'_>,
+        title: LayerTitle<'_>,
         stored: &StoredLayer,
         (fate, took): (LayerStatus, Duration),
     ) -> BuiltLayer {
-        self.locked
-            .check(&self.form.key(&recipe.key), stored, recipe, self.report);
+        let key = self.form.key(title.key);
+        self.locked.check(&key, stored, title.contents, self.report);
         self.report.event(Event::Layer(LayerEvent {
             index: self.first_index + index,
-            contents: recipe.contents.clone(),
+            contents: title.contents.to_owned(),
             digest: stored.digest.to_string(),
             size_bytes: stored.size_bytes,
             fate,
@@ -194,8 +194,8 @@ impl LayerBuilder<'_> {
         }));
         BuiltLayer {
             layer: ImageLayer {
-                key: self.form.key(&recipe.key),
-                contents: recipe.contents.clone(),
+                key,
+                contents: title.contents.to_owned(),
                 digest: stored.digest,
                 diff_id: stored.diff_id,
                 size_bytes: stored.size_bytes,
@@ -264,7 +264,7 @@ impl LayerBuilder<'_> {
             match written {
                 Ok(stored) => {
                     let how = (LayerStatus::Made, start.elapsed());
-                    let made = self.made(index, recipes[index], &stored, how);
+                    let made = self.made(index, recipes[index].title(), &stored, how);
                     guard.done[index] = Some(made);
                 }
                 Err(failure) => {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::recipe::{BuiltLayer, LayerRecipe};
+use super::recipe::BuiltLayer;
 use crate::oci::Key;
 use crate::report::{Event, Report};
 use crate::resolve::debian::{BaseLock, LockedLayer};
@@ -47,14 +47,14 @@ impl LockedLayers {
         &self,
         key: &Key,
         stored: &StoredLayer,
-        recipe: &LayerRecipe<'_>,
+        contents: &str,
         report: &dyn Report,
     ) {
         if let Some(locked) = self.0.get(key).filter(|one| one.digest != stored.digest) {
             report.event(Event::Warning {
                 text: format!(
-                    "{} is {} here, and s2r.lock says that it is {}",
-                    recipe.contents, stored.digest, locked.digest
+                    "{contents} is {} here, and s2r.lock says that it is {}",
+                    stored.digest, locked.digest
                 ),
                 hint: "run `s2r lock --layers SOURCE` to write the lock anew; if nobody has changed it or s2r, ask who did"
                     .to_owned(),

@@ -126,4 +126,63 @@ mod tests {
         assert_eq!(tries, 1);
         assert!(!path.exists(), "a damaged blob stays in the store");
     }
+
+    #[derive(Default)]
+    struct Heard(std::sync::Mutex<Vec<String>>);
+
+    impl Report for Heard {
+        fn event(&self, event: Event) {
+            if let Event::Warning { text, .. } = event {
+                self.0.lock().unwrap().push(text);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_not_called_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let digest = store.put_blob(b"right").unwrap();
+        for (bytes, told) in [(Some(b"wrong"), "damaged"), (None, "missing")] {
+            let path = store.blob_path(&digest);
+            std::fs::remove_file(&path).unwrap();
+            if let Some(bytes) = bytes {
+                std::fs::write(&path, bytes).unwrap();
+            }
+            let heard = Heard::default();
+            let mut is_first = true;
+            let work = || {
+                if !std::mem::take(&mut is_first) {
+                    store.put_blob(b"right")?;
+                }
+                Ok(store.read_blob(&digest)?)
+            };
+            mending((&store, &heard), |_| true, work).unwrap();
+            let heard = heard.0.into_inner().unwrap();
+            assert!(heard[0].contains(&format!("was {told}")), "{heard:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_told_whatever_keeps_the_blob_from_being_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let digest = Digest::of(b"right");
+        // A folder can be opened, and not be read.
+        std::fs::create_dir(store.blob_path(&digest)).unwrap();
+        let work = || -> Result<(), BuildError> {
+            let path = store.blob_path(&digest);
+            Err(StoreError::Blob {
+                path,
+                digest,
+                is_there: true,
+            }
+            .into())
+        };
+        let error = mending((&store, &SilentReport), |_| true, work).unwrap_err();
+        assert!(
+            matches!(error.find(), Some(StoreError::Blob { .. })),
+            "{error}"
+        );
+    }
 }

@@ -25,7 +25,7 @@ pub(crate) use download::{
 pub(crate) use layer_builder::{BatchFetched, LayerBatch, LayerBuilder};
 pub(crate) use locked_layers::{LockedLayers, line as locked_line};
 pub(crate) use mend::{again, mending};
-pub(crate) use recipe::{BuiltLayer, LayerContradiction, LayerRecipe, NoRecipe};
+pub(crate) use recipe::{BuiltLayer, LayerContradiction, LayerRecipe, LayerTitle, NoRecipe};
 pub(crate) use registry_cache::RegistryCache;
 pub(crate) use remote_blobs::{BlobMissing, RemoteBlobs, WantedBlob};
 pub(crate) use unpacked_layers::{RootLayer, UnpackLock, UnpackedLayers};

@@ -27,6 +27,26 @@ pub(crate) struct LayerRecipe<'a> {
     pub is_of_source: bool,
 }
 
+/// What a layer is found by.
+#[derive(Clone, Copy)]
+pub(crate) struct LayerTitle<'a> {
+    pub key: &'a Key,
+    /// What it holds, for people.
+    pub contents: &'a str,
+    /// Whether it depends on the project's files, so that no lock can know it.
+    pub is_of_source: bool,
+}
+
+impl LayerRecipe<'_> {
+    pub(super) fn title(&self) -> LayerTitle<'_> {
+        LayerTitle {
+            key: &self.key,
+            contents: &self.contents,
+            is_of_source: self.is_of_source,
+        }
+    }
+}
+
 /// A layer that is there, and how that came.
 #[derive(Debug, Clone)]
 pub(crate) struct BuiltLayer {

@@ -70,10 +70,7 @@ impl Context<'_> {
         let title = title(&scripts.runs);
         let index = batch.layers.len();
         // Steps may stand on it, so that a registry's word for it is not enough.
-        let form = self.settings.formats.layers;
-        let is_here = self.store.layer(&form.key(&key)).is_some();
-        let known = is_here.then(|| self.known_layer(&key, &title, index));
-        let made = match known.flatten() {
+        let made = match self.stored_layer(&key, &title, index) {
             Some(made) => Some(made),
             None if self.is_bare() => {
                 self.tell_not_run(

@@ -148,3 +148,33 @@ pub(super) fn remove_this(path: &Path, opened: &fs::File) -> Result<bool, StoreE
 pub(super) fn make_readable(file: &fs::File) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(0o644))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_has_put_in_place_meanwhile_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let look = |meanwhile: &dyn Fn()| {
+            fs::write(&path, b"wrong").unwrap();
+            drop_unless(&path, |found| {
+                assert_eq!(found, Digest::of(b"wrong"));
+                meanwhile();
+                false
+            })
+        };
+        let replaced = look(&|| {
+            let other = folder.path().join("other");
+            fs::write(&other, b"right").unwrap();
+            fs::rename(&other, &path).unwrap();
+        });
+        assert_eq!(replaced.unwrap(), FileState::Sound);
+        assert_eq!(fs::read(&path).unwrap(), b"right");
+        let removed = look(&|| fs::remove_file(&path).unwrap());
+        assert_eq!(removed.unwrap(), FileState::Missing);
+        assert_eq!(look(&|| ()).unwrap(), FileState::Dropped);
+        assert!(!path.exists());
+    }
+}

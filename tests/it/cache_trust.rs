@@ -108,7 +108,7 @@ fn a_hostile_interpreter_of_a_cache_image_is_not_executed() {
 }
 
 #[test]
-fn a_changed_base_of_a_cache_image_is_no_ground_of_a_step() {
+fn no_step_runs_upon_a_changed_base_of_a_cache_image() {
     let (home, registry) = (Home::seeded(), Registry::start());
     let image = registry.repository("stepping");
     let project = Project::copy_of("poetry-src-layout");

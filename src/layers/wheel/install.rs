@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest as _, Sha256};
-
 use super::{InstallTarget, WheelFile, WheelLayerError, script};
 use crate::archive::zip::{ZipArchive, ZipMember};
 use crate::layers::bytecode::{self, ByteCode, CodeSpan};
+use crate::oci::Digest;
 use crate::packages::python::record::{self, RecordRow};
 use crate::packages::python::{entry_points, wheel_metadata};
 
@@ -415,29 +414,12 @@ fn scripts(
 }
 
 fn row_of(bytes: &[u8]) -> RecordRow {
-    RecordRow::of(Sha256::digest(bytes).into(), bytes.len() as u64)
+    RecordRow::of(*Digest::of(bytes).as_bytes(), bytes.len() as u64)
 }
 
 /// The row of a member that `RECORD` does not list.
 fn hashed(archive: &ZipArchive, member: &ZipMember) -> Result<RecordRow, WheelLayerError> {
-    let mut hash = HashWriter(Sha256::new());
-    std::io::copy(&mut archive.contents(member), &mut hash)
+    let found = Digest::of_reader(archive.contents(member))
         .map_err(|_| archive.member_error(member, crate::archive::zip::MemberFault::Contents))?;
-    Ok(RecordRow::of(
-        hash.0.finalize().into(),
-        member.deflated.size,
-    ))
-}
-
-struct HashWriter(Sha256);
-
-impl std::io::Write for HashWriter {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    Ok(RecordRow::of(*found.as_bytes(), member.deflated.size))
 }

@@ -12,6 +12,7 @@ use super::local::{LocalWheel, LocalWheels};
 use super::lock::{LockSelection, LockedWheel, WheelCandidate, WheelLocation};
 use super::prepared::{PreparedRequest, applying};
 use super::{BUILT_FOLDER, from_source, pinned, uv};
+use crate::oci::Digest;
 use crate::packages::Sha256;
 use crate::packages::python::{
     DirectUrl, FileHash, FormatRule, PackageName, PackageUrl, Pylock, Requirement, RequirementKind,
@@ -426,7 +427,7 @@ impl PreparedRequest<'_> {
                 let open = (self.request.open)(path);
                 open.and_then(|mut file| {
                     file.rewind()?;
-                    uv::hash(file)
+                    Ok(Sha256(*Digest::of_reader(file)?.as_bytes()))
                 })
             }
             WheelLocation::Built { .. } => Ok(Sha256([0; 32])),

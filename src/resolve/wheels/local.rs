@@ -13,6 +13,7 @@ use super::uv::{self, stub};
 use super::{BUILT_FOLDER, from_source};
 use crate::archive::UnpackedBound;
 use crate::archive::zip::ZipArchive;
+use crate::oci::Digest;
 use crate::packages::Sha256;
 use crate::packages::python::{
     DirectUrl, FileHash, PackageName, PackageUrl, Position, Requirement, WheelFileName,
@@ -425,7 +426,7 @@ fn markers_of(target: &WheelTarget) -> Result<MarkerEnvironment, WheelError> {
 }
 
 fn hash(file: &mut File) -> io::Result<Sha256> {
-    let found = uv::hash(&mut *file)?;
+    let found = Digest::of_reader(&mut *file)?;
     file.rewind()?;
-    Ok(found)
+    Ok(Sha256(*found.as_bytes()))
 }

@@ -55,6 +55,8 @@ struct Case {
     text: String,
     locked: bool,
     offline: bool,
+    /// Why no file of the source can be opened.
+    unopened: io::ErrorKind,
     environment: BTreeMap<String, String>,
 }
 
@@ -64,6 +66,7 @@ impl Case {
             text: text.to_owned(),
             locked: false,
             offline: false,
+            unopened: io::ErrorKind::NotFound,
             environment: BTreeMap::new(),
         }
     }
@@ -88,7 +91,7 @@ impl Case {
             },
             target: &target,
             read: &|_| None,
-            open: &|_| Err(io::ErrorKind::NotFound.into()),
+            open: &|_| Err(self.unopened.into()),
             unpacked: UnpackedBound::default(),
             list: &|_| None,
             environment: &self.environment,
@@ -483,6 +486,19 @@ fn keys_change_with_inputs_and_not_with_passwords() {
     assert_ne!(key("x").0, key("-i https://h/s\nx").0);
     assert_ne!(key("x").0, key("--pre\nx").0);
     assert!(!key("x").1 && key(&format!("x==1 --hash=sha256:{HASH}")).1);
+}
+
+#[test]
+fn a_wheel_that_cannot_be_read_is_not_called_missing() {
+    let (_folder, path) = scripted_uv(&[]);
+    let mut case = Case::new("./x-1-py3-none-any.whl\n");
+    case.environment.insert("PATH".to_owned(), path);
+    let run = |case: &Case| case.run(&Pages::new(&[])).unwrap_err();
+    let error = run(&case);
+    assert!(matches!(error, WheelError::NoSuchWheel { .. }), "{error}");
+    case.unopened = io::ErrorKind::PermissionDenied;
+    let error = run(&case);
+    assert_eq!(error.explain().fate, ErrorClass::World, "{error}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{BuildSource, BuiltFile, DRIVER, NO_BUILD, WheelBuildError, WheelBuilder};
 use crate::context::build_context::Context;
+use crate::layers::hashed::Hashing;
 use crate::oci::{Digest, KeyBuilder};
 use crate::packages::python::WheelFileName;
 use crate::report::{BuildError, FileError};
@@ -222,22 +223,10 @@ fn keep(context: &Context<'_>, path: &Path) -> Result<Digest, BuildError> {
         path: path.to_owned(),
         source,
     };
-    let hash = |file: &mut std::fs::File, sink: &mut dyn std::io::Write| {
-        use sha2::Digest as _;
-        let mut hasher = sha2::Sha256::new();
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let count = std::io::Read::read(file, &mut buffer)?;
-            if count == 0 {
-                return Ok(Digest::from_bytes(hasher.finalize().into()));
-            }
-            hasher.update(&buffer[..count]);
-            sink.write_all(&buffer[..count])?;
-        }
-    };
-    let mut file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut file = Hashing::new(std::fs::File::open(path).map_err(unreadable)?);
     let mut writer = context.store.writer()?.unhashed();
-    let digest = hash(&mut file, &mut writer).map_err(unreadable)?;
+    std::io::copy(&mut file, &mut writer).map_err(unreadable)?;
+    let digest = file.finish().map_err(unreadable)?;
     context
         .store
         .keep_download(writer.hashed(digest), &digest)?;

@@ -189,7 +189,7 @@ impl WheelResolver<'_> {
         let entry = tree.follow(inside.as_bytes());
         match entry.map(|entry| (&entry.kind, entry)) {
             Some((SourceKind::File { size_bytes, .. }, entry)) if !is_wheel(&inside) => {
-                let found = hash_of(&mut tree.open(entry)?).map_err(|_| no_folder())?;
+                let found = Digest::of_reader(tree.open(entry)?).map_err(|_| no_folder())?;
                 check(wish, found)?;
                 let from = SourceOf::Archive {
                     file_name: inside.rsplit('/').next().unwrap_or(&inside).to_owned(),
@@ -404,19 +404,6 @@ fn check(wish: &Requirement, found: Digest) -> Result<(), BuildError> {
         found,
     }
     .into())
-}
-
-fn hash_of(file: &mut dyn std::io::Read) -> std::io::Result<Digest> {
-    use sha2::Digest as _;
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(Digest::from_bytes(hasher.finalize().into()));
-        }
-        hasher.update(&buffer[..count]);
-    }
 }
 
 /// A built wheel that nobody has wished for by its address.

@@ -10,7 +10,7 @@ mod verdict;
 pub(super) use front::{Behind, NO_HASH, serve};
 pub(super) use run::{CompileRequest, compile};
 pub(crate) use stub::StubError;
-pub(super) use tool::{UvTool, hash, obtain};
+pub(super) use tool::{UvTool, obtain};
 pub(super) use verdict::{NamedProject, UvFailure, stub_name};
 
 /// The version that is fetched, and by which resolutions are known.

@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256 as Hasher};
-
 use super::VERSION;
 use crate::archive::UnpackedBound;
 use crate::archive::zip::ZipArchive;
@@ -135,19 +133,6 @@ fn download(
         return Err(wrong());
     }
     extract(&wheel.path, kept).map_err(disk)
-}
-
-/// The hash of what is read.
-pub(in crate::resolve::wheels) fn hash(mut from: impl Read) -> io::Result<Sha256> {
-    let mut hasher = Hasher::new();
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        let count = from.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(Sha256(hasher.finalize().into()));
-        }
-        hasher.update(&buffer[..count]);
-    }
 }
 
 /// Takes the program out of the wheel; it appears under its name whole or not at all.
