@@ -30,8 +30,13 @@ pub(super) fn images(surroundings: &ProcessEnv) -> Result<CommandOutput, Command
             Ok(manifests) => manifests,
             // One of them is no reason not to show the others.
             Err(StoreError::Blob { .. } | StoreError::Damaged { .. }) => {
-                rows.push(damaged_row(&image));
-                objects.push(damaged_object(&image));
+                rows.push(bare_row(&image, "damaged: build it again"));
+                objects.push(bare_object(&image, true));
+                continue;
+            }
+            Err(StoreError::UnknownForm { .. }) => {
+                rows.push(bare_row(&image, "of a form that s2r does not know"));
+                objects.push(bare_object(&image, false));
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -72,24 +77,23 @@ pub(super) fn images(surroundings: &ProcessEnv) -> Result<CommandOutput, Command
     })
 }
 
-/// An image of which no more is known than that it is damaged.
-fn damaged_row(image: &StoredImage) -> Vec<String> {
+/// An image of which no more is known than a note.
+fn bare_row(image: &StoredImage, note: &str) -> Vec<String> {
     let digest = image.descriptor.digest.hex();
     let digest = digest.chars().take(12).collect();
-    let note = "damaged: build it again".to_owned();
     vec![
         shown_name(image),
         digest,
-        note,
+        note.to_owned(),
         String::new(),
         String::new(),
     ]
 }
 
-fn damaged_object(image: &StoredImage) -> Value {
+fn bare_object(image: &StoredImage, is_damaged: bool) -> Value {
     json!({
         "name": shown_name(image), "digest": image.descriptor.digest, "platforms": [],
-        "layers": null, "bytes": null, "is_damaged": true,
+        "layers": null, "bytes": null, "is_damaged": is_damaged,
     })
 }
 

@@ -33,6 +33,9 @@ pub(crate) enum StoreError {
     /// A document of the store cannot be read.
     #[error("{}: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },
+    /// A document of the store is whole, and neither an image's manifest nor an index of manifests.
+    #[error("{}: {reason}", path.display())]
+    UnknownForm { path: PathBuf, reason: String },
     /// Neither the list of images nor its copy can be read.
     #[error("{}: {reason}, and its copy cannot be read either", path.display())]
     ListLost {
@@ -111,6 +114,13 @@ impl Explain for StoreError {
                 place: path.display().to_string(),
                 why: reason.clone(),
                 next: "run `s2r cache verify`, which mends the store and names the images that are to be built again".into(),
+            },
+            Self::UnknownForm { path, reason } => Explanation {
+                fate: ErrorClass::World,
+                what: "an image of the store has a form that s2r does not know".into(),
+                place: path.display().to_string(),
+                why: format!("it is neither a manifest nor an index of manifests: {reason}"),
+                next: "use the program that has put it there; `s2r rm IMAGE` takes it out of the list".into(),
             },
             Self::ListLost { path, copy, root, reason } => Explanation {
                 fate: ErrorClass::World,

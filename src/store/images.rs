@@ -199,7 +199,7 @@ impl Store {
             return Ok(vec![(descriptor.clone(), manifest)]);
         }
         let index = ImageIndex::from_bytes(&bytes)
-            .map_err(|error| self.damaged(&descriptor.digest, &error))?;
+            .map_err(|error| self.unknown_form(&descriptor.digest, &error))?;
         check(index.media_type.as_ref())?;
         index
             .manifests
@@ -207,14 +207,14 @@ impl Store {
             .map(|entry| {
                 let bytes = self.read_blob(&entry.digest)?;
                 let manifest = ImageManifest::from_bytes(&bytes)
-                    .map_err(|error| self.damaged(&entry.digest, &error))?;
+                    .map_err(|error| self.unknown_form(&entry.digest, &error))?;
                 Ok((entry, manifest))
             })
             .collect()
     }
 
-    fn damaged(&self, digest: &Digest, error: &serde_json::Error) -> StoreError {
-        StoreError::Damaged {
+    fn unknown_form(&self, digest: &Digest, error: &serde_json::Error) -> StoreError {
+        StoreError::UnknownForm {
             path: self.blob_path(digest),
             reason: error.to_string(),
         }

@@ -2,8 +2,12 @@
 
 use std::fs;
 
+use serde_json::{Value, json};
+
 use super::{HARMS, Harm, files, harm, remake};
 use crate::harness::home::Home;
+use crate::harness::layout::sha256;
+use crate::harness::stored;
 
 /// Changes a digit of a digest in the list of images: to what is no digit, or to another one.
 fn change_digest(home: &Home, digest: &str, bit: u8) {
@@ -96,4 +100,53 @@ fn without_a_list_of_images_nothing_is_removed() {
         home.run(&["cache", "verify"]).ok();
         assert_eq!(home.run(&["images"]).ok().stdout, before.1);
     }
+}
+
+#[test]
+fn an_index_that_another_tool_has_nested_stays() {
+    let home = stored::home();
+    let (list, blobs) = (
+        home.store().join("index.json"),
+        home.store().join("blobs/sha256"),
+    );
+    let mut index: Value = serde_json::from_slice(&fs::read(&list).unwrap()).unwrap();
+    let name = "org.opencontainers.image.ref.name";
+    let entries = index["manifests"].as_array_mut().unwrap();
+    let mut inner = stored::digest(stored::INDEX);
+    entries.retain(|entry| entry["digest"] == *inner);
+    for _ in 0..2 {
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let entry = json!({"mediaType": media_type, "digest": inner, "size": 7});
+        let document = json!({"schemaVersion": 2, "manifests": [entry]}).to_string();
+        inner = sha256(document.as_bytes());
+        fs::write(
+            blobs.join(inner.strip_prefix("sha256:").unwrap()),
+            &document,
+        )
+        .unwrap();
+        entries[0] = json!({"mediaType": media_type, "digest": inner, "size": document.len(), "annotations": {name: "nested:1"}});
+    }
+    fs::remove_file(&list).unwrap();
+    fs::write(&list, index.to_string()).unwrap();
+    // What the other images of the store needed goes, and what is nested does not.
+    home.run(&["cache", "prune"]).ok();
+    let left = files(&home, "blobs");
+    let layers = stored::layers(stored::NAME);
+    for digest in layers
+        .iter()
+        .chain([&inner, &stored::digest(stored::INDEX)])
+    {
+        assert!(
+            blobs.join(digest.strip_prefix("sha256:").unwrap()).exists(),
+            "{digest}"
+        );
+    }
+    home.run(&["cache", "verify"]).ok();
+    home.run(&["cache", "prune"]).ok();
+    assert_eq!(files(&home, "blobs"), left);
+    let listed = home.run(&["images"]).ok().stdout;
+    assert!(
+        listed.contains("nested") && listed.contains("does not know"),
+        "{listed}"
+    );
 }
