@@ -115,26 +115,13 @@ impl Explain for StoreError {
                 why: reason.clone(),
                 next: "run `s2r cache verify`, which mends the store and names the images that are to be built again".into(),
             },
-            Self::UnknownForm { path, reason } => Explanation {
-                fate: ErrorClass::World,
-                what: "an image of the store has a form that s2r does not know".into(),
-                place: path.display().to_string(),
-                why: format!("it is neither a manifest nor an index of manifests: {reason}"),
-                next: "use the program that has put it there; `s2r rm IMAGE` takes it out of the list".into(),
-            },
-            Self::ListLost { path, copy, root, reason } => Explanation {
-                fate: ErrorClass::World,
-                what: "the list of the store's images is lost".into(),
-                place: path.display().to_string(),
-                why: format!(
-                    "{reason}; its copy {} is missing or damaged too. Without it nothing tells which files images need, so nothing was removed",
-                    copy.display()
-                ),
-                next: format!(
-                    "put the file back from a backup; if there is none, remove the store (`rm -r {}`) and build the images again",
-                    root.display()
-                ),
-            },
+            Self::UnknownForm { path, reason } => unknown_form(path, reason),
+            Self::ListLost {
+                path,
+                copy,
+                root,
+                reason,
+            } => list_lost(path, copy, root, reason),
             Self::Link { path } => Explanation {
                 fate: ErrorClass::World,
                 what: "a folder of the store is a link".into(),
@@ -180,5 +167,32 @@ fn damaged_blob(path: &Path, digest: &Digest, is_there: bool) -> Explanation {
         place: path.display().to_string(),
         why,
         next: "build the image again (`s2r build SOURCE IMAGE`), which makes that part anew; `s2r cache verify` names every image that is hit".into(),
+    }
+}
+
+fn unknown_form(path: &Path, reason: &str) -> Explanation {
+    Explanation {
+        fate: ErrorClass::World,
+        what: "an image of the store has a form that s2r does not know".into(),
+        place: path.display().to_string(),
+        why: format!("it is neither a manifest nor an index of manifests: {reason}"),
+        next: "use the program that has put it there; `s2r rm IMAGE` takes it out of the list"
+            .into(),
+    }
+}
+
+fn list_lost(path: &Path, copy: &Path, root: &Path, reason: &str) -> Explanation {
+    Explanation {
+        fate: ErrorClass::World,
+        what: "the list of the store's images is lost".into(),
+        place: path.display().to_string(),
+        why: format!(
+            "{reason}; its copy {} is missing or damaged too. Without it nothing tells which files images need, so nothing was removed",
+            copy.display()
+        ),
+        next: format!(
+            "put the file back from a backup; if there is none, remove the store (`rm -r {}`) and build the images again",
+            root.display()
+        ),
     }
 }
