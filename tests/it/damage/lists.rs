@@ -18,7 +18,9 @@ fn change_digest(home: &Home, digest: &str, bit: u8) {
         .position(|window| window == digest.as_bytes())
         .unwrap();
     let is_digit = |place: &usize| text[*place].is_ascii_digit();
-    let digit = (place + "sha256:".len()..).find(is_digit).unwrap();
+    let digit = (place + "sha256:".len()..text.len())
+        .find(is_digit)
+        .unwrap();
     text[digit] ^= bit;
     // As a new one, because the old one may be shared with another test's store.
     fs::remove_file(&list).unwrap();
