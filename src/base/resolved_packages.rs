@@ -9,10 +9,11 @@ use crate::context::project::LOCK_FILE;
 use crate::layer_cache::{Download, DownloadOrigin, StoreFetcher};
 use crate::net::http::{ExpectedDownload, HttpError};
 use crate::oci::{Architecture, Digest, Key, KeyBuilder};
-use crate::packages::debian::{DebArtefact, DebianBase};
-use crate::report::{BuildError, ErrorClass, Explain, Explanation};
+use crate::packages::debian::{DebArtefact, DebianBase, Snapshot, ValidUntil};
+use crate::report::{BuildError, ErrorClass, Event, Explain, Explanation};
 use crate::resolve::debian::{
-    BaseLock, DebianContext, DebianFetch, DebianFetchError, MAX_AGE_SECONDS, request_digest,
+    BaseLock, DebianContext, DebianFetch, DebianFetchError, MAX_AGE_SECONDS, Resolution,
+    request_digest,
 };
 use crate::store::{FileState, Store, StoreError};
 
@@ -90,23 +91,49 @@ pub(crate) fn packages(
         }
         .into());
     }
-    let packages = crate::resolve::debian::resolve(
+    let Resolution { packages, expired } = crate::resolve::debian::resolve(
         base,
         architecture,
         &DebianContext {
             fetch: &DebianArchive { fetcher },
             scratch: &fetcher.store.scratch(),
             now_unix_seconds: i64::try_from(rules.now_seconds).unwrap_or(i64::MAX),
+            valid_until: rules.rules.debian_valid_until,
         },
     )?;
-    remember(base, architecture, &packages, fetcher.store)?;
+    let validity = if expired.is_empty() {
+        RecordValidity::Valid
+    } else {
+        let suites = expired.iter();
+        let suites: Vec<String> = suites.map(ToString::to_string).collect();
+        warn(&suites.join("; "), fetcher);
+        RecordValidity::Expired
+    };
+    remember((base, validity), architecture, &packages, fetcher.store)?;
     trusted_layers::note_listed(&packages, fetcher.store)?;
     Ok(packages)
 }
 
+/// Tells of indexes that are used although they have expired.
+fn warn(suites: &str, fetcher: &StoreFetcher<'_>) {
+    fetcher.report.event(Event::Warning {
+        text: format!("Debian's index has expired, and is used all the same: {suites}"),
+        hint: "it lacks what Debian has changed since, security updates among it; `--refresh` asks the mirror again"
+            .to_owned(),
+    });
+}
+
+/// Whether the indexes that a record was made from had expired then. Apart from each other, so that nobody gets the
+/// one who has not asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecordValidity {
+    Valid,
+    Expired,
+}
+
 /// Keeps what the suite has now.
 pub(crate) fn remember(
-    base: &DebianBase,
+    (base, validity): (&DebianBase, RecordValidity),
     architecture: Architecture,
     packages: &[DebArtefact],
     store: &Store,
@@ -114,7 +141,7 @@ pub(crate) fn remember(
     let mut lock = BaseLock::new(base);
     let architecture_name = architecture.name().to_owned();
     lock.packages.insert(architecture_name, packages.to_vec());
-    let key = record_key(base, architecture);
+    let key = record_key((base, validity), architecture);
     store.put_record(RECORD, &key, lock.write().as_bytes())?;
     Ok(())
 }
@@ -126,20 +153,38 @@ fn recent(
     rules: BaseRules,
     fetcher: &StoreFetcher<'_>,
 ) -> Option<Vec<DebArtefact>> {
-    let (age, packages) = known(base, architecture, fetcher.store)?;
-    if !rules.rules.offline && (rules.rules.refresh || age.as_secs() > MAX_AGE_SECONDS) {
-        return None;
+    let ignores = [base.valid_until, rules.rules.debian_valid_until].contains(&ValidUntil::Ignore);
+    let is_young = |(age, _): &KnownPackages| {
+        rules.rules.offline || (!rules.rules.refresh && age.as_secs() <= MAX_AGE_SECONDS)
+    };
+    let record = |validity| record((base, validity), architecture, fetcher.store).filter(is_young);
+    if let Some((_, packages)) = record(RecordValidity::Valid) {
+        return Some(packages);
     }
+    let (_, packages) = record(RecordValidity::Expired).filter(|_| ignores)?;
+    warn(&base.suite, fetcher);
     Some(packages)
 }
+
+/// Packages, and how long ago a suite had them.
+type KnownPackages = (Duration, Vec<DebArtefact>);
 
 /// What the suite had when a build here last asked it, and how long ago that was.
 pub(crate) fn known(
     base: &DebianBase,
     architecture: Architecture,
     store: &Store,
-) -> Option<(Duration, Vec<DebArtefact>)> {
-    let key = record_key(base, architecture);
+) -> Option<KnownPackages> {
+    let record = |validity| record((base, validity), architecture, store);
+    record(RecordValidity::Valid).or_else(|| record(RecordValidity::Expired))
+}
+
+fn record(
+    (base, validity): (&DebianBase, RecordValidity),
+    architecture: Architecture,
+    store: &Store,
+) -> Option<KnownPackages> {
+    let key = record_key((base, validity), architecture);
     let age = store.record_age(RECORD, &key)?;
     let text = String::from_utf8(store.record(RECORD, &key).ok()??).ok()?;
     let lock = BaseLock::read(&text, "the store").ok()?;
@@ -147,19 +192,19 @@ pub(crate) fn known(
     Some((age, packages.to_vec()))
 }
 
-fn record_key(base: &DebianBase, architecture: Architecture) -> Key {
-    KeyBuilder::new("base-record/1")
+fn record_key((base, validity): (&DebianBase, RecordValidity), architecture: Architecture) -> Key {
+    let snapshot = base.snapshot.as_ref().and_then(Snapshot::url);
+    let security = base.security_mirror.as_deref();
+    let key = KeyBuilder::new("base-record/1")
         .field(request_digest(base).to_string().as_bytes())
         .field(base.mirror.as_bytes())
-        .field(
-            base.security_mirror
-                .as_deref()
-                .unwrap_or_default()
-                .as_bytes(),
-        )
-        .field(base.snapshot.as_deref().unwrap_or_default().as_bytes())
-        .field(architecture.name().as_bytes())
-        .finish()
+        .field(security.unwrap_or_default().as_bytes())
+        .field(snapshot.unwrap_or_default().as_bytes())
+        .field(architecture.name().as_bytes());
+    match validity {
+        RecordValidity::Valid => key.finish(),
+        RecordValidity::Expired => key.field(b"expired").finish(),
+    }
 }
 
 /// What must be in the store before debs can become layers.

@@ -124,6 +124,7 @@ fn build(
             offline: network.offline,
             refresh: network.refresh,
             unpacked: unpacked(&project),
+            debian_valid_until: arguments.debian.valid_until(),
         },
     );
     settings.running = running(&arguments.steps);
@@ -194,6 +195,7 @@ fn lock(
         NetworkRules {
             refresh: arguments.refresh,
             unpacked: unpacked(&arguments.project),
+            debian_valid_until: arguments.debian.valid_until(),
             ..NetworkRules::default()
         },
     );

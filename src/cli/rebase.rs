@@ -41,7 +41,11 @@ pub(super) fn rebase(
             next: "leave @sha256:… out of --tag".to_owned(),
         });
     }
-    let mut settings = settings(surroundings, NetworkRules::default());
+    let rules = NetworkRules {
+        debian_valid_until: arguments.debian.valid_until(),
+        ..NetworkRules::default()
+    };
+    let mut settings = settings(surroundings, rules);
     settings.registries = registries(&arguments.registries);
     let request = RebaseRequest {
         image,

@@ -9,6 +9,7 @@ use super::passed::PassedVariables;
 use crate::archive::UnpackedBound;
 use crate::image::LayerForm;
 use crate::oci::MediaFamily;
+use crate::packages::debian::ValidUntil;
 use crate::sandbox::{Isolation, StepLimits};
 
 /// What a command may do with locks and network.
@@ -20,6 +21,8 @@ pub(crate) struct NetworkRules {
     pub refresh: bool,
     /// How much wheels and archives may unpack to.
     pub unpacked: UnpackedBound,
+    /// What the end of validity of Debian's indexes means, beside what a builder says.
+    pub debian_valid_until: ValidUntil,
 }
 
 /// The surroundings of a command, as `cli` read them.

@@ -4,8 +4,8 @@ use std::io::Read;
 
 use crate::oci::Architecture;
 use crate::packages::debian::{
-    AnyOf, DebianBase, DebianVersion, IndexPackage, ParagraphReader, SuiteRelease, aptfile,
-    format_date,
+    AnyOf, DebianBase, DebianVersion, IndexPackage, ParagraphReader, SuiteRelease, ValidUntil,
+    aptfile, format_date,
 };
 use crate::resolve::debian::{BaseLock, DebianContext, DebianFetch, DebianFetchError, resolve};
 
@@ -59,6 +59,7 @@ pub fn in_release(bytes: &[u8]) {
         mirror: "http://m".to_owned(),
         security_mirror: None,
         snapshot: None,
+        valid_until: ValidUntil::Check,
         suite: "trixie".to_owned(),
         components: vec!["main".to_owned()],
         updates: false,
@@ -72,6 +73,7 @@ pub fn in_release(bytes: &[u8]) {
         fetch: &Mirror(bytes),
         scratch: scratch.path(),
         now_unix_seconds: 1_800_000_000,
+        valid_until: ValidUntil::Check,
     };
     assert!(resolve(&base, Architecture::Amd64, &context).is_err());
 }

@@ -299,7 +299,13 @@ mod tests {
             deb("openssl", "3.5.10-1"),
         ];
         let architecture = of_image.platform.architecture;
-        resolved_packages::remember(base, architecture, &known, &store).unwrap();
+        resolved_packages::remember(
+            (base, resolved_packages::RecordValidity::Valid),
+            architecture,
+            &known,
+            &store,
+        )
+        .unwrap();
         let BaseStatus::Packages {
             compared, newer, ..
         } = packages(&of_image, &store)

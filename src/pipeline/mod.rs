@@ -38,4 +38,5 @@ pub(crate) use crate::archive::UnpackedBound;
 pub(crate) use crate::context::client::RegistrySettings;
 pub(crate) use crate::context::passed::PassedVariables;
 pub(crate) use crate::context::settings::{ImageFormats, NetworkRules, Settings, StepSettings};
+pub(crate) use crate::packages::debian::ValidUntil;
 pub(crate) use crate::sandbox::{Isolation, StepLimits};

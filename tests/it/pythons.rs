@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::harness::container::Container;
+use crate::harness::container::{Container, load};
 use crate::harness::files::Project;
 use crate::harness::home::Home;
 use crate::harness::tools::{Finished, finish, free_port};
@@ -197,4 +197,49 @@ fn ranges_and_names_of_image_streams_find_a_builder() {
             "{line:?}\n{listed}"
         );
     }
+}
+
+/// Of testing a mirror that stands still is soon out of date, and a test cannot choose the day: what has to be told is
+/// told where it is so.
+#[test]
+fn a_python_of_debians_testing_suite_is_built_and_started() {
+    let home = Home::seeded();
+    let project = asks_for("3.14");
+    let flag = ["--debian-valid-until", "ignore"];
+    let first = said(&home, "build", &project, &[&["first"][..], &flag].concat()).ok();
+    let again = said(&home, "build", &project, &[&["again"][..], &flag].concat()).ok();
+    let has_expired = |built: &Finished| {
+        built
+            .stderr
+            .contains("index has expired, and is used all the same: forky")
+    };
+    assert_eq!(has_expired(&first), has_expired(&again), "{}", again.stderr);
+    let strict = said(&home, "build", &project, &["strict"]);
+    if has_expired(&first) {
+        // What was found out with the flag is nothing to a build without it.
+        strict
+            .exits(69)
+            .says(&["forky", "--debian-valid-until ignore"]);
+    } else {
+        strict.ok();
+    }
+    let archive = home.dir().join("app.tar");
+    home.run(&[
+        "export",
+        "first",
+        &format!("docker-archive:{}", archive.display()),
+    ])
+    .ok();
+    let container = Container::start(&load(&archive), 1_000_680_000);
+    assert_eq!(container.page("/"), "Hello from Flask\n");
+    let version = [
+        "python",
+        "-c",
+        "import sys; print(sys.version_info[:2], sys.prefix)",
+    ];
+    assert_eq!(
+        container.exec(&version).ok().line(),
+        "(3, 14) /opt/app-root"
+    );
+    container.stop();
 }

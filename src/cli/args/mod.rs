@@ -4,8 +4,8 @@
 mod options;
 
 pub(super) use options::{
-    BytecodeChoice, CacheOptions, CompressionChoice, FormatChoice, FormatOptions, ImageOptions,
-    IsolationChoice, NetworkOptions, OutputOptions, ProgressChoice, ProjectOptions,
+    BytecodeChoice, CacheOptions, CompressionChoice, DebianOptions, FormatChoice, FormatOptions,
+    ImageOptions, IsolationChoice, NetworkOptions, OutputOptions, ProgressChoice, ProjectOptions,
     RegistryOptions, StepOptions,
 };
 
@@ -118,6 +118,9 @@ pub(super) struct BuildArgs {
     pub(super) network: NetworkOptions,
 
     #[command(flatten)]
+    pub(super) debian: DebianOptions,
+
+    #[command(flatten)]
     pub(super) steps: StepOptions,
 
     #[command(flatten)]
@@ -195,6 +198,9 @@ pub(super) struct LockArgs {
     pub(super) refresh: bool,
 
     #[command(flatten)]
+    pub(super) debian: DebianOptions,
+
+    #[command(flatten)]
     pub(super) steps: StepOptions,
 
     #[command(flatten)]
@@ -245,6 +251,9 @@ pub(super) struct RebaseArgs {
     /// Push it to the registry that its name says
     #[arg(long)]
     pub(super) push: bool,
+
+    #[command(flatten)]
+    pub(super) debian: DebianOptions,
 
     #[command(flatten)]
     pub(super) registries: RegistryOptions,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::pipeline::ValidUntil;
 use crate::plan::PlanRequest;
 
 /// How s2r speaks.
@@ -132,6 +133,34 @@ pub(crate) struct CacheOptions {
     /// Make here too what images in registries are to give, from packages and wheels by their hashes; stop where they differ
     #[arg(long, conflicts_with = "no_cache")]
     pub(crate) verify_cache: bool,
+}
+
+/// How Debian's archive is read.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Locks and network")]
+pub(crate) struct DebianOptions {
+    /// What the end of validity of Debian's indexes means; testing's are valid for a week
+    #[arg(long, value_enum, default_value_t = ValidUntilChoice::Check, value_name = "HOW")]
+    pub(crate) debian_valid_until: ValidUntilChoice,
+}
+
+impl DebianOptions {
+    /// As it is typed.
+    pub(crate) fn valid_until(&self) -> ValidUntil {
+        match self.debian_valid_until {
+            ValidUntilChoice::Check => ValidUntil::Check,
+            ValidUntilChoice::Ignore => ValidUntil::Ignore,
+        }
+    }
+}
+
+/// What the end of an index's validity means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ValidUntilChoice {
+    /// An expired index is refused, unless the builder's file says otherwise
+    Check,
+    /// It is used, with a warning
+    Ignore,
 }
 
 /// How the network is used.

@@ -41,8 +41,8 @@ use view::LayerView;
 /// Names how these layers are written; changes whenever their bytes would.
 const LAYOUT: &str = "debian-base/5";
 
-/// The shared libraries that Debian's interpreter links (`Depends` of `python3.11-minimal` and
-/// `python3.13-minimal`).
+/// The shared libraries that Debian's interpreter links (`Depends` of `python3.11-minimal`, `python3.13-minimal` and
+/// `python3.14-minimal`).
 const INTERPRETERS_LIBRARIES: [&str; 3] = ["libc6", "libexpat1", "zlib1g"];
 
 /// Which of the base's layers.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Snapshot;
+
 /// A base made of Debian packages.
 ///
 /// Serialised text of this type, mirrors aside, is part of what decides a resolution.
@@ -14,9 +16,12 @@ pub(crate) struct DebianBase {
     /// Url of the archive of security updates; Debian's own if not said, not asked if null.
     #[serde(default = "own_security_mirror")]
     pub security_mirror: Option<String>,
-    /// Url of a snapshot of both archives, asked for a `.deb` that the mirror no longer has.
+    /// Where versions are that the mirror no longer has. With a date `{date}` in both mirrors stands for it.
     #[serde(default)]
-    pub snapshot: Option<String>,
+    pub snapshot: Option<Snapshot>,
+    /// Whether an index is taken after the day that it names for its end; not if not said.
+    #[serde(default)]
+    pub valid_until: ValidUntil,
     /// Code name of the release, for instance `trixie`.
     pub suite: String,
     /// Parts of the archive, for instance `main`.
@@ -37,6 +42,58 @@ pub(crate) struct DebianBase {
     /// The locale taken out of the package `locales-all`, for instance `en_US.UTF-8`.
     #[serde(default)]
     pub locale: Option<String>,
+}
+
+/// What an index's `Valid-Until` means. That of testing names a week, and those of releases none, so a mirror
+/// that stands still is of no use for the former unless this is said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ValidUntil {
+    /// An index that has expired is refused: a mirror could hold updates back otherwise.
+    #[default]
+    Check,
+    /// It is used, and told of.
+    Ignore,
+}
+
+/// The archive that keeps all that Debian's own ever had.
+const PAST: &str = "http://snapshot.debian.org/archive";
+/// What stands for the date of a snapshot in a mirror's address.
+const DATE: &str = "{date}";
+
+impl DebianBase {
+    /// Has a date of a snapshot stand in the mirrors' addresses. Debian's own are those of its archive of the past.
+    ///
+    /// # Errors
+    /// A mirror that has no place for the date.
+    pub(crate) fn dated(mut self) -> Result<Self, UndatedMirror> {
+        let Some(date) = self.snapshot.as_ref().and_then(Snapshot::date) else {
+            return Ok(self);
+        };
+        let dated = |mirror: &str, own: &str, archive: &str| {
+            let address = if mirror == own {
+                format!("{PAST}/{archive}/{DATE}")
+            } else {
+                mirror.to_owned()
+            };
+            if !address.contains(DATE) {
+                return Err(UndatedMirror { mirror: address });
+            }
+            Ok(address.replace(DATE, &date.to_string()))
+        };
+        self.mirror = dated(&self.mirror, &own_mirror(), "debian")?;
+        if let Some(security) = &mut self.security_mirror {
+            let own = own_security_mirror().unwrap_or_default();
+            *security = dated(security, &own, "debian-security")?;
+        }
+        Ok(self)
+    }
+}
+
+/// A mirror's address has no place for the date of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UndatedMirror {
+    pub mirror: String,
 }
 
 /// Debian's own archive, in front of which Debian puts the mirror that is nearest.

@@ -11,12 +11,14 @@ mod control;
 mod package;
 mod relation;
 mod release;
+mod snapshot;
 mod version;
 
 pub(crate) use artefact::DebArtefact;
-pub(crate) use base::DebianBase;
+pub(crate) use base::{DebianBase, ValidUntil};
 pub(crate) use control::{ControlError, ControlParagraph, ParagraphReader};
 pub(crate) use package::{IndexPackage, PackageError};
 pub(crate) use relation::{AnyOf, PackageRelation};
 pub(crate) use release::{ReleaseError, SuiteRelease, format_date};
+pub(crate) use snapshot::Snapshot;
 pub(crate) use version::DebianVersion;

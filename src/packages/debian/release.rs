@@ -114,7 +114,7 @@ pub(crate) fn parse_date(text: &str) -> Option<i64> {
 }
 
 /// Days from 1970-01-01 in the Gregorian calendar, counted in years that begin in March.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+pub(super) fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let march_year = if month <= 2 { year - 1 } else { year };
     let march_month = (month + 9) % 12;
     let day_of_year = (153 * march_month + 2) / 5 + day - 1;

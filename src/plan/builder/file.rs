@@ -73,7 +73,7 @@ impl BuilderFile {
         check.fields(&written)?;
         match (written.debian.take(), written.image.take()) {
             (Some(debian), None) => {
-                check.debian(&debian)?;
+                let debian = check.debian(debian)?;
                 Ok(Self::Whole(Box::new(check.whole(written, debian)?)))
             }
             (None, Some(image)) => Ok(Self::Image(Box::new(check.image(written, &image)?))),
@@ -163,13 +163,12 @@ impl BuilderCheck<'_> {
             .transpose()
     }
 
-    fn debian(&self, debian: &DebianBase) -> Result<(), BuilderError> {
+    fn debian(&self, debian: DebianBase) -> Result<DebianBase, BuilderError> {
+        let debian = debian
+            .dated()
+            .map_err(|undated| self.wrong("debian.mirror", &undated.mirror))?;
         let web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
-        let urls = [
-            Some(&debian.mirror),
-            debian.security_mirror.as_ref(),
-            debian.snapshot.as_ref(),
-        ];
+        let urls = [Some(&debian.mirror), debian.security_mirror.as_ref()];
         if let Some(url) = urls.into_iter().flatten().find(|url| !web(url)) {
             return Err(self.wrong("debian.mirror", url));
         }
@@ -180,7 +179,7 @@ impl BuilderCheck<'_> {
         if debian.components.is_empty() || !debian.components.iter().all(|one| plain(one)) {
             return Err(self.wrong("debian.components", &debian.components.join(", ")));
         }
-        Ok(())
+        Ok(debian)
     }
 
     /// A builder upon packages, which has to say all.

@@ -97,6 +97,14 @@ fn wrong_fields_are_named() {
         ("glibc: \"2.41\"", "glibc: \"2\"", "glibc"),
         ("  suite:", "  mirror: ftp://x\n  suite:", "mirror"),
         ("suite: trixie", "suite: ../trixie", "suite"),
+        ("  suite:", "  valid_until: never\n  suite:", "valid_until"),
+        ("  suite:", "  snapshot: yesterday\n  suite:", "snapshot"),
+        // An archive that has no place for the date has no past.
+        (
+            "  suite:",
+            "  snapshot: 2026-11-01\n  mirror: http://m/debian\n  suite:",
+            "http://m/debian",
+        ),
         ("ports: [8080]", "ports: [80800]", "80800"),
         ("sha256: f3", "sha256: zz", "64 hexadecimal digits"),
         ("  version: \"26.3\"\n", "", "version"),
@@ -118,6 +126,37 @@ fn pip_is_a_wheel_or_none() {
         let told = read(said).unwrap_err().to_string();
         assert!(told.contains("`none`, or"), "{told}");
     }
+}
+
+#[test]
+fn a_snapshots_date_stands_in_the_mirrors() {
+    let mirrors = |more: &str| {
+        let text = EMBEDDED[0]
+            .text
+            .replacen("  suite:", &format!("{more}  suite:"), 1);
+        let BaseDefinition::Debian(debian) = whole(&text).unwrap().base else {
+            panic!("it stands on packages");
+        };
+        (debian.mirror, debian.security_mirror.unwrap())
+    };
+    assert_eq!(
+        mirrors("  snapshot: 2026-11-01\n"),
+        (
+            "http://snapshot.debian.org/archive/debian/20261101T000000Z".to_owned(),
+            "http://snapshot.debian.org/archive/debian-security/20261101T000000Z".to_owned()
+        )
+    );
+    let own = "  snapshot: 20261101T080000Z\n  mirror: https://m/d/{date}\n  security_mirror: https://m/s/{date}\n";
+    assert_eq!(
+        mirrors(own),
+        (
+            "https://m/d/20261101T080000Z".to_owned(),
+            "https://m/s/20261101T080000Z".to_owned()
+        )
+    );
+    // An address is where old files are looked for, and no date.
+    let usual = mirrors("");
+    assert_eq!(mirrors("  snapshot: http://old/{archive}\n"), usual);
 }
 
 #[test]

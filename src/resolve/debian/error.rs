@@ -158,7 +158,7 @@ impl Explain for DebianError {
                 "the Debian archive's index has expired",
                 url,
                 format!("It is valid until {}, and it is {} now: a mirror that stands still, or a wrong clock.", format_date(*valid_until), format_date(*now)),
-                "Check the clock; else use another mirror (`mirror` in a builder file).",
+                "Check the clock; else use another mirror (`mirror` in a builder file), or take the index as it is: --debian-valid-until ignore, or `valid_until: ignore` in a builder file.",
             ),
             Self::WrongSuite { url, expected, found } => world(
                 "the Debian archive gives another suite than asked for",

@@ -13,7 +13,7 @@ use crate::{
     oci::{Architecture, Digest},
     packages::{
         Sha256,
-        debian::{DebArtefact, DebianBase},
+        debian::{DebArtefact, DebianBase, Snapshot},
     },
     report::{ErrorClass, Explain, Explanation},
 };
@@ -116,6 +116,10 @@ pub(crate) fn request_digest(base: &DebianBase) -> Sha256 {
         for item in &base.added {
             field(item.as_bytes());
         }
+    }
+    if let Some(date) = base.snapshot.as_ref().and_then(Snapshot::date) {
+        field(b"snapshot");
+        field(date.to_string().as_bytes());
     }
     Sha256(hasher.finalize().into())
 }

@@ -8,7 +8,7 @@ use std::{
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::{
-    DebianContext,
+    DebianContext, ExpiredIndex, IndexValidity,
     error::{DebianError, DebianFetchError},
     signature::{SignatureFault, SuiteKeyring},
 };
@@ -17,7 +17,7 @@ use crate::{
     oci::Architecture,
     packages::{
         Sha256,
-        debian::{DebianBase, SuiteRelease},
+        debian::{DebianBase, Snapshot, SuiteRelease, ValidUntil},
     },
 };
 
@@ -53,6 +53,13 @@ pub(super) struct PackagesFile {
     pub text: Decoder<BufReader<File>>,
 }
 
+/// What a suite has for one architecture.
+pub(super) struct SuiteIndexes {
+    pub files: Vec<PackagesFile>,
+    /// Its signed index, if that has expired.
+    pub expired: Option<ExpiredIndex>,
+}
+
 /// The suites that a base reads: the release, its updates, its security updates.
 pub(super) fn suites_of(base: &DebianBase) -> Vec<SuiteClient> {
     let suite = |archive: &str, folder: &str, name: String| SuiteClient {
@@ -60,6 +67,7 @@ pub(super) fn suites_of(base: &DebianBase) -> Vec<SuiteClient> {
         snapshot: base
             .snapshot
             .as_ref()
+            .and_then(Snapshot::url)
             .map(|url| url.trim_end_matches('/').replace("{archive}", folder)),
         name,
         components: base.components.clone(),
@@ -87,25 +95,25 @@ pub(super) fn fetch_indexes(
     suite: &SuiteClient,
     architecture: Architecture,
     keys: &SuiteKeyring,
-    context: &DebianContext<'_>,
-) -> Result<Vec<PackagesFile>, DebianError> {
-    let release = fetch_release(suite, keys, context)?;
-    suite
-        .components
-        .iter()
-        .map(|component| {
-            let path = format!("{component}/binary-{}/Packages", architecture.name());
-            fetch_index(suite, &release, &path, context)
-        })
-        .collect()
+    (validity, context): (IndexValidity, &DebianContext<'_>),
+) -> Result<SuiteIndexes, DebianError> {
+    let (release, expired) = fetch_release(suite, keys, (validity, context))?;
+    let files = suite.components.iter().map(|component| {
+        let path = format!("{component}/binary-{}/Packages", architecture.name());
+        fetch_index(suite, &release, &path, context)
+    });
+    Ok(SuiteIndexes {
+        files: files.collect::<Result<_, _>>()?,
+        expired,
+    })
 }
 
-/// The suite's `InRelease`, signature, age and name checked.
+/// The suite's `InRelease`, signature, age and name checked; and whether it has expired, where that is no matter.
 fn fetch_release(
     suite: &SuiteClient,
     keys: &SuiteKeyring,
-    context: &DebianContext<'_>,
-) -> Result<SuiteRelease, DebianError> {
+    (validity, context): (IndexValidity, &DebianContext<'_>),
+) -> Result<(SuiteRelease, Option<ExpiredIndex>), DebianError> {
     let url = format!("{}/dists/{}/InRelease", suite.archive, suite.name);
     let mut bytes = Vec::new();
     context
@@ -128,13 +136,20 @@ fn fetch_release(
         url: url.clone(),
         source,
     })?;
-    if let Some(valid_until) = release.valid_until.filter(|until| *until < now) {
-        return Err(DebianError::Expired {
-            url,
-            valid_until,
-            now,
-        });
-    }
+    let expired = match (release.valid_until, validity.meaning) {
+        (Some(valid_until), ValidUntil::Check) if valid_until < validity.at => {
+            return Err(DebianError::Expired {
+                url,
+                valid_until,
+                now: validity.at,
+            });
+        }
+        (Some(valid_until), ValidUntil::Ignore) if valid_until < validity.at => {
+            let suite = suite.name.clone();
+            Some(ExpiredIndex { suite, valid_until })
+        }
+        _ => None,
+    };
     if release.codename != suite.name && release.suite != suite.name {
         return Err(DebianError::WrongSuite {
             url,
@@ -142,7 +157,7 @@ fn fetch_release(
             found: release.codename,
         });
     }
-    Ok(release)
+    Ok((release, expired))
 }
 
 /// One `Packages` file, first in a temporary file, so that nothing unchecked is decompressed.

@@ -61,7 +61,8 @@ fn base(packages: &[&str]) -> DebianBase {
     DebianBase {
         mirror: "http://m/".to_owned(),
         security_mirror: Some("http://s".to_owned()),
-        snapshot: Some("http://old/{archive}/2020".to_owned()),
+        snapshot: Some(Snapshot::Url("http://old/{archive}/2020".to_owned())),
+        valid_until: ValidUntil::Check,
         suite: "trixie".to_owned(),
         components: vec!["main".to_owned()],
         updates: false,
@@ -77,11 +78,20 @@ fn solve_in(
     base: &DebianBase,
     now: i64,
 ) -> Result<Vec<DebArtefact>, DebianError> {
+    resolved(archive, base, (now, ValidUntil::Check)).map(|resolution| resolution.packages)
+}
+
+fn resolved(
+    archive: &Archive,
+    base: &DebianBase,
+    (now, valid_until): (i64, ValidUntil),
+) -> Result<Resolution, DebianError> {
     let scratch = tempfile::tempdir().unwrap();
     let context = DebianContext {
         fetch: archive,
         scratch: scratch.path(),
         now_unix_seconds: now,
+        valid_until,
     };
     let keys = SuiteKeyring::of(KEY).unwrap();
     resolve_with(&keys, base, Architecture::Amd64, &context)
@@ -201,6 +211,58 @@ fn an_index_must_be_signed_fresh_and_of_the_suite() {
     let late = solve_in(&archive(), &base(&["app"]), 1_700_000_000).unwrap_err();
     assert!(matches!(late, DebianError::Expired { .. }));
     assert!(late.explain().why.contains("2021-01-01 00:00:00 UTC"));
+}
+
+#[test]
+fn an_index_that_has_expired_is_used_where_that_is_said_and_told() {
+    const LATE: i64 = 1_700_000_000;
+    let usual = base(&["app"]);
+    let lenient = DebianBase {
+        valid_until: ValidUntil::Ignore,
+        ..usual.clone()
+    };
+    let fresh = resolved(&archive(), &lenient, (NOW, ValidUntil::Check)).unwrap();
+    assert_eq!(fresh.expired, []);
+    for (base, meaning) in [(&lenient, ValidUntil::Check), (&usual, ValidUntil::Ignore)] {
+        let late = resolved(&archive(), base, (LATE, meaning)).unwrap();
+        assert_eq!(late.packages, fresh.packages);
+        let suites: Vec<&str> = late.expired.iter().map(|one| one.suite.as_str()).collect();
+        assert_eq!(suites, ["trixie", "trixie-security"]);
+        assert_eq!(late.expired[0].valid_until, 1_609_459_200);
+    }
+    let refused = solve_in(&archive(), &usual, LATE).unwrap_err().explain();
+    assert!(
+        refused.next.contains("--debian-valid-until ignore"),
+        "{}",
+        refused.next
+    );
+    // The signature counts all the same.
+    let mut stolen = archive();
+    let changed = String::from_utf8(IN_RELEASE.to_vec())
+        .unwrap()
+        .replace("stable", "stolen");
+    let url = "http://m/dists/trixie/InRelease".to_owned();
+    stolen.bodies.insert(url, changed.into_bytes());
+    assert!(matches!(
+        resolved(&stolen, &lenient, (LATE, ValidUntil::Check)),
+        Err(DebianError::BadSignature { .. })
+    ));
+}
+
+#[test]
+fn the_indexes_of_a_snapshot_had_to_be_valid_then() {
+    let at = |date: &str| DebianBase {
+        snapshot: Some(Snapshot::try_from(date.to_owned()).unwrap()),
+        ..base(&["app"])
+    };
+    let found = solve_in(&archive(), &at("2020-06-01"), 1_700_000_000).unwrap();
+    assert_eq!(found[0].snapshot_url, None);
+    let late = solve_in(&archive(), &at("2021-06-01"), 1_700_000_000);
+    assert!(matches!(late, Err(DebianError::Expired { .. })));
+    // Another date is another wish; an address is none.
+    let digests =
+        [at("2020-06-01"), at("2020-06-02"), base(&["app"])].map(|base| request_digest(&base));
+    assert!(digests[0] != digests[1] && digests[1] != digests[2]);
 }
 
 #[test]
