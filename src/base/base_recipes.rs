@@ -9,7 +9,9 @@ use crate::oci::Digest;
 use crate::packages::debian::DebArtefact;
 use crate::store::Store;
 
-/// How the title of the layer of a project's own Debian packages begins; their names follow.
+/// How the title of the layer of Debian packages above the base begins; their names follow.
+pub(crate) const ADDED_TITLE: &str = "packages: ";
+/// The same in images that were built before packages came by themselves.
 pub(crate) const APTFILE_TITLE: &str = "Aptfile: ";
 
 /// The layers of a Debian base, so that threads can write them side by side.

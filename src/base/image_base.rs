@@ -1,6 +1,7 @@
 //! What an image stands on: packages of a Debian suite, or an image of a registry. Its layers, what
 //! may be added to it, and whose interpreter makes byte code for it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::debian_packages::{DebianPackages, DebianRequest};
@@ -234,16 +235,52 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// The base with the builder's build packages, resolved now.
+    /// The base with packages that distributions of Python need; `None` if it has them all, or can take none.
+    ///
+    /// # Errors
+    /// Packages that cannot be resolved, or that the lock does not pin.
+    pub(crate) fn with_implied<'b>(
+        &self,
+        base: &Base<'b>,
+        names: impl Iterator<Item = String>,
+    ) -> Result<Option<Base<'b>>, BuildError> {
+        let Base::Packages {
+            base: request,
+            debs,
+            options,
+        } = base
+        else {
+            return Ok(None);
+        };
+        let names: BTreeSet<String> = names.filter(|name| !debs.has(name)).collect();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let names: Vec<String> = names.into_iter().collect();
+        let wish = self.wish(options.architecture)?;
+        let debs = match self.base_lock()? {
+            Some(lock) => wish.implied_by_lock(debs, &names, &lock)?,
+            None => wish.implied(debs, names, (self.base_rules(), &self.fetcher()))?,
+        };
+        Ok(Some(Base::Packages {
+            base: request,
+            debs,
+            options: options.clone(),
+        }))
+    }
+
+    /// The base with the builder's build packages and more of them, resolved now.
     ///
     /// # Errors
     /// Packages that cannot be resolved.
     pub(crate) fn with_build_packages(
         &self,
         architecture: Architecture,
+        more: &[String],
     ) -> Result<Vec<DebArtefact>, BuildError> {
         let mut wanted = self.debian()?.clone();
         wanted.added = self.plan.packages.build_names();
+        wanted.added.extend_from_slice(more);
         resolved_packages::packages(&wanted, architecture, self.base_rules(), &self.fetcher())
     }
 

@@ -30,6 +30,15 @@ impl Context<'_> {
     /// The layers of a base, with that of what generators make of them.
     pub(super) fn complete_base(&self, base: &Base<'_>) -> Result<LayerBatch, BuildError> {
         let batch = self.ensure_base_layers(base)?;
+        self.completed(batch, base)
+    }
+
+    /// The layers of a base that are there, with that of what generators make of them.
+    pub(super) fn completed(
+        &self,
+        batch: LayerBatch,
+        base: &Base<'_>,
+    ) -> Result<LayerBatch, BuildError> {
         let Base::Packages { options, .. } = base else {
             return Ok(batch);
         };

@@ -11,10 +11,11 @@ use crate::context::project::{LOCK_FILE, ProjectInputs};
 use crate::context::settings::{NetworkRules, Settings};
 use crate::context::stage_clock::StageClock;
 use crate::layer_cache::{RegistryCache, mending};
+use crate::oci::Architecture;
 use crate::packages::python::LockOrigin;
 use crate::plan::{DependencySource, Plan, PlanRequest};
 use crate::report::{BuildError, BuildStage, Event, FileError, Report, SilentReport, WarnOnce};
-use crate::resolve::debian::LockedLayer;
+use crate::resolve::debian::{BaseLock, LockedImplied, LockedLayer};
 use crate::resolve::wheels::{WheelError, WheelLocation, write_pylock};
 use crate::source::SettingsFile;
 use crate::store::Store;
@@ -91,24 +92,7 @@ impl PlannedLock<'_> {
         let mut resolved: Vec<ResolvedPlatform> = Vec::new();
         for platform in &plan.platforms.value {
             let one = context.resolve(platform.architecture)?;
-            if base_lock.image.is_none() {
-                base_lock.packages.insert(
-                    platform.architecture.name().to_owned(),
-                    one.packages.base.clone(),
-                );
-            }
-            if !one.packages.added.is_empty() {
-                base_lock.added_packages.insert(
-                    platform.architecture.name().to_owned(),
-                    one.packages.added.clone(),
-                );
-            }
-            if !one.build_packages.is_empty() {
-                base_lock.build_packages.insert(
-                    platform.architecture.name().to_owned(),
-                    one.build_packages.clone(),
-                );
-            }
+            note_packages(&mut base_lock, platform.architecture, &one);
             resolved.push(one);
         }
         let mut written = Vec::new();
@@ -140,6 +124,29 @@ impl PlannedLock<'_> {
         }
         written.push(path);
         Ok(written)
+    }
+}
+
+/// Writes what one platform needs of Debian into a lock.
+fn note_packages(lock: &mut BaseLock, architecture: Architecture, one: &ResolvedPlatform) {
+    let name = || architecture.name().to_owned();
+    let packages = &one.packages;
+    if lock.image.is_none() {
+        lock.packages.insert(name(), packages.base.clone());
+    }
+    if !packages.added.is_empty() {
+        lock.added_packages.insert(name(), packages.added.clone());
+    }
+    if !packages.implied.names.is_empty() {
+        let implied = LockedImplied {
+            names: packages.implied.names.clone(),
+            packages: packages.implied.debs.clone(),
+        };
+        lock.implied_packages.insert(name(), implied);
+    }
+    if !one.build_packages.is_empty() {
+        lock.build_packages
+            .insert(name(), one.build_packages.clone());
     }
 }
 

@@ -11,6 +11,7 @@ mod base_status;
 mod build;
 mod configure;
 mod image_name;
+mod implied_packages;
 mod lock;
 mod login;
 mod named_base;

@@ -78,10 +78,15 @@ impl Context<'_> {
         let contents = contents??;
         contents.warn(self.report);
         self.check_start(&lock)?;
+        let complete = self.base_for(&base, &lock)?;
+        if let Some(complete) = &complete {
+            layers = self.extended_base(&layers, complete, stages)?;
+        }
+        let base = complete.as_ref().unwrap_or(&base);
         let base_count = layers.len();
-        let compiler = self.compiler(&base)?;
+        let compiler = self.compiler(base)?;
         let places = self.places(compiler.as_ref());
-        let upper = self.upper((&lock, &base), &places, &contents, compiler.as_ref())?;
+        let upper = self.upper((&lock, base), &places, &contents, compiler.as_ref())?;
         let made = stages.run(
             BuildStage::Layers,
             || self.make(&upper, base_count),
@@ -93,7 +98,7 @@ impl Context<'_> {
             .map(BytecodeCompiler::totals)
             .unwrap_or_default();
         self.tell_needs(&layers);
-        let base_recipes = self.base_recipes(&base)?;
+        let base_recipes = self.base_recipes(base)?;
         let recipes: Vec<&LayerRecipe<'_>> = base_recipes.iter().chain(&upper).collect();
         self.verify(&layers, &recipes)?;
         let below = LowerLayers {
@@ -101,13 +106,7 @@ impl Context<'_> {
             recipes: &recipes,
             base_count,
         };
-        let left = if self.runs_last(&lock) {
-            let run = || self.changes(&build_root, below, &lock);
-            let describe = |left: &StepOutcome| describe_changes(left.layer.as_ref());
-            stages.run(BuildStage::Build, run, describe)?
-        } else {
-            StepOutcome::default()
-        };
+        let left = self.left_by_project((&build_root, &lock), below, stages)?;
         layers.extend(left.layer);
         let library = usize::from(compiler.is_some() && self.compiles_library());
         stages.run(
@@ -118,7 +117,7 @@ impl Context<'_> {
                     base_count: base_count + library,
                     labels: left.labels,
                 };
-                let built = self.assemble(platform, &base, finished)?;
+                let built = self.assemble(platform, base, finished)?;
                 Ok(BuiltPlatform { compiled, ..built })
             },
             |built| built.descriptor.digest.to_string(),
@@ -150,6 +149,21 @@ impl Context<'_> {
         Ok((base, None))
     }
 
+    /// What code of the project leaves that runs over the finished layers, if any does.
+    fn left_by_project(
+        &self,
+        (build_root, lock): (&BuildRoot<'_>, &WheelLock),
+        below: LowerLayers<'_>,
+        stages: &StageClock<'_>,
+    ) -> Result<StepOutcome, BuildError> {
+        if !self.runs_last(lock) {
+            return Ok(StepOutcome::default());
+        }
+        let run = || self.changes(build_root, below, lock);
+        let describe = |left: &StepOutcome| describe_changes(left.layer.as_ref());
+        stages.run(BuildStage::Build, run, describe)
+    }
+
     /// Whether code of the project runs over the finished layers.
     fn runs_last(&self, lock: &WheelLock) -> bool {
         let running = &self.plan.running;
@@ -164,7 +178,7 @@ impl Context<'_> {
         lock: &WheelLock,
     ) -> Result<StepOutcome, BuildError> {
         if self.plan.running.assemble.value {
-            return step_layers::assemble(self, build_root.full()?, below);
+            return step_layers::assemble(self, &*build_root.full(&[])?, below);
         }
         match below.layers.split_last() {
             Some((source, layers)) if has_django(lock) => {
@@ -183,11 +197,13 @@ impl Context<'_> {
         let build_root = BuildRoot::new(self, platform.architecture, &base).alone();
         let target = self.target(platform.architecture, &base);
         let lock = self.wheels(target, &build_root)?;
-        let mut layers = self.complete_base(&base)?.layers;
-        let compiler = self.compiler(&base)?;
+        let complete = self.base_for(&base, &lock)?;
+        let base = complete.as_ref().unwrap_or(&base);
+        let mut layers = self.complete_base(base)?.layers;
+        let compiler = self.compiler(base)?;
         let places = self.places(compiler.as_ref());
         let contents = self.tree().contents()?;
-        let upper = self.upper((&lock, &base), &places, &contents, compiler.as_ref())?;
+        let upper = self.upper((&lock, base), &places, &contents, compiler.as_ref())?;
         let lasting: Vec<&LayerRecipe<'_>> = upper.iter().filter(|one| !one.is_of_source).collect();
         layers.extend(self.make_own(&lasting)?);
         Ok(layers)
@@ -202,9 +218,10 @@ impl Context<'_> {
         let target = self.target(architecture, &base);
         let build_root = BuildRoot::new(self, architecture, &base).alone();
         let wheels = self.wheels(target, &build_root)?;
+        let complete = self.base_for(&base, &wheels)?;
         Ok(ResolvedPlatform {
             build_packages: build_root.build_packages(),
-            packages: base.debs(),
+            packages: complete.as_ref().unwrap_or(&base).debs(),
             target,
             wheels,
         })
@@ -268,7 +285,7 @@ fn describe_changes(made: Option<&BuiltLayer>) -> String {
 }
 
 /// What came of a batch of layers.
-fn describe(batch: &LayerBatch) -> String {
+pub(super) fn describe(batch: &LayerBatch) -> String {
     let made = batch
         .layers
         .iter()

@@ -76,6 +76,9 @@ pub(crate) enum PlanError {
     /// A script that is started lacks its exec bit.
     #[error("{path} is not executable")]
     NotExecutable { path: String },
+    /// `S2R_SYSTEM_PACKAGES` holds names.
+    #[error("S2R_SYSTEM_PACKAGES takes no names")]
+    SystemPackages,
     /// What is started would not stay.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -170,6 +173,13 @@ impl Explain for PlanError {
                 path.clone(),
                 "It is started as a program, so the container would stop at once.".to_owned(),
                 format!("chmod +x {path} (and git update-index --chmod=+x {path})."),
+            ),
+            Self::SystemPackages => (
+                ErrorClass::Project,
+                "S2R_SYSTEM_PACKAGES".to_owned(),
+                "Empty, it keeps Debian packages that distributions need from coming by themselves; without it they do."
+                    .to_owned(),
+                "Write the names into Aptfile, one a line.".to_owned(),
             ),
             Self::NoStart {
                 is_python,

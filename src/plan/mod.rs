@@ -20,6 +20,7 @@ mod running;
 #[cfg(test)]
 mod script_tests;
 mod start;
+pub(crate) mod system_packages;
 #[cfg(test)]
 mod testing;
 pub(crate) mod variables;
@@ -45,6 +46,7 @@ use crate::project::{ProjectFacts, SourcePlace};
 use crate::source::environment::{EnvironmentNote, EnvironmentVariable};
 use crate::source::git;
 use builder::{BuilderDefinition, PipWheel};
+use packages::ImpliedPackages;
 
 /// The builder that is taken when nothing speaks for another.
 pub(crate) const DEFAULT_BUILDER: &str = "python-3.13";
@@ -270,7 +272,13 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
     let pip = pip::decide(definition, &environment, &running, &mut advice)?;
     let notes = definition.notes.iter();
     advice.extend(notes.map(|(text, hint)| PlanWarning::new(text, hint)));
-    let packages = packages::decide(facts, definition);
+    let named = dependencies::names(facts, &dependencies.value);
+    let implied = if running.assemble.value {
+        ImpliedPackages::default()
+    } else {
+        system_packages::decide(&environment, named)?
+    };
+    let packages = packages::decide(facts, definition, implied);
     let from_builder = || ValueOrigin::Builder {
         builder: definition.name.clone(),
     };

@@ -14,10 +14,26 @@ pub(crate) struct ExtraPackages {
     pub image: Vec<Decided<String>>,
     /// Where code is built, and never in the image.
     pub build: Vec<Decided<String>>,
+    /// In the image, by themselves.
+    pub implied: ImpliedPackages,
 }
 
-pub(super) fn decide(facts: &ProjectFacts, definition: &BuilderDefinition) -> ExtraPackages {
+/// Debian packages that come because a distribution of Python needs them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct ImpliedPackages {
+    /// Whether any may.
+    pub may_come: bool,
+    /// Those that the names of the project's files foretell; what is resolved and built may need more.
+    pub foreseen: Vec<Decided<String>>,
+}
+
+pub(super) fn decide(
+    facts: &ProjectFacts,
+    definition: &BuilderDefinition,
+    implied: ImpliedPackages,
+) -> ExtraPackages {
     let mut packages = ExtraPackages {
+        implied,
         image: Vec::new(),
         build: definition
             .build_packages

@@ -44,6 +44,9 @@ pub(crate) fn render(plan: &Plan) -> String {
         .chain(build)
         .filter(|(one, _)| matches!(one.origin, ValueOrigin::File(_)))
         .map(|(one, what)| (one.value.clone(), format!("{}{what}", one.origin)));
+    let implied = plan.packages.implied.foreseen.iter();
+    let implied = implied.map(|one| (one.value.clone(), format!("{}; {}", one.origin, one.reason)));
+    let of_project = of_project.chain(implied);
     list(&mut text, "packages", of_project);
     let pip = plan.pip.value.as_ref();
     let pip = pip.map_or("none", |wheel| wheel.version.as_str());

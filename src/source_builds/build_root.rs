@@ -1,7 +1,8 @@
 //! What code of a project is built upon, made when something needs it and not before: most builds
 //! run nothing and never ask.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::toolchain::Toolchain;
 use crate::base::image_base::Base;
@@ -22,7 +23,8 @@ pub(crate) struct BuildRoot<'a> {
     /// The base's layers, once they are there; `None` in it if they will not be.
     base_layers: OnceLock<Option<Vec<BuiltLayer>>>,
     plain: OnceLock<Toolchain>,
-    full: OnceLock<Toolchain>,
+    /// With the builder's build packages and more of them, by those.
+    full: Mutex<BTreeMap<Vec<String>, Arc<Toolchain>>>,
 }
 
 impl<'a> BuildRoot<'a> {
@@ -38,7 +40,7 @@ impl<'a> BuildRoot<'a> {
             is_alone: false,
             base_layers: OnceLock::new(),
             plain: OnceLock::new(),
-            full: OnceLock::new(),
+            full: Mutex::default(),
         }
     }
 
@@ -67,16 +69,21 @@ impl<'a> BuildRoot<'a> {
         Ok(self.plain.get_or_init(|| made))
     }
 
-    /// The builder's file system with its build packages; waits for the base.
+    /// The builder's file system with its build packages and more of them; waits for the base.
     ///
     /// # Errors
     /// The base failed; build packages that cannot be had; another machine's architecture.
-    pub(crate) fn full(&self) -> Result<&Toolchain, BuildError> {
-        if let Some(toolchain) = self.full.get() {
-            return Ok(toolchain);
+    pub(crate) fn full(&self, more: &[String]) -> Result<Arc<Toolchain>, BuildError> {
+        let made = || self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(toolchain) = made().get(more) {
+            return Ok(Arc::clone(toolchain));
         }
-        let made = Toolchain::full(self.context, self.base, self.base_layers()?)?;
-        Ok(self.full.get_or_init(|| made))
+        let toolchain = Toolchain::full(self.context, self.base, self.base_layers()?, more)?;
+        let mut made = made();
+        let toolchain = made
+            .entry(more.to_vec())
+            .or_insert_with(|| Arc::new(toolchain));
+        Ok(Arc::clone(toolchain))
     }
 
     /// The architecture, where it is not this machine's: then nothing can be built upon it.
@@ -97,10 +104,16 @@ impl<'a> BuildRoot<'a> {
         }
     }
 
-    /// What was added to the base for building, if anything was built.
+    /// What was added to the base for building, if anything was built; sorted.
     pub(crate) fn build_packages(&self) -> Vec<DebArtefact> {
-        let toolchain = self.full.get();
-        toolchain.map_or_else(Vec::new, |toolchain| toolchain.packages.clone())
+        let made = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = made
+            .values()
+            .flat_map(|one| one.packages.iter().chain(&one.headers));
+        let mut all: Vec<DebArtefact> = all.cloned().collect();
+        all.sort();
+        all.dedup();
+        all
     }
 
     /// Makes the base itself.

@@ -1,7 +1,7 @@
 //! The file system in which code of a project is built: the base, and where something is to be
 //! compiled the builder's build packages (compiler, headers) above it, which never reach an image.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::archive::tar::TarOptions;
@@ -24,6 +24,8 @@ pub(crate) struct Toolchain {
     pub key: Key,
     /// The build packages, and what they need, that the base lacks.
     pub packages: Vec<DebArtefact>,
+    /// The same for what one distribution needs besides.
+    pub headers: Vec<DebArtefact>,
     /// The packages of the base.
     below: Vec<DebArtefact>,
     base_layers: Vec<BuiltLayer>,
@@ -49,10 +51,10 @@ impl Toolchain {
         base: &Base<'_>,
         base_layers: &[BuiltLayer],
     ) -> Self {
-        Self::with(context, base, base_layers, Vec::new())
+        Self::with(context, base, base_layers, BuildDebs::default())
     }
 
-    /// The base and the builder's build packages. A base that is an image has what it has.
+    /// The base, the builder's build packages and more of them. A base that is an image has what it has.
     ///
     /// # Errors
     /// Packages that cannot be resolved.
@@ -60,8 +62,9 @@ impl Toolchain {
         context: &Context<'_>,
         base: &Base<'_>,
         base_layers: &[BuiltLayer],
+        more: &[String],
     ) -> Result<Self, BuildError> {
-        let added = added(context, base)?;
+        let added = added(context, base, more)?;
         Ok(Self::with(context, base, base_layers, added))
     }
 
@@ -69,8 +72,9 @@ impl Toolchain {
         context: &Context<'_>,
         base: &Base<'_>,
         base_layers: &[BuiltLayer],
-        packages: Vec<DebArtefact>,
+        debs: BuildDebs,
     ) -> Self {
+        let BuildDebs { packages, headers } = debs;
         let (mut key, options) = match base {
             Base::Packages { options, .. } => {
                 let options = BaseOptions {
@@ -80,7 +84,10 @@ impl Toolchain {
                     },
                     ..options.clone()
                 };
-                let packages = deb::key(BasePart::Added, &packages, &[], &options);
+                // The same set has the same key, however it is split into layers.
+                let mut all = [packages.as_slice(), &headers].concat();
+                all.sort();
+                let packages = deb::key(BasePart::Added, &all, &[], &options);
                 let key = KeyBuilder::new("toolchain/1").field(packages.as_bytes());
                 (key, Some(options))
             }
@@ -98,6 +105,7 @@ impl Toolchain {
         Self {
             key: key.finish(),
             packages,
+            headers,
             below: base.debs().all(),
             base_layers: base_layers.to_vec(),
             debs: match base {
@@ -131,10 +139,18 @@ impl Toolchain {
         Ok(added.iter().any(has) && !image.iter().any(has))
     }
 
-    /// The build package that a library's file is in, by Debian's rule for the names of such packages.
-    pub(crate) fn package_of(&self, library: &str) -> Option<&str> {
-        let names = self.packages.iter().map(|one| one.package.as_str());
-        package_of(library, &names)
+    /// The build package that a library's file is in, by the sums that lie beside the packages; `None` where none names
+    /// it.
+    ///
+    /// # Errors
+    /// As [`roots`](Self::roots).
+    pub(crate) fn package_of(
+        &self,
+        context: &Context<'_>,
+        library: &str,
+    ) -> Result<Option<String>, BuildError> {
+        let mut roots = self.roots(context)?.iter();
+        Ok(roots.find_map(|root| package_of(root, library)))
     }
 
     /// Folders of its file system, the lowest first; fetched and unpacked if they are not.
@@ -161,50 +177,74 @@ impl Toolchain {
             let debs = (self.packages.as_slice(), self.below.as_slice());
             let recipe = base_recipes::added("build packages", debs, options, context.store);
             folders.push(roots.of_recipe(&recipe, &context.fetcher())?);
+            if !self.headers.is_empty() {
+                let below = [self.below.as_slice(), &self.packages].concat();
+                let debs = (self.headers.as_slice(), below.as_slice());
+                let recipe = base_recipes::added("headers", debs, options, context.store);
+                folders.push(roots.of_recipe(&recipe, &context.fetcher())?);
+            }
         }
         folders.push(links(context)?);
         Ok(self.roots.get_or_init(|| folders))
     }
 }
 
-/// `libpq.so.5` is in `libpq5`, `libgssapi_krb5.so.2` in `libgssapi-krb5-2`, `libssl.so.3` in
-/// `libssl3t64` (Debian policy 8.1, and the names since the change of `time_t`).
-fn package_of<'a>(
-    library: &str,
-    packages: &(impl Iterator<Item = &'a str> + Clone),
-) -> Option<&'a str> {
-    let name = library.to_ascii_lowercase().replace('_', "-");
-    let (stem, version) = name.split_once(".so").unwrap_or((&name, ""));
-    let version = version.trim_start_matches('.');
-    let mut wanted = vec![format!("{stem}{version}"), format!("{stem}-{version}")];
-    wanted.push(stem.to_owned());
-    let same = wanted.iter().find_map(|wanted| {
-        let is_it = |name: &&str| *name == wanted || name.strip_suffix("t64") == Some(wanted);
-        packages.clone().find(is_it)
-    });
-    let begins = || {
-        let begins = |name: &&str| name.starts_with(&wanted[0]) && !name.ends_with("-dev");
-        packages.clone().find(begins)
-    };
-    same.or_else(begins)
+/// The package of a root whose list of sums has the file that a library's name leads to.
+fn package_of(root: &Path, library: &str) -> Option<String> {
+    let mut folders = LIBRARY_FOLDERS.iter();
+    let file = folders.find_map(|folder| {
+        let path = root.join(folder).join(library);
+        if path.symlink_metadata().ok()?.is_symlink() {
+            std::fs::read_link(&path).ok()
+        } else {
+            Some(path)
+        }
+    })?;
+    let ending = format!("/{}", file.file_name()?.to_str()?);
+    let lists = std::fs::read_dir(root.join("var/lib/dpkg/status.d")).ok()?;
+    lists.flatten().find_map(|list| {
+        let name = list.file_name().into_string().ok()?;
+        let package = name.strip_suffix(".md5sums")?;
+        let sums = std::fs::read_to_string(list.path()).ok()?;
+        let has_it = sums.lines().any(|line| line.ends_with(&ending));
+        has_it.then(|| package.to_owned())
+    })
+}
+
+/// Packages above the base for building.
+#[derive(Default)]
+struct BuildDebs {
+    packages: Vec<DebArtefact>,
+    headers: Vec<DebArtefact>,
 }
 
 /// The build packages, and what they need, that the base does not have in the same version.
-fn added(context: &Context<'_>, base: &Base<'_>) -> Result<Vec<DebArtefact>, BuildError> {
+fn added(context: &Context<'_>, base: &Base<'_>, more: &[String]) -> Result<BuildDebs, BuildError> {
     let Base::Packages { debs, options, .. } = base else {
-        return Ok(Vec::new());
+        return Ok(BuildDebs::default());
     };
     if let Some(lock) = context.base_lock()?
         && let Some(locked) = lock.build_packages.get(options.architecture.name())
     {
-        return Ok(locked.clone());
+        return Ok(BuildDebs {
+            packages: locked.clone(),
+            headers: Vec::new(),
+        });
     }
-    let all = context.with_build_packages(options.architecture)?;
     let image = debs.all();
-    Ok(all
-        .into_iter()
-        .filter(|one| !image.iter().any(|there| there.sha256 == one.sha256))
-        .collect())
+    let without = |all: Vec<DebArtefact>, there: &[DebArtefact]| -> Vec<DebArtefact> {
+        let is_there = |one: &DebArtefact| there.iter().any(|other| other.sha256 == one.sha256);
+        all.into_iter().filter(|one| !is_there(one)).collect()
+    };
+    let all = context.with_build_packages(options.architecture, &[])?;
+    let packages = without(all, &image);
+    let headers = if more.is_empty() {
+        Vec::new()
+    } else {
+        let all = context.with_build_packages(options.architecture, more)?;
+        without(without(all, &image), &packages)
+    };
+    Ok(BuildDebs { packages, headers })
 }
 
 /// The interpreter of build requirements' own programs; and of packages the names that Debian's
@@ -255,28 +295,36 @@ mod tests {
 
     #[test]
     fn libraries_lead_to_their_packages() {
-        let packages = [
-            "libpq-dev",
-            "libpq5",
-            "libpython3.13",
-            "libpython3.13-dev",
-            "libssl3t64",
-            "libgssapi-krb5-2",
-            "libxslt1-dev",
-            "libxslt1.1",
-            "libxml2",
-        ];
+        let root = tempfile::tempdir().unwrap();
+        let libraries = root.path().join(LIBRARY_FOLDERS[0]);
+        let lists = root.path().join("var/lib/dpkg/status.d");
+        for folder in [&libraries, &lists] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        std::fs::write(libraries.join("libgssapi_krb5.so.2.2"), "x").unwrap();
+        std::os::unix::fs::symlink(
+            "libgssapi_krb5.so.2.2",
+            libraries.join("libgssapi_krb5.so.2"),
+        )
+        .unwrap();
+        std::fs::write(libraries.join("libalone.so.1"), "x").unwrap();
+        std::fs::write(
+            lists.join("libgssapi-krb5-2.md5sums"),
+            "00  usr/lib/x86_64-linux-gnu/libgssapi_krb5.so.2.2\n",
+        )
+        .unwrap();
+        std::fs::write(
+            lists.join("libgssapi-krb5-2"),
+            "Package: libgssapi-krb5-2\n",
+        )
+        .unwrap();
         for (library, package) in [
-            ("libpq.so.5", Some("libpq5")),
-            ("libpython3.13.so.1.0", Some("libpython3.13")),
-            ("libssl.so.3", Some("libssl3t64")),
             ("libgssapi_krb5.so.2", Some("libgssapi-krb5-2")),
-            ("libxslt.so.1", Some("libxslt1.1")),
-            ("libxml2.so.2", Some("libxml2")),
+            ("libalone.so.1", None),
             ("libq.so.1", None),
         ] {
             assert_eq!(
-                package_of(library, &packages.into_iter()),
+                package_of(root.path(), library).as_deref(),
                 package,
                 "{library}"
             );

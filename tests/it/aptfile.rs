@@ -56,7 +56,7 @@ fn packages_of_the_aptfile_lie_above_the_base() {
     };
     let (of_plain, of_built) = (layers(&plain), layers(&built));
     assert_eq!(of_plain[..3], of_built[..3], "the base is everybody's");
-    assert_eq!(of_built[3].1, "Aptfile: jq, libpq5");
+    assert_eq!(of_built[3].1, "packages: jq, libpq5");
     assert_eq!(of_plain[3..5], of_built[4..6]);
     let inspected = home.run(&["inspect", "apt"]).ok().stdout;
     for package in ["jq=", "libjq1=", "libpq5=", "python3.13="] {
@@ -170,24 +170,45 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 "##;
 
 #[test]
-fn a_wheel_that_links_what_the_image_lacks_is_refused_by_the_packages_name() {
+fn a_wheel_that_links_what_the_image_lacks_brings_its_package() {
     let home = Home::seeded();
     let backend = format!("{BACKEND}{LINKING}");
     let project = Project::new(&[
         ("app.py", "print('up')\n"),
         ("pyproject.toml", PYPROJECT),
         ("backend.py", &backend),
+        ("Aptfile", "libjq-dev\n"),
     ]);
-    let build = || finish(home.command(&["build"]).arg(project.path()).arg("own"));
-    project.write("Aptfile", "libjq-dev\n");
-    build()
-        .exits(65)
-        .says(&["links libjq.so.1", "`libjq1`", "Aptfile"]);
+    let build = |options: &[&str]| {
+        finish(
+            home.command(&["build"])
+                .args(options)
+                .arg(project.path())
+                .arg("own"),
+        )
+    };
+    build(&["-e", "S2R_SYSTEM_PACKAGES="]).exits(65).says(&[
+        "links libjq.so.1",
+        "`libjq1`",
+        "Aptfile",
+    ]);
+    let starts = || {
+        let program = "import ctypes, sys; print(ctypes.CDLL(sys.prefix + '/lib/python3.13/site-packages/own.so').starts())";
+        let said = home.run(&["run", "own", "--", "python", "-c", program]);
+        assert_eq!(said.ok().stdout, "1\n");
+    };
+    let added = "libjq1 is added: shop was built here and links it";
+    let built = build(&[]).ok();
+    assert!(built.stderr.contains(added), "{}", built.stderr);
+    starts();
+    // What was built before is known with its packages.
+    let again = build(&[]).ok();
+    assert_eq!(again.line(), built.line());
+    assert!(again.stderr.contains(added), "{}", again.stderr);
     project.write("Aptfile", "libjq-dev\nlibjq1\n");
-    build().ok();
-    let program = "import ctypes, sys; print(ctypes.CDLL(sys.prefix + '/lib/python3.13/site-packages/own.so').starts())";
-    let said = home.run(&["run", "own", "--", "python", "-c", program]);
-    assert_eq!(said.ok().stdout, "1\n");
+    let named = build(&[]).ok();
+    assert!(!named.stderr.contains(added), "{}", named.stderr);
+    starts();
 }
 
 #[test]

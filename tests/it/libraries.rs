@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs;
 
 use crate::harness::container::run_once;
 use crate::harness::files::{Project, example};
 use crate::harness::home::{Home, digest_of};
-use crate::harness::tools::finish;
+use crate::harness::tools::{Finished, finish};
 
 #[test]
 fn a_library_that_a_wheel_needs_is_named_with_its_package() {
@@ -14,8 +15,14 @@ fn a_library_that_a_wheel_needs_is_named_with_its_package() {
     let project = Project::new(&[
         ("app.py", "import pyodbc\nprint(pyodbc.version)\n"),
         ("requirements.txt", "pyodbc==5.2.0\n"),
+        (".s2i/environment", "S2R_SYSTEM_PACKAGES=\n"),
     ]);
     let build = || finish(home.command(&["build"]).arg(project.path()).arg("x")).ok();
+    let runs = |built: &Finished| {
+        let image = home.layout().reference(digest_of(built.line()));
+        let ran = run_once(&image, 1001, &["python", "app.py"]).ok();
+        assert_eq!(ran.stdout, "5.2.0\n");
+    };
     // The second finds the layer made, and says it all the same.
     for _ in 0..2 {
         let said = build().stderr;
@@ -28,11 +35,91 @@ fn a_library_that_a_wheel_needs_is_named_with_its_package() {
     project.write("Aptfile", "libodbc2\n");
     let built = build();
     assert!(!built.stderr.contains("warning"), "{}", built.stderr);
-    let image = home.layout().reference(digest_of(built.line()));
-    assert_eq!(
-        run_once(&image, 1001, &["python", "app.py"]).ok().stdout,
-        "5.2.0\n"
-    );
+    runs(&built);
+    // It comes by itself where nothing keeps it out.
+    for name in ["Aptfile", ".s2i/environment"] {
+        fs::remove_file(project.path().join(name)).unwrap();
+    }
+    let built = build();
+    let added = "libodbc2 is added: pyodbc needs it to run";
+    assert!(built.stderr.contains(added), "{}", built.stderr);
+    runs(&built);
+    assert_eq!(build().line(), built.line());
+    // A lock pins it, and the image is the same but for the lock's own files.
+    let lock = || finish(home.command(&["lock"]).arg(project.path())).ok();
+    lock();
+    let locked = build();
+    assert!(!locked.stderr.contains("warning"), "{}", locked.stderr);
+    runs(&locked);
+    let text = fs::read_to_string(project.path().join("s2r.lock")).unwrap();
+    let other = text.replace("\"libodbc2\"", "\"libodbc9\"");
+    assert_ne!(text, other);
+    project.write("s2r.lock", &other);
+    finish(home.command(&["build"]).arg(project.path()).arg("x"))
+        .exits(65)
+        .says(&["s2r.lock does not pin libodbc2", "s2r lock"]);
+}
+
+/// Builds each distribution of the table from source, and loads it. Slow: `tests/run --ignored distributions`.
+#[test]
+#[ignore = "slow: builds some thirty distributions from source"]
+fn the_distributions_of_the_table_build_from_source() {
+    // What is imported where it is not the name.
+    const MODULES: [(&str, &str); 22] = [
+        ("dbus-python", "dbus"),
+        ("m2crypto", "M2Crypto"),
+        ("mod-wsgi", "mod_wsgi"),
+        ("mysqlclient", "MySQLdb"),
+        ("pillow", "PIL.Image"),
+        ("psycopg-c", "psycopg_c"),
+        ("pyaudio", "pyaudio"),
+        ("pycairo", "cairo"),
+        ("pycups", "cups"),
+        ("pyicu", "icu"),
+        ("pykerberos", "kerberos"),
+        ("pylibacl", "posix1e"),
+        ("pylibmc", "pylibmc"),
+        ("pyscard", "smartcard"),
+        ("python-ldap", "ldap"),
+        ("python-prctl", "prctl"),
+        ("python-snappy", "snappy"),
+        ("pyxattr", "xattr"),
+        ("rrdtool", "rrdtool"),
+        ("systemd-python", "systemd.journal"),
+        ("xmlsec", "xmlsec"),
+        ("pymssql", "pymssql"),
+    ];
+    let home = Home::seeded();
+    let table = include_str!("../../builders/distributions.yaml");
+    let mut failed = Vec::new();
+    let mut tried = 0;
+    for row in table.lines().filter(|row| row.contains("{build: ")) {
+        let name = row.split(':').next().unwrap();
+        let module = MODULES.iter().find(|(one, _)| *one == name);
+        let module = module.map_or_else(|| name.replace('-', "_"), |(_, module)| (*module).into());
+        let app = format!("import {module}\nprint('loaded')\n");
+        // Only what it needs may come as a wheel.
+        let requirements = format!("--no-binary {name}\n{name}\n");
+        let project = Project::new(&[("app.py", &app), ("requirements.txt", &requirements)]);
+        let built = finish(home.command(&["build"]).arg(project.path()).arg("x"));
+        tried += 1;
+        if built.code != Some(0) {
+            failed.push(format!("{name}: {}", last_lines(&built.stderr)));
+            continue;
+        }
+        let image = home.layout().reference(digest_of(built.line()));
+        let ran = run_once(&image, 1001, &["python", "app.py"]);
+        if ran.stdout != "loaded\n" {
+            failed.push(format!("{name}: {}", last_lines(&ran.stderr)));
+        }
+    }
+    assert!(tried >= 30, "{tried}");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(6)..].join("\n")
 }
 
 #[test]

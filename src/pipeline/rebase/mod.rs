@@ -15,6 +15,7 @@ pub(crate) use error::RebaseError;
 use crate::base::base_image_lookup::BaseImageError;
 use crate::base::base_image_lookup::BaseImageLookup;
 use crate::base::base_image_lookup::platform_of;
+use crate::base::base_recipes;
 use crate::context::base_manifest::BaseImage;
 use crate::context::build_context::BuildMeans;
 use crate::context::settings::NetworkRules;
@@ -376,12 +377,15 @@ fn changes(
         .collect())
 }
 
-/// The packages that the project itself asked for, by the title of their layer.
+/// The packages that the project itself needs, by the title of their layer.
 pub(super) fn added(manifest: &ImageManifest, base_layers: usize) -> BTreeSet<String> {
     let titles = manifest.layers.iter().take(base_layers);
     titles
         .filter_map(|layer| layer.annotations.get(CONTENTS_ANNOTATION))
-        .filter_map(|title| title.strip_prefix(crate::base::base_recipes::APTFILE_TITLE))
+        .filter_map(|title| {
+            let begin = |begin| title.strip_prefix(begin);
+            begin(base_recipes::ADDED_TITLE).or_else(|| begin(base_recipes::APTFILE_TITLE))
+        })
         .flat_map(|names| names.split(", "))
         .map(str::to_owned)
         .collect()

@@ -16,6 +16,8 @@ use crate::plan::{Decided, ValueOrigin};
 
 /// The port of the image, where PORT says no other.
 const PORT: u16 = 8080;
+/// How applications are called.
+pub(super) const APPLICATION_NAMES: [&str; 4] = ["app", "application", "server", "api"];
 /// Where variables for every start stand.
 pub(super) const ENVIRONMENT: &str = ".s2i/environment";
 
@@ -59,13 +61,11 @@ impl SourceView<'_> {
             ));
             return Ok(());
         }
-        if module.top_level == TopLevel::Defines {
-            let (text, hint) = self.ends_at_once(path, &module).unwrap_or_else(|| {
-                (
-                    format!("{path} defines names and calls nothing; unless what it imports serves, `python {path}` ends at once, and the container with it"),
-                    format!("call in {path} what serves, or add a Procfile with the line `web: COMMAND`"),
-                )
-            });
+        if module.top_level == TopLevel::Defines
+            && let Some((text, hint)) = self
+                .ends_at_once(path, &module)
+                .or_else(|| makes_unknown(path, &module))
+        {
             advice.push(PlanWarning::new(text, hint));
         }
         for call in &module.servers {
@@ -430,6 +430,24 @@ impl SourceView<'_> {
     }
 }
 
+/// What a module makes under an application's usual name, of a kind that nobody knows, and calls not.
+fn makes_unknown(path: &str, module: &ModuleSyntax) -> Option<(String, String)> {
+    let is_made = |name: &&str| {
+        let bound = module.names.get(*name);
+        bound.is_some_and(|bound| matches!(bound.value, NameValue::CallOf(_) | NameValue::Other))
+    };
+    let name = APPLICATION_NAMES.into_iter().find(is_made)?;
+    let line = module.names.get(name)?.line;
+    Some((
+        format!(
+            "{path}:{line}: {name} is made and nothing serves it, unless what {path} imports does; else `python {path}` ends at once, and the container with it"
+        ),
+        format!(
+            "call in {path} what serves {name}, or add a Procfile with the line `web: COMMAND`"
+        ),
+    ))
+}
+
 /// Whether a module is known not to have a name.
 pub(super) fn lacks(module: &ModuleSyntax, name: &str) -> bool {
     !module.is_open
@@ -444,8 +462,6 @@ fn no_name(
     origin: Option<&str>,
     module: &ModuleSyntax,
 ) -> StartError {
-    /// What people call an application.
-    const USUAL: [&str; 4] = ["app", "application", "server", "api"];
     let applications = module
         .applications()
         .filter(|(_, _, framework)| framework.interface() != ServerInterface::Own)
@@ -455,7 +471,7 @@ fn no_name(
         .filter(|(_, _, factory)| factory.required.is_empty())
         .map(|(name, _, _)| format!("{name}()"));
     // `from shop import app`
-    let imported = USUAL.into_iter().filter(|name| {
+    let imported = APPLICATION_NAMES.into_iter().filter(|name| {
         let value = module.names.get(*name).map(|bound| &bound.value);
         matches!(value, Some(NameValue::Import { .. } | NameValue::CallOf(_)))
     });

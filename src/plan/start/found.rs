@@ -1,7 +1,7 @@
 //! What serves where S2I's images would find nothing to start: the `web` line of a `Procfile`, what a
 //! framework's own setting names, else the one application that the code makes.
 
-use super::code::{ENVIRONMENT, lacks, module_of};
+use super::code::{APPLICATION_NAMES, ENVIRONMENT, lacks, module_of};
 use super::modules::AppModule;
 use super::servers::ServedBy;
 use super::start_checks::{SourceView, StartCheck};
@@ -23,8 +23,6 @@ const MODULES: [&str; 8] = [
 ];
 /// Folders that hold no application, though they are packages.
 const OTHER_FOLDERS: [&str; 5] = ["tests", "test", "docs", "migrations", "alembic"];
-/// What an application is usually called.
-const NAMES: [&str; 4] = ["app", "application", "server", "api"];
 
 impl SourceView<'_> {
     /// What serves beyond the contract, way by way, up to the first that can.
@@ -337,7 +335,7 @@ impl SourceView<'_> {
         for (name, line) in names(&module, is_imported) {
             if let Some((framework, made_at)) = self.framework_of(path, &module, name)?
                 && is_served(framework)
-                && NAMES.contains(&name)
+                && APPLICATION_NAMES.contains(&name)
             {
                 let served = self.served((path, line), name, false, framework);
                 return Ok(Some((served, made_at)));
@@ -455,7 +453,7 @@ fn names(module: &ModuleSyntax, is_wanted: impl Fn(&NameValue) -> bool) -> Vec<(
     let mut found: Vec<(&str, u32)> = found
         .map(|(name, bound)| (name.as_str(), bound.line))
         .collect();
-    found.sort_by_key(|(name, _)| rank(&NAMES, name));
+    found.sort_by_key(|(name, _)| rank(&APPLICATION_NAMES, name));
     found
 }
 

@@ -51,6 +51,9 @@ pub(crate) struct BaseLock {
     /// What the project's `Aptfile` adds to them in the image; empty where it adds nothing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub added_packages: BTreeMap<String, Vec<DebArtefact>>,
+    /// What distributions of Python need besides; empty where they need nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub implied_packages: BTreeMap<String, LockedImplied>,
     /// What is added to them to build from source, never in the image; empty where nothing is built.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub build_packages: BTreeMap<String, Vec<DebArtefact>>,
@@ -58,6 +61,16 @@ pub(crate) struct BaseLock {
     /// where that was not asked for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub layers: BTreeMap<String, Vec<LockedLayer>>,
+}
+
+/// Packages that came by themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LockedImplied {
+    /// What was needed, sorted.
+    pub names: Vec<String>,
+    /// That, and what it needs, sorted by name.
+    pub packages: Vec<DebArtefact>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +157,7 @@ impl BaseLock {
             requirements: None,
             packages: BTreeMap::new(),
             added_packages: BTreeMap::new(),
+            implied_packages: BTreeMap::new(),
             build_packages: BTreeMap::new(),
             layers: BTreeMap::new(),
         }
@@ -160,6 +174,7 @@ impl BaseLock {
             requirements: None,
             packages: BTreeMap::new(),
             added_packages: BTreeMap::new(),
+            implied_packages: BTreeMap::new(),
             build_packages: BTreeMap::new(),
             layers: BTreeMap::new(),
         }
@@ -194,6 +209,11 @@ impl BaseLock {
             .packages
             .values_mut()
             .chain(lock.added_packages.values_mut())
+            .chain(
+                lock.implied_packages
+                    .values_mut()
+                    .map(|one| &mut one.packages),
+            )
         {
             packages.sort();
         }

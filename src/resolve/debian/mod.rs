@@ -22,7 +22,7 @@ use crate::{
 
 pub(crate) use error::{DebianError, DebianFetchError};
 pub(crate) use layer::LockedLayer;
-pub(crate) use lock::{BaseLock, LockedImage, MAX_AGE_SECONDS, request_digest};
+pub(crate) use lock::{BaseLock, LockedImage, LockedImplied, MAX_AGE_SECONDS, request_digest};
 
 /// Asks for one url. `crate::net` is the real one; tests have a fake.
 pub(crate) trait DebianFetch: Sync {

@@ -8,7 +8,7 @@
 mod error;
 mod session;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub(crate) use self::error::WheelBuildError;
@@ -19,6 +19,7 @@ use crate::layer_recipes;
 use crate::layers::wheel;
 use crate::oci::{Digest, Key, KeyBuilder};
 use crate::packages::python::{PackageName, WheelFileName, WheelTarget};
+use crate::plan::system_packages::build_packages_of;
 use crate::report::{BuildError, Event};
 use crate::resolve::wheels::WheelLock;
 use crate::source_builds::build_root::BuildRoot;
@@ -81,6 +82,8 @@ pub(crate) struct BuiltFile {
     pub sha256: Digest,
     /// Its length in bytes.
     pub size_bytes: u64,
+    /// The Debian packages of libraries that it links, and that a builder has for building only.
+    pub system_packages: Vec<String>,
 }
 
 /// How much is put into a build.
@@ -166,8 +169,9 @@ impl WheelBuilder<'_> {
                         line: "once more, with the builder's build packages".to_owned(),
                     });
                 }
-                let full = self.build_root.full()?;
-                let mut key = self.key(material, full)?;
+                let more = self.packages_for(name);
+                let full = self.build_root.full(more)?;
+                let mut key = self.key(material, &full)?;
                 if context.is_bare() {
                     key = bare_key(&key);
                 }
@@ -176,7 +180,7 @@ impl WheelBuilder<'_> {
                     return Ok(known);
                 }
                 let built = self
-                    .build(title, material, full, ToolchainLevel::Full)
+                    .build(title, material, &full, ToolchainLevel::Full)
                     .map_err(|error| self.with_reason(title, error))?;
                 (key, built.ok_or_else(|| self.no_wheel(title))?)
             }
@@ -269,6 +273,9 @@ impl WheelBuilder<'_> {
             .field(self.target.to_string().as_bytes())
             .field(DRIVER.as_bytes())
             .field(&self.context.epoch_seconds().to_le_bytes());
+        if !self.context.plan.packages.implied.may_come {
+            key.add(b"alone");
+        }
         match material {
             BuildSource::Archive { file, subdirectory } => {
                 key.add(b"archive");
@@ -331,31 +338,58 @@ impl WheelBuilder<'_> {
         }
         let built = session.ask::<BackendWheel>("build", &environment)?;
         // What is only built with runs where the build packages are.
-        if self.depth == 0 {
-            self.check_libraries(title, &built.libraries, toolchain)?;
-        }
-        session.take(&built.file).map(Some)
+        let system_packages = match self.depth {
+            0 => self.linked_packages(title, &built.libraries, toolchain)?,
+            _ => Vec::new(),
+        };
+        let built = session.take(&built.file)?;
+        Ok(Some(BuiltFile {
+            system_packages,
+            ..built
+        }))
     }
 
-    /// Refuses a wheel that would not start in the image, because what it links stays behind with the
-    /// build packages.
-    fn check_libraries(
+    /// The packages of what a wheel links and what would stay behind with the build packages, sorted.
+    ///
+    /// # Errors
+    /// No package is known to have a library, or none may come by itself.
+    fn linked_packages(
         &self,
         title: &str,
         libraries: &[String],
         toolchain: &Toolchain,
-    ) -> Result<(), BuildError> {
+    ) -> Result<Vec<String>, BuildError> {
+        let context = self.context;
+        let mut packages = BTreeSet::new();
         for library in libraries {
-            if toolchain.is_left_behind(self.context, library)? {
-                return Err(WheelBuildError::Library {
-                    title: title.to_owned(),
-                    library: library.clone(),
-                    package: toolchain.package_of(library).map(str::to_owned),
+            if !toolchain.is_left_behind(context, library)? {
+                continue;
+            }
+            match toolchain.package_of(context, library)? {
+                Some(package) if context.plan.packages.implied.may_come => {
+                    packages.insert(package);
                 }
-                .into());
+                package => {
+                    return Err(WheelBuildError::Library {
+                        title: title.to_owned(),
+                        library: library.clone(),
+                        package,
+                    }
+                    .into());
+                }
             }
         }
-        Ok(())
+        Ok(packages.into_iter().collect())
+    }
+
+    /// What a distribution is known to be built with.
+    fn packages_for(&self, name: Option<&PackageName>) -> &'static [String] {
+        match name {
+            Some(name) if self.context.plan.packages.implied.may_come => {
+                build_packages_of(name.as_ref())
+            }
+            _ => &[],
+        }
     }
 
     /// The folders of the build requirements.
@@ -403,7 +437,18 @@ fn misses_compiler(error: &BuildError) -> bool {
 
 /// A wheel as a line.
 fn record(built: &BuiltFile) -> String {
-    format!("{} {} {}", built.file_name, built.sha256, built.size_bytes)
+    let mut line = format!("{} {} {}", built.file_name, built.sha256, built.size_bytes);
+    if !built.system_packages.is_empty() {
+        line.push(' ');
+        line.push_str(&built.system_packages.join(","));
+    }
+    line
+}
+
+/// The wheel of such a line, and its Debian packages.
+pub(crate) fn packages_of_record(line: &str) -> Option<(WheelFileName, Vec<String>)> {
+    let built = read(line.as_bytes())?;
+    Some((built.file_name, built.system_packages))
 }
 
 /// A record, read back.
@@ -414,5 +459,9 @@ fn read(text: &[u8]) -> Option<BuiltFile> {
         file_name: words.next()?.parse().ok()?,
         sha256: words.next()?.parse().ok()?,
         size_bytes: words.next()?.parse().ok()?,
+        system_packages: words
+            .next()
+            .map(|names| names.split(',').map(str::to_owned).collect())
+            .unwrap_or_default(),
     })
 }

@@ -213,6 +213,7 @@ impl<'a> BuildSession<'a> {
             file_name,
             sha256,
             size_bytes,
+            system_packages: Vec::new(),
         })
     }
 }
