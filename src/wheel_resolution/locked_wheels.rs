@@ -457,7 +457,7 @@ pub(crate) fn pip(
     // The index is asked only for what has to be fetched.
     let (url, size_bytes) = if is_needed {
         let indexes = indexes.of_tools(environment);
-        let found = find_tool(&PackageIndex(fetcher), &indexes, &name, &pip.filename)?;
+        let found = find_tool(&PackageIndex(fetcher), &indexes, &name, &[&pip.filename])?;
         let found = found.ok_or_else(|| DownloadError::NoPip {
             name: pip.filename.clone(),
             indexes: indexes

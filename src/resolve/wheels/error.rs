@@ -583,8 +583,9 @@ impl WheelError {
             Self::NoUv { .. } => world(
                 text,
                 String::new(),
-                "it turns requirements into exact wheels".to_owned(),
-                "install uv on PATH, or lock the dependencies elsewhere with hashes",
+                "it turns requirements into exact wheels; others are taken too, from 0.8 on, but no wheel of them that s2r knows is there and runs here"
+                    .to_owned(),
+                "mirror a wheel of uv for musllinux, install uv on PATH, or lock the dependencies elsewhere with hashes",
             ),
             Self::WrongUv { url } => world(
                 "the download of uv is not the expected file".to_owned(),

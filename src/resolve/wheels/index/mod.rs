@@ -54,23 +54,33 @@ impl ProjectFile {
     }
 }
 
-/// A file that s2r itself needs, by its name, in the first index that has it. Its hash is known: any index will do, and
-/// one that fails keeps none of the others from being asked.
+/// A file that s2r itself needs, by its name, in the first index that has it; of several names that will do, the
+/// best first, the best that is to be had. Their hashes are known: any index will do, and one that fails keeps none of
+/// the others from being asked.
 ///
 /// # Errors
-/// No index has it, and one does not answer.
+/// No index has any of them, and one does not answer.
 pub(crate) fn find_tool(
     fetch: &dyn IndexFetch,
     indexes: &IndexSettings,
     project: &PackageName,
-    file_name: &str,
+    names: &[&str],
 ) -> Result<Option<ProjectFile>, WheelError> {
     let mut failure = None;
+    let mut best: Option<(usize, ProjectFile)> = None;
     for index in indexes.all() {
         match project_files(fetch, indexes, index, project) {
             Ok(files) => {
-                if let Some(found) = files.into_iter().find(|file| file.name == file_name) {
-                    return Ok(Some(found));
+                for file in files {
+                    let place = names.iter().position(|name| *name == file.name);
+                    let is_better =
+                        |place: &usize| best.as_ref().is_none_or(|(other, _)| place < other);
+                    if let Some(place) = place.filter(is_better) {
+                        best = Some((place, file));
+                    }
+                }
+                if best.as_ref().is_some_and(|(place, _)| *place == 0) {
+                    break;
                 }
             }
             Err(error) => {
@@ -78,7 +88,10 @@ pub(crate) fn find_tool(
             }
         }
     }
-    failure.map_or(Ok(None), Err)
+    match (best, failure) {
+        (Some((_, file)), _) => Ok(Some(file)),
+        (None, failure) => failure.map_or(Ok(None), Err),
+    }
 }
 
 /// The files of a project in the indexes that it is looked for in.

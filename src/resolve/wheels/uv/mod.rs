@@ -2,6 +2,7 @@
 
 mod front;
 mod interpreter;
+mod pinned;
 mod run;
 pub(super) mod stub;
 mod tool;
@@ -13,5 +14,5 @@ pub(crate) use stub::StubError;
 pub(super) use tool::{UvTool, obtain};
 pub(super) use verdict::{NamedProject, UvFailure, stub_name};
 
-/// The version that is fetched, and by which resolutions are known.
+/// The version that is fetched where an index has it, and by which resolutions are known.
 pub(super) const VERSION: &str = "0.13.8";

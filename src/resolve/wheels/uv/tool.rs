@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::VERSION;
+use super::pinned::{PINNED, PinnedWheel};
 use crate::archive::UnpackedBound;
 use crate::archive::zip::ZipArchive;
 use crate::host::{self, ProcessLimits};
@@ -25,21 +26,6 @@ use crate::resolve::wheels::settings::IndexSettings;
 const ACCEPTED: std::ops::RangeInclusive<(u64, u64)> = (0, 8)..=(0, 13);
 /// Largest program that is taken out of its wheel, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
-
-/// The pinned wheels, statically linked so that they run beside any C library: architecture of
-/// the machine that builds, file name, sha256.
-const PINNED: [(&str, &str, &str); 2] = [
-    (
-        "x86_64",
-        "uv-0.13.8-py3-none-musllinux_1_1_x86_64.whl",
-        "29451c60f5e8b07403e0a175d5229efc36b0289b34143ff4aaa499a5dd52553a",
-    ),
-    (
-        "aarch64",
-        "uv-0.13.8-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64.whl",
-        "0b3e8b1a4f5e405e31e2ff33de8af4744831e9f7338539671efbd8c3c94e791d",
-    ),
-];
 
 /// A uv that can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,15 +46,25 @@ pub(in crate::resolve::wheels) fn obtain(
     if let Some(program) = on_path(environment) {
         return Ok(UvTool { program });
     }
-    let kept = tools.join(format!("uv-{VERSION}")).join("uv");
-    if kept.is_file() {
-        return Ok(UvTool { program: kept });
+    let wheels = || {
+        let all = PINNED.iter();
+        all.filter(|wheel| wheel.arch == std::env::consts::ARCH)
+    };
+    let mut kept = wheels().map(|wheel| place(tools, wheel));
+    if let Some(program) = kept.find(|program| program.is_file()) {
+        return Ok(UvTool { program });
     }
     let fetch = fetch.ok_or_else(|| WheelError::Offline {
         what: format!("uv {VERSION}, which turns requirements into exact wheels,"),
     })?;
-    download(&kept, &indexes.of_tools(environment), fetch)?;
-    Ok(UvTool { program: kept })
+    let wheels: Vec<&PinnedWheel> = wheels().collect();
+    let program = download(tools, &wheels, &indexes.of_tools(environment), fetch)?;
+    Ok(UvTool { program })
+}
+
+/// Where the program of a wheel is kept.
+fn place(tools: &Path, wheel: &PinnedWheel) -> PathBuf {
+    tools.join(format!("uv-{}", wheel.version)).join("uv")
 }
 
 fn on_path(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
@@ -103,23 +99,27 @@ fn parse_version(text: &str) -> Option<(u64, u64)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
+/// Fetches the best of these wheels that the indexes have.
 fn download(
-    kept: &Path,
+    tools: &Path,
+    wheels: &[&PinnedWheel],
     indexes: &IndexSettings,
     fetch: &dyn IndexFetch,
-) -> Result<(), WheelError> {
+) -> Result<PathBuf, WheelError> {
     let none = || WheelError::NoUv { version: VERSION };
-    let (_, name, expected) = PINNED
-        .iter()
-        .find(|(arch, ..)| *arch == std::env::consts::ARCH)
-        .ok_or_else(none)?;
     let project: PackageName = "uv".parse().map_err(|_| none())?;
-    let file = find_tool(fetch, indexes, &project, name)?.ok_or_else(none)?;
+    let names: Vec<&str> = wheels.iter().map(|wheel| wheel.name).collect();
+    let file = find_tool(fetch, indexes, &project, &names)?.ok_or_else(none)?;
+    let mut wheels = wheels.iter();
+    let pinned = wheels
+        .find(|wheel| wheel.name == file.name)
+        .ok_or_else(none)?;
     let wrong = || WheelError::WrongUv {
         url: file.url.to_string(),
     };
-    let expected: Sha256 = expected.parse().map_err(|_| wrong())?;
-    let folder = kept.parent().unwrap_or(kept);
+    let expected: Sha256 = pinned.sha256.parse().map_err(|_| wrong())?;
+    let kept = place(tools, pinned);
+    let folder = kept.parent().unwrap_or(tools);
     let disk = |error| WheelError::File {
         path: folder.to_owned(),
         error,
@@ -132,12 +132,18 @@ fn download(
     if wheel.sha256 != expected {
         return Err(wrong());
     }
-    extract(&wheel.path, kept).map_err(disk)
+    extract(&wheel.path, pinned.version, &kept).map_err(disk)?;
+    if has_accepted_version(&kept) {
+        return Ok(kept);
+    }
+    // One that needs a glibc, on a machine that has none or an older one.
+    fs::remove_file(&kept).map_err(disk)?;
+    Err(none())
 }
 
 /// Takes the program out of the wheel; it appears under its name whole or not at all.
-fn extract(wheel: &Path, kept: &Path) -> io::Result<()> {
-    let name = format!("uv-{VERSION}.data/scripts/uv");
+fn extract(wheel: &Path, version: &str, kept: &Path) -> io::Result<()> {
+    let name = format!("uv-{version}.data/scripts/uv");
     let archive = ZipArchive::open(wheel, UnpackedBound::default()).map_err(io::Error::other)?;
     let member = archive
         .member(&name)
@@ -158,6 +164,8 @@ fn extract(wheel: &Path, kept: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packages::python::PackageUrl;
+    use crate::resolve::wheels::fetch::{GetRequest, GetResponse, IndexFetchError, KeptFile};
 
     #[test]
     fn reads_versions() {
@@ -203,15 +211,95 @@ mod tests {
         assert_eq!(obtained().unwrap(), own);
     }
 
+    /// An index with files of these names, each of which is another than the name says.
+    struct Mirror(Vec<&'static str>);
+
+    impl IndexFetch for Mirror {
+        fn get(&self, request: &GetRequest<'_>) -> Result<GetResponse, IndexFetchError> {
+            let links = self
+                .0
+                .iter()
+                .map(|name| format!("<a href='/files/{name}'>{name}</a>"));
+            Ok(GetResponse {
+                final_url: request.url.to_string(),
+                body: Box::new(io::Cursor::new(links.collect::<String>().into_bytes())),
+            })
+        }
+
+        fn file(&self, _: &PackageUrl, _: Option<Sha256>) -> Result<KeptFile, IndexFetchError> {
+            let path = PathBuf::from("/nowhere");
+            let sha256 = Sha256([0; 32]);
+            Ok(KeptFile {
+                path,
+                sha256,
+                size_bytes: 0,
+            })
+        }
+    }
+
+    #[test]
+    fn the_best_wheel_of_an_index_is_taken_if_it_is_what_was_published() {
+        let of_arch: Vec<&'static str> = PINNED
+            .iter()
+            .filter(|wheel| wheel.arch == std::env::consts::ARCH)
+            .map(|wheel| wheel.name)
+            .collect();
+        let (first, third, last) = (of_arch[0], of_arch[2], of_arch[of_arch.len() - 1]);
+        let folder = tempfile::tempdir().unwrap();
+        let indexes = IndexSettings::new(
+            &crate::packages::python::IndexOptions::default(),
+            &BTreeMap::new(),
+        )
+        .unwrap();
+        let taken = |files: &[&'static str]| {
+            let mirror = Mirror(files.to_vec());
+            obtain(&BTreeMap::new(), folder.path(), &indexes, Some(&mirror)).unwrap_err()
+        };
+        for (files, best) in [
+            (&[last, third, first][..], first),
+            (&[last, third], third),
+            (&["uv-0.13.99-py3-none-any.whl", last], last),
+        ] {
+            let WheelError::WrongUv { url } = taken(files) else {
+                panic!("{files:?}");
+            };
+            assert!(url.ends_with(best), "{url}");
+        }
+        let unknown = taken(&["uv-0.13.99-py3-none-musllinux_1_1_x86_64.whl"]);
+        assert!(matches!(unknown, WheelError::NoUv { .. }), "{unknown}");
+        assert!(
+            fs::read_dir(folder.path())
+                .unwrap()
+                .flatten()
+                .all(|entry| { !entry.path().join("uv").exists() })
+        );
+    }
+
     #[test]
     fn pins_are_well_formed() {
-        for (arch, name, sha256) in PINNED {
-            assert!(name.contains(arch) && name.starts_with(&format!("uv-{VERSION}-")));
+        let mut names = std::collections::BTreeSet::new();
+        for wheel in PINNED {
+            let PinnedWheel {
+                version,
+                arch,
+                name,
+                sha256,
+            } = wheel;
+            assert!(name.contains(arch) && name.starts_with(&format!("uv-{version}-")));
             assert!(
                 name.parse::<crate::packages::python::WheelFileName>()
                     .is_ok()
             );
             assert!(sha256.parse::<Sha256>().is_ok());
+            let number = parse_version(&format!("uv {version}")).unwrap();
+            assert!(ACCEPTED.contains(&number), "{name}");
+            assert!(names.insert(name), "{name}");
+        }
+        for arch in ["x86_64", "aarch64"] {
+            let of_arch: Vec<_> = PINNED.iter().filter(|wheel| wheel.arch == arch).collect();
+            assert_eq!(of_arch[0].version, VERSION);
+            // Static ones first.
+            assert!(of_arch.is_sorted_by_key(|wheel| !wheel.name.contains("musllinux")));
         }
     }
 }
