@@ -52,6 +52,8 @@ use packages::ImpliedPackages;
 pub(crate) const DEFAULT_BUILDER: &str = "python-3.13";
 /// Where the source lies in the image; working directory and HOME too.
 pub(crate) const SOURCE_FOLDER: &str = "/opt/app-root/src";
+/// Most characters of a project's text that advice shows.
+const MAX_SHOWN: usize = 80;
 /// The script that starts the application.
 pub(crate) const RUN_SCRIPT: &str = "/usr/libexec/s2i/run";
 
@@ -421,6 +423,13 @@ fn advise_on_source(inputs: &PlanInputs<'_>, start: &StartDecision, advice: &mut
         advice.push(PlanWarning::new(
             format!("{changed} files differ from the commit; the image holds the folder as it is"),
             "commit, or list them in .s2iignore, to build what the commit says",
+        ));
+    }
+    if let Some(build) = &inputs.facts.node_build {
+        let build: String = build.chars().take(MAX_SHOWN).collect();
+        advice.push(PlanWarning::new(
+            format!("package.json: its build script is not run: {build}"),
+            "run `npm run build` first where its output is wanted: the image holds the folder as it is then",
         ));
     }
     let is_taken = matches!(start.strategy.value, StartStrategy::Process { .. });

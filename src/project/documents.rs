@@ -279,6 +279,13 @@ fn place_of(path: &str, text: &str, key: &str) -> SourcePlace {
     }
 }
 
+/// The script `build` of a `package.json` (docs.npmjs.com, "package.json", scripts); nothing where there is none.
+pub(super) fn node_build(text: &str) -> Option<String> {
+    let package: serde_json::Value = serde_json::from_str(text).ok()?;
+    let build = package.get("scripts")?.get("build")?.as_str()?;
+    (!build.trim().is_empty()).then(|| build.trim().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

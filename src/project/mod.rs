@@ -123,6 +123,8 @@ pub(crate) struct ProjectFacts {
     pub processes: Vec<ProcessType>,
     /// Debian packages of an `Aptfile`, in its order.
     pub packages: Vec<AptPackage>,
+    /// The build script of a `package.json`.
+    pub node_build: Option<String>,
     /// Distribution name that `setup.cfg`, `pyproject.toml` or a literal in `setup.py` says.
     pub setup_name: Option<String>,
     /// Texts of the files of other tools that name packages, by path.

@@ -59,6 +59,9 @@ impl ProjectFacts {
             packages: facts
                 .parsed("Aptfile", SettingsFile::Aptfile, apt_packages)?
                 .unwrap_or_default(),
+            node_build: facts
+                .text("package.json", SettingsFile::NodePackage)?
+                .and_then(|text| documents::node_build(&text)),
             setup_name: facts.setup_name(setup_cfg.as_deref(), pyproject.as_ref())?,
             pyproject,
             documents: facts.documents()?,

@@ -98,3 +98,20 @@ fn the_environment_file_is_read() {
     assert_eq!(facts.environment[0].value, "x:y");
     assert_eq!(facts.environment_notes.len(), 1);
 }
+
+#[test]
+fn a_build_script_of_node_is_seen() {
+    for (text, expected) in [
+        (
+            r#"{"scripts": {"build": " vite build "}}"#,
+            Some("vite build"),
+        ),
+        (r#"{"scripts": {"build": ""}}"#, None),
+        (r#"{"scripts": {"start": "x"}}"#, None),
+        (r#"{"scripts": ["build"]}"#, None),
+        ("{", None),
+    ] {
+        let facts = facts(&[("package.json", text)]);
+        assert_eq!(facts.node_build.as_deref(), expected, "{text}");
+    }
+}

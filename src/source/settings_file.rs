@@ -32,6 +32,8 @@ pub(crate) enum SettingsFile {
     Procfile,
     /// `Aptfile`.
     Aptfile,
+    /// `package.json`, for its build script.
+    NodePackage,
     /// Certificates and keys, told apart by their first lines.
     Pem,
     /// A Python module of the project, for what its syntax says.
@@ -54,6 +56,7 @@ impl SettingsFile {
             | Self::PythonVersion
             | Self::GunicornSettings
             | Self::Procfile
+            | Self::NodePackage
             | Self::Aptfile => 4 << 20,
             Self::Script => 256,
         }
@@ -102,7 +105,8 @@ pub(crate) mod testing {
                 ),
                 File::GunicornSettings => (&["gunicorn.conf.py"], Some(File::Procfile)),
                 File::Procfile => (&["Procfile"], Some(File::Aptfile)),
-                File::Aptfile => (&["Aptfile"], Some(File::Pem)),
+                File::Aptfile => (&["Aptfile"], Some(File::NodePackage)),
+                File::NodePackage => (&["package.json"], Some(File::Pem)),
                 File::Pem => (&["server.pem", "server.key"], Some(File::Module)),
                 File::Module => (&["app.py", "shop/__init__.py"], Some(File::Script)),
                 File::Script => (&[".s2i/bin/assemble", ".s2i/bin/run", "app.sh"], None),

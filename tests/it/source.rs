@@ -194,7 +194,7 @@ fn a_hundred_thousand_files() {
 
 /// Every path that s2r reads a source's settings from. The same table stands in `src/source/settings_file.rs`,
 /// which does not compile without a path for each kind of file.
-const SETTINGS: [&str; 26] = [
+const SETTINGS: [&str; 27] = [
     ".s2iignore",
     ".s2i/environment",
     ".gitmodules",
@@ -217,6 +217,7 @@ const SETTINGS: [&str; 26] = [
     "gunicorn.conf.py",
     "Procfile",
     "Aptfile",
+    "package.json",
     "server.pem",
     "server.key",
     ".s2i/bin/assemble",

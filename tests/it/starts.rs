@@ -306,6 +306,18 @@ fn an_edit_in_a_container_is_served_where_settings_ask_for_reloads() {
 }
 
 #[test]
+fn uwsgi_psycopg2() {
+    let home = Home::seeded();
+    let page = "Hello from uWSGI, with libpq 17\n";
+    let image = example_says(&home, "uwsgi-psycopg2", "/", page);
+    let listed = run_once(&image, 1001, &["ls", "/var/lib/dpkg/status.d"]).ok();
+    for package in ["libpq5", "libpython3.13"] {
+        let mut lines = listed.stdout.lines();
+        assert!(lines.any(|line| line == package), "{}", listed.stdout);
+    }
+}
+
+#[test]
 fn procfile_worker() {
     let home = Home::seeded();
     let image = example_says(&home, "procfile-worker", "/", "Hello from a Procfile\n");
