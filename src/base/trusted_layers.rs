@@ -94,7 +94,7 @@ impl Context<'_> {
     ///
     /// # Errors
     /// As [`made_here`](Self::made_here); a layer that cannot be unpacked.
-    pub(crate) fn ground_of(
+    pub(crate) fn lower_folders(
         &self,
         layers: &[BuiltLayer],
         recipes: &[&LayerRecipe<'_>],

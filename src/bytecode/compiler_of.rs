@@ -21,7 +21,7 @@ impl Context<'_> {
     ///
     /// The interpreter of a base that is an image is not run: it would be a stranger's program on
     /// this machine. Byte code is the same for all releases of a version, so a builder's is lent. Which
-    /// packages it is taken from, `trust` says.
+    /// packages it is taken from, `base::trusted_layers` says.
     pub(crate) fn compiler<'s>(
         &'s self,
         base: &'s Base<'_>,

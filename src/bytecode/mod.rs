@@ -3,7 +3,7 @@
 //! The interpreter is unpacked from packages that a signed index lists and run where s2r runs: compiling
 //! runs none of the sources, so it needs no namespaces, which a restricted pod does not give. It gets
 //! memory and time in bounds, an empty environment, sources on its standard input, and no file but its
-//! base's and its own (`sandbox::Confines`); what it writes is checked before it is kept. Everything is kept by what it follows from, so that a wheel is compiled once for
+//! base's and its own (`sandbox::AccessRules`); what it writes is checked before it is kept. Everything is kept by what it follows from, so that a wheel is compiled once for
 //! all projects, and a change of the application compiles its own portion only.
 //!
 //! A base has the interpreter in a layer of its own, with the libraries that it links: a machine that
@@ -107,7 +107,7 @@ pub(crate) struct BytecodeCompiler<'a> {
     /// Of all that decides its output, beside the sources.
     pub key: Key,
     folders: LayerFolders<'a>,
-    /// That of each reach.
+    /// Of the folders of the interpreter alone, and of the whole base.
     interpreters: (OnceLock<HostInterpreter>, OnceLock<HostInterpreter>),
     finding: Mutex<()>,
     permits: InterpreterPermits,

@@ -51,7 +51,7 @@ pub(crate) trait ProcessAttendant {
         Ok(None)
     }
 
-    /// Is called some twenty times a second. An error ends the program.
+    /// Is called at each turn of the wait, at least twenty times a second. An error ends the program.
     fn glance(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! A layer found so is used by its digest alone; its bytes stay where they are. One manifest a name
 //! is asked for, and its config (which holds the diff ids) when a first layer is missing here whose
 //! digest `s2r.lock` does not say. An annotation may lie: what is found by it is believed and no more
-//! (see `trust`). Whoever looks for the bytes in vain calls [`RegistryCache::distrust`], and the build goes on
+//! (see `base::trusted_layers`). Whoever looks for the bytes in vain calls [`RegistryCache::distrust`], and the build goes on
 //! without it.
 
 use std::collections::BTreeMap;

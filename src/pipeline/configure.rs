@@ -107,7 +107,7 @@ impl Context<'_> {
         recipes: &[LayerRecipe<'_>],
     ) -> Result<Option<BuiltLayer>, BuildError> {
         let recipes: Vec<&LayerRecipe<'_>> = recipes.iter().collect();
-        let place = StepRoot::new(self.store, self.ground_of(layers, &recipes)?)?;
+        let place = StepRoot::new(self.store, self.lower_folders(layers, &recipes)?)?;
         let steps = StepRunner {
             context: self,
             report: &SilentReport,

@@ -102,7 +102,7 @@ pub(crate) fn collect_static(
         0
     };
     let staged = StagedSource::new(context.store, context.tree(), SOURCE)?;
-    let mut folders = context.ground_of(&below.layers[own..], below.recipes)?;
+    let mut folders = context.lower_folders(&below.layers[own..], below.recipes)?;
     folders.push(staged.root());
     let manage = manage_py(&plan.environment);
     let home = manage.strip_suffix("manage.py").unwrap_or_default();
@@ -191,7 +191,7 @@ pub(crate) fn assemble(
     }
     let staged = StagedSource::new(context.store, context.tree(), "src")?;
     let mut lower = toolchain.roots(context)?.to_vec();
-    lower.extend(context.ground_of(&below.layers[below.base_count..], below.recipes)?);
+    lower.extend(context.lower_folders(&below.layers[below.base_count..], below.recipes)?);
     let place = StepRoot::new(context.store, lower)?;
     let metadata = context.store.temp_folder("metadata-")?;
     let mounts = [

@@ -172,7 +172,7 @@ impl Toolchain {
             None => Vec::new(),
         };
         let recipes: Vec<_> = recipes.iter().collect();
-        let mut folders = context.ground_of(&self.base_layers, &recipes)?;
+        let mut folders = context.lower_folders(&self.base_layers, &recipes)?;
         if let Some(options) = self.options.as_ref().filter(|_| !self.packages.is_empty()) {
             let debs = (self.packages.as_slice(), self.below.as_slice());
             let recipe = base_recipes::added("build packages", debs, options, context.store);

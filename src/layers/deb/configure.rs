@@ -244,7 +244,7 @@ const NEEDLESS: &[&str] = &[
 
 /// Packages whose scripts do nothing that is missed in an image, or whose choices are made by data: those of a system
 /// that boots and in which somebody logs in, which libraries drag along, and what sets rights of its own files.
-const LOOKED_AT: &[&str] = &[
+const EXEMPT: &[&str] = &[
     "adduser",
     "base-files",
     "base-passwd",
@@ -297,8 +297,8 @@ const LOOKED_AT: &[&str] = &[
 ];
 
 /// Whether a package's scripts and programs are of no use to an application in an image.
-pub(super) fn is_looked_at(package: &str) -> bool {
-    LOOKED_AT.contains(&package)
+pub(super) fn is_exempt(package: &str) -> bool {
+    EXEMPT.contains(&package)
 }
 
 /// The folder of an architecture's libraries.
@@ -313,7 +313,7 @@ fn arch(architecture: Architecture) -> &'static str {
 pub(super) fn left(architecture: Architecture, view: &LayerView<'_>) -> Scripts {
     let mut left = Scripts::default();
     for script in &view.top.scripts {
-        if is_looked_at(&script.package) {
+        if is_exempt(&script.package) {
             continue;
         }
         let mut programs: Vec<String> = Vec::new();

@@ -225,7 +225,7 @@ fn linkage(gathered: &GatheredFiles, architecture: Architecture) -> Result<Linka
             // Of a plugin: what it needs and nobody depends on, the package merely suggests.
             NodeKind::File(_) if is_plugin(path) => survey.name(path),
             // Their tools are in perl, which is there without being asked for where dpkg is.
-            NodeKind::File(_) if configure::is_looked_at(&node.package) => survey.name(path),
+            NodeKind::File(_) if configure::is_exempt(&node.package) => survey.name(path),
             NodeKind::Symlink(_) | NodeKind::Hardlink(_) => survey.name(path),
             NodeKind::File(contents) => survey.file(&file, |offset, length| {
                 gathered.part(contents, offset, length)
