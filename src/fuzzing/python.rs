@@ -130,6 +130,7 @@ fn converted(kind: LockKind, bytes: &[u8]) {
                 text: &text,
                 made_from: made_from.as_deref(),
                 choice: &LockChoice::new(extras, groups),
+                beside: &|_| None,
                 markers: &markers,
                 as_requirements,
             };

@@ -31,6 +31,9 @@ pub(crate) enum DependencySource {
         file: LockKind,
         /// Extras and groups that go in.
         choice: LockChoice,
+        /// The folder of the member of a workspace that is wanted.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        member_folder: Option<String>,
         /// The packages that it brings.
         #[serde(skip)]
         asked: Vec<NamedPackage>,
@@ -48,6 +51,8 @@ const LOCKS: [LockKind; 4] = [
 const EXTRAS: &str = "S2R_EXTRAS";
 /// Dependency groups that go in.
 const GROUPS: &str = "S2R_GROUPS";
+/// The member of a workspace that is wanted.
+pub(super) const MEMBER: &str = "S2R_PACKAGE";
 
 /// Decides on the file: `pylock.toml`, because it is exact; what a switch of the image of s2i asks
 /// for; `requirements.txt`, which is the contract; a lock of another tool; wishes without a lock.
@@ -74,7 +79,21 @@ pub(super) fn decide(
     if facts.pylock.is_some() {
         return Ok(pylock(facts));
     }
-    let choice = LockChoice::new(variables.get(EXTRAS), variables.get(GROUPS));
+    let member = variables.get(MEMBER);
+    let choice = LockChoice::new(variables.get(EXTRAS), variables.get(GROUPS)).of_member(member);
+    if member.is_some() {
+        return if facts.has(LockKind::Uv.path()) {
+            converted(
+                facts,
+                python,
+                LockKind::Uv,
+                choice,
+                ("S2R_PACKAGE names a member", advice),
+            )
+        } else {
+            Err(PlanError::NoWorkspace)
+        };
+    }
     let by_tool = match (pipenv, micropipenv) {
         (true, _) => by_pipenv(facts)?,
         (_, true) => by_micropipenv(facts)?,
@@ -251,18 +270,21 @@ fn converted(
         };
         target.markers().ok()
     });
+    let mut member_folder = None;
     let names = match markers {
         Some(markers) => {
             let given = ConversionInput {
                 text: text(kind.path()).unwrap_or_default(),
                 made_from: kind.read_with().and_then(text),
                 choice: &choice,
+                beside: &|path| facts.settings_of(path),
                 markers: &markers,
                 as_requirements: false,
             };
             let converted = convert(kind, &given)?;
             let told = converted.conditions.told.into_iter();
             advice.extend(told.map(|told| PlanWarning::new(told.what, told.why)));
+            member_folder = converted.member_folder;
             converted.names
         }
         None => BTreeSet::new(),
@@ -278,9 +300,21 @@ fn converted(
         path: kind.path().to_owned(),
         file: kind,
         choice,
+        member_folder,
         asked,
     };
     Ok(of_file(kind.path(), dependencies, reason))
+}
+
+/// Whether a member of a workspace is built, and installed from its folder.
+pub(super) fn is_member(dependencies: &DependencySource) -> bool {
+    matches!(
+        dependencies,
+        DependencySource::Converted {
+            member_folder: Some(_),
+            ..
+        }
+    )
 }
 
 /// What the decided file names.

@@ -76,6 +76,9 @@ pub(crate) enum PlanError {
     /// A script that is started lacks its exec bit.
     #[error("{path} is not executable")]
     NotExecutable { path: String },
+    /// `S2R_PACKAGE` is set, and there is no lock of a workspace.
+    #[error("S2R_PACKAGE names a member of a workspace, and there is no uv.lock")]
+    NoWorkspace,
     /// `S2R_SYSTEM_PACKAGES` holds names.
     #[error("S2R_SYSTEM_PACKAGES takes no names")]
     SystemPackages,
@@ -173,6 +176,12 @@ impl Explain for PlanError {
                 path.clone(),
                 "It is started as a program, so the container would stop at once.".to_owned(),
                 format!("chmod +x {path} (and git update-index --chmod=+x {path})."),
+            ),
+            Self::NoWorkspace => (
+                ErrorClass::Project,
+                "S2R_PACKAGE".to_owned(),
+                "Which packages a member needs is read from the lock of its workspace.".to_owned(),
+                "Build the workspace's root, and run `uv lock` there.".to_owned(),
             ),
             Self::SystemPackages => (
                 ErrorClass::Project,

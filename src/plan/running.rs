@@ -76,6 +76,13 @@ fn install(
     variables: &Variables,
     advice: &mut Vec<PlanWarning>,
 ) -> Decided<bool> {
+    if variables.is_on(super::dependencies::MEMBER) {
+        return Decided::new(
+            false,
+            of_variable(super::dependencies::MEMBER),
+            "the member is built from its folder",
+        );
+    }
     let mut off = None;
     for (file, switch, is_package) in [
         ("setup.py", NO_SETUP, facts.has("setup.py")),

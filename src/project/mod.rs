@@ -182,6 +182,12 @@ impl ProjectFacts {
             .filter(|entry| matches!(entry.kind, SourceKind::File { .. }))
     }
 
+    /// The text of a `pyproject.toml` anywhere in the source; nothing where none can be read.
+    pub(crate) fn settings_of(&self, path: &str) -> Option<String> {
+        let bytes = self.tree.read_small(path, SettingsFile::Pyproject).ok()??;
+        String::from_utf8(bytes).ok()
+    }
+
     /// Whether a path leads to a folder; the root is one.
     pub(crate) fn is_directory(&self, path: &str) -> bool {
         let is_root = path.split('/').all(|part| part.is_empty() || part == ".");

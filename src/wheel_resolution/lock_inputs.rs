@@ -84,6 +84,9 @@ pub(crate) fn of(project: &ProjectInputs, plan: &Plan) -> Result<LockFingerprint
                     inputs.add(name, chosen.join(" ").as_bytes());
                 }
             }
+            if let Some(member) = &choice.member {
+                inputs.add("S2R_PACKAGE", member.as_bytes());
+            }
         }
     }
     if plan.running.install.value {

@@ -318,6 +318,22 @@ fn uwsgi_psycopg2() {
 }
 
 #[test]
+fn uv_workspace() {
+    let home = Home::seeded();
+    example_says(&home, "uv-workspace", "/", "Hello from a workspace\n");
+    let project = Project::copy_of("uv-workspace");
+    let member = "packages/greetings/pyproject.toml";
+    let text = std::fs::read_to_string(project.path().join(member)).unwrap();
+    project.write(
+        member,
+        &text.replace("[build-system]", "dependencies = [\"six\"]\n[build-system]"),
+    );
+    finish(home.command(&["plan"]).arg(project.path()))
+        .exits(65)
+        .says(&["uv.lock is older", "uv lock"]);
+}
+
+#[test]
 fn procfile_worker() {
     let home = Home::seeded();
     let image = example_says(&home, "procfile-worker", "/", "Hello from a Procfile\n");

@@ -111,7 +111,9 @@ impl<'a> SourceView<'a> {
             names,
             own,
             may_come: more_may_come,
-            installs: running.install.value || running.assemble.value,
+            installs: running.install.value
+                || running.assemble.value
+                || dependencies::is_member(dependencies),
             gunicorn: presence(named("gunicorn")),
             django: presence(dependencies::django(facts, dependencies).or_else(|| named("django"))),
             home: below_source(variables.get("APP_HOME").unwrap_or(".")),

@@ -236,6 +236,10 @@ impl WheelResolver<'_> {
                 text: &String::from_utf8_lossy(&text),
                 made_from: made_from.as_deref().map(String::from_utf8_lossy).as_deref(),
                 choice,
+                beside: &|path| {
+                    let text = self.read_if_there(path).ok().flatten()?;
+                    Some(String::from_utf8_lossy(&text).into_owned())
+                },
                 markers: &markers,
                 as_requirements: false,
             },

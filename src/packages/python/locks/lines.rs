@@ -185,6 +185,7 @@ impl RequirementLines {
             form: LockForm::Requirements,
             names: self.names,
             conditions: self.conditions,
+            member_folder: None,
         }
     }
 }

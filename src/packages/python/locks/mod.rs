@@ -111,6 +111,9 @@ pub(crate) struct LockChoice {
     /// Extras of the project.
     pub extras: Vec<String>,
     pub groups: Vec<String>,
+    /// The member of a workspace that is wanted in place of its root; normalised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
 }
 
 impl LockChoice {
@@ -129,6 +132,15 @@ impl LockChoice {
         Self {
             extras: list(extras),
             groups: list(groups),
+            member: None,
+        }
+    }
+
+    /// The same of one member of a workspace.
+    pub(crate) fn of_member(self, name: Option<&str>) -> Self {
+        Self {
+            member: name.map(|name| normalised(name.trim())),
+            ..self
         }
     }
 
@@ -145,6 +157,8 @@ pub(crate) struct ConversionInput<'a> {
     /// The text of the file that it was made from; with a `pyproject.toml`, that of `uv.toml`.
     pub made_from: Option<&'a str>,
     pub choice: &'a LockChoice,
+    /// The text of a file below the source's root: of the members of a workspace.
+    pub beside: &'a dyn Fn(&str) -> Option<String>,
     /// What markers are decided by.
     pub markers: &'a MarkerEnvironment,
     /// Whether something has to be built first, which only the wishes of requirement files are.
@@ -160,6 +174,8 @@ pub(crate) struct ConvertedLock {
     pub names: BTreeSet<String>,
     /// What the text cannot say.
     pub conditions: ResolutionRules,
+    /// The folder of the member that is wanted.
+    pub member_folder: Option<String>,
 }
 
 /// Forms of a text that the resolver reads.

@@ -51,6 +51,7 @@ fn converted(
             text,
             made_from,
             choice: &LockChoice::new(Some(extras), Some(groups)),
+            beside: &|_| None,
             markers: &markers(),
             as_requirements: false,
         },
@@ -231,6 +232,7 @@ fn uv_locks_become_requirements_where_something_is_built() {
         text: &lock,
         made_from: Some("[project]\nname = 'shop'\ndependencies = ['a']\n"),
         choice: &choice,
+        beside: &|_| None,
         markers: &markers,
         as_requirements: true,
     };
@@ -241,6 +243,64 @@ fn uv_locks_become_requirements_where_something_is_built() {
             "--index-url https://h/simple\na==1 --hash=sha256:{hash}\nb @ git+https://h/b@0f#subdirectory=s\nc @ ./lib/c\n"
         )
     );
+}
+
+#[test]
+fn a_member_of_a_workspace_of_uv_has_its_own_needs() {
+    let lock = "version = 1\n[manifest]\nmembers = ['web', 'jobs', 'core']\n\
+        [[package]]\nname = 'web'\nversion = '1'\nsource = { editable = 'packages/web' }\ndependencies = [{ name = 'core' }]\n\
+        [package.metadata]\nrequires-dist = [{ name = 'core', editable = 'packages/core' }]\n\
+        [[package]]\nname = 'jobs'\nversion = '1'\nsource = { virtual = 'packages/jobs' }\ndependencies = [{ name = 'core' }]\n\
+        [package.metadata]\nrequires-dist = [{ name = 'core', editable = 'packages/core' }]\n\
+        [[package]]\nname = 'core'\nversion = '1'\nsource = { editable = 'packages/core' }\n";
+    let root = "[tool.uv.workspace]\nmembers = ['packages/*']\n[tool.uv.sources]\ncore = { workspace = true }\n";
+    let markers = markers();
+    let of = |member: Option<&str>, core: &str| {
+        let beside = |path: &str| match path {
+            "packages/core/pyproject.toml" => Some(core.to_owned()),
+            "packages/web/pyproject.toml" => {
+                Some("[project]\nname = 'web'\ndependencies = ['core']\n".to_owned())
+            }
+            _ => None,
+        };
+        let choice = LockChoice::default().of_member(member);
+        let given = ConversionInput {
+            text: lock,
+            made_from: Some(root),
+            choice: &choice,
+            beside: &beside,
+            markers: &markers,
+            as_requirements: false,
+        };
+        convert(LockKind::Uv, &given)
+    };
+    let core = "[project]\nname = 'core'\n";
+    let names = |member| {
+        let converted = of(Some(member), core).unwrap();
+        let names: Vec<String> = converted.names.into_iter().collect();
+        (names.join(" "), converted.member_folder.unwrap())
+    };
+    assert_eq!(
+        names("Web"),
+        ("core web".to_owned(), "packages/web".to_owned())
+    );
+    // What is no package runs from its folder.
+    assert_eq!(
+        names("jobs"),
+        ("core".to_owned(), "packages/jobs".to_owned())
+    );
+    for (member, said) in [
+        (None, "S2R_PACKAGE says which"),
+        (Some("x"), "web, jobs, core"),
+    ] {
+        let error = of(member, core).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+    let changed = format!("{core}dependencies = ['six']\n");
+    assert!(matches!(
+        of(Some("web"), &changed),
+        Err(LockFileError::Stale { .. })
+    ));
 }
 
 #[test]
@@ -459,6 +519,7 @@ proptest! {
                         text,
                         made_from: Some(made_from),
                         choice,
+                        beside: &|_| None,
                         markers: &markers(),
                         as_requirements,
                     };

@@ -49,11 +49,15 @@ impl<'a> UvPackage<'a> {
         })
     }
 
+    /// The folder of the project or of a member, from the lock's own.
+    fn folder(&self) -> Option<&'a str> {
+        let mut keys = ["virtual", "editable", "directory"].into_iter();
+        keys.find_map(|key| text_in(self.source, key))
+    }
+
     /// Whether this is the project itself, which is not installed from the lock.
     fn is_root(&self) -> bool {
-        ["virtual", "editable", "directory"]
-            .iter()
-            .any(|key| text_in(self.source, key) == Some("."))
+        self.folder() == Some(".")
     }
 
     fn node(&self) -> Result<LockNode, LockFileError> {
@@ -97,21 +101,22 @@ pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, Lock
     if let Some(uv) = table_in(&project, &["tool", "uv"]) {
         check_conflicts(uv, given)?;
     }
-    let root = packages.iter().find(|package| package.is_root());
-    let root = root.ok_or_else(|| {
-        unsupported(
-            PATH,
-            "the project",
-            "the lock is of a workspace whose root is no project; build a member of it, with a lock of its own",
-        )
-    })?;
-    check_fresh(&lock, root, &project)?;
+    let root = wanted(&packages, given.choice.member.as_deref())?;
+    if root.is_root() {
+        check_fresh(&lock, root, &project)?;
+    }
     let nodes = packages
         .iter()
         .map(UvPackage::node)
         .collect::<Result<Vec<_>, _>>()?;
     let (wishes, active) = wishes(root, given)?;
-    let reached = reach(PATH, &nodes, &wishes, given.markers, &active)?;
+    let mut reached = reach(PATH, &nodes, &wishes, given.markers, &active)?;
+    if !root.is_root() {
+        let own = packages.iter().position(|one| std::ptr::eq(one, root));
+        reached.extend(own);
+    }
+    let members = reached.iter().map(|at| &packages[*at]);
+    check_members(&lock, &project, members, given.beside)?;
     let reached: Vec<usize> = reached
         .into_iter()
         // A virtual member has needs and no code.
@@ -145,7 +150,89 @@ pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, Lock
                 .collect(),
             ..ResolutionRules::default()
         },
+        member_folder: given.choice.member.as_ref().and_then(|_| {
+            let folder = root.folder()?;
+            Some(folder.to_owned())
+        }),
     })
+}
+
+/// The package whose needs count: the member that was named, else the project of the lock's own folder.
+fn wanted<'p, 'a>(
+    packages: &'p [UvPackage<'a>],
+    member: Option<&str>,
+) -> Result<&'p UvPackage<'a>, LockFileError> {
+    let members = || packages.iter().filter(|package| package.folder().is_some());
+    let names = || {
+        let names: Vec<&str> = members().map(|package| package.name).collect();
+        names.join(", ")
+    };
+    match member {
+        Some(name) => members()
+            .find(|package| normalised(package.name) == name)
+            .ok_or_else(|| {
+                let why = format!("no member of the workspace is called so; there are {}", names());
+                unsupported(PATH, &format!("S2R_PACKAGE={name}"), why)
+            }),
+        None => members().find(|package| package.is_root()).ok_or_else(|| {
+            let why = format!(
+                "the workspace's root is no project, and S2R_PACKAGE says which member is wanted: {}",
+                names()
+            );
+            unsupported(PATH, "the project", why)
+        }),
+    }
+}
+
+/// Holds the lock to what the members among these packages say now, the sources of the root included, as `uv lock --check`
+/// does.
+fn check_members<'p, 'a: 'p>(
+    lock: &Table,
+    project: &Table,
+    packages: impl Iterator<Item = &'p UvPackage<'a>>,
+    beside: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), LockFileError> {
+    let listed = table_in(lock, &["manifest"]);
+    let listed: BTreeSet<&str> = listed
+        .into_iter()
+        .flat_map(|manifest| texts_in(manifest, "members"))
+        .collect();
+    for package in packages.filter(|package| listed.contains(package.name)) {
+        let Some(folder) = package.folder().filter(|folder| *folder != ".") else {
+            continue;
+        };
+        let path = format!("{folder}/pyproject.toml");
+        let Some(text) = beside(&path) else {
+            continue;
+        };
+        let mut member: Table = text
+            .parse()
+            .map_err(|error| unreadable(PATH, format!("{path}: {error}")))?;
+        inherit_sources(&mut member, project);
+        check_fresh(lock, package, &member)?;
+    }
+    Ok(())
+}
+
+/// Gives a member the sources of the workspace's root that it does not name itself.
+fn inherit_sources(member: &mut Table, root: &Table) {
+    let Some(inherited) = table_in(root, &["tool", "uv", "sources"]) else {
+        return;
+    };
+    let mut own = member;
+    for key in ["tool", "uv", "sources"] {
+        let value = own.entry(key).or_insert_with(|| Value::Table(Table::new()));
+        let Value::Table(table) = value else {
+            return;
+        };
+        own = table;
+    }
+    for (name, source) in inherited {
+        let is_own = own.keys().any(|key| normalised(key) == normalised(name));
+        if !is_own {
+            own.insert(name.clone(), source.clone());
+        }
+    }
 }
 
 /// What the project needs, and the extras that hold: its own chosen ones, in the words that markers of
