@@ -27,6 +27,10 @@ impl Context<'_> {
         lock: &WheelLock,
     ) -> Result<Option<Base<'b>>, BuildError> {
         let needed = self.needed_packages(lock);
+        if let Base::Image(image) = base {
+            self.tell_not_added(&image.reference.to_string(), &needed);
+            return Ok(None);
+        }
         let complete = self.with_implied(base, needed.keys().cloned())?;
         if let Some(complete) = &complete
             && self.base_lock()?.is_none()
@@ -43,6 +47,16 @@ impl Context<'_> {
             }
         }
         Ok(complete)
+    }
+
+    /// Tells of what an image gets from nobody, if it does not have it.
+    fn tell_not_added(&self, image: &str, needed: &BTreeMap<String, String>) {
+        for (package, reason) in needed {
+            self.report.event(Event::Warning {
+                text: format!("{package} is not added to {image}: {reason}"),
+                hint: "where the image lacks it, take one that has it, or a builder of packages; `s2r builders` lists them".to_owned(),
+            });
+        }
     }
 
     /// What is needed, and why.
