@@ -325,14 +325,14 @@ impl Explain for ZipError {
         let again = "the file is damaged or made to mislead; if a fresh download is the same, tell its authors";
         match self {
             Self::Read { path, source } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "an archive cannot be read".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
                 next: "look at the file and the disk, then build again".to_owned(),
             },
             Self::Archive { path, fault } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "a zip archive is refused".to_owned(),
                 place: path.display().to_string(),
                 why: fault_text(*fault),
@@ -346,7 +346,7 @@ impl Explain for ZipError {
                 member,
                 fault,
             } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: format!(
                     "a member of a zip archive is refused: {}",
                     member.escape_debug()

@@ -67,14 +67,14 @@ impl Explain for BaseImageError {
         match self {
             Self::Registry(error) => error.explain(),
             Self::NotFound { image } => Explanation {
-                fate: ErrorClass::CommandLine,
+                class: ErrorClass::CommandLine,
                 what: "there is no such base image".to_owned(),
                 place: image.clone(),
                 why: "its registry does not have that name; private ones look the same to those who may not see them".to_owned(),
                 next: "check name and tag; log in with `s2r login REGISTRY` if it is private; `s2r builders` lists the builders that need no registry".to_owned(),
             },
             Self::Offline { image } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the base image is not known here".to_owned(),
                 place: image.clone(),
                 why: "--offline forbids asking its registry, and no build here has asked it before".to_owned(),
@@ -85,14 +85,14 @@ impl Explain for BaseImageError {
                 platform,
                 found,
             } => Explanation {
-                fate: ErrorClass::Project,
+                class: ErrorClass::Project,
                 what: format!("the base image is not made for {platform}"),
                 place: image.clone(),
                 why: format!("it is for {}", found.join(", ")),
                 next: "leave that platform out of --platform, or name another base".to_owned(),
             },
             Self::Differs { image, platform } => Explanation {
-                fate: ErrorClass::Project,
+                class: ErrorClass::Project,
                 what: format!("the base image for {platform} is not like the others"),
                 place: image.clone(),
                 why: "it has another Python, another C library or its interpreter elsewhere".to_owned(),
@@ -103,7 +103,7 @@ impl Explain for BaseImageError {
                 document,
                 reason,
             } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: format!("the base image's {document} does not read"),
                 place: image.clone(),
                 why: reason.clone(),

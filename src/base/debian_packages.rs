@@ -30,7 +30,7 @@ pub(crate) struct UnlockedPackage {
 impl Explain for UnlockedPackage {
     fn explain(&self) -> Explanation {
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: self.to_string(),
             place: LOCK_FILE.to_owned(),
             why: "Only what is locked goes in, and without it the application would miss a library or a program."

@@ -32,7 +32,7 @@ pub(crate) struct PackagesOnImage {
 impl Explain for PackagesOnImage {
     fn explain(&self) -> Explanation {
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: format!(
                 "the Aptfile asks for {}, and the base is an image",
                 self.packages.join(", ")
@@ -180,7 +180,7 @@ impl<'a> Context<'a> {
             contents: made.layer.contents.clone(),
             digest: made.layer.digest.to_string(),
             size_bytes: made.layer.size_bytes,
-            fate: made.fate,
+            status: made.status,
             took: made.took,
         }));
         made
@@ -357,7 +357,7 @@ pub(crate) fn layers_of(image: &BaseImage, store: &Store) -> Vec<BuiltLayer> {
                 annotations: kept_annotations(&layer.annotations),
             },
             uncompressed_bytes: None,
-            fate: if store.has_blob(&layer.digest, layer.size) {
+            status: if store.has_blob(&layer.digest, layer.size) {
                 LayerStatus::Reused
             } else {
                 LayerStatus::Remote

@@ -46,7 +46,7 @@ impl Explain for BasePinError {
     fn explain(&self) -> Explanation {
         match self {
             Self::NotLocked { file } => Explanation {
-                fate: ErrorClass::Project,
+                class: ErrorClass::Project,
                 what: format!("there is no {file}"),
                 place: file.clone(),
                 why: "--locked builds only what locks pin, and resolves nothing".to_owned(),
@@ -54,7 +54,7 @@ impl Explain for BasePinError {
                     .to_owned(),
             },
             Self::Offline { suite } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: format!("the packages of Debian {suite} are not known here"),
                 place: suite.clone(),
                 why: "--offline forbids asking the suite, and no build here has asked it before"

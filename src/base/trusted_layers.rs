@@ -62,7 +62,7 @@ impl Context<'_> {
     ) -> Result<Vec<BuiltLayer>, BuildError> {
         let form = self.settings.formats.layers;
         let key_of = |recipe: &LayerRecipe<'_>| form.key(&recipe.key);
-        let is_believed = |made: &&BuiltLayer| made.fate == LayerStatus::Believed;
+        let is_believed = |made: &&BuiltLayer| made.status == LayerStatus::Believed;
         let wanted: Vec<&LayerRecipe<'_>> = layers
             .iter()
             .filter(is_believed)

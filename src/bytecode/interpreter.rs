@@ -40,7 +40,7 @@ impl Explain for CompileError {
     fn explain(&self) -> Explanation {
         match self {
             Self::NoInterpreter { python } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "byte code cannot be made".to_owned(),
                 place: format!("python{python}"),
                 why: "the base has no such interpreter, or none for this machine".to_owned(),
@@ -48,7 +48,7 @@ impl Explain for CompileError {
                     .to_owned(),
             },
             Self::Interpreter { program, complaint } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the base's Python does not run here, so byte code cannot be made".to_owned(),
                 place: program.display().to_string(),
                 why: complaint.clone(),

@@ -11,7 +11,7 @@ use super::inventory::CommandOutput;
 use super::request::ProcessEnv;
 use super::text::{bytes, table};
 use crate::report::{Event, Report, TransferId};
-use crate::store::{CheckReport, DamageFate, DamagedItem, DiskUsageReport, PruneReport, Store};
+use crate::store::{CheckReport, DamageOutcome, DamagedItem, DiskUsageReport, PruneReport, Store};
 
 /// Reading that takes no longer needs no progress.
 const QUIET: Duration = Duration::from_secs(1);
@@ -115,14 +115,14 @@ fn verified(store: &Store, checked: &CheckReport) -> CommandOutput {
         let of = if images.is_empty() { "" } else { " of " };
         text.push_str(&format!(
             "{}: {path}{of}{}\n",
-            word(damage.fate),
+            word(damage.outcome),
             images.join(", ")
         ));
     }
     for image in &checked.lost {
         text.push_str(&format!("no longer listed: {image}\n"));
     }
-    let object = |damage: &DamagedItem| json!({"path": damage.path, "fate": word(damage.fate), "images": damage.images});
+    let object = |damage: &DamagedItem| json!({"path": damage.path, "fate": word(damage.outcome), "images": damage.images});
     let damaged: Vec<_> = checked.damaged.iter().map(object).collect();
     CommandOutput {
         text,
@@ -133,10 +133,10 @@ fn verified(store: &Store, checked: &CheckReport) -> CommandOutput {
     }
 }
 
-fn word(fate: DamageFate) -> &'static str {
-    match fate {
-        DamageFate::Dropped => "dropped",
-        DamageFate::Missing => "missing",
-        DamageFate::Restored => "restored",
+fn word(status: DamageOutcome) -> &'static str {
+    match status {
+        DamageOutcome::Dropped => "dropped",
+        DamageOutcome::Missing => "missing",
+        DamageOutcome::Restored => "restored",
     }
 }

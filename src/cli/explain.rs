@@ -29,13 +29,13 @@ pub(super) fn render(explanation: &Explanation) -> String {
 pub(super) fn json(explanation: &Explanation) -> serde_json::Value {
     serde_json::json!({
         "event": "error",
-        "kind": match explanation.fate {
+        "kind": match explanation.class {
             ErrorClass::CommandLine => "command-line",
             ErrorClass::Project => "project",
             ErrorClass::World => "world",
             ErrorClass::Ours => "s2r",
         },
-        "exit": explanation.fate.exit_code(),
+        "exit": explanation.class.exit_code(),
         "what": bounded(&explanation.what),
         "where": bounded(&explanation.place),
         "why": bounded(&explanation.why),
@@ -51,7 +51,7 @@ mod tests {
     fn long_texts_are_cut_at_every_place() {
         let long = "x".repeat(15_000_000);
         let all = |what: &str, place: &str, why: &str, next: &str| Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: what.into(),
             place: place.into(),
             why: why.into(),
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn lines_stand_under_each_other_and_empty_ones_are_left_out() {
         let text = render(&Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: "nothing to build".into(),
             place: "./src".into(),
             why: "one\ntwo".into(),

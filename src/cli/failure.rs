@@ -75,7 +75,7 @@ impl Explain for CommandFailure {
                 why,
                 next,
             } => Explanation {
-                fate: ErrorClass::CommandLine,
+                class: ErrorClass::CommandLine,
                 what: what.clone(),
                 place: place.clone(),
                 why: why.clone(),
@@ -87,7 +87,7 @@ impl Explain for CommandFailure {
                 images,
                 ..
             } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the store was damaged".to_owned(),
                 place: root.display().to_string(),
                 why: match files {
@@ -103,28 +103,28 @@ impl Explain for CommandFailure {
                 },
             },
             Self::Threads(error) => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "this machine lets s2r have too few threads".to_owned(),
                 place: format!("{} threads", crate::host::FEW),
                 why: error.to_string(),
                 next: "raise the limit of processes (`ulimit -u`, the pod's or container's pids limit), or end other programs of this user".to_owned(),
             },
             Self::Panicked(text) => Explanation {
-                fate: ErrorClass::Ours,
+                class: ErrorClass::Ours,
                 what: "s2r stopped at a fault of its own".to_owned(),
                 place: "s2r".to_owned(),
                 why: text.clone(),
                 next: "please report it, with what is written above".to_owned(),
             },
             Self::Again(error) => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the image is built, but s2r cannot be started anew to run it".to_owned(),
                 place: "/proc/self/exe".to_owned(),
                 why: error.to_string(),
                 next: "run it yourself: s2r run IMAGE".to_owned(),
             },
             Self::Output(error) => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the result cannot be written to stdout".to_owned(),
                 place: "stdout".to_owned(),
                 why: error.to_string(),

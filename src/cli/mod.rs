@@ -165,7 +165,7 @@ fn print(
 
 fn fail(failure: &CommandFailure, shown: &ProgressReporter, as_json: bool) -> ExitCode {
     let explanation = failure.explain();
-    let exit_code = explanation.fate.exit_code();
+    let exit_code = explanation.class.exit_code();
     if as_json || shown.is_json() {
         shown.line(&explain::json(&explanation).to_string());
     } else {

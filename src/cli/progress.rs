@@ -334,23 +334,23 @@ fn object(event: &Event) -> Option<serde_json::Value> {
         Event::Layer(layer) => json!({
             "event": "layer", "index": layer.index, "contents": layer.contents,
             "digest": layer.digest, "bytes": layer.size_bytes,
-            "fate": layer_fate(layer.fate), "milliseconds": milliseconds(layer.took),
+            "fate": layer_status(layer.status), "milliseconds": milliseconds(layer.took),
         }),
         Event::Blob {
             digest,
             size_bytes,
-            fate,
+            status,
             took,
         } => json!({
             "event": "blob", "digest": digest, "bytes": size_bytes,
-            "fate": blob_fate(*fate), "milliseconds": milliseconds(*took),
+            "fate": blob_status(*status), "milliseconds": milliseconds(*took),
         }),
     })
 }
 
 /// The word for what became of a layer.
-pub(super) fn layer_fate(fate: LayerStatus) -> &'static str {
-    match fate {
+pub(super) fn layer_status(status: LayerStatus) -> &'static str {
+    match status {
         LayerStatus::Made => "made",
         LayerStatus::Reused => "reused",
         LayerStatus::Remote => "remote",
@@ -359,8 +359,8 @@ pub(super) fn layer_fate(fate: LayerStatus) -> &'static str {
 }
 
 /// The word for how a blob came to be in a registry.
-pub(super) fn blob_fate(fate: BlobStatus) -> &'static str {
-    match fate {
+pub(super) fn blob_status(status: BlobStatus) -> &'static str {
+    match status {
         BlobStatus::Pushed => "pushed",
         BlobStatus::AlreadyThere => "already there",
         BlobStatus::Mounted => "mounted",
@@ -410,7 +410,7 @@ mod tests {
                 contents: long(),
                 digest: String::new(),
                 size_bytes: 0,
-                fate: LayerStatus::Made,
+                status: LayerStatus::Made,
                 took,
             }),
         ] {

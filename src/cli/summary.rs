@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::inventory::CommandOutput;
-use super::progress::{blob_fate, layer_fate, milliseconds};
+use super::progress::{blob_status, layer_status, milliseconds};
 use super::text::{bytes, seconds, table};
 use crate::destination::registry::PushedBlob;
 use crate::pipeline::{BuiltImage, BuiltPlatform, ExportReport, PushReport};
@@ -47,7 +47,7 @@ fn layers(platform: &BuiltPlatform, pushed: &[PushReport]) -> String {
         .iter()
         .map(|made| {
             let mut row = vec![
-                format!("  {}", layer_fate(made.fate)),
+                format!("  {}", layer_status(made.status)),
                 bytes(made.layer.size_bytes),
                 seconds(made.took),
             ];
@@ -71,9 +71,9 @@ fn layers(platform: &BuiltPlatform, pushed: &[PushReport]) -> String {
         .map(|made| made.uncompressed_bytes)
         .sum();
     let unpacked = unpacked.map_or_else(String::new, |size| format!(", {} unpacked", bytes(size)));
-    let count = |fate| {
+    let count = |status| {
         let layers = platform.layers.iter();
-        layers.filter(|made| made.fate == fate).count()
+        layers.filter(|made| made.status == status).count()
     };
     let made = count(LayerStatus::Made);
     let mut far = match count(LayerStatus::Remote) {
@@ -113,10 +113,10 @@ fn compiled(platform: &BuiltPlatform) -> String {
 }
 
 fn push_cell(blob: &PushedBlob) -> String {
-    match blob.fate {
+    match blob.status {
         BlobStatus::Pushed => format!("pushed {}", seconds(blob.took)),
         BlobStatus::Copied => format!("copied {}", seconds(blob.took)),
-        BlobStatus::AlreadyThere | BlobStatus::Mounted => blob_fate(blob.fate).to_owned(),
+        BlobStatus::AlreadyThere | BlobStatus::Mounted => blob_status(blob.status).to_owned(),
     }
 }
 
@@ -125,7 +125,7 @@ pub(super) fn push_line(pushed: &PushReport) -> String {
     let sent: Vec<_> = pushed
         .blobs
         .iter()
-        .filter(|blob| blob.fate == BlobStatus::Pushed)
+        .filter(|blob| blob.status == BlobStatus::Pushed)
         .collect();
     let sent_bytes: u64 = sent.iter().map(|blob| blob.size_bytes).sum();
     format!(
@@ -188,7 +188,7 @@ fn platform_object(platform: &BuiltPlatform) -> Value {
             "contents": made.layer.contents,
             "bytes": made.layer.size_bytes,
             "uncompressed_bytes": made.uncompressed_bytes,
-            "fate": layer_fate(made.fate),
+            "fate": layer_status(made.status),
             "milliseconds": milliseconds(made.took),
         })).collect::<Vec<_>>(),
     })
@@ -204,7 +204,7 @@ pub(super) fn push_object(pushed: &PushReport) -> Value {
         "blobs": pushed.blobs.iter().map(|blob| json!({
             "digest": blob.digest,
             "bytes": blob.size_bytes,
-            "fate": blob_fate(blob.fate),
+            "fate": blob_status(blob.status),
             "milliseconds": milliseconds(blob.took),
         })).collect::<Vec<_>>(),
     })

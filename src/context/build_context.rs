@@ -249,15 +249,15 @@ impl Context<'_> {
         self.layer_builder(cache, &fetcher, index).known(0, title)
     }
 
-    /// A layer with its true fate: one that was believed and has been made here since is so no more.
+    /// A layer with its true status: one that was believed and has been made here since is so no more.
     pub(crate) fn proven(&self, made: BuiltLayer) -> BuiltLayer {
-        if made.fate != LayerStatus::Believed {
+        if made.status != LayerStatus::Believed {
             return made;
         }
         let stored = self.store.layer(&made.layer.key);
         match stored.filter(|stored| stored.digest == made.layer.digest) {
             Some(stored) => BuiltLayer {
-                fate: LayerStatus::Made,
+                status: LayerStatus::Made,
                 uncompressed_bytes: Some(stored.uncompressed_bytes),
                 ..made
             },

@@ -84,7 +84,7 @@ impl Explain for ForeignBuild {
         let steps: Vec<String> = self.steps.iter().map(ToString::to_string).collect();
         let instead: String = self.steps.iter().map(ForeignStep::instead).collect();
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: format!(
                 "code would have to run on {}, which this machine is not",
                 self.platform

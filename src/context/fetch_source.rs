@@ -131,7 +131,7 @@ pub(crate) struct NoFolder {
 impl Explain for NoFolder {
     fn explain(&self) -> Explanation {
         Explanation {
-            fate: ErrorClass::CommandLine,
+            class: ErrorClass::CommandLine,
             what: "locks are written into the project's folder, and this is none".to_owned(),
             place: self.shown.clone(),
             why: "what is fetched or unpacked for a command is gone after it".to_owned(),

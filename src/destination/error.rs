@@ -65,7 +65,7 @@ impl Explain for PushError {
             Self::Blob { path, source, .. } => missing_blob(path, source),
             Self::Damaged { path, digest } => damaged_blob(path, digest),
             Self::Nowhere { digest, origins } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "a layer of the image is neither here nor where it is said to be".to_owned(),
                 place: digest.to_string(),
                 why: origins
@@ -76,7 +76,7 @@ impl Explain for PushError {
                 next: "check that these repositories still hold the image it came from, and that the account may read them; or build again, so that the layer is made anew".to_owned(),
             },
             Self::Immutable { name, found, expected, source } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the tag is immutable, and names another image".to_owned(),
                 place: name.clone(),
                 why: match found {
@@ -137,14 +137,14 @@ impl Explain for ExportError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Target { path, source } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the image cannot be written".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
                 next: "check the path, the rights and the free space; nothing half-written is left there".to_owned(),
             },
             Self::Stream(source) => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the archive cannot be written".to_owned(),
                 place: "standard output".to_owned(),
                 why: source.to_string(),
@@ -153,14 +153,14 @@ impl Explain for ExportError {
             Self::Blob { path, source, .. } => missing_blob(path, source),
             Self::Damaged { path, digest } => damaged_blob(path, digest),
             Self::NotALayout { path } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the folder is not an OCI image layout".to_owned(),
                 place: path.display().to_string(),
                 why: "an image is only added to a layout of version 1.0.0, or to an empty folder".to_owned(),
                 next: "name another folder, or empty this one".to_owned(),
             },
             Self::Json { document, source } => Explanation {
-                fate: ErrorClass::Ours,
+                class: ErrorClass::Ours,
                 what: "a document of the image cannot be written".to_owned(),
                 place: (*document).to_owned(),
                 why: source.to_string(),
@@ -172,7 +172,7 @@ impl Explain for ExportError {
 
 fn missing_blob(path: &Path, source: &io::Error) -> Explanation {
     Explanation {
-        fate: ErrorClass::World,
+        class: ErrorClass::World,
         what: "a part of the image cannot be read".to_owned(),
         place: path.display().to_string(),
         why: source.to_string(),
@@ -182,7 +182,7 @@ fn missing_blob(path: &Path, source: &io::Error) -> Explanation {
 
 fn damaged_blob(path: &Path, digest: &Digest) -> Explanation {
     Explanation {
-        fate: ErrorClass::World,
+        class: ErrorClass::World,
         what: "a part of the image is damaged".to_owned(),
         place: path.display().to_string(),
         why: format!("its bytes are not those of {digest}"),

@@ -83,7 +83,7 @@ impl crate::report::Explain for ImageError {
     fn explain(&self) -> crate::report::Explanation {
         match self {
             Self::Document { document, reason } => crate::report::Explanation {
-                fate: crate::report::ErrorClass::Ours,
+                class: crate::report::ErrorClass::Ours,
                 what: format!("the image's {document} cannot be written"),
                 place: String::new(),
                 why: reason.clone(),
@@ -93,7 +93,7 @@ impl crate::report::Explain for ImageError {
                 media_types,
                 family,
             } => crate::report::Explanation {
-                fate: crate::report::ErrorClass::CommandLine,
+                class: crate::report::ErrorClass::CommandLine,
                 what: match family {
                     MediaFamily::Docker => "the image cannot be written in Docker's format",
                     MediaFamily::Oci => "the image cannot be written in OCI's format",

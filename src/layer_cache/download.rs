@@ -85,14 +85,14 @@ impl Explain for DownloadError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Nowhere { name } => Explanation {
-                fate: ErrorClass::Project,
+                class: ErrorClass::Project,
                 what: format!("the lock says nowhere where {name} is to be had"),
                 place: name.clone(),
                 why: "it has neither a url nor a file".to_owned(),
                 next: "make the lock anew with `s2r lock SOURCE`".to_owned(),
             },
             Self::NoPip { name, indexes } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: self.to_string(),
                 place: indexes.clone(),
                 why: "the builder puts this pip into the image, and takes it from the index of the packages".to_owned(),
@@ -101,14 +101,14 @@ impl Explain for DownloadError {
                 ),
             },
             Self::Lost { name, digest } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "a wheel that was built here was damaged in the store".to_owned(),
                 place: name.clone(),
                 why: format!("its bytes were not those of {digest}; they were dropped"),
                 next: "run the command again: the wheel is built anew".to_owned(),
             },
             Self::NoFile { path } => Explanation {
-                fate: ErrorClass::Project,
+                class: ErrorClass::Project,
                 what: "a wheel is named that is not there".to_owned(),
                 place: path.clone(),
                 why: "it is no file of the source, or a link that leads out of it".to_owned(),
@@ -119,7 +119,7 @@ impl Explain for DownloadError {
                 expected,
                 found,
             } => Explanation {
-                fate: ErrorClass::Project,
+                class: ErrorClass::Project,
                 what: "a wheel of the source is not the one that the lock means".to_owned(),
                 place: path.clone(),
                 why: format!("the lock says {expected}, the file is {found}"),

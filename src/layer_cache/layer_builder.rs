@@ -129,7 +129,7 @@ impl LayerBuilder<'_> {
             let how = (LayerStatus::Reused, start.elapsed());
             return Some(self.made(index, title, &stored, how));
         }
-        let (remote, fate) = self.remote(title, &key)?;
+        let (remote, status) = self.remote(title, &key)?;
         if !self.form.is_annotated(&remote.stored.annotations) {
             return None;
         }
@@ -137,7 +137,7 @@ impl LayerBuilder<'_> {
         self.store
             .note_elsewhere(&remote.stored.digest, &remote.place)
             .ok()?;
-        Some(self.made(index, title, &remote.stored, (fate, start.elapsed())))
+        Some(self.made(index, title, &remote.stored, (status, start.elapsed())))
     }
 
     /// Whether a blob may be used without being made. One that is found to be wrong is gone.
@@ -180,7 +180,7 @@ impl LayerBuilder<'_> {
         index: usize,
         title: LayerTitle<'_>,
         stored: &StoredLayer,
-        (fate, took): (LayerStatus, Duration),
+        (status, took): (LayerStatus, Duration),
     ) -> BuiltLayer {
         let key = self.form.key(title.key);
         self.locked.check(&key, stored, title.contents, self.report);
@@ -189,7 +189,7 @@ impl LayerBuilder<'_> {
             contents: title.contents.to_owned(),
             digest: stored.digest.to_string(),
             size_bytes: stored.size_bytes,
-            fate,
+            status,
             took,
         }));
         BuiltLayer {
@@ -202,9 +202,9 @@ impl LayerBuilder<'_> {
                 media_type: self.form.media_type(),
                 annotations: stored.annotations.clone(),
             },
-            uncompressed_bytes: (fate != LayerStatus::Believed)
+            uncompressed_bytes: (status != LayerStatus::Believed)
                 .then_some(stored.uncompressed_bytes),
-            fate,
+            status,
             took,
             notes: stored.notes.clone(),
         }

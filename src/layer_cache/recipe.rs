@@ -55,7 +55,7 @@ pub(crate) struct BuiltLayer {
     /// Length of its tar in bytes; not known of a layer that was never here.
     pub uncompressed_bytes: Option<u64>,
     /// Made or found.
-    pub fate: LayerStatus,
+    pub status: LayerStatus,
     /// How long that took.
     pub took: Duration,
     /// What was noted of it; none of a layer that was not made here.
@@ -76,7 +76,7 @@ pub(crate) struct LayerContradiction {
 impl Explain for LayerContradiction {
     fn explain(&self) -> Explanation {
         Explanation {
-            fate: ErrorClass::World,
+            class: ErrorClass::World,
             what: "an image in a registry has another layer than its key says".to_owned(),
             place: self.contents.clone(),
             why: format!(
@@ -100,7 +100,7 @@ pub(crate) struct NoRecipe {
 impl Explain for NoRecipe {
     fn explain(&self) -> Explanation {
         Explanation {
-            fate: ErrorClass::World,
+            class: ErrorClass::World,
             what: "a layer of an image in a registry cannot be checked".to_owned(),
             place: self.contents.clone(),
             why: "code would run upon it, nothing here vouches for its bytes, and it is not made of packages alone"

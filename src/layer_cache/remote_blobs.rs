@@ -38,7 +38,7 @@ impl Explain for BlobMissing {
             why.push("no registry is known that has it".to_owned());
         }
         Explanation {
-            fate: ErrorClass::World,
+            class: ErrorClass::World,
             what: "a layer is neither in the store nor where it is said to be".to_owned(),
             place: format!("{}, {}", self.name, self.digest),
             why: why.join("\n"),

@@ -62,7 +62,7 @@ pub(crate) struct TarMismatch {
 impl Explain for TarMismatch {
     fn explain(&self) -> Explanation {
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: "a layer does not hold what is said of it".to_owned(),
             place: format!("{}, {}", self.name, self.layer),
             why: format!(

@@ -65,7 +65,7 @@ impl Explain for ChangesLayerError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Read { path, source } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "a file that a step wrote cannot be read".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),

@@ -109,7 +109,7 @@ pub(crate) enum LayerUnpackError {
 
 impl Explain for LayerUnpackError {
     fn explain(&self) -> Explanation {
-        let (fate, what, place, why, next) = match self {
+        let (class, what, place, why, next) = match self {
             Self::Read { source } => (
                 ErrorClass::World,
                 "a layer cannot be read",
@@ -156,7 +156,7 @@ impl Explain for LayerUnpackError {
             ),
         };
         Explanation {
-            fate,
+            class,
             what: what.to_owned(),
             place,
             why,

@@ -38,7 +38,7 @@ impl Explain for MirrorsError {
         let (path, why) = match self {
             Self::BaseMirror { value } => {
                 return Explanation {
-                    fate: ErrorClass::CommandLine,
+                    class: ErrorClass::CommandLine,
                     what: self.to_string(),
                     place: format!("{BASE_MIRROR}={value}"),
                     why: "it stands in place of docker.io: HOST[:PORT], with a path or without, and no https:// before it"
@@ -50,7 +50,7 @@ impl Explain for MirrorsError {
             Self::Malformed { path, reason } => (path, reason.clone()),
         };
         Explanation {
-            fate: ErrorClass::World,
+            class: ErrorClass::World,
             what: "the rules for registries cannot be read".to_owned(),
             place: path.display().to_string(),
             why,

@@ -207,7 +207,7 @@ impl Explain for LoginError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Name { text } => Explanation {
-                fate: ErrorClass::CommandLine,
+                class: ErrorClass::CommandLine,
                 what: "this is not a registry".to_owned(),
                 place: text.clone(),
                 why: "a registry is a host name, with a port or not".to_owned(),
@@ -222,7 +222,7 @@ impl Explain for LoginError {
                 explanation
             }
             Self::Keep { path, source } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "credentials cannot be kept or forgotten".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
@@ -231,14 +231,14 @@ impl Explain for LoginError {
                         .to_owned(),
             },
             Self::File { path, source } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the file of credentials cannot be read or written".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
                 next: "name another file by --authfile or REGISTRY_AUTH_FILE".to_owned(),
             },
             Self::Nothing { path, registry } => Explanation {
-                fate: ErrorClass::CommandLine,
+                class: ErrorClass::CommandLine,
                 what: format!("nobody is logged in to {registry}"),
                 place: path.display().to_string(),
                 why: "the file holds no credentials for it".to_owned(),

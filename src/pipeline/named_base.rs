@@ -72,7 +72,7 @@ impl Explain for NamedBaseError {
             ));
         }
         Explanation {
-            fate: ErrorClass::World,
+            class: ErrorClass::World,
             what: format!(
                 "the image on which builder {} stands cannot be had",
                 builder.name

@@ -36,7 +36,7 @@ impl Context<'_> {
 /// What to say, and what to do about it.
 fn warnings(layers: &[BuiltLayer]) -> Vec<(String, String)> {
     let is_known = |made: &BuiltLayer| {
-        made.notes.is_some() || !matches!(made.fate, LayerStatus::Remote | LayerStatus::Believed)
+        made.notes.is_some() || !matches!(made.status, LayerStatus::Remote | LayerStatus::Believed)
     };
     if !layers.iter().all(is_known) {
         return Vec::new();

@@ -275,7 +275,7 @@ pub(super) fn has_django(lock: &WheelLock) -> bool {
 
 /// What came of running code of the project.
 fn describe_changes(made: Option<&BuiltLayer>) -> String {
-    match made.map(|made| made.fate) {
+    match made.map(|made| made.status) {
         None => "nothing changed".to_owned(),
         Some(LayerStatus::Made) => "changes made".to_owned(),
         Some(LayerStatus::Reused | LayerStatus::Remote | LayerStatus::Believed) => {
@@ -289,7 +289,7 @@ pub(super) fn describe(batch: &LayerBatch) -> String {
     let made = batch
         .layers
         .iter()
-        .filter(|made| made.fate == LayerStatus::Made)
+        .filter(|made| made.status == LayerStatus::Made)
         .count();
     let mut text = format!("{made} made, {} reused", batch.layers.len() - made);
     if batch.fetched.files > 0 {

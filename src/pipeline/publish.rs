@@ -39,7 +39,7 @@ impl Explain for PublishError {
     fn explain(&self) -> Explanation {
         match self {
             Self::SeveralPlatforms { target } => Explanation {
-                fate: ErrorClass::CommandLine,
+                class: ErrorClass::CommandLine,
                 what: "the image is for several platforms, and this target holds one".to_owned(),
                 place: target.clone(),
                 why: "only the store and registries take all platforms under one name, so far"
@@ -51,7 +51,7 @@ impl Explain for PublishError {
                 named,
                 digest,
             } => Explanation {
-                fate: ErrorClass::CommandLine,
+                class: ErrorClass::CommandLine,
                 what: "the destination's digest is not the image's".to_owned(),
                 place: destination.clone(),
                 why: format!(

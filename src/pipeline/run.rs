@@ -84,7 +84,7 @@ pub(crate) enum RunError {
 impl Explain for RunError {
     fn explain(&self) -> Explanation {
         let what = self.to_string();
-        let (fate, why, next) = match self {
+        let (class, why, next) = match self {
             Self::Platform { found, .. } => (
                 ErrorClass::CommandLine,
                 format!("it is for {}", found.join(", ")),
@@ -113,11 +113,11 @@ impl Explain for RunError {
             ),
             Self::Sandbox { source, .. } => {
                 let cause = source.explain();
-                (cause.fate, cause.why, cause.next)
+                (cause.class, cause.why, cause.next)
             }
         };
         Explanation {
-            fate,
+            class,
             what,
             place: String::new(),
             why,

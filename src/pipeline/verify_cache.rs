@@ -51,7 +51,7 @@ impl Explain for WrongLayers {
         });
         let contents = self.layers.iter().map(|layer| layer.contents.as_str());
         Explanation {
-            fate: ErrorClass::World,
+            class: ErrorClass::World,
             what: "a cache image has other layers than its keys say".to_owned(),
             place: contents.collect::<Vec<_>>().join("; "),
             why: why.collect::<Vec<_>>().join("\n"),
@@ -76,7 +76,7 @@ impl Context<'_> {
         }
         let form = self.settings.formats.layers;
         let is_elsewhere =
-            |made: &&BuiltLayer| matches!(made.fate, LayerStatus::Believed | LayerStatus::Remote);
+            |made: &&BuiltLayer| matches!(made.status, LayerStatus::Believed | LayerStatus::Remote);
         let mut told: Vec<&BuiltLayer> = Vec::new();
         let mut wanted: Vec<&LayerRecipe<'_>> = Vec::new();
         for made in layers.iter().filter(is_elsewhere) {

@@ -100,7 +100,7 @@ pub(crate) enum PlanError {
 impl Explain for PlanError {
     #[expect(clippy::too_many_lines, reason = "one place explains every error")]
     fn explain(&self) -> Explanation {
-        let (fate, place, why, next) = match self {
+        let (class, place, why, next) = match self {
             Self::Project(error) => return error.explain(),
             Self::Environment(error) => return error.explain(),
             Self::LockFile(error) => return error.explain(),
@@ -197,7 +197,7 @@ impl Explain for PlanError {
             } => no_start(*is_python, found, lacking),
         };
         Explanation {
-            fate,
+            class,
             what: self.to_string(),
             place,
             why,

@@ -67,7 +67,7 @@ impl Explain for ImageBuilderError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Musl { image } => Explanation {
-                fate: ErrorClass::Project,
+                class: ErrorClass::Project,
                 what: "the base's C library is musl, as Alpine's is".to_owned(),
                 place: image.clone(),
                 why: "s2r chooses wheels that were built for glibc, and many packages have no others".to_owned(),
@@ -81,7 +81,7 @@ impl Explain for ImageBuilderError {
                 };
                 let lines: Vec<&str> = missing.iter().map(example).collect();
                 Explanation {
-                    fate: ErrorClass::Project,
+                    class: ErrorClass::Project,
                     what: format!("the base's config does not tell its {}", missing.join(" and ")),
                     place: image.clone(),
                     why: "s2r knows images by their configs, and does not look into their layers".to_owned(),

@@ -129,6 +129,6 @@ mod tests {
         let error = crate::project::ProjectFacts::of(&tree).unwrap_err();
         let told = crate::report::Explain::explain(&error);
         assert_eq!(told.place, "Aptfile:2");
-        assert_eq!(told.fate, crate::report::ErrorClass::Project);
+        assert_eq!(told.class, crate::report::ErrorClass::Project);
     }
 }

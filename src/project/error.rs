@@ -111,7 +111,7 @@ impl Explain for ProjectError {
             ),
         };
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: self.to_string(),
             place: place.to_string(),
             why,

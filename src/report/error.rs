@@ -73,14 +73,14 @@ impl Explain for ThreadError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Stopped => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the build was stopped".to_owned(),
                 place: "the layers".to_owned(),
                 why: "another part of it failed".to_owned(),
                 next: "see the other message, and run the command again".to_owned(),
             },
             Self::Panicked => Explanation {
-                fate: ErrorClass::Ours,
+                class: ErrorClass::Ours,
                 what: "a part of s2r failed".to_owned(),
                 place: "a thread of the build".to_owned(),
                 why: "it panicked; its message stands above".to_owned(),
@@ -111,14 +111,14 @@ impl Explain for FileError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Unwritable { path, source } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "a file cannot be written".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
                 next: "check the folder's permissions and space".to_owned(),
             },
             Self::Unreadable { path, source } => Explanation {
-                fate: ErrorClass::CommandLine,
+                class: ErrorClass::CommandLine,
                 what: "a file cannot be read".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
@@ -140,6 +140,6 @@ mod tests {
         *error.find_mut::<ThreadError>().unwrap() = ThreadError::Panicked;
         assert!(!error.is_stopped());
         assert_eq!(error.to_string(), "a thread panicked");
-        assert_eq!(error.explain().fate, ErrorClass::Ours);
+        assert_eq!(error.explain().class, ErrorClass::Ours);
     }
 }

@@ -65,7 +65,7 @@ pub(crate) enum Event {
         /// Its size in bytes.
         size_bytes: u64,
         /// How it got there.
-        fate: BlobStatus,
+        status: BlobStatus,
         /// How long that took.
         took: Duration,
     },
@@ -83,7 +83,7 @@ pub(crate) struct LayerEvent {
     /// Compressed size in bytes.
     pub size_bytes: u64,
     /// Whether its bytes were made now.
-    pub fate: LayerStatus,
+    pub status: LayerStatus,
     /// How long it took to have it.
     pub took: Duration,
 }
@@ -208,7 +208,7 @@ pub(crate) const LAST_LINES: &str = "Its last lines";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Explanation {
     /// Whose fault it is.
-    pub fate: ErrorClass,
+    pub class: ErrorClass,
     /// What happened, one line without a full stop.
     pub what: String,
     /// Where: a file and line, a url, an image; empty only if there is no place.

@@ -166,9 +166,9 @@ impl SandboxError {
 
 impl Explain for SandboxError {
     fn explain(&self) -> Explanation {
-        let (fate, what, why, next) = self.parts();
+        let (class, what, why, next) = self.parts();
         Explanation {
-            fate,
+            class,
             what,
             place: String::new(),
             why,

@@ -82,20 +82,20 @@ pub(crate) enum EnvironmentError {
 
 impl Explain for EnvironmentError {
     fn explain(&self) -> Explanation {
-        let fate_of = |of_project: bool| {
+        let class_of = |of_project: bool| {
             if of_project {
                 ErrorClass::Project
             } else {
                 ErrorClass::CommandLine
             }
         };
-        let (fate, place, why, next) = match self {
+        let (class, place, why, next) = match self {
             Self::NotText {
                 file,
                 line,
                 of_project,
             } => (
-                fate_of(*of_project),
+                class_of(*of_project),
                 format!("{file}:{line}"),
                 "Variables of an image are text in UTF-8 without NUL.",
                 "Save the file as UTF-8.",
@@ -105,7 +105,7 @@ impl Explain for EnvironmentError {
                 line,
                 of_project,
             } => (
-                fate_of(*of_project),
+                class_of(*of_project),
                 format!("{file}:{line}"),
                 "A variable of that length cannot be passed to a program.",
                 "Put the value into a file of the source.",
@@ -118,7 +118,7 @@ impl Explain for EnvironmentError {
             ),
         };
         Explanation {
-            fate,
+            class,
             what: self.to_string(),
             place,
             why: why.to_owned(),

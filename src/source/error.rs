@@ -91,7 +91,7 @@ impl SourceBound {
 
 impl Explain for SourceError {
     fn explain(&self) -> Explanation {
-        let (fate, why, next) = match self {
+        let (class, why, next) = match self {
             Self::Missing { .. } => (
                 ErrorClass::CommandLine,
                 "There is no such folder.".to_owned(),
@@ -146,7 +146,7 @@ impl Explain for SourceError {
             ),
         };
         Explanation {
-            fate,
+            class,
             what: self.to_string(),
             place: self.place(),
             why,

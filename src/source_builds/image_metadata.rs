@@ -69,7 +69,7 @@ pub(super) fn labels(folder: &Path) -> Result<BTreeMap<String, String>, ImageMet
 impl Explain for ImageMetadataError {
     fn explain(&self) -> Explanation {
         Explanation {
-            fate: match self {
+            class: match self {
                 Self::Read(_) => ErrorClass::World,
                 Self::NoFile | Self::Long | Self::Content { .. } => ErrorClass::Project,
             },
@@ -120,7 +120,7 @@ mod tests {
                 matches!(error, ImageMetadataError::Content { .. }),
                 "{text}: {error}"
             );
-            assert_eq!(error.explain().fate, ErrorClass::Project);
+            assert_eq!(error.explain().class, ErrorClass::Project);
         }
     }
 

@@ -193,7 +193,7 @@ impl Explain for StepError {
                 instead,
                 is_disk_full,
             } => Explanation {
-                fate: if *is_disk_full {
+                class: if *is_disk_full {
                     ErrorClass::World
                 } else {
                     ErrorClass::Project
@@ -214,7 +214,7 @@ impl Explain for StepError {
             } => {
                 let cause = source.explain();
                 Explanation {
-                    fate: cause.fate,
+                    class: cause.class,
                     what: format!(
                         "{step} needs code of the project to run, and no sandbox works here"
                     ),
@@ -231,7 +231,7 @@ impl Explain for StepError {
                 instead,
                 absence,
             } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: format!(
                     "{step} needs code of the project to run, and s2r does not stand in the builder's image"
                 ),
@@ -246,7 +246,7 @@ impl Explain for StepError {
                 instead,
                 needs,
             } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: format!("{step} cannot be run without isolation"),
                 place: "--isolation none".to_owned(),
                 why: (*needs).to_owned(),

@@ -34,14 +34,14 @@ pub(crate) struct DamagedItem {
     /// Where it lies, or lay.
     pub path: PathBuf,
     /// What became of it.
-    pub fate: DamageFate,
+    pub outcome: DamageOutcome,
     /// The images that need it; one without a name is told by its digest.
     pub images: BTreeSet<String>,
 }
 
 /// What became of something that was wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DamageFate {
+pub(crate) enum DamageOutcome {
     /// It is gone, and is made or fetched again when it is wanted.
     Dropped,
     /// It was not there, and is made or fetched again when it is wanted.
@@ -72,7 +72,7 @@ impl Store {
                 let images = digest.and_then(|digest| users.get(&digest).cloned());
                 checked.damaged.push(DamagedItem {
                     path,
-                    fate: DamageFate::Dropped,
+                    outcome: DamageOutcome::Dropped,
                     images: images.unwrap_or_default(),
                 });
             }
@@ -139,7 +139,7 @@ impl Store {
             if !is_there && !told.contains(&path) && self.elsewhere(digest).is_empty() {
                 checked.damaged.push(DamagedItem {
                     path,
-                    fate: DamageFate::Missing,
+                    outcome: DamageOutcome::Missing,
                     images: images.clone(),
                 });
             }
@@ -299,7 +299,7 @@ pub(super) mod tests {
         assert_eq!(check(&store).damaged, []);
         store.forget_elsewhere(&layer).unwrap();
         let found = check(&store);
-        assert_eq!(found.damaged[0].fate, DamageFate::Missing);
+        assert_eq!(found.damaged[0].outcome, DamageOutcome::Missing);
         assert_eq!(
             found.damaged[0].images,
             BTreeSet::from(["app:1".to_owned()])

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::check::{CheckReport, DamageFate, DamagedItem, title};
+use super::check::{CheckReport, DamageOutcome, DamagedItem, title};
 use super::images::REF_NAME;
 use super::records::read_bounded;
 use super::{LAYOUT, Store, StoreError};
@@ -20,8 +20,12 @@ impl Store {
         let copy = self.copied_index()?;
         let (mut index, is_readable) = self.index_or_copy()?;
         let mut restored = |path: PathBuf, images| {
-            let fate = DamageFate::Restored;
-            checked.damaged.push(DamagedItem { path, fate, images });
+            let status = DamageOutcome::Restored;
+            checked.damaged.push(DamagedItem {
+                path,
+                outcome: status,
+                images,
+            });
         };
         let mark = self.root().join("oci-layout");
         if read_bounded(&mark)?.as_deref() != Some(LAYOUT) {
@@ -146,7 +150,7 @@ mod tests {
             fs::write(&path, &wrong).unwrap();
             let found = check(&store);
             assert_eq!(found.damaged.len(), 1, "{wrong}: {found:?}");
-            assert_eq!(found.damaged[0].fate, DamageFate::Restored);
+            assert_eq!(found.damaged[0].outcome, DamageOutcome::Restored);
             assert!(found.lost.is_empty(), "{wrong}");
             assert_eq!(fs::read(&path).unwrap(), right);
             assert_eq!(check(&store).damaged, []);
@@ -208,7 +212,7 @@ mod tests {
         put(&copy, Some("?"));
         let told = DamagedItem {
             path: copy.clone(),
-            fate: DamageFate::Restored,
+            outcome: DamageOutcome::Restored,
             images: BTreeSet::new(),
         };
         assert_eq!(check(&store).damaged, [told]);

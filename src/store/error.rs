@@ -82,7 +82,7 @@ impl Explain for StoreError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Io { path, source } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the store cannot be read or written".into(),
                 place: path.display().to_string(),
                 why: source.to_string(),
@@ -97,7 +97,7 @@ impl Explain for StoreError {
                 },
             },
             Self::Mismatch { path, expected, found } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "written bytes are not the bytes that were meant".into(),
                 place: path.display().to_string(),
                 why: format!("expected {expected}, found {found}; nothing was kept"),
@@ -109,7 +109,7 @@ impl Explain for StoreError {
                 is_there,
             } => damaged_blob(path, digest, *is_there),
             Self::Damaged { path, reason } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "a file of the store is damaged".into(),
                 place: path.display().to_string(),
                 why: reason.clone(),
@@ -123,28 +123,28 @@ impl Explain for StoreError {
                 reason,
             } => list_lost(path, copy, root, reason),
             Self::Link { path } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "a folder of the store is a link".into(),
                 place: path.display().to_string(),
                 why: "s2r empties it, and what it leads to may be somebody's".into(),
                 next: format!("remove the link (`rm {}`); to have the store elsewhere, set S2R_STORE", path.display()),
             },
             Self::Foreign { path, owner, user } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the store belongs to somebody else".into(),
                 place: path.display().to_string(),
                 why: format!("its owner is user {owner}, and this is user {user}"),
                 next: "set S2R_STORE to a folder of your own".into(),
             },
             Self::NoImage { name, root } => Explanation {
-                fate: ErrorClass::CommandLine,
+                class: ErrorClass::CommandLine,
                 what: format!("there is no image {name} in the store"),
                 place: root.display().to_string(),
                 why: "neither is it a name that `s2r build SOURCE IMAGE` gave, nor the first six or more digits of a digest".into(),
                 next: "`s2r images` lists what is there".into(),
             },
             Self::SeveralImages { id, found } => Explanation {
-                fate: ErrorClass::CommandLine,
+                class: ErrorClass::CommandLine,
                 what: format!("the digests of several images begin with {id}"),
                 place: id.clone(),
                 why: found.join("\n"),
@@ -162,7 +162,7 @@ fn damaged_blob(path: &Path, digest: &Digest, is_there: bool) -> Explanation {
         ("missing", format!("there is no {digest}"))
     };
     Explanation {
-        fate: ErrorClass::World,
+        class: ErrorClass::World,
         what: format!("a part of the image is {what} in the store"),
         place: path.display().to_string(),
         why,
@@ -172,7 +172,7 @@ fn damaged_blob(path: &Path, digest: &Digest, is_there: bool) -> Explanation {
 
 fn unknown_form(path: &Path, reason: &str) -> Explanation {
     Explanation {
-        fate: ErrorClass::World,
+        class: ErrorClass::World,
         what: "an image of the store has a form that s2r does not know".into(),
         place: path.display().to_string(),
         why: format!("it is neither a manifest nor an index of manifests: {reason}"),
@@ -183,7 +183,7 @@ fn unknown_form(path: &Path, reason: &str) -> Explanation {
 
 fn list_lost(path: &Path, copy: &Path, root: &Path, reason: &str) -> Explanation {
     Explanation {
-        fate: ErrorClass::World,
+        class: ErrorClass::World,
         what: "the list of the store's images is lost".into(),
         place: path.display().to_string(),
         why: format!(

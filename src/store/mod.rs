@@ -48,7 +48,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use blob::{BlobWriter, FileState};
-pub(crate) use check::{CheckReport, DamageFate, DamagedItem};
+pub(crate) use check::{CheckReport, DamageOutcome, DamagedItem};
 pub(crate) use error::StoreError;
 pub(crate) use images::{FoundImage, StoredImage};
 pub(crate) use prune::{DiskUsageReport, PruneReport};
@@ -292,6 +292,6 @@ mod tests {
         fs::write(&file, b"").unwrap();
         let error = Store::open(&file.join("store")).unwrap_err();
         assert!(error.to_string().contains("file/store"), "{error}");
-        assert_eq!(error.explain().fate, ErrorClass::World);
+        assert_eq!(error.explain().class, ErrorClass::World);
     }
 }

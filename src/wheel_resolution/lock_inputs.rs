@@ -51,7 +51,7 @@ impl Explain for StaleLockError {
             ),
         };
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: self.to_string(),
             place,
             why,

@@ -71,7 +71,7 @@ pub(crate) enum TarError {
 
 impl Explain for TarError {
     fn explain(&self) -> Explanation {
-        let (fate, what, place, why, next) = match self {
+        let (class, what, place, why, next) = match self {
             Self::Path { path, fault } => (
                 ErrorClass::Project,
                 format!("{} cannot be in an image layer", path.escape_debug()),
@@ -144,7 +144,7 @@ impl Explain for TarError {
             ),
         };
         Explanation {
-            fate,
+            class,
             what,
             place,
             why,

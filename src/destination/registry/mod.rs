@@ -77,7 +77,7 @@ pub(crate) struct PushedBlob {
     /// Its size in bytes.
     pub size_bytes: u64,
     /// How it got there.
-    pub fate: BlobStatus,
+    pub status: BlobStatus,
     /// How long that took.
     pub took: Duration,
 }
@@ -103,20 +103,20 @@ pub(crate) fn push(
     let there = previous
         .as_ref()
         .and_then(|previous| meant.served_as(previous));
-    let mut fates = push.blobs(&known(image, previous.as_deref(), there.is_some()))?;
+    let mut pushed = push.blobs(&known(image, previous.as_deref(), there.is_some()))?;
     let (form, names) = match there {
         Some(there) => (there, target.tags.get(1..).unwrap_or_default()),
         None => (meant, target.tags),
     };
-    let form = push.name(form, names, &mut fates)?;
+    let form = push.name(form, names, &mut pushed)?;
     let blobs: Vec<PushedBlob> = image
         .blobs()
         .iter()
-        .filter_map(|blob| fates.remove(&blob.digest))
+        .filter_map(|blob| pushed.remove(&blob.digest))
         .collect();
     let sent = blobs
         .iter()
-        .filter(|blob| matches!(blob.fate, BlobStatus::Pushed | BlobStatus::Copied));
+        .filter(|blob| matches!(blob.status, BlobStatus::Pushed | BlobStatus::Copied));
     Ok(PushSummary {
         digest: form.digest,
         media_type: form.media_type,
@@ -192,11 +192,11 @@ impl<'a> PushRun<'a> {
 impl PushRun<'_> {
     /// Has all blobs in the repository; asks for all but the known ones.
     fn blobs(&self, known: &BTreeSet<Digest>) -> Result<BTreeMap<Digest, PushedBlob>, PushError> {
-        let mut fates = BTreeMap::new();
+        let mut pushed = BTreeMap::new();
         let mut due = Vec::new();
         for blob in self.image.blobs() {
             if known.contains(&blob.digest) {
-                fates.insert(
+                pushed.insert(
                     blob.digest,
                     self.told(blob, BlobStatus::AlreadyThere, Duration::ZERO),
                 );
@@ -206,9 +206,9 @@ impl PushRun<'_> {
         }
         let moving: Vec<BlobTransfer<'_>> = due.into_iter().map(BlobTransfer::new).collect();
         for blob in self.all(&moving)? {
-            fates.insert(blob.digest, blob);
+            pushed.insert(blob.digest, blob);
         }
-        Ok(fates)
+        Ok(pushed)
     }
 
     /// Sends what is due, several at a time, in order; the first failure stops the rest.
@@ -279,18 +279,18 @@ impl PushRun<'_> {
         }
     }
 
-    fn told(&self, blob: &Descriptor, fate: BlobStatus, took: Duration) -> PushedBlob {
+    fn told(&self, blob: &Descriptor, status: BlobStatus, took: Duration) -> PushedBlob {
         let (digest, size_bytes) = (blob.digest, blob.size);
         self.report.event(Event::Blob {
             digest: digest.to_string(),
             size_bytes,
-            fate,
+            status,
             took,
         });
         PushedBlob {
             digest,
             size_bytes,
-            fate,
+            status,
             took,
         }
     }

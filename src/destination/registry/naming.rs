@@ -76,15 +76,15 @@ impl PushRun<'_> {
         &self,
         form: ManifestForm,
         names: &[String],
-        fates: &mut BTreeMap<Digest, PushedBlob>,
+        pushed: &mut BTreeMap<Digest, PushedBlob>,
     ) -> Result<ManifestForm, PushError> {
-        let error = match self.store(&form, names, fates) {
+        let error = match self.store(&form, names, pushed) {
             Ok(()) => return Ok(form),
             Err(PushError::Registry(error)) if error.is_about_media_types() => error,
             Err(error) => return Err(error),
         };
         for other in form.others() {
-            match self.store(&other, names, fates) {
+            match self.store(&other, names, pushed) {
                 Ok(()) => {
                     self.warn(&form, &other, &error);
                     return Ok(other);
@@ -117,11 +117,11 @@ impl PushRun<'_> {
         &self,
         form: &ManifestForm,
         names: &[String],
-        fates: &mut BTreeMap<Digest, PushedBlob>,
+        pushed: &mut BTreeMap<Digest, PushedBlob>,
     ) -> Result<(), PushError> {
         // What the old manifest promised was not there; now everything is asked for.
         let send_all = || -> Result<(), PushError> {
-            fates.append(&mut self.blobs(&BTreeSet::new())?);
+            pushed.append(&mut self.blobs(&BTreeSet::new())?);
             Ok(())
         };
         store(self.target.registry, form, names, send_all)

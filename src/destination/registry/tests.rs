@@ -116,9 +116,9 @@ fn sends_all_once_then_the_difference_then_nothing() {
 
     let second = image(&folder, "c2", &[b"base", b"source 2"]);
     let summary = push_to(&server, &folder, &second).unwrap();
-    let fates: Vec<_> = summary.blobs.iter().map(|blob| blob.fate).collect();
+    let statuses: Vec<_> = summary.blobs.iter().map(|blob| blob.status).collect();
     assert_eq!(
-        fates,
+        statuses,
         [
             BlobStatus::AlreadyThere,
             BlobStatus::Pushed,
@@ -144,7 +144,7 @@ fn a_manifest_that_promises_too_much_is_not_believed_twice() {
     client.send_once(&request).unwrap();
     let summary = push_to(&server, &folder, &image(&folder, "c2", &[b"base"])).unwrap();
     assert_eq!(summary.blobs.len(), 2);
-    assert_eq!(summary.blobs[0].fate, BlobStatus::Pushed);
+    assert_eq!(summary.blobs[0].status, BlobStatus::Pushed);
 }
 
 #[test]

@@ -34,8 +34,8 @@ impl PushRun<'_> {
     /// Has one blob in the repository.
     pub(super) fn one(&self, moving: &BlobTransfer<'_>) -> Result<PushedBlob, PushError> {
         let start = Instant::now();
-        let fate = self.settle(moving)?;
-        Ok(self.told(moving.blob, fate, start.elapsed()))
+        let status = self.settle(moving)?;
+        Ok(self.told(moving.blob, status, start.elapsed()))
     }
 
     fn settle(&self, moving: &BlobTransfer<'_>) -> Result<BlobStatus, PushError> {

@@ -75,7 +75,7 @@ pub(crate) enum DebEntryFault {
 
 impl Explain for DebLayerError {
     fn explain(&self) -> Explanation {
-        let (fate, what, place, why, next) = match self {
+        let (class, what, place, why, next) = match self {
             Self::Open { path, source } => (
                 ErrorClass::World,
                 "a downloaded package does not open",
@@ -111,7 +111,7 @@ impl Explain for DebLayerError {
             Self::Layer(error) => return error.explain(),
         };
         Explanation {
-            fate,
+            class,
             what: what.to_owned(),
             place,
             why,

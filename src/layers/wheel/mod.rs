@@ -461,8 +461,8 @@ impl Explain for WheelLayerError {
                     **source,
                     Self::Zip(zip::ZipError::Read { .. }) | Self::Layer(tar::TarError::Write(_))
                 );
-                if cause.fate == ErrorClass::World && !is_of_disk {
-                    cause.fate = ErrorClass::Project;
+                if cause.class == ErrorClass::World && !is_of_disk {
+                    cause.class = ErrorClass::Project;
                 }
                 cause.place = format!("{wheel} ({})", cause.place);
                 return cause;
@@ -519,7 +519,7 @@ impl Explain for WheelLayerError {
             ),
         };
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: what.to_owned(),
             place: wheel.display().to_string(),
             why,

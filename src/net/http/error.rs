@@ -257,7 +257,7 @@ impl Explain for HttpError {
         match self {
             Self::Offline { method, url } => explain_offline(method, url),
             Self::BadUrl { url } => Explanation {
-                fate: ErrorClass::Project,
+                class: ErrorClass::Project,
                 ..world(
                     "a URL cannot be used",
                     url,
@@ -347,7 +347,7 @@ pub(crate) fn after_tries(tries: u32) -> String {
 
 fn world(what: &str, url: &ShownUrl, why: String, next: &str) -> Explanation {
     Explanation {
-        fate: ErrorClass::World,
+        class: ErrorClass::World,
         what: what.to_owned(),
         place: url.to_string(),
         why,
@@ -375,7 +375,7 @@ fn explain_plain_secret(url: &ShownUrl) -> Explanation {
 
 fn explain_ca_file(path: &Path, source: &io::Error) -> Explanation {
     Explanation {
-        fate: ErrorClass::World,
+        class: ErrorClass::World,
         what: "a file of certificate authorities cannot be used".to_owned(),
         place: path.display().to_string(),
         why: source.to_string(),
@@ -385,7 +385,7 @@ fn explain_ca_file(path: &Path, source: &io::Error) -> Explanation {
 
 fn explain_setup(cause: &str) -> Explanation {
     Explanation {
-        fate: ErrorClass::World,
+        class: ErrorClass::World,
         what: "TLS cannot be set up".to_owned(),
         place: String::new(),
         why: cause.to_owned(),
@@ -408,7 +408,7 @@ fn explain_connect(url: &ShownUrl, cause: &str, tries: u32) -> Explanation {
         )
     };
     Explanation {
-        fate: ErrorClass::World,
+        class: ErrorClass::World,
         what: what.to_owned(),
         place: url.to_string(),
         why: format!("{cause}{}", after_tries(tries)),
@@ -434,7 +434,7 @@ fn explain_status(url: &ShownUrl, status: u16, body: &str, tries: u32) -> Explan
         format!(": {body}")
     };
     Explanation {
-        fate: ErrorClass::World,
+        class: ErrorClass::World,
         what: format!("the server answers {status}"),
         place: url.to_string(),
         why: format!("{}{said}{}", reason(status), after_tries(tries)),

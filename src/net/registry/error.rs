@@ -361,7 +361,7 @@ impl Explain for RegistryError {
         match self {
             Self::Http(error) => error.explain(),
             Self::Denied { registry, repository, status, had_credentials, lacks_rights: _, refusals } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the registry refuses access".to_owned(),
                 place: format!("{registry}/{repository}"),
                 why: if *had_credentials {
@@ -372,7 +372,7 @@ impl Explain for RegistryError {
                 next: format!("log in (s2r login {registry}), and check that the account may push to {repository}"),
             },
             Self::Refused { url, status, refusals, tries, .. } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: format!("the registry answers {status}"),
                 place: url.to_string(),
                 why: match words(refusals).strip_prefix(": ") {
@@ -388,14 +388,14 @@ impl Explain for RegistryError {
                 },
             },
             Self::Protocol { url, what } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the registry does not keep to the protocol".to_owned(),
                 place: url.to_string(),
                 why: what.to_string(),
                 next: "check that the address is a container registry's".to_owned(),
             },
             Self::WrongDigest { url, expected, found } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the registry has other bytes than were sent or asked for".to_owned(),
                 place: url.to_string(),
                 why: format!("expected {expected}\nfound    {found}"),
@@ -403,7 +403,7 @@ impl Explain for RegistryError {
             },
             Self::Rules(error) => error.explain(),
             Self::Blocked { name, prefix, file, mirrors } => Explanation {
-                fate: ErrorClass::World,
+                class: ErrorClass::World,
                 what: "the registry is blocked here".to_owned(),
                 place: name.clone(),
                 why: format!("{} has blocked = true for {prefix}{}", file.display(), besides(mirrors)),

@@ -87,8 +87,8 @@ impl RebaseError {
 
 impl Explain for RebaseError {
     fn explain(&self) -> Explanation {
-        let told = |fate, what: &str, place: &str, why: String, next: String| Explanation {
-            fate,
+        let told = |class, what: &str, place: &str, why: String, next: String| Explanation {
+            class,
             what: what.to_owned(),
             place: place.to_owned(),
             why,
@@ -185,7 +185,7 @@ fn misfit_told(
         ),
     };
     Explanation {
-        fate: ErrorClass::Project,
+        class: ErrorClass::Project,
         what: what.to_owned(),
         place: base.to_owned(),
         why: format!("{image} stands on {old}, {base} has {new}: {why}"),

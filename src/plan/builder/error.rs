@@ -78,7 +78,7 @@ impl Explain for BuilderError {
             ),
         };
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: "the builder file is wrong".to_owned(),
             place: origin.clone(),
             why,
@@ -90,7 +90,7 @@ impl Explain for BuilderError {
 /// A fault of ours.
 fn fault(error: &BuilderError, place: &str, why: &str) -> Explanation {
     Explanation {
-        fate: ErrorClass::Ours,
+        class: ErrorClass::Ours,
         what: error.to_string(),
         place: place.to_owned(),
         why: why.to_owned(),

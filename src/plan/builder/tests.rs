@@ -112,7 +112,7 @@ fn wrong_fields_are_named() {
         let error = changed(from, to);
         let told = error.to_string();
         assert!(told.contains(named) && told.contains("mine.yaml"), "{told}");
-        assert_eq!(error.explain().fate, ErrorClass::Project);
+        assert_eq!(error.explain().class, ErrorClass::Project);
     }
 }
 

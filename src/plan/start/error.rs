@@ -125,7 +125,7 @@ impl Explain for StartError {
             ),
         };
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: self.to_string(),
             place,
             why,

@@ -137,7 +137,7 @@ impl Explain for DebianError {
         reason = "one arm an error, so that the compiler sees that none is forgotten"
     )]
     fn explain(&self) -> Explanation {
-        let (fate, what, place, why, next) = match self {
+        let (class, what, place, why, next) = match self {
             Self::Fetch(error) => return error.explain(),
             Self::Body { url, source } => {
                 world("a download from the Debian archive broke off", url, source.to_string(), "Try again.")
@@ -215,7 +215,7 @@ impl Explain for DebianError {
             Self::Interrupted => ours("a worker thread ended without a result", "resolving Debian packages"),
         };
         Explanation {
-            fate,
+            class,
             what,
             place,
             why,
@@ -228,14 +228,14 @@ impl Explain for DebianFetchError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Missing { url } => {
-                let (fate, what, place, why, next) = world(
+                let (class, what, place, why, next) = world(
                     "the Debian archive does not have a file",
                     url,
                     "The mirror has dropped it for a newer version, or is not a mirror of this suite.".to_owned(),
                     "Resolve anew (`--refresh`, or `s2r lock`), or set `snapshot` in the builder file to have old versions.",
                 );
                 Explanation {
-                    fate,
+                    class,
                     what,
                     place,
                     why,

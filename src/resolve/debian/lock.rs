@@ -270,7 +270,7 @@ impl Explain for LockError {
             ),
         };
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: what.to_owned(),
             place: place.clone(),
             why,

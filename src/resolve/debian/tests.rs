@@ -176,7 +176,7 @@ fn what_cannot_be_solved_says_why() {
         matches!(&missing, DebianError::NoPackage { relation, needed_by }
         if relation == "nothing-has-this | neither-this" && needed_by == "broken 1")
     );
-    assert_eq!(missing.explain().fate, ErrorClass::Project);
+    assert_eq!(missing.explain().class, ErrorClass::Project);
     assert!(matches!(error(&["no-such"]), DebianError::NoPackage { .. }));
     assert!(matches!(
         error(&["libc6", "clash"]),

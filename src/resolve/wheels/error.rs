@@ -276,7 +276,7 @@ impl NoWheel {
         }
         why.push_str(&self.reason);
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what,
             place: places(&self.places),
             why: why.trim_end().to_owned(),
@@ -290,7 +290,7 @@ impl NoWheel {
 
 fn project(what: String, place: String, why: String, next: &str) -> Explanation {
     Explanation {
-        fate: ErrorClass::Project,
+        class: ErrorClass::Project,
         what,
         place,
         why,
@@ -300,7 +300,7 @@ fn project(what: String, place: String, why: String, next: &str) -> Explanation 
 
 fn world(what: String, place: String, why: String, next: &str) -> Explanation {
     Explanation {
-        fate: ErrorClass::World,
+        class: ErrorClass::World,
         what,
         place,
         why,
@@ -310,7 +310,7 @@ fn world(what: String, place: String, why: String, next: &str) -> Explanation {
 
 fn ours(what: &str, why: String) -> Explanation {
     Explanation {
-        fate: ErrorClass::Ours,
+        class: ErrorClass::Ours,
         what: what.to_owned(),
         place: String::new(),
         why,
@@ -322,7 +322,7 @@ fn ours(what: &str, why: String) -> Explanation {
 /// might be asking.
 fn unknown_variable(name: &str, place: String) -> Explanation {
     Explanation {
-        fate: ErrorClass::Project,
+        class: ErrorClass::Project,
         what: format!("the variable {name} was not given to the build"),
         place,
         why: format!(
@@ -337,7 +337,7 @@ fn unknown_variable(name: &str, place: String) -> Explanation {
 fn explain_wheel(place: &str, error: &StubError) -> Explanation {
     match error {
         StubError::Zip(error) => Explanation {
-            fate: match error {
+            class: match error {
                 zip::ZipError::Read { .. } => ErrorClass::World,
                 zip::ZipError::Archive { .. } | zip::ZipError::Member { .. } => ErrorClass::Project,
             },

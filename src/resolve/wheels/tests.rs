@@ -170,7 +170,7 @@ fn hashes_for_some_of_the_packages_are_not_enough() {
     ] {
         let told = run(&text, locked).unwrap_err().explain();
         assert_eq!(
-            (told.fate, told.place.as_str()),
+            (told.class, told.place.as_str()),
             (ErrorClass::Project, "requirements.txt")
         );
         assert!(told.why.contains("need y==2, which"), "{}", told.why);
@@ -257,13 +257,13 @@ fn exact_requirements_that_fail_say_why() {
     let sdist = explain("\nx==1 $");
     assert_eq!(sdist.what, "x==1 exists only as a source distribution");
     assert_eq!(
-        (sdist.place.as_str(), sdist.fate),
+        (sdist.place.as_str(), sdist.class),
         ("requirements.txt:2", ErrorClass::Project)
     );
     assert!(explain("y==1 $").what.contains("hash"));
     assert!(explain("x==7 $").why.contains("no x 7"));
     assert!(explain("w==7 $").why.contains("no w 7"));
-    assert_eq!(explain("z==1 $").fate, ErrorClass::World);
+    assert_eq!(explain("z==1 $").class, ErrorClass::World);
     assert!(explain("x==1 $\ny==1").what.contains("no hash"));
     assert!(explain(".").what.contains("built"));
     assert!(
@@ -360,7 +360,7 @@ fn locks_are_read_without_network() {
     );
     let elsewhere = fails(&environments("platform_machine == 'arm64'"));
     assert!(matches!(elsewhere, WheelError::Environment { .. }));
-    assert_eq!(elsewhere.explain().fate, ErrorClass::Project);
+    assert_eq!(elsewhere.explain().class, ErrorClass::Project);
     assert!(matches!(
         fails(&text.replace("w/b-1", "../b-1")),
         WheelError::Pylock { .. }
@@ -394,7 +394,7 @@ fn locks_without_a_hash_are_refused() {
             .unwrap_err();
             let told = error.explain();
             assert_eq!(
-                (told.fate, told.place.as_str()),
+                (told.class, told.place.as_str()),
                 (ErrorClass::Project, "pylock.toml")
             );
             assert!(
@@ -498,7 +498,7 @@ fn a_wheel_that_cannot_be_read_is_not_called_missing() {
     assert!(matches!(error, WheelError::NoSuchWheel { .. }), "{error}");
     case.unopened = io::ErrorKind::PermissionDenied;
     let error = run(&case);
-    assert_eq!(error.explain().fate, ErrorClass::World, "{error}");
+    assert_eq!(error.explain().class, ErrorClass::World, "{error}");
 }
 
 #[test]

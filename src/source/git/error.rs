@@ -186,7 +186,7 @@ fn advice(said: &str) -> &'static str {
 
 impl Explain for GitError {
     fn explain(&self) -> Explanation {
-        let (fate, why, next) = match self {
+        let (class, why, next) = match self {
             Self::NoGit { source } => (
                 ErrorClass::World,
                 format!("Repositories are fetched by git: {source}."),
@@ -242,7 +242,7 @@ impl Explain for GitError {
             ),
         };
         Explanation {
-            fate,
+            class,
             what: self.to_string(),
             place: self.place(),
             why,

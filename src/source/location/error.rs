@@ -130,7 +130,7 @@ impl Explain for LocationError {
             ),
         };
         Explanation {
-            fate: ErrorClass::CommandLine,
+            class: ErrorClass::CommandLine,
             what: self.to_string(),
             place,
             why,

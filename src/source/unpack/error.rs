@@ -201,7 +201,7 @@ fn found_text(found: FoundInstead) -> (&'static str, &'static str) {
 impl Explain for ArchiveSourceError {
     fn explain(&self) -> Explanation {
         let again = "Pack it anew, or fetch it anew.";
-        let (fate, place, why, next) = match self {
+        let (class, place, why, next) = match self {
             Self::Read { shown, source } => (ErrorClass::Project, shown, source.to_string(), again),
             Self::Kind { shown, found } => {
                 let (why, next) = found_text(*found);
@@ -250,7 +250,7 @@ impl Explain for ArchiveSourceError {
             ),
             Self::Terminal => {
                 return Explanation {
-                    fate: ErrorClass::CommandLine,
+                    class: ErrorClass::CommandLine,
                     what: self.to_string(),
                     place: "-".to_owned(),
                     why: "`-` stands for a tar that another program sends.".to_owned(),
@@ -259,7 +259,7 @@ impl Explain for ArchiveSourceError {
             }
             Self::Write { path, source } => {
                 return Explanation {
-                    fate: ErrorClass::World,
+                    class: ErrorClass::World,
                     what: "an unpacked file cannot be written".to_owned(),
                     place: path.display().to_string(),
                     why: source.to_string(),
@@ -270,7 +270,7 @@ impl Explain for ArchiveSourceError {
             }
         };
         Explanation {
-            fate,
+            class,
             what: self.to_string(),
             place: place.clone(),
             why,

@@ -102,7 +102,7 @@ impl Explain for WheelBuildError {
             ),
         };
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: "a wheel could not be built".to_owned(),
             place: title.clone(),
             why,

@@ -66,7 +66,7 @@ impl Explain for BuildSourceError {
             ),
         };
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: what.to_owned(),
             place: position.to_string(),
             why,

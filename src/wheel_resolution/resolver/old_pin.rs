@@ -40,7 +40,7 @@ impl Explain for OldPinError {
             ));
         }
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: self.to_string(),
             place: self.position.to_string(),
             why: format!(
@@ -62,7 +62,7 @@ impl WheelResolver<'_> {
     ) -> BuildError {
         let explained = error.explain();
         // A full disk or a network that fails is no fault of the pin.
-        if explained.fate != ErrorClass::Project {
+        if explained.class != ErrorClass::Project {
             return error;
         }
         let others = other_builders(self.target);

@@ -52,7 +52,7 @@ impl Explain for ServerNotAddedError {
             ),
         };
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: self.to_string(),
             place: "the dependencies".to_owned(),
             why: format!(

@@ -104,7 +104,7 @@ fn a_declined_mount_leaves_its_upload_to_be_used() {
         ];
         let (source, image) = elsewhere(LAYER, &origins);
         let summary = push_all(&server, &source, &image).unwrap();
-        assert_eq!(summary.blobs[0].fate, BlobStatus::Copied);
+        assert_eq!(summary.blobs[0].status, BlobStatus::Copied);
         let lines = server.lines();
         let posts = lines
             .iter()
@@ -152,7 +152,7 @@ fn a_blob_that_is_there_after_all_ends_the_upload() {
     push_to(&server, &folder, &first).unwrap();
     let (source, image) = elsewhere(LAYER, &[format!("{}/base:3", server.host())]);
     let summary = push_all(&server, &source, &image).unwrap();
-    assert_eq!(summary.blobs[0].fate, BlobStatus::AlreadyThere);
+    assert_eq!(summary.blobs[0].status, BlobStatus::AlreadyThere);
     assert!(server.lines().contains(&"DELETE /up".to_owned()));
 }
 
@@ -166,7 +166,7 @@ fn a_blob_of_another_registry_is_copied() {
         let origin = keeper_with(&[("base/python", &layer)]);
         let (source, image) = elsewhere(&layer, &[format!("{}/base/python:3", origin.host())]);
         let summary = push_all(&server, &source, &image).unwrap();
-        assert_eq!(summary.blobs[0].fate, BlobStatus::Copied);
+        assert_eq!(summary.blobs[0].status, BlobStatus::Copied);
         assert_eq!(summary.sent_bytes, size as u64 + 3 + 2);
         assert_eq!(
             origin.lines(),
@@ -190,7 +190,7 @@ fn a_copy_is_given_again_from_its_beginning() {
     let origin = keeper_with(&[("base", &layer)]);
     let (source, image) = elsewhere(&layer, &[format!("{}/base:3", origin.host())]);
     let summary = push_all(&server, &source, &image).unwrap();
-    assert_eq!(summary.blobs[0].fate, BlobStatus::Copied);
+    assert_eq!(summary.blobs[0].status, BlobStatus::Copied);
     assert!(origin.lines().len() > 1);
 }
 

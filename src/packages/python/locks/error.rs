@@ -94,7 +94,7 @@ impl Explain for LockFileError {
             ),
         };
         Explanation {
-            fate: ErrorClass::Project,
+            class: ErrorClass::Project,
             what: self.to_string(),
             place: place.to_owned(),
             why,
