@@ -1,21 +1,17 @@
 //! The commands, one file each, by way of the rooms that do their work: `context`, `base`, `layer_cache`, `bytecode`,
 //! `source_builds`, `wheel_resolution`.
 //!
-//! - `build` reads as a contents page; `platform_build` is the same for one platform, `assembly` its documents
+//! - `build` reads as a contents page; `platform_build` is the same for one platform
 //! - `plan`, `lock`, `publish` (push and export), `run` with `port_relay`, `rebase`, `login`
-//! - `configure` (generators of Debian packages), `base_status` (how far an image is behind its base), `verify_cache`, `needs` (what files of
-//!   the image need and it has not), `image_name` (of what has no name)
+//! - `base_status` (how far an image is behind its base), `verify_cache`, `named_base` (a base that an image stands for), `image_name` (of what
+//!   has no name)
 
-mod assembly;
 mod base_status;
 mod build;
-mod configure;
 mod image_name;
-mod implied_packages;
 mod lock;
 mod login;
 mod named_base;
-mod needs;
 mod plan;
 mod platform_build;
 mod port_relay;

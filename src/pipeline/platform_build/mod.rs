@@ -1,10 +1,18 @@
 //! One platform of an image: its packages, its wheels, its layers, its documents.
+//!
+//! - `configure`: generators of Debian packages
+//! - `implied_packages`: Debian packages that come by themselves
+//! - `needs`: what files of the image need and it has not
+//! - `assembly`: the upper layers, config and manifest
+
+mod assembly;
+mod configure;
+mod implied_packages;
+mod needs;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use super::assembly::FinishedLayers;
-use super::build::BuiltPlatform;
 use crate::base::debian_packages::DebianPackages;
 use crate::base::image_base::Base;
 use crate::bytecode::BytecodeCompiler;
@@ -17,12 +25,14 @@ use crate::oci::{Architecture, Platform};
 use crate::packages::debian::DebArtefact;
 use crate::packages::python::WheelTarget;
 use crate::packages::python::conditions::ResolutionRules;
+use crate::pipeline::BuiltPlatform;
 use crate::report::{BuildError, BuildStage, LayerStatus};
 use crate::resolve::wheels::WheelLock;
 use crate::source_builds::build_root::BuildRoot;
 use crate::source_builds::step_layers;
 use crate::source_builds::step_layers::{LowerLayers, StepOutcome};
 use crate::wheel_resolution::resolver;
+use assembly::FinishedLayers;
 
 /// What one platform's image is made of, exactly.
 pub(super) struct ResolvedPlatform {
@@ -285,7 +295,7 @@ fn describe_changes(made: Option<&BuiltLayer>) -> String {
 }
 
 /// What came of a batch of layers.
-pub(super) fn describe(batch: &LayerBatch) -> String {
+fn describe(batch: &LayerBatch) -> String {
     let made = batch
         .layers
         .iter()

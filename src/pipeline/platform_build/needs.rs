@@ -15,7 +15,7 @@ use crate::report::{Event, LayerStatus};
 use serde::Deserialize as _;
 
 /// Packages by library and by interpreter.
-const TABLE: &str = include_str!("../../builders/libraries.yaml");
+const TABLE: &str = include_str!("../../../builders/libraries.yaml");
 /// A library that every image has whose libraries are known.
 const C_LIBRARY: &str = "libc.so.6";
 /// Beginnings of names of libraries that the machine's drivers bring into a container.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
-use super::build::BuiltPlatform;
 use crate::base::image_base::Base;
 use crate::bytecode::{BytecodeCompiler, CompileTotals};
 use crate::context::build_context::Context;
@@ -17,6 +16,7 @@ use crate::layer_recipes::WheelShelf;
 use crate::layers::source::SourceLayer;
 use crate::layers::wheel;
 use crate::oci::{Platform, RunConfig};
+use crate::pipeline::BuiltPlatform;
 use crate::plan::labels::LABEL_FLAG;
 use crate::plan::{Decided, ValueOrigin};
 use crate::report::BuildError;

@@ -12,7 +12,7 @@ use crate::report::{BuildError, BuildStage, Event};
 use crate::resolve::wheels::WheelLock;
 use crate::source_builds::build_wheel::packages_of_record;
 
-use super::platform_build::describe;
+use super::describe;
 use crate::context::stage_clock::StageClock;
 use crate::layer_cache::BuiltLayer;
 
