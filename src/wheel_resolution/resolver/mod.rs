@@ -1,40 +1,32 @@
 //! From what a project wishes for to exact wheels, those included that have to be built from source:
 //! the project itself, folders and repositories that requirements name, packages without a wheel.
-//! What has to be built is brought by `material`.
+//! `project_files` reads what is wished for, `build_sources` brings what has to be built, `built_metadata` what that requires.
 
 mod build_sources;
+mod built_metadata;
 mod error;
 mod old_pin;
+mod project_files;
 mod server;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use crate::archive::zip::ZipArchive;
 use crate::context::build_context::Context;
 use crate::context::cross_platform::{ForeignStep, refused};
 use crate::context::settings::NetworkRules;
-use crate::layer_cache::DownloadError;
-use crate::oci::Digest;
 use crate::packages::python::conditions::ResolutionRules;
-use crate::packages::python::locks::{
-    ConversionInput, ConvertedLock, LockChoice, LockForm, LockKind, convert, indexes_of,
-};
 use crate::packages::python::switches::is_on;
 use crate::packages::python::{
     DirectUrl, LineError, LockFingerprint, LockOrigin, PackageName, ReadError, Requirement,
-    WheelFileName, WheelTarget, line_of,
+    WheelTarget, line_of,
 };
-use crate::plan::{DependencySource, PlanError};
+use crate::plan::DependencySource;
 use crate::report::BuildError;
 use crate::resolve::wheels::{
-    IndexSettings, LockedWheel, RequirementsFile, WheelError, WheelLock, needs_build,
-    required_by_address,
+    LockedWheel, RequirementsFile, WheelError, WheelLock, needs_build, required_by_address,
 };
-use crate::source::SettingsFile;
 use crate::source_builds::build_root::BuildRoot;
 use crate::source_builds::build_wheel::{BuildRequirements, WheelBuilder};
-use crate::store::FileState;
 use crate::wheel_resolution::lock_inputs;
 use crate::wheel_resolution::lock_inputs::StaleLockError;
 use crate::wheel_resolution::locked_wheels::{BuiltWheel, WheelRequest, WheelResolution};
@@ -43,8 +35,6 @@ use crate::wheel_resolution::locked_wheels::{BuiltWheel, WheelRequest, WheelReso
 const MAX_SDISTS: usize = 64;
 /// How deep build requirements may need building themselves.
 const MAX_DEPTH: usize = 4;
-/// Longest metadata of a wheel that are read.
-const MAX_METADATA_BYTES: u64 = 1 << 20;
 /// The newest pip, as `UPGRADE_PIP_TO_LATEST` has it.
 const NEWEST_PIP: RequirementsFile<'_> = RequirementsFile {
     path: "UPGRADE_PIP_TO_LATEST",
@@ -131,147 +121,6 @@ impl WheelResolver<'_> {
         let foreign = self.build_root.foreign();
         foreign.map_or(Ok(()), |architecture| {
             Err(refused(architecture, vec![step()]))
-        })
-    }
-
-    /// A file of the source; one that is not there is empty.
-    fn read(&self, path: &str) -> Result<Vec<u8>, BuildError> {
-        let text = self
-            .context
-            .tree()
-            .read_small(path, SettingsFile::ToolLock)?;
-        Ok(text.unwrap_or_default())
-    }
-
-    /// The same, if there is one.
-    fn read_if_there(&self, path: &str) -> Result<Option<Vec<u8>>, BuildError> {
-        Ok(self
-            .context
-            .tree()
-            .read_small(path, SettingsFile::ToolLock)?)
-    }
-
-    /// A file of another tool, by way of the text that the resolver reads.
-    fn converted(
-        &self,
-        file: LockKind,
-        choice: &LockChoice,
-        built: Vec<BuiltWheel>,
-        rules: NetworkRules,
-    ) -> Result<WheelLock, BuildError> {
-        let path = file.path();
-        let converted = self.conversion(file, choice)?;
-        let result = self.of_conversion(file, &converted, built, rules);
-        match result {
-            Err(error) => Err(where_it_stands(error, path, &self.read(path)?)),
-            done => done,
-        }
-    }
-
-    /// The wheels of a converted file.
-    fn of_conversion(
-        &self,
-        file: LockKind,
-        converted: &ConvertedLock,
-        built: Vec<BuiltWheel>,
-        rules: NetworkRules,
-    ) -> Result<WheelLock, BuildError> {
-        let path = file.path();
-        if converted.form == LockForm::Pylock {
-            return self.locked(path, converted.text.as_bytes(), &built, rules);
-        }
-        let text = converted.text.as_bytes();
-        let lines = [RequirementsFile { path, text }];
-        if file.is_lock() {
-            let lock = match self.requirements(&lines, Vec::new(), rules, 0) {
-                Err(error) => self.with_left_out(error, path, &converted.text, rules)?,
-                Ok(lock) => lock,
-            };
-            Ok(with_built(lock, &built))
-        } else {
-            self.requirements(&lines, built, rules, 0)
-        }
-    }
-
-    /// What the project's own tool says of where packages come from. Of a lock of s2r, the files are
-    /// asked for with the logins that the tool's indexes have.
-    ///
-    /// # Errors
-    /// A table that is not understood.
-    pub(crate) fn find_conditions(&self) -> Result<ResolutionRules, BuildError> {
-        match &self.context.plan.dependencies.value {
-            DependencySource::Converted { file, choice, .. } => {
-                Ok(self.conversion(*file, choice)?.conditions)
-            }
-            DependencySource::Pylock { .. } => {
-                let file = LockKind::Pyproject.path();
-                let text = self.read(file)?;
-                Ok(ResolutionRules {
-                    file,
-                    indexes: indexes_of(&String::from_utf8_lossy(&text)),
-                    ..ResolutionRules::default()
-                })
-            }
-            DependencySource::Requirements { .. } | DependencySource::None => {
-                Ok(ResolutionRules::default())
-            }
-        }
-    }
-
-    /// A file of another tool as the text that the resolver reads.
-    fn conversion(&self, file: LockKind, choice: &LockChoice) -> Result<ConvertedLock, BuildError> {
-        let text = self.read(file.path())?;
-        let made_from = file
-            .read_with()
-            .map(|path| self.read_if_there(path))
-            .transpose()?
-            .flatten();
-        let markers = self
-            .target
-            .markers()
-            .map_err(|error| WheelError::Target(error.to_string()))?;
-        Ok(convert(
-            file,
-            &ConversionInput {
-                text: &String::from_utf8_lossy(&text),
-                made_from: made_from.as_deref().map(String::from_utf8_lossy).as_deref(),
-                choice,
-                beside: &|path| {
-                    let text = self.read_if_there(path).ok().flatten()?;
-                    Some(String::from_utf8_lossy(&text).into_owned())
-                },
-                markers: &markers,
-                as_requirements: false,
-            },
-        )
-        .map_err(PlanError::from)?)
-    }
-
-    /// Packages that a build needs come from where the requirements say that packages come from, as
-    /// with pip: behind a mirror there is no other place.
-    fn environment_of_builds(&self) -> Result<BTreeMap<String, String>, BuildError> {
-        let mut environment = self.environment_of_requirements()?;
-        IndexSettings::lift_rules_of_image(&mut environment);
-        Ok(environment)
-    }
-
-    /// The variables, with those of indexes as the requirements have them.
-    fn environment_of_requirements(&self) -> Result<BTreeMap<String, String>, BuildError> {
-        let (path, text) = match &self.context.plan.dependencies.value {
-            DependencySource::Requirements { path } => (path.as_str(), self.read(path)?),
-            DependencySource::Converted { file, choice, .. } => {
-                let converted = self.conversion(*file, choice)?;
-                let options = converted.text.lines().filter(|line| line.starts_with("--"));
-                let options: Vec<&str> = options.collect();
-                (file.path(), options.join("\n").into_bytes())
-            }
-            DependencySource::Pylock { .. } | DependencySource::None => ("", Vec::new()),
-        };
-        let file = RequirementsFile { path, text: &text };
-        let wanted = WheelRequest::Requirements(&[file]);
-        let rules = self.context.settings.rules;
-        self.with(wanted, &[], rules, |wheels| {
-            wheels.index_variables(self.target)
         })
     }
 
@@ -560,57 +409,6 @@ fn with_built(mut lock: WheelLock, built: &[BuiltWheel]) -> WheelLock {
     }
     lock.packages.sort_by(|a, b| a.name.cmp(&b.name));
     lock
-}
-
-impl Context<'_> {
-    /// What the project's own wheel requires, if the image gets one.
-    ///
-    /// # Errors
-    /// It was damaged in the store; the disk's.
-    pub(crate) fn own_requires(&self, lock: &WheelLock) -> Result<Option<String>, BuildError> {
-        let Some(own) = lock.packages.iter().find(|wheel| wheel.is_own()) else {
-            return Ok(None);
-        };
-        self.requires_of(&own.file_name, &own.sha256)
-    }
-
-    /// What a built wheel of the store requires, if it is there.
-    fn requires_of(
-        &self,
-        name: &WheelFileName,
-        wheel: &Digest,
-    ) -> Result<Option<String>, BuildError> {
-        match self.store.drop_damaged_download(wheel)? {
-            FileState::Sound => Ok(self.required_headers(&self.store.download_path(wheel))),
-            FileState::Missing => Ok(None),
-            FileState::Dropped => Err(DownloadError::Lost {
-                name: name.to_string(),
-                digest: *wheel,
-            }
-            .into()),
-        }
-    }
-
-    /// The headers of a wheel's metadata that say what it requires, in order.
-    fn required_headers(&self, wheel: &Path) -> Option<String> {
-        let archive = ZipArchive::open(wheel, self.settings.rules.unpacked).ok()?;
-        let member = archive
-            .members()
-            .iter()
-            .find(|member| member.name.ends_with(".dist-info/METADATA"))?;
-        let bytes = archive.read(member, MAX_METADATA_BYTES).ok()?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let headers = text.lines().take_while(|line| !line.is_empty());
-        let mut requires: Vec<&str> = headers
-            .filter(|line| {
-                line.split_once(':').is_some_and(|(name, _)| {
-                    ["Requires-Dist", "Requires-Python", "Provides-Extra"].contains(&name)
-                })
-            })
-            .collect();
-        requires.sort_unstable();
-        Some(requires.join("\n"))
-    }
 }
 
 /// A built wheel as an entry of a lock.
