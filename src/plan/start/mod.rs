@@ -9,6 +9,7 @@ mod decision;
 mod entries;
 mod error;
 mod found;
+mod gunicorn;
 mod home;
 mod missing_parts;
 mod modules;
