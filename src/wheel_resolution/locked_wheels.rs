@@ -1,4 +1,4 @@
-//! The project's exact wheels, and the files that the builder itself takes from the package index.
+//! The project's exact wheels.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,25 +6,24 @@ use std::io;
 
 use pep508_rs::ExtraName;
 
-use crate::layer_cache::{DownloadError, MAX_DOWNLOAD_BYTES, StoreFetcher, again};
+use super::package_index::PackageIndex;
+use crate::layer_cache::StoreFetcher;
 use crate::layer_recipes::revealed;
-use crate::net::http::{ExpectedDownload, HttpError};
+use crate::net::http::HttpError;
 use crate::oci::{Digest, KeyBuilder};
 use crate::packages::Sha256;
 use crate::packages::python::conditions::ResolutionRules;
 use crate::packages::python::{
-    DirectUrl, PackageName, PackageUrl, Position, Requirement, Version, WheelFileName, WheelTarget,
+    DirectUrl, PackageName, Position, Requirement, Version, WheelFileName, WheelTarget,
 };
-use crate::plan::builder::PipWheel;
 use crate::report::{BuildError, Report, ThreadError};
 use crate::resolve::wheels::{
-    BUILT_FOLDER, GetRequest, GetResponse, IndexFetch, IndexFetchError, IndexSdist, IndexSettings,
-    KeptFile, LockedSource, LockedWheel, OldPin, RequirementsFile, ResolveInput, ResolveRequest,
-    SourceOf, WheelLocation, WheelLock, WheelOverride, find_tool, indexes, locked_sources, old_pin,
-    requires_hashes, resolution_key, resolve, sdist_for, to_build, write_pylock,
+    BUILT_FOLDER, IndexSdist, LockedSource, LockedWheel, OldPin, RequirementsFile, ResolveInput,
+    ResolveRequest, SourceOf, WheelLocation, WheelLock, WheelOverride, indexes, locked_sources,
+    old_pin, requires_hashes, resolution_key, resolve, sdist_for, to_build, write_pylock,
 };
 use crate::source::{SettingsFile, SourceKind, SourceTree};
-use crate::store::{FileState, Store};
+use crate::store::Store;
 
 /// The record kind of resolutions that cannot come out otherwise on another day.
 const RECORD: &str = "wheels";
@@ -431,136 +430,5 @@ impl WheelResolution<'_> {
             tools: &tools,
             cache: &tools.join("uv-cache"),
         })
-    }
-}
-
-/// pip's own wheel, as the builder pins it, with its address on the index.
-///
-/// # Errors
-/// The index cannot be asked, or does not have it.
-pub(crate) fn pip(
-    pip: &PipWheel,
-    environment: &BTreeMap<String, String>,
-    fetcher: &StoreFetcher<'_>,
-    is_needed: bool,
-) -> Result<Option<LockedWheel>, BuildError> {
-    let nowhere = || DownloadError::Nowhere {
-        name: pip.filename.clone(),
-    };
-    let name: PackageName = "pip".parse().map_err(|_| nowhere())?;
-    let file_name: WheelFileName = pip.filename.parse().map_err(|_| nowhere())?;
-    let sha256 = Digest::from_bytes(pip.sha256.0);
-    let indexes = IndexSettings::new(
-        &crate::packages::python::IndexOptions::default(),
-        environment,
-    )?;
-    // The index is asked only for what has to be fetched.
-    let (url, size_bytes) = if is_needed {
-        let indexes = indexes.of_tools(environment);
-        let found = find_tool(&PackageIndex(fetcher), &indexes, &name, &[&pip.filename])?;
-        let found = found.ok_or_else(|| DownloadError::NoPip {
-            name: pip.filename.clone(),
-            indexes: indexes
-                .all()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", "),
-        })?;
-        (found.url, found.size_bytes)
-    } else {
-        let Some(index) = indexes.all().next() else {
-            return Ok(None);
-        };
-        (index.clone(), None)
-    };
-    Ok(Some(LockedWheel {
-        name,
-        version: file_name.version.clone(),
-        file_name,
-        location: WheelLocation::Remote(url),
-        sha256,
-        size_bytes,
-    }))
-}
-
-/// A package index, asked by way of the HTTP client.
-pub(crate) struct PackageIndex<'a>(pub(crate) &'a StoreFetcher<'a>);
-
-impl PackageIndex<'_> {
-    /// A download of the store, by its digest.
-    fn kept(&self, digest: &Digest) -> Result<KeptFile, IndexFetchError> {
-        let path = self.0.store.download_path(digest);
-        let found = std::fs::metadata(&path).map_err(local)?;
-        Ok(KeptFile {
-            path,
-            sha256: Sha256(*digest.as_bytes()),
-            size_bytes: found.len(),
-        })
-    }
-}
-
-impl IndexFetch for PackageIndex<'_> {
-    fn get(&self, request: &GetRequest<'_>) -> Result<GetResponse, IndexFetchError> {
-        let response = self
-            .0
-            .client
-            .get(
-                request.url.reveal().reveal(),
-                &[("accept", request.accept)],
-                request.max_bytes,
-            )
-            .map_err(|error| failure(&error, request.max_bytes))?;
-        Ok(GetResponse {
-            final_url: response.final_url.to_string(),
-            body: Box::new(io::Cursor::new(response.body)),
-        })
-    }
-
-    /// The file is one of the store's downloads afterwards: what is looked at now is not fetched again for a layer.
-    fn file(&self, url: &PackageUrl, sha256: Option<Sha256>) -> Result<KeptFile, IndexFetchError> {
-        let store = self.0.store;
-        let listed = sha256.map(|sha256| Digest::from_bytes(sha256.0));
-        if let Some(digest) = listed {
-            let state = store.drop_damaged_download(&digest).map_err(local)?;
-            match state {
-                FileState::Sound => return self.kept(&digest),
-                FileState::Dropped => self.0.report.event(again(&digest, state)),
-                FileState::Missing => {}
-            }
-        }
-        let mut writer = store.writer().map_err(local)?.unhashed();
-        let expect = ExpectedDownload {
-            sha256: sha256.map(|sha256| sha256.0),
-            size: None,
-            max_bytes: MAX_DOWNLOAD_BYTES,
-        };
-        let url = revealed(url);
-        let url = url.split('#').next().unwrap_or_default();
-        let name = url.rsplit('/').next().unwrap_or_default();
-        let fetched = self
-            .0
-            .fetch_shown(url, name, &mut writer, &expect)
-            .map_err(|error| failure(&error, MAX_DOWNLOAD_BYTES))?;
-        let found = Digest::from_bytes(fetched.sha256);
-        store
-            .keep_download(writer.hashed(found), &found)
-            .map_err(local)?;
-        self.kept(&found)
-    }
-}
-
-fn local(error: impl std::fmt::Display) -> IndexFetchError {
-    IndexFetchError::Local(error.to_string())
-}
-
-fn failure(error: &HttpError, max_bytes: u64) -> IndexFetchError {
-    match error {
-        HttpError::Offline { .. } => IndexFetchError::Offline,
-        HttpError::TooLarge { .. } => IndexFetchError::TooLarge(max_bytes),
-        HttpError::Local { source, .. } => IndexFetchError::Local(source.to_string()),
-        other => match other.status() {
-            Some(status) => IndexFetchError::Status(status),
-            None => IndexFetchError::Unreachable(other.to_string()),
-        },
     }
 }

@@ -3,4 +3,5 @@
 pub(crate) mod implicit_setuptools;
 pub(crate) mod lock_inputs;
 pub(crate) mod locked_wheels;
+pub(crate) mod package_index;
 pub(crate) mod resolver;

@@ -23,7 +23,7 @@ use crate::report::BuildError;
 use crate::resolve::wheels::{LockedWheel, WheelLock};
 use crate::source::TreeContents;
 use crate::store::FileState;
-use crate::wheel_resolution::locked_wheels;
+use crate::wheel_resolution::package_index;
 
 /// All layers of an image, and what making them asks for.
 pub(super) struct FinishedLayers {
@@ -116,7 +116,7 @@ impl Context<'_> {
         let Some(pinned) = self.plan.pip.value.as_ref().filter(|_| !is_own) else {
             return Ok(None);
         };
-        let known = locked_wheels::pip(pinned, &self.environment, &self.fetcher(), false)?;
+        let known = package_index::pip(pinned, &self.environment, &self.fetcher(), false)?;
         if let Some(pip) = known {
             let key = layer_recipes::wheel_layer(&[&pip], place, shelf).key;
             // The layer first: who has it need not read the wheel.
@@ -127,7 +127,7 @@ impl Context<'_> {
                 return Ok(Some(pip));
             }
         }
-        locked_wheels::pip(pinned, &self.environment, &self.fetcher(), true)
+        package_index::pip(pinned, &self.environment, &self.fetcher(), true)
     }
 
     /// Writes config and manifest.
