@@ -202,7 +202,7 @@ fn a_server_is_added_to_a_lock_of_another_tool_within_its_pins() {
     assert!(
         refused
             .stderr
-            .contains("gunicorn is needed and is not locked"),
+            .contains("gunicorn is needed, and is not among the dependencies"),
         "{}",
         refused.stderr
     );

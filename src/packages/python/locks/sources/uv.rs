@@ -128,7 +128,7 @@ fn take_uv(
         check_keys(table, what, &keys(&["path", "editable"]))?;
         (path_address(path), format!("path {path}"))
     } else if table.contains_key("workspace") {
-        let why = "members of a workspace are named by its uv.lock; build the workspace's root, with `-e S2R_PACKAGE=NAME` for one member";
+        let why = "members of a workspace are named by its lock; run `uv lock` in the workspace's root and build that, with `-e S2R_PACKAGE=NAME` for one member";
         return Err(unsupported(PATH, what, why));
     } else {
         return Err(unsupported(PATH, what, "it names no source that s2r knows"));
