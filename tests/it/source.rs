@@ -278,3 +278,21 @@ fn own_scripts_need_no_bit() {
         .ok()
         .says(&["Windows", ".s2i/bin/assemble"]);
 }
+
+#[test]
+fn what_stands_for_a_file_and_what_matches_nothing_is_told() {
+    let home = Home::seeded();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n";
+    let project = Project::new(&[
+        ("app.py", "print('up')\n"),
+        ("model.bin", pointer),
+        (".s2iignore", "*.log\n[\n"),
+    ]);
+    finish(home.command(&["build"]).arg(project.path()).arg("x"))
+        .ok()
+        .says(&[
+            "pointers of git LFS, not the files themselves: model.bin",
+            "git lfs pull",
+            ".s2iignore",
+        ]);
+}
