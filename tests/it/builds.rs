@@ -96,6 +96,28 @@ fn the_project_itself_is_installed_and_built_once() {
 }
 
 #[test]
+fn files_that_a_wheel_leaves_out_are_told() {
+    let home = Home::seeded();
+    let backend = format!(
+        "{BACKEND}\ndef build_wheel(folder, settings=None, metadata=None):\n    return _wheel(folder, {{'shop/__init__.py': '', 'shop/style.css': ''}})\n"
+    );
+    let project = Project::new(&[
+        ("app.py", "import shop\n"),
+        ("pyproject.toml", PYPROJECT),
+        ("backend.py", &backend),
+        ("src/shop/__init__.py", ""),
+        ("src/shop/style.css", ""),
+        ("src/shop/templates/page.html", ""),
+    ]);
+    // The second knows the wheel, and says it all the same.
+    for _ in 0..2 {
+        let built = build(&home, &project, &[]).ok();
+        let said = "shop-1.0-py3-none-any.whl leaves out files of its packages: shop/templates/page.html\n";
+        assert_eq!(built.stderr.matches(said).count(), 1, "{}", built.stderr);
+    }
+}
+
+#[test]
 fn a_backend_that_fails_is_told_with_its_last_lines() {
     let home = Home::seeded();
     let project = Project::new(&[

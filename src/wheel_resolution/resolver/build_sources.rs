@@ -33,6 +33,7 @@ impl WheelResolver<'_> {
             is_editable: false,
         };
         let built = self.builder(0).wheel(title, None, &material)?;
+        self.tell_left_out("", &built);
         let from = SourceOf::Tree(LockedTree::Folder {
             path: ".".to_owned(),
             is_editable: false,
@@ -71,10 +72,16 @@ impl WheelResolver<'_> {
             |material: &BuildSource<'_>| self.builder(0).wheel(name.as_ref(), Some(name), material);
         let built = match &source.from {
             SourceOf::Archive { .. } => self.archive(&source.from, None, &build)?,
-            SourceOf::Tree(LockedTree::Folder { path, is_editable }) => build(&BuildSource::Own {
-                path,
-                is_editable: *is_editable,
-            })?,
+            SourceOf::Tree(LockedTree::Folder { path, is_editable }) => {
+                let built = build(&BuildSource::Own {
+                    path,
+                    is_editable: *is_editable,
+                })?;
+                if !*is_editable {
+                    self.tell_left_out(path, &built);
+                }
+                built
+            }
             SourceOf::Tree(LockedTree::Repository {
                 url,
                 commit,

@@ -6,6 +6,7 @@ mod build_sources;
 mod built_metadata;
 mod error;
 mod old_pin;
+mod package_data;
 mod project_files;
 mod server;
 
