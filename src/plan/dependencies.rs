@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Decided, PlanError, PlanWarning, ValueOrigin, Variables};
 use crate::packages::python::locks::{
-    ConversionInput, LockChoice, LockKind, beside_requirements, convert, says_where,
+    self, ConversionInput, LockChoice, LockKind, beside_requirements, convert, says_where,
 };
 use crate::packages::python::{LibcVersion, PythonVersion, TargetArch, WheelTarget};
 use crate::project::{NamedPackage, ProjectFacts, SourcePlace};
@@ -31,9 +31,6 @@ pub(crate) enum DependencySource {
         file: LockKind,
         /// Extras and groups that go in.
         choice: LockChoice,
-        /// The folder of the member of a workspace that is wanted.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        member_folder: Option<String>,
         /// The packages that it brings.
         #[serde(skip)]
         asked: Vec<NamedPackage>,
@@ -82,6 +79,9 @@ pub(super) fn decide(
     let member = variables.get(MEMBER);
     let choice = LockChoice::new(variables.get(EXTRAS), variables.get(GROUPS)).of_member(member);
     if member.is_some() {
+        let others = ["requirements.txt", "Pipfile"].into_iter();
+        let others: Vec<&str> = others.filter(|path| facts.has(path)).collect();
+        advise_on_losers(&others, LockKind::Uv.path(), advice);
         return if facts.has(LockKind::Uv.path()) {
             converted(
                 facts,
@@ -270,7 +270,6 @@ fn converted(
         };
         target.markers().ok()
     });
-    let mut member_folder = None;
     let names = match markers {
         Some(markers) => {
             let given = ConversionInput {
@@ -284,7 +283,6 @@ fn converted(
             let converted = convert(kind, &given)?;
             let told = converted.conditions.told.into_iter();
             advice.extend(told.map(|told| PlanWarning::new(told.what, told.why)));
-            member_folder = converted.member_folder;
             converted.names
         }
         None => BTreeSet::new(),
@@ -300,21 +298,30 @@ fn converted(
         path: kind.path().to_owned(),
         file: kind,
         choice,
-        member_folder,
         asked,
     };
     Ok(of_file(kind.path(), dependencies, reason))
 }
 
-/// Whether a member of a workspace is built, and installed from its folder.
-pub(super) fn is_member(dependencies: &DependencySource) -> bool {
-    matches!(
-        dependencies,
-        DependencySource::Converted {
-            member_folder: Some(_),
-            ..
-        }
-    )
+/// The folder of the member of a workspace that `S2R_PACKAGE` names, whatever file its packages come from.
+///
+/// # Errors
+/// `uv.lock` is no lock, or has no such member.
+pub(super) fn member_folder(
+    facts: &ProjectFacts,
+    variables: &Variables,
+) -> Result<Option<String>, PlanError> {
+    let (Some(name), Some(lock)) = (
+        variables.get(MEMBER),
+        facts.documents.get(LockKind::Uv.path()),
+    ) else {
+        return Ok(None);
+    };
+    let choice = LockChoice::default().of_member(Some(name));
+    Ok(locks::member_folder(
+        lock,
+        &choice.member.unwrap_or_default(),
+    )?)
 }
 
 /// What the decided file names.

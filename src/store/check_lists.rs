@@ -20,10 +20,9 @@ impl Store {
         let copy = self.copied_index()?;
         let (mut index, is_readable) = self.index_or_copy()?;
         let mut restored = |path: PathBuf, images| {
-            let status = DamageOutcome::Restored;
             checked.damaged.push(DamagedItem {
                 path,
-                outcome: status,
+                outcome: DamageOutcome::Restored,
                 images,
             });
         };

@@ -322,6 +322,11 @@ fn uv_workspace() {
     let home = Home::seeded();
     example_says(&home, "uv-workspace", "/", "Hello from a workspace\n");
     let project = Project::copy_of("uv-workspace");
+    home.run(&["lock", project.path().to_str().unwrap()]).ok();
+    answers(&home, &project, "Hello from a workspace\n");
+    for lock in ["pylock.toml", "s2r.lock"] {
+        std::fs::remove_file(project.path().join(lock)).unwrap();
+    }
     let member = "packages/greetings/pyproject.toml";
     let text = std::fs::read_to_string(project.path().join(member)).unwrap();
     project.write(

@@ -4,17 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
+use super::describe;
 use crate::base::image_base::Base;
 use crate::context::build_context::Context;
-use crate::layer_cache::LayerBatch;
+use crate::context::stage_clock::StageClock;
+use crate::layer_cache::{BuiltLayer, LayerBatch};
+use crate::packages::python::WheelFileName;
 use crate::plan::system_packages::{self, run_packages_of};
 use crate::report::{BuildError, BuildStage, Event};
 use crate::resolve::wheels::WheelLock;
 use crate::source_builds::build_wheel::packages_of_record;
-
-use super::describe;
-use crate::context::stage_clock::StageClock;
-use crate::layer_cache::BuiltLayer;
 
 impl Context<'_> {
     /// The base with what the wheels need of the system; `None` where it has that already.
@@ -69,7 +68,13 @@ impl Context<'_> {
             .map(|(package, name)| (package.to_owned(), format!("{name} needs it to run")));
         let mut needed: BTreeMap<String, String> = loaded.collect();
         let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        for (wheel, packages) in built.values().filter_map(|line| packages_of_record(line)) {
+        let built = built.values().filter_map(|line| packages_of_record(line));
+        // What was built on the way to another version goes into no image.
+        let is_taken = |wheel: &WheelFileName| {
+            let mut locked = lock.packages.iter();
+            locked.any(|one| one.file_name == *wheel)
+        };
+        for (wheel, packages) in built.filter(|(wheel, _)| is_taken(wheel)) {
             for package in packages {
                 let reason = format!("{} was built here and links it", wheel.name);
                 needed.insert(package, reason);

@@ -28,38 +28,25 @@ pub(crate) struct EmbeddedBuilder {
     pub text: &'static str,
 }
 
+/// A builder of `builders/`, by its Python.
+macro_rules! embedded_builder {
+    ($python:literal) => {
+        EmbeddedBuilder {
+            name: concat!("python-", $python),
+            python: $python,
+            text: include_str!(concat!("../../../builders/python-", $python, ".yaml")),
+        }
+    };
+}
+
 /// The builders compiled in: the default, then the newest first. In this order they are asked whether they fit.
 const EMBEDDED: [EmbeddedBuilder; 6] = [
-    EmbeddedBuilder {
-        name: "python-3.13",
-        python: "3.13",
-        text: include_str!("../../../builders/python-3.13.yaml"),
-    },
-    EmbeddedBuilder {
-        name: "python-3.14",
-        python: "3.14",
-        text: include_str!("../../../builders/python-3.14.yaml"),
-    },
-    EmbeddedBuilder {
-        name: "python-3.12",
-        python: "3.12",
-        text: include_str!("../../../builders/python-3.12.yaml"),
-    },
-    EmbeddedBuilder {
-        name: "python-3.11",
-        python: "3.11",
-        text: include_str!("../../../builders/python-3.11.yaml"),
-    },
-    EmbeddedBuilder {
-        name: "python-3.10",
-        python: "3.10",
-        text: include_str!("../../../builders/python-3.10.yaml"),
-    },
-    EmbeddedBuilder {
-        name: "python-3.9",
-        python: "3.9",
-        text: include_str!("../../../builders/python-3.9.yaml"),
-    },
+    embedded_builder!("3.13"),
+    embedded_builder!("3.14"),
+    embedded_builder!("3.12"),
+    embedded_builder!("3.11"),
+    embedded_builder!("3.10"),
+    embedded_builder!("3.9"),
 ];
 
 /// What an image stands on, and how it is set up.

@@ -31,20 +31,16 @@ pub(in crate::plan) fn infer_home(
 ) -> Result<Option<Decided<String>>, PlanError> {
     let has_web = facts.processes.iter().any(|one| one.name == "web");
     let is_chosen = has_web || SAYING.iter().any(|name| variables.is_on(name));
-    if let DependencySource::Converted {
-        member_folder: Some(folder),
-        path,
-        ..
-    } = dependencies
-        && !is_chosen
-        && folder != "."
-    {
+    let member = dependencies::member_folder(facts, variables)?;
+    if let Some(folder) = member.filter(|folder| !is_chosen && folder != ".") {
         advice.push(PlanWarning::new(
             format!("S2R_PACKAGE names the member in {folder}, so APP_HOME={folder} is set"),
             format!("write that line into {ENVIRONMENT} to keep it whatever else is added"),
         ));
-        let origin = ValueOrigin::File(SourcePlace::file(path));
-        return Ok(Some(Decided::new(folder.clone(), origin, "")));
+        let origin = ValueOrigin::Environment {
+            variable: dependencies::MEMBER.to_owned(),
+        };
+        return Ok(Some(Decided::new(folder, origin, "")));
     }
     let is_said = is_chosen || STARTING.iter().any(|path| facts.has(path));
     if is_said || dependencies::django(facts, dependencies).is_none() {

@@ -113,7 +113,7 @@ impl<'a> SourceView<'a> {
             may_come: more_may_come,
             installs: running.install.value
                 || running.assemble.value
-                || dependencies::is_member(dependencies),
+                || variables.is_on(dependencies::MEMBER),
             gunicorn: presence(named("gunicorn")),
             django: presence(dependencies::django(facts, dependencies).or_else(|| named("django"))),
             home: below_source(variables.get("APP_HOME").unwrap_or(".")),

@@ -185,7 +185,6 @@ impl RequirementLines {
             form: LockForm::Requirements,
             names: self.names,
             conditions: self.conditions,
-            member_folder: None,
         }
     }
 }

@@ -29,6 +29,7 @@ use toml::{Table, Value};
 pub(crate) use error::LockFileError;
 pub(crate) use inputs::decisive_part;
 pub(crate) use sources::{beside_requirements, indexes_of, says_where};
+pub(crate) use uv::member_folder;
 
 use super::conditions::ResolutionRules;
 use super::location::shown;
@@ -174,8 +175,6 @@ pub(crate) struct ConvertedLock {
     pub names: BTreeSet<String>,
     /// What the text cannot say.
     pub conditions: ResolutionRules,
-    /// The folder of the member that is wanted.
-    pub member_folder: Option<String>,
 }
 
 /// Forms of a text that the resolver reads.

@@ -275,10 +275,11 @@ fn a_member_of_a_workspace_of_uv_has_its_own_needs() {
         convert(LockKind::Uv, &given)
     };
     let core = "[project]\nname = 'core'\n";
-    let names = |member| {
+    let names = |member: &str| {
         let converted = of(Some(member), core).unwrap();
         let names: Vec<String> = converted.names.into_iter().collect();
-        (names.join(" "), converted.member_folder.unwrap())
+        let folder = member_folder(lock, &normalised(member)).unwrap();
+        (names.join(" "), folder.unwrap())
     };
     assert_eq!(
         names("Web"),

@@ -150,11 +150,21 @@ pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, Lock
                 .collect(),
             ..ResolutionRules::default()
         },
-        member_folder: given.choice.member.as_ref().and_then(|_| {
-            let folder = root.folder()?;
-            Some(folder.to_owned())
-        }),
     })
+}
+
+/// The folder of a member of the workspace whose `uv.lock` has this text, from the workspace's root; the name normalised.
+///
+/// # Errors
+/// The text is no lock; it has no such member.
+pub(crate) fn member_folder(text: &str, name: &str) -> Result<Option<String>, LockFileError> {
+    let lock = parse_toml(PATH, text)?;
+    let packages = packages(PATH, &lock)?
+        .into_iter()
+        .map(UvPackage::of)
+        .collect::<Result<Vec<_>, _>>()?;
+    let member = wanted(&packages, Some(name))?;
+    Ok(member.folder().map(str::to_owned))
 }
 
 /// The package whose needs count: the member that was named, else the project of the lock's own folder.
