@@ -25,7 +25,7 @@ use crate::pipeline::{
     RunRequest, Settings, StepLimits, StepSettings, UnpackedBound,
 };
 use crate::plan::builder::{EmbeddedBuilder, embedded};
-use crate::plan::{BytecodeScope, PlanRequest};
+use crate::plan::{BytecodeScope, PlanRequest, SETTINGS_SCHEMA};
 use crate::report::BuildError;
 
 pub(super) fn run(
@@ -52,6 +52,7 @@ pub(super) fn run(
         Command::Inspect(arguments) => super::inspect::inspect(arguments, surroundings, shown),
         Command::Builders(arguments) => builders(arguments),
         Command::Usage(arguments) => usage(arguments),
+        Command::Schema => Ok(schema()),
         Command::Cache(arguments) => super::cache::cache(arguments, surroundings, shown),
         Command::Completion(arguments) => Ok(completion(arguments)),
         Command::Version => Ok(CommandOutput {
@@ -295,6 +296,13 @@ fn usage(arguments: &UsageArgs) -> Result<CommandOutput, CommandFailure> {
         json: json!({"usage": text}),
         text,
     })
+}
+
+fn schema() -> CommandOutput {
+    CommandOutput {
+        text: SETTINGS_SCHEMA.to_owned(),
+        json: serde_json::from_str(SETTINGS_SCHEMA).unwrap_or_default(),
+    }
 }
 
 fn completion(arguments: &CompletionArgs) -> CommandOutput {

@@ -112,6 +112,7 @@ fn needs_threads(command: &Command) -> bool {
         | Command::Rm(_)
         | Command::Builders(_)
         | Command::Usage(_)
+        | Command::Schema
         | Command::Cache(_)
         | Command::Completion(_)
         | Command::Version => false,

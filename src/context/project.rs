@@ -31,7 +31,7 @@ impl ProjectInputs {
     /// Forgets files as if they were not there.
     pub(crate) fn forget(&mut self, files: &[&str]) -> Result<(), BuildError> {
         self.tree = self.tree.without(files);
-        self.facts = ProjectFacts::of(&self.tree)?;
+        self.facts = ProjectFacts::with_settings(&self.tree, self.facts.settings.clone())?;
         Ok(())
     }
 

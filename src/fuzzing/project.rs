@@ -30,6 +30,7 @@ pub fn facts(bytes: &[u8]) {
         shown: None,
         context_dir: None,
         exclude: Vec::new(),
+        ignore: Vec::new(),
     };
     let Ok(tree) = SourceTree::read(&settings, &SilentReport) else {
         return;

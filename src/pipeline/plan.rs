@@ -15,7 +15,7 @@ use crate::plan::{
     BuilderReason, ChosenBuilder, Plan, PlanError, PlanInputs, PlanRequest, choose_builder,
     is_image_stream,
 };
-use crate::project::ProjectFacts;
+use crate::project::{ProjectFacts, ProjectSettings};
 use crate::report::{BuildError, Event, FileError, Report};
 use crate::source::environment::{self, EnvironmentGrammar, EnvironmentNote, EnvironmentVariable};
 use crate::source::{SourceTree, git};
@@ -48,12 +48,16 @@ pub(super) fn project(
 ) -> Result<ProjectInputs, BuildError> {
     let environment_file = environment_file(request, settings)?;
     let obtained = FetchedSource::of(request, settings, report)?;
-    let source = crate::source::SourceSettings {
+    let mut source = crate::source::SourceSettings {
         folder: obtained.folder.clone(),
         shown: obtained.shown.clone(),
         context_dir: request.context_dir.clone(),
         exclude: request.exclude.clone(),
+        ignore: Vec::new(),
     };
+    let asked = ProjectSettings::of_source(&source)?;
+    let patterns = asked.exclude.iter();
+    source.ignore = patterns.map(|pattern| pattern.value.clone()).collect();
     // git is slower than all the rest of this stage together.
     let (read, git) = std::thread::scope(|scope| {
         let folder = &source.folder;
@@ -61,7 +65,7 @@ pub(super) fn project(
             .then(|| scope.spawn(|| git::facts(folder, &for_git(&settings.variables))));
         let read = SourceTree::read(&source, report)
             .map_err(BuildError::from)
-            .and_then(|tree| Ok((ProjectFacts::of(&tree)?, tree)));
+            .and_then(|tree| Ok((ProjectFacts::with_settings(&tree, asked)?, tree)));
         (read, git.and_then(|thread| thread.join().ok().flatten()))
     });
     let (facts, tree) = read?;

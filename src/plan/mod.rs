@@ -42,6 +42,7 @@ pub(crate) use start::{AddedServer, StartDecision, StartStrategy};
 pub(crate) use variables::Variables;
 
 use crate::oci::{Platform, Reference};
+pub(crate) use crate::project::settings::SCHEMA as SETTINGS_SCHEMA;
 use crate::project::{ProjectFacts, SourcePlace};
 use crate::source::environment::{EnvironmentNote, EnvironmentVariable};
 use crate::source::git;

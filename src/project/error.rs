@@ -6,6 +6,7 @@ use crate::source::SourceError;
 use crate::source::environment::EnvironmentError;
 
 use super::SourcePlace;
+use super::settings::SettingsError;
 
 /// Why a project's files cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,9 @@ pub(crate) enum ProjectError {
     /// `.s2i/environment` is wrong.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
+    /// `s2r.yaml` or `[tool.s2r]` is wrong.
+    #[error(transparent)]
+    Settings(Box<SettingsError>),
     /// A file is no UTF-8.
     #[error("{place} is not UTF-8 text")]
     NotText { place: SourcePlace },
@@ -41,6 +45,12 @@ pub(crate) enum ProjectError {
         /// What stands there, shortened.
         text: String,
     },
+}
+
+impl From<SettingsError> for ProjectError {
+    fn from(error: SettingsError) -> Self {
+        Self::Settings(Box::new(error))
+    }
 }
 
 /// What a line of an Aptfile is, and what to write instead.
@@ -87,6 +97,7 @@ impl Explain for ProjectError {
         let (place, why, next) = match self {
             Self::Source(error) => return error.explain(),
             Self::Environment(error) => return error.explain(),
+            Self::Settings(error) => return error.explain(),
             Self::NotText { place } => (
                 place,
                 "It is read as text in UTF-8.".to_owned(),

@@ -9,6 +9,7 @@ mod error;
 mod python;
 mod read;
 mod requirements;
+pub(crate) mod settings;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ use serde::Serialize;
 pub(crate) use documents::{ProjectScript, Pyproject};
 pub(crate) use error::ProjectError;
 pub(crate) use python::PythonRange;
+pub(crate) use settings::ProjectSettings;
 
 use crate::packages::python::syntax::ModuleSyntax;
 use crate::source::environment::{EnvironmentNote, EnvironmentVariable};
@@ -103,6 +105,8 @@ pub(crate) enum FirstLine {
 #[derive(Debug, Clone)]
 pub(crate) struct ProjectFacts {
     tree: SourceTree,
+    /// What `s2r.yaml` or `[tool.s2r]` asks for.
+    pub settings: ProjectSettings,
     /// Files that mean something in a Python project, in a fixed order.
     pub found: Vec<&'static str>,
     /// `pylock.NAME.toml` in the root, sorted.
@@ -141,7 +145,7 @@ pub(crate) struct ProjectFacts {
 type ModuleCache = Arc<Mutex<BTreeMap<String, Option<Arc<ModuleSyntax>>>>>;
 
 /// The files whose presence is a fact.
-pub(crate) const KNOWN: [&str; 25] = [
+pub(crate) const KNOWN: [&str; 26] = [
     "requirements.txt",
     "pylock.toml",
     "Pipfile",
@@ -162,6 +166,7 @@ pub(crate) const KNOWN: [&str; 25] = [
     "runtime.txt",
     "Procfile",
     "Aptfile",
+    settings::SETTINGS_FILE,
     ".s2iignore",
     ENVIRONMENT_FILE,
     ".s2i/bin/assemble",

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::error::ProjectError;
 use super::{
-    AptPackage, ENVIRONMENT_FILE, KNOWN, ModuleCache, ProcessType, ProjectFacts, Pyproject,
-    PythonRange, SourcePlace, documents, is_file, python, requirements, setup_scripts,
+    AptPackage, ENVIRONMENT_FILE, KNOWN, ModuleCache, ProcessType, ProjectFacts, ProjectSettings,
+    Pyproject, PythonRange, SourcePlace, documents, is_file, python, requirements, setup_scripts,
 };
 use crate::packages::debian::aptfile;
 use crate::source::environment::{self, EnvironmentGrammar, EnvironmentNote, EnvironmentVariable};
@@ -28,7 +28,19 @@ impl ProjectFacts {
     ///
     /// # Errors
     /// A file that cannot be read, is too long, or is not what its name says.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn of(tree: &SourceTree) -> Result<Self, ProjectError> {
+        Self::with_settings(tree, ProjectSettings::of_tree(tree)?)
+    }
+
+    /// Reads what the tree says; its settings are known already.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub(crate) fn with_settings(
+        tree: &SourceTree,
+        settings: ProjectSettings,
+    ) -> Result<Self, ProjectError> {
         let facts = ProjectReader { tree };
         let pyproject = facts.parsed(
             "pyproject.toml",
@@ -38,6 +50,7 @@ impl ProjectFacts {
         let setup_cfg = facts.text("setup.cfg", SettingsFile::Setup)?;
         let (environment, environment_notes) = facts.environment()?;
         Ok(Self {
+            settings,
             found: KNOWN
                 .into_iter()
                 .filter(|path| is_file(tree, path))
@@ -239,7 +252,7 @@ impl ProjectReader<'_> {
 }
 
 /// Text of a file, a byte order mark taken off.
-fn text_of(path: &str, bytes: &[u8]) -> Result<String, ProjectError> {
+pub(super) fn text_of(path: &str, bytes: &[u8]) -> Result<String, ProjectError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     std::str::from_utf8(bytes)
         .map(str::to_owned)

@@ -11,7 +11,7 @@
 pub(crate) struct IgnorePatterns {
     rules: Vec<IgnoreRule>,
     /// Lines, from 1, whose pattern has an error in it.
-    pub(super) bad_lines: Vec<usize>,
+    pub(crate) bad_lines: Vec<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -33,6 +33,15 @@ impl IgnorePatterns {
             }
         }
         ignore
+    }
+
+    /// The same with further lines behind.
+    pub(crate) fn with(mut self, lines: &[String]) -> Self {
+        for line in lines {
+            let mut more = Self::parse(line.as_bytes());
+            self.rules.append(&mut more.rules);
+        }
+        self
     }
 
     /// What the last rule that matches this very path says: that it is ignored, or taken back. What lies

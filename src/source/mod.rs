@@ -40,6 +40,8 @@ pub(crate) struct SourceSettings {
     pub context_dir: Option<PathBuf>,
     /// What else to leave out, `--exclude`; an empty text takes in what is left out unasked.
     pub exclude: Vec<String>,
+    /// Lines that `.s2iignore` is read as having behind its own.
+    pub ignore: Vec<String>,
 }
 
 /// What an entry is.
@@ -117,7 +119,7 @@ impl SourceTree {
     fn read_as_it_is(settings: &SourceSettings, report: &dyn Report) -> Result<Self, SourceError> {
         let root = walk::root(settings)?;
         let folder = open::folder(&root)?;
-        let entries = walk::entries(&root, &folder, &settings.exclude, report)?;
+        let entries = walk::entries(&root, &folder, settings, report)?;
         if !entries
             .iter()
             .any(|entry| entry.kind != SourceKind::Directory)
@@ -132,6 +134,24 @@ impl SourceTree {
         };
         left_out::warn_of_contents(&tree, report)?;
         Ok(tree)
+    }
+
+    /// A small file in the root of a source that is not read yet, links within the source followed; `None` if
+    /// there is no such file, or something else than a file.
+    ///
+    /// # Errors
+    /// It is longer than its kind may be, or cannot be read.
+    pub(crate) fn read_root_file(
+        settings: &SourceSettings,
+        name: &str,
+        file: SettingsFile,
+    ) -> Result<Option<Vec<u8>>, SourceError> {
+        let root = walk::root(settings)?;
+        let read = match open::small(&open::folder(&root)?, (&root, name), file)? {
+            open::SmallFile::Bytes(bytes) => Some(bytes),
+            open::SmallFile::Nothing | open::SmallFile::NoFile => None,
+        };
+        Ok(read)
     }
 
     /// The folder that the paths of entries are relative to.
@@ -309,6 +329,7 @@ pub(crate) mod testing {
             shown: None,
             context_dir: None,
             exclude: Vec::new(),
+            ignore: Vec::new(),
         }
     }
 }

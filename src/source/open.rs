@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::SourceError;
+use super::{SettingsFile, SourceError};
 
 pub(super) fn folder(root: &Path) -> Result<OwnedFd, SourceError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -39,22 +39,48 @@ pub(super) fn entry(root: &OwnedFd, path: &[u8], shown: &Path) -> Result<File, S
 }
 
 /// What lies at a path that no tree knows yet.
-pub(super) enum OpenedSource {
-    /// A regular file, open.
-    File(File),
+pub(super) enum SmallFile {
+    Bytes(Vec<u8>),
     Nothing,
     /// A pipe, a device, a folder, or a link that leads out: nothing to read.
     NoFile,
 }
 
-/// Opens a regular file below the root, links followed while they stay within it.
-pub(super) fn within(root: &OwnedFd, path: &str) -> io::Result<OpenedSource> {
-    match open(root.as_fd(), path.as_bytes(), ResolveFlags::NO_MAGICLINKS) {
-        Ok(Some(file)) => Ok(OpenedSource::File(file)),
-        Ok(None) | Err(Errno::LOOP | Errno::XDEV) => Ok(OpenedSource::NoFile),
-        Err(Errno::NOENT | Errno::NOTDIR) => Ok(OpenedSource::Nothing),
-        Err(error) => Err(error.into()),
+/// Reads a file below the root, links followed while they stay within it.
+///
+/// # Errors
+/// [`SourceError::Long`], [`SourceError::Read`]
+pub(super) fn small(
+    root: &OwnedFd,
+    (folder, name): (&Path, &str),
+    file: SettingsFile,
+) -> Result<SmallFile, SourceError> {
+    let path = folder.join(name);
+    let unreadable = |source: io::Error| SourceError::Read {
+        path: path.clone(),
+        source,
+    };
+    let opened = match open(root.as_fd(), name.as_bytes(), ResolveFlags::NO_MAGICLINKS) {
+        Ok(Some(opened)) => opened,
+        Ok(None) | Err(Errno::LOOP | Errno::XDEV) => return Ok(SmallFile::NoFile),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(SmallFile::Nothing),
+        Err(error) => return Err(unreadable(error.into())),
+    };
+    let limit_bytes = file.limit_bytes();
+    let size_bytes = opened.metadata().map_err(unreadable)?.len();
+    let mut text = Vec::new();
+    if size_bytes <= limit_bytes {
+        let read = opened.take(limit_bytes + 1).read_to_end(&mut text);
+        read.map_err(unreadable)?;
     }
+    if size_bytes > limit_bytes || text.len() as u64 > limit_bytes {
+        return Err(SourceError::Long {
+            path,
+            size_bytes: size_bytes.max(text.len() as u64),
+            limit_bytes,
+        });
+    }
+    Ok(SmallFile::Bytes(text))
 }
 
 /// `None` for what is no regular file: that is looked at first, because to open a device can have
@@ -106,10 +132,10 @@ mod tests {
         let error = entry(&root, b"a/b", Path::new("a/b")).unwrap_err();
         assert!(matches!(error, SourceError::Changed { .. }), "{error:?}");
         for (path, is_nothing) in [("out", false), ("a/b", false), ("no", true)] {
-            match within(&root, path).unwrap() {
-                OpenedSource::Nothing => assert!(is_nothing, "{path}"),
-                OpenedSource::NoFile => assert!(!is_nothing, "{path}"),
-                OpenedSource::File(_) => panic!("{path}"),
+            match small(&root, (source.path(), path), SettingsFile::IgnoreRules).unwrap() {
+                SmallFile::Nothing => assert!(is_nothing, "{path}"),
+                SmallFile::NoFile => assert!(!is_nothing, "{path}"),
+                SmallFile::Bytes(_) => panic!("{path}"),
             }
         }
     }

@@ -8,6 +8,8 @@
 pub(crate) enum SettingsFile {
     /// `.s2iignore`, read before the tree is.
     IgnoreRules,
+    /// `s2r.yaml`, read before the tree is.
+    ProjectSettings,
     /// `.s2i/environment`.
     Environment,
     /// `.gitmodules`.
@@ -46,7 +48,11 @@ impl SettingsFile {
     /// The longest that is read, in bytes; a longer one is refused with its path.
     pub(crate) fn limit_bytes(self) -> u64 {
         match self {
-            Self::IgnoreRules | Self::GitModules | Self::Pem | Self::Module => 1 << 20,
+            Self::IgnoreRules
+            | Self::ProjectSettings
+            | Self::GitModules
+            | Self::Pem
+            | Self::Module => 1 << 20,
             Self::Environment => crate::source::environment::MAX_FILE_BYTES,
             Self::BaseLock => 8 << 20,
             Self::Pylock | Self::ToolLock => 64 << 20,
@@ -75,7 +81,8 @@ pub(crate) mod testing {
         let mut next = Some(File::IgnoreRules);
         while let Some(kind) = next {
             let (names, after): (&[&'static str], _) = match kind {
-                File::IgnoreRules => (&[".s2iignore"], Some(File::Environment)),
+                File::IgnoreRules => (&[".s2iignore"], Some(File::ProjectSettings)),
+                File::ProjectSettings => (&["s2r.yaml"], Some(File::Environment)),
                 File::Environment => (&[".s2i/environment"], Some(File::GitModules)),
                 File::GitModules => (&[".gitmodules"], Some(File::Requirements)),
                 File::Requirements => (

@@ -2,7 +2,7 @@
 //! or an ignored `node_modules` costs nothing.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -13,7 +13,7 @@ use regex::bytes::Regex;
 use super::error::{SourceBound, SourceError};
 use super::ignore::{IgnorePatterns, IgnoreVerdict};
 use super::left_out::{self, LeftOutPaths};
-use super::open::{self, OpenedSource};
+use super::open::{self, SmallFile};
 use super::settings_file::SettingsFile;
 use super::{SourceEntry, SourceKind, SourceSettings};
 use crate::report::{Event, Report};
@@ -80,13 +80,14 @@ fn directory(folder: &Path) -> Result<PathBuf, SourceError> {
 pub(super) fn entries(
     root: &Path,
     open_root: &OwnedFd,
-    exclude: &[String],
+    settings: &SourceSettings,
     report: &dyn Report,
 ) -> Result<Vec<SourceEntry>, SourceError> {
+    let exclude = &settings.exclude;
     let mut walk = SourceWalk {
         root,
         exclude: exclude_expressions(exclude)?,
-        ignore: read_ignore(root, open_root, report)?,
+        ignore: read_ignore(root, open_root, report)?.with(&settings.ignore),
         left_out: (!exclude.iter().any(String::is_empty)).then(LeftOutPaths::default),
         entries: Vec::new(),
         environments: Vec::new(),
@@ -315,37 +316,17 @@ fn read_ignore(
     open_root: &OwnedFd,
     report: &dyn Report,
 ) -> Result<IgnorePatterns, SourceError> {
-    let path = root.join(IGNORE_FILE);
-    let found = open::within(open_root, IGNORE_FILE).map_err(|source| read_error(&path, source))?;
-    let file = match found {
-        OpenedSource::Nothing => return Ok(IgnorePatterns::default()),
-        OpenedSource::NoFile => {
+    let text = match open::small(open_root, (root, IGNORE_FILE), SettingsFile::IgnoreRules)? {
+        SmallFile::Nothing => return Ok(IgnorePatterns::default()),
+        SmallFile::NoFile => {
             report.event(Event::Warning {
                 text: format!("{IGNORE_FILE} is no file of the source, so it leaves nothing out"),
                 hint: "put the file itself there".to_owned(),
             });
             return Ok(IgnorePatterns::default());
         }
-        OpenedSource::File(file) => file,
+        SmallFile::Bytes(text) => text,
     };
-    let limit_bytes = SettingsFile::IgnoreRules.limit_bytes();
-    let size_bytes = file
-        .metadata()
-        .map_err(|source| read_error(&path, source))?
-        .len();
-    let mut text = Vec::new();
-    if size_bytes <= limit_bytes {
-        file.take(limit_bytes + 1)
-            .read_to_end(&mut text)
-            .map_err(|source| read_error(&path, source))?;
-    }
-    if size_bytes > limit_bytes || text.len() as u64 > limit_bytes {
-        return Err(SourceError::Long {
-            path,
-            size_bytes: size_bytes.max(text.len() as u64),
-            limit_bytes,
-        });
-    }
     let ignore = IgnorePatterns::parse(&text);
     if let Some(first) = ignore.bad_lines.first() {
         let more = match ignore.bad_lines.len() - 1 {

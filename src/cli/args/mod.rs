@@ -63,6 +63,8 @@ pub(super) enum Command {
     Builders(BuildersArgs),
     /// Tell how projects for a builder are laid out and which variables it knows
     Usage(UsageArgs),
+    /// Print the JSON Schema of s2r.yaml, for editors and checks
+    Schema,
     /// Show what the store holds, or prune it
     Cache(CacheArgs),
     /// Print a completion script for a shell

@@ -1,0 +1,94 @@
+//! What can be wrong with a project's settings.
+
+use super::SETTINGS_FILE;
+use super::values::WrongValue;
+use crate::project::SourcePlace;
+use crate::report::{ErrorClass, Explain, Explanation};
+
+/// Why `s2r.yaml` or `[tool.s2r]` cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    #[error("{place} is not {grammar}")]
+    Syntax {
+        place: SourcePlace,
+        grammar: &'static str,
+        /// What the parser says.
+        cause: String,
+    },
+    #[error("{place}: {key} is no setting")]
+    UnknownKey {
+        place: SourcePlace,
+        /// With the keys that it stands below.
+        key: String,
+        /// The one that was probably meant.
+        nearest: Option<&'static str>,
+        known: Vec<&'static str>,
+    },
+    #[error("{place}: {key} is {found}")]
+    Kind {
+        place: SourcePlace,
+        key: String,
+        found: &'static str,
+        /// What it is to be.
+        wanted: &'static str,
+    },
+    #[error("{place}: {key}: {value:?} cannot be used")]
+    Value {
+        place: SourcePlace,
+        key: String,
+        /// Shortened.
+        value: String,
+        advice: Box<WrongValue>,
+    },
+    /// There is an `s2r.yaml` too.
+    #[error("{place}: settings stand here and in {SETTINGS_FILE}")]
+    Twice { place: SourcePlace },
+    #[error("{place} is not read")]
+    OtherName { place: SourcePlace },
+}
+
+impl Explain for SettingsError {
+    fn explain(&self) -> Explanation {
+        let (place, why, next) = match self {
+            Self::Syntax { place, cause, .. } => {
+                (place, cause.clone(), "Correct the line.".to_owned())
+            }
+            Self::UnknownKey {
+                place,
+                nearest,
+                known,
+                ..
+            } => (
+                place,
+                format!("The settings here are {}.", known.join(", ")),
+                match nearest {
+                    Some(nearest) => format!("Write {nearest}, or delete the line."),
+                    None => "Delete the line; `s2r schema` describes all settings.".to_owned(),
+                },
+            ),
+            Self::Kind { place, wanted, .. } => (
+                place,
+                format!("It has to be {wanted}."),
+                "Correct the line; `s2r schema` describes all settings.".to_owned(),
+            ),
+            Self::Value { place, advice, .. } => (place, advice.why.clone(), advice.next.clone()),
+            Self::Twice { place } => (
+                place,
+                "One of them would be left out without a word.".to_owned(),
+                format!("Keep one: [tool.s2r] in pyproject.toml, or {SETTINGS_FILE}."),
+            ),
+            Self::OtherName { place } => (
+                place,
+                format!("The file of settings is called {SETTINGS_FILE}."),
+                format!("Rename it: git mv {} {SETTINGS_FILE}", place.path),
+            ),
+        };
+        Explanation {
+            class: ErrorClass::Project,
+            what: self.to_string(),
+            place: place.to_string(),
+            why,
+            next,
+        }
+    }
+}
