@@ -12,13 +12,13 @@ use crate::oci::{Architecture, Platform, Reference};
 use crate::plan::builder::{BuilderDefinition, BuilderFile, EmbeddedBuilder};
 use crate::plan::image_builder::ImageBuilder;
 use crate::plan::{
-    BuilderReason, ChosenBuilder, Plan, PlanError, PlanInputs, PlanRequest, choose_builder,
-    is_image_stream,
+    BuilderReason, ChosenBuilder, NamedBuilder, Plan, PlanError, PlanInputs, PlanRequest,
+    ValueOrigin, choose_builder, is_image_stream,
 };
 use crate::project::{ProjectFacts, ProjectSettings};
 use crate::report::{BuildError, Event, FileError, Report};
 use crate::source::environment::{self, EnvironmentGrammar, EnvironmentNote, EnvironmentVariable};
-use crate::source::{SourceTree, git};
+use crate::source::{SettingsFile, SourceTree, git};
 use crate::store::Store;
 
 /// A builder file is refused beyond this.
@@ -136,10 +136,15 @@ pub(super) fn resolve_builder(
     report: &dyn Report,
 ) -> Result<(), BuildError> {
     let wishes = &project.facts.python;
-    let (file, embedded, reason) = if let Some(file) = own_builder(request, settings)? {
-        (file, None, BuilderReason::Named)
+    let asked = NamedBuilder::of(request, &project.facts.settings);
+    let own = match &asked {
+        Some(asked) => own_builder(project, asked, settings)?,
+        None => None,
+    };
+    let (file, embedded, reason) = if let Some((file, origin)) = own {
+        (file, None, BuilderReason::Named(origin))
     } else {
-        let (builder, reason) = choose_builder(request, wishes)?;
+        let (builder, reason) = choose_builder(asked.as_ref(), wishes)?;
         (builder.read()?, Some(builder), reason)
     };
     let builder = match file {
@@ -215,32 +220,46 @@ fn definition_upon(
     definition.ok_or_else(|| PlanError::NoPlatform.into())
 }
 
-/// The builder of a file or upon an image, if `--builder` names one. A name that is compiled in never is a file,
-/// and what is a file is no image. A bare word is no image either: it would be a builder's name with a slip in
-/// it. Nor is the name of an image stream, which stands for a builder.
+/// The builder of a file or upon an image, if it is one of these that is asked for. A name that is compiled in
+/// never is a file, and what is a file is no image. A bare word is no image either: it would be a builder's name
+/// with a slip in it. Nor is the name of an image stream, which stands for a builder. A file that the project names
+/// is a file of the project.
 fn own_builder(
-    request: &PlanRequest,
+    project: &ProjectInputs,
+    asked: &NamedBuilder,
     settings: &Settings,
-) -> Result<Option<BuilderFile>, BuildError> {
-    let Some(name) = &request.builder else {
-        return Ok(None);
-    };
+) -> Result<Option<(BuilderFile, ValueOrigin)>, BuildError> {
+    let NamedBuilder { name, origin } = asked;
     if EmbeddedBuilder::named(name).is_some() {
         return Ok(None);
     }
-    let path = settings.directory.join(name);
     let is_file_name = Path::new(name)
         .extension()
         .is_some_and(|extension| extension == "yaml" || extension == "yml");
-    if is_file_name || path.is_file() {
-        return builder_file(name, settings).map(Some);
+    let file = match origin {
+        ValueOrigin::File(_) => {
+            let bytes = project.tree.read_small(name, SettingsFile::BuilderFile)?;
+            let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            text.map(|text| BuilderFile::from_yaml(&text, name))
+                .transpose()?
+        }
+        _ if is_file_name || settings.directory.join(name).is_file() => {
+            Some(builder_file(name, settings)?)
+        }
+        _ => None,
+    };
+    if let Some(file) = file {
+        return Ok(Some((file, origin.clone())));
     }
-    let is_path = name.starts_with(['.', '/']);
+    let is_path = name.starts_with(['.', '/']) || is_file_name;
     if is_path || !name.contains([':', '/', '@']) || is_image_stream(name) {
         return Ok(None);
     }
     let image = name.parse::<Reference>().ok();
-    Ok(image.map(|image| BuilderFile::Image(Box::new(ImageBuilder::of(&image)))))
+    Ok(image.map(|image| {
+        let builder = ImageBuilder::of(&image);
+        (BuilderFile::Image(Box::new(builder)), origin.clone())
+    }))
 }
 
 /// Reads a builder file.

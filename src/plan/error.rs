@@ -30,6 +30,8 @@ pub(crate) enum PlanError {
     NoBuilder {
         /// What was asked for.
         name: String,
+        /// The line of the project that asks for it; none for a flag.
+        place: Option<SourcePlace>,
         /// The builders there are.
         known: Vec<&'static str>,
     },
@@ -111,9 +113,15 @@ impl Explain for PlanError {
                 "The tool that the variable stands for installs nothing without it.".to_owned(),
                 format!("Commit the file (`pipenv lock` writes Pipfile.lock), or unset {variable}."),
             ),
-            Self::NoBuilder { name, known } => (
-                ErrorClass::CommandLine,
-                format!("--builder {name}"),
+            Self::NoBuilder { name, place, known } => (
+                match place {
+                    Some(_) => ErrorClass::Project,
+                    None => ErrorClass::CommandLine,
+                },
+                match place {
+                    Some(place) => place.to_string(),
+                    None => format!("--builder {name}"),
+                },
                 format!("The builders are {}.", known.join(", ")),
                 "`s2r builders` describes them; --builder FILE.yaml uses one of your own.".to_owned(),
             ),

@@ -35,7 +35,7 @@ pub(crate) use dependencies::DependencySource;
 pub(crate) use error::PlanError;
 pub(crate) use imagestream::is_image_stream;
 pub(crate) use packages::ExtraPackages;
-pub(crate) use python::{BuilderReason, ChosenBuilder, choose as choose_builder};
+pub(crate) use python::{BuilderReason, ChosenBuilder, NamedBuilder, choose as choose_builder};
 pub(crate) use render::render;
 pub(crate) use running::{BuildSteps, manage_py};
 pub(crate) use start::{AddedServer, StartDecision, StartStrategy};
@@ -433,6 +433,21 @@ fn advise_on_source(inputs: &PlanInputs<'_>, start: &StartDecision, advice: &mut
             "run `npm run build` first where its output is wanted: the image holds the folder as it is then",
         ));
     }
+    for process in &inputs.facts.overruled_processes {
+        let mut others = inputs.facts.processes.iter();
+        let Some(other) = others.find(|other| other.name == process.name) else {
+            continue;
+        };
+        if other.command != process.command {
+            advice.push(PlanWarning::new(
+                format!(
+                    "{}: not used, since {} says what {} is",
+                    process.place, other.place, process.name
+                ),
+                "delete one of the two lines",
+            ));
+        }
+    }
     let is_taken = matches!(start.strategy.value, StartStrategy::Process { .. });
     let web = inputs.facts.processes.iter().find(|one| one.name == "web");
     if let Some(web) = web.filter(|_| !is_taken) {
@@ -490,5 +505,25 @@ mod tests {
         let files = [FLASK[0], FLASK[1], ("Procfile", "web: x\n")];
         let advice = planned(&files, &[]).unwrap().advice;
         assert_eq!(advice.len(), 1, "{advice:?}");
+    }
+
+    #[test]
+    fn processes_of_the_settings_come_before_a_procfiles() {
+        let files = [
+            FLASK[0],
+            FLASK[1],
+            ("Procfile", "worker: old\nclock: tick\nsame: same\n"),
+            ("s2r.yaml", "processes: {worker: new, same: same}\n"),
+        ];
+        let plan = planned(&files, &[]).unwrap();
+        let processes = plan.start.notes.processes.as_deref();
+        assert_eq!(processes, Some("worker new\nsame same\nclock tick"));
+        let told: Vec<&str> = plan.advice.iter().map(|one| one.text.as_str()).collect();
+        let overruled = "Procfile:1: not used, since s2r.yaml:1 says what worker is";
+        assert!(told.contains(&overruled), "{told:?}");
+        assert!(
+            !told.iter().any(|text| text.contains("Procfile:3")),
+            "{told:?}"
+        );
     }
 }

@@ -1,5 +1,5 @@
 //! Which Debian packages come besides the base's: into the image, by the project's `Aptfile`; and for
-//! building only, by the builder, and by the Aptfile's names that end in `-dev`.
+//! building only, by the builder, and by the Aptfile's names that end in `-dev`. `s2r.yaml` names both.
 
 use serde::Serialize;
 
@@ -44,10 +44,15 @@ pub(super) fn decide(
             })
             .collect(),
     };
-    for package in &facts.packages {
+    let of_settings = facts.settings.packages.iter().map(|package| (package, ""));
+    let of_aptfile = facts
+        .packages
+        .iter()
+        .map(|package| (package, "-dev is for building"));
+    for (package, why_building) in of_settings.chain(of_aptfile) {
         let origin = ValueOrigin::File(package.place.clone());
         let (list, reason) = if package.for_building {
-            (&mut packages.build, "-dev is for building")
+            (&mut packages.build, why_building)
         } else {
             (&mut packages.image, "")
         };
@@ -130,5 +135,26 @@ mod tests {
         let told = crate::report::Explain::explain(&error);
         assert_eq!(told.place, "Aptfile:2");
         assert_eq!(told.class, crate::report::ErrorClass::Project);
+    }
+
+    #[test]
+    fn the_projects_settings_say_where_each_goes() {
+        let files = [
+            ("app.py", ""),
+            (
+                "s2r.yaml",
+                "packages:\n  run: [jq, libpq-dev]\n  build: [bison]\n",
+            ),
+            ("Aptfile", "jq\ntree\n"),
+        ];
+        let plan = with(&files, &[], |_| {}).unwrap();
+        assert_eq!(plan.packages.image_names(), ["jq", "libpq-dev", "tree"]);
+        let build = plan.packages.build_names();
+        assert_eq!(build.last().map(String::as_str), Some("bison"));
+        let origin = |name| plan.packages.origin_of(name).unwrap().to_string();
+        assert_eq!(
+            (origin("jq"), origin("bison")),
+            ("s2r.yaml:2".into(), "s2r.yaml:3".into())
+        );
     }
 }

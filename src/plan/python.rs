@@ -6,15 +6,15 @@
 use super::builder::{BaseDefinition, BuilderDefinition, EmbeddedBuilder, embedded};
 use super::imagestream::ImageStreamTag;
 use super::{Decided, PlanError, PlanRequest, PlanWarning, ValueOrigin};
-use crate::project::PythonRange;
+use crate::project::{ProjectSettings, PythonRange};
 
 /// Why a builder was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BuilderReason {
-    /// `--builder` names it, or its file or image.
-    Named,
-    /// `--builder` names an image stream of OpenShift, and it is the nearest.
-    ImageStream { name: String },
+    /// It is named, or its file or image.
+    Named(ValueOrigin),
+    /// An image stream of OpenShift is named, and it is the nearest.
+    ImageStream { name: String, origin: ValueOrigin },
     /// The project's files ask for its Python.
     Wished(PythonRange),
     /// Nothing asks for another.
@@ -28,17 +28,42 @@ pub(crate) struct ChosenBuilder {
     pub reason: BuilderReason,
 }
 
+/// A builder that is asked for by its name, file or image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedBuilder {
+    /// As it is written.
+    pub name: String,
+    pub origin: ValueOrigin,
+}
+
+impl NamedBuilder {
+    /// That of `--builder`, else the project's own wish.
+    pub(crate) fn of(request: &PlanRequest, settings: &ProjectSettings) -> Option<Self> {
+        let of_flag = request.builder.as_ref().map(|name| Self {
+            name: name.clone(),
+            origin: ValueOrigin::Flag { flag: "--builder" },
+        });
+        of_flag.or_else(|| {
+            let builder = settings.builder.as_ref()?;
+            Some(Self {
+                name: builder.value.clone(),
+                origin: ValueOrigin::File(builder.place.clone()),
+            })
+        })
+    }
+}
+
 /// Chooses among the builders that come with s2r: the one asked for, else the first that has the Python that the
 /// project wishes for. The default is asked first, then the newest.
 ///
 /// # Errors
 /// No such builder; none that meets all wishes.
 pub(crate) fn choose(
-    request: &PlanRequest,
+    asked: Option<&NamedBuilder>,
     wishes: &[PythonRange],
 ) -> Result<(EmbeddedBuilder, BuilderReason), PlanError> {
-    if let Some(name) = &request.builder {
-        return named(name);
+    if let Some(asked) = asked {
+        return named(asked);
     }
     let all = embedded().iter();
     let mut fitting = all.filter(|builder| wishes.iter().all(|wish| wish.admits(builder.python)));
@@ -63,23 +88,29 @@ pub(crate) fn choose(
     Ok((*builder, reason))
 }
 
-fn named(name: &str) -> Result<(EmbeddedBuilder, BuilderReason), PlanError> {
+fn named(asked: &NamedBuilder) -> Result<(EmbeddedBuilder, BuilderReason), PlanError> {
+    let NamedBuilder { name, origin } = asked;
+    let origin = origin.clone();
     if let Some(builder) = EmbeddedBuilder::named(name) {
-        return Ok((builder, BuilderReason::Named));
+        return Ok((builder, BuilderReason::Named(origin)));
     }
-    let stream = name.parse::<ImageStreamTag>().ok();
-    let nearest = stream.map(|stream| {
-        (
-            stream.nearest(),
-            BuilderReason::ImageStream {
-                name: name.to_owned(),
+    match name.parse::<ImageStreamTag>() {
+        Ok(stream) => {
+            let name = name.clone();
+            Ok((
+                stream.nearest(),
+                BuilderReason::ImageStream { name, origin },
+            ))
+        }
+        Err(_) => Err(PlanError::NoBuilder {
+            name: name.clone(),
+            place: match origin {
+                ValueOrigin::File(place) => Some(place),
+                _ => None,
             },
-        )
-    });
-    nearest.ok_or_else(|| PlanError::NoBuilder {
-        name: name.to_owned(),
-        known: embedded().iter().map(|builder| builder.name).collect(),
-    })
+            known: embedded().iter().map(|builder| builder.name).collect(),
+        }),
+    }
 }
 
 /// Builder and Python as the plan has them, and what the user should know of the choice.
@@ -89,26 +120,31 @@ pub(super) fn decide(
     advice: &mut Vec<PlanWarning>,
 ) -> (Decided<String>, Decided<String>) {
     let ChosenBuilder { definition, reason } = chosen;
-    let flag = || ValueOrigin::Flag { flag: "--builder" };
     let remark = definition.remark.as_str();
     let python = definition.python.clone();
     let name = definition.name.clone();
     let decided = match reason {
-        BuilderReason::Named => (
-            Decided::new(name, flag(), remark),
-            Decided::new(python, flag(), "the builder's"),
+        BuilderReason::Named(origin) => (
+            Decided::new(name, origin.clone(), remark),
+            Decided::new(python, origin.clone(), "the builder's"),
         ),
-        BuilderReason::ImageStream { name: stream } => {
+        BuilderReason::ImageStream {
+            name: stream,
+            origin,
+        } => {
             advice.push(PlanWarning::new(
                 format!(
                     "{stream} is an image stream of OpenShift, and s2r's nearest builder is {name}"
                 ),
-                format!("name it: --builder {name}"),
+                match origin {
+                    ValueOrigin::File(place) => format!("name it in {place}: {name}"),
+                    _ => format!("name it: --builder {name}"),
+                },
             ));
             let why = [&format!("the nearest to {stream}"), remark];
             (
-                Decided::new(name, flag(), joined(&why)),
-                Decided::new(python, flag(), "the builder's"),
+                Decided::new(name, origin.clone(), joined(&why)),
+                Decided::new(python, origin.clone(), "the builder's"),
             )
         }
         BuilderReason::Wished(wish) => {
@@ -147,7 +183,7 @@ fn advise(definition: &BuilderDefinition, wishes: &[PythonRange], advice: &mut V
                 "{} asks for Python {}, and builder {} has {python}",
                 wish.place, wish.text, definition.name
             ),
-            "leave --builder out to have one chosen",
+            "name no builder to have one chosen",
         ));
     }
     for wish in wishes.iter().filter(|wish| wish.names_patch) {
@@ -320,5 +356,21 @@ mod tests {
             panic!("it is told");
         };
         assert!(other.hint.contains("--builder"), "{other:?}");
+    }
+
+    #[test]
+    fn the_projects_settings_name_a_builder_and_a_flag_another() {
+        let files = [("app.py", ""), ("s2r.yaml", "builder: python-3.11\n")];
+        let plan = planned(&files, &[]).unwrap();
+        assert_eq!(plan.builder.value, "python-3.11");
+        assert_eq!(plan.builder.origin.to_string(), "s2r.yaml:1");
+        let plan = with(&files, &[], |request| {
+            request.builder = Some("python-3.14".to_owned());
+        });
+        assert_eq!(plan.unwrap().builder.value, "python-3.14");
+        let files = [("app.py", ""), ("s2r.yaml", "\nbuilder: python-2\n")];
+        let told = planned(&files, &[]).unwrap_err().explain();
+        assert_eq!(told.place, "s2r.yaml:2");
+        assert_eq!(told.class, crate::report::ErrorClass::Project);
     }
 }

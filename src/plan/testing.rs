@@ -37,7 +37,10 @@ pub(super) fn with(
         ..PlanRequest::default()
     };
     change(&mut request);
-    let (builder, reason) = choose_builder(&request, &facts.python)?;
+    let (builder, reason) = choose_builder(
+        NamedBuilder::of(&request, &facts.settings).as_ref(),
+        &facts.python,
+    )?;
     let definition = match builder.read().unwrap() {
         BuilderFile::Whole(definition) => *definition,
         BuilderFile::Image(image) => official(&image),

@@ -65,6 +65,8 @@ pub(crate) struct VariableValue {
     pub in_image: bool,
     /// Whether it is not to be shown.
     pub secret: bool,
+    /// Whether nobody says it, and a file of the project shows it.
+    is_inferred: bool,
 }
 
 impl VariableValue {
@@ -121,15 +123,14 @@ impl Variables {
             origin: decided.origin,
             in_image: true,
             secret: false,
+            is_inferred: true,
         };
         self.0.insert(name.to_owned(), setting);
     }
 
     /// Whether a variable is one that nobody said.
     pub(super) fn is_inferred(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|setting| {
-            matches!(&setting.origin, ValueOrigin::File(place) if place.path != ENVIRONMENT_FILE)
-        })
+        self.0.get(name).is_some_and(|setting| setting.is_inferred)
     }
 
     /// Whether a switch is on.
@@ -198,6 +199,7 @@ pub(super) fn decide(
             origin,
             in_image: !(secret && is_setting_of_installer),
             secret,
+            is_inferred: false,
         };
         variables.0.insert(name.to_owned(), setting);
     };
@@ -214,6 +216,9 @@ pub(super) fn decide(
             line: variable.line,
         };
         set(&variable.name, &variable.value, ValueOrigin::File(place));
+    }
+    for (name, value) in &inputs.facts.settings.environment {
+        set(name, &value.value, ValueOrigin::File(value.place.clone()));
     }
     for argument in &inputs.request.env {
         let variable = environment::parse_argument(argument)?;
@@ -390,5 +395,22 @@ mod tests {
             planned(&[APP], &["A"]),
             Err(PlanError::Environment(_))
         ));
+    }
+
+    #[test]
+    fn the_projects_settings_come_between_file_and_flag() {
+        let files = [
+            APP,
+            (".s2i/environment", "A=file\nB=file\n"),
+            ("s2r.yaml", "environment: {B: yaml, C: yaml, APP_HOME: .}\n"),
+        ];
+        let plan = planned(&files, &["C=flag"]).unwrap();
+        let image = plan.environment.image();
+        let values = ["A", "B", "C"].map(|name| image[name].as_str());
+        assert_eq!(values, ["file", "yaml", "flag"]);
+        assert!(!plan.environment.is_inferred("APP_HOME"));
+        let mut settings = plan.environment.settings();
+        let (_, setting) = settings.find(|(name, _)| *name == "B").unwrap();
+        assert_eq!(setting.origin.to_string(), "s2r.yaml:1");
     }
 }

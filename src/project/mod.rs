@@ -82,7 +82,7 @@ pub(crate) struct AptPackage {
     pub place: SourcePlace,
 }
 
-/// A process of a `Procfile`.
+/// A process that containers of the image can be started as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct ProcessType {
     /// For instance `web`.
@@ -123,8 +123,10 @@ pub(crate) struct ProjectFacts {
     pub python: Vec<PythonRange>,
     /// Line of `gunicorn.conf.py` that mentions `wsgi_app`, comments included.
     pub wsgi_app: Option<SourcePlace>,
-    /// Processes of a `Procfile`.
+    /// Processes of the settings and of a `Procfile`, each name once.
     pub processes: Vec<ProcessType>,
+    /// Lines of the `Procfile` whose processes the settings say otherwise.
+    pub overruled_processes: Vec<ProcessType>,
     /// Debian packages of an `Aptfile`, in its order.
     pub packages: Vec<AptPackage>,
     /// The build script of a `package.json`.

@@ -42,6 +42,14 @@ impl ProjectFacts {
         settings: ProjectSettings,
     ) -> Result<Self, ProjectError> {
         let facts = ProjectReader { tree };
+        let of_procfile = facts.text("Procfile", SettingsFile::Procfile)?;
+        let of_procfile = of_procfile.map(|text| processes(&text)).unwrap_or_default();
+        let is_named = |process: &ProcessType| {
+            let mut named = settings.processes.iter();
+            named.any(|one| one.name == process.name)
+        };
+        let (overruled_processes, others): (Vec<_>, Vec<_>) =
+            of_procfile.into_iter().partition(is_named);
         let pyproject = facts.parsed(
             "pyproject.toml",
             SettingsFile::Pyproject,
@@ -50,7 +58,6 @@ impl ProjectFacts {
         let setup_cfg = facts.text("setup.cfg", SettingsFile::Setup)?;
         let (environment, environment_notes) = facts.environment()?;
         Ok(Self {
-            settings,
             found: KNOWN
                 .into_iter()
                 .filter(|path| is_file(tree, path))
@@ -65,10 +72,8 @@ impl ProjectFacts {
             setup_cfg_packages: setup_cfg.as_deref().is_some_and(documents::packages_itself),
             python: facts.python(pyproject.as_ref(), setup_cfg.as_deref())?,
             wsgi_app: facts.line_with("gunicorn.conf.py", "wsgi_app")?,
-            processes: facts
-                .text("Procfile", SettingsFile::Procfile)?
-                .map(|text| processes(&text))
-                .unwrap_or_default(),
+            processes: [settings.processes.clone(), others].concat(),
+            overruled_processes,
             packages: facts
                 .parsed("Aptfile", SettingsFile::Aptfile, apt_packages)?
                 .unwrap_or_default(),
@@ -81,6 +86,7 @@ impl ProjectFacts {
             environment,
             environment_notes,
             modules: ModuleCache::default(),
+            settings,
             tree: tree.clone(),
         })
     }

@@ -10,6 +10,8 @@ pub(crate) enum SettingsFile {
     IgnoreRules,
     /// `s2r.yaml`, read before the tree is.
     ProjectSettings,
+    /// A builder that `s2r.yaml` names.
+    BuilderFile,
     /// `.s2i/environment`.
     Environment,
     /// `.gitmodules`.
@@ -50,6 +52,7 @@ impl SettingsFile {
         match self {
             Self::IgnoreRules
             | Self::ProjectSettings
+            | Self::BuilderFile
             | Self::GitModules
             | Self::Pem
             | Self::Module => 1 << 20,
@@ -82,7 +85,8 @@ pub(crate) mod testing {
         while let Some(kind) = next {
             let (names, after): (&[&'static str], _) = match kind {
                 File::IgnoreRules => (&[".s2iignore"], Some(File::ProjectSettings)),
-                File::ProjectSettings => (&["s2r.yaml"], Some(File::Environment)),
+                File::ProjectSettings => (&["s2r.yaml"], Some(File::BuilderFile)),
+                File::BuilderFile => (&["company.yaml"], Some(File::Environment)),
                 File::Environment => (&[".s2i/environment"], Some(File::GitModules)),
                 File::GitModules => (&[".gitmodules"], Some(File::Requirements)),
                 File::Requirements => (

@@ -73,6 +73,7 @@ mod requirements;
 mod rights;
 mod sandbox;
 mod scanners;
+mod settings;
 mod source;
 mod sources;
 mod stale;
