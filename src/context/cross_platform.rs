@@ -18,6 +18,8 @@ pub(crate) enum ForeignStep {
     /// The install of the project itself; the file that says so.
     Install(String),
     CollectStatic,
+    /// A command of `build`, and where it stands.
+    Command(String),
     /// Packages that have no wheel for the platform, and so have to be built.
     Wheels(Vec<String>),
 }
@@ -28,6 +30,7 @@ impl fmt::Display for ForeignStep {
             Self::Assemble => f.write_str("the project's own assemble script"),
             Self::Install(file) => write!(f, "the install of the project itself ({file})"),
             Self::CollectStatic => f.write_str("Django's collectstatic"),
+            Self::Command(command) => f.write_str(command),
             Self::Wheels(names) => {
                 let shown: Vec<&str> = names
                     .iter()
@@ -53,6 +56,7 @@ impl ForeignStep {
     pub(crate) fn instead(&self) -> &'static str {
         match self {
             Self::Assemble => "",
+            Self::Command(_) => "run it before s2r, take it out of `build`, ",
             Self::Install(_) => {
                 "leave the install out (DISABLE_SETUP_PY_PROCESSING, DISABLE_PYPROJECT_TOML_PROCESSING); "
             }
@@ -125,6 +129,8 @@ pub(crate) fn check(plan: &Plan) -> Result<(), BuildError> {
         ForeignStep::Assemble
     } else if running.install.value {
         ForeignStep::Install(running.install.origin.to_string())
+    } else if let Some(first) = running.commands.first() {
+        ForeignStep::Command(format!("{}: {}", first.origin, first.value.command))
     } else {
         return Ok(());
     };
@@ -148,6 +154,11 @@ mod tests {
                 ForeignStep::Install("setup.py".to_owned()),
                 "(setup.py)",
                 "DISABLE_SETUP_PY_PROCESSING",
+            ),
+            (
+                ForeignStep::Command("s2r.yaml:2: make".to_owned()),
+                "s2r.yaml:2: make",
+                "take it out of `build`",
             ),
             (
                 ForeignStep::CollectStatic,

@@ -84,6 +84,9 @@ pub(crate) enum PlanError {
     /// `S2R_SYSTEM_PACKAGES` holds names.
     #[error("S2R_SYSTEM_PACKAGES takes no names")]
     SystemPackages,
+    /// Commands of `build`, and an assemble script in whose place they would not run.
+    #[error("build has commands that the project's own assemble script takes the place of")]
+    BuildBesideAssemble { place: SourcePlace },
     /// What is started would not stay.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -190,6 +193,12 @@ impl Explain for PlanError {
                 "S2R_PACKAGE".to_owned(),
                 "Which packages a member needs is read from the lock of its workspace.".to_owned(),
                 "Build the workspace's root, and run `uv lock` there.".to_owned(),
+            ),
+            Self::BuildBesideAssemble { place } => (
+                ErrorClass::Project,
+                place.to_string(),
+                format!("{} takes the place of all steps of a build, and these commands would not run.", super::running::ASSEMBLE),
+                "Run the commands in that script and delete `build`, or list the script in .s2iignore.".to_owned(),
             ),
             Self::SystemPackages => (
                 ErrorClass::Project,

@@ -42,7 +42,7 @@ pub(crate) use start::{AddedServer, StartDecision, StartStrategy};
 pub(crate) use variables::Variables;
 
 use crate::oci::{Platform, Reference};
-pub(crate) use crate::project::settings::SCHEMA as SETTINGS_SCHEMA;
+pub(crate) use crate::project::settings::{BuildCommand, SCHEMA as SETTINGS_SCHEMA};
 use crate::project::{ProjectFacts, SourcePlace};
 use crate::source::environment::{EnvironmentNote, EnvironmentVariable};
 use crate::source::git;
@@ -261,7 +261,7 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
         &environment,
         &dependencies.value,
         &mut advice_on_running,
-    );
+    )?;
     let start = start::predict(
         facts,
         &environment,
@@ -271,7 +271,7 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
     )?;
     advice.append(&mut advice_on_running);
     advise_on_platforms(inputs, &platforms.value, &running, &mut advice);
-    advise_on_source(inputs, &start, &mut advice);
+    advise_on_source(inputs, (&start, &running), &mut advice);
     let pip = pip::decide(definition, &environment, &running, &mut advice)?;
     let notes = definition.notes.iter();
     advice.extend(notes.map(|(text, hint)| PlanWarning::new(text, hint)));
@@ -412,13 +412,28 @@ fn layers(
         layers.push("application: the project itself, as a wheel".to_owned());
     }
     layers.push("source: the project's files".to_owned());
-    if running.collectstatic.value {
-        layers.push("changes: what collectstatic writes, if Django is installed".to_owned());
+    match (running.commands.is_empty(), running.collectstatic.value) {
+        (true, false) => {}
+        (true, true) => {
+            layers.push("changes: what collectstatic writes, if Django is installed".to_owned());
+        }
+        (false, collects) => layers.push(format!(
+            "changes: what the commands of build write below /opt/app-root, node_modules beside a package.json left out{}",
+            if collects {
+                ", and what collectstatic writes, if Django is installed"
+            } else {
+                ""
+            }
+        )),
     }
     layers
 }
 
-fn advise_on_source(inputs: &PlanInputs<'_>, start: &StartDecision, advice: &mut Vec<PlanWarning>) {
+fn advise_on_source(
+    inputs: &PlanInputs<'_>,
+    (start, running): (&StartDecision, &BuildSteps),
+    advice: &mut Vec<PlanWarning>,
+) {
     let changed = inputs.git.and_then(|git| git.changed_files).unwrap_or(0);
     if changed > 0 {
         advice.push(PlanWarning::new(
@@ -426,11 +441,13 @@ fn advise_on_source(inputs: &PlanInputs<'_>, start: &StartDecision, advice: &mut
             "commit, or list them in .s2iignore, to build what the commit says",
         ));
     }
-    if let Some(build) = &inputs.facts.node_build {
+    if let Some(build) = &inputs.facts.node_build
+        && !running.runs_node()
+    {
         let build: String = build.chars().take(MAX_SHOWN).collect();
         advice.push(PlanWarning::new(
             format!("package.json: its build script is not run: {build}"),
-            "run `npm run build` first where its output is wanted: the image holds the folder as it is then",
+            "where its output is wanted, write into s2r.yaml `packages: {build: [nodejs, npm]}` and `build: [{run: npm ci, network: true}, npm run build]`; or run it before s2r, and the image holds the folder as it is then",
         ));
     }
     for process in &inputs.facts.overruled_processes {

@@ -84,6 +84,12 @@ impl ExtraPackages {
         .concat()
     }
 
+    /// Whether the project asks for packages to build with.
+    pub(crate) fn has_build_of_project(&self) -> bool {
+        let mut build = self.build.iter();
+        build.any(|one| matches!(one.origin, ValueOrigin::File(_)))
+    }
+
     /// Where a name stands.
     pub(crate) fn origin_of(&self, name: &str) -> Option<&ValueOrigin> {
         self.image

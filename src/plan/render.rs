@@ -129,11 +129,16 @@ fn running(text: &mut String, plan: &Plan) {
     for (what, decided_on) in [
         ("the project's own assemble script", &running.assemble),
         ("install of the project itself", &running.install),
-        ("collectstatic", &running.collectstatic),
     ] {
         if decided_on.value {
             decided(text, "runs", what, decided_on);
         }
+    }
+    for command in &running.commands {
+        decided(text, "runs", &command.value.command, command);
+    }
+    if running.collectstatic.value {
+        decided(text, "runs", "collectstatic", &running.collectstatic);
     }
 }
 

@@ -1,10 +1,11 @@
 //! What of the project's own code a build runs, and which variable leaves it out: the project's own
-//! assemble script, the install of the project itself, Django's `collectstatic`.
+//! assemble script, the install of the project itself, the commands of `build`, Django's `collectstatic`.
 
 use serde::Serialize;
 
 use super::dependencies::{self, DependencySource};
-use super::{Decided, PlanWarning, ValueOrigin, Variables};
+use super::{Decided, PlanError, PlanWarning, ValueOrigin, Variables};
+use crate::project::settings::BuildCommand;
 use crate::project::{ProjectFacts, SourcePlace};
 
 /// The project's own assemble script, which takes the place of all that s2r would install.
@@ -23,6 +24,8 @@ pub(crate) struct BuildSteps {
     pub assemble: Decided<bool>,
     /// The project itself is built into a wheel and installed, as `pip install .` does.
     pub install: Decided<bool>,
+    /// The commands of `build`, in order.
+    pub commands: Vec<Decided<BuildCommand>>,
     /// `manage.py collectstatic`, if Django turns out to be installed.
     pub collectstatic: Decided<bool>,
     /// The newest pip, setuptools and wheel go in.
@@ -34,8 +37,13 @@ pub(super) fn decide(
     variables: &Variables,
     dependencies: &DependencySource,
     advice: &mut Vec<PlanWarning>,
-) -> BuildSteps {
+) -> Result<BuildSteps, PlanError> {
+    let commands = &facts.settings.build;
     let assemble = if facts.has(ASSEMBLE) {
+        if let Some(command) = commands.first() {
+            let place = command.place.clone();
+            return Err(PlanError::BuildBesideAssemble { place });
+        }
         Decided::new(true, of_file(ASSEMBLE), "the project's own script")
     } else {
         Decided::new(false, ValueOrigin::Default, "")
@@ -46,11 +54,38 @@ pub(super) fn decide(
     } else {
         Decided::new(false, ValueOrigin::Default, "")
     };
-    BuildSteps {
+    let commands = commands.iter().map(|command| {
+        let origin = ValueOrigin::File(command.place.clone());
+        let network = if command.value.has_network {
+            "with the network"
+        } else {
+            ""
+        };
+        Decided::new(command.value.clone(), origin, network)
+    });
+    Ok(BuildSteps {
         install: install(facts, variables, advice),
+        commands: commands.collect(),
         collectstatic: collectstatic(facts, variables, dependencies, advice),
         assemble,
         newest_pip,
+    })
+}
+
+impl BuildSteps {
+    /// Whether a command of `build` has Node do something.
+    pub(crate) fn runs_node(&self) -> bool {
+        let is_node = |word: &str| {
+            let name = word.rsplit('/').next().unwrap_or(word);
+            ["npm", "npx", "node", "yarn", "pnpm", "corepack", "bun"].contains(&name)
+        };
+        (self.commands.iter()).any(|one| {
+            let words = one
+                .value
+                .command
+                .split(|c: char| c.is_whitespace() || "&|;()".contains(c));
+            words.into_iter().any(is_node)
+        })
     }
 }
 
@@ -235,6 +270,45 @@ mod tests {
             advice.iter().any(|one| one.text.contains("manage.py")),
             "{advice:?}"
         );
+    }
+
+    #[test]
+    fn commands_of_build_run_in_order_and_beside_no_assemble_script() {
+        let settings = (
+            "s2r.yaml",
+            "build:\n- flask translate compile\n- {run: cd ui && npm ci, network: true}\n",
+        );
+        let steps = running(&[settings], &[]);
+        let told: Vec<String> = (steps.commands.iter())
+            .map(|one| format!("{}: {} ({})", one.origin, one.value.command, one.reason))
+            .collect();
+        let expected = [
+            "s2r.yaml:2: flask translate compile ()",
+            "s2r.yaml:3: cd ui && npm ci (with the network)",
+        ];
+        assert_eq!(told, expected);
+        let all = [("app.py", ""), settings, (ASSEMBLE, "#!/bin/sh\n")];
+        let Err(PlanError::BuildBesideAssemble { place }) = planned(&all, &[]) else {
+            panic!("commands that would not run");
+        };
+        assert_eq!(place.to_string(), "s2r.yaml:2");
+    }
+
+    #[test]
+    fn a_build_script_of_node_is_told_unless_a_command_runs_node() {
+        let package = ("package.json", r#"{"scripts": {"build": "vite build"}}"#);
+        let is_told = |commands| {
+            let files = [("app.py", ""), package, ("s2r.yaml", commands)];
+            let advice = planned(&files, &[]).unwrap().advice;
+            advice
+                .iter()
+                .any(|one| one.hint.contains("{run: npm ci, network: true}"))
+        };
+        assert!(is_told(""));
+        assert!(is_told("build: [python compile-nodes.py]"));
+        assert!(!is_told("build: [npm run build]"));
+        assert!(!is_told("build: ['cd ui;npm run build']"));
+        assert!(!is_told("build: [/usr/bin/npm run build]"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub(crate) mod build_root;
 pub(crate) mod build_wheel;
 pub(crate) mod failure_hints;
 pub(crate) mod image_metadata;
+pub(crate) mod project_steps;
 pub(crate) mod staged_source;
 pub(crate) mod step_layers;
 pub(crate) mod step_runner;

@@ -1,13 +1,12 @@
-//! Layers that come of running code of the project over the image: what `collectstatic` writes, and
-//! what the project's own assemble script leaves. Known by all that lay beneath, so that nothing is
-//! run twice for the same input.
+//! Layers that come of running code of the project over the image: what its commands and `collectstatic`
+//! write (see `project_steps`), and what its own assemble script leaves. Known by all that lay beneath, so that
+//! nothing is run twice for the same input.
 
 use std::collections::BTreeMap;
 
 use super::image_metadata;
-use super::staged_source::{SOURCE, StagedSource};
-use super::step_runner;
-use super::step_runner::{StepCommand, StepError, StepRoot, StepRunner, bare_key, how, is_success};
+use super::staged_source::StagedSource;
+use super::step_runner::{StepCommand, StepError, StepRoot, StepRunner};
 use super::toolchain::Toolchain;
 use crate::context::build_context::Context;
 use crate::image::labels_noted;
@@ -15,7 +14,6 @@ use crate::layer_cache::{BuiltLayer, LayerRecipe};
 use crate::layers::changes::{self, LayerChange, PathChange};
 use crate::layers::notes::LayerNotes;
 use crate::oci::{Key, KeyBuilder};
-use crate::plan::manage_py;
 use crate::report::{BuildError, Event};
 use crate::sandbox::{self, ChangeKind, StepFilesystem, StepMount};
 
@@ -25,15 +23,7 @@ const RECORD: &str = "unchanged";
 const KEPT: &[u8] = b"opt/app-root/";
 /// What steps may write to without a word about it being lost.
 const SCRATCH: [&str; 7] = ["tmp", "run", "build", "dev", "proc", "var/tmp", "etc"];
-/// The virtual environment's Python.
-const PYTHON: &str = "/opt/app-root/bin/python";
-
-/// What users call the first of the steps here, and how to do without each.
-const COLLECTSTATIC: &str = "collectstatic";
-const COLLECT: [&str; 4] = [PYTHON, "manage.py", COLLECTSTATIC, "--noinput"];
-const DRY_RUN: [&str; 5] = [PYTHON, "manage.py", COLLECTSTATIC, "--dry-run", "--noinput"];
-const NO_COLLECTSTATIC: &str =
-    "Set DISABLE_COLLECTSTATIC, and collect static files before the build or at start.";
+/// How to do without the script.
 const NO_ASSEMBLE: &str =
     "Remove .s2i/bin/assemble, or list it in .s2iignore, to build with s2r's own steps.";
 
@@ -63,104 +53,6 @@ pub(crate) struct LowerLayers<'a> {
     pub recipes: &'a [&'a LayerRecipe<'a>],
     /// How many of them are the base's.
     pub base_count: usize,
-}
-
-/// Runs `collectstatic` over the image's layers, if that is to be done.
-///
-/// # Errors
-/// It fails although its dry run did not; there is no sandbox.
-pub(crate) fn collect_static(
-    context: &Context<'_>,
-    below: LowerLayers<'_>,
-    source: &BuiltLayer,
-) -> Result<StepOutcome, BuildError> {
-    let plan = context.plan;
-    if !plan.running.collectstatic.value {
-        return Ok(StepOutcome::default());
-    }
-    let mut key = key(
-        "collectstatic/1",
-        below.layers,
-        source.layer.key.as_bytes(),
-        context,
-    );
-    let index = below.layers.len() + 1;
-    if let Some(known) = known(context, &key, index)? {
-        return Ok(known);
-    }
-    if context.is_bare() {
-        key = bare_key(&key);
-        if let Some(known) = self::known(context, &key, index)? {
-            return Ok(known);
-        }
-    }
-    step_runner::allowed(context, COLLECTSTATIC, NO_COLLECTSTATIC)?;
-    // Without isolation the base is where s2r stands.
-    let own = if context.is_bare() {
-        below.base_count
-    } else {
-        0
-    };
-    let staged = StagedSource::new(context.store, context.tree(), SOURCE)?;
-    let mut folders = context.lower_folders(&below.layers[own..], below.recipes)?;
-    folders.push(staged.root());
-    let manage = manage_py(&plan.environment);
-    let home = manage.strip_suffix("manage.py").unwrap_or_default();
-    let directory = format!("/{SOURCE}/{home}");
-    let directory = directory.trim_end_matches('/');
-    let order = |command: &'static [&'static str]| StepCommand {
-        title: COLLECTSTATIC,
-        command,
-        directory,
-        environment: environment(context),
-        mounts: Vec::new(),
-        has_network: false,
-        instead: NO_COLLECTSTATIC,
-    };
-    let dry = StepRoot::new(context.store, folders.clone())?;
-    if !can_collect(context, &dry.root, &order(&DRY_RUN))? {
-        return Ok(StepOutcome::default());
-    }
-    let place = StepRoot::new(context.store, folders)?;
-    let steps = StepRunner {
-        context,
-        report: context.report,
-    };
-    steps.run(&place.root, &order(&COLLECT))?;
-    let layer = ChangesLayer {
-        context,
-        key: &key,
-        step: COLLECTSTATIC,
-        index,
-    };
-    layer.of(&place.root, BTreeMap::new())
-}
-
-/// Whether a dry run goes well. One that does not is told, and is no fault of the build: s2i's images
-/// go on without static files too.
-fn can_collect(
-    context: &Context<'_>,
-    root: &StepFilesystem,
-    dry_run: &StepCommand<'_>,
-) -> Result<bool, BuildError> {
-    let steps = StepRunner {
-        context,
-        report: &crate::report::SilentReport,
-    };
-    let ended = steps.try_run(root, dry_run)?;
-    if !is_success(&ended) {
-        context.report.event(Event::Warning {
-            text: format!(
-                "static files are not collected: `manage.py collectstatic --dry-run` in {}: {}\n{}",
-                dry_run.directory,
-                how(&ended, &context.settings.running.limits),
-                ended.last_lines.join("\n")
-            ),
-            hint: "mend it (settings that exist at run time only are the usual cause), or set DISABLE_COLLECTSTATIC to silence this".to_owned(),
-        });
-        return Ok(false);
-    }
-    Ok(true)
 }
 
 /// Runs the project's own assemble script in the builder's file system.
@@ -215,6 +107,7 @@ pub(crate) fn assemble(
         &StepCommand {
             title: "assemble",
             command: &["/tmp/scripts/assemble"],
+            place: None,
             directory: "/opt/app-root/src",
             environment,
             mounts: mounts.to_vec(),
@@ -227,12 +120,18 @@ pub(crate) fn assemble(
         key: &key,
         step: "assemble",
         index: below.layers.len(),
+        is_left_out: &|_| false,
     };
     layer.of(&place.root, image_metadata::labels(metadata.path())?)
 }
 
 /// Names a step's layer by what lay beneath it and what it was told.
-fn key(domain: &'static str, below: &[BuiltLayer], input: &[u8], context: &Context<'_>) -> Key {
+pub(super) fn key(
+    domain: &'static str,
+    below: &[BuiltLayer],
+    input: &[u8],
+    context: &Context<'_>,
+) -> Key {
     let mut key = KeyBuilder::new(domain).field(input);
     for made in below {
         key.add(made.layer.diff_id.to_string().as_bytes());
@@ -246,7 +145,7 @@ fn key(domain: &'static str, below: &[BuiltLayer], input: &[u8], context: &Conte
 }
 
 /// The image's environment, as a container has it, and what is set for the build alone.
-fn environment(context: &Context<'_>) -> BTreeMap<String, String> {
+pub(super) fn environment(context: &Context<'_>) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<String, String> =
         context.plan.environment.image().into_iter().collect();
     environment.insert("VIRTUAL_ENV".to_owned(), "/opt/app-root".to_owned());
@@ -257,7 +156,7 @@ fn environment(context: &Context<'_>) -> BTreeMap<String, String> {
 }
 
 /// What is known of a step that ran before.
-fn known(
+pub(super) fn known(
     context: &Context<'_>,
     key: &Key,
     index: usize,
@@ -288,17 +187,19 @@ pub(crate) fn of_layer(change: sandbox::RootChange) -> LayerChange {
 }
 
 /// The layer of what a step changes below the virtual environment.
-struct ChangesLayer<'a> {
-    context: &'a Context<'a>,
-    key: &'a Key,
+pub(super) struct ChangesLayer<'a> {
+    pub context: &'a Context<'a>,
+    pub key: &'a Key,
     /// What users call the step.
-    step: &'static str,
+    pub step: &'static str,
     /// Its place in the image.
-    index: usize,
+    pub index: usize,
+    /// Whether a path stays out, though it is below the virtual environment.
+    pub is_left_out: &'a dyn Fn(&[u8]) -> bool,
 }
 
 impl ChangesLayer<'_> {
-    fn of(
+    pub(super) fn of(
         &self,
         root: &StepFilesystem,
         labels: BTreeMap<String, String>,
@@ -338,7 +239,9 @@ impl ChangesLayer<'_> {
         let mut kept = Vec::new();
         for change in sandbox::changes(root)? {
             if change.path.starts_with(KEPT) {
-                kept.push(of_layer(change));
+                if !(self.is_left_out)(&change.path) {
+                    kept.push(of_layer(change));
+                }
             } else if !matches!(change.kind, ChangeKind::Folder { .. }) {
                 let path = String::from_utf8_lossy(&change.path).into_owned();
                 if !SCRATCH.iter().any(|scratch| path.starts_with(scratch)) {

@@ -11,6 +11,7 @@ use crate::context::unisolated::NotInImage;
 use crate::host::TempFolder;
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::python::shown;
+use crate::plan::ValueOrigin;
 use crate::report::{
     BuildError, ErrorClass, Event, Explain, Explanation, FileError, LAST_LINES, Report,
     without_login,
@@ -49,6 +50,8 @@ const PROXIES: [&str; 6] = [
     "https_proxy",
     "no_proxy",
 ];
+/// The caller's variables that say where packages of other languages come from, for such a step too.
+const REGISTRIES: [&str; 2] = ["NPM_CONFIG_REGISTRY", "npm_config_registry"];
 /// This program, which is the sandbox's helper too.
 pub(crate) const OURSELVES: &str = "/proc/self/exe";
 /// Longest line of a step's output; longer ones are broken.
@@ -97,6 +100,8 @@ pub(crate) struct StepCommand<'a> {
     /// What users call it.
     pub title: &'a str,
     pub command: &'a [&'a str],
+    /// Where the project asks for it, if its last word is what the project wrote.
+    pub place: Option<&'a ValueOrigin>,
     pub directory: &'a str,
     /// Its environment, beside what every step gets.
     pub environment: BTreeMap<String, String>,
@@ -106,6 +111,16 @@ pub(crate) struct StepCommand<'a> {
     pub has_network: bool,
     /// How to do without it, should the sandbox not work here.
     pub instead: &'static str,
+}
+
+impl StepCommand<'_> {
+    /// The command, as one would type it, behind where it stands.
+    fn shown(&self) -> String {
+        match (self.place, self.command.last()) {
+            (Some(place), Some(text)) => format!("{place}: {text}"),
+            _ => self.command.join(" "),
+        }
+    }
 }
 
 /// What steps are run with.
@@ -157,6 +172,12 @@ pub(crate) enum StepError {
         /// How to do without it.
         instead: String,
         absence: NotInImage,
+    },
+    /// It is to reach the network, and nothing is.
+    #[error("{command} needs the network")]
+    Offline {
+        /// The command, and where it stands.
+        command: String,
     },
     /// It needs places of its own, which it has in a sandbox alone.
     #[error("{step} cannot be run without isolation: {needs}")]
@@ -240,6 +261,13 @@ impl Explain for StepError {
                 next: format!(
                     "{instead} Or run s2r in a container of an image that this builder made, or with --isolation auto where namespaces are allowed."
                 ),
+            },
+            Self::Offline { command } => Explanation {
+                class: ErrorClass::World,
+                what: "a command of build needs the network, and nothing is kept of an earlier run with the same input".to_owned(),
+                place: command.clone(),
+                why: "--offline touches no network.".to_owned(),
+                next: "Build once without --offline: what the command leaves is kept.".to_owned(),
             },
             Self::Placed {
                 step,
@@ -364,7 +392,7 @@ impl StepRunner<'_> {
         let advice = failure_hints::advice(&lines, &asked);
         Err(StepError::Failed {
             step: order.title.to_owned(),
-            command: order.command.join(" "),
+            command: order.shown(),
             ended: how(&ended, &self.context.settings.running.limits),
             words: Box::new(LastLines { lines, advice }),
             instead: order.instead,
@@ -404,6 +432,12 @@ impl StepRunner<'_> {
                     self.tell_of_proxy(name);
                 }
                 environment.insert(name.to_owned(), proxy.into_owned());
+            }
+        }
+        for name in REGISTRIES {
+            if let Some(value) = variables.get(name) {
+                let address = without_login(value).into_owned();
+                environment.entry(name.to_owned()).or_insert(address);
             }
         }
         let own = ["SSL_CERT_FILE", "PIP_CERT"]

@@ -117,6 +117,7 @@ impl Context<'_> {
             let order = StepCommand {
                 title: &run.package,
                 command: &command,
+                place: None,
                 directory: "/",
                 environment: BTreeMap::new(),
                 mounts: Vec::new(),

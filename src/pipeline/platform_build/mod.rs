@@ -29,6 +29,7 @@ use crate::pipeline::BuiltPlatform;
 use crate::report::{BuildError, BuildStage, LayerStatus};
 use crate::resolve::wheels::WheelLock;
 use crate::source_builds::build_root::BuildRoot;
+use crate::source_builds::project_steps::ProjectSteps;
 use crate::source_builds::step_layers;
 use crate::source_builds::step_layers::{LowerLayers, StepOutcome};
 use crate::wheel_resolution::resolver;
@@ -177,7 +178,7 @@ impl Context<'_> {
     /// Whether code of the project runs over the finished layers.
     fn runs_last(&self, lock: &WheelLock) -> bool {
         let running = &self.plan.running;
-        running.assemble.value || (running.collectstatic.value && has_django(lock))
+        running.assemble.value || !running.commands.is_empty() || self.collects(lock)
     }
 
     /// What code of the project leaves.
@@ -190,12 +191,25 @@ impl Context<'_> {
         if self.plan.running.assemble.value {
             return step_layers::assemble(self, &*build_root.full(&[])?, below);
         }
-        match below.layers.split_last() {
-            Some((source, layers)) if has_django(lock) => {
-                step_layers::collect_static(self, LowerLayers { layers, ..below }, source)
-            }
-            _ => Ok(StepOutcome::default()),
+        let Some((source, layers)) = below.layers.split_last() else {
+            return Ok(StepOutcome::default());
+        };
+        let commands = &self.plan.running.commands;
+        // Compilers are large, so that they come only where the project names packages to build with.
+        let asks = !commands.is_empty() && self.plan.packages.has_build_of_project();
+        let toolchain = asks.then(|| build_root.full(&[])).transpose()?;
+        ProjectSteps {
+            context: self,
+            commands,
+            toolchain: toolchain.as_deref(),
+            collects: self.collects(lock),
         }
+        .run(LowerLayers { layers, ..below }, source)
+    }
+
+    /// Whether static files are collected.
+    fn collects(&self, lock: &WheelLock) -> bool {
+        self.plan.running.collectstatic.value && has_django(lock)
     }
 
     /// Has all layers of a platform that do not depend on the source, bottom up.

@@ -12,6 +12,8 @@ mod values;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::Serialize;
+
 pub(crate) use error::SettingsError;
 
 use super::{AptPackage, ProcessType, ProjectError, SourcePlace};
@@ -61,7 +63,7 @@ pub(crate) struct StaticFolder {
 }
 
 /// A command of the project that runs at build time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct BuildCommand {
     /// For a shell.
     pub command: String,

@@ -155,6 +155,7 @@ impl<'a> BuildSession<'a> {
             &root,
             &StepCommand {
                 title: self.title,
+                place: None,
                 command: &[
                     context.interpreter(),
                     "/build/driver.py",
