@@ -36,6 +36,7 @@ const SETUP_NAME: &[u8] = b"opt/app-root/etc/s2r/setup-name";
 /// What `run` starts before the contract's defaults.
 const MODULE: &[u8] = b"opt/app-root/etc/s2r/module";
 const PROCESSES: &[u8] = b"opt/app-root/etc/s2r/processes";
+const RELEASE: &[u8] = b"opt/app-root/etc/s2r/release";
 const WEB: &[u8] = b"opt/app-root/etc/s2r/web";
 
 const DIRECTORY: EntryOwner = app(0o775);
@@ -82,6 +83,8 @@ pub(crate) struct SourceLayer<'a> {
     pub module: Option<&'a str>,
     /// Process types of the Procfile, a line each: name, blank, command.
     pub processes: Option<&'a str>,
+    /// The command that `run` has succeed before it starts the server.
+    pub release: Option<&'a str>,
     /// The command that `run` starts before the contract's defaults.
     pub web: Option<&'a str>,
     /// Python's version and the key of the compiler whose byte code lies beside the sources.
@@ -150,6 +153,7 @@ pub(crate) fn key(source: SourceLayer<'_>, options: TarOptions) -> Key {
     for (name, note) in [
         ("module", source.module),
         ("processes", source.processes),
+        ("release", source.release),
         ("web", source.web),
     ] {
         if let Some(note) = note {
@@ -181,6 +185,7 @@ pub(crate) fn write<W: Write>(
     let notes = [
         (MODULE, source.module),
         (PROCESSES, source.processes),
+        (RELEASE, source.release),
         (SETUP_NAME, source.setup_name),
         (WEB, source.web),
     ];
@@ -311,6 +316,7 @@ mod tests {
             setup_name: None,
             module: None,
             processes: None,
+            release: None,
             web: None,
             bytecode: None,
         }
@@ -325,6 +331,7 @@ mod tests {
             setup_name: Some("shop"),
             module: None,
             processes: None,
+            release: None,
             ..of(&tree, &contents)
         };
         assert_ne!(key(named, OPTIONS), key(of(&tree, &contents), OPTIONS));

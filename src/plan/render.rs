@@ -118,6 +118,9 @@ fn start(text: &mut String, plan: &Plan) {
         let lines = lines.map(|(name, command)| (name.to_owned(), command.to_owned()));
         list(text, "processes", lines);
     }
+    if let Some(release) = &plan.start.release {
+        decided(text, "release", &release.value, release);
+    }
     if plan.start.migrates {
         line(text, "", "manage.py migrate runs before it", "");
     }

@@ -1,6 +1,8 @@
 //! `scripts/run` and [`super::start`] asked the same questions: the script runs under every shell
 //! of this machine, with nothing on its PATH but stand-ins that print how they were called.
 
+mod release;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

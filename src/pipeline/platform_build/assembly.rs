@@ -61,6 +61,7 @@ impl Context<'_> {
             web: self.plan.start.notes.command.as_deref(),
             module: self.plan.start.notes.module.as_deref(),
             processes: self.plan.start.notes.processes.as_deref(),
+            release: self.plan.start.notes.release.as_deref(),
             bytecode: application.map(|compiler| (compiler.python, compiler.key)),
         };
         let mut recipes = Vec::new();

@@ -10,6 +10,9 @@ use crate::packages::python::syntax::{ModuleSyntax, NameValue, ServerInterface, 
 use crate::plan::{Decided, ValueOrigin};
 use crate::project::SourcePlace;
 
+/// The process type that puts things in order before a rollout.
+const RELEASE: &str = "release";
+
 /// Where people keep the application.
 const MODULES: [&str; 8] = [
     "main",
@@ -70,16 +73,24 @@ impl SourceView<'_> {
         ))
     }
 
-    /// The process types of a `Procfile`, as they are noted for `run`; none if there is but `web`.
+    /// The process types of the project, as they are noted for `run`; none if there is but `web`. What runs before
+    /// each start can be run by itself too, as a job.
     pub(super) fn process_types(&self) -> Option<String> {
-        let processes = &self.facts.processes;
-        if processes.iter().all(|one| one.name == "web") {
+        let release = self.facts.settings.release.as_ref();
+        let is_replaced = |name: &str| name == RELEASE && release.is_some();
+        let processes = self.facts.processes.iter();
+        let processes = processes
+            .filter(|one| !one.command.is_empty() && !is_replaced(&one.name))
+            .map(|one| (one.name.as_str(), &one.command));
+        let all: Vec<(&str, &String)> = processes
+            .chain(release.map(|one| (RELEASE, &one.value)))
+            .collect();
+        if all.iter().all(|(name, _)| *name == "web") {
             return None;
         }
-        let lines = processes
+        let lines = all
             .iter()
-            .filter(|one| !one.command.is_empty())
-            .map(|one| format!("{} {}", one.name, one.command));
+            .map(|(name, command)| format!("{name} {command}"));
         Some(lines.collect::<Vec<_>>().join("\n"))
     }
 
@@ -99,10 +110,14 @@ impl SourceView<'_> {
                 "start a container for each: `s2r run IMAGE {first}`, or `args: [{first}]` in a pod"
             ),
         )];
-        if let Some(release) = others().find(|one| one.name == "release") {
+        let is_run = self.facts.settings.release.is_some();
+        if let Some(release) = others().find(|one| one.name == RELEASE && !is_run) {
             advice.push(PlanWarning::new(
                 format!("{}: nobody runs the release line", release.place),
-                "run it as a job before each rollout: `args: [release]`",
+                format!(
+                    "write `release: {}` into s2r.yaml, and it runs before the server whenever a container starts; or run it as a job before each rollout: `args: [release]`",
+                    release.command
+                ),
             ));
         }
         advice

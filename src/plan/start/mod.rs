@@ -14,6 +14,7 @@ mod home;
 mod missing_parts;
 mod modules;
 mod pages;
+mod release;
 mod servers;
 mod sessions;
 mod start_checks;
@@ -80,9 +81,11 @@ pub(crate) struct StartNotes {
     pub module: Option<String>,
     /// A command for a shell.
     pub command: Option<String>,
-    /// The process types of the Procfile, a line each: name, blank, command. Absent where there is
+    /// The process types of the project, a line each: name, blank, command. Absent where there is
     /// none but the one that is started anyhow.
     pub processes: Option<String>,
+    /// The command that has to succeed before the server starts.
+    pub release: Option<String>,
 }
 
 impl StartNotes {
@@ -91,7 +94,7 @@ impl StartNotes {
         let command = |command: &str| Self {
             module: variables.get("APP_MODULE").map(str::to_owned),
             command: Some(command.to_owned()),
-            processes: None,
+            ..Self::default()
         };
         match strategy {
             StartStrategy::Process { command: text } | StartStrategy::Server { command: text } => {
@@ -102,8 +105,7 @@ impl StartNotes {
             }
             StartStrategy::Gunicorn { module } => Self {
                 module: Some(module.clone()),
-                command: None,
-                processes: None,
+                ..Self::default()
             },
             StartStrategy::OwnRun { .. }
             | StartStrategy::GunicornConf
@@ -167,6 +169,8 @@ pub(crate) struct StartDecision {
     pub candidates: Vec<StartCandidate>,
     /// Whether the database is migrated first.
     pub migrates: bool,
+    /// What runs before the server whenever a container starts.
+    pub release: Option<Decided<String>>,
     /// What is noted for `run`.
     pub notes: StartNotes,
     /// Whether S2I's images would start something else, or nothing.
@@ -291,11 +295,15 @@ pub(super) fn predict(
     };
     notes.processes = view.process_types();
     advice.extend(view.advice_on_processes());
+    let migrates = strategy.value.comes_behind_migration()
+        && matches!(view.django, PackagePresence::Named(_))
+        && view.is_file("manage.py")
+        && !variables.is_on("DISABLE_MIGRATE");
+    let release = release::decide(facts, variables, (&strategy.value, migrates), advice);
+    notes.release = facts.settings.release.as_ref().map(|one| one.value.clone());
     Ok(StartDecision {
-        migrates: strategy.value.comes_behind_migration()
-            && matches!(view.django, PackagePresence::Named(_))
-            && view.is_file("manage.py")
-            && !variables.is_on("DISABLE_MIGRATE"),
+        migrates: migrates && notes.release.is_none(),
+        release,
         notes,
         differs,
         added,
