@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::project::ProjectInputs;
 use super::settings::Settings;
@@ -21,7 +21,7 @@ use crate::plan::builder::{BaseDefinition, BuilderDefinition};
 use crate::report::{BuildError, Event, LayerStatus, Report};
 use crate::resolve::debian::BaseLock;
 use crate::sandbox::Isolation;
-use crate::source::SourceTree;
+use crate::source::{SourceTree, TreeContents};
 use crate::store::Store;
 
 /// How hard layers are compressed where they are compressed at all; more costs time and saves
@@ -48,6 +48,8 @@ pub(crate) struct Context<'a> {
     pub(crate) turn: UnpackLock,
     /// Wheels that were built from source, by the key of what they were built from.
     pub(crate) built: Mutex<BTreeMap<Key, String>>,
+    /// What the source's files hold, once that was asked.
+    pub(crate) contents: Mutex<Option<Arc<TreeContents>>>,
     /// Whether s2r stands in the builder's image, once that was asked.
     pub(crate) in_builder: OnceLock<Result<(), NotInImage>>,
     /// Set when the build has failed elsewhere, so that what goes on meanwhile need not end.
@@ -94,6 +96,7 @@ impl<'a> Context<'a> {
             ids: TransferIds::default(),
             turn: UnpackLock::default(),
             built: Mutex::default(),
+            contents: Mutex::default(),
             in_builder: OnceLock::new(),
             stop: AtomicBool::new(false),
             environment: variables::environment(plan, settings)?,

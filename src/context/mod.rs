@@ -9,6 +9,7 @@ pub(crate) mod fetch_source;
 pub(crate) mod passed;
 pub(crate) mod project;
 pub(crate) mod settings;
+pub(crate) mod source_contents;
 pub(crate) mod stage_clock;
 pub(crate) mod unisolated;
 pub(crate) mod variables;

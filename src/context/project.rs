@@ -24,10 +24,15 @@ pub(crate) struct ProjectInputs {
     pub base_images: Vec<BaseImage>,
     pub environment_file: (Vec<EnvironmentVariable>, Vec<EnvironmentNote>),
     /// What was fetched or unpacked for this command; gone with it.
-    pub _obtained: FetchedSource,
+    pub obtained: FetchedSource,
 }
 
 impl ProjectInputs {
+    /// Whether the source lies where the user has it, and not in a folder of this command's own.
+    pub(crate) fn is_users(&self) -> bool {
+        self.obtained.is_users()
+    }
+
     /// Forgets files as if they were not there.
     pub(crate) fn forget(&mut self, files: &[&str]) -> Result<(), BuildError> {
         self.tree = self.tree.without(files);

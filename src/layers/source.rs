@@ -302,6 +302,7 @@ fn write_entry<W: Write>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::KnownHashes;
     use crate::source::testing::{folder, tree};
 
     const OPTIONS: TarOptions = TarOptions {
@@ -326,7 +327,7 @@ mod tests {
     fn the_name_for_run_is_noted() {
         let folder = folder(&[("app.py", "x")]);
         let tree = tree(&folder);
-        let contents = tree.contents().unwrap();
+        let contents = tree.contents(&KnownHashes::default()).unwrap();
         let named = SourceLayer {
             setup_name: Some("shop"),
             module: None,
@@ -352,7 +353,7 @@ mod tests {
     }
 
     fn layer(tree: &SourceTree) -> Result<Vec<u8>, SourceLayerError> {
-        let contents = tree.contents()?;
+        let contents = tree.contents(&KnownHashes::default())?;
         let mut out = LayerWriter::new(Vec::new(), OPTIONS);
         write(of(tree, &contents), &ByteCode::default(), &mut out)?;
         Ok(out.finish()?.0)
@@ -417,7 +418,10 @@ mod tests {
         let (one, other) = (folder(&files), folder(&files));
         let (one, other) = (tree(&one), tree(&other));
         assert_eq!(layer(&one).unwrap(), layer(&other).unwrap());
-        let contents = (one.contents().unwrap(), other.contents().unwrap());
+        let contents = (
+            one.contents(&KnownHashes::default()).unwrap(),
+            other.contents(&KnownHashes::default()).unwrap(),
+        );
         let (one, other) = (of(&one, &contents.0), of(&other, &contents.1));
         assert_eq!(key(one, OPTIONS), key(other, OPTIONS));
         let later = TarOptions {
@@ -432,7 +436,7 @@ mod tests {
         for text in ["Y", "longer"] {
             let folder = folder(&[("app.py", "x")]);
             let tree = tree(&folder);
-            let contents = tree.contents().unwrap();
+            let contents = tree.contents(&KnownHashes::default()).unwrap();
             std::fs::write(folder.path().join("app.py"), text).unwrap();
             let mut out = LayerWriter::new(Vec::new(), OPTIONS);
             let error = write(of(&tree, &contents), &ByteCode::default(), &mut out).unwrap_err();
@@ -461,7 +465,7 @@ mod tests {
             ..crate::source::testing::settings(&folder)
         };
         let tree = SourceTree::read(&settings, &crate::report::SilentReport).unwrap();
-        let contents = tree.contents().unwrap();
+        let contents = tree.contents(&KnownHashes::default()).unwrap();
         let key_of = |bytecode| {
             key(
                 SourceLayer {

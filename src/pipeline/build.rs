@@ -219,7 +219,7 @@ fn finish(
     stages: &StageClock<'_>,
 ) -> Result<FinishedBuild, BuildError> {
     let context = Context::new(project, plan, means)?;
-    let platforms = std::thread::scope(|scope| {
+    let built = std::thread::scope(|scope| {
         if !means.cache.is_empty() {
             // The answer is wanted soon, and there is something else to do meanwhile.
             scope.spawn(|| means.cache.look());
@@ -229,8 +229,12 @@ fn finish(
             .value
             .iter()
             .map(|&platform| context.build(platform, foreseen.remove(&platform), stages))
-            .collect::<Result<Vec<_>, _>>()
-    })?;
+            .collect::<Result<Vec<_>, BuildError>>()
+    });
+    if let Err(error) = &built {
+        context.forget_hashes_after(error)?;
+    }
+    let platforms = built?;
     let manifests = platforms.iter().map(|platform| platform.descriptor.clone());
     let family = means.settings.formats.documents;
     let descriptor = publish::name(manifests.collect(), names, family, means.store)?;

@@ -73,7 +73,7 @@ pub(super) fn project(
         tree,
         facts,
         git: git.or_else(|| obtained.git.clone()),
-        _obtained: obtained,
+        obtained,
         builder: None,
         base_images: Vec::new(),
         environment_file,

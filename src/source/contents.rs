@@ -1,14 +1,17 @@
-//! Reading files once to hash them and once more to write them, with a check that they are the
-//! same bytes both times.
+//! Reading files once to hash them, unless they are known, and once more to write them, with a check
+//! that they are the same bytes both times.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
+use super::known_hashes::{FileStamp, KnownHashes};
 use super::{SourceEntry, SourceError, SourceKind, SourceTree, open};
 use crate::oci::{Key, KeyBuilder};
 use crate::report::{Event, Report};
@@ -20,25 +23,58 @@ const THREADS: usize = 2;
 const CHUNK: usize = 64;
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// Opening a file takes as long as hashing so many bytes.
+const OPENING_COST_BYTES: u64 = 4 << 10;
+/// Files that take less than hashing so many bytes are hashed each time: some two milliseconds.
+const WORTH_KNOWING_BYTES: u64 = 4 << 20;
 /// How a file begins that stands for one which git LFS keeps, and how long it is at most:
 /// <https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>.
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 const MAX_LFS_POINTER_BYTES: u64 = 1024;
 
 /// What the files of a tree hold.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct TreeContents {
-    key: Key,
+    tree: SourceTree,
     hashes: Vec<Option<[u8; 32]>>,
     /// Files that only point to what git LFS keeps elsewhere, sorted.
     lfs_pointers: Vec<String>,
+    /// Places of files whose hash no stamp stands for.
+    unstamped: BTreeSet<usize>,
+    /// When the first of them was read, or earlier.
+    read: SystemTime,
+    /// What reading those cost whose stamps stand for them from now on.
+    newly_known_cost: u64,
 }
 
 impl TreeContents {
     /// Names the tree's content: paths, kinds, exec bits, link targets and bytes; neither times
     /// nor owners nor other permission bits nor where the tree is.
     pub(crate) fn key(&self) -> Key {
-        self.key
+        self.key_of(0..self.hashes.len())
+    }
+
+    /// The same for some of the entries, by their places in [`SourceTree::entries`].
+    pub(crate) fn key_of(&self, places: impl Iterator<Item = usize>) -> Key {
+        let mut builder = KeyBuilder::new("source/1");
+        for place in places {
+            let Some(entry) = self.tree.entries().get(place) else {
+                continue;
+            };
+            builder.add(&entry.path);
+            match &entry.kind {
+                SourceKind::Directory => builder.add(b"d"),
+                SourceKind::Symlink { target } => {
+                    builder.add(b"l");
+                    builder.add(target);
+                }
+                SourceKind::File { executable, .. } => {
+                    builder.add(if *executable { b"x" } else { b"f" });
+                    builder.add(&self.hash_of(place).unwrap_or_default());
+                }
+            }
+        }
+        builder.finish()
     }
 
     /// Tells of what the image will not hold, though the source seems to.
@@ -59,32 +95,67 @@ impl TreeContents {
     pub(crate) fn hash_of(&self, index: usize) -> Option<[u8; 32]> {
         self.hashes.get(index).copied().flatten()
     }
+
+    /// What is worth being known to the next build; `None` where that is hardly more than was known to this one.
+    pub(crate) fn to_keep(&self) -> Option<KnownHashes> {
+        if self.newly_known_cost < WORTH_KNOWING_BYTES {
+            return None;
+        }
+        let files = self.tree.entries().iter().zip(&self.hashes).enumerate();
+        let stamped = files.filter_map(|(place, (entry, hash))| match &entry.kind {
+            SourceKind::File { stamp, .. } if !self.unstamped.contains(&place) => {
+                Some((*stamp, (*hash)?))
+            }
+            _ => None,
+        });
+        KnownHashes::of(stamped, self.read)
+    }
 }
 
-/// Hashes every file of a tree.
-pub(super) fn hash(tree: &SourceTree) -> Result<TreeContents, SourceError> {
-    let (hashes, mut lfs_pointers) = hash_files(tree)?;
-    lfs_pointers.sort_unstable();
-    let mut builder = KeyBuilder::new("source/1");
-    for (entry, hash) in tree.entries().iter().zip(&hashes) {
-        builder.add(&entry.path);
-        match &entry.kind {
-            SourceKind::Directory => builder.add(b"d"),
-            SourceKind::Symlink { target } => {
-                builder.add(b"l");
-                builder.add(target);
-            }
-            SourceKind::File { executable, .. } => {
-                builder.add(if *executable { b"x" } else { b"f" });
-                builder.add(&hash.unwrap_or_default());
-            }
-        }
-    }
-    Ok(TreeContents {
-        key: builder.finish(),
-        hashes,
-        lfs_pointers,
+/// Whether hashing a tree takes so long that files are worth being known.
+pub(super) fn is_costly(tree: &SourceTree) -> bool {
+    let mut cost = 0;
+    tree.entries().iter().any(|entry| {
+        cost += cost_of(entry);
+        cost >= WORTH_KNOWING_BYTES
     })
+}
+
+/// How many bytes could be hashed in the time that a file takes.
+fn cost_of(entry: &SourceEntry) -> u64 {
+    match entry.kind {
+        SourceKind::File { size_bytes, .. } => size_bytes + OPENING_COST_BYTES,
+        SourceKind::Directory | SourceKind::Symlink { .. } => 0,
+    }
+}
+
+/// Hashes every file of a tree that is not known.
+pub(super) fn hash(tree: &SourceTree, known: &KnownHashes) -> Result<TreeContents, SourceError> {
+    let hashing = Hashing {
+        tree,
+        known,
+        read: SystemTime::now(),
+        next: AtomicUsize::new(0),
+    };
+    let mut contents = TreeContents {
+        tree: tree.clone(),
+        hashes: vec![None; tree.entries().len()],
+        lfs_pointers: Vec::new(),
+        unstamped: BTreeSet::new(),
+        read: hashing.read,
+        newly_known_cost: 0,
+    };
+    for part in hashing.on_threads() {
+        let part = part?;
+        for (place, hash) in part.hashes {
+            contents.hashes[place] = Some(hash);
+        }
+        contents.lfs_pointers.extend(part.lfs_pointers);
+        contents.unstamped.extend(part.unstamped);
+        contents.newly_known_cost += part.newly_known_cost;
+    }
+    contents.lfs_pointers.sort_unstable();
+    Ok(contents)
 }
 
 /// What one thread has hashed.
@@ -92,73 +163,93 @@ pub(super) fn hash(tree: &SourceTree) -> Result<TreeContents, SourceError> {
 struct HashedFiles {
     hashes: Vec<(usize, [u8; 32])>,
     lfs_pointers: Vec<String>,
+    unstamped: Vec<usize>,
+    newly_known_cost: u64,
 }
 
-type FileHashes = Vec<Option<[u8; 32]>>;
+/// A tree that is being hashed.
+struct Hashing<'a> {
+    tree: &'a SourceTree,
+    known: &'a KnownHashes,
+    /// When it began.
+    read: SystemTime,
+    /// The first entry that no thread has taken.
+    next: AtomicUsize,
+}
 
-fn hash_files(tree: &SourceTree) -> Result<(FileHashes, Vec<String>), SourceError> {
-    let next = AtomicUsize::new(0);
-    let parts: Vec<Result<HashedFiles, SourceError>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (1..THREADS)
-            .map(|_| scope.spawn(|| hash_some(tree, &next)))
-            .collect();
-        let mut parts = vec![hash_some(tree, &next)];
-        for thread in threads {
-            match thread.join() {
-                Ok(part) => parts.push(part),
-                Err(panic) => std::panic::resume_unwind(panic),
+impl Hashing<'_> {
+    fn on_threads(&self) -> Vec<Result<HashedFiles, SourceError>> {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (1..THREADS).map(|_| scope.spawn(|| self.some())).collect();
+            let mut parts = vec![self.some()];
+            for thread in threads {
+                match thread.join() {
+                    Ok(part) => parts.push(part),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
             }
-        }
-        parts
-    });
-    let mut hashes = vec![None; tree.entries().len()];
-    let mut lfs_pointers = Vec::new();
-    for part in parts {
-        let part = part?;
-        for (index, hash) in part.hashes {
-            hashes[index] = Some(hash);
-        }
-        lfs_pointers.extend(part.lfs_pointers);
+            parts
+        })
     }
-    Ok((hashes, lfs_pointers))
-}
 
-fn hash_some(tree: &SourceTree, next: &AtomicUsize) -> Result<HashedFiles, SourceError> {
-    let mut hashed = HashedFiles::default();
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        let start = next.fetch_add(CHUNK, Ordering::Relaxed);
-        if start >= tree.entries().len() {
-            return Ok(hashed);
-        }
-        let end = (start + CHUNK).min(tree.entries().len());
-        for (index, entry) in tree.entries()[start..end].iter().enumerate() {
-            if let SourceKind::File { size_bytes, .. } = entry.kind {
-                let hash = hash_file(tree, entry, &mut buffer)?;
-                hashed.hashes.push((start + index, hash));
-                if size_bytes <= MAX_LFS_POINTER_BYTES && buffer.starts_with(LFS_POINTER) {
-                    hashed.lfs_pointers.push(entry.shown());
+    fn some(&self) -> Result<HashedFiles, SourceError> {
+        let entries = self.tree.entries();
+        let mut hashed = HashedFiles::default();
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let start = self.next.fetch_add(CHUNK, Ordering::Relaxed);
+            if start >= entries.len() {
+                return Ok(hashed);
+            }
+            let end = (start + CHUNK).min(entries.len());
+            for (index, entry) in entries[start..end].iter().enumerate() {
+                if let SourceKind::File { stamp, .. } = &entry.kind {
+                    let hash = match self.known.find(stamp) {
+                        Some(hash) => hash,
+                        None => self.one((start + index, entry), &mut hashed, &mut buffer)?,
+                    };
+                    hashed.hashes.push((start + index, hash));
                 }
             }
         }
     }
-}
 
-/// Leaves the file's beginning in `buffer`, if it is no longer than that.
-fn hash_file(
-    tree: &SourceTree,
-    entry: &SourceEntry,
-    buffer: &mut [u8],
-) -> Result<[u8; 32], SourceError> {
-    let mut file = tree.open(entry)?;
-    let mut sha256 = Sha256::new();
-    buffer[..LFS_POINTER.len()].fill(0);
-    loop {
-        let count = file.read(buffer).map_err(|error| file.explain(error))?;
-        if count == 0 {
-            return Ok(sha256.finalize().into());
+    /// Hashes one file, and notes what is to be known of it.
+    fn one(
+        &self,
+        (place, entry): (usize, &SourceEntry),
+        hashed: &mut HashedFiles,
+        buffer: &mut [u8],
+    ) -> Result<[u8; 32], SourceError> {
+        let mut file = self.tree.open(entry)?;
+        let mut sha256 = Sha256::new();
+        let mut start_bytes = None;
+        loop {
+            let count = file.read(buffer).map_err(|error| file.explain(error))?;
+            if count == 0 {
+                break;
+            }
+            start_bytes.get_or_insert(count);
+            sha256.update(&buffer[..count]);
         }
-        sha256.update(&buffer[..count]);
+        let start = buffer.get(..start_bytes.unwrap_or(0)).unwrap_or_default();
+        let SourceKind::File {
+            size_bytes, stamp, ..
+        } = &entry.kind
+        else {
+            return Ok(sha256.finalize().into());
+        };
+        // That a file is a pointer is told each time, so it is read each time.
+        let is_pointer = *size_bytes <= MAX_LFS_POINTER_BYTES && start.starts_with(LFS_POINTER);
+        if is_pointer {
+            hashed.lfs_pointers.push(entry.shown());
+        }
+        if is_pointer || !file.looks_like(stamp) {
+            hashed.unstamped.push(place);
+        } else if stamp.is_quiet(self.read) {
+            hashed.newly_known_cost += cost_of(entry);
+        }
+        Ok(sha256.finalize().into())
     }
 }
 
@@ -199,6 +290,13 @@ impl FileReader {
     /// The file itself, for who reads it here and there; whether it changes is then theirs to see.
     pub(crate) fn into_file(self) -> File {
         self.file
+    }
+
+    /// Whether the open file looks like this.
+    fn looks_like(&self, stamp: &FileStamp) -> bool {
+        self.file
+            .metadata()
+            .is_ok_and(|metadata| FileStamp::of(&metadata) == *stamp)
     }
 
     /// Also fails, at the end, if the bytes have another sha256.
@@ -306,7 +404,10 @@ mod tests {
     use super::*;
 
     fn key(files: &[(&str, &str)]) -> Key {
-        tree(&folder(files)).contents().unwrap().key()
+        tree(&folder(files))
+            .contents(&KnownHashes::default())
+            .unwrap()
+            .key()
     }
 
     #[test]
@@ -325,7 +426,7 @@ mod tests {
         let folder = folder(&[("a", "1"), ("b/c", "2")]);
         let loose = fs::Permissions::from_mode(0o666);
         fs::set_permissions(folder.path().join("a"), loose).unwrap();
-        let contents = tree(&folder).contents().unwrap();
+        let contents = tree(&folder).contents(&KnownHashes::default()).unwrap();
         assert_eq!(contents.key(), base);
         assert_eq!(contents.hash_of(1), None);
         assert_eq!(
@@ -340,10 +441,124 @@ mod tests {
         let files: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), n.as_str())).collect();
         let folder = folder(&files);
         let tree = tree(&folder);
-        let contents = tree.contents().unwrap();
+        let contents = tree.contents(&KnownHashes::default()).unwrap();
         for (index, name) in names.iter().enumerate() {
             let expected = <[u8; 32]>::from(Sha256::digest(name.as_bytes()));
             assert_eq!(contents.hash_of(index), Some(expected));
+        }
+    }
+
+    /// Files that are large together, and were left alone for as long as it takes to be known.
+    fn quiet_folder() -> tempfile::TempDir {
+        let large = "x".repeat(3 << 20);
+        let folder = folder(&[("a", large.as_str()), ("b", large.as_str()), ("c", "small")]);
+        std::thread::sleep(std::time::Duration::from_millis(2200));
+        folder
+    }
+
+    fn known(folder: &tempfile::TempDir) -> KnownHashes {
+        let contents = tree(folder).contents(&KnownHashes::default()).unwrap();
+        contents.to_keep().unwrap()
+    }
+
+    /// Contents with the same length and times as before.
+    fn forge(path: &Path, text: &str, write: impl FnOnce(&Path, &str)) {
+        let before = fs::metadata(path).unwrap();
+        write(path, text);
+        let times = fs::FileTimes::new()
+            .set_modified(before.modified().unwrap())
+            .set_accessed(before.accessed().unwrap());
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_times(times).unwrap();
+        let after = fs::metadata(path).unwrap();
+        assert_eq!(after.modified().unwrap(), before.modified().unwrap());
+        assert_eq!(after.len(), before.len());
+    }
+
+    #[test]
+    fn a_known_file_is_not_read_and_is_found_wherever_its_folder_goes() {
+        let folder = quiet_folder();
+        let known = known(&folder);
+        let key = tree(&folder).contents(&known).unwrap().key();
+        // Only a hash that was not made of them can tell that they were not read.
+        let lie = KnownHashes::of(
+            tree(&folder)
+                .entries()
+                .iter()
+                .filter_map(|entry| match entry.kind {
+                    SourceKind::File { stamp, .. } => Some((stamp, [7; 32])),
+                    _ => None,
+                }),
+            SystemTime::now(),
+        );
+        let believed = tree(&folder).contents(&lie.unwrap()).unwrap();
+        assert_eq!(believed.hash_of(0), Some([7; 32]));
+        assert_eq!(believed.to_keep().map(|known| known.to_bytes()), None);
+        let moved = tempfile::tempdir().unwrap();
+        fs::rename(folder.path(), moved.path().join("there")).unwrap();
+        let settings = super::super::SourceSettings {
+            folder: moved.path().join("there"),
+            ..super::super::testing::settings(&moved)
+        };
+        let tree = SourceTree::read(&settings, &crate::report::SilentReport).unwrap();
+        let contents = tree.contents(&known).unwrap();
+        assert_eq!(contents.key(), key);
+        assert_eq!(contents.newly_known_cost, 0);
+        fs::create_dir(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn no_length_and_no_time_hides_another_content() {
+        let folder = quiet_folder();
+        let known = known(&folder);
+        let path = folder.path().join("a");
+        type Write = fn(&Path, &str);
+        let writes: [Write; 2] = [
+            |path, text| fs::write(path, text).unwrap(),
+            |path, text| {
+                let other = path.with_extension("new");
+                fs::write(&other, text).unwrap();
+                fs::rename(other, path).unwrap();
+            },
+        ];
+        for (write, letter) in writes.into_iter().zip(["y", "z"]) {
+            let text = letter.repeat(3 << 20);
+            forge(&path, &text, write);
+            let contents = tree(&folder).contents(&known).unwrap();
+            let expected = <[u8; 32]>::from(Sha256::digest(&text));
+            assert_eq!(contents.hash_of(0), Some(expected), "{letter}");
+            // The other large one is still known.
+            assert_eq!(contents.to_keep().map(|known| known.to_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_written_just_now_is_hashed_again() {
+        let large = "x".repeat(5 << 20);
+        let folder = folder(&[("a", large.as_str())]);
+        let contents = tree(&folder).contents(&KnownHashes::default()).unwrap();
+        assert!(contents.to_keep().is_none());
+        // Not even where others are worth being known.
+        let read = SystemTime::now();
+        let files = tree(&folder);
+        let SourceKind::File { stamp, .. } = files.entries()[0].kind else {
+            panic!("no file");
+        };
+        let known = KnownHashes::of([(stamp, [7; 32])].into_iter(), read).unwrap();
+        let contents = files.contents(&known).unwrap();
+        assert_eq!(contents.hash_of(0), Some(Sha256::digest(&large).into()));
+    }
+
+    #[test]
+    fn a_pointer_of_lfs_is_told_each_time() {
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+        let large = "x".repeat(5 << 20);
+        let folder = folder(&[("a", large.as_str()), ("p", pointer)]);
+        std::thread::sleep(std::time::Duration::from_millis(2200));
+        let known = known(&folder);
+        for known in [&KnownHashes::default(), &known] {
+            let contents = tree(&folder).contents(known).unwrap();
+            assert_eq!(contents.lfs_pointers, ["p"]);
         }
     }
 
@@ -380,7 +595,7 @@ mod tests {
             let path = folder.path().join("a");
             fs::remove_file(&path).unwrap();
             swap(&path);
-            let error = tree.contents().unwrap_err();
+            let error = tree.contents(&KnownHashes::default()).unwrap_err();
             assert!(
                 matches!(&error, SourceError::Changed { path } if path.ends_with("a")),
                 "{error:?}"
@@ -394,7 +609,7 @@ mod tests {
         let tree = tree(&folder);
         fs::remove_file(folder.path().join("a")).unwrap();
         assert!(matches!(
-            tree.contents(),
+            tree.contents(&KnownHashes::default()),
             Err(SourceError::Read { path, .. }) if path.ends_with("a")
         ));
     }

@@ -72,6 +72,12 @@ impl LeftOutPaths {
         false
     }
 
+    /// Takes over what another thread has left out.
+    pub(super) fn add(&mut self, other: Self) {
+        self.environments.extend(other.environments);
+        self.byte_code_folders += other.byte_code_folders;
+    }
+
     /// Says once what stays out.
     pub(super) fn tell(&mut self, report: &dyn Report) {
         self.environments.sort_unstable();
@@ -158,8 +164,9 @@ fn ends_lines_for_windows(tree: &SourceTree, entry: &SourceEntry) -> Result<bool
 }
 
 fn is_secret(tree: &SourceTree, entry: &SourceEntry) -> Result<bool, SourceError> {
-    let path = entry.shown();
-    let name = path.rsplit('/').next().unwrap_or_default();
+    let name = entry.path.rsplit(|byte| *byte == b'/').next();
+    let name = String::from_utf8_lossy(name.unwrap_or_default());
+    let name = name.as_ref();
     if SECRET_NAMES.contains(&name) || SECRET_ENDINGS.iter().any(|end| name.ends_with(end)) {
         return Ok(true);
     }
@@ -175,7 +182,7 @@ fn is_secret(tree: &SourceTree, entry: &SourceEntry) -> Result<bool, SourceError
         return Ok(false);
     }
     // A certificate is no secret; a file too long for a key is none.
-    match tree.read_small(&path, SettingsFile::Pem) {
+    match tree.read_small(&entry.shown(), SettingsFile::Pem) {
         Ok(bytes) => Ok(bytes.is_some_and(|bytes| {
             let mark = b"PRIVATE KEY-----";
             bytes.windows(mark.len()).any(|window| window == mark)

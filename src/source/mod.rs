@@ -11,6 +11,7 @@ pub(crate) mod environment;
 mod error;
 pub(crate) mod git;
 pub(crate) mod ignore;
+mod known_hashes;
 mod left_out;
 pub(crate) mod location;
 mod open;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub(crate) use contents::{FileReader, TreeContents};
 pub(crate) use error::SourceError;
+pub(crate) use known_hashes::{FileStamp, KnownHashes};
 pub(crate) use settings_file::SettingsFile;
 
 use crate::report::Report;
@@ -55,6 +57,8 @@ pub(crate) enum SourceKind {
         executable: bool,
         /// Its permission bits on disk, `0o7777` at most; they do not reach the image.
         mode: u32,
+        /// What it looked like when it was seen.
+        stamp: FileStamp,
     },
     Symlink {
         /// What it points to, as it is stored.
@@ -254,9 +258,14 @@ impl SourceTree {
         self.open(entry)?.read_all().map(Some)
     }
 
-    /// Reads every file once and hashes it, on two threads.
-    pub(crate) fn contents(&self) -> Result<TreeContents, SourceError> {
-        contents::hash(self)
+    /// Whether [`SourceTree::contents`] takes so long that what it finds is worth keeping.
+    pub(crate) fn is_costly(&self) -> bool {
+        contents::is_costly(self)
+    }
+
+    /// Reads every file that is not known, and hashes it, on two threads.
+    pub(crate) fn contents(&self, known: &KnownHashes) -> Result<TreeContents, SourceError> {
+        contents::hash(self, known)
     }
 
     /// What messages call an entry.
@@ -357,7 +366,7 @@ mod tests {
         let long = tree.read_small("s", SettingsFile::Setup).unwrap_err();
         assert!(long.to_string().starts_with("https://h/x/sub/s has"));
         std::fs::remove_file(folder.path().join("sub/app.py")).unwrap();
-        let gone = tree.contents().unwrap_err();
+        let gone = tree.contents(&KnownHashes::default()).unwrap_err();
         assert_eq!(gone.to_string(), "cannot read https://h/x/sub/app.py");
         settings.context_dir = Some("no".into());
         let missing = SourceTree::read(&settings, &crate::report::SilentReport).unwrap_err();

@@ -7,11 +7,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use regex::bytes::Regex;
 
 use super::error::{SourceBound, SourceError};
 use super::ignore::{IgnorePatterns, IgnoreVerdict};
+use super::known_hashes::FileStamp;
 use super::left_out::{self, LeftOutPaths};
 use super::open::{self, SmallFile};
 use super::settings_file::SettingsFile;
@@ -25,6 +28,10 @@ const MAX_DEPTH: usize = 200;
 const MAX_PATH_BYTES: usize = 4000;
 /// The file of patterns for what is left out.
 const IGNORE_FILE: &str = ".s2iignore";
+/// Threads that walk through a large tree.
+const THREADS: usize = 2;
+/// A tree of no more folders is walked through by one.
+const FEW_FOLDERS: usize = 32;
 /// As many names stand in a warning.
 const MAX_NAMED: usize = 5;
 
@@ -84,39 +91,40 @@ pub(super) fn entries(
     report: &dyn Report,
 ) -> Result<Vec<SourceEntry>, SourceError> {
     let exclude = &settings.exclude;
-    let mut walk = SourceWalk {
+    let walk = SourceWalk {
         root,
         exclude: exclude_expressions(exclude)?,
         ignore: read_ignore(root, open_root, report)?.with(&settings.ignore),
-        left_out: (!exclude.iter().any(String::is_empty)).then(LeftOutPaths::default),
-        entries: Vec::new(),
-        environments: Vec::new(),
-        special: Vec::new(),
-        leading_out: Vec::new(),
+        takes_all: exclude.iter().any(String::is_empty),
+        count: AtomicUsize::new(0),
     };
-    let mut pending = vec![(Vec::new(), 0)];
-    while let Some((folder, depth)) = pending.pop() {
-        for below in walk.folder(&folder)? {
-            if depth >= MAX_DEPTH {
-                return Err(bound(root, &below, SourceBound::Depth, MAX_DEPTH));
-            }
-            pending.push((below, depth + 1));
-        }
+    let mut found = walk.all()?;
+    let environments = std::mem::take(&mut found.environments);
+    if !environments.is_empty() {
+        found
+            .entries
+            .retain(|entry| !environments.contains(&entry.path));
     }
-    let environments = std::mem::take(&mut walk.environments);
-    walk.entries
-        .retain(|entry| !environments.contains(&entry.path));
-    walk.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    walk.warn(report);
-    Ok(walk.entries)
+    found.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    found.warn(report);
+    Ok(found.entries)
 }
 
+/// What a walk goes by.
 struct SourceWalk<'a> {
     root: &'a Path,
     exclude: Vec<Regex>,
     ignore: IgnorePatterns,
-    /// What stays out unasked; `None` where all is to go in.
-    left_out: Option<LeftOutPaths>,
+    /// Whether what stays out unasked is to go in.
+    takes_all: bool,
+    /// Entries so far.
+    count: AtomicUsize,
+}
+
+/// What one thread of a walk has found.
+#[derive(Default)]
+struct FoundEntries {
+    left_out: LeftOutPaths,
     entries: Vec<SourceEntry>,
     /// Folders among them that turned out to be virtual environments.
     environments: Vec<Vec<u8>>,
@@ -124,18 +132,110 @@ struct SourceWalk<'a> {
     leading_out: Vec<Vec<u8>>,
 }
 
+/// A folder to enter, and how deep it lies.
+type PendingFolder = (Vec<u8>, usize);
+
+/// Folders that nobody has entered yet.
+struct WalkQueue {
+    pending: Vec<PendingFolder>,
+    /// Threads that are in a folder, and may find more.
+    at_work: usize,
+    failed: bool,
+}
+
 impl SourceWalk<'_> {
+    /// Walks through all folders; on more than one thread only where there are many, because starting
+    /// one takes longer than a small project.
+    fn all(&self) -> Result<FoundEntries, SourceError> {
+        let mut found = FoundEntries::default();
+        let mut pending = vec![(Vec::new(), 0)];
+        for _ in 0..FEW_FOLDERS {
+            let Some(next) = pending.pop() else {
+                return Ok(found);
+            };
+            pending.extend(self.enter(next, &mut found)?);
+        }
+        let queue = Mutex::new(WalkQueue {
+            pending,
+            at_work: 0,
+            failed: false,
+        });
+        let changed = Condvar::new();
+        let parts: Vec<Result<FoundEntries, SourceError>> = std::thread::scope(|scope| {
+            let walk = || self.share(&queue, &changed);
+            let threads: Vec<_> = (1..THREADS).map(|_| scope.spawn(walk)).collect();
+            let mut parts = vec![walk()];
+            for thread in threads {
+                match thread.join() {
+                    Ok(part) => parts.push(part),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            parts
+        });
+        for part in parts {
+            found.add(part?);
+        }
+        Ok(found)
+    }
+
+    /// One thread's share: takes the next folder until none is left or one failed.
+    fn share(
+        &self,
+        queue: &Mutex<WalkQueue>,
+        changed: &Condvar,
+    ) -> Result<FoundEntries, SourceError> {
+        let mut found = FoundEntries::default();
+        let mut guard = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if guard.failed || (guard.pending.is_empty() && guard.at_work == 0) {
+                return Ok(found);
+            }
+            let Some(next) = guard.pending.pop() else {
+                guard = changed.wait(guard).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            guard.at_work += 1;
+            drop(guard);
+            let below = self.enter(next, &mut found);
+            guard = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            guard.at_work -= 1;
+            changed.notify_all();
+            match below {
+                Ok(below) => guard.pending.extend(below),
+                Err(error) => {
+                    guard.failed = true;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Takes what lies in one folder; returns the folders among it, with their depth.
+    fn enter(
+        &self,
+        (folder, depth): PendingFolder,
+        found: &mut FoundEntries,
+    ) -> Result<Vec<PendingFolder>, SourceError> {
+        let below = self.folder(&folder, found)?;
+        if let Some(first) = below.first().filter(|_| depth >= MAX_DEPTH) {
+            return Err(bound(self.root, first, SourceBound::Depth, MAX_DEPTH));
+        }
+        Ok(below.into_iter().map(|path| (path, depth + 1)).collect())
+    }
+
     /// Takes what lies in one folder; returns the folders among it.
-    fn folder(&mut self, folder: &[u8]) -> Result<Vec<Vec<u8>>, SourceError> {
+    fn folder(&self, folder: &[u8], taken: &mut FoundEntries) -> Result<Vec<Vec<u8>>, SourceError> {
         let on_disk = join(self.root, folder);
         let listing = fs::read_dir(&on_disk).map_err(|source| read_error(&on_disk, source))?;
         let mut folders = Vec::new();
-        let first = self.entries.len();
+        let first = taken.entries.len();
+        let others = self.count.load(Ordering::Relaxed);
         for found in listing {
             let found = found.map_err(|source| read_error(&on_disk, source))?;
             let name = found.file_name();
             let path = joined(folder, name.as_bytes());
-            if self.is_left_out(&path) {
+            if self.is_left_out(&path, &mut taken.left_out) {
                 continue;
             }
             if name.as_bytes().starts_with(b".wh.") {
@@ -149,44 +249,57 @@ impl SourceWalk<'_> {
                     MAX_PATH_BYTES,
                 ));
             }
-            let Some(kind) = self.kind(&found, &path)? else {
+            let Some(kind) = taken.kind(&found, &path)? else {
                 continue;
             };
             if kind == SourceKind::Directory {
                 folders.push(path.clone());
             }
-            if self.entries.len() == MAX_ENTRIES {
+            if others + taken.entries.len() - first >= MAX_ENTRIES {
                 return Err(bound(self.root, &path, SourceBound::Entries, MAX_ENTRIES));
             }
-            self.entries.push(SourceEntry { path, kind });
+            taken.entries.push(SourceEntry { path, kind });
         }
-        let names = self.entries[first..].iter().map(|entry| {
+        let names = taken.entries[first..].iter().map(|entry| {
             entry
                 .path
                 .rsplit(|byte| *byte == b'/')
                 .next()
                 .unwrap_or_default()
         });
-        if self.ignore.verdict(folder) != Some(IgnoreVerdict::TakenBack)
-            && let Some(left_out) = &mut self.left_out
-            && left_out.takes_folder(folder, names)
+        if !self.takes_all
+            && self.ignore.verdict(folder) != Some(IgnoreVerdict::TakenBack)
+            && taken.left_out.takes_folder(folder, names)
         {
-            self.entries.truncate(first);
-            self.environments.push(folder.to_vec());
+            taken.entries.truncate(first);
+            taken.environments.push(folder.to_vec());
             return Ok(Vec::new());
         }
+        let own = taken.entries.len() - first;
+        self.count.fetch_add(own, Ordering::Relaxed);
         Ok(folders)
     }
 
     /// What the user says comes first; then what stays out unasked.
-    fn is_left_out(&mut self, path: &[u8]) -> bool {
+    fn is_left_out(&self, path: &[u8], left_out: &mut LeftOutPaths) -> bool {
         let verdict = self.ignore.verdict(path);
         verdict == Some(IgnoreVerdict::Ignored)
             || self
                 .exclude
                 .iter()
                 .any(|expression| excludes(expression, path))
-            || verdict.is_none() && self.left_out.as_mut().is_some_and(|it| it.takes(path))
+            || verdict.is_none() && !self.takes_all && left_out.takes(path)
+    }
+}
+
+impl FoundEntries {
+    /// Takes over what another thread has found.
+    fn add(&mut self, other: Self) {
+        self.left_out.add(other.left_out);
+        self.entries.extend(other.entries);
+        self.environments.extend(other.environments);
+        self.special.extend(other.special);
+        self.leading_out.extend(other.leading_out);
     }
 
     /// What an entry is; `None` for what an image cannot hold.
@@ -222,13 +335,12 @@ impl SourceWalk<'_> {
             // s2i sets the bit of the scripts that take the place of its own.
             executable: metadata.mode() & 0o100 != 0 || left_out::is_own_script(path),
             mode: metadata.mode() & 0o7777,
+            stamp: FileStamp::of(&metadata),
         }))
     }
 
     fn warn(&mut self, report: &dyn Report) {
-        if let Some(left_out) = &mut self.left_out {
-            left_out.tell(report);
-        }
+        self.left_out.tell(report);
         self.special.sort_unstable();
         self.leading_out.sort_unstable();
         if !self.special.is_empty() {
@@ -430,14 +542,15 @@ mod tests {
                 "über.txt"
             ]
         );
-        assert_eq!(
+        assert!(matches!(
             tree.find(b"a/c").unwrap().kind,
             SourceKind::File {
                 size_bytes: 5,
                 executable: false,
-                mode: 0o644
+                mode: 0o644,
+                ..
             }
-        );
+        ));
         assert!(matches!(
             tree.find(b"run.sh").unwrap().kind,
             SourceKind::File {
@@ -532,6 +645,23 @@ mod tests {
         assert!(matches!(error_of(&bad), SourceError::Exclude { .. }));
         let tree = SourceTree::read(&with_context("/sub/."), &SilentReport).unwrap();
         assert_eq!(paths(&tree), ["x"]);
+    }
+
+    #[test]
+    fn many_folders_are_walked_through_in_order() {
+        let folders = 3 * FEW_FOLDERS;
+        let mut names: Vec<String> = (0..folders)
+            .flat_map(|n| [format!("{}/d{n}/e/f", n % 7), format!("{}/d{n}-x", n % 7)])
+            .collect();
+        names.extend((0..5).map(|n| format!("3/d{n}/.venv/x")));
+        let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+        let tree = tree(&folder(&files));
+        assert!(tree.entries().is_sorted_by(|a, b| a.path < b.path));
+        let found = paths(&tree)
+            .into_iter()
+            .filter(|path| path.ends_with("e/f"));
+        assert_eq!(found.count(), folders);
+        assert!(paths(&tree).iter().all(|path| !path.contains(".venv")));
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(crate) fn assemble(
     toolchain: &Toolchain,
     below: LowerLayers<'_>,
 ) -> Result<StepOutcome, BuildError> {
-    let contents = context.tree().contents()?.key();
+    let contents = context.contents()?.key();
     let beneath = KeyBuilder::new("assemble-input/1")
         .field(contents.as_bytes())
         .field(toolchain.key.as_bytes())

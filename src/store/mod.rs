@@ -52,6 +52,7 @@ pub(crate) use check::{CheckReport, DamageOutcome, DamagedItem};
 pub(crate) use error::StoreError;
 pub(crate) use images::{FoundImage, StoredImage};
 pub(crate) use prune::{DiskUsageReport, PruneReport};
+pub(crate) use records::SOURCE_HASHES;
 
 use blob::drop_unless;
 use records::read_bounded;

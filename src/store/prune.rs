@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::records::read_layer;
+use super::records::{SOURCE_HASHES, read_layer};
 use super::{Store, StoreError};
 use crate::host::{measure_tree, remove_tree};
 use crate::oci::Digest;
@@ -118,7 +118,7 @@ impl Store {
     }
 
     /// Removes unpacked layers, what was being written (no build is under way, so it has lost its
-    /// writer), and with `all` what can be fetched or made again.
+    /// writer), what files of sources hash to, and with `all` what can be fetched or made again.
     fn prune_folders(&self, all: bool, used: &BTreeSet<String>) -> Result<PruneReport, StoreError> {
         let refetched: &[&str] = if all {
             &["downloads", "compiled", "tools", "records", "git"]
@@ -126,7 +126,8 @@ impl Store {
             &[]
         };
         let mut pruned = PruneReport::default();
-        for name in ["roots", "tmp"].iter().chain(refetched) {
+        let hashes = format!("records/{SOURCE_HASHES}");
+        for name in ["roots", "tmp", &hashes].iter().chain(refetched) {
             for path in children(&self.folder(name))? {
                 if *name == "roots" && !all && is_in(used, &path) {
                     continue;

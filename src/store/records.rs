@@ -14,6 +14,10 @@ use crate::oci::{Digest, Key};
 /// The largest record or list of images that is read back; ours are far smaller.
 const MAX_RECORD_BYTES: u64 = 64 << 20;
 
+/// The kind of records of what the files of a source hash to: quickly made again, and of no use once the source is
+/// gone.
+pub(crate) const SOURCE_HASHES: &str = "source-hashes";
+
 impl Store {
     /// The layer of this key, if it was made before and its blob is there in full length.
     pub(crate) fn layer(&self, key: &Key) -> Option<StoredLayer> {
@@ -48,6 +52,17 @@ impl Store {
         let folder = self.folder("records").join(kind);
         fs::create_dir_all(&folder).map_err(StoreError::io(&folder))?;
         self.replace_sealed(&folder.join(key.hex()), bytes)
+    }
+
+    /// Removes a small result, if it is there.
+    pub(crate) fn forget_record(&self, kind: &str, key: &Key) -> Result<(), StoreError> {
+        let path = self.folder("records").join(kind).join(key.hex());
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io(&path)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Puts a record in place of another in one step.

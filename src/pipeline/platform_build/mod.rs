@@ -55,7 +55,6 @@ impl Context<'_> {
         let architecture = platform.architecture;
         let (base, lock) = self.base_and_lock(platform, foreseen, stages)?;
         let build_root = BuildRoot::new(self, architecture, &base);
-        let tree = &self.project.tree;
         // The base is made while the wheels are being resolved: neither waits for the other, unless
         // a wheel has to be built upon the base.
         let (base_layers, lock, contents) = std::thread::scope(|scope| {
@@ -64,7 +63,7 @@ impl Context<'_> {
                 build_root.stand_on(made.as_ref().ok().map(|batch| batch.layers.as_slice()));
                 made
             });
-            let contents = scope.spawn(|| tree.contents());
+            let contents = scope.spawn(|| self.contents());
             let lock = lock.map_or_else(
                 || {
                     let find = || self.wheels(self.target(architecture, &base), &build_root);
@@ -226,7 +225,7 @@ impl Context<'_> {
         let mut layers = self.complete_base(base)?.layers;
         let compiler = self.compiler(base)?;
         let places = self.places(compiler.as_ref());
-        let contents = self.tree().contents()?;
+        let contents = self.contents()?;
         let upper = self.upper((&lock, base), &places, &contents, compiler.as_ref())?;
         let lasting: Vec<&LayerRecipe<'_>> = upper.iter().filter(|one| !one.is_of_source).collect();
         layers.extend(self.make_own(&lasting)?);

@@ -286,7 +286,7 @@ impl WheelBuilder<'_> {
                 key.add(b"own");
                 key.add(path.as_bytes());
                 key.add(&[u8::from(*is_editable)]);
-                key.add(self.context.tree().contents()?.key().as_bytes());
+                key.add(self.context.contents()?.key().as_bytes());
             }
             BuildSource::Checkout {
                 subdirectory,
