@@ -207,27 +207,28 @@ pub(crate) fn library<'a>(
     }
 }
 
-/// The source's own layer, on top.
+/// The source's own layers, on top: that of the code is the last.
 pub(crate) fn source<'a>(
     source: SourceLayer<'a>,
     compiler: Option<&'a BytecodeCompiler<'a>>,
     tar: TarOptions,
-) -> LayerRecipe<'a> {
-    let files = source.tree.entries().len();
-    LayerRecipe {
-        key: source::key(source, tar),
-        contents: format!("source: {files} files and folders"),
+) -> Vec<LayerRecipe<'a>> {
+    let layers = source.of_all_portions().into_iter();
+    let recipe = |layer: SourceLayer<'a>| LayerRecipe {
+        key: source::key(layer, tar),
+        contents: layer.title(),
         needs: Vec::new(),
         is_of_source: true,
         write: Box::new(move |tar| {
-            let code = match compiler {
-                Some(compiler) => compiler.application(source)?,
+            let code = match compiler.filter(|_| layer.bytecode.is_some()) {
+                Some(compiler) => compiler.application(layer)?,
                 None => ByteCode::default(),
             };
-            source::write(source, &code, tar)?;
+            source::write(layer, &code, tar)?;
             Ok(LayerNotes::default())
         }),
-    }
+    };
+    layers.map(recipe).collect()
 }
 
 /// What must be fetched for a wheel.

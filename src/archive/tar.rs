@@ -221,6 +221,26 @@ impl<W: Write> LayerWriter<W> {
         self.contents(path, size, contents)
     }
 
+    /// The same, its contents in a gzip member of their own where the layer has members: their compressed bytes
+    /// depend on nothing else.
+    pub(crate) fn member_file(
+        &mut self,
+        path: &[u8],
+        owner: &EntryOwner,
+        size: u64,
+        contents: &mut impl Read,
+    ) -> Result<(), TarError> {
+        self.accept(path)?;
+        self.header(EntryKind::File(size), path, owner)?;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.body.cut().map_err(sink_error)?;
+        let copied = self.copy(path, size, contents, &mut buffer);
+        self.buffer = buffer;
+        copied?;
+        self.body.cut().map_err(sink_error)?;
+        self.pad(size)
+    }
+
     fn contents(
         &mut self,
         path: &[u8],

@@ -195,7 +195,7 @@ impl<'a> BytecodeCompiler<'a> {
     /// # Errors
     /// A file that cannot be read or has changed; an interpreter that does not run.
     pub(crate) fn application(&self, source: SourceLayer<'_>) -> Result<ByteCode, BuildError> {
-        let modules = source::modules(source.tree);
+        let modules = source::modules(source);
         let inputs = modules
             .iter()
             .map(|module| SourceInput {

@@ -1,9 +1,11 @@
-//! The layer of the project's files: the tree below `opt/app-root/src`, as it lies in the source.
+//! The layers of the project's files: the tree below `opt/app-root/src`, as it lies in the source. Most projects have
+//! one; what is large has layers of its own below that of the code ([`SourcePortion`]).
 //!
 //! Everything belongs to user 1001 and group 0, and the group has the owner's rights, so that any
 //! user of group 0 may write there. Of the modes on disk the owner's exec bit alone counts: the
 //! rest depends on a umask. Links keep their targets. Byte code, where there is
-//! some, lies beside its sources, as if Python had written it.
+//! some, lies beside its sources, as if Python had written it. A large file is a gzip member of its own, so that its
+//! compressed bytes stand for it wherever it lies.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -12,10 +14,13 @@ use crate::archive::tar::{self, EntryOwner, LayerWriter, TarOptions};
 use crate::layers::bytecode::{self, ByteCode, CodeSpan};
 use crate::oci::{Key, KeyBuilder};
 use crate::report::{Explain, Explanation};
-use crate::source::{SourceError, SourceKind, SourceTree, TreeContents};
+use crate::source::{
+    PortionKind, SourceError, SourceKind, SourcePortion, SourceTree, TreeContents,
+};
 
-/// Names how this layer is written; changes whenever its bytes would.
+/// Names how these layers are written; changes whenever their bytes would.
 const LAYOUT: &str = "source-layer/1";
+const LARGE_LAYOUT: &str = "source-files/1";
 
 /// Where the source lies in the image, and the folders above it as every layer writes them.
 const PREFIX: &[u8] = b"opt/app-root/src";
@@ -72,11 +77,13 @@ impl Explain for SourceLayerError {
     }
 }
 
-/// What the layer holds.
+/// What a layer holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SourceLayer<'a> {
     pub tree: &'a SourceTree,
     pub contents: &'a TreeContents,
+    /// Which of the tree's files are in it.
+    pub portion: &'a SourcePortion,
     /// The distribution's name as its files say it, noted for `run`, which may want it as a module.
     pub setup_name: Option<&'a str>,
     /// The module that `run` serves with gunicorn, or the `APP_MODULE` that the command stands for.
@@ -91,6 +98,40 @@ pub(crate) struct SourceLayer<'a> {
     pub bytecode: Option<(&'a str, Key)>,
 }
 
+impl<'a> SourceLayer<'a> {
+    /// The layers of all portions, the lowest first. This one has the code: notes are its alone, and byte code is
+    /// where modules are.
+    pub(crate) fn of_all_portions(self) -> Vec<Self> {
+        let layers = self.tree.division().portions().map(|portion| {
+            if portion.kind == PortionKind::Rest {
+                return Self { portion, ..self };
+            }
+            let apart = SourceLayer {
+                tree: self.tree,
+                contents: self.contents,
+                portion,
+                setup_name: None,
+                module: None,
+                processes: None,
+                release: None,
+                web: None,
+                bytecode: None,
+            };
+            let has_modules = self.bytecode.is_some() && !modules(apart).is_empty();
+            SourceLayer {
+                bytecode: self.bytecode.filter(|_| has_modules),
+                ..apart
+            }
+        });
+        layers.collect()
+    }
+
+    /// What it holds, for people.
+    pub(crate) fn title(&self) -> String {
+        format!("source: {}", self.portion.title(self.tree.entries()))
+    }
+}
+
 /// A file of the project that can be compiled.
 #[derive(Debug, Clone)]
 pub(crate) struct SourceModule {
@@ -102,11 +143,12 @@ pub(crate) struct SourceModule {
     pub size_bytes: u64,
 }
 
-/// The modules of the project, sorted by path.
-pub(crate) fn modules(tree: &SourceTree) -> Vec<SourceModule> {
+/// The modules of a layer, sorted by path.
+pub(crate) fn modules(source: SourceLayer<'_>) -> Vec<SourceModule> {
     let mut modules = Vec::new();
-    for (index, entry) in tree.entries().iter().enumerate() {
-        if let SourceKind::File { size_bytes, .. } = entry.kind
+    for &index in &source.portion.places {
+        if let Some(entry) = source.tree.entries().get(index)
+            && let SourceKind::File { size_bytes, .. } = entry.kind
             && size_bytes <= bytecode::MAX_SOURCE_BYTES
             && bytecode::is_module(&entry.path)
         {
@@ -145,8 +187,13 @@ fn below(path: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn key(source: SourceLayer<'_>, options: TarOptions) -> Key {
-    let mut key = KeyBuilder::new(LAYOUT)
-        .field(source.contents.key().as_bytes())
+    let layout = match source.portion.kind {
+        PortionKind::LargeFiles => LARGE_LAYOUT,
+        PortionKind::LargeFolders | PortionKind::Rest => LAYOUT,
+    };
+    let places = source.portion.places.iter().copied();
+    let mut key = KeyBuilder::new(layout)
+        .field(source.contents.key_of(places).as_bytes())
         .field(source.setup_name.unwrap_or_default().as_bytes())
         .field(&options.mtime.to_le_bytes())
         .field(&options.level.to_le_bytes());
@@ -202,7 +249,10 @@ pub(crate) fn write<W: Write>(
     }
     out.directory(PREFIX, &DIRECTORY)?;
     let mut added = compiled(source, code).into_iter().peekable();
-    for (index, entry) in source.tree.entries().iter().enumerate() {
+    for &index in &source.portion.places {
+        let Some(entry) = source.tree.entries().get(index) else {
+            continue;
+        };
         let path = below(&entry.path);
         while let Some((at, item)) = added.next_if(|(at, _)| *at < path) {
             write_added(&at, &item, code, out)?;
@@ -288,7 +338,11 @@ fn write_entry<W: Write>(
             let owner = if *executable { EXECUTABLE } else { FILE };
             let hash = source.contents.hash_of(index);
             let mut file = source.tree.open(entry)?.expecting(hash);
-            match out.file(path, &owner, *size_bytes, &mut file) {
+            let written = match source.portion.kind {
+                PortionKind::LargeFiles => out.member_file(path, &owner, *size_bytes, &mut file),
+                _ => out.file(path, &owner, *size_bytes, &mut file),
+            };
+            match written {
                 Ok(()) => {}
                 // The writer knows the path in the image; the user knows the one on disk.
                 Err(tar::TarError::Read { source, .. }) => return Err(file.explain(source).into()),
@@ -300,222 +354,4 @@ fn write_entry<W: Write>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::KnownHashes;
-    use crate::source::testing::{folder, tree};
-
-    const OPTIONS: TarOptions = TarOptions {
-        mtime: 315_532_800,
-        level: 6,
-    };
-
-    fn of<'a>(tree: &'a SourceTree, contents: &'a TreeContents) -> SourceLayer<'a> {
-        SourceLayer {
-            tree,
-            contents,
-            setup_name: None,
-            module: None,
-            processes: None,
-            release: None,
-            web: None,
-            bytecode: None,
-        }
-    }
-
-    #[test]
-    fn the_name_for_run_is_noted() {
-        let folder = folder(&[("app.py", "x")]);
-        let tree = tree(&folder);
-        let contents = tree.contents(&KnownHashes::default()).unwrap();
-        let named = SourceLayer {
-            setup_name: Some("shop"),
-            module: None,
-            processes: None,
-            release: None,
-            ..of(&tree, &contents)
-        };
-        assert_ne!(key(named, OPTIONS), key(of(&tree, &contents), OPTIONS));
-        let mut out = LayerWriter::new(Vec::new(), OPTIONS);
-        write(named, &ByteCode::default(), &mut out).unwrap();
-        let (bytes, _) = out.finish().unwrap();
-        let mut tar = ::tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes.as_slice()));
-        let mut note = String::new();
-        let is_note = |entry: &::tar::Entry<'_, _>| entry.path_bytes() == SETUP_NAME;
-        let mut entry = tar
-            .entries()
-            .unwrap()
-            .map(Result::unwrap)
-            .find(is_note)
-            .unwrap();
-        entry.read_to_string(&mut note).unwrap();
-        assert_eq!(note, "shop\n");
-    }
-
-    fn layer(tree: &SourceTree) -> Result<Vec<u8>, SourceLayerError> {
-        let contents = tree.contents(&KnownHashes::default())?;
-        let mut out = LayerWriter::new(Vec::new(), OPTIONS);
-        write(of(tree, &contents), &ByteCode::default(), &mut out)?;
-        Ok(out.finish()?.0)
-    }
-
-    fn listing(gz: &[u8]) -> Vec<String> {
-        let mut bytes = Vec::new();
-        flate2::read::MultiGzDecoder::new(gz)
-            .read_to_end(&mut bytes)
-            .unwrap();
-        ::tar::Archive::new(bytes.as_slice())
-            .entries()
-            .unwrap()
-            .map(|entry| {
-                let entry = entry.unwrap();
-                let header = entry.header();
-                let link = entry
-                    .link_name_bytes()
-                    .map(|to| format!(" -> {}", String::from_utf8_lossy(&to)))
-                    .unwrap_or_default();
-                format!(
-                    "{:o} {}:{} {}{link}",
-                    header.mode().unwrap(),
-                    header.uid().unwrap(),
-                    header.gid().unwrap(),
-                    String::from_utf8_lossy(&entry.path_bytes())
-                )
-            })
-            .collect()
-    }
-
-    #[test]
-    fn the_tree_lies_below_its_prefix() {
-        let folder = folder(&[
-            ("app.py", "x"),
-            ("run*", "#!/bin/sh\n"),
-            ("a/b", ""),
-            ("a-c", ""),
-            ("link", "-> a/b"),
-            ("ünï", "y"),
-        ]);
-        assert_eq!(
-            listing(&layer(&tree(&folder)).unwrap()),
-            [
-                "755 0:0 opt/",
-                "775 1001:0 opt/app-root/",
-                "775 1001:0 opt/app-root/src/",
-                "775 1001:0 opt/app-root/src/a/",
-                "664 1001:0 opt/app-root/src/a-c",
-                "664 1001:0 opt/app-root/src/a/b",
-                "664 1001:0 opt/app-root/src/app.py",
-                "777 1001:0 opt/app-root/src/link -> a/b",
-                "775 1001:0 opt/app-root/src/run",
-                "664 1001:0 opt/app-root/src/ünï",
-            ]
-        );
-    }
-
-    #[test]
-    fn another_folder_with_the_same_files_is_the_same_layer() {
-        let files = [("app.py", "x"), ("b/c*", "y")];
-        let (one, other) = (folder(&files), folder(&files));
-        let (one, other) = (tree(&one), tree(&other));
-        assert_eq!(layer(&one).unwrap(), layer(&other).unwrap());
-        let contents = (
-            one.contents(&KnownHashes::default()).unwrap(),
-            other.contents(&KnownHashes::default()).unwrap(),
-        );
-        let (one, other) = (of(&one, &contents.0), of(&other, &contents.1));
-        assert_eq!(key(one, OPTIONS), key(other, OPTIONS));
-        let later = TarOptions {
-            mtime: 1,
-            ..OPTIONS
-        };
-        assert_ne!(key(one, OPTIONS), key(other, later));
-    }
-
-    #[test]
-    fn a_file_that_changed_after_hashing_is_refused() {
-        for text in ["Y", "longer"] {
-            let folder = folder(&[("app.py", "x")]);
-            let tree = tree(&folder);
-            let contents = tree.contents(&KnownHashes::default()).unwrap();
-            std::fs::write(folder.path().join("app.py"), text).unwrap();
-            let mut out = LayerWriter::new(Vec::new(), OPTIONS);
-            let error = write(of(&tree, &contents), &ByteCode::default(), &mut out).unwrap_err();
-            assert!(
-                matches!(&error, SourceLayerError::Source(SourceError::Changed { path }) if path.ends_with("app.py")),
-                "{error:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn byte_code_lies_beside_its_sources() {
-        use crate::layers::bytecode::{PycValidation, testing::compiled};
-
-        let folder = folder(&[
-            ("app.py", "x"),
-            ("a/__pycache__/m.cpython-313.pyc", "stale"),
-            ("a/__pycache__/z.txt", ""),
-            ("a/m.py", "y"),
-            ("b/__pycache__", "a file"),
-            ("b/n.py", ""),
-            ("tests/t.py", ""),
-        ]);
-        let settings = crate::source::SourceSettings {
-            exclude: vec![String::new()],
-            ..crate::source::testing::settings(&folder)
-        };
-        let tree = SourceTree::read(&settings, &crate::report::SilentReport).unwrap();
-        let contents = tree.contents(&KnownHashes::default()).unwrap();
-        let key_of = |bytecode| {
-            key(
-                SourceLayer {
-                    bytecode,
-                    ..of(&tree, &contents)
-                },
-                OPTIONS,
-            )
-        };
-        let compiler = KeyBuilder::new("c").finish();
-        assert_ne!(key_of(None), key_of(Some(("3.13", compiler))));
-        let source = SourceLayer {
-            bytecode: Some(("3.13", compiler)),
-            ..of(&tree, &contents)
-        };
-        let modules = modules(&tree);
-        let paths: Vec<String> = modules
-            .iter()
-            .map(|module| String::from_utf8_lossy(&module.path).into_owned())
-            .collect();
-        assert_eq!(
-            paths,
-            ["a/m.py", "app.py", "b/n.py"].map(|path| format!("opt/app-root/src/{path}"))
-        );
-        assert_eq!(read(source, &modules[1]).unwrap(), b"x");
-        let sources: Vec<(&str, &[u8])> = paths
-            .iter()
-            .map(|path| (path.as_str(), b"code".as_slice()))
-            .collect();
-        let code = compiled(&sources, PycValidation::Checked);
-        let mut out = LayerWriter::new(Vec::new(), OPTIONS);
-        write(source, &code, &mut out).unwrap();
-        let listing = listing(&out.finish().unwrap().0);
-        assert_eq!(
-            listing[3..],
-            [
-                "775 1001:0 opt/app-root/src/__pycache__/",
-                "664 1001:0 opt/app-root/src/__pycache__/app.cpython-313.pyc",
-                "775 1001:0 opt/app-root/src/a/",
-                "775 1001:0 opt/app-root/src/a/__pycache__/",
-                "664 1001:0 opt/app-root/src/a/__pycache__/m.cpython-313.pyc",
-                "664 1001:0 opt/app-root/src/a/__pycache__/z.txt",
-                "664 1001:0 opt/app-root/src/a/m.py",
-                "664 1001:0 opt/app-root/src/app.py",
-                "775 1001:0 opt/app-root/src/b/",
-                "664 1001:0 opt/app-root/src/b/__pycache__",
-                "664 1001:0 opt/app-root/src/b/n.py",
-                "775 1001:0 opt/app-root/src/tests/",
-                "664 1001:0 opt/app-root/src/tests/t.py",
-            ]
-        );
-    }
-}
+mod tests;

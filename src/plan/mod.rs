@@ -295,7 +295,7 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
         command: command(&start),
         setup_name: facts.setup_name.clone(),
         layers: layers(
-            definition,
+            (definition, facts),
             &packages,
             (&dependencies.value, &start),
             &running,
@@ -373,7 +373,7 @@ fn command(start: &StartDecision) -> Decided<Vec<String>> {
 }
 
 fn layers(
-    definition: &BuilderDefinition,
+    (definition, facts): (&BuilderDefinition, &ProjectFacts),
     packages: &ExtraPackages,
     (dependencies, start): (&DependencySource, &StartDecision),
     running: &BuildSteps,
@@ -411,7 +411,10 @@ fn layers(
     if running.install.value {
         layers.push("application: the project itself, as a wheel".to_owned());
     }
-    layers.push("source: the project's files".to_owned());
+    let large = facts.large_layers();
+    let other = if large.is_empty() { "" } else { "other " };
+    layers.extend(large.iter().map(|large| format!("source: {large}")));
+    layers.push(format!("source: the project's {other}files"));
     match (running.commands.is_empty(), running.collectstatic.value) {
         (true, false) => {}
         (true, true) => {

@@ -205,6 +205,11 @@ impl ProjectFacts {
                 .is_some_and(|entry| entry.kind == SourceKind::Directory)
     }
 
+    /// How the source is divided into layers, a line for each kind of large one.
+    pub(crate) fn large_layers(&self) -> Vec<String> {
+        self.tree.division().describe(self.tree.entries())
+    }
+
     /// `setup.py` in the root or in a folder of it, as `run` looks for it: the root first.
     pub(crate) fn setup_scripts(&self) -> Vec<String> {
         setup_scripts(&self.tree)

@@ -15,6 +15,7 @@ mod known_hashes;
 mod left_out;
 pub(crate) mod location;
 mod open;
+mod portions;
 pub(crate) mod settings_file;
 pub(crate) mod unpack;
 mod walk;
@@ -22,11 +23,12 @@ mod walk;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub(crate) use contents::{FileReader, TreeContents};
 pub(crate) use error::SourceError;
 pub(crate) use known_hashes::{FileStamp, KnownHashes};
+pub(crate) use portions::{PortionKind, SourceDivision, SourcePortion};
 pub(crate) use settings_file::SettingsFile;
 
 use crate::report::Report;
@@ -101,6 +103,8 @@ pub(crate) struct SourceTree {
     /// What messages call the root.
     shown: PathBuf,
     entries: Arc<[SourceEntry]>,
+    /// How they are divided, once that was asked.
+    division: Arc<OnceLock<SourceDivision>>,
 }
 
 impl SourceTree {
@@ -135,6 +139,7 @@ impl SourceTree {
             root,
             folder: Arc::new(folder),
             entries: entries.into(),
+            division: Arc::default(),
         };
         left_out::warn_of_contents(&tree, report)?;
         Ok(tree)
@@ -177,6 +182,7 @@ impl SourceTree {
             folder: Arc::clone(&self.folder),
             shown: self.shown.clone(),
             entries: self.entries.iter().filter(is_wanted).cloned().collect(),
+            division: Arc::default(),
         }
     }
 
@@ -256,6 +262,12 @@ impl SourceTree {
             });
         }
         self.open(entry)?.read_all().map(Some)
+    }
+
+    /// Which files go together.
+    pub(crate) fn division(&self) -> &SourceDivision {
+        let divide = || SourceDivision::of(&self.entries);
+        self.division.get_or_init(divide)
     }
 
     /// Whether [`SourceTree::contents`] takes so long that what it finds is worth keeping.

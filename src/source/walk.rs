@@ -33,7 +33,7 @@ const THREADS: usize = 2;
 /// A tree of no more folders is walked through by one.
 const FEW_FOLDERS: usize = 32;
 /// As many names stand in a warning.
-const MAX_NAMED: usize = 5;
+pub(super) const MAX_NAMED: usize = 5;
 
 /// The folder that the source is taken from, its links resolved.
 pub(super) fn root(settings: &SourceSettings) -> Result<PathBuf, SourceError> {

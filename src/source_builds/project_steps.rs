@@ -80,7 +80,7 @@ impl ProjectSteps<'_> {
         };
         step_runner::allowed(context, first, instead)?;
         self.check_network()?;
-        let staged = StagedSource::new(context.store, context.tree(), SOURCE)?;
+        let staged = StagedSource::code(context.store, context.tree(), SOURCE)?;
         let mut folders = self.folders(below)?;
         folders.push(staged.root());
         let place = StepRoot::new(context.store, folders.clone())?;

@@ -7,7 +7,7 @@ use std::{fs, io};
 
 use crate::host::TempFolder;
 use crate::report::{BuildError, FileError};
-use crate::source::{SourceKind, SourceTree};
+use crate::source::{SourceEntry, SourceKind, SourceTree};
 use crate::store::Store;
 
 /// Where the source lies in a root.
@@ -24,10 +24,28 @@ impl StagedSource {
     /// # Errors
     /// A file cannot be read or written.
     pub(crate) fn new(store: &Store, tree: &SourceTree, below: &str) -> Result<Self, BuildError> {
+        Self::of(store, (tree, tree.entries().iter()), below)
+    }
+
+    /// The same with the code alone: what is large lies in folders of its layers.
+    ///
+    /// # Errors
+    /// As [`StagedSource::new`].
+    pub(crate) fn code(store: &Store, tree: &SourceTree, below: &str) -> Result<Self, BuildError> {
+        let places = tree.division().code.places.iter();
+        let entries = places.filter_map(|&place| tree.entries().get(place));
+        Self::of(store, (tree, entries), below)
+    }
+
+    fn of<'a>(
+        store: &Store,
+        (tree, entries): (&SourceTree, impl Iterator<Item = &'a SourceEntry>),
+        below: &str,
+    ) -> Result<Self, BuildError> {
         let folder = store.temp_folder("staged-")?;
         let root = folder.path().join(below);
         make(&root)?;
-        for entry in tree.entries() {
+        for entry in entries {
             let path = root.join(std::ffi::OsStr::from_bytes(&entry.path));
             let unwritable = |source| FileError::Unwritable {
                 path: path.clone(),

@@ -57,6 +57,7 @@ impl Context<'_> {
         let source = SourceLayer {
             tree: &self.project.tree,
             contents,
+            portion: &self.tree().division().code,
             setup_name: self.plan.setup_name.as_deref(),
             web: self.plan.start.notes.command.as_deref(),
             module: self.plan.start.notes.module.as_deref(),
@@ -99,7 +100,7 @@ impl Context<'_> {
                 ..layer_recipes::wheel_layer(&own, own_place, &shelf)
             });
         }
-        recipes.push(layer_recipes::source(source, application, tar));
+        recipes.extend(layer_recipes::source(source, application, tar));
         Ok(recipes)
     }
 

@@ -1,0 +1,218 @@
+use super::*;
+use crate::source::KnownHashes;
+use crate::source::testing::{folder, tree};
+
+const OPTIONS: TarOptions = TarOptions {
+    mtime: 315_532_800,
+    level: 6,
+};
+
+fn of<'a>(tree: &'a SourceTree, contents: &'a TreeContents) -> SourceLayer<'a> {
+    SourceLayer {
+        tree,
+        contents,
+        portion: &tree.division().code,
+        setup_name: None,
+        module: None,
+        processes: None,
+        release: None,
+        web: None,
+        bytecode: None,
+    }
+}
+
+#[test]
+fn the_name_for_run_is_noted() {
+    let folder = folder(&[("app.py", "x")]);
+    let tree = tree(&folder);
+    let contents = tree.contents(&KnownHashes::default()).unwrap();
+    let named = SourceLayer {
+        setup_name: Some("shop"),
+        module: None,
+        processes: None,
+        release: None,
+        ..of(&tree, &contents)
+    };
+    assert_ne!(key(named, OPTIONS), key(of(&tree, &contents), OPTIONS));
+    let mut out = LayerWriter::new(Vec::new(), OPTIONS);
+    write(named, &ByteCode::default(), &mut out).unwrap();
+    let (bytes, _) = out.finish().unwrap();
+    let mut tar = ::tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes.as_slice()));
+    let mut note = String::new();
+    let is_note = |entry: &::tar::Entry<'_, _>| entry.path_bytes() == SETUP_NAME;
+    let mut entry = tar
+        .entries()
+        .unwrap()
+        .map(Result::unwrap)
+        .find(is_note)
+        .unwrap();
+    entry.read_to_string(&mut note).unwrap();
+    assert_eq!(note, "shop\n");
+}
+
+fn layer(tree: &SourceTree) -> Result<Vec<u8>, SourceLayerError> {
+    let contents = tree.contents(&KnownHashes::default())?;
+    let mut out = LayerWriter::new(Vec::new(), OPTIONS);
+    write(of(tree, &contents), &ByteCode::default(), &mut out)?;
+    Ok(out.finish()?.0)
+}
+
+fn listing(gz: &[u8]) -> Vec<String> {
+    let mut bytes = Vec::new();
+    flate2::read::MultiGzDecoder::new(gz)
+        .read_to_end(&mut bytes)
+        .unwrap();
+    ::tar::Archive::new(bytes.as_slice())
+        .entries()
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let header = entry.header();
+            let link = entry
+                .link_name_bytes()
+                .map(|to| format!(" -> {}", String::from_utf8_lossy(&to)))
+                .unwrap_or_default();
+            format!(
+                "{:o} {}:{} {}{link}",
+                header.mode().unwrap(),
+                header.uid().unwrap(),
+                header.gid().unwrap(),
+                String::from_utf8_lossy(&entry.path_bytes())
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn the_tree_lies_below_its_prefix() {
+    let folder = folder(&[
+        ("app.py", "x"),
+        ("run*", "#!/bin/sh\n"),
+        ("a/b", ""),
+        ("a-c", ""),
+        ("link", "-> a/b"),
+        ("ünï", "y"),
+    ]);
+    assert_eq!(
+        listing(&layer(&tree(&folder)).unwrap()),
+        [
+            "755 0:0 opt/",
+            "775 1001:0 opt/app-root/",
+            "775 1001:0 opt/app-root/src/",
+            "775 1001:0 opt/app-root/src/a/",
+            "664 1001:0 opt/app-root/src/a-c",
+            "664 1001:0 opt/app-root/src/a/b",
+            "664 1001:0 opt/app-root/src/app.py",
+            "777 1001:0 opt/app-root/src/link -> a/b",
+            "775 1001:0 opt/app-root/src/run",
+            "664 1001:0 opt/app-root/src/ünï",
+        ]
+    );
+}
+
+#[test]
+fn another_folder_with_the_same_files_is_the_same_layer() {
+    let files = [("app.py", "x"), ("b/c*", "y")];
+    let (one, other) = (folder(&files), folder(&files));
+    let (one, other) = (tree(&one), tree(&other));
+    assert_eq!(layer(&one).unwrap(), layer(&other).unwrap());
+    let contents = (
+        one.contents(&KnownHashes::default()).unwrap(),
+        other.contents(&KnownHashes::default()).unwrap(),
+    );
+    let (one, other) = (of(&one, &contents.0), of(&other, &contents.1));
+    assert_eq!(key(one, OPTIONS), key(other, OPTIONS));
+    let later = TarOptions {
+        mtime: 1,
+        ..OPTIONS
+    };
+    assert_ne!(key(one, OPTIONS), key(other, later));
+}
+
+#[test]
+fn a_file_that_changed_after_hashing_is_refused() {
+    for text in ["Y", "longer"] {
+        let folder = folder(&[("app.py", "x")]);
+        let tree = tree(&folder);
+        let contents = tree.contents(&KnownHashes::default()).unwrap();
+        std::fs::write(folder.path().join("app.py"), text).unwrap();
+        let mut out = LayerWriter::new(Vec::new(), OPTIONS);
+        let error = write(of(&tree, &contents), &ByteCode::default(), &mut out).unwrap_err();
+        assert!(
+            matches!(&error, SourceLayerError::Source(SourceError::Changed { path }) if path.ends_with("app.py")),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn byte_code_lies_beside_its_sources() {
+    use crate::layers::bytecode::{PycValidation, testing::compiled};
+
+    let folder = folder(&[
+        ("app.py", "x"),
+        ("a/__pycache__/m.cpython-313.pyc", "stale"),
+        ("a/__pycache__/z.txt", ""),
+        ("a/m.py", "y"),
+        ("b/__pycache__", "a file"),
+        ("b/n.py", ""),
+        ("tests/t.py", ""),
+    ]);
+    let settings = crate::source::SourceSettings {
+        exclude: vec![String::new()],
+        ..crate::source::testing::settings(&folder)
+    };
+    let tree = SourceTree::read(&settings, &crate::report::SilentReport).unwrap();
+    let contents = tree.contents(&KnownHashes::default()).unwrap();
+    let key_of = |bytecode| {
+        key(
+            SourceLayer {
+                bytecode,
+                ..of(&tree, &contents)
+            },
+            OPTIONS,
+        )
+    };
+    let compiler = KeyBuilder::new("c").finish();
+    assert_ne!(key_of(None), key_of(Some(("3.13", compiler))));
+    let source = SourceLayer {
+        bytecode: Some(("3.13", compiler)),
+        ..of(&tree, &contents)
+    };
+    let modules = modules(source);
+    let paths: Vec<String> = modules
+        .iter()
+        .map(|module| String::from_utf8_lossy(&module.path).into_owned())
+        .collect();
+    assert_eq!(
+        paths,
+        ["a/m.py", "app.py", "b/n.py"].map(|path| format!("opt/app-root/src/{path}"))
+    );
+    assert_eq!(read(source, &modules[1]).unwrap(), b"x");
+    let sources: Vec<(&str, &[u8])> = paths
+        .iter()
+        .map(|path| (path.as_str(), b"code".as_slice()))
+        .collect();
+    let code = compiled(&sources, PycValidation::Checked);
+    let mut out = LayerWriter::new(Vec::new(), OPTIONS);
+    write(source, &code, &mut out).unwrap();
+    let listing = listing(&out.finish().unwrap().0);
+    assert_eq!(
+        listing[3..],
+        [
+            "775 1001:0 opt/app-root/src/__pycache__/",
+            "664 1001:0 opt/app-root/src/__pycache__/app.cpython-313.pyc",
+            "775 1001:0 opt/app-root/src/a/",
+            "775 1001:0 opt/app-root/src/a/__pycache__/",
+            "664 1001:0 opt/app-root/src/a/__pycache__/m.cpython-313.pyc",
+            "664 1001:0 opt/app-root/src/a/__pycache__/z.txt",
+            "664 1001:0 opt/app-root/src/a/m.py",
+            "664 1001:0 opt/app-root/src/app.py",
+            "775 1001:0 opt/app-root/src/b/",
+            "664 1001:0 opt/app-root/src/b/__pycache__",
+            "664 1001:0 opt/app-root/src/b/n.py",
+            "775 1001:0 opt/app-root/src/tests/",
+            "664 1001:0 opt/app-root/src/tests/t.py",
+        ]
+    );
+}
