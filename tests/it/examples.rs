@@ -39,6 +39,15 @@ fn numpy() {
 }
 
 #[test]
+fn prediction_api() {
+    let (_home, container) = answers(
+        "prediction-api",
+        &[("/predict?length=1.4&width=0.2", "setosa\n")],
+    );
+    container.stop();
+}
+
+#[test]
 fn gunicorn_conf() {
     let (_home, container) = answers("gunicorn-conf", &[("/", "Hello from gunicorn.conf.py\n")]);
     container.stop();

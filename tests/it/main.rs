@@ -51,6 +51,7 @@ mod images;
 mod inside;
 mod interrupted;
 mod labels;
+mod large_files;
 mod libraries;
 mod locked;
 mod locked_layers;

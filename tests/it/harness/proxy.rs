@@ -44,6 +44,11 @@ impl Proxy {
         format!("127.0.0.1:{}/{name}", self.listener.port())
     }
 
+    /// Bytes that have gone up.
+    pub(crate) fn passed(&self) -> usize {
+        self.shared.passed.load(Ordering::SeqCst)
+    }
+
     /// Whether the event has come.
     pub(crate) fn is_over(&self) -> bool {
         self.shared.event.lock().unwrap().is_none()
