@@ -2,7 +2,6 @@
 //! read again ([`KnownHashes`]).
 
 use std::sync::{Arc, PoisonError};
-use std::time::SystemTime;
 
 use super::build_context::Context;
 use crate::layers::source::SourceLayerError;
@@ -36,9 +35,7 @@ impl Context<'_> {
         }
         let key = self.hashes_key();
         let known = match self.store.record(HASHES, &key)? {
-            Some(bytes) if !self.settings.rules.refresh => {
-                KnownHashes::read(&bytes, SystemTime::now())
-            }
+            Some(bytes) if !self.settings.rules.refresh => KnownHashes::read(&bytes),
             _ => KnownHashes::default(),
         };
         let contents = tree.contents(&known)?;

@@ -98,7 +98,7 @@ pub(crate) struct SourceLayer<'a> {
     pub bytecode: Option<(&'a str, Key)>,
 }
 
-impl<'a> SourceLayer<'a> {
+impl SourceLayer<'_> {
     /// The layers of all portions, the lowest first. This one has the code: notes are its alone, and byte code is
     /// where modules are.
     pub(crate) fn of_all_portions(self) -> Vec<Self> {

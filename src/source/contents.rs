@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
-use super::known_hashes::{FileStamp, KnownHashes};
+use super::known_hashes::{self, FileStamp, KnownHashes};
 use super::{SourceEntry, SourceError, SourceKind, SourceTree, open};
 use crate::oci::{Key, KeyBuilder};
 use crate::report::{Event, Report};
@@ -134,7 +134,7 @@ pub(super) fn hash(tree: &SourceTree, known: &KnownHashes) -> Result<TreeContent
     let hashing = Hashing {
         tree,
         known,
-        read: SystemTime::now(),
+        read: known_hashes::now(),
         next: AtomicUsize::new(0),
     };
     let mut contents = TreeContents {
@@ -489,7 +489,7 @@ mod tests {
                     SourceKind::File { stamp, .. } => Some((stamp, [7; 32])),
                     _ => None,
                 }),
-            SystemTime::now(),
+            known_hashes::now(),
         );
         let believed = tree(&folder).contents(&lie.unwrap()).unwrap();
         assert_eq!(believed.hash_of(0), Some([7; 32]));
@@ -512,8 +512,7 @@ mod tests {
         let folder = quiet_folder();
         let known = known(&folder);
         let path = folder.path().join("a");
-        type Write = fn(&Path, &str);
-        let writes: [Write; 2] = [
+        let writes: [fn(&Path, &str); 2] = [
             |path, text| fs::write(path, text).unwrap(),
             |path, text| {
                 let other = path.with_extension("new");
@@ -539,7 +538,7 @@ mod tests {
         let contents = tree(&folder).contents(&KnownHashes::default()).unwrap();
         assert!(contents.to_keep().is_none());
         // Not even where others are worth being known.
-        let read = SystemTime::now();
+        let read = known_hashes::now();
         let files = tree(&folder);
         let SourceKind::File { stamp, .. } = files.entries()[0].kind else {
             panic!("no file");

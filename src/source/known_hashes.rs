@@ -81,8 +81,12 @@ pub(crate) struct KnownHashes {
 }
 
 impl KnownHashes {
-    /// Reads what [`KnownHashes::to_bytes`] wrote. What cannot be read, or was kept later than `now`, knows nothing.
-    pub(crate) fn read(bytes: &[u8], now: SystemTime) -> Self {
+    /// Reads what [`KnownHashes::to_bytes`] wrote. What cannot be read, or was kept later than now, knows nothing.
+    pub(crate) fn read(bytes: &[u8]) -> Self {
+        Self::read_at(bytes, now())
+    }
+
+    fn read_at(bytes: &[u8], now: SystemTime) -> Self {
         let read = || {
             let (time, records) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<8>()?;
             let kept_ns = i64::from_be_bytes(*time);
@@ -133,6 +137,15 @@ impl KnownHashes {
     }
 }
 
+/// What time it is. It decides what is read again, and nothing that an image holds.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files are as old as the clock says"
+)]
+pub(super) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 fn nanoseconds(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
@@ -168,7 +181,7 @@ mod tests {
             })
             .collect();
         let known = KnownHashes::of(files.iter().copied(), at(9)).unwrap();
-        let again = KnownHashes::read(&known.to_bytes(), at(9));
+        let again = KnownHashes::read_at(&known.to_bytes(), at(9));
         for (stamp, hash) in &files {
             assert_eq!(again.find(stamp), Some(*hash));
             for other in [
@@ -223,7 +236,7 @@ mod tests {
         let known = KnownHashes::of([(file, [7; 32])].into_iter(), at(1000)).unwrap();
         let bytes = known.to_bytes();
         for (now, is_known) in [(999, false), (1000, true), (1001, true)] {
-            let found = KnownHashes::read(&bytes, at(now)).find(&file);
+            let found = KnownHashes::read_at(&bytes, at(now)).find(&file);
             assert_eq!(found.is_some(), is_known, "{now}");
         }
     }
@@ -234,9 +247,9 @@ mod tests {
         let known = KnownHashes::of([(file, [7; 32])].into_iter(), at(1000)).unwrap();
         let bytes = known.to_bytes();
         for length in 0..bytes.len() {
-            let found = KnownHashes::read(&bytes[..length], at(1000)).find(&file);
+            let found = KnownHashes::read_at(&bytes[..length], at(1000)).find(&file);
             assert_eq!(found, None, "{length}");
         }
-        assert!(KnownHashes::read(&bytes, at(1000)).find(&file).is_some());
+        assert!(KnownHashes::read_at(&bytes, at(1000)).find(&file).is_some());
     }
 }

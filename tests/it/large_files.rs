@@ -190,7 +190,7 @@ fn no_trick_with_times_keeps_an_old_model() {
             .open(&model)
             .unwrap()
             .set_times(times)
-            .unwrap()
+            .unwrap();
     };
     let mut last = first["digest"].clone();
     // In place, with the old time; by another file of the same length and time; with a time to come, and again at
@@ -212,7 +212,7 @@ fn no_trick_with_times_keeps_an_old_model() {
     };
     let from_the_future = |seed| {
         write_model(&model, seed);
-        set(FileTimes::new().set_modified(SystemTime::now() + Duration::from_secs(86_400)));
+        set(FileTimes::new().set_modified(SystemTime::now() + Duration::from_hours(24)));
     };
     let tricks: [&dyn Fn(u64); 5] = [
         &in_place,
@@ -349,7 +349,7 @@ fn an_edit_in_a_large_folder_makes_one_of_its_layers() {
     let members = home.layout().members(digest_of(&reference));
     let files = members
         .keys()
-        .filter(|path| path.contains("/src/data/") && path.ends_with(".txt"));
+        .filter(|path| path.contains("/src/data/") && path.contains(".txt"));
     assert_eq!(files.count(), 6001);
 }
 
