@@ -34,6 +34,7 @@ mod harness {
 
 mod addressed;
 mod aptfile;
+mod arm64;
 mod bare;
 mod base;
 mod builds;

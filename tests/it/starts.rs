@@ -282,26 +282,88 @@ fn streamlit() {
     );
 }
 
+/// A project whose server looks for edits: its files, the flags of its build, what it says first, and the edit.
+struct Reloading {
+    files: Vec<(&'static str, &'static str)>,
+    flags: &'static [&'static str],
+    file: &'static str,
+}
+
 #[test]
 fn an_edit_in_a_container_is_served_where_settings_ask_for_reloads() {
     let home = Home::seeded();
-    let project = Project::copy_of("flask-gunicorn");
-    project.write("conf.py", "reload = True\n");
-    let built = home.build(
-        &project.path(),
-        &["hot", "-e", "APP_CONFIG=conf.py", "-e", "WEB_CONCURRENCY=1"],
-    );
-    let image = home.layout().reference(digest_of(&built));
-    let container = Container::start(&image, 1_000_680_000);
-    assert_eq!(container.page("/"), "Hello from Flask\n");
-    container
-        .exec(&["sed", "-i", "s/from Flask/again/", "wsgi.py"])
-        .ok();
-    let started = Instant::now();
-    // A request may come while a worker is being replaced; the page is asked for until it has changed.
-    while container.page("/") != "Hello again\n" {
-        assert!(started.elapsed() < RELOAD_LIMIT, "{}", container.logs());
-        sleep(Duration::from_millis(100));
+    let uvicorn = "fastapi==0.165.0\nuvicorn==0.54.0\n";
+    for (name, reloading) in [
+        (
+            "gunicorn",
+            Reloading {
+                files: vec![
+                    ("requirements.txt", "flask==3.1.3\ngunicorn==27.0.1\n"),
+                    (
+                        "wsgi.py",
+                        "from flask import Flask\napplication = Flask(__name__)\n@application.get('/')\ndef page():\n    return 'first'\n",
+                    ),
+                    ("conf.py", "reload = True\n"),
+                ],
+                flags: &["-e", "APP_CONFIG=conf.py", "-e", "WEB_CONCURRENCY=1"],
+                file: "wsgi.py",
+            },
+        ),
+        (
+            "uvicorn",
+            Reloading {
+                files: vec![
+                    ("requirements.txt", uvicorn),
+                    (
+                        "main.py",
+                        "from fastapi import FastAPI\nfrom fastapi.responses import PlainTextResponse\napp = FastAPI()\n@app.get('/', response_class=PlainTextResponse)\ndef page():\n    return 'first'\n",
+                    ),
+                    (
+                        "Procfile",
+                        "web: uvicorn main:app --reload --host 0.0.0.0 --port $PORT\n",
+                    ),
+                ],
+                flags: &[],
+                file: "main.py",
+            },
+        ),
+        (
+            "django",
+            Reloading {
+                files: vec![
+                    ("requirements.txt", "django==5.2.19\n"),
+                    (
+                        "manage.py",
+                        "import os, sys\nos.environ['DJANGO_SETTINGS_MODULE'] = 'site_settings'\nfrom django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n",
+                    ),
+                    (
+                        "site_settings.py",
+                        "SECRET_KEY = 'x'\nDEBUG = True\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'urls'\n",
+                    ),
+                    (
+                        "urls.py",
+                        "from django.http import HttpResponse\nfrom django.urls import path\nurlpatterns = [path('', lambda request: HttpResponse('first'))]\n",
+                    ),
+                ],
+                flags: &["-e", "DISABLE_MIGRATE=1"],
+                file: "urls.py",
+            },
+        ),
+    ] {
+        let project = Project::new(&reloading.files);
+        let built = home.build(&project.path(), &[&[name], reloading.flags].concat());
+        let image = home.layout().reference(digest_of(&built));
+        let container = Container::start(&image, 1_000_680_000);
+        assert_eq!(container.page("/"), "first", "{name}");
+        container
+            .exec(&["sed", "-i", "s/first/second/", reloading.file])
+            .ok();
+        let started = Instant::now();
+        // A request may come while a worker is being replaced; the page is asked for until it has changed.
+        while container.page("/") != "second" {
+            assert!(started.elapsed() < RELOAD_LIMIT, "{}", container.logs());
+            sleep(Duration::from_millis(100));
+        }
     }
 }
 
