@@ -7,14 +7,17 @@ only known after it was asked, and because everything is fetched outside:
     ask     SOURCE OUT KIND         what the backend says is needed too   -> OUT/asked.json
     build   SOURCE OUT KIND         the wheel                             -> OUT/built.json
 
-SOURCE is a folder, or an archive that is unpacked beside it; KIND is `wheel` or `editable`.
+SOURCE is a folder, or an archive that is unpacked beside it; KIND is `wheel` or `editable`. A program of
+COMPILERS that is called and not there leaves its name in OUT/missing.
 """
 
 import importlib
 import json
 import os
+import shutil
 import struct
 import sys
+import sysconfig
 import tarfile
 import tomllib
 import zipfile
@@ -31,6 +34,10 @@ NATIVE_REQUIRES = (
     "pybind11", "rust", "scikit-build", "swig",
 )
 NATIVE_WORDS = ("ext_modules", "cffi_modules", "Extension(", "cmdclass")
+# Programs that the builder's build packages bring, besides the compilers that Python was built with.
+COMPILERS = ("ar", "c++", "cc", "cpp", "g++", "gcc", "gmake", "ld", "make", "pkg-config", "pkgconf")
+# Stands for a program that is not there: leaves its name, and fails as a shell does.
+STAND_IN = "#!{python} -IS\nopen({note!r}, 'w').close()\nraise SystemExit(127)\n"
 # Folders whose files a backend does not compile.
 SKIPPED = {".git", "node_modules", "static", "docs", "doc", "__pycache__"}
 # A program header that leads to the dynamic section, and entries of that section.
@@ -54,6 +61,7 @@ def main():
         declared = {"requires": system["requires"], "is_native": is_native(folder, system)}
         return write(out, "declared", declared)
     os.chdir(folder)
+    note_missing_compilers(out)
     backend = load(system, folder)
     if command == "ask":
         hook = getattr(backend, "get_requires_for_build_" + kind, None)
@@ -135,6 +143,23 @@ def is_native(folder, system):
     except FileNotFoundError:
         return False
     return any(word in text for word in NATIVE_WORDS)
+
+
+def note_missing_compilers(out):
+    """Puts a stand-in behind the search path for each compiler that is not there."""
+    notes, programs = os.path.join(out, "missing"), os.path.join(out, "programs")
+    os.makedirs(notes, exist_ok=True)
+    os.makedirs(programs, exist_ok=True)
+    configured = [sysconfig.get_config_var(name) or "" for name in ("CC", "CXX", "AR", "LDSHARED")]
+    names = set(COMPILERS).union(line.split()[0] for line in configured if line.strip())
+    for name in sorted(names):
+        if "/" in name or shutil.which(name):
+            continue
+        path = os.path.join(programs, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(STAND_IN.format(python=sys.executable, note=os.path.join(notes, name)))
+        os.chmod(path, 0o755)
+    os.environ["PATH"] += os.pathsep + programs
 
 
 def libraries(wheel):

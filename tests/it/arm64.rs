@@ -1,4 +1,4 @@
-//! Images for arm64, started on another processor: QEMU runs their programs, found by the kernel's binfmt_misc in a
+//! Images for arm64, started on another processor: QEMU runs their programs, found by the kernel's `binfmt_misc` in a
 //! user namespace of the test's own, which Linux 6.7 and later have.
 
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ use crate::harness::registry::get;
 use crate::harness::tools::{as_root, finish, free_port, temporary};
 
 /// Emulation is some ten times slower than the processor.
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 
 /// Registers QEMU for programs that begin as those of arm64 do (elf(5)), and starts the image's `run` in its root.
 const START: &str = r#"set -e

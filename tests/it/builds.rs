@@ -251,3 +251,43 @@ fn an_assemble_script_of_its_own_runs_instead() {
     assert!(members.contains_key("opt/app-root/extra"));
     assert!(!members.contains_key("usr/bin/make"));
 }
+
+/// A backend that calls a compiler without a word about it in the project, goes on without one, and notes
+/// whether there was one.
+const ASKING_BACKEND: &str = r#"
+import subprocess, sys, zipfile
+def build_wheel(out, config_settings=None, metadata_directory=None):
+    try:
+        found = subprocess.run(["c" + "c", "--version"], stdout=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        found = False
+    name = "shop-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(out + "/" + name, "w") as wheel:
+        wheel.writestr("shop.py", f"COMPILED = {found}\n")
+        wheel.writestr("shop-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: shop\nVersion: 1.0\n")
+        wheel.writestr("shop-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("shop-1.0.dist-info/RECORD", "")
+    return name
+"#;
+
+#[test]
+fn a_compiler_that_is_called_is_there_and_one_that_is_spoken_of_is_not() {
+    let home = Home::with_compiler();
+    let project = Project::new(&[
+        ("app.py", "import shop\nprint('compiled:', shop.COMPILED)\n"),
+        ("pyproject.toml", PYPROJECT),
+        ("backend.py", ASKING_BACKEND),
+    ]);
+    home.build(&project.path(), &["shop"]);
+    let said = home.run(&["run", "shop"]).ok().stdout;
+    assert!(said.contains("compiled: True"), "{said}");
+    // The words of a failure decide nothing.
+    project.write(
+        "backend.py",
+        "import sys\ndef build_wheel(*rest):\n    sys.exit('gcc: Python.h: no compiler, and this is not why')\n",
+    );
+    let mut command = home.command(&["build", "--progress", "plain"]);
+    let failed = finish(command.arg(project.path()).arg("shop")).exits(65);
+    let failed = failed.says(&["this is not why"]);
+    assert!(!failed.stderr.contains("once more"), "{}", failed.stderr);
+}

@@ -95,6 +95,16 @@ enum ToolchainLevel {
     Full,
 }
 
+/// What came of a build.
+enum BuildEnd {
+    Built(Box<BuiltFile>),
+    /// Something is compiled, and there is no compiler.
+    NeedsCompilers {
+        /// Whether the build failed for it.
+        has_failed: bool,
+    },
+}
+
 /// Finds the packages that a build needs.
 pub(crate) trait BuildRequirements {
     /// Exact wheels of the requirements in a text; `depth` is how many builds they are needed for.
@@ -158,12 +168,14 @@ impl WheelBuilder<'_> {
             }
             .into());
         }
-        let (key, built) = match self.build(title, material, plain, ToolchainLevel::PythonOnly) {
-            Ok(Some(built)) => (plain_key, built),
-            Err(error) if !misses_compiler(&error) => return Err(error),
-            // It says that it compiles something, or it failed for want of a compiler.
-            tried @ (Ok(None) | Err(_)) => {
-                if tried.is_err() {
+        let tried = self.build(title, material, plain, ToolchainLevel::PythonOnly)?;
+        let (key, built) = match tried {
+            BuildEnd::Built(built) => (plain_key, *built),
+            BuildEnd::NeedsCompilers { has_failed: true } if self.has_no_packages() => {
+                return Err(self.no_compiler(title));
+            }
+            BuildEnd::NeedsCompilers { has_failed } => {
+                if has_failed {
                     context.report.event(Event::Output {
                         step: title.to_owned(),
                         line: "once more, with the builder's build packages".to_owned(),
@@ -179,10 +191,10 @@ impl WheelBuilder<'_> {
                     self.note(&plain_key, &known);
                     return Ok(known);
                 }
-                let built = self
-                    .build(title, material, &full, ToolchainLevel::Full)
-                    .map_err(|error| self.with_reason(title, error))?;
-                (key, built.ok_or_else(|| self.no_wheel(title))?)
+                match self.build(title, material, &full, ToolchainLevel::Full)? {
+                    BuildEnd::Built(built) => (key, *built),
+                    BuildEnd::NeedsCompilers { .. } => return Err(self.no_compiler(title)),
+                }
             }
         };
         let fits = self.target.tags().rank(&built.file_name).is_some()
@@ -240,29 +252,18 @@ impl WheelBuilder<'_> {
         Ok((state == FileState::Sound).then_some(known))
     }
 
-    /// A base that is an image has a compiler or has none.
-    fn with_reason(&self, title: &str, error: BuildError) -> BuildError {
-        let context = self.context;
-        if misses_compiler(&error) && (context.stands_on_image() || context.is_bare()) {
-            let title = title.to_owned();
-            return if context.is_bare() {
-                WheelBuildError::NoCompilerHere { title }
-            } else {
-                let image = context.builder.base_title();
-                WheelBuildError::NoCompiler { title, image }
-            }
-            .into();
-        }
-        error
+    /// Whether nothing is added for building: an image has a compiler or has none.
+    fn has_no_packages(&self) -> bool {
+        self.context.stands_on_image() || self.context.is_bare()
     }
 
-    #[expect(clippy::unused_self, reason = "it reads as what it is")]
-    fn no_wheel(&self, title: &str) -> BuildError {
-        WheelBuildError::NoAnswer {
-            title: title.to_owned(),
-            what: "wheel",
+    fn no_compiler(&self, title: &str) -> BuildError {
+        let title = title.to_owned();
+        if self.context.is_bare() {
+            return WheelBuildError::NoCompilerHere { title }.into();
         }
-        .into()
+        let image = self.context.builder.base_title();
+        WheelBuildError::NoCompiler { title, image }.into()
     }
 
     /// Names a wheel by all that determines it, as far as the builder has it in hand: what its build
@@ -314,20 +315,48 @@ impl WheelBuilder<'_> {
             .collect()
     }
 
-    /// Builds; `None` if compilers are needed for it and were not asked for.
+    /// Builds, unless the source shows that compilers are needed and there are none. A build that called one in
+    /// vain counts as none, whether it failed or not: an extension that is left out where there is no compiler is
+    /// built where there is one.
     fn build(
         &self,
         title: &str,
         material: &BuildSource<'_>,
         toolchain: &Toolchain,
-        effort: ToolchainLevel,
-    ) -> Result<Option<BuiltFile>, BuildError> {
+        level: ToolchainLevel,
+    ) -> Result<BuildEnd, BuildError> {
         let session = BuildSession::open(self, title, material, toolchain)?;
         let declared = session.ask::<DeclaredBackend>("declare", &[])?;
-        if declared.is_native && effort == ToolchainLevel::PythonOnly {
-            return Ok(None);
+        if declared.is_native && level == ToolchainLevel::PythonOnly {
+            return Ok(BuildEnd::NeedsCompilers { has_failed: false });
         }
-        let mut requires = declared.requires;
+        let built = self.by_backend(title, &session, declared.requires);
+        let has_failed = built.is_err();
+        // With the build packages there is nothing left to add; to images and to where s2r stands none are.
+        let may_help = level == ToolchainLevel::PythonOnly && !self.has_no_packages();
+        if (may_help || has_failed && self.has_no_packages()) && session.missed_compilers()? {
+            return Ok(BuildEnd::NeedsCompilers { has_failed });
+        }
+        let built = built?;
+        // What is only built with runs where the build packages are.
+        let system_packages = match self.depth {
+            0 => self.linked_packages(title, &built.libraries, toolchain)?,
+            _ => Vec::new(),
+        };
+        let built = session.take(&built.file)?;
+        Ok(BuildEnd::Built(Box::new(BuiltFile {
+            system_packages,
+            ..built
+        })))
+    }
+
+    /// Has the backend build, with what it says that it needs.
+    fn by_backend(
+        &self,
+        title: &str,
+        session: &BuildSession<'_>,
+        mut requires: Vec<String>,
+    ) -> Result<BackendWheel, BuildError> {
         let mut environment = self.environment_of(title, &requires)?;
         let asked = session
             .ask::<BackendRequires>("ask", &environment)?
@@ -336,17 +365,7 @@ impl WheelBuilder<'_> {
             requires.extend(asked);
             environment = self.environment_of(title, &requires)?;
         }
-        let built = session.ask::<BackendWheel>("build", &environment)?;
-        // What is only built with runs where the build packages are.
-        let system_packages = match self.depth {
-            0 => self.linked_packages(title, &built.libraries, toolchain)?,
-            _ => Vec::new(),
-        };
-        let built = session.take(&built.file)?;
-        Ok(Some(BuiltFile {
-            system_packages,
-            ..built
-        }))
+        session.ask::<BackendWheel>("build", &environment)
     }
 
     /// The packages of what a wheel links and what would stay behind with the build packages, sorted.
@@ -420,18 +439,6 @@ impl WheelBuilder<'_> {
             .roots()
             .of_recipe(&recipe, &self.context.fetcher())?;
         Ok(vec![folder])
-    }
-}
-
-/// Whether a step failed for want of something that only the build packages bring.
-fn misses_compiler(error: &BuildError) -> bool {
-    const SIGNS: [&str; 6] = ["gcc", "g++", "compiler", "pkg-config", "Python.h", "'make'"];
-    match error.find() {
-        Some(StepError::Failed { words, .. }) => words
-            .lines
-            .iter()
-            .any(|line| SIGNS.iter().any(|sign| line.contains(sign))),
-        _ => false,
     }
 }
 

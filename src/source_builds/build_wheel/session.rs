@@ -184,6 +184,15 @@ impl<'a> BuildSession<'a> {
         answer.ok_or_else(|| self.no_answer(what))
     }
 
+    /// Whether a compiler was called, or another program of the build packages, that is not there.
+    pub(crate) fn missed_compilers(&self) -> Result<bool, BuildError> {
+        let below = format!("{}/missing/", OUT.trim_start_matches('/'));
+        let changes = sandbox::changes(&self.place.root)?;
+        Ok(changes
+            .iter()
+            .any(|change| change.path.starts_with(below.as_bytes())))
+    }
+
     fn no_answer(&self, what: &'static str) -> BuildError {
         WheelBuildError::NoAnswer {
             title: self.title.to_owned(),
