@@ -9,6 +9,8 @@
 //! lays no folders over each other there is a `copy`, and without namespaces the copy is made fit for a
 //! change of root (`folder`).
 //!
+//! `visit` looks at a server while it runs.
+//!
 //! `confined` is something else: a program of ours that is kept to a few folders, without a helper.
 //!
 //! `libcontainer` (youki's) would do the namespaces too. It was left out: it brings about a hundred
@@ -38,6 +40,7 @@ mod run;
 mod spec;
 mod system;
 mod tail;
+mod visit;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,6 +52,7 @@ pub(crate) use error::SandboxError;
 pub(crate) use inside::enter;
 pub(crate) use prepare::remove;
 pub(crate) use spec::CommandStatus;
+pub(crate) use visit::{ServiceMemory, ServiceView, SoughtPeer};
 
 use metering::meter::StepMeter;
 pub(crate) use run::HeldSignals;
@@ -166,6 +170,8 @@ pub(crate) enum EndReason {
     MemoryFilesFull,
     /// It failed, and the machine's disk was full.
     NoSpace,
+    /// It was ended because whoever looked at it had seen enough.
+    LookedAt,
 }
 
 /// How a step ended.
@@ -285,6 +291,28 @@ impl Sandbox {
         self.start(root, step, &mut StreamMode::Ours(signals))
     }
 
+    /// Runs a server for as long as `look` looks at it, and ends it then. What was seen is `None` if the server could not be
+    /// started. Takes a step with a network of its own, and [`Sandbox::has_own_mounts`].
+    pub(crate) fn serve<T: Send>(
+        &self,
+        root: &StepFilesystem,
+        step: &SandboxStep,
+        look: impl FnOnce(&mut ServiceView) -> T + Send,
+    ) -> Result<(StepEnd, Option<T>), SandboxError> {
+        let failed = |source| SandboxError::Helper { source };
+        let (visit, start) = visit::pair().map_err(failed)?;
+        std::thread::scope(|scope| {
+            // The helper lives as long as the thread that starts it, so the other one looks.
+            let looking = std::thread::Builder::new()
+                .spawn_scoped(scope, || start.look(look))
+                .map_err(failed)?;
+            let ended = self.start(root, step, &mut StreamMode::Visited(&visit));
+            visit.close();
+            let seen = looking.join().ok().flatten();
+            Ok((ended?, seen))
+        })
+    }
+
     fn start(
         &self,
         root: &StepFilesystem,
@@ -374,6 +402,7 @@ impl Sandbox {
         streams: &mut StreamMode<'_>,
     ) -> Result<StepEnd, SandboxError> {
         spec.has_input = matches!(streams, StreamMode::Ours(_));
+        spec.has_visitor = matches!(streams, StreamMode::Visited(_));
         let has_own_memory_files = spec.ground.is_in_namespaces();
         let mounted = spec.mounts.iter().filter(|bind| bind.is_writable);
         let written = std::iter::once(written.to_owned())
@@ -405,6 +434,7 @@ fn spec(ground: RootKind, step: &SandboxStep, mounts: Vec<BindMount>) -> StepSpe
         is_read_only: step.is_read_only,
         bounds: step.limits.bounds(),
         has_input: false,
+        has_visitor: false,
     }
 }
 

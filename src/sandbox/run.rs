@@ -23,6 +23,7 @@ use super::orphans;
 use super::spec::{self, CommandStatus, HelperAction, HelperMessage, HelperOrder};
 use super::system;
 use super::tail::OutputTail;
+use super::visit::Visit;
 use super::{EndReason, OutputStream, StepEnd, StepLimits};
 use crate::host;
 
@@ -44,6 +45,8 @@ pub(super) enum StreamMode<'a> {
     Watched(&'a mut dyn FnMut(OutputStream, &[u8])),
     /// Those of this process; signals are passed on as well.
     Ours(HeldSignals),
+    /// Nothing comes in, of what comes out the last lines are kept, and somebody looks at the step meanwhile.
+    Visited(&'a Visit),
 }
 
 /// Signals that end a process, held back so that they can be passed on (TERM, INT, HUP, QUIT).
@@ -145,6 +148,7 @@ pub(super) fn run(
     let (is_watched, signals) = match streams {
         StreamMode::Watched(_) => (true, None),
         StreamMode::Ours(HeldSignals(file)) => (false, Some(file.try_clone().map_err(failed)?)),
+        StreamMode::Visited(_) => (true, None),
     };
     let shares_processes = !spec.ground.is_in_namespaces();
     if shares_processes {
@@ -157,6 +161,9 @@ pub(super) fn run(
         spec::send(socket, &HelperOrder::Run(Box::new(spec))).map_err(failed)?;
         if has_input {
             spec::send_descriptor(socket, io::stdin().as_fd()).map_err(failed)?;
+        }
+        if let StreamMode::Visited(visit) = streams {
+            spec::send_descriptor(socket, visit.theirs.as_fd()).map_err(failed)?;
         }
     }
     let mut watch = StepWatch {
@@ -226,7 +233,7 @@ impl StepWatch {
             })?;
             for from in ready {
                 match from {
-                    MessageOrigin::Helper => self.listen(),
+                    MessageOrigin::Helper => self.listen(streams),
                     MessageOrigin::Stream(stream) => self.pass(stream, &mut chunk, streams),
                     MessageOrigin::Signals => self.hear(),
                 }
@@ -277,7 +284,7 @@ impl StepWatch {
     }
 
     /// Takes news of the helper.
-    fn listen(&mut self) {
+    fn listen(&mut self, streams: &StreamMode<'_>) {
         let Some(socket) = &mut self.helper.socket else {
             return;
         };
@@ -293,6 +300,9 @@ impl StepWatch {
             })) => {
                 self.outcome.reached_network = reaches_network;
                 self.meter.begin(pid);
+                if let StreamMode::Visited(visit) = streams {
+                    visit.announce(pid);
+                }
             }
             Ok(Some(HelperMessage::Failed {
                 act,
@@ -310,7 +320,15 @@ impl StepWatch {
             }
             Ok(Some(HelperMessage::Works)) => {}
             // What is left of the step may hold its output open.
-            Ok(None) | Err(_) => self.waited = Some(self.helper.end()),
+            Ok(None) | Err(_) => {
+                self.waited = Some(self.helper.end());
+                if let StreamMode::Visited(visit) = streams
+                    && self.outcome.status.is_none()
+                    && visit.is_over()
+                {
+                    self.outcome.over.get_or_insert(EndReason::LookedAt);
+                }
+            }
         }
     }
 

@@ -71,6 +71,8 @@ pub(crate) struct StepSpec {
     pub bounds: KernelLimits,
     /// Whether a descriptor for standard input comes with the spec; otherwise it is empty.
     pub has_input: bool,
+    /// Whether a socket comes with it, over which sockets of the step's own network are asked for, and the step is ended.
+    pub has_visitor: bool,
 }
 
 /// A mount whose source has been resolved.

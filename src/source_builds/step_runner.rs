@@ -502,6 +502,7 @@ pub(crate) fn how(ended: &StepEnd, limits: &StepLimits) -> String {
             limits.memory_bytes >> 21
         ),
         (EndReason::NoSpace, _) => "the disk of the store was full".to_owned(),
+        (EndReason::LookedAt, _) => "it was ended by s2r".to_owned(),
     }
 }
 

@@ -4,7 +4,6 @@
 //! A network and queues of its own a step gets here too, where we may make them: that takes rights that root has, but not
 //! in every container.
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,7 +13,7 @@ use rustix::process::{
 };
 use rustix::thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::{AttemptedResult, ControlSocket, HelperTrouble, die_with_parent, mounts, watch};
+use super::{AttemptedResult, ControlSocket, HelperTrouble, StepInput, die_with_parent, network, watch};
 use crate::sandbox::metering::tree;
 use crate::sandbox::spec::{HelperAction, HelperMessage, StepSpec};
 use crate::sandbox::{orphans, system};
@@ -23,7 +22,7 @@ use crate::sandbox::{orphans, system};
 pub(super) fn without_namespaces(
     control: &mut ControlSocket,
     spec: &StepSpec,
-    input: OwnedFd,
+    input: StepInput,
 ) -> Result<ExitCode, HelperTrouble> {
     // Nobody but us ends what is below; so we must not be ended with s2r, but notice its end.
     set_parent_process_death_signal(None).tried(HelperAction::Privileges, "death signal")?;
@@ -49,7 +48,7 @@ pub(super) fn without_namespaces(
 fn leave_network() -> bool {
     // Whoever may make a network and not switch on its loopback has one that reaches nothing: that will do.
     system::unshare(UnshareFlags::NEWNET)
-        .map(|()| mounts::start_loopback())
+        .map(|()| network::start_loopback())
         .is_ok()
 }
 

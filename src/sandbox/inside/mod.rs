@@ -8,6 +8,7 @@
 mod chroot;
 mod domain;
 mod mounts;
+mod network;
 mod privileges;
 mod watch;
 
@@ -144,15 +145,32 @@ fn die_with_parent() -> Result<(), HelperTrouble> {
         .tried(HelperAction::Privileges, "death signal")
 }
 
+/// Descriptors that come with the spec.
+struct StepInput {
+    /// The step's standard input.
+    stdin: OwnedFd,
+    /// Whoever looks at the step while it runs.
+    visitor: Option<network::Visitor>,
+}
+
 /// Replaces our standard input, the socket, by the step's: nothing, or what s2r was given.
-fn take_input(control: &mut ControlSocket, spec: &StepSpec) -> Result<OwnedFd, HelperTrouble> {
-    if spec.has_input {
-        return spec::receive_descriptor(&control.socket)
-            .tried(HelperAction::Spec, "standard input");
-    }
-    fs::File::open("/dev/null")
-        .map(OwnedFd::from)
-        .tried(HelperAction::Source, "/dev/null")
+fn take_input(control: &mut ControlSocket, spec: &StepSpec) -> Result<StepInput, HelperTrouble> {
+    let receive = |subject| {
+        spec::receive_descriptor(&control.socket).tried(HelperAction::Spec, subject)
+    };
+    let stdin = if spec.has_input {
+        receive("standard input")?
+    } else {
+        fs::File::open("/dev/null")
+            .map(OwnedFd::from)
+            .tried(HelperAction::Source, "/dev/null")?
+    };
+    let visitor = if spec.has_visitor {
+        Some(network::Visitor::new(receive("visitor")?))
+    } else {
+        None
+    };
+    Ok(StepInput { stdin, visitor })
 }
 
 /// Can we have what a step needs? Costs a process and no more.
@@ -197,7 +215,7 @@ fn identify(inside: (u32, u32), caller: (u32, u32)) -> Result<(), HelperTrouble>
 fn in_namespaces(
     control: &mut ControlSocket,
     spec: &StepSpec,
-    input: OwnedFd,
+    input: StepInput,
 ) -> Result<ExitCode, HelperTrouble> {
     // Groups that the caller is in beside its own would count inside too. Only root may leave them.
     let _ = rustix::thread::set_thread_groups(&[]);
@@ -220,7 +238,10 @@ fn in_namespaces(
             die_with_parent()?;
             mounts::build(spec)?;
             if !spec.has_network {
-                mounts::start_loopback()?;
+                network::start_loopback()?;
+            }
+            if let Some(visitor) = &input.visitor {
+                visitor.welcome()?;
             }
             watch::over_step(control, spec, input)
         }

@@ -17,7 +17,6 @@ use rustix::mount::{
     OpenTreeFlags, UnmountFlags, fsconfig_create, fsmount, fsopen, mount, mount_bind, mount_change,
     mount_remount, move_mount, open_tree, unmount,
 };
-use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::process::{chdir, pivot_root};
 
 use super::{AttemptedResult, HelperTrouble};
@@ -370,11 +369,4 @@ fn file(path: &Path) -> Result<(), HelperTrouble> {
     fs::File::create(path)
         .map(drop)
         .tried(HelperAction::Target, path.display())
-}
-
-/// Brings the new network's own interface up: tests and servers talk to themselves.
-pub(super) fn start_loopback() -> Result<(), HelperTrouble> {
-    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)
-        .tried(HelperAction::Network, "socket")?;
-    system::bring_up(socket.as_fd(), c"lo").tried(HelperAction::Network, "lo")
 }

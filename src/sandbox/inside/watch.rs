@@ -16,7 +16,8 @@ use rustix::process::{
 };
 
 use super::{
-    AttemptedResult, ControlSocket, HelperTrouble, chroot, die_with_parent, heard, privileges,
+    AttemptedResult, ControlSocket, HelperTrouble, StepInput, chroot, die_with_parent, heard,
+    network::Visitor, privileges,
 };
 use crate::sandbox::spec::{CommandStatus, HelperAction, HelperMessage, RootKind, StepSpec};
 use crate::sandbox::system::{self, ForkSide};
@@ -25,18 +26,25 @@ use crate::sandbox::system::{self, ForkSide};
 pub(super) fn over_step(
     control: &mut ControlSocket,
     spec: &StepSpec,
-    input: OwnedFd,
+    input: StepInput,
 ) -> Result<ExitCode, HelperTrouble> {
     let mut children = fs::File::from(
         system::hold_signals(&[libc::SIGCHLD]).tried(HelperAction::Fork, "signals of children")?,
     );
     match system::fork().tried(HelperAction::Fork, "")? {
-        ForkSide::Child => start(spec, control.has_own_ipc, &input),
+        ForkSide::Child => {
+            drop(input.visitor);
+            start(spec, control.has_own_ipc, &input.stdin)
+        }
         ForkSide::Parent(step) => {
-            drop(input);
+            drop(input.stdin);
             // Our copies of the step's output would keep it open.
             quiet()?;
-            match stay(control, step, spec, &mut children)? {
+            let sources = StaySources {
+                children: &mut children,
+                visitor: input.visitor,
+            };
+            match stay(control, step, spec, sources)? {
                 Some(status) => {
                     let is_memory_file_full = spec.ground.is_in_namespaces()
                         && ["/tmp", "/dev/shm"].into_iter().any(is_full);
@@ -64,30 +72,47 @@ fn quiet() -> Result<(), HelperTrouble> {
     rustix::stdio::dup2_stderr(&nothing).tried(HelperAction::Source, "/dev/null")
 }
 
+/// Who may have something for us, beside s2r's orders.
+struct StaySources<'a> {
+    children: &'a mut fs::File,
+    visitor: Option<Visitor>,
+}
+
 /// Passes signals on until the step has ended (its status) or s2r is gone or wants an end (`None`).
 fn stay(
     control: &mut ControlSocket,
     step: Pid,
     spec: &StepSpec,
-    children: &mut fs::File,
+    sources: StaySources<'_>,
 ) -> Result<Option<CommandStatus>, HelperTrouble> {
+    let StaySources {
+        children,
+        mut visitor,
+    } = sources;
     loop {
-        let mut ready = [
+        let mut ready = vec![
             PollFd::new(&control.socket, PollFlags::IN),
             PollFd::new(children, PollFlags::IN),
         ];
+        ready.extend(visitor.iter().map(|one| PollFd::new(one, PollFlags::IN)));
         match poll(&mut ready, None) {
             Ok(_) => {}
             Err(Errno::INTR) => continue,
             Err(errno) => return Err(errno).tried(HelperAction::Fork, "waiting"),
         }
-        let [from_above, from_below] = ready.map(|ready| !ready.revents().is_empty());
+        let mut ready = ready.into_iter().map(|one| !one.revents().is_empty());
+        let [from_above, from_below, from_visitor] =
+            std::array::from_fn(|_| ready.next().unwrap_or(false));
         if from_below {
             let mut held = [0; system::HELD_SIGNAL_BYTES];
             let _ = children.read(&mut held);
             if let Some(status) = reap(step) {
                 return Ok(Some(status));
             }
+        }
+        if from_visitor && !visitor.as_mut().is_some_and(Visitor::serve) {
+            // Whoever looked at it has seen enough.
+            return Ok(None);
         }
         if from_above {
             match heard(control) {

@@ -165,6 +165,40 @@ pub(in crate::sandbox) fn private(processes: &[i32]) -> u64 {
         .sum()
 }
 
+/// What the processes below a first one have in memory; that one is ours and does not count.
+#[derive(Debug, Default)]
+pub(in crate::sandbox) struct MemoryUsage {
+    pub processes: usize,
+    /// Added up without regard to what they share.
+    pub resident_bytes: u64,
+    /// What they share divided among those who do; `None` where one of them cannot be asked.
+    pub proportional_bytes: Option<u64>,
+}
+
+/// Asks each process below `head`. Dear: the kernel walks their pages.
+pub(in crate::sandbox) fn usage_below(head: i32) -> MemoryUsage {
+    let kilobytes = |pid: i32, file: &str, name: &str| {
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+        field(&text, name).map(|count| count.saturating_mul(1024))
+    };
+    let mut usage = MemoryUsage {
+        proportional_bytes: Some(0),
+        ..MemoryUsage::default()
+    };
+    let processes = below(head, u64::MAX).processes;
+    for pid in processes.into_iter().filter(|pid| *pid != head) {
+        // Who is gone meanwhile has none.
+        let Some(resident) = kilobytes(pid, "status", "VmRSS:") else {
+            continue;
+        };
+        usage.processes += 1;
+        usage.resident_bytes += resident;
+        let own = kilobytes(pid, "smaps_rollup", "Pss:");
+        usage.proportional_bytes = usage.proportional_bytes.zip(own).map(|(all, own)| all + own);
+    }
+    usage
+}
+
 /// What files in the memory of a step's own `/tmp` and `/dev/shm` take.
 pub(in crate::sandbox) fn memory_files(head: i32) -> u64 {
     /// What a file without anything in it costs.
