@@ -22,7 +22,7 @@ use crate::image::LayerForm;
 use crate::oci::{MediaFamily, Platform, Reference};
 use crate::pipeline::{
     self, BuildOutputs, ImageFormats, Isolation, NetworkRules, PassedVariables, RegistrySettings,
-    RunRequest, Settings, StepLimits, StepSettings, UnpackedBound,
+    RunOptions, RunRequest, Settings, StepLimits, StepSettings, UnpackedBound,
 };
 use crate::plan::builder::{EmbeddedBuilder, embedded};
 use crate::plan::{BytecodeScope, PlanRequest, SETTINGS_SCHEMA};
@@ -40,6 +40,7 @@ pub(super) fn run(
             text: String::new(),
             json: json!(null),
         }),
+        Command::Check(arguments) => super::check::check(arguments, surroundings, shown),
         Command::Plan(arguments) => plan(arguments, surroundings, shown),
         Command::Lock(arguments) => lock(arguments, surroundings, shown),
         Command::Push(arguments) => push(arguments, surroundings, shown),
@@ -116,6 +117,7 @@ fn build(
             .collect::<Result<_, _>>()?,
         no_cache: arguments.cache.no_cache,
         verify_cache: arguments.cache.verify_cache,
+        check: arguments.check.wishes(),
     };
     let network = &arguments.network;
     let mut settings = settings(
@@ -151,11 +153,13 @@ pub(super) fn launch(
 ) -> Result<u8, CommandFailure> {
     let launch = RunRequest {
         image: stored_image(&arguments.image, surroundings)?.reference(),
-        command: arguments.command.clone(),
-        env: arguments.env.clone(),
-        user: arguments.user.clone(),
-        ports: arguments.ports.clone(),
-        is_restricted: arguments.restricted,
+        options: RunOptions {
+            command: arguments.command.clone(),
+            env: arguments.env.clone(),
+            user: arguments.user.clone(),
+            ports: arguments.ports.clone(),
+            is_restricted: arguments.restricted,
+        },
     };
     let mut settings = settings(surroundings, NetworkRules::default());
     settings.running.isolation = isolation(arguments.isolation);
@@ -385,7 +389,7 @@ fn formats(typed: &args::FormatOptions) -> Result<ImageFormats, CommandFailure> 
     Ok(ImageFormats { layers, documents })
 }
 
-fn isolation(typed: args::IsolationChoice) -> Isolation {
+pub(super) fn isolation(typed: args::IsolationChoice) -> Isolation {
     match typed {
         args::IsolationChoice::Auto => Isolation::Auto,
         args::IsolationChoice::Userns => Isolation::Userns,

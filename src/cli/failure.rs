@@ -30,6 +30,12 @@ pub(super) enum CommandFailure {
         /// Images that need them.
         images: Vec<String>,
     },
+    /// An image was looked at, and does not answer as it should.
+    Check {
+        /// What was seen of it, for stdout.
+        answer: CommandOutput,
+        failed: BuildError,
+    },
     /// There are not enough threads to be had.
     Threads(std::io::Error),
     /// s2r has a fault: it panicked, with these words.
@@ -41,6 +47,19 @@ pub(super) enum CommandFailure {
 }
 
 impl CommandFailure {
+    /// What there is to print all the same.
+    pub(super) fn answer(&self) -> Option<&CommandOutput> {
+        match self {
+            Self::Damaged { answer, .. } | Self::Check { answer, .. } => Some(answer),
+            Self::Build(_)
+            | Self::Usage { .. }
+            | Self::Threads(_)
+            | Self::Panicked(_)
+            | Self::Again(_)
+            | Self::Output(_) => None,
+        }
+    }
+
     /// An argument that is no image name.
     pub(super) fn image_name(name: &str, reason: &ReferenceError) -> Self {
         Self::Usage {
@@ -68,7 +87,7 @@ impl From<StoreError> for CommandFailure {
 impl Explain for CommandFailure {
     fn explain(&self) -> Explanation {
         match self {
-            Self::Build(error) => error.explain(),
+            Self::Build(error) | Self::Check { failed: error, .. } => error.explain(),
             Self::Usage {
                 what,
                 place,

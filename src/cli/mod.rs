@@ -2,6 +2,7 @@
 
 mod args;
 mod cache;
+mod check;
 mod commands;
 mod explain;
 mod failure;
@@ -53,11 +54,9 @@ pub fn run() -> ExitCode {
     shown.finish();
     let outcome = match outcome {
         Ok(answer) => print(&answer, cli.output.json, &shown).map(|()| answer),
-        Err(failure) => match &failure {
-            CommandFailure::Damaged { answer, .. } => {
-                print(answer, cli.output.json, &shown).and(Err(failure))
-            }
-            _ => Err(failure),
+        Err(failure) => match failure.answer() {
+            Some(answer) => print(answer, cli.output.json, &shown).and(Err(failure)),
+            None => Err(failure),
         },
     };
     match outcome {
@@ -100,6 +99,7 @@ fn needs_threads(command: &Command) -> bool {
     match command {
         Command::Build(_)
         | Command::Run(_)
+        | Command::Check(_)
         | Command::Plan(_)
         | Command::Lock(_)
         | Command::Push(_)

@@ -18,6 +18,9 @@ pub(super) fn render(built: &BuiltImage, took: Duration) -> String {
     for platform in &built.platforms {
         text.push_str(&layers(platform, &built.pushed));
     }
+    if let Some(checked) = &built.check {
+        text.push_str(&super::check::lines(checked));
+    }
     for pushed in &built.pushed {
         text.push_str(&push_line(pushed));
     }
@@ -164,6 +167,7 @@ pub(super) fn answer(built: &BuiltImage, took: Duration) -> CommandOutput {
             "stages": built.stages.iter().map(|(stage, took)| json!({
                 "stage": stage.name(), "milliseconds": milliseconds(*took),
             })).collect::<Vec<_>>(),
+            "check": built.check.as_ref().map(super::check::object),
             "milliseconds": milliseconds(took),
         }),
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use super::check::{self, CheckBench, CheckReport, CheckWishes, CheckedImage};
 use super::publish::{self, ExportReport, PushReport};
+use super::run::RunMeans;
 use super::{lock, plan};
 use crate::bytecode;
 use crate::context::build_context::{BuildMeans, Context};
@@ -34,6 +36,8 @@ pub(crate) struct BuildOutputs {
     pub no_cache: bool,
     /// Make what such an image is to give here too, and compare.
     pub verify_cache: bool,
+    /// Start the image before it is named or sent anywhere, and see whether it answers.
+    pub check: Option<CheckWishes>,
 }
 
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub(crate) struct BuiltImage {
     pub pushed: Vec<PushReport>,
     /// What went to files and folders.
     pub exported: Vec<ExportReport>,
+    /// What it answered, if it was checked.
+    pub check: Option<CheckReport>,
     /// Where the time went.
     pub stages: Vec<(BuildStage, Duration)>,
 }
@@ -87,6 +93,10 @@ pub(crate) fn build(
 ) -> Result<BuiltImage, BuildError> {
     let report: &dyn Report = &WarnOnce::new(report);
     let stages = StageClock::new(report);
+    // Known before the work begins, not after it.
+    let bench = outputs.check.as_ref();
+    let bench = bench.map(|_| CheckBench::new(settings.running.isolation));
+    let bench = bench.transpose()?;
     let mut project = stages.run(
         BuildStage::Source,
         || plan::project(request, settings, report),
@@ -101,6 +111,11 @@ pub(crate) fn build(
         crate::plan::Plan::title,
     )?;
     cross_platform::check(&plan)?;
+    let checked = bench.map(|bench| {
+        let platform = check::platform_here(&plan.platforms.value, report)?;
+        Ok::<_, BuildError>((bench, platform))
+    });
+    let checked = checked.transpose()?;
     lock::check(&project, request, &plan, settings.rules, report)?;
     let store = Store::open(&settings.store_root)?;
     let _in_use = store.in_use()?;
@@ -114,7 +129,12 @@ pub(crate) fn build(
         cache: &cache,
     };
     let once = || {
-        let finish = || finish(&project, &plan, means, (names, outputs), &stages);
+        let order = FinishOrder {
+            names,
+            outputs,
+            bench: checked.as_ref(),
+        };
+        let finish = || finish(&project, &plan, means, &order, &stages);
         mending((&store, report), |_| true, finish)
     };
     let mut outcome = once();
@@ -144,14 +164,9 @@ pub(crate) fn build(
         }
     }
     client::say_warnings(&client, report);
-    let (descriptor, platforms, pushed, exported) = outcome?;
     Ok(BuiltImage {
-        names: names.to_vec(),
-        descriptor,
-        platforms,
-        pushed,
-        exported,
         stages: stages.times(),
+        ..outcome?
     })
 }
 
@@ -202,22 +217,62 @@ fn cache<'a>(
     .verifying(outputs.verify_cache)
 }
 
-/// What comes after the plan.
-type FinishedBuild = (
-    Descriptor,
-    Vec<BuiltPlatform>,
-    Vec<PushReport>,
-    Vec<ExportReport>,
-);
+/// What becomes of a planned build.
+struct FinishOrder<'a> {
+    names: &'a [Reference],
+    outputs: &'a BuildOutputs,
+    /// Where a platform is checked, and which.
+    bench: Option<&'a (CheckBench, Platform)>,
+}
+
+impl FinishOrder<'_> {
+    /// Checks the platform that this machine can start.
+    fn check(
+        &self,
+        platforms: &[BuiltPlatform],
+        means: BuildMeans<'_>,
+        stages: &StageClock<'_>,
+    ) -> Result<Option<CheckReport>, BuildError> {
+        let (Some(wishes), Some((bench, here))) = (&self.outputs.check, self.bench) else {
+            return Ok(None);
+        };
+        let Some(built) = platforms.iter().find(|built| built.platform == *here) else {
+            return Ok(None);
+        };
+        let name = self.names.first().map(ToString::to_string);
+        let image = CheckedImage {
+            name: name.as_deref().unwrap_or("the image"),
+            descriptor: &built.descriptor,
+        };
+        let BuildMeans {
+            settings,
+            store,
+            report,
+            client,
+            ..
+        } = means;
+        let means = RunMeans {
+            settings,
+            store,
+            client,
+            report,
+        };
+        let check = || bench.check(&image, wishes, &[], means);
+        stages
+            .run(BuildStage::Check, check, CheckReport::title)
+            .map(Some)
+    }
+}
 
 /// Builds what was planned, and sends it out.
 fn finish(
     project: &ProjectInputs,
     plan: &Plan,
     means: BuildMeans<'_>,
-    (names, outputs): (&[Reference], &BuildOutputs),
+    order: &FinishOrder<'_>,
     stages: &StageClock<'_>,
-) -> Result<FinishedBuild, BuildError> {
+) -> Result<BuiltImage, BuildError> {
+    let FinishOrder { names, outputs, .. } = order;
     let context = Context::new(project, plan, means)?;
     let built = std::thread::scope(|scope| {
         if !means.cache.is_empty() {
@@ -235,6 +290,7 @@ fn finish(
         context.forget_hashes_after(error)?;
     }
     let platforms = built?;
+    let check = order.check(&platforms, means, stages)?;
     let manifests = platforms.iter().map(|platform| platform.descriptor.clone());
     let family = means.settings.formats.documents;
     let descriptor = publish::name(manifests.collect(), names, family, means.store)?;
@@ -244,5 +300,13 @@ fn finish(
     };
     let pushed = image.push_all(names, outputs.push, stages)?;
     let exported = image.export_all(names.first(), &outputs.targets, stages)?;
-    Ok((descriptor, platforms, pushed, exported))
+    Ok(BuiltImage {
+        names: names.to_vec(),
+        descriptor,
+        platforms,
+        pushed,
+        exported,
+        check,
+        stages: Vec::new(),
+    })
 }

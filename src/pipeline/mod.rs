@@ -2,12 +2,13 @@
 //! `source_builds`, `wheel_resolution`.
 //!
 //! - `build` reads as a contents page; `platform_build` is the same for one platform
-//! - `plan`, `lock`, `publish` (push and export), `run` with `port_relay`, `rebase`, `login`
+//! - `plan`, `lock`, `publish` (push and export), `check` (starts a finished image, and sees whether it answers), `run` with `port_relay`, `rebase`, `login`
 //! - `base_status` (how far an image is behind its base), `verify_cache`, `named_base` (a base that an image stands for), `image_name` (of what
 //!   has no name)
 
 mod base_status;
 mod build;
+mod check;
 mod image_name;
 mod lock;
 mod login;
@@ -22,6 +23,7 @@ mod verify_cache;
 
 pub(crate) use base_status::{BaseStatus, PlatformStatus, look};
 pub(crate) use build::{BuildOutputs, BuiltImage, BuiltPlatform, build};
+pub(crate) use check::{CheckReport, CheckWishes, FailedCheck, check, check_path, check_status};
 pub(crate) use image_name::default_name;
 pub(crate) use lock::lock;
 pub(crate) use login::{LoginPlace, login, logout};
@@ -29,7 +31,7 @@ pub(crate) use plan::plan;
 pub(crate) use port_relay::PortMapping;
 pub(crate) use publish::{ExportReport, PushReport, export, push};
 pub(crate) use rebase::{BaseSummary, RebaseReport, RebaseRequest, RebasedPlatform, rebase};
-pub(crate) use run::{RunRequest, run};
+pub(crate) use run::{RunOptions, RunRequest, run};
 
 pub(crate) use crate::archive::UnpackedBound;
 pub(crate) use crate::context::client::RegistrySettings;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::labels::check_label::CHECK_LABEL;
 use super::labels::{ANNOTATION_FLAG, LABEL_FLAG};
 use super::{Decided, DependencySource, Plan, ValueOrigin};
 
@@ -58,6 +59,9 @@ pub(crate) fn render(plan: &Plan) -> String {
     environment(&mut text, plan);
     for (name, pairs) in [("labels", &plan.labels), ("annotations", &plan.annotations)] {
         list(&mut text, name, asked(pairs));
+    }
+    if let Some(check) = plan.labels.get(CHECK_LABEL) {
+        decided(&mut text, "check", &check.value, check);
     }
     let ports: Vec<String> = plan
         .ports

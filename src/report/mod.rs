@@ -135,6 +135,8 @@ pub(crate) enum BuildStage {
     Layers,
     /// Writing the image's config and manifest.
     Image,
+    /// Starting it, and seeing whether it answers.
+    Check,
     /// Sending it to a registry.
     Push,
     /// Writing it to a file or folder.
@@ -152,6 +154,7 @@ impl BuildStage {
             Self::Base => "base",
             Self::Layers => "layers",
             Self::Image => "image",
+            Self::Check => "check",
             Self::Push => "push",
             Self::Export => "export",
         }

@@ -58,7 +58,7 @@ use metering::meter::StepMeter;
 pub(crate) use run::HeldSignals;
 
 use run::StreamMode;
-use spec::{BindMount, HelperAction, KernelLimits, RootKind, StepSpec};
+use spec::{AttachedDescriptor, BindMount, HelperAction, KernelLimits, RootKind, StepSpec};
 
 /// How far a step is kept from the machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -401,8 +401,11 @@ impl Sandbox {
         written: &Path,
         streams: &mut StreamMode<'_>,
     ) -> Result<StepEnd, SandboxError> {
-        spec.has_input = matches!(streams, StreamMode::Ours(_));
-        spec.has_visitor = matches!(streams, StreamMode::Visited(_));
+        spec.attached = match streams {
+            StreamMode::Watched(_) => AttachedDescriptor::Nothing,
+            StreamMode::Ours(_) => AttachedDescriptor::Input,
+            StreamMode::Visited(_) => AttachedDescriptor::Visitor,
+        };
         let has_own_memory_files = spec.ground.is_in_namespaces();
         let mounted = spec.mounts.iter().filter(|bind| bind.is_writable);
         let written = std::iter::once(written.to_owned())
@@ -433,8 +436,7 @@ fn spec(ground: RootKind, step: &SandboxStep, mounts: Vec<BindMount>) -> StepSpe
         has_network: step.has_network,
         is_read_only: step.is_read_only,
         bounds: step.limits.bounds(),
-        has_input: false,
-        has_visitor: false,
+        attached: AttachedDescriptor::Nothing,
     }
 }
 

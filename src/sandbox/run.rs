@@ -22,7 +22,7 @@ use super::metering::meter::StepMeter;
 use super::orphans;
 use super::spec::{self, CommandStatus, HelperAction, HelperMessage, HelperOrder};
 use super::system;
-use super::tail::OutputTail;
+use super::tail::{self, OutputTail};
 use super::visit::Visit;
 use super::{EndReason, OutputStream, StepEnd, StepLimits};
 use crate::host;
@@ -146,9 +146,8 @@ pub(super) fn run(
 ) -> Result<StepEnd, SandboxError> {
     let failed = |source| SandboxError::Helper { source };
     let (is_watched, signals) = match streams {
-        StreamMode::Watched(_) => (true, None),
+        StreamMode::Watched(_) | StreamMode::Visited(_) => (true, None),
         StreamMode::Ours(HeldSignals(file)) => (false, Some(file.try_clone().map_err(failed)?)),
-        StreamMode::Visited(_) => (true, None),
     };
     let shares_processes = !spec.ground.is_in_namespaces();
     if shares_processes {
@@ -157,14 +156,13 @@ pub(super) fn run(
     let mut helper = start(program, is_watched)?;
     helper.shares_processes = shares_processes;
     if let Some(socket) = &mut helper.socket {
-        let has_input = spec.has_input;
         spec::send(socket, &HelperOrder::Run(Box::new(spec))).map_err(failed)?;
-        if has_input {
-            spec::send_descriptor(socket, io::stdin().as_fd()).map_err(failed)?;
+        match streams {
+            StreamMode::Watched(_) => Ok(()),
+            StreamMode::Ours(_) => spec::send_descriptor(socket, io::stdin().as_fd()),
+            StreamMode::Visited(visit) => spec::send_descriptor(socket, visit.theirs.as_fd()),
         }
-        if let StreamMode::Visited(visit) = streams {
-            spec::send_descriptor(socket, visit.theirs.as_fd()).map_err(failed)?;
-        }
+        .map_err(failed)?;
     }
     let mut watch = StepWatch {
         output: helper.child.stdout.take(),
@@ -179,7 +177,10 @@ pub(super) fn run(
         told_to_end: None,
         waited: None,
         passed_bytes: 0,
-        tail: OutputTail::default(),
+        tail: OutputTail::of(match streams {
+            StreamMode::Visited(_) => tail::SERVER_LINES,
+            StreamMode::Watched(_) | StreamMode::Ours(_) => tail::STEP_LINES,
+        }),
         outcome: StepOutcome::default(),
     };
     watch.wait(streams)?;

@@ -69,10 +69,19 @@ pub(crate) struct StepSpec {
     pub is_read_only: bool,
     /// Limits that the kernel watches.
     pub bounds: KernelLimits,
-    /// Whether a descriptor for standard input comes with the spec; otherwise it is empty.
-    pub has_input: bool,
-    /// Whether a socket comes with it, over which sockets of the step's own network are asked for, and the step is ended.
-    pub has_visitor: bool,
+    /// What comes with the spec.
+    pub attached: AttachedDescriptor,
+}
+
+/// A descriptor that comes with a spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum AttachedDescriptor {
+    /// None; the step's standard input is empty.
+    Nothing,
+    /// The step's standard input.
+    Input,
+    /// A socket over which sockets of the step's own network are asked for, and the step is ended.
+    Visitor,
 }
 
 /// A mount whose source has been resolved.

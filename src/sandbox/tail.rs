@@ -4,24 +4,39 @@ use std::collections::VecDeque;
 
 use super::OutputStream;
 
-/// Lines that are kept.
-const LINES: usize = 40;
+/// Lines that are kept of a step.
+pub(super) const STEP_LINES: usize = 40;
+
+/// Lines that are kept of a server: several workers at once tell of the same error, and the first of them matters.
+pub(super) const SERVER_LINES: usize = 400;
 
 /// Bytes of a line that are kept.
 const LINE_BYTES: usize = 1000;
 
 /// The last lines of both streams, in the order in which they were read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct OutputTail {
+    /// Lines that are kept.
+    most: usize,
     lines: VecDeque<String>,
     output: Vec<u8>,
     error: Vec<u8>,
 }
 
 impl OutputTail {
+    /// Keeps so many lines.
+    pub(super) fn of(most: usize) -> Self {
+        Self {
+            most,
+            lines: VecDeque::new(),
+            output: Vec::new(),
+            error: Vec::new(),
+        }
+    }
+
     /// Takes what was read of a stream.
     pub(super) fn take(&mut self, stream: OutputStream, bytes: &[u8]) {
-        let from = start_of_last(bytes);
+        let from = start_of_last(bytes, self.most);
         let open = match stream {
             OutputStream::Output => &mut self.output,
             OutputStream::Error => &mut self.error,
@@ -30,7 +45,7 @@ impl OutputTail {
             let room = LINE_BYTES.saturating_sub(open.len());
             open.extend(piece.iter().take(room));
             if piece.ends_with(b"\n") {
-                close(open, &mut self.lines);
+                close(open, &mut self.lines, self.most);
             }
         }
     }
@@ -39,7 +54,7 @@ impl OutputTail {
     pub(super) fn lines(mut self) -> Vec<String> {
         for mut open in [self.output, self.error] {
             if !open.is_empty() {
-                close(&mut open, &mut self.lines);
+                close(&mut open, &mut self.lines, self.most);
             }
         }
         self.lines.into()
@@ -48,17 +63,17 @@ impl OutputTail {
 
 /// Where the last lines of a chunk begin: those before them would be pushed out at once, and a step may
 /// print gigabytes.
-fn start_of_last(bytes: &[u8]) -> usize {
+fn start_of_last(bytes: &[u8], most: usize) -> usize {
     bytes
         .iter()
         .enumerate()
         .rev()
         .filter(|(_, byte)| **byte == b'\n')
-        .nth(LINES)
+        .nth(most)
         .map_or(0, |(at, _)| at + 1)
 }
 
-fn close(open: &mut Vec<u8>, lines: &mut VecDeque<String>) {
+fn close(open: &mut Vec<u8>, lines: &mut VecDeque<String>, most: usize) {
     let line = String::from_utf8_lossy(open);
     // What moves the cursor has no place among quoted lines.
     let line: String = line
@@ -67,7 +82,7 @@ fn close(open: &mut Vec<u8>, lines: &mut VecDeque<String>) {
         .filter(|character| !character.is_control() || *character == '\t')
         .collect();
     open.clear();
-    if lines.len() == LINES {
+    if lines.len() == most {
         lines.pop_front();
     }
     lines.push_back(line);
@@ -79,7 +94,7 @@ mod tests {
 
     #[test]
     fn lines_come_together_from_pieces() {
-        let mut tail = OutputTail::default();
+        let mut tail = OutputTail::of(STEP_LINES);
         tail.take(OutputStream::Output, b"one\ntw");
         tail.take(OutputStream::Error, b"bad\r\n");
         tail.take(OutputStream::Output, b"o\nend");
@@ -88,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let mut tail = OutputTail::default();
+        let mut tail = OutputTail::of(STEP_LINES);
         for _ in 0..3 {
             tail.take(OutputStream::Output, &vec![b'x'; 1 << 20]);
         }
@@ -98,7 +113,7 @@ mod tests {
             "\n1\n\u{1b}[31m2\n".repeat(1000).as_bytes(),
         );
         let lines = tail.lines();
-        assert_eq!(lines.len(), LINES);
+        assert_eq!(lines.len(), STEP_LINES);
         assert_eq!(lines.last().map(String::as_str), Some("[31m2"));
         assert!(lines.iter().all(|line| line.len() <= LINE_BYTES));
     }

@@ -40,6 +40,7 @@ mod base;
 mod builds;
 mod bytecode;
 mod cache_trust;
+mod check;
 mod contract;
 mod damage;
 mod examples;

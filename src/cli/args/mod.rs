@@ -4,9 +4,9 @@
 mod options;
 
 pub(super) use options::{
-    BytecodeChoice, CacheOptions, CompressionChoice, DebianOptions, FormatChoice, FormatOptions,
-    ImageOptions, IsolationChoice, NetworkOptions, OutputOptions, ProgressChoice, ProjectOptions,
-    RegistryOptions, StepOptions,
+    BuildCheckOptions, BytecodeChoice, CacheOptions, CheckOptions, CompressionChoice,
+    DebianOptions, FormatChoice, FormatOptions, ImageOptions, IsolationChoice, NetworkOptions,
+    OutputOptions, ProgressChoice, ProjectOptions, RegistryOptions, StepOptions,
 };
 
 use std::path::PathBuf;
@@ -43,6 +43,8 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Write pylock.toml and s2r.lock: exact packages and base, for builds that repeat
     Lock(LockArgs),
+    /// Start an image as a restricted pod would, and see whether it answers
+    Check(CheckArgs),
     /// Push an image from the store to its registry, or to another name
     Push(PushArgs),
     /// Put an image that s2r built on another base, without its sources
@@ -112,6 +114,9 @@ pub(super) struct BuildArgs {
 
     #[command(flatten)]
     pub(super) image: ImageOptions,
+
+    #[command(flatten)]
+    pub(super) check: BuildCheckOptions,
 
     #[command(flatten)]
     pub(super) cache: CacheOptions,
@@ -212,6 +217,34 @@ pub(super) struct LockArgs {
     /// registry only what has these digests. A lock that has layers keeps having them
     #[arg(long, help_heading = "Locks and network")]
     pub(super) layers: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "The image is started in a sandbox: as user 1000680000 with group 0, its root read-only and its /tmp its own, in 512 MiB of memory, \
+    in a network of its own. Once it listens on its port (PORT, else the one that it exposes) it is asked for a path, and ended when it has answered. \
+    Any status below 500 is an answer, unless --status names one; 502, 503 and 504 are waited out. Nothing that it would reach over a network is there.\n\n\
+    An image that does not answer ends s2r with 65, and the error says what was seen of it and what its log says. It takes namespaces; where there are none, s2r ends with 69.\n\n\
+    What a project wants of a check (`check: {path: /healthz, status: 200, within: 20s}` in its s2r.yaml), its image remembers in the label io.s2r.check; flags go before it.\n\n\
+    Examples:\n  \
+    s2r check myimg\n  \
+    s2r check myimg --path /healthz --status 200 --within 30s\n  \
+    s2r check myimg -e DATABASE_URL=sqlite:////tmp/db"
+)]
+pub(super) struct CheckArgs {
+    /// The image in the store: its name, its digest, or six and more digits of that
+    pub(super) image: String,
+
+    #[command(flatten)]
+    pub(super) wishes: CheckOptions,
+
+    /// Set a variable, or pass on the caller's; may be repeated
+    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
+    pub(super) env: Vec<String>,
+
+    /// How far the image is kept from this machine; auto or userns
+    #[arg(long, value_enum, default_value_t = IsolationChoice::Auto, value_name = "HOW")]
+    pub(super) isolation: IsolationChoice,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::pipeline::ValidUntil;
+use crate::pipeline::{CheckWishes, ValidUntil, check_path, check_status};
 use crate::plan::PlanRequest;
 
 /// How s2r speaks.
@@ -133,6 +133,75 @@ pub(crate) struct CacheOptions {
     /// Make here too what images in registries are to give, from packages and wheels by their hashes; stop where they differ
     #[arg(long, conflicts_with = "no_cache")]
     pub(crate) verify_cache: bool,
+}
+
+/// What an image that is checked has to answer.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct CheckOptions {
+    /// Ask for this path; / if nobody says otherwise
+    #[arg(long, value_name = "PATH", value_parser = check_path)]
+    pub(crate) path: Option<String>,
+
+    /// Want this status; any below 500 will do if nobody says otherwise
+    #[arg(long, value_name = "STATUS", value_parser = check_status)]
+    pub(crate) status: Option<u16>,
+
+    /// Time that it may take to answer, from its start; 10s if nobody says otherwise
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) within: Option<Duration>,
+
+    /// Memory that it gets; 512M if nobody says otherwise
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memory: Option<u64>,
+}
+
+impl CheckOptions {
+    /// As typed.
+    pub(crate) fn wishes(&self) -> CheckWishes {
+        CheckWishes {
+            path: self.path.clone(),
+            status: self.status,
+            within: self.within,
+            memory_bytes: self.memory,
+        }
+    }
+}
+
+/// Whether the built image is started before it is named, and what it has to answer.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Check")]
+pub(crate) struct BuildCheckOptions {
+    /// Start the image as a restricted pod would and see whether it answers, before it is named or pushed; `s2r help check` says how
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Ask for this path; / if nobody says otherwise
+    #[arg(long, requires = "check", value_name = "PATH", value_parser = check_path)]
+    pub(crate) check_path: Option<String>,
+
+    /// Want this status; any below 500 will do if nobody says otherwise
+    #[arg(long, requires = "check", value_name = "STATUS", value_parser = check_status)]
+    pub(crate) check_status: Option<u16>,
+
+    /// Time that it may take to answer, from its start; 10s if nobody says otherwise
+    #[arg(long, requires = "check", value_name = "TIME", value_parser = time)]
+    pub(crate) check_within: Option<Duration>,
+
+    /// Memory that it gets; 512M if nobody says otherwise
+    #[arg(long, requires = "check", value_name = "SIZE", value_parser = size)]
+    pub(crate) check_memory: Option<u64>,
+}
+
+impl BuildCheckOptions {
+    /// As typed, if a check is wanted.
+    pub(crate) fn wishes(&self) -> Option<CheckWishes> {
+        self.check.then(|| CheckWishes {
+            path: self.check_path.clone(),
+            status: self.check_status,
+            within: self.check_within,
+            memory_bytes: self.check_memory,
+        })
+    }
 }
 
 /// How Debian's archive is read.

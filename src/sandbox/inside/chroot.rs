@@ -13,7 +13,9 @@ use rustix::process::{
 };
 use rustix::thread::{UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::{AttemptedResult, ControlSocket, HelperTrouble, StepInput, die_with_parent, network, watch};
+use super::{
+    AttemptedResult, ControlSocket, HelperTrouble, StepInput, die_with_parent, network, watch,
+};
 use crate::sandbox::metering::tree;
 use crate::sandbox::spec::{HelperAction, HelperMessage, StepSpec};
 use crate::sandbox::{orphans, system};

@@ -23,7 +23,9 @@ use rustix::process::{Signal, WaitOptions, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 
 use crate::sandbox::metering::held_memory::IpcTables;
-use crate::sandbox::spec::{self, HelperAction, HelperMessage, HelperOrder, RootKind, StepSpec};
+use crate::sandbox::spec::{
+    self, AttachedDescriptor, HelperAction, HelperMessage, HelperOrder, RootKind, StepSpec,
+};
 use crate::sandbox::system::{self, ForkSide};
 
 /// How the helper is told apart: its name in place of a program's.
@@ -155,20 +157,17 @@ struct StepInput {
 
 /// Replaces our standard input, the socket, by the step's: nothing, or what s2r was given.
 fn take_input(control: &mut ControlSocket, spec: &StepSpec) -> Result<StepInput, HelperTrouble> {
-    let receive = |subject| {
-        spec::receive_descriptor(&control.socket).tried(HelperAction::Spec, subject)
-    };
-    let stdin = if spec.has_input {
-        receive("standard input")?
-    } else {
-        fs::File::open("/dev/null")
+    let receive =
+        |subject| spec::receive_descriptor(&control.socket).tried(HelperAction::Spec, subject);
+    let stdin = match spec.attached {
+        AttachedDescriptor::Input => receive("standard input")?,
+        AttachedDescriptor::Nothing | AttachedDescriptor::Visitor => fs::File::open("/dev/null")
             .map(OwnedFd::from)
-            .tried(HelperAction::Source, "/dev/null")?
+            .tried(HelperAction::Source, "/dev/null")?,
     };
-    let visitor = if spec.has_visitor {
-        Some(network::Visitor::new(receive("visitor")?))
-    } else {
-        None
+    let visitor = match spec.attached {
+        AttachedDescriptor::Visitor => Some(network::Visitor::new(receive("visitor")?)),
+        AttachedDescriptor::Nothing | AttachedDescriptor::Input => None,
     };
     Ok(StepInput { stdin, visitor })
 }

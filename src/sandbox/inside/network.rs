@@ -29,7 +29,12 @@ pub(super) fn start_loopback() -> Result<(), HelperTrouble> {
 /// filter will not have it, and then nobody is told who was sought.
 pub(super) fn open_tap() -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let tap = socket_with(AddressFamily::PACKET, SocketType::DGRAM, flags, Some(eth::ALL))?;
+    let tap = socket_with(
+        AddressFamily::PACKET,
+        SocketType::DGRAM,
+        flags,
+        Some(eth::ALL),
+    )?;
     add_local_route()?;
     Ok(tap)
 }

@@ -194,7 +194,10 @@ pub(in crate::sandbox) fn usage_below(head: i32) -> MemoryUsage {
         usage.processes += 1;
         usage.resident_bytes += resident;
         let own = kilobytes(pid, "smaps_rollup", "Pss:");
-        usage.proportional_bytes = usage.proportional_bytes.zip(own).map(|(all, own)| all + own);
+        usage.proportional_bytes = usage
+            .proportional_bytes
+            .zip(own)
+            .map(|(all, own)| all + own);
     }
     usage
 }

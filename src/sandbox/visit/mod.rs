@@ -19,6 +19,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::metering::tree;
@@ -117,6 +118,7 @@ impl VisitStart {
             announced: self.announced,
             tap,
             head,
+            spare: None,
             tried: BTreeSet::new(),
             sought: BTreeMap::new(),
         };
@@ -133,6 +135,8 @@ pub(crate) struct ServiceView {
     announced: Receiver<i32>,
     tap: File,
     head: i32,
+    /// A socket of the server's network that is connected to nobody.
+    spare: Option<OwnedFd>,
     /// Addresses that somebody tried to connect to.
     tried: BTreeSet<SocketAddr>,
     /// What was sought in vain, and as the how manieth.
@@ -148,8 +152,8 @@ impl ServiceView {
         };
         // It never says anything unasked, so whatever there is, is its end.
         let mut polled = [PollFd::new(&self.visitor, PollFlags::IN)];
-        let is_gone = !matches!(poll(&mut polled, Some(&patience)), Ok(0))
-            && !polled[0].revents().is_empty();
+        let is_gone =
+            !matches!(poll(&mut polled, Some(&patience)), Ok(0)) && !polled[0].revents().is_empty();
         self.overhear();
         // Where folders cannot be laid over each other, a second process follows the first.
         self.head = self.announced.try_iter().last().unwrap_or(self.head);
@@ -158,16 +162,28 @@ impl ServiceView {
 
     /// Connects to a port of the server's loopback; reading and writing then take no longer than `patience` either.
     pub(crate) fn connect(&mut self, port: u16, patience: Duration) -> io::Result<TcpStream> {
-        self.visitor.write_all(&[1])?;
-        let socket: OwnedFd = spec::receive_descriptor(&self.visitor)?;
+        let spare = self.spare.take();
+        let socket = spare.map_or_else(|| self.new_socket(), Ok)?;
         for which in [Timeout::Send, Timeout::Recv] {
             set_socket_timeout(&socket, which, Some(patience))?;
         }
-        rustix::net::connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
-        Ok(TcpStream::from(socket))
+        match rustix::net::connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)) {
+            Ok(()) => Ok(TcpStream::from(socket)),
+            Err(errno) => {
+                // One that was refused may try again.
+                self.spare = (errno == Errno::CONNREFUSED).then_some(socket);
+                Err(errno.into())
+            }
+        }
     }
 
-    /// Where the server listens for TCP connections.
+    fn new_socket(&mut self) -> io::Result<OwnedFd> {
+        self.visitor.write_all(&[1])?;
+        spec::receive_descriptor(&self.visitor)
+    }
+
+    /// Where the server listens for TCP connections. Dear: the kernel walks the sockets of the whole machine, which takes
+    /// milliseconds; a connection that is refused costs next to nothing.
     pub(crate) fn listeners(&self) -> Vec<SocketAddr> {
         let read = |name| std::fs::read_to_string(format!("/proc/{}/net/{name}", self.head));
         ["tcp", "tcp6"]

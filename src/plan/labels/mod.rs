@@ -4,11 +4,14 @@
 //! No label holds a time, a path of this machine or a credential: they would make the same source
 //! another image elsewhere, or give something away.
 
+pub(crate) mod check_label;
+
 use std::collections::BTreeMap;
 
 use super::builder::BuilderDefinition;
 use super::{Decided, PlanInputs, ValueOrigin};
 use crate::project::SourcePlace;
+use check_label::CHECK_LABEL;
 
 /// The label that names the builder, as s2i has it.
 pub(crate) const BUILDER_LABEL: &str = "io.openshift.s2i.build.image";
@@ -96,6 +99,10 @@ pub(super) fn decide(inputs: &PlanInputs<'_>, definition: &BuilderDefinition) ->
             set("io.openshift.s2i.build.source-location", remote, origin());
             set("org.opencontainers.image.source", remote, origin());
         }
+    }
+    if let Some(check) = &inputs.facts.settings.check {
+        let origin = ValueOrigin::File(check.place.clone());
+        set(CHECK_LABEL, &check_label::write(&check.value), origin);
     }
     labels.extend(asked(&inputs.request.labels, LABEL_FLAG));
     labels
