@@ -130,7 +130,10 @@ fn build(
             debian_valid_until: arguments.debian.valid_until(),
         },
     );
-    settings.running = running(&arguments.steps);
+    settings.running = StepSettings {
+        skips_tests: arguments.no_test,
+        ..running(&arguments.steps)
+    };
     settings.formats = formats(&arguments.formats)?;
     settings.registries = registries(&arguments.registries);
     settings.passed = passed(&project, surroundings, shown)?;
@@ -356,6 +359,7 @@ fn running(steps: &StepOptions) -> StepSettings {
             time: steps.step_time,
             ..default.limits
         },
+        ..default
     }
 }
 

@@ -185,6 +185,11 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Whether the project's tests are to run upon the image.
+    pub(crate) fn has_tests(&self) -> bool {
+        self.plan.test.is_some() && !self.settings.running.skips_tests
+    }
+
     /// What the project's `s2r.lock` pins.
     pub(crate) fn base_lock(&self) -> Result<Option<BaseLock>, BuildError> {
         self.project.base_lock()

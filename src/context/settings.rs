@@ -64,12 +64,15 @@ pub(crate) struct StepSettings {
     pub isolation: Isolation,
     /// What one step may use up.
     pub limits: StepLimits,
+    /// Build an image without running the project's tests.
+    pub skips_tests: bool,
 }
 
 impl Default for StepSettings {
     fn default() -> Self {
         Self {
             isolation: Isolation::Auto,
+            skips_tests: false,
             limits: StepLimits {
                 memory_bytes: 8 << 30,
                 time: Duration::from_hours(1),

@@ -37,7 +37,7 @@ pub(crate) use imagestream::is_image_stream;
 pub(crate) use packages::ExtraPackages;
 pub(crate) use python::{BuilderReason, ChosenBuilder, NamedBuilder, choose as choose_builder};
 pub(crate) use render::render;
-pub(crate) use running::{BuildSteps, manage_py};
+pub(crate) use running::{BuildSteps, TestPackages, TestRun, manage_py};
 pub(crate) use start::{AddedServer, StartDecision, StartStrategy};
 pub(crate) use variables::Variables;
 
@@ -204,6 +204,8 @@ pub(crate) struct Plan {
     pub bytecode: Decided<BytecodeScope>,
     /// How the application will be started, as `run` will decide.
     pub start: StartDecision,
+    /// What tests the image before it gets its name.
+    pub test: Option<TestRun>,
     /// The environment of build and image.
     pub environment: Variables,
     pub labels: BTreeMap<String, Decided<String>>,
@@ -285,7 +287,9 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
     let from_builder = || ValueOrigin::Builder {
         builder: definition.name.clone(),
     };
+    let test = running::decide_test(facts, &dependencies.value, &running);
     Ok(Plan {
+        test,
         image: inputs.request.image.as_ref().map(ToString::to_string),
         labels: labels::decide(inputs, definition),
         annotations: labels::asked(&inputs.request.annotations, labels::ANNOTATION_FLAG).collect(),
@@ -294,7 +298,7 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
         ports: Decided::new(definition.ports.clone(), from_builder(), ""),
         command: command(&start),
         setup_name: facts.setup_name.clone(),
-        layers: layers(
+        layers: render::layers(
             (definition, facts),
             &packages,
             (&dependencies.value, &start),
@@ -370,66 +374,6 @@ fn command(start: &StartDecision) -> Decided<Vec<String>> {
         ),
         _ => Decided::new(vec![RUN_SCRIPT.to_owned()], ValueOrigin::Default, ""),
     }
-}
-
-fn layers(
-    (definition, facts): (&BuilderDefinition, &ProjectFacts),
-    packages: &ExtraPackages,
-    (dependencies, start): (&DependencySource, &StartDecision),
-    running: &BuildSteps,
-) -> Vec<String> {
-    let base = match &definition.base {
-        builder::BaseDefinition::Debian(debian) => {
-            format!("base: packages of Debian {}", debian.suite)
-        }
-        builder::BaseDefinition::Image(image) => format!("base: the layers of {image}"),
-    };
-    let mut layers = vec![base];
-    let added = packages.image_names();
-    if !added.is_empty() {
-        layers.push(format!("added packages: {}", added.join(", ")));
-    }
-    layers.push("skeleton: virtual environment, users, scripts".to_owned());
-    if running.assemble.value {
-        layers.push(format!("what {} leaves", running::ASSEMBLE));
-        return layers;
-    }
-    let files = match dependencies {
-        DependencySource::None => None,
-        DependencySource::Requirements { path }
-        | DependencySource::Pylock { path }
-        | DependencySource::Converted { path, .. } => Some(path.as_str()),
-    };
-    let added = start.added.as_ref().map(|added| added.value.name);
-    let wanted: Vec<&str> = files.into_iter().chain(added).collect();
-    if !wanted.is_empty() {
-        let wanted = wanted.join(" and ");
-        layers.push(format!(
-            "dependencies: wheels of {wanted}, large ones alone"
-        ));
-    }
-    if running.install.value {
-        layers.push("application: the project itself, as a wheel".to_owned());
-    }
-    let large = facts.large_layers();
-    let other = if large.is_empty() { "" } else { "other " };
-    layers.extend(large.iter().map(|large| format!("source: {large}")));
-    layers.push(format!("source: the project's {other}files"));
-    match (running.commands.is_empty(), running.collectstatic.value) {
-        (true, false) => {}
-        (true, true) => {
-            layers.push("changes: what collectstatic writes, if Django is installed".to_owned());
-        }
-        (false, collects) => layers.push(format!(
-            "changes: what the commands of build write below /opt/app-root, node_modules beside a package.json left out{}",
-            if collects {
-                ", and what collectstatic writes, if Django is installed"
-            } else {
-                ""
-            }
-        )),
-    }
-    layers
 }
 
 fn advise_on_source(

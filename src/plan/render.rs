@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::builder::{self, BuilderDefinition};
 use super::labels::check_label::CHECK_LABEL;
 use super::labels::{ANNOTATION_FLAG, LABEL_FLAG};
-use super::{Decided, DependencySource, Plan, ValueOrigin};
+use super::packages::ExtraPackages;
+use super::{
+    BuildSteps, Decided, DependencySource, Plan, StartDecision, ValueOrigin, running as steps,
+};
+use crate::project::ProjectFacts;
 
 /// Width of the first column.
 const NAMES: usize = 14;
@@ -128,6 +133,11 @@ fn start(text: &mut String, plan: &Plan) {
     if plan.start.migrates {
         line(text, "", "manage.py migrate runs before it", "");
     }
+    if let Some(test) = &plan.test {
+        decided(text, "test", &test.command.value, &test.command);
+        let packages = test.packages.value.to_string();
+        decided(text, "", &format!("  with {packages}"), &test.packages);
+    }
 }
 
 /// What runs in the sandbox, a line each.
@@ -174,6 +184,72 @@ fn environment(text: &mut String, plan: &Plan) {
         )
     });
     list(text, "environment", lines);
+}
+
+/// The layers of an image, lowest first, in words.
+pub(super) fn layers(
+    (definition, facts): (&BuilderDefinition, &ProjectFacts),
+    packages: &ExtraPackages,
+    (dependencies, start): (&DependencySource, &StartDecision),
+    running: &BuildSteps,
+) -> Vec<String> {
+    let base = match &definition.base {
+        builder::BaseDefinition::Debian(debian) => {
+            format!("base: packages of Debian {}", debian.suite)
+        }
+        builder::BaseDefinition::Image(image) => format!("base: the layers of {image}"),
+    };
+    let mut layers = vec![base];
+    let added = packages.image_names();
+    if !added.is_empty() {
+        layers.push(format!("added packages: {}", added.join(", ")));
+    }
+    layers.push("skeleton: virtual environment, users, scripts".to_owned());
+    if running.assemble.value {
+        layers.push(format!("what {} leaves", steps::ASSEMBLE));
+        return layers;
+    }
+    let files = match dependencies {
+        DependencySource::None => None,
+        DependencySource::Requirements { path }
+        | DependencySource::Pylock { path }
+        | DependencySource::Converted { path, .. } => Some(path.as_str()),
+    };
+    let added = start.added.as_ref().map(|added| added.value.name);
+    let wanted: Vec<&str> = files.into_iter().chain(added).collect();
+    if !wanted.is_empty() {
+        let wanted = wanted.join(" and ");
+        layers.push(format!(
+            "dependencies: wheels of {wanted}, large ones alone"
+        ));
+    }
+    if running.install.value {
+        layers.push("application: the project itself, as a wheel".to_owned());
+    }
+    let large = facts.large_layers();
+    let other = if large.is_empty() { "" } else { "other " };
+    layers.extend(large.iter().map(|large| format!("source: {large}")));
+    layers.push(format!("source: the project's {other}files"));
+    match (running.commands.is_empty(), running.collectstatic.value) {
+        (true, false) => {}
+        (true, true) => {
+            layers.push("changes: what collectstatic writes, if Django is installed".to_owned());
+        }
+        (false, collects) => layers.push(format!(
+            "changes: what the commands of build write below /opt/app-root{}{}",
+            if running.runs_node() {
+                ", node_modules beside a package.json left out"
+            } else {
+                ""
+            },
+            if collects {
+                ", and what collectstatic writes, if Django is installed"
+            } else {
+                ""
+            }
+        )),
+    }
+    layers
 }
 
 fn decided<T>(text: &mut String, name: &str, value: &str, decided: &Decided<T>) {

@@ -133,6 +133,8 @@ pub(crate) enum BuildStage {
     Base,
     /// Fetching and writing all other layers.
     Layers,
+    /// Running the project's tests upon the finished layers.
+    Test,
     /// Writing the image's config and manifest.
     Image,
     /// Starting it, and seeing whether it answers.
@@ -153,6 +155,7 @@ impl BuildStage {
             Self::Build => "build",
             Self::Base => "base",
             Self::Layers => "layers",
+            Self::Test => "test",
             Self::Image => "image",
             Self::Check => "check",
             Self::Push => "push",

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::staged_source::{SOURCE, StagedSource};
 use super::step_layers::{self, ChangesLayer, LowerLayers, StepOutcome};
 use super::step_runner::{
-    self, StepCommand, StepError, StepRoot, StepRunner, bare_key, how, is_success,
+    self, StepCommand, StepError, StepRoot, StepRunner, USER, bare_key, how, is_success,
 };
 use super::toolchain::Toolchain;
 use crate::context::build_context::Context;
@@ -194,6 +194,7 @@ impl ProjectSteps<'_> {
                 command: &["/bin/sh", "-c", &command.value.command],
                 place: Some(&command.origin),
                 directory: "/opt/app-root/src",
+                user: USER,
                 environment,
                 mounts: Vec::new(),
                 has_network: command.value.has_network,
@@ -215,6 +216,7 @@ impl ProjectSteps<'_> {
             command,
             place: None,
             directory,
+            user: USER,
             environment: step_layers::environment(context),
             mounts: Vec::new(),
             has_network: false,

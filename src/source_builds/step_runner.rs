@@ -6,24 +6,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use super::failure_hints;
+pub(crate) use super::step_error::{LastLines, StepError};
 use crate::context::build_context::Context;
-use crate::context::unisolated::NotInImage;
 use crate::host::TempFolder;
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::python::shown;
 use crate::plan::ValueOrigin;
-use crate::report::{
-    BuildError, ErrorClass, Event, Explain, Explanation, FileError, LAST_LINES, Report,
-    without_login,
-};
+use crate::report::{BuildError, Event, FileError, Report, without_login};
 use crate::sandbox::{
-    CommandStatus, EndReason, OutputStream, Sandbox, SandboxError, SandboxStep, StepEnd,
-    StepFilesystem, StepLimits, StepMount,
+    CommandStatus, EndReason, OutputStream, Sandbox, SandboxStep, StepEnd, StepFilesystem,
+    StepLimits, StepMount,
 };
 use crate::store::Store;
 
 /// Who a step believes to be: the image's user.
-const USER: (u32, u32) = (1001, 0);
+pub(crate) const USER: (u32, u32) = (1001, 0);
 /// Where the caller's certificates are seen in a step.
 const CERTIFICATES: &str = "/run/s2r/ca-certificates.crt";
 /// Where systems keep the certificates that they trust, if `SSL_CERT_FILE` names no others.
@@ -103,6 +100,8 @@ pub(crate) struct StepCommand<'a> {
     /// Where the project asks for it, if its last word is what the project wrote.
     pub place: Option<&'a ValueOrigin>,
     pub directory: &'a str,
+    /// Who it believes to be.
+    pub user: (u32, u32),
     /// Its environment, beside what every step gets.
     pub environment: BTreeMap<String, String>,
     /// What it sees of the machine beside its root.
@@ -128,162 +127,6 @@ impl StepCommand<'_> {
 pub(crate) struct StepRunner<'a> {
     pub context: &'a Context<'a>,
     pub report: &'a dyn Report,
-}
-
-/// The end of what a step that failed has written.
-#[derive(Debug)]
-pub(crate) struct LastLines {
-    /// Its last lines.
-    pub lines: Vec<String>,
-    /// What to do about what they say, where that is known.
-    pub advice: Option<String>,
-}
-
-/// A step that did not do what it should.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StepError {
-    #[error("{step}: {ended}")]
-    Failed {
-        /// What users call it.
-        step: String,
-        /// The command, as one would type it.
-        command: String,
-        ended: String,
-        words: Box<LastLines>,
-        /// How to do without it.
-        instead: &'static str,
-        /// The store's disk was full, which is no fault of the step's.
-        is_disk_full: bool,
-    },
-    /// There is no sandbox to run it in.
-    #[error("{step} cannot be run: {source}")]
-    NoSandbox {
-        /// What users call it.
-        step: String,
-        /// How to do without it.
-        instead: String,
-        source: SandboxError,
-    },
-    /// It is to run without isolation, and s2r does not stand in the builder's image.
-    #[error("{step} cannot be run here: {absence}")]
-    Elsewhere {
-        /// What users call it.
-        step: String,
-        /// How to do without it.
-        instead: String,
-        absence: NotInImage,
-    },
-    /// It is to reach the network, and nothing is.
-    #[error("{command} needs the network")]
-    Offline {
-        /// The command, and where it stands.
-        command: String,
-    },
-    /// It needs places of its own, which it has in a sandbox alone.
-    #[error("{step} cannot be run without isolation: {needs}")]
-    Placed {
-        /// What users call it.
-        step: String,
-        /// How to do without it.
-        instead: String,
-        needs: &'static str,
-    },
-}
-
-/// What to do about a step that failed.
-fn next_of_failed(advice: Option<&str>, instead: &str, is_disk_full: bool) -> String {
-    if is_disk_full {
-        "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (S2R_STORE).".to_owned()
-    } else if let Some(advice) = advice {
-        format!("{advice} Or do without it: {instead}")
-    } else {
-        format!(
-            "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
-        )
-    }
-}
-
-impl Explain for StepError {
-    fn explain(&self) -> Explanation {
-        match self {
-            Self::Failed {
-                step,
-                command,
-                ended,
-                words,
-                instead,
-                is_disk_full,
-            } => Explanation {
-                class: if *is_disk_full {
-                    ErrorClass::World
-                } else {
-                    ErrorClass::Project
-                },
-                what: format!("{step} failed: {ended}"),
-                place: command.clone(),
-                why: if words.lines.is_empty() {
-                    "It wrote nothing.".to_owned()
-                } else {
-                    format!("{LAST_LINES}:\n{}", words.lines.join("\n"))
-                },
-                next: next_of_failed(words.advice.as_deref(), instead, *is_disk_full),
-            },
-            Self::NoSandbox {
-                step,
-                instead,
-                source,
-            } => {
-                let cause = source.explain();
-                Explanation {
-                    class: cause.class,
-                    what: format!(
-                        "{step} needs code of the project to run, and no sandbox works here"
-                    ),
-                    place: cause.place,
-                    why: format!("{}: {}", cause.what, cause.why),
-                    next: format!(
-                        "{instead} {} In a container of an image that this builder made, --isolation none runs steps without a sandbox.",
-                        cause.next
-                    ),
-                }
-            }
-            Self::Elsewhere {
-                step,
-                instead,
-                absence,
-            } => Explanation {
-                class: ErrorClass::World,
-                what: format!(
-                    "{step} needs code of the project to run, and s2r does not stand in the builder's image"
-                ),
-                place: "--isolation none".to_owned(),
-                why: format!("{absence}."),
-                next: format!(
-                    "{instead} Or run s2r in a container of an image that this builder made, or with --isolation auto where namespaces are allowed."
-                ),
-            },
-            Self::Offline { command } => Explanation {
-                class: ErrorClass::World,
-                what: "a command of build needs the network, and nothing is kept of an earlier run with the same input".to_owned(),
-                place: command.clone(),
-                why: "--offline touches no network.".to_owned(),
-                next: "Build once without --offline: what the command leaves is kept.".to_owned(),
-            },
-            Self::Placed {
-                step,
-                instead,
-                needs,
-            } => Explanation {
-                class: ErrorClass::World,
-                what: format!("{step} cannot be run without isolation"),
-                place: "--isolation none".to_owned(),
-                why: (*needs).to_owned(),
-                next: format!(
-                    "{instead} Or build with --isolation auto where namespaces are allowed."
-                ),
-            },
-        }
-    }
 }
 
 impl StepRunner<'_> {
@@ -335,7 +178,7 @@ impl StepRunner<'_> {
             command: order.command.iter().map(|&word| word.to_owned()).collect(),
             directory: order.directory.to_owned(),
             environment,
-            user: USER,
+            user: order.user,
             mounts,
             has_network: order.has_network,
             is_read_only: false,
@@ -387,18 +230,27 @@ impl StepRunner<'_> {
         if is_success(&ended) {
             return Ok(ended);
         }
+        Err(self.failed(order, &ended, None).into())
+    }
+
+    /// The error of a command that did not end well; `advice` is what its status says to whoever knows the program.
+    pub(crate) fn failed(
+        &self,
+        order: &StepCommand<'_>,
+        ended: &StepEnd,
+        advice: Option<String>,
+    ) -> StepError {
         let lines: Vec<String> = ended.last_lines.iter().map(|line| shown(line)).collect();
         let asked = self.context.plan.packages.of_project();
-        let advice = failure_hints::advice(&lines, &asked);
-        Err(StepError::Failed {
+        let advice = advice.or_else(|| failure_hints::advice(&lines, &asked));
+        StepError::Failed {
             step: order.title.to_owned(),
             command: order.shown(),
-            ended: how(&ended, &self.context.settings.running.limits),
+            ended: how(ended, &self.context.settings.running.limits),
             words: Box::new(LastLines { lines, advice }),
             instead: order.instead,
             is_disk_full: ended.reason == EndReason::NoSpace,
         }
-        .into())
     }
 
     /// Says once that steps do not get the login of a proxy.

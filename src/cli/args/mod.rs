@@ -108,6 +108,10 @@ pub(super) struct BuildArgs {
     #[arg(long)]
     pub(super) run: bool,
 
+    /// Build without running the project's tests (`test` in s2r.yaml)
+    #[arg(long)]
+    pub(super) no_test: bool,
+
     // Groups with headings of their own come after what has none: clap puts under a heading all that follows it.
     #[command(flatten)]
     pub(super) project: ProjectOptions,

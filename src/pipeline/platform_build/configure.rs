@@ -19,7 +19,7 @@ use crate::report::{BuildError, Event, SilentReport};
 use crate::sandbox;
 use crate::source_builds::step_layers::of_layer;
 use crate::source_builds::step_runner::{
-    StepCommand, StepError, StepRoot, StepRunner, how, is_success,
+    StepCommand, StepError, StepRoot, StepRunner, USER, how, is_success,
 };
 
 /// Most packages, and most programs of one, that are named.
@@ -119,6 +119,7 @@ impl Context<'_> {
                 command: &command,
                 place: None,
                 directory: "/",
+                user: USER,
                 environment: BTreeMap::new(),
                 mounts: Vec::new(),
                 has_network: false,

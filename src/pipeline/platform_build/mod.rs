@@ -3,12 +3,14 @@
 //! - `configure`: generators of Debian packages
 //! - `implied_packages`: Debian packages that come by themselves
 //! - `needs`: what files of the image need and it has not
+//! - `tests`: the project's tests upon the finished layers
 //! - `assembly`: the upper layers, config and manifest
 
 mod assembly;
 mod configure;
 mod implied_packages;
 mod needs;
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -117,6 +119,8 @@ impl Context<'_> {
             base_count,
         };
         let left = self.left_by_project((&build_root, &lock), below, stages)?;
+        let target = || self.target(architecture, base);
+        self.test((&build_root, &lock), (below, &left), &target, stages)?;
         layers.extend(left.layer);
         let library = usize::from(compiler.is_some() && self.compiles_library());
         stages.run(

@@ -103,7 +103,7 @@ impl SourceView<'_> {
         };
         let mut advice = vec![PlanWarning::new(
             format!(
-                "the image starts its application; other process types of the Procfile: {}",
+                "the image starts its application; other process types: {}",
                 names.join(", ")
             ),
             format!(

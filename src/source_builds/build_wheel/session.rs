@@ -11,7 +11,7 @@ use crate::packages::python::WheelFileName;
 use crate::report::{BuildError, FileError};
 use crate::sandbox::{self, ChangeKind, StepMount};
 use crate::source_builds::staged_source::{SOURCE, StagedSource};
-use crate::source_builds::step_runner::{StepCommand, StepRoot, StepRunner};
+use crate::source_builds::step_runner::{StepCommand, StepRoot, StepRunner, USER};
 use crate::source_builds::toolchain::Toolchain;
 use serde::Deserialize;
 
@@ -165,6 +165,7 @@ impl<'a> BuildSession<'a> {
                     self.kind,
                 ],
                 directory: "/",
+                user: USER,
                 environment: self.environment.clone(),
                 mounts: self.mounts.clone(),
                 has_network: command != "declare",

@@ -1,6 +1,6 @@
 //! From what a project wishes for to exact wheels, those included that have to be built from source:
 //! the project itself, folders and repositories that requirements name, packages without a wheel.
-//! `project_files` reads what is wished for, `build_sources` brings what has to be built, `built_metadata` what that requires.
+//! `project_files` reads what is wished for, `test_packages` what the tests need besides, `build_sources` brings what has to be built, `built_metadata` what that requires.
 
 mod build_sources;
 mod built_metadata;
@@ -9,6 +9,7 @@ mod old_pin;
 mod package_data;
 mod project_files;
 mod server;
+mod test_packages;
 
 use std::collections::BTreeMap;
 

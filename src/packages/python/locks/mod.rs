@@ -145,9 +145,42 @@ impl LockChoice {
         }
     }
 
+    /// The same with more of them.
+    pub(crate) fn with(mut self, more: Self) -> Self {
+        for (list, more) in [
+            (&mut self.extras, more.extras),
+            (&mut self.groups, more.groups),
+        ] {
+            list.extend(more);
+            list.sort();
+            list.dedup();
+        }
+        self
+    }
+
     /// Whether nothing is wanted beyond the dependencies.
     pub(crate) fn is_empty(&self) -> bool {
         self.extras.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// What a project calls the packages that its tests need: a group, or else an extra. `text` is that of the file
+/// which declares them: of the one that a lock was made from.
+pub(crate) fn for_tests(kind: LockKind, text: &str) -> Option<LockChoice> {
+    /// The most telling first.
+    const NAMES: [&str; 4] = ["test", "tests", "testing", "dev"];
+    let table: Table = text.parse().ok()?;
+    if matches!(kind, LockKind::Pipfile | LockKind::PipfileLock) {
+        let has_any = table_in(&table, &["dev-packages"]).is_some_and(|one| !one.is_empty());
+        return has_any.then(|| LockChoice::new(None, Some("dev")));
+    }
+    let (groups, extras) = pyproject::chosen_names(&table);
+    let group = NAMES.into_iter().find(|name| groups.contains(*name));
+    let extra = NAMES.into_iter().find(|name| extras.contains(*name));
+    match (group, extra) {
+        (Some(group), _) => Some(LockChoice::new(None, Some(group))),
+        (None, Some(extra)) => Some(LockChoice::new(Some(extra), None)),
+        (None, None) => None,
     }
 }
 

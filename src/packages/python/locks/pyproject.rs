@@ -74,6 +74,24 @@ pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, Lock
     Ok(lines.finish())
 }
 
+/// The names of all groups, and of all extras.
+pub(super) fn chosen_names(project: &Table) -> (BTreeSet<String>, BTreeSet<String>) {
+    let mut groups = DependencyGroups::of(PATH, project).group_names();
+    groups.extend(poetry_groups(project).into_iter().map(|(name, _)| name));
+    let pdms = table_in(project, &["tool", "pdm", "dev-dependencies"]);
+    groups.extend(
+        pdms.into_iter()
+            .flat_map(Table::keys)
+            .map(|name| normalised(name)),
+    );
+    let extras = [
+        table_in(project, &["project", "optional-dependencies"]),
+        table_in(project, &["tool", "poetry", "extras"]),
+    ];
+    let extras = extras.into_iter().flatten().flat_map(Table::keys);
+    (groups, extras.map(|name| normalised(name)).collect())
+}
+
 /// Reads one requirement of PEP 508.
 pub(super) fn requirement(
     path: &'static str,

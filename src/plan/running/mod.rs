@@ -1,7 +1,13 @@
 //! What of the project's own code a build runs, and which variable leaves it out: the project's own
-//! assemble script, the install of the project itself, the commands of `build`, Django's `collectstatic`.
+//! assemble script, the install of the project itself, the commands of `build`, Django's `collectstatic`; and what
+//! tests the image.
+
+mod test_run;
 
 use serde::Serialize;
+
+pub(super) use test_run::decide as decide_test;
+pub(crate) use test_run::{TestPackages, TestRun};
 
 use super::dependencies::{self, DependencySource};
 use super::{Decided, PlanError, PlanWarning, ValueOrigin, Variables};
@@ -203,8 +209,8 @@ pub(crate) fn manage_py(variables: &Variables) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::planned;
     use super::*;
+    use crate::plan::testing::planned;
 
     fn running(files: &[(&str, &str)], env: &[&str]) -> BuildSteps {
         let mut all = vec![("app.py", "")];
