@@ -171,6 +171,8 @@ fn a_status_is_held_against_what_is_wanted() {
     fails(&home, &["--path", "/broken"], "status", &words);
     let (_, object) = check(&home, &["--path", "/well", "--status", "204"]);
     assert_eq!(object["passed"], true);
+    let named_as_in_a_build = ["--check-path", "/well", "--check-status", "204"];
+    assert_eq!(check(&home, &named_as_in_a_build).1["passed"], true);
     home.run(&["check", "x", "--path", "well"]).exits(2);
     home.run(&["check", "x", "--status", "0"]).exits(2);
 }
@@ -254,6 +256,19 @@ fn an_end_is_told_by_its_status_and_its_log() {
         let object = fails(&home, &[], "ended", words);
         assert_eq!(object["exit_status"], status, "{app}");
     }
+}
+
+#[test]
+fn a_database_file_below_a_read_only_root_is_told() {
+    let home = Home::seeded();
+    // Migrates at each start, and its database lies beside the code.
+    home.build(&example("django"), &["x"]);
+    let words = [
+        "unable to open database file",
+        "root may be read-only",
+        "DISABLE_MIGRATE=1",
+    ];
+    fails(&home, &[], "ended", &words);
 }
 
 #[test]

@@ -135,23 +135,24 @@ pub(crate) struct CacheOptions {
     pub(crate) verify_cache: bool,
 }
 
-/// What an image that is checked has to answer.
+/// What an image that is checked has to answer. The names that a build has for these are understood too: errors of both commands
+/// name them.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct CheckOptions {
     /// Ask for this path; / if nobody says otherwise
-    #[arg(long, value_name = "PATH", value_parser = check_path)]
+    #[arg(long, alias = "check-path", value_name = "PATH", value_parser = check_path)]
     pub(crate) path: Option<String>,
 
     /// Want this status; any below 500 will do if nobody says otherwise
-    #[arg(long, value_name = "STATUS", value_parser = check_status)]
+    #[arg(long, alias = "check-status", value_name = "STATUS", value_parser = check_status)]
     pub(crate) status: Option<u16>,
 
     /// Time that it may take to answer, from its start; 10s if nobody says otherwise
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, alias = "check-within", value_name = "TIME", value_parser = time)]
     pub(crate) within: Option<Duration>,
 
     /// Memory that it gets; 512M if nobody says otherwise
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, alias = "check-memory", value_name = "SIZE", value_parser = size)]
     pub(crate) memory: Option<u64>,
 }
 

@@ -12,7 +12,7 @@ use crate::sandbox::{CommandStatus, EndReason, SandboxError, SandboxStep, StepEn
 const LINES: usize = 25;
 
 /// How to build and look for oneself.
-const INSTEAD: &str = "without --check the image is built and named as it is, and `s2r run IMAGE --restricted -p 8080` shows what it does";
+const INSTEAD: &str = "see for yourself: `s2r run IMAGE --restricted -p 8080`, after a build without --check, which names the image as it is";
 
 /// Why an image could not be looked at.
 #[derive(Debug, thiserror::Error)]

@@ -59,13 +59,16 @@ impl CheckReport {
     /// In half a sentence.
     pub(crate) fn title(&self) -> String {
         let bytes = self.memory.proportional_bytes;
+        let processes = match self.memory.processes {
+            1 => "1 process".to_owned(),
+            count => format!("{count} processes"),
+        };
         format!(
-            "GET {} answered with {} after {} ms, {} MiB in {} processes",
+            "GET {} answered with {} after {} ms, {} MiB in {processes}",
             self.path,
             self.status,
             self.answered_after.as_millis(),
             bytes.unwrap_or(self.memory.resident_bytes) >> 20,
-            self.memory.processes,
         )
     }
 }
