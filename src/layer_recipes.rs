@@ -4,7 +4,7 @@ use crate::archive::UnpackedBound;
 use crate::archive::tar::TarOptions;
 use crate::bytecode::{BytecodeCompiler, python_packages};
 use crate::context::build_context::Context;
-use crate::layer_cache::{Download, DownloadOrigin, LayerRecipe};
+use crate::layer_cache::{CompressedFiles, Download, DownloadOrigin, LayerRecipe};
 use crate::layers::bytecode::{self, ByteCode};
 use crate::layers::group::{self, GroupedPackage};
 use crate::layers::linkage::Linkage;
@@ -17,6 +17,7 @@ use crate::packages::debian::DebArtefact;
 use crate::packages::python::PackageUrl;
 use crate::report::{Event, Report};
 use crate::resolve::wheels::{LockedWheel, WheelLocation};
+use crate::source::PortionKind;
 use crate::store::Store;
 
 /// Layers of an image in all, at most: few enough for every runtime, whose mounts take longer with
@@ -211,7 +212,7 @@ pub(crate) fn library<'a>(
 pub(crate) fn source<'a>(
     source: SourceLayer<'a>,
     compiler: Option<&'a BytecodeCompiler<'a>>,
-    tar: TarOptions,
+    (store, tar): (&'a Store, TarOptions),
 ) -> Vec<LayerRecipe<'a>> {
     let layers = source.of_all_portions().into_iter();
     let recipe = |layer: SourceLayer<'a>| LayerRecipe {
@@ -219,12 +220,18 @@ pub(crate) fn source<'a>(
         contents: layer.title(),
         needs: Vec::new(),
         is_of_source: true,
-        write: Box::new(move |tar| {
+        write: Box::new(move |out| {
+            if layer.portion.kind == PortionKind::LargeFiles {
+                let key = source::key(layer, tar);
+                let members = CompressedFiles { store, tar, key };
+                source::write_large(layer, &members, out)?;
+                return Ok(LayerNotes::default());
+            }
             let code = match compiler.filter(|_| layer.bytecode.is_some()) {
                 Some(compiler) => compiler.application(layer)?,
                 None => ByteCode::default(),
             };
-            source::write(layer, &code, tar)?;
+            source::write(layer, &code, out)?;
             Ok(LayerNotes::default())
         }),
     };

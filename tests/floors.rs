@@ -114,6 +114,7 @@ const FLOORS: &[&[Grant]] = &[
             "packages",
             "report",
             "resolve",
+            "source",
             "store",
         ],
     )],

@@ -17,6 +17,9 @@ use super::sink::{HashingWriter, OUTPUT_BYTES};
 /// Magic, deflate, no flags, no time, no extra flags, unknown operating system.
 const MEMBER_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
+/// Checksum and length, at the end of a member.
+const TRAILER_BYTES: u64 = 8;
+
 /// What can go wrong while members are written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GzipError {
@@ -61,6 +64,31 @@ pub(crate) struct DeflateSummary {
     pub compressed_size: u64,
     /// CRC-32 of the contents.
     pub crc32: u32,
+}
+
+/// Where a member is among those of a file, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MemberPlace {
+    pub offset: u64,
+    pub length: u64,
+}
+
+impl MemberPlace {
+    /// Where its deflate stream begins: headers are written without optional fields.
+    pub(crate) fn stream_offset(&self) -> u64 {
+        self.offset + MEMBER_HEADER.len() as u64
+    }
+
+    /// Where its checksum is; `None` if it is too short for a member.
+    pub(crate) fn trailer_offset(&self) -> Option<u64> {
+        Some(self.stream_offset() + self.stream_bytes()?)
+    }
+
+    /// Length of its deflate stream; `None` if it is too short for a member.
+    pub(crate) fn stream_bytes(&self) -> Option<u64> {
+        let around = MEMBER_HEADER.len() as u64 + TRAILER_BYTES;
+        self.length.checked_sub(around)
+    }
 }
 
 /// Writes members; owns the sink until [`MemberWriter::finish`].

@@ -24,7 +24,7 @@ use body::LayerBody;
 use estargz::TableOfContents;
 use header::{BLOCK_BYTES, EntryKind, HeaderFields};
 
-pub(crate) use crate::archive::gzip::DeflateSummary;
+pub(crate) use crate::archive::gzip::{DeflateSummary, MemberPlace};
 pub(crate) use error::{PathFault, TarError};
 
 /// Piece of a file that is read at once.
@@ -229,16 +229,25 @@ impl<W: Write> LayerWriter<W> {
         owner: &EntryOwner,
         size: u64,
         contents: &mut impl Read,
-    ) -> Result<(), TarError> {
+    ) -> Result<MemberPlace, TarError> {
         self.accept(path)?;
         self.header(EntryKind::File(size), path, owner)?;
         let mut buffer = std::mem::take(&mut self.buffer);
-        self.body.cut().map_err(sink_error)?;
+        let offset = self.body.cut().map_err(sink_error)?;
         let copied = self.copy(path, size, contents, &mut buffer);
         self.buffer = buffer;
         copied?;
-        self.body.cut().map_err(sink_error)?;
-        self.pad(size)
+        let end = self.body.cut().map_err(sink_error)?;
+        self.pad(size)?;
+        Ok(MemberPlace {
+            offset,
+            length: end - offset,
+        })
+    }
+
+    /// Whether [`LayerWriter::member_file`] writes a file into one member.
+    pub(crate) fn has_members(&self) -> bool {
+        self.table.is_none() && self.body.is_gzip()
     }
 
     fn contents(

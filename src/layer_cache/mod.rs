@@ -4,12 +4,14 @@
 //! - `recipe`: what a layer is made of, and how
 //! - `layer_builder`: finds or makes layers, several at once
 //! - `download`: files that layers are made of, checked while they arrive
+//! - `compressed_files`: large files that were compressed before
 //! - `registry_cache`: images of registries whose layers may be used again
 //! - `locked_layers`: what `s2r.lock` says of layers
 //! - `mend`: parts of an image that are wrong in the store are dropped and made again
 //! - `remote_blobs`: blobs that the store only knows to lie in a registry, brought here
 //! - `unpacked_layers`: layers as folders, for steps and interpreters
 
+mod compressed_files;
 mod download;
 mod layer_builder;
 mod locked_layers;
@@ -19,6 +21,7 @@ mod registry_cache;
 mod remote_blobs;
 mod unpacked_layers;
 
+pub(crate) use compressed_files::CompressedFiles;
 pub(crate) use download::{
     Download, DownloadError, DownloadOrigin, MAX_DOWNLOAD_BYTES, StoreFetcher, TransferIds,
 };

@@ -4,11 +4,14 @@
 //! Everything belongs to user 1001 and group 0, and the group has the owner's rights, so that any
 //! user of group 0 may write there. Of the modes on disk the owner's exec bit alone counts: the
 //! rest depends on a umask. Links keep their targets. Byte code, where there is
-//! some, lies beside its sources, as if Python had written it. A large file is a gzip member of its own, so that its
-//! compressed bytes stand for it wherever it lies.
+//! some, lies beside its sources, as if Python had written it.
+
+mod large;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+
+pub(crate) use large::{KnownMember, KnownMembers, write as write_large};
 
 use crate::archive::tar::{self, EntryOwner, LayerWriter, TarOptions};
 use crate::layers::bytecode::{self, ByteCode, CodeSpan};
@@ -215,7 +218,7 @@ pub(crate) fn key(source: SourceLayer<'_>, options: TarOptions) -> Key {
     key.finish()
 }
 
-/// Writes the layer; the caller finishes `out`. Each file must still hold what was hashed into
+/// Writes a layer but for that of large files ([`write_large`]); the caller finishes `out`. Each file must still hold what was hashed into
 /// `contents`.
 ///
 /// # Errors
@@ -338,11 +341,7 @@ fn write_entry<W: Write>(
             let owner = if *executable { EXECUTABLE } else { FILE };
             let hash = source.contents.hash_of(index);
             let mut file = source.tree.open(entry)?.expecting(hash);
-            let written = match source.portion.kind {
-                PortionKind::LargeFiles => out.member_file(path, &owner, *size_bytes, &mut file),
-                _ => out.file(path, &owner, *size_bytes, &mut file),
-            };
-            match written {
+            match out.file(path, &owner, *size_bytes, &mut file) {
                 Ok(()) => {}
                 // The writer knows the path in the image; the user knows the one on disk.
                 Err(tar::TarError::Read { source, .. }) => return Err(file.explain(source).into()),

@@ -206,8 +206,8 @@ impl ProjectFacts {
     }
 
     /// How the source is divided into layers, a line for each kind of large one.
-    pub(crate) fn large_layers(&self) -> Vec<String> {
-        self.tree.division().describe(self.tree.entries())
+    pub(crate) fn large_layers(&self) -> &[String] {
+        &self.tree.division().described
     }
 
     /// `setup.py` in the root or in a folder of it, as `run` looks for it: the root first.

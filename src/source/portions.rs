@@ -102,6 +102,8 @@ pub(crate) struct SourceDivision {
     pub apart: Vec<SourcePortion>,
     /// The rest.
     pub code: SourcePortion,
+    /// How it is divided, for people, a line for each kind of what is large.
+    pub described: Vec<String>,
 }
 
 impl SourceDivision {
@@ -113,6 +115,7 @@ impl SourceDivision {
             return Self {
                 apart: Vec::new(),
                 code: SourcePortion::whole(entries),
+                described: Vec::new(),
             };
         }
         let folders = Folders::of(entries);
@@ -142,44 +145,47 @@ impl SourceDivision {
             }
         }
         apart.retain(|portion| portion.files > 0);
-        Self { apart, code }
+        Self {
+            described: describe(&apart, entries),
+            apart,
+            code,
+        }
     }
 
     /// All portions, that of the code last.
     pub(crate) fn portions(&self) -> impl Iterator<Item = &SourcePortion> {
         self.apart.iter().chain([&self.code])
     }
+}
 
-    /// How it is divided, for people, a line for each kind; nothing of one that is not.
-    pub(crate) fn describe(&self, entries: &[SourceEntry]) -> Vec<String> {
-        let of = |kind| {
-            self.apart
-                .iter()
-                .filter(move |portion| portion.kind == kind)
-        };
-        let entries_of = |kind| {
-            let places = of(kind).flat_map(|portion| portion.places.iter().copied());
-            let found = places.filter_map(|place| entries.get(place));
-            found.filter(|entry| !is_folder(entry))
-        };
-        let head = |kind, what: &str| {
-            let files: usize = of(kind).map(|portion| portion.files).sum();
-            let layers = of(kind).count();
-            let (file, layer) = (plural(files, "file"), plural(layers, "layer"));
-            (layers > 0).then(|| format!("{file} of {what} in {layer}: "))
-        };
-        let large = head(PortionKind::LargeFiles, "4 MiB and more")
-            .map(|head| head + &sized(entries_of(PortionKind::LargeFiles)));
-        let folders = head(PortionKind::LargeFolders, "large folders").map(|head| {
-            let tops = entries_of(PortionKind::LargeFolders).map(|entry| top(&entry.path));
-            let tops: BTreeSet<&[u8]> = tops.collect();
-            let named = tops
-                .iter()
-                .map(|top| String::from_utf8_lossy(top).into_owned());
-            head + &first_of(named, tops.len())
-        });
-        large.into_iter().chain(folders).collect()
-    }
+/// Says how what is large is divided, a line for each kind.
+fn describe(apart: &[SourcePortion], entries: &[SourceEntry]) -> Vec<String> {
+    let of = |kind| apart.iter().filter(move |portion| portion.kind == kind);
+    let entries_of = |kind| {
+        let places = of(kind).flat_map(|portion| portion.places.iter().copied());
+        places.filter_map(|place| entries.get(place))
+    };
+    let head = |kind, what: &str| {
+        let files: usize = of(kind).map(|portion| portion.files).sum();
+        let layers = of(kind).count();
+        let (file, layer) = (plural(files, "file"), plural(layers, "layer"));
+        (layers > 0).then(|| format!("{file} of {what} in {layer}: "))
+    };
+    let large = head(PortionKind::LargeFiles, "4 MiB and more").map(|head| {
+        let files = entries_of(PortionKind::LargeFiles).filter(|entry| !is_folder(entry));
+        head + &sized(files)
+    });
+    let folders = head(PortionKind::LargeFolders, "large folders").map(|head| {
+        let tops = entries_of(PortionKind::LargeFolders)
+            .filter(|entry| is_folder(entry) && !entry.path.contains(&b'/'))
+            .map(SourceEntry::shown);
+        let tops: BTreeSet<String> = tops.collect();
+        match tops.len() {
+            0 => format!("{head}."),
+            count => head + &first_of(tops.into_iter(), count),
+        }
+    });
+    large.into_iter().chain(folders).collect()
 }
 
 fn plural(count: usize, what: &str) -> String {
@@ -203,12 +209,6 @@ fn first_of(names: impl Iterator<Item = String>, count: usize) -> String {
         0 => named,
         more => format!("{named} and {more} more"),
     }
-}
-
-/// The folder of the root that a path begins with.
-fn top(path: &[u8]) -> &[u8] {
-    let slash = path.iter().position(|&byte| byte == b'/');
-    slash.map_or(b".", |slash| &path[..slash])
 }
 
 /// The portions of large files, by the files' places.
@@ -253,8 +253,8 @@ struct Folder<'a> {
     parent: usize,
     /// Of the files right in it.
     own_weight: u64,
-    /// Whether its files are those of a large folder.
-    is_apart: bool,
+    /// The portion of its files, if they are those of a large folder.
+    slot: Option<usize>,
 }
 
 impl<'a> Folder<'a> {
@@ -265,7 +265,7 @@ impl<'a> Folder<'a> {
             is_byte_code,
             parent,
             own_weight: 0,
-            is_apart: false,
+            slot: None,
         }
     }
 }
@@ -310,25 +310,29 @@ impl<'a> Folders<'a> {
             let weight = weights[number];
             let folder = &mut self.folders[number];
             if weight >= LARGE_FOLDER_BYTES && !folder.is_byte_code {
-                folder.is_apart = true;
+                folder.slot = Some(slot(folder.path, FOLDER_PORTIONS));
             } else if number > 0 {
                 weights[folder.parent] += weight;
             }
         }
         for number in 1..self.folders.len() {
-            let parent = self.folders[number].parent;
-            self.folders[number].is_apart |= self.folders[parent].is_apart;
+            let is_in_one = self.folders[self.folders[number].parent].slot.is_some();
+            let folder = &mut self.folders[number];
+            if is_in_one {
+                folder.slot = Some(slot(folder.path, FOLDER_PORTIONS));
+            }
         }
     }
 
     /// The portion of an entry among those of large folders.
     fn portion_of(&self, place: usize) -> Option<usize> {
         let entry = &self.entries[place];
-        let is_single = !is_folder(entry) && !is_python(&entry.path);
         let folder = &self.folders[self.own[place].unwrap_or(self.parents[place])];
-        let deals_out = is_single && folder.own_weight >= LARGE_FOLDER_BYTES;
-        let path = if deals_out { &entry.path } else { folder.path };
-        folder.is_apart.then(|| slot(path, FOLDER_PORTIONS))
+        let deals_out = folder.own_weight >= LARGE_FOLDER_BYTES && !is_folder(entry);
+        if deals_out && !is_python(&entry.path) {
+            return Some(slot(&entry.path, FOLDER_PORTIONS));
+        }
+        folder.slot
     }
 
     /// The portions that each entry is seen in, a bit each: a folder in those of all that lies in it.

@@ -253,6 +253,11 @@ fn a_model_that_moves_takes_no_code_with_it() {
     .unwrap();
     let after = build(&home, &project.path(), &["x"]);
     assert_eq!(made(&after).len(), 2, "{after}");
+    home.layout().check(after["digest"].as_str().unwrap());
+    // A machine that has never compressed it gets the same.
+    let other = Home::seeded();
+    let there = build(&other, &project.path(), &["x"]);
+    assert_eq!(layers(&home, &after), layers(&other, &there));
     let (old, new) = (layers(&home, &before), layers(&home, &after));
     assert_eq!(old[..old.len() - 2], new[..new.len() - 2]);
     fs::rename(

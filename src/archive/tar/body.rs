@@ -35,6 +35,10 @@ impl<W: Write> LayerBody<W> {
         }
     }
 
+    pub(super) fn is_gzip(&self) -> bool {
+        matches!(self, Self::Gzip(_))
+    }
+
     /// Ends a gzip member, and gives the offset of the next; a zstd frame goes on.
     pub(super) fn cut(&mut self) -> Result<u64, GzipError> {
         match self {

@@ -216,3 +216,94 @@ fn byte_code_lies_beside_its_sources() {
         ]
     );
 }
+
+/// Members that one layer left for the next.
+#[derive(Default)]
+struct Left {
+    layer: Vec<u8>,
+    places: std::cell::RefCell<BTreeMap<[u8; 32], crate::archive::tar::MemberPlace>>,
+    found: std::cell::Cell<usize>,
+}
+
+impl KnownMembers for Left {
+    fn find(&self, sha256: &[u8; 32], size_bytes: u64) -> Option<KnownMember> {
+        let place = *self.places.borrow().get(sha256)?;
+        let at = |offset: u64| usize::try_from(offset).unwrap();
+        let crc32 = *self.layer[at(place.trailer_offset()?)..].first_chunk()?;
+        let stream = self.layer.get(at(place.stream_offset())..)?.to_vec();
+        self.found.set(self.found.get() + 1);
+        Some(KnownMember {
+            deflated: crate::archive::tar::DeflateSummary {
+                size: size_bytes,
+                compressed_size: place.stream_bytes()?,
+                crc32: u32::from_le_bytes(crc32),
+            },
+            stream: Box::new(std::io::Cursor::new(stream)),
+        })
+    }
+
+    fn note(&self, sha256: &[u8; 32], place: crate::archive::tar::MemberPlace) {
+        self.places.borrow_mut().insert(*sha256, place);
+    }
+}
+
+fn large_layer(tree: &SourceTree, members: &Left) -> Vec<u8> {
+    let contents = tree.contents(&KnownHashes::default()).unwrap();
+    let layers = of(tree, &contents).of_all_portions();
+    let mut out = LayerWriter::new(Vec::new(), OPTIONS);
+    write_large(layers[0], members, &mut out).unwrap();
+    out.finish().unwrap().0
+}
+
+#[test]
+fn a_large_file_that_has_moved_is_copied_to_the_bytes_that_it_would_have_anyway() {
+    // No multiple of a block, and one.
+    for length in [(4 << 20) + 7, 5 << 20] {
+        let text: String = (0..length)
+            .map(|n| char::from(b'a' + u8::try_from(n % 23).unwrap()))
+            .collect();
+        let before = folder(&[("models/m.bin*", text.as_str()), ("app.py", "x")]);
+        let after = folder(&[("weights/of/m.bin", text.as_str()), ("app.py", "x")]);
+        let (before, after) = (tree(&before), tree(&after));
+        let mut left = Left::default();
+        left.layer = large_layer(&before, &left);
+        assert_eq!((left.places.borrow().len(), left.found.get()), (1, 0));
+        let copied = large_layer(&after, &left);
+        assert_eq!(left.found.get(), 1);
+        assert!(copied == large_layer(&after, &Left::default()));
+        assert_eq!(
+            listing(&copied)[3..],
+            [
+                "775 1001:0 opt/app-root/src/weights/",
+                "775 1001:0 opt/app-root/src/weights/of/",
+                "664 1001:0 opt/app-root/src/weights/of/m.bin",
+            ]
+        );
+    }
+}
+
+#[test]
+fn what_is_large_is_in_one_layer_and_the_notes_are_with_the_code() {
+    let large = "x".repeat(4 << 20);
+    let folder = folder(&[("m.bin", large.as_str()), ("app.py", "x")]);
+    let tree = tree(&folder);
+    let contents = tree.contents(&KnownHashes::default()).unwrap();
+    let compiler = KeyBuilder::new("c").finish();
+    let code = SourceLayer {
+        module: Some("app:app"),
+        bytecode: Some(("3.13", compiler)),
+        ..of(&tree, &contents)
+    };
+    let layers = code.of_all_portions();
+    let titles: Vec<String> = layers.iter().map(SourceLayer::title).collect();
+    assert_eq!(
+        titles,
+        ["source: m.bin (5 MB)", "source: 1 files and folders"]
+    );
+    assert_eq!((layers[0].module, layers[0].bytecode), (None, None));
+    assert_eq!(layers[1].module, Some("app:app"));
+    // What Python compiles it is nothing to a file that is no source.
+    let without = of(&tree, &contents).of_all_portions();
+    assert_eq!(key(layers[0], OPTIONS), key(without[0], OPTIONS));
+    assert_ne!(key(layers[1], OPTIONS), key(without[1], OPTIONS));
+}

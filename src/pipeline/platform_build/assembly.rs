@@ -100,7 +100,11 @@ impl Context<'_> {
                 ..layer_recipes::wheel_layer(&own, own_place, &shelf)
             });
         }
-        recipes.extend(layer_recipes::source(source, application, tar));
+        recipes.extend(layer_recipes::source(
+            source,
+            application,
+            (self.store, tar),
+        ));
         Ok(recipes)
     }
 

@@ -67,7 +67,7 @@ fn a_small_source_is_whole() {
     let code = &division.code;
     assert_eq!(code.places, (0..entries.len()).collect::<Vec<_>>());
     assert_eq!(code.title(&entries), "306 files and folders");
-    assert!(division.describe(&entries).is_empty());
+    assert!(division.described.is_empty());
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn large_files_are_alone() {
     let first = division.apart[0].title(&entries);
     assert_eq!(first, "models/a.bin (300 MB)");
     assert_eq!(
-        division.describe(&entries),
+        division.described,
         [
             "3 files of 4 MiB and more in 3 layers: models/a.bin (300 MB), models/b.bin (5 MB), only/c.bin (5 MB)"
         ]
@@ -155,7 +155,7 @@ fn code_is_kept_apart_from_large_folders() {
         assert_eq!(with.count(), 1, "{folder}");
     }
     let entries = entries(&files);
-    let lines = SourceDivision::of(&entries).describe(&entries);
+    let lines = SourceDivision::of(&entries).described;
     assert!(
         lines[0].starts_with("5000 files of large folders in "),
         "{lines:?}"
