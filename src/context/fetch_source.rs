@@ -254,6 +254,11 @@ impl RequirementCheckout {
             source,
         })?;
         let facts = fetch(&repository, settings, store, &into, report)?;
+        let unwritable = |source| StoreError::Io {
+            path: into.clone(),
+            source,
+        };
+        facts.write_archival_file(&into).map_err(unwritable)?;
         Ok(Some(Self {
             folder,
             commit: facts.commit,

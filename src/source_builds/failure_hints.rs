@@ -244,7 +244,7 @@ const AGED: &[(&[&str], &str)] = &[
             "SETUPTOOLS_SCM_PRETEND_VERSION",
             "PBR_VERSION",
         ],
-        "It reads its version from git, whose folder is not in the build: set SETUPTOOLS_SCM_PRETEND_VERSION (PBR_VERSION for pbr) in .s2i/environment or with -e.",
+        "It reads its version from git, which knows no tag of this commit (fetch them: git fetch --tags --unshallow) or is not there: set SETUPTOOLS_SCM_PRETEND_VERSION (PBR_VERSION for pbr) in .s2i/environment or with -e.",
     ),
 ];
 

@@ -48,6 +48,7 @@ mod exits;
 mod few;
 mod formats;
 mod from_source;
+mod git_versions;
 mod hostile;
 mod images;
 mod inside;

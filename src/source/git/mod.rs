@@ -12,6 +12,7 @@ pub(crate) mod remote;
 pub(crate) mod revision;
 #[cfg(test)]
 mod tests;
+mod version_description;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -22,6 +23,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde::Serialize;
+use version_description::DESCRIBE;
 
 use crate::host::{self, ProcessLimits};
 use crate::report::split_login;
@@ -67,6 +69,9 @@ pub(crate) struct CheckoutFacts {
     /// where that was not asked, because the folder belongs to someone else or its own settings
     /// could run programs.
     pub changed_files: Option<usize>,
+    /// `git describe` of the commit, for instance `v1.2-3-gabc1234`: the last tag with a number in it, and how many
+    /// commits have come since. Asked for where a project takes its version from there.
+    pub description: Option<String>,
 }
 
 /// How to ask for what [`CheckoutFacts::of_log`] reads; the commit comes after it.
@@ -94,6 +99,7 @@ impl CheckoutFacts {
             message: subject.chars().take(MAX_SUBJECT_CHARS).collect(),
             remote,
             changed_files: Some(0),
+            description: None,
         })
     }
 }
@@ -112,6 +118,9 @@ pub(crate) fn facts(
     let remote = git.remote().map(|url| without_credentials(&url));
     let mut facts = CheckoutFacts::of_log(&answer, &reference, remote)?;
     facts.changed_files = changed_files(&git);
+    if version_description::is_asked_for(folder) {
+        facts.description = git.text(&[&DESCRIBE[..], &[&facts.commit]].concat());
+    }
     Some(facts)
 }
 

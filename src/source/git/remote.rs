@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::checkout::{GitCheckout, io_error, remove_folder, told};
 use super::error::{GitAction, GitError};
 use super::program::{FetchWatch, GitProgram};
-use super::{CheckoutFacts, without_credentials};
+use super::{CheckoutFacts, version_description, without_credentials};
 use crate::oci::KeyBuilder;
 use crate::report::{Event, Report, TransferId};
 use crate::source::location::GitRepository;
@@ -135,7 +135,12 @@ impl GitRemote<'_> {
         self.desk.lay_out(&commit)?;
         // A path of this machine is nothing that others could find.
         let remote = (!self.repository.is_local()).then(|| self.desk.shown.to_owned());
-        self.desk.facts(&commit, &label, remote)
+        let mut facts = self.desk.facts(&commit, &label, remote)?;
+        if !self.bench.offline && version_description::is_asked_for(self.bench.into) {
+            let address = &self.repository.address;
+            facts.description = self.desk.describe_by_history(address, &commit);
+        }
+        Ok(facts)
     }
 
     fn obtain_anew(&self) -> Result<CheckoutFacts, GitError> {

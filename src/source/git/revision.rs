@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use super::checkout::{GitCheckout, io_error, told};
 use super::error::{GitAction, GitError};
 use super::program::GitProgram;
+use super::version_description::{self, DESCRIBE};
 use super::{CheckoutFacts, GitFolder, is_checkout, without_credentials};
 use crate::source::location::GitReference;
 
@@ -59,7 +60,11 @@ pub(crate) fn lay_out(
     desk.prepare(remote.as_deref().unwrap_or(&shown))?;
     borrow(repository, &folder.join(path_of(objects)))?;
     desk.lay_out(&commit)?;
-    desk.facts(&commit, &label, remote.as_deref().map(without_credentials))
+    let mut facts = desk.facts(&commit, &label, remote.as_deref().map(without_credentials))?;
+    if version_description::is_asked_for(into) {
+        facts.description = checkout.text(&[&DESCRIBE[..], &[&commit]].concat());
+    }
+    Ok(facts)
 }
 
 /// The commit that a name stands for, and what the name is called; a branch comes before a tag of

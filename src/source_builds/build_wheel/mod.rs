@@ -288,6 +288,10 @@ impl WheelBuilder<'_> {
                 key.add(path.as_bytes());
                 key.add(&[u8::from(*is_editable)]);
                 key.add(self.context.contents()?.key().as_bytes());
+                let git = self.context.project.git.as_ref();
+                if let Some(description) = git.and_then(|git| git.description.as_ref()) {
+                    key.add(description.as_bytes());
+                }
             }
             BuildSource::Checkout {
                 subdirectory,

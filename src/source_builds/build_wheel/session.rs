@@ -88,6 +88,14 @@ impl<'a> BuildSession<'a> {
             }
             BuildSource::Own { path, is_editable } => {
                 let copy = StagedSource::new(context.store, context.tree(), SOURCE)?;
+                if let Some(git) = &context.project.git {
+                    let top = copy.root().join(SOURCE);
+                    let unwritable = |source| FileError::Unwritable {
+                        path: top.clone(),
+                        source,
+                    };
+                    git.write_archival_file(&top).map_err(unwritable)?;
+                }
                 lower.push(copy.root());
                 staged = Some(copy);
                 if *is_editable {
