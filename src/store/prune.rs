@@ -217,6 +217,19 @@ mod tests {
     }
 
     #[test]
+    fn what_sources_hash_to_goes_and_other_records_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let key = crate::oci::KeyBuilder::new("r").finish();
+        for kind in [SOURCE_HASHES, "lock"] {
+            store.put_record(kind, &key, b"text").unwrap();
+        }
+        assert_eq!(store.prune(false).unwrap().files, 1);
+        assert_eq!(store.record(SOURCE_HASHES, &key).unwrap(), None);
+        assert!(store.record("lock", &key).unwrap().is_some());
+    }
+
+    #[test]
     fn folders_of_layers_without_an_image_go() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();

@@ -103,10 +103,14 @@ pub(super) fn read_layer(path: &Path) -> Result<Option<StoredLayer>, StoreError>
 /// Reads a record; `None` if it is not there or its bytes have changed.
 pub(super) fn read_sealed(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let sealed = read_bounded(path)?;
-    Ok(sealed.and_then(|sealed| {
+    Ok(sealed.and_then(|mut sealed| {
         let end = sealed.iter().position(|byte| *byte == b'\n')?;
         let (seal, bytes) = (sealed.get(..end)?, sealed.get(end + 1..)?);
-        (seal == Digest::of(bytes).to_string().as_bytes()).then(|| bytes.to_vec())
+        let is_sound = seal == Digest::of(bytes).to_string().as_bytes();
+        is_sound.then(|| {
+            sealed.drain(..=end);
+            sealed
+        })
     }))
 }
 
@@ -144,6 +148,10 @@ mod tests {
             assert_eq!(store.record("lock", &key).unwrap().unwrap(), bytes);
         }
         assert!(store.record_age("lock", &key).is_some());
+        for _ in 0..2 {
+            store.forget_record("lock", &key).unwrap();
+            assert_eq!(store.record("lock", &key).unwrap(), None);
+        }
     }
 
     #[test]
