@@ -24,6 +24,7 @@ mod harness {
     pub(crate) mod proxy;
     pub(crate) mod registry;
     pub(crate) mod sdist;
+    pub(crate) mod servers;
     pub(crate) mod stored;
     pub(crate) mod tampered;
     pub(crate) mod tls;
@@ -66,6 +67,7 @@ mod outputs;
 mod plan;
 mod platforms;
 mod private_index;
+mod project_steps;
 mod pythons;
 mod rebase;
 mod rebuild;

@@ -13,6 +13,7 @@ mod needs;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::base::debian_packages::DebianPackages;
@@ -34,6 +35,7 @@ use crate::source_builds::build_root::BuildRoot;
 use crate::source_builds::project_steps::ProjectSteps;
 use crate::source_builds::step_layers;
 use crate::source_builds::step_layers::{LowerLayers, StepOutcome};
+use crate::source_builds::toolchain::Toolchain;
 use crate::wheel_resolution::resolver;
 use assembly::FinishedLayers;
 
@@ -197,17 +199,25 @@ impl Context<'_> {
         let Some((source, layers)) = below.layers.split_last() else {
             return Ok(StepOutcome::default());
         };
-        let commands = &self.plan.running.commands;
-        // Compilers are large, so that they come only where the project names packages to build with.
-        let asks = !commands.is_empty() && self.plan.packages.has_build_of_project();
-        let toolchain = asks.then(|| build_root.full(&[])).transpose()?;
+        let toolchain = self.toolchain_of_commands(build_root)?;
         ProjectSteps {
             context: self,
-            commands,
+            commands: &self.plan.running.commands,
             toolchain: toolchain.as_deref(),
             collects: self.collects(lock),
         }
         .run(LowerLayers { layers, ..below }, source)
+    }
+
+    /// What the commands of `build` find besides the image. Compilers are large, so that they come only where the
+    /// project names packages to build with.
+    fn toolchain_of_commands(
+        &self,
+        build_root: &BuildRoot<'_>,
+    ) -> Result<Option<Arc<Toolchain>>, BuildError> {
+        let has_commands = !self.plan.running.commands.is_empty();
+        let asks = has_commands && self.plan.packages.has_build_of_project();
+        asks.then(|| build_root.full(&[])).transpose()
     }
 
     /// Whether static files are collected.
@@ -246,6 +256,9 @@ impl Context<'_> {
         let build_root = BuildRoot::new(self, architecture, &base).alone();
         let wheels = self.wheels(target, &build_root)?;
         let complete = self.base_for(&base, &wheels)?;
+        if build_root.foreign().is_none() {
+            self.toolchain_of_commands(&build_root)?;
+        }
         Ok(ResolvedPlatform {
             build_packages: build_root.build_packages(),
             packages: complete.as_ref().unwrap_or(&base).debs(),

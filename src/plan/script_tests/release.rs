@@ -102,9 +102,14 @@ fn a_release_command_that_never_succeeds_ends_the_container_with_its_status() {
 
 #[test]
 fn a_release_command_that_is_not_there_is_not_tried_again() {
-    for (release, env, status) in [("upgrad", "FAIL=0", 127), ("upgrade", "FAIL=9", 3)] {
+    for (release, env, status) in [
+        ("upgrad", "FAIL=0", 127),
+        ("upgrade", "FAIL=9", 3),
+        // What only a shell knows.
+        ("exit 7", "FAIL=0", 7),
+    ] {
         let image = image(G, &[WSGI], release);
-        let timeout = if status == 3 { "0" } else { "60" };
+        let timeout = if status == 127 { "60" } else { "0" };
         let timeout = format!("S2R_RELEASE_TIMEOUT={timeout}");
         let (started, ended) = image.started("/bin/sh", &[env, &timeout]);
         assert!(!started.contains("sleep"), "{started}");

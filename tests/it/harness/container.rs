@@ -45,6 +45,12 @@ impl Container {
     /// The same with more of podman's flags.
     #[track_caller]
     pub(crate) fn start_with(image: &str, uid: u32, flags: &[&str]) -> Self {
+        Self::start_as(image, uid, flags, &[])
+    }
+
+    /// The same with arguments for the image.
+    #[track_caller]
+    pub(crate) fn start_as(image: &str, uid: u32, flags: &[&str], arguments: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "s2r-it-{}-{}",
@@ -59,7 +65,8 @@ impl Container {
                 .args(["--user", &format!("{uid}:0")])
                 .args(["--env", &format!("PORT={port}")])
                 .args(flags)
-                .arg(image),
+                .arg(image)
+                .args(arguments),
         )
         .ok();
         Self { name, port }
@@ -83,6 +90,32 @@ impl Container {
             );
             sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Waits until a page has a text.
+    #[track_caller]
+    pub(crate) fn page_says(&self, path: &str, text: &str) {
+        let started = Instant::now();
+        while !self.page(path).contains(text) {
+            assert!(started.elapsed() < START_LIMIT, "{}", self.page(path));
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until the container has written a text.
+    #[track_caller]
+    pub(crate) fn says(&self, text: &str) {
+        let started = Instant::now();
+        while !self.logs().contains(text) {
+            let is_there = started.elapsed() < START_LIMIT && self.is_running();
+            assert!(is_there, "{}", self.logs());
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Where the application listens, as `PORT` tells it.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Runs a command in the container.
