@@ -13,11 +13,21 @@ use crate::source::{SettingsFile, SourceTree, git};
 /// The file that pins a base.
 pub(crate) const LOCK_FILE: &str = "s2r.lock";
 
+/// The member of a uv workspace that `--context-dir` leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WorkspaceMember {
+    pub name: String,
+    /// Its folder, from the workspace's root.
+    pub folder: String,
+}
+
 /// What was read before anything was decided.
 pub(crate) struct ProjectInputs {
     pub tree: SourceTree,
     pub facts: ProjectFacts,
     pub git: Option<git::CheckoutFacts>,
+    /// The member that is built; the tree is the whole workspace's.
+    pub member: Option<WorkspaceMember>,
     /// The builder, once it is chosen.
     pub builder: Option<ChosenBuilder>,
     /// The image that it stands on, if it is one, for each platform that is wanted.

@@ -6,9 +6,10 @@ use super::named_base::NamedBaseError;
 use crate::base::base_image_lookup::{BaseImageError, BaseImageLookup};
 use crate::context::base_manifest::BaseImage;
 use crate::context::fetch_source::{FetchedSource, for_git};
-use crate::context::project::{LOCK_FILE, ProjectInputs};
+use crate::context::project::{LOCK_FILE, ProjectInputs, WorkspaceMember};
 use crate::context::settings::Settings;
 use crate::oci::{Architecture, Platform, Reference};
+use crate::packages::python::locks::{self, LockKind};
 use crate::plan::builder::{BuilderDefinition, BuilderFile, EmbeddedBuilder};
 use crate::plan::image_builder::ImageBuilder;
 use crate::plan::{
@@ -18,7 +19,7 @@ use crate::plan::{
 use crate::project::{ProjectFacts, ProjectSettings};
 use crate::report::{BuildError, Event, FileError, Report};
 use crate::source::environment::{self, EnvironmentGrammar, EnvironmentNote, EnvironmentVariable};
-use crate::source::{SettingsFile, SourceTree, git};
+use crate::source::{SettingsFile, SourceSettings, SourceTree, git};
 use crate::store::Store;
 
 /// A builder file is refused beyond this.
@@ -48,13 +49,17 @@ pub(super) fn project(
 ) -> Result<ProjectInputs, BuildError> {
     let environment_file = environment_file(request, settings)?;
     let obtained = FetchedSource::of(request, settings, report)?;
-    let mut source = crate::source::SourceSettings {
+    let mut source = SourceSettings {
         folder: obtained.folder.clone(),
         shown: obtained.shown.clone(),
         context_dir: request.context_dir.clone(),
         exclude: request.exclude.clone(),
         ignore: Vec::new(),
     };
+    let member = workspace_member(request, &source)?;
+    if member.is_some() {
+        source.context_dir = None;
+    }
     let asked = ProjectSettings::of_source(&source)?;
     let patterns = asked.exclude.iter();
     source.ignore = patterns.map(|pattern| pattern.value.clone()).collect();
@@ -69,15 +74,85 @@ pub(super) fn project(
         (read, git.and_then(|thread| thread.join().ok().flatten()))
     });
     let (facts, tree) = read?;
+    if let Some(member) = &member {
+        tell_of_member(member, &tree, report);
+    }
     Ok(ProjectInputs {
         tree,
         facts,
         git: git.or_else(|| obtained.git.clone()),
         obtained,
+        member,
         builder: None,
         base_images: Vec::new(),
         environment_file,
     })
+}
+
+/// Files that count in the root of a source alone.
+const FILES_OF_ROOT: [&str; 5] = [
+    ".s2i/environment",
+    ".s2iignore",
+    "Aptfile",
+    "Procfile",
+    "s2r.yaml",
+];
+
+/// The member of a uv workspace in the folder of `--context-dir`, if it has no lock of its own: what it needs, the
+/// workspace's lock and other members say, so the build starts from the workspace's root.
+///
+/// # Errors
+/// A file cannot be read; the workspace's `uv.lock` is no lock.
+fn workspace_member(
+    request: &PlanRequest,
+    source: &SourceSettings,
+) -> Result<Option<WorkspaceMember>, BuildError> {
+    let Some(context_dir) = source.context_dir.as_ref().and_then(|path| path.to_str()) else {
+        return Ok(None);
+    };
+    let parts: Vec<&str> = context_dir
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    let folder = parts.join("/");
+    let is_named = request
+        .env
+        .iter()
+        .any(|one| one.starts_with("S2R_PACKAGE="));
+    if folder.is_empty() || is_named {
+        return Ok(None);
+    }
+    let root = SourceSettings {
+        context_dir: None,
+        ..source.clone()
+    };
+    let lock = LockKind::Uv.path();
+    let Some(text) = SourceTree::read_root_file(&root, lock, SettingsFile::ToolLock)? else {
+        return Ok(None);
+    };
+    for own in [lock, "pylock.toml", "requirements.txt"] {
+        if SourceTree::read_root_file(source, own, SettingsFile::ToolLock)?.is_some() {
+            return Ok(None);
+        }
+    }
+    let text = String::from_utf8_lossy(&text);
+    let name = locks::member_in_folder(&text, &folder).map_err(PlanError::from)?;
+    Ok(name.map(|name| WorkspaceMember { name, folder }))
+}
+
+fn tell_of_member(member: &WorkspaceMember, tree: &SourceTree, report: &dyn Report) {
+    let WorkspaceMember { name, folder } = member;
+    report.event(Event::Warning {
+        text: format!("--context-dir {folder} is the member {name} of a uv workspace: it is built from the workspace's root, all of which is in the image"),
+        hint: format!("`-e S2R_PACKAGE={name}` in place of the flag says the same"),
+    });
+    let paths = FILES_OF_ROOT.iter().map(|file| format!("{folder}/{file}"));
+    for path in paths.filter(|path| tree.find(path.as_bytes()).is_some()) {
+        report.event(Event::Warning {
+            text: format!("{path} is not read"),
+            hint: "put it into the workspace's root".to_owned(),
+        });
+    }
 }
 
 /// What would be decided if there were no `pylock.toml`: what such a lock stands for.
@@ -119,6 +194,7 @@ fn inputs<'a>(
         facts,
         builder: project.chosen()?,
         environment_file: &project.environment_file,
+        member: project.member.as_ref().map(|member| member.name.as_str()),
         git: project.git.as_ref(),
         host: Architecture::host().map(|architecture| Platform { architecture }),
     })

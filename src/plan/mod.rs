@@ -98,6 +98,8 @@ pub(crate) struct PlanInputs<'a> {
     pub builder: &'a ChosenBuilder,
     /// The variables of the file of `-E`, and what was odd about it.
     pub environment_file: &'a (Vec<EnvironmentVariable>, Vec<EnvironmentNote>),
+    /// The member of the workspace that `--context-dir` leads to.
+    pub member: Option<&'a str>,
     /// What git knows about the source.
     pub git: Option<&'a git::CheckoutFacts>,
     /// What this machine runs on; `None` if s2r does not build for it.

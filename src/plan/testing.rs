@@ -50,6 +50,7 @@ pub(super) fn with(
         facts: &facts,
         builder: &ChosenBuilder { definition, reason },
         environment_file: &(Vec::new(), Vec::new()),
+        member: None,
         git: None,
         host: Some("linux/amd64".parse().unwrap()),
     })

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::builder::BuilderDefinition;
+use super::dependencies::MEMBER;
 use super::{Decided, PlanError, PlanInputs, PlanWarning, ValueOrigin};
 use crate::project::{ENVIRONMENT_FILE, SourcePlace};
 use crate::source::environment;
@@ -233,6 +234,15 @@ pub(super) fn decide(
             &variable.name,
             &variable.value,
             ValueOrigin::Flag { flag: "-E" },
+        );
+    }
+    if let Some(member) = inputs.member
+        && !variables.0.contains_key(MEMBER)
+    {
+        let flag = "--context-dir";
+        variables.infer(
+            MEMBER,
+            Decided::new(member.to_owned(), ValueOrigin::Flag { flag }, ""),
         );
     }
     advise(inputs, &variables, advice);

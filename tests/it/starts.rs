@@ -401,6 +401,27 @@ fn uv_workspace() {
 }
 
 #[test]
+fn a_member_of_a_workspace_is_built_by_its_context_folder() {
+    let home = Home::seeded();
+    let project = Project::copy_of("uv-workspace");
+    std::fs::remove_file(project.path().join(".s2i/environment")).unwrap();
+    project.write("packages/web/Procfile", "web: false\n");
+    let mut command = home.command(&["build"]);
+    command
+        .arg(project.path())
+        .args(["member", "--progress", "plain"]);
+    command.args(["--context-dir", "packages/web", "-e", "WEB_CONCURRENCY=1"]);
+    let built = finish(&mut command).ok();
+    let built = built.says(&[
+        "packages/web is the member web of a uv workspace",
+        "packages/web/Procfile is not read",
+    ]);
+    let image = home.layout().reference(digest_of(built.line()));
+    let container = Container::start_with(&image, 1_000_680_000, &[]);
+    assert_eq!(container.page("/"), "Hello from a workspace\n");
+}
+
+#[test]
 fn procfile_worker() {
     let home = Home::seeded();
     let image = example_says(&home, "procfile-worker", "/", "Hello from a Procfile\n");

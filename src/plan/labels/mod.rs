@@ -202,6 +202,7 @@ mod tests {
             reason: BuilderReason::Default,
         };
         let planned = plan(&PlanInputs {
+            member: None,
             request: &PlanRequest::default(),
             facts: &ProjectFacts::of(&tree(&folder)).unwrap(),
             builder: &builder,

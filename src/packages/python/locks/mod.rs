@@ -29,7 +29,7 @@ use toml::{Table, Value};
 pub(crate) use error::LockFileError;
 pub(crate) use inputs::decisive_part;
 pub(crate) use sources::{beside_requirements, indexes_of, says_where};
-pub(crate) use uv::member_folder;
+pub(crate) use uv::{member_folder, member_in_folder};
 
 use super::conditions::ResolutionRules;
 use super::location::shown;

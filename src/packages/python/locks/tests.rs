@@ -279,7 +279,10 @@ fn a_member_of_a_workspace_of_uv_has_its_own_needs() {
         let converted = of(Some(member), core).unwrap();
         let names: Vec<String> = converted.names.into_iter().collect();
         let folder = member_folder(lock, &normalised(member)).unwrap();
-        (names.join(" "), folder.unwrap())
+        let folder = folder.unwrap();
+        let back = member_in_folder(lock, &folder).unwrap();
+        assert_eq!(back.as_deref().map(normalised), Some(normalised(member)));
+        (names.join(" "), folder)
     };
     assert_eq!(
         names("Web"),

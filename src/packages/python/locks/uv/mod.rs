@@ -167,6 +167,22 @@ pub(crate) fn member_folder(text: &str, name: &str) -> Result<Option<String>, Lo
     Ok(member.folder().map(str::to_owned))
 }
 
+/// The member that lies in a folder of the workspace whose `uv.lock` has this text, if one does; the folder from the
+/// workspace's root, without a slash at its end.
+///
+/// # Errors
+/// The text is no lock.
+pub(crate) fn member_in_folder(text: &str, folder: &str) -> Result<Option<String>, LockFileError> {
+    let lock = parse_toml(PATH, text)?;
+    for package in packages(PATH, &lock)? {
+        let package = UvPackage::of(package)?;
+        if package.folder() == Some(folder) {
+            return Ok(Some(package.name.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
 /// The package whose needs count: the member that was named, else the project of the lock's own folder.
 fn wanted<'p, 'a>(
     packages: &'p [UvPackage<'a>],
