@@ -51,6 +51,10 @@ const SCRIPTS: &[(&str, &[u8])] = &[
         "usr/libexec/s2i/save-artifacts",
         include_bytes!("../scripts/save-artifacts"),
     ),
+    (
+        "usr/libexec/s2i/supervise",
+        include_bytes!("../scripts/supervise"),
+    ),
     ("usr/libexec/s2i/usage", include_bytes!("../scripts/usage")),
     (
         "etc/profile.d/s2r.sh",

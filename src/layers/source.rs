@@ -38,14 +38,10 @@ const PARENTS: [(&[u8], EntryOwner); 2] = [
     ),
     (b"opt/app-root", DIRECTORY),
 ];
-/// The note that spares `run` a `python setup.py --name`, and the folders above it.
+/// The folder of the notes for `run`, and the one above it.
 const NOTE_PARENTS: [&[u8]; 2] = [b"opt/app-root/etc", b"opt/app-root/etc/s2r"];
-const SETUP_NAME: &[u8] = b"opt/app-root/etc/s2r/setup-name";
-/// What `run` starts before the contract's defaults.
-const MODULE: &[u8] = b"opt/app-root/etc/s2r/module";
-const PROCESSES: &[u8] = b"opt/app-root/etc/s2r/processes";
-const RELEASE: &[u8] = b"opt/app-root/etc/s2r/release";
-const WEB: &[u8] = b"opt/app-root/etc/s2r/web";
+const NOTES: &str = "opt/app-root/etc/s2r";
+static NO_NOTES: BTreeMap<&'static str, String> = BTreeMap::new();
 
 const DIRECTORY: EntryOwner = app(0o775);
 const FILE: EntryOwner = app(0o664);
@@ -87,16 +83,9 @@ pub(crate) struct SourceLayer<'a> {
     pub contents: &'a TreeContents,
     /// Which of the tree's files are in it.
     pub portion: &'a SourcePortion,
-    /// The distribution's name as its files say it, noted for `run`, which may want it as a module.
-    pub setup_name: Option<&'a str>,
-    /// The module that `run` serves with gunicorn, or the `APP_MODULE` that the command stands for.
-    pub module: Option<&'a str>,
-    /// Process types of the Procfile, a line each: name, blank, command.
-    pub processes: Option<&'a str>,
-    /// The command that `run` has succeed before it starts the server.
-    pub release: Option<&'a str>,
-    /// The command that `run` starts before the contract's defaults.
-    pub web: Option<&'a str>,
+    /// What was decided for `run` and the servers, by the names of the files that hold it; each gets an end of
+    /// line.
+    pub notes: &'a BTreeMap<&'static str, String>,
     /// Python's version and the key of the compiler whose byte code lies beside the sources.
     pub bytecode: Option<(&'a str, Key)>,
 }
@@ -113,11 +102,7 @@ impl SourceLayer<'_> {
                 tree: self.tree,
                 contents: self.contents,
                 portion,
-                setup_name: None,
-                module: None,
-                processes: None,
-                release: None,
-                web: None,
+                notes: &NO_NOTES,
                 bytecode: None,
             };
             let has_modules = self.bytecode.is_some() && !modules(apart).is_empty();
@@ -197,19 +182,11 @@ pub(crate) fn key(source: SourceLayer<'_>, options: TarOptions) -> Key {
     let places = source.portion.places.iter().copied();
     let mut key = KeyBuilder::new(layout)
         .field(source.contents.key_of(places).as_bytes())
-        .field(source.setup_name.unwrap_or_default().as_bytes())
         .field(&options.mtime.to_le_bytes())
         .field(&options.level.to_le_bytes());
-    for (name, note) in [
-        ("module", source.module),
-        ("processes", source.processes),
-        ("release", source.release),
-        ("web", source.web),
-    ] {
-        if let Some(note) = note {
-            key.add(name.as_bytes());
-            key.add(note.as_bytes());
-        }
+    for (name, note) in source.notes {
+        key.add(name.as_bytes());
+        key.add(note.as_bytes());
     }
     if let Some((python, compiler)) = &source.bytecode {
         key.add(python.as_bytes());
@@ -232,23 +209,16 @@ pub(crate) fn write<W: Write>(
         out.directory(path, &owner)?;
     }
     // Entries of a layer are sorted by path.
-    let notes = [
-        (MODULE, source.module),
-        (PROCESSES, source.processes),
-        (RELEASE, source.release),
-        (SETUP_NAME, source.setup_name),
-        (WEB, source.web),
-    ];
-    if notes.iter().any(|(_, text)| text.is_some()) {
+    if !source.notes.is_empty() {
         for path in NOTE_PARENTS {
             out.directory(path, &DIRECTORY)?;
         }
     }
-    for (path, text) in notes {
-        if let Some(text) = text {
-            let line = format!("{text}\n");
-            out.file(path, &FILE, line.len() as u64, &mut line.as_bytes())?;
-        }
+    for (name, text) in source.notes {
+        let path = format!("{NOTES}/{name}");
+        let text = format!("{text}\n");
+        let size_bytes = text.len() as u64;
+        out.file(path.as_bytes(), &FILE, size_bytes, &mut text.as_bytes())?;
     }
     out.directory(PREFIX, &DIRECTORY)?;
     let mut added = compiled(source, code).into_iter().peekable();

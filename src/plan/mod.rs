@@ -19,6 +19,7 @@ mod render;
 mod running;
 #[cfg(test)]
 mod script_tests;
+pub(crate) mod service;
 mod start;
 pub(crate) mod system_packages;
 #[cfg(test)]
@@ -38,7 +39,7 @@ pub(crate) use packages::ExtraPackages;
 pub(crate) use python::{BuilderReason, ChosenBuilder, NamedBuilder, choose as choose_builder};
 pub(crate) use render::render;
 pub(crate) use running::{BuildSteps, TestPackages, TestRun, manage_py};
-pub(crate) use start::{AddedServer, StartDecision, StartStrategy};
+pub(crate) use start::{AddedServer, StartDecision, StartError, StartStrategy};
 pub(crate) use variables::Variables;
 
 use crate::oci::{Platform, Reference};
@@ -221,6 +222,9 @@ pub(crate) struct Plan {
     pub command: Decided<Vec<String>>,
     /// Distribution name for `run`, which may want it as a module; without it `setup.py` is asked.
     pub setup_name: Option<String>,
+    /// What `run` and the servers read in the image, by the names of the files.
+    #[serde(skip)]
+    pub notes: BTreeMap<&'static str, String>,
     /// Layers, lowest first, in words.
     pub layers: Vec<String>,
     /// What the user should know.
@@ -267,10 +271,13 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
         &mut advice_on_running,
     )?;
     let start = start::predict(
-        facts,
-        &environment,
-        &dependencies.value,
-        &running,
+        start::StartInputs {
+            facts,
+            variables: &environment,
+            dependencies: &dependencies.value,
+            running: &running,
+            builder: definition,
+        },
         &mut advice,
     )?;
     advice.append(&mut advice_on_running);
@@ -285,7 +292,7 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
     } else {
         system_packages::decide(&environment, named)?
     };
-    let packages = packages::decide(facts, definition, implied);
+    let packages = packages::decide(facts, definition, implied, &start.packages);
     let from_builder = || ValueOrigin::Builder {
         builder: definition.name.clone(),
     };
@@ -299,6 +306,7 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
         working_directory: SOURCE_FOLDER,
         ports: Decided::new(definition.ports.clone(), from_builder(), ""),
         command: command(&start),
+        notes: start.notes.files(facts.setup_name.as_deref()),
         setup_name: facts.setup_name.clone(),
         layers: render::layers(
             (definition, facts),

@@ -31,6 +31,7 @@ pub(super) fn decide(
     facts: &ProjectFacts,
     definition: &BuilderDefinition,
     implied: ImpliedPackages,
+    of_servers: &[Decided<String>],
 ) -> ExtraPackages {
     let mut packages = ExtraPackages {
         implied,
@@ -58,6 +59,11 @@ pub(super) fn decide(
         };
         if !list.iter().any(|one| one.value == package.name) {
             list.push(Decided::new(package.name.clone(), origin, reason));
+        }
+    }
+    for package in of_servers {
+        if !packages.image.iter().any(|one| one.value == package.value) {
+            packages.image.push(package.clone());
         }
     }
     packages

@@ -43,17 +43,7 @@ pub(crate) fn render(plan: &Plan) -> String {
         | DependencySource::Converted { path, .. } => path,
     };
     decided(&mut text, "dependencies", dependencies, &plan.dependencies);
-    let packages = plan.packages.image.iter().map(|one| (one, ""));
-    let build = plan.packages.build.iter().map(|one| (one, ", to build"));
-    // What every build with this builder has is the builder's to list.
-    let of_project = packages
-        .chain(build)
-        .filter(|(one, _)| matches!(one.origin, ValueOrigin::File(_)))
-        .map(|(one, what)| (one.value.clone(), format!("{}{what}", one.origin)));
-    let implied = plan.packages.implied.foreseen.iter();
-    let implied = implied.map(|one| (one.value.clone(), format!("{}; {}", one.origin, one.reason)));
-    let of_project = of_project.chain(implied);
-    list(&mut text, "packages", of_project);
+    packages(&mut text, plan);
     let pip = plan.pip.value.as_ref();
     let pip = pip.map_or("none", |wheel| wheel.version.as_str());
     decided(&mut text, "pip", pip, &plan.pip);
@@ -97,6 +87,25 @@ pub(crate) fn render(plan: &Plan) -> String {
     text
 }
 
+/// Debian packages besides the base's.
+fn packages(text: &mut String, plan: &Plan) {
+    let packages = plan.packages.image.iter().map(|one| match &*one.reason {
+        "" => (one, String::new()),
+        reason => (one, format!("; {reason}")),
+    });
+    let build = plan.packages.build.iter();
+    let build = build.map(|one| (one, ", to build".to_owned()));
+    // What every build with this builder has is the builder's to list.
+    let of_project = packages
+        .chain(build)
+        .filter(|(one, _)| matches!(one.origin, ValueOrigin::File(_)))
+        .map(|(one, what)| (one.value.clone(), format!("{}{what}", one.origin)));
+    let implied = plan.packages.implied.foreseen.iter();
+    let implied = implied.map(|one| (one.value.clone(), format!("{}; {}", one.origin, one.reason)));
+    let of_project = of_project.chain(implied);
+    list(text, "packages", of_project);
+}
+
 /// What starts, what was considered, and what that brings along.
 fn start(text: &mut String, plan: &Plan) {
     let taken = plan.start.strategy.value.to_string();
@@ -118,6 +127,17 @@ fn start(text: &mut String, plan: &Plan) {
     }
     if plan.start.differs {
         line(text, "", "S2I's images would not start this", "");
+    }
+    if let Some(arguments) = &plan.start.notes.supervise {
+        let why = if arguments.ends_with(" restart") {
+            "what ends is started again"
+        } else {
+            "the container ends with the first that ends"
+        };
+        match arguments.split(' ').next() {
+            Some("-") | None => line(text, "", "kept running by supervise", why),
+            Some(settings) => line(text, "", &format!("behind nginx as {settings} says"), why),
+        }
     }
     if let Some(added) = &plan.start.added {
         decided(text, "adds", &added.value.requirement, added);

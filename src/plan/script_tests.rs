@@ -683,7 +683,7 @@ fn what_was_noted_at_build_is_started() {
 }
 
 /// Programs other than gunicorn and python that serve.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 14] = [
     "chainlit",
     "daphne",
     "granian",
@@ -696,6 +696,8 @@ const PROGRAMS: [&str; 12] = [
     "shop",
     "streamlit",
     "uvicorn",
+    "uwsgi",
+    "uwsgi_python3",
 ];
 
 /// The words that a command starts with, once a shell has read it.
@@ -723,7 +725,9 @@ fn expected_start(strategy: &StartStrategy) -> Option<String> {
         StartStrategy::AppFile { path } => format!("python {path}"),
         StartStrategy::Gunicorn { module } => format!("gunicorn {module} "),
         StartStrategy::DjangoServer => "python ./manage.py runserver 0.0.0.0:8080".to_owned(),
-        StartStrategy::Process { command } | StartStrategy::Server { command } => in_shell(command),
+        StartStrategy::Process { command } | StartStrategy::Server { command, .. } => {
+            in_shell(command)
+        }
     })
 }
 
@@ -766,20 +770,18 @@ fn each_situation_is_started_as_it_was_decided() {
             image.write(&format!("opt/app-root/bin/{program}*"), &stand_in);
         }
         image.write("fake/env*", "#!/bin/sh\nexec /usr/bin/env \"$@\"\n");
-        let notes = [
-            ("module", &plan.start.notes.module),
-            ("setup-name", &plan.setup_name),
-            ("web", &plan.start.notes.command),
-        ];
-        for (name, note) in notes {
-            if let Some(note) = note {
-                image.write(
-                    &format!("opt/app-root/etc/s2r/{name}"),
-                    &format!("{note}\n"),
-                );
-            }
+        // What is supervised is started by `run` as well, which is told so.
+        let is_supervised = plan.notes.contains_key("supervise");
+        for (name, note) in &plan.notes {
+            image.write(
+                &format!("opt/app-root/etc/s2r/{name}"),
+                &format!("{note}\n"),
+            );
         }
         let mut env = one.env.clone();
+        if is_supervised {
+            env.push("S2R_SUPERVISED=yes".to_owned());
+        }
         if let Some(home) = plan.environment.get("APP_HOME") {
             env.push(format!("APP_HOME={home}"));
         }
@@ -803,6 +805,38 @@ fn each_situation_is_started_as_it_was_decided() {
         started += 1;
     }
     assert!(started >= 80, "{started}");
+}
+
+#[test]
+fn what_is_supervised_is_started_by_another_script() {
+    let stand_in = "#!/bin/sh\necho \"RUN supervise $*\"\n";
+    for shell in shells() {
+        let image = Image::new(G, &[WSGI]);
+        image.write("opt/app-root/etc/s2r/supervise", "/x/nginx.conf restart\n");
+        image.write("opt/app-root/etc/s2r/processes", "worker python w\n");
+        image.write("scripts/supervise*", stand_in);
+        let scripts = format!("STI_SCRIPTS_PATH={}/scripts", image.path().display());
+        let started = |env: &[&str]| image.started(shell, &[&[&*scripts], env].concat()).0;
+        assert_eq!(started(&[]), "supervise /x/nginx.conf restart", "{shell}");
+        let supervised = ["S2R_SUPERVISED=yes", "S2R_SOCKET=/tmp/x.sock"];
+        assert_eq!(
+            started(&supervised),
+            "gunicorn wsgi --bind=unix:/tmp/x.sock --config EMPTY",
+            "{shell}"
+        );
+        let own = [&supervised[..], &["GUNICORN_CMD_ARGS=-w 2"]].concat();
+        assert_eq!(
+            started(&own),
+            "gunicorn wsgi -w 2 --bind=unix:/tmp/x.sock --config EMPTY",
+            "{shell}"
+        );
+        image.write("opt/app-root/src/gunicorn.conf.py", CONF);
+        assert_eq!(
+            started(&supervised),
+            "gunicorn --bind=unix:/tmp/x.sock",
+            "{shell}"
+        );
+    }
 }
 
 #[test]

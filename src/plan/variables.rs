@@ -134,6 +134,12 @@ impl Variables {
         self.0.get(name).is_some_and(|setting| setting.is_inferred)
     }
 
+    /// Whether a variable that holds something was given by a flag.
+    pub(super) fn is_flag(&self, name: &str) -> bool {
+        let is_flag = |setting: &VariableValue| matches!(setting.origin, ValueOrigin::Flag { .. });
+        self.is_on(name) && self.0.get(name).is_some_and(is_flag)
+    }
+
     /// Whether a switch is on.
     pub(crate) fn is_on(&self, name: &str) -> bool {
         self.get(name).is_some()

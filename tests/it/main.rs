@@ -79,6 +79,7 @@ mod requirements;
 mod rights;
 mod sandbox;
 mod scanners;
+mod services;
 mod settings;
 mod source;
 mod sources;

@@ -12,11 +12,7 @@ fn of<'a>(tree: &'a SourceTree, contents: &'a TreeContents) -> SourceLayer<'a> {
         tree,
         contents,
         portion: &tree.division().code,
-        setup_name: None,
-        module: None,
-        processes: None,
-        release: None,
-        web: None,
+        notes: &NO_NOTES,
         bytecode: None,
     }
 }
@@ -27,10 +23,7 @@ fn the_name_for_run_is_noted() {
     let tree = tree(&folder);
     let contents = tree.contents(&KnownHashes::default()).unwrap();
     let named = SourceLayer {
-        setup_name: Some("shop"),
-        module: None,
-        processes: None,
-        release: None,
+        notes: &BTreeMap::from([("setup-name", "shop".to_owned())]),
         ..of(&tree, &contents)
     };
     assert_ne!(key(named, OPTIONS), key(of(&tree, &contents), OPTIONS));
@@ -39,7 +32,7 @@ fn the_name_for_run_is_noted() {
     let (bytes, _) = out.finish().unwrap();
     let mut tar = ::tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes.as_slice()));
     let mut note = String::new();
-    let is_note = |entry: &::tar::Entry<'_, _>| entry.path_bytes() == SETUP_NAME;
+    let is_note = |entry: &::tar::Entry<'_, _>| entry.path_bytes().ends_with(b"etc/s2r/setup-name");
     let mut entry = tar
         .entries()
         .unwrap()
@@ -290,7 +283,7 @@ fn what_is_large_is_in_one_layer_and_the_notes_are_with_the_code() {
     let contents = tree.contents(&KnownHashes::default()).unwrap();
     let compiler = KeyBuilder::new("c").finish();
     let code = SourceLayer {
-        module: Some("app:app"),
+        notes: &BTreeMap::from([("module", "app:app".to_owned())]),
         bytecode: Some(("3.13", compiler)),
         ..of(&tree, &contents)
     };
@@ -300,8 +293,8 @@ fn what_is_large_is_in_one_layer_and_the_notes_are_with_the_code() {
         titles,
         ["source: m.bin (5 MB)", "source: 1 files and folders"]
     );
-    assert_eq!((layers[0].module, layers[0].bytecode), (None, None));
-    assert_eq!(layers[1].module, Some("app:app"));
+    assert!(layers[0].notes.is_empty() && layers[0].bytecode.is_none());
+    assert_eq!(layers[1].notes["module"], "app:app");
     // What Python compiles it is nothing to a file that is no source.
     let without = of(&tree, &contents).of_all_portions();
     assert_eq!(key(layers[0], OPTIONS), key(without[0], OPTIONS));

@@ -58,11 +58,7 @@ impl Context<'_> {
             tree: &self.project.tree,
             contents,
             portion: &self.tree().division().code,
-            setup_name: self.plan.setup_name.as_deref(),
-            web: self.plan.start.notes.command.as_deref(),
-            module: self.plan.start.notes.module.as_deref(),
-            processes: self.plan.start.notes.processes.as_deref(),
-            release: self.plan.start.notes.release.as_deref(),
+            notes: &self.plan.notes,
             bytecode: application.map(|compiler| (compiler.python, compiler.key)),
         };
         let mut recipes = Vec::new();

@@ -29,6 +29,10 @@ impl SourceView<'_> {
     ) -> Result<(), PlanError> {
         match look {
             StartCheck::Possible(found) => decision.take(found),
+            StartCheck::Chosen(found, added) => {
+                decision.take(found);
+                decision.added = added;
+            }
             StartCheck::Hoped(found, package) => decision.hope(found, package),
             StartCheck::Unserved(served) => match addition.for_served(&served) {
                 Some((server, added)) if decision.certain.is_none() => {

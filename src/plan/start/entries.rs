@@ -21,6 +21,22 @@ impl SourceView<'_> {
     /// # Errors
     /// A file cannot be read.
     pub(super) fn entry_points(&self) -> Result<Vec<StartCheck>, PlanError> {
+        if let Some(served) = self.named_entry()? {
+            return Ok(vec![self.served_by(served)]);
+        }
+        let mut looks = Vec::new();
+        looks.extend(self.django_setting()?.map(|served| self.served_by(served)));
+        if looks.is_empty() {
+            looks.extend(self.installed_script()?);
+        }
+        Ok(looks)
+    }
+
+    /// What a setting names that is there for this alone.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn named_entry(&self) -> Result<Option<ServedBy>, PlanError> {
         if let Some((text, place)) = self
             .facts
             .pyproject
@@ -30,7 +46,7 @@ impl SourceView<'_> {
             let origin = ValueOrigin::File(place);
             let reason = "[tool.fastapi] entrypoint names it";
             let served = self.by_setting(&text, origin, reason, WebFramework::FastApi)?;
-            return Ok(vec![self.served_by(served)]);
+            return Ok(Some(served));
         }
         for (variable, framework) in [
             ("FLASK_APP", WebFramework::Flask),
@@ -50,15 +66,9 @@ impl SourceView<'_> {
                 variable: variable.to_owned(),
             };
             let reason = format!("{variable} names it");
-            let served = self.by_setting(&text, origin, &reason, framework)?;
-            return Ok(vec![self.served_by(served)]);
+            return Ok(Some(self.by_setting(&text, origin, &reason, framework)?));
         }
-        let mut looks = Vec::new();
-        looks.extend(self.django_setting()?.map(|served| self.served_by(served)));
-        if looks.is_empty() {
-            looks.extend(self.installed_script()?);
-        }
-        Ok(looks)
+        Ok(None)
     }
 
     /// A setting whose framework is known even where the code is not.
@@ -77,11 +87,24 @@ impl SourceView<'_> {
     /// What the settings of the Django project say that `manage.py` is for. WSGI's goes first, but
     /// where a server of ASGI alone is among the dependencies.
     fn django_setting(&self) -> Result<Option<ServedBy>, PlanError> {
+        let served = self.django_served()?;
+        let is_wsgi = |one: &ServedBy| one.interface() == ServerInterface::Wsgi;
+        let has_server = |one: &&ServedBy| self.server_for(one).is_some();
+        let by_server = served.iter().filter(|one| is_wsgi(one)).find(has_server);
+        let by_server = by_server.or_else(|| served.iter().find(has_server));
+        Ok(by_server.or_else(|| served.last()).cloned())
+    }
+
+    /// What the settings of the Django project make of it: ASGI's, then WSGI's.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn django_served(&self) -> Result<Vec<ServedBy>, PlanError> {
         if matches!(self.django, PackagePresence::Absent) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let Some((settings, place)) = self.django_settings()? else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let found = self.in_settings(&settings)?;
         let of = |name: &str| found.iter().find(|(setting, ..)| *setting == name);
@@ -124,11 +147,7 @@ impl SourceView<'_> {
                 written: None,
             });
         }
-        let is_wsgi = |one: &ServedBy| one.interface() == ServerInterface::Wsgi;
-        let has_server = |one: &&ServedBy| self.server_for(one).is_some();
-        let by_server = served.iter().filter(|one| is_wsgi(one)).find(has_server);
-        let by_server = by_server.or_else(|| served.iter().find(has_server));
-        Ok(by_server.or_else(|| served.last()).cloned())
+        Ok(served)
     }
 
     /// The settings' module: as a variable names it, else as `manage.py` does.
@@ -208,7 +227,7 @@ impl SourceView<'_> {
         };
         let command = script.name.clone();
         let origin = ValueOrigin::File(script.place.clone());
-        let strategy = StartStrategy::Server { command };
+        let strategy = StartStrategy::server(command);
         Ok(Some(StartCheck::Possible(Decided::new(
             strategy, origin, reason,
         ))))

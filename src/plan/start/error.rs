@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::project::SourcePlace;
 use crate::report::{ErrorClass, Explain, Explanation};
 
 /// Why a container would not start, as far as the code tells.
@@ -55,12 +56,32 @@ pub(crate) enum StartError {
     /// `S2R_ADD_SERVER` names a server that is not known.
     #[error("S2R_ADD_SERVER: {name} is no server that s2r knows how to start")]
     UnknownServer { name: String },
+    /// The server that the project's settings choose does not serve what is there.
+    #[error("{place}: {server} does not serve {what}")]
+    WrongServer {
+        place: SourcePlace,
+        server: &'static str,
+        /// The application, and where it is.
+        what: String,
+        /// The server that does.
+        instead: &'static str,
+    },
+    /// There is nothing for it to serve.
+    #[error("{place}: {server} is chosen, and no application is found for it")]
+    NothingToServe {
+        place: SourcePlace,
+        server: &'static str,
+    },
+    /// A folder that the front server is to send from is not there.
+    #[error("{place}: there is no folder {folder} in the source")]
+    NoStaticFolder { place: SourcePlace, folder: String },
     /// gunicorn serves ASGI from 25 on.
     #[error("gunicorn {found} has no workers for ASGI")]
     OldGunicorn { found: String },
 }
 
 impl Explain for StartError {
+    #[expect(clippy::too_many_lines, reason = "one place explains every error")]
     fn explain(&self) -> Explanation {
         let (place, why, next) = match self {
             Self::WindowsLines { path } => (
@@ -116,6 +137,23 @@ impl Explain for StartError {
                 "It says which server is added where none is among the dependencies: uvicorn, hypercorn, granian, daphne, gunicorn or waitress, with a version or without."
                     .to_owned(),
                 "Name one of them, or leave the variable empty and start the server from a Procfile.".to_owned(),
+            ),
+            Self::WrongServer { place, server, instead, .. } => (
+                place.to_string(),
+                format!("{server} would answer each request with an error."),
+                format!("Write `server: {instead}`, or delete the line to have one chosen."),
+            ),
+            Self::NothingToServe { place, .. } => (
+                place.to_string(),
+                "No variable names an application, and none is made by main, app, api, asgi, wsgi, server or application.py of the root, of a package or of app/."
+                    .to_owned(),
+                "Name it in s2r.yaml: `environment: {APP_MODULE: \"MODULE:NAME\"}`.".to_owned(),
+            ),
+            Self::NoStaticFolder { place, .. } => (
+                place.to_string(),
+                "The front server would answer every request below that path with 404, and no step of the build makes the folder."
+                    .to_owned(),
+                "Correct the path, which is relative to the project's root, or delete the line.".to_owned(),
             ),
             Self::OldGunicorn { .. } => (
                 "the dependencies".to_owned(),

@@ -246,7 +246,7 @@ impl SourceView<'_> {
     }
 
     /// All that the usual files make; where they make nothing, what they import under a usual name.
-    fn applications(&self) -> Result<Vec<ServedBy>, PlanError> {
+    pub(super) fn applications(&self) -> Result<Vec<ServedBy>, PlanError> {
         let folders = self.packages();
         let paths = folders
             .iter()
@@ -470,6 +470,13 @@ fn names(module: &ModuleSyntax, is_wanted: impl Fn(&NameValue) -> bool) -> Vec<(
         .collect();
     found.sort_by_key(|(name, _)| rank(&APPLICATION_NAMES, name));
     found
+}
+
+/// What is taken first of several: an application before a function that makes one, and of Django's two the
+/// one of WSGI.
+pub(super) fn rank_of_made(served: &ServedBy) -> (bool, bool) {
+    let is_asgi = served.framework == Some(WebFramework::DjangoAsgi);
+    (served.is_factory, is_asgi)
 }
 
 /// The place of a name among usual ones; the rest comes last.

@@ -13,6 +13,7 @@ mod gunicorn;
 mod home;
 mod missing_parts;
 mod modules;
+mod notes;
 mod pages;
 mod release;
 mod servers;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::builder::BuilderDefinition;
 use super::dependencies::DependencySource;
 use super::running::BuildSteps;
 use super::{Decided, PlanError, PlanWarning, ValueOrigin, Variables};
@@ -30,6 +32,7 @@ use crate::project::{FirstLine, ProjectFacts};
 use decision::Decision;
 pub(crate) use error::StartError;
 pub(super) use home::infer_home;
+pub(crate) use notes::{ServerSettings, StartNotes};
 pub(crate) use servers::AddedServer;
 use servers::ServerAddition;
 use start_checks::{PackagePresence, SourceView};
@@ -71,51 +74,21 @@ pub(crate) enum StartStrategy {
     Server {
         /// For a shell.
         command: String,
+        /// What the command reads, where the project has none of its own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        settings: Option<ServerSettings>,
     },
 }
 
-/// What is noted for `run`, which takes it before the contract's defaults.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct StartNotes {
-    /// The module for gunicorn, or the value of `APP_MODULE` that the command stands for.
-    pub module: Option<String>,
-    /// A command for a shell.
-    pub command: Option<String>,
-    /// The process types of the project, a line each: name, blank, command. Absent where there is
-    /// none but the one that is started anyhow.
-    pub processes: Option<String>,
-    /// The command that has to succeed before the server starts.
-    pub release: Option<String>,
-}
-
-impl StartNotes {
-    /// Notes a decision that `run` does not come to by itself.
-    fn of(strategy: &StartStrategy, variables: &Variables) -> Self {
-        let command = |command: &str| Self {
-            module: variables.get("APP_MODULE").map(str::to_owned),
-            command: Some(command.to_owned()),
-            ..Self::default()
-        };
-        match strategy {
-            StartStrategy::Process { command: text } | StartStrategy::Server { command: text } => {
-                command(text)
-            }
-            StartStrategy::DjangoServer => {
-                command("python ./manage.py runserver \"0.0.0.0:$PORT\"")
-            }
-            StartStrategy::Gunicorn { module } => Self {
-                module: Some(module.clone()),
-                ..Self::default()
-            },
-            StartStrategy::OwnRun { .. }
-            | StartStrategy::GunicornConf
-            | StartStrategy::AppScript { .. }
-            | StartStrategy::AppFile { .. } => Self::default(),
+impl StartStrategy {
+    /// A server that needs no settings.
+    fn server(command: String) -> Self {
+        Self::Server {
+            command,
+            settings: None,
         }
     }
-}
 
-impl StartStrategy {
     /// Whether `run` migrates the database of a Django project before it.
     fn comes_behind_migration(&self) -> bool {
         match self {
@@ -140,7 +113,7 @@ impl std::fmt::Display for StartStrategy {
             Self::AppFile { path } => write!(f, "python {path}"),
             Self::Gunicorn { module } => write!(f, "gunicorn {module}"),
             Self::DjangoServer => f.write_str("manage.py runserver"),
-            Self::Process { command } | Self::Server { command } => f.write_str(command),
+            Self::Process { command } | Self::Server { command, .. } => f.write_str(command),
         }
     }
 }
@@ -181,6 +154,9 @@ pub(crate) struct StartDecision {
     /// though no file names it. Empty where the way is certain.
     #[serde(skip)]
     hopes: Vec<&'static str>,
+    /// Debian packages of the servers.
+    #[serde(skip)]
+    pub(super) packages: Vec<Decided<String>>,
     /// What could serve if a line were added, and that line; looked for only where no way is certain.
     #[serde(skip)]
     found: Vec<(String, String)>,
@@ -197,7 +173,7 @@ impl StartDecision {
         installed: impl Iterator<Item = (&'a str, String)>,
     ) -> Result<(), PlanError> {
         let installed: BTreeMap<&str, String> = installed.collect();
-        if let StartStrategy::Server { command } = &self.strategy.value
+        if let StartStrategy::Server { command, .. } = &self.strategy.value
             && command.contains("--worker-class asgi")
             && let Some(version) = installed.get("gunicorn")
             && major(version).is_some_and(|major| major < ASGI_GUNICORN)
@@ -226,17 +202,36 @@ fn major(version: &str) -> Option<u32> {
     version.split('.').next()?.parse().ok()
 }
 
-/// Predicts what `run` does: the first way that is certain, else the first that may work.
+/// What a prediction is made from.
+#[derive(Clone, Copy)]
+pub(super) struct StartInputs<'a> {
+    pub facts: &'a ProjectFacts,
+    pub variables: &'a Variables,
+    pub dependencies: &'a DependencySource,
+    pub running: &'a BuildSteps,
+    pub builder: &'a BuilderDefinition,
+}
+
+/// Predicts what `run` does: what the project's settings choose, else the first way that is certain, else the
+/// first that may work.
 pub(super) fn predict(
-    facts: &ProjectFacts,
-    variables: &Variables,
-    dependencies: &DependencySource,
-    running: &BuildSteps,
+    inputs: StartInputs<'_>,
     advice: &mut Vec<PlanWarning>,
 ) -> Result<StartDecision, PlanError> {
-    let view = SourceView::new(facts, variables, dependencies, running);
+    let StartInputs {
+        facts,
+        variables,
+        running,
+        ..
+    } = inputs;
+    let view = SourceView::new(inputs);
     let addition = ServerAddition::of(variables, running.assemble.value)?;
-    let looks = view.looks()?;
+    let chosen = view.chosen(advice)?;
+    let is_chosen = chosen.is_some();
+    let looks = match chosen {
+        Some(chosen) => view.behind(chosen)?,
+        None => view.looks()?,
+    };
     let (contract, passed_over) = (looks.contract, looks.passed_over);
     let decision = Decision::of(&view, looks.ways, contract, &addition)?;
     let found = if decision.certain.is_none() {
@@ -252,7 +247,7 @@ pub(super) fn predict(
         added,
         is_beyond,
     } = decision;
-    let mut differs = is_beyond || !passed_over.is_empty() || view.is_home_inferred();
+    let mut differs = is_chosen || is_beyond || !passed_over.is_empty() || view.is_home_inferred();
     let strategy = match (certain, hoped) {
         (Some(certain), _) => {
             hopes.clear();
@@ -263,16 +258,7 @@ pub(super) fn predict(
             differs |= index >= contract;
             hoped
         }
-        (None, None) => {
-            return Err(PlanError::NoStart {
-                is_python: !facts.found.is_empty() || !found.is_empty(),
-                found,
-                lacking: candidates
-                    .into_iter()
-                    .map(|one| (one.way, one.reason))
-                    .collect(),
-            });
-        }
+        (None, None) => return Err(nothing_starts(facts, found, candidates)),
     };
     view.advise(&strategy.value, &candidates, &hopes, advice)?;
     view.advise_on_missing(&strategy, advice)?;
@@ -294,11 +280,10 @@ pub(super) fn predict(
         StartNotes::default()
     };
     notes.processes = view.process_types();
+    notes.is_chosen = is_chosen;
+    let packages = view.add_servers(&strategy, &mut notes, (running, inputs.builder), advice)?;
     advice.extend(view.advice_on_processes());
-    let migrates = strategy.value.comes_behind_migration()
-        && matches!(view.django, PackagePresence::Named(_))
-        && view.is_file("manage.py")
-        && !variables.is_on("DISABLE_MIGRATE");
+    let migrates = view.migrates(&strategy.value);
     let release = release::decide(facts, variables, (&strategy.value, migrates), advice);
     notes.release = facts.settings.release.as_ref().map(|one| one.value.clone());
     Ok(StartDecision {
@@ -311,21 +296,45 @@ pub(super) fn predict(
         candidates,
         hopes,
         found,
+        packages,
     })
+}
+
+fn nothing_starts(
+    facts: &ProjectFacts,
+    found: Vec<(String, String)>,
+    candidates: Vec<StartCandidate>,
+) -> PlanError {
+    let ways = candidates.into_iter();
+    PlanError::NoStart {
+        is_python: !facts.found.is_empty() || !found.is_empty(),
+        found,
+        lacking: ways.map(|one| (one.way, one.reason)).collect(),
+    }
 }
 
 fn advice_on_added(added: &Decided<AddedServer>, strategy: &StartStrategy) -> PlanWarning {
     let requirement = &added.value.requirement;
+    let mut hint = format!("name {requirement} among the dependencies to choose its version");
+    if !matches!(added.origin, ValueOrigin::File(_)) {
+        let file = code::ENVIRONMENT;
+        hint.push_str(&format!("; the line `S2R_ADD_SERVER=` in {file} adds none"));
+    }
     PlanWarning::new(
         format!("{}: {requirement} is added, for `{strategy}`", added.reason),
-        format!(
-            "name {requirement} among the dependencies to choose its version; the line `S2R_ADD_SERVER=` in {} adds none",
-            code::ENVIRONMENT
-        ),
+        hint,
     )
 }
 
 impl SourceView<'_> {
+    /// Whether `run` would migrate the database before this.
+    fn migrates(&self, strategy: &StartStrategy) -> bool {
+        strategy.comes_behind_migration()
+            && matches!(self.django, PackagePresence::Named(_))
+            && self.is_file("manage.py")
+            && !self.variables.is_on("DISABLE_MIGRATE")
+    }
+
     fn advise(
         &self,
         strategy: &StartStrategy,
@@ -339,8 +348,11 @@ impl SourceView<'_> {
                 format!("add {package} to the dependencies"),
             ));
         }
+        // What the project's settings choose, nobody has to choose again.
+        let is_chosen = |one: &StartCandidate| one.taken && one.reason.starts_with(servers::CHOSEN);
         let others: Vec<&str> = candidates
             .iter()
+            .filter(|_| !candidates.iter().any(is_chosen))
             .filter(|one| one.possible && !one.taken)
             .map(|one| one.way.as_str())
             .collect();

@@ -149,7 +149,7 @@ impl SourceView<'_> {
             let place = self.in_source(path);
             let reason = format!("a page of {}", program.name());
             Decided::new(
-                StartStrategy::Server { command },
+                StartStrategy::server(command),
                 ValueOrigin::File(SourcePlace::file(&place)),
                 reason,
             )

@@ -27,7 +27,7 @@ impl SourceView<'_> {
         };
         let command = match strategy {
             StartStrategy::Gunicorn { .. } | StartStrategy::GunicornConf => "gunicorn",
-            StartStrategy::Process { command } | StartStrategy::Server { command } => command,
+            StartStrategy::Process { command } | StartStrategy::Server { command, .. } => command,
             StartStrategy::OwnRun { .. }
             | StartStrategy::AppScript { .. }
             | StartStrategy::AppFile { .. }

@@ -1,9 +1,9 @@
 //! What `run` will find, way by way: whether each way to start is possible, and why not.
 
-use super::StartStrategy;
-use super::servers::ServedBy;
-use crate::plan::dependencies::{self, DependencySource};
-use crate::plan::running::BuildSteps;
+use super::servers::{AddedServer, ServedBy};
+use super::{StartInputs, StartStrategy};
+use crate::plan::dependencies;
+use crate::plan::service::uwsgi::{self, UwsgiSource};
 use crate::plan::{Decided, PlanError, SOURCE_FOLDER, ValueOrigin, Variables};
 use crate::project::{NamedPackage, ProjectFacts, SourcePlace};
 
@@ -26,6 +26,8 @@ pub(super) enum StartCheck {
     Possible(Decided<StartStrategy>),
     /// Possible if this package comes along with others.
     Hoped(Decided<StartStrategy>, &'static str),
+    /// What the project's settings choose, with the server that is put among the dependencies for it.
+    Chosen(Decided<StartStrategy>, Option<Decided<AddedServer>>),
     /// No server for it is among the dependencies.
     Unserved(Box<ServedBy>),
     /// The same of gunicorn's own settings, which only gunicorn reads.
@@ -47,7 +49,7 @@ impl StartCheck {
 
     /// Whether `run` would start it, or stop at it.
     fn starts(&self) -> bool {
-        matches!(self, Self::Possible(_) | Self::Fatal(_))
+        matches!(self, Self::Possible(_) | Self::Chosen(..) | Self::Fatal(_))
     }
 
     /// Whether what comes behind it is not looked at.
@@ -78,17 +80,23 @@ pub(super) struct SourceView<'a> {
     pub(super) may_come: bool,
     pub(super) gunicorn: PackagePresence<'a>,
     pub(super) django: PackagePresence<'a>,
+    /// Who brings uWSGI.
+    pub(super) uwsgi: UwsgiSource,
+    /// Whether an assemble script of the project's own installs what it likes.
+    pub(super) assembles: bool,
     /// `APP_HOME` relative to the source; `None` if it lies outside.
     home: Option<String>,
 }
 
 impl<'a> SourceView<'a> {
-    pub(super) fn new(
-        facts: &'a ProjectFacts,
-        variables: &'a Variables,
-        dependencies: &'a DependencySource,
-        running: &BuildSteps,
-    ) -> Self {
+    pub(super) fn new(inputs: StartInputs<'a>) -> Self {
+        let StartInputs {
+            facts,
+            variables,
+            dependencies,
+            running,
+            builder,
+        } = inputs;
         let names = dependencies::names(facts, dependencies);
         let own: &[NamedPackage] = if running.install.value {
             dependencies::of_project(facts)
@@ -116,6 +124,15 @@ impl<'a> SourceView<'a> {
                 || variables.is_on(dependencies::MEMBER),
             gunicorn: presence(named("gunicorn")),
             django: presence(dependencies::django(facts, dependencies).or_else(|| named("django"))),
+            uwsgi: if uwsgi::DISTRIBUTIONS
+                .iter()
+                .any(|name| named(name).is_some())
+            {
+                UwsgiSource::Wheel
+            } else {
+                UwsgiSource::usual(builder)
+            },
+            assembles: running.assemble.value,
             home: below_source(variables.get("APP_HOME").unwrap_or(".")),
         }
     }
@@ -182,6 +199,20 @@ impl<'a> SourceView<'a> {
             ways,
             contract,
             passed_over,
+        })
+    }
+
+    /// What the project's settings choose, with the contract's ways behind it.
+    ///
+    /// # Errors
+    /// As for [`looks`](Self::looks).
+    pub(super) fn behind(&self, chosen: StartCheck) -> Result<StartChecks, PlanError> {
+        let mut ways = vec![chosen];
+        ways.extend(self.contract()?);
+        Ok(StartChecks {
+            contract: ways.len(),
+            ways,
+            passed_over: Vec::new(),
         })
     }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::project::{AptPackage, ProcessType, ProjectError, SourcePlace};
 
 /// The settings.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     "build",
     "builder",
     "check",
@@ -19,6 +19,7 @@ pub(super) const KEYS: [&str; 12] = [
     "packages",
     "processes",
     "release",
+    "restart",
     "server",
     "static",
     "test",
@@ -96,6 +97,7 @@ impl KeyReader<'_> {
                 }
             }
             "release" => settings.release = self.command(node, key)?,
+            "restart" => settings.restart = self.switch(&node, key)?,
             "processes" => {
                 for entry in self.entries(node, key)? {
                     let name = self.checked(&entry, key, values::process_name)?;
@@ -287,6 +289,22 @@ impl KeyReader<'_> {
             | SettingValue::Switch { text: value, .. } => Ok(Some(Setting { value, place })),
             SettingValue::Nothing => Ok(None),
             _ => Err(self.kind(&node, key, "a text, a number, or true or false")),
+        }
+    }
+
+    /// A switch, or none where nothing stands.
+    fn switch(
+        &self,
+        node: &SettingNode,
+        key: &str,
+    ) -> Result<Option<Setting<bool>>, SettingsError> {
+        match node.value {
+            SettingValue::Switch { is_on, .. } => Ok(Some(Setting {
+                value: is_on,
+                place: SourcePlace::line(self.path, node.line),
+            })),
+            SettingValue::Nothing => Ok(None),
+            _ => Err(self.kind(node, key, "true or false")),
         }
     }
 

@@ -93,6 +93,8 @@ pub(crate) struct ProjectSettings {
     pub environment: BTreeMap<String, Setting<String>>,
     pub server: Option<Setting<ServerChoice>>,
     pub front: Option<Setting<FrontServer>>,
+    /// Whether a server that ends by itself is started again, and does not end the container.
+    pub restart: Option<Setting<bool>>,
     /// In the order of the file.
     pub static_folders: Vec<StaticFolder>,
     /// What is run at build time, in order.

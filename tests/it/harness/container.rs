@@ -72,6 +72,11 @@ impl Container {
         Self { name, port }
     }
 
+    /// The port that it was told to listen on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Waits for a page and gives its text.
     #[track_caller]
     pub(crate) fn page(&self, path: &str) -> String {
@@ -132,6 +137,37 @@ impl Container {
     fn is_running(&self) -> bool {
         finish(podman().args(["inspect", "--format", "{{.State.Running}}", &self.name])).line()
             == "true"
+    }
+
+    /// Sends a signal, and gives the exit status of a container that ends in time.
+    #[track_caller]
+    pub(crate) fn ends_on(&self, signal: &str) -> i32 {
+        finish(podman().args(["kill", "--signal", signal, &self.name])).ok();
+        self.ends()
+    }
+
+    /// Starts a container again that has ended.
+    #[track_caller]
+    pub(crate) fn start_again(&self) {
+        finish(podman().args(["start", &self.name])).ok();
+    }
+
+    /// The exit status of a container that ends in time by itself.
+    #[track_caller]
+    pub(crate) fn ends(&self) -> i32 {
+        let started = Instant::now();
+        while self.is_running() {
+            assert!(
+                started.elapsed() < STOP_LIMIT,
+                "{} runs on\n{}",
+                self.name,
+                self.logs()
+            );
+            sleep(Duration::from_millis(50));
+        }
+        let format = "{{.State.ExitCode}}";
+        let status = finish(podman().args(["inspect", "--format", format, &self.name])).ok();
+        status.line().parse().unwrap()
     }
 
     /// Sends SIGTERM and fails the test unless the container ends in time by itself.

@@ -1,13 +1,19 @@
 //! The servers that are known: what each serves, how it is started, and which one is put among the
 //! dependencies where none is.
 
+mod chosen;
+
 use serde::Serialize;
 
 use super::start_checks::SourceView;
-use super::{StartError, StartStrategy};
+use super::{ServerSettings, StartError, StartStrategy};
 use crate::packages::python::syntax::{ServerInterface, WebFramework};
+use crate::plan::service::uwsgi::{self, DISTRIBUTIONS, UwsgiSource};
+use crate::plan::service::{Listener, SOCKET};
 use crate::plan::{Decided, ValueOrigin, Variables};
 
+/// How the reason of a way begins that the project's settings choose.
+pub(super) const CHOSEN: &str = "the project's settings choose it";
 /// Says which server is added; empty, it says that none is.
 const ADD_SERVER: &str = "S2R_ADD_SERVER";
 
@@ -20,6 +26,7 @@ pub(super) enum KnownServer {
     Daphne,
     Gunicorn,
     Waitress,
+    Uwsgi,
     Sanic,
     Aiohttp,
 }
@@ -36,10 +43,11 @@ const FOR_ASGI: [KnownServer; 6] = [
 ];
 /// aiohttp's applications are neither: its worker for gunicorn serves them, and aiohttp itself.
 const FOR_AIOHTTP: [KnownServer; 2] = [KnownServer::Gunicorn, KnownServer::Aiohttp];
-const FOR_WSGI: [KnownServer; 3] = [
+const FOR_WSGI: [KnownServer; 4] = [
     KnownServer::Gunicorn,
     KnownServer::Waitress,
     KnownServer::Granian,
+    KnownServer::Uwsgi,
 ];
 
 /// What is served: a name of a module.
@@ -103,18 +111,19 @@ impl KnownServer {
             Self::Daphne => "daphne",
             Self::Gunicorn => "gunicorn",
             Self::Waitress => "waitress",
+            Self::Uwsgi => "uwsgi",
             Self::Sanic => "sanic",
             Self::Aiohttp => "aiohttp",
         }
     }
 
     /// Whether it can serve this.
-    fn serves(self, served: &ServedBy) -> bool {
+    pub(super) fn serves(self, served: &ServedBy) -> bool {
         match self {
             // It has no option for factories.
             Self::Daphne if served.is_factory => false,
             // It takes a name or a call, and no attributes: Dash's `app.server`.
-            Self::Gunicorn if served.callable.contains('.') => false,
+            Self::Gunicorn | Self::Uwsgi if served.callable.contains('.') => false,
             Self::Sanic => served.framework == Some(WebFramework::Sanic),
             _ => served.servers().contains(&self),
         }
@@ -122,48 +131,65 @@ impl KnownServer {
 
     /// How it serves this. `run` exports PORT and `WEB_CONCURRENCY`; gunicorn reads both, uvicorn the
     /// latter. What stands before a container passes on who asks, and by https or not.
-    pub(super) fn strategy(self, served: &ServedBy, has_uvicorn_worker: bool) -> StartStrategy {
-        const LISTEN: &str = "--host 0.0.0.0 --port \"$PORT\"";
+    pub(super) fn strategy(self, served: &ServedBy, means: ServerMeans) -> StartStrategy {
         let (target, called) = (served.target(), served.called());
         let factory = if served.is_factory { " --factory" } else { "" };
         let is_asgi = served.interface() == ServerInterface::Asgi;
+        let listen = self.listen(means.listener);
+        // The front server logs requests.
+        let log = |flag: &'static str| match means.listener {
+            Listener::Port => flag,
+            Listener::Socket => "",
+        };
         let command = match self {
             Self::Uvicorn => format!(
-                "uvicorn '{target}'{factory} {LISTEN} --proxy-headers --forwarded-allow-ips \"${{FORWARDED_ALLOW_IPS:-*}}\""
+                "uvicorn '{target}'{factory} {listen} --proxy-headers --forwarded-allow-ips \"${{FORWARDED_ALLOW_IPS:-*}}\"{}",
+                if means.listener == Listener::Socket {
+                    " --no-access-log"
+                } else {
+                    ""
+                }
             ),
             Self::Hypercorn => format!(
-                "hypercorn '{called}' --bind \"0.0.0.0:$PORT\" --workers \"$WEB_CONCURRENCY\" --access-logfile -"
+                "hypercorn '{called}' {listen} --workers \"$WEB_CONCURRENCY\"{}",
+                log(" --access-logfile -")
             ),
             Self::Granian => format!(
-                "granian --interface {} {LISTEN} --workers \"$WEB_CONCURRENCY\" --access-log{factory} '{target}'",
-                if is_asgi { "asgi" } else { "wsgi" }
+                "granian --interface {} {listen} --workers \"$WEB_CONCURRENCY\"{}{factory} '{target}'",
+                if is_asgi { "asgi" } else { "wsgi" },
+                log(" --access-log")
             ),
-            Self::Daphne => format!("daphne -b 0.0.0.0 -p \"$PORT\" --proxy-headers '{target}'"),
+            Self::Daphne => format!("daphne {listen} --proxy-headers '{target}'"),
             Self::Waitress => format!(
-                "waitress-serve --host=0.0.0.0 --port=\"$PORT\"{} '{target}'",
+                "waitress-serve {listen}{} '{target}'",
                 if served.is_factory { " --call" } else { "" }
             ),
             Self::Sanic => {
-                format!("sanic '{target}'{factory} {LISTEN} --workers \"$WEB_CONCURRENCY\"")
+                format!("sanic '{target}'{factory} {listen} --workers \"$WEB_CONCURRENCY\"")
             }
+            Self::Uwsgi => means.uwsgi.command(means.has_uwsgi_settings),
             Self::Aiohttp => {
                 let name = &served.callable;
                 let call = if served.is_factory { "()" } else { "" };
                 format!(
-                    "python -c 'import os; from aiohttp import web; from {} import {name}; web.run_app({name}{call}, port=int(os.environ[\"PORT\"]))'",
+                    "python -c 'import os; from aiohttp import web; from {} import {name}; web.run_app({name}{call}, {listen})'",
                     served.module
                 )
             }
             Self::Gunicorn if served.framework == Some(WebFramework::Aiohttp) => format!(
-                "gunicorn '{called}' --worker-class aiohttp.GunicornWebWorker --access-logfile -"
+                "gunicorn '{called}' --worker-class aiohttp.GunicornWebWorker{listen}{}",
+                log(" --access-logfile -")
             ),
             Self::Gunicorn if is_asgi => {
-                let worker = if has_uvicorn_worker {
+                let worker = if means.has_uvicorn_worker {
                     "uvicorn_worker.UvicornWorker"
                 } else {
                     "asgi"
                 };
-                format!("gunicorn '{called}' --worker-class {worker} --access-logfile -")
+                format!(
+                    "gunicorn '{called}' --worker-class {worker}{listen}{}",
+                    log(" --access-logfile -")
+                )
             }
             Self::Gunicorn => {
                 return StartStrategy::Gunicorn {
@@ -171,8 +197,51 @@ impl KnownServer {
                 };
             }
         };
-        StartStrategy::Server { command }
+        let has_settings = self == Self::Uwsgi && !means.has_uwsgi_settings;
+        StartStrategy::Server {
+            command,
+            settings: has_settings.then(|| ServerSettings {
+                name: uwsgi::SETTINGS,
+                text: uwsgi::settings(&called, means.listener),
+            }),
+        }
     }
+
+    /// The arguments that say where it listens; gunicorn's with a blank before, because without any it
+    /// listens on PORT.
+    fn listen(self, listener: Listener) -> String {
+        match (self, listener) {
+            (Self::Uvicorn | Self::Granian | Self::Sanic, Listener::Port) => {
+                "--host 0.0.0.0 --port \"$PORT\"".to_owned()
+            }
+            (Self::Uvicorn | Self::Granian, Listener::Socket) => format!("--uds {SOCKET}"),
+            (Self::Sanic, Listener::Socket) => format!("--unix {SOCKET}"),
+            (Self::Hypercorn, Listener::Port) => "--bind \"0.0.0.0:$PORT\"".to_owned(),
+            (Self::Hypercorn, Listener::Socket) => format!("--bind unix:{SOCKET}"),
+            (Self::Daphne, Listener::Port) => "-b 0.0.0.0 -p \"$PORT\"".to_owned(),
+            (Self::Daphne, Listener::Socket) => format!("-u {SOCKET}"),
+            (Self::Waitress, Listener::Port) => "--host=0.0.0.0 --port=\"$PORT\"".to_owned(),
+            // It drops what a front server says unless it trusts it.
+            (Self::Waitress, Listener::Socket) => format!(
+                "--unix-socket={SOCKET} --trusted-proxy='*' --trusted-proxy-headers='x-forwarded-for x-forwarded-host x-forwarded-proto'"
+            ),
+            (Self::Aiohttp, Listener::Port) => "port=int(os.environ[\"PORT\"])".to_owned(),
+            (Self::Aiohttp, Listener::Socket) => format!("path=\"{SOCKET}\""),
+            (Self::Gunicorn, Listener::Socket) => format!(" --bind unix:{SOCKET}"),
+            (Self::Gunicorn | Self::Uwsgi, _) => String::new(),
+        }
+    }
+}
+
+/// What a server's command depends on besides what it serves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerMeans {
+    pub listener: Listener,
+    pub has_uvicorn_worker: bool,
+    /// Who brings uWSGI.
+    pub uwsgi: UwsgiSource,
+    /// Whether the project has settings of uWSGI's own.
+    pub has_uwsgi_settings: bool,
 }
 
 /// A server that the plan puts among the dependencies.
@@ -212,7 +281,9 @@ impl ServerAddition {
         if name.is_empty() {
             return Ok(Self::Refused);
         }
-        let mut known = FOR_ASGI.into_iter().chain(FOR_WSGI);
+        // uWSGI is not always a distribution, and `server: uwsgi` finds out.
+        let known = FOR_ASGI.into_iter().chain(FOR_WSGI);
+        let mut known = known.filter(|server| *server != KnownServer::Uwsgi);
         known
             .find(|server| server.name() == name)
             .map(|server| Self::Chosen(server, requirement.to_owned()))
@@ -277,11 +348,38 @@ impl SourceView<'_> {
         let servers = served.servers().iter().copied();
         servers
             .filter(|server| server.serves(served))
-            .find(|server| self.is_named(server.name()))
+            .find(|server| self.has_server(*server))
+    }
+
+    /// Whether a server is among the dependencies.
+    pub(super) fn has_server(&self, server: KnownServer) -> bool {
+        match server {
+            KnownServer::Uwsgi => DISTRIBUTIONS.iter().any(|name| self.is_named(name)),
+            server => self.is_named(server.name()),
+        }
+    }
+
+    /// Whether a way to start is uWSGI as s2r starts it.
+    pub(super) fn is_uwsgi(&self, strategy: &StartStrategy) -> bool {
+        let own = self.uwsgi.command(self.is_file(uwsgi::SETTINGS));
+        matches!(strategy, StartStrategy::Server { command, .. } if *command == own)
     }
 
     /// How a server serves this here.
     pub(super) fn strategy(&self, server: KnownServer, served: &ServedBy) -> StartStrategy {
-        server.strategy(served, self.is_named("uvicorn-worker"))
+        let listener = if self.facts.settings.front.is_some() {
+            Listener::Socket
+        } else {
+            Listener::Port
+        };
+        server.strategy(
+            served,
+            ServerMeans {
+                listener,
+                has_uvicorn_worker: self.is_named("uvicorn-worker"),
+                uwsgi: self.uwsgi,
+                has_uwsgi_settings: self.is_file(uwsgi::SETTINGS),
+            },
+        )
     }
 }

@@ -1,0 +1,108 @@
+//! nginx in front of the application: its settings, and the folders that it sends itself.
+//!
+//! Directives: nginx.org/en/docs/dirindex.html.
+
+use std::fmt::Write as _;
+
+use super::{NOTES_FOLDER, SOCKET};
+use crate::plan::SOURCE_FOLDER;
+use crate::project::settings::StaticFolder;
+
+/// The project's own settings, and the name of the note that stands for them.
+pub(crate) const SETTINGS: &str = "nginx.conf";
+/// Debian's package of it. `nginx-light` is this one with a module more.
+pub(crate) const DEBIAN_PACKAGE: &str = "nginx";
+
+/// How nginx asks the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UpstreamProtocol {
+    Http,
+    Uwsgi,
+}
+
+/// Where nginx reads its settings in the image.
+pub(crate) fn settings_path(has_own_settings: bool) -> String {
+    if has_own_settings {
+        format!("{SOURCE_FOLDER}/{SETTINGS}")
+    } else {
+        format!("{NOTES_FOLDER}/{SETTINGS}")
+    }
+}
+
+/// The settings.
+pub(crate) fn settings(folders: &[StaticFolder], protocol: UpstreamProtocol) -> String {
+    const TEMPLATE: &str = include_str!("../../../scripts/nginx.conf");
+    // An application that nobody told of the socket listens on a port.
+    let upstream = match protocol {
+        UpstreamProtocol::Http => "        include /tmp/s2r/upstream.conf;\n",
+        UpstreamProtocol::Uwsgi => "",
+    };
+    TEMPLATE
+        .replace("@SOCKET@", SOCKET)
+        .replace("@UPSTREAM@", upstream)
+        .replace("@STATIC@", &locations(folders))
+        .replace("@PASS@", pass(protocol))
+}
+
+fn locations(folders: &[StaticFolder]) -> String {
+    let mut text = String::new();
+    for StaticFolder { url, folder } in folders {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "
+        location ^~ {url}/ {{
+            alias \"{SOURCE_FOLDER}/{}/\";
+            expires 1h;
+            # All files of an image have one time, so that two versions of one length would have one tag.
+            etag off;
+            if_modified_since off;
+            add_header Last-Modified \"\";
+        }}
+",
+            folder.value
+        );
+    }
+    text
+}
+
+fn pass(protocol: UpstreamProtocol) -> &'static str {
+    match protocol {
+        UpstreamProtocol::Http => {
+            "            proxy_pass http://application;
+            proxy_http_version 1.1;
+            proxy_set_header Host $application_host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $forwarded_proto;
+            proxy_set_header X-Forwarded-Host $forwarded_host;
+            proxy_set_header X-Request-ID $the_request_id;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;
+            proxy_read_timeout 300s;
+"
+        }
+        UpstreamProtocol::Uwsgi => {
+            "            uwsgi_pass application;
+            uwsgi_param QUERY_STRING $query_string;
+            uwsgi_param REQUEST_METHOD $request_method;
+            uwsgi_param CONTENT_TYPE $content_type;
+            uwsgi_param CONTENT_LENGTH $content_length;
+            uwsgi_param REQUEST_URI $request_uri;
+            uwsgi_param PATH_INFO $document_uri;
+            uwsgi_param DOCUMENT_ROOT $document_root;
+            uwsgi_param SERVER_PROTOCOL $server_protocol;
+            uwsgi_param REMOTE_ADDR $remote_addr;
+            uwsgi_param REMOTE_PORT $remote_port;
+            uwsgi_param SERVER_PORT $server_port;
+            uwsgi_param SERVER_NAME $server_name;
+            uwsgi_param HTTP_HOST $application_host;
+            uwsgi_param UWSGI_SCHEME $forwarded_proto;
+            uwsgi_param HTTP_X_FORWARDED_FOR $proxy_add_x_forwarded_for;
+            uwsgi_param HTTP_X_FORWARDED_PROTO $forwarded_proto;
+            uwsgi_param HTTP_X_FORWARDED_HOST $forwarded_host;
+            uwsgi_param HTTP_X_REQUEST_ID $the_request_id;
+            uwsgi_read_timeout 300s;
+"
+        }
+    }
+}

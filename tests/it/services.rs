@@ -1,0 +1,295 @@
+//! Whole services in one image: uWSGI, nginx in front of it, and what happens when one of them ends. As restricted
+//! pods start them: another user, group 0, no capabilities, a read-only root.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use crate::harness::container::Container;
+use crate::harness::files::{Project, example};
+use crate::harness::home::{Home, digest_of};
+
+const UID: u32 = 1_000_680_000;
+const RESTRICTED: [&str; 6] = [
+    "--read-only",
+    "--read-only-tmpfs=false",
+    "--tmpfs=/tmp:rw,mode=1777",
+    "--cap-drop=all",
+    "--security-opt=no-new-privileges",
+    "--env=WEB_CONCURRENCY=2",
+];
+/// How long a program may take to end or to start again.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A store that has built the example, and the image in it.
+fn behind_nginx() -> &'static (Home, String) {
+    static BUILT: OnceLock<(Home, String)> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let home = Home::seeded();
+        let built = home.build(&example("flask-uwsgi-nginx"), &["front"]);
+        let image = home.layout().reference(digest_of(&built));
+        (home, image)
+    })
+}
+
+#[track_caller]
+fn started(image: &str, flags: &[&str]) -> Container {
+    Container::start_with(image, UID, &[&RESTRICTED[..], flags].concat())
+}
+
+/// What came of a request.
+enum Reply {
+    /// Nobody listens, or nobody took the connection before the last one who listened was gone.
+    Refused,
+    Answered {
+        /// In lower case.
+        head: String,
+        body: String,
+    },
+    /// Taken, and not answered whole.
+    Lost,
+}
+
+fn ask(port: u16, request: &str) -> Reply {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
+        return Reply::Refused;
+    };
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut bytes = Vec::new();
+    let asked = stream.write_all(request.as_bytes());
+    let read = asked.and_then(|()| stream.read_to_end(&mut bytes));
+    if read.is_err() && bytes.is_empty() {
+        return Reply::Refused;
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let Some((head, body)) = text.split_once("\r\n\r\n").filter(|_| read.is_ok()) else {
+        return Reply::Lost;
+    };
+    let head = head.to_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    match length.and_then(|length| length.parse::<usize>().ok()) {
+        Some(length) if length != body.len() => Reply::Lost,
+        _ => Reply::Answered {
+            head,
+            body: body.to_owned(),
+        },
+    }
+}
+
+#[track_caller]
+fn answer(port: u16, path: &str, headers: &str) -> (String, String) {
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: shop:81\r\nConnection: close\r\n{headers}\r\n");
+    match ask(port, &request) {
+        Reply::Answered { head, body } => (head, body),
+        Reply::Refused | Reply::Lost => panic!("{path} is not answered"),
+    }
+}
+
+#[test]
+fn flask_uwsgi_nginx() {
+    let (_, image) = behind_nginx();
+    let container = started(image, &["--env=NGINX_CLIENT_MAX_BODY_SIZE=2k"]);
+    assert_eq!(container.page("/"), "Hello from uWSGI behind nginx\n");
+    let port = container.port();
+
+    let (head, body) = answer(port, "/static/style.css", "");
+    assert_eq!(body, "body { margin: 2rem }\n");
+    for line in [
+        "content-type: text/css",
+        "cache-control: max-age=3600",
+        "expires: ",
+    ] {
+        assert!(head.contains(line), "{head}");
+    }
+    // All files have the same time, so a tag made of it would tell two versions for one.
+    assert!(
+        !head.contains("etag") && !head.contains("last-modified"),
+        "{head}"
+    );
+    assert!(
+        answer(port, "/static/none.css", "")
+            .0
+            .starts_with("http/1.1 404")
+    );
+
+    let (_, seen) = answer(port, "/asked", "X-Request-ID: outer-7\r\n");
+    let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
+    for (name, value) in [
+        ("host", "shop:81"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "http"),
+        ("x-forwarded-host", "shop:81"),
+        ("x-request-id", "outer-7"),
+        ("url", "http://shop:81/asked"),
+        ("remote", "127.0.0.1"),
+    ] {
+        assert_eq!(seen[name], value, "{name}");
+    }
+    let outer = "X-Forwarded-Proto: https\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Host: shop.example\r\n";
+    let (_, seen) = answer(port, "/asked", outer);
+    let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
+    assert_eq!(seen["x-forwarded-for"], "192.0.2.7, 127.0.0.1");
+    assert_eq!(seen["x-forwarded-host"], "shop.example");
+    assert_eq!(seen["url"], "https://shop:81/asked");
+    let (head, _) = answer(port, "http://evil.example/asked", "");
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    assert!(!container.logs().contains("Permission denied"));
+
+    for (length, status) in [(1000, "200"), (3000, "413")] {
+        let body = "x".repeat(length);
+        let request = format!(
+            "POST /length HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        match ask(port, &request) {
+            Reply::Answered { head, .. } => {
+                assert!(head.starts_with(&format!("http/1.1 {status}")), "{head}");
+            }
+            Reply::Refused | Reply::Lost => panic!("{length} bytes are not answered"),
+        }
+    }
+    let logs = container.logs();
+    assert!(
+        logs.contains("\"GET /static/style.css HTTP/1.1\" 200 22"),
+        "{logs}"
+    );
+    assert!(logs.contains("id=outer-7"), "{logs}");
+    container.stop();
+}
+
+/// nginx takes no more connections first, and the application ends last: the other way round, whatever came in
+/// between was answered with 502. What nginx took it has logged.
+#[test]
+fn stops_under_load_lose_no_request() {
+    const STOPS: usize = 5;
+    const CLIENTS: usize = 6;
+    const EACH_STOP: usize = 200;
+    let (_, image) = behind_nginx();
+    let container = started(image, &[]);
+    let port = container.port();
+    let (answered, others) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let ask_until_refused = || {
+        let request = "GET /slow?seconds=0.005 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        loop {
+            match ask(port, request) {
+                Reply::Refused => break,
+                Reply::Answered { head, body }
+                    if head.starts_with("http/1.1 200") && body == "done\n" =>
+                {
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+                Reply::Answered { .. } | Reply::Lost => {
+                    others.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    for stop in 1..=STOPS {
+        if stop > 1 {
+            container.start_again();
+        }
+        container.page("/");
+        scope(|threads| {
+            for _ in 0..CLIENTS {
+                threads.spawn(ask_until_refused);
+            }
+            let begun = Instant::now();
+            while answered.load(Ordering::Relaxed) < stop * EACH_STOP {
+                assert!(begun.elapsed() < LIMIT, "{}", container.logs());
+                sleep(Duration::from_millis(5));
+            }
+            assert_eq!(container.ends_on("TERM"), 0, "stop {stop}");
+        });
+        assert_eq!(others.load(Ordering::Relaxed), 0, "stop {stop}");
+    }
+    let answered = answered.into_inner();
+    assert!(answered >= STOPS * EACH_STOP);
+    let logs = container.logs();
+    let taken = logs.lines().filter(|line| line.contains("\"GET /slow"));
+    let (whole, broken): (Vec<&str>, Vec<&str>) =
+        taken.partition(|line| line.contains("\" 200 5 "));
+    assert_eq!((whole.len(), broken), (answered, Vec::new()));
+}
+
+/// Kills a program of a container whose command line begins so.
+#[track_caller]
+fn kill(container: &Container, program: &str) {
+    let script = format!(
+        "for p in /proc/[0-9]*; do n=$(tr '\\0' ' ' <$p/cmdline); case $n in '{program}'*) kill -9 ${{p#/proc/}}; exit;; esac; done; exit 1"
+    );
+    container.exec(&["sh", "-c", &script]).ok();
+}
+
+#[test]
+fn one_that_ends_ends_the_container_with_its_status() {
+    let (_, image) = behind_nginx();
+    let container = started(image, &[]);
+    for (program, said) in [
+        ("uwsgi_python3", "the application ended with status 137"),
+        ("nginx: master", "nginx ended with status 137"),
+    ] {
+        container.page("/");
+        kill(&container, program);
+        assert_eq!(container.ends(), 137, "{program}");
+        let logs = container.logs();
+        assert!(logs.contains(said), "{logs}");
+        container.start_again();
+    }
+}
+
+#[test]
+fn one_that_ends_is_started_again_where_the_settings_say_so() {
+    let (home, _) = behind_nginx();
+    let project = Project::copy_of("flask-uwsgi-nginx");
+    project.write("s2r.yaml", "server: uwsgi\nfront: nginx\nrestart: true\n");
+    let built = home.build(&project.path(), &["again"]);
+    let container = started(&home.layout().reference(digest_of(&built)), &[]);
+    container.page("/");
+    for (program, said) in [
+        (
+            "uwsgi_python3",
+            "WARNING: the application ended with status 137",
+        ),
+        ("nginx: master", "WARNING: nginx ended with status 137"),
+    ] {
+        kill(&container, program);
+        let killed = Instant::now();
+        let port = container.port();
+        let is_back = || {
+            let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+            let is_told = container.logs().contains(said);
+            is_told
+                && matches!(ask(port, request), Reply::Answered { head, .. } if head.starts_with("http/1.1 200"))
+        };
+        while !is_back() {
+            assert!(killed.elapsed() < LIMIT, "{program}: {}", container.logs());
+            sleep(Duration::from_millis(100));
+        }
+    }
+    assert_eq!(container.ends_on("TERM"), 0);
+}
+
+#[test]
+fn flask_uwsgi() {
+    let (home, _) = behind_nginx();
+    let built = home.build(&example("flask-uwsgi"), &["alone"]);
+    let container = started(&home.layout().reference(digest_of(&built)), &[]);
+    assert_eq!(container.page("/"), "Hello from uWSGI\n");
+    let port = container.port();
+    // Requests that are being answered come to their end.
+    scope(|threads| {
+        let requests: Vec<_> = (0..2)
+            .map(|_| threads.spawn(move || answer(port, "/slow", "").1))
+            .collect();
+        sleep(Duration::from_millis(300));
+        assert_eq!(container.ends_on("TERM"), 0, "{}", container.logs());
+        for request in requests {
+            assert_eq!(request.join().unwrap(), "done\n");
+        }
+    });
+}
