@@ -43,6 +43,7 @@ pub(super) fn run(
         Command::Check(arguments) => super::check::check(arguments, surroundings, shown),
         Command::Plan(arguments) => plan(arguments, surroundings, shown),
         Command::Lock(arguments) => lock(arguments, surroundings, shown),
+        Command::Eject(arguments) => eject(arguments, surroundings, shown),
         Command::Push(arguments) => push(arguments, surroundings, shown),
         Command::Rebase(arguments) => super::rebase::rebase(arguments, surroundings, shown),
         Command::Login(arguments) => super::login::login(arguments, surroundings, shown),
@@ -211,13 +212,27 @@ fn lock(
     settings.passed = passed(&arguments.project, surroundings, shown)?;
     settings.formats = formats(&arguments.formats)?;
     let written = pipeline::lock(&request, arguments.layers, &settings, shown)?;
-    Ok(CommandOutput {
-        text: written
-            .iter()
-            .map(|path| format!("{}\n", path.display()))
-            .collect(),
+    Ok(files(&written))
+}
+
+/// The paths of files that were written.
+fn files(written: &[PathBuf]) -> CommandOutput {
+    let lines = written.iter().map(|path| format!("{}\n", path.display()));
+    CommandOutput {
+        text: lines.collect(),
         json: json!(written),
-    })
+    }
+}
+
+fn eject(
+    arguments: &args::EjectArgs,
+    surroundings: &ProcessEnv,
+    shown: &ProgressReporter,
+) -> Result<CommandOutput, CommandFailure> {
+    let request = request(&arguments.source, &arguments.project)?;
+    let settings = settings(surroundings, NetworkRules::default());
+    let written = pipeline::eject(&request, arguments.force, &settings, shown)?;
+    Ok(files(&written))
 }
 
 fn push(

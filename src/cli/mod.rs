@@ -102,6 +102,7 @@ fn needs_threads(command: &Command) -> bool {
         | Command::Check(_)
         | Command::Plan(_)
         | Command::Lock(_)
+        | Command::Eject(_)
         | Command::Push(_)
         | Command::Rebase(_)
         | Command::Login(_)

@@ -243,7 +243,7 @@ fn tell_of_source_files(resolved: &[ResolvedPlatform], report: &dyn Report) {
 }
 
 /// Writes a file whole or not at all.
-fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, BuildError> {
+pub(super) fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, BuildError> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = folder.join(name);
     let unwritable = |source| FileError::Unwritable {

@@ -2,13 +2,14 @@
 //! `source_builds`, `wheel_resolution`.
 //!
 //! - `build` reads as a contents page; `platform_build` is the same for one platform
-//! - `plan`, `lock`, `publish` (push and export), `check` (starts a finished image, and sees whether it answers), `run` with `port_relay`, `rebase`, `login`
+//! - `plan`, `lock`, `eject` (settings of servers for the project to own), `publish` (push and export), `check` (starts a finished image, and sees whether it answers), `run` with `port_relay`, `rebase`, `login`
 //! - `base_status` (how far an image is behind its base), `verify_cache`, `named_base` (a base that an image stands for), `image_name` (of what
 //!   has no name)
 
 mod base_status;
 mod build;
 mod check;
+mod eject;
 mod image_name;
 mod lock;
 mod login;
@@ -24,6 +25,7 @@ mod verify_cache;
 pub(crate) use base_status::{BaseStatus, PlatformStatus, look};
 pub(crate) use build::{BuildOutputs, BuiltImage, BuiltPlatform, build};
 pub(crate) use check::{CheckReport, CheckWishes, FailedCheck, check, check_path, check_status};
+pub(crate) use eject::eject;
 pub(crate) use image_name::default_name;
 pub(crate) use lock::lock;
 pub(crate) use login::{LoginPlace, login, logout};

@@ -1,6 +1,7 @@
 //! Whole services in one image: uWSGI, nginx in front of it, and what happens when one of them ends. As restricted
 //! pods start them: another user, group 0, no capabilities, a read-only root.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::OnceLock;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::harness::container::Container;
 use crate::harness::files::{Project, example};
 use crate::harness::home::{Home, digest_of};
+use crate::harness::tools::finish;
 
 const UID: u32 = 1_000_680_000;
 const RESTRICTED: [&str; 6] = [
@@ -292,4 +294,53 @@ fn flask_uwsgi() {
             assert_eq!(request.join().unwrap(), "done\n");
         }
     });
+}
+
+#[test]
+fn flask_own_nginx() {
+    let (home, _) = behind_nginx();
+    let built = home.build(&example("flask-own-nginx"), &["own"]);
+    let container = started(&home.layout().reference(digest_of(&built)), &[]);
+    let page = container.page("/");
+    assert_eq!(page, "Hello default, from supervisor, nginx and uWSGI\n");
+    assert_eq!(
+        container.page("/static/site.css"),
+        "body { margin: 1rem }\n"
+    );
+    container.stop();
+}
+
+#[test]
+fn what_is_ejected_is_used_as_it_is() {
+    let (home, _) = behind_nginx();
+    let project = Project::copy_of("flask-uwsgi-nginx");
+    let folder = project.path();
+    let eject = |flags: &[&str]| finish(home.command(&["eject"]).arg(&folder).args(flags));
+    let files = ["uwsgi.ini", "nginx.conf"].map(|name| folder.join(name));
+    let written = eject(&[]).ok();
+    let expected = files.each_ref().map(|path| format!("{}\n", path.display()));
+    assert_eq!(written.stdout, expected.concat());
+    eject(&[])
+        .exits(65)
+        .says(&["is there already", "s2r eject --force"]);
+    let nginx = fs::read_to_string(&files[1]).unwrap();
+    fs::write(&files[1], "").unwrap();
+    eject(&["--force"]).ok();
+    assert_eq!(fs::read_to_string(&files[1]).unwrap(), nginx);
+
+    // It starts as before, but for what was changed.
+    project.write("nginx.conf", &nginx.replace("expires 1h", "expires 7h"));
+    let built = home.build(&folder, &["ejected"]);
+    let container = started(&home.layout().reference(digest_of(&built)), &[]);
+    assert_eq!(container.page("/"), "Hello from uWSGI behind nginx\n");
+    let (head, _) = answer(container.port(), "/static/style.css", "");
+    assert!(head.contains("max-age=25200"), "{head}");
+    let notes = container.exec(&["ls", "/opt/app-root/etc/s2r"]).ok();
+    assert!(!notes.stdout.contains("nginx.conf"), "{}", notes.stdout);
+    assert_eq!(container.ends_on("TERM"), 0);
+
+    let plain = Project::copy_of("flask-gunicorn");
+    finish(home.command(&["eject"]).arg(plain.path()))
+        .exits(65)
+        .says(&["front: nginx"]);
 }

@@ -43,6 +43,8 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Write pylock.toml and s2r.lock: exact packages and base, for builds that repeat
     Lock(LockArgs),
+    /// Write the settings that s2r makes for uWSGI and nginx into the project, to own and change them
+    Eject(EjectArgs),
     /// Start an image as a restricted pod would, and see whether it answers
     Check(CheckArgs),
     /// Push an image from the store to its registry, or to another name
@@ -221,6 +223,20 @@ pub(super) struct LockArgs {
     /// registry only what has these digests. A lock that has layers keeps having them
     #[arg(long, help_heading = "Locks and network")]
     pub(super) layers: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct EjectArgs {
+    /// The project's folder; the files are written into it
+    #[arg(default_value = ".")]
+    pub(super) source: PathBuf,
+
+    #[command(flatten)]
+    pub(super) project: ProjectOptions,
+
+    /// Replace files that are there
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 #[derive(Debug, Clone, Args)]

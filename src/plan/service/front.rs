@@ -56,6 +56,7 @@ impl FrontInputs<'_> {
             };
             notes.settings.push(ServerSettings {
                 name: nginx::SETTINGS,
+                path: nginx::SETTINGS.to_owned(),
                 text: nginx::settings(&settings.static_folders, protocol),
             });
         }

@@ -7,6 +7,8 @@ pub(crate) mod uwsgi;
 
 pub(super) use front::FrontInputs;
 
+/// Files of a project that go before what s2r would write.
+pub(crate) const OWN_SETTINGS: [&str; 2] = [nginx::SETTINGS, uwsgi::SETTINGS];
 /// The folder of what `run` reads in the image.
 pub(crate) const NOTES_FOLDER: &str = "/opt/app-root/etc/s2r";
 /// Where the application listens behind a front server. `scripts/supervise` says the same.

@@ -17,6 +17,8 @@ use crate::plan::{Decided, Variables};
 pub(crate) struct ServerSettings {
     /// The file's name, in the notes' folder of the image and in a project that has one of its own.
     pub name: &'static str,
+    /// Where a project has its own, from the source's root.
+    pub path: String,
     pub text: String,
 }
 

@@ -72,11 +72,6 @@ impl Container {
         Self { name, port }
     }
 
-    /// The port that it was told to listen on.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
     /// Waits for a page and gives its text.
     #[track_caller]
     pub(crate) fn page(&self, path: &str) -> String {

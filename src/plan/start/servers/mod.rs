@@ -131,7 +131,7 @@ impl KnownServer {
 
     /// How it serves this. `run` exports PORT and `WEB_CONCURRENCY`; gunicorn reads both, uvicorn the
     /// latter. What stands before a container passes on who asks, and by https or not.
-    pub(super) fn strategy(self, served: &ServedBy, means: ServerMeans) -> StartStrategy {
+    pub(super) fn strategy(self, served: &ServedBy, means: &ServerMeans) -> StartStrategy {
         let (target, called) = (served.target(), served.called());
         let factory = if served.is_factory { " --factory" } else { "" };
         let is_asgi = served.interface() == ServerInterface::Asgi;
@@ -202,6 +202,7 @@ impl KnownServer {
             command,
             settings: has_settings.then(|| ServerSettings {
                 name: uwsgi::SETTINGS,
+                path: means.uwsgi_settings.clone(),
                 text: uwsgi::settings(&called, means.listener),
             }),
         }
@@ -234,7 +235,7 @@ impl KnownServer {
 }
 
 /// What a server's command depends on besides what it serves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct ServerMeans {
     pub listener: Listener,
     pub has_uvicorn_worker: bool,
@@ -242,6 +243,8 @@ pub(super) struct ServerMeans {
     pub uwsgi: UwsgiSource,
     /// Whether the project has settings of uWSGI's own.
     pub has_uwsgi_settings: bool,
+    /// Where they lie, or would.
+    pub uwsgi_settings: String,
 }
 
 /// A server that the plan puts among the dependencies.
@@ -374,11 +377,12 @@ impl SourceView<'_> {
         };
         server.strategy(
             served,
-            ServerMeans {
+            &ServerMeans {
                 listener,
                 has_uvicorn_worker: self.is_named("uvicorn-worker"),
                 uwsgi: self.uwsgi,
                 has_uwsgi_settings: self.is_file(uwsgi::SETTINGS),
+                uwsgi_settings: self.in_source(uwsgi::SETTINGS),
             },
         )
     }
