@@ -24,10 +24,10 @@ const DOCUMENTS: [&str; 7] = [
 ];
 
 impl ProjectFacts {
-    /// Reads what the tree says.
+    /// Reads what the tree says, its settings among it.
     ///
     /// # Errors
-    /// A file that cannot be read, is too long, or is not what its name says.
+    /// As [`Self::with_settings`].
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn of(tree: &SourceTree) -> Result<Self, ProjectError> {
         Self::with_settings(tree, ProjectSettings::of_tree(tree)?)
@@ -36,7 +36,7 @@ impl ProjectFacts {
     /// Reads what the tree says; its settings are known already.
     ///
     /// # Errors
-    /// As [`of`](Self::of).
+    /// A file that cannot be read, is too long, or is not what its name says.
     pub(crate) fn with_settings(
         tree: &SourceTree,
         settings: ProjectSettings,
