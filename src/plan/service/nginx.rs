@@ -106,3 +106,39 @@ fn pass(protocol: UpstreamProtocol) -> &'static str {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::SourcePlace;
+    use crate::project::settings::Setting;
+
+    #[test]
+    fn nothing_of_the_template_is_left_open() {
+        let folder = |url: &str, folder: &str| StaticFolder {
+            url: url.to_owned(),
+            folder: Setting {
+                value: folder.to_owned(),
+                place: SourcePlace::file("s2r.yaml"),
+            },
+        };
+        let folders = [folder("/static", "site static"), folder("/media", "m")];
+        for (protocol, pass) in [
+            (UpstreamProtocol::Http, "proxy_pass http://application;"),
+            (UpstreamProtocol::Uwsgi, "uwsgi_pass application;"),
+        ] {
+            let text = settings(&folders, protocol);
+            assert!(!text.contains('@'), "{text}");
+            assert_eq!(text.matches('{').count(), text.matches('}').count());
+            for line in [
+                "location ^~ /static/ {",
+                "alias \"/opt/app-root/src/site static/\";",
+                "location ^~ /media/ {",
+                "server unix:/tmp/s2r/application.sock max_fails=0;",
+                pass,
+            ] {
+                assert!(text.contains(line), "{line}");
+            }
+        }
+    }
+}

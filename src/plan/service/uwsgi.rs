@@ -66,3 +66,20 @@ pub(crate) fn settings(called: &str, listener: Listener) -> String {
         .replace("@LISTEN@", &listen)
         .replace("@MODULE@", called)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_say_where_it_listens_and_what_it_serves() {
+        let alone = settings("shop:create_app()", Listener::Port);
+        let lines: Vec<&str> = alone.lines().collect();
+        assert!(lines.contains(&"http-socket = 0.0.0.0:$(PORT)"), "{alone}");
+        assert!(lines.contains(&"module = shop:create_app()"), "{alone}");
+        let behind = settings("shop:app", Listener::Socket);
+        assert!(behind.contains("uwsgi-socket = /tmp/s2r/application.sock"));
+        assert!(!alone.contains("disable-logging") && !behind.contains("http-socket"));
+        assert!(!alone.contains('@') && !behind.contains('@'));
+    }
+}
