@@ -77,10 +77,15 @@ impl Image {
     }
 
     fn run(&self, shell: &str, env: &[&str]) -> Output {
+        self.run_as(shell, &[], env)
+    }
+
+    fn run_as(&self, shell: &str, arguments: &[&str], env: &[&str]) -> Output {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
         let home = self.path().join("opt/app-root/src");
         Command::new(shell)
             .arg(scripts.join("run"))
+            .args(arguments)
             .env_clear()
             .env("PATH", self.path().join("fake"))
             .env("HOME", &home)
@@ -809,7 +814,7 @@ fn each_situation_is_started_as_it_was_decided() {
 
 #[test]
 fn what_is_supervised_is_started_by_another_script() {
-    let stand_in = "#!/bin/sh\necho \"RUN supervise $*\"\n";
+    let stand_in = "#!/bin/sh\necho \"RUN supervise $*\" ${S2R_PROCESS-}\n";
     for shell in shells() {
         let image = Image::new(G, &[WSGI]);
         image.write("opt/app-root/etc/s2r/supervise", "/x/nginx.conf restart\n");
@@ -818,6 +823,14 @@ fn what_is_supervised_is_started_by_another_script() {
         let scripts = format!("STI_SCRIPTS_PATH={}/scripts", image.path().display());
         let started = |env: &[&str]| image.started(shell, &[&[&*scripts], env].concat()).0;
         assert_eq!(started(&[]), "supervise /x/nginx.conf restart", "{shell}");
+        for (name, expected) in [
+            ("web", "RUN supervise /x/nginx.conf restart web\n"),
+            ("worker", "RUN python w\n"),
+        ] {
+            let output = image.run_as(shell, &[name], &[&scripts]);
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(text.ends_with(expected), "{shell}: {text}");
+        }
         let supervised = ["S2R_SUPERVISED=yes", "S2R_SOCKET=/tmp/x.sock"];
         assert_eq!(
             started(&supervised),
