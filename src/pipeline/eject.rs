@@ -13,7 +13,7 @@ use crate::report::{BuildError, ErrorClass, Explain, Explanation, Report, Silent
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EjectError {
     #[error("{} is there already", path.display())]
-    Exists { path: PathBuf },
+    Exists { path: PathBuf, folder: PathBuf },
     #[error("no settings of servers are written for this project")]
     Nothing { folder: PathBuf },
 }
@@ -21,15 +21,18 @@ pub(crate) enum EjectError {
 impl Explain for EjectError {
     fn explain(&self) -> Explanation {
         let (place, why, next) = match self {
-            Self::Exists { path } => (
+            Self::Exists { path, folder } => (
                 path,
                 "It is the project's own, and is used instead of what s2r would write.",
-                "Delete it, or replace it: s2r eject --force",
+                format!(
+                    "Delete it, or replace it: s2r eject {} --force",
+                    folder.display()
+                ),
             ),
             Self::Nothing { folder } => (
                 folder,
                 "s2r writes them for `server: uwsgi` and for `front: nginx` in s2r.yaml.",
-                "Write one of these lines into s2r.yaml; there is nothing else to own.",
+                "Write one of these lines into s2r.yaml; there is nothing else to own.".to_owned(),
             ),
         };
         Explanation {
@@ -37,7 +40,7 @@ impl Explain for EjectError {
             what: self.to_string(),
             place: place.display().to_string(),
             why: why.to_owned(),
-            next: next.to_owned(),
+            next,
         }
     }
 }
@@ -75,7 +78,8 @@ pub(crate) fn eject(
     for file in files {
         let path = root.join(&file.path);
         if !replaces && path.exists() {
-            return Err(EjectError::Exists { path }.into());
+            let folder = root.clone();
+            return Err(EjectError::Exists { path, folder }.into());
         }
     }
     let written = files.iter().map(|file| {

@@ -323,9 +323,7 @@ fn what_is_ejected_is_used_as_it_is() {
     let written = eject(&[]).ok();
     let expected = files.each_ref().map(|path| format!("{}\n", path.display()));
     assert_eq!(written.stdout, expected.concat());
-    eject(&[])
-        .exits(65)
-        .says(&["is there already", "s2r eject --force"]);
+    eject(&[]).exits(65).says(&["is there already", " --force"]);
     let nginx = fs::read_to_string(&files[1]).unwrap();
     fs::write(&files[1], "").unwrap();
     eject(&["--force"]).ok();

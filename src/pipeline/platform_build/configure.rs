@@ -15,6 +15,7 @@ use crate::layers::changes::{self, LayerChange, PathChange};
 use crate::layers::deb::{Run, Scripts, Undone};
 use crate::layers::notes::LayerNotes;
 use crate::oci::{Architecture, Key, KeyBuilder};
+use crate::plan::service::nginx;
 use crate::report::{BuildError, Event, SilentReport};
 use crate::sandbox;
 use crate::source_builds::step_layers::of_layer;
@@ -183,6 +184,9 @@ impl Context<'_> {
     }
 
     fn tell_undone(&self, undone: &[Undone]) {
+        let has_front = self.project.facts.settings.front.is_some();
+        let is_missed = |one: &&Undone| !(has_front && one.package == nginx::SCRIPTED_PACKAGE);
+        let undone: Vec<&Undone> = undone.iter().filter(is_missed).collect();
         if undone.is_empty() {
             return;
         }

@@ -12,6 +12,8 @@ use crate::project::settings::StaticFolder;
 pub(crate) const SETTINGS: &str = "nginx.conf";
 /// Debian's package of it. `nginx-light` is this one with a module more.
 pub(crate) const DEBIAN_PACKAGE: &str = "nginx";
+/// A package of it whose script makes folders for logs and pages, neither of which an image with `front` has.
+pub(crate) const SCRIPTED_PACKAGE: &str = "nginx-common";
 
 /// How nginx asks the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
