@@ -75,17 +75,28 @@ fn start_of_last(bytes: &[u8], most: usize) -> usize {
 
 fn close(open: &mut Vec<u8>, lines: &mut VecDeque<String>, most: usize) {
     let line = String::from_utf8_lossy(open);
-    // What moves the cursor has no place among quoted lines.
-    let line: String = line
-        .trim_end()
-        .chars()
-        .filter(|character| !character.is_control() || *character == '\t')
-        .collect();
+    let line = printable(line.trim_end());
     open.clear();
     if lines.len() == most {
         lines.pop_front();
     }
     lines.push_back(line);
+}
+
+/// A line without control characters and the sequences that they begin (ECMA-48, 5.4): what colours text or moves the
+/// cursor has no place among quoted lines.
+fn printable(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut rest = line.chars().peekable();
+    while let Some(character) = rest.next() {
+        if character == '\u{1b}' && rest.next_if_eq(&'[').is_some() {
+            while rest.next_if(|next| (' '..='?').contains(next)).is_some() {}
+            let _ = rest.next_if(|next| ('@'..='~').contains(next));
+        } else if !character.is_control() || character == '\t' {
+            text.push(character);
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -102,6 +113,18 @@ mod tests {
     }
 
     #[test]
+    fn colours_are_left_out() {
+        for (line, shown) in [
+            ("\u{1b}[31m\u{1b}[1mred\u{1b}[0m.", "red."),
+            ("a\tb\u{7}\u{1b}[2K\u{1b}]0;title", "a\tb]0;title"),
+            ("cut \u{1b}[38;5;", "cut "),
+            ("[31m", "[31m"),
+        ] {
+            assert_eq!(printable(line), shown);
+        }
+    }
+
+    #[test]
     fn what_is_kept_is_bounded() {
         let mut tail = OutputTail::of(STEP_LINES);
         for _ in 0..3 {
@@ -114,7 +137,7 @@ mod tests {
         );
         let lines = tail.lines();
         assert_eq!(lines.len(), STEP_LINES);
-        assert_eq!(lines.last().map(String::as_str), Some("[31m2"));
+        assert_eq!(lines.last().map(String::as_str), Some("2"));
         assert!(lines.iter().all(|line| line.len() <= LINE_BYTES));
     }
 }
