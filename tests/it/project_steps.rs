@@ -3,9 +3,11 @@
 use crate::harness::container::{Container, run_once, run_with};
 use crate::harness::files::{Project, example};
 use crate::harness::home::{Home, digest_of};
+use crate::harness::index::{Fault, Index};
 use crate::harness::registry::Registry;
 use crate::harness::servers::{Postgres, Redis};
 use crate::harness::tools::{Finished, finish};
+use crate::harness::wheel::Wheel;
 
 const UID: u32 = 1_000_680_000;
 const APP: (&str, &str) = ("app.py", "print(open('built.txt').read())\n");
@@ -87,9 +89,13 @@ fn a_command_of_build_that_fails_stops_the_build_with_its_line() {
 #[test]
 fn a_command_of_build_has_the_network_only_if_it_asks() {
     let home = Home::seeded();
-    let asks =
-        "import urllib.request as r; print(r.urlopen('https://pypi.org/simple/six/').status)";
-    let project = Project::new(&[APP, ("ask.py", asks)]);
+    let index = Index::serving(&[Wheel::new("six", "1.0")], None, Fault::None);
+    let address = format!("{}/six/", index.url(None).trim_end_matches('/'));
+    let asks = format!(
+        "from urllib.request import ProxyHandler, build_opener\n\
+         print(build_opener(ProxyHandler({{}})).open('{address}').status)\n"
+    );
+    let project = Project::new(&[APP, ("ask.py", &asks)]);
     let closed = "build: [python ask.py > built.txt]\n";
     project.write("s2r.yaml", closed);
     built(&home, &project, &[])
