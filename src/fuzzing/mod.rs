@@ -83,6 +83,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::packages::python::locks::LockKind;
 
     /// What one input may take here, on a slow and busy machine; `fuzz/run` allows less.
     const MAX_TIME: Duration = Duration::from_secs(20);
@@ -103,6 +104,16 @@ mod tests {
             .collect();
         paths.sort();
         paths
+    }
+
+    #[test]
+    fn every_lock_format_has_a_target() {
+        for kind in LockKind::ALL {
+            let path = kind.path().trim_end_matches(".toml");
+            let name = path.replace('.', "_").to_lowercase();
+            let found = TARGETS.iter().any(|(target, _)| *target == name);
+            assert!(found, "{name}");
+        }
     }
 
     #[test]

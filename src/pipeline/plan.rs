@@ -130,7 +130,8 @@ fn workspace_member(
     let Some(text) = SourceTree::read_root_file(&root, lock, SettingsFile::ToolLock)? else {
         return Ok(None);
     };
-    for own in [lock, "pylock.toml", "requirements.txt"] {
+    let locks = LockKind::locks().map(LockKind::path);
+    for own in locks.chain(["pylock.toml", "requirements.txt"]) {
         if SourceTree::read_root_file(source, own, SettingsFile::ToolLock)?.is_some() {
             return Ok(None);
         }

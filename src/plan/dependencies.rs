@@ -37,13 +37,7 @@ pub(crate) enum DependencySource {
     },
 }
 
-/// The locks of other tools, in the order in which they count.
-const LOCKS: [LockKind; 4] = [
-    LockKind::Uv,
-    LockKind::Poetry,
-    LockKind::Pdm,
-    LockKind::PipfileLock,
-];
+const REQUIREMENTS: &str = "requirements.txt";
 /// Extras of the project that go in.
 const EXTRAS: &str = "S2R_EXTRAS";
 /// Dependency groups that go in.
@@ -79,9 +73,9 @@ pub(super) fn decide(
     let member = variables.get(MEMBER);
     let choice = LockChoice::new(variables.get(EXTRAS), variables.get(GROUPS)).of_member(member);
     if member.is_some() {
-        let others = ["requirements.txt", "Pipfile"].into_iter();
-        let others: Vec<&str> = others.filter(|path| facts.has(path)).collect();
-        advise_on_losers(&others, LockKind::Uv.path(), advice);
+        let requirements = facts.requirements.is_some().then_some(REQUIREMENTS);
+        let others = requirements.into_iter().chain(unread(facts, LockKind::Uv));
+        advise_on_losers(others, LockKind::Uv.path(), advice);
         return if facts.has(LockKind::Uv.path()) {
             converted(
                 facts,
@@ -104,14 +98,8 @@ pub(super) fn decide(
         return converted(facts, python, kind, choice, (&reason, advice));
     }
     if facts.requirements.is_some() {
-        let others: Vec<&str> = LOCKS
-            .into_iter()
-            .chain([LockKind::Pipfile])
-            .map(LockKind::path)
-            .filter(|path| facts.has(path))
-            .collect();
-        advise_on_losers(&others, "requirements.txt", advice);
-        let path = "requirements.txt".to_owned();
+        advise_on_losers(unread(facts, None), REQUIREMENTS, advice);
+        let path = REQUIREMENTS.to_owned();
         let dependencies = DependencySource::Requirements { path };
         let text = |path: &str| facts.documents.get(path).map_or("", String::as_str);
         let told = beside_requirements(text("pyproject.toml"), text("uv.toml"));
@@ -119,12 +107,10 @@ pub(super) fn decide(
             told.into_iter()
                 .map(|told| PlanWarning::new(told.what, told.why)),
         );
-        return Ok(of_file("requirements.txt", dependencies, ""));
+        return Ok(of_file(REQUIREMENTS, dependencies, ""));
     }
-    let mut locks = LOCKS.into_iter().filter(|kind| facts.has(kind.path()));
-    if let Some(kind) = locks.next() {
-        let others: Vec<&str> = locks.map(LockKind::path).collect();
-        advise_on_losers(&others, kind.path(), advice);
+    if let Some(kind) = LockKind::locks().find(|kind| facts.has(kind.path())) {
+        advise_on_losers(unread(facts, kind), kind.path(), advice);
         return converted(facts, python, kind, choice, ("it is a lock", advice));
     }
     wishes(facts, python, variables, (choice, advice))
@@ -196,9 +182,9 @@ fn of_file(path: &str, dependencies: DependencySource, reason: &str) -> Decided<
 }
 
 fn pylock(facts: &ProjectFacts) -> Decided<DependencySource> {
-    let others: Vec<&str> = ["requirements.txt"]
+    let others: Vec<&str> = [REQUIREMENTS]
         .into_iter()
-        .chain(LOCKS.map(LockKind::path))
+        .chain(LockKind::locks().map(LockKind::path))
         .filter(|path| facts.has(path))
         .collect();
     let reason = if others.is_empty() {
@@ -239,12 +225,32 @@ fn by_micropipenv(facts: &ProjectFacts) -> Result<Option<(LockKind, &'static str
     }
 }
 
-fn advise_on_losers(losers: &[&str], winner: &str, advice: &mut Vec<PlanWarning>) {
+/// The files of other tools that are there for nothing where packages come from this one, or from none of them.
+fn unread(
+    facts: &ProjectFacts,
+    read: impl Into<Option<LockKind>>,
+) -> impl Iterator<Item = &'static str> {
+    let read = read.into();
+    let beside = read.and_then(LockKind::read_with);
+    LockKind::ALL
+        .into_iter()
+        .filter(move |kind| kind.is_for_packages_alone() && Some(*kind) != read)
+        .map(LockKind::path)
+        .filter(move |path| Some(*path) != beside && facts.has(path))
+}
+
+fn advise_on_losers<'a>(
+    losers: impl IntoIterator<Item = &'a str>,
+    winner: &str,
+    advice: &mut Vec<PlanWarning>,
+) {
+    let losers: Vec<&str> = losers.into_iter().collect();
     if !losers.is_empty() {
         advice.push(PlanWarning::new(
             format!(
-                "{} is not read; packages come from {winner}",
-                losers.join(", ")
+                "{} {} not read; packages come from {winner}",
+                losers.join(", "),
+                if losers.len() == 1 { "is" } else { "are" }
             ),
             "remove it, or write pylock.toml with `s2r lock`",
         ));
@@ -453,6 +459,29 @@ mod tests {
             decided(&[PYPROJECT, stale], &[]),
             Err(PlanError::LockFile(_))
         ));
+    }
+
+    #[test]
+    fn each_file_that_is_not_read_is_named() {
+        let lock = (
+            "uv.lock",
+            "version = 1\n[[package]]\nname='x'\nversion='1'\nsource={editable='.'}\n",
+        );
+        let project = ("pyproject.toml", "[project]\nname='x'\nversion='1'\n");
+        let others = [("Pipfile", ""), ("poetry.lock", "")];
+        let told = |files: &[(&str, &str)]| {
+            let plan = planned(files, &[]).unwrap();
+            let told = plan.advice.iter().map(|one| one.text.clone());
+            told.filter(|text| text.contains("not read")).collect()
+        };
+        let files = [("app.py", ""), project, lock, others[0], others[1]];
+        let of_uv: Vec<String> = told(&files);
+        assert_eq!(
+            of_uv,
+            ["poetry.lock, Pipfile are not read; packages come from uv.lock"]
+        );
+        let of_uv: Vec<String> = told(&files[..3]);
+        assert!(of_uv.is_empty(), "{of_uv:?}");
     }
 
     #[test]

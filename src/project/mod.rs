@@ -21,6 +21,7 @@ pub(crate) use error::ProjectError;
 pub(crate) use python::PythonRange;
 pub(crate) use settings::ProjectSettings;
 
+use crate::packages::python::locks::LockKind;
 use crate::packages::python::syntax::ModuleSyntax;
 use crate::source::environment::{EnvironmentNote, EnvironmentVariable};
 use crate::source::{SettingsFile, SourceEntry, SourceError, SourceKind, SourceTree};
@@ -146,18 +147,17 @@ pub(crate) struct ProjectFacts {
 /// Python files that were read: several ways to start look at the same ones.
 type ModuleCache = Arc<Mutex<BTreeMap<String, Option<Arc<ModuleSyntax>>>>>;
 
-/// The files whose presence is a fact.
-pub(crate) const KNOWN: [&str; 26] = [
-    "requirements.txt",
-    "pylock.toml",
-    "Pipfile",
-    "Pipfile.lock",
-    "pyproject.toml",
+/// The files whose presence is a fact, in a fixed order.
+fn known() -> impl Iterator<Item = &'static str> {
+    let of_packages = ["requirements.txt", "pylock.toml"].into_iter();
+    let of_tools = LockKind::ALL.map(LockKind::path);
+    of_packages.chain(of_tools).chain(KNOWN)
+}
+
+/// Those that say more than which packages go in.
+const KNOWN: [&str; 18] = [
     "setup.py",
     "setup.cfg",
-    "uv.lock",
-    "poetry.lock",
-    "pdm.lock",
     "s2r.lock",
     "manage.py",
     "wsgi.py",

@@ -5,23 +5,14 @@ use std::collections::BTreeMap;
 
 use super::error::ProjectError;
 use super::{
-    AptPackage, ENVIRONMENT_FILE, KNOWN, ModuleCache, ProcessType, ProjectFacts, ProjectSettings,
-    Pyproject, PythonRange, SourcePlace, documents, is_file, python, requirements, setup_scripts,
+    AptPackage, ENVIRONMENT_FILE, ModuleCache, ProcessType, ProjectFacts, ProjectSettings,
+    Pyproject, PythonRange, SourcePlace, documents, is_file, known, python, requirements,
+    setup_scripts,
 };
 use crate::packages::debian::aptfile;
+use crate::packages::python::locks::LockKind;
 use crate::source::environment::{self, EnvironmentGrammar, EnvironmentNote, EnvironmentVariable};
 use crate::source::{SettingsFile, SourceEntry, SourceTree};
-
-/// Files of other tools that name packages.
-const DOCUMENTS: [&str; 7] = [
-    "Pipfile",
-    "Pipfile.lock",
-    "pdm.lock",
-    "poetry.lock",
-    "pyproject.toml",
-    "uv.lock",
-    "uv.toml",
-];
 
 impl ProjectFacts {
     /// Reads what the tree says, its settings among it.
@@ -58,10 +49,7 @@ impl ProjectFacts {
         let setup_cfg = facts.text("setup.cfg", SettingsFile::Setup)?;
         let (environment, environment_notes) = facts.environment()?;
         Ok(Self {
-            found: KNOWN
-                .into_iter()
-                .filter(|path| is_file(tree, path))
-                .collect(),
+            found: known().filter(|path| is_file(tree, path)).collect(),
             named_pylocks: named_pylocks(tree),
             requirements: requirements::asked(tree)?,
             pylock: facts.parsed(
@@ -157,7 +145,7 @@ impl ProjectReader<'_> {
 
     fn documents(&self) -> Result<BTreeMap<&'static str, String>, ProjectError> {
         let mut texts = BTreeMap::new();
-        for path in DOCUMENTS {
+        for path in LockKind::documents() {
             if let Some(text) = self.text(path, SettingsFile::ToolLock)? {
                 texts.insert(path, text);
             }

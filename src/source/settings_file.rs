@@ -75,6 +75,7 @@ impl SettingsFile {
 #[cfg(test)]
 pub(crate) mod testing {
     use super::SettingsFile;
+    use crate::packages::python::locks::LockKind;
 
     /// Paths by which each kind is read, for tests that try them all. The match below has no wildcard: a
     /// new kind does not compile until its path stands here.
@@ -83,6 +84,9 @@ pub(crate) mod testing {
         let mut paths = Vec::new();
         let mut next = Some(File::IgnoreRules);
         while let Some(kind) = next {
+            if kind == File::ToolLock {
+                paths.extend(LockKind::documents().into_iter().map(|name| (name, kind)));
+            }
             let (names, after): (&[&'static str], _) = match kind {
                 File::IgnoreRules => (&[".s2iignore"], Some(File::ProjectSettings)),
                 File::ProjectSettings => (&["s2r.yaml"], Some(File::BuilderFile)),
@@ -96,16 +100,8 @@ pub(crate) mod testing {
                 File::Pylock => (&["pylock.toml"], Some(File::BaseLock)),
                 File::BaseLock => (&["s2r.lock"], Some(File::Pyproject)),
                 File::Pyproject => (&["pyproject.toml"], Some(File::ToolLock)),
-                File::ToolLock => (
-                    &[
-                        "uv.lock",
-                        "poetry.lock",
-                        "pdm.lock",
-                        "Pipfile",
-                        "Pipfile.lock",
-                    ],
-                    Some(File::Setup),
-                ),
+                // A list of their own says them.
+                File::ToolLock => (&[], Some(File::Setup)),
                 File::Setup => (
                     &["setup.py", "setup.cfg", "sub/setup.py"],
                     Some(File::PythonVersion),

@@ -14,8 +14,6 @@ use crate::plan::{DependencySource, Plan, ValueOrigin};
 use crate::report::{BuildError, ErrorClass, Explain, Explanation};
 use crate::source::{SettingsFile, SourceTree};
 
-const PYPROJECT: &str = "pyproject.toml";
-
 /// A lock is not that of its project.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StaleLockError {
@@ -90,7 +88,7 @@ pub(crate) fn of(project: &ProjectInputs, plan: &Plan) -> Result<LockFingerprint
         }
     }
     if plan.running.install.value {
-        add_file(&mut inputs, tree, PYPROJECT)?;
+        add_file(&mut inputs, tree, LockKind::Pyproject.path())?;
     }
     if plan.running.newest_pip.value {
         inputs.add("UPGRADE_PIP_TO_LATEST", b"on");

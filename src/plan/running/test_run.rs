@@ -89,7 +89,9 @@ fn packages(
     }
     let (file, base) = match dependencies {
         DependencySource::Converted { file, choice, .. } => (*file, choice.clone()),
-        _ => (LockKind::Pyproject, LockChoice::default()),
+        DependencySource::None
+        | DependencySource::Requirements { .. }
+        | DependencySource::Pylock { .. } => (LockKind::Pyproject, LockChoice::default()),
     };
     let declared = file.made_from().unwrap_or(file.path());
     let text = facts.documents.get(declared).map_or("", String::as_str);

@@ -42,7 +42,8 @@ const MAX_PACKAGES: usize = 20_000;
 /// Most extras and groups that are chosen.
 const MAX_CHOSEN: usize = 100;
 
-/// The kinds of files.
+/// The kinds of files. Every list of them in s2r is made from [`LockKind::ALL`], and every choice among them is a
+/// match without a wildcard: a new kind is written here, and the compiler names the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LockKind {
@@ -60,7 +61,26 @@ pub(crate) enum LockKind {
     Pyproject,
 }
 
+/// What a lock stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LockOf {
+    /// The file that it was made from.
+    made_from: &'static str,
+    /// The command that brings it up to date.
+    renew: &'static str,
+}
+
 impl LockKind {
+    /// All of them: the locks in the order in which they count, then what is no lock.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Uv,
+        Self::Poetry,
+        Self::Pdm,
+        Self::PipfileLock,
+        Self::Pipfile,
+        Self::Pyproject,
+    ];
+
     pub(crate) const fn path(self) -> &'static str {
         match self {
             Self::Uv => "uv.lock",
@@ -72,12 +92,26 @@ impl LockKind {
         }
     }
 
+    /// What it stands for, if it is a lock.
+    const fn lock_of(self) -> Option<LockOf> {
+        let (made_from, renew) = match self {
+            Self::Uv => (Self::Pyproject, "uv lock"),
+            Self::Poetry => (Self::Pyproject, "poetry lock"),
+            Self::Pdm => (Self::Pyproject, "pdm lock"),
+            Self::PipfileLock => (Self::Pipfile, "pipenv lock"),
+            Self::Pipfile | Self::Pyproject => return None,
+        };
+        Some(LockOf {
+            made_from: made_from.path(),
+            renew,
+        })
+    }
+
     /// The file that a lock was made from.
     pub(crate) const fn made_from(self) -> Option<&'static str> {
-        match self {
-            Self::Uv | Self::Poetry | Self::Pdm => Some("pyproject.toml"),
-            Self::PipfileLock => Some("Pipfile"),
-            Self::Pipfile | Self::Pyproject => None,
+        match self.lock_of() {
+            Some(lock) => Some(lock.made_from),
+            None => None,
         }
     }
 
@@ -86,23 +120,38 @@ impl LockKind {
         match self {
             // uv's own settings go before those in pyproject.toml.
             Self::Pyproject => Some("uv.toml"),
-            _ => self.made_from(),
+            Self::Uv | Self::Poetry | Self::Pdm | Self::PipfileLock | Self::Pipfile => {
+                self.made_from()
+            }
         }
     }
 
     /// Whether the file lists everything, what the listed packages need included.
     pub(crate) const fn is_lock(self) -> bool {
-        self.made_from().is_some()
+        self.lock_of().is_some()
     }
 
-    /// The command that brings a lock up to date.
-    const fn renew(self) -> &'static str {
+    /// Whether the file is there for its packages alone, so that one which is not read is a mistake.
+    pub(crate) const fn is_for_packages_alone(self) -> bool {
         match self {
-            Self::Uv => "uv lock",
-            Self::Poetry => "poetry lock",
-            Self::Pdm => "pdm lock",
-            Self::PipfileLock | Self::Pipfile | Self::Pyproject => "pipenv lock",
+            Self::Uv | Self::Poetry | Self::Pdm | Self::PipfileLock | Self::Pipfile => true,
+            Self::Pyproject => false,
         }
+    }
+
+    /// The locks, in the order in which they count.
+    pub(crate) fn locks() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|kind| kind.is_lock())
+    }
+
+    /// Every file that is read for one of the kinds.
+    pub(crate) fn documents() -> BTreeSet<&'static str> {
+        let beside = Self::ALL.into_iter().filter_map(Self::read_with);
+        Self::ALL
+            .map(Self::path)
+            .into_iter()
+            .chain(beside)
+            .collect()
     }
 }
 
@@ -170,9 +219,12 @@ pub(crate) fn for_tests(kind: LockKind, text: &str) -> Option<LockChoice> {
     /// The most telling first.
     const NAMES: [&str; 4] = ["test", "tests", "testing", "dev"];
     let table: Table = text.parse().ok()?;
-    if matches!(kind, LockKind::Pipfile | LockKind::PipfileLock) {
-        let has_any = table_in(&table, &["dev-packages"]).is_some_and(|one| !one.is_empty());
-        return has_any.then(|| LockChoice::new(None, Some("dev")));
+    match kind {
+        LockKind::Pipfile | LockKind::PipfileLock => {
+            let has_any = table_in(&table, &["dev-packages"]).is_some_and(|one| !one.is_empty());
+            return has_any.then(|| LockChoice::new(None, Some("dev")));
+        }
+        LockKind::Uv | LockKind::Poetry | LockKind::Pdm | LockKind::Pyproject => {}
     }
     let (groups, extras) = pyproject::chosen_names(&table);
     let group = NAMES.into_iter().find(|name| groups.contains(*name));
@@ -264,10 +316,11 @@ fn unsupported(path: &'static str, package: &str, what: impl AsRef<str>) -> Lock
 }
 
 fn stale(kind: LockKind) -> LockFileError {
+    let lock = kind.lock_of();
     LockFileError::Stale {
         path: kind.path(),
-        of: kind.made_from().unwrap_or_default(),
-        renew: kind.renew(),
+        of: lock.map_or("", |lock| lock.made_from),
+        renew: lock.map_or("", |lock| lock.renew),
     }
 }
 

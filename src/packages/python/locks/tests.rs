@@ -492,6 +492,36 @@ fn pdm_gives_what_the_environment_needs() {
 }
 
 /// All kinds with texts that they read.
+/// No kind is left out of the list that all others are made from: the match has no wildcard, so a new kind does
+/// not compile until it stands in it.
+#[test]
+fn every_kind_is_in_the_list() {
+    let mut found = Vec::new();
+    let mut next = Some(LockKind::Uv);
+    while let Some(kind) = next {
+        found.push(kind);
+        next = match kind {
+            LockKind::Uv => Some(LockKind::Poetry),
+            LockKind::Poetry => Some(LockKind::Pdm),
+            LockKind::Pdm => Some(LockKind::PipfileLock),
+            LockKind::PipfileLock => Some(LockKind::Pipfile),
+            LockKind::Pipfile => Some(LockKind::Pyproject),
+            LockKind::Pyproject => None,
+        };
+    }
+    assert_eq!(found, LockKind::ALL);
+    assert!(LockKind::ALL.is_sorted_by_key(|kind| !kind.is_lock()));
+    // Each is tried by a sample, and a lock's command names its tool.
+    for kind in LockKind::ALL {
+        assert!(
+            samples().iter().any(|(sample, ..)| *sample == kind),
+            "{kind:?}"
+        );
+        let renew = kind.lock_of().map_or("x lock", |lock| lock.renew);
+        assert!(renew.ends_with(" lock"), "{renew}");
+    }
+}
+
 fn samples() -> [(LockKind, &'static str, &'static str); 8] {
     [
         (LockKind::Uv, UV, STANDARD),
