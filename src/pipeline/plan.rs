@@ -10,7 +10,8 @@ use crate::context::project::{LOCK_FILE, ProjectInputs, WorkspaceMember};
 use crate::context::settings::Settings;
 use crate::oci::{Architecture, Platform, Reference};
 use crate::packages::python::locks::{self, LockKind};
-use crate::plan::builder::{BuilderDefinition, BuilderFile, EmbeddedBuilder};
+use crate::packages::python::resolve_path;
+use crate::plan::builder::{BuilderDefinition, BuilderFile, BuilderText, EmbeddedBuilder};
 use crate::plan::image_builder::ImageBuilder;
 use crate::plan::{
     BuilderReason, ChosenBuilder, NamedBuilder, Plan, PlanError, PlanInputs, PlanRequest,
@@ -315,9 +316,16 @@ fn own_builder(
         .is_some_and(|extension| extension == "yaml" || extension == "yml");
     let file = match origin {
         ValueOrigin::File(_) => {
-            let bytes = project.tree.read_small(name, SettingsFile::BuilderFile)?;
-            let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-            text.map(|text| BuilderFile::from_yaml(&text, name))
+            let read = |path: &str| -> Result<Option<BuilderText>, BuildError> {
+                let bytes = project.tree.read_small(path, SettingsFile::BuilderFile)?;
+                Ok(bytes.map(|bytes| builder_text(path, &bytes)))
+            };
+            let extended = |file: &str, named: &str| match resolve_path(file, named) {
+                Some(path) => read(&path),
+                None => Ok(None),
+            };
+            read(name)?
+                .map(|text| BuilderFile::with_files(text, extended))
                 .transpose()?
         }
         _ if is_file_name || settings.directory.join(name).is_file() => {
@@ -339,14 +347,30 @@ fn own_builder(
     }))
 }
 
-/// Reads a builder file.
+/// Reads a builder file, and those that it extends.
 ///
 /// # Errors
 /// No such file, or one that is wrong.
 pub(super) fn builder_file(name: &str, settings: &Settings) -> Result<BuilderFile, BuildError> {
-    let bytes = read_file(&settings.directory.join(name), MAX_BUILDER_BYTES)?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(BuilderFile::from_yaml(&text, name)?)
+    let read = |name: &str| -> Result<BuilderText, BuildError> {
+        let bytes = read_file(&settings.directory.join(name), MAX_BUILDER_BYTES)?;
+        Ok(builder_text(name, &bytes))
+    };
+    BuilderFile::with_files(read(name)?, |file, named| {
+        let path = Path::new(file).with_file_name("").join(named);
+        if settings.directory.join(&path).is_file() {
+            read(&path.to_string_lossy()).map(Some)
+        } else {
+            Ok(None)
+        }
+    })
+}
+
+fn builder_text(name: &str, bytes: &[u8]) -> BuilderText {
+    BuilderText {
+        origin: name.to_owned(),
+        text: String::from_utf8_lossy(bytes).into_owned(),
+    }
 }
 
 /// The variables of the file of `-E`.

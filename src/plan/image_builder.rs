@@ -28,6 +28,8 @@ const BASE_OF_BASE: &str = "org.opencontainers.image.base.";
 pub(crate) struct ImageBuilder {
     pub reference: Reference,
     pub name: String,
+    /// The builders and files that its file extends, the nearest first.
+    pub extends: Vec<String>,
     /// One line for people.
     pub description: String,
     /// What sets it apart from the usual builder, in half a sentence; empty where nothing does.
@@ -101,6 +103,7 @@ impl ImageBuilder {
         Self {
             name: reference.to_string(),
             reference: reference.clone(),
+            extends: Vec::new(),
             description: String::new(),
             remark: String::new(),
             python: None,
@@ -170,6 +173,7 @@ impl ImageBuilder {
         let both = || ["linux/amd64", "linux/arm64"].map(str::to_owned).to_vec();
         Ok(BuilderDefinition {
             name: self.name.clone(),
+            extends: self.extends.clone(),
             description: self.description.clone(),
             remark: self.remark.clone(),
             python: python.clone(),

@@ -125,7 +125,11 @@ pub(super) fn decide(
     let name = definition.name.clone();
     let decided = match reason {
         BuilderReason::Named(origin) => (
-            Decided::new(name, origin.clone(), remark),
+            Decided::new(
+                name,
+                origin.clone(),
+                joined(&[&extends(definition), remark]),
+            ),
             Decided::new(python, origin.clone(), "the builder's"),
         ),
         BuilderReason::ImageStream {
@@ -162,6 +166,14 @@ pub(super) fn decide(
     };
     advise(definition, wishes, advice);
     decided
+}
+
+/// What the file of a builder extends.
+fn extends(definition: &BuilderDefinition) -> String {
+    match definition.extends.as_slice() {
+        [] => String::new(),
+        all => format!("extends {}", all.join(", which extends ")),
+    }
 }
 
 /// The parts that say something, with semicolons between.

@@ -123,6 +123,38 @@ fn a_builder_may_be_a_file_of_the_project() {
         .run(&["plan".as_ref(), project.path().as_os_str()])
         .ok();
     assert!(plan.stdout.contains("company"), "{}", plan.stdout);
+    project.write(
+        "build/shop/shop.yaml",
+        "extends: ../company.yaml\nname: shop\nenvironment: {SHOP: open}\n",
+    );
+    project.write("s2r.yaml", "builder: build/shop/shop.yaml\n");
+    let plan = home
+        .run(&["plan".as_ref(), project.path().as_os_str()])
+        .ok();
+    assert!(
+        plan.stdout
+            .contains("shop  (s2r.yaml:1: extends build/company.yaml, which extends python-3.13"),
+        "{}",
+        plan.stdout
+    );
+    // From the command line paths count from the caller's folder.
+    let shop = project.path().join("build/shop/shop.yaml");
+    let folder = project.path();
+    let arguments = ["plan".as_ref(), folder.as_os_str(), "--builder".as_ref()];
+    let named = home.run(&[&arguments[..], &[shop.as_os_str()]].concat());
+    assert!(
+        named
+            .ok()
+            .stdout
+            .contains("company.yaml, which extends python-3.13")
+    );
+    project.write(
+        "build/company.yaml",
+        "name: company\nextends: shop/shop.yaml\n",
+    );
+    let told = home.run(&["plan".as_ref(), project.path().as_os_str()]);
+    told.exits(65)
+        .says(&["build/company.yaml:2", "leads back to build/shop/shop.yaml"]);
     project.write("s2r.yaml", "\nbuilder: company.yaml\n");
     let told = home.run(&["plan".as_ref(), project.path().as_os_str()]);
     told.exits(65).says(&["s2r.yaml:2", "company.yaml"]);

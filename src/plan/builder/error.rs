@@ -23,6 +23,21 @@ pub(crate) enum BuilderError {
     /// A field that it cannot do without is not there.
     #[error("{origin}: `{field}` is missing")]
     Missing { origin: String, field: &'static str },
+    /// `extends` does not lead to a builder.
+    #[error("{place}: `extends: {name}` {fault}")]
+    Extends {
+        /// File and line.
+        place: String,
+        name: String,
+        fault: ExtendsFault,
+    },
+    /// It takes away what it does not inherit.
+    #[error("{origin}: `{field}` says `{text}`, and nothing of the kind is inherited")]
+    NotInherited {
+        origin: String,
+        field: &'static str,
+        text: String,
+    },
     /// A plan was to be made before there was a builder.
     #[error("no builder is chosen yet")]
     NotChosen,
@@ -35,6 +50,39 @@ pub(crate) enum BuilderError {
     /// It is longer than a builder file may be.
     #[error("{origin} is longer than {limit} bytes")]
     TooLong { origin: String, limit: usize },
+}
+
+/// Why `extends` does not lead to a builder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ExtendsFault {
+    #[error("names no builder that s2r has, and no file")]
+    Unknown {
+        /// The builders compiled in.
+        known: Vec<&'static str>,
+    },
+    #[error("leads back to {}", names.join(", then "))]
+    Loop {
+        /// The files of the loop, the one that it leads back to first.
+        names: Vec<String>,
+    },
+    #[error("is more than {limit} files deep")]
+    Deep { limit: usize },
+}
+
+impl ExtendsFault {
+    /// What to do about it.
+    fn next(&self, name: &str) -> String {
+        match self {
+            Self::Unknown { known } => format!(
+                "Name one of {}, or a file by its path from the folder of this one; `{name}` is neither.",
+                known.join(", ")
+            ),
+            Self::Loop { .. } => "Let one of these files extend none of the others.".to_owned(),
+            Self::Deep { limit } => {
+                format!("Join some of the files: {limit} at most make a builder.")
+            }
+        }
+    }
 }
 
 impl Explain for BuilderError {
@@ -64,6 +112,22 @@ impl Explain for BuilderError {
                 origin,
                 format!("`{field}` is not there, and nothing else says it."),
                 format!("Add `{field}`; `s2r builders python-3.13` shows a builder that works."),
+            ),
+            Self::Extends { place, name, fault } => (
+                place,
+                format!("`extends: {name}` {fault}."),
+                fault.next(name),
+            ),
+            Self::NotInherited {
+                origin,
+                field,
+                text,
+            } => (
+                origin,
+                format!("`{field}` says `{text}`, and nothing of the kind is inherited."),
+                format!(
+                    "Leave it out of `{field}`, or correct it; `s2r builders NAME` shows what a builder of s2r has."
+                ),
             ),
             Self::OneBase { origin } => (
                 origin,

@@ -1,16 +1,12 @@
-//! A builder file as it is written, and what its types do not say held against what can be.
+//! A builder file that is read, and what its types do not say held against what can be.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
-
-use super::{BaseDefinition, BuilderDefinition, BuilderError, PipChoice};
+use super::debian_part::DebianPart;
+use super::document::{BuilderDocument, BuilderText, DocumentOf, read_chain, values};
+use super::{BaseDefinition, BuilderDefinition, BuilderError, EmbeddedBuilder, PipChoice};
 use crate::packages::debian::DebianBase;
 use crate::plan::image_builder::ImageBuilder;
-
-/// Longest builder file taken, in bytes.
-pub(super) const MAX_BUILDER_BYTES: usize = 1 << 20;
 
 /// A builder file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,68 +16,64 @@ pub(crate) enum BuilderFile {
     Image(Box<ImageBuilder>),
 }
 
-/// The file as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BuilderDocument {
-    name: String,
-    #[serde(default)]
-    description: String,
-    #[serde(default)]
-    remark: String,
-    #[serde(default)]
-    python: Option<String>,
-    #[serde(default)]
-    glibc: Option<String>,
-    #[serde(default)]
-    interpreter: Option<String>,
-    #[serde(default)]
-    debian: Option<DebianBase>,
-    #[serde(default)]
-    image: Option<String>,
-    #[serde(default)]
-    build_packages: Vec<String>,
-    #[serde(default)]
-    pip: Option<PipChoice>,
-    #[serde(default)]
-    user: Option<String>,
-    #[serde(default)]
-    ports: Option<Vec<u16>>,
-    #[serde(default)]
-    environment: BTreeMap<String, String>,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
-    #[serde(default)]
-    platforms: Option<Vec<String>>,
+impl BuilderFile {
+    /// Reads a builder file that extends no files; `origin` names it in errors.
+    pub(crate) fn from_yaml(text: &str, origin: &str) -> Result<Self, BuilderError> {
+        let text = BuilderText {
+            origin: origin.to_owned(),
+            text: text.to_owned(),
+        };
+        Self::with_files(text, |_, _| Ok(None))
+    }
+
+    /// Reads a builder file and those that it extends. `file` finds what a path means in the file of an origin;
+    /// nothing where there is no such file.
+    ///
+    /// # Errors
+    /// A wrong file, and what `file` says.
+    pub(crate) fn with_files<E: From<BuilderError>>(
+        text: BuilderText,
+        file: impl Fn(&str, &str) -> Result<Option<BuilderText>, E>,
+    ) -> Result<Self, E> {
+        let chain = read_chain(text, file)?;
+        Ok(Self::joined(chain)?)
+    }
+
+    /// One builder of a file and those that it extends.
+    fn joined(chain: Vec<DocumentOf>) -> Result<Self, BuilderError> {
+        let extends = extended_by_own(&chain);
+        let mut joined = DocumentOf {
+            origin: String::new(),
+            document: BuilderDocument::default(),
+        };
+        for one in chain.into_iter().rev() {
+            // Each file is told of what it says itself.
+            BuilderCheck {
+                origin: &one.origin,
+            }
+            .fields(&one.document)?;
+            joined = one.over(joined.document)?;
+        }
+        let DocumentOf { origin, document } = joined;
+        let check = BuilderCheck { origin: &origin };
+        let mut file = check.file(document)?;
+        match &mut file {
+            Self::Whole(definition) => definition.extends = extends,
+            Self::Image(image) => image.extends = extends,
+        }
+        Ok(file)
+    }
 }
 
-impl BuilderFile {
-    /// Reads a builder file; `origin` names it in errors.
-    pub(crate) fn from_yaml(text: &str, origin: &str) -> Result<Self, BuilderError> {
-        if text.len() > MAX_BUILDER_BYTES {
-            return Err(BuilderError::TooLong {
-                origin: origin.to_owned(),
-                limit: MAX_BUILDER_BYTES,
-            });
-        }
-        let mut written: BuilderDocument =
-            serde_yaml::from_str(text).map_err(|error| BuilderError::Unreadable {
-                origin: origin.to_owned(),
-                reason: error.to_string(),
-            })?;
-        let check = BuilderCheck { origin };
-        check.fields(&written)?;
-        match (written.debian.take(), written.image.take()) {
-            (Some(debian), None) => {
-                let debian = check.debian(debian)?;
-                Ok(Self::Whole(Box::new(check.whole(written, debian)?)))
-            }
-            (None, Some(image)) => Ok(Self::Image(Box::new(check.image(written, &image)?))),
-            (Some(_), Some(_)) | (None, None) => Err(BuilderError::OneBase {
-                origin: origin.to_owned(),
-            }),
-        }
-    }
+/// What a file of a user extends, the nearest first; how builders compiled in are written is nobody's concern.
+fn extended_by_own(chain: &[DocumentOf]) -> Vec<String> {
+    let is_embedded = |one: &&DocumentOf| EmbeddedBuilder::named(&one.origin).is_some();
+    let own = chain.iter().take_while(|one| !is_embedded(one)).count();
+    let names = chain.iter().take(own + 1).skip(1);
+    names
+        .filter(|_| own > 0)
+        .map(|one| one.origin.clone())
+        .collect()
 }
 
 impl BuilderFile {
@@ -117,18 +109,38 @@ impl BuilderCheck<'_> {
     }
 
     fn there<T>(&self, field: &'static str, value: Option<T>) -> Result<T, BuilderError> {
-        value.ok_or_else(|| BuilderError::Missing {
-            origin: self.origin.to_owned(),
-            field,
-        })
+        value.ok_or_else(|| self.missing(field))
     }
 
-    /// What is written, whatever the base.
-    fn fields(&self, written: &BuilderDocument) -> Result<(), BuilderError> {
-        if written.name.is_empty() {
-            return Err(self.wrong("name", &written.name));
+    fn missing(&self, field: &'static str) -> BuilderError {
+        BuilderError::Missing {
+            origin: self.origin.to_owned(),
+            field,
         }
-        if let Some(python) = &written.python
+    }
+
+    fn file(&self, mut joined: BuilderDocument) -> Result<BuilderFile, BuilderError> {
+        let debian = std::mem::take(&mut joined.debian).value();
+        match (debian, joined.image.as_ref().cloned()) {
+            (Some(debian), None) => {
+                let debian = self.debian(debian)?;
+                Ok(BuilderFile::Whole(Box::new(self.whole(joined, debian)?)))
+            }
+            (None, Some(image)) => Ok(BuilderFile::Image(Box::new(self.image(joined, &image)?))),
+            (Some(_), Some(_)) | (None, None) => Err(BuilderError::OneBase {
+                origin: self.origin.to_owned(),
+            }),
+        }
+    }
+
+    /// What is written in one file, whatever the base.
+    fn fields(&self, written: &BuilderDocument) -> Result<(), BuilderError> {
+        if let Some(name) = &written.name
+            && name.is_empty()
+        {
+            return Err(self.wrong("name", name));
+        }
+        if let Some(python) = written.python.as_ref()
             && two_numbers(python).is_none_or(|(major, _)| major != 3)
         {
             return Err(self.wrong("python", python));
@@ -136,13 +148,13 @@ impl BuilderCheck<'_> {
         self.glibc(written)?;
         let numeric =
             |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        if let Some(user) = &written.user
+        if let Some(user) = written.user.as_ref()
             && !user.splitn(2, ':').all(numeric)
         {
             return Err(self.wrong("user", user));
         }
         let supported = ["linux/amd64", "linux/arm64"];
-        let platforms = written.platforms.as_deref();
+        let platforms = written.platforms.as_ref().map(Vec::as_slice);
         let mut listed = platforms.unwrap_or_default().iter();
         if let Some(other) = listed.find(|one| !supported.contains(&one.as_str())) {
             return Err(self.wrong("platforms", other));
@@ -154,6 +166,9 @@ impl BuilderCheck<'_> {
         if let Some(name) = names.find(|name| name.is_empty() || name.contains('=')) {
             return Err(self.wrong("environment", name));
         }
+        if let Some(debian) = written.debian.as_ref() {
+            self.debian_fields(debian)?;
+        }
         Ok(())
     }
 
@@ -163,23 +178,28 @@ impl BuilderCheck<'_> {
             .transpose()
     }
 
-    fn debian(&self, debian: DebianBase) -> Result<DebianBase, BuilderError> {
-        let debian = debian
-            .dated()
-            .map_err(|undated| self.wrong("debian.mirror", &undated.mirror))?;
+    fn debian_fields(&self, debian: &DebianPart) -> Result<(), BuilderError> {
         let web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
-        let urls = [Some(&debian.mirror), debian.security_mirror.as_ref()];
+        let urls = [debian.mirror.as_ref(), debian.security_mirror.as_ref()];
         if let Some(url) = urls.into_iter().flatten().find(|url| !web(url)) {
             return Err(self.wrong("debian.mirror", url));
         }
         let plain = |text: &str| !text.is_empty() && !text.contains("..") && !text.starts_with('/');
-        if !plain(&debian.suite) {
-            return Err(self.wrong("debian.suite", &debian.suite));
+        if let Some(suite) = debian.suite.as_ref().filter(|suite| !plain(suite)) {
+            return Err(self.wrong("debian.suite", suite));
         }
-        if debian.components.is_empty() || !debian.components.iter().all(|one| plain(one)) {
-            return Err(self.wrong("debian.components", &debian.components.join(", ")));
+        if let Some(components) = debian.components.as_ref()
+            && (components.is_empty() || !components.iter().all(|one| plain(one)))
+        {
+            return Err(self.wrong("debian.components", &components.join(", ")));
         }
-        Ok(debian)
+        Ok(())
+    }
+
+    fn debian(&self, part: DebianPart) -> Result<DebianBase, BuilderError> {
+        let base = part.into_base().map_err(|field| self.missing(field))?;
+        base.dated()
+            .map_err(|undated| self.wrong("debian.mirror", &undated.mirror))
     }
 
     /// A builder upon packages, which has to say all.
@@ -188,27 +208,28 @@ impl BuilderCheck<'_> {
         written: BuilderDocument,
         debian: DebianBase,
     ) -> Result<BuilderDefinition, BuilderError> {
-        if let Some(interpreter) = &written.interpreter {
+        if let Some(interpreter) = written.interpreter.as_ref() {
             return Err(self.wrong("interpreter", interpreter));
         }
         let glibc = self.there("glibc", self.glibc(&written)?)?;
-        let python = self.there("python", written.python)?;
+        let python = self.there("python", written.python.value())?;
         Ok(BuilderDefinition {
-            name: written.name,
-            description: written.description,
-            remark: written.remark,
+            name: self.there("name", written.name)?,
+            extends: Vec::new(),
+            description: written.description.value().unwrap_or_default(),
+            remark: written.remark.value().unwrap_or_default(),
             interpreter: format!("/usr/bin/python{python}"),
             python,
             glibc,
             base: BaseDefinition::Debian(debian),
-            build_packages: written.build_packages,
-            pip: written.pip.and_then(PipChoice::into_wheel),
+            build_packages: written.build_packages.list(),
+            pip: written.pip.value().and_then(PipChoice::into_wheel),
             entrypoint: Vec::new(),
-            user: self.there("user", written.user)?,
-            ports: written.ports.unwrap_or_default(),
-            environment: written.environment,
-            labels: written.labels,
-            platforms: self.there("platforms", written.platforms)?,
+            user: self.there("user", written.user.value())?,
+            ports: written.ports.value().unwrap_or_default(),
+            environment: values(written.environment),
+            labels: values(written.labels),
+            platforms: self.there("platforms", written.platforms.value())?,
             notes: Vec::new(),
         })
     }
@@ -216,7 +237,7 @@ impl BuilderCheck<'_> {
     /// A builder upon an image, which may leave things out.
     fn image(&self, written: BuilderDocument, image: &str) -> Result<ImageBuilder, BuilderError> {
         let reference = image.parse().map_err(|_| self.wrong("image", &image))?;
-        if let Some(package) = written.build_packages.first() {
+        if let Some(package) = written.build_packages.clone().list().first() {
             return Err(self.wrong("build_packages", package));
         }
         let interpreter = written.interpreter.as_ref();
@@ -226,17 +247,18 @@ impl BuilderCheck<'_> {
         Ok(ImageBuilder {
             reference,
             glibc: self.glibc(&written)?,
-            name: written.name,
-            description: written.description,
-            remark: written.remark,
-            python: written.python,
-            interpreter: written.interpreter,
-            pip: written.pip,
-            user: written.user,
-            ports: written.ports,
-            environment: written.environment,
-            labels: written.labels,
-            platforms: written.platforms,
+            name: self.there("name", written.name)?,
+            extends: Vec::new(),
+            description: written.description.value().unwrap_or_default(),
+            remark: written.remark.value().unwrap_or_default(),
+            python: written.python.value(),
+            interpreter: written.interpreter.value(),
+            pip: written.pip.value(),
+            user: written.user.value(),
+            ports: written.ports.value(),
+            environment: values(written.environment),
+            labels: values(written.labels),
+            platforms: written.platforms.value(),
         })
     }
 }

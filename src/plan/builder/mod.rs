@@ -4,11 +4,15 @@
 //! guess: a builder has a Debian base or an image, never both. Reads no files. What a builder upon an
 //! image leaves out is told by the image's config (`image_builder.rs`).
 
+mod debian_part;
+mod document;
 mod error;
 mod file;
 mod pip;
+mod said;
 
-pub(crate) use error::BuilderError;
+pub(crate) use document::BuilderText;
+pub(crate) use error::{BuilderError, ExtendsFault};
 pub(crate) use file::BuilderFile;
 pub(crate) use pip::{PipChoice, PipWheel};
 
@@ -54,6 +58,8 @@ const EMBEDDED: [EmbeddedBuilder; 6] = [
 pub(crate) struct BuilderDefinition {
     /// Its name, for instance `python-3.13`.
     pub name: String,
+    /// The builders and files that its file extends, the nearest first; none of a builder compiled in.
+    pub extends: Vec<String>,
     /// One line for people.
     pub description: String,
     /// What sets it apart from the usual builder, in half a sentence; empty where nothing does.

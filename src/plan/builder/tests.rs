@@ -1,6 +1,6 @@
 //! The builders compiled in, and files that are wrong.
 
-use super::file::MAX_BUILDER_BYTES;
+use super::document::MAX_BUILDER_BYTES;
 use super::*;
 use crate::report::{ErrorClass, Explain as _};
 
@@ -208,5 +208,151 @@ proptest::proptest! {
             return Ok(());
         };
         let _ = BuilderFile::from_yaml(&format!("{head}{to}{tail}"), "x");
+    }
+}
+
+/// Reads a file among others; a path is that of the file which says it, cut at its last slash.
+fn read_among(files: &[(&str, &str)]) -> Result<BuilderFile, BuilderError> {
+    let text = |path: &str| -> Option<BuilderText> {
+        let (origin, text) = files.iter().find(|(name, _)| *name == path)?;
+        Some(BuilderText {
+            origin: (*origin).to_owned(),
+            text: (*text).to_owned(),
+        })
+    };
+    BuilderFile::with_files(text(files[0].0).unwrap(), |file, named| {
+        let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+        Ok(text(&format!("{folder}/{named}")).or_else(|| text(named)))
+    })
+}
+
+/// Keys of layers and locks are made of what a builder is, so how it is written must not show.
+#[test]
+fn one_that_extends_is_as_one_that_says_it_all() {
+    let whole = EMBEDDED[0]
+        .text
+        .replace("3.13", "3.14")
+        .replace("313", "314")
+        .replace("trixie", "forky")
+        .replace("debian13", "debian14")
+        .replace("\"2.41\"", "\"2.43\"")
+        .replace(
+            "python:",
+            "remark: Debian forky is testing, not a release\npython:",
+        );
+    let whole = BuilderFile::from_yaml(&whole, "python-3.14").unwrap();
+    assert_eq!(
+        EmbeddedBuilder::named("python-3.14").unwrap().read(),
+        Ok(whole)
+    );
+    let python39 = EmbeddedBuilder::named("python-3.9").unwrap().read();
+    let Ok(BuilderFile::Image(image)) = python39 else {
+        panic!("{python39:?}");
+    };
+    assert!(image.extends.is_empty());
+    assert_eq!(image.labels.len(), 6);
+    assert_eq!(image.platforms.unwrap().len(), 2);
+}
+
+#[test]
+fn a_file_says_what_differs() {
+    let company =
+        "extends: base.yaml\nname: shop\nenvironment: {SHOP: open, ENV: null}\npip: none\n";
+    let base = "extends: python-3.13\nremark: the company's\ndebian:\n  mirror: https://m/debian\n  packages: {add: [curl]}\n  security_mirror: null\n";
+    let files = [("b/shop.yaml", company), ("b/base.yaml", base)];
+    let BuilderFile::Whole(shop) = read_among(&files).unwrap() else {
+        panic!("it stands on packages");
+    };
+    let python = EMBEDDED[0].definition().unwrap();
+    assert_eq!(
+        (shop.name.as_str(), shop.remark.as_str()),
+        ("shop", "the company's")
+    );
+    assert_eq!(shop.extends, ["b/base.yaml", "python-3.13"]);
+    assert_eq!(shop.labels, python.labels);
+    assert_eq!(shop.pip, None);
+    let mut environment = python.environment.clone();
+    environment.remove("ENV").unwrap();
+    environment.insert("SHOP".to_owned(), "open".to_owned());
+    assert_eq!(shop.environment, environment);
+    let (BaseDefinition::Debian(of_shop), BaseDefinition::Debian(of_python)) =
+        (&shop.base, &python.base)
+    else {
+        panic!("they stand on packages");
+    };
+    assert_eq!(of_shop.mirror, "https://m/debian");
+    assert_eq!(of_shop.security_mirror, None);
+    assert_eq!(of_shop.suite, of_python.suite);
+    let mut packages = of_python.packages.clone();
+    packages.push("curl".to_owned());
+    packages.sort();
+    assert_eq!(of_shop.packages, packages);
+}
+
+#[test]
+fn what_extends_leads_to_no_builder_is_told_with_its_line() {
+    let deep: Vec<(String, String)> = (0..9)
+        .map(|at| {
+            (
+                format!("{at}.yaml"),
+                format!("name: x\nextends: {}.yaml\n", at + 1),
+            )
+        })
+        .collect();
+    let deep: Vec<(&str, &str)> = deep.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    for (files, told) in [
+        (
+            &[("a.yaml", "name: a\nextends: python-3.31\n")][..],
+            "a.yaml:2: `extends: python-3.31` names no builder",
+        ),
+        (
+            &[("a.yaml", "extends: a.yaml\n")],
+            "a.yaml:1: `extends: a.yaml` leads back to a.yaml",
+        ),
+        (
+            &[
+                ("a.yaml", "extends: b.yaml\n"),
+                ("b.yaml", "\n\nextends: a.yaml\n"),
+            ],
+            "b.yaml:3: `extends: a.yaml` leads back to a.yaml, then b.yaml",
+        ),
+        (
+            &deep,
+            "7.yaml:2: `extends: 8.yaml` is more than 8 files deep",
+        ),
+        (
+            &[("a.yaml", "extends: python-3.13\n")],
+            "a.yaml: `name` is missing",
+        ),
+        (
+            &[("a.yaml", "extends: python-3.13\nname: a\nimage: a/b\n")],
+            "a.yaml needs one base",
+        ),
+        (
+            &[(
+                "a.yaml",
+                "extends: python-3.13\nname: a\nlabels: {x: null}\n",
+            )],
+            "a.yaml: `labels` says `x: null`",
+        ),
+        (
+            &[(
+                "a.yaml",
+                "extends: python-3.13\nname: a\ndebian: {packages: {remove: [zsh]}}\n",
+            )],
+            "a.yaml: `debian.packages` says `remove: zsh`",
+        ),
+        // What is wrong is told of the file that says it.
+        (
+            &[
+                ("a.yaml", "extends: b.yaml\nname: a\n"),
+                ("b.yaml", "extends: python-3.13\nuser: root\n"),
+            ],
+            "b.yaml: `user` cannot be `root`",
+        ),
+    ] {
+        let error = read_among(files).unwrap_err();
+        assert!(error.to_string().starts_with(told), "{error}");
+        assert_eq!(error.explain().class, ErrorClass::Project);
     }
 }
