@@ -389,6 +389,31 @@ fn member_fault_text(fault: MemberFault) -> String {
     }
 }
 
+#[cfg(test)]
+crate::report::samples! {
+    enum ZipError {
+        Read { path: "flask.whl".into(), source: crate::report::samples::denied() },
+        Archive { path: "flask.whl".into(), fault: ArchiveFault::NoEnd },
+        Archive { path: "flask.whl".into(), fault: ArchiveFault::Directory },
+        Archive { path: "flask.whl".into(), fault: ArchiveFault::Disks },
+        Archive { path: "flask.whl".into(), fault: ArchiveFault::Gap },
+        Archive { path: "flask.whl".into(), fault: ArchiveFault::Members },
+        Archive { path: "flask.whl".into(), fault: ArchiveFault::DirectoryLength },
+        Archive { path: "flask.whl".into(), fault: ArchiveFault::ContentsLength { most_bytes: 5 << 30 } },
+        Member { path: "flask.whl".into(), member: "flask/app.py".into(), fault: MemberFault::NotUnicode },
+        Member { path: "flask.whl".into(), member: "flask/app.py".into(), fault: MemberFault::Backslash },
+        Member { path: "flask.whl".into(), member: "flask/app.py".into(), fault: MemberFault::Path(PathFault::Dots) },
+        Member { path: "flask.whl".into(), member: "flask/app.py".into(), fault: MemberFault::Twice },
+        Member { path: "flask.whl".into(), member: "flask/app.py".into(), fault: MemberFault::Encrypted },
+        Member { path: "flask.whl".into(), member: "flask/app.py".into(), fault: MemberFault::Method(12) },
+        Member { path: "flask.whl".into(), member: "flask/app.py".into(), fault: MemberFault::Size },
+        Member { path: "flask.whl".into(), member: "flask/app.py".into(), fault: MemberFault::Overlap },
+        Member { path: "flask.whl".into(), member: "flask/app.py".into(), fault: MemberFault::LocalHeader },
+        Member { path: "flask.whl".into(), member: "flask/app.py".into(), fault: MemberFault::Contents },
+        Member { path: "flask.whl".into(), member: "flask/app.py".into(), fault: MemberFault::TooLong { max_bytes: 1000 } },
+    }
+}
+
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -385,3 +385,22 @@ fn record_key(image: &Reference) -> Key {
         .field(image.canonical().as_bytes())
         .finish()
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum BaseImageError {
+        Registry(RegistryError::Protocol {
+            url: crate::net::ShownUrl::parse("https://registry.example.com/v2/"),
+            what: crate::net::registry::ProtocolBreach::NoToken,
+        }),
+        NotFound { image: "registry.example.com/base:1".into() },
+        Offline { image: "registry.example.com/base:1".into() },
+        Platform {
+            image: "registry.example.com/base:1".into(),
+            platform: "linux/arm64".parse().unwrap(),
+            found: vec!["linux/amd64".into()],
+        },
+        Differs { image: "registry.example.com/base:1".into(), platform: "linux/arm64".parse().unwrap() },
+        Unreadable { image: "registry.example.com/base:1".into(), document: "config", reason: "expected value at line 1".into() },
+    }
+}

@@ -257,3 +257,10 @@ impl DebianPackages {
         recipes
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    struct UnlockedPackage {
+        package: "libpq5".into(),
+    };
+}

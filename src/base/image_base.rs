@@ -381,6 +381,14 @@ pub(crate) fn leading_number(text: &str) -> u16 {
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    struct PackagesOnImage {
+        image: "docker.io/library/python:3.12-slim".into(),
+        packages: vec!["libpq5".into(), "ffmpeg".into()],
+    };
+}
+
+#[cfg(test)]
 mod tests {
     use crate::base::image_base::*;
 

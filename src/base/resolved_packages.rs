@@ -330,3 +330,11 @@ fn last_segments(url: &str) -> String {
         .map_or(path, |(path, _)| path)
         .to_owned()
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum BasePinError {
+        NotLocked { file: "s2r.lock".into() },
+        Offline { suite: "trixie".into() },
+    }
+}

@@ -187,6 +187,14 @@ pub(crate) fn length(piece: &mut Vec<u8>, length: usize) {
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    enum CompileError {
+        NoInterpreter { python: "3.13".into() },
+        Interpreter { program: "/store/layers/usr/bin/python3.13".into(), complaint: crate::report::samples::denied().to_string() },
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -5,24 +5,15 @@ use crate::report::{ErrorClass, Explanation};
 
 /// The four lines of a failure, for people.
 pub(super) fn render(explanation: &Explanation) -> String {
-    // One line: words of others shall not look like another error.
-    let what = explanation.what.replace('\n', " ");
-    let mut text = format!("error: {}\n", bounded(&what));
-    for (label, body) in [
-        ("where", &explanation.place),
-        ("why", &explanation.why),
-        ("next", &explanation.next),
-    ] {
-        let body = bounded(body.trim_end());
-        let mut lines = body.lines();
-        if let Some(first) = lines.next() {
-            text.push_str(&format!("  {label:>5}: {first}\n"));
-        }
-        for line in lines {
-            text.push_str(&format!("         {line}\n"));
-        }
-    }
-    text
+    let whole = |text: &str| bounded(text.trim_end()).into_owned();
+    let shown = Explanation {
+        class: explanation.class,
+        what: whole(&explanation.what),
+        place: whole(&explanation.place),
+        why: whole(&explanation.why),
+        next: whole(&explanation.next),
+    };
+    shown.to_string()
 }
 
 /// The same for machines.

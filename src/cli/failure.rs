@@ -152,3 +152,31 @@ impl Explain for CommandFailure {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum CommandFailure {
+        Build(crate::report::ThreadError::Stopped.into()),
+        Usage {
+            what: "this is not an image name".into(),
+            place: "A".into(),
+            why: "it has upper-case letters".into(),
+            next: "write it in lower case".into(),
+        },
+        Damaged { answer: nothing(), root: "/store".into(), files: 1, images: vec![] },
+        Damaged { answer: nothing(), root: "/store".into(), files: 2, images: vec!["myimg".into()] },
+        Check { answer: nothing(), failed: crate::report::ThreadError::Stopped.into() },
+        Threads(crate::report::samples::denied()),
+        Panicked("index out of bounds".into()),
+        Again(crate::report::samples::denied()),
+        Output(crate::report::samples::denied()),
+    }
+}
+
+#[cfg(test)]
+fn nothing() -> CommandOutput {
+    CommandOutput {
+        text: String::new(),
+        json: serde_json::Value::Null,
+    }
+}

@@ -138,6 +138,22 @@ pub(crate) fn check(plan: &Plan) -> Result<(), BuildError> {
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    struct ForeignBuild {
+        platform: "linux/arm64".parse().unwrap(),
+        steps: vec![
+            ForeignStep::Install("pyproject.toml".into()),
+            ForeignStep::CollectStatic,
+            ForeignStep::Command("s2r.yaml:3: npm ci".into()),
+            ForeignStep::Wheels(vec!["uwsgi".into()]),
+        ],
+    } {
+        platform: "linux/arm64".parse().unwrap(),
+        steps: vec![ForeignStep::Assemble],
+    };
+}
+
+#[cfg(test)]
 mod tests {
     use crate::context::cross_platform::*;
 

@@ -385,3 +385,10 @@ pub(crate) fn for_git(variables: &BTreeMap<String, String>) -> BTreeMap<OsString
         .map(|(name, value)| (name.into(), value.into()))
         .collect()
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    struct NoFolder {
+        shown: "https://git.example.com/app".into(),
+    };
+}

@@ -189,3 +189,33 @@ fn damaged_blob(path: &Path, digest: &Digest) -> Explanation {
         next: BUILD_AGAIN.to_owned(),
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum PushError {
+        Registry(timed_out()),
+        Blob { path: "/store/blobs/sha256/aa11".into(), digest: Digest::of(b"a"), source: crate::report::samples::denied() },
+        Damaged { path: "/store/blobs/sha256/aa11".into(), digest: Digest::of(b"a") },
+        Nowhere { digest: Digest::of(b"a"), origins: vec![("registry.example.com/base".into(), timed_out())] },
+        Immutable {
+            name: "registry.example.com/myimg:1".into(),
+            found: Some(Digest::of(b"found")),
+            expected: Digest::of(b"expected"),
+            source: Box::new(timed_out()),
+        },
+    }
+    enum ExportError {
+        Target { path: "image.tar".into(), source: crate::report::samples::denied() },
+        Stream(crate::report::samples::denied()),
+        Blob { path: "/store/blobs/sha256/aa11".into(), digest: Digest::of(b"a"), source: crate::report::samples::denied() },
+        Damaged { path: "/store/blobs/sha256/aa11".into(), digest: Digest::of(b"a") },
+        NotALayout { path: "images".into() },
+        Json { document: "index.json", source: serde_json::Error::io(crate::report::samples::denied()) },
+    }
+}
+
+#[cfg(test)]
+fn timed_out() -> RegistryError {
+    let url = crate::net::ShownUrl::parse("https://registry.example.com/v2/");
+    crate::net::http::HttpError::TimedOut { url, tries: 4 }.into()
+}

@@ -366,6 +366,15 @@ pub(crate) fn rfc3339(seconds: u64) -> String {
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    enum ImageError {
+        Document { document: "config", reason: "key must be a string".into() },
+        Format { media_types: "application/vnd.oci.image.layer.v1.tar+zstd".into(), family: MediaFamily::Docker },
+        Format { media_types: "application/vnd.docker.plugin.v1+json".into(), family: MediaFamily::Oci },
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::Explain as _;

@@ -281,3 +281,18 @@ impl StoreFetcher<'_> {
         fetched
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum DownloadError {
+        Nowhere { name: "flask-3.1.0-py3-none-any.whl".into() },
+        NoPip { name: "pip-25.3-py3-none-any.whl".into(), indexes: "https://pypi.example.com/simple".into() },
+        Lost { name: "uwsgi-2.0.30-cp313-cp313-linux_x86_64.whl".into(), digest: Digest::of(b"a") },
+        NoFile { path: "wheels/flask-3.1.0-py3-none-any.whl".into() },
+        OtherFile {
+            path: "wheels/flask-3.1.0-py3-none-any.whl".into(),
+            expected: Digest::of(b"a"),
+            found: Digest::of(b"b"),
+        },
+    }
+}

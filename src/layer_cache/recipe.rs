@@ -109,3 +109,15 @@ impl Explain for NoRecipe {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    struct LayerContradiction {
+        contents: "numpy==2.4.6".into(),
+        told: Digest::of(b"told"),
+        made: Digest::of(b"made"),
+    };
+    struct NoRecipe {
+        contents: "numpy==2.4.6".into(),
+    };
+}

@@ -192,3 +192,12 @@ impl From<StoreError> for FetchFailure {
         Self::Store(error)
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    struct BlobMissing {
+        name: "numpy==2.4.6".into(),
+        digest: Digest::of(b"a"),
+        answers: vec![],
+    };
+}

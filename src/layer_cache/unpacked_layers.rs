@@ -320,6 +320,16 @@ fn diff_id_key(digest: &Digest) -> Key {
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    struct TarMismatch {
+        layer: Digest::of(b"layer"),
+        name: "python:3.12-slim, layer 2".into(),
+        told: Digest::of(b"told").to_string().parse().unwrap(),
+        found: Digest::of(b"found").to_string().parse().unwrap(),
+    };
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::archive::tar::{EntryOwner, LayerWriter, TarOptions};

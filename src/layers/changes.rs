@@ -183,6 +183,14 @@ fn owner(path: &[u8], mode: u32, is_folder: bool) -> EntryOwner {
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    enum ChangesLayerError {
+        Read { path: "/store/tmp/upper/static/app.css".into(), source: crate::report::samples::denied() },
+        Tar(tar::TarError::Write(crate::report::samples::denied())),
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::io::Read as _;
 

@@ -323,4 +323,12 @@ fn write_entry<W: Write>(
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    enum SourceLayerError {
+        Source(SourceError::Changed { path: "src/data.csv".into() }),
+        Tar(tar::TarError::Write(crate::report::samples::denied())),
+    }
+}
+
+#[cfg(test)]
 mod tests;

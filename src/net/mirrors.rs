@@ -236,6 +236,15 @@ fn moved(reference: &Reference, matched: usize, location: &str) -> Option<Refere
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    enum MirrorsError {
+        Unreadable { path: "/etc/containers/registries.conf".into(), source: crate::report::samples::denied() },
+        Malformed { path: "/etc/containers/registries.conf".into(), reason: "line 3: expected `=`".into() },
+        BaseMirror { value: "https://registry.example.com".into() },
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::path::Path;
 

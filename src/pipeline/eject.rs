@@ -89,3 +89,11 @@ pub(crate) fn eject(
     });
     written.collect()
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum EjectError {
+        Exists { path: "app/nginx.conf".into(), folder: "app".into() },
+        Nothing { folder: "app".into() },
+    }
+}

@@ -249,6 +249,24 @@ impl Explain for LoginError {
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    enum LoginError {
+        Name { text: "my registry".into() },
+        Registry(RegistryError::Denied {
+            registry: "registry.example.com".into(),
+            repository: String::new(),
+            status: 401,
+            had_credentials: true,
+            lacks_rights: false,
+            refusals: vec![],
+        }),
+        Keep { path: "/home/me/.docker/config.json".into(), source: forget("{", "registry.example.com", "").unwrap_err() },
+        File { path: "/home/me/.docker/config.json".into(), source: crate::report::samples::denied() },
+        Nothing { path: "/home/me/.docker/config.json".into(), registry: "registry.example.com".into() },
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use crate::pipeline::login::*;
 

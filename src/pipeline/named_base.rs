@@ -87,3 +87,13 @@ impl Explain for NamedBaseError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    struct NamedBaseError {
+        builder: EmbeddedBuilder::named("python-3.12").unwrap(),
+        image: "docker.io/library/python:3.12-slim".parse().unwrap(),
+        other: EmbeddedBuilder::named("python-3.13"),
+        cause: BaseImageError::Offline { image: "docker.io/library/python:3.12-slim".into() }.into(),
+    };
+}

@@ -423,3 +423,15 @@ fn with<T>(
     };
     image.mending(|| work(&image))
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum PublishError {
+        SeveralPlatforms { target: "oci-archive:image.tar".into() },
+        OtherDigest {
+            destination: "registry.example.com/myimg".into(),
+            named: Digest::of(b"named"),
+            digest: Digest::of(b"built"),
+        },
+    }
+}

@@ -118,3 +118,15 @@ impl Context<'_> {
         Ok(difference(open(told)?, open(own)?)?)
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    struct WrongLayers {
+        layers: vec![WrongLayer {
+            contents: "numpy==2.4.6".into(),
+            told: Digest::of(b"told"),
+            made: Digest::of(b"made"),
+            paths: vec!["opt/app-root/lib/python3.13/site-packages/numpy/__init__.py".into()],
+        }],
+    };
+}

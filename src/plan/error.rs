@@ -266,3 +266,41 @@ fn no_start(
         next.to_owned(),
     )
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum PlanError {
+        Project(ProjectError::NotText { place: SourcePlace::file("Procfile") }),
+        LockFile(LockFileError::Alone { path: "Pipfile.lock", of: "Pipfile" }),
+        NoLock { variable: "ENABLE_PIPENV", files: "Pipfile.lock" },
+        Environment(EnvironmentError::Argument { name: "DEBUG".into() }),
+        NoBuilder { name: "python-2.7".into(), place: None, known: vec!["python-3.13", "python-3.11"] },
+        NoBuilder {
+            name: "python-2.7".into(),
+            place: Some(SourcePlace::line("s2r.yaml", 1)),
+            known: vec!["python-3.13", "python-3.11"],
+        },
+        NoPython {
+            wishes: vec![("3.8".into(), SourcePlace::line(".python-version", 1))],
+            known: vec![("python-3.13", "3.13"), ("python-3.11", "3.11")],
+        },
+        Platform { builder: "mine".into(), platform: "linux/arm64".into(), known: vec!["linux/amd64".into()] },
+        NoPlatform,
+        Dependencies { files: vec!["pylock.dev.toml".into()] },
+        Conflict { first: "ENABLE_PIPENV", second: "ENABLE_MICROPIPENV" },
+        Pip { variable: "S2R_PIP", value: "25.3".into() },
+        NamedFile { variable: "APP_SCRIPT", path: "start.sh".into() },
+        NotExecutable { path: "start.sh".into() },
+        NoWorkspace,
+        SystemPackages,
+        BuildBesideAssemble { place: SourcePlace::line("s2r.yaml", 3) },
+        Start(StartError::UnknownServer { name: "apache".into() }),
+        NoStart { is_python: false, found: vec![], lacking: vec![] },
+        NoStart { is_python: true, found: vec![], lacking: vec![("gunicorn".into(), "it is not among the dependencies".into())] },
+        NoStart {
+            is_python: true,
+            found: vec![("main.py".into(), "add the line `web: python main.py` to a Procfile".into())],
+            lacking: vec![],
+        },
+    }
+}

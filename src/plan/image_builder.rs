@@ -309,6 +309,14 @@ fn ports(config: &ImageConfig) -> Vec<u16> {
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    enum ImageBuilderError {
+        Musl { image: "docker.io/library/python:3.13-alpine".into() },
+        Untold { image: "registry.example.com/base:1".into(), missing: vec!["python", "glibc", "interpreter"] },
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;

@@ -130,3 +130,23 @@ impl Explain for ProjectError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum ProjectError {
+        Source(SourceError::Read { path: "src/secret.key".into(), source: crate::report::samples::denied() }),
+        Environment(EnvironmentError::NotText { file: ".s2i/environment".into(), line: 3, of_project: true }),
+        Settings(Box::new(SettingsError::OtherName { place: SourcePlace::file("s2r.yml") })),
+        NotText { place: SourcePlace::file("Procfile") },
+        Toml { place: SourcePlace::line("pyproject.toml", 3), cause: "expected `=`".into() },
+        Aptfile { place: SourcePlace::line("Aptfile", 1), text: "x".into(), fault: AptfileFault::Option },
+        Aptfile { place: SourcePlace::line("Aptfile", 1), text: "x".into(), fault: AptfileFault::Url },
+        Aptfile { place: SourcePlace::line("Aptfile", 1), text: "x".into(), fault: AptfileFault::Archive },
+        Aptfile { place: SourcePlace::line("Aptfile", 1), text: "x".into(), fault: AptfileFault::Version },
+        Aptfile { place: SourcePlace::line("Aptfile", 1), text: "x".into(), fault: AptfileFault::Architecture },
+        Aptfile { place: SourcePlace::line("Aptfile", 1), text: "x".into(), fault: AptfileFault::Several },
+        Aptfile { place: SourcePlace::line("Aptfile", 1), text: "x".into(), fault: AptfileFault::Name },
+        Aptfile { place: SourcePlace::line("Aptfile", 1), text: "x".into(), fault: AptfileFault::TooMany },
+        Version { place: SourcePlace::line(".python-version", 1), text: "pypy".into() },
+    }
+}

@@ -129,6 +129,18 @@ impl Explain for FileError {
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    enum ThreadError {
+        Stopped,
+        Panicked,
+    }
+    enum FileError {
+        Unwritable { path: "pylock.toml".into(), source: crate::report::samples::denied() },
+        Unreadable { path: "production.env".into(), source: crate::report::samples::denied() },
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -5,12 +5,17 @@
 
 mod address;
 mod error;
+#[cfg(test)]
+pub(crate) mod samples;
 mod warn_once;
 
 pub(crate) use address::{is_secret_query, redacted, redacted_query, split_login, without_login};
 pub(crate) use error::{BuildError, FileError, ThreadError};
+#[cfg(test)]
+pub(crate) use samples::samples;
 pub(crate) use warn_once::WarnOnce;
 
+use std::fmt;
 use std::time::Duration;
 
 /// One thing worth saying while a command runs.
@@ -223,6 +228,28 @@ pub(crate) struct Explanation {
     pub why: String,
     /// What to do next: a command, a variable, a place to look.
     pub next: String,
+}
+
+impl fmt::Display for Explanation {
+    /// A line for each part that is not empty; further lines of a part stand below its first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One line: words of others shall not look like another error.
+        writeln!(f, "error: {}", self.what.replace('\n', " "))?;
+        for (label, body) in [
+            ("where", &self.place),
+            ("why", &self.why),
+            ("next", &self.next),
+        ] {
+            let mut lines = body.trim_end().lines();
+            if let Some(first) = lines.next() {
+                writeln!(f, "  {label:>5}: {first}")?;
+            }
+            for line in lines {
+                writeln!(f, "         {line}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Every error of every module explains itself; there is no default, so that none is forgotten.

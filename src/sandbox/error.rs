@@ -284,3 +284,36 @@ impl HelperAction {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum SandboxError {
+        Refused {
+            tried: vec![
+                (Isolation::Userns, IsolationRefusal::SwitchedOff { most: 0 }),
+                (Isolation::Chroot, IsolationRefusal::NotRoot),
+            ],
+        },
+        Refused { tried: vec![(Isolation::Userns, IsolationRefusal::SwitchedOff { most: 100 })] },
+        Refused { tried: vec![(Isolation::Userns, IsolationRefusal::AppArmor)] },
+        Refused { tried: vec![(Isolation::Userns, IsolationRefusal::UnprivilegedOff)] },
+        Refused { tried: vec![(Isolation::Userns, IsolationRefusal::Filtered { cause: crate::report::samples::denied().to_string() })] },
+        Refused {
+            tried: vec![(
+                Isolation::Userns,
+                IsolationRefusal::Within { act: HelperAction::Mount, cause: crate::report::samples::denied().to_string() },
+            )],
+        },
+        Refused { tried: vec![(Isolation::None, IsolationRefusal::NotInBuilder)] },
+        Setup { act: HelperAction::Overlay, subject: "/store/tmp/root".into(), source: crate::report::samples::denied() },
+        Command { program: "gunicorn".into(), source: crate::report::samples::denied() },
+        Silent,
+        Helper { source: crate::report::samples::denied() },
+        Target { to: "../etc".into() },
+        Moved { from: "/store/tmp/wheels".into(), to: "/wheels".into() },
+        Folders { count: 600, limit: 500 },
+        Entries { path: "opt/app-root".into(), limit: 1000 },
+        Tangled { path: "opt/app-root".into(), levels: 255, path_bytes: 4096, seconds: 60 },
+        File { path: "/store/tmp/root".into(), source: crate::report::samples::denied() },
+    }
+}

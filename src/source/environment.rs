@@ -241,6 +241,15 @@ fn unquoted<'a>(
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    enum EnvironmentError {
+        NotText { file: ".s2i/environment".into(), line: 3, of_project: true },
+        LongLine { file: "production.env".into(), line: 3, of_project: false },
+        Argument { name: "DEBUG".into() },
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -197,3 +197,21 @@ impl SourceError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum SourceError {
+        Missing { folder: "app".into() },
+        NotAFolder { folder: "app.py".into() },
+        ContextOutside { folder: "src".into(), context_dir: "../other".into() },
+        Empty { folder: "src".into() },
+        Exclude { pattern: "(".into(), cause: "unclosed group".into() },
+        Whiteout { path: "src/.wh.data".into() },
+        Bound { path: "src/data".into(), what: SourceBound::Entries, limit: 1_000_000 },
+        Bound { path: "src/data".into(), what: SourceBound::Depth, limit: 255 },
+        Bound { path: "src/data".into(), what: SourceBound::PathBytes, limit: 4096 },
+        Long { path: "src/Procfile".into(), size_bytes: 2_000_000, limit_bytes: 1_000_000 },
+        Read { path: "src/secret.key".into(), source: crate::report::samples::denied() },
+        Changed { path: "src/data.csv".into() },
+    }
+}

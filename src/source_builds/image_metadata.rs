@@ -86,6 +86,16 @@ impl Explain for ImageMetadataError {
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    enum ImageMetadataError {
+        NoFile,
+        Long,
+        Content { reason: "a label has no name".into() },
+        Read(crate::report::samples::denied()),
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -159,3 +159,53 @@ impl Explain for StepError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum StepError {
+        Failed {
+            step: "the build of uwsgi 2.0.30".into(),
+            command: "python -m build".into(),
+            ended: "status 1".into(),
+            words: Box::new(words(Some("Write libpq-dev into Aptfile."))),
+            instead: "name a version that has a wheel.",
+            is_disk_full: false,
+        },
+        Failed {
+            step: "the build of uwsgi 2.0.30".into(),
+            command: "python -m build".into(),
+            ended: "status 1".into(),
+            words: Box::new(words(None)),
+            instead: "name a version that has a wheel.",
+            is_disk_full: false,
+        },
+        Failed {
+            step: "the build of uwsgi 2.0.30".into(),
+            command: "python -m build".into(),
+            ended: "status 1".into(),
+            words: Box::new(words(None)),
+            instead: "name a version that has a wheel.",
+            is_disk_full: true,
+        },
+        NoSandbox { step: "collectstatic".into(), instead: "Leave it out (DISABLE_COLLECTSTATIC=1).".into(), source: SandboxError::Silent },
+        Elsewhere {
+            step: "collectstatic".into(),
+            instead: "Leave it out (DISABLE_COLLECTSTATIC=1).".into(),
+            absence: NotInImage::System { wanted: "trixie".into(), found: "bookworm".into() },
+        },
+        Offline { command: "s2r.yaml:3: npm ci".into() },
+        Placed {
+            step: "collectstatic".into(),
+            instead: "Leave it out (DISABLE_COLLECTSTATIC=1).".into(),
+            needs: "its files lie elsewhere",
+        },
+    }
+}
+
+#[cfg(test)]
+fn words(advice: Option<&str>) -> LastLines {
+    LastLines {
+        lines: vec!["error: no pg_config".into()],
+        advice: advice.map(Into::into),
+    }
+}

@@ -196,3 +196,27 @@ fn list_lost(path: &Path, copy: &Path, root: &Path, reason: &str) -> Explanation
         ),
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum StoreError {
+        Io { path: "/store/index.json".into(), source: crate::report::samples::denied() },
+        Io { path: "/store/index.json".into(), source: io::ErrorKind::StorageFull.into() },
+        Io { path: "/store/index.json".into(), source: io::ErrorKind::UnexpectedEof.into() },
+        Mismatch { path: "/store/downloads/aa11".into(), expected: Digest::of(b"a"), found: Digest::of(b"b") },
+        Blob { path: "/store/blobs/sha256/aa11".into(), digest: Digest::of(b"a"), is_there: true },
+        Blob { path: "/store/blobs/sha256/aa11".into(), digest: Digest::of(b"a"), is_there: false },
+        Damaged { path: "/store/blobs/sha256/aa11".into(), reason: "expected value at line 1".into() },
+        UnknownForm { path: "/store/blobs/sha256/aa11".into(), reason: "it has no config".into() },
+        ListLost {
+            path: "/store/index.json".into(),
+            copy: "/store/index.json.old".into(),
+            root: "/store".into(),
+            reason: "expected value at line 1".into(),
+        },
+        Link { path: "/store/tmp".into() },
+        Foreign { path: "/store/tmp".into(), owner: 0, user: 1001 },
+        NoImage { name: "myimg".into(), root: "/store".into() },
+        SeveralImages { id: "aa11bb".into(), found: vec!["sha256:aa11bb22 myimg".into(), "sha256:aa11bb33".into()] },
+    }
+}

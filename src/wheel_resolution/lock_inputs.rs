@@ -169,3 +169,11 @@ fn add_requirements(
     }
     Ok(())
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum StaleLockError {
+        Changed { file: "pylock.toml".into(), changed: vec!["requirements.txt".into()] },
+        OldForm { file: "pylock.toml".into() },
+    }
+}

@@ -152,3 +152,23 @@ impl Explain for TarError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum TarError {
+        Path { path: "a/b".into(), fault: PathFault::Empty },
+        Path { path: "a/b".into(), fault: PathFault::Dots },
+        Path { path: "a/b".into(), fault: PathFault::Nul },
+        Path { path: "a/b".into(), fault: PathFault::Whiteout },
+        Path { path: "a/b".into(), fault: PathFault::Long },
+        Path { path: "a/b".into(), fault: PathFault::Deep },
+        Path { path: "a/b".into(), fault: PathFault::Taken },
+        Path { path: "a/b".into(), fault: PathFault::Encoding },
+        Order { path: "a".into(), previous: "b".into() },
+        Parent { path: "a/b".into() },
+        Link { path: "a".into(), target: "b".into() },
+        Read { path: "a".into(), source: crate::report::samples::denied() },
+        Contents { path: "a".into(), source: gzip::GzipError::Short },
+        Write(crate::report::samples::denied()),
+    }
+}

@@ -129,3 +129,21 @@ fn broken(package: &str, why: String) -> (ErrorClass, &'static str, String, Stri
         "Empty the downloads with `s2r cache prune` and build again; if it stays, leave the package out.",
     )
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum DebLayerError {
+        Open { path: "/store/downloads/aa11".into(), source: crate::report::samples::denied() },
+        Ar { package: "bash 5.2".into(), source: ArError::NoArchive },
+        Member { package: "bash 5.2".into(), member: "data.tar.xz".into(), source: crate::report::samples::denied() },
+        NoMember { package: "bash 5.2".into(), member: "data.tar" },
+        Entry { package: "bash 5.2".into(), path: "../etc/passwd".into(), reason: DebEntryFault::Path },
+        Entry { package: "bash 5.2".into(), path: "dev/null".into(), reason: DebEntryFault::Kind },
+        Entry { package: "bash 5.2".into(), path: "bin/sh".into(), reason: DebEntryFault::Link },
+        Entry { package: "bash 5.2".into(), path: "bin/sh".into(), reason: DebEntryFault::TooMuch },
+        Conflict { path: "usr/bin/vi".into(), first: "vim 9.1".into(), second: "nvi 1.81".into() },
+        NoLocale { locale: "xx_XX.utf8".into() },
+        Spool { source: crate::report::samples::denied() },
+        Layer(tar::TarError::Write(crate::report::samples::denied())),
+    }
+}

@@ -133,3 +133,18 @@ pub(super) fn write_error(path: PathBuf, error: Errno) -> LayerUnpackError {
         source: error.into(),
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum LayerUnpackError {
+        Read { source: crate::report::samples::denied() },
+        TooMuch { entries: 1_000_000, bytes: 1 << 40 },
+        Entry { path: "../etc/passwd".into(), fault: LayerEntryFault::Path },
+        Entry { path: "a/b".into(), fault: LayerEntryFault::Parent },
+        Entry { path: "a".into(), fault: LayerEntryFault::Folder },
+        Entry { path: "a".into(), fault: LayerEntryFault::Link },
+        Entry { path: "a".into(), fault: LayerEntryFault::Header },
+        Whiteout { path: "/store/tmp/layer/etc/motd".into(), source: crate::report::samples::denied() },
+        Write { path: "/store/tmp/layer/etc/motd".into(), source: crate::report::samples::denied() },
+    }
+}

@@ -9,6 +9,7 @@ use super::*;
 use crate::archive::UnpackedBound;
 use crate::archive::tar::{TarOptions, TarSummary};
 use crate::archive::zip::testing::{Spec, zip};
+use crate::packages::python::record;
 
 const SITE: &str = "opt/app-root/lib/python3.13/site-packages";
 

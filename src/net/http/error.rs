@@ -450,6 +450,39 @@ fn reason(status: u16) -> &'static str {
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    enum HttpError {
+        Offline { method: "GET".into(), url: url() },
+        BadUrl { url: ShownUrl::parse("ftp://pypi.example.com/simple/flask/") },
+        CaFile { path: "/etc/ssl/own.pem".into(), source: crate::report::samples::denied() },
+        Setup { cause: "no certificates".into() },
+        Connect { url: url(), cause: "Connection refused (os error 111)".into(), tries: 2 },
+        Connect { url: url(), cause: "invalid peer certificate: UnknownIssuer".into(), tries: 1 },
+        TimedOut { url: url(), tries: 4 },
+        Broken { url: url(), cause: "unexpected end of file".into(), tries: 4 },
+        Status { url: url(), status: 401, body: "log in".into(), passing: RetryHint::Scheduled, tries: 1 },
+        Status { url: url(), status: 404, body: String::new(), passing: RetryHint::Scheduled, tries: 1 },
+        Status { url: url(), status: 407, body: String::new(), passing: RetryHint::Scheduled, tries: 1 },
+        Status { url: url(), status: 503, body: String::new(), passing: RetryHint::Scheduled, tries: 4 },
+        Redirect { url: url(), to: ShownUrl::parse("http://pypi.example.com/"), refusal: RedirectRefusal::Downgrade },
+        Redirect { url: url(), to: url(), refusal: RedirectRefusal::TooMany },
+        Redirect { url: url(), to: ShownUrl::parse("ftp://pypi.example.com/"), refusal: RedirectRefusal::Unreadable },
+        Redirect { url: url(), to: ShownUrl::parse("http://10.0.0.1/"), refusal: RedirectRefusal::Inward },
+        PlainSecret { url: ShownUrl::parse("http://registry.example.com/v2/") },
+        TooLarge { url: url(), limit_bytes: 1000 },
+        WrongHash { url: url(), expected: "aa11".into(), found: "bb22".into() },
+        WrongSize { url: url(), expected: 1000, found: 999 },
+        Changed { url: url() },
+        Local { url: url(), source: crate::report::samples::denied() },
+    }
+}
+
+#[cfg(test)]
+fn url() -> ShownUrl {
+    ShownUrl::parse("https://pypi.example.com/simple/flask/")
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -419,6 +419,62 @@ impl Explain for RegistryError {
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    enum RegistryError {
+        Http(HttpError::TimedOut { url: url(), tries: 4 }),
+        Denied {
+            registry: "registry.example.com".into(),
+            repository: "team/myimg".into(),
+            status: 401,
+            had_credentials: false,
+            lacks_rights: false,
+            refusals: vec![refusal("UNAUTHORIZED", "authentication required")],
+        },
+        Denied {
+            registry: "registry.example.com".into(),
+            repository: "team/myimg".into(),
+            status: 403,
+            had_credentials: true,
+            lacks_rights: true,
+            refusals: vec![refusal("DENIED", "")],
+        },
+        Refused { url: url(), status: 404, refusals: vec![refusal("BLOB_UPLOAD_UNKNOWN", "")], passing: RetryHint::Scheduled, tries: 4 },
+        Refused { url: url(), status: 404, refusals: vec![refusal("NAME_UNKNOWN", "")], passing: RetryHint::Scheduled, tries: 1 },
+        Refused { url: url(), status: 413, refusals: vec![], passing: RetryHint::Scheduled, tries: 1 },
+        Refused { url: url(), status: 400, refusals: vec![refusal("MANIFEST_INVALID", "")], passing: RetryHint::Scheduled, tries: 1 },
+        Refused { url: url(), status: 500, refusals: vec![], passing: RetryHint::Scheduled, tries: 4 },
+        Protocol { url: url(), what: ProtocolBreach::Name },
+        Protocol { url: url(), what: ProtocolBreach::NoToken },
+        Protocol { url: url(), what: ProtocolBreach::Realm },
+        WrongDigest { url: url(), expected: "sha256:aa11".into(), found: "sha256:bb22".into() },
+        Rules(Arc::new(MirrorsError::BaseMirror { value: "https://registry.example.com".into() })),
+        Blocked {
+            name: "docker.io/library/python".into(),
+            prefix: "docker.io".into(),
+            file: "/etc/containers/registries.conf".into(),
+            mirrors: vec!["mirror.example.com/hub answers 404".into()],
+        },
+        Mirrored {
+            error: Box::new(RegistryError::Http(HttpError::TimedOut { url: url(), tries: 4 })),
+            mirrors: vec!["mirror.example.com/hub answers 404".into()],
+        },
+    }
+}
+
+#[cfg(test)]
+fn url() -> ShownUrl {
+    ShownUrl::parse("https://registry.example.com/v2/team/myimg/blobs/uploads/")
+}
+
+#[cfg(test)]
+fn refusal(code: &str, message: &str) -> RegistryRefusal {
+    RegistryRefusal {
+        code: code.into(),
+        message: message.into(),
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

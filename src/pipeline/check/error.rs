@@ -307,3 +307,100 @@ impl Explain for FailedCheck {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum CheckError {
+        NoPlace { source: Some(SandboxError::Silent) },
+        NoPlace { source: None },
+        Platform { found: "linux/arm64".into() },
+        Sandbox { image: "myimg".into(), source: SandboxError::Silent },
+        Unseen { image: "myimg".into() },
+    }
+    struct FailedCheck
+    { fault: CheckFault::Ended { status: CommandStatus::Code(3), reason: EndReason::Exited }, ..failed() }
+    { fault: CheckFault::Ended { status: CommandStatus::Signal(11), reason: EndReason::Exited }, ..failed() }
+    { fault: CheckFault::Ended { status: CommandStatus::Signal(9), reason: EndReason::OutOfMemory }, ..failed() }
+    { fault: CheckFault::Ended { status: CommandStatus::Signal(9), reason: EndReason::TooManyProcesses }, ..failed() }
+    { fault: CheckFault::Ended { status: CommandStatus::Code(1), reason: EndReason::MemoryFilesFull }, ..failed() }
+    {
+        fault: CheckFault::Ended { status: CommandStatus::Code(3), reason: EndReason::Exited },
+        evidence: Evidence {
+            sought: vec!["db:5432".into()],
+            log: vec!["connection refused".into()],
+            clue: None,
+            clue_line: None,
+            app_module: None,
+        },
+        ..failed()
+    }
+    {
+        fault: CheckFault::Ended { status: CommandStatus::Code(1), reason: EndReason::Exited },
+        evidence: clue(LogClue::MissingModule { module: "flask".into() }),
+        ..failed()
+    }
+    {
+        fault: CheckFault::Ended { status: CommandStatus::Code(1), reason: EndReason::Exited },
+        evidence: clue(LogClue::WrongCallable { module: "main".into(), name: "app".into() }),
+        ..failed()
+    }
+    {
+        fault: CheckFault::Ended { status: CommandStatus::Code(1), reason: EndReason::Exited },
+        evidence: clue(LogClue::MissingLibrary { file: "libpq.so.5".into() }),
+        ..failed()
+    }
+    {
+        fault: CheckFault::Ended { status: CommandStatus::Code(1), reason: EndReason::Exited },
+        evidence: clue(LogClue::ReadOnly),
+        ..failed()
+    }
+    {
+        fault: CheckFault::Ended { status: CommandStatus::Code(1), reason: EndReason::Exited },
+        evidence: clue(LogClue::MissingVariable { name: "SECRET_KEY".into() }),
+        ..failed()
+    }
+    {
+        fault: CheckFault::Ended { status: CommandStatus::Code(1), reason: EndReason::Exited },
+        evidence: clue(LogClue::Denied),
+        ..failed()
+    }
+    {
+        fault: CheckFault::Ended { status: CommandStatus::Code(1), reason: EndReason::Exited },
+        evidence: clue(LogClue::AddressInUse),
+        ..failed()
+    }
+    { fault: CheckFault::Loopback { address: SocketAddr::from(([127, 0, 0, 1], 8080)) }, ..failed() }
+    { fault: CheckFault::OtherPort { listeners: vec![SocketAddr::from(([0, 0, 0, 0], 5000))] }, ..failed() }
+    { fault: CheckFault::NoAnswer, ..failed() }
+    { fault: CheckFault::NotHttp, ..failed() }
+    { fault: CheckFault::Status { found: 404 }, ..failed() }
+    { fault: CheckFault::Status { found: 500 }, ..failed() }
+    { ..failed() };
+}
+
+/// An image that listens nowhere and writes nothing.
+#[cfg(test)]
+fn failed() -> FailedCheck {
+    FailedCheck {
+        image: "myimg".into(),
+        port: 8080,
+        request: super::wishes::CheckWishes::default().settle(),
+        fault: CheckFault::Deaf,
+        evidence: Evidence {
+            sought: vec![],
+            log: vec![],
+            clue: None,
+            clue_line: None,
+            app_module: None,
+        },
+    }
+}
+
+#[cfg(test)]
+fn clue(clue: LogClue) -> Evidence {
+    Evidence {
+        clue: Some(clue),
+        clue_line: Some("the line".into()),
+        ..failed().evidence
+    }
+}

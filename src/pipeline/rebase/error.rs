@@ -192,3 +192,33 @@ fn misfit_told(
         next: format!("build the image anew: s2r build SOURCE {image} --builder {base}"),
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum RebaseError {
+        NoImage { image: "myimg".into() },
+        TwoImages {
+            image: "registry.example.com/myimg:1".into(),
+            pinned: "registry.example.com/myimg@sha256:aa11".into(),
+            here: Digest::of(b"here"),
+            there: Digest::of(b"there"),
+        },
+        NotOurs { image: "myimg".into(), missing: vec!["io.s2r.base.layers", "io.s2r.base.abi"] },
+        Layers { image: "myimg".into(), layers: 5, tars: 4, base: 6 },
+        BaseName { name: "A:b".into(), reason: ReferenceError::UpperCase("A".into()) },
+        Platform { base: "base:2".into(), platform: "linux/arm64".parse().unwrap(), found: vec!["linux/amd64".parse().unwrap()] },
+        Misfit { image: "myimg".into(), base: "base:2".into(), misfit: AbiMismatch::Python, wanted: Box::new(abi("3.12", 41, "/usr/bin/python3.13")), found: Box::new(abi("3.13", 41, "/usr/bin/python3.13")) },
+        Misfit { image: "myimg".into(), base: "base:2".into(), misfit: AbiMismatch::Glibc, wanted: Box::new(abi("3.13", 41, "/usr/bin/python3.13")), found: Box::new(abi("3.13", 36, "/usr/bin/python3.13")) },
+        Misfit { image: "myimg".into(), base: "base:2".into(), misfit: AbiMismatch::Interpreter, wanted: Box::new(abi("3.13", 41, "/usr/bin/python3.13")), found: Box::new(abi("3.13", 41, "/usr/local/bin/python3.13")) },
+        Packages { image: "myimg".into(), base: "base:2".into(), missing: vec!["libpq5".into()] },
+    }
+}
+
+#[cfg(test)]
+fn abi(python: &str, minor: u32, interpreter: &str) -> Abi {
+    Abi {
+        python: python.into(),
+        glibc: (2, minor),
+        interpreter: interpreter.into(),
+    }
+}

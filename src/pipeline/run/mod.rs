@@ -165,3 +165,15 @@ pub(crate) fn run(
     let _ = sandbox::remove(&place.root.scratch);
     Ok(ended?)
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum RunError {
+        Platform { image: "myimg".into(), found: vec!["linux/arm64".into()] },
+        NoCommand { image: "myimg".into() },
+        User { image: "myimg".into(), user: "www".into() },
+        Restricted,
+        Port { port: 80, source: crate::report::samples::denied() },
+        Sandbox { image: "myimg".into(), source: SandboxError::Silent },
+    }
+}

@@ -161,3 +161,28 @@ fn fault(error: &BuilderError, place: &str, why: &str) -> Explanation {
         next: "this is a fault of s2r; please report it with the command line".to_owned(),
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum BuilderError {
+        Unreadable { origin: "mine.yaml".into(), reason: "line 3: mapping values are not allowed".into() },
+        Value { origin: "mine.yaml".into(), field: "python", value: "2.7".into() },
+        Missing { origin: "mine.yaml".into(), field: "python" },
+        Extends {
+            place: "mine.yaml:1".into(),
+            name: "python-2.7".into(),
+            fault: ExtendsFault::Unknown { known: vec!["python-3.13", "python-3.11"] },
+        },
+        Extends {
+            place: "mine.yaml:1".into(),
+            name: "other.yaml".into(),
+            fault: ExtendsFault::Loop { names: vec!["mine.yaml".into(), "other.yaml".into()] },
+        },
+        Extends { place: "mine.yaml:1".into(), name: "other.yaml".into(), fault: ExtendsFault::Deep { limit: 8 } },
+        NotInherited { origin: "mine.yaml".into(), field: "packages", text: "-libpq5".into() },
+        NotChosen,
+        OtherBase { name: "mine".into() },
+        OneBase { origin: "mine.yaml".into() },
+        TooLong { origin: "mine.yaml".into(), limit: 65_536 },
+    }
+}

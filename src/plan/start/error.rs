@@ -171,3 +171,32 @@ impl Explain for StartError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum StartError {
+        WindowsLines { path: "app.sh".into() },
+        NoModule { origin: "Procfile:1".into(), module: "main".into(), elsewhere: Some("backend".into()) },
+        NoModule { origin: "Procfile:1".into(), module: "main".into(), elsewhere: None },
+        NoName { path: "main.py".into(), name: "app".into(), origin: Some("Procfile:1".into()), instead: vec!["main:application".into()] },
+        NoName { path: "wsgi.py".into(), name: "application".into(), origin: None, instead: vec![] },
+        Several { first: ("main.py:3".into(), "main:app".into()), second: ("api.py:5".into(), "api:app".into()) },
+        SeveralPages {
+            first: ("one.py".into(), "streamlit run one.py".into()),
+            second: ("two.py".into(), "streamlit run two.py".into()),
+        },
+        NoFramework { origin: "main.py:1".into(), package: "flask", seen: Some("requirements/base.txt".into()) },
+        NoFramework { origin: "main.py:1".into(), package: "flask", seen: Some("environment.yml".into()) },
+        NoFramework { origin: "main.py:1".into(), package: "flask", seen: None },
+        UnknownServer { name: "apache".into() },
+        WrongServer {
+            place: SourcePlace::line("s2r.yaml", 3),
+            server: "gunicorn",
+            what: "main:app, an application of ASGI".into(),
+            instead: "uvicorn",
+        },
+        NothingToServe { place: SourcePlace::line("s2r.yaml", 3), server: "uvicorn" },
+        NoStaticFolder { place: SourcePlace::line("s2r.yaml", 3), folder: "static".into() },
+        OldGunicorn { found: "21.2.0".into() },
+    }
+}

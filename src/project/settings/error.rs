@@ -92,3 +92,21 @@ impl Explain for SettingsError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum SettingsError {
+        Syntax { place: SourcePlace::line("s2r.yaml", 3), grammar: "YAML", cause: "mapping values are not allowed".into() },
+        UnknownKey { place: SourcePlace::line("s2r.yaml", 3), key: "sever".into(), nearest: Some("server"), known: vec!["server", "front"] },
+        UnknownKey { place: SourcePlace::line("s2r.yaml", 3), key: "x".into(), nearest: None, known: vec!["server", "front"] },
+        Kind { place: SourcePlace::line("s2r.yaml", 3), key: "server".into(), found: "a list", wanted: "a text" },
+        Value {
+            place: SourcePlace::line("s2r.yaml", 3),
+            key: "build".into(),
+            value: String::new(),
+            advice: Box::new(super::values::command("").unwrap_err()),
+        },
+        Twice { place: SourcePlace::line("pyproject.toml", 30) },
+        OtherName { place: SourcePlace::file("s2r.yml") },
+    }
+}

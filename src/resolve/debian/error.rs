@@ -278,3 +278,45 @@ fn ours(what: &str, place: &str) -> ExplanationParts {
         "Please report it with the command and its output.".to_owned(),
     )
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum DebianError {
+        Fetch(DebianFetchError::Missing { url: url() }),
+        Body { url: url(), source: crate::report::samples::denied() },
+        Unsigned { url: url() },
+        BadSignature { url: url() },
+        Expired { url: url(), valid_until: 1_700_000_000, now: 1_800_000_000 },
+        WrongSuite { url: url(), expected: "trixie".into(), found: "forky".into() },
+        Release { url: url(), source: ReleaseError::Missing { field: "SHA256" } },
+        NoIndex { url: url(), path: "main/binary-arm64/Packages".into() },
+        WrongDigest { url: url(), expected: Sha256([0xaa; 32]), found: Sha256([0xbb; 32]) },
+        WrongSize { url: url(), expected: 1000, found: 999 },
+        Index { url: url(), source: ControlError::NoField { line: 3 } },
+        Package { url: url(), source: PackageError::Missing { package: "bash".into(), field: "Filename" } },
+        NoPackage { relation: "libpq6".into(), needed_by: "Aptfile".into() },
+        Conflict { chosen: "libssl3 3.5.1".into(), relation: "libssl3 (= 3.0)".into(), needed_by: "openssl".into() },
+        TooMany { limit: 5000 },
+        File { path: "/store/tmp/index".into(), source: crate::report::samples::denied() },
+        Key { name: "trixie" },
+        Interrupted,
+    }
+    enum DebianFetchError {
+        Missing { url: url() },
+        Failed {
+            url: url(),
+            explanation: Box::new(Explanation {
+                class: ErrorClass::World,
+                what: "no connection".into(),
+                place: url(),
+                why: "Connection refused".into(),
+                next: "check the network".into(),
+            }),
+        },
+    }
+}
+
+#[cfg(test)]
+fn url() -> String {
+    "http://deb.example.com/debian/dists/trixie/InRelease".into()
+}

@@ -278,3 +278,12 @@ impl Explain for LockError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum LockError {
+        Unreadable { origin: "s2r.lock".into(), reason: "format 2 is not known".into() },
+        OtherBase { origin: "s2r.lock".into() },
+        NoArchitecture { origin: "s2r.lock".into(), architecture: Architecture::Arm64 },
+    }
+}

@@ -266,3 +266,31 @@ impl GitError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum GitError {
+        NoGit { source: std::io::ErrorKind::NotFound.into() },
+        Failed { shown: shown(), action: GitAction::List, said: "fatal: repository 'https://git.example.com/team/app/' not found".into() },
+        Failed { shown: shown(), action: GitAction::List, said: "Host key verification failed.\nfatal: Could not read from remote repository.".into() },
+        Failed { shown: shown(), action: GitAction::List, said: "git@git.example.com: Permission denied (publickey).".into() },
+        Failed { shown: shown(), action: GitAction::List, said: "fatal: could not read Username for 'https://git.example.com': terminal prompts disabled".into() },
+        Failed { shown: shown(), action: GitAction::List, said: "fatal: unable to access 'https://git.example.com/team/app/': SSL certificate problem: self-signed certificate".into() },
+        Failed { shown: shown(), action: GitAction::Fetch, said: "fatal: unable to access 'https://git.example.com/team/app/': Could not resolve host: git.example.com".into() },
+        Failed { shown: shown(), action: GitAction::Submodules, said: "fatal: transport 'file' not allowed".into() },
+        Failed { shown: shown(), action: GitAction::CheckOut, said: "fatal: write error: No space left on device".into() },
+        Failed { shown: shown(), action: GitAction::Describe, said: String::new() },
+        NoReference { shown: shown(), reference: "v9".into() },
+        Empty { shown: shown() },
+        NotACheckout { folder: "src".into() },
+        Offline { shown: shown(), reference: "main".into() },
+        TooSlow { shown: shown() },
+        TooLarge { shown: shown() },
+        Io { path: "/store/git".into(), source: crate::report::samples::denied() },
+    }
+}
+
+#[cfg(test)]
+fn shown() -> String {
+    "https://git.example.com/team/app".into()
+}

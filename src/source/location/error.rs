@@ -138,3 +138,19 @@ impl Explain for LocationError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum LocationError {
+        Reference { text: "a b".into() },
+        TwoReferences { flag: "main".into(), fragment: "v1".into() },
+        NoRevisions { shown: "app.tar.gz".into(), kind: "an archive" },
+        Scheme { shown: "svn://svn.example.com/app".into(), scheme: "svn".into() },
+        Address { shown: "https:///app".into() },
+        Login { shown: "https://git.example.com/app".into() },
+        Query { shown: "https://git.example.com/app".into() },
+        Fragment { fragment: "md5=aa11".into() },
+        ArchiveKind { shown: "app.rar".into() },
+        NotText { shown: "app\u{fffd}".into() },
+    }
+}

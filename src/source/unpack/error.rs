@@ -278,3 +278,36 @@ impl Explain for ArchiveSourceError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum ArchiveSourceError {
+        Read { shown: "app.tar.gz".into(), source: crate::report::samples::denied() },
+        Kind { shown: "-".into(), found: FoundInstead::Nothing },
+        Kind { shown: "-".into(), found: FoundInstead::ZipOnStdin },
+        Kind { shown: "app.tar".into(), found: FoundInstead::Bzip2 },
+        Kind { shown: "app.tar".into(), found: FoundInstead::WebPage },
+        Kind { shown: "app.tar".into(), found: FoundInstead::Other },
+        Cut { shown: "-".into() },
+        Header { shown: "app.tar".into(), after: String::new() },
+        Header { shown: "app.tar".into(), after: "app/main.py".into() },
+        Entry { shown: "app.tar".into(), entry: "app/main.py".into(), fault: ArchiveEntryFault::Absolute },
+        Entry { shown: "app.tar".into(), entry: "app/main.py".into(), fault: ArchiveEntryFault::Climbs },
+        Entry { shown: "app.tar".into(), entry: "app/main.py".into(), fault: ArchiveEntryFault::Nul },
+        Entry { shown: "app.tar".into(), entry: "app/main.py".into(), fault: ArchiveEntryFault::Long },
+        Entry { shown: "app.tar".into(), entry: "app/main.py".into(), fault: ArchiveEntryFault::Deep },
+        Entry { shown: "app.tar".into(), entry: "app/main.py".into(), fault: ArchiveEntryFault::Twice },
+        Entry { shown: "app.tar".into(), entry: "app/main.py".into(), fault: ArchiveEntryFault::HardLink },
+        Entry { shown: "app.tar".into(), entry: "app/main.py".into(), fault: ArchiveEntryFault::NoTarget },
+        Entry { shown: "app.tar".into(), entry: "app/main.py".into(), fault: ArchiveEntryFault::Size },
+        Entry { shown: "app.tar".into(), entry: "app/main.py".into(), fault: ArchiveEntryFault::Kind },
+        Bound { shown: "app.tar".into(), bound: ArchiveBound::Entries },
+        Bound { shown: "app.tar".into(), bound: ArchiveBound::Bytes },
+        Bound { shown: "app.tar".into(), bound: ArchiveBound::Ratio { most_bytes: 5 << 30 } },
+        Bound { shown: "app.tar".into(), bound: ArchiveBound::Links },
+        Zip(zip::ZipError::Archive { path: "app.zip".into(), fault: zip::ArchiveFault::NoEnd }),
+        Hash { shown: "app.tar".into(), expected: Digest::of(b"a"), found: Digest::of(b"b") },
+        Terminal,
+        Write { path: "/store/tmp/1".into(), source: crate::report::samples::denied() },
+    }
+}

@@ -110,3 +110,16 @@ impl Explain for WheelBuildError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum WheelBuildError {
+        NoAnswer { title: "uwsgi 2.0.30".into(), what: "wheel" },
+        NoCompiler { title: "uwsgi 2.0.30".into(), image: "docker.io/library/python:3.12-slim".into() },
+        NoCompilerHere { title: "uwsgi 2.0.30".into() },
+        Other { title: "uwsgi 2.0.30".into(), found: "other-1.0-py3-none-any.whl".into() },
+        Library { title: "psycopg2 2.9.10".into(), library: "libpq.so.5".into(), package: Some("libpq5".into()) },
+        Library { title: "psycopg2 2.9.10".into(), library: "libpq.so.5".into(), package: None },
+        TooDeep { title: "uwsgi 2.0.30".into() },
+    }
+}

@@ -74,3 +74,21 @@ impl Explain for BuildSourceError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum BuildSourceError {
+        NoFolder { position: position(), path: "libs/own".into() },
+        LocalRepository { position: position() },
+        NotGit { position: position(), scheme: "svn".into() },
+        Hash { position: position(), found: Digest::of(b"a") },
+    }
+}
+
+#[cfg(test)]
+fn position() -> Position {
+    Position {
+        path: "requirements.txt".into(),
+        line: 3,
+    }
+}

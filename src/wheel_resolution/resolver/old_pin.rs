@@ -110,6 +110,23 @@ fn other_builders(target: &WheelTarget) -> Vec<(String, WheelTarget)> {
 }
 
 #[cfg(test)]
+crate::report::samples! {
+    struct OldPinError {
+        position: Position { path: "requirements.txt".into(), line: 3 },
+        name: "numpy".parse().unwrap(),
+        version: "1.26.4".parse().unwrap(),
+        target: WheelTarget {
+            python: crate::packages::python::PythonVersion { major: 3, minor: 13, patch: 5 },
+            libc: LibcVersion::Glibc(2, 41),
+            arch: crate::packages::python::TargetArch::X86_64,
+        },
+        first: Some("2.1.0".parse().unwrap()),
+        builders: vec!["python-3.12".into(), "python-3.11".into()],
+        failure: "The build backend failed.".into(),
+    };
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::packages::python::testing;

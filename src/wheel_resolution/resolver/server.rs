@@ -135,3 +135,11 @@ impl WheelResolver<'_> {
             .then_some(AdditionRule::NoDependencies))
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    struct ServerNotAddedError
+    { server: "uvicorn".into(), rule: AdditionRule::Locked }
+    { server: "uvicorn".into(), rule: AdditionRule::Hashes }
+    { server: "uvicorn".into(), rule: AdditionRule::NoDependencies };
+}

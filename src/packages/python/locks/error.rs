@@ -102,3 +102,16 @@ impl Explain for LockFileError {
         }
     }
 }
+
+#[cfg(test)]
+crate::report::samples! {
+    enum LockFileError {
+        Unreadable { path: "poetry.lock", reason: "line 3: expected `=`".into() },
+        Stale { path: "poetry.lock", of: "pyproject.toml", renew: "poetry lock" },
+        Alone { path: "Pipfile.lock", of: "Pipfile" },
+        Unsupported { path: "poetry.lock", package: "flask".into(), what: "its source is a Subversion repository".into() },
+        Conflict { path: "uv.lock", chosen: vec!["extra cpu".into(), "extra gpu".into()] },
+        NoSuchChoice { path: "uv.lock", kind: "extra", name: "pg".into(), known: vec!["postgres".into(), "redis".into()] },
+        NoSuchChoice { path: "uv.lock", kind: "group", name: "prod".into(), known: vec![] },
+    }
+}
