@@ -144,6 +144,7 @@ const FLOORS: &[&[Grant]] = &[
         &[
             "archive",
             "context",
+            "host",
             "layer_cache",
             "layer_recipes",
             "net",

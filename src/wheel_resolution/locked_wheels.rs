@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use pep508_rs::ExtraName;
 
 use super::package_index::PackageIndex;
+use crate::host::TempFolder;
 use crate::layer_cache::StoreFetcher;
 use crate::layer_recipes::revealed;
 use crate::net::http::HttpError;
@@ -16,10 +19,10 @@ use crate::packages::python::conditions::ResolutionRules;
 use crate::packages::python::{
     DirectUrl, PackageName, Position, Requirement, Version, WheelFileName, WheelTarget,
 };
-use crate::report::{BuildError, Report, ThreadError};
+use crate::report::{BuildError, FileError, Report, ThreadError};
 use crate::resolve::wheels::{
-    BUILT_FOLDER, IndexSdist, LockedSource, LockedWheel, OldPin, RequirementsFile, ResolveInput,
-    ResolveRequest, SourceOf, WheelLocation, WheelLock, WheelOverride, indexes, locked_sources,
+    IndexSdist, LockedSource, LockedWheel, OldPin, RequirementsFile, ResolveInput, ResolveRequest,
+    SourceOf, WheelError, WheelLocation, WheelLock, WheelOverride, indexes, locked_sources,
     old_pin, requires_hashes, resolution_key, resolve, sdist_for, to_build, write_pylock,
 };
 use crate::source::{SettingsFile, SourceKind, SourceTree};
@@ -105,7 +108,6 @@ impl WheelResolution<'_> {
                     ResolveInput::Pylock(RequirementsFile { path, text }),
                     target,
                 )?;
-                self.mark_built(&mut lock);
                 self.measure(&mut lock)?;
                 Ok(lock)
             }
@@ -121,7 +123,7 @@ impl WheelResolution<'_> {
         match self.wanted {
             WheelRequest::Pylock { .. } => Ok(Vec::new()),
             WheelRequest::Requirements(files) => {
-                Ok(self.with(ResolveInput::Requirements(files), target, to_build)?)
+                self.with(ResolveInput::Requirements(files), target, to_build)
             }
         }
     }
@@ -149,7 +151,7 @@ impl WheelResolution<'_> {
     pub(crate) fn requires_hashes(&self, target: &WheelTarget) -> Result<bool, BuildError> {
         match self.wanted {
             WheelRequest::Requirements(files) => {
-                Ok(self.with(ResolveInput::Requirements(files), target, requires_hashes)?)
+                self.with(ResolveInput::Requirements(files), target, requires_hashes)
             }
             WheelRequest::Pylock { .. } => Ok(true),
         }
@@ -166,7 +168,7 @@ impl WheelResolution<'_> {
         match self.wanted {
             WheelRequest::Pylock { path, text } => {
                 let input = ResolveInput::Pylock(RequirementsFile { path, text });
-                Ok(self.with(input, target, locked_sources)?)
+                self.with(input, target, locked_sources)
             }
             WheelRequest::Requirements(_) => Ok(Vec::new()),
         }
@@ -188,9 +190,9 @@ impl WheelResolution<'_> {
             }
             WheelRequest::Requirements(files) => ResolveInput::Requirements(files),
         };
-        Ok(self.with(input, target, |request| {
+        self.with(input, target, |request| {
             sdist_for(request, name, version, &PackageIndex(self.fetcher))
-        })?)
+        })
     }
 
     /// What the index has in place of a pinned release without a wheel.
@@ -206,11 +208,9 @@ impl WheelResolution<'_> {
         let WheelRequest::Requirements(files) = self.wanted else {
             return Ok(None);
         };
-        Ok(
-            self.with(ResolveInput::Requirements(files), target, |request| {
-                old_pin(request, pinned, others, &PackageIndex(self.fetcher))
-            })?,
-        )
+        self.with(ResolveInput::Requirements(files), target, |request| {
+            old_pin(request, pinned, others, &PackageIndex(self.fetcher))
+        })
     }
 
     /// The exact wheels of requirement files, and of wheels that were built for them.
@@ -231,7 +231,6 @@ impl WheelResolution<'_> {
             return Ok(known);
         }
         let mut lock = self.ask(input, target)?;
-        self.mark_built(&mut lock);
         self.measure(&mut lock)?;
         let is_remote = |wheel: &LockedWheel| matches!(wheel.location, WheelLocation::Remote(_));
         // Offline, nobody could be asked whether the list is complete.
@@ -243,24 +242,36 @@ impl WheelResolution<'_> {
         Ok(lock)
     }
 
-    /// Says of wheels that were built that they were.
-    fn mark_built(&self, lock: &mut WheelLock) {
-        for wheel in &mut lock.packages {
-            let found = self.built.iter().find(|built| built.sha256 == wheel.sha256);
-            if let Some(built) = found {
-                wheel.location = built.location();
+    /// A folder of links to the built wheels, which have their file names there; none where there are none.
+    fn links(&self) -> Result<Option<TempFolder>, BuildError> {
+        if self.built.is_empty() {
+            return Ok(None);
+        }
+        let store = self.fetcher.store;
+        let folder = store.temp_folder("built-")?;
+        for wheel in self.built {
+            let link = folder.path().join(wheel.file_name.as_str());
+            match symlink(store.download_path(&wheel.sha256), &link) {
+                // A wheel may be wanted by several lines.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made.map_err(|source| FileError::Unwritable { path: link, source })?,
             }
         }
+        Ok(Some(folder))
     }
 
     /// The built wheels as the resolver knows them.
-    fn stands(&self) -> Vec<WheelOverride> {
+    fn stands(&self, links: Option<&TempFolder>) -> Vec<WheelOverride> {
+        let folder = links.map_or(Path::new(""), TempFolder::path);
         self.built
             .iter()
             .map(|wheel| WheelOverride {
                 name: wheel.file_name.name.clone(),
                 file_name: wheel.file_name.to_string(),
+                path: folder.join(wheel.file_name.as_str()),
                 sha256: Sha256(*wheel.sha256.as_bytes()),
+                size_bytes: wheel.size_bytes,
+                location: wheel.location(),
                 instead_of: wheel.instead_of.clone(),
                 extras: wheel.extras.clone(),
                 from: match &wheel.address {
@@ -277,15 +288,8 @@ impl WheelResolution<'_> {
         self.tree.read_small(path, file).ok().flatten()
     }
 
-    /// A wheel of the source, or one that was built.
+    /// A wheel of the source.
     fn open(&self, path: &str) -> io::Result<File> {
-        let built = path.strip_prefix(BUILT_FOLDER).and_then(|name| {
-            let mut wheels = self.built.iter();
-            wheels.find(|wheel| wheel.file_name.to_string() == name)
-        });
-        if let Some(wheel) = built {
-            return File::open(self.fetcher.store.download_path(&wheel.sha256));
-        }
         let entry = self.tree.follow(path.as_bytes());
         let entry = entry.filter(|entry| matches!(entry.kind, SourceKind::File { .. }));
         let entry = entry.ok_or(io::ErrorKind::NotFound)?;
@@ -402,22 +406,23 @@ impl WheelResolution<'_> {
     }
 
     fn ask(&self, input: ResolveInput<'_>, target: &WheelTarget) -> Result<WheelLock, BuildError> {
-        Ok(self.with(input, target, |request| {
+        self.with(input, target, |request| {
             resolve(request, &PackageIndex(self.fetcher), self.report)
-        })?)
+        })
     }
 
     fn with<T>(
         &self,
         input: ResolveInput<'_>,
         target: &WheelTarget,
-        use_request: impl FnOnce(&ResolveRequest<'_>) -> T,
-    ) -> T {
+        use_request: impl FnOnce(&ResolveRequest<'_>) -> Result<T, WheelError>,
+    ) -> Result<T, BuildError> {
         let tools = self.fetcher.store.tools();
-        use_request(&ResolveRequest {
+        let links = self.links()?;
+        Ok(use_request(&ResolveRequest {
             input,
             target,
-            built: &self.stands(),
+            built: &self.stands(links.as_ref()),
             read: &|path| self.read(path),
             open: &|path| self.open(path),
             unpacked: self.rules.unpacked,
@@ -429,6 +434,6 @@ impl WheelResolution<'_> {
             offline: self.rules.offline,
             tools: &tools,
             cache: &tools.join("uv-cache"),
-        })
+        })?)
     }
 }

@@ -11,7 +11,7 @@ use super::index::passed_over::pages;
 use super::local::{LocalWheel, LocalWheels};
 use super::lock::{LockSelection, LockedWheel, WheelCandidate, WheelLocation};
 use super::prepared::{PreparedRequest, applying};
-use super::{BUILT_FOLDER, from_source, pinned, uv};
+use super::{from_source, pinned, uv};
 use crate::oci::Digest;
 use crate::packages::Sha256;
 use crate::packages::python::{
@@ -343,8 +343,8 @@ impl PreparedRequest<'_> {
         let may_be_linked = !self.indexes.find_links.is_empty() || !self.links.wheels.is_empty();
         let url = match &candidate.location {
             WheelLocation::Remote(url) => url.as_str(),
-            WheelLocation::Source(path) if !path.starts_with(BUILT_FOLDER) => path,
-            WheelLocation::Source(_) | WheelLocation::Built { .. } => return Ok(()),
+            WheelLocation::Source(path) => path,
+            WheelLocation::Built { .. } => return Ok(()),
         };
         let is_tied = self.indexes.named.is_tied_to_index(&candidate.name);
         if !may_be_linked || !is_tied || self.is_named_by_address(&candidate.name) {
@@ -368,8 +368,7 @@ impl PreparedRequest<'_> {
         fetch: &dyn IndexFetch,
     ) -> Result<(), WheelError> {
         // What was built here was held against its hashes before it was built.
-        if matches!(&candidate.location, WheelLocation::Source(path) if path.starts_with(BUILT_FOLDER))
-        {
+        if matches!(candidate.location, WheelLocation::Built { .. }) {
             return Ok(());
         }
         let Some(wish) = wishes

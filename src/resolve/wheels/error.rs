@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::BUILT_FOLDER;
 use super::fetch::IndexFetchError;
 use super::uv::StubError;
 use crate::archive::zip;
@@ -232,10 +231,7 @@ fn pinned(packages: &[(PackageName, Version)]) -> String {
 fn places(places: &[Position]) -> String {
     places
         .iter()
-        .map(|place| match place.path.strip_prefix(BUILT_FOLDER) {
-            Some(name) => format!("what {name} requires"),
-            None => place.to_string(),
-        })
+        .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(", ")
 }

@@ -5,9 +5,11 @@ use super::error::WheelError;
 use super::fetch::IndexFetch;
 use super::index::releases::sdist_version;
 use super::index::{ProjectFile, files_of};
-use super::lock::{LockSelection, LockedSource};
+use super::lock::{LockSelection, LockedSource, WheelLocation};
 use super::{PreparedRequest, ResolveRequest};
-use pep508_rs::ExtraName;
+use std::path::PathBuf;
+
+use pep508_rs::{ExtraName, VersionOrUrl};
 
 use crate::packages::Sha256;
 use crate::packages::python::{
@@ -16,22 +18,32 @@ use crate::packages::python::{
 };
 use crate::report::SilentReport;
 
-/// The folder that built wheels seem to lie in, beside the source's own.
-pub(crate) const BUILT_FOLDER: &str = ".s2r-built/";
-
 /// A wheel that was built, in place of what it was built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WheelOverride {
     pub name: PackageName,
     /// The wheel's file name.
     pub file_name: String,
+    /// The wheel itself, under its file name.
+    pub path: PathBuf,
     pub sha256: Sha256,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+    /// What a lock says of it.
+    pub location: WheelLocation,
     /// The line that it was built for; none where nobody wished for it by address.
     pub instead_of: Option<Position>,
     /// Extras that are wanted of it by whoever named it, a line or the metadata of another wheel.
     pub extras: Vec<ExtraName>,
     /// What it was built from, for people.
     pub from: String,
+}
+
+impl WheelOverride {
+    /// What a wish for this very wheel names. A file of the source that is called the same has another address.
+    pub(super) fn address(&self) -> DirectUrl {
+        DirectUrl::Path(self.path.to_string_lossy().into_owned())
+    }
 }
 
 /// A source distribution of an index.
@@ -93,42 +105,32 @@ pub(crate) fn locked_sources(
 }
 
 /// Puts built wheels in the place of the wishes that they were built for.
-pub(super) fn put_in(
-    wishes: &mut Vec<Requirement>,
-    built: &[WheelOverride],
-) -> Result<(), WheelError> {
+pub(super) fn put_in(wishes: &mut Vec<Requirement>, built: &[WheelOverride]) {
     for stand in built {
-        let place = stand
+        let line = stand
             .instead_of
             .as_ref()
             .and_then(|position| wishes.iter().position(|wish| wish.position == *position));
-        let (marker, extras) = match place.map(|at| &wishes[at]) {
+        let (marker, extras) = match line.map(|at| &wishes[at]) {
             Some(wish) => (wish.marker().clone(), wish.extras()),
             None => (pep508_rs::MarkerTree::TRUE, stand.extras.as_slice()),
         };
-        let extras = if extras.is_empty() {
-            String::new()
-        } else {
-            let names: Vec<&str> = extras.iter().map(AsRef::as_ref).collect();
-            format!("[{}]", names.join(","))
+        let wish = Requirement {
+            position: Position::of_metadata(&stand.name),
+            kind: RequirementKind::Named(pep508_rs::Requirement {
+                name: stand.name.clone(),
+                extras: extras.to_vec(),
+                version_or_url: Some(VersionOrUrl::Url(stand.address())),
+                marker,
+                origin: None,
+            }),
+            hashes: Vec::new(),
         };
-        let text = format!("{}{extras} @ ./{}", stand.name, stand.file_name);
-        let position = Position {
-            path: format!("{BUILT_FOLDER}{}", stand.name),
-            line: wishes.len() + 1,
-        };
-        let mut wish = Requirement::read(&text, position.clone()).map_err(|error| {
-            WheelError::Requirements(crate::packages::python::ReadError { position, error })
-        })?;
-        if let RequirementKind::Named(requirement) = &mut wish.kind {
-            requirement.marker = marker;
-        }
-        match place {
+        match line {
             Some(at) => wishes[at] = wish,
             None => wishes.push(wish),
         }
     }
-    Ok(())
 }
 
 /// The newest source distribution of a project that the request's wishes and constraints allow, as
@@ -209,7 +211,10 @@ mod tests {
         let stand = |name: &str, line: Option<usize>| WheelOverride {
             name: name.parse().unwrap(),
             file_name: format!("{name}-1-py3-none-any.whl"),
+            path: format!("/built/{name}-1-py3-none-any.whl").into(),
             sha256: Sha256([0; 32]),
+            size_bytes: 0,
+            location: WheelLocation::Source(String::new()),
             instead_of: line.map(|line| Position {
                 path: "r.txt".to_owned(),
                 line,
@@ -224,8 +229,7 @@ mod tests {
                 stand("x", Some(3)),
                 stand("app", None),
             ],
-        )
-        .unwrap();
+        );
         let shown: Vec<String> = wishes.iter().map(ToString::to_string).collect();
         assert_eq!(shown.len(), 4);
         assert!(shown[0].starts_with("lib[web] @"), "{shown:?}");
@@ -233,5 +237,8 @@ mod tests {
         assert!(shown[2].starts_with("x[a] @"), "{shown:?}");
         assert!(shown[3].starts_with("app[own] @"), "{shown:?}");
         assert!(!wishes.iter().any(needs_build));
+        // A file of the source that has a built wheel's name is another one.
+        let named = Requirement::read("lib @ ./lib-1-py3-none-any.whl", Position::whole("r.txt"));
+        assert_ne!(named.unwrap().address(), wishes[0].address());
     }
 }

@@ -10,14 +10,14 @@ use super::fetch::IndexFetch;
 use super::lock::{WheelCandidate, WheelLocation};
 use super::prepared::PreparedRequest;
 use super::uv::{self, stub};
-use super::{BUILT_FOLDER, from_source};
+use super::{WheelOverride, from_source};
 use crate::archive::UnpackedBound;
 use crate::archive::zip::ZipArchive;
 use crate::oci::Digest;
 use crate::packages::Sha256;
 use crate::packages::python::{
     DirectUrl, FileHash, PackageName, PackageUrl, Position, Requirement, WheelFileName,
-    WheelTarget, requirement_paths, resolve_path, shown,
+    WheelTarget, requirement_paths, shown,
 };
 use pep508_rs::{ExtraName, MarkerEnvironment};
 
@@ -208,18 +208,19 @@ impl PreparedRequest<'_> {
         position: &Position,
         location: &WheelLocation,
     ) -> (String, String) {
-        let mut built = self.request.built.iter();
-        let stand =
-            built.find(|stand| stand.name == *name && position.path.starts_with(BUILT_FOLDER));
-        if let Some(stand) = stand {
-            let who = stand.instead_of.as_ref();
-            let who = who.map_or_else(|| "the build".to_owned(), ToString::to_string);
-            return (who, stand.from.clone());
-        }
         let place = match location {
             WheelLocation::Remote(url) => url.to_string(),
             WheelLocation::Source(path) => path.clone(),
-            WheelLocation::Built { .. } => String::new(),
+            WheelLocation::Built { .. } => {
+                let mut built = self.request.built.iter();
+                let stand = built.find(|stand| stand.name == *name);
+                let who = stand.and_then(|stand| stand.instead_of.as_ref());
+                let who = who.map_or_else(|| "the build".to_owned(), ToString::to_string);
+                return (
+                    who,
+                    stand.map_or_else(String::new, |stand| stand.from.clone()),
+                );
+            }
         };
         (position.to_string(), place)
     }
@@ -240,8 +241,13 @@ impl PreparedRequest<'_> {
             return Ok(Vec::new());
         };
         let extras = self.extras_of(wish, wishes, local);
+        let mut built = self.request.built.iter();
+        let stand = built.find(|stand| stand.address() == *address);
         let (wheel, addressed) = match address {
-            DirectUrl::Path(path) => self.in_source(wish, path, &file_name, &extras)?,
+            DirectUrl::Path(path) => match stand {
+                Some(stand) => self.built_here(stand, &file_name, &extras)?,
+                None => self.in_source(wish, path, &file_name, &extras)?,
+            },
             DirectUrl::Archive(url) | DirectUrl::Repository(url) => {
                 let listed = listed_hash(wish).or_else(|| local.known(&name, url));
                 self.at_address((url, listed), &file_name, &extras, fetch)?
@@ -279,23 +285,14 @@ impl PreparedRequest<'_> {
         file_name: &WheelFileName,
         extras: &[ExtraName],
     ) -> Result<(LocalWheel, Vec<Requirement>), WheelError> {
-        let file = &wish.position.path;
-        // What was built is never taken for a file that the source has under the same name.
-        let is_built = file.starts_with(BUILT_FOLDER);
-        let paths: Vec<String> = if is_built {
-            resolve_path(file, path).into_iter().collect()
-        } else {
-            requirement_paths(file, path).collect()
-        };
         let mut opened = None;
-        for inside in paths {
+        for inside in requirement_paths(&wish.position.path, path) {
             match (self.request.open)(&inside) {
                 Ok(file) => {
                     opened = Some((file, inside));
                     break;
                 }
-                // What was built lies in the store: that it is not there is no fault of the project.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !is_built => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     return Err(WheelError::File {
                         path: inside.into(),
@@ -312,20 +309,35 @@ impl PreparedRequest<'_> {
             path: inside.clone().into(),
             error,
         };
-        let stand = inside.strip_prefix(BUILT_FOLDER).and_then(|name| {
-            let mut stands = self.request.built.iter();
-            stands.find(|stand| stand.file_name == name)
-        });
-        let sha256 = match stand {
-            Some(stand) => stand.sha256,
-            None => hash(&mut file).map_err(failed)?,
-        };
+        let sha256 = hash(&mut file).map_err(failed)?;
         let size_bytes = file.metadata().map_err(failed)?.len();
         let stub = self.stub((file, &inside), file_name, extras)?;
         let wheel = LocalWheel {
             location: WheelLocation::Source(inside),
             sha256: Some(sha256),
             size_bytes: Some(size_bytes),
+            stub: stub.bytes,
+        };
+        Ok((wheel, stub.addressed))
+    }
+
+    /// One that was built.
+    fn built_here(
+        &self,
+        stand: &WheelOverride,
+        file_name: &WheelFileName,
+        extras: &[ExtraName],
+    ) -> Result<(LocalWheel, Vec<Requirement>), WheelError> {
+        // That it is not there is no fault of the project.
+        let file = File::open(&stand.path).map_err(|error| WheelError::File {
+            path: stand.path.clone(),
+            error,
+        })?;
+        let stub = self.stub((file, &stand.file_name), file_name, extras)?;
+        let wheel = LocalWheel {
+            location: stand.location.clone(),
+            sha256: Some(stand.sha256),
+            size_bytes: Some(stand.size_bytes),
             stub: stub.bytes,
         };
         Ok((wheel, stub.addressed))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::{NoWheel, WheelError};
-use super::from_source::{BUILT_FOLDER, WheelOverride};
+use super::from_source::WheelOverride;
 use crate::oci::Digest;
 use crate::packages::Sha256;
 use crate::packages::python::{
@@ -269,9 +269,9 @@ impl LockSelection<'_> {
             return Ok(WheelCandidate {
                 name: package.name.clone(),
                 file_name,
-                location: WheelLocation::Source(format!("{BUILT_FOLDER}{}", stand.file_name)),
+                location: stand.location.clone(),
                 sha256: Some(stand.sha256),
-                size_bytes: None,
+                size_bytes: Some(stand.size_bytes),
             });
         }
         let best = Self::best(package, tags);

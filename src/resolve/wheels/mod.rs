@@ -32,7 +32,7 @@ use std::path::Path;
 pub(crate) use error::WheelError;
 pub(crate) use fetch::{GetRequest, GetResponse, IndexFetch, IndexFetchError, KeptFile};
 pub(crate) use from_source::{
-    BUILT_FOLDER, IndexSdist, WheelOverride, locked_sources, needs_build, sdist_for, to_build,
+    IndexSdist, WheelOverride, locked_sources, needs_build, sdist_for, to_build,
 };
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use index::files_of;
@@ -79,7 +79,7 @@ pub(crate) struct ResolveRequest<'a> {
     pub built: &'a [WheelOverride],
     /// The bytes of a file of the source, by its path with `/` and without `..`.
     pub read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
-    /// A wheel of the source, or one that was built, by its path.
+    /// A wheel of the source, by its path.
     pub open: &'a dyn Fn(&str) -> io::Result<File>,
     /// How much a wheel may unpack to.
     pub unpacked: UnpackedBound,

@@ -43,7 +43,7 @@ impl<'a> PreparedRequest<'a> {
             }
             ResolveInput::Requirements(files) => {
                 requirements = read_requirements(request, files)?;
-                from_source::put_in(&mut requirements.wishes, request.built)?;
+                from_source::put_in(&mut requirements.wishes, request.built);
             }
         }
         let named = match NamedIndexes::new(request.conditions, request.environment, request.given)
