@@ -23,7 +23,7 @@ impl PreparedRequest<'_> {
         let Some(fetch) = fetch else {
             return failure.error;
         };
-        let WheelError::Unsatisfiable { places, reason } = &failure.error else {
+        let WheelError::Unsatisfiable { places, reason, .. } = &failure.error else {
             return self.refusal(fetch).unwrap_or(failure.error);
         };
         if failure.mentions.is_empty() {
@@ -57,7 +57,8 @@ impl PreparedRequest<'_> {
         (tool, task): (&UvTool, &CompileRequest<'_>),
         fetch: Option<&dyn IndexFetch>,
     ) -> WheelError {
-        let (WheelError::Unsatisfiable { places, reason }, Some(fetch)) = (&error, fetch) else {
+        let (WheelError::Unsatisfiable { places, reason, .. }, Some(fetch)) = (&error, fetch)
+        else {
             return error;
         };
         let may_be_built = |name: &&PackageName| {

@@ -6,7 +6,8 @@ use super::fetch::IndexFetchError;
 use super::uv::StubError;
 use crate::archive::zip;
 use crate::packages::python::{
-    LineError, PackageName, Position, PylockError, ReadError, UploadLimit, Version, WheelTarget,
+    LineError, PackageName, Position, PylockError, ReadError, Requirement, UploadLimit, Version,
+    WheelTarget,
 };
 use crate::report::{DISK, ErrorClass, Explain, Explanation};
 
@@ -94,8 +95,10 @@ pub(crate) enum WheelError {
     Unsatisfiable {
         /// Requirements that have to do with it.
         places: Vec<Position>,
-        /// The resolver's own words.
+        /// The resolver's own words, for people.
         reason: String,
+        /// Whether `pkg-resources==0.0.0` is asked for, which old versions of Debian's pip wrote.
+        asks_for_debians_own: bool,
     },
     /// No file has one of the hashes that the requirement lists.
     #[error("{position}: no wheel of {name} for {target} has a listed hash")]
@@ -218,6 +221,15 @@ impl std::fmt::Display for NoWheel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} has no wheel for {}", self.name, self.target)
     }
+}
+
+/// Whether a wish is the line that `pip freeze` of old versions of Debian and Ubuntu wrote. No index has it.
+pub(super) fn is_debians_own(wish: &Requirement) -> bool {
+    wish.name()
+        .is_some_and(|name| name.as_ref() == "pkg-resources")
+        && wish
+            .pin()
+            .is_some_and(|version| version.to_string() == "0.0.0")
 }
 
 fn pinned(packages: &[(PackageName, Version)]) -> String {
@@ -503,13 +515,13 @@ impl WheelError {
                 format!("{text}, and --no-binary (or PIP_NO_BINARY) forbids its wheel"),
                 "ask for a version that has one, or leave the package out of --no-binary",
             ),
-            Self::Unsatisfiable { places: found, reason } if reason.contains("pkg-resources==0.0.0") => project(
+            Self::Unsatisfiable { places: found, reason, asks_for_debians_own: true } => project(
                 "the requirements cannot be met".to_owned(),
                 places(found),
                 reason.clone(),
                 "delete the line `pkg-resources==0.0.0`: old versions of Debian's and Ubuntu's `pip freeze` wrote it, and no index has it",
             ),
-            Self::Unsatisfiable { places: found, reason } => project(
+            Self::Unsatisfiable { places: found, reason, asks_for_debians_own: false } => project(
                 "the requirements cannot be met".to_owned(),
                 places(found),
                 reason.clone(),
@@ -644,8 +656,8 @@ crate::report::samples! {
             ..no_wheel()
         })),
         NoWheel(Box::new(NoWheel { has_sdist: true, ..no_wheel() })),
-        Unsatisfiable { places: vec![position()], reason: "flask==3.0 and flask==3.1 contradict each other".into() },
-        Unsatisfiable { places: vec![position()], reason: "there is no version of pkg-resources==0.0.0".into() },
+        Unsatisfiable { places: vec![position()], reason: "flask==3.0 and flask==3.1 contradict each other".into(), asks_for_debians_own: false },
+        Unsatisfiable { places: vec![position()], reason: "there is no version of pkg-resources==0.0.0".into(), asks_for_debians_own: true },
         Hashes { name: name(), target: target(), position: position() },
         HashMissing { wish: "flask==3.1.0".into(), position: position() },
         NotListed { place: "requirements.txt".into(), missing: vec![("click".parse().unwrap(), "8.1.8".parse().unwrap())] },

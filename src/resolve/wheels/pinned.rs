@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::error::{NoWheel, WheelError};
+use super::error::{NoWheel, WheelError, is_debians_own};
 use super::fetch::IndexFetch;
 use super::index::{ProjectFile, all_linked_files, files_of};
 use super::lock::{WheelCandidate, WheelLocation};
@@ -129,6 +129,7 @@ fn find(
         return Err(WheelError::Unsatisfiable {
             places: vec![wish.position.clone()],
             reason: format!("the index has no {name} {version}"),
+            asks_for_debians_own: is_debians_own(wish),
         });
     }
     Err(WheelError::NoWheel(Box::new(NoWheel {

@@ -96,6 +96,8 @@ impl GitAction {
     }
 }
 
+// git ends with 128 whatever is wrong, and has no other sign than its words, which are English under LC_ALL=C. They
+// decide how it is asked once more, never what is built.
 impl GitError {
     fn said_one_of(&self, signs: &[&str]) -> bool {
         match self {

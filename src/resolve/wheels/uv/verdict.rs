@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::run::CompileRequest;
 use crate::packages::python::{DirectUrl, PackageName, Position, Requirement, Version};
-use crate::resolve::wheels::error::WheelError;
+use crate::resolve::wheels::error::{WheelError, is_debians_own};
 
 /// Most of a message that is shown, in bytes: long ones list hundreds of versions.
 const MAX_SHOWN_BYTES: usize = 4000;
@@ -87,6 +87,7 @@ pub(super) fn judge(status: Option<i32>, message: &str, task: &CompileRequest<'_
         error: WheelError::Unsatisfiable {
             places: positions(&words, &of_files),
             reason: text,
+            asks_for_debians_own: of_files.iter().any(|wish| is_debians_own(wish)),
         },
         mentions: mentions(&words, &of_files),
     }
@@ -212,6 +213,7 @@ fn mentions(words: &[MessageWord], of_files: &[&Requirement]) -> Vec<NamedProjec
 mod tests {
     use super::*;
     use crate::packages::python::{ReadAccess, parse};
+    use crate::report::Explain as _;
 
     fn found(message: &str, files: &str) -> Vec<String> {
         let source = ReadAccess {
@@ -286,6 +288,17 @@ mod tests {
             };
             assert!(is_unmet(Some(1), task));
             assert!(!is_unmet(Some(2), task) && !is_unmet(None, task));
+            let advised = |message: &str, files: &str| {
+                let wish = Requirement::read(files, Position::whole("r")).unwrap();
+                let task = CompileRequest {
+                    wishes: &[&wish],
+                    ..*task
+                };
+                let UvFailure { error, .. } = judge(Some(1), message, &task);
+                error.explain().next.contains("delete the line")
+            };
+            assert!(advised("there is none", "pkg-resources==0.0.0"));
+            assert!(!advised("no version of pkg-resources==0.0.0", "flask"));
             let offline = CompileRequest {
                 offline: true,
                 ..*task
