@@ -46,7 +46,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use archive::tar::{LayerWriter, TarOptions, TarSummary};
+use archive::tar::{CompressionEffort, LayerWriter, TarOptions, TarSummary};
 use layers::wheel::{self, InstallTarget, WheelFile};
 
 const RUNS: usize = 3;
@@ -151,7 +151,7 @@ fn transcode(wheels: &[WheelFile], sink: impl Write) -> TarSummary {
         sink,
         TarOptions {
             mtime: target.mtime,
-            level: 6,
+            effort: CompressionEffort::Usual,
         },
     );
     wheel::write(wheels, &target, &[], &mut out).unwrap();

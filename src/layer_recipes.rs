@@ -1,7 +1,7 @@
 //! How each layer of an image is made, base first.
 
 use crate::archive::UnpackedBound;
-use crate::archive::tar::TarOptions;
+use crate::archive::tar::{CompressionEffort, TarOptions};
 use crate::bytecode::{BytecodeCompiler, python_packages};
 use crate::context::build_context::Context;
 use crate::layer_cache::{CompressedFiles, Download, DownloadOrigin, LayerRecipe};
@@ -26,6 +26,9 @@ const MAX_LAYERS: usize = 24;
 /// Of those, the ones that are not wheels: two of the base, its byte code, added packages, skeleton, pip,
 /// application, source, changes.
 const OTHER_LAYERS: usize = 9;
+
+/// Of the standard library's byte code, which is made once for all images of a builder.
+const LIBRARY_EFFORT: CompressionEffort = CompressionEffort::Most;
 
 /// The scripts that go into every image, by their paths there, and the snippet that keeps the virtual
 /// environment on the path of login shells.
@@ -101,6 +104,7 @@ pub(crate) fn skeleton<'a>(python: &str, interpreter: &str, tar: TarOptions) -> 
     LayerRecipe {
         key: skeleton::key(&options),
         contents: "virtual environment and scripts".to_owned(),
+        effort: CompressionEffort::Usual,
         needs: Vec::new(),
         is_of_source: false,
         write: Box::new(move |tar| {
@@ -160,6 +164,7 @@ pub(crate) fn wheel_layer<'a>(
     LayerRecipe {
         key: wheel::key(&files, target),
         contents: wheel::contents(&files),
+        effort: CompressionEffort::Usual,
         needs: wheels.iter().map(|wheel| needed_wheel(wheel)).collect(),
         is_of_source: false,
         write: Box::new(move |tar| {
@@ -191,10 +196,10 @@ pub(crate) fn library<'a>(
     compiler: &'a BytecodeCompiler<'a>,
     tar: TarOptions,
 ) -> LayerRecipe<'a> {
-    let mut key = KeyBuilder::new("library-bytecode/1")
+    let mut key = KeyBuilder::new("library-bytecode/2")
         .field(compiler.key.as_bytes())
         .field(&tar.mtime.to_le_bytes())
-        .field(&tar.level.to_le_bytes());
+        .field(&LIBRARY_EFFORT.deflate_level().to_le_bytes());
     for deb in python_packages(packages) {
         key.add(&deb.sha256.0);
     }
@@ -202,6 +207,7 @@ pub(crate) fn library<'a>(
     LayerRecipe {
         key,
         contents: "byte code of Python's standard library".to_owned(),
+        effort: LIBRARY_EFFORT,
         needs: Vec::new(),
         is_of_source: false,
         write: Box::new(move |tar| {
@@ -222,6 +228,7 @@ pub(crate) fn source<'a>(
     let recipe = |layer: SourceLayer<'a>| LayerRecipe {
         key: source::key(layer, tar),
         contents: layer.title(),
+        effort: CompressionEffort::Usual,
         needs: Vec::new(),
         is_of_source: true,
         write: Box::new(move |out| {

@@ -12,10 +12,6 @@ use super::gzip::{DeflateSummary, GzipError};
 use super::inflate::Inflater;
 use super::sink::HashingWriter;
 
-/// How hard is compressed. Measured on numpy, pandas and scipy; benches tell: 9 takes four times as
-/// long as 3 and saves 8 %.
-const LEVEL: i32 = 3;
-
 /// Writes one frame; owns the sink until [`FrameWriter::finish`].
 pub(crate) struct FrameWriter<W: Write> {
     encoder: Encoder<'static, HashingWriter<W>>,
@@ -23,9 +19,10 @@ pub(crate) struct FrameWriter<W: Write> {
 }
 
 impl<W: Write> FrameWriter<W> {
-    pub(crate) fn new(sink: W) -> Result<Self, GzipError> {
+    /// `level` is libzstd's, 1 to 22.
+    pub(crate) fn new(sink: W, level: i32) -> Result<Self, GzipError> {
         let mut encoder =
-            Encoder::new(HashingWriter::new(sink), LEVEL).map_err(GzipError::Write)?;
+            Encoder::new(HashingWriter::new(sink), level).map_err(GzipError::Write)?;
         encoder.include_checksum(true).map_err(GzipError::Write)?;
         Ok(Self {
             encoder,
@@ -74,7 +71,7 @@ mod tests {
     use super::*;
 
     fn framed(pieces: &[&[u8]]) -> Vec<u8> {
-        let mut frame = FrameWriter::new(Vec::new()).unwrap();
+        let mut frame = FrameWriter::new(Vec::new(), 3).unwrap();
         for piece in pieces {
             frame.write(piece).unwrap();
         }
@@ -111,7 +108,7 @@ mod tests {
             compressed_size: stream.len() as u64,
             crc32: super::super::gzip::crc32(&contents),
         };
-        let mut frame = FrameWriter::new(Vec::new()).unwrap();
+        let mut frame = FrameWriter::new(Vec::new(), 3).unwrap();
         let mut seen = Vec::new();
         frame
             .recompress(deflated, &mut stream.as_slice(), |piece| {
@@ -122,7 +119,7 @@ mod tests {
         let bytes = frame.finish().unwrap().0;
         assert!(zstd::stream::decode_all(bytes.as_slice()).unwrap() == contents);
         deflated.crc32 ^= 1;
-        let error = FrameWriter::new(Vec::new())
+        let error = FrameWriter::new(Vec::new(), 3)
             .unwrap()
             .recompress(deflated, &mut stream.as_slice(), |_| ())
             .unwrap_err();

@@ -55,6 +55,7 @@ fn of_debs<'a>(
     LayerRecipe {
         key: deb::key(part, &debs, &beside, options),
         contents,
+        effort: part.effort(),
         needs: [
             resolved_packages::needed(&debs),
             resolved_packages::needed(&beside),

@@ -300,7 +300,7 @@ impl<'a> Context<'a> {
             architecture,
             python: self.builder.python.clone(),
             locale: base.locale.clone(),
-            tar: self.tar(),
+            mtime: self.settings.epoch_seconds,
         }
     }
 

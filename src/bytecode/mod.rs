@@ -225,7 +225,8 @@ impl<'a> BytecodeCompiler<'a> {
         for root in (self.folders.library)()? {
             walk(&root.join(&below), "", &mut found)?;
         }
-        if !found.contains_key("os.py") {
+        // A library has this module, and it is not frozen.
+        if !found.contains_key("functools.py") {
             return Err(self.no_interpreter().into());
         }
         let inputs = found

@@ -8,7 +8,7 @@ use super::project::ProjectInputs;
 use super::settings::Settings;
 use super::unisolated::NotInImage;
 use super::{unisolated, variables};
-use crate::archive::tar::TarOptions;
+use crate::archive::tar::{CompressionEffort, TarOptions};
 use crate::layer_cache::{
     BuiltLayer, LayerBatch, LayerBuilder, LayerRecipe, LayerTitle, LockedLayers, RegistryCache,
     RemoteBlobs, StoreFetcher, TransferIds, UnpackLock, UnpackedLayers,
@@ -24,9 +24,6 @@ use crate::sandbox::Isolation;
 use crate::source::{SourceTree, TreeContents};
 use crate::store::Store;
 
-/// How hard layers are compressed where they are compressed at all; more costs time and saves
-/// hardly anything.
-const LEVEL: u32 = 6;
 /// The virtual environment, as a path of a layer.
 const PREFIX: &str = "opt/app-root";
 /// Owner of the virtual environment: the image's user, and the group of arbitrary users.
@@ -181,7 +178,7 @@ impl<'a> Context<'a> {
     pub(crate) fn tar(&self) -> TarOptions {
         TarOptions {
             mtime: self.settings.epoch_seconds,
-            level: LEVEL,
+            effort: CompressionEffort::Usual,
         }
     }
 
@@ -305,7 +302,7 @@ impl Context<'_> {
             cache,
             locked: &self.locked,
             report: self.report,
-            tar: self.tar(),
+            mtime: self.settings.epoch_seconds,
             form: self.settings.formats.layers,
             first_index,
             workers: self.settings.workers,

@@ -11,7 +11,7 @@ use super::{file, section, sections};
 use crate::archive::UnpackedBound;
 use crate::archive::ar::ArReader;
 use crate::archive::gzip::MemberWriter;
-use crate::archive::tar::{TarOptions, path_fault};
+use crate::archive::tar::path_fault;
 use crate::archive::zip::testing::{Spec, zip as zip_of};
 use crate::archive::zip::{CompressionMethod, ZipArchive};
 use crate::layers::{deb as deb_layer, unpack, wheel as wheel_layer};
@@ -221,10 +221,7 @@ pub fn deb(bytes: &[u8]) {
         architecture: Architecture::Amd64,
         python: "3.13".to_owned(),
         locale: None,
-        tar: TarOptions {
-            mtime: 315_532_800,
-            level: 1,
-        },
+        mtime: 315_532_800,
     };
     let spool = tempfile::tempdir().unwrap();
     let own: [(DebArtefact, PathBuf); 1] = [(artefact, file.path().to_owned())];

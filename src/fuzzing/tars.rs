@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::tar::{LayerWriter, TarOptions, TarSummary, path_fault};
+use crate::archive::tar::{CompressionEffort, LayerWriter, TarOptions, TarSummary, path_fault};
 
 const BLOCK_BYTES: usize = 512;
 /// What lies beside the folder that is unpacked to.
@@ -43,7 +43,7 @@ pub(super) fn with_checksums(tar: &[u8]) -> Vec<u8> {
 pub(super) fn writer() -> LayerWriter<Vec<u8>> {
     let options = TarOptions {
         mtime: 315_532_800,
-        level: 1,
+        effort: CompressionEffort::Least,
     };
     LayerWriter::new(Vec::new(), options)
 }

@@ -35,7 +35,7 @@ impl CompressedFiles<'_> {
     fn key_of(&self, sha256: &[u8; 32]) -> Key {
         KeyBuilder::new("compressed/1")
             .field(sha256)
-            .field(&self.tar.level.to_le_bytes())
+            .field(&self.tar.effort.deflate_level().to_le_bytes())
             .finish()
     }
 

@@ -28,7 +28,8 @@ pub(crate) struct LayerBuilder<'a> {
     /// What `s2r.lock` says of layers.
     pub locked: &'a LockedLayers,
     pub report: &'a dyn Report,
-    pub tar: TarOptions,
+    /// Time of every entry, seconds since 1970.
+    pub mtime: u64,
     pub form: LayerForm,
     /// Place of the first recipe's layer in the image.
     pub first_index: usize,
@@ -282,10 +283,14 @@ impl LayerBuilder<'_> {
     fn write_layer(&self, recipe: &LayerRecipe<'_>) -> Result<StoredLayer, BuildError> {
         // The tar writer hashes what it writes, so the store need not do it again.
         let sink = self.store.writer()?.unhashed();
+        let options = TarOptions {
+            mtime: self.mtime,
+            effort: recipe.effort,
+        };
         let mut tar = match self.form {
-            LayerForm::Gzip => LayerWriter::new(sink, self.tar),
-            LayerForm::Zstd => LayerWriter::zstd(sink, self.tar)?,
-            LayerForm::Estargz => LayerWriter::estargz(sink, self.tar, &rfc3339(self.tar.mtime))?,
+            LayerForm::Gzip => LayerWriter::new(sink, options),
+            LayerForm::Zstd => LayerWriter::zstd(sink, options)?,
+            LayerForm::Estargz => LayerWriter::estargz(sink, options, &rfc3339(self.mtime))?,
         };
         let notes = (recipe.write)(&mut tar)?;
         let (writer, written) = tar.finish()?;

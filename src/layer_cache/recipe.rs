@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::download::Download;
-use crate::archive::tar::LayerWriter;
+use crate::archive::tar::{CompressionEffort, LayerWriter};
 use crate::image::ImageLayer;
 use crate::layers::notes::LayerNotes;
 use crate::oci::{Digest, Key};
@@ -20,6 +20,8 @@ pub(crate) struct LayerRecipe<'a> {
     pub key: Key,
     /// What it holds, for people.
     pub contents: String,
+    /// How hard it is compressed; part of what the key is made of.
+    pub effort: CompressionEffort,
     /// What must be in the store before it can be written.
     pub needs: Vec<Download>,
     pub write: Box<WriteEntries<'a>>,

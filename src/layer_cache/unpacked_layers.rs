@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::download::StoreFetcher;
 use super::recipe::{BuiltLayer, LayerRecipe};
 use super::remote_blobs::{RemoteBlobs, WantedBlob};
-use crate::archive::tar::{LayerWriter, TarOptions};
+use crate::archive::tar::{CompressionEffort, LayerWriter, TarOptions};
 use crate::host::TempFolder;
 use crate::layers::hashed::{Hashing, tar_sha256};
 use crate::layers::unpack::unpack;
@@ -31,7 +31,7 @@ const WORTH_TELLING: Duration = Duration::from_secs(1);
 /// How layers that only become folders are compressed: they are read once.
 const PASSING: TarOptions = TarOptions {
     mtime: 315_532_800,
-    level: 1,
+    effort: CompressionEffort::Least,
 };
 
 /// A layer of the store that is wanted as a folder.
@@ -332,7 +332,7 @@ crate::report::samples! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::tar::{EntryOwner, LayerWriter, TarOptions};
+    use crate::archive::tar::{CompressionEffort, EntryOwner, LayerWriter, TarOptions};
     use crate::layer_cache::TransferIds;
     use crate::net::http::{Client, ClientSettings};
     use crate::report::SilentReport;
@@ -357,7 +357,10 @@ mod tests {
     }
 
     fn layer(store: &Store, text: &str) -> RootLayer {
-        let options = TarOptions { mtime: 0, level: 6 };
+        let options = TarOptions {
+            mtime: 0,
+            effort: CompressionEffort::Usual,
+        };
         let owner = EntryOwner {
             uid: 0,
             gid: 0,

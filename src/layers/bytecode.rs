@@ -36,25 +36,67 @@ const HEADER_BYTES: u64 = 16;
 /// 9.7 s for `Flask`, `Django`, `SQLAlchemy`, numpy and pandas together, and 9.7 of 29 MB compressed.
 /// Code that tests of *others* are written with (`numpy.testing`, `django.test`) is compiled.
 const LEFT_OUT: [&[u8]; 3] = [b"tests", b"node_modules", b"__pycache__"];
-/// Parts of the standard library that no server imports: editors, windows, installers, debuggers,
-/// and what is there in C as well. An eighth of the layer.
-const LEFT_OUT_OF_LIBRARY: [&[u8]; 16] = [
-    b"_pydatetime.py",
-    b"_pydecimal.py",
-    b"_pyio.py",
-    b"_pyrepl",
-    b"doctest.py",
-    b"ensurepip",
-    b"idlelib",
-    b"lib2to3",
-    b"mailbox.py",
-    b"pdb.py",
-    b"pydoc.py",
-    b"pydoc_data",
-    b"test",
-    b"tkinter",
-    b"turtle.py",
-    b"turtledemo",
+/// Parts of the standard library that no server imports: editors, installers, debuggers and profilers, other systems, and
+/// what is there in C as well. Files and folders by their paths in it.
+const LEFT_OUT_OF_LIBRARY: [&str; 37] = [
+    "_aix_support.py",
+    "_android_support.py",
+    "_ios_support.py",
+    "_osx_support.py",
+    "_pydatetime.py",
+    "_pydecimal.py",
+    "_pyio.py",
+    "_pyrepl",
+    "antigravity.py",
+    "asyncio/proactor_events.py",
+    "asyncio/windows_events.py",
+    "asyncio/windows_utils.py",
+    "cProfile.py",
+    "curses",
+    "doctest.py",
+    "ensurepip",
+    "idlelib",
+    "lib2to3",
+    "mailbox.py",
+    "modulefinder.py",
+    "multiprocessing/popen_spawn_win32.py",
+    "nturl2path.py",
+    "pdb.py",
+    "pickletools.py",
+    "profile.py",
+    "pstats.py",
+    "pyclbr.py",
+    "pydoc.py",
+    "pydoc_data",
+    "tabnanny.py",
+    "test",
+    "this.py",
+    "tkinter",
+    "trace.py",
+    "turtle.py",
+    "turtledemo",
+    "wave.py",
+];
+/// Modules that the interpreter holds frozen: it imports none of them from a file (`Python/frozen.c`, from 3.11 on).
+const FROZEN: [&str; 18] = [
+    "__hello__.py",
+    "__phello__",
+    "_collections_abc.py",
+    "_sitebuiltins.py",
+    "abc.py",
+    "codecs.py",
+    "genericpath.py",
+    "importlib/_bootstrap.py",
+    "importlib/_bootstrap_external.py",
+    "importlib/machinery.py",
+    "importlib/util.py",
+    "io.py",
+    "ntpath.py",
+    "os.py",
+    "posixpath.py",
+    "site.py",
+    "stat.py",
+    "zipimport.py",
 ];
 
 /// How the import system is to treat byte code.
@@ -91,8 +133,15 @@ pub(crate) fn is_module(path: &[u8]) -> bool {
 
 /// Whether a file of the standard library, by its path in it, is worth its byte code.
 pub(crate) fn is_library_module(path: &[u8]) -> bool {
-    let first = path.split(|&byte| byte == b'/').next().unwrap_or_default();
-    is_module(path) && !LEFT_OUT_OF_LIBRARY.contains(&first)
+    let is_in = |part: &&str| {
+        path.strip_prefix(part.as_bytes())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    };
+    is_module(path)
+        && !LEFT_OUT_OF_LIBRARY
+            .iter()
+            .chain(&FROZEN)
+            .any(|part| is_in(&part))
 }
 
 /// Where the byte code of a source lies, for Python's version `3.13`.
@@ -348,6 +397,9 @@ mod tests {
         assert!(is_library_module(b"email/test.py"));
         assert!(!is_library_module(b"idlelib/run.py"));
         assert!(!is_library_module(b"turtle.py"));
+        // Frozen, and not a namesake of what is.
+        assert!(!is_library_module(b"abc.py"));
+        assert!(is_library_module(b"collections/abc.py"));
     }
 
     #[test]
@@ -436,7 +488,10 @@ mod tests {
             ],
             PycValidation::Unchecked,
         );
-        let options = tar::TarOptions { mtime: 0, level: 6 };
+        let options = tar::TarOptions {
+            mtime: 0,
+            effort: tar::CompressionEffort::Usual,
+        };
         let mut out = LayerWriter::new(Vec::new(), options);
         write(&code, "3.13", &mut out).unwrap();
         let bytes = out.finish().unwrap().0;

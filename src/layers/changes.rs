@@ -195,7 +195,7 @@ mod tests {
     use std::io::Read as _;
 
     use super::*;
-    use crate::archive::tar::TarOptions;
+    use crate::archive::tar::{CompressionEffort, TarOptions};
 
     fn change(path: &str, kind: PathChange, mode: u32) -> LayerChange {
         LayerChange {
@@ -207,7 +207,10 @@ mod tests {
     }
 
     fn layer(changes: &[LayerChange]) -> Result<Vec<u8>, ChangesLayerError> {
-        let options = TarOptions { mtime: 7, level: 6 };
+        let options = TarOptions {
+            mtime: 7,
+            effort: CompressionEffort::Usual,
+        };
         let mut out = LayerWriter::new(Vec::new(), options);
         write(changes, &mut out)?;
         let mut bytes = Vec::new();

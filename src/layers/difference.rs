@@ -81,10 +81,16 @@ fn describe<R: Read>(entry: &tar::Entry<'_, R>, hasher: &mut Sha256) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::tar::{EntryOwner, LayerWriter, TarOptions};
+    use crate::archive::tar::{CompressionEffort, EntryOwner, LayerWriter, TarOptions};
 
     fn layer(files: &[(&str, u32, &str)]) -> Vec<u8> {
-        let mut tar = LayerWriter::new(Vec::new(), TarOptions { mtime: 0, level: 1 });
+        let mut tar = LayerWriter::new(
+            Vec::new(),
+            TarOptions {
+                mtime: 0,
+                effort: CompressionEffort::Least,
+            },
+        );
         for (path, mode, text) in files {
             let owner = EntryOwner {
                 uid: 0,

@@ -108,7 +108,7 @@ pub(crate) fn key(options: &SkeletonOptions) -> Key {
         .field(options.interpreter.as_bytes())
         .field(ACTIVATE.as_bytes())
         .field(&options.tar.mtime.to_le_bytes())
-        .field(&options.tar.level.to_le_bytes());
+        .field(&options.tar.effort.deflate_level().to_le_bytes());
     for (name, bytes) in &options.scripts {
         key.add(name.as_bytes());
         key.add(bytes);
@@ -232,7 +232,7 @@ mod tests {
             ],
             tar: tar::TarOptions {
                 mtime: 315_532_800,
-                level: 6,
+                effort: tar::CompressionEffort::Usual,
             },
         }
     }

@@ -183,7 +183,7 @@ pub(crate) fn key(source: SourceLayer<'_>, options: TarOptions) -> Key {
     let mut key = KeyBuilder::new(layout)
         .field(source.contents.key_of(places).as_bytes())
         .field(&options.mtime.to_le_bytes())
-        .field(&options.level.to_le_bytes());
+        .field(&options.effort.deflate_level().to_le_bytes());
     for (name, note) in source.notes {
         key.add(name.as_bytes());
         key.add(note.as_bytes());

@@ -8,6 +8,7 @@ use super::image_metadata;
 use super::staged_source::StagedSource;
 use super::step_runner::{StepCommand, StepError, StepRoot, StepRunner, USER};
 use super::toolchain::Toolchain;
+use crate::archive::tar::CompressionEffort;
 use crate::context::build_context::Context;
 use crate::image::labels_noted;
 use crate::layer_cache::{BuiltLayer, LayerRecipe};
@@ -225,6 +226,7 @@ impl ChangesLayer<'_> {
         let recipe = LayerRecipe {
             key: *self.key,
             contents: "changes".to_owned(),
+            effort: CompressionEffort::Usual,
             needs: Vec::new(),
             is_of_source: true,
             write: Box::new(move |tar| {

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::archive::tar::TarOptions;
 use crate::base::base_recipes;
 use crate::base::debian_packages::DebianPackages;
 use crate::base::image_base::Base;
@@ -14,9 +13,6 @@ use crate::layers::deb::{self, BaseOptions, BasePart};
 use crate::oci::{Key, KeyBuilder};
 use crate::packages::debian::DebArtefact;
 use crate::report::{BuildError, FileError};
-
-/// How hard what is unpacked at once is compressed: hardly, it is only written to be read.
-const LEVEL: u32 = 1;
 
 /// Where code of a project is built.
 pub(crate) struct Toolchain {
@@ -77,19 +73,12 @@ impl Toolchain {
         let BuildDebs { packages, headers } = debs;
         let (mut key, options) = match base {
             Base::Packages { options, .. } => {
-                let options = BaseOptions {
-                    tar: TarOptions {
-                        level: LEVEL,
-                        ..context.tar()
-                    },
-                    ..options.clone()
-                };
                 // The same set has the same key, however it is split into layers.
                 let mut all = [packages.as_slice(), &headers].concat();
                 all.sort();
-                let packages = deb::key(BasePart::Added, &all, &[], &options);
+                let packages = deb::key(BasePart::Added, &all, &[], options);
                 let key = KeyBuilder::new("toolchain/1").field(packages.as_bytes());
-                (key, Some(options))
+                (key, Some(options.clone()))
             }
             Base::Image(_) => {
                 let interpreter = context.interpreter().as_bytes();

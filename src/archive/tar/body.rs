@@ -24,8 +24,8 @@ impl<W: Write> LayerBody<W> {
         Self::Gzip(Box::new(MemberWriter::new(sink, level)))
     }
 
-    pub(super) fn zstd(sink: W) -> Result<Self, GzipError> {
-        Ok(Self::Zstd(Box::new(FrameWriter::new(sink)?)))
+    pub(super) fn zstd(sink: W, level: i32) -> Result<Self, GzipError> {
+        Ok(Self::Zstd(Box::new(FrameWriter::new(sink, level)?)))
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), GzipError> {

@@ -12,7 +12,7 @@ use crate::report::Explain as _;
 
 const OPTIONS: TarOptions = TarOptions {
     mtime: 315_532_800,
-    level: 6,
+    effort: CompressionEffort::Usual,
 };
 const OWNER: EntryOwner = EntryOwner {
     uid: 1001,

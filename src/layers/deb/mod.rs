@@ -24,7 +24,7 @@ use std::{
 };
 
 use crate::{
-    archive::tar::{self, LayerWriter},
+    archive::tar::{CompressionEffort, LayerWriter},
     layers::{
         linkage::{LinkSurvey, Linkage, LinkedFile, machine},
         notes::LayerNotes,
@@ -39,7 +39,7 @@ use gather::{GatheredFiles, LayerNode, NodeKind};
 use view::LayerView;
 
 /// Names how these layers are written; changes whenever their bytes would.
-const LAYOUT: &str = "debian-base/5";
+const LAYOUT: &str = "debian-base/6";
 
 /// The shared libraries that Debian's interpreter links (`Depends` of `python3.11-minimal`, `python3.13-minimal` and
 /// `python3.14-minimal`).
@@ -68,8 +68,8 @@ pub(crate) struct BaseOptions {
     pub python: String,
     /// The locale taken out of the package `locales-all`.
     pub locale: Option<String>,
-    /// Time and compression of the layer.
-    pub tar: tar::TarOptions,
+    /// Time of every entry, seconds since 1970.
+    pub mtime: u64,
 }
 
 impl BasePart {
@@ -117,6 +117,14 @@ impl BasePart {
             .collect()
     }
 
+    /// A base is made once for all images of its builder; what is added above it, for one project.
+    pub(crate) fn effort(self) -> CompressionEffort {
+        match self {
+            Self::System | Self::Interpreter | Self::Python => CompressionEffort::Most,
+            Self::Added => CompressionEffort::Usual,
+        }
+    }
+
     /// A word for reports and annotations.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -140,8 +148,8 @@ pub(crate) fn key(
         .field(options.architecture.name().as_bytes())
         .field(options.python.as_bytes())
         .field(options.locale.as_deref().unwrap_or_default().as_bytes())
-        .field(&options.tar.mtime.to_le_bytes())
-        .field(&options.tar.level.to_le_bytes());
+        .field(&options.mtime.to_le_bytes())
+        .field(&part.effort().deflate_level().to_le_bytes());
     for artefact in artefacts {
         key.add(artefact.package.as_bytes());
         key.add(&artefact.sha256.0);

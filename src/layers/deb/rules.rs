@@ -33,6 +33,9 @@ const UNWANTED: [&str; 22] = [
     "etc/apport",
 ];
 
+/// Programs that no image needs: who is logged in, `ls` by other names, and the compiler of locales whose sources are not there.
+const UNWANTED_PROGRAMS: [&[u8]; 6] = [b"dir", b"localedef", b"pinky", b"users", b"vdir", b"who"];
+
 /// Parts of Python's library that a server does not need and that are large: its own tests, the
 /// editor, the tool kit without its packages, the installer of a pip that comes by wheel.
 const UNWANTED_PYTHON: [&str; 9] = [
@@ -137,6 +140,9 @@ pub(super) fn is_wanted(path: &[u8], is_symlink: bool) -> bool {
                 .iter()
                 .any(|folder| is_in(rest, folder.as_bytes()));
     }
+    if let Some(program) = path.strip_prefix(b"usr/bin/") {
+        return !UNWANTED_PROGRAMS.contains(&program);
+    }
     is_wanted_converter(path)
 }
 
@@ -207,6 +213,8 @@ mod tests {
             ("usr/share/doc/bash/changelog.gz", false),
             ("usr/share/doc/bash", false),
             ("usr/share/man", false),
+            ("usr/bin/who", false),
+            ("usr/bin/whoami", true),
             ("usr/share/manual", true),
             ("usr/share/zoneinfo/UTC", true),
             ("usr/share/locale/de/LC_MESSAGES/x.mo", false),

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use super::{error::DebEntryFault, *};
+use crate::archive::tar::TarOptions;
 use crate::packages::Sha256;
 
 /// One entry of a hand-made package: path, mode, link target, contents.
@@ -109,10 +110,7 @@ fn options() -> BaseOptions {
         architecture: Architecture::Amd64,
         python: "3.13".to_owned(),
         locale: Some("xx_YY.UTF-8".to_owned()),
-        tar: tar::TarOptions {
-            mtime: 315_532_800,
-            level: 6,
-        },
+        mtime: 315_532_800,
     }
 }
 
@@ -147,7 +145,13 @@ fn written_beside(
             .collect()
     };
     let (files, beside) = (files(packages), files(beside));
-    let mut out = LayerWriter::new(Vec::new(), options().tar);
+    let mut out = LayerWriter::new(
+        Vec::new(),
+        TarOptions {
+            mtime: options().mtime,
+            effort: CompressionEffort::Usual,
+        },
+    );
     let packages = PackageFiles {
         own: &files,
         beside: &beside,
@@ -446,12 +450,11 @@ fn keys_follow_every_input() {
     assert_eq!(base, key(BasePart::System, &packages, &[], &options()));
     assert_ne!(base, key(BasePart::Python, &packages, &[], &options()));
     assert_ne!(base, key(BasePart::System, &packages[..1], &[], &options()));
-    let changes: [fn(&mut BaseOptions); 5] = [
+    let changes: [fn(&mut BaseOptions); 4] = [
         |options| options.architecture = Architecture::Arm64,
         |options| options.python.push('0'),
         |options| options.locale = None,
-        |options| options.tar.mtime = 1,
-        |options| options.tar.level = 9,
+        |options| options.mtime = 1,
     ];
     for change in changes {
         let mut options = options();

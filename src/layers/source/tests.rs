@@ -4,7 +4,7 @@ use crate::source::testing::{folder, tree};
 
 const OPTIONS: TarOptions = TarOptions {
     mtime: 315_532_800,
-    level: 6,
+    effort: crate::archive::tar::CompressionEffort::Usual,
 };
 
 fn of<'a>(tree: &'a SourceTree, contents: &'a TreeContents) -> SourceLayer<'a> {

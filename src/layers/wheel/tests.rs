@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::*;
 use crate::archive::UnpackedBound;
-use crate::archive::tar::{TarOptions, TarSummary};
+use crate::archive::tar::{CompressionEffort, TarOptions, TarSummary};
 use crate::archive::zip::testing::{Spec, zip};
 use crate::packages::python::record;
 
@@ -88,7 +88,7 @@ fn layer(wheels: &[WheelFile]) -> Result<(Vec<u8>, TarSummary, Vec<FileOverlap>)
         Vec::new(),
         TarOptions {
             mtime: 315_532_800,
-            level: 6,
+            effort: CompressionEffort::Usual,
         },
     );
     // Which wheel it is, the tests know.
@@ -463,7 +463,13 @@ fn byte_code_lies_beside_its_sources_and_is_listed() {
     assert_eq!(sources.read(1).unwrap(), b"broken(");
 
     let code = compiled(&[(&a, b"code"), (&b, b"")], PycValidation::Unchecked);
-    let mut out = LayerWriter::new(Vec::new(), TarOptions { mtime: 0, level: 6 });
+    let mut out = LayerWriter::new(
+        Vec::new(),
+        TarOptions {
+            mtime: 0,
+            effort: CompressionEffort::Usual,
+        },
+    );
     let overlaps = write(&[app], &target(), &[code], &mut out).unwrap();
     assert_eq!(overlaps, []);
     let bytes = out.finish().unwrap().0;
@@ -500,7 +506,13 @@ fn byte_code_of_a_replaced_source_goes() {
     };
     let ((_one_kept, one), (_two_kept, two)) = (of("one", b"1"), of("two", b"22("));
     let code = compiled(&[(&module, b"code")], PycValidation::Unchecked);
-    let mut out = LayerWriter::new(Vec::new(), TarOptions { mtime: 0, level: 6 });
+    let mut out = LayerWriter::new(
+        Vec::new(),
+        TarOptions {
+            mtime: 0,
+            effort: CompressionEffort::Usual,
+        },
+    );
     let none = ByteCode::default();
     let overlaps = write(&[one, two], &target(), &[code, none], &mut out).unwrap();
     assert_eq!(overlaps.len(), 1);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize as _;
 
+use crate::archive::tar::CompressionEffort;
 use crate::base::image_base::Base;
 use crate::context::build_context::Context;
 use crate::image::COMPLETED_ANNOTATION;
@@ -159,6 +160,7 @@ impl Context<'_> {
         let recipe = LayerRecipe {
             key: *key,
             contents: title.to_owned(),
+            effort: CompressionEffort::Usual,
             needs: Vec::new(),
             is_of_source: false,
             write: Box::new(move |tar| {
