@@ -141,7 +141,7 @@ pub(crate) fn is_library_module(path: &[u8]) -> bool {
         && !LEFT_OUT_OF_LIBRARY
             .iter()
             .chain(&FROZEN)
-            .any(|part| is_in(&part))
+            .any(|part| is_in(part))
 }
 
 /// Where the byte code of a source lies, for Python's version `3.13`.

@@ -203,7 +203,7 @@ fn the_image_is_described_as_the_platform_expects() {
 fn small_images_stay_small() {
     let home = Home::seeded();
     // Byte code takes some 5 MB more.
-    for (bytecode, limit) in [("none", 28_000_000), ("all", 33_000_000)] {
+    for (bytecode, limit) in [("none", 24_000_000), ("all", 28_000_000)] {
         let more = ["small", "--bytecode", bytecode];
         let reference = home.build(&example("flask-gunicorn"), &more);
         is_small(&home, &reference, limit);
