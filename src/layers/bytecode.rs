@@ -137,11 +137,7 @@ pub(crate) fn is_library_module(path: &[u8]) -> bool {
         path.strip_prefix(part.as_bytes())
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
     };
-    is_module(path)
-        && !LEFT_OUT_OF_LIBRARY
-            .iter()
-            .chain(&FROZEN)
-            .any(|part| is_in(part))
+    is_module(path) && !LEFT_OUT_OF_LIBRARY.iter().chain(&FROZEN).any(is_in)
 }
 
 /// Where the byte code of a source lies, for Python's version `3.13`.

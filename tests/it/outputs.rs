@@ -202,9 +202,12 @@ fn the_image_is_described_as_the_platform_expects() {
 #[test]
 fn small_images_stay_small() {
     let home = Home::seeded();
-    // Byte code takes some 5 MB more.
-    for (bytecode, limit) in [("none", 24_000_000), ("all", 28_000_000)] {
-        let more = ["small", "--bytecode", bytecode];
+    for (option, value, limit) in [
+        ("--bytecode", "none", 24_000_000),
+        ("--bytecode", "all", 28_000_000),
+        ("--compression", "zstd", 25_000_000),
+    ] {
+        let more = ["small", option, value];
         let reference = home.build(&example("flask-gunicorn"), &more);
         is_small(&home, &reference, limit);
     }
