@@ -218,14 +218,13 @@ pub(crate) fn library<'a>(
     }
 }
 
-/// The source's own layers, on top: that of the code is the last.
+/// The layer of one portion of the source.
 pub(crate) fn source<'a>(
-    source: SourceLayer<'a>,
+    layer: SourceLayer<'a>,
     compiler: Option<&'a BytecodeCompiler<'a>>,
     (store, tar): (&'a Store, TarOptions),
-) -> Vec<LayerRecipe<'a>> {
-    let layers = source.of_all_portions().into_iter();
-    let recipe = |layer: SourceLayer<'a>| LayerRecipe {
+) -> LayerRecipe<'a> {
+    LayerRecipe {
         key: source::key(layer, tar),
         contents: layer.title(),
         effort: CompressionEffort::Usual,
@@ -245,8 +244,7 @@ pub(crate) fn source<'a>(
             source::write(layer, &code, out)?;
             Ok(LayerNotes::default())
         }),
-    };
-    layers.map(recipe).collect()
+    }
 }
 
 /// What must be fetched for a wheel.

@@ -201,7 +201,7 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// It stands on an image: a fault of ours, since that is asked before.
-    fn debian(&self) -> Result<&'a DebianBase, BuildError> {
+    pub(crate) fn debian(&self) -> Result<&'a DebianBase, BuildError> {
         match &self.builder.base {
             BaseDefinition::Debian(base) => Ok(base),
             BaseDefinition::Image(_) => Err(self.other_base()),

@@ -60,11 +60,6 @@ impl Context<'_> {
         )))
     }
 
-    /// Whether the standard library is compiled too. That of a base image stays as it is.
-    pub(crate) fn compiles_library(&self) -> bool {
-        self.plan.bytecode.value.compiles_dependencies() && !self.stands_on_image()
-    }
-
     /// Where a compiler finds this machine's interpreter: the image may be for another kind or stand on
     /// other things, for byte code is the same everywhere, and an interpreter is not.
     fn machine_folders<'s>(

@@ -11,5 +11,7 @@ pub(crate) mod project;
 pub(crate) mod settings;
 pub(crate) mod source_contents;
 pub(crate) mod stage_clock;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod unisolated;
 pub(crate) mod variables;

@@ -91,10 +91,11 @@ pub(crate) struct SourceLayer<'a> {
 }
 
 impl SourceLayer<'_> {
-    /// The layers of all portions, the lowest first. This one has the code: notes are its alone, and byte code is
-    /// where modules are.
-    pub(crate) fn of_all_portions(self) -> Vec<Self> {
-        let layers = self.tree.division().portions().map(|portion| {
+    /// The layers of the portions of one kind, the lowest first. This one has the code: notes are its alone, and byte
+    /// code is where modules are.
+    pub(crate) fn of_kind(self, kind: PortionKind) -> Vec<Self> {
+        let portions = self.tree.division().portions();
+        let layers = portions.filter(|one| one.kind == kind).map(|portion| {
             if portion.kind == PortionKind::Rest {
                 return Self { portion, ..self };
             }

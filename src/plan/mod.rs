@@ -12,6 +12,7 @@ mod error;
 pub(crate) mod image_builder;
 mod imagestream;
 pub(crate) mod labels;
+mod layers;
 mod packages;
 mod pip;
 mod python;
@@ -35,6 +36,7 @@ pub(crate) use bytecode::BytecodeScope;
 pub(crate) use dependencies::DependencySource;
 pub(crate) use error::PlanError;
 pub(crate) use imagestream::is_image_stream;
+pub(crate) use layers::{LayerKind, PlannedLayer};
 pub(crate) use packages::ExtraPackages;
 pub(crate) use python::{BuilderReason, ChosenBuilder, NamedBuilder, choose as choose_builder};
 pub(crate) use render::render;
@@ -48,7 +50,7 @@ use crate::project::{ProjectFacts, SourcePlace};
 use crate::source::environment::{EnvironmentNote, EnvironmentVariable};
 use crate::source::git;
 use builder::{BuilderDefinition, PipWheel};
-use packages::ImpliedPackages;
+use layers::LayerInputs;
 
 /// The builder that is taken when nothing speaks for another.
 pub(crate) const DEFAULT_BUILDER: &str = "python-3.13";
@@ -225,13 +227,18 @@ pub(crate) struct Plan {
     /// What `run` and the servers read in the image, by the names of the files.
     #[serde(skip)]
     pub notes: BTreeMap<&'static str, String>,
-    /// Layers, lowest first, in words.
-    pub layers: Vec<String>,
+    /// The layers, lowest first.
+    pub layers: Vec<PlannedLayer>,
     /// What the user should know.
     pub advice: Vec<PlanWarning>,
 }
 
 impl Plan {
+    /// Whether a layer of this kind is planned.
+    pub(crate) fn has_layer(&self, kind: LayerKind) -> bool {
+        self.layers.iter().any(|layer| layer.kind == kind)
+    }
+
     /// The decision in half a line.
     pub(crate) fn title(&self) -> String {
         format!(
@@ -287,16 +294,23 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
     let notes = definition.notes.iter();
     advice.extend(notes.map(|(text, hint)| PlanWarning::new(text, hint)));
     let named = dependencies::names(facts, &dependencies.value);
-    let implied = if running.assemble.value {
-        ImpliedPackages::default()
-    } else {
-        system_packages::decide(&environment, named)?
-    };
+    let implied = system_packages::decide(&environment, &running, named)?;
     let packages = packages::decide(facts, definition, implied, &start.packages);
     let from_builder = || ValueOrigin::Builder {
         builder: definition.name.clone(),
     };
     let test = running::decide_test(facts, &dependencies.value, &running);
+    let bytecode = bytecode::decide(inputs.request.bytecode, definition);
+    let layers = layers::decide(LayerInputs {
+        facts,
+        builder: definition,
+        packages: &packages,
+        pip: pip.value.as_ref(),
+        dependencies: &dependencies.value,
+        running: &running,
+        start: &start,
+        bytecode: bytecode.value,
+    });
     Ok(Plan {
         test,
         image: inputs.request.image.as_ref().map(ToString::to_string),
@@ -308,12 +322,7 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
         command: command(&start),
         notes: start.notes.files(facts.setup_name.as_deref()),
         setup_name: facts.setup_name.clone(),
-        layers: render::layers(
-            (definition, facts),
-            &packages,
-            (&dependencies.value, &start),
-            &running,
-        ),
+        layers,
         found: facts.found.clone(),
         builder,
         python,
@@ -322,7 +331,7 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
         packages,
         pip,
         running,
-        bytecode: bytecode::decide(inputs.request.bytecode, definition),
+        bytecode,
         start,
         environment,
         advice,
@@ -453,7 +462,6 @@ mod tests {
         assert_eq!(plan.command.value, [RUN_SCRIPT]);
         assert_eq!(plan.user.value, "1001");
         assert_eq!(plan.ports.value, [8080]);
-        assert_eq!(plan.layers.len(), 4);
         assert!(plan.advice.is_empty(), "{:?}", plan.advice);
         let json = serde_json::to_value(&plan).unwrap();
         assert_eq!(json["start"]["strategy"]["value"]["kind"], "gunicorn");

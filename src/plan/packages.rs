@@ -130,7 +130,7 @@ mod tests {
         let origin = plan.packages.origin_of("libpq-dev").unwrap();
         assert_eq!(origin.to_string(), "Aptfile:2");
         assert!(
-            plan.layers[1].contains("jq, gcc, libpq5"),
+            plan.layers[1].text.contains("jq, gcc, libpq5"),
             "{:?}",
             plan.layers
         );

@@ -3,14 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::builder::{self, BuilderDefinition};
 use super::labels::check_label::CHECK_LABEL;
 use super::labels::{ANNOTATION_FLAG, LABEL_FLAG};
-use super::packages::ExtraPackages;
-use super::{
-    BuildSteps, Decided, DependencySource, Plan, StartDecision, ValueOrigin, running as steps,
-};
-use crate::project::ProjectFacts;
+use super::{Decided, DependencySource, Plan, ValueOrigin};
 
 /// Width of the first column.
 const NAMES: usize = 14;
@@ -77,7 +72,7 @@ pub(crate) fn render(plan: &Plan) -> String {
         "layers",
         plan.layers
             .iter()
-            .map(|layer| (layer.clone(), String::new())),
+            .map(|layer| (layer.to_string(), String::new())),
     );
     let advice = plan
         .advice
@@ -206,72 +201,6 @@ fn environment(text: &mut String, plan: &Plan) {
     list(text, "environment", lines);
 }
 
-/// The layers of an image, lowest first, in words.
-pub(super) fn layers(
-    (definition, facts): (&BuilderDefinition, &ProjectFacts),
-    packages: &ExtraPackages,
-    (dependencies, start): (&DependencySource, &StartDecision),
-    running: &BuildSteps,
-) -> Vec<String> {
-    let base = match &definition.base {
-        builder::BaseDefinition::Debian(debian) => {
-            format!("base: packages of Debian {}", debian.suite)
-        }
-        builder::BaseDefinition::Image(image) => format!("base: the layers of {image}"),
-    };
-    let mut layers = vec![base];
-    let added = packages.image_names();
-    if !added.is_empty() {
-        layers.push(format!("added packages: {}", added.join(", ")));
-    }
-    layers.push("skeleton: virtual environment, users, scripts".to_owned());
-    if running.assemble.value {
-        layers.push(format!("what {} leaves", steps::ASSEMBLE));
-        return layers;
-    }
-    let files = match dependencies {
-        DependencySource::None => None,
-        DependencySource::Requirements { path }
-        | DependencySource::Pylock { path }
-        | DependencySource::Converted { path, .. } => Some(path.as_str()),
-    };
-    let added = start.added.as_ref().map(|added| added.value.name);
-    let wanted: Vec<&str> = files.into_iter().chain(added).collect();
-    if !wanted.is_empty() {
-        let wanted = wanted.join(" and ");
-        layers.push(format!(
-            "dependencies: wheels of {wanted}, large ones alone"
-        ));
-    }
-    if running.install.value {
-        layers.push("application: the project itself, as a wheel".to_owned());
-    }
-    let large = facts.large_layers();
-    let other = if large.is_empty() { "" } else { "other " };
-    layers.extend(large.iter().map(|large| format!("source: {large}")));
-    layers.push(format!("source: the project's {other}files"));
-    match (running.commands.is_empty(), running.collectstatic.value) {
-        (true, false) => {}
-        (true, true) => {
-            layers.push("changes: what collectstatic writes, if Django is installed".to_owned());
-        }
-        (false, collects) => layers.push(format!(
-            "changes: what the commands of build write below /opt/app-root{}{}",
-            if running.runs_node() {
-                ", node_modules beside a package.json left out"
-            } else {
-                ""
-            },
-            if collects {
-                ", and what collectstatic writes, if Django is installed"
-            } else {
-                ""
-            }
-        )),
-    }
-    layers
-}
-
 fn decided<T>(text: &mut String, name: &str, value: &str, decided: &Decided<T>) {
     let why = match (decided.origin.to_string(), decided.reason.as_str()) {
         (origin, "") => origin,
@@ -329,7 +258,9 @@ ports         8080/tcp  (builder python-3.11)
 user          1001  (builder python-3.11)
 command       /usr/libexec/s2i/run  (default)
 layers        base: packages of Debian bookworm
+              byte code: Python's standard library
               skeleton: virtual environment, users, scripts
+              pip: 26.3, unless the dependencies bring another
               dependencies: wheels of requirements.txt, large ones alone
               source: the project's files
 "

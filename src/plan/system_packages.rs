@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 
 use super::packages::ImpliedPackages;
-use super::{Decided, PlanError, ValueOrigin, Variables};
+use super::{BuildSteps, Decided, PlanError, ValueOrigin, Variables};
 use crate::project::NamedPackage;
 
 const TABLE: &str = include_str!("../../builders/distributions.yaml");
@@ -59,8 +59,13 @@ pub(crate) fn run_packages_of<'a>(
 /// The variable holds names.
 pub(super) fn decide(
     variables: &Variables,
+    running: &BuildSteps,
     named: &[NamedPackage],
 ) -> Result<ImpliedPackages, PlanError> {
+    // Its script installs what it likes, which nobody knows beforehand.
+    if running.assemble.value {
+        return Ok(ImpliedPackages::default());
+    }
     match variables.written(SWITCH) {
         Some(value) if value.trim().is_empty() => return Ok(ImpliedPackages::default()),
         Some(_) => return Err(PlanError::SystemPackages),

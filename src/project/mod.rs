@@ -24,7 +24,7 @@ pub(crate) use settings::ProjectSettings;
 use crate::packages::python::locks::LockKind;
 use crate::packages::python::syntax::ModuleSyntax;
 use crate::source::environment::{EnvironmentNote, EnvironmentVariable};
-use crate::source::{SettingsFile, SourceEntry, SourceError, SourceKind, SourceTree};
+use crate::source::{PortionKind, SettingsFile, SourceEntry, SourceError, SourceKind, SourceTree};
 
 /// The environment file of a project.
 pub(crate) const ENVIRONMENT_FILE: &str = ".s2i/environment";
@@ -206,7 +206,7 @@ impl ProjectFacts {
     }
 
     /// How the source is divided into layers, a line for each kind of large one.
-    pub(crate) fn large_layers(&self) -> &[String] {
+    pub(crate) fn large_layers(&self) -> &[(PortionKind, String)] {
         &self.tree.division().described
     }
 

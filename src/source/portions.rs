@@ -103,7 +103,7 @@ pub(crate) struct SourceDivision {
     /// The rest.
     pub code: SourcePortion,
     /// How it is divided, for people, a line for each kind of what is large.
-    pub described: Vec<String>,
+    pub described: Vec<(PortionKind, String)>,
 }
 
 impl SourceDivision {
@@ -159,7 +159,7 @@ impl SourceDivision {
 }
 
 /// Says how what is large is divided, a line for each kind.
-fn describe(apart: &[SourcePortion], entries: &[SourceEntry]) -> Vec<String> {
+fn describe(apart: &[SourcePortion], entries: &[SourceEntry]) -> Vec<(PortionKind, String)> {
     let of = |kind| apart.iter().filter(move |portion| portion.kind == kind);
     let entries_of = |kind| {
         let places = of(kind).flat_map(|portion| portion.places.iter().copied());
@@ -185,6 +185,8 @@ fn describe(apart: &[SourcePortion], entries: &[SourceEntry]) -> Vec<String> {
             count => head + &first_of(tops.into_iter(), count),
         }
     });
+    let large = large.map(|text| (PortionKind::LargeFiles, text));
+    let folders = folders.map(|text| (PortionKind::LargeFolders, text));
     large.into_iter().chain(folders).collect()
 }
 

@@ -3,6 +3,7 @@
 use crate::harness::files::{Project, example};
 use crate::harness::home::Home;
 use crate::harness::tools::{Finished, finish, without_network};
+use serde_json::Value;
 
 /// Runs `s2r plan` without any network interface.
 #[track_caller]
@@ -63,4 +64,53 @@ fn the_command_line_outranks_the_file() {
         over.contains("Ahoj") && !over.contains("Hello from APP_MODULE"),
         "{over}"
     );
+}
+
+/// The kind of layer that a built one is of, by what it says that it holds.
+fn kind_of(contents: &str) -> &'static str {
+    let kinds = [
+        ("Debian ", "base"),
+        ("packages: ", "packages"),
+        ("byte code of ", "library-bytecode"),
+        ("virtual environment", "skeleton"),
+        ("pip==", "pip"),
+        ("greeter==", "project"),
+        ("source: ", "source"),
+        ("changes", "changes"),
+    ];
+    let mut kinds = kinds.into_iter();
+    let found = kinds.find(|(start, _)| contents.starts_with(start));
+    found.map_or("dependencies", |(_, kind)| kind)
+}
+
+#[test]
+fn the_layers_of_a_built_image_are_those_of_the_plan() {
+    for (name, settings) in [
+        ("setup-py", "build: [touch made]\n"),
+        ("flask-uwsgi-nginx", ""),
+    ] {
+        let home = Home::seeded();
+        let project = Project::copy_of(name);
+        if !settings.is_empty() {
+            project.write("s2r.yaml", settings);
+        }
+        let json = |command| {
+            let arguments = [command, "--json"];
+            finish(home.command(&arguments).arg(project.path()))
+                .ok()
+                .json()
+        };
+        let planned = json("plan");
+        let texts = |list: &Value, key: &str| -> Vec<String> {
+            let list = list.as_array().unwrap().iter();
+            list.map(|one| one[key].as_str().unwrap().to_owned())
+                .collect()
+        };
+        let planned = texts(&planned["layers"], "kind");
+        let built = json("build");
+        let contents = texts(&built["platforms"][0]["layers"], "contents");
+        let mut kinds: Vec<&str> = contents.iter().map(|text| kind_of(text)).collect();
+        kinds.dedup();
+        assert_eq!(planned, kinds, "{name}: {contents:?}");
+    }
 }

@@ -240,9 +240,15 @@ impl KnownMembers for Left {
     }
 }
 
+fn all_of(source: SourceLayer<'_>) -> Vec<SourceLayer<'_>> {
+    use PortionKind::{LargeFiles, LargeFolders, Rest};
+    let kinds = [LargeFiles, LargeFolders, Rest].into_iter();
+    kinds.flat_map(|kind| source.of_kind(kind)).collect()
+}
+
 fn large_layer(tree: &SourceTree, members: &Left) -> Vec<u8> {
     let contents = tree.contents(&KnownHashes::default()).unwrap();
-    let layers = of(tree, &contents).of_all_portions();
+    let layers = of(tree, &contents).of_kind(PortionKind::LargeFiles);
     let mut out = LayerWriter::new(Vec::new(), OPTIONS);
     write_large(layers[0], members, &mut out).unwrap();
     out.finish().unwrap().0
@@ -287,7 +293,7 @@ fn what_is_large_is_in_one_layer_and_the_notes_are_with_the_code() {
         bytecode: Some(("3.13", compiler)),
         ..of(&tree, &contents)
     };
-    let layers = code.of_all_portions();
+    let layers = all_of(code);
     let titles: Vec<String> = layers.iter().map(SourceLayer::title).collect();
     assert_eq!(
         titles,
@@ -296,7 +302,7 @@ fn what_is_large_is_in_one_layer_and_the_notes_are_with_the_code() {
     assert!(layers[0].notes.is_empty() && layers[0].bytecode.is_none());
     assert_eq!(layers[1].notes["module"], "app:app");
     // What Python compiles it is nothing to a file that is no source.
-    let without = of(&tree, &contents).of_all_portions();
+    let without = all_of(of(&tree, &contents));
     assert_eq!(key(layers[0], OPTIONS), key(without[0], OPTIONS));
     assert_ne!(key(layers[1], OPTIONS), key(without[1], OPTIONS));
 }

@@ -1,29 +1,21 @@
-//! The upper layers of an image, and the documents that make an image of layers.
+//! The documents that make an image of layers.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use crate::base::image_base::Base;
-use crate::bytecode::{BytecodeCompiler, CompileTotals};
+use crate::bytecode::CompileTotals;
 use crate::context::build_context::Context;
 use crate::image::{
     ABI_ANNOTATION, BASE_LAYERS_ANNOTATION, BASE_PACKAGES_ANNOTATION, BUILT_ANNOTATION, BaseParts,
     BaseSettings, ImageLayer, ImageParts, SETTINGS_ANNOTATION,
 };
-use crate::layer_cache::{BuiltLayer, LayerRecipe};
-use crate::layer_recipes;
-use crate::layer_recipes::WheelShelf;
-use crate::layers::source::SourceLayer;
-use crate::layers::wheel;
+use crate::layer_cache::BuiltLayer;
 use crate::oci::{Platform, RunConfig};
 use crate::pipeline::BuiltPlatform;
 use crate::plan::labels::LABEL_FLAG;
 use crate::plan::{Decided, ValueOrigin};
 use crate::report::BuildError;
-use crate::resolve::wheels::{LockedWheel, WheelLock};
-use crate::source::TreeContents;
-use crate::store::FileState;
-use crate::wheel_resolution::package_index;
 
 /// All layers of an image, and what making them asks for.
 pub(super) struct FinishedLayers {
@@ -36,102 +28,6 @@ pub(super) struct FinishedLayers {
 }
 
 impl Context<'_> {
-    /// Layers above the base, lowest first: skeleton, pip, wheels, source.
-    pub(super) fn upper<'s>(
-        &'s self,
-        (lock, base): (&WheelLock, &Base<'_>),
-        (pip_place, place): &'s (wheel::InstallTarget, wheel::InstallTarget),
-        contents: &'s TreeContents,
-        compiler: Option<&'s BytecodeCompiler<'s>>,
-    ) -> Result<Vec<LayerRecipe<'s>>, BuildError> {
-        let tar = self.tar();
-        let shelf = WheelShelf {
-            store: self.store,
-            report: self.report,
-            unpacked: self.settings.rules.unpacked,
-            compiler,
-            machine: base.machine(),
-        };
-        let compiles_application = self.plan.bytecode.value.compiles_application();
-        let application = compiler.filter(|_| compiles_application);
-        let source = SourceLayer {
-            tree: &self.project.tree,
-            contents,
-            portion: &self.tree().division().code,
-            notes: &self.plan.notes,
-            bytecode: application.map(|compiler| (compiler.python, compiler.key)),
-        };
-        let mut recipes = Vec::new();
-        if let Some(compiler) = compiler.filter(|_| self.compiles_library())
-            && let Base::Packages { debs, .. } = base
-        {
-            recipes.push(layer_recipes::library(&debs.base, compiler, tar));
-        }
-        let builder = self.builder;
-        recipes.push(layer_recipes::skeleton(
-            &builder.python,
-            &builder.interpreter,
-            tar,
-        ));
-        // No application imports pip, and its byte code is as large as Flask's and Django's together.
-        if let Some(pip) = self.pip(lock, pip_place, &shelf)? {
-            recipes.push(layer_recipes::wheel_layer(&[&pip], pip_place, &shelf));
-        }
-        if self.plan.running.assemble.value {
-            return Ok(recipes);
-        }
-        // The project itself goes above its dependencies, because it changes more often.
-        let (own, others): (Vec<LockedWheel>, Vec<LockedWheel>) =
-            lock.packages.iter().cloned().partition(LockedWheel::is_own);
-        recipes.extend(layer_recipes::wheels(&others, place, &shelf));
-        if !own.is_empty() {
-            let own: Vec<&LockedWheel> = own.iter().collect();
-            let own_place = if compiles_application {
-                place
-            } else {
-                pip_place
-            };
-            recipes.push(LayerRecipe {
-                is_of_source: true,
-                ..layer_recipes::wheel_layer(&own, own_place, &shelf)
-            });
-        }
-        recipes.extend(layer_recipes::source(
-            source,
-            application,
-            (self.store, tar),
-        ));
-        Ok(recipes)
-    }
-
-    /// pip's wheel, unless the plan has none or the project brings its own.
-    fn pip(
-        &self,
-        lock: &WheelLock,
-        place: &wheel::InstallTarget,
-        shelf: &WheelShelf<'_>,
-    ) -> Result<Option<LockedWheel>, BuildError> {
-        let is_own = lock
-            .packages
-            .iter()
-            .any(|wheel| wheel.name.as_ref() == "pip");
-        let Some(pinned) = self.plan.pip.value.as_ref().filter(|_| !is_own) else {
-            return Ok(None);
-        };
-        let known = package_index::pip(pinned, &self.environment, &self.fetcher(), false)?;
-        if let Some(pip) = known {
-            let key = layer_recipes::wheel_layer(&[&pip], place, shelf).key;
-            // The layer first: who has it need not read the wheel.
-            if self.is_here(&key)
-                || self.store.drop_damaged_download(&pip.sha256)? == FileState::Sound
-                || self.has_layer(&key)
-            {
-                return Ok(Some(pip));
-            }
-        }
-        package_index::pip(pinned, &self.environment, &self.fetcher(), true)
-    }
-
     /// Writes config and manifest.
     pub(super) fn assemble(
         &self,

@@ -4,13 +4,15 @@
 //! - `implied_packages`: Debian packages that come by themselves
 //! - `needs`: what files of the image need and it has not
 //! - `tests`: the project's tests upon the finished layers
-//! - `assembly`: the upper layers, config and manifest
+//! - `upper_layers`: the planned layers above the base
+//! - `assembly`: config and manifest
 
 mod assembly;
 mod configure;
 mod implied_packages;
 mod needs;
 mod tests;
+mod upper_layers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,12 +25,12 @@ use crate::context::build_context::Context;
 use crate::context::cross_platform::{ForeignStep, is_foreign, refused};
 use crate::context::stage_clock::{StageClock, join};
 use crate::layer_cache::{BuiltLayer, LayerBatch, LayerRecipe};
-use crate::layers::wheel;
 use crate::oci::{Architecture, Platform};
 use crate::packages::debian::DebArtefact;
 use crate::packages::python::WheelTarget;
 use crate::packages::python::conditions::ResolutionRules;
 use crate::pipeline::BuiltPlatform;
+use crate::plan::LayerKind;
 use crate::report::{BuildError, BuildStage, LayerStatus};
 use crate::resolve::wheels::WheelLock;
 use crate::source_builds::build_root::BuildRoot;
@@ -38,6 +40,7 @@ use crate::source_builds::step_layers::{LowerLayers, StepOutcome};
 use crate::source_builds::toolchain::Toolchain;
 use crate::wheel_resolution::resolver;
 use assembly::FinishedLayers;
+use upper_layers::UpperLayers;
 
 /// What one platform's image is made of, exactly.
 pub(super) struct ResolvedPlatform {
@@ -99,8 +102,8 @@ impl Context<'_> {
         let base = complete.as_ref().unwrap_or(&base);
         let base_count = layers.len();
         let compiler = self.compiler(base)?;
-        let places = self.places(compiler.as_ref());
-        let upper = self.upper((&lock, base), &places, &contents, compiler.as_ref())?;
+        let upper = UpperLayers::new(self, &lock, base, &contents, compiler.as_ref());
+        let upper = upper.recipes()?;
         let made = stages.run(
             BuildStage::Layers,
             || self.make(&upper, base_count),
@@ -124,7 +127,7 @@ impl Context<'_> {
         let target = || self.target(architecture, base);
         self.test((&build_root, &lock), (below, &left), &target, stages)?;
         layers.extend(left.layer);
-        let library = usize::from(compiler.is_some() && self.compiles_library());
+        let library = usize::from(self.plan.has_layer(LayerKind::LibraryBytecode));
         stages.run(
             BuildStage::Image,
             || {
@@ -165,37 +168,37 @@ impl Context<'_> {
         Ok((base, None))
     }
 
-    /// What code of the project leaves that runs over the finished layers, if any does.
+    /// What code of the project leaves that runs over the finished layers: the plan's last layer, if it is such a one.
     fn left_by_project(
         &self,
         (build_root, lock): (&BuildRoot<'_>, &WheelLock),
         below: LowerLayers<'_>,
         stages: &StageClock<'_>,
     ) -> Result<StepOutcome, BuildError> {
-        if !self.runs_last(lock) {
-            return Ok(StepOutcome::default());
-        }
-        let run = || self.changes(build_root, below, lock);
+        let assemble = || step_layers::assemble(self, &*build_root.full(&[])?, below);
+        let change = || self.changes(build_root, below, lock);
+        let run: &dyn Fn() -> Result<StepOutcome, BuildError> =
+            match self.plan.layers.last().map(|layer| layer.kind) {
+                Some(LayerKind::Assembled) => &assemble,
+                Some(LayerKind::Changes) if self.changes_something(lock) => &change,
+                _ => return Ok(StepOutcome::default()),
+            };
         let describe = |left: &StepOutcome| describe_changes(left.layer.as_ref());
         stages.run(BuildStage::Build, run, describe)
     }
 
-    /// Whether code of the project runs over the finished layers.
-    fn runs_last(&self, lock: &WheelLock) -> bool {
-        let running = &self.plan.running;
-        running.assemble.value || !running.commands.is_empty() || self.collects(lock)
+    /// Whether a step of the project runs over the finished layers.
+    fn changes_something(&self, lock: &WheelLock) -> bool {
+        !self.plan.running.commands.is_empty() || self.collects(lock)
     }
 
-    /// What code of the project leaves.
+    /// What the commands of `build` and `collectstatic` leave.
     fn changes(
         &self,
         build_root: &BuildRoot<'_>,
         below: LowerLayers<'_>,
         lock: &WheelLock,
     ) -> Result<StepOutcome, BuildError> {
-        if self.plan.running.assemble.value {
-            return step_layers::assemble(self, &*build_root.full(&[])?, below);
-        }
         let Some((source, layers)) = below.layers.split_last() else {
             return Ok(StepOutcome::default());
         };
@@ -238,9 +241,9 @@ impl Context<'_> {
         let base = complete.as_ref().unwrap_or(&base);
         let mut layers = self.complete_base(base)?.layers;
         let compiler = self.compiler(base)?;
-        let places = self.places(compiler.as_ref());
         let contents = self.contents()?;
-        let upper = self.upper((&lock, base), &places, &contents, compiler.as_ref())?;
+        let upper = UpperLayers::new(self, &lock, base, &contents, compiler.as_ref());
+        let upper = upper.recipes()?;
         let lasting: Vec<&LayerRecipe<'_>> = upper.iter().filter(|one| !one.is_of_source).collect();
         layers.extend(self.make_own(&lasting)?);
         Ok(layers)
@@ -290,19 +293,6 @@ impl Context<'_> {
             ..exact
         }
         .wheels()
-    }
-
-    /// Where pip goes, and where all other wheels go with their byte code.
-    pub(super) fn places(
-        &self,
-        compiler: Option<&BytecodeCompiler<'_>>,
-    ) -> (wheel::InstallTarget, wheel::InstallTarget) {
-        let compiles = self.plan.bytecode.value.compiles_dependencies();
-        let place = wheel::InstallTarget {
-            bytecode: compiler.filter(|_| compiles).map(|compiler| compiler.key),
-            ..self.place()
-        };
-        (self.place(), place)
     }
 }
 

@@ -156,7 +156,7 @@ fn a_server_is_added_that_nothing_names() {
     assert!(
         plan.layers
             .iter()
-            .any(|one| one.contains("requirements.txt and uvicorn"))
+            .any(|one| one.text.contains("requirements.txt and uvicorn"))
     );
     assert!(
         plan.advice

@@ -101,9 +101,10 @@ fn large_files_are_alone() {
     assert_eq!(first, "models/a.bin (300 MB)");
     assert_eq!(
         division.described,
-        [
-            "3 files of 4 MiB and more in 3 layers: models/a.bin (300 MB), models/b.bin (5 MB), only/c.bin (5 MB)"
-        ]
+        [(
+            PortionKind::LargeFiles,
+            "3 files of 4 MiB and more in 3 layers: models/a.bin (300 MB), models/b.bin (5 MB), only/c.bin (5 MB)".to_owned(),
+        )]
     );
 }
 
@@ -155,12 +156,13 @@ fn code_is_kept_apart_from_large_folders() {
         assert_eq!(with.count(), 1, "{folder}");
     }
     let entries = entries(&files);
-    let lines = SourceDivision::of(&entries).described;
+    let (kind, line) = &SourceDivision::of(&entries).described[0];
+    assert_eq!(*kind, PortionKind::LargeFolders);
     assert!(
-        lines[0].starts_with("5000 files of large folders in "),
-        "{lines:?}"
+        line.starts_with("5000 files of large folders in "),
+        "{line}"
     );
-    assert!(lines[0].ends_with(" layers: src"), "{lines:?}");
+    assert!(line.ends_with(" layers: src"), "{line}");
 }
 
 #[test]
