@@ -322,14 +322,15 @@ impl Read for FileRange<'_> {
 
 impl Explain for ZipError {
     fn explain(&self) -> Explanation {
-        let again = "the file is damaged or made to mislead; if a fresh download is the same, tell its authors";
+        let again =
+            "download the file again; if it is the same, do not use it, and tell its authors";
         match self {
             Self::Read { path, source } => Explanation {
                 class: ErrorClass::World,
                 what: "an archive cannot be read".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
-                next: "look at the file and the disk, then build again".to_owned(),
+                next: "check the file and the disk, and build again".to_owned(),
             },
             Self::Archive { path, fault } => Explanation {
                 class: ErrorClass::World,
@@ -377,7 +378,9 @@ fn member_fault_text(fault: MemberFault) -> String {
     match fault {
         MemberFault::NotUnicode => "its name is not UTF-8".to_owned(),
         MemberFault::Backslash => "its name holds a backslash".to_owned(),
-        MemberFault::Path(fault) => format!("its name cannot be a path in an image: {fault:?}"),
+        MemberFault::Path(fault) => {
+            format!("its name cannot be a path in an image: {}", fault.text())
+        }
         MemberFault::Twice => "its name is there twice".to_owned(),
         MemberFault::Encrypted => "it is encrypted".to_owned(),
         MemberFault::Method(method) => format!("its compression method {method} is not deflate"),

@@ -96,7 +96,7 @@ impl Explain for BaseImageError {
                 what: format!("the base image for {platform} is not like the others"),
                 place: image.clone(),
                 why: "it has another Python, another C library or its interpreter elsewhere".to_owned(),
-                next: "build each platform by itself, with a base that fits it".to_owned(),
+                next: format!("build each platform by itself, with a base that fits it: s2r build SOURCE IMAGE --platform {platform} --builder BASE"),
             },
             Self::Unreadable {
                 image,
@@ -104,10 +104,10 @@ impl Explain for BaseImageError {
                 reason,
             } => Explanation {
                 class: ErrorClass::World,
-                what: format!("the base image's {document} does not read"),
+                what: format!("the base image's {document} cannot be read"),
                 place: image.clone(),
                 why: reason.clone(),
-                next: "look at it with another client; images of docker's first manifest version have to be pushed anew".to_owned(),
+                next: format!("look at it: `skopeo inspect --raw docker://{image}`; an image of Docker's first manifest version has to be pushed again"),
             },
         }
     }

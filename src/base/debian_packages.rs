@@ -33,10 +33,10 @@ impl Explain for UnlockedPackage {
             class: ErrorClass::Project,
             what: self.to_string(),
             place: LOCK_FILE.to_owned(),
-            why: "Only what is locked goes in, and without it the application would miss a library or a program."
+            why: "only what is locked goes in, and without it the application would miss a library or a program"
                 .to_owned(),
             next: format!(
-                "Run `s2r lock SOURCE` to write {LOCK_FILE} anew, or write the line `{}=` into .s2i/environment.",
+                "run `s2r lock SOURCE` to write {LOCK_FILE} anew, or write the line `{}=` into .s2i/environment",
                 crate::plan::system_packages::SWITCH
             ),
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::inventory::CommandOutput;
 use crate::oci::ReferenceError;
-use crate::report::{BuildError, ErrorClass, Explain, Explanation};
+use crate::report::{BuildError, ErrorClass, Explain, Explanation, REPORT_FAULT};
 use crate::store::StoreError;
 
 /// Why a command failed.
@@ -110,11 +110,11 @@ impl Explain for CommandFailure {
                 what: "the store was damaged".to_owned(),
                 place: root.display().to_string(),
                 why: match files {
-                    1 => "a file in it was not what it was".to_owned(),
-                    files => format!("{files} files in it were not what they were"),
+                    1 => "a file had other bytes than its name says".to_owned(),
+                    files => format!("{files} files had other bytes than their names say"),
                 },
                 next: match images.as_slice() {
-                    [] => "nothing: what was dropped is made or fetched again when it is wanted".to_owned(),
+                    [] => "nothing to do: what was dropped is made or fetched again when it is needed".to_owned(),
                     images => format!(
                         "build these images again (`s2r build SOURCE IMAGE`): {}",
                         images.join(", ")
@@ -123,7 +123,7 @@ impl Explain for CommandFailure {
             },
             Self::Threads(error) => Explanation {
                 class: ErrorClass::World,
-                what: "this machine lets s2r have too few threads".to_owned(),
+                what: "s2r cannot start enough threads".to_owned(),
                 place: format!("{} threads", crate::host::FEW),
                 why: error.to_string(),
                 next: "raise the limit of processes (`ulimit -u`, the pod's or container's pids limit), or end other programs of this user".to_owned(),
@@ -133,14 +133,14 @@ impl Explain for CommandFailure {
                 what: "s2r stopped at a fault of its own".to_owned(),
                 place: "s2r".to_owned(),
                 why: text.clone(),
-                next: "please report it, with what is written above".to_owned(),
+                next: REPORT_FAULT.to_owned(),
             },
             Self::Again(error) => Explanation {
                 class: ErrorClass::World,
                 what: "the image is built, but s2r cannot be started anew to run it".to_owned(),
                 place: "/proc/self/exe".to_owned(),
                 why: error.to_string(),
-                next: "run it yourself: s2r run IMAGE".to_owned(),
+                next: "start it yourself: s2r run IMAGE".to_owned(),
             },
             Self::Output(error) => Explanation {
                 class: ErrorClass::World,

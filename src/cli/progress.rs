@@ -135,7 +135,7 @@ impl ProgressReporter {
         if let Some((before, lines)) = explanation.why.split_once(&format!("{LAST_LINES}:\n"))
             && lines.lines().all(|line| state.has_written(line))
         {
-            explanation.why = format!("{before}{LAST_LINES} stand above.");
+            explanation.why = format!("{before}{LAST_LINES} stand above");
         }
         explanation
     }

@@ -56,15 +56,15 @@ impl ForeignStep {
     pub(crate) fn instead(&self) -> &'static str {
         match self {
             Self::Assemble => "",
-            Self::Command(_) => "run it before s2r, take it out of `build`, ",
+            Self::Command(_) => "run it before s2r, and take it out of `build`",
             Self::Install(_) => {
-                "leave the install out (DISABLE_SETUP_PY_PROCESSING, DISABLE_PYPROJECT_TOML_PROCESSING); "
+                "leave the install out (DISABLE_SETUP_PY_PROCESSING, DISABLE_PYPROJECT_TOML_PROCESSING)"
             }
             Self::CollectStatic => {
-                "leave it out (DISABLE_COLLECTSTATIC), and collect static files before the build or at start; "
+                "leave collectstatic out (DISABLE_COLLECTSTATIC), and collect static files before the build or at start"
             }
             Self::Wheels(_) => {
-                "name versions that have wheels for that platform, or put such wheels into the source; "
+                "name versions that have wheels for that platform, or put such wheels into the source"
             }
         }
     }
@@ -86,7 +86,10 @@ pub(crate) struct ForeignBuild {
 impl Explain for ForeignBuild {
     fn explain(&self) -> Explanation {
         let steps: Vec<String> = self.steps.iter().map(ToString::to_string).collect();
-        let instead: String = self.steps.iter().map(ForeignStep::instead).collect();
+        let instead = self.steps.iter().map(ForeignStep::instead);
+        let mut ways: Vec<&str> = instead.filter(|way| !way.is_empty()).collect();
+        let machine = format!("build on a {} machine", self.platform);
+        ways.push(&machine);
         Explanation {
             class: ErrorClass::Project,
             what: format!(
@@ -98,10 +101,7 @@ impl Explain for ForeignBuild {
                 steps => steps.join("\n"),
             },
             why: "s2r emulates no other machine".to_owned(),
-            next: format!(
-                "{instead}{}build on such a machine",
-                if instead.is_empty() { "" } else { "or " }
-            ),
+            next: ways.join("; or "),
         }
     }
 }
@@ -164,7 +164,7 @@ mod tests {
             (
                 ForeignStep::Assemble,
                 "assemble script",
-                "build on such a machine",
+                "build on a linux/arm64 machine",
             ),
             (
                 ForeignStep::Install("setup.py".to_owned()),
@@ -192,7 +192,7 @@ mod tests {
             assert!(told.place.contains(shown), "{}", told.place);
             assert!(told.next.contains(next), "{}", told.next);
             assert!(
-                told.next.ends_with("build on such a machine"),
+                told.next.ends_with("build on a linux/arm64 machine"),
                 "{}",
                 told.next
             );

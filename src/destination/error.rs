@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::net::registry::RegistryError;
 use crate::oci::Digest;
-use crate::report::{ErrorClass, Explain, Explanation};
-
-/// What mends an image that is damaged here.
-const BUILD_AGAIN: &str = "build the image again (`s2r build SOURCE IMAGE`), which makes that part anew; `s2r cache verify` names every image that is hit";
+use crate::report::{BUILD_AGAIN, ErrorClass, Explain, Explanation, REPORT_FAULT};
 
 /// A push that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +80,7 @@ impl Explain for PushError {
                     Some(found) => format!("{source}\nit names {found}\nto be    {expected}"),
                     None => source.to_string(),
                 },
-                next: "push under a tag that is new; or have it taken out of the registry's immutability rules (a setting of the repository or project). The blobs are there already".to_owned(),
+                next: "push under a new tag, or take this one out of the registry's immutability rules (a setting of the repository or project); the blobs are there already".to_owned(),
             },
         }
     }
@@ -141,14 +138,14 @@ impl Explain for ExportError {
                 what: "the image cannot be written".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
-                next: "check the path, the rights and the free space; nothing half-written is left there".to_owned(),
+                next: "check the path, the rights and the free space; no half-written file is left there".to_owned(),
             },
             Self::Stream(source) => Explanation {
                 class: ErrorClass::World,
                 what: "the archive cannot be written".to_owned(),
                 place: "standard output".to_owned(),
                 why: source.to_string(),
-                next: "check what reads it".to_owned(),
+                next: "check the program that reads it".to_owned(),
             },
             Self::Blob { path, source, .. } => missing_blob(path, source),
             Self::Damaged { path, digest } => damaged_blob(path, digest),
@@ -164,7 +161,7 @@ impl Explain for ExportError {
                 what: "a document of the image cannot be written".to_owned(),
                 place: (*document).to_owned(),
                 why: source.to_string(),
-                next: "report this as a fault of s2r".to_owned(),
+                next: REPORT_FAULT.to_owned(),
             },
         }
     }

@@ -85,9 +85,9 @@ impl crate::report::Explain for ImageError {
             Self::Document { document, reason } => crate::report::Explanation {
                 class: crate::report::ErrorClass::Ours,
                 what: format!("the image's {document} cannot be written"),
-                place: String::new(),
+                place: (*document).to_owned(),
                 why: reason.clone(),
-                next: "this is a fault of s2r; please report it with the command line".into(),
+                next: crate::report::REPORT_FAULT.into(),
             },
             Self::Format {
                 media_types,
@@ -101,7 +101,7 @@ impl crate::report::Explain for ImageError {
                 .to_owned(),
                 place: media_types.clone(),
                 why: "one of these has no media type there".to_owned(),
-                next: "build with the other --format, or on another base".to_owned(),
+                next: "build with the other format (--format oci, --format docker), or on another base".to_owned(),
             },
         }
     }

@@ -53,7 +53,7 @@ impl TransferIds {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DownloadError {
     /// It has no address.
-    #[error("{name} is to be had nowhere")]
+    #[error("the lock does not say where {name} comes from")]
     Nowhere { name: String },
     /// The indexes do not have the pip that goes into the image.
     #[error("{name} is in none of the package indexes")]
@@ -71,7 +71,7 @@ pub(crate) enum DownloadError {
         /// Its path in the source.
         path: String,
     },
-    /// The file of the source is not the one that the lock means.
+    /// The file of the source is not the one in the lock.
     #[error("{path}: expected {expected}, found {found}")]
     OtherFile {
         /// Its path in the source.
@@ -86,10 +86,10 @@ impl Explain for DownloadError {
         match self {
             Self::Nowhere { name } => Explanation {
                 class: ErrorClass::Project,
-                what: format!("the lock says nowhere where {name} is to be had"),
+                what: format!("the lock does not say where {name} comes from"),
                 place: name.clone(),
-                why: "it has neither a url nor a file".to_owned(),
-                next: "make the lock anew with `s2r lock SOURCE`".to_owned(),
+                why: "it has neither a URL nor a path".to_owned(),
+                next: "write the lock again with `s2r lock SOURCE`".to_owned(),
             },
             Self::NoPip { name, indexes } => Explanation {
                 class: ErrorClass::World,
@@ -109,10 +109,10 @@ impl Explain for DownloadError {
             },
             Self::NoFile { path } => Explanation {
                 class: ErrorClass::Project,
-                what: "a wheel is named that is not there".to_owned(),
+                what: "the source does not have a wheel that the lock names".to_owned(),
                 place: path.clone(),
                 why: "it is no file of the source, or a link that leads out of it".to_owned(),
-                next: "put it there, or make the lock anew with `s2r lock SOURCE`".to_owned(),
+                next: "put it there, or write the lock again with `s2r lock SOURCE`".to_owned(),
             },
             Self::OtherFile {
                 path,
@@ -120,10 +120,10 @@ impl Explain for DownloadError {
                 found,
             } => Explanation {
                 class: ErrorClass::Project,
-                what: "a wheel of the source is not the one that the lock means".to_owned(),
+                what: "a wheel of the source is not the one in the lock".to_owned(),
                 place: path.clone(),
                 why: format!("the lock says {expected}, the file is {found}"),
-                next: "restore the file, or make the lock anew with `s2r lock SOURCE`".to_owned(),
+                next: "restore the file, or write the lock again with `s2r lock SOURCE`".to_owned(),
             },
         }
     }

@@ -79,7 +79,7 @@ impl Explain for LayerContradiction {
     fn explain(&self) -> Explanation {
         Explanation {
             class: ErrorClass::World,
-            what: "an image in a registry has another layer than its key says".to_owned(),
+            what: "a layer of an image in a registry is not what its key says".to_owned(),
             place: self.contents.clone(),
             why: format!(
                 "the registry has {}, and made from the same packages here it is {}: the image was not built by this s2r, or somebody has changed it",

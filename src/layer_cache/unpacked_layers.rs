@@ -63,13 +63,13 @@ impl Explain for TarMismatch {
     fn explain(&self) -> Explanation {
         Explanation {
             class: ErrorClass::Project,
-            what: "a layer does not hold what is said of it".to_owned(),
+            what: "a layer is not what the base or the lock says".to_owned(),
             place: format!("{}, {}", self.name, self.layer),
             why: format!(
                 "its tar is {}, and the base's config or s2r.lock says {}",
                 self.found, self.told
             ),
-            next: "take another base; or write the lock anew with `s2r lock --layers SOURCE`"
+            next: "name another base (--builder IMAGE), or write the lock again with `s2r lock --layers SOURCE`"
                 .to_owned(),
         }
     }

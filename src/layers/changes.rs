@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::archive::tar::{self, EntryOwner, LayerWriter};
-use crate::report::{ErrorClass, Explain, Explanation};
+use crate::report::{DISK, ErrorClass, Explain, Explanation};
 
 /// All below it is the application's.
 const APP_ROOT: &[u8] = b"opt/app-root";
@@ -69,7 +69,7 @@ impl Explain for ChangesLayerError {
                 what: "a file that a step wrote cannot be read".to_owned(),
                 place: path.display().to_string(),
                 why: source.to_string(),
-                next: "look at the disk, then build again".to_owned(),
+                next: DISK.to_owned(),
             },
             Self::Tar(error) => error.explain(),
         }

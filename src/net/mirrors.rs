@@ -26,10 +26,10 @@ pub(crate) enum MirrorsError {
     #[error("{} cannot be read: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     /// It is not what it should be.
-    #[error("{} does not read: {reason}", path.display())]
+    #[error("{} cannot be read: {reason}", path.display())]
     Malformed { path: PathBuf, reason: String },
     /// The variable with the place of base images holds none.
-    #[error("{BASE_MIRROR}={value} names no place of a registry")]
+    #[error("{BASE_MIRROR}={value} is not the address of a registry")]
     BaseMirror { value: String },
 }
 
@@ -41,7 +41,7 @@ impl Explain for MirrorsError {
                     class: ErrorClass::CommandLine,
                     what: self.to_string(),
                     place: format!("{BASE_MIRROR}={value}"),
-                    why: "it stands in place of docker.io: HOST[:PORT], with a path or without, and no https:// before it"
+                    why: "it replaces docker.io, and has to be HOST[:PORT] or HOST[:PORT]/PATH, without https://"
                         .to_owned(),
                     next: format!("correct it, for instance {BASE_MIRROR}=registry.example.com/hub, or unset it"),
                 };

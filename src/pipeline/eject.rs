@@ -23,7 +23,7 @@ impl Explain for EjectError {
         let (place, why, next) = match self {
             Self::Exists { path, folder } => (
                 path,
-                "It is the project's own, and is used instead of what s2r would write.",
+                "it is the project's own, and is used instead of what s2r would write",
                 format!(
                     "Delete it, or replace it: s2r eject {} --force",
                     folder.display()
@@ -31,8 +31,8 @@ impl Explain for EjectError {
             ),
             Self::Nothing { folder } => (
                 folder,
-                "s2r writes them for `server: uwsgi` and for `front: nginx` in s2r.yaml.",
-                "Write one of these lines into s2r.yaml; there is nothing else to own.".to_owned(),
+                "s2r writes them for `server: uwsgi` and for `front: nginx` in s2r.yaml",
+                "write one of these lines into s2r.yaml; there is nothing else to own".to_owned(),
             ),
         };
         Explanation {

@@ -211,12 +211,13 @@ impl Explain for LoginError {
                 what: "this is not a registry".to_owned(),
                 place: text.clone(),
                 why: "a registry is a host name, with a port or not".to_owned(),
-                next: "s2r login registry.example.com, s2r login localhost:5000".to_owned(),
+                next: "name one: `s2r login registry.example.com`, `s2r login localhost:5000`"
+                    .to_owned(),
             },
             Self::Registry(error) => {
                 let mut explanation = error.explain();
                 if matches!(error, RegistryError::Denied { .. }) {
-                    "check user and password; many registries want a token in its place"
+                    "check user and password; many registries want a token in place of the password"
                         .clone_into(&mut explanation.next);
                 }
                 explanation
@@ -242,7 +243,9 @@ impl Explain for LoginError {
                 what: format!("nobody is logged in to {registry}"),
                 place: path.display().to_string(),
                 why: "the file holds no credentials for it".to_owned(),
-                next: "name the file that does by --authfile".to_owned(),
+                next: format!(
+                    "name the file that has them: `s2r logout {registry} --authfile FILE`"
+                ),
             },
         }
     }

@@ -1,4 +1,4 @@
-//! The image beneath a builder that comes with s2r cannot be had: what to do is more than a registry's error knows.
+//! The image beneath a builder that comes with s2r is not available: what to do is more than a registry's error knows.
 
 use crate::base::base_image_lookup::BaseImageError;
 use crate::net::registry::RegistryError;
@@ -7,9 +7,9 @@ use crate::plan::builder::{EmbeddedBuilder, embedded};
 use crate::project::PythonRange;
 use crate::report::{BuildError, ErrorClass, Explain, Explanation};
 
-/// The image beneath a builder that comes with s2r cannot be had.
+/// The image beneath a builder that comes with s2r is not available.
 #[derive(Debug, thiserror::Error)]
-#[error("{image}, on which builder {} stands, cannot be had", builder.name)]
+#[error("{image}, on which builder {} stands, is not available", builder.name)]
 pub(super) struct NamedBaseError {
     builder: EmbeddedBuilder,
     image: Reference,
@@ -74,14 +74,13 @@ impl Explain for NamedBaseError {
         Explanation {
             class: ErrorClass::World,
             what: format!(
-                "the image on which builder {} stands cannot be had",
+                "the image on which builder {} stands is not available",
                 builder.name
             ),
             place: image.canonical(),
             why: format!(
                 "{}: {}. Debian has no Python {python}, so nothing here takes its place",
-                cause.what,
-                cause.why.trim_end_matches('.')
+                cause.what, cause.why
             ),
             next: ways.join("; or "),
         }

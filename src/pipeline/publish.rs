@@ -42,8 +42,7 @@ impl Explain for PublishError {
                 class: ErrorClass::CommandLine,
                 what: "the image is for several platforms, and this target holds one".to_owned(),
                 place: target.clone(),
-                why: "only the store and registries take all platforms under one name, so far"
-                    .to_owned(),
+                why: "only the store and registries take all platforms under one name".to_owned(),
                 next: "build with one --platform for each file, or --push to a registry".to_owned(),
             },
             Self::OtherDigest {

@@ -85,7 +85,7 @@ pub(crate) enum PlanError {
     #[error("S2R_SYSTEM_PACKAGES takes no names")]
     SystemPackages,
     /// Commands of `build`, and an assemble script in whose place they would not run.
-    #[error("build has commands that the project's own assemble script takes the place of")]
+    #[error("the project has commands in `build`, and an assemble script of its own")]
     BuildBesideAssemble { place: SourcePlace },
     /// What is started would not stay.
     #[error(transparent)]
@@ -113,8 +113,8 @@ impl Explain for PlanError {
             Self::NoLock { variable, files } => (
                 ErrorClass::Project,
                 (*files).to_owned(),
-                "The tool that the variable stands for installs nothing without it.".to_owned(),
-                format!("Commit the file (`pipenv lock` writes Pipfile.lock), or unset {variable}."),
+                "the tool that the variable stands for installs nothing without it".to_owned(),
+                format!("commit the file (`pipenv lock` writes Pipfile.lock), or unset {variable}"),
             ),
             Self::NoBuilder { name, place, known } => (
                 match place {
@@ -125,8 +125,8 @@ impl Explain for PlanError {
                     Some(place) => place.to_string(),
                     None => format!("--builder {name}"),
                 },
-                format!("The builders are {}.", known.join(", ")),
-                "`s2r builders` describes them; --builder FILE.yaml uses one of your own.".to_owned(),
+                format!("the builders are {}", known.join(", ")),
+                "`s2r builders` describes them; --builder FILE.yaml uses one of your own".to_owned(),
             ),
             Self::NoPython { wishes, known } => (
                 ErrorClass::Project,
@@ -136,7 +136,7 @@ impl Explain for PlanError {
                     .collect::<Vec<_>>()
                     .join(", "),
                 no_python(wishes, known),
-                "Change the wish, or choose with --builder: a builder, or an image that has that Python (--builder python:3.8-slim)."
+                "ask for another version, or name an image that has that Python: --builder python:3.8-slim"
                     .to_owned(),
             ),
             Self::Platform {
@@ -144,68 +144,68 @@ impl Explain for PlanError {
             } => (
                 ErrorClass::CommandLine,
                 format!("--platform {platform}"),
-                format!("It is made for {}.", known.join(", ")),
-                "Leave --platform out, or choose another builder.".to_owned(),
+                format!("it is made for {}", known.join(", ")),
+                "leave --platform out, or choose another builder".to_owned(),
             ),
             Self::NoPlatform => (
                 ErrorClass::CommandLine,
                 "--platform".to_owned(),
-                "Images are made for the machine they are built on unless told otherwise.".to_owned(),
-                "Say what the image runs on: --platform linux/amd64.".to_owned(),
+                "images are made for the machine they are built on unless told otherwise".to_owned(),
+                "say what the image runs on: --platform linux/amd64".to_owned(),
             ),
             Self::Dependencies { files } => (
                 ErrorClass::Project,
                 files.join(", "),
-                "A lock with a name of its own is taken only under the name pylock.toml, and nothing else here names packages."
+                "a lock with a name of its own is taken only under the name pylock.toml, and nothing else here names packages"
                     .to_owned(),
-                "Rename it to pylock.toml, or write one with `s2r lock`."
+                "rename it to pylock.toml, or write one with `s2r lock`"
                     .to_owned(),
             ),
             Self::Conflict { first, second } => (
                 ErrorClass::Project,
                 format!("{first}, {second}"),
-                "Each of them says how all dependencies are installed.".to_owned(),
-                "Set one of them.".to_owned(),
+                "each of them says how all dependencies are installed".to_owned(),
+                "set one of them".to_owned(),
             ),
             Self::Pip { variable, .. } => (
                 ErrorClass::Project,
                 (*variable).to_owned(),
-                "The builder says which pip goes into the image; the variable leaves it out.".to_owned(),
+                "the builder says which pip goes into the image; the variable leaves it out".to_owned(),
                 format!(
-                    "Write {variable}=none, or unset it; another pip goes among the requirements (`pip==25.3`) or into a builder file."
+                    "write {variable}=none, or unset it; another pip goes among the requirements (`pip==25.3`) or into a builder file"
                 ),
             ),
             Self::NamedFile { variable, .. } => (
                 ErrorClass::Project,
                 (*variable).to_owned(),
-                "The container would stop at once.".to_owned(),
-                "Correct the variable; the path is relative to APP_HOME, which is the source's root unless set."
+                "the container would stop at once".to_owned(),
+                "correct the variable; the path is relative to APP_HOME, which is the source's root unless set"
                     .to_owned(),
             ),
             Self::NotExecutable { path } => (
                 ErrorClass::Project,
                 path.clone(),
-                "It is started as a program, so the container would stop at once.".to_owned(),
-                format!("chmod +x {path} (and git update-index --chmod=+x {path})."),
+                "it is started as a program, so the container would stop at once".to_owned(),
+                format!("run `chmod +x {path}`, and in a git repository `git update-index --chmod=+x {path}`"),
             ),
             Self::NoWorkspace => (
                 ErrorClass::Project,
                 "S2R_PACKAGE".to_owned(),
-                "Which packages a member needs is read from the lock of its workspace.".to_owned(),
-                "Build the workspace's root, and run `uv lock` there.".to_owned(),
+                "which packages a member needs is read from the lock of its workspace".to_owned(),
+                "build the workspace's root, and run `uv lock` there".to_owned(),
             ),
             Self::BuildBesideAssemble { place } => (
                 ErrorClass::Project,
                 place.to_string(),
-                format!("{} takes the place of all steps of a build, and these commands would not run.", super::running::ASSEMBLE),
-                "Run the commands in that script and delete `build`, or list the script in .s2iignore.".to_owned(),
+                format!("{} replaces all steps of a build, so that these commands would not run", super::running::ASSEMBLE),
+                "run the commands in that script and delete `build`, or list the script in .s2iignore".to_owned(),
             ),
             Self::SystemPackages => (
                 ErrorClass::Project,
                 "S2R_SYSTEM_PACKAGES".to_owned(),
-                "Empty, it keeps Debian packages that distributions need from coming by themselves; without it they do."
+                "set and empty, it leaves out the Debian packages that distributions need; unset, they go in"
                     .to_owned(),
-                "Write the names into Aptfile, one a line.".to_owned(),
+                "write the names into Aptfile, one a line".to_owned(),
             ),
             Self::NoStart {
                 is_python,
@@ -233,7 +233,7 @@ fn no_python(wishes: &[(String, SourcePlace)], known: &[(&str, &str)]) -> String
         .map(|(name, python)| format!("{name} (Python {python})"))
         .collect();
     format!(
-        "{}; the builders are {}.",
+        "{}; the builders are {}",
         wishes.join(", "),
         known.join(", ")
     )
@@ -249,15 +249,15 @@ fn no_start(
         let lacking = lacking.iter().map(|(way, lack)| format!("{way}: {lack}"));
         found.chain(lacking).collect::<Vec<_>>().join("\n")
     } else {
-        "None of the files of a Python project are here: requirements.txt, pyproject.toml, wsgi.py, app.py, app.sh, manage.py."
+        "none of the files of a Python project are here: requirements.txt, pyproject.toml, wsgi.py, app.py, app.sh, manage.py"
             .to_owned()
     };
     let next = if let Some((what, line)) = found.first() {
-        &format!("For {what}: {line}.")
+        &format!("for {what}: {line}")
     } else if is_python {
-        "Name the application with `-e APP_MODULE=module:callable` and gunicorn in requirements.txt, or add wsgi.py, app.py or app.sh."
+        "name the application with `-e APP_MODULE=module:callable` and gunicorn in requirements.txt, or add wsgi.py, app.py or app.sh"
     } else {
-        "Check the path; --context-dir names a folder within the source."
+        "check the path; --context-dir names a folder within the source"
     };
     (
         ErrorClass::Project,

@@ -57,7 +57,7 @@ pub(crate) enum ImageBuilderError {
     #[error("{image} stands on musl")]
     Musl { image: String },
     /// Its config does not tell enough.
-    #[error("the config of {image} does not tell {}", missing.join(", "))]
+    #[error("the config of {image} does not say {}", missing.join(", "))]
     Untold {
         image: String,
         /// Fields of a builder file.
@@ -84,7 +84,7 @@ impl Explain for ImageBuilderError {
                 let lines: Vec<&str> = missing.iter().map(example).collect();
                 Explanation {
                     class: ErrorClass::Project,
-                    what: format!("the base's config does not tell its {}", missing.join(" and ")),
+                    what: format!("the base's config does not say its {}", missing.join(", ")),
                     place: image.clone(),
                     why: "s2r knows images by their configs, and does not look into their layers".to_owned(),
                     next: format!(

@@ -55,39 +55,39 @@ impl From<SettingsError> for ProjectError {
 
 /// What a line of an Aptfile is, and what to write instead.
 fn aptfile_text(fault: AptfileFault) -> (&'static str, &'static str) {
-    let builder = "Name other archives in a builder file of your own (--builder FILE.yaml).";
+    let builder = "name other archives in a builder file of your own (--builder FILE.yaml)";
     match fault {
         AptfileFault::Option => (
-            "It is an option of apt, and apt does not run here.",
-            "Leave it out; packages come without what they only recommend.",
+            "it is an option of apt, and apt does not run here",
+            "leave it out; packages come without what they only recommend",
         ),
         AptfileFault::Url => (
-            "It is a package's file; packages come from the suite's signed index alone.",
+            "it is a package's file; packages come from the suite's signed index alone",
             builder,
         ),
         AptfileFault::Archive => (
-            "It is a further archive; packages come from the builder's suite alone.",
+            "it is a further archive; packages come from the builder's suite alone",
             builder,
         ),
         AptfileFault::Version => (
-            "It asks for a version or suite; the suite's newest is taken.",
-            "Write the name alone; `s2r lock SOURCE` pins the versions.",
+            "it asks for a version or suite; the suite's newest is taken",
+            "write the name alone; `s2r lock SOURCE` pins the versions",
         ),
         AptfileFault::Architecture => (
-            "It asks for an architecture; that is the image's.",
-            "Write the name alone.",
+            "it asks for an architecture; that is the image's",
+            "write the name alone",
         ),
         AptfileFault::Several => (
-            "It holds several words.",
-            "Write one package a line, without quotes.",
+            "it holds several words",
+            "write one package a line, without quotes",
         ),
         AptfileFault::Name => (
-            "Names have lower-case letters, digits, `+`, `-` and `.`, and at least two of them.",
-            "Correct the name; packages.debian.org knows them all.",
+            "names have lower-case letters, digits, `+`, `-` and `.`, and at least two of them",
+            "correct the name; packages.debian.org knows them all",
         ),
         AptfileFault::TooMany => (
-            "There are more packages than an image of an application has.",
-            "Use a builder of your own on another base.",
+            "there are more packages than an image of an application has",
+            "use a builder of your own on another base",
         ),
     }
 }
@@ -100,13 +100,13 @@ impl Explain for ProjectError {
             Self::Settings(error) => return error.explain(),
             Self::NotText { place } => (
                 place,
-                "It is read as text in UTF-8.".to_owned(),
-                "Save it as UTF-8.".to_owned(),
+                "it is read as text in UTF-8".to_owned(),
+                "save it as UTF-8".to_owned(),
             ),
             Self::Toml { place, cause } => (
                 place,
                 cause.clone(),
-                "Correct the line, or list the file in .s2iignore if the image does not need it."
+                "correct the line, or list the file in .s2iignore if the image does not need it"
                     .to_owned(),
             ),
             Self::Aptfile { place, fault, .. } => {
@@ -115,9 +115,9 @@ impl Explain for ProjectError {
             }
             Self::Version { place, .. } => (
                 place,
-                "The builder is chosen by the version of Python that the project asks for."
+                "the builder is chosen by the version of Python that the project asks for"
                     .to_owned(),
-                "Write a version such as 3.13, or a range such as >=3.11,<4 in pyproject.toml."
+                "write a version such as 3.13, or a range such as >=3.11,<4 in pyproject.toml"
                     .to_owned(),
             ),
         };

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{ErrorClass, Explain, Explanation};
+use super::{ErrorClass, Explain, Explanation, REPORT_FAULT};
 
 /// An error of a module that can stop a command.
 pub(crate) trait ModuleError: Explain + Error + Send + Sync + 'static {}
@@ -84,7 +84,7 @@ impl Explain for ThreadError {
                 what: "a part of s2r failed".to_owned(),
                 place: "a thread of the build".to_owned(),
                 why: "it panicked; its message stands above".to_owned(),
-                next: "this is a fault of s2r; please report it with the command line".to_owned(),
+                next: REPORT_FAULT.to_owned(),
             },
         }
     }

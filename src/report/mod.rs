@@ -209,11 +209,18 @@ impl ErrorClass {
 }
 
 /// What to do where bytes could not be kept on this machine.
-pub(crate) const DISK: &str = "look at the free space and the rights of the store's disk: `s2r cache prune` makes room, S2R_STORE names another folder";
+pub(crate) const DISK: &str = "check the free space and the rights of the store's disk: `s2r cache prune` makes room, S2R_STORE names another folder";
+
+/// What to do about a fault of s2r itself.
+pub(crate) const REPORT_FAULT: &str =
+    "this is a fault of s2r: report it, with the command and the output of `s2r version`";
+
+/// What mends an image with a part that is damaged or missing here.
+pub(crate) const BUILD_AGAIN: &str = "build the image again (`s2r build SOURCE IMAGE`), which makes that part anew; `s2r cache verify` lists every image with such a part";
 
 /// What stands, with a colon, before the last lines of a step at the end of an explanation's `why`. Who has shown them
 /// already need not show them again.
-pub(crate) const LAST_LINES: &str = "Its last lines";
+pub(crate) const LAST_LINES: &str = "its last lines";
 
 /// A failure told to a person: what happened, where, why it stops the build, what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]

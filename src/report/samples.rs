@@ -112,23 +112,23 @@ fn write(sections: &BTreeMap<String, String>) {
     fs::write(file(), text).unwrap();
 }
 
-/// The paths of all types that explain themselves, read from the sources.
-fn explained(folder: &Path, module: &str, found: &mut Vec<String>) {
+/// A type's name without its path.
+fn last_part(title: &str) -> &str {
+    title.rsplit("::").next().unwrap_or(title)
+}
+
+/// The names of all types that explain themselves, read from the sources.
+fn explained(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_str().unwrap();
-        let within = match name {
-            "mod" | "lib" => module.to_owned(),
-            name => format!("{module}{name}::"),
-        };
         if path.is_dir() {
-            explained(&path, &within, found);
+            explained(&path, found);
         } else if path.extension().is_some_and(|ending| ending == "rs") {
             let text = fs::read_to_string(&path).unwrap();
             let lines = text.lines().filter(|line| line.starts_with("impl "));
             let types =
                 lines.filter_map(|line| line.split_once("Explain for ")?.1.split(' ').next());
-            found.extend(types.map(|error| format!("{within}{error}")));
+            found.extend(types.map(str::to_owned));
         }
     }
 }
@@ -137,17 +137,18 @@ fn explained(folder: &Path, module: &str, found: &mut Vec<String>) {
 fn explanations_are_of_all_errors() {
     let mut found = Vec::new();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    explained(&sources, "", &mut found);
+    explained(&sources, &mut found);
     found.sort();
     let _one_at_a_time = WRITING.lock().unwrap();
     let mut sections = sections();
     if is_writing() {
-        sections.retain(|title, _| found.contains(title));
+        sections.retain(|title, _| found.iter().any(|name| name == last_part(title)));
         write(&sections);
     } else {
-        let titles: Vec<&String> = sections.keys().collect();
+        let mut titles: Vec<&str> = sections.keys().map(|title| last_part(title)).collect();
+        titles.sort_unstable();
         assert!(
-            titles.iter().copied().eq(&found),
+            titles.iter().eq(&found),
             "errors with an explanation and sections of {} differ: give each its `samples!`\n{found:#?}\n{titles:#?}",
             file().display()
         );

@@ -5,19 +5,23 @@ use std::path::PathBuf;
 
 use super::Isolation;
 use super::spec::HelperAction;
-use crate::report::{ErrorClass, Explain, Explanation};
+use crate::report::{ErrorClass, Explain, Explanation, REPORT_FAULT};
+
+/// What to do about a helper that is gone.
+const MEMORY: &str =
+    "if the machine ran out of memory, its log (`dmesg`) says so; otherwise run the command again";
 
 /// Why a step could not be run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SandboxError {
     /// The machine refuses every isolation that was allowed.
-    #[error("no isolation can be had")]
+    #[error("the machine refuses every isolation")]
     Refused {
         /// What was tried, and why not.
         tried: Vec<(Isolation, IsolationRefusal)>,
     },
     /// The helper could not do something.
-    #[error("the sandbox cannot be set up: {act:?} {subject}")]
+    #[error("the sandbox cannot be set up: {} {subject}", act.name())]
     Setup {
         act: HelperAction,
         /// With what; may be empty.
@@ -33,8 +37,8 @@ pub(crate) enum SandboxError {
         #[source]
         source: io::Error,
     },
-    /// The helper ended without a word.
-    #[error("the sandbox's helper ended without a word")]
+    /// The helper ended without an answer.
+    #[error("the sandbox's helper ended without an answer")]
     Silent,
     /// The helper could not be started or spoken to.
     #[error("cannot speak to the sandbox's helper")]
@@ -49,7 +53,7 @@ pub(crate) enum SandboxError {
     #[error("{} cannot be seen as {to} without isolation", from.display())]
     Moved { from: PathBuf, to: String },
     /// Too many lower folders.
-    #[error("{count} folders, more than {limit}")]
+    #[error("a sandbox of {count} folders, more than {limit}")]
     Folders {
         count: usize,
         /// How many may be.
@@ -70,7 +74,7 @@ pub(crate) enum SandboxError {
         seconds: u64,
     },
     /// A file of ours.
-    #[error("{} failed", path.display())]
+    #[error("{} cannot be used", path.display())]
     File {
         path: PathBuf,
         #[source]
@@ -112,55 +116,73 @@ impl SandboxError {
                 ErrorClass::World,
                 what,
                 source.to_string(),
-                "s2r needs Linux 5.12 or later for this; `--isolation chroot` does with less, and so does a build that runs nothing: wheels and a lock.".to_owned(),
+                "s2r needs Linux 5.12 or later for this; `--isolation chroot` does with less, and so does a build that runs nothing: wheels and a lock".to_owned(),
             ),
             Self::Command { source, .. } => (
                 ErrorClass::Project,
                 what,
                 source.to_string(),
-                "The program is looked for on PATH inside the image; see that the image holds it and that it may be executed.".to_owned(),
+                "the program is looked for on PATH inside the image; see that the image holds it and that it may be executed".to_owned(),
             ),
-            Self::Silent | Self::Helper { .. } => (
+            Self::Silent => (
                 ErrorClass::World,
                 what,
-                self.source_text(),
-                "If the machine ran out of memory, its log (`dmesg`) says so. Otherwise try again.".to_owned(),
+                "something ended it: mostly the kernel, for want of memory".to_owned(),
+                MEMORY.to_owned(),
+            ),
+            Self::Helper { source } => (
+                ErrorClass::World,
+                what,
+                source.to_string(),
+                MEMORY.to_owned(),
             ),
             Self::Target { .. } | Self::Folders { .. } => (
                 ErrorClass::Ours,
                 what,
-                "s2r asked its sandbox for something that it does not do.".to_owned(),
-                "Report it, with the command line.".to_owned(),
+                "s2r asked its sandbox for something that it does not do".to_owned(),
+                REPORT_FAULT.to_owned(),
             ),
             Self::Moved { .. } => (
                 ErrorClass::World,
                 what,
-                "Without isolation the step sees the machine as it is.".to_owned(),
-                "Use `--isolation auto` where the machine allows namespaces or s2r runs as root.".to_owned(),
+                "without isolation the step sees the machine as it is".to_owned(),
+                "use `--isolation auto` where the machine allows namespaces or s2r runs as root".to_owned(),
             ),
             Self::Tangled { .. } => (
                 ErrorClass::Project,
                 what,
-                "A step left a tree that no image should hold.".to_owned(),
-                "See what the step writes, and have it remove what is not needed.".to_owned(),
+                "a step left a tree that no image should hold".to_owned(),
+                "see what the step writes, and have it remove what is not needed".to_owned(),
             ),
             Self::Entries { .. } => (
                 ErrorClass::Project,
                 what,
-                "A step left more files than an image may hold.".to_owned(),
-                "See what the step writes, and have it remove what is not needed.".to_owned(),
+                "a step left more files than an image may hold".to_owned(),
+                "see what the step writes, and have it remove what is not needed".to_owned(),
             ),
             Self::File { source, .. } => (
                 ErrorClass::World,
                 what,
                 source.to_string(),
-                "See that the disk has room and that the folder may be written to.".to_owned(),
+                "see that the disk has room and that the folder may be written to".to_owned(),
             ),
         }
     }
 
-    fn source_text(&self) -> String {
-        std::error::Error::source(self).map_or_else(String::new, ToString::to_string)
+    fn place(&self) -> String {
+        match self {
+            Self::Refused { .. } => "--isolation".to_owned(),
+            Self::Setup { subject, .. } if !subject.is_empty() => subject.clone(),
+            Self::Setup { .. } | Self::Silent | Self::Helper { .. } | Self::Folders { .. } => {
+                "the sandbox".to_owned()
+            }
+            Self::Command { program, .. } => program.clone(),
+            Self::Target { to } => to.clone(),
+            Self::Moved { from, .. } => from.display().to_string(),
+            Self::Entries { path, .. } | Self::Tangled { path, .. } | Self::File { path, .. } => {
+                path.display().to_string()
+            }
+        }
     }
 }
 
@@ -170,7 +192,7 @@ impl Explain for SandboxError {
         Explanation {
             class,
             what,
-            place: String::new(),
+            place: self.place(),
             why,
             next,
         }
@@ -242,21 +264,21 @@ impl IsolationRefusal {
     fn next(&self) -> Option<&'static str> {
         match self {
             Self::SwitchedOff { .. } => {
-                Some("Allow more of them: sysctl user.max_user_namespaces=10000.")
+                Some("allow more of them: sysctl user.max_user_namespaces=10000")
             }
             Self::AppArmor => Some(
-                "Allow them: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or a profile for s2r with `userns,`.",
+                "allow them: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or a profile for s2r with `userns,`",
             ),
-            Self::UnprivilegedOff => Some("Allow them: sysctl kernel.unprivileged_userns_clone=1."),
+            Self::UnprivilegedOff => Some("allow them: sysctl kernel.unprivileged_userns_clone=1"),
             Self::Filtered { .. } => Some(
-                "Give the container a seccomp profile that allows unshare, mount and pivot_root \
-                (podman and docker: --security-opt seccomp=unconfined; Kubernetes: hostUsers: false with procMount: Unmasked).",
+                "give the container a seccomp profile that allows unshare, mount and pivot_root \
+                (podman and docker: --security-opt seccomp=unconfined; Kubernetes: hostUsers: false with procMount: Unmasked)",
             ),
             Self::Within { .. } => Some(
-                "Give the container a seccomp profile that allows mount and pivot_root, or use podman's default one, which does.",
+                "give the container a seccomp profile that allows mount and pivot_root, or use podman's default one, which does",
             ),
             Self::NotInBuilder => Some(
-                "Leave --isolation out; or push the image, and start it where containers can be.",
+                "leave --isolation out; or push the image, and start it where containers can be",
             ),
             Self::NotRoot => None,
         }

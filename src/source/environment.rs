@@ -97,8 +97,8 @@ impl Explain for EnvironmentError {
             } => (
                 class_of(*of_project),
                 format!("{file}:{line}"),
-                "Variables of an image are text in UTF-8 without NUL.",
-                "Save the file as UTF-8.",
+                "variables of an image are text in UTF-8 without NUL",
+                "save the file as UTF-8",
             ),
             Self::LongLine {
                 file,
@@ -107,14 +107,14 @@ impl Explain for EnvironmentError {
             } => (
                 class_of(*of_project),
                 format!("{file}:{line}"),
-                "A variable of that length cannot be passed to a program.",
-                "Put the value into a file of the source.",
+                "a variable of that length cannot be passed to a program",
+                "put the value into a file of the source",
             ),
             Self::Argument { name } => (
                 ErrorClass::CommandLine,
                 format!("-e {name}"),
-                "A name without a value says nothing; values are not taken from the environment.",
-                "Write -e NAME=VALUE, or -e NAME= for an empty value.",
+                "a name without a value says nothing; values are not taken from the environment",
+                "write -e NAME=VALUE, or -e NAME= for an empty value",
             ),
         };
         Explanation {

@@ -57,7 +57,7 @@ pub(crate) enum SourceError {
         limit_bytes: u64,
     },
     /// The file system refused.
-    #[error("cannot read {}", path.display())]
+    #[error("{} cannot be read", path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
@@ -94,55 +94,55 @@ impl Explain for SourceError {
         let (class, why, next) = match self {
             Self::Missing { .. } => (
                 ErrorClass::CommandLine,
-                "There is no such folder.".to_owned(),
-                "Check the path; it is taken relative to the present folder, which itself is built by `s2r build . IMAGE`.".to_owned(),
+                "there is no such folder".to_owned(),
+                "check the path; it is taken relative to the present folder, which itself is built by `s2r build . IMAGE`".to_owned(),
             ),
             Self::NotAFolder { .. } => (
                 ErrorClass::CommandLine,
-                "A source is a folder with the project's files.".to_owned(),
-                "Name the folder that holds the file.".to_owned(),
+                "a source is a folder with the project's files".to_owned(),
+                "name the folder that holds the file".to_owned(),
             ),
             Self::ContextOutside { .. } => (
                 ErrorClass::CommandLine,
-                "--context-dir names a folder within the source.".to_owned(),
-                "Name a folder below the source, without a leading `..`.".to_owned(),
+                "--context-dir names a folder within the source".to_owned(),
+                "name a folder below the source, without a leading `..`".to_owned(),
             ),
             Self::Empty { .. } => (
                 ErrorClass::Project,
-                "There is nothing to put into an image.".to_owned(),
-                "Check the path, .s2iignore and --exclude.".to_owned(),
+                "there is nothing to put into an image".to_owned(),
+                "check the path, .s2iignore and --exclude".to_owned(),
             ),
             Self::Exclude { cause, .. } => (
                 ErrorClass::CommandLine,
                 cause.clone(),
-                "Quote it for the shell; to leave nothing out, give an empty one.".to_owned(),
+                "quote it for the shell; to leave nothing out, give an empty one".to_owned(),
             ),
             Self::Whiteout { .. } => (
                 ErrorClass::Project,
-                "In an image layer such a name means that a file of a lower layer is deleted."
+                "in an image layer such a name means that a file of a lower layer is deleted"
                     .to_owned(),
-                "Rename it, or list it in .s2iignore.".to_owned(),
+                "rename it, or list it in .s2iignore".to_owned(),
             ),
             Self::Bound { .. } => (
                 ErrorClass::Project,
-                "This is bounded, so that a loop in a file system does not fill the disk."
+                "this is bounded, so that a loop in a file system does not fill the disk"
                     .to_owned(),
-                "List what the image does not need in .s2iignore.".to_owned(),
+                "list what the image does not need in .s2iignore".to_owned(),
             ),
             Self::Long { .. } => (
                 ErrorClass::Project,
-                "A file of settings is not that long.".to_owned(),
-                "Check what the file is.".to_owned(),
+                "a file of settings is not that long".to_owned(),
+                "check what the file is".to_owned(),
             ),
             Self::Read { source, .. } => (
                 ErrorClass::Project,
                 source.to_string(),
-                "Make it readable for the user that runs s2r, or list it in .s2iignore.".to_owned(),
+                "make it readable for the user that runs s2r, or list it in .s2iignore".to_owned(),
             ),
             Self::Changed { .. } => (
                 ErrorClass::Project,
-                "The image would hold a mixture of two states.".to_owned(),
-                "Build again once nothing writes into the source.".to_owned(),
+                "the image would hold a mixture of two states".to_owned(),
+                "build again once nothing writes into the source".to_owned(),
             ),
         };
         Explanation {

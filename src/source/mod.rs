@@ -379,7 +379,7 @@ mod tests {
         assert!(long.to_string().starts_with("https://h/x/sub/s has"));
         std::fs::remove_file(folder.path().join("sub/app.py")).unwrap();
         let gone = tree.contents(&KnownHashes::default()).unwrap_err();
-        assert_eq!(gone.to_string(), "cannot read https://h/x/sub/app.py");
+        assert_eq!(gone.to_string(), "https://h/x/sub/app.py cannot be read");
         settings.context_dir = Some("no".into());
         let missing = SourceTree::read(&settings, &crate::report::SilentReport).unwrap_err();
         assert_eq!(missing.to_string(), "https://h/x/no does not exist");

@@ -228,7 +228,7 @@ const AGED: &[(&[&str], &str)] = &[
             "No module named 'distutils'",
             "No module named 'imp'",
         ],
-        "It was written for an older Python: ask for a newer version of it, or for an older Python (`3.11` in .python-version).",
+        "it was written for an older Python: ask for a newer version of it, or for an older Python (`3.11` in .python-version)",
     ),
     (
         &[
@@ -236,7 +236,7 @@ const AGED: &[(&[&str], &str)] = &[
             "use_2to3",
             "install_layout",
         ],
-        "It was written for an older setuptools: ask for a newer version of it, or write `setuptools<81` (`<58` for use_2to3) into a file and name that in PIP_CONSTRAINT.",
+        "it was written for an older setuptools: ask for a newer version of it, or write `setuptools<81` (`<58` for use_2to3) into a file and name that in PIP_CONSTRAINT",
     ),
     (
         &[
@@ -244,7 +244,7 @@ const AGED: &[(&[&str], &str)] = &[
             "SETUPTOOLS_SCM_PRETEND_VERSION",
             "PBR_VERSION",
         ],
-        "It reads its version from git, which knows no tag of this commit (fetch them: git fetch --tags --unshallow) or is not there: set SETUPTOOLS_SCM_PRETEND_VERSION (PBR_VERSION for pbr) in .s2i/environment or with -e.",
+        "it reads its version from git, which knows no tag of this commit (fetch them: git fetch --tags --unshallow) or is not there: set SETUPTOOLS_SCM_PRETEND_VERSION (PBR_VERSION for pbr) in .s2i/environment or with -e",
     ),
 ];
 
@@ -293,7 +293,7 @@ fn of_line(line: &str, asked: &[String]) -> Option<String> {
     }
     header.map(|header| {
         format!(
-            "The header {header} is missing: find the Debian package that has it (its name ends in -dev), and name it in Aptfile, with the library that it is for."
+            "the header {header} is missing: find the Debian package that has it (its name ends in -dev), and name it in Aptfile, with the library that it is for"
         )
     })
 }
@@ -306,13 +306,12 @@ fn header(line: &str) -> Option<&str> {
 }
 
 fn told(thing: &MissingThing) -> String {
-    let mut text = format!("Name in Aptfile, one a line: {}, to build it", thing.build);
+    let mut text = format!("name in Aptfile, one a line: {}, to build it", thing.build);
     if !thing.run.is_empty() {
         text.push_str(&format!("; and {}, which it needs to run", thing.run));
     }
-    text.push('.');
     if !thing.instead.is_empty() {
-        text.push_str(&format!(" {} does without.", thing.instead));
+        text.push_str(&format!("; {} does without", thing.instead));
     }
     text
 }
@@ -363,7 +362,7 @@ mod tests {
             ),
             (
                 "x.c:1:10: fatal error: quux/quux.h: No such file or directory",
-                "The header quux/quux.h",
+                "the header quux/quux.h",
             ),
         ] {
             let found = advice_for(lines);

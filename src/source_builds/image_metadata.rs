@@ -77,7 +77,9 @@ impl Explain for ImageMetadataError {
             place: format!("{FOLDER}/{FILE}"),
             why: match self {
                 Self::Read(source) => source.to_string(),
-                other => other.to_string(),
+                Self::NoFile => "it is no regular file".to_owned(),
+                Self::Long => format!("it is longer than {MAX_BYTES} bytes"),
+                Self::Content { reason } => format!("it does not hold labels: {reason}"),
             },
             next: r#"have the script write {"labels": [{"NAME": "VALUE"}]}, or no such file"#
                 .to_owned(),

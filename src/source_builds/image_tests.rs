@@ -17,7 +17,7 @@ use crate::sandbox::CommandStatus;
 const RECORD: &str = "tested";
 /// What users call the step, and how to do without it.
 const TEST: &str = "test";
-const NO_TEST: &str = "--no-test builds the image without them.";
+const NO_TEST: &str = "--no-test builds the image without them";
 /// Whom OpenShift has containers be: a user of its own choice, in the group 0.
 const USER: (u32, u32) = (1_000_680_000, 0);
 /// How pytest ends that has found no tests (docs.pytest.org, "Exit codes").
@@ -69,7 +69,7 @@ impl ImageTests<'_> {
         if !is_success(&ended) {
             let found_none = self.test.command.value.contains("pytest")
                 && ended.status == CommandStatus::Code(NO_TESTS_COLLECTED);
-            let advice = found_none.then(|| "pytest found no tests in the image: take them out of .s2iignore and `exclude`, or name their folder in `test`.".to_owned());
+            let advice = found_none.then(|| "pytest found no tests in the image: take them out of .s2iignore and `exclude`, or name their folder in `test`".to_owned());
             return Err(steps.failed(&order, &ended, advice).into());
         }
         context.store.put_record(RECORD, &self.key(), b"")?;

@@ -22,7 +22,7 @@ use crate::source::SourceTree;
 const PYTHON: &str = "/opt/app-root/bin/python";
 /// What users call the commands of `build`.
 const COMMANDS: &str = "build";
-const NO_COMMANDS: &str = "Write `{run: COMMAND, network: true}` for a command that needs the network, or take it out of `build`.";
+const NO_COMMANDS: &str = "write `{run: COMMAND, network: true}` for a command that needs the network, or take it out of `build`";
 /// Where programs keep what they could fetch again: the image has no use for it.
 const CACHES: [(&str, &str); 2] = [
     ("XDG_CACHE_HOME", "/tmp/cache"),
@@ -34,7 +34,7 @@ const COLLECTSTATIC: &str = "collectstatic";
 const COLLECT: [&str; 4] = [PYTHON, "manage.py", COLLECTSTATIC, "--noinput"];
 const DRY_RUN: [&str; 5] = [PYTHON, "manage.py", COLLECTSTATIC, "--dry-run", "--noinput"];
 const NO_COLLECTSTATIC: &str =
-    "Set DISABLE_COLLECTSTATIC, and collect static files before the build or at start.";
+    "set DISABLE_COLLECTSTATIC, and collect static files before the build or at start";
 
 /// What runs over the layers.
 #[derive(Clone, Copy)]

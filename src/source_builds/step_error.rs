@@ -64,15 +64,24 @@ pub(crate) enum StepError {
     },
 }
 
+/// How to do without a step, as the end of a sentence; nothing where that is not known.
+fn without(instead: &str) -> String {
+    if instead.is_empty() {
+        return String::new();
+    }
+    format!("; or do without it: {instead}")
+}
+
 /// What to do about a step that failed.
 fn next_of_failed(advice: Option<&str>, instead: &str, is_disk_full: bool) -> String {
     if is_disk_full {
-        "Make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (S2R_STORE).".to_owned()
+        "make room on the disk of the store (`s2r cache prune` helps), or put the store elsewhere (S2R_STORE)".to_owned()
     } else if let Some(advice) = advice {
-        format!("{advice} Or do without it: {instead}")
+        format!("{advice}{}", without(instead))
     } else {
         format!(
-            "Mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine. Or do without it: {instead}"
+            "mend what these lines say; in its sandbox a step has the builder's packages (Aptfile adds more) and nothing of this machine{}",
+            without(instead)
         )
     }
 }
@@ -96,7 +105,7 @@ impl Explain for StepError {
                 what: format!("{step} failed: {ended}"),
                 place: command.clone(),
                 why: if words.lines.is_empty() {
-                    "It wrote nothing.".to_owned()
+                    "it wrote nothing".to_owned()
                 } else {
                     format!("{LAST_LINES}:\n{}", words.lines.join("\n"))
                 },
@@ -116,7 +125,7 @@ impl Explain for StepError {
                     place: cause.place,
                     why: format!("{}: {}", cause.what, cause.why),
                     next: format!(
-                        "{instead} {} In a container of an image that this builder made, --isolation none runs steps without a sandbox.",
+                        "{instead}; {}; in a container of an image that this builder made, --isolation none runs steps without a sandbox",
                         cause.next
                     ),
                 }
@@ -131,17 +140,17 @@ impl Explain for StepError {
                     "{step} needs code of the project to run, and s2r does not stand in the builder's image"
                 ),
                 place: "--isolation none".to_owned(),
-                why: format!("{absence}."),
+                why: absence.to_string(),
                 next: format!(
-                    "{instead} Or run s2r in a container of an image that this builder made, or with --isolation auto where namespaces are allowed."
+                    "{instead}; or run s2r in a container of an image that this builder made, or with --isolation auto where namespaces are allowed"
                 ),
             },
             Self::Offline { command } => Explanation {
                 class: ErrorClass::World,
                 what: "a command of build needs the network, and nothing is kept of an earlier run with the same input".to_owned(),
                 place: command.clone(),
-                why: "--offline touches no network.".to_owned(),
-                next: "Build once without --offline: what the command leaves is kept.".to_owned(),
+                why: "--offline touches no network".to_owned(),
+                next: "build once without --offline: what the command leaves is kept".to_owned(),
             },
             Self::Placed {
                 step,
@@ -153,7 +162,7 @@ impl Explain for StepError {
                 place: "--isolation none".to_owned(),
                 why: (*needs).to_owned(),
                 next: format!(
-                    "{instead} Or build with --isolation auto where namespaces are allowed."
+                    "{instead}; or build with --isolation auto where namespaces are allowed"
                 ),
             },
         }

@@ -26,7 +26,7 @@ const KEPT: &[u8] = b"opt/app-root/";
 const SCRATCH: [&str; 7] = ["tmp", "run", "build", "dev", "proc", "var/tmp", "etc"];
 /// How to do without the script.
 const NO_ASSEMBLE: &str =
-    "Remove .s2i/bin/assemble, or list it in .s2iignore, to build with s2r's own steps.";
+    "remove .s2i/bin/assemble, or list it in .s2iignore, to build with s2r's own steps";
 
 /// What a step left for the image.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ pub(crate) fn assemble(
         return Err(StepError::Placed {
             step: "the project's .s2i/bin/assemble".to_owned(),
             instead: NO_ASSEMBLE.to_owned(),
-            needs: "An assemble script names /tmp/src and /opt/app-root/src itself, and there s2r can put nothing without mounts.",
+            needs: "an assemble script names /tmp/src and /opt/app-root/src itself, and there s2r can put nothing without mounts",
         }
         .into());
     }

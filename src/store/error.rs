@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::oci::Digest;
-use crate::report::{ErrorClass, Explain, Explanation};
+use crate::report::{BUILD_AGAIN, ErrorClass, Explain, Explanation};
 
 /// What can go wrong in the store.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +98,7 @@ impl Explain for StoreError {
             },
             Self::Mismatch { path, expected, found } => Explanation {
                 class: ErrorClass::World,
-                what: "written bytes are not the bytes that were meant".into(),
+                what: "a file was written with other bytes than expected".into(),
                 place: path.display().to_string(),
                 why: format!("expected {expected}, found {found}; nothing was kept"),
                 next: "run the command again; if it happens twice, check the disk and the memory of this machine".into(),
@@ -113,7 +113,7 @@ impl Explain for StoreError {
                 what: "a file of the store is damaged".into(),
                 place: path.display().to_string(),
                 why: reason.clone(),
-                next: "run `s2r cache verify`, which mends the store and names the images that are to be built again".into(),
+                next: "run `s2r cache verify`, which mends the store and lists the images to build again".into(),
             },
             Self::UnknownForm { path, reason } => unknown_form(path, reason),
             Self::ListLost {
@@ -140,7 +140,7 @@ impl Explain for StoreError {
                 class: ErrorClass::CommandLine,
                 what: format!("there is no image {name} in the store"),
                 place: root.display().to_string(),
-                why: "neither is it a name that `s2r build SOURCE IMAGE` gave, nor the first six or more digits of a digest".into(),
+                why: "it is neither a name that `s2r build SOURCE IMAGE` gave, nor the first six or more digits of a digest".into(),
                 next: "`s2r images` lists what is there".into(),
             },
             Self::SeveralImages { id, found } => Explanation {
@@ -166,7 +166,7 @@ fn damaged_blob(path: &Path, digest: &Digest, is_there: bool) -> Explanation {
         what: format!("a part of the image is {what} in the store"),
         place: path.display().to_string(),
         why,
-        next: "build the image again (`s2r build SOURCE IMAGE`), which makes that part anew; `s2r cache verify` names every image that is hit".into(),
+        next: BUILD_AGAIN.into(),
     }
 }
 

@@ -44,7 +44,7 @@ fn few_processes_are_told_of() {
     for processes in [2, 6] {
         build_with(processes, &home, &project.path())
             .exits(69)
-            .says(&["too few threads", "ulimit -u"]);
+            .says(&["enough threads", "ulimit -u"]);
     }
 }
 

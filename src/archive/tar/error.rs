@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::archive::gzip;
-use crate::report::{ErrorClass, Explain, Explanation};
+use crate::report::{DISK, ErrorClass, Explain, Explanation, REPORT_FAULT};
 
 /// What is wrong with a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,22 @@ pub(crate) enum PathFault {
     Taken,
     /// It is no UTF-8, and goes into an eStargz layer's table, which is JSON.
     Encoding,
+}
+
+impl PathFault {
+    /// What is wrong, as a sentence about the path.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Empty => "a part of its path is empty",
+            Self::Dots => "a part of its path is `.` or `..`",
+            Self::Deep => "it lies in more than 255 folders",
+            Self::Nul => "its path holds a NUL byte",
+            Self::Whiteout => "a name that begins with `.wh.` deletes files of the layers below",
+            Self::Long => "its path is longer than 4096 bytes",
+            Self::Taken => "an eStargz layer has a file of its own there",
+            Self::Encoding => "it is not UTF-8, and an eStargz layer's table of contents is JSON",
+        }
+    }
 }
 
 /// What can go wrong while a layer is written.
@@ -76,21 +92,7 @@ impl Explain for TarError {
                 ErrorClass::Project,
                 format!("{} cannot be in an image layer", path.escape_debug()),
                 path.clone(),
-                match fault {
-                    PathFault::Empty => "a part of its path is empty",
-                    PathFault::Dots => "a part of its path is `.` or `..`",
-                    PathFault::Deep => "it lies in more than 255 folders",
-                    PathFault::Nul => "its path holds a NUL byte",
-                    PathFault::Whiteout => {
-                        "a name that begins with `.wh.` deletes files of the layers below"
-                    }
-                    PathFault::Long => "its path is longer than 4096 bytes",
-                    PathFault::Taken => "an eStargz layer has a file of its own there",
-                    PathFault::Encoding => {
-                        "it is no UTF-8, and an eStargz layer's table of contents is JSON"
-                    }
-                }
-                .to_owned(),
+                fault.text().to_owned(),
                 match fault {
                     PathFault::Taken | PathFault::Encoding => {
                         "rename it, leave it out, or build without --estargz"
@@ -104,28 +106,28 @@ impl Explain for TarError {
                 "a layer's entries are out of order".to_owned(),
                 path.clone(),
                 format!("it was written after {previous}"),
-                "please report this".to_owned(),
+                REPORT_FAULT.to_owned(),
             ),
             Self::Parent { path } => (
                 ErrorClass::Ours,
                 "a layer's entry has no directory".to_owned(),
                 path.clone(),
                 "its directory was not written before it".to_owned(),
-                "please report this".to_owned(),
+                REPORT_FAULT.to_owned(),
             ),
             Self::Link { path, target } => (
                 ErrorClass::Ours,
                 "a hard link has no target in its layer".to_owned(),
                 path.clone(),
                 format!("{target} was not written before it"),
-                "please report this".to_owned(),
+                REPORT_FAULT.to_owned(),
             ),
             Self::Read { path, source } => (
                 ErrorClass::World,
                 "a file's contents cannot be read".to_owned(),
                 path.clone(),
                 source.to_string(),
-                "look at the file and the disk, then build again".to_owned(),
+                "check the file and the disk, and build again".to_owned(),
             ),
             Self::Contents { path, source } => (
                 ErrorClass::World,
@@ -138,9 +140,9 @@ impl Explain for TarError {
             Self::Write(source) => (
                 ErrorClass::World,
                 "a layer cannot be written".to_owned(),
-                String::new(),
+                "the store".to_owned(),
                 source.to_string(),
-                "make room on the disk, then build again".to_owned(),
+                DISK.to_owned(),
             ),
         };
         Explanation {

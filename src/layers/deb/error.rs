@@ -78,35 +78,35 @@ impl Explain for DebLayerError {
         let (class, what, place, why, next) = match self {
             Self::Open { path, source } => (
                 ErrorClass::World,
-                "a downloaded package does not open",
+                "a downloaded package cannot be opened",
                 path.display().to_string(),
                 source.to_string(),
-                "Empty the downloads with `s2r cache prune` and build again.",
+                "empty the downloads with `s2r cache prune` and build again",
             ),
             Self::Ar { package, source } => broken(package, source.to_string()),
             Self::Member { package, member, source } => broken(package, format!("{member}: {source}")),
-            Self::NoMember { package, member } => broken(package, format!("It has no {member}.")),
+            Self::NoMember { package, member } => broken(package, format!("it has no {member}")),
             Self::Entry { package, path, reason } => broken(package, format!("{path}: {reason}")),
             Self::Conflict { path, first, second } => (
                 ErrorClass::Project,
                 "two Debian packages have different files at one path",
                 path.clone(),
-                format!("{first} and {second} both have it; without dpkg's scripts neither can give way."),
-                "Name one of them in `leave_out` of the builder file.",
+                format!("{first} and {second} both have it; without dpkg's scripts neither can give way"),
+                "name one of them in `leave_out` of the builder file",
             ),
             Self::NoLocale { locale } => (
                 ErrorClass::Project,
                 "the builder's locale is in no package",
                 locale.clone(),
-                "It is taken out of the package `locales-all`, which is not there or does not have it.".to_owned(),
-                "Add `locales-all` to `packages`, or correct `locale` in the builder file.",
+                "it is taken out of the package `locales-all`, which is not there or does not have it".to_owned(),
+                "add `locales-all` to `packages`, or correct `locale` in the builder file",
             ),
             Self::Spool { source } => (
                 ErrorClass::World,
                 "a temporary file of the build failed",
                 "the store's temporary folder".to_owned(),
                 source.to_string(),
-                "Check free space; the base needs some 100 MB while it is made.",
+                "check free space; the base needs some 100 MB while it is made",
             ),
             Self::Layer(error) => return error.explain(),
         };
@@ -126,7 +126,7 @@ fn broken(package: &str, why: String) -> (ErrorClass, &'static str, String, Stri
         "a Debian package cannot be put into a layer",
         package.to_owned(),
         why,
-        "Empty the downloads with `s2r cache prune` and build again; if it stays, leave the package out.",
+        "empty the downloads with `s2r cache prune` and build again; if it stays, leave the package out",
     )
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use crate::report::{ErrorClass, Explain, Explanation};
+use crate::report::{DISK, ErrorClass, Explain, Explanation};
 
 /// What is wrong with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,28 +70,30 @@ impl Explain for LayerUnpackError {
                 "a layer cannot be read",
                 "the layer".to_owned(),
                 source.to_string(),
-                "delete it (`s2r cache prune`) and build again",
+                "drop it (`s2r cache prune`) and build again",
             ),
             Self::TooMuch { entries, bytes } => (
                 ErrorClass::Project,
                 "a layer is too large to be unpacked",
                 "the layer".to_owned(),
                 format!("at most {entries} entries and {bytes} bytes are unpacked"),
-                "take a smaller base",
+                "name a smaller base (--builder IMAGE)",
             ),
             Self::Entry { path, fault } => (
                 ErrorClass::Project,
-                "a layer holds what cannot be unpacked safely",
+                "a layer has an entry that cannot be unpacked safely",
                 path.clone(),
                 match fault {
                     LayerEntryFault::Path => "its path leaves the image, or is too long",
                     LayerEntryFault::Parent => "a part of its path is no folder",
                     LayerEntryFault::Folder => "the layer has a folder of that name already",
-                    LayerEntryFault::Link => "it is another name of what is no file of this layer",
+                    LayerEntryFault::Link => {
+                        "it is a hard link to a file that this layer does not have"
+                    }
                     LayerEntryFault::Header => "its header is damaged or of an unknown kind",
                 }
                 .to_owned(),
-                "take another base; this layer was not made by a usual tool",
+                "name another base (--builder IMAGE); no usual tool makes such a layer",
             ),
             Self::Whiteout { path, source } => (
                 ErrorClass::World,
@@ -107,7 +109,7 @@ impl Explain for LayerUnpackError {
                 "a layer cannot be unpacked",
                 path.display().to_string(),
                 source.to_string(),
-                "make room on the disk (`s2r cache prune`), then build again",
+                DISK,
             ),
         };
         Explanation {

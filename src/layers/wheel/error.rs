@@ -128,7 +128,7 @@ impl Explain for WheelLayerError {
             } => (
                 wheel,
                 "the wheel holds another distribution than its name says",
-                format!("{found} where {expected} is due"),
+                format!("it holds {found}, and its name says {expected}"),
             ),
             Self::Missing { wheel, file } => (
                 wheel,

@@ -261,7 +261,7 @@ impl Explain for HttpError {
                 ..world(
                     "a URL cannot be used",
                     url,
-                    "only http:// and https:// URLs are".to_owned(),
+                    "s2r reads http:// and https:// URLs only".to_owned(),
                     "correct the URL where it is configured",
                 )
             },
@@ -278,7 +278,7 @@ impl Explain for HttpError {
                 "the connection broke off",
                 url,
                 format!("{cause}{}", after_tries(*tries)),
-                "try again; if it breaks at the same place, look at proxies in between",
+                "run the command again; if it breaks off at the same place, check the proxies in between",
             ),
             Self::Status {
                 url,
@@ -308,7 +308,7 @@ impl Explain for HttpError {
                 "the downloaded bytes are not the expected ones",
                 url,
                 format!("expected sha256 {expected}\nfound    sha256 {found}"),
-                "the file changed or was tampered with: lock anew if the change is known, else ask who serves it",
+                "the file changed or was tampered with: if the change is known, lock again (`s2r lock SOURCE`), else ask who serves the file",
             ),
             Self::WrongSize {
                 url,
@@ -318,13 +318,13 @@ impl Explain for HttpError {
                 "the download has the wrong size",
                 url,
                 format!("expected {expected} bytes, found {found}"),
-                "the file changed or was cut off: try again, or lock anew",
+                "the file changed or was cut off: run the command again, or lock again (`s2r lock SOURCE`)",
             ),
             Self::Changed { url } => world(
                 "a file changed while it was downloaded",
                 url,
                 "two tries of one download gave different bytes".to_owned(),
-                "try again",
+                "run the command again",
             ),
             Self::Local { url, source } => world(
                 "a transfer failed on this side",
@@ -359,7 +359,7 @@ fn explain_offline(method: &str, url: &ShownUrl) -> Explanation {
     world(
         "something is needed from the network, and --offline forbids it",
         url,
-        format!("it would have been asked for by {method}"),
+        format!("it would be asked by {method}"),
         "run once without --offline, so that it is kept in the store",
     )
 }
@@ -369,7 +369,7 @@ fn explain_plain_secret(url: &ShownUrl) -> Explanation {
         "credentials are not sent without TLS",
         url,
         "it is an http URL, and anyone on the way could read them".to_owned(),
-        "have the server speak https; or list the registry as insecure, if the network between is your own",
+        "have the server speak https; if the network between is your own, allow it: --insecure-registry HOST",
     )
 }
 
@@ -379,7 +379,7 @@ fn explain_ca_file(path: &Path, source: &io::Error) -> Explanation {
         what: "a file of certificate authorities cannot be used".to_owned(),
         place: path.display().to_string(),
         why: source.to_string(),
-        next: "give a readable file of PEM certificates".to_owned(),
+        next: "name a readable file of PEM certificates: --ca FILE, or SSL_CERT_FILE".to_owned(),
     }
 }
 

@@ -113,7 +113,7 @@ pub(crate) enum ProtocolBreach {
     #[error("the token service gives no token")]
     NoToken,
     /// A token service that no credentials are sent to: not https, or of another owner.
-    #[error("the token service is at a place that gets no credentials")]
+    #[error("the token service is on another host or without TLS, and gets no credentials")]
     Realm,
 }
 
@@ -363,13 +363,13 @@ impl Explain for RegistryError {
             Self::Denied { registry, repository, status, had_credentials, lacks_rights: _, refusals } => Explanation {
                 class: ErrorClass::World,
                 what: "the registry refuses access".to_owned(),
-                place: format!("{registry}/{repository}"),
+                place: format!("{registry}/{repository}").trim_end_matches('/').to_owned(),
                 why: if *had_credentials {
                     format!("it answers {status} to the credentials found for it{}", words(refusals))
                 } else {
                     format!("it answers {status}, and there are no credentials for it{}", words(refusals))
                 },
-                next: format!("log in (s2r login {registry}), and check that the account may push to {repository}"),
+                next: format!("log in (`s2r login {registry}`), and check that the account may push to {repository}"),
             },
             Self::Refused { url, status, refusals, tries, .. } => Explanation {
                 class: ErrorClass::World,
@@ -383,7 +383,7 @@ impl Explain for RegistryError {
                     _ if self.says("BLOB_UPLOAD_UNKNOWN") => "the registry forgets uploads from one request to the next, as several replicas without shared state behind one name do: give them one storage and one secret (REGISTRY_HTTP_SECRET), or have a client stay with one of them".to_owned(),
                     404 => "check that the repository or project exists; some registries make none by themselves".to_owned(),
                     413 => "a proxy in front of the registry limits the size of a request: raise its limit".to_owned(),
-                    400 | 409 | 412 => "the tag may be immutable, or the registry may not take this kind of image: see its words".to_owned(),
+                    400 | 409 | 412 => "the tag may be immutable, or the registry may not take this kind of image: its own words above say which".to_owned(),
                     _ => "try again later; if it stays, ask who runs the registry".to_owned(),
                 },
             },
@@ -399,7 +399,7 @@ impl Explain for RegistryError {
                 what: "the registry has other bytes than were sent or asked for".to_owned(),
                 place: url.to_string(),
                 why: format!("expected {expected}\nfound    {found}"),
-                next: "try again; if it stays, something between here and the registry changes the bytes".to_owned(),
+                next: "run the command again; if it stays, something between here and the registry changes the bytes".to_owned(),
             },
             Self::Rules(error) => error.explain(),
             Self::Blocked { name, prefix, file, mirrors } => Explanation {

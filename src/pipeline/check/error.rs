@@ -12,7 +12,8 @@ use crate::sandbox::{CommandStatus, EndReason, SandboxError, SandboxStep, StepEn
 const LINES: usize = 25;
 
 /// How to build and look for oneself.
-const INSTEAD: &str = "see for yourself: `s2r run IMAGE --restricted -p 8080`, after a build without --check, which names the image as it is";
+const INSTEAD: &str =
+    "see for yourself: build without --check, and run `s2r run IMAGE --restricted -p 8080`";
 
 /// Why an image could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +37,7 @@ impl Explain for CheckError {
         match self {
             Self::NoPlace { source } => {
                 let (why, next) = match source.as_ref().map(Explain::explain) {
-                    Some(cause) => (format!("\n{}", cause.why), format!("{} Or ", cause.next)),
+                    Some(cause) => (format!("\n{}", cause.why), format!("{}; or ", cause.next)),
                     None => (String::new(), String::new()),
                 };
                 Explanation {
@@ -72,7 +73,7 @@ impl Explain for CheckError {
                 class: ErrorClass::World,
                 what,
                 place: image.clone(),
-                why: "the sandbox ended before its first process had said a word".to_owned(),
+                why: "the sandbox ended before its first process had started".to_owned(),
                 next: "if the machine ran out of memory, its log (`dmesg`) says so; otherwise try again".to_owned(),
             },
         }
@@ -254,7 +255,7 @@ impl FailedCheck {
             CheckFault::NoAnswer => "give it longer (--check-within 60s), or ask for a path that answers sooner (--check-path /healthz)".to_owned(),
             CheckFault::NotHttp => "a check speaks HTTP/1 without TLS: an image that serves gRPC or TLS alone is built without --check".to_owned(),
             CheckFault::Ended { reason: EndReason::OutOfMemory, .. } => "have it take less (WEB_CONCURRENCY=1 starts one worker), or check it with what its pod will have (--check-memory 1G)".to_owned(),
-            CheckFault::Status { found: 500.. } => "its log says why, if it logs errors".to_owned(),
+            CheckFault::Status { found: 500.. } => "mend what its log says; if that says nothing, have the application log its errors".to_owned(),
             CheckFault::Status { found } => format!(
                 "ask for a path that it has (--check-path), or for this status (--check-status {found})"
             ),
@@ -293,7 +294,7 @@ impl Explain for FailedCheck {
         let next = match &self.evidence.clue {
             Some(clue) if is_explained => clue.next(self.evidence.app_module.as_deref()),
             _ if is_explained && !sought.is_empty() => format!(
-                "have it start, and answer {}, without what it sought: connect at the first request that needs it. Or {INSTEAD}",
+                "have it start, and answer {}, without what it sought: connect at the first request that needs it; or {INSTEAD}",
                 self.request.path
             ),
             _ => self.next(),

@@ -119,14 +119,14 @@ impl Explain for RebaseError {
                     "its manifest lacks {}; s2r writes them, other tools and older versions do not",
                     missing.join(", ")
                 ),
-                "build it once with this s2r; what was built so can be put on other bases".to_owned(),
+                format!("build it once with this s2r, after which it can be put on other bases: s2r build SOURCE {image}"),
             ),
             Self::Layers { image, layers, tars, base } => told(
                 ErrorClass::World,
-                "what the image tells of its layers cannot be",
+                "what the image says of its layers contradicts itself",
                 image,
                 format!("{layers} layers in the manifest, {tars} in the config, {base} of them the base's"),
-                "build it anew".to_owned(),
+                format!("build it again: s2r build SOURCE {image}"),
             ),
             Self::BaseName { name, reason } => told(
                 ErrorClass::CommandLine,
@@ -150,8 +150,8 @@ impl Explain for RebaseError {
                 ErrorClass::Project,
                 "the base lacks packages that the image's base has",
                 base,
-                format!("{}: what lies above them in {image} may count on them", missing.join(", ")),
-                "name a base with them, or build the image anew on this one".to_owned(),
+                format!("{}: the layers above in {image} may need them", missing.join(", ")),
+                format!("name a base with them, or build the image again on this one: s2r build SOURCE {image} --builder {base}"),
             ),
         }
     }
@@ -178,7 +178,7 @@ fn misfit_told(
             "compiled modules may ask for functions that it lacks",
         ),
         AbiMismatch::Interpreter => (
-            "the base has its Python elsewhere",
+            "the base has its Python at another path",
             wanted.interpreter.clone(),
             found.interpreter.clone(),
             "the virtual environment's links lead to one path",
@@ -189,7 +189,7 @@ fn misfit_told(
         what: what.to_owned(),
         place: base.to_owned(),
         why: format!("{image} stands on {old}, {base} has {new}: {why}"),
-        next: format!("build the image anew: s2r build SOURCE {image} --builder {base}"),
+        next: format!("build the image again: s2r build SOURCE {image} --builder {base}"),
     }
 }
 

@@ -79,7 +79,8 @@ impl Explain for RunError {
             Self::Platform { found, .. } => (
                 ErrorClass::CommandLine,
                 format!("it is for {}", found.join(", ")),
-                "build it with --platform for this machine".to_owned(),
+                "build it for this machine: s2r build SOURCE IMAGE --platform linux/ARCHITECTURE"
+                    .to_owned(),
             ),
             Self::NoCommand { .. } => (
                 ErrorClass::CommandLine,
@@ -89,7 +90,7 @@ impl Explain for RunError {
             Self::User { .. } => (
                 ErrorClass::CommandLine,
                 "its /etc/passwd does not list that name".to_owned(),
-                "give numbers: --user 1001:0".to_owned(),
+                "give numbers: s2r run --user 1001:0 IMAGE".to_owned(),
             ),
             Self::Restricted => (
                 ErrorClass::World,
@@ -100,7 +101,8 @@ impl Explain for RunError {
             Self::Port { source, .. } => (
                 ErrorClass::World,
                 source.to_string(),
-                "another program may use the port: choose another, -p OTHER:PORT".to_owned(),
+                "if another program uses the port, choose another one: s2r run -p OTHER:PORT IMAGE"
+                    .to_owned(),
             ),
             Self::Sandbox { source, .. } => {
                 let cause = source.explain();
@@ -110,9 +112,22 @@ impl Explain for RunError {
         Explanation {
             class,
             what,
-            place: String::new(),
+            place: self.place(),
             why,
             next,
+        }
+    }
+}
+
+impl RunError {
+    fn place(&self) -> String {
+        match self {
+            Self::Platform { image, .. }
+            | Self::NoCommand { image }
+            | Self::Sandbox { image, .. } => image.clone(),
+            Self::User { user, .. } => format!("--user {user}"),
+            Self::Restricted => "--restricted".to_owned(),
+            Self::Port { port, .. } => format!("port {port}"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is wrong with a builder file.
 
-use crate::report::{ErrorClass, Explain, Explanation};
+use crate::report::{ErrorClass, Explain, Explanation, REPORT_FAULT};
 
 /// What is wrong with a builder file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,12 +74,12 @@ impl ExtendsFault {
     fn next(&self, name: &str) -> String {
         match self {
             Self::Unknown { known } => format!(
-                "Name one of {}, or a file by its path from the folder of this one; `{name}` is neither.",
+                "name one of {}, or a file by its path from the folder of this one; `{name}` is neither",
                 known.join(", ")
             ),
-            Self::Loop { .. } => "Let one of these files extend none of the others.".to_owned(),
+            Self::Loop { .. } => "let one of these files extend none of the others".to_owned(),
             Self::Deep { limit } => {
-                format!("Join some of the files: {limit} at most make a builder.")
+                format!("join some of the files: {limit} at most make a builder")
             }
         }
     }
@@ -95,7 +95,7 @@ impl Explain for BuilderError {
             Self::Unreadable { origin, reason } => (
                 origin,
                 reason.clone(),
-                "Compare it with a builder that works: `s2r builders python-3.13`.".to_owned(),
+                "compare it with a builder that works: `s2r builders python-3.13`".to_owned(),
             ),
             Self::Value {
                 origin,
@@ -103,19 +103,17 @@ impl Explain for BuilderError {
                 value,
             } => (
                 origin,
-                format!("`{field}` cannot be `{value}`."),
-                format!(
-                    "Correct `{field}`; `s2r builders python-3.13` shows a builder that works."
-                ),
+                format!("`{field}` cannot be `{value}`"),
+                format!("correct `{field}`; `s2r builders python-3.13` shows a builder that works"),
             ),
             Self::Missing { origin, field } => (
                 origin,
-                format!("`{field}` is not there, and nothing else says it."),
-                format!("Add `{field}`; `s2r builders python-3.13` shows a builder that works."),
+                format!("`{field}` is not there, and nothing else says it"),
+                format!("add `{field}`; `s2r builders python-3.13` shows a builder that works"),
             ),
             Self::Extends { place, name, fault } => (
                 place,
-                format!("`extends: {name}` {fault}."),
+                format!("`extends: {name}` {fault}"),
                 fault.next(name),
             ),
             Self::NotInherited {
@@ -124,21 +122,21 @@ impl Explain for BuilderError {
                 text,
             } => (
                 origin,
-                format!("`{field}` says `{text}`, and nothing of the kind is inherited."),
+                format!("`{field}` says `{text}`, and nothing of the kind is inherited"),
                 format!(
-                    "Leave it out of `{field}`, or correct it; `s2r builders NAME` shows what a builder of s2r has."
+                    "leave it out of `{field}`, or correct it; `s2r builders NAME` shows what a builder of s2r has"
                 ),
             ),
             Self::OneBase { origin } => (
                 origin,
-                "It must name what it stands on: Debian packages or an image, one of them."
+                "it must name what it stands on: Debian packages or an image, one of them"
                     .to_owned(),
-                "Give it either `debian:` or `image:`.".to_owned(),
+                "give it either `debian:` or `image:`".to_owned(),
             ),
             Self::TooLong { origin, limit } => (
                 origin,
-                format!("It is longer than {limit} bytes."),
-                "Check that it is a builder file.".to_owned(),
+                format!("it is longer than {limit} bytes"),
+                "check that it is a builder file".to_owned(),
             ),
         };
         Explanation {
@@ -158,7 +156,7 @@ fn fault(error: &BuilderError, place: &str, why: &str) -> Explanation {
         what: error.to_string(),
         place: place.to_owned(),
         why: why.to_owned(),
-        next: "this is a fault of s2r; please report it with the command line".to_owned(),
+        next: REPORT_FAULT.to_owned(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::report::{ErrorClass, Explain, Explanation};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// A script's first line ends as Windows' do, so that its interpreter is not found.
-    #[error("{path} has Windows' ends of lines")]
+    #[error("{path} has Windows line endings")]
     WindowsLines { path: String },
     /// What gunicorn is to serve is a module that nothing brings.
     #[error("{origin}: there is no module {module}")]
@@ -76,7 +76,7 @@ pub(crate) enum StartError {
     #[error("{place}: there is no folder {folder} in the source")]
     NoStaticFolder { place: SourcePlace, folder: String },
     /// gunicorn serves ASGI from 25 on.
-    #[error("gunicorn {found} has no workers for ASGI")]
+    #[error("gunicorn {found} has no ASGI workers")]
     OldGunicorn { found: String },
 }
 
@@ -86,80 +86,80 @@ impl Explain for StartError {
         let (place, why, next) = match self {
             Self::WindowsLines { path } => (
                 path.clone(),
-                "The kernel takes the carriage return for a part of the interpreter's name, so the container would stop at once."
+                "the kernel takes the carriage return for a part of the interpreter's name, so the container would stop at once"
                     .to_owned(),
-                format!("sed -i 's/\\r$//' {path} (and `{path} text eol=lf` in .gitattributes)."),
+                format!("run `sed -i 's/\\r$//' {path}`, and write `{path} text eol=lf` into .gitattributes"),
             ),
             Self::NoFramework { origin, package, seen } => (
                 origin.clone(),
-                format!("No file that is read says which packages go in (requirements.txt, pyproject.toml, Pipfile, a lock), and without {package} the container would stop at once."),
+                format!("no file that is read says which packages go in (requirements.txt, pyproject.toml, Pipfile, a lock), and without {package} the container would stop at once"),
                 match seen {
-                    Some(path) if Path::new(path).extension().is_some_and(|ending| ending == "txt") => format!("Write the line `-r {path}` into requirements.txt."),
-                    Some(path) => format!("Write what {path} names into requirements.txt; {path} itself is not read."),
-                    None => format!("Write {package}, and what else is imported, into requirements.txt."),
+                    Some(path) if Path::new(path).extension().is_some_and(|ending| ending == "txt") => format!("write the line `-r {path}` into requirements.txt"),
+                    Some(path) => format!("write what {path} names into requirements.txt; {path} itself is not read"),
+                    None => format!("write {package}, and what else is imported, into requirements.txt"),
                 },
             ),
             Self::NoModule { origin, elsewhere, .. } => (
                 origin.clone(),
-                "It is not in the source, and none of the packages that go in has such a module: gunicorn would stop at once."
+                "it is not in the source, and none of the packages that go in has such a module: gunicorn would stop at once"
                     .to_owned(),
                 match elsewhere {
-                    Some(folder) => format!("Add the line `APP_HOME={folder}` to .s2i/environment, or correct the module."),
-                    None => "Correct it: MODULE:NAME, the module as it is imported from the source's root, or from APP_HOME.".to_owned(),
+                    Some(folder) => format!("add the line `APP_HOME={folder}` to .s2i/environment, or correct the module"),
+                    None => "correct it: MODULE:NAME, the module as it is imported from the source's root, or from APP_HOME".to_owned(),
                 },
             ),
             Self::NoName { path, origin, instead, .. } => (
                 path.clone(),
                 match origin {
-                    Some(origin) => format!("{origin} asks gunicorn for it, which would stop at once."),
-                    None => "gunicorn is started with wsgi.py where there is one, asks it for `application`, and would stop at once.".to_owned(),
+                    Some(origin) => format!("{origin} asks gunicorn for it, which would stop at once"),
+                    None => "gunicorn is started with wsgi.py where there is one, asks it for `application`, and would stop at once".to_owned(),
                 },
                 match instead.first() {
-                    Some(value) => format!("Add the line `APP_MODULE={value}` to .s2i/environment."),
-                    None => "Name the application with `APP_MODULE=MODULE:NAME` in .s2i/environment.".to_owned(),
+                    Some(value) => format!("add the line `APP_MODULE={value}` to .s2i/environment"),
+                    None => "name the application with `APP_MODULE=MODULE:NAME` in .s2i/environment".to_owned(),
                 },
             ),
             Self::Several { first, second } => (
                 format!("{}, {}", first.0, second.0),
-                "Nothing says which of them is to be served.".to_owned(),
+                "nothing says which of them is to be served".to_owned(),
                 format!(
-                    "Add the line `APP_MODULE={}` or `APP_MODULE={}` to .s2i/environment.",
+                    "add the line `APP_MODULE={}` or `APP_MODULE={}` to .s2i/environment",
                     first.1, second.1
                 ),
             ),
             Self::SeveralPages { first, second } => (
                 format!("{}, {}", first.0, second.0),
-                "Nothing says which of them is shown first.".to_owned(),
-                format!("Add a Procfile with the line `web: {}` or `web: {}`.", first.1, second.1),
+                "nothing says which of them is shown first".to_owned(),
+                format!("add a Procfile with the line `web: {}` or `web: {}`", first.1, second.1),
             ),
             Self::UnknownServer { .. } => (
                 "S2R_ADD_SERVER".to_owned(),
-                "It says which server is added where none is among the dependencies: uvicorn, hypercorn, granian, daphne, gunicorn or waitress, with a version or without."
+                "it says which server is added where none is among the dependencies: uvicorn, hypercorn, granian, daphne, gunicorn or waitress, with a version or without"
                     .to_owned(),
-                "Name one of them, or leave the variable empty and start the server from a Procfile.".to_owned(),
+                "name one of them, or leave the variable empty and start the server from a Procfile".to_owned(),
             ),
             Self::WrongServer { place, server, instead, .. } => (
                 place.to_string(),
-                format!("{server} would answer each request with an error."),
-                format!("Write `server: {instead}`, or delete the line to have one chosen."),
+                format!("{server} would answer each request with an error"),
+                format!("write `server: {instead}`, or delete the line to have one chosen"),
             ),
             Self::NothingToServe { place, .. } => (
                 place.to_string(),
-                "No variable names an application, and none is made by main, app, api, asgi, wsgi, server or application.py of the root, of a package or of app/."
+                "no variable names an application, and none is made by main, app, api, asgi, wsgi, server or application.py of the root, of a package or of app/"
                     .to_owned(),
-                "Name it in s2r.yaml: `environment: {APP_MODULE: \"MODULE:NAME\"}`.".to_owned(),
+                "name it in s2r.yaml: `environment: {APP_MODULE: \"MODULE:NAME\"}`".to_owned(),
             ),
             Self::NoStaticFolder { place, .. } => (
                 place.to_string(),
-                "The front server would answer every request below that path with 404, and no step of the build makes the folder."
+                "the front server would answer every request below that path with 404, and no step of the build makes the folder"
                     .to_owned(),
-                "Correct the path, which is relative to the project's root, or delete the line.".to_owned(),
+                "correct the path, which is relative to the project's root, or delete the line".to_owned(),
             ),
             Self::OldGunicorn { .. } => (
                 "the dependencies".to_owned(),
-                "The application is one of ASGI, and gunicorn is the only server among the dependencies: it would answer each request with an error."
+                "the application speaks ASGI, and gunicorn is the only server among the dependencies: it would answer each request with an error"
                     .to_owned(),
-                "Ask for gunicorn>=25, or add uvicorn or uvicorn-worker to the dependencies.".to_owned(),
+                "ask for gunicorn>=25, or add uvicorn or uvicorn-worker to the dependencies".to_owned(),
             ),
         };
         Explanation {

@@ -51,7 +51,7 @@ impl Explain for SettingsError {
     fn explain(&self) -> Explanation {
         let (place, why, next) = match self {
             Self::Syntax { place, cause, .. } => {
-                (place, cause.clone(), "Correct the line.".to_owned())
+                (place, cause.clone(), "correct the line".to_owned())
             }
             Self::UnknownKey {
                 place,
@@ -60,26 +60,26 @@ impl Explain for SettingsError {
                 ..
             } => (
                 place,
-                format!("The settings here are {}.", known.join(", ")),
+                format!("the settings here are {}", known.join(", ")),
                 match nearest {
-                    Some(nearest) => format!("Write {nearest}, or delete the line."),
-                    None => "Delete the line; `s2r schema` describes all settings.".to_owned(),
+                    Some(nearest) => format!("write {nearest}, or delete the line"),
+                    None => "delete the line; `s2r schema` describes all settings".to_owned(),
                 },
             ),
             Self::Kind { place, wanted, .. } => (
                 place,
-                format!("It has to be {wanted}."),
-                "Correct the line; `s2r schema` describes all settings.".to_owned(),
+                format!("it has to be {wanted}"),
+                "correct the line; `s2r schema` describes all settings".to_owned(),
             ),
             Self::Value { place, advice, .. } => (place, advice.why.clone(), advice.next.clone()),
             Self::Twice { place } => (
                 place,
-                "One of them would be left out without a word.".to_owned(),
-                format!("Keep one: [tool.s2r] in pyproject.toml, or {SETTINGS_FILE}."),
+                "one of them would be left out without a word".to_owned(),
+                format!("keep one: [tool.s2r] in pyproject.toml, or {SETTINGS_FILE}"),
             ),
             Self::OtherName { place } => (
                 place,
-                format!("The file of settings is called {SETTINGS_FILE}."),
+                format!("the file of settings is called {SETTINGS_FILE}"),
                 format!("Rename it: git mv {} {SETTINGS_FILE}", place.path),
             ),
         };

@@ -333,11 +333,11 @@ impl KeyReader<'_> {
             found.map(|(_, value)| *value).ok_or_else(|| {
                 let names: Vec<&'static str> = known.iter().map(|(name, _)| *name).collect();
                 WrongValue {
-                    why: format!("s2r knows {}.", names.join(", ")),
+                    why: format!("s2r knows {}", names.join(", ")),
                     next: match nearest(text, &names) {
-                        Some(nearest) => format!("Write {nearest}."),
+                        Some(nearest) => format!("write {nearest}"),
                         None => {
-                            "Name one of them, or start the program by `processes: {web: COMMAND}`."
+                            "name one of them, or start the program by `processes: {web: COMMAND}`"
                                 .to_owned()
                         }
                     },

@@ -163,14 +163,14 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
         "sever: uwsgi\n",
         ":1",
         "sever is no setting",
-        "Write server",
+        "write server",
     ),
     ("\nunit: x\n", ":2", "unit is no setting", "s2r schema"),
     (
         "packages: {runs: [jq]}\n",
         ":1",
         "packages.runs is no setting",
-        "Write run",
+        "write run",
     ),
     (
         "check: {\n  code: 200}\n",
@@ -182,7 +182,7 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
         "server: uwsg\n",
         ":1",
         "\"uwsg\" cannot be used",
-        "Write uwsgi",
+        "write uwsgi",
     ),
     ("server: [uwsgi]\n", ":1", "server is a list", "s2r schema"),
     ("build: make\n", ":1", "build is a text", "s2r schema"),
@@ -204,13 +204,13 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
         "processes:\n  a b: x\n",
         ":2",
         "\"a b\" cannot be used",
-        "Correct",
+        "correct",
     ),
     (
         "environment:\n  A-B: x\n",
         ":2",
         "\"A-B\" cannot be used",
-        "Correct",
+        "correct",
     ),
     (
         "environment:\n  A: [x]\n",
@@ -222,13 +222,13 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
         "packages: {run: [jq=1]}\n",
         ":1",
         "\"jq=1\" is no name",
-        "Write the name alone",
+        "write the name alone",
     ),
     (
         "packages: {run: [\"jq\\njo\"]}\n",
         ":1",
         "is no name",
-        "Correct",
+        "correct",
     ),
     (
         "static: {static: static}\n",
@@ -252,9 +252,9 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ),
     ("exclude: ['[a']\n", ":1", "exclude: \"[a\"", "Close its"),
     ("- a\n", ":1", "the document is a list", "s2r schema"),
-    ("a: 1\na: 2\n", ":2", "is not YAML", "Correct"),
-    ("server: [uwsgi\n", "", "is not YAML", "Correct"),
-    ("server: !!binary x\n", ":1", "is not YAML", "Correct"),
+    ("a: 1\na: 2\n", ":2", "is not YAML", "correct"),
+    ("server: [uwsgi\n", "", "is not YAML", "correct"),
+    ("server: !!binary x\n", ":1", "is not YAML", "correct"),
 ];
 
 #[test]

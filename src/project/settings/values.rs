@@ -30,14 +30,14 @@ pub(super) fn command(text: &str) -> Result<String, WrongValue> {
     let text = text.trim();
     if text.is_empty() {
         return Err(WrongValue::new(
-            "There is no command in it.",
-            "Write one, or delete the line.",
+            "there is no command in it",
+            "write one, or delete the line",
         ));
     }
     if text.contains(['\n', '\r', '\0']) {
         return Err(WrongValue::new(
-            "A command is one line.",
-            "Join its lines with && or ;, fold them with >-, or put them into a script of the project.",
+            "a command is one line",
+            "join its lines with && or ;, fold them with >-, or put them into a script of the project",
         ));
     }
     Ok(text.to_owned())
@@ -67,8 +67,8 @@ pub(super) fn variable_name(text: &str) -> Result<String, WrongValue> {
         return Ok(text.to_owned());
     }
     Err(WrongValue::new(
-        "The name of a variable has letters, digits and `_`, and no digit first.",
-        "Correct the name.",
+        "the name of a variable has letters, digits and `_`, and no digit first",
+        "correct the name",
     ))
 }
 
@@ -82,8 +82,8 @@ pub(super) fn process_name(text: &str) -> Result<String, WrongValue> {
         return Ok(text.to_owned());
     }
     Err(WrongValue::new(
-        "The name of a process has letters, digits, `_` and `-`.",
-        "Correct the name.",
+        "the name of a process has letters, digits, `_` and `-`",
+        "correct the name",
     ))
 }
 
@@ -100,7 +100,7 @@ pub(super) fn url_path(text: &str) -> Result<String, WrongValue> {
         return Ok(path.to_owned());
     }
     Err(WrongValue::new(
-        "It is the path in addresses: a slash, and letters, digits, `-`, `.`, `_` and `~`.",
+        "it is the path in addresses: a slash, and letters, digits, `-`, `.`, `_` and `~`",
         "Write for instance /static: static",
     ))
 }

@@ -7,7 +7,7 @@ use crate::{
         Sha256,
         debian::{ControlError, PackageError, ReleaseError, format_date},
     },
-    report::{ErrorClass, Explain, Explanation},
+    report::{ErrorClass, Explain, Explanation, REPORT_FAULT},
 };
 
 /// A url could not be had.
@@ -120,8 +120,8 @@ pub(crate) enum DebianError {
         path: PathBuf,
         source: io::Error,
     },
-    /// A key compiled in does not read.
-    #[error("the archive key {name} compiled in does not read")]
+    /// A key compiled in cannot be read.
+    #[error("the archive key {name} compiled in cannot be read")]
     Key { name: &'static str },
     /// A worker thread ended without a result.
     #[error("a worker thread ended without a result")]
@@ -129,7 +129,7 @@ pub(crate) enum DebianError {
 }
 
 /// What to do when a mirror gives something that it must not.
-const NEXT_MIRROR: &str = "Try again; if it stays, another mirror helps: set `mirror` in a builder file of your own (`--builder FILE.yaml`). Nothing was kept.";
+const NEXT_MIRROR: &str = "run the command again; if it stays, use another mirror: set `mirror` in a builder file of your own (`--builder FILE.yaml`); nothing was kept";
 
 impl Explain for DebianError {
     #[expect(
@@ -140,78 +140,78 @@ impl Explain for DebianError {
         let (class, what, place, why, next) = match self {
             Self::Fetch(error) => return error.explain(),
             Self::Body { url, source } => {
-                world("a download from the Debian archive broke off", url, source.to_string(), "Try again.")
+                world("a download from the Debian archive broke off", url, source.to_string(), "run the command again")
             }
             Self::Unsigned { url } => world(
                 "the Debian archive's index is not signed",
                 url,
-                "An InRelease file must be a clearsigned message; a proxy or a login page may have answered instead.".to_owned(),
+                "an InRelease file must be a clearsigned message; a proxy or a login page may have answered instead".to_owned(),
                 NEXT_MIRROR,
             ),
             Self::BadSignature { url } => world(
                 "the Debian archive's index is not signed by a known key",
                 url,
-                "None of its signatures is a valid one by an archive key that s2r carries, so its contents may be anyone's.".to_owned(),
+                "none of its signatures is a valid one by an archive key that s2r carries, so its contents may be anyone's".to_owned(),
                 NEXT_MIRROR,
             ),
             Self::Expired { url, valid_until, now } => world(
                 "the Debian archive's index has expired",
                 url,
-                format!("It is valid until {}, and it is {} now: a mirror that stands still, or a wrong clock.", format_date(*valid_until), format_date(*now)),
-                "Check the clock; else use another mirror (`mirror` in a builder file), or take the index as it is: --debian-valid-until ignore, or `valid_until: ignore` in a builder file.",
+                format!("it is valid until {}, and it is {} now: a mirror that stands still, or a wrong clock", format_date(*valid_until), format_date(*now)),
+                "check the clock; else use another mirror (`mirror` in a builder file), or take the index as it is: --debian-valid-until ignore, or `valid_until: ignore` in a builder file",
             ),
             Self::WrongSuite { url, expected, found } => world(
                 "the Debian archive gives another suite than asked for",
                 url,
-                format!("Asked for {expected}, got {found}; a signed index of another suite is no answer."),
-                "Use the suite's code name in the builder file, or another mirror.",
+                format!("asked for {expected}, got {found}; a signed index of another suite is no answer"),
+                "use the suite's code name in the builder file, or another mirror",
             ),
-            Self::Release { url, source } => world("the Debian archive's Release file does not read", url, source.to_string(), NEXT_MIRROR),
+            Self::Release { url, source } => world("the Debian archive's Release file cannot be read", url, source.to_string(), NEXT_MIRROR),
             Self::NoIndex { url, path } => project(
                 "the suite has no such component for this architecture",
                 url,
-                format!("It names no {path}."),
-                "Check `components` and `platforms` in the builder file.",
+                format!("it names no {path}"),
+                "check `components` and `platforms` in the builder file",
             ),
             Self::WrongDigest { url, expected, found } => world(
                 "a download from the Debian archive has a wrong digest",
                 url,
-                format!("Expected sha256 {expected}, got {found}."),
+                format!("expected sha256 {expected}, got {found}"),
                 NEXT_MIRROR,
             ),
             Self::WrongSize { url, expected, found } => world(
                 "a download from the Debian archive has a wrong size",
                 url,
-                format!("Expected {expected} bytes, got {found}."),
+                format!("expected {expected} bytes, got {found}"),
                 NEXT_MIRROR,
             ),
-            Self::Index { url, source } => world("an index of the Debian archive does not read", url, source.to_string(), NEXT_MIRROR),
-            Self::Package { url, source } => world("an index of the Debian archive does not read", url, source.to_string(), NEXT_MIRROR),
+            Self::Index { url, source } => world("an index of the Debian archive cannot be read", url, source.to_string(), NEXT_MIRROR),
+            Self::Package { url, source } => world("an index of the Debian archive cannot be read", url, source.to_string(), NEXT_MIRROR),
             Self::NoPackage { relation, needed_by } => project(
-                "a Debian package is not to be had",
+                "a Debian package is not in the suite",
                 needed_by,
-                format!("No package of the suite is `{relation}`."),
-                "Check the spelling, the suite and its components; or name it in the builder's `leave_out`.",
+                format!("no package of the suite is `{relation}`"),
+                "check the spelling, the suite and its components; or name it in the builder's `leave_out`",
             ),
             Self::Conflict { chosen, relation, needed_by } => project(
-                "two Debian packages do not go together",
+                "two Debian packages exclude each other",
                 needed_by,
-                format!("It needs `{relation}`, but {chosen} is chosen."),
-                "Take one of them out of `packages`, or name what is not needed in `leave_out`.",
+                format!("it needs `{relation}`, but {chosen} is chosen"),
+                "take one of them out of `packages`, or name what is not needed in `leave_out`",
             ),
             Self::TooMany { limit } => project(
                 "the builder wants too many Debian packages",
                 "packages",
-                format!("They need more than {limit} packages together."),
-                "Shorten `packages`.",
+                format!("they need more than {limit} packages together"),
+                "shorten `packages`",
             ),
             Self::File { path, source } => world(
                 "a file of the build could not be written",
                 &path.display().to_string(),
                 source.to_string(),
-                "Check free space and rights of that folder.",
+                "check free space and rights of that folder",
             ),
-            Self::Key { name } => ours("an archive key compiled in does not read", name),
+            Self::Key { name } => ours("an archive key compiled in cannot be read", name),
             Self::Interrupted => ours("a worker thread ended without a result", "resolving Debian packages"),
         };
         Explanation {
@@ -231,8 +231,8 @@ impl Explain for DebianFetchError {
                 let (class, what, place, why, next) = world(
                     "the Debian archive does not have a file",
                     url,
-                    "The mirror has dropped it for a newer version, or is not a mirror of this suite.".to_owned(),
-                    "Resolve anew (`--refresh`, or `s2r lock`), or set `snapshot` in the builder file to have old versions.",
+                    "the mirror has dropped it for a newer version, or is not a mirror of this suite".to_owned(),
+                    "resolve anew (`--refresh`, or `s2r lock`), or set `snapshot` in the builder file to have old versions",
                 );
                 Explanation {
                     class,
@@ -274,8 +274,8 @@ fn ours(what: &str, place: &str) -> ExplanationParts {
         ErrorClass::Ours,
         what.to_owned(),
         place.to_owned(),
-        "This cannot happen in a good build of s2r.".to_owned(),
-        "Please report it with the command and its output.".to_owned(),
+        "this cannot happen in a good build of s2r".to_owned(),
+        REPORT_FAULT.to_owned(),
     )
 }
 

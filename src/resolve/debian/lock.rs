@@ -252,12 +252,12 @@ impl Explain for LockError {
     fn explain(&self) -> Explanation {
         let (what, place, why) = match self {
             Self::Unreadable { origin, reason } => {
-                ("the lock of the base does not read", origin, reason.clone())
+                ("the lock of the base cannot be read", origin, reason.clone())
             }
             Self::OtherBase { origin } => (
                 "the lock is of another base",
                 origin,
-                "The builder, its suite, package list or image, or the project's Aptfile has changed since the lock was written."
+                "the builder, its suite, package list or image, or the project's Aptfile has changed since the lock was written"
                     .to_owned(),
             ),
             Self::NoArchitecture {
@@ -266,7 +266,7 @@ impl Explain for LockError {
             } => (
                 "the lock has nothing for this architecture",
                 origin,
-                format!("It names no packages for {}.", architecture.name()),
+                format!("it names no packages for {}", architecture.name()),
             ),
         };
         Explanation {
@@ -274,7 +274,7 @@ impl Explain for LockError {
             what: what.to_owned(),
             place: place.clone(),
             why,
-            next: "Write it anew with `s2r lock`.".to_owned(),
+            next: "write it again with `s2r lock SOURCE`".to_owned(),
         }
     }
 }

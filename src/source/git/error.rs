@@ -160,11 +160,11 @@ impl GitError {
 fn advice(said: &str) -> &'static str {
     let has = |signs: &[&str]| signs.iter().any(|sign| said.contains(sign));
     if has(&["Host key verification failed"]) {
-        "Add the host's key to ~/.ssh/known_hosts (ssh-keyscan HOST), after checking it."
+        "add the host's key to ~/.ssh/known_hosts (ssh-keyscan HOST), after checking it"
     } else if has(&["not found", "does not appear to be a git", "not exported"]) {
-        "Check the address; hosts say `not found` of private repositories too, to whoever is not logged in. For an archive whose URL does not end in .tar.gz or .zip, download it first."
+        "check the address; hosts say `not found` of private repositories too, to whoever is not logged in; for an archive whose URL does not end in .tar.gz or .zip, download it first"
     } else if has(&["Permission denied", "Could not read from remote"]) {
-        "Check that ssh reaches it: `ssh -T USER@HOST` must work without a question (key, agent, GIT_SSH_COMMAND)."
+        "check that ssh reaches it: `ssh -T USER@HOST` must work without a question (key, agent, GIT_SSH_COMMAND)"
     } else if has(&[
         "could not read Username",
         "could not read Password",
@@ -172,17 +172,17 @@ fn advice(said: &str) -> &'static str {
         "returned error: 401",
         "returned error: 403",
     ]) {
-        "Give git a way to log in: a credential helper, ~/.netrc, or https://USER:TOKEN@HOST/… (it is not recorded)."
+        "give git a way to log in: a credential helper, ~/.netrc, or https://USER:TOKEN@HOST/… (it is not recorded)"
     } else if has(&["certificate", "SSL"]) {
-        "Name your company's authority in SSL_CERT_FILE or git's http.sslCAInfo."
+        "name your company's authority in SSL_CERT_FILE or git's http.sslCAInfo"
     } else if has(&["Could not resolve host", "Temporary failure"]) {
-        "Check the host's name, DNS and proxy (HTTPS_PROXY)."
+        "check the host's name, DNS and proxy (HTTPS_PROXY)"
     } else if has(&["transport '"]) {
-        "Submodules are fetched through https, http, ssh and git alone; change .gitmodules."
+        "submodules are fetched through https, http, ssh and git alone; change .gitmodules"
     } else if has(&["No space left"]) {
-        "Free some space (`s2r cache prune --all`), or set S2R_STORE to a larger disk."
+        "free some space (`s2r cache prune --all`), or set S2R_STORE to a larger disk"
     } else {
-        "Try `git ls-remote` with the same address; what works there works here."
+        "try `git ls-remote` with the same address; what works there works here"
     }
 }
 
@@ -191,56 +191,56 @@ impl Explain for GitError {
         let (class, why, next) = match self {
             Self::NoGit { source } => (
                 ErrorClass::World,
-                format!("Repositories are fetched by git: {source}."),
-                "Install git, or build from a folder or an archive.".to_owned(),
+                format!("repositories are fetched by git: {source}"),
+                "install git, or build from a folder or an archive".to_owned(),
             ),
             Self::Failed { said, .. } => {
                 let lines: Vec<&str> = said.lines().collect();
                 let last = lines.len().saturating_sub(TOLD_LINES);
                 let why = match lines.get(last..).unwrap_or_default() {
-                    [] => "git said nothing.".to_owned(),
+                    [] => "git said nothing".to_owned(),
                     lines => lines.join("\n"),
                 };
                 (ErrorClass::World, why, advice(said).to_owned())
             }
             Self::NoReference { .. } => (
                 ErrorClass::CommandLine,
-                "The repository was reached, and holds nothing of that name.".to_owned(),
-                "`git ls-remote` lists branches and tags; a commit needs its full id, or one that is unique.".to_owned(),
+                "the repository was reached, and holds nothing of that name".to_owned(),
+                "`git ls-remote` lists branches and tags; a commit needs its full id, or one that is unique".to_owned(),
             ),
             Self::Empty { .. } => (
                 ErrorClass::Project,
-                "There is nothing to build.".to_owned(),
-                "Push a commit first, or name a branch with -r.".to_owned(),
+                "there is nothing to build".to_owned(),
+                "push a commit first, or name a branch with -r".to_owned(),
             ),
             Self::NotACheckout { .. } => (
                 ErrorClass::CommandLine,
-                "-r picks a revision of a git repository; this folder has no .git.".to_owned(),
-                "Name the top of the checkout, and a folder within it with --context-dir; or leave -r out.".to_owned(),
+                "-r picks a revision of a git repository; this folder has no .git".to_owned(),
+                "name the top of the checkout, and a folder within it with --context-dir; or leave -r out".to_owned(),
             ),
             Self::Offline { reference, .. } => (
                 ErrorClass::World,
-                format!("--offline forbids asking for {reference}, and no build here has fetched it before."),
-                "Build once without --offline.".to_owned(),
+                format!("--offline forbids asking for {reference}, and no build here has fetched it before"),
+                "build once without --offline".to_owned(),
             ),
             Self::TooSlow { .. } => (
                 ErrorClass::World,
-                "Half an hour is the limit for one command of git.".to_owned(),
-                "Try again; or clone it by hand and build the folder.".to_owned(),
+                "half an hour is the limit for one command of git".to_owned(),
+                "try again; or clone it by hand and build the folder".to_owned(),
             ),
             Self::TooLarge { .. } => (
                 ErrorClass::Project,
                 format!(
-                    "A repository, and the files of a commit, may have {} GiB and {} files; this has more, or says more than a repository does.",
+                    "a repository, and the files of a commit, may have {} GiB and {} files; this has more, or says more than a repository does",
                     super::program::MAX_BYTES >> 30,
                     super::program::MAX_ENTRIES
                 ),
-                "Keep large data elsewhere; or clone it by hand and build the folder.".to_owned(),
+                "keep large data elsewhere; or clone it by hand and build the folder".to_owned(),
             ),
             Self::Io { source, .. } => (
                 ErrorClass::World,
                 source.to_string(),
-                "Check the disk and the folder's permissions; S2R_STORE names another place for the store.".to_owned(),
+                "check the disk and the folder's permissions; S2R_STORE names another place for the store".to_owned(),
             ),
         };
         Explanation {

@@ -68,65 +68,65 @@ impl Explain for LocationError {
         let (place, why, next) = match self {
             Self::Reference { text } => (
                 format!("-r {text}"),
-                "Names of branches and tags hold no blanks, `..`, `:`, `?`, `*`, `[` or `\\`, \
-                 and begin with no `-` or `/`."
+                "names of branches and tags hold no blanks, `..`, `:`, `?`, `*`, `[` or `\\`, \
+                 and begin with no `-` or `/`"
                     .to_owned(),
-                "Give a branch, a tag or a commit id; a folder within the source is --context-dir."
+                "give a branch, a tag or a commit id; a folder within the source is --context-dir"
                     .to_owned(),
             ),
             Self::TwoReferences { flag, fragment } => (
                 format!("-r {flag}, #{fragment}"),
-                "One build is of one revision.".to_owned(),
-                "Leave one of them out.".to_owned(),
+                "one build is of one revision".to_owned(),
+                "leave one of them out".to_owned(),
             ),
             Self::NoRevisions { shown, kind } => (
                 shown.clone(),
-                format!("-r picks a revision of a git repository, and this is {kind}."),
-                "Leave -r out, or name the repository.".to_owned(),
+                format!("-r picks a revision of a git repository, and this is {kind}"),
+                "leave -r out, or name the repository".to_owned(),
             ),
             Self::Scheme { shown, scheme } => (
                 shown.clone(),
-                format!("{scheme} is no way by which s2r fetches sources."),
-                "Use https, http, ssh, git or file, user@host:path, or an archive's http(s) URL."
+                format!("{scheme} is no way by which s2r fetches sources"),
+                "use https, http, ssh, git or file, user@host:path, or an archive's http(s) URL"
                     .to_owned(),
             ),
             Self::Address { shown } => (
                 shown.clone(),
-                "It has no host, or one that begins with `-`, or is file:// with a host."
+                "it has no host, or one that begins with `-`, or is file:// with a host"
                     .to_owned(),
-                "Write https://HOST/PATH, user@HOST:PATH, or file:///PATH with three slashes."
+                "write https://HOST/PATH, user@HOST:PATH, or file:///PATH with three slashes"
                     .to_owned(),
             ),
             Self::Login { shown } => (
                 shown.clone(),
-                "A user or password ends at the first `/`, `?` or `#`; what follows would be shown, and asked for."
+                "a user or password ends at the first `/`, `?` or `#`; what follows would be shown, and asked for"
                     .to_owned(),
-                "Write these characters as %2F, %3F and %23.".to_owned(),
+                "write these characters as %2F, %3F and %23".to_owned(),
             ),
             Self::Query { shown } => (
                 shown.clone(),
-                "git keeps the addresses that it fetches from, and a token in them too."
+                "git keeps the addresses that it fetches from, and a token in them too"
                     .to_owned(),
-                "Write it as the user: https://TOKEN@HOST/PATH. That part is never kept."
+                "write it as the user: https://TOKEN@HOST/PATH. That part is never kept"
                     .to_owned(),
             ),
             Self::Fragment { fragment } => (
                 format!("#{fragment}"),
-                "Behind an archive's # stands what it must be: sha256= and 64 hex digits."
+                "behind an archive's # stands what it must be: sha256= and 64 hex digits"
                     .to_owned(),
-                "Correct the hash, or leave it out.".to_owned(),
+                "correct the hash, or leave it out".to_owned(),
             ),
             Self::ArchiveKind { shown } => (
                 shown.clone(),
-                "Sources are folders, git repositories and archives: .tar.gz, .tgz, .tar, .tar.xz, \
-                 .tar.zst and .zip."
+                "sources are folders, git repositories and archives: .tar.gz, .tgz, .tar, .tar.xz, \
+                 .tar.zst and .zip"
                     .to_owned(),
-                "Name the project's folder, or pack it anew.".to_owned(),
+                "name the project's folder, or pack it anew".to_owned(),
             ),
             Self::NotText { shown } => (
                 shown.clone(),
-                "Nothing of this name is there, and URLs are text in UTF-8.".to_owned(),
-                "Check the path; it is taken relative to the present folder.".to_owned(),
+                "nothing of this name is there, and URLs are text in UTF-8".to_owned(),
+                "check the path; it is taken relative to the present folder".to_owned(),
             ),
         };
         Explanation {

@@ -135,21 +135,21 @@ pub(crate) enum ArchiveBound {
 
 fn fault_text(fault: ArchiveEntryFault) -> String {
     match fault {
-        ArchiveEntryFault::Absolute => "Its path is absolute.".to_owned(),
-        ArchiveEntryFault::Climbs => "Its path climbs by `..`.".to_owned(),
-        ArchiveEntryFault::Nul => "Its path holds a NUL byte.".to_owned(),
+        ArchiveEntryFault::Absolute => "its path is absolute".to_owned(),
+        ArchiveEntryFault::Climbs => "its path climbs by `..`".to_owned(),
+        ArchiveEntryFault::Nul => "its path holds a NUL byte".to_owned(),
         ArchiveEntryFault::Long => {
-            format!("Its path, or what it links to, is longer than {MAX_PATH_BYTES} bytes.")
+            format!("its path, or what it links to, is longer than {MAX_PATH_BYTES} bytes")
         }
-        ArchiveEntryFault::Deep => format!("Its path is deeper than {MAX_DEPTH} folders."),
+        ArchiveEntryFault::Deep => format!("its path is deeper than {MAX_DEPTH} folders"),
         ArchiveEntryFault::Twice => {
-            "Its path is there twice, or is a file in one place and a folder in another.".to_owned()
+            "its path is there twice, or is a file in one place and a folder in another".to_owned()
         }
-        ArchiveEntryFault::HardLink => "It is a hard link to what is no file before it.".to_owned(),
-        ArchiveEntryFault::NoTarget => "It is a link to nothing.".to_owned(),
-        ArchiveEntryFault::Size => "Its length is no number.".to_owned(),
+        ArchiveEntryFault::HardLink => "it is a hard link to what is no file before it".to_owned(),
+        ArchiveEntryFault::NoTarget => "it is a link to nothing".to_owned(),
+        ArchiveEntryFault::Size => "its length is no number".to_owned(),
         ArchiveEntryFault::Kind => {
-            "It is a file with holes, a part of a file, or of a kind that is not for sources."
+            "it is a file with holes, a part of a file, or of a kind that is not for sources"
                 .to_owned()
         }
     }
@@ -157,10 +157,10 @@ fn fault_text(fault: ArchiveEntryFault) -> String {
 
 fn bound_text(bound: ArchiveBound) -> String {
     match bound {
-        ArchiveBound::Entries => format!("More than {MAX_ENTRIES} files, folders and links."),
-        ArchiveBound::Bytes => format!("More than {} GiB of files.", MAX_BYTES >> 30),
-        ArchiveBound::Ratio { most_bytes } => format!("It is {}.", too_much(most_bytes)),
-        ArchiveBound::Links => format!("More than {} MiB of links.", MAX_LINK_BYTES >> 20),
+        ArchiveBound::Entries => format!("more than {MAX_ENTRIES} files, folders and links"),
+        ArchiveBound::Bytes => format!("more than {} GiB of files", MAX_BYTES >> 30),
+        ArchiveBound::Ratio { most_bytes } => format!("it is {}", too_much(most_bytes)),
+        ArchiveBound::Links => format!("more than {} MiB of links", MAX_LINK_BYTES >> 20),
     }
 }
 
@@ -168,7 +168,7 @@ fn bound_hint(bound: ArchiveBound) -> &'static str {
     match bound {
         ArchiveBound::Ratio { .. } => UnpackedBound::HINT,
         ArchiveBound::Entries | ArchiveBound::Bytes | ArchiveBound::Links => {
-            "Leave out what the image does not need, or unpack it and build the folder."
+            "leave out what the image does not need, or unpack it and build the folder"
         }
     }
 }
@@ -176,31 +176,31 @@ fn bound_hint(bound: ArchiveBound) -> &'static str {
 fn found_text(found: FoundInstead) -> (&'static str, &'static str) {
     match found {
         FoundInstead::Nothing => (
-            "There is not a single byte in it.",
-            "Check what writes it: `tar -c . | s2r build - IMAGE`.",
+            "there is not a single byte in it",
+            "check what writes it: `tar -c . | s2r build - IMAGE`",
         ),
         FoundInstead::ZipOnStdin => (
-            "A zip's directory is at its end, so it cannot be read from a stream.",
-            "Send a tar, or name the zip file.",
+            "a zip's directory is at its end, so it cannot be read from a stream",
+            "send a tar, or name the zip file",
         ),
         FoundInstead::Bzip2 => (
-            "It is compressed by bzip2, which s2r does not read.",
-            "Pack it with gzip, xz or zstd.",
+            "it is compressed by bzip2, which s2r does not read",
+            "pack it with gzip, xz or zstd",
         ),
         FoundInstead::WebPage => (
-            "It begins like a web page; the host may want a login.",
-            "Open the address in a browser; credentials come from ~/.netrc or the URL.",
+            "it begins like a web page; the host may want a login",
+            "open the address in a browser; credentials come from ~/.netrc or the URL",
         ),
         FoundInstead::Other => (
-            "It begins neither like tar nor like gzip, xz, zstd or zip.",
-            "Check the file: `file NAME` tells what it is.",
+            "it begins neither like tar nor like gzip, xz, zstd or zip",
+            "check the file: `file NAME` tells what it is",
         ),
     }
 }
 
 impl Explain for ArchiveSourceError {
     fn explain(&self) -> Explanation {
-        let again = "Pack it anew, or fetch it anew.";
+        let again = "pack it anew, or fetch it anew";
         let (class, place, why, next) = match self {
             Self::Read { shown, source } => (ErrorClass::Project, shown, source.to_string(), again),
             Self::Kind { shown, found } => {
@@ -210,14 +210,14 @@ impl Explain for ArchiveSourceError {
             Self::Cut { shown } => (
                 ErrorClass::Project,
                 shown,
-                "It ends before its end mark: what sent it broke off.".to_owned(),
+                "it ends before its end mark: what sent it broke off".to_owned(),
                 again,
             ),
             Self::Header { shown, after } => {
                 let why = if after.is_empty() {
-                    "It does not begin as a tar does.".to_owned()
+                    "it does not begin as a tar does".to_owned()
                 } else {
-                    format!("What follows {} is no entry.", after.escape_debug())
+                    format!("what follows {} is no entry", after.escape_debug())
                 };
                 (ErrorClass::Project, shown, why, again)
             }
@@ -225,7 +225,7 @@ impl Explain for ArchiveSourceError {
                 ErrorClass::Project,
                 shown,
                 fault_text(*fault),
-                "Pack the folder anew with `tar -C FOLDER -c .` or `git archive HEAD`; do not unpack this archive elsewhere if you do not know its maker.",
+                "pack the folder anew with `tar -C FOLDER -c .` or `git archive HEAD`; do not unpack this archive elsewhere if you do not know its maker",
             ),
             Self::Bound { shown, bound } => (
                 ErrorClass::Project,
@@ -246,15 +246,15 @@ impl Explain for ArchiveSourceError {
                     expected.hex(),
                     found.hex()
                 ),
-                "Correct the hash if the file is the right one; else do not use it.",
+                "correct the hash if the file is the right one; else do not use it",
             ),
             Self::Terminal => {
                 return Explanation {
                     class: ErrorClass::CommandLine,
                     what: self.to_string(),
                     place: "-".to_owned(),
-                    why: "`-` stands for a tar that another program sends.".to_owned(),
-                    next: "Send one, `tar -c . | s2r build - IMAGE`, or name a folder.".to_owned(),
+                    why: "`-` stands for a tar that another program sends".to_owned(),
+                    next: "send one, `tar -c . | s2r build - IMAGE`, or name a folder".to_owned(),
                 };
             }
             Self::Write { path, source } => {
@@ -264,7 +264,7 @@ impl Explain for ArchiveSourceError {
                     place: path.display().to_string(),
                     why: source.to_string(),
                     next:
-                        "Check space and permissions; S2R_STORE names another place for the store."
+                        "check space and permissions; S2R_STORE names another place for the store"
                             .to_owned(),
                 };
             }

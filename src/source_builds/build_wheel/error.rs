@@ -6,7 +6,7 @@ use crate::report::{ErrorClass, Explain, Explanation};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WheelBuildError {
     /// It left no answer, or one that does not read.
-    #[error("{title}: its backend left no {what} that reads")]
+    #[error("{title}: its backend left no {what} that can be read")]
     NoAnswer { title: String, what: &'static str },
     /// A base image without what compiling needs.
     #[error("{title}: {image} has no compiler")]
@@ -47,34 +47,34 @@ pub(crate) enum WheelBuildError {
 
 impl Explain for WheelBuildError {
     fn explain(&self) -> Explanation {
-        let mut next = "Check its [build-system] in pyproject.toml; `pip wheel --no-deps` on it shows the same.".to_owned();
+        let mut next = "check its [build-system] in pyproject.toml; `pip wheel --no-deps` on it shows the same".to_owned();
         let (title, why) = match self {
             Self::NoAnswer { title, what } => (
                 title,
-                format!("It ended well, but there is no {what} that reads."),
+                format!("the build ended well, but left no {what} that can be read"),
             ),
             Self::NoCompiler { title, image } => {
-                "Take a base image with compilers (python:3.13 and not its slim variant, a full S2I image), a builder of packages (`s2r builders`), or a version with a wheel."
+                "take a base image with compilers (python:3.13 and not its slim variant, a full S2I image), a builder of packages (`s2r builders`), or a version with a wheel"
                     .clone_into(&mut next);
                 (
                     title,
                     format!(
-                        "It has to be compiled, and {image} lacks the compiler or headers; nothing is added to an image."
+                        "it has to be compiled, and {image} lacks the compiler or headers; nothing is added to an image"
                     ),
                 )
             }
             Self::NoCompilerHere { title } => {
-                "Take a version with a wheel, run s2r in an image that has the builder's build packages too (`s2r builders`), or build with --isolation auto where namespaces are allowed."
+                "take a version with a wheel, run s2r in an image that has the builder's build packages too (`s2r builders`), or build with --isolation auto where namespaces are allowed"
                     .clone_into(&mut next);
                 (
                     title,
-                    "It has to be compiled, and where s2r stands there is no compiler or no header; with --isolation none nothing is added to it."
+                    "it has to be compiled, and where s2r stands there is no compiler or no header; with --isolation none nothing is added to it"
                         .to_owned(),
                 )
             }
             Self::Other { title, found } => (
                 title,
-                format!("It built {found}, which is no wheel of that project for this Python."),
+                format!("it built {found}, which is no wheel of that project for this Python"),
             ),
             Self::Library {
                 title,
@@ -83,22 +83,22 @@ impl Explain for WheelBuildError {
             } => {
                 next = match package {
                     Some(package) => format!(
-                        "Write `{package}` into the file Aptfile, on a line of its own: it then comes into the image."
+                        "write `{package}` into the file Aptfile, on a line of its own: it then comes into the image"
                     ),
                     None => format!(
-                        "Write the Debian package that has {library} into the file Aptfile (packages.debian.org finds it); it then comes into the image."
+                        "write the Debian package that has {library} into the file Aptfile (packages.debian.org finds it); it then comes into the image"
                     ),
                 };
                 (
                     title,
                     format!(
-                        "It links {library}. That is there while it is built, but not in the image, where it would not start."
+                        "it links {library}, which is there while it is built and not in the image, where it would not start"
                     ),
                 )
             }
             Self::TooDeep { title } => (
                 title,
-                "Its build requirements have no wheels, nor have theirs.".to_owned(),
+                "its build requirements have no wheels, nor have theirs".to_owned(),
             ),
         };
         Explanation {

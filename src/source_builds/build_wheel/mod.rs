@@ -30,7 +30,7 @@ use crate::source_builds::toolchain::Toolchain;
 use crate::store::FileState;
 
 /// How to do without building a wheel.
-const NO_BUILD: &str = "Name a version that has wheels, or put a wheel that you built into the source and name it in the requirements; for the project itself, set DISABLE_SETUP_PY_PROCESSING or DISABLE_PYPROJECT_TOML_PROCESSING if it runs from its folder.";
+const NO_BUILD: &str = "name a version that has wheels, or put a wheel that you built into the source and name it in the requirements; for the project itself, set DISABLE_SETUP_PY_PROCESSING or DISABLE_PYPROJECT_TOML_PROCESSING if it runs from its folder";
 /// The record kind of wheels that were built.
 const RECORD: &str = "built-wheels";
 /// The program that speaks to backends.
@@ -156,8 +156,8 @@ impl WheelBuilder<'_> {
             {
                 return Err(StepError::Placed {
                     step: format!("the editable install of {title}"),
-                    instead: "Write its folder alone instead of `-e` and its folder in the requirements.".to_owned(),
-                    needs: "Its wheel names the folder in which it was built, and without mounts that is not the image's.",
+                    instead: "write its folder alone instead of `-e` and its folder in the requirements".to_owned(),
+                    needs: "its wheel names the folder in which it was built, and without mounts that is not the image's",
                 }
                 .into());
             }

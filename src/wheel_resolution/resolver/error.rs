@@ -43,26 +43,26 @@ impl Explain for BuildSourceError {
             Self::NoFolder { position, path } => (
                 position,
                 "a path of the requirements leads to nothing that can be built",
-                format!("{path} is neither a folder nor a source distribution within the source."),
-                "Correct the path; it counts from the source's root, as for pip, or from the folder of the file that names it. .s2iignore and --exclude may leave it out. Paths of another machine, as `pip freeze` and conda write them, have to become `name==version`.",
+                format!("{path} is neither a folder nor a source distribution within the source"),
+                "correct the path; it counts from the source's root, as for pip, or from the folder of the file that names it. .s2iignore and --exclude may leave it out; paths of another machine, as `pip freeze` and conda write them, have to become `name==version`",
             ),
             Self::LocalRepository { position } => (
                 position,
                 "the requirements name a repository on this machine's disk",
-                "A project must not reach for files of the machine that builds it.".to_owned(),
-                "Give the repository's https or ssh address, or put its files into the source and name the folder.",
+                "a project must not reach for files of the machine that builds it".to_owned(),
+                "give the repository's https or ssh address, or put its files into the source and name the folder",
             ),
             Self::NotGit { position, scheme } => (
                 position,
                 "the requirements name a repository that is not git",
-                format!("{scheme} is not read, git is."),
-                "Name a wheel, a source distribution, or a git repository.",
+                format!("{scheme} is not read, git is"),
+                "name a wheel, a source distribution, or a git repository",
             ),
             Self::Hash { position, found } => (
                 position,
                 "a file that the requirements name has another hash",
-                format!("It has {found}, which is none of those that the line lists."),
-                "Check where the file comes from; then list its hash.",
+                format!("it has {found}, which is none of those that the line lists"),
+                "check where the file comes from; then list its hash",
             ),
         };
         Explanation {

@@ -43,10 +43,7 @@ impl Explain for OldPinError {
             class: ErrorClass::Project,
             what: self.to_string(),
             place: self.position.to_string(),
-            why: format!(
-                "it was built from its source distribution in its place. {}",
-                self.failure
-            ),
+            why: format!("nor does its source distribution build: {}", self.failure),
             next: ways.join("; or "),
         }
     }

@@ -18,7 +18,7 @@ pub(crate) enum LockFileError {
         renew: &'static str,
     },
     /// The file that it was made from is missing.
-    #[error("{path} lies there without {of}")]
+    #[error("{path} is there without {of}")]
     Alone {
         path: &'static str,
         /// What it was made from.
@@ -55,11 +55,11 @@ impl Explain for LockFileError {
             Self::Unreadable { path, reason } => (
                 *path,
                 reason.clone(),
-                "make the file anew with the tool that wrote it".to_owned(),
+                "write the file again with the tool that made it".to_owned(),
             ),
             Self::Stale { path, of, renew } => (
                 *path,
-                format!("it was made from another {of}; what is wished for now may not be in it"),
+                format!("it was made from another {of}; it may lack what the project asks for now"),
                 format!("run `{renew}` and commit {path}"),
             ),
             Self::Alone { path, of } => (
@@ -70,7 +70,7 @@ impl Explain for LockFileError {
             Self::Unsupported { path, what, .. } => (
                 *path,
                 what.clone(),
-                "write the requirement in another form, or export pylock.toml or requirements.txt, which go first"
+                "write the requirement in another form, or commit a pylock.toml or requirements.txt, which s2r reads first"
                     .to_owned(),
             ),
             Self::Conflict { path, .. } => (
@@ -88,14 +88,20 @@ impl Explain for LockFileError {
                     format!("it has {}", known.join(", "))
                 },
                 format!(
-                    "correct {}",
+                    "correct {0}, or unset it",
                     if *kind == "extra" { "S2R_EXTRAS" } else { "S2R_GROUPS" }
                 ),
             ),
         };
         Explanation {
             class: ErrorClass::Project,
-            what: self.to_string(),
+            what: match self {
+                Self::Unreadable { path, .. } => format!("{path} cannot be read"),
+                Self::Unsupported { path, package, .. } => {
+                    format!("{path}: {package} cannot be taken over")
+                }
+                other => other.to_string(),
+            },
             place: place.to_owned(),
             why,
             next,
