@@ -60,6 +60,10 @@ const SCRIPTS: &[(&str, &[u8])] = &[
     ),
     ("usr/libexec/s2i/usage", include_bytes!("../scripts/usage")),
     (
+        "usr/libexec/s2i/uwsgi_stop.py",
+        include_bytes!("../scripts/uwsgi_stop.py"),
+    ),
+    (
         "etc/profile.d/s2r.sh",
         include_bytes!("../scripts/profile.sh"),
     ),

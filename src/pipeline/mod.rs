@@ -40,4 +40,5 @@ pub(crate) use crate::context::client::RegistrySettings;
 pub(crate) use crate::context::passed::PassedVariables;
 pub(crate) use crate::context::settings::{ImageFormats, NetworkRules, Settings, StepSettings};
 pub(crate) use crate::packages::debian::ValidUntil;
+pub(crate) use crate::project::settings::size_in_bytes;
 pub(crate) use crate::sandbox::{Isolation, StepLimits};

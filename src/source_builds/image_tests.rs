@@ -23,6 +23,38 @@ const USER: (u32, u32) = (1_000_680_000, 0);
 /// How pytest ends that has found no tests (docs.pytest.org, "Exit codes").
 const NO_TESTS_COLLECTED: i32 = 5;
 
+/// How it ends that cannot import what has the tests, or a `conftest.py`.
+const NOT_IMPORTED: [i32; 2] = [2, 4];
+
+/// What the status says of a command that starts pytest. That the root is not on its path shows in a module that the
+/// lines miss and the root has.
+fn pytest_advice(
+    command: &str,
+    status: CommandStatus,
+    lines: &[String],
+    is_of_project: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let CommandStatus::Code(code) = status else {
+        return None;
+    };
+    if code == NO_TESTS_COLLECTED && command.contains("pytest") {
+        return Some("pytest found no tests in the image: take them out of .s2iignore and `exclude`, or name their folder in `test`".to_owned());
+    }
+    let rest = command.strip_prefix("pytest")?;
+    if !NOT_IMPORTED.contains(&code) || !rest.is_empty() && !rest.starts_with(' ') {
+        return None;
+    }
+    let missed = lines.iter().find_map(|line| {
+        let (_, rest) = line.split_once("No module named '")?;
+        let (module, _) = rest.split_once('\'')?;
+        let module = module.split('.').next()?;
+        is_of_project(module).then_some(module)
+    })?;
+    Some(format!(
+        "{missed} lies in the project's root, which `pytest` does not look in and `python -m pytest` does: write `test: python -m pytest{rest}`, or `pythonpath = [\".\"]` below [tool.pytest.ini_options] in pyproject.toml"
+    ))
+}
+
 /// Tests of one platform's image.
 #[derive(Clone, Copy)]
 pub(crate) struct ImageTests<'a> {
@@ -67,9 +99,15 @@ impl ImageTests<'_> {
         };
         let ended = steps.try_run(&place.root, &order)?;
         if !is_success(&ended) {
-            let found_none = self.test.command.value.contains("pytest")
-                && ended.status == CommandStatus::Code(NO_TESTS_COLLECTED);
-            let advice = found_none.then(|| "pytest found no tests in the image: take them out of .s2iignore and `exclude`, or name their folder in `test`".to_owned());
+            let facts = &context.project.facts;
+            let is_of_project =
+                |module: &str| facts.has(&format!("{module}.py")) || facts.is_directory(module);
+            let advice = pytest_advice(
+                &self.test.command.value,
+                ended.status,
+                &ended.last_lines,
+                is_of_project,
+            );
             return Err(steps.failed(&order, &ended, advice).into());
         }
         context.store.put_record(RECORD, &self.key(), b"")?;
@@ -110,5 +148,36 @@ impl ImageTests<'_> {
             folders.push(context.roots().of_recipe(&recipe, &context.fetcher())?);
         }
         Ok(folders)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_of_the_root_that_pytest_misses_is_named() {
+        let lines = ["E   ModuleNotFoundError: No module named 'shop.cart'".to_owned()];
+        let advice = |command: &str, code: i32, own: &str| {
+            let is_of_project = |module: &str| module == own;
+            pytest_advice(command, CommandStatus::Code(code), &lines, is_of_project)
+        };
+        for code in [2, 4] {
+            let said = advice("pytest -q", code, "shop").unwrap();
+            assert!(said.contains("`test: python -m pytest -q`"), "{said}");
+        }
+        for (command, code, own) in [
+            ("pytest -q", 1, "shop"),
+            ("pytest -q", 2, "other"),
+            ("python -m pytest -q", 2, "shop"),
+            ("pytest-xdist", 2, "shop"),
+        ] {
+            assert_eq!(advice(command, code, own), None, "{command} {code} {own}");
+        }
+        assert!(
+            advice("tox -e pytest", 5, "")
+                .unwrap()
+                .contains(".s2iignore")
+        );
     }
 }

@@ -5,7 +5,7 @@ use crate::harness::files::{Project, example};
 use crate::harness::home::{Home, digest_of};
 use crate::harness::index::{Fault, Index};
 use crate::harness::registry::Registry;
-use crate::harness::servers::{Postgres, Redis};
+use crate::harness::servers::{MariaDb, Postgres, Redis};
 use crate::harness::tools::{Finished, finish};
 use crate::harness::wheel::Wheel;
 
@@ -190,8 +190,15 @@ fn tests_that_fail_stop_name_and_push() {
     assert!(!again.stderr.contains("3 passed"), "{}", again.stderr);
     build(&["--refresh"]).ok().says(&["3 passed"]);
 
+    // pytest by itself does not look in the root.
+    project.write("tests/test_answer.py", "import app\n");
+    project.write("s2r.yaml", "\ntest: pytest -q tests\n");
+    let missed = build(&[]).exits(65);
+    missed.says(&["status 2", "app lies in", "test: python -m pytest -q tests"]);
+    project.write("s2r.yaml", "\ntest: pytest -q\n");
+
     // Tests that are not in the image are not found.
-    project.write(".s2iignore", "test_*\n");
+    project.write(".s2iignore", "test_*\ntests/\n");
     build(&[]).exits(65).says(&["status 5", ".s2iignore"]);
 }
 
@@ -259,28 +266,52 @@ fn flask_site() {
     assert!(!worker.logs().contains("release"), "{}", worker.logs());
     worker.stop();
     site.stop();
+
+    // The same image and queue upon MariaDB.
+    let mariadb = MariaDb::start();
+    let database = format!("DATABASE_URL={}", mariadb.url());
+    let mut flags = flags;
+    flags[1] = &database;
+    let site = Container::start_with(&image, UID, &flags);
+    site.page_says("/", "0 entries, 0 words");
+    let port = site.port().to_string();
+    site.exec(&["python", "-c", ask, &port, "two words"]).ok();
+    let worker = Container::start_as(&image, UID, &flags, &["worker"]);
+    site.page_says("/", "1 entries, 2 words");
+    worker.stop();
+    site.stop();
 }
 
 #[test]
 fn rest_service() {
-    let home = Home::seeded();
+    let home = Home::with_compiler();
     let mut command = home.command(&["build"]);
     let built = finish(command.arg(example("rest-service")).arg("rest")).ok();
     let built = built.says(&["3 passed", "group test of pyproject.toml"]);
     let image = image(&home, &built);
     let postgres = Postgres::start();
+    // What SQLAlchemy has psycopg2 for.
+    let postgres_url = postgres.url().replace("+psycopg:", ":");
     let ask = "import os, urllib.request as r; a = 'http://127.0.0.1:' + os.environ['PORT']; n = r.urlopen(a + '/notes', data=b'buy milk').read().decode().strip(); print(n, r.urlopen(a + n).read().decode())";
-    for url in ["", &postgres.url()] {
+    for url in ["", &postgres_url] {
         let database = format!("DATABASE_URL={url}");
-        let flags = ["--env", &database];
+        // A worker lives for a minute at least, unless told otherwise.
+        let renewed =
+            "--env=UWSGI_MAX_REQUESTS=2 --env=UWSGI_MIN_WORKER_LIFETIME=1 --env=WEB_CONCURRENCY=1";
+        let mut flags = vec!["--env", &database];
+        flags.extend(renewed.split(' '));
         let container = Container::start_with(&image, UID, &flags);
-        container.says("Listening at");
-        assert_eq!(
-            container.exec(&["python", "-c", ask]).ok().stdout,
-            "/notes/1 buy milk\n"
-        );
+        container.says("WSGI app 0");
+        for number in 1..4 {
+            let created = container.exec(&["python", "-c", ask]).ok().stdout;
+            assert_eq!(created, format!("/notes/{number} buy milk\n"));
+        }
+        container.says("Respawned uWSGI worker");
         let missing = container.exec(&["python", "-c", "import pytest"]);
         assert_eq!(missing.code, Some(1), "pytest is in the image");
-        container.stop();
+        container
+            .exec(&["sh", "-c", "echo q > /tmp/uwsgi.fifo"])
+            .ok();
+        assert_eq!(container.ends(), 0, "{}", container.logs());
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::pipeline::{CheckWishes, ValidUntil, check_path, check_status};
+use crate::pipeline::{CheckWishes, ValidUntil, check_path, check_status, size_in_bytes};
 use crate::plan::PlanRequest;
 
 /// How s2r speaks.
@@ -370,19 +370,9 @@ fn annotation(text: &str) -> Result<(String, String), String> {
     Ok((key, value))
 }
 
-/// Reads `512M`: bytes, or thousands of thousands by 1024.
+/// Reads `512M`.
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    let unit = text.trim_end_matches(['i', 'B', 'b']);
-    let (digits, factor) = match unit.chars().last() {
-        Some('k' | 'K') => (&unit[..unit.len() - 1], 1 << 10),
-        Some('m' | 'M') => (&unit[..unit.len() - 1], 1 << 20),
-        Some('g' | 'G') => (&unit[..unit.len() - 1], 1 << 30),
-        _ => (unit, 1),
-    };
-    let count: Option<u64> = digits.parse().ok();
-    count
-        .and_then(|count| count.checked_mul(factor))
-        .filter(|bytes| *bytes > 0)
+    size_in_bytes(text)
         .ok_or_else(|| "a size is a number with K, M or G, for instance 512M".to_owned())
 }
 

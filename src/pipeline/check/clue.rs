@@ -1,6 +1,8 @@
 //! What the last lines of a server's log say about its end, and what may be done about that. It decides nothing: that the
 //! image failed is known already, and people are shown the lines themselves.
 
+use std::collections::BTreeMap;
+
 /// What a log says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LogClue {
@@ -25,6 +27,13 @@ pub(crate) enum LogClue {
     AddressInUse,
 }
 
+/// Those of an image's variables that advice depends on.
+pub(super) fn variables(environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut variables = environment.clone();
+    variables.retain(|name, _| matches!(name.as_str(), "APP_MODULE" | "DISABLE_MIGRATE"));
+    variables
+}
+
 impl LogClue {
     /// The last line that says something known, and what it says.
     pub(super) fn of(lines: &[String]) -> Option<(&str, Self)> {
@@ -33,7 +42,8 @@ impl LogClue {
     }
 
     /// What to do.
-    pub(super) fn next(&self, application: Option<&str>) -> String {
+    pub(super) fn next(&self, environment: &BTreeMap<String, String>) -> String {
+        let application = environment.get("APP_MODULE").map(String::as_str);
         match self {
             Self::MissingModule { module } => missing_module(module, application),
             Self::WrongCallable { module, name } => format!(
@@ -42,9 +52,7 @@ impl LogClue {
             Self::MissingLibrary { file } => format!(
                 "write the Debian package that has {file} into Aptfile (packages.debian.org searches contents of packages)"
             ),
-            Self::ReadOnly => "have it write below /tmp, or keep what it writes in a service or a volume: a pod's root may be read-only. \
-                A Django project's SQLite database is migrated at each start; DISABLE_MIGRATE=1 leaves that out"
-                .to_owned(),
+            Self::ReadOnly => read_only(environment),
             Self::MissingVariable { name } => format!(
                 "give {name} a value for the check, `s2r check IMAGE -e {name}=…`, or a default in the code or in .s2i/environment"
             ),
@@ -52,6 +60,25 @@ impl LogClue {
                 .to_owned(),
             Self::AddressInUse => "two of its processes want the same port: give one of them another".to_owned(),
         }
+    }
+}
+
+/// Django opens its database to migrate it, and its development server once more to see whether that was done.
+fn read_only(environment: &BTreeMap<String, String>) -> String {
+    let write = "have it write below /tmp, or keep what it writes in a service or a volume: a pod's root may be read-only";
+    if environment
+        .get("DISABLE_MIGRATE")
+        .is_some_and(|value| !value.is_empty())
+    {
+        format!(
+            "{write}. `manage.py runserver` opens a Django project's database even with DISABLE_MIGRATE: serve it with \
+             gunicorn (`server: gunicorn` in s2r.yaml), or let DATABASES name a place below /tmp"
+        )
+    } else {
+        format!(
+            "{write}. A Django project's SQLite database is migrated at each start; DISABLE_MIGRATE=1 leaves that out, \
+             for a server other than `manage.py runserver`"
+        )
     }
 }
 
@@ -219,10 +246,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_set_already_is_not_advised() {
+        let next = |value: &str| {
+            let environment = [("DISABLE_MIGRATE".to_owned(), value.to_owned())];
+            LogClue::ReadOnly.next(&environment.into())
+        };
+        assert!(next("").contains("DISABLE_MIGRATE=1"));
+        let set = next("1");
+        assert!(
+            !set.contains("DISABLE_MIGRATE=1") && set.contains("server: gunicorn"),
+            "{set}"
+        );
+    }
+
+    #[test]
     fn a_module_that_app_module_names_is_not_missed_among_the_requirements() {
         let next = |module: &str| {
             let module = module.to_owned();
-            LogClue::MissingModule { module }.next(Some("shop.wsgi:app"))
+            let environment = [("APP_MODULE".to_owned(), "shop.wsgi:app".to_owned())];
+            LogClue::MissingModule { module }.next(&environment.into())
         };
         assert!(next("shop").starts_with("APP_MODULE says `shop.wsgi:app`"));
         assert!(next("requests").contains("requirements"));

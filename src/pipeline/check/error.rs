@@ -1,8 +1,9 @@
 //! Why an image was not found to answer, and how that is told.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::clue::LogClue;
+use super::clue::{self, LogClue};
 use super::wishes::CheckRequest;
 use crate::packages::python::shown;
 use crate::report::{ErrorClass, Explain, Explanation, LAST_LINES};
@@ -113,8 +114,8 @@ pub(crate) struct Evidence {
     pub clue: Option<LogClue>,
     /// That line, if it is not among the last ones.
     clue_line: Option<String>,
-    /// The application that it was told to start, which the clue may be about.
-    app_module: Option<String>,
+    /// Of what it was told, the variables that a clue may be about.
+    environment: BTreeMap<String, String>,
 }
 
 impl Evidence {
@@ -129,7 +130,7 @@ impl Evidence {
             clue,
             clue_line: clue_line.map(str::to_owned),
             log,
-            app_module: step.environment.get("APP_MODULE").cloned(),
+            environment: clue::variables(&step.environment),
         }
     }
 }
@@ -292,7 +293,7 @@ impl Explain for FailedCheck {
                 | CheckFault::Status { found: 500.. }
         );
         let next = match &self.evidence.clue {
-            Some(clue) if is_explained => clue.next(self.evidence.app_module.as_deref()),
+            Some(clue) if is_explained => clue.next(&self.evidence.environment),
             _ if is_explained && !sought.is_empty() => format!(
                 "have it start, and answer {}, without what it sought: connect at the first request that needs it; or {INSTEAD}",
                 self.request.path
@@ -331,7 +332,7 @@ crate::report::samples! {
             log: vec!["connection refused".into()],
             clue: None,
             clue_line: None,
-            app_module: None,
+            environment: BTreeMap::new(),
         },
         ..failed()
     }
@@ -392,7 +393,7 @@ fn failed() -> FailedCheck {
             log: vec![],
             clue: None,
             clue_line: None,
-            app_module: None,
+            environment: BTreeMap::new(),
         },
     }
 }

@@ -40,7 +40,7 @@ impl CheckWishes {
             path: settings.path.filter(|path| check_path(path).is_ok()),
             status: settings.status.filter(|status| is_status(*status)),
             within: settings.within,
-            memory_bytes: None,
+            memory_bytes: settings.memory_bytes.filter(|bytes| *bytes > 0),
         }
     }
 
@@ -128,7 +128,9 @@ mod tests {
 
     #[test]
     fn what_is_typed_outranks_the_label_and_that_the_rest() {
-        let label = of_label(r#"{"path": "/healthz", "status": 204, "within_milliseconds": 3000}"#);
+        let label = of_label(
+            r#"{"path": "/healthz", "status": 204, "within_milliseconds": 3000, "memory_bytes": 1073741824}"#,
+        );
         let typed = CheckWishes {
             status: Some(200),
             ..CheckWishes::default()
@@ -139,6 +141,7 @@ mod tests {
             ("/healthz", Some(200))
         );
         assert_eq!(request.within, Duration::from_secs(3));
+        assert_eq!(request.memory_bytes, 1 << 30);
         let request = CheckWishes::default().settle();
         assert_eq!((request.path.as_str(), request.status), ("/", None));
         assert_eq!(request.within, Duration::from_secs(10));
@@ -146,7 +149,7 @@ mod tests {
 
     #[test]
     fn labels_of_others_are_held_to_the_same_rules() {
-        let wishes = of_label(r#"{"path": "a b", "status": 7}"#);
+        let wishes = of_label(r#"{"path": "a b", "status": 7, "memory_bytes": 0}"#);
         assert_eq!(wishes, CheckWishes::default());
     }
 

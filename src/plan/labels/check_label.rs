@@ -10,7 +10,7 @@ use crate::project::settings::CheckSettings;
 pub(crate) const CHECK_LABEL: &str = "io.s2r.check";
 
 /// Its value, a JSON object of which each member may be left out.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct LabelText {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path: Option<String>,
@@ -18,6 +18,8 @@ struct LabelText {
     status: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     within_milliseconds: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    memory_bytes: Option<u64>,
 }
 
 /// What the label says; empty if there is nothing to say.
@@ -27,8 +29,9 @@ pub(super) fn write(settings: &CheckSettings) -> String {
         path: settings.path.clone(),
         status: settings.status,
         within_milliseconds: settings.within.map(milliseconds),
+        memory_bytes: settings.memory_bytes,
     };
-    if text.path.is_none() && text.status.is_none() && text.within_milliseconds.is_none() {
+    if text == LabelText::default() {
         return String::new();
     }
     serde_json::to_string(&text).unwrap_or_default()
@@ -41,6 +44,7 @@ pub(crate) fn read(label: &str) -> CheckSettings {
         path: text.path,
         status: text.status,
         within: text.within_milliseconds.map(Duration::from_millis),
+        memory_bytes: text.memory_bytes,
     }
 }
 
@@ -51,12 +55,12 @@ mod tests {
 
     #[test]
     fn an_image_remembers_what_its_project_wants() {
-        let settings = "check: {path: /up, status: 204, within: 1500ms}\n";
+        let settings = "check: {path: /up, status: 204, within: 1500ms, memory: 1G}\n";
         let plan = with(&[("app.py", ""), ("s2r.yaml", settings)], &[], |_| {}).unwrap();
         let label = &plan.labels[CHECK_LABEL];
         assert_eq!(
             label.value,
-            r#"{"path":"/up","status":204,"within_milliseconds":1500}"#
+            r#"{"path":"/up","status":204,"within_milliseconds":1500,"memory_bytes":1073741824}"#
         );
         assert_eq!(label.origin.to_string(), "s2r.yaml:1");
         let text = crate::plan::render(&plan);
@@ -67,6 +71,7 @@ mod tests {
             (read.status, read.within),
             (Some(204), Some(Duration::from_millis(1500)))
         );
+        assert_eq!(read.memory_bytes, Some(1 << 30));
         let plan = with(&[("app.py", "")], &[], |_| {}).unwrap();
         assert!(!plan.labels.contains_key(CHECK_LABEL));
     }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::{NOTES_FOLDER, SOCKET};
+use super::NOTES_FOLDER;
 use crate::plan::SOURCE_FOLDER;
 use crate::project::settings::StaticFolder;
 
@@ -34,16 +34,10 @@ pub(crate) fn settings_path(has_own_settings: bool) -> String {
 /// The settings.
 pub(crate) fn settings(folders: &[StaticFolder], protocol: UpstreamProtocol) -> String {
     const TEMPLATE: &str = include_str!("../../../scripts/nginx.conf");
-    // An application that nobody told of the socket listens on a port.
-    let upstream = match protocol {
-        UpstreamProtocol::Http => "        include /tmp/s2r/upstream.conf;\n",
-        UpstreamProtocol::Uwsgi => "",
-    };
     TEMPLATE
-        .replace("@SOCKET@", SOCKET)
-        .replace("@UPSTREAM@", upstream)
         .replace("@STATIC@", &locations(folders))
         .replace("@PASS@", pass(protocol))
+        .replace("@STREAM@", stream(protocol))
 }
 
 fn locations(folders: &[StaticFolder]) -> String {
@@ -80,7 +74,6 @@ fn pass(protocol: UpstreamProtocol) -> &'static str {
             proxy_set_header X-Request-ID $the_request_id;
             proxy_set_header Upgrade $http_upgrade;
             proxy_set_header Connection $connection_upgrade;
-            proxy_read_timeout 300s;
 "
         }
         UpstreamProtocol::Uwsgi => {
@@ -103,7 +96,23 @@ fn pass(protocol: UpstreamProtocol) -> &'static str {
             uwsgi_param HTTP_X_FORWARDED_PROTO $forwarded_proto;
             uwsgi_param HTTP_X_FORWARDED_HOST $forwarded_host;
             uwsgi_param HTTP_X_REQUEST_ID $the_request_id;
-            uwsgi_read_timeout 300s;
+"
+        }
+    }
+}
+
+fn stream(protocol: UpstreamProtocol) -> &'static str {
+    match protocol {
+        UpstreamProtocol::Http => {
+            "            proxy_buffering off;
+            proxy_read_timeout 1h;
+            proxy_send_timeout 1h;
+"
+        }
+        UpstreamProtocol::Uwsgi => {
+            "            uwsgi_buffering off;
+            uwsgi_read_timeout 1h;
+            uwsgi_send_timeout 1h;
 "
         }
     }
@@ -130,13 +139,12 @@ mod tests {
             (UpstreamProtocol::Uwsgi, "uwsgi_pass application;"),
         ] {
             let text = settings(&folders, protocol);
-            assert!(!text.contains('@'), "{text}");
+            assert!(!text.replace("@stream", "").contains('@'), "{text}");
             assert_eq!(text.matches('{').count(), text.matches('}').count());
             for line in [
                 "location ^~ /static/ {",
                 "alias \"/opt/app-root/src/site static/\";",
                 "location ^~ /media/ {",
-                "server unix:/tmp/s2r/application.sock max_fails=0;",
                 pass,
             ] {
                 assert!(text.contains(line), "{line}");

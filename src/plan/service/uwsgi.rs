@@ -11,6 +11,8 @@ pub(crate) const SETTINGS: &str = "uwsgi.ini";
 pub(crate) const DEBIAN_PACKAGES: [&str; 2] = ["uwsgi-core", "uwsgi-plugin-python3"];
 /// Its distributions: the wheel, and the one that is built from source.
 pub(crate) const DISTRIBUTIONS: [&str; 2] = ["pyuwsgi", "uwsgi"];
+/// What the image's scripts have to end it with.
+const STOP_SCRIPT: &str = "/usr/libexec/s2i/uwsgi_stop.py";
 /// The suites that have it, with the Python that their plugin is linked to.
 const SUITES: [(&str, &str); 2] = [("bookworm", "3.11"), ("trixie", "3.13")];
 
@@ -62,8 +64,23 @@ pub(crate) fn settings(called: &str, listener: Listener) -> String {
             "uwsgi-socket = {SOCKET}\n# The front server logs requests.\ndisable-logging = true"
         ),
     };
+    let stop = match listener {
+        Listener::Port => format!(
+            "# TERM lets requests come to their end, and those that wait for a worker.
+die-on-term = true
+import = {STOP_SCRIPT}
+hook-master-start = unix_signal:15 uwsgi_route_signal
+hook-master-start = unix_signal:12 gracefully_kill_them_all"
+        ),
+        // None waits when the front server has ended.
+        Listener::Socket => "# TERM lets requests that are being answered come to their end.
+die-on-term = true
+hook-master-start = unix_signal:15 gracefully_kill_them_all"
+            .to_owned(),
+    };
     TEMPLATE
         .replace("@LISTEN@", &listen)
+        .replace("@STOP@", &stop)
         .replace("@MODULE@", called)
 }
 
@@ -79,6 +96,8 @@ mod tests {
         assert!(lines.contains(&"module = shop:create_app()"), "{alone}");
         let behind = settings("shop:app", Listener::Socket);
         assert!(behind.contains("uwsgi-socket = /tmp/s2r/application.sock"));
+        assert!(alone.contains("\nimport = /usr/libexec/s2i/uwsgi_stop.py\n"));
+        assert!(!behind.contains("uwsgi_stop.py"), "{behind}");
         assert!(!alone.contains("disable-logging") && !behind.contains("http-socket"));
         assert!(!alone.contains('@') && !behind.contains('@'));
     }

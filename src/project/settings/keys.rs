@@ -24,7 +24,7 @@ pub(super) const KEYS: [&str; 13] = [
     "static",
     "test",
 ];
-pub(super) const CHECK_KEYS: [&str; 3] = ["path", "status", "within"];
+pub(super) const CHECK_KEYS: [&str; 4] = ["memory", "path", "status", "within"];
 pub(super) const PACKAGES_KEYS: [&str; 2] = ["build", "run"];
 pub(super) const BUILD_KEYS: [&str; 2] = ["network", "run"];
 /// Names of servers, in the order of [`ServerChoice`].
@@ -196,6 +196,7 @@ impl KeyReader<'_> {
             path: None,
             status: None,
             within: None,
+            memory_bytes: None,
         };
         for entry in self.map(node, "check", "check.", &CHECK_KEYS)? {
             let key = format!("check.{}", entry.key);
@@ -205,6 +206,7 @@ impl KeyReader<'_> {
             match entry.key.as_str() {
                 "path" => check.path = Some(convert(text, &key, values::request_path)?.value),
                 "status" => check.status = Some(convert(text, &key, values::status)?.value),
+                "memory" => check.memory_bytes = Some(convert(text, &key, values::memory)?.value),
                 _ => check.within = Some(convert(text, &key, values::duration)?.value),
             }
         }

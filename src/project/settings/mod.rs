@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub(crate) use error::SettingsError;
+pub(crate) use values::size_in_bytes;
 
 use super::{AptPackage, ProcessType, ProjectError, SourcePlace};
 use crate::source::{SettingsFile, SourceError, SourceSettings, SourceTree};
@@ -80,6 +81,8 @@ pub(crate) struct CheckSettings {
     pub status: Option<u16>,
     /// How long it may take to get there.
     pub within: Option<Duration>,
+    /// How much memory it gets.
+    pub memory_bytes: Option<u64>,
 }
 
 /// What the project asks of s2r.

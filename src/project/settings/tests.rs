@@ -26,7 +26,7 @@ processes:
   web: gunicorn app:app
   worker: rq worker
 test: pytest -q
-check: {path: /healthz, status: 200, within: 500ms}
+check: {path: /healthz, status: 200, within: 500ms, memory: 768Mi}
 exclude: [notebooks/]
 "#;
 
@@ -42,7 +42,7 @@ static = {"/static/" = "./static/"}
 build = ["flask translate compile", {run = "npm ci", network = true}]
 release = "flask db upgrade"
 test = "pytest -q"
-check = {path = "/healthz", status = 200, within = "500ms"}
+check = {path = "/healthz", status = 200, within = "500ms", memory = "768Mi"}
 exclude = ["notebooks/"]
 [tool.s2r.environment]
 APP_MODULE = "wsgi:app"
@@ -105,6 +105,7 @@ fn every_setting_is_read_with_its_line() {
         (check.status, check.within),
         (Some(200), Some(Duration::from_millis(500)))
     );
+    assert_eq!(check.memory_bytes, Some(768 << 20));
     assert_eq!(settings.exclude[0].value, "notebooks/");
 }
 
@@ -244,6 +245,12 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ),
     ("check: {status: 20}\n", ":1", "check.status: \"20\"", "200"),
     ("check: {within: 1h}\n", ":1", "check.within: \"1h\"", "10s"),
+    (
+        "check: {memory: much}\n",
+        ":1",
+        "check.memory: \"much\"",
+        "512Mi",
+    ),
     (
         "check: {path: healthz}\n",
         ":1",

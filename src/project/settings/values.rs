@@ -170,6 +170,31 @@ pub(super) fn duration(text: &str) -> Result<Duration, WrongValue> {
     })
 }
 
+/// `512Mi`, `1G`: bytes, in units of 1024 however they are written.
+pub(crate) fn size_in_bytes(text: &str) -> Option<u64> {
+    let unit = text.trim_end_matches(['i', 'B', 'b']);
+    let (digits, factor) = match unit.chars().last() {
+        Some('k' | 'K') => (&unit[..unit.len() - 1], 1 << 10),
+        Some('m' | 'M') => (&unit[..unit.len() - 1], 1 << 20),
+        Some('g' | 'G') => (&unit[..unit.len() - 1], 1 << 30),
+        _ => (unit, 1),
+    };
+    let count: Option<u64> = digits.parse().ok();
+    count
+        .and_then(|count| count.checked_mul(factor))
+        .filter(|bytes| *bytes > 0)
+}
+
+/// What `--check-memory` takes.
+pub(super) fn memory(text: &str) -> Result<u64, WrongValue> {
+    size_in_bytes(text).ok_or_else(|| {
+        WrongValue::new(
+            "It is a number with K, M or G.",
+            "Write for instance 512Mi or 1G",
+        )
+    })
+}
+
 /// A pattern of `.s2iignore`.
 pub(super) fn pattern(text: &str) -> Result<String, WrongValue> {
     use crate::source::ignore::IgnorePatterns;

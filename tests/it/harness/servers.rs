@@ -13,7 +13,7 @@ use crate::harness::tools::{finish, free_port, is_root, temporary};
 
 /// How long a database may take to listen, on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// The user that `PostgreSQL` is run as where the tests are root's, which it refuses.
+/// The user that `PostgreSQL` and `MariaDB` are run as where the tests are root's, which they refuse.
 const NOBODY: &str = "65534";
 
 /// A server that keeps its data in a folder.
@@ -67,11 +67,7 @@ impl Postgres {
         let data = temporary();
         let folder = data.path().join("data");
         fs::create_dir(&folder).unwrap();
-        if is_root() {
-            let id = NOBODY.parse().ok();
-            std::os::unix::fs::chown(data.path(), id, id).unwrap();
-            std::os::unix::fs::chown(&folder, id, id).unwrap();
-        }
+        give_to_nobody(&[data.path(), &folder]);
         let mut command = as_nobody(&program("initdb"));
         command
             .args([
@@ -141,6 +137,50 @@ fn program(name: &str) -> PathBuf {
     programs
         .pop()
         .expect("PostgreSQL is not installed; tests/run installs what the tests need")
+}
+
+/// `MariaDB` with the database `site`, for whoever asks.
+pub(crate) struct MariaDb(Server);
+
+impl MariaDb {
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        let (port, data) = (free_port(), temporary());
+        give_to_nobody(&[data.path()]);
+        let tables = data.path().join("data");
+        let option = |name: &str, path: &Path| format!("--{name}={}", path.display());
+        let mut install = as_nobody(Path::new("mariadb-install-db"));
+        install
+            .args(["--no-defaults", "--skip-test-db", "--skip-name-resolve"])
+            .arg(option("datadir", &tables));
+        finish(&mut install).ok();
+        let statements = data.path().join("init.sql");
+        fs::write(&statements, "CREATE DATABASE site;\n").unwrap();
+        // The daemon lies in sbin, which is not on everybody's PATH.
+        let mut command = as_nobody(Path::new("/usr/sbin/mariadbd"));
+        command
+            .args(["--no-defaults", "--skip-grant-tables"])
+            .args(["--bind-address=127.0.0.1", &format!("--port={port}")])
+            .arg(option("datadir", &tables))
+            .arg(option("socket", &data.path().join("socket")))
+            .arg(option("init-file", &statements));
+        Self(Server::start(command, port, data))
+    }
+
+    /// Its address, as `SQLAlchemy` has it.
+    pub(crate) fn url(&self) -> String {
+        format!("mysql+pymysql://root@127.0.0.1:{}/site", self.0.port)
+    }
+}
+
+/// Where the tests are root's, whose folders the databases' user cannot write.
+fn give_to_nobody(folders: &[&Path]) {
+    if is_root() {
+        let id = NOBODY.parse().ok();
+        for folder in folders {
+            std::os::unix::fs::chown(folder, id, id).unwrap();
+        }
+    }
 }
 
 fn as_nobody(program: &Path) -> Command {
