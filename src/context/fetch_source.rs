@@ -114,6 +114,16 @@ impl FetchedSource {
         }
     }
 
+    /// The folder that holds all that the project may name: the git checkout around a user's folder, or else the source
+    /// itself.
+    pub(crate) fn surroundings(&self) -> PathBuf {
+        let given = std::fs::canonicalize(&self.folder);
+        let given = given.unwrap_or_else(|_| self.folder.clone());
+        let mut parents = given.ancestors();
+        let checkout = parents.find(|folder| self.is_users() && git::is_checkout(folder));
+        checkout.map_or_else(|| given.clone(), Path::to_owned)
+    }
+
     /// Whether it is the user's own folder, which locks may be written to.
     pub(crate) fn is_users(&self) -> bool {
         self.shown.is_none()

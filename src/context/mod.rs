@@ -2,6 +2,7 @@
 //! that count, and the processors and steps that a build would need.
 
 pub(crate) mod base_manifest;
+pub(crate) mod beside;
 pub(crate) mod build_context;
 pub(crate) mod client;
 pub(crate) mod cross_platform;

@@ -21,6 +21,7 @@ mod publish;
 mod rebase;
 mod run;
 mod verify_cache;
+mod workspace_member;
 
 pub(crate) use base_status::{BaseStatus, PlatformStatus, look};
 pub(crate) use build::{BuildOutputs, BuiltImage, BuiltPlatform, build};

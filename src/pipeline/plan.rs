@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::named_base::NamedBaseError;
+use super::workspace_member;
 use crate::base::base_image_lookup::{BaseImageError, BaseImageLookup};
 use crate::context::base_manifest::BaseImage;
 use crate::context::fetch_source::{FetchedSource, for_git};
-use crate::context::project::{LOCK_FILE, ProjectInputs, WorkspaceMember};
+use crate::context::project::{LOCK_FILE, ProjectInputs};
 use crate::context::settings::Settings;
 use crate::oci::{Architecture, Platform, Reference};
-use crate::packages::python::locks::{self, LockKind};
 use crate::packages::python::resolve_path;
 use crate::plan::builder::{BuilderDefinition, BuilderFile, BuilderText, EmbeddedBuilder};
 use crate::plan::image_builder::ImageBuilder;
@@ -57,10 +57,7 @@ pub(super) fn project(
         exclude: request.exclude.clone(),
         ignore: Vec::new(),
     };
-    let member = workspace_member(request, &source)?;
-    if member.is_some() {
-        source.context_dir = None;
-    }
+    let member = workspace_member::find(request, &obtained, &mut source)?;
     let asked = ProjectSettings::of_source(&source)?;
     let patterns = asked.exclude.iter();
     source.ignore = patterns.map(|pattern| pattern.value.clone()).collect();
@@ -76,7 +73,7 @@ pub(super) fn project(
     });
     let (facts, tree) = read?;
     if let Some(member) = &member {
-        tell_of_member(member, &tree, report);
+        workspace_member::tell(member, request, (&tree, report));
     }
     Ok(ProjectInputs {
         tree,
@@ -88,73 +85,6 @@ pub(super) fn project(
         base_images: Vec::new(),
         environment_file,
     })
-}
-
-/// Files that count in the root of a source alone.
-const FILES_OF_ROOT: [&str; 5] = [
-    ".s2i/environment",
-    ".s2iignore",
-    "Aptfile",
-    "Procfile",
-    "s2r.yaml",
-];
-
-/// The member of a uv workspace in the folder of `--context-dir`, if it has no lock of its own: what it needs, the
-/// workspace's lock and other members say, so the build starts from the workspace's root.
-///
-/// # Errors
-/// A file cannot be read; the workspace's `uv.lock` is no lock.
-fn workspace_member(
-    request: &PlanRequest,
-    source: &SourceSettings,
-) -> Result<Option<WorkspaceMember>, BuildError> {
-    let Some(context_dir) = source.context_dir.as_ref().and_then(|path| path.to_str()) else {
-        return Ok(None);
-    };
-    let parts: Vec<&str> = context_dir
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
-    let folder = parts.join("/");
-    let is_named = request
-        .env
-        .iter()
-        .any(|one| one.starts_with("S2R_PACKAGE="));
-    if folder.is_empty() || is_named {
-        return Ok(None);
-    }
-    let root = SourceSettings {
-        context_dir: None,
-        ..source.clone()
-    };
-    let lock = LockKind::Uv.path();
-    let Some(text) = SourceTree::read_root_file(&root, lock, SettingsFile::ToolLock)? else {
-        return Ok(None);
-    };
-    let locks = LockKind::locks().map(LockKind::path);
-    for own in locks.chain(["pylock.toml", "requirements.txt"]) {
-        if SourceTree::read_root_file(source, own, SettingsFile::ToolLock)?.is_some() {
-            return Ok(None);
-        }
-    }
-    let text = String::from_utf8_lossy(&text);
-    let name = locks::member_in_folder(&text, &folder).map_err(PlanError::from)?;
-    Ok(name.map(|name| WorkspaceMember { name, folder }))
-}
-
-fn tell_of_member(member: &WorkspaceMember, tree: &SourceTree, report: &dyn Report) {
-    let WorkspaceMember { name, folder } = member;
-    report.event(Event::Warning {
-        text: format!("--context-dir {folder} is the member {name} of a uv workspace: it is built from the workspace's root, all of which is in the image"),
-        hint: format!("`-e S2R_PACKAGE={name}` in place of the flag says the same"),
-    });
-    let paths = FILES_OF_ROOT.iter().map(|file| format!("{folder}/{file}"));
-    for path in paths.filter(|path| tree.find(path.as_bytes()).is_some()) {
-        report.event(Event::Warning {
-            text: format!("{path} is not read"),
-            hint: "put it into the workspace's root".to_owned(),
-        });
-    }
 }
 
 /// What would be decided if there were no `pylock.toml`: what such a lock stands for.

@@ -99,6 +99,9 @@ pub(super) fn decide(
     }
     if facts.requirements.is_some() {
         advise_on_losers(unread(facts, None), REQUIREMENTS, advice);
+        let named = facts.requirements.iter().flatten();
+        let folders = named.filter_map(|named| named.name.strip_prefix("@ "));
+        advise_on_outside(folders.filter(|folder| folder.starts_with("../")), advice);
         let path = REQUIREMENTS.to_owned();
         let dependencies = DependencySource::Requirements { path };
         let text = |path: &str| facts.documents.get(path).map_or("", String::as_str);
@@ -257,6 +260,15 @@ fn advise_on_losers<'a>(
     }
 }
 
+fn advise_on_outside<'a>(folders: impl Iterator<Item = &'a str>, advice: &mut Vec<PlanWarning>) {
+    advice.extend(folders.map(|folder| {
+        PlanWarning::new(
+            format!("{folder} is outside the source: a wheel is built from it, and its folder is not in the image"),
+            "",
+        )
+    }));
+}
+
 /// A file of another tool. It is read here already, for the names in it and so that a stale lock
 /// stops the build before anything is fetched.
 fn converted(
@@ -289,6 +301,7 @@ fn converted(
             let converted = convert(kind, &given)?;
             let told = converted.conditions.told.into_iter();
             advice.extend(told.map(|told| PlanWarning::new(told.what, told.why)));
+            advise_on_outside(converted.outside.iter().map(String::as_str), advice);
             converted.names
         }
         None => BTreeSet::new(),

@@ -48,6 +48,16 @@ pub(crate) struct SourceSettings {
     pub ignore: Vec<String>,
 }
 
+impl SourceSettings {
+    /// The source's root, without links.
+    ///
+    /// # Errors
+    /// There is no such folder.
+    pub(crate) fn root(&self) -> Result<PathBuf, SourceError> {
+        walk::root(self)
+    }
+}
+
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SourceKind {

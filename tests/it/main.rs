@@ -61,6 +61,7 @@ mod locked;
 mod locked_layers;
 mod locks;
 mod login;
+mod monorepos;
 mod named_sources;
 mod names;
 mod outputs;

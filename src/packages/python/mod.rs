@@ -32,8 +32,9 @@ pub(crate) use pylock::{
 };
 pub(crate) use requirements::{
     FolderLink, FormatRule, FormatRules, IndexOptions, LineError, Position, ReadAccess, ReadError,
-    Requirement, RequirementKind, RequirementSet, decode_requirements, expand_variables, line_of,
-    parse, requirement_lines, requirement_paths, resolve_folder, resolve_path,
+    Requirement, RequirementKind, RequirementSet, climbed, decode_requirements, expand_variables,
+    line_of, parse, paths_outside, requirement_lines, requirement_paths, resolve_folder,
+    resolve_path,
 };
 pub(crate) use tags::{AcceptedTags, LibcVersion, PythonVersion, TargetArch, WheelTarget};
 pub(crate) use upload::UploadLimit;

@@ -8,7 +8,7 @@ use crate::oci::Digest;
 use crate::packages::Sha256;
 use crate::packages::python::{
     AcceptedTags, DirectUrl, LockedFile, LockedPackage, LockedTree, MarkerTree, PackageName,
-    PackageUrl, Pylock, Version, WheelFileName, WheelTarget,
+    PackageUrl, Pylock, Version, WheelFileName, WheelTarget, paths_outside,
 };
 
 /// The exact wheels of one target, by name, each name once.
@@ -200,10 +200,10 @@ impl LockSelection<'_> {
         match &package.tree {
             Some(LockedTree::Folder { path, is_editable }) => {
                 return Ok(Some(SourceOf::Tree(LockedTree::Folder {
-                    path: if path == "." {
-                        String::new()
-                    } else {
-                        inside(path)?
+                    path: match paths_outside(self.path, path).last() {
+                        Some(outside) => outside,
+                        None if path == "." => String::new(),
+                        None => inside(path)?,
                     },
                     is_editable: *is_editable,
                 })));

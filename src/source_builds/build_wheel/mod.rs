@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 pub(crate) use self::error::WheelBuildError;
 use self::session::{BackendRequires, BackendWheel, BuildSession, DeclaredBackend};
+use crate::context::beside::FolderBeside;
 use crate::context::build_context::Context;
 use crate::layer_cache::{Download, again};
 use crate::layer_recipes;
@@ -22,6 +23,7 @@ use crate::packages::python::{PackageName, WheelFileName, WheelTarget};
 use crate::plan::system_packages::build_packages_of;
 use crate::report::{BuildError, Event};
 use crate::resolve::wheels::WheelLock;
+use crate::source::KnownHashes;
 use crate::source_builds::build_root::BuildRoot;
 use crate::source_builds::step_runner;
 use crate::source_builds::step_runner::StepError;
@@ -65,6 +67,8 @@ pub(crate) enum BuildSource<'a> {
         /// Whether the wheel only leads to the folder.
         is_editable: bool,
     },
+    /// A folder outside the source.
+    Beside(&'a FolderBeside),
     /// A folder elsewhere on this machine.
     Checkout {
         folder: PathBuf,
@@ -288,10 +292,14 @@ impl WheelBuilder<'_> {
                 key.add(path.as_bytes());
                 key.add(&[u8::from(*is_editable)]);
                 key.add(self.context.contents()?.key().as_bytes());
-                let git = self.context.project.git.as_ref();
-                if let Some(description) = git.and_then(|git| git.description.as_ref()) {
-                    key.add(description.as_bytes());
-                }
+                self.add_description(&mut key);
+            }
+            BuildSource::Beside(folder) => {
+                key.add(b"beside");
+                key.add(folder.place.as_bytes());
+                let contents = folder.tree.contents(&KnownHashes::default())?;
+                key.add(contents.key().as_bytes());
+                self.add_description(&mut key);
             }
             BuildSource::Checkout {
                 subdirectory,
@@ -308,6 +316,14 @@ impl WheelBuilder<'_> {
             key.add(value.as_bytes());
         }
         Ok(key.finish())
+    }
+
+    /// Names the version that git gives the source's commit, where that was asked.
+    fn add_description(&self, key: &mut KeyBuilder) {
+        let git = self.context.project.git.as_ref();
+        if let Some(description) = git.and_then(|git| git.description.as_ref()) {
+            key.add(description.as_bytes());
+        }
     }
 
     /// What the project and the command line set for the build.

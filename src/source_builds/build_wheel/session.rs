@@ -10,6 +10,7 @@ use crate::oci::{Digest, KeyBuilder};
 use crate::packages::python::WheelFileName;
 use crate::report::{BuildError, FileError};
 use crate::sandbox::{self, ChangeKind, StepMount};
+use crate::source::SourceTree;
 use crate::source_builds::staged_source::{SOURCE, StagedSource};
 use crate::source_builds::step_runner::{StepCommand, StepRoot, StepRunner, USER};
 use crate::source_builds::toolchain::Toolchain;
@@ -87,15 +88,7 @@ impl<'a> BuildSession<'a> {
                 (to, subdirectory.clone())
             }
             BuildSource::Own { path, is_editable } => {
-                let copy = StagedSource::new(context.store, context.tree(), SOURCE)?;
-                if let Some(git) = &context.project.git {
-                    let top = copy.root().join(SOURCE);
-                    let unwritable = |source| FileError::Unwritable {
-                        path: top.clone(),
-                        source,
-                    };
-                    git.write_archival_file(&top).map_err(unwritable)?;
-                }
+                let copy = staged_commit(context, context.tree(), SOURCE)?;
                 lower.push(copy.root());
                 staged = Some(copy);
                 if *is_editable {
@@ -107,6 +100,14 @@ impl<'a> BuildSession<'a> {
                     format!("/{SOURCE}/{path}").trim_end_matches('/').to_owned(),
                     None,
                 )
+            }
+            BuildSource::Beside(folder) => {
+                let place = folder.place_in_build();
+                let below = place.trim_start_matches('/');
+                let copy = staged_commit(context, &folder.tree, below)?;
+                lower.push(copy.root());
+                staged = Some(copy);
+                (place, None)
             }
             BuildSource::Checkout {
                 folder,
@@ -235,6 +236,24 @@ impl<'a> BuildSession<'a> {
             system_packages: Vec::new(),
         })
     }
+}
+
+/// A copy of files of the source's commit that says which one that is.
+fn staged_commit(
+    context: &Context<'_>,
+    tree: &SourceTree,
+    below: &str,
+) -> Result<StagedSource, BuildError> {
+    let copy = StagedSource::new(context.store, tree, below)?;
+    if let Some(git) = &context.project.git {
+        let top = copy.root().join(below);
+        let unwritable = |source| FileError::Unwritable {
+            path: top.clone(),
+            source,
+        };
+        git.write_archival_file(&top).map_err(unwritable)?;
+    }
+    Ok(copy)
 }
 
 /// Copies a file into the store's downloads, and gives its hash.

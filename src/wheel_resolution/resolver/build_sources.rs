@@ -15,7 +15,7 @@ use crate::oci::Digest;
 use crate::packages::Sha256;
 use crate::packages::python::{
     DirectUrl, FileHash, LockedTree, PackageName, PackageUrl, Position, Requirement,
-    RequirementKind, is_wheel, requirement_paths,
+    RequirementKind, is_wheel, paths_outside, requirement_paths,
 };
 use crate::report::{BuildError, ThreadError};
 use crate::resolve::wheels::{IndexSdist, LockedSource, SourceOf};
@@ -72,6 +72,12 @@ impl WheelResolver<'_> {
             |material: &BuildSource<'_>| self.builder(0).wheel(name.as_ref(), Some(name), material);
         let built = match &source.from {
             SourceOf::Archive { .. } => self.archive(&source.from, None, &build)?,
+            SourceOf::Tree(LockedTree::Folder { path, .. }) if path.starts_with("..") => {
+                let folder = self.context.project.beside(path)?;
+                let folder = folder
+                    .ok_or_else(|| self.nothing_outside(Position::whole(name.to_string()), path))?;
+                build(&BuildSource::Beside(&folder))?
+            }
             SourceOf::Tree(LockedTree::Folder { path, is_editable }) => {
                 let built = build(&BuildSource::Own {
                     path,
@@ -142,8 +148,9 @@ impl WheelResolver<'_> {
                 Some(DirectUrl::Path(path)),
                 SourceOf::Tree(LockedTree::Folder { path: built, .. }),
             ) => {
-                let built = if built == "." { "" } else { built };
-                self.inside(wish, path).as_deref() == Some(built)
+                let inside = if built == "." { "" } else { built };
+                self.inside(wish, path).as_deref() == Some(inside)
+                    || self.outside(wish, path).contains(built)
             }
             (
                 Some(DirectUrl::Path(path)),
@@ -192,7 +199,13 @@ impl WheelResolver<'_> {
             path: path.to_owned(),
         };
         let tree = self.context.tree();
-        let inside = self.inside(wish, path).ok_or_else(no_folder)?;
+        let Some(inside) = self.inside(wish, path) else {
+            let outside = self.outside(wish, path);
+            return match outside.first() {
+                Some(first) => self.beside(wish, (first, &outside), build),
+                None => Err(no_folder().into()),
+            };
+        };
         let entry = tree.follow(inside.as_bytes());
         match entry.map(|entry| (&entry.kind, entry)) {
             Some((SourceKind::File { size_bytes, .. }, entry)) if !is_wheel(&inside) => {
@@ -218,6 +231,46 @@ impl WheelResolver<'_> {
         let plain = path.split('[').next().unwrap_or(path).trim_end_matches('/');
         requirement_paths(&wish.position.path, plain)
             .find(|path| path.is_empty() || tree.follow(path.as_bytes()).is_some())
+    }
+
+    /// Where a path of a requirement may lead outside the source, from its root.
+    fn outside(&self, wish: &Requirement, path: &str) -> Vec<String> {
+        let plain = path.split('[').next().unwrap_or(path).trim_end_matches('/');
+        let file = &wish.position.path;
+        if !plain.starts_with('/') {
+            return paths_outside(file, plain).collect();
+        }
+        // Where folders lay in a build, only what was built there says.
+        let is_of_source = self.context.tree().find(file.as_bytes()).is_some();
+        let path = self.context.project.path_of_build(plain);
+        path.into_iter().filter(|_| !is_of_source).collect()
+    }
+
+    /// A folder outside the source, which is no part of the image: whether it is wanted to be editable or not.
+    fn beside(
+        &self,
+        wish: &Requirement,
+        (first, paths): (&str, &[String]),
+        build: &BuildFn<'_>,
+    ) -> Result<(BuiltFile, SourceOf), BuildError> {
+        for path in paths {
+            if let Some(folder) = self.context.project.beside(path)? {
+                let from = SourceOf::Tree(LockedTree::Folder {
+                    path: path.clone(),
+                    is_editable: false,
+                });
+                return Ok((build(&BuildSource::Beside(&folder))?, from));
+            }
+        }
+        Err(self.nothing_outside(wish.position.clone(), first).into())
+    }
+
+    fn nothing_outside(&self, position: Position, path: &str) -> BuildSourceError {
+        BuildSourceError::Outside {
+            position,
+            path: path.to_owned(),
+            command: self.context.project.command_with(path),
+        }
     }
 
     /// Whether a requirement names the folder of the project itself.

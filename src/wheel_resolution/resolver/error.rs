@@ -14,6 +14,16 @@ pub(crate) enum BuildSourceError {
         position: Position,
         path: String,
     },
+    /// A path out of the source that leads to no project there.
+    #[error("{position}: {path} is outside the source")]
+    Outside {
+        /// Where it is wished for.
+        position: Position,
+        /// From the source's root.
+        path: String,
+        /// The command that builds with it, where it is there.
+        command: Option<String>,
+    },
     /// A repository on the disk of the machine that builds.
     #[error("{position}: a repository of this machine's disk")]
     LocalRepository {
@@ -46,6 +56,11 @@ impl Explain for BuildSourceError {
                 format!("{path} is neither a folder nor a source distribution within the source"),
                 "correct the path; it counts from the source's root, as for pip, or from the folder of the file that names it. .s2iignore and --exclude may leave it out; paths of another machine, as `pip freeze` and conda write them, have to become `name==version`",
             ),
+            Self::Outside {
+                position,
+                path,
+                command,
+            } => return outside(position, path, command.as_deref()),
             Self::LocalRepository { position } => (
                 position,
                 "the requirements name a repository on this machine's disk",
@@ -75,10 +90,36 @@ impl Explain for BuildSourceError {
     }
 }
 
+fn outside(position: &Position, path: &str, command: Option<&str>) -> Explanation {
+    let (why, next) = match command {
+        Some(command) => (
+            format!(
+                "{path} is outside the folder that was given, and outside its git checkout if it is in one: nothing there is read."
+            ),
+            format!("Give the folder that holds both: {command}"),
+        ),
+        None => (
+            format!(
+                "{path} is outside the source, and no folder with a pyproject.toml or setup.py lies there in what was given."
+            ),
+            "Correct the path; it counts from the source's root, as for pip, or from the folder of the file that names it. Of a monorepo give the folder that holds all of it, and the project's own with --context-dir.".to_owned(),
+        ),
+    };
+    Explanation {
+        class: ErrorClass::Project,
+        what: "a path of the requirements leads out of the source".to_owned(),
+        place: position.to_string(),
+        why,
+        next,
+    }
+}
+
 #[cfg(test)]
 crate::report::samples! {
     enum BuildSourceError {
         NoFolder { position: position(), path: "libs/own".into() },
+        Outside { position: position(), path: "../core".into(), command: Some("s2r build /home/ada/shop IMAGE --context-dir web".into()) },
+        Outside { position: position(), path: "../core".into(), command: None },
         LocalRepository { position: position() },
         NotGit { position: position(), scheme: "svn".into() },
         Hash { position: position(), found: Digest::of(b"a") },

@@ -31,6 +31,7 @@ pub(super) struct RequirementLines {
     links: Vec<String>,
     lines: Vec<(String, String)>,
     names: BTreeSet<String>,
+    outside: BTreeSet<String>,
     no_index: bool,
     conditions: ResolutionRules,
 }
@@ -43,6 +44,7 @@ impl RequirementLines {
             links: Vec::new(),
             lines: Vec::new(),
             names: BTreeSet::new(),
+            outside: BTreeSet::new(),
             no_index: false,
             conditions: ResolutionRules::default(),
         }
@@ -106,6 +108,11 @@ impl RequirementLines {
         let brought = brought_by(&name, extras.iter().map(String::as_str));
         self.names.extend(brought.map(str::to_owned));
         self.names.insert(name.clone());
+        if let PackageSource::Address(address) | PackageSource::Unnamed(address) = wanted
+            && address.starts_with("../")
+        {
+            self.outside.insert(address.clone());
+        }
         if let PackageSource::Unnamed(address) = wanted {
             self.check_address(&name, address)?;
             self.put((address.clone(), address.clone()));
@@ -184,6 +191,7 @@ impl RequirementLines {
             text,
             form: LockForm::Requirements,
             names: self.names,
+            outside: self.outside,
             conditions: self.conditions,
         }
     }
@@ -208,6 +216,10 @@ pub(super) fn git_address(url: &str, commit: Option<&str>, subdirectory: Option<
 
 /// A path in the form of requirements, which tell paths from names by a separator.
 pub(super) fn path_address(path: &str) -> String {
+    // PDM's word for the folder of its pyproject.toml.
+    let path = path
+        .strip_prefix("/${PROJECT_ROOT}/")
+        .map_or(path, |path| path.trim_start_matches("./"));
     if path == "." || path.starts_with("./") || path.starts_with("../") || path.starts_with('/') {
         path.to_owned()
     } else {
@@ -232,6 +244,8 @@ mod tests {
         assert_eq!(path_address("lib"), "./lib");
         assert_eq!(path_address("../lib"), "../lib");
         assert_eq!(path_address("."), ".");
+        assert_eq!(path_address("/${PROJECT_ROOT}/../core"), "../core");
+        assert_eq!(path_address("/${PROJECT_ROOT}/./lib"), "./lib");
     }
 
     #[test]

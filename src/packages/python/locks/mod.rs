@@ -258,6 +258,8 @@ pub(crate) struct ConvertedLock {
     pub form: LockForm,
     /// The packages in it, by name.
     pub names: BTreeSet<String>,
+    /// The paths in it that lead out of the source, from its root.
+    pub outside: BTreeSet<String>,
     /// What the text cannot say.
     pub conditions: ResolutionRules,
 }

@@ -4,7 +4,7 @@
 //! Specified in <https://packaging.python.org/en/latest/specifications/pyproject-toml/>, its groups
 //! in PEP 735, Poetry's tables in <https://python-poetry.org/docs/pyproject/>.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pep440_rs::VersionSpecifiers;
 use pep508_rs::{MarkerTree, VersionOrUrl};
@@ -78,12 +78,6 @@ pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, Lock
 pub(super) fn chosen_names(project: &Table) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut groups = DependencyGroups::of(PATH, project).group_names();
     groups.extend(poetry_groups(project).into_iter().map(|(name, _)| name));
-    let pdms = table_in(project, &["tool", "pdm", "dev-dependencies"]);
-    groups.extend(
-        pdms.into_iter()
-            .flat_map(Table::keys)
-            .map(|name| normalised(name)),
-    );
     let extras = [
         table_in(project, &["project", "optional-dependencies"]),
         table_in(project, &["tool", "poetry", "extras"]),
@@ -242,6 +236,7 @@ impl<'a> DependencyGroups<'a> {
         if !self.uv_dev().is_empty() {
             names.insert("dev".to_owned());
         }
+        names.extend(self.of_pdm().keys().cloned());
         names
     }
 
@@ -249,6 +244,19 @@ impl<'a> DependencyGroups<'a> {
     fn uv_dev(&self) -> &'a [Value] {
         table_in(self.table, &["tool", "uv"])
             .map_or(&[], |table| list_in(table, "dev-dependencies"))
+    }
+
+    /// Those that PDM has in a table of its own: what is editable, and not for a wheel's metadata.
+    fn of_pdm(&self) -> BTreeMap<String, Vec<&'a str>> {
+        let groups = table_in(self.table, &["tool", "pdm", "dev-dependencies"]);
+        let entries = |list: &'a Value| -> Vec<&'a str> {
+            let list = list.as_array().into_iter().flatten();
+            list.filter_map(Value::as_str).collect()
+        };
+        let groups = groups.into_iter().flatten();
+        groups
+            .map(|(name, list)| (normalised(name), entries(list)))
+            .collect()
     }
 
     /// What a group wants, the groups that it includes among it; nothing if there is none.
@@ -259,7 +267,22 @@ impl<'a> DependencyGroups<'a> {
             let own = self.uv_dev().iter().filter_map(Value::as_str);
             found.extend(own.map(|text| (text.to_owned(), MarkerTree::TRUE)));
         }
+        for text in self.of_pdm().remove(name).unwrap_or_default() {
+            found.push((self.plain(text)?, MarkerTree::TRUE));
+        }
         Ok(found)
+    }
+
+    /// A line of PDM's, which may be editable, as a requirement of PEP 508.
+    fn plain(&self, text: &str) -> Result<String, LockFileError> {
+        let Some(address) = text.strip_prefix("-e ") else {
+            return Ok(text.to_owned());
+        };
+        let Some((address, name)) = address.trim().split_once("#egg=") else {
+            let what = "its name is not told; write `#egg=NAME` behind the address";
+            return Err(unsupported(self.path, text, what));
+        };
+        Ok(format!("{name} @ {address}"))
     }
 
     fn collect(

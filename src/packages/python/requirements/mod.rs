@@ -413,17 +413,43 @@ pub(crate) fn resolve_folder(file: &str, named: &str) -> Option<String> {
         .filter(|_| in_image.is_none())
         .map_or("", |(folder, _)| folder);
     let named = in_image.unwrap_or(named);
+    let path = climbed(folder, named);
+    (!leaves(&path)).then_some(path)
+}
+
+/// The folder above.
+const UP: &str = "..";
+
+/// Whether a path leads out of the folder that it counts from.
+fn leaves(path: &str) -> bool {
+    path.split('/').next() == Some(UP)
+}
+
+/// The paths outside the source that a requirement in `file` may mean, in the order of [`requirement_paths`]; each
+/// begins with `../`, and counts from the source's root.
+pub(crate) fn paths_outside(file: &str, named: &str) -> impl Iterator<Item = String> {
+    let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let relative = (!named.starts_with('/')).then_some(named);
+    let by_pip = relative.map(|named| climbed("", named));
+    let by_file = relative.map(|named| climbed(folder, named));
+    let by_file = by_file.filter(|path| Some(path) != by_pip.as_ref());
+    let paths = by_pip.into_iter().chain(by_file);
+    paths.filter(|path| leaves(path))
+}
+
+/// A path below a folder without `.` and, but for its beginning, without `..`.
+pub(crate) fn climbed(folder: &str, named: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in folder.split('/').chain(named.split('/')) {
         match part {
             "" | "." => {}
-            ".." => {
-                parts.pop()?;
+            UP if parts.last().is_some_and(|last| *last != UP) => {
+                parts.pop();
             }
             part => parts.push(part),
         }
     }
-    Some(parts.join("/"))
+    parts.join("/")
 }
 
 #[cfg(test)]

@@ -37,6 +37,18 @@ fn paths_count_from_the_root_and_from_the_file() {
 }
 
 #[test]
+fn paths_outside_the_source_begin_with_dots() {
+    let paths = |file, named| paths_outside(file, named).collect::<Vec<_>>();
+    assert_eq!(paths("requirements.txt", "../lib"), ["../lib"]);
+    assert_eq!(paths("requirements.txt", "./a/../../b/./c/"), ["../b/c"]);
+    assert_eq!(paths("r/prod.txt", "../../lib"), ["../../lib", "../lib"]);
+    assert_eq!(paths("requirements.txt", "../.."), ["../.."]);
+    for inside in ["lib", "./lib", ".", "/etc", "a/..", "..lib"] {
+        assert!(paths("requirements.txt", inside).is_empty(), "{inside}");
+    }
+}
+
+#[test]
 fn reads_what_projects_write() {
     let found = read(&[
         (

@@ -142,6 +142,7 @@ pub(super) fn convert(given: &ConversionInput<'_>) -> Result<ConvertedLock, Lock
         text,
         form: LockForm::Pylock,
         names,
+        outside: BTreeSet::new(),
         conditions: ResolutionRules {
             file: "pyproject.toml",
             indexes: indexes_of(given.made_from.unwrap_or_default()),
