@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::args::CheckArgs;
-use super::commands::{isolation, settings};
 use super::failure::CommandFailure;
 use super::inventory::{CommandOutput, stored_image};
 use super::progress::{ProgressReporter, milliseconds};
 use super::request::ProcessEnv;
+use super::settings::{isolation, settings};
 use crate::pipeline::{self, CheckReport, FailedCheck, NetworkRules};
 
 pub(super) fn check(

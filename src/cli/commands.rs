@@ -7,25 +7,22 @@ use std::time::Instant;
 use clap::CommandFactory;
 use serde_json::json;
 
-use super::args;
 use super::args::{
-    BuildArgs, BuildersArgs, Cli, Command, CompletionArgs, ExportArgs, LockArgs, PlanArgs,
-    ProjectOptions, PushArgs, RunArgs, StepOptions, UsageArgs,
+    BuildArgs, BuildersArgs, Cli, Command, CompletionArgs, EjectArgs, ExportArgs, LockArgs,
+    PlanArgs, PushArgs, RunArgs, UsageArgs,
 };
 use super::failure::CommandFailure;
 use super::inventory::{self, CommandOutput, reference, stored_image};
 use super::progress::ProgressReporter;
 use super::request::ProcessEnv;
-use super::summary;
-use crate::destination::{ExportTarget, ExportTargetError};
-use crate::image::LayerForm;
-use crate::oci::{MediaFamily, Platform, Reference};
-use crate::pipeline::{
-    self, BuildOutputs, ImageFormats, Isolation, NetworkRules, PassedVariables, RegistrySettings,
-    RunOptions, RunRequest, Settings, StepLimits, StepSettings, UnpackedBound,
+use super::settings::{
+    formats, isolation, passed, registries, request, running, settings, target, unpacked,
 };
+use super::summary;
+use crate::oci::Reference;
+use crate::pipeline::{self, BuildOutputs, NetworkRules, RunOptions, RunRequest, StepSettings};
+use crate::plan::SETTINGS_SCHEMA;
 use crate::plan::builder::{EmbeddedBuilder, embedded};
-use crate::plan::{BytecodeScope, PlanRequest, SETTINGS_SCHEMA};
 use crate::report::BuildError;
 
 pub(super) fn run(
@@ -225,7 +222,7 @@ fn files(written: &[PathBuf]) -> CommandOutput {
 }
 
 fn eject(
-    arguments: &args::EjectArgs,
+    arguments: &EjectArgs,
     surroundings: &ProcessEnv,
     shown: &ProgressReporter,
 ) -> Result<CommandOutput, CommandFailure> {
@@ -335,168 +332,6 @@ fn completion(arguments: &CompletionArgs) -> CommandOutput {
         json: json!({"script": text}),
         text,
     }
-}
-
-/// The variables of the caller that the project may name; from here on, nobody says their values.
-fn passed(
-    project: &ProjectOptions,
-    surroundings: &ProcessEnv,
-    shown: &ProgressReporter,
-) -> Result<PassedVariables, CommandFailure> {
-    let mut passed = PassedVariables::default();
-    for name in &project.pass_env {
-        passed
-            .add(name, &surroundings.variables)
-            .map_err(|reason| CommandFailure::Usage {
-                what: "a variable cannot be passed on".to_owned(),
-                place: format!("--pass-env {name}"),
-                why: reason.to_string(),
-                next: format!("export {name} first, or leave the flag out"),
-            })?;
-    }
-    shown.hide(passed.clone());
-    Ok(passed)
-}
-
-/// How much archives may unpack to, as typed.
-fn unpacked(project: &ProjectOptions) -> UnpackedBound {
-    let allowed = project.max_unpacked;
-    allowed.map_or_else(UnpackedBound::default, UnpackedBound::allowing)
-}
-
-/// How code of the project is run, as typed.
-fn running(steps: &StepOptions) -> StepSettings {
-    let default = StepSettings::default();
-    StepSettings {
-        isolation: isolation(steps.isolation),
-        limits: StepLimits {
-            memory_bytes: steps.step_memory,
-            time: steps.step_time,
-            ..default.limits
-        },
-        ..default
-    }
-}
-
-/// What an image is written in, as typed.
-fn formats(typed: &args::FormatOptions) -> Result<ImageFormats, CommandFailure> {
-    let layers = match (typed.compression, typed.estargz) {
-        (args::CompressionChoice::Gzip, false) => LayerForm::Gzip,
-        (args::CompressionChoice::Zstd, false) => LayerForm::Zstd,
-        (args::CompressionChoice::Gzip, true) => LayerForm::Estargz,
-        (args::CompressionChoice::Zstd, true) => {
-            return Err(CommandFailure::Usage {
-                what: "an eStargz layer is not compressed by zstd".to_owned(),
-                place: "--estargz --compression zstd".to_owned(),
-                why: "the format is an arrangement of gzip members".to_owned(),
-                next: "leave out one of the two".to_owned(),
-            });
-        }
-    };
-    let documents = match (typed.format, layers) {
-        (args::FormatChoice::Oci, _) => MediaFamily::Oci,
-        (args::FormatChoice::Docker, LayerForm::Gzip | LayerForm::Estargz) => MediaFamily::Docker,
-        (args::FormatChoice::Docker, LayerForm::Zstd) => {
-            return Err(CommandFailure::Usage {
-                what: "Docker's format has no layers in zstd".to_owned(),
-                place: "--format docker --compression zstd".to_owned(),
-                why: "its media types know tar and tar in gzip alone".to_owned(),
-                next: "leave out one of the two".to_owned(),
-            });
-        }
-    };
-    Ok(ImageFormats { layers, documents })
-}
-
-pub(super) fn isolation(typed: args::IsolationChoice) -> Isolation {
-    match typed {
-        args::IsolationChoice::Auto => Isolation::Auto,
-        args::IsolationChoice::Userns => Isolation::Userns,
-        args::IsolationChoice::Chroot => Isolation::Chroot,
-        args::IsolationChoice::None => Isolation::None,
-    }
-}
-
-/// How registries are talked to, as typed.
-pub(super) fn registries(typed: &args::RegistryOptions) -> RegistrySettings {
-    RegistrySettings {
-        auth_file: typed.authfile.clone(),
-        certificates: typed.cert_dir.clone(),
-        verify: typed.tls_verify,
-        insecure: typed.insecure_registry.clone(),
-        authorities: typed.ca.clone(),
-    }
-}
-
-pub(super) fn settings(surroundings: &ProcessEnv, rules: NetworkRules) -> Settings {
-    Settings {
-        running: StepSettings::default(),
-        formats: ImageFormats::default(),
-        store_root: surroundings.store_root.clone(),
-        variables: surroundings.variables.clone(),
-        passed: PassedVariables::default(),
-        directory: surroundings.directory.clone(),
-        now_seconds: surroundings.now_seconds,
-        epoch_seconds: surroundings.epoch_seconds,
-        workers: surroundings.workers,
-        rules,
-        registries: RegistrySettings::default(),
-    }
-}
-
-/// The part of a request that build, plan and lock share.
-fn request(
-    source: &std::path::Path,
-    project: &ProjectOptions,
-) -> Result<PlanRequest, CommandFailure> {
-    let platforms = project
-        .platform
-        .iter()
-        .map(|text| {
-            text.parse::<Platform>()
-                .map_err(|reason| CommandFailure::Usage {
-                    what: "s2r does not build for this platform".to_owned(),
-                    place: format!("--platform {text}"),
-                    why: reason.to_string(),
-                    next: "leave it out to build for this machine's".to_owned(),
-                })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(PlanRequest {
-        source: PathBuf::from(source),
-        reference: project.reference.clone(),
-        context_dir: project.context_dir.clone(),
-        exclude: project.exclude.clone(),
-        builder: project.builder.clone(),
-        env: project.env.clone(),
-        environment_file: project.environment_file.clone(),
-        platforms,
-        bytecode: project.bytecode.map(|which| match which {
-            args::BytecodeChoice::All => BytecodeScope::All,
-            args::BytecodeChoice::App => BytecodeScope::App,
-            args::BytecodeChoice::Dependencies => BytecodeScope::Dependencies,
-            args::BytecodeChoice::None => BytecodeScope::None,
-        }),
-        ..PlanRequest::default()
-    })
-}
-
-fn target(text: &str) -> Result<ExportTarget, CommandFailure> {
-    let wrong = |why: String| CommandFailure::Usage {
-        what: "this is no target for an image".to_owned(),
-        place: text.to_owned(),
-        why,
-        next: "write oci:DIR, oci-archive:FILE or docker-archive:FILE".to_owned(),
-    };
-    let target: ExportTarget = text
-        .parse()
-        .map_err(|reason: ExportTargetError| wrong(reason.to_string()))?;
-    if target.is_stdout() {
-        return Err(wrong(
-            "stdout carries the image's reference alone".to_owned(),
-        ));
-    }
-    Ok(target)
 }
 
 fn no_destination(typed: &str, names: &[Reference]) -> CommandFailure {

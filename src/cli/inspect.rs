@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::InspectArgs;
-use super::commands::{registries, settings};
 use super::failure::CommandFailure;
 use super::inventory::{CommandOutput, image_anywhere, shown_name, size_of, stored_image};
 use super::progress::ProgressReporter;
 use super::request::ProcessEnv;
+use super::settings::{registries, settings};
 use super::text::{bytes, table};
 use crate::image::{
     BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, BASE_PACKAGES_ANNOTATION, BaseRecord,

@@ -6,11 +6,11 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use serde_json::json;
 
 use super::args::{LoginArgs, LogoutArgs};
-use super::commands::{registries, settings};
 use super::failure::CommandFailure;
 use super::inventory::CommandOutput;
 use super::progress::ProgressReporter;
 use super::request::ProcessEnv;
+use super::settings::{registries, settings};
 use crate::pipeline::{self, LoginPlace, NetworkRules};
 
 /// No password is longer; tokens of clouds have some kilobytes.

@@ -12,6 +12,7 @@ mod login;
 mod progress;
 mod rebase;
 mod request;
+mod settings;
 mod summary;
 mod text;
 

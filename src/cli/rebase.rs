@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::args;
-use super::commands::{registries, settings};
 use super::failure::CommandFailure;
 use super::inventory::{CommandOutput, image_anywhere, reference};
 use super::progress::{ProgressReporter, milliseconds};
 use super::request::ProcessEnv;
+use super::settings::{registries, settings};
 use super::summary::{push_line, push_object};
 use super::text::seconds;
 use crate::oci::Reference;

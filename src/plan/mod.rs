@@ -4,6 +4,7 @@
 //! Pure: no disk, no network, no clock. A flag beats the environment, that a file, that the
 //! builder, that a default. What cannot be built is refused here, before anything is fetched.
 
+mod advice;
 mod base_detection;
 pub(crate) mod builder;
 mod bytecode;
@@ -32,6 +33,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub(crate) use advice::PlanWarning;
 pub(crate) use bytecode::BytecodeScope;
 pub(crate) use dependencies::DependencySource;
 pub(crate) use error::PlanError;
@@ -56,8 +58,6 @@ use layers::LayerInputs;
 pub(crate) const DEFAULT_BUILDER: &str = "python-3.13";
 /// Where the source lies in the image; working directory and HOME too.
 pub(crate) const SOURCE_FOLDER: &str = "/opt/app-root/src";
-/// Most characters of a project's text that advice shows.
-const MAX_SHOWN: usize = 80;
 /// The script that starts the application.
 pub(crate) const RUN_SCRIPT: &str = "/usr/libexec/s2i/run";
 
@@ -168,23 +168,6 @@ impl<T> Decided<T> {
     }
 }
 
-/// Something that the user should know about the plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct PlanWarning {
-    pub text: String,
-    /// What to do about it; may be empty.
-    pub hint: String,
-}
-
-impl PlanWarning {
-    fn new(text: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            hint: hint.into(),
-        }
-    }
-}
-
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Plan {
     /// The image's name, if it gets one.
@@ -288,8 +271,8 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
         &mut advice,
     )?;
     advice.append(&mut advice_on_running);
-    advise_on_platforms(inputs, &platforms.value, &running, &mut advice);
-    advise_on_source(inputs, (&start, &running), &mut advice);
+    advice::on_platforms(inputs, &platforms.value, &running, &mut advice);
+    advice::on_source(inputs, (&start, &running), &mut advice);
     let pip = pip::decide(definition, &environment, &running, &mut advice)?;
     let notes = definition.notes.iter();
     advice.extend(notes.map(|(text, hint)| PlanWarning::new(text, hint)));
@@ -364,26 +347,6 @@ fn platforms(
     Ok(decided)
 }
 
-/// Whether Django comes with the dependencies shows when they are resolved; the build ends there.
-fn advise_on_platforms(
-    inputs: &PlanInputs<'_>,
-    platforms: &[Platform],
-    running: &BuildSteps,
-    advice: &mut Vec<PlanWarning>,
-) {
-    let foreign = platforms
-        .iter()
-        .find(|platform| inputs.host != Some(**platform));
-    if let Some(foreign) =
-        foreign.filter(|_| running.collectstatic.value && !running.assemble.value)
-    {
-        advice.push(PlanWarning::new(
-            format!("if Django is installed, collectstatic would have to run on {foreign}, which this machine is not: the build would stop"),
-            "set DISABLE_COLLECTSTATIC and collect static files otherwise, or build on such a machine",
-        ));
-    }
-}
-
 fn command(start: &StartDecision) -> Decided<Vec<String>> {
     match &start.strategy.value {
         StartStrategy::OwnRun { path } => Decided::new(
@@ -392,55 +355,6 @@ fn command(start: &StartDecision) -> Decided<Vec<String>> {
             "the project's own start script",
         ),
         _ => Decided::new(vec![RUN_SCRIPT.to_owned()], ValueOrigin::Default, ""),
-    }
-}
-
-fn advise_on_source(
-    inputs: &PlanInputs<'_>,
-    (start, running): (&StartDecision, &BuildSteps),
-    advice: &mut Vec<PlanWarning>,
-) {
-    let changed = inputs.git.and_then(|git| git.changed_files).unwrap_or(0);
-    if changed > 0 {
-        advice.push(PlanWarning::new(
-            format!("{changed} files differ from the commit; the image holds the folder as it is"),
-            "commit, or list them in .s2iignore, to build what the commit says",
-        ));
-    }
-    if let Some(build) = &inputs.facts.node_build
-        && !running.runs_node()
-    {
-        let build: String = build.chars().take(MAX_SHOWN).collect();
-        advice.push(PlanWarning::new(
-            format!("package.json: its build script is not run: {build}"),
-            "where its output is wanted, write into s2r.yaml `packages: {build: [nodejs, npm]}` and `build: [{run: npm ci, network: true}, npm run build]`; or run it before s2r, and the image holds the folder as it is then",
-        ));
-    }
-    for process in &inputs.facts.overruled_processes {
-        let mut others = inputs.facts.processes.iter();
-        let Some(other) = others.find(|other| other.name == process.name) else {
-            continue;
-        };
-        if other.command != process.command {
-            advice.push(PlanWarning::new(
-                format!(
-                    "{}: not used, since {} says what {} is",
-                    process.place, other.place, process.name
-                ),
-                "delete one of the two lines",
-            ));
-        }
-    }
-    let is_taken = matches!(start.strategy.value, StartStrategy::Process { .. });
-    let web = inputs.facts.processes.iter().find(|one| one.name == "web");
-    if let Some(web) = web.filter(|_| !is_taken) {
-        advice.push(PlanWarning::new(
-            format!(
-                "{}: not started, since {} comes first",
-                web.place, start.strategy.value
-            ),
-            "put its command into app.sh, or set APP_MODULE and GUNICORN_CMD_ARGS",
-        ));
     }
 }
 
