@@ -436,36 +436,4 @@ mod testing {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::bytecode::testing::set;
-    use crate::bytecode::*;
-
-    #[test]
-    fn a_changed_file_has_another_key_and_its_neighbours_portion_has_not() {
-        let key = KeyBuilder::new("k").finish();
-        let keys = |set: SourceSet<'_>| -> Vec<Key> {
-            jobs(&[set], &key).into_iter().map(|job| job.key).collect()
-        };
-        let before = keys(set(&[600 << 10; 3]));
-        let mut changed = set(&[600 << 10; 3]);
-        changed.inputs[1].identity = [1; 32];
-        let after = keys(changed);
-        assert_eq!((before[0], before[2]), (after[0], after[2]));
-        assert_ne!(before[1], after[1]);
-    }
-
-    #[test]
-    fn a_library_may_lie_in_more_than_one_layer() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut found = BTreeMap::new();
-        for (layer, file) in [("1", "functools.py"), ("2", "json/__init__.py")] {
-            let path = folder.path().join(layer).join(file);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, layer).unwrap();
-            walk(&folder.path().join(layer), "", &mut found).unwrap();
-        }
-        walk(&folder.path().join("none"), "", &mut found).unwrap();
-        let names: Vec<&String> = found.keys().collect();
-        assert_eq!(names, ["functools.py", "json/__init__.py"]);
-    }
-}
+mod tests;

@@ -134,4 +134,9 @@ impl TestBuild {
         };
         work(&Context::new(&self.project, &self.plan, means).unwrap())
     }
+
+    /// What was warned of so far.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.warnings.0.lock().unwrap().clone()
+    }
 }

@@ -362,3 +362,6 @@ fn cost(recipe: &LayerRecipe<'_>) -> u64 {
         .map(|needed| needed.size_bytes.unwrap_or(1 << 20))
         .sum()
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::store::StoredLayer;
 
 /// Layers by their keys.
 #[derive(Debug, Default)]
-pub(crate) struct LockedLayers(BTreeMap<Key, LockedLayer>);
+pub(crate) struct LockedLayers(pub(super) BTreeMap<Key, LockedLayer>);
 
 impl LockedLayers {
     /// Those of a lock, of all architectures: a key tells its own.

@@ -19,6 +19,8 @@ mod mend;
 mod recipe;
 mod registry_cache;
 mod remote_blobs;
+#[cfg(test)]
+mod testing;
 mod unpacked_layers;
 
 pub(crate) use compressed_files::CompressedFiles;

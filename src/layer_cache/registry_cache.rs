@@ -392,3 +392,6 @@ fn keyed(manifest: &ImageManifest, config: &ImageConfig) -> Vec<(Key, StoredLaye
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,3 +177,74 @@ crate::report::samples! {
         OldForm { file: "pylock.toml".into() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::testing::TestBuild;
+
+    const APP: (&str, &str) = ("app.py", "print('x')\n");
+
+    fn inputs(files: &[(&str, &str)], env: &[&str]) -> LockFingerprint {
+        let files: Vec<_> = files.iter().chain([&APP]).copied().collect();
+        let env: Vec<&str> = env.iter().chain(&["APP_FILE=app.py"]).copied().collect();
+        let build = TestBuild::of(&files, &env);
+        of(&build.project, &build.plan).unwrap()
+    }
+
+    /// The names of inputs that differ.
+    fn changed(
+        (files, env): (&[(&str, &str)], &[&str]),
+        (other_files, other_env): (&[(&str, &str)], &[&str]),
+    ) -> Vec<String> {
+        let (before, after) = (inputs(files, env), inputs(other_files, other_env));
+        let names = before.changed(&after, AS_BUILT);
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_lock_is_stale_by_what_is_asked_for_and_not_by_how_it_is_written() {
+        let before = [
+            ("requirements.txt", "flask\n-r more.txt\n"),
+            ("more.txt", "jinja2\n"),
+        ];
+        let spoken = [
+            ("requirements.txt", "# web\nflask  # small\n\n-r more.txt\n"),
+            ("more.txt", "jinja2\n"),
+        ];
+        assert!(changed((&before, &[]), (&spoken, &[])).is_empty());
+        let more = [before[0], ("more.txt", "jinja2\nclick\n")];
+        assert_eq!(changed((&before, &[]), (&more, &[])), ["more.txt"]);
+        let other = [("requirements.txt", "flask<3\n-r more.txt\n"), before[1]];
+        assert_eq!(changed((&before, &[]), (&other, &[])), ["requirements.txt"]);
+    }
+
+    #[test]
+    fn variables_count_by_their_addresses_without_secrets() {
+        let files = [("requirements.txt", "flask\n"), ("limits.txt", "click<9\n")];
+        let index = |login: &str| format!("PIP_INDEX_URL=https://{login}i.example.com/simple");
+        let (plain, secret, rotated) = (index(""), index("u:one@"), index("u:two@"));
+        let of = |one: &str, other: &str| changed((&files, &[one]), (&files, &[other]));
+        assert!(of(&secret, &rotated).is_empty());
+        assert!(of(&plain, &secret).is_empty());
+        let elsewhere = "PIP_INDEX_URL=https://j.example.com/simple";
+        assert_eq!(of(&plain, elsewhere), ["PIP_INDEX_URL"]);
+        assert!(of("COLOUR=red", "COLOUR=blue").is_empty());
+        let newest = changed((&files, &[]), (&files, &["UPGRADE_PIP_TO_LATEST=1"]));
+        assert_eq!(newest, ["UPGRADE_PIP_TO_LATEST"]);
+        let limited = &["PIP_CONSTRAINT=limits.txt"][..];
+        let tighter = [files[0], ("limits.txt", "click<8\n")];
+        assert_eq!(
+            changed((&files, limited), (&tighter, limited)),
+            ["limits.txt"]
+        );
+    }
+
+    #[test]
+    fn another_python_makes_another_lock() {
+        let files = [("requirements.txt", "flask\n")];
+        let pinned = [files[0], (".python-version", "3.11\n")];
+        let told = changed((&files, &[]), (&pinned, &[]));
+        assert_eq!(told, ["the builder's Python"]);
+    }
+}

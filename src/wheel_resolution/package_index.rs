@@ -147,3 +147,44 @@ fn failure(error: &HttpError, max_bytes: u64) -> IndexFetchError {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::testing::TestBuild;
+    use crate::net::testing::{Answer, Server};
+
+    #[test]
+    fn a_file_that_was_looked_at_is_a_download_and_is_fetched_once() {
+        let server = Server::start(|seen| match &*seen.target {
+            "/x.whl" => Answer::new(200, "wheel"),
+            _ => Answer::new(404, ""),
+        });
+        let build = TestBuild::of(&[("app.py", "print('x')\n")], &["APP_FILE=app.py"]);
+        build.run(|context| {
+            let fetcher = context.fetcher();
+            let index = PackageIndex(&fetcher);
+            let url = |path: &str| PackageUrl::parse(&server.url(path)).unwrap();
+            let digest = Digest::of(b"wheel");
+            let listed = Sha256(*digest.as_bytes());
+            let kept = index.file(&url("/x.whl"), None).unwrap();
+            assert_eq!((kept.sha256, kept.size_bytes), (listed, 5));
+            assert_eq!(kept.path, context.store.download_path(&digest));
+            index.file(&url("/x.whl"), Some(listed)).unwrap();
+            assert_eq!(server.lines(), ["GET /x.whl"]);
+            // One that has been damaged since is fetched again.
+            std::fs::write(&kept.path, "wheez").unwrap();
+            index.file(&url("/x.whl#sha256=0"), Some(listed)).unwrap();
+            assert_eq!(server.lines().len(), 2);
+            assert_eq!(std::fs::read(&kept.path).unwrap(), b"wheel");
+            // Bytes that are not those of the list are not kept.
+            let other = Digest::of(b"other");
+            let told = index.file(&url("/x.whl"), Some(Sha256(*other.as_bytes())));
+            assert!(told.is_err());
+            assert!(!context.store.download_path(&other).exists());
+            let gone = index.file(&url("/gone.whl"), None);
+            assert!(matches!(gone, Err(IndexFetchError::Status(404))));
+        });
+        assert!(build.warnings()[0].contains("was damaged in the store"));
+    }
+}

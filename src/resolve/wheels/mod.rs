@@ -29,6 +29,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+#[cfg(test)]
+pub(crate) use error::NoWheel;
 pub(crate) use error::WheelError;
 pub(crate) use fetch::{GetRequest, GetResponse, IndexFetch, IndexFetchError, KeptFile};
 pub(crate) use from_source::{

@@ -424,3 +424,6 @@ fn locked(wheel: &BuiltWheel) -> LockedWheel {
         size_bytes: Some(wheel.size_bytes),
     }
 }
+
+#[cfg(test)]
+mod tests;
