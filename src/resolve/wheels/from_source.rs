@@ -106,11 +106,13 @@ pub(crate) fn locked_sources(
 
 /// Puts built wheels in the place of the wishes that they were built for.
 pub(super) fn put_in(wishes: &mut Vec<Requirement>, built: &[WheelOverride]) {
+    // What stands in for a line has another position, which metadata of what was built may name too.
+    let lines: Vec<Position> = wishes.iter().map(|wish| wish.position.clone()).collect();
     for stand in built {
         let line = stand
             .instead_of
             .as_ref()
-            .and_then(|position| wishes.iter().position(|wish| wish.position == *position));
+            .and_then(|position| lines.iter().position(|line| line == position));
         let (marker, extras) = match line.map(|at| &wishes[at]) {
             Some(wish) => (wish.marker().clone(), wish.extras()),
             None => (pep508_rs::MarkerTree::TRUE, stand.extras.as_slice()),
