@@ -29,7 +29,6 @@ const DYNAMIC_BYTES: usize = 16;
 /// What the loader is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ElfFile {
-    /// `e_machine`.
     pub machine: u16,
     /// The loader's path; none of a library.
     pub interpreter: Option<String>,

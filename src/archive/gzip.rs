@@ -48,7 +48,7 @@ pub(crate) enum GzipError {
     /// The contents are not those announced.
     #[error("CRC {found:08x} where {expected:08x} was announced")]
     Crc {
-        /// Announced CRC-32.
+        /// The CRC-32 that was announced.
         expected: u32,
         /// CRC-32 of the contents.
         found: u32,

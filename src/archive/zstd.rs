@@ -30,7 +30,6 @@ impl<W: Write> FrameWriter<W> {
         })
     }
 
-    /// Compresses `bytes`.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), GzipError> {
         self.encoder.write_all(bytes).map_err(GzipError::Write)
     }

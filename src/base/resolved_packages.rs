@@ -24,7 +24,7 @@ const RECORD: &str = "base";
 #[derive(Clone, Copy)]
 pub(crate) struct BaseRules {
     pub rules: crate::context::settings::NetworkRules,
-    /// Seconds since 1970.
+    /// The time of the build, in seconds since 1970.
     pub now_seconds: u64,
 }
 

@@ -368,7 +368,7 @@ pub(super) fn blob_status(status: BlobStatus) -> &'static str {
     }
 }
 
-/// Whole milliseconds.
+/// The time in whole milliseconds.
 pub(super) fn milliseconds(took: Duration) -> u64 {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }

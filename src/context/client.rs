@@ -28,15 +28,10 @@ const CERTIFICATE_ROOTS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/ce
 /// How registries are to be talked to, as the command line has it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RegistrySettings {
-    /// `--authfile`
     pub auth_file: Option<PathBuf>,
-    /// `--cert-dir`
     pub certificates: Option<PathBuf>,
-    /// `--tls-verify`
     pub verify: Option<bool>,
-    /// `--insecure-registry`
     pub insecure: Vec<String>,
-    /// `--ca`
     pub authorities: Vec<PathBuf>,
 }
 

@@ -124,7 +124,6 @@ pub(crate) enum ExportError {
     /// A document that cannot be written as JSON.
     #[error("writing {document}: {source}")]
     Json {
-        /// For instance `index.json`.
         document: &'static str,
         source: serde_json::Error,
     },

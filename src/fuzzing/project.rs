@@ -77,7 +77,7 @@ pub fn environment(bytes: &[u8]) {
     let _ = environment::parse_argument(&String::from_utf8_lossy(bytes));
 }
 
-/// A builder's YAML.
+/// The YAML of a builder file.
 pub fn builder(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = BuilderFile::from_yaml(&text, "builder.yaml");

@@ -156,9 +156,7 @@ pub(crate) struct BaseParts<'a> {
 /// An image's two documents.
 #[derive(Debug, Clone)]
 pub(crate) struct ImageDocuments {
-    /// The config's bytes.
     pub config: Vec<u8>,
-    /// The manifest's bytes.
     pub manifest: Vec<u8>,
     /// Names the manifest, with its platform.
     pub descriptor: Descriptor,

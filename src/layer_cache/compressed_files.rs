@@ -18,7 +18,6 @@ const RECORD: &str = "compressed";
 pub(crate) struct CompressedFiles<'a> {
     pub store: &'a Store,
     pub tar: TarOptions,
-    /// The layer's.
     pub key: Key,
 }
 

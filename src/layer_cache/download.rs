@@ -22,7 +22,6 @@ pub(crate) const DOWNLOADS: usize = 6;
 pub(crate) struct Download {
     /// Its name, for people.
     pub name: String,
-    /// Its sha256.
     pub digest: Digest,
     /// Its length in bytes, where known.
     pub size_bytes: Option<u64>,

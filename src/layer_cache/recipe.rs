@@ -52,11 +52,9 @@ impl LayerRecipe<'_> {
 /// A layer that is there, and how that came.
 #[derive(Debug, Clone)]
 pub(crate) struct BuiltLayer {
-    /// For the image.
     pub layer: ImageLayer,
     /// Length of its tar in bytes; not known of a layer that was never here.
     pub uncompressed_bytes: Option<u64>,
-    /// Made or found.
     pub status: LayerStatus,
     /// How long that took.
     pub took: Duration,

@@ -196,6 +196,7 @@ mod tests {
 
     use super::*;
     use crate::archive::tar::{CompressionEffort, TarOptions};
+    use crate::layers::testing::listing;
 
     fn change(path: &str, kind: PathChange, mode: u32) -> LayerChange {
         LayerChange {
@@ -218,24 +219,6 @@ mod tests {
             .read_to_end(&mut bytes)
             .unwrap();
         Ok(bytes)
-    }
-
-    fn listing(bytes: &[u8]) -> Vec<String> {
-        ::tar::Archive::new(bytes)
-            .entries()
-            .unwrap()
-            .map(|entry| {
-                let entry = entry.unwrap();
-                let header = entry.header();
-                format!(
-                    "{:o} {}:{} {}",
-                    header.mode().unwrap(),
-                    header.uid().unwrap(),
-                    header.gid().unwrap(),
-                    String::from_utf8_lossy(&entry.path_bytes())
-                )
-            })
-            .collect()
     }
 
     #[test]
@@ -269,7 +252,7 @@ mod tests {
         ];
         let bytes = layer(&changes).unwrap();
         assert_eq!(
-            listing(&bytes),
+            listing(bytes.as_slice()),
             [
                 "0 0:0 .wh.gone",
                 "755 0:0 etc/",
@@ -278,7 +261,7 @@ mod tests {
                 "775 1001:0 opt/app-root/",
                 "775 1001:0 opt/app-root/src/",
                 "0 0:0 opt/app-root/src/.wh.old",
-                "777 1001:0 opt/app-root/src/link",
+                "777 1001:0 opt/app-root/src/link -> run",
                 "775 1001:0 opt/app-root/src/run",
                 "770 1001:0 opt/app-root/src/static/",
                 "0 0:0 opt/app-root/src/static/.wh..wh..opq",

@@ -11,6 +11,8 @@ pub(crate) mod linkage;
 pub(crate) mod notes;
 pub(crate) mod skeleton;
 pub(crate) mod source;
+#[cfg(test)]
+mod testing;
 pub(crate) mod unpack;
 pub(crate) mod viewer;
 pub(crate) mod wheel;

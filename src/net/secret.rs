@@ -16,7 +16,6 @@ const MIN_VEILED_BYTES: usize = 5;
 pub(crate) struct Secret(String);
 
 impl Secret {
-    /// Wraps `text`.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }

@@ -14,7 +14,6 @@ const MAX_CONNECTIONS: usize = 200;
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
-    /// `GET`.
     pub method: String,
     pub target: String,
     /// Names in lower case.

@@ -23,7 +23,6 @@ pub(crate) struct ImageConfig {
     pub created: Option<String>,
     /// For instance `amd64`.
     pub architecture: String,
-    /// `linux`.
     pub os: String,
     /// How to run it.
     #[serde(default, deserialize_with = "null_is_nothing")]
@@ -55,14 +54,13 @@ pub(crate) struct RunConfig {
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     pub exposed_ports: BTreeMap<String, EmptyObject>,
-    /// `NAME=value`.
+    /// Variables, each as `NAME=value`.
     #[serde(
         default,
         deserialize_with = "null_is_nothing",
         skip_serializing_if = "Vec::is_empty"
     )]
     pub env: Vec<String>,
-    /// What always runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entrypoint: Option<Vec<String>>,
     /// What runs unless the user says otherwise.
@@ -94,14 +92,14 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// JSON's `{}`.
+/// The value of each key: `{}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EmptyObject {}
 
 /// The uncompressed tars of the root file system, base first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RootFs {
-    /// Always `layers`.
+    /// `layers`, as the specification demands.
     #[serde(rename = "type")]
     pub kind: String,
     /// One for each layer.
@@ -111,7 +109,7 @@ pub(crate) struct RootFs {
 /// One line of history.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HistoryEntry {
-    /// RFC 3339.
+    /// A time as RFC 3339 writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// What made the layer.

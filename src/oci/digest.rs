@@ -109,7 +109,6 @@ impl Digest {
     }
 }
 
-/// Lower-case hex.
 pub(super) fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes

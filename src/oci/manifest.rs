@@ -79,7 +79,7 @@ pub(crate) struct Descriptor {
     pub media_type: MediaType,
     /// Digest of its bytes.
     pub digest: Digest,
-    /// Length in bytes.
+    /// Length of the content, in bytes.
     #[serde(deserialize_with = "blob_size")]
     pub size: u64,
     /// In an index: what the manifest runs on.
@@ -145,7 +145,7 @@ impl From<Platform> for DescriptorPlatform {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ImageManifest {
-    /// Always 2.
+    /// 2, as the specification demands.
     pub schema_version: u32,
     /// Always written; foreign manifests may lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,7 +162,7 @@ pub(crate) struct ImageManifest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ImageIndex {
-    /// Always 2.
+    /// 2, as the specification demands.
     pub schema_version: u32,
     /// Always written; foreign indexes may lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

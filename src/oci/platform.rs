@@ -14,9 +14,7 @@ pub(crate) struct PlatformError(pub String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Architecture {
-    /// x86-64.
     Amd64,
-    /// `AArch64`.
     Arm64,
 }
 

@@ -25,7 +25,6 @@ pub(crate) enum PlanError {
     /// An argument of `-e` is wrong.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
-    /// `--builder` names none.
     #[error("there is no builder {name}")]
     NoBuilder {
         /// What was asked for.
@@ -81,7 +80,6 @@ pub(crate) enum PlanError {
     /// `S2R_PACKAGE` is set, and there is no lock of a workspace.
     #[error("S2R_PACKAGE names a member of a workspace, and there is no uv.lock")]
     NoWorkspace,
-    /// `S2R_SYSTEM_PACKAGES` holds names.
     #[error("S2R_SYSTEM_PACKAGES takes no names")]
     SystemPackages,
     /// Commands of `build`, and an assemble script in whose place they would not run.

@@ -76,11 +76,9 @@ pub(crate) struct PlanRequest {
     pub builder: Option<String>,
     /// `-e`, in order, as typed.
     pub env: Vec<String>,
-    /// `-E`.
     pub environment_file: Option<PathBuf>,
     /// `--platform`; none means the machine's own.
     pub platforms: Vec<Platform>,
-    /// `--bytecode`.
     pub bytecode: Option<BytecodeScope>,
     /// The image's first name.
     pub image: Option<Reference>,
@@ -126,7 +124,6 @@ pub(crate) enum ValueOrigin {
     Builder {
         builder: String,
     },
-    /// s2r itself.
     Default,
 }
 

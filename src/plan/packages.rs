@@ -21,7 +21,7 @@ pub(crate) struct ExtraPackages {
 /// Debian packages that come because a distribution of Python needs them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct ImpliedPackages {
-    /// Whether any may.
+    /// Whether packages may come by themselves.
     pub may_come: bool,
     /// Those that the names of the project's files foretell; what is resolved and built may need more.
     pub foreseen: Vec<Decided<String>>,

@@ -19,7 +19,6 @@ pub(crate) const SWITCH: &str = "S2R_SYSTEM_PACKAGES";
 pub(crate) struct DistributionNeeds {
     /// To build it from source.
     pub build: Vec<String>,
-    /// To run.
     pub run: Vec<String>,
     /// Distributions of which any brings all this itself.
     unless: Vec<String>,

@@ -11,7 +11,6 @@ use super::requirements::normalised;
 use super::{NamedPackage, ProjectError, PythonRange, SourcePlace};
 use crate::packages::python::{brought_by, extras_of};
 
-/// What `pyproject.toml` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Pyproject {
     /// `[build-system] build-backend`; setuptools where the table is there without it.
@@ -44,7 +43,6 @@ pub(crate) struct ProjectScript {
     pub place: SourcePlace,
 }
 
-/// Reads `pyproject.toml`.
 pub(super) fn pyproject(path: &str, text: &str) -> Result<Pyproject, ProjectError> {
     let table = parse(path, text)?;
     let project = table_in(&table, &["project"]);

@@ -14,7 +14,6 @@ pub(crate) enum ProjectError {
     /// A file cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// `.s2i/environment` is wrong.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// `s2r.yaml` or `[tool.s2r]` is wrong.

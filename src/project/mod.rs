@@ -114,9 +114,7 @@ pub(crate) struct ProjectFacts {
     pub named_pylocks: Vec<String>,
     /// What `requirements.txt` asks for, files it includes among it.
     pub requirements: Option<Vec<NamedPackage>>,
-    /// What `pylock.toml` lists.
     pub pylock: Option<Vec<NamedPackage>>,
-    /// What `pyproject.toml` says.
     pub pyproject: Option<Pyproject>,
     /// Whether `setup.cfg` describes a package, and not only settings of tools.
     pub setup_cfg_packages: bool,
@@ -305,7 +303,6 @@ fn is_file(tree: &SourceTree, path: &str) -> bool {
         .is_some_and(|entry| matches!(entry.kind, SourceKind::File { .. }))
 }
 
-/// See [`ProjectFacts::setup_scripts`].
 fn setup_scripts(tree: &SourceTree) -> Vec<String> {
     let mut found: Vec<String> = tree
         .entries()

@@ -341,7 +341,7 @@ fn is_equal(before: &Path, now: &Path, metadata: &fs::Metadata) -> Result<bool, 
 }
 
 fn has_same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
-    /// Read at once.
+    /// How many bytes are read at once.
     const CHUNK_BYTES: u64 = 64 << 10;
     let mut one = fs::File::open(one)?;
     let mut other = fs::File::open(other)?;

@@ -101,7 +101,6 @@ pub(crate) enum IsolationRefusal {
         act: HelperAction,
         cause: String,
     },
-    /// Only root can.
     NotRoot,
     /// s2r does not stand in the builder's image.
     NotInBuilder,

@@ -131,7 +131,6 @@ pub(crate) struct SandboxStep {
 }
 
 impl StepLimits {
-    /// None at all.
     pub(crate) const NONE: Self = Self {
         memory_bytes: u64::MAX,
         time: Duration::MAX,

@@ -485,7 +485,5 @@ fn receive_tables(from: &UnixStream) -> Option<IpcTables> {
 
 /// `SIGKILL`, as a byte for the helper.
 const KILL: u8 = 9;
-/// `SIGCONT`.
 const CONTINUE: u8 = 18;
-/// `SIGSTOP`.
 const STOP: u8 = 19;

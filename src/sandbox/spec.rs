@@ -55,7 +55,7 @@ pub(crate) struct StepSpec {
     pub ground: RootKind,
     pub command: Vec<String>,
     pub directory: String,
-    /// Its environment, sorted.
+    /// Names and values, sorted by name.
     pub environment: Vec<(String, String)>,
     /// User and group inside.
     pub user: (u32, u32),
@@ -89,7 +89,7 @@ pub(crate) enum AttachedDescriptor {
 pub(crate) struct BindMount {
     /// On the machine, without links.
     pub from: PathBuf,
-    /// Inside, absolute.
+    /// Absolute path within the sandbox.
     pub to: String,
     /// Whether it may be written to.
     pub is_writable: bool,
@@ -159,7 +159,6 @@ impl CommandStatus {
 /// What the helper was doing when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum HelperAction {
-    /// Asking for namespaces.
     Namespaces,
     /// Writing down who stands for whom.
     Identity,

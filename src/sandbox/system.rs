@@ -144,7 +144,7 @@ pub(crate) fn bring_up(socket: BorrowedFd<'_>, interface: &CStr) -> io::Result<(
     checked(done.into())
 }
 
-/// `asm-generic/socket.h`.
+/// Its number in `asm-generic/socket.h`.
 const SO_MEMINFO: libc::c_int = 55;
 
 /// What waits in a socket and is kept for it, in bytes: `SO_MEMINFO`, `linux/sock_diag.h`.

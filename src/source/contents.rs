@@ -171,7 +171,7 @@ struct HashedFiles {
 struct Hashing<'a> {
     tree: &'a SourceTree,
     known: &'a KnownHashes,
-    /// When it began.
+    /// When the reading of it began.
     read: SystemTime,
     /// The first entry that no thread has taken.
     next: AtomicUsize,

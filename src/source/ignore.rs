@@ -134,9 +134,7 @@ struct NameGlob(Vec<GlobPart>);
 
 #[derive(Debug, Clone)]
 enum GlobPart {
-    /// `*`
     Any,
-    /// `?`
     One,
     /// A character, or a byte that is none.
     Literal(u32),

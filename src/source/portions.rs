@@ -100,7 +100,6 @@ impl SourcePortion {
 pub(crate) struct SourceDivision {
     /// What is large: files, then folders. None of them is empty.
     pub apart: Vec<SourcePortion>,
-    /// The rest.
     pub code: SourcePortion,
     /// How it is divided, for people, a line for each kind of what is large.
     pub described: Vec<(PortionKind, String)>,

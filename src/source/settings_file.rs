@@ -12,29 +12,20 @@ pub(crate) enum SettingsFile {
     ProjectSettings,
     /// A builder that `s2r.yaml` names.
     BuilderFile,
-    /// `.s2i/environment`.
     Environment,
-    /// `.gitmodules`.
     GitModules,
     /// `requirements.txt` and the files that it includes.
     Requirements,
-    /// `pylock.toml`.
     Pylock,
-    /// `s2r.lock`.
     BaseLock,
-    /// `pyproject.toml`.
     Pyproject,
     /// Locks of other tools: `uv.lock`, `poetry.lock`, `pdm.lock`, `Pipfile.lock`; and `Pipfile`.
     ToolLock,
     /// `setup.py` in the root or a folder of it, and `setup.cfg` beside it.
     Setup,
-    /// `.python-version` and `runtime.txt`.
     PythonVersion,
-    /// `gunicorn.conf.py`.
     GunicornSettings,
-    /// `Procfile`.
     Procfile,
-    /// `Aptfile`.
     Aptfile,
     /// `package.json`, for its build script.
     NodePackage,

@@ -117,7 +117,6 @@ struct SourceWalk<'a> {
     ignore: IgnorePatterns,
     /// Whether what stays out unasked is to go in.
     takes_all: bool,
-    /// Entries so far.
     count: AtomicUsize,
 }
 

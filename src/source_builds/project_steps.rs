@@ -43,7 +43,6 @@ pub(crate) struct ProjectSteps<'a> {
     pub commands: &'a [Decided<BuildCommand>],
     /// The packages that the commands find besides the image's, where the project names some.
     pub toolchain: Option<&'a Toolchain>,
-    /// Whether `collectstatic` runs.
     pub collects: bool,
 }
 

@@ -7,7 +7,6 @@ use crate::sandbox::SandboxError;
 /// The end of what a step that failed has written.
 #[derive(Debug)]
 pub(crate) struct LastLines {
-    /// Its last lines.
     pub lines: Vec<String>,
     /// What to do about what they say, where that is known.
     pub advice: Option<String>,

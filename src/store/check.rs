@@ -21,7 +21,7 @@ use crate::oci::{Descriptor, Digest};
 pub(crate) struct CheckReport {
     /// Files that were read.
     pub files: u64,
-    /// Their bytes.
+    /// How many bytes they have.
     pub bytes: u64,
     pub damaged: Vec<DamagedItem>,
     /// Images whose names were taken away, because nothing is left that they could stand for.

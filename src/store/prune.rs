@@ -29,7 +29,7 @@ pub(crate) struct DiskUsageReport {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PruneReport {
     pub files: u64,
-    /// Their bytes.
+    /// How many bytes they have.
     pub bytes: u64,
     /// Images that are no longer listed, because their manifests are damaged: what they need is not known.
     pub lost: BTreeSet<String>,

@@ -32,7 +32,6 @@ pub(super) struct Cli {
     pub(super) output: OutputOptions,
 }
 
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Build an image from a project: a folder, a git repository, an archive

@@ -9,7 +9,6 @@ use clap::{Args, ValueEnum};
 use crate::pipeline::{CheckWishes, ValidUntil, check_path, check_status, size_in_bytes};
 use crate::plan::PlanRequest;
 
-/// How s2r speaks.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Messages")]
 pub(crate) struct OutputOptions {
@@ -157,7 +156,7 @@ pub(crate) struct CheckOptions {
 }
 
 impl CheckOptions {
-    /// As typed.
+    /// The request as it was typed.
     pub(crate) fn wishes(&self) -> CheckWishes {
         CheckWishes {
             path: self.path.clone(),

@@ -147,7 +147,6 @@ fn place_of(folder: &str) -> Option<Vec<u8>> {
     inner.strip_suffix(b"/x").map(<[u8]>::to_vec)
 }
 
-/// The cache's bytes.
 fn cache(architecture: Architecture, entries: &[LibraryEntry]) -> Vec<u8> {
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
     // A library for the C library 6, and for 64 bits.

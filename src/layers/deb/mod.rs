@@ -62,7 +62,6 @@ pub(crate) enum BasePart {
 /// What decides the bytes of a base layer beside its packages.
 #[derive(Debug, Clone)]
 pub(crate) struct BaseOptions {
-    /// For which machines.
     pub architecture: Architecture,
     /// Python's version, for instance `3.13`.
     pub python: String,

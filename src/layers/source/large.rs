@@ -10,7 +10,7 @@ use crate::source::SourceKind;
 /// The compressed bytes of a file.
 pub(crate) struct KnownMember {
     pub deflated: DeflateSummary,
-    /// Begins with them.
+    /// A stream that begins with these bytes.
     pub stream: Box<dyn Read>,
 }
 

@@ -51,29 +51,7 @@ fn layer(tree: &SourceTree) -> Result<Vec<u8>, SourceLayerError> {
 }
 
 fn listing(gz: &[u8]) -> Vec<String> {
-    let mut bytes = Vec::new();
-    flate2::read::MultiGzDecoder::new(gz)
-        .read_to_end(&mut bytes)
-        .unwrap();
-    ::tar::Archive::new(bytes.as_slice())
-        .entries()
-        .unwrap()
-        .map(|entry| {
-            let entry = entry.unwrap();
-            let header = entry.header();
-            let link = entry
-                .link_name_bytes()
-                .map(|to| format!(" -> {}", String::from_utf8_lossy(&to)))
-                .unwrap_or_default();
-            format!(
-                "{:o} {}:{} {}{link}",
-                header.mode().unwrap(),
-                header.uid().unwrap(),
-                header.gid().unwrap(),
-                String::from_utf8_lossy(&entry.path_bytes())
-            )
-        })
-        .collect()
+    crate::layers::testing::listing(flate2::read::MultiGzDecoder::new(gz))
 }
 
 #[test]

@@ -33,12 +33,7 @@ pub(crate) enum LayerUnpackError {
     },
     /// The layer has more entries or bytes than a layer may have.
     #[error("the layer has more than {entries} entries or {bytes} bytes")]
-    TooMuch {
-        /// Most entries.
-        entries: u64,
-        /// Most bytes.
-        bytes: u64,
-    },
+    TooMuch { entries: u64, bytes: u64 },
     /// An entry that cannot be unpacked safely.
     #[error("{path}: {fault:?}")]
     Entry {

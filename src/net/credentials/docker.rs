@@ -27,7 +27,7 @@ pub(crate) enum DockerConfigError {
     /// Not the JSON that it ought to be.
     #[error("line {line}: not a docker configuration")]
     Json {
-        /// From 1.
+        /// Line of the file, from 1.
         line: usize,
     },
     /// `auth` is not base64 of `user:password`.

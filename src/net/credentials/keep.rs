@@ -27,7 +27,6 @@ pub(crate) enum SavedEntry {
     Text(String),
     /// This helper has it.
     Helper(String),
-    /// There was none.
     Nothing,
 }
 

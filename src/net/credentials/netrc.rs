@@ -14,19 +14,19 @@ pub(crate) enum NetrcError {
     /// A keyword without its value.
     #[error("line {line}: a value is missing")]
     Missing {
-        /// From 1.
+        /// Line of the file, from 1.
         line: usize,
     },
     /// A word that is no keyword, or one outside an entry.
     #[error("line {line}: unexpected word")]
     Unexpected {
-        /// From 1.
+        /// Line of the file, from 1.
         line: usize,
     },
     /// A quote that does not end.
     #[error("line {line}: a quote does not end")]
     OpenQuote {
-        /// From 1.
+        /// Line of the file, from 1.
         line: usize,
     },
     #[error("more than {MAX_ENTRIES} entries")]
@@ -36,7 +36,7 @@ pub(crate) enum NetrcError {
 /// One `machine` or `default`.
 #[derive(Debug, Clone)]
 struct NetrcEntry {
-    /// `None` for `default`.
+    /// The name after `machine`; `None` for `default`.
     host: Option<String>,
     basic: BasicLogin,
 }

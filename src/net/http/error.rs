@@ -81,18 +81,18 @@ pub(crate) enum HttpError {
     #[error("{url} has sha256 {found}, not {expected}")]
     WrongHash {
         url: ShownUrl,
-        /// Hex digits.
+        /// Sha256, in hex digits.
         expected: String,
-        /// Hex digits.
+        /// Sha256, in hex digits.
         found: String,
     },
     /// Fewer or more bytes than expected.
     #[error("{url} has {found} bytes, not {expected}")]
     WrongSize {
         url: ShownUrl,
-        /// In bytes.
+        /// Length that was announced, in bytes.
         expected: u64,
-        /// In bytes.
+        /// Length that came, in bytes.
         found: u64,
     },
     /// The bytes on the server changed between two tries of one download.

@@ -33,7 +33,7 @@ pub(crate) struct ExpectedDownload {
 pub(crate) struct DownloadSummary {
     /// SHA-256 of the bytes written.
     pub sha256: [u8; 32],
-    /// Bytes written.
+    /// How many bytes were written.
     pub size: u64,
 }
 

@@ -58,7 +58,6 @@ pub(crate) struct ClientSettings {
     pub ca_files: Vec<PathBuf>,
     /// Refuse every request, and say what it would have been.
     pub offline: bool,
-    /// `User-Agent`.
     pub user_agent: String,
     /// For name, TCP and TLS together.
     pub connect_timeout: Duration,

@@ -12,7 +12,7 @@ use crate::net::{SecretFilter, ShownUrl};
 
 /// Bytes of an error's body that are read; the rest is not worth the time.
 const MAX_ERROR_BODY_BYTES: u64 = 64 << 10;
-/// Time for them.
+/// How long the body of an error is read.
 const ERROR_BODY: Duration = Duration::from_secs(10);
 /// Characters of an error's body that are shown.
 const MAX_SHOWN_CHARS: usize = 300;

@@ -22,7 +22,7 @@ pub(crate) enum RequestBody<'a> {
     Bytes(&'a [u8]),
     /// A stream of known size.
     Stream {
-        /// In bytes.
+        /// Length of the body, in bytes.
         size: u64,
         /// Opens it; called anew for each try.
         open: OpenBody<'a>,

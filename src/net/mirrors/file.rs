@@ -55,7 +55,6 @@ pub(crate) enum PullFilter {
     TagOnly,
 }
 
-/// `[[registry]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MirrorRule {
     /// What names begin with: `host[:port][/path]`, or `*.host`.
@@ -71,7 +70,6 @@ pub(super) struct MirrorRule {
     pub file: PathBuf,
 }
 
-/// `[[registry.mirror]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MirrorEndpoint {
     pub location: String,

@@ -21,7 +21,7 @@ const NO_TAGS_AT_ONCE: &str = "no tags at once";
 /// A manifest as a registry serves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServedManifest {
-    /// The exact bytes.
+    /// The bytes as they came, which the digest is of.
     pub bytes: Vec<u8>,
     /// `Content-Type`, without parameters.
     pub media_type: MediaType,

@@ -91,7 +91,7 @@ pub(crate) struct UndatedMirror {
 const ARCHIVE: &str = "http://deb.debian.org";
 
 impl DebianBase {
-    /// Debian's own archive.
+    /// The address of Debian's own archive.
     pub(crate) fn own_mirror() -> String {
         format!("{ARCHIVE}/debian")
     }

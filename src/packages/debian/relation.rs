@@ -13,15 +13,12 @@ const MAX_RELATIONS: usize = 4096;
 /// How a version is bounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VersionOperator {
-    /// `<<`
     Earlier,
     /// `<=` (and the old `<`)
     EarlierOrEqual,
-    /// `=`
     Equal,
     /// `>=` (and the old `>`)
     LaterOrEqual,
-    /// `>>`
     Later,
 }
 

@@ -21,7 +21,7 @@ pub(crate) enum Snapshot {
 /// A moment in UTC, as archives that keep all of their past name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SnapshotDate {
-    /// Seconds since 1970.
+    /// The moment, in seconds since 1970.
     pub seconds: i64,
     year: u16,
     month: u8,

@@ -28,11 +28,11 @@ pub(crate) struct WheelTag<'a> {
 /// stand in packages as common as redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PythonVersion {
-    /// 3
+    /// The 3 of 3.13.5.
     pub major: u16,
-    /// 13
+    /// The 13 of 3.13.5.
     pub minor: u16,
-    /// 5
+    /// The 5 of 3.13.5.
     pub patch: u16,
 }
 
@@ -101,7 +101,6 @@ impl TargetArch {
 /// What wheels are chosen for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WheelTarget {
-    /// `CPython`'s version.
     pub python: PythonVersion,
     pub libc: LibcVersion,
     pub arch: TargetArch,

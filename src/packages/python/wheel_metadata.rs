@@ -30,7 +30,6 @@ pub(crate) enum WheelMetadataError {
     },
 }
 
-/// Reads `WHEEL`.
 pub(crate) fn parse(bytes: &[u8]) -> Result<WheelMetadata, WheelMetadataError> {
     let text = std::str::from_utf8(bytes).map_err(|_| WheelMetadataError::NotUnicode)?;
     let version = header(text, "Wheel-Version").ok_or(WheelMetadataError::NoVersion)?;

@@ -39,7 +39,6 @@ pub(crate) struct BuildTag {
 /// A file name that is no wheel's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WheelNameError {
-    /// Not `.whl`.
     #[error("it does not end in `.whl`")]
     NoWheel,
     /// Five or six parts are separated by `-`.

@@ -41,7 +41,6 @@ impl LogClue {
         lines.find_map(|line| Some((line.as_str(), of_line(line)?)))
     }
 
-    /// What to do.
     pub(super) fn next(&self, environment: &BTreeMap<String, String>) -> String {
         let application = environment.get("APP_MODULE").map(String::as_str);
         match self {

@@ -19,7 +19,6 @@ const INSTEAD: &str =
 /// Why an image could not be looked at.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CheckError {
-    /// It takes namespaces.
     #[error("an image cannot be checked here")]
     NoPlace { source: Option<SandboxError> },
     /// It is for other machines.
@@ -90,17 +89,22 @@ pub(crate) enum CheckFault {
         reason: EndReason,
     },
     /// It listens on the port, where only itself can reach it.
-    Loopback { address: SocketAddr },
+    Loopback {
+        address: SocketAddr,
+    },
     /// It listens on other ports alone.
-    OtherPort { listeners: Vec<SocketAddr> },
-    /// It listens nowhere.
+    OtherPort {
+        listeners: Vec<SocketAddr>,
+    },
     Deaf,
     /// It listens, and does not answer.
     NoAnswer,
     /// What it says is not HTTP/1.
     NotHttp,
     /// It answers with another status than the one that is wanted.
-    Status { found: u16 },
+    Status {
+        found: u16,
+    },
 }
 
 /// What may say why.
@@ -191,7 +195,6 @@ impl FailedCheck {
         }
     }
 
-    /// What was seen.
     fn seen(&self) -> String {
         let (port, within) = (self.port, self.request.shown_within());
         let mebibytes = self.request.memory_bytes >> 20;

@@ -29,9 +29,9 @@ pub(super) struct Observation {
 pub(super) enum Outcome {
     Answered {
         status: u16,
-        /// Since its start.
+        /// How long after the start of the container it came.
         after: Duration,
-        /// The request alone.
+        /// How long the request alone took.
         took: Duration,
     },
     /// It ended by itself, or by a limit.

@@ -19,7 +19,7 @@ use crate::report::BuildError;
 
 /// All layers of an image, and what making them asks for.
 pub(super) struct FinishedLayers {
-    /// Base first.
+    /// All layers, those of the base first.
     pub layers: Vec<BuiltLayer>,
     /// How many of them are the base's.
     pub base_count: usize,

@@ -28,7 +28,6 @@ pub(crate) struct EmbeddedBuilder {
     pub name: &'static str,
     /// Python's version, two numbers, as its file has it.
     pub python: &'static str,
-    /// Its file.
     pub text: &'static str,
 }
 

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::project::settings::CheckSettings;
 
-/// The label's name.
 pub(crate) const CHECK_LABEL: &str = "io.s2r.check";
 
 /// Its value, a JSON object of which each member may be left out.

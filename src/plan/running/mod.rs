@@ -20,7 +20,6 @@ pub(crate) const ASSEMBLE: &str = ".s2i/bin/assemble";
 const NO_SETUP: &str = "DISABLE_SETUP_PY_PROCESSING";
 /// Leaves the install by pyproject.toml out.
 const NO_PYPROJECT: &str = "DISABLE_PYPROJECT_TOML_PROCESSING";
-/// Leaves `collectstatic` out.
 const NO_COLLECTSTATIC: &str = "DISABLE_COLLECTSTATIC";
 
 /// What runs at build time, in the sandbox.

@@ -28,7 +28,7 @@ const FILES: [&str; 12] = [
 /// `test` of the settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct TestRun {
-    /// For a shell.
+    /// A line for a shell.
     pub command: Decided<String>,
     pub packages: Decided<TestPackages>,
 }

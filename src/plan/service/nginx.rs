@@ -31,7 +31,6 @@ pub(crate) fn settings_path(has_own_settings: bool) -> String {
     }
 }
 
-/// The settings.
 pub(crate) fn settings(folders: &[StaticFolder], protocol: UpstreamProtocol) -> String {
     const TEMPLATE: &str = include_str!("../../../scripts/nginx.conf");
     TEMPLATE

@@ -16,7 +16,6 @@ const STOP_SCRIPT: &str = "/usr/libexec/s2i/uwsgi_stop.py";
 /// The suites that have it, with the Python that their plugin is linked to.
 const SUITES: [(&str, &str); 2] = [("bookworm", "3.11"), ("trixie", "3.13")];
 
-/// Who brings uWSGI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UwsgiSource {
     /// Debian, with a plugin for the builder's Python.

@@ -67,12 +67,12 @@ pub(crate) enum StartStrategy {
     DjangoServer,
     /// The `web` line of a Procfile.
     Process {
-        /// For a shell.
+        /// A line for a shell.
         command: String,
     },
     /// A server for the application that the code makes.
     Server {
-        /// For a shell.
+        /// A line for a shell.
         command: String,
         /// What the command reads, where the project has none of its own.
         #[serde(skip_serializing_if = "Option::is_none")]

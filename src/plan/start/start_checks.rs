@@ -80,7 +80,6 @@ pub(super) struct SourceView<'a> {
     pub(super) may_come: bool,
     pub(super) gunicorn: PackagePresence<'a>,
     pub(super) django: PackagePresence<'a>,
-    /// Who brings uWSGI.
     pub(super) uwsgi: UwsgiSource,
     /// Whether an assemble script of the project's own installs what it likes.
     pub(super) assembles: bool,

@@ -16,7 +16,7 @@ use crate::project::{ProjectError, SourcePlace};
 /// A value of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SettingNode {
-    /// From 1.
+    /// Line of the document, from 1.
     pub line: u32,
     pub value: SettingValue,
 }
@@ -40,7 +40,6 @@ pub(super) enum SettingValue {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SettingEntry {
     pub key: String,
-    /// The key's line.
     pub line: u32,
     pub node: SettingNode,
 }

@@ -36,7 +36,7 @@ pub(crate) enum SettingsError {
     Value {
         place: SourcePlace,
         key: String,
-        /// Shortened.
+        /// As it stands there, shortened.
         value: String,
         advice: Box<WrongValue>,
     },

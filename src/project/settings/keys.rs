@@ -8,7 +8,6 @@ use super::{
 };
 use crate::project::{AptPackage, ProcessType, ProjectError, SourcePlace};
 
-/// The settings.
 pub(super) const KEYS: [&str; 13] = [
     "build",
     "builder",

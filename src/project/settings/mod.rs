@@ -66,7 +66,7 @@ pub(crate) struct StaticFolder {
 /// A command of the project that runs at build time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct BuildCommand {
-    /// For a shell.
+    /// A line for a shell.
     pub command: String,
     /// Whether it may use the network.
     pub has_network: bool,

@@ -57,7 +57,7 @@ pub(crate) struct Resolution {
 pub(crate) struct ExpiredIndex {
     /// The suite, for instance `forky-updates`.
     pub suite: String,
-    /// Seconds since 1970.
+    /// Until when it may be used, in seconds since 1970.
     pub valid_until: i64,
 }
 

@@ -12,7 +12,6 @@ use crate::packages::python::PackageUrl;
 pub(crate) struct GetRequest<'a> {
     /// The address; its credentials, if any, go along as basic authentication.
     pub url: &'a PackageUrl,
-    /// The `Accept` header.
     pub accept: &'static str,
     /// The body is cut off with an error beyond this.
     pub max_bytes: u64,

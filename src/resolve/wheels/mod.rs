@@ -58,14 +58,12 @@ use prepared::PreparedRequest;
 pub(crate) struct RequirementsFile<'a> {
     /// Its path in the source, with `/`.
     pub path: &'a str,
-    /// Its bytes.
     pub text: &'a [u8],
 }
 
 /// Where the wishes stand.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ResolveInput<'a> {
-    /// A `pylock.toml`.
     Pylock(RequirementsFile<'a>),
     /// Requirement files, all of which are wanted.
     Requirements(&'a [RequirementsFile<'a>]),

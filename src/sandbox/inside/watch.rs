@@ -172,7 +172,7 @@ fn is_full(path: &str) -> bool {
     })
 }
 
-/// `linux/magic.h`.
+/// The number of tmpfs in `linux/magic.h`.
 const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// Becomes the step. Returns only if that fails.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-/// `linux/magic.h`.
+/// The number of tmpfs in `linux/magic.h`.
 pub(in crate::sandbox) const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// A place in a process's table of descriptors.

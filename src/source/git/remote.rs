@@ -418,7 +418,7 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// SHA-1 or SHA-256.
+/// Whether it is a whole SHA-1 or SHA-256.
 fn is_full_id(text: &str) -> bool {
     (text.len() == 40 || text.len() == 64) && is_hex(text)
 }

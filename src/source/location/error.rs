@@ -11,9 +11,9 @@ pub(crate) enum LocationError {
     /// `-r` and the fragment of the URL differ.
     #[error("-r {flag} and #{fragment} differ")]
     TwoReferences {
-        /// `-r`.
+        /// The value of `-r`.
         flag: String,
-        /// Behind `#`.
+        /// What stands behind `#`.
         fragment: String,
     },
     /// `-r` where there are no revisions.
@@ -52,7 +52,7 @@ pub(crate) enum LocationError {
     /// A fragment of an archive that is no hash.
     #[error("#{fragment} is no hash")]
     Fragment {
-        /// Behind `#`.
+        /// What stands behind `#`.
         fragment: String,
     },
     /// An archive of a kind that is not read.

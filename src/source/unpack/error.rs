@@ -19,7 +19,6 @@ pub(crate) enum ArchiveSourceError {
         #[source]
         source: io::Error,
     },
-    /// It is none.
     #[error("{shown} is no archive")]
     Kind {
         /// The archive as typed.
@@ -85,7 +84,6 @@ pub(crate) enum FoundInstead {
     Nothing,
     /// A zip, where only a stream can be read.
     ZipOnStdin,
-    /// bzip2.
     Bzip2,
     /// Markup, such as a page that asks for a login.
     WebPage,

@@ -62,7 +62,7 @@ pub(super) struct NewFile<'a> {
 /// An entry's path below the root, made of plain names.
 struct EntryPath {
     path: PathBuf,
-    /// For messages.
+    /// The name of the archive in messages.
     named: String,
 }
 

@@ -11,7 +11,7 @@ use tar::{EntryType, Header, PaxExtensions};
 use super::error::{ArchiveEntryFault, ArchiveSourceError};
 use super::sink::{MAX_PATH_BYTES, NewFile, UnpackSink};
 
-/// A tar's unit.
+/// Headers and contents are padded to it.
 const BLOCK_BYTES: usize = 512;
 /// Longest extended header: paths, and attributes that are not used.
 const MAX_EXTENDED_BYTES: u64 = 1 << 20;

@@ -8,9 +8,7 @@ use toml::{Table, Value};
 
 /// A value of JSON, with what TOML lacks.
 pub(super) enum JsonContent<'a> {
-    /// `null`
     Null,
-    /// `true`
     True,
     /// A value of the file.
     Toml(&'a Value),

@@ -47,13 +47,9 @@ const MAX_CHOSEN: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LockKind {
-    /// `uv.lock`
     Uv,
-    /// `poetry.lock`
     Poetry,
-    /// `pdm.lock`
     Pdm,
-    /// `Pipfile.lock`
     PipfileLock,
     /// `Pipfile`, which is no lock.
     Pipfile,
@@ -269,7 +265,6 @@ pub(crate) struct ConvertedLock {
 pub(crate) enum LockForm {
     /// Lines of a requirement file.
     Requirements,
-    /// `pylock.toml`.
     Pylock,
 }
 

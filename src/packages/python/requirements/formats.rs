@@ -33,18 +33,15 @@ enum FormatOption {
 }
 
 impl FormatRules {
-    /// Adds a `--no-binary`.
     pub(crate) fn no_binary(&mut self, value: &str) {
         self.orders.push((FormatOption::NoBinary, value.to_owned()));
     }
 
-    /// Adds an `--only-binary`.
     pub(crate) fn only_binary(&mut self, value: &str) {
         self.orders
             .push((FormatOption::OnlyBinary, value.to_owned()));
     }
 
-    /// Adds a `--prefer-binary`.
     pub(crate) fn prefer_wheels(&mut self) {
         self.prefers_wheels = true;
     }

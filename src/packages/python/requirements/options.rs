@@ -22,7 +22,6 @@ pub(crate) struct IndexOptions {
     pub pre_releases: bool,
     /// `--trusted-host`: hosts whose certificate pip would not check.
     pub trusted_hosts: Vec<String>,
-    /// `--require-hashes`.
     pub require_hashes: bool,
     /// `--no-binary` and `--only-binary`.
     pub formats: FormatRules,
@@ -78,9 +77,7 @@ pub(super) struct ParsedLine {
     pub(super) requirement: Option<String>,
     pub(super) editable: bool,
     pub(super) hashes: Vec<String>,
-    /// `-r`
     pub(super) requirements: Vec<String>,
-    /// `-c`
     pub(super) constraints: Vec<String>,
     pub(super) options: IndexOptions,
     pub(super) ignored: Vec<String>,

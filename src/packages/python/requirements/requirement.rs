@@ -35,7 +35,6 @@ pub(crate) enum RequirementKind {
     Unnamed {
         /// What stands on the line.
         address: DirectUrl,
-        /// `-e`
         editable: bool,
         /// `[a,b]` behind it.
         extras: Vec<ExtraName>,

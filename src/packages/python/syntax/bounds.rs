@@ -24,7 +24,7 @@ enum OpenBracket {
     Bracket(TokenKind),
     /// `lambda`, before its colon: commas there separate parameters.
     Parameters,
-    /// `lambda`, behind it.
+    /// What stands behind `lambda` and its arguments.
     Body,
 }
 

@@ -75,7 +75,7 @@ pub(crate) enum TopLevel {
 /// A name of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BoundName {
-    /// From 1.
+    /// Line of the source, from 1.
     pub line: u32,
     /// What stands behind it.
     pub value: NameValue,
@@ -117,7 +117,7 @@ pub(crate) struct AppFactory {
 /// A call that starts a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerCall {
-    /// From 1.
+    /// Line of the source, from 1.
     pub line: u32,
     /// The function, as it is written.
     pub function: String,

@@ -239,7 +239,6 @@ impl KnownServer {
 pub(super) struct ServerMeans {
     pub listener: Listener,
     pub has_uvicorn_worker: bool,
-    /// Who brings uWSGI.
     pub uwsgi: UwsgiSource,
     /// Whether the project has settings of uWSGI's own.
     pub has_uwsgi_settings: bool,
@@ -257,7 +256,7 @@ pub(crate) struct AddedServer {
 
 /// Whether a server may be added, and which.
 pub(super) enum ServerAddition {
-    /// None may.
+    /// A rule keeps any server out.
     Refused,
     /// The usual one of the interface.
     Usual,
