@@ -266,7 +266,13 @@ mod tests {
         for damaged in ["longer than it was", "Base"] {
             std::fs::write(folder.path(&Digest::of(b"base")), damaged).unwrap();
             let error = write_file(&path, ArchiveFormat::Oci, None, &image, &folder).unwrap_err();
-            assert!(matches!(error, ExportError::Damaged { .. }), "{error:?}");
+            assert!(
+                matches!(
+                    error,
+                    ExportError::Blob(crate::destination::BlobError::Damaged { .. })
+                ),
+                "{error:?}"
+            );
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);

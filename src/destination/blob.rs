@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::destination::{BlobSource, ExportError};
+use crate::destination::{BlobError, BlobSource, ExportError};
 use crate::oci::{Descriptor, Digest};
 
 /// Bytes read at once.
@@ -36,11 +36,12 @@ impl OpenBlob {
             Ok(opened) => opened,
             Err(source) => {
                 let digest = descriptor.digest;
-                return Err(ExportError::Blob {
+                return Err(BlobError::Unreadable {
                     path,
                     digest,
                     source,
-                });
+                }
+                .into());
             }
         };
         let blob = Self {
@@ -71,11 +72,12 @@ impl OpenBlob {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(source) => {
-                    return Err(ExportError::Blob {
+                    return Err(BlobError::Unreadable {
                         path: self.path,
                         digest: self.digest,
                         source,
-                    });
+                    }
+                    .into());
                 }
             };
             if count == 0 {
@@ -96,10 +98,11 @@ impl OpenBlob {
     }
 
     fn damaged(self) -> ExportError {
-        ExportError::Damaged {
+        BlobError::Damaged {
             path: self.path,
             digest: self.digest,
         }
+        .into()
     }
 }
 
@@ -197,7 +200,7 @@ mod tests {
             std::fs::write(folder.path(&blob.digest), bytes).unwrap();
             let error = copy(&folder, &blob).unwrap_err();
             assert!(
-                matches!(&error, ExportError::Damaged { digest, .. } if *digest == blob.digest),
+                matches!(&error, ExportError::Blob(BlobError::Damaged { digest, .. }) if *digest == blob.digest),
                 "{error:?}"
             );
             assert!(error.to_string().contains(&blob.digest.hex()), "{error}");
@@ -205,7 +208,10 @@ mod tests {
         }
         std::fs::remove_file(folder.path(&blob.digest)).unwrap();
         let error = copy(&folder, &blob).unwrap_err();
-        assert!(matches!(error, ExportError::Blob { .. }), "{error:?}");
+        assert!(
+            matches!(error, ExportError::Blob(BlobError::Unreadable { .. })),
+            "{error:?}"
+        );
     }
 
     #[test]

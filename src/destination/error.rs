@@ -1,11 +1,65 @@
 //! What can go wrong on the way out.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::net::registry::RegistryError;
 use crate::oci::Digest;
 use crate::report::{BUILD_AGAIN, ErrorClass, Explain, Explanation, REPORT_FAULT};
+
+/// A part of the image that cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BlobError {
+    /// It is missing here, or cannot be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// Where it should be.
+        path: PathBuf,
+        /// What it should hold.
+        digest: Digest,
+        source: io::Error,
+    },
+    /// It has other bytes than the manifest says. A registry has not got all of them.
+    #[error("{} is damaged: it does not hold {digest}", path.display())]
+    Damaged {
+        path: PathBuf,
+        /// What it should hold.
+        digest: Digest,
+    },
+}
+
+impl BlobError {
+    /// What the part should hold.
+    pub(crate) fn digest(&self) -> &Digest {
+        match self {
+            Self::Unreadable { digest, .. } | Self::Damaged { digest, .. } => digest,
+        }
+    }
+}
+
+impl Explain for BlobError {
+    fn explain(&self) -> Explanation {
+        let (what, path, why) = match self {
+            Self::Unreadable { path, source, .. } => (
+                "a part of the image cannot be read",
+                path,
+                source.to_string(),
+            ),
+            Self::Damaged { path, digest } => (
+                "a part of the image is damaged",
+                path,
+                format!("its bytes are not those of {digest}"),
+            ),
+        };
+        Explanation {
+            class: ErrorClass::World,
+            what: what.to_owned(),
+            place: path.display().to_string(),
+            why,
+            next: BUILD_AGAIN.to_owned(),
+        }
+    }
+}
 
 /// A push that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -13,22 +67,9 @@ pub(crate) enum PushError {
     /// The registry, or the way to it.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// A blob of the image is missing here, or cannot be read.
-    #[error("{}: {source}", path.display())]
-    Blob {
-        /// Where it ought to be.
-        path: PathBuf,
-        /// What it ought to hold.
-        digest: Digest,
-        source: io::Error,
-    },
-    /// A blob of the image has other bytes than the manifest says. The registry has not got all of them.
-    #[error("{} is damaged: it does not hold {digest}", path.display())]
-    Damaged {
-        path: PathBuf,
-        /// What it ought to hold.
-        digest: Digest,
-    },
+    /// A part of the image is not here as it should be.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
     /// A blob of the image is no local file, and none of the repositories that are said to have it
     /// gives it.
     #[error("{digest} is neither here nor in {}", names(origins))]
@@ -59,8 +100,7 @@ impl Explain for PushError {
     fn explain(&self) -> Explanation {
         match self {
             Self::Registry(error) => error.explain(),
-            Self::Blob { path, source, .. } => missing_blob(path, source),
-            Self::Damaged { path, digest } => damaged_blob(path, digest),
+            Self::Blob(error) => error.explain(),
             Self::Nowhere { digest, origins } => Explanation {
                 class: ErrorClass::World,
                 what: "a layer of the image is neither here nor where it is said to be".to_owned(),
@@ -99,22 +139,9 @@ pub(crate) enum ExportError {
     /// The stream that an archive is written to.
     #[error("writing the archive: {0}")]
     Stream(io::Error),
-    /// A blob of the image is missing here, or cannot be read.
-    #[error("{}: {source}", path.display())]
-    Blob {
-        /// Where it ought to be.
-        path: PathBuf,
-        /// What it ought to hold.
-        digest: Digest,
-        source: io::Error,
-    },
-    /// A blob of the image has other bytes than the manifest says.
-    #[error("{} is damaged: it does not hold {digest}", path.display())]
-    Damaged {
-        path: PathBuf,
-        /// What it ought to hold.
-        digest: Digest,
-    },
+    /// A part of the image is not here as it should be.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
     /// The target is there, but is no OCI layout that could take another image.
     #[error("{} is not an OCI image layout", path.display())]
     NotALayout {
@@ -146,8 +173,7 @@ impl Explain for ExportError {
                 why: source.to_string(),
                 next: "check the program that reads it".to_owned(),
             },
-            Self::Blob { path, source, .. } => missing_blob(path, source),
-            Self::Damaged { path, digest } => damaged_blob(path, digest),
+            Self::Blob(error) => error.explain(),
             Self::NotALayout { path } => Explanation {
                 class: ErrorClass::World,
                 what: "the folder is not an OCI image layout".to_owned(),
@@ -166,32 +192,19 @@ impl Explain for ExportError {
     }
 }
 
-fn missing_blob(path: &Path, source: &io::Error) -> Explanation {
-    Explanation {
-        class: ErrorClass::World,
-        what: "a part of the image cannot be read".to_owned(),
-        place: path.display().to_string(),
-        why: source.to_string(),
-        next: BUILD_AGAIN.to_owned(),
-    }
-}
-
-fn damaged_blob(path: &Path, digest: &Digest) -> Explanation {
-    Explanation {
-        class: ErrorClass::World,
-        what: "a part of the image is damaged".to_owned(),
-        place: path.display().to_string(),
-        why: format!("its bytes are not those of {digest}"),
-        next: BUILD_AGAIN.to_owned(),
-    }
-}
-
 #[cfg(test)]
 crate::report::samples! {
+    enum BlobError {
+        Unreadable {
+            path: "/store/blobs/sha256/aa11".into(),
+            digest: Digest::of(b"a"),
+            source: crate::report::samples::denied(),
+        },
+        Damaged { path: "/store/blobs/sha256/aa11".into(), digest: Digest::of(b"a") },
+    }
     enum PushError {
         Registry(timed_out()),
-        Blob { path: "/store/blobs/sha256/aa11".into(), digest: Digest::of(b"a"), source: crate::report::samples::denied() },
-        Damaged { path: "/store/blobs/sha256/aa11".into(), digest: Digest::of(b"a") },
+        Blob(BlobError::Damaged { path: "/store/blobs/sha256/aa11".into(), digest: Digest::of(b"a") }),
         Nowhere { digest: Digest::of(b"a"), origins: vec![("registry.example.com/base".into(), timed_out())] },
         Immutable {
             name: "registry.example.com/myimg:1".into(),
@@ -203,8 +216,7 @@ crate::report::samples! {
     enum ExportError {
         Target { path: "image.tar".into(), source: crate::report::samples::denied() },
         Stream(crate::report::samples::denied()),
-        Blob { path: "/store/blobs/sha256/aa11".into(), digest: Digest::of(b"a"), source: crate::report::samples::denied() },
-        Damaged { path: "/store/blobs/sha256/aa11".into(), digest: Digest::of(b"a") },
+        Blob(BlobError::Damaged { path: "/store/blobs/sha256/aa11".into(), digest: Digest::of(b"a") }),
         NotALayout { path: "images".into() },
         Json { document: "index.json", source: serde_json::Error::io(crate::report::samples::denied()) },
     }

@@ -293,7 +293,7 @@ mod tests {
         fs::write(folder.path(&digest), "L").unwrap();
         let error = write(dir.path(), None, &image, &folder).unwrap_err();
         assert!(
-            matches!(&error, ExportError::Damaged { digest: named, .. } if *named == digest),
+            matches!(&error, ExportError::Blob(crate::destination::BlobError::Damaged { digest: named, .. }) if *named == digest),
             "{error:?}"
         );
         assert!(!dir.path().join("index.json").exists());
@@ -322,6 +322,12 @@ mod tests {
         assert!(matches!(error, ExportError::Target { .. }), "{error:?}");
         fs::remove_file(folder.path(&Digest::of(b"l"))).unwrap();
         let error = write(&dir.path().join("other"), None, &image, &folder).unwrap_err();
-        assert!(matches!(error, ExportError::Blob { .. }), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                ExportError::Blob(crate::destination::BlobError::Unreadable { .. })
+            ),
+            "{error:?}"
+        );
     }
 }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use crate::oci::{Descriptor, Digest, MediaType, Reference};
 
-pub(crate) use error::ExportError;
+pub(crate) use error::{BlobError, ExportError};
 pub(crate) use target::{ExportTarget, ExportTargetError};
 
 /// Has the blobs of an image, as files or by knowing where else they are.

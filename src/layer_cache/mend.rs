@@ -53,13 +53,16 @@ fn damaged(error: &BuildError) -> Option<Digest> {
     if let Some(StoreError::Blob { digest, .. }) = error.find() {
         return Some(*digest);
     }
-    if let Some(PushError::Damaged { digest, .. } | PushError::Blob { digest, .. }) = error.find() {
-        return Some(*digest);
-    }
-    if let Some(ExportError::Damaged { digest, .. } | ExportError::Blob { digest, .. }) =
-        error.find()
-    {
-        return Some(*digest);
+    let pushed = error.find().and_then(|error| match error {
+        PushError::Blob(blob) => Some(blob),
+        _ => None,
+    });
+    let exported = error.find().and_then(|error| match error {
+        ExportError::Blob(blob) => Some(blob),
+        _ => None,
+    });
+    if let Some(blob) = pushed.or(exported) {
+        return Some(*blob.digest());
     }
     match error.find() {
         Some(DownloadError::Lost { digest, .. }) => Some(*digest),

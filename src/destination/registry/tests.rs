@@ -163,8 +163,14 @@ fn a_missing_or_damaged_blob_is_named_and_nothing_names_it_there() {
             }
             let error = push_to(&server, &folder, &image).unwrap_err();
             match &error {
-                PushError::Damaged { path: told, .. } if bytes.is_some() => assert_eq!(*told, path),
-                PushError::Blob { path: told, .. } if bytes.is_none() => assert_eq!(*told, path),
+                PushError::Blob(crate::destination::BlobError::Damaged { path: told, .. })
+                    if bytes.is_some() =>
+                {
+                    assert_eq!(*told, path);
+                }
+                PushError::Blob(crate::destination::BlobError::Unreadable {
+                    path: told, ..
+                }) if bytes.is_none() => assert_eq!(*told, path),
                 error => panic!("{error:?}"),
             }
             let lines = server.lines();

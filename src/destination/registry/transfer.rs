@@ -13,6 +13,7 @@ use std::thread::{self, Scope};
 use std::time::Instant;
 
 use super::{PushRun, PushedBlob};
+use crate::destination::BlobError;
 use crate::destination::blob::BlobDoubt;
 use crate::destination::registry::PushError;
 use crate::net::http::OpenBody;
@@ -86,10 +87,11 @@ impl PushRun<'_> {
     }
 
     fn damaged(&self, blob: &Descriptor) -> PushError {
-        PushError::Damaged {
+        BlobError::Damaged {
             path: self.source.path(&blob.digest),
             digest: blob.digest,
         }
+        .into()
     }
 
     fn upload(
@@ -184,7 +186,7 @@ impl PushRun<'_> {
 
     /// A blob of another size would be a request whose length lies.
     fn check(&self, blob: &Descriptor) -> Result<(), PushError> {
-        let failed = |source| PushError::Blob {
+        let failed = |source| BlobError::Unreadable {
             path: self.source.path(&blob.digest),
             digest: blob.digest,
             source,
