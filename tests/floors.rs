@@ -1,13 +1,16 @@
 //! Holds the modules of `src/` to their floors: a module imports only what lies below it, and only what the
 //! table here grants. The compiler would let any module of a crate reach any other.
 //!
-//! Refused as well: grants that nobody uses, folders of more than fifteen files, climbing out of a module by `super::super`, and a look at the machine (files, clock,
+//! Refused as well: rings of files (`floors/rings.rs`), grants that nobody uses, folders of more than fifteen files, climbing out of a module by `super::super`, and a look at the machine (files, clock,
 //! environment, network) by modules that only compute. Code under `#[cfg(test)]` is free to do all of it.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a panic is how a test fails; clippy exempts only #[test] functions here"
 )]
+
+#[path = "floors/rings.rs"]
+mod rings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

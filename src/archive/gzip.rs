@@ -7,11 +7,12 @@
 //!
 //! Headers carry no time, no name and no operating system, so the bytes depend on the input alone.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
 use super::inflate::Inflater;
+pub(crate) use super::inflate::{DeflateSummary, GzipError};
 use super::sink::{HashingWriter, OUTPUT_BYTES};
 
 /// Magic, deflate, no flags, no time, no extra flags, unknown operating system.
@@ -19,52 +20,6 @@ const MEMBER_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 /// Checksum and length, at the end of a member.
 const TRAILER_BYTES: u64 = 8;
-
-/// What can go wrong while members are written.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum GzipError {
-    #[error("cannot write")]
-    Write(#[source] io::Error),
-    /// The source of a deflate stream failed.
-    #[error("cannot read")]
-    Read(#[source] io::Error),
-    /// The bytes are no deflate stream.
-    #[error("not a deflate stream")]
-    Corrupt,
-    /// The stream ends before its last block.
-    #[error("the deflate stream is cut off")]
-    Short,
-    /// Bytes follow the end of the stream, within its announced length.
-    #[error("{bytes} bytes follow the deflate stream")]
-    Trailing { bytes: u64 },
-    /// The contents are not as long as announced (more than `expected` is noticed, not counted).
-    #[error("{found} bytes of contents where {expected} were announced")]
-    Length {
-        /// Announced length in bytes.
-        expected: u64,
-        /// Length seen so far.
-        found: u64,
-    },
-    /// The contents are not those announced.
-    #[error("CRC {found:08x} where {expected:08x} was announced")]
-    Crc {
-        /// The CRC-32 that was announced.
-        expected: u32,
-        /// CRC-32 of the contents.
-        found: u32,
-    },
-}
-
-/// A finished deflate stream, as a directory entry announces it; all of it is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DeflateSummary {
-    /// Length of the contents in bytes.
-    pub size: u64,
-    /// Length of the stream in bytes.
-    pub compressed_size: u64,
-    /// CRC-32 of the contents.
-    pub crc32: u32,
-}
 
 /// Where a member is among those of a file, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,13 +5,57 @@ use std::io::{self, Read};
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use super::gzip::{DeflateSummary, GzipError};
-
 /// Piece of a deflate stream that is read at once.
 const INPUT_BYTES: usize = 64 << 10;
 
 /// Piece that is inflated at once; a stream that fits is inflated without a window of its own.
 const INFLATED_BYTES: usize = 256 << 10;
+
+/// A finished deflate stream, as a directory entry announces it; all of it is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeflateSummary {
+    /// Length of the contents in bytes.
+    pub size: u64,
+    /// Length of the stream in bytes.
+    pub compressed_size: u64,
+    /// CRC-32 of the contents.
+    pub crc32: u32,
+}
+
+/// What can go wrong while members are written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GzipError {
+    #[error("cannot write")]
+    Write(#[source] io::Error),
+    /// The source of a deflate stream failed.
+    #[error("cannot read")]
+    Read(#[source] io::Error),
+    /// The bytes are no deflate stream.
+    #[error("not a deflate stream")]
+    Corrupt,
+    /// The stream ends before its last block.
+    #[error("the deflate stream is cut off")]
+    Short,
+    /// Bytes follow the end of the stream, within its announced length.
+    #[error("{bytes} bytes follow the deflate stream")]
+    Trailing { bytes: u64 },
+    /// The contents are not as long as announced (more than `expected` is noticed, not counted).
+    #[error("{found} bytes of contents where {expected} were announced")]
+    Length {
+        /// Announced length in bytes.
+        expected: u64,
+        /// Length seen so far.
+        found: u64,
+    },
+    /// The contents are not those announced.
+    #[error("CRC {found:08x} where {expected:08x} was announced")]
+    Crc {
+        /// Announced CRC-32.
+        expected: u32,
+        /// CRC-32 of the contents.
+        found: u32,
+    },
+}
 
 /// Inflates one stream after another, with the same buffers.
 pub(super) struct Inflater {

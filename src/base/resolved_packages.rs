@@ -1,10 +1,10 @@
 //! The base's exact packages: from what was resolved within the last hour, or from the suite.
 
+use crate::layers::deb::BasePart;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::time::Duration;
 
-use super::trusted_layers;
 use crate::context::project::LOCK_FILE;
 use crate::layer_cache::{Download, DownloadOrigin, StoreFetcher};
 use crate::net::http::{ExpectedDownload, HttpError};
@@ -16,6 +16,9 @@ use crate::resolve::debian::{
     request_digest,
 };
 use crate::store::{FileState, Store, StoreError};
+
+/// The record kind of packages that a signed index has listed.
+const LISTED: &str = "listed";
 
 /// The record kind of resolved bases.
 const RECORD: &str = "base";
@@ -110,7 +113,7 @@ pub(crate) fn packages(
         RecordValidity::Expired
     };
     remember((base, validity), architecture, &packages, fetcher.store)?;
-    trusted_layers::note_listed(&packages, fetcher.store)?;
+    note_listed(&packages, fetcher.store)?;
     Ok(packages)
 }
 
@@ -337,4 +340,29 @@ crate::report::samples! {
         NotLocked { file: "s2r.lock".into() },
         Offline { suite: "trixie".into() },
     }
+}
+
+/// Remembers packages that stand in an index whose signature was checked.
+pub(crate) fn note_listed(packages: &[DebArtefact], store: &Store) -> Result<(), StoreError> {
+    for part in BasePart::OF_BASE {
+        store.put_record(LISTED, &listed_key(part, packages), b"")?;
+    }
+    Ok(())
+}
+
+/// Whether the packages of these parts stood in such an index, all together.
+pub(crate) fn are_listed(parts: &[BasePart], packages: &[DebArtefact], store: &Store) -> bool {
+    parts.iter().all(|part| {
+        let record = store.record(LISTED, &listed_key(*part, packages));
+        record.is_ok_and(|record| record.is_some())
+    })
+}
+
+fn listed_key(part: BasePart, packages: &[DebArtefact]) -> Key {
+    let mut key = KeyBuilder::new("listed/1").field(part.name().as_bytes());
+    for deb in part.of_all(packages) {
+        key.add(deb.package.as_bytes());
+        key.add(&deb.sha256.0);
+    }
+    key.finish()
 }

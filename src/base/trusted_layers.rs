@@ -16,38 +16,8 @@ use super::base_recipes;
 use crate::context::build_context::Context;
 use crate::layer_cache::{BuiltLayer, LayerContradiction, LayerRecipe, NoRecipe, RootLayer};
 use crate::layers::deb::{BaseOptions, BasePart};
-use crate::oci::{Key, KeyBuilder};
 use crate::packages::debian::{DebArtefact, DebianBase};
 use crate::report::{BuildError, LayerStatus};
-use crate::store::{Store, StoreError};
-
-/// The record kind of packages that a signed index has listed.
-const LISTED: &str = "listed";
-
-/// Remembers packages that stand in an index whose signature was checked.
-pub(crate) fn note_listed(packages: &[DebArtefact], store: &Store) -> Result<(), StoreError> {
-    for part in BasePart::OF_BASE {
-        store.put_record(LISTED, &listed_key(part, packages), b"")?;
-    }
-    Ok(())
-}
-
-/// Whether the packages of these parts stood in such an index, all together.
-pub(crate) fn are_listed(parts: &[BasePart], packages: &[DebArtefact], store: &Store) -> bool {
-    parts.iter().all(|part| {
-        let record = store.record(LISTED, &listed_key(*part, packages));
-        record.is_ok_and(|record| record.is_some())
-    })
-}
-
-fn listed_key(part: BasePart, packages: &[DebArtefact]) -> Key {
-    let mut key = KeyBuilder::new("listed/1").field(part.name().as_bytes());
-    for deb in part.of_all(packages) {
-        key.add(deb.package.as_bytes());
-        key.add(&deb.sha256.0);
-    }
-    key.finish()
-}
 
 impl Context<'_> {
     /// The same layers, with none among them whose bytes are only believed to be right: those are made
@@ -136,8 +106,10 @@ impl Context<'_> {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::resolved_packages::{are_listed, note_listed};
     use crate::base::trusted_layers::*;
     use crate::packages::Sha256;
+    use crate::store::Store;
 
     fn deb(package: &str, sha256: u8) -> DebArtefact {
         DebArtefact {

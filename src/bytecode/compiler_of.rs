@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{BytecodeCompiler, CompileError, FindFolders, LayerFolders};
 use crate::base::image_base::Base;
 use crate::base::resolved_packages;
-use crate::base::trusted_layers::are_listed;
+use crate::base::resolved_packages::are_listed;
 use crate::bytecode;
 use crate::context::build_context::Context;
 use crate::layers::deb::BasePart;

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::args::{CacheAction, CacheArgs};
 use super::failure::CommandFailure;
-use super::inventory::CommandOutput;
 use super::request::ProcessEnv;
+use super::text::CommandOutput;
 use super::text::{bytes, table};
 use crate::report::{Event, Report, TransferId};
 use crate::store::{CheckReport, DamageOutcome, DamagedItem, DiskUsageReport, PruneReport, Store};

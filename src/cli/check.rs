@@ -1,10 +1,11 @@
 //! `s2r check`: what is printed of an image that was looked at. A build that checks tells the same.
 
+use super::text::CommandOutput;
 use serde_json::{Value, json};
 
 use super::args::CheckArgs;
 use super::failure::CommandFailure;
-use super::inventory::{CommandOutput, stored_image};
+use super::inventory::stored_image;
 use super::progress::{ProgressReporter, milliseconds};
 use super::request::ProcessEnv;
 use super::settings::{isolation, settings};

@@ -12,13 +12,14 @@ use super::args::{
     PlanArgs, PushArgs, RunArgs, UsageArgs,
 };
 use super::failure::CommandFailure;
-use super::inventory::{self, CommandOutput, reference, stored_image};
+use super::inventory::{self, reference, stored_image};
 use super::progress::ProgressReporter;
 use super::request::ProcessEnv;
 use super::settings::{
     formats, isolation, passed, registries, request, running, settings, target, unpacked,
 };
 use super::summary;
+use super::text::CommandOutput;
 use crate::oci::Reference;
 use crate::pipeline::{self, BuildOutputs, NetworkRules, RunOptions, RunRequest, StepSettings};
 use crate::plan::SETTINGS_SCHEMA;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::inventory::CommandOutput;
+use super::text::CommandOutput;
 use crate::oci::ReferenceError;
 use crate::report::{BuildError, ErrorClass, Explain, Explanation, REPORT_FAULT};
 use crate::store::StoreError;

@@ -2,13 +2,14 @@
 //!
 //! Without `--check-base` nothing is asked of anybody, and the text says how to ask.
 
+use super::text::CommandOutput;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::args::InspectArgs;
 use super::failure::CommandFailure;
-use super::inventory::{CommandOutput, image_anywhere, shown_name, size_of, stored_image};
+use super::inventory::{image_anywhere, shown_name, size_of, stored_image};
 use super::progress::ProgressReporter;
 use super::request::ProcessEnv;
 use super::settings::{registries, settings};

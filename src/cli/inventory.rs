@@ -5,16 +5,10 @@ use serde_json::{Value, json};
 use super::args::RemoveArgs;
 use super::failure::CommandFailure;
 use super::request::ProcessEnv;
+use super::text::CommandOutput;
 use super::text::{bytes, table};
 use crate::oci::{Descriptor, ImageManifest, NameOrId, Reference};
 use crate::store::{FoundImage, Store, StoreError, StoredImage};
-
-/// What a command has to say on stdout: for people and for machines.
-#[derive(Debug)]
-pub(super) struct CommandOutput {
-    pub(super) text: String,
-    pub(super) json: Value,
-}
 
 /// `s2r images`
 pub(super) fn images(surroundings: &ProcessEnv) -> Result<CommandOutput, CommandFailure> {

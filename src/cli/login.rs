@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::args::{LoginArgs, LogoutArgs};
 use super::failure::CommandFailure;
-use super::inventory::CommandOutput;
 use super::progress::ProgressReporter;
 use super::request::ProcessEnv;
 use super::settings::{registries, settings};
+use super::text::CommandOutput;
 use crate::pipeline::{self, LoginPlace, NetworkRules};
 
 /// No password is longer; tokens of clouds have some kilobytes.

@@ -26,9 +26,9 @@ use crate::host;
 use crate::report::Explain;
 use args::{Cli, Command};
 use failure::CommandFailure;
-use inventory::CommandOutput;
 use progress::ProgressReporter;
 use request::ProcessEnv;
+use text::CommandOutput;
 
 /// Runs s2r with the process's arguments and environment; returns its exit status.
 #[must_use]

@@ -1,12 +1,13 @@
 //! `s2r rebase`: from arguments to a request, and what is said of the outcome.
 
+use super::text::CommandOutput;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::args;
 use super::failure::CommandFailure;
-use super::inventory::{CommandOutput, image_anywhere, reference};
+use super::inventory::{image_anywhere, reference};
 use super::progress::{ProgressReporter, milliseconds};
 use super::request::ProcessEnv;
 use super::settings::{registries, settings};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::inventory::CommandOutput;
 use super::progress::{blob_status, layer_status, milliseconds};
+use super::text::CommandOutput;
 use super::text::{bytes, seconds, table};
 use crate::destination::registry::PushedBlob;
 use crate::pipeline::{BuiltImage, BuiltPlatform, ExportReport, PushReport};

@@ -1,5 +1,6 @@
 //! Numbers as people read them, and words of others without what a terminal would obey.
 
+use serde_json::Value;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -121,6 +122,13 @@ pub(super) fn table(rows: &[Vec<String>], right: &[bool]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// What a command has to say on stdout: for people and for machines.
+#[derive(Debug)]
+pub(super) struct CommandOutput {
+    pub(super) text: String,
+    pub(super) json: Value,
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
 //! What the stages of a build work with: the project, its plan, the store, the client, the caches.
 
+use super::variables::is_callers_alone;
+use crate::packages::python::PackageUrl;
+use crate::plan::ValueOrigin;
+use crate::resolve::wheels::IndexSettings;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -309,5 +313,42 @@ impl Context<'_> {
             rechecks: self.settings.rules.refresh,
             stop: &self.stop,
         }
+    }
+}
+
+impl Context<'_> {
+    /// An address with the credentials of the index that it belongs to.
+    pub(crate) fn with_credentials(&self, url: PackageUrl) -> PackageUrl {
+        let options = crate::packages::python::IndexOptions::default();
+        match IndexSettings::new(&options, &self.environment) {
+            Ok(indexes) => indexes.with_credentials(url, None),
+            // Whoever asks for the packages is told.
+            Err(_) => url,
+        }
+    }
+
+    /// pip's variables and the surroundings of programs that are run.
+    pub(crate) fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
+    /// What `${NAME}` in files of the project means.
+    pub(crate) fn given(&self) -> &BTreeMap<String, String> {
+        &self.given
+    }
+
+    /// What the project and the command line set for steps that build.
+    pub(crate) fn build_variables(&self) -> BTreeMap<String, String> {
+        self.plan
+            .environment
+            .settings()
+            .filter(|(name, setting)| {
+                !matches!(
+                    setting.origin,
+                    ValueOrigin::Builder { .. } | ValueOrigin::Default
+                ) && !is_callers_alone(name)
+            })
+            .map(|(name, setting)| (name.to_owned(), setting.value.clone()))
+            .collect()
     }
 }

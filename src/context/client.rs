@@ -25,16 +25,6 @@ const CLUSTER_AUTHORITIES: [&str; 2] = ["service-ca.crt", "ca.crt"];
 /// Folders of folders of certificates: docker's and containers'.
 const CERTIFICATE_ROOTS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
 
-/// How registries are to be talked to, as the command line has it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RegistrySettings {
-    pub auth_file: Option<PathBuf>,
-    pub certificates: Option<PathBuf>,
-    pub verify: Option<bool>,
-    pub insecure: Vec<String>,
-    pub authorities: Vec<PathBuf>,
-}
-
 /// A client that has done nothing yet.
 pub(crate) fn new(settings: &Settings, report: &dyn Report) -> Client {
     Client::new(ClientSettings {

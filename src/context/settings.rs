@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::client::RegistrySettings;
 use super::passed::PassedVariables;
 use crate::archive::UnpackedBound;
 use crate::image::LayerForm;
@@ -82,4 +81,19 @@ impl Default for StepSettings {
             },
         }
     }
+}
+
+/// How registries are to be talked to, as the command line has it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RegistrySettings {
+    /// `--authfile`
+    pub auth_file: Option<PathBuf>,
+    /// `--cert-dir`
+    pub certificates: Option<PathBuf>,
+    /// `--tls-verify`
+    pub verify: Option<bool>,
+    /// `--insecure-registry`
+    pub insecure: Vec<String>,
+    /// `--ca`
+    pub authorities: Vec<PathBuf>,
 }

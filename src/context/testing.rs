@@ -76,7 +76,7 @@ impl TestBuild {
             epoch_seconds: 0,
             workers: 2,
             rules: NetworkRules::default(),
-            registries: client::RegistrySettings::default(),
+            registries: super::settings::RegistrySettings::default(),
             running: StepSettings::default(),
             formats: ImageFormats::default(),
         };

@@ -3,49 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::build_context::Context;
 use super::settings::Settings;
+use crate::packages::python::expand_variables;
 use crate::packages::python::switches::{ADDRESSES, is_listed};
-use crate::packages::python::{PackageUrl, expand_variables};
 use crate::plan::{Plan, ValueOrigin};
-use crate::resolve::wheels::{IndexSettings, WheelError};
-
-impl Context<'_> {
-    /// An address with the credentials of the index that it belongs to.
-    pub(crate) fn with_credentials(&self, url: PackageUrl) -> PackageUrl {
-        let options = crate::packages::python::IndexOptions::default();
-        match IndexSettings::new(&options, &self.environment) {
-            Ok(indexes) => indexes.with_credentials(url, None),
-            // Whoever asks for the packages is told.
-            Err(_) => url,
-        }
-    }
-
-    /// pip's variables and the surroundings of programs that are run.
-    pub(crate) fn environment(&self) -> &BTreeMap<String, String> {
-        &self.environment
-    }
-
-    /// What `${NAME}` in files of the project means.
-    pub(crate) fn given(&self) -> &BTreeMap<String, String> {
-        &self.given
-    }
-
-    /// What the project and the command line set for steps that build.
-    pub(crate) fn build_variables(&self) -> BTreeMap<String, String> {
-        self.plan
-            .environment
-            .settings()
-            .filter(|(name, setting)| {
-                !matches!(
-                    setting.origin,
-                    ValueOrigin::Builder { .. } | ValueOrigin::Default
-                ) && !is_callers_alone(name)
-            })
-            .map(|(name, setting)| (name.to_owned(), setting.value.clone()))
-            .collect()
-    }
-}
+use crate::resolve::wheels::WheelError;
 
 /// The caller's environment, and above it what the project, `-e` and `-E` set: variables of pip and uv, with
 /// values for `${NAME}` in them. What builder and s2r set is for the image alone.
@@ -117,7 +79,7 @@ pub(crate) fn is_of_indexes(name: &str) -> bool {
 
 /// Variables that decide which programs run and whom they trust: a project must not set them for
 /// the machine that builds it.
-fn is_callers_alone(name: &str) -> bool {
+pub(super) fn is_callers_alone(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     // The login of an index that the project names.
     let is_login = upper.ends_with("_USERNAME") || upper.ends_with("_PASSWORD");

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::mend::again;
 use crate::net::http::{Client, DownloadSummary, ExpectedDownload, HttpError};
 use crate::oci::Digest;
 use crate::report::{BuildError, ErrorClass, Event, Explain, Explanation, Report};
@@ -293,5 +292,17 @@ crate::report::samples! {
             expected: Digest::of(b"a"),
             found: Digest::of(b"b"),
         },
+    }
+}
+
+/// What is said of something that was not as it should be.
+pub(crate) fn again(digest: &Digest, state: FileState) -> Event {
+    let what = match state {
+        FileState::Missing => "missing",
+        FileState::Sound | FileState::Dropped => "damaged",
+    };
+    Event::Warning {
+        text: format!("{digest} was {what} in the store; it is made or fetched again"),
+        hint: String::new(),
     }
 }

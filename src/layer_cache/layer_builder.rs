@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::download::again;
 use super::download::{DOWNLOADS, Download, StoreFetcher};
 use super::locked_layers::LockedLayers;
-use super::mend::again;
 use super::recipe::{BuiltLayer, LayerRecipe, LayerTitle};
 use super::registry_cache::{RegistryCache, RemoteLayer};
 use crate::archive::tar::{LayerWriter, TarOptions};

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use super::download::DownloadError;
+use super::download::{DownloadError, again};
 use crate::destination::ExportError;
 use crate::destination::registry::PushError;
 use crate::oci::Digest;
-use crate::report::{BuildError, Event, Report};
+use crate::report::{BuildError, Report};
 use crate::store::{FileState, Store, StoreError};
 
 /// Does work over blobs of the store; once more for each blob that was wrong and `can_be_had` again.
@@ -70,21 +70,10 @@ fn damaged(error: &BuildError) -> Option<Digest> {
     }
 }
 
-/// What is said of something that was not as it should be.
-pub(crate) fn again(digest: &Digest, state: FileState) -> Event {
-    let what = match state {
-        FileState::Missing => "missing",
-        FileState::Sound | FileState::Dropped => "damaged",
-    };
-    Event::Warning {
-        text: format!("{digest} was {what} in the store; it is made or fetched again"),
-        hint: String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Event;
     use crate::report::SilentReport;
 
     #[test]

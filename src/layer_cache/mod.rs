@@ -24,12 +24,13 @@ mod testing;
 mod unpacked_layers;
 
 pub(crate) use compressed_files::CompressedFiles;
+pub(crate) use download::again;
 pub(crate) use download::{
     Download, DownloadError, DownloadOrigin, MAX_DOWNLOAD_BYTES, StoreFetcher, TransferIds,
 };
 pub(crate) use layer_builder::{BatchFetched, LayerBatch, LayerBuilder};
 pub(crate) use locked_layers::{LockedLayers, line as locked_line};
-pub(crate) use mend::{again, mending};
+pub(crate) use mend::mending;
 pub(crate) use recipe::{BuiltLayer, LayerContradiction, LayerRecipe, LayerTitle, NoRecipe};
 pub(crate) use registry_cache::RegistryCache;
 pub(crate) use remote_blobs::{BlobMissing, RemoteBlobs, WantedBlob};

@@ -1,12 +1,12 @@
 //! `s2r build`: source, project, plan, packages, layers, image, destinations, a call a stage.
 
+use super::platform_build::BuiltPlatform;
 use std::time::Duration;
 
 use super::check::{self, CheckBench, CheckReport, CheckWishes, CheckedImage};
 use super::publish::{self, ExportReport, PushReport};
 use super::run::RunMeans;
 use super::{lock, plan};
-use crate::bytecode;
 use crate::context::build_context::{BuildMeans, Context};
 use crate::context::project::ProjectInputs;
 use crate::context::settings::Settings;
@@ -15,7 +15,7 @@ use crate::context::{client, cross_platform};
 use crate::destination::ExportTarget;
 use crate::destination::registry::PushError;
 use crate::layer_cache::{
-    BlobMissing, BuiltLayer, DownloadError, LayerContradiction, NoRecipe, RegistryCache, mending,
+    BlobMissing, DownloadError, LayerContradiction, NoRecipe, RegistryCache, mending,
 };
 use crate::net::http::Client;
 use crate::oci::{Descriptor, Digest, Platform, Reference};
@@ -56,17 +56,6 @@ pub(crate) struct BuiltImage {
     pub check: Option<CheckReport>,
     /// Where the time went.
     pub stages: Vec<(BuildStage, Duration)>,
-}
-
-/// One platform of a built image.
-#[derive(Debug)]
-pub(crate) struct BuiltPlatform {
-    pub platform: Platform,
-    pub descriptor: Descriptor,
-    /// Its layers, base first.
-    pub layers: Vec<BuiltLayer>,
-    /// What compiling came to.
-    pub compiled: bytecode::CompileTotals,
 }
 
 impl BuiltImage {

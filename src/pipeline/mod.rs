@@ -24,21 +24,22 @@ mod verify_cache;
 mod workspace_member;
 
 pub(crate) use base_status::{BaseStatus, PlatformStatus, look};
-pub(crate) use build::{BuildOutputs, BuiltImage, BuiltPlatform, build};
+pub(crate) use build::{BuildOutputs, BuiltImage, build};
 pub(crate) use check::{CheckReport, CheckWishes, FailedCheck, check, check_path, check_status};
 pub(crate) use eject::eject;
 pub(crate) use image_name::default_name;
 pub(crate) use lock::lock;
 pub(crate) use login::{LoginPlace, login, logout};
 pub(crate) use plan::plan;
+pub(crate) use platform_build::BuiltPlatform;
 pub(crate) use port_relay::PortMapping;
 pub(crate) use publish::{ExportReport, PushReport, export, push};
 pub(crate) use rebase::{BaseSummary, RebaseReport, RebaseRequest, RebasedPlatform, rebase};
 pub(crate) use run::{RunOptions, RunRequest, run};
 
 pub(crate) use crate::archive::UnpackedBound;
-pub(crate) use crate::context::client::RegistrySettings;
 pub(crate) use crate::context::passed::PassedVariables;
+pub(crate) use crate::context::settings::RegistrySettings;
 pub(crate) use crate::context::settings::{ImageFormats, NetworkRules, Settings, StepSettings};
 pub(crate) use crate::packages::debian::ValidUntil;
 pub(crate) use crate::project::settings::size_in_bytes;

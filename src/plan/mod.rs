@@ -35,7 +35,7 @@ use serde::Serialize;
 
 pub(crate) use advice::PlanWarning;
 pub(crate) use bytecode::BytecodeScope;
-pub(crate) use dependencies::DependencySource;
+pub(crate) use dependencies::source::DependencySource;
 pub(crate) use error::PlanError;
 pub(crate) use imagestream::is_image_stream;
 pub(crate) use layers::{LayerKind, PlannedLayer};
@@ -273,7 +273,7 @@ pub(crate) fn plan(inputs: &PlanInputs<'_>) -> Result<Plan, PlanError> {
     let pip = pip::decide(definition, &environment, &running, &mut advice)?;
     let notes = definition.notes.iter();
     advice.extend(notes.map(|(text, hint)| PlanWarning::new(text, hint)));
-    let named = dependencies::names(facts, &dependencies.value);
+    let named = dependencies::source::names(facts, &dependencies.value);
     let implied = system_packages::decide(&environment, &running, named)?;
     let packages = packages::decide(facts, definition, implied, &start.packages);
     let from_builder = || ValueOrigin::Builder {

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::builder::BuilderDefinition;
-use super::dependencies::MEMBER;
 use super::{Decided, PlanError, PlanInputs, PlanWarning, ValueOrigin};
 use crate::project::{ENVIRONMENT_FILE, SourcePlace};
 use crate::source::environment;
 
+/// The member of a workspace that is wanted.
+pub(super) const MEMBER: &str = "S2R_PACKAGE";
 /// What images have unless their builder says otherwise.
 const DEFAULTS: [(&str, &str); 13] = [
     ("APP_ROOT", "/opt/app-root"),

@@ -6,8 +6,8 @@
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::read::line_at;
 use super::requirements::normalised;
+use super::text::line_at;
 use super::{NamedPackage, ProjectError, PythonRange, SourcePlace};
 use crate::packages::python::{brought_by, extras_of};
 

@@ -10,6 +10,7 @@ mod python;
 mod read;
 mod requirements;
 pub(crate) mod settings;
+mod text;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -145,6 +146,9 @@ pub(crate) struct ProjectFacts {
 /// Python files that were read: several ways to start look at the same ones.
 type ModuleCache = Arc<Mutex<BTreeMap<String, Option<Arc<ModuleSyntax>>>>>;
 
+/// The project's own assemble script, which takes the place of all that s2r would install.
+pub(crate) const ASSEMBLE: &str = ".s2i/bin/assemble";
+
 /// The files whose presence is a fact, in a fixed order.
 fn known() -> impl Iterator<Item = &'static str> {
     let of_packages = ["requirements.txt", "pylock.toml"].into_iter();
@@ -169,7 +173,7 @@ const KNOWN: [&str; 18] = [
     settings::SETTINGS_FILE,
     ".s2iignore",
     ENVIRONMENT_FILE,
-    ".s2i/bin/assemble",
+    ASSEMBLE,
     ".s2i/bin/run",
     ".s2i/bin/save-artifacts",
 ];

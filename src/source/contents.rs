@@ -83,7 +83,7 @@ impl TreeContents {
             report.event(Event::Warning {
                 text: format!(
                     "these are pointers of git LFS, not the files themselves: {}",
-                    super::walk::named(&self.lfs_pointers)
+                    super::left_out::named(&self.lfs_pointers)
                 ),
                 hint: "run `git lfs pull` in the source, or check it out with LFS, and build again"
                     .to_owned(),

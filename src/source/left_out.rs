@@ -3,9 +3,11 @@
 //! empty `--exclude` takes in all. And what goes in although it was hardly meant to.
 
 use super::settings_file::SettingsFile;
-use super::walk::named;
 use super::{SourceEntry, SourceError, SourceKind, SourceTree};
 use crate::report::{Event, Report};
+
+/// As many names are told.
+pub(super) const MAX_NAMED: usize = 5;
 
 /// Names that are left out without a word: nobody misses them.
 const SILENT: [&[u8]; 3] = [b".git", b".DS_Store", b"__MACOSX"];
@@ -218,6 +220,20 @@ fn empty_submodules(tree: &SourceTree) -> Result<Vec<Vec<u8>>, SourceError> {
                 && !holds.is_some_and(|entry| entry.path.starts_with(&start))
         })
         .collect())
+}
+
+/// A few names and how many more there are.
+pub(super) fn named<P: AsRef<[u8]>>(paths: &[P]) -> String {
+    let mut text = paths
+        .iter()
+        .take(MAX_NAMED)
+        .map(|path| String::from_utf8_lossy(path.as_ref()).into_owned())
+        .collect::<Vec<_>>()
+        .join(", ");
+    if paths.len() > MAX_NAMED {
+        text.push_str(&format!(" and {} more", paths.len() - MAX_NAMED));
+    }
+    text
 }
 
 #[cfg(test)]

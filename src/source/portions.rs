@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
-use super::walk::MAX_NAMED;
+use super::left_out::MAX_NAMED;
 use super::{SourceEntry, SourceKind};
 
 /// From this length on a file has a portion of its own: what is shorter is compressed and sent in less time than

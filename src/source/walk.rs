@@ -15,7 +15,7 @@ use regex::bytes::Regex;
 use super::error::{SourceBound, SourceError};
 use super::ignore::{IgnorePatterns, IgnoreVerdict};
 use super::known_hashes::FileStamp;
-use super::left_out::{self, LeftOutPaths};
+use super::left_out::{self, LeftOutPaths, named};
 use super::open::{self, SmallFile};
 use super::settings_file::SettingsFile;
 use super::{SourceEntry, SourceKind, SourceSettings};
@@ -32,8 +32,6 @@ const IGNORE_FILE: &str = ".s2iignore";
 const THREADS: usize = 2;
 /// A tree of no more folders is walked through by one.
 const FEW_FOLDERS: usize = 32;
-/// As many names stand in a warning.
-pub(super) const MAX_NAMED: usize = 5;
 
 /// The folder that the source is taken from, its links resolved.
 pub(super) fn root(settings: &SourceSettings) -> Result<PathBuf, SourceError> {
@@ -361,20 +359,6 @@ impl FoundEntries {
             });
         }
     }
-}
-
-/// A few names and how many more there are.
-pub(super) fn named<P: AsRef<[u8]>>(paths: &[P]) -> String {
-    let mut text = paths
-        .iter()
-        .take(MAX_NAMED)
-        .map(|path| String::from_utf8_lossy(path.as_ref()).into_owned())
-        .collect::<Vec<_>>()
-        .join(", ");
-    if paths.len() > MAX_NAMED {
-        text.push_str(&format!(" and {} more", paths.len() - MAX_NAMED));
-    }
-    text
 }
 
 /// Whether a link's target is absolute or climbs above the root.

@@ -3,6 +3,7 @@
 //! Which they are stands in the maintainer scripts alone; they are read, not run. A choice counts if what it
 //! names is there, and of several the one with the highest priority. Format: update-alternatives(1).
 
+use super::gather::{AlternativeChoice, AlternativeLink};
 use std::collections::BTreeMap;
 
 use super::gather::{GatheredFiles, LINK, NodeKind};
@@ -12,23 +13,6 @@ use super::view::LayerView;
 
 /// Where the links lead that others have as their targets.
 const FOLDER: &str = "etc/alternatives";
-
-/// One link: where it is, its name below `/etc/alternatives`, what it leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct AlternativeLink {
-    link: String,
-    name: String,
-    path: String,
-}
-
-/// A way of having a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct AlternativeChoice {
-    main: AlternativeLink,
-    others: Vec<AlternativeLink>,
-    priority: i64,
-    package: String,
-}
 
 /// A command that installs a choice.
 #[derive(Debug, Clone, PartialEq, Eq)]

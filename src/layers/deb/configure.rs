@@ -6,23 +6,14 @@
 //! byte code), and what follows an upgrade. Of the rest, generators whose output is a file of a known folder are run in
 //! the sandbox. Every other program is told by its name, in whatever branch of the script it stands.
 
+use super::gather::Script;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::alternatives::{self, InstallCommand};
-use super::script::ShellCommand;
 use super::view::LayerView;
 use crate::oci::Architecture;
-
-/// Of one package: what `postinst` says.
-#[derive(Debug)]
-pub(super) struct Script {
-    pub package: String,
-    pub commands: Vec<ShellCommand>,
-    /// Names of functions that it defines, whose commands are among the others.
-    pub functions: BTreeSet<String>,
-}
 
 /// What is left to do for the packages of a layer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! What a layer will hold, sorted by path: names in memory, contents in one temporary file.
 
+use super::script::ShellCommand;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -8,8 +9,6 @@ use std::{
     path::Path,
 };
 
-use super::alternatives::AlternativeChoice;
-use super::configure::Script;
 use super::error::{DebEntryFault, DebLayerError};
 use crate::archive::tar::{self, EntryOwner};
 
@@ -412,4 +411,30 @@ pub(super) fn entry_error(package: &str, path: &[u8], reason: DebEntryFault) -> 
         path: show(path),
         reason,
     }
+}
+
+/// Of one package: what `postinst` says.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub package: String,
+    pub commands: Vec<ShellCommand>,
+    /// Names of functions that it defines, whose commands are among the others.
+    pub functions: BTreeSet<String>,
+}
+
+/// A way of having a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AlternativeChoice {
+    pub(super) main: AlternativeLink,
+    pub(super) others: Vec<AlternativeLink>,
+    pub(super) priority: i64,
+    pub(super) package: String,
+}
+
+/// One link: where it is, its name below `/etc/alternatives`, what it leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AlternativeLink {
+    pub(super) link: String,
+    pub(super) name: String,
+    pub(super) path: String,
 }

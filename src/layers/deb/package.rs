@@ -10,8 +10,9 @@ use std::{
 use super::{
     BaseOptions,
     alternatives::{self, InstallCommand},
-    configure::{self, Script},
+    configure,
     error::{DebEntryFault, DebLayerError},
+    gather::Script,
     gather::{GatheredFiles, LayerNode, NodeKind, entry_error},
     locale, rules, script,
 };

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use std::time::Duration;
 use reqwest::blocking::{Client as Pool, ClientBuilder};
 use reqwest::{Certificate, Identity, Url, redirect};
 
-use crate::net::http::trust::RegistryRules;
+use crate::net::http::trust::{RegistryRules, is_loopback};
 use crate::net::http::{ClientSettings, HttpError};
 use crate::net::tokens::locked;
 
@@ -215,18 +214,6 @@ fn unusable(path: &Path, source: io::Error) -> HttpError {
         path: path.to_owned(),
         source,
     }
-}
-
-/// Whether `host`, as a URL has it, names this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    bare.eq_ignore_ascii_case("localhost")
-        || bare
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

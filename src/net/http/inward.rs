@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use reqwest::Url;
 
-use crate::net::http::connection_pools::is_loopback;
+use crate::net::http::trust::is_loopback;
 
 /// Whether `from` sends us to an address inside a private network, without being there itself.
 pub(super) fn leads_inward(from: &Url, to: &Url) -> bool {

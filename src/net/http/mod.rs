@@ -29,7 +29,6 @@ use crate::net::credentials::Credentials;
 use crate::net::mirrors::MirrorRules;
 use crate::net::tokens::TokenCache;
 
-pub(crate) use connection_pools::is_loopback;
 pub(crate) use error::{HttpError, RedirectRefusal, after_tries};
 pub(crate) use fetch::{DownloadSummary, ExpectedDownload};
 pub(crate) use hosts::HostState;
@@ -38,6 +37,7 @@ pub(crate) use request::{HttpRequest, OpenBody, RequestBody};
 pub(crate) use retry::{RetryBudget, RetryHint, RetryPolicy, RetryState, status_may_pass};
 pub(crate) use send::{RequestOptions, Retryable, location, same_place};
 pub(crate) use timely::DeadlineReader;
+pub(crate) use trust::is_loopback;
 pub(crate) use trust::{TlsRules, authority};
 
 /// A wait before another try, worth telling the user.

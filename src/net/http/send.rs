@@ -9,8 +9,9 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Method, Url};
 
-use crate::net::http::connection_pools::{TlsIdentity, is_loopback};
+use crate::net::http::connection_pools::TlsIdentity;
 use crate::net::http::retry::{self, RetryHint, RetryState};
+use crate::net::http::trust::is_loopback;
 use crate::net::http::{
     Client, HttpError, HttpRequest, RedirectRefusal, RequestBody, RetryNotice, StreamedResponse,
 };

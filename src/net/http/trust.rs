@@ -14,12 +14,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use reqwest::{Url, Version};
 
-use crate::net::http::connection_pools::is_loopback;
 use crate::net::http::{HttpError, StreamedResponse};
 use crate::net::tokens::locked;
 use crate::oci::{DOCKER_HUB, DOCKER_HUB_HOST};
@@ -273,6 +273,18 @@ impl SchemeCache {
         };
         locked(&self.by_registry).insert(registry.to_owned(), scheme);
     }
+}
+
+/// Whether `host`, as a URL has it, names this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    bare.eq_ignore_ascii_case("localhost")
+        || bare
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -49,8 +49,9 @@ pub(crate) use blobs::BlobReader;
 pub(crate) use error::{ProtocolBreach, RegistryError};
 pub(crate) use manifests::ServedManifest;
 pub(crate) use mount::MountOutcome;
+pub(crate) use place::UploadSession;
 pub(crate) use source::{IntoRegistryError, ReadSource};
-pub(crate) use upload::{OutgoingBlob, UploadSession};
+pub(crate) use upload::OutgoingBlob;
 
 /// Waits shorter than this are not worth a line to the user.
 const SILENT_WAIT: Duration = Duration::from_secs(1);

@@ -8,8 +8,9 @@ use reqwest::Method;
 
 use crate::net::http::{HttpRequest, OpenBody, RequestBody};
 use crate::net::registry::RegistryError;
+use crate::net::registry::place::UploadSession;
 use crate::net::registry::place::{next_place, offset_of};
-use crate::net::registry::upload::{BlobUpload, UploadSession, time_limit};
+use crate::net::registry::upload::{BlobUpload, time_limit};
 
 impl BlobUpload<'_, '_> {
     /// Sends what is left in pieces of at most `length` bytes, and ends the upload.

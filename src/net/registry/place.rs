@@ -4,7 +4,7 @@
 //! host; that one gets no credentials, and is held to the rules of any redirect.
 
 use crate::net::http::{HttpError, StreamedResponse, location};
-use crate::net::registry::upload::UploadSession;
+use reqwest::Url;
 
 /// The largest `OCI-Chunk-Min-Length` that is obeyed.
 const MAX_LEAST_PIECE_BYTES: u64 = 1 << 30;
@@ -48,6 +48,15 @@ pub(super) fn offset_of(range: &str) -> Option<u64> {
         (0, last) => last.checked_add(1),
         _ => None,
     }
+}
+
+/// An upload that a registry has begun.
+#[derive(Debug, Clone)]
+pub(crate) struct UploadSession {
+    /// Where it goes on; it changes with each answer.
+    pub(super) place: Url,
+    /// `OCI-Chunk-Min-Length`: pieces but the last are at least that long.
+    pub(super) least_piece: u64,
 }
 
 #[cfg(test)]

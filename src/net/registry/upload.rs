@@ -5,11 +5,12 @@
 //! it, because each costs a round trip (the measured cost is up to the time of the transfer itself).
 //! What breaks off goes on where the registry says it stands; a session that it has lost is begun anew.
 
+use crate::net::registry::place::UploadSession;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::{Method, Url};
+use reqwest::Method;
 
 use crate::net::http::{HttpError, HttpRequest, OpenBody, RequestBody, Retryable as _};
 use crate::net::registry::pieces::PieceSource;
@@ -44,15 +45,6 @@ const NO_SINGLE_POST: &str = "no blob in a POST";
 const LARGEST_BODY: &str = "largest body";
 /// Noted for a host that wants a PATCH before the PUT, whatever the size.
 const WANTS_PATCH: &str = "wants a PATCH";
-
-/// An upload that a registry has begun.
-#[derive(Debug, Clone)]
-pub(crate) struct UploadSession {
-    /// Where it goes on; it changes with each answer.
-    pub(super) place: Url,
-    /// `OCI-Chunk-Min-Length`: pieces but the last are at least that long.
-    pub(super) least_piece: u64,
-}
 
 /// A blob to be uploaded.
 #[derive(Clone, Copy)]

@@ -11,18 +11,7 @@ use std::str::FromStr;
 use pep440_rs::{Version, VersionParseError};
 use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
 
-use super::wheel_name::WheelFileName;
-
-/// One `python-abi-platform` triple.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct WheelTag<'a> {
-    /// `cp313`, `py3`.
-    pub python: &'a str,
-    /// `cp313`, `abi3`, `none`.
-    pub abi: &'a str,
-    /// `manylinux_2_17_x86_64`, `any`.
-    pub platform: &'a str,
-}
+use super::wheel_name::{WheelFileName, WheelTag};
 
 /// A full version of `CPython`. The patch matters: markers such as `python_full_version < "3.11.3"`
 /// stand in packages as common as redis.

@@ -11,8 +11,6 @@ use std::str::FromStr;
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 
-use super::tags::WheelTag;
-
 /// Longest file name in bytes (the bound of Linux's file systems).
 const MAX_NAME_BYTES: usize = 255;
 
@@ -185,6 +183,17 @@ fn tag_set(text: &str) -> Result<Vec<String>, WheelNameError> {
             Ok(tag.to_ascii_lowercase())
         })
         .collect()
+}
+
+/// One `python-abi-platform` triple.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct WheelTag<'a> {
+    /// `cp313`, `py3`.
+    pub python: &'a str,
+    /// `cp313`, `abi3`, `none`.
+    pub abi: &'a str,
+    /// `manylinux_2_17_x86_64`, `any`.
+    pub platform: &'a str,
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ mod needs;
 mod tests;
 mod upper_layers;
 
+use crate::bytecode;
+use crate::oci::Descriptor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,7 +31,6 @@ use crate::oci::{Architecture, Platform};
 use crate::packages::debian::DebArtefact;
 use crate::packages::python::WheelTarget;
 use crate::packages::python::conditions::ResolutionRules;
-use crate::pipeline::BuiltPlatform;
 use crate::plan::LayerKind;
 use crate::report::{BuildError, BuildStage, LayerStatus};
 use crate::resolve::wheels::WheelLock;
@@ -371,4 +372,15 @@ impl<'a> Context<'a> {
         }
         Ok(foreseen)
     }
+}
+
+/// One platform of a built image.
+#[derive(Debug)]
+pub(crate) struct BuiltPlatform {
+    pub platform: Platform,
+    pub descriptor: Descriptor,
+    /// Its layers, base first.
+    pub layers: Vec<BuiltLayer>,
+    /// What compiling came to.
+    pub compiled: bytecode::CompileTotals,
 }

@@ -9,13 +9,12 @@ use serde::Serialize;
 pub(super) use test_run::decide as decide_test;
 pub(crate) use test_run::{TestPackages, TestRun};
 
-use super::dependencies::{self, DependencySource};
+use super::dependencies::source::{self, DependencySource};
 use super::{Decided, PlanError, PlanWarning, ValueOrigin, Variables};
+pub(crate) use crate::project::ASSEMBLE;
 use crate::project::settings::BuildCommand;
 use crate::project::{ProjectFacts, SourcePlace};
 
-/// The project's own assemble script, which takes the place of all that s2r would install.
-pub(crate) const ASSEMBLE: &str = ".s2i/bin/assemble";
 /// Leaves the install by setup.py or setup.cfg out.
 const NO_SETUP: &str = "DISABLE_SETUP_PY_PROCESSING";
 /// Leaves the install by pyproject.toml out.
@@ -116,10 +115,10 @@ fn install(
     variables: &Variables,
     advice: &mut Vec<PlanWarning>,
 ) -> Decided<bool> {
-    if variables.is_on(super::dependencies::MEMBER) {
+    if variables.is_on(super::variables::MEMBER) {
         return Decided::new(
             false,
-            of_variable(super::dependencies::MEMBER),
+            of_variable(super::variables::MEMBER),
             "the member is built from its folder",
         );
     }
@@ -187,7 +186,7 @@ fn collectstatic(
     if facts.has(&path) {
         return Decided::new(true, of_file(&path), "if Django is installed");
     }
-    if dependencies::django(facts, dependencies).is_some() {
+    if source::django(facts, dependencies).is_some() {
         advice.push(PlanWarning::new(
             format!("Django without {path}: static files are not collected"),
             format!("set APP_HOME to its folder, or {NO_COLLECTSTATIC} to silence this"),

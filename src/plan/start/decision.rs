@@ -1,10 +1,16 @@
 //! Goes through the ways to start: which is certain, which may work, what each lacks, and which server
 //! is added.
 
+use super::notes::StartNotes;
 use super::servers::{self, AddedServer, ServedBy, ServerAddition};
 use super::start_checks::{SourceView, StartCheck};
 use super::{Decided, PlanError, StartCandidate, StartError, StartStrategy, ValueOrigin};
 use crate::packages::python::syntax::WebFramework;
+use crate::plan::PlanWarning;
+use crate::plan::builder::BuilderDefinition;
+use crate::plan::running::BuildSteps;
+use crate::plan::service::FrontInputs;
+use crate::plan::service::uwsgi::{self, UwsgiSource};
 
 /// What is decided while the ways are gone through.
 #[derive(Default)]
@@ -185,5 +191,44 @@ fn candidate(
             None => why,
             Some(first) => format!("{why}; {} comes first", first.value),
         },
+    }
+}
+
+impl SourceView<'_> {
+    /// Notes the servers' settings and what is in front of the application; the Debian packages that they need.
+    ///
+    /// # Errors
+    /// A folder of static files is not there.
+    pub(super) fn add_servers(
+        &self,
+        strategy: &Decided<StartStrategy>,
+        notes: &mut StartNotes,
+        (running, builder): (&BuildSteps, &BuilderDefinition),
+        advice: &mut Vec<PlanWarning>,
+    ) -> Result<Vec<Decided<String>>, PlanError> {
+        let mut packages = Vec::new();
+        let is_uwsgi = self.is_uwsgi(&strategy.value);
+        if is_uwsgi && self.uwsgi == UwsgiSource::Debian {
+            let origin = || strategy.origin.clone();
+            let names = uwsgi::DEBIAN_PACKAGES.into_iter();
+            packages.extend(
+                names.map(|name| Decided::new(name.to_owned(), origin(), "for server: uwsgi")),
+            );
+        }
+        if let StartStrategy::Server {
+            settings: Some(settings),
+            ..
+        } = &strategy.value
+        {
+            notes.settings.push(settings.clone());
+        }
+        let front = FrontInputs {
+            facts: self.facts,
+            builder,
+            collects: running.collectstatic.value,
+            is_uwsgi,
+        };
+        front.decide((notes, &mut packages), advice)?;
+        Ok(packages)
     }
 }

@@ -3,7 +3,9 @@
 use super::code::ENVIRONMENT;
 use super::{Decided, PlanError, PlanWarning, ValueOrigin};
 use crate::plan::Variables;
-use crate::plan::dependencies::{self, DependencySource};
+use crate::plan::dependencies;
+use crate::plan::dependencies::source::{self, DependencySource};
+use crate::plan::variables;
 use crate::project::{ProjectFacts, SourcePlace};
 
 /// Files of the root from which something starts.
@@ -38,12 +40,12 @@ pub(in crate::plan) fn infer_home(
             format!("write that line into {ENVIRONMENT} to keep it whatever else is added"),
         ));
         let origin = ValueOrigin::Environment {
-            variable: dependencies::MEMBER.to_owned(),
+            variable: variables::MEMBER.to_owned(),
         };
         return Ok(Some(Decided::new(folder, origin, "")));
     }
     let is_said = is_chosen || STARTING.iter().any(|path| facts.has(path));
-    if is_said || dependencies::django(facts, dependencies).is_none() {
+    if is_said || source::django(facts, dependencies).is_none() {
         return Ok(None);
     }
     let mut found = Vec::new();

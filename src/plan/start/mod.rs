@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::builder::BuilderDefinition;
-use super::dependencies::DependencySource;
+use super::dependencies::source::DependencySource;
 use super::running::BuildSteps;
 use super::{Decided, PlanError, PlanWarning, ValueOrigin, Variables};
 use crate::project::{FirstLine, ProjectFacts};

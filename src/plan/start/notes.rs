@@ -4,13 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::start_checks::SourceView;
-use super::{PlanError, PlanWarning, StartStrategy};
-use crate::plan::builder::BuilderDefinition;
-use crate::plan::running::BuildSteps;
-use crate::plan::service::FrontInputs;
-use crate::plan::service::uwsgi::{self, UwsgiSource};
-use crate::plan::{Decided, Variables};
+use super::StartStrategy;
+use crate::plan::Variables;
 
 /// A file of settings that s2r writes for a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,44 +85,5 @@ impl StartNotes {
             | StartStrategy::AppScript { .. }
             | StartStrategy::AppFile { .. } => Self::default(),
         }
-    }
-}
-
-impl SourceView<'_> {
-    /// Notes the servers' settings and what is in front of the application; the Debian packages that they need.
-    ///
-    /// # Errors
-    /// A folder of static files is not there.
-    pub(super) fn add_servers(
-        &self,
-        strategy: &Decided<StartStrategy>,
-        notes: &mut StartNotes,
-        (running, builder): (&BuildSteps, &BuilderDefinition),
-        advice: &mut Vec<PlanWarning>,
-    ) -> Result<Vec<Decided<String>>, PlanError> {
-        let mut packages = Vec::new();
-        let is_uwsgi = self.is_uwsgi(&strategy.value);
-        if is_uwsgi && self.uwsgi == UwsgiSource::Debian {
-            let origin = || strategy.origin.clone();
-            let names = uwsgi::DEBIAN_PACKAGES.into_iter();
-            packages.extend(
-                names.map(|name| Decided::new(name.to_owned(), origin(), "for server: uwsgi")),
-            );
-        }
-        if let StartStrategy::Server {
-            settings: Some(settings),
-            ..
-        } = &strategy.value
-        {
-            notes.settings.push(settings.clone());
-        }
-        let front = FrontInputs {
-            facts: self.facts,
-            builder,
-            collects: running.collectstatic.value,
-            is_uwsgi,
-        };
-        front.decide((notes, &mut packages), advice)?;
-        Ok(packages)
     }
 }

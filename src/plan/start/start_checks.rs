@@ -2,8 +2,9 @@
 
 use super::servers::{AddedServer, ServedBy};
 use super::{StartInputs, StartStrategy};
-use crate::plan::dependencies;
+use crate::plan::dependencies::source;
 use crate::plan::service::uwsgi::{self, UwsgiSource};
+use crate::plan::variables;
 use crate::plan::{Decided, PlanError, SOURCE_FOLDER, ValueOrigin, Variables};
 use crate::project::{NamedPackage, ProjectFacts, SourcePlace};
 
@@ -96,9 +97,9 @@ impl<'a> SourceView<'a> {
             running,
             builder,
         } = inputs;
-        let names = dependencies::names(facts, dependencies);
+        let names = source::names(facts, dependencies);
         let own: &[NamedPackage] = if running.install.value {
-            dependencies::of_project(facts)
+            source::of_project(facts)
         } else {
             &[]
         };
@@ -106,7 +107,7 @@ impl<'a> SourceView<'a> {
         // The project itself needs what its build says; an assemble script installs what it likes.
         let more_may_come = running.install.value
             || running.assemble.value
-            || dependencies::may_bring_others(facts, dependencies);
+            || source::may_bring_others(facts, dependencies);
         let presence = |asked: Option<&'a NamedPackage>| match asked {
             Some(asked) => PackagePresence::Named(&asked.place),
             None if more_may_come => PackagePresence::Hoped,
@@ -120,9 +121,9 @@ impl<'a> SourceView<'a> {
             may_come: more_may_come,
             installs: running.install.value
                 || running.assemble.value
-                || variables.is_on(dependencies::MEMBER),
+                || variables.is_on(variables::MEMBER),
             gunicorn: presence(named("gunicorn")),
-            django: presence(dependencies::django(facts, dependencies).or_else(|| named("django"))),
+            django: presence(source::django(facts, dependencies).or_else(|| named("django"))),
             uwsgi: if uwsgi::DISTRIBUTIONS
                 .iter()
                 .any(|name| named(name).is_some())

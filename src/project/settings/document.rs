@@ -10,7 +10,7 @@ use serde_yaml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::SettingsError;
-use crate::project::read::line_at;
+use crate::project::text::line_at;
 use crate::project::{ProjectError, SourcePlace};
 
 /// A value of the file.

@@ -1,9 +1,10 @@
 //! What can be wrong with a project's settings.
 
-use super::SETTINGS_FILE;
-use super::values::WrongValue;
 use crate::project::SourcePlace;
 use crate::report::{ErrorClass, Explain, Explanation};
+
+/// The file of settings.
+pub(crate) const SETTINGS_FILE: &str = "s2r.yaml";
 
 /// Why `s2r.yaml` or `[tool.s2r]` cannot be followed.
 #[derive(Debug, thiserror::Error)]
@@ -108,5 +109,21 @@ crate::report::samples! {
         },
         Twice { place: SourcePlace::line("pyproject.toml", 30) },
         OtherName { place: SourcePlace::file("s2r.yml") },
+    }
+}
+
+/// Why a value cannot be used, and what to write.
+#[derive(Debug)]
+pub(crate) struct WrongValue {
+    pub why: String,
+    pub next: String,
+}
+
+impl WrongValue {
+    pub(super) fn new(why: impl Into<String>, next: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            next: next.into(),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The keys of the settings: what each may hold, and where it goes.
 
 use super::document::{SettingEntry, SettingNode, SettingValue};
-use super::values::{self, WrongValue};
+use super::error::WrongValue;
+use super::values::{self};
 use super::{
     BuildCommand, CheckSettings, FrontServer, ProjectSettings, ServerChoice, Setting,
     SettingsError, StaticFolder,

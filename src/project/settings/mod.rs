@@ -14,14 +14,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub(crate) use error::SettingsError;
+pub(crate) use error::{SETTINGS_FILE, SettingsError};
 pub(crate) use values::size_in_bytes;
 
 use super::{AptPackage, ProcessType, ProjectError, SourcePlace};
 use crate::source::{SettingsFile, SourceError, SourceSettings, SourceTree};
 
-/// The file of settings.
-pub(crate) const SETTINGS_FILE: &str = "s2r.yaml";
 /// What it may be taken for.
 const OTHER_NAME: &str = "s2r.yml";
 const PYPROJECT: &str = "pyproject.toml";
@@ -137,7 +135,7 @@ impl ProjectSettings {
         let of_pyproject = match file(PYPROJECT, SettingsFile::Pyproject)? {
             // Few have settings for s2r, and reading it takes longer than looking for the word.
             Some(bytes) if bytes.windows(3).any(|window| window == b"s2r") => {
-                let text = super::read::text_of(PYPROJECT, &bytes)?;
+                let text = super::text::text_of(PYPROJECT, &bytes)?;
                 document::tool_table(PYPROJECT, &text)?
             }
             _ => None,
@@ -156,7 +154,7 @@ impl ProjectSettings {
             let place = SourcePlace::line(PYPROJECT, node.line);
             return Err(SettingsError::Twice { place }.into());
         }
-        let text = super::read::text_of(SETTINGS_FILE, &bytes)?;
+        let text = super::text::text_of(SETTINGS_FILE, &bytes)?;
         let node = document::yaml(SETTINGS_FILE, &text)?;
         keys::settings(SETTINGS_FILE, node)
     }

@@ -1,5 +1,6 @@
 //! What a value of the settings has to be like.
 
+use super::error::WrongValue;
 use std::time::Duration;
 
 use super::Setting;
@@ -8,22 +9,6 @@ use crate::project::ProjectError;
 
 /// Longest `check.within`.
 const MAX_WITHIN: Duration = Duration::from_mins(10);
-
-/// Why a value cannot be used, and what to write.
-#[derive(Debug)]
-pub(crate) struct WrongValue {
-    pub why: String,
-    pub next: String,
-}
-
-impl WrongValue {
-    fn new(why: impl Into<String>, next: impl Into<String>) -> Self {
-        Self {
-            why: why.into(),
-            next: next.into(),
-        }
-    }
-}
 
 /// A line for a shell. Several lines are joined by the shell itself, but a note in the image holds one.
 pub(super) fn command(text: &str) -> Result<String, WrongValue> {

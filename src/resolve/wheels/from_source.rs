@@ -5,46 +5,15 @@ use super::error::WheelError;
 use super::fetch::IndexFetch;
 use super::index::releases::sdist_version;
 use super::index::{ProjectFile, files_of};
-use super::lock::{LockSelection, LockedSource, WheelLocation};
+use super::lock::{LockSelection, LockedSource};
 use super::{PreparedRequest, ResolveRequest};
-use std::path::PathBuf;
-
-use pep508_rs::{ExtraName, VersionOrUrl};
 
 use crate::packages::Sha256;
 use crate::packages::python::{
-    DirectUrl, FileHash, PackageName, PackageUrl, Position, Requirement, RequirementKind, Version,
+    DirectUrl, FileHash, PackageName, PackageUrl, Requirement, RequirementKind, Version,
     VersionSpecifiers, is_wheel, resolve_path,
 };
 use crate::report::SilentReport;
-
-/// A wheel that was built, in place of what it was built from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct WheelOverride {
-    pub name: PackageName,
-    /// The wheel's file name.
-    pub file_name: String,
-    /// The wheel itself, under its file name.
-    pub path: PathBuf,
-    pub sha256: Sha256,
-    /// Its length in bytes.
-    pub size_bytes: u64,
-    /// What a lock says of it.
-    pub location: WheelLocation,
-    /// The line that it was built for; none where nobody wished for it by address.
-    pub instead_of: Option<Position>,
-    /// Extras that are wanted of it by whoever named it, a line or the metadata of another wheel.
-    pub extras: Vec<ExtraName>,
-    /// What it was built from, for people.
-    pub from: String,
-}
-
-impl WheelOverride {
-    /// What a wish for this very wheel names. A file of the source that is called the same has another address.
-    pub(super) fn address(&self) -> DirectUrl {
-        DirectUrl::Path(self.path.to_string_lossy().into_owned())
-    }
-}
 
 /// A source distribution of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,37 +71,6 @@ pub(crate) fn locked_sources(
         built: request.built,
     }
     .sources()
-}
-
-/// Puts built wheels in the place of the wishes that they were built for.
-pub(super) fn put_in(wishes: &mut Vec<Requirement>, built: &[WheelOverride]) {
-    // What stands in for a line has another position, which metadata of what was built may name too.
-    let lines: Vec<Position> = wishes.iter().map(|wish| wish.position.clone()).collect();
-    for stand in built {
-        let line = stand
-            .instead_of
-            .as_ref()
-            .and_then(|position| lines.iter().position(|line| line == position));
-        let (marker, extras) = match line.map(|at| &wishes[at]) {
-            Some(wish) => (wish.marker().clone(), wish.extras()),
-            None => (pep508_rs::MarkerTree::TRUE, stand.extras.as_slice()),
-        };
-        let wish = Requirement {
-            position: Position::of_metadata(&stand.name),
-            kind: RequirementKind::Named(pep508_rs::Requirement {
-                name: stand.name.clone(),
-                extras: extras.to_vec(),
-                version_or_url: Some(VersionOrUrl::Url(stand.address())),
-                marker,
-                origin: None,
-            }),
-            hashes: Vec::new(),
-        };
-        match line {
-            Some(at) => wishes[at] = wish,
-            None => wishes.push(wish),
-        }
-    }
 }
 
 /// The newest source distribution of a project that the request's wishes and constraints allow, as
@@ -198,6 +136,9 @@ pub(crate) fn sdist_for(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packages::python::Position;
+    use crate::resolve::wheels::lock::{WheelLocation, WheelOverride};
+    use crate::resolve::wheels::prepared::put_in;
 
     #[test]
     fn built_wheels_stand_where_they_were_wished_for() {

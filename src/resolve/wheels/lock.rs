@@ -1,9 +1,11 @@
 //! The result: one exact wheel a package, for one target; from a `pylock.toml` and back to one.
 
+use crate::packages::python::Position;
+use pep508_rs::ExtraName;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::error::{NoWheel, WheelError};
-use super::from_source::WheelOverride;
 use crate::oci::Digest;
 use crate::packages::Sha256;
 use crate::packages::python::{
@@ -406,4 +408,32 @@ fn locked_file(wheel: &LockedWheel) -> Option<LockedFile> {
         size_bytes: wheel.size_bytes,
         sha256: Some(Sha256(*wheel.sha256.as_bytes())),
     })
+}
+
+/// A wheel that was built, in place of what it was built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WheelOverride {
+    pub name: PackageName,
+    /// The wheel's file name.
+    pub file_name: String,
+    /// The wheel itself, under its file name.
+    pub path: PathBuf,
+    pub sha256: Sha256,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+    /// What a lock says of it.
+    pub location: WheelLocation,
+    /// The line that it was built for; none where nobody wished for it by address.
+    pub instead_of: Option<Position>,
+    /// Extras that are wanted of it by whoever named it, a line or the metadata of another wheel.
+    pub extras: Vec<ExtraName>,
+    /// What it was built from, for people.
+    pub from: String,
+}
+
+impl WheelOverride {
+    /// What a wish for this very wheel names. A file of the source that is called the same has another address.
+    pub(super) fn address(&self) -> DirectUrl {
+        DirectUrl::Path(self.path.to_string_lossy().into_owned())
+    }
 }

@@ -33,16 +33,14 @@ use std::path::Path;
 pub(crate) use error::NoWheel;
 pub(crate) use error::WheelError;
 pub(crate) use fetch::{GetRequest, GetResponse, IndexFetch, IndexFetchError, KeptFile};
-pub(crate) use from_source::{
-    IndexSdist, WheelOverride, locked_sources, needs_build, sdist_for, to_build,
-};
+pub(crate) use from_source::{IndexSdist, locked_sources, needs_build, sdist_for, to_build};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use index::files_of;
 pub(crate) use index::find_tool;
 pub(crate) use index::passed_over::{OldPin, old_pin};
 pub(crate) use local::required_by_address;
 pub(crate) use lock::{
-    LockedSource, LockedWheel, SourceOf, WheelLocation, WheelLock, write_pylock,
+    LockedSource, LockedWheel, SourceOf, WheelLocation, WheelLock, WheelOverride, write_pylock,
 };
 pub(crate) use settings::IndexSettings;
 

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use super::error::WheelError;
 use super::settings::IndexSettings;
-use super::variables::index_address;
+use super::variables::{index_address, with_login};
 use crate::packages::python::conditions::{
     IndexPin, NamedIndex, ResolutionRules, fits, login_variable,
 };
 use crate::packages::python::switches::named_address;
 use crate::packages::python::{
-    LineError, PackageName, PackageUrl, Position, ReadError, UrlSecret, expand_variables,
+    LineError, PackageName, PackageUrl, Position, ReadError, expand_variables,
 };
 
 /// The public index among a project's own stands for what the caller's variables say.
@@ -188,45 +188,6 @@ fn of_variables(
         }
     }
     Ok(found)
-}
-
-/// The address with the login that a tool's variables hold for an index; they begin with `start`.
-pub(super) fn with_login(
-    url: PackageUrl,
-    start: Option<&str>,
-    environment: &BTreeMap<String, String>,
-) -> PackageUrl {
-    let Some(start) = start else {
-        return url;
-    };
-    let value = |end: &str| {
-        let value = environment.get(&format!("{start}_{end}"));
-        value.filter(|value| !value.is_empty())
-    };
-    let (user, password) = (value("USERNAME"), value("PASSWORD"));
-    if user.is_none() && password.is_none() {
-        return url;
-    }
-    let user = user.map_or_else(String::new, |user| encoded(user));
-    let login = match password {
-        Some(password) => format!("{user}:{}", encoded(password)),
-        None => user,
-    };
-    url.with_user_info(Some(UrlSecret::new(login)))
-}
-
-/// Percent-encodes what has a meaning in an address.
-fn encoded(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

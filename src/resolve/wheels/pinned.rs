@@ -1,6 +1,7 @@
 //! Requirements that are pinned and hashed need no resolver: the index's page tells which file has
 //! one of the hashes, and the best of these is taken.
 
+use super::index::releases::sdist_stem;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -193,11 +194,4 @@ pub(super) fn is_sdist_of(file: &ProjectFile, version: &Version) -> bool {
         .and_then(|stem| stem.rsplit_once('-'))
         .and_then(|(_, found)| found.parse::<Version>().ok())
         .is_some_and(|found| found == *version)
-}
-
-/// The name of a source distribution without its ending.
-pub(super) fn sdist_stem(name: &str) -> Option<&str> {
-    [".tar.gz", ".zip", ".tar.bz2", ".tgz"]
-        .iter()
-        .find_map(|ending| name.strip_suffix(ending))
 }

@@ -3,10 +3,12 @@
 
 use super::error::WheelError;
 use super::links::WheelFolders;
+use super::lock::WheelOverride;
 use super::named::NamedIndexes;
 use super::settings::IndexSettings;
-use super::{RequirementsFile, ResolveInput, ResolveRequest, from_source, pinned, uv};
+use super::{RequirementsFile, ResolveInput, ResolveRequest, pinned, uv};
 use crate::oci::{Key, KeyBuilder};
+use crate::packages::python::RequirementKind;
 use pep508_rs::VersionOrUrl;
 
 use crate::packages::python::switches::{Treatment, VARIABLES, is_off, is_on};
@@ -43,7 +45,7 @@ impl<'a> PreparedRequest<'a> {
             }
             ResolveInput::Requirements(files) => {
                 requirements = read_requirements(request, files)?;
-                from_source::put_in(&mut requirements.wishes, request.built);
+                put_in(&mut requirements.wishes, request.built);
             }
         }
         let named = match NamedIndexes::new(request.conditions, request.environment, request.given)
@@ -296,5 +298,36 @@ fn warn(
             format!("{position}: {option} has no effect"),
             "packages are built with their own settings",
         );
+    }
+}
+
+/// Puts built wheels in the place of the wishes that they were built for.
+pub(super) fn put_in(wishes: &mut Vec<Requirement>, built: &[WheelOverride]) {
+    // What stands in for a line has another position, which metadata of what was built may name too.
+    let lines: Vec<Position> = wishes.iter().map(|wish| wish.position.clone()).collect();
+    for stand in built {
+        let line = stand
+            .instead_of
+            .as_ref()
+            .and_then(|position| lines.iter().position(|line| line == position));
+        let (marker, extras) = match line.map(|at| &wishes[at]) {
+            Some(wish) => (wish.marker().clone(), wish.extras()),
+            None => (pep508_rs::MarkerTree::TRUE, stand.extras.as_slice()),
+        };
+        let wish = Requirement {
+            position: Position::of_metadata(&stand.name),
+            kind: RequirementKind::Named(pep508_rs::Requirement {
+                name: stand.name.clone(),
+                extras: extras.to_vec(),
+                version_or_url: Some(VersionOrUrl::Url(stand.address())),
+                marker,
+                origin: None,
+            }),
+            hashes: Vec::new(),
+        };
+        match line {
+            Some(at) => wishes[at] = wish,
+            None => wishes.push(wish),
+        }
     }
 }

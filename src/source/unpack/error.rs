@@ -3,11 +3,19 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::sink::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES, MAX_LINK_BYTES, MAX_PATH_BYTES};
 use crate::archive::{UnpackedBound, too_much, zip};
 use crate::oci::Digest;
 use crate::report::{ErrorClass, Explain, Explanation};
 
+pub(super) const MAX_DEPTH: usize = 200;
+/// Files, folders and links in all, those folders counted that no entry names.
+pub(super) const MAX_ENTRIES: u64 = 2_000_000;
+/// Bytes of all files.
+pub(super) const MAX_BYTES: u64 = 16 << 30;
+/// Bytes of a path, and of a link's target.
+pub(super) const MAX_PATH_BYTES: usize = 4000;
+/// Bytes of all links with their targets, which are held in memory.
+pub(super) const MAX_LINK_BYTES: usize = 64 << 20;
 /// Why an archive gives no source.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchiveSourceError {

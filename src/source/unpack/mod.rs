@@ -36,7 +36,7 @@ const BUFFER_BYTES: usize = 128 << 10;
 /// Progress is told after so many bytes.
 const TELL_BYTES: u64 = 1 << 20;
 /// What a tar may be in all: its files, and headers of as many entries as are allowed.
-const MAX_TAR_BYTES: u64 = sink::MAX_BYTES + sink::MAX_ENTRIES * 4096;
+const MAX_TAR_BYTES: u64 = error::MAX_BYTES + error::MAX_ENTRIES * 4096;
 
 /// Where an archive goes, and who is told.
 pub(crate) struct UnpackRequest<'a> {

@@ -4,6 +4,7 @@
 //! is ever written through one, and a path that is there twice, or is a link and a folder, meets
 //! what is there already and is refused. Of modes only the owner's execute bit is taken.
 
+use super::error::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES, MAX_LINK_BYTES, MAX_PATH_BYTES};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -15,15 +16,6 @@ use super::error::{ArchiveBound, ArchiveEntryFault, ArchiveSourceError};
 use crate::archive::UnpackedBound;
 use crate::report::{Event, Report};
 
-/// Files, folders and links in all, those folders counted that no entry names.
-pub(super) const MAX_ENTRIES: u64 = 2_000_000;
-/// Bytes of all files.
-pub(super) const MAX_BYTES: u64 = 16 << 30;
-pub(super) const MAX_DEPTH: usize = 200;
-/// Bytes of a path, and of a link's target.
-pub(super) const MAX_PATH_BYTES: usize = 4000;
-/// Bytes of all links with their targets, which are held in memory.
-pub(super) const MAX_LINK_BYTES: usize = 64 << 20;
 /// As many names stand in a warning.
 const MAX_NAMED: usize = 5;
 /// Bytes copied at once.

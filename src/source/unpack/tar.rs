@@ -8,8 +8,9 @@ use std::io::{self, Read};
 
 use tar::{EntryType, Header, PaxExtensions};
 
+use super::error::MAX_PATH_BYTES;
 use super::error::{ArchiveEntryFault, ArchiveSourceError};
-use super::sink::{MAX_PATH_BYTES, NewFile, UnpackSink};
+use super::sink::{NewFile, UnpackSink};
 
 /// Headers and contents are padded to it.
 const BLOCK_BYTES: usize = 512;

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use flate2::Crc;
 
+use super::error::MAX_PATH_BYTES;
 use super::error::{ArchiveEntryFault, ArchiveSourceError};
-use super::sink::{MAX_PATH_BYTES, NewFile, UnpackSink};
+use super::sink::{NewFile, UnpackSink};
 use crate::archive::zip::{MemberFault, ZipArchive, ZipError, ZipMember};
 
 /// The bits of a mode that tell a file's type, and what they say.

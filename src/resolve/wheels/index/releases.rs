@@ -9,7 +9,6 @@ use crate::packages::python::{
 };
 use crate::resolve::wheels::error::WheelError;
 use crate::resolve::wheels::fetch::IndexFetch;
-use crate::resolve::wheels::pinned::sdist_stem;
 use crate::resolve::wheels::settings::IndexSettings;
 
 /// A wheel, and the versions of Python that its index says it is for.
@@ -186,6 +185,13 @@ pub(in crate::resolve::wheels) fn sdist_version(
     let (project, version) = sdist_stem(file_name)?.rsplit_once('-')?;
     let project: PackageName = project.parse().ok()?;
     (project == *name).then(|| version.parse().ok())?
+}
+
+/// The name of a source distribution without its ending.
+pub(in crate::resolve::wheels) fn sdist_stem(name: &str) -> Option<&str> {
+    [".tar.gz", ".zip", ".tar.bz2", ".tgz"]
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))
 }
 
 #[cfg(test)]

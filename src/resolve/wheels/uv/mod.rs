@@ -3,13 +3,15 @@
 mod front;
 mod interpreter;
 mod pinned;
+mod request;
 mod run;
 pub(super) mod stub;
 mod tool;
 mod verdict;
 
 pub(super) use front::{Behind, NO_HASH, serve};
-pub(super) use run::{CompileRequest, compile};
+pub(super) use request::CompileRequest;
+pub(super) use run::compile;
 pub(crate) use stub::StubError;
 pub(super) use tool::{UvTool, obtain};
 pub(super) use verdict::{NamedProject, UvFailure, stub_name};

@@ -2,7 +2,7 @@
 //! that no other user reads: not among the arguments, and not in the environment, from which uv puts
 //! values into every address that says `${NAME}`, those of a wheel's metadata included.
 
-use std::collections::BTreeMap;
+use super::request::CompileRequest;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
@@ -13,9 +13,8 @@ use std::time::Duration;
 
 use super::{UvFailure, UvTool, interpreter, verdict};
 use crate::host::{self, ProcessLimits, TempFolder};
-use crate::packages::python::{PackageUrl, Pylock, Requirement, WheelTarget};
+use crate::packages::python::{PackageUrl, Pylock};
 use crate::resolve::wheels::error::WheelError;
-use crate::resolve::wheels::settings::IndexSettings;
 
 /// Largest answer in bytes.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -45,31 +44,6 @@ const PASSED: [&str; 14] = [
     "UV_HTTP_TIMEOUT",
     "UV_HTTP_RETRIES",
 ];
-
-/// What is to be resolved.
-pub(in crate::resolve::wheels) struct CompileRequest<'a> {
-    /// The wishes that hold for the target.
-    pub(in crate::resolve::wheels) wishes: &'a [&'a Requirement],
-    /// The bounds that hold for the target.
-    pub(in crate::resolve::wheels) constraints: &'a [&'a Requirement],
-    /// Stubs of the wheels that the wishes name by path or address, by file name.
-    pub(in crate::resolve::wheels) local: &'a BTreeMap<String, Vec<u8>>,
-    /// Stubs of the wheels in the source's `--find-links` folders, by file name.
-    pub(in crate::resolve::wheels) linked: &'a BTreeMap<String, Vec<u8>>,
-    pub(in crate::resolve::wheels) indexes: &'a IndexSettings,
-    pub(in crate::resolve::wheels) target: &'a WheelTarget,
-    pub(in crate::resolve::wheels) environment: &'a BTreeMap<String, String>,
-    /// Whether the network is forbidden.
-    pub(in crate::resolve::wheels) offline: bool,
-    /// The folder of tools.
-    pub(in crate::resolve::wheels) tools: &'a Path,
-    /// The folder for uv's own cache.
-    pub(in crate::resolve::wheels) cache: &'a Path,
-    /// The address of the one index that is asked in place of others.
-    pub(in crate::resolve::wheels) front: Option<&'a str>,
-    /// Requirements that stand in for what others say of the same package.
-    pub(in crate::resolve::wheels) overrides: &'a [String],
-}
 
 /// Runs uv and reads its lock.
 ///
@@ -323,6 +297,8 @@ fn clean(message: &str, folder: &Path) -> String {
 pub(super) mod testing {
     use super::*;
     use crate::packages::python::{IndexOptions, ReadAccess, RequirementSet, parse, testing};
+    use crate::resolve::wheels::settings::IndexSettings;
+    use std::collections::BTreeMap;
 
     /// Gives `check` a task in a folder of its own, with a credential and one constraint or none.
     pub(in super::super) fn with_task(bounds: &str, check: impl FnOnce(&CompileRequest<'_>)) {
@@ -356,6 +332,8 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use crate::resolve::wheels::settings::IndexSettings;
+    use std::collections::BTreeMap;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::testing::with_task;

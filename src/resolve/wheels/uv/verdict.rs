@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::run::CompileRequest;
+use super::request::CompileRequest;
 use crate::packages::python::{DirectUrl, PackageName, Position, Requirement, Version};
 use crate::resolve::wheels::error::{WheelError, is_debians_own};
 

@@ -1,8 +1,10 @@
 //! Which file says what is installed.
 
-use std::collections::BTreeSet;
+pub(in crate::plan) mod source;
 
-use serde::Serialize;
+use super::variables::MEMBER;
+use source::DependencySource;
+use std::collections::BTreeSet;
 
 use super::{Decided, PlanError, PlanWarning, ValueOrigin, Variables};
 use crate::packages::python::locks::{
@@ -11,39 +13,11 @@ use crate::packages::python::locks::{
 use crate::packages::python::{LibcVersion, PythonVersion, TargetArch, WheelTarget};
 use crate::project::{NamedPackage, ProjectFacts, SourcePlace};
 
-/// What says which packages go in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub(crate) enum DependencySource {
-    /// Nothing does: there are none.
-    None,
-    Requirements {
-        path: String,
-    },
-    /// A lock with exact artefacts.
-    Pylock {
-        path: String,
-    },
-    /// A file of another tool, which is turned into one of the other two.
-    Converted {
-        path: String,
-        /// Which file it is.
-        file: LockKind,
-        /// Extras and groups that go in.
-        choice: LockChoice,
-        /// The packages that it brings.
-        #[serde(skip)]
-        asked: Vec<NamedPackage>,
-    },
-}
-
 const REQUIREMENTS: &str = "requirements.txt";
 /// Extras of the project that go in.
 const EXTRAS: &str = "S2R_EXTRAS";
 /// Dependency groups that go in.
 const GROUPS: &str = "S2R_GROUPS";
-/// The member of a workspace that is wanted.
-pub(super) const MEMBER: &str = "S2R_PACKAGE";
 
 /// Decides on the file: `pylock.toml`, because it is exact; what a switch of the image of s2i asks
 /// for; `requirements.txt`, which is the contract; a lock of another tool; wishes without a lock.
@@ -341,59 +315,6 @@ pub(super) fn member_folder(
         lock,
         &choice.member.unwrap_or_default(),
     )?)
-}
-
-/// What the decided file names.
-pub(super) fn names<'a>(
-    facts: &'a ProjectFacts,
-    dependencies: &'a DependencySource,
-) -> &'a [NamedPackage] {
-    let names = match dependencies {
-        DependencySource::None => None,
-        DependencySource::Requirements { .. } => facts.requirements.as_ref(),
-        DependencySource::Pylock { .. } => facts.pylock.as_ref(),
-        DependencySource::Converted { asked, .. } => Some(asked),
-    };
-    names.map_or(&[], Vec::as_slice)
-}
-
-/// What the wheel of the project itself names, as far as pyproject.toml says it.
-pub(super) fn of_project(facts: &ProjectFacts) -> &[NamedPackage] {
-    let pyproject = facts.pyproject.as_ref();
-    pyproject.map_or(&[], |pyproject| pyproject.dependencies.as_slice())
-}
-
-/// Whether packages may come along that the decided file does not name.
-pub(super) fn may_bring_others(facts: &ProjectFacts, dependencies: &DependencySource) -> bool {
-    match dependencies {
-        DependencySource::None | DependencySource::Pylock { .. } => false,
-        DependencySource::Converted { file, .. } if file.is_lock() => false,
-        DependencySource::Requirements { .. } | DependencySource::Converted { .. } => {
-            !names(facts, dependencies).is_empty()
-        }
-    }
-}
-
-/// The package that brings Django, if one does: Django itself, or one that is named after it.
-pub(super) fn django<'a>(
-    facts: &'a ProjectFacts,
-    dependencies: &'a DependencySource,
-) -> Option<&'a NamedPackage> {
-    /// Packages that stand on Django without its name in theirs.
-    const ON_DJANGO: [&str; 4] = ["wagtail", "mezzanine", "drf-spectacular", "drf-yasg"];
-    let names = names(facts, dependencies);
-    names
-        .iter()
-        .find(|asked| asked.name == "django")
-        .or_else(|| {
-            let related = |name: &str| name.starts_with("django") || ON_DJANGO.contains(&name);
-            let is_exact = match dependencies {
-                DependencySource::Pylock { .. } => true,
-                DependencySource::Converted { file, .. } => file.is_lock(),
-                DependencySource::None | DependencySource::Requirements { .. } => false,
-            };
-            names.iter().find(|asked| !is_exact && related(&asked.name))
-        })
 }
 
 #[cfg(test)]
