@@ -290,7 +290,7 @@ fn rings(edges: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
         }
         if let Some(ring) = shortest_ring(start, &left) {
             told.extend(ring.iter().cloned());
-            let way = [ring.as_slice(), &[start.clone()]].concat();
+            let way = [ring.as_slice(), std::slice::from_ref(start)].concat();
             let (first, others) = way.split_first().unwrap();
             found.push(format!("{first} uses {}", others.join(", which uses ")));
         }
@@ -313,7 +313,7 @@ fn shortest_ring(
                 return Some(way);
             }
             if seen.insert(next.clone()) {
-                ways.push([way.as_slice(), &[next.clone()]].concat());
+                ways.push([way.as_slice(), std::slice::from_ref(next)].concat());
             }
         }
     }
