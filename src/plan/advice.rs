@@ -1,29 +1,10 @@
 //! What the user should know about a plan, and what to do about it.
 
-use serde::Serialize;
-
-use super::{BuildSteps, PlanInputs, StartDecision, StartStrategy};
+use super::{BuildSteps, PlanInputs, PlanWarning, StartDecision, StartStrategy};
 use crate::oci::Platform;
 
 /// Most characters of a project's text that advice shows.
 const MAX_SHOWN: usize = 80;
-
-/// Something that the user should know about the plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct PlanWarning {
-    pub text: String,
-    /// What to do about it; may be empty.
-    pub hint: String,
-}
-
-impl PlanWarning {
-    pub(super) fn new(text: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            hint: hint.into(),
-        }
-    }
-}
 
 /// Whether Django comes with the dependencies shows when they are resolved; the build ends there.
 pub(super) fn on_platforms(

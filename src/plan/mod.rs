@@ -8,6 +8,7 @@ mod advice;
 mod base_detection;
 pub(crate) mod builder;
 mod bytecode;
+mod decided;
 mod dependencies;
 mod error;
 pub(crate) mod image_builder;
@@ -33,8 +34,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub(crate) use advice::PlanWarning;
 pub(crate) use bytecode::BytecodeScope;
+pub(crate) use decided::{Decided, PlanWarning, ValueOrigin};
 pub(crate) use dependencies::source::DependencySource;
 pub(crate) use error::PlanError;
 pub(crate) use imagestream::is_image_stream;
@@ -105,64 +106,6 @@ pub(crate) struct PlanInputs<'a> {
     pub git: Option<&'a git::CheckoutFacts>,
     /// What this machine runs on; `None` if s2r does not build for it.
     pub host: Option<Platform>,
-}
-
-/// Where a value comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "from", rename_all = "kebab-case")]
-pub(crate) enum ValueOrigin {
-    Flag {
-        /// The flag, for instance `--builder`.
-        flag: &'static str,
-    },
-    /// A variable of the image's environment.
-    Environment {
-        variable: String,
-    },
-    /// A file of the project.
-    File(SourcePlace),
-    Builder {
-        builder: String,
-    },
-    Default,
-}
-
-impl std::fmt::Display for ValueOrigin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Flag { flag } => f.write_str(flag),
-            Self::Environment { variable } => f.write_str(variable),
-            Self::File(place) => place.fmt(f),
-            Self::Builder { builder } => write!(f, "builder {builder}"),
-            Self::Default => f.write_str("default"),
-        }
-    }
-}
-
-/// A value, where it comes from and why it is that.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Decided<T> {
-    pub value: T,
-    /// Where it comes from.
-    pub origin: ValueOrigin,
-    /// Why, in half a sentence; empty where the origin says it all.
-    pub reason: String,
-}
-
-impl<T> Decided<T> {
-    fn new(value: T, origin: ValueOrigin, reason: impl Into<String>) -> Self {
-        Self {
-            value,
-            origin,
-            reason: reason.into(),
-        }
-    }
-
-    /// What the project's own assemble script says.
-    pub(crate) fn of_script(value: T) -> Self {
-        let script = SourcePlace::file(running::ASSEMBLE);
-        Self::new(value, ValueOrigin::File(script), "")
-    }
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -36,6 +36,14 @@ pub(crate) struct BuildSteps {
     pub newest_pip: Decided<bool>,
 }
 
+impl<T> Decided<T> {
+    /// What the project's own assemble script says.
+    pub(crate) fn of_script(value: T) -> Self {
+        let script = SourcePlace::file(ASSEMBLE);
+        Self::new(value, ValueOrigin::File(script), "")
+    }
+}
+
 pub(super) fn decide(
     facts: &ProjectFacts,
     variables: &Variables,
