@@ -11,16 +11,24 @@ SOURCE is a folder, or an archive that is unpacked beside it; KIND is `wheel` or
 COMPILERS that is called and not there leaves its name in OUT/missing.
 """
 
+import datetime
+import fnmatch
 import importlib
 import json
 import os
+import re
+import shlex
 import shutil
 import struct
 import sys
 import sysconfig
 import tarfile
-import tomllib
 import zipfile
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Before Python 3.11; pip brings what it was made from.
+    from pip._vendor import tomli as tomllib
 
 # What pip takes where a project names no backend.
 LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
@@ -36,6 +44,9 @@ NATIVE_REQUIRES = (
 NATIVE_WORDS = ("ext_modules", "cffi_modules", "Extension(", "cmdclass")
 # Programs that the builder's build packages bring, besides the compilers that Python was built with.
 COMPILERS = ("ar", "c++", "cc", "cpp", "g++", "gcc", "gmake", "ld", "make", "pkg-config", "pkgconf")
+# Tools that know of a version what git says, and the file that says what git would.
+ASKING_GIT = ("versioningit", "versioneer")
+ARCHIVAL = ".git_archival.txt"
 # Stands for a program that is not there: leaves its name, and fails as a shell does.
 STAND_IN = "#!{python} -IS\nopen({note!r}, 'w').close()\nraise SystemExit(127)\n"
 # Folders whose files a backend does not compile.
@@ -48,6 +59,8 @@ MAX_LIBRARIES = 200
 
 
 def main():
+    if sys.argv[1] == "git":
+        return answer_as_git(archival(sys.argv[2]), sys.argv[3:])
     command, source, out = sys.argv[1:4]
     kind = sys.argv[4] if len(sys.argv) > 4 else "wheel"
     os.makedirs(out, exist_ok=True)
@@ -62,6 +75,7 @@ def main():
         return write(out, "declared", declared)
     os.chdir(folder)
     note_missing_compilers(out)
+    stand_in_for_git(folder, system, out)
     backend = load(system, folder)
     if command == "ask":
         hook = getattr(backend, "get_requires_for_build_" + kind, None)
@@ -162,6 +176,97 @@ def note_missing_compilers(out):
     os.environ["PATH"] += os.pathsep + programs
 
 
+def stand_in_for_git(folder, system, out):
+    """Puts a program in place of git, for tools that ask nobody else, where a file says what git would."""
+    asked = [text.lower() for text in system["requires"]]
+    asks = any(name in text for text in asked for name in ASKING_GIT)
+    if not (asks or os.path.exists(os.path.join(folder, "versioneer.py"))) or not archival(folder):
+        return
+    programs = os.path.join(out, "git")
+    os.makedirs(programs, exist_ok=True)
+    path = os.path.join(programs, "git")
+    words = [sys.executable, os.path.abspath(__file__), "git", folder]
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("#!/bin/sh\nexec " + shlex.join(words) + ' "$@"\n')
+    os.chmod(path, 0o755)
+    os.environ["PATH"] = programs + os.pathsep + os.environ["PATH"]
+
+
+def archival(folder):
+    """What the file of a folder or of one above it says of a commit; nothing if git has not filled it in."""
+    while not os.path.isfile(os.path.join(folder, ARCHIVAL)):
+        if folder == os.path.dirname(folder):
+            return {}
+        folder = os.path.dirname(folder)
+    with open(os.path.join(folder, ARCHIVAL), encoding="utf-8") as file:
+        lines = [line.strip().partition(": ") for line in file]
+    facts = {key: value for key, _, value in lines if "$Format" not in value}
+    return facts if facts.get("node") and facts.get("describe-name") else {}
+
+
+def answer_as_git(facts, words):
+    """Answers as git does where that commit is checked out and nothing is changed. What the file does not say is
+    refused: a guess would be a wrong version."""
+    words = [word for word in words if word != "--no-pager"]
+    command, options = (words or [""])[0], words[1:]
+    answers = {
+        ("rev-parse", "--is-inside-work-tree"): "true",
+        ("rev-parse", "--git-dir"): ".git",
+        ("rev-parse", "--abbrev-ref"): "HEAD",
+        ("rev-parse", "HEAD"): facts["node"],
+        ("ls-files", "--error-unmatch"): "",
+    }
+    if command == "symbolic-ref":
+        return 1  # No branch is checked out.
+    if command == "describe":
+        answer = described(facts, options)
+    elif command in ("show", "log"):
+        answer = told_of_commit(facts, options)
+    else:
+        answer = answers.get((command, (options or [""])[0]))
+    if answer is None:
+        question = shlex.join(["git", *words])
+        sys.exit(f"git is not in a build, and {ARCHIVAL} does not answer `{question}`")
+    if answer:
+        print(answer)
+
+
+def described(facts, options):
+    """`git describe --tags`; none where another tag might be meant."""
+    name, distance = facts["describe-name"], "0"
+    parts = name.rsplit("-", 2)
+    if len(parts) == 3 and parts[1].isdigit() and parts[2].startswith("g"):
+        name, distance = parts[:2]
+    is_long, words = "--long" in options, iter(options)
+    for word in words:
+        option, _, pattern = word.partition("=")
+        if option in ("--match", "--exclude"):
+            pattern = pattern or next(words, "")
+            if fnmatch.fnmatchcase(name, pattern) != (option == "--match"):
+                return None
+        elif option not in ("--tags", "--long", "--always", "--dirty", "HEAD"):
+            return None
+    if "--tags" not in options:
+        return None
+    return f"{name}-{distance}-g{facts['node'][:7]}" if is_long or distance != "0" else name
+
+
+def told_of_commit(facts, options):
+    """`git show -s --format=...`; the author's date is taken to be the commit's."""
+    texts = [word.partition("=")[2] for word in options if word.startswith(("--format=", "--pretty="))]
+    others = {word for word in options if not word.startswith(("--format=", "--pretty="))}
+    if len(texts) != 1 or not others <= {"-s", "-1", "HEAD"} or "node-date" not in facts:
+        return None
+    date = datetime.datetime.fromisoformat(facts["node-date"].replace("Z", "+00:00"))
+    seconds, day = str(int(date.timestamp())), date.strftime("%Y-%m-%d %H:%M:%S %z")
+    known = {"%H": facts["node"], "%h": facts["node"][:7], "%n": "\n", "%%": "%"}
+    known.update({"%ct": seconds, "%at": seconds, "%ci": day, "%ai": day})
+    known.update({"%cI": date.isoformat(), "%aI": date.isoformat()})
+    pieces = re.split("(%[ac][tiI]|%.)", texts[0].removeprefix("format:"))
+    told = [known.get(piece) if piece.startswith("%") else piece for piece in pieces]
+    return None if None in told else "".join(told)
+
+
 def libraries(wheel):
     """The shared libraries that files of a wheel link and that do not lie in it."""
     linked, own = set(), set()
@@ -219,4 +324,4 @@ def write(out, name, value):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

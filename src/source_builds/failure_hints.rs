@@ -239,6 +239,14 @@ const AGED: &[(&[&str], &str)] = &[
         "it was written for an older setuptools: ask for a newer version of it, or write `setuptools<81` (`<58` for use_2to3) into a file and name that in PIP_CONSTRAINT",
     ),
     (
+        &["versioningit could not find a version"],
+        "versioningit reads the version from git, which knows no tag of this commit (fetch them: git fetch --tags --unshallow) or is not there: write `default-version = \"1.0\"` below [tool.versioningit] in pyproject.toml",
+    ),
+    (
+        &["Unable to detect version control system"],
+        "it reads its version from git, which is not in a build: set POETRY_DYNAMIC_VERSIONING_BYPASS=1.0 in .s2i/environment or with -e",
+    ),
+    (
         &[
             "unable to detect version",
             "SETUPTOOLS_SCM_PRETEND_VERSION",

@@ -1,4 +1,4 @@
-//! Projects that take their version from git: setuptools-scm and hatch-vcs.
+//! Projects that take their version from git: setuptools-scm, hatch-vcs and versioningit.
 
 use crate::harness::files::Project;
 use crate::harness::git::{Checkout, Daemon, Shelf};
@@ -29,6 +29,22 @@ source = 'vcs'
 [tool.hatch.build.targets.wheel]
 packages = ['src/shop']
 ";
+
+const VERSIONINGIT: &str = "\
+[build-system]
+requires = ['setuptools==80.9.0', 'versioningit==3.3.0']
+build-backend = 'setuptools.build_meta'
+[project]
+name = 'shop'
+dynamic = ['version']
+[tool.versioningit.vcs]
+match = ['v*']
+[tool.setuptools]
+package-dir = {'' = 'src'}
+";
+/// What `git archive` fills in, as setuptools-scm's documentation has it.
+const ARCHIVAL: &str = "node: $Format:%H$\nnode-date: $Format:%cI$\n\
+    describe-name: $Format:%(describe:tags=true,match=*[0-9]*)$\n";
 
 /// A repository whose second commit comes behind the tag v1.4.
 fn tagged(shelf: &Shelf, name: &str, pyproject: &str) -> Checkout {
@@ -113,4 +129,29 @@ fn a_commit_without_a_tag_says_how_to_have_one() {
         .says(&["git fetch --tags", "SETUPTOOLS_SCM_PRETEND_VERSION"]);
     let pretended = version(&home, &[folder, "-e", "SETUPTOOLS_SCM_PRETEND_VERSION=3.1"]);
     assert_eq!(pretended, "3.1");
+}
+
+#[test]
+fn tools_that_ask_git_alone_are_answered() {
+    let home = Home::seeded();
+    let shelf = Shelf::new();
+    let repository = tagged(&shelf, "versioningit", VERSIONINGIT);
+    let folder = repository.path().to_str().unwrap();
+    let short = &repository.git(&["rev-parse", "HEAD"])[..7];
+    let later = format!("1.4.post1+g{short}");
+    assert_eq!(version(&home, &[folder]), later);
+    assert_eq!(version(&home, &[folder, "-r", "v1.4"]), "1.4");
+    // Nor is there git where an archive of the commit is built.
+    repository.write(".gitattributes", ".git_archival.txt export-subst\n");
+    repository.commit("Archives", &[(".git_archival.txt", ARCHIVAL)]);
+    let short = &repository.git(&["rev-parse", "HEAD"])[..7];
+    let archive = home.dir().join("shop.tar.gz");
+    let archive = archive.to_str().unwrap();
+    repository.git(&["archive", "--output", archive, "HEAD"]);
+    assert_eq!(version(&home, &[archive]), format!("1.4.post2+g{short}"));
+    // Of a tag that the pattern leaves out, nothing is made up.
+    repository.git(&["tag", "2024"]);
+    home.run(&["build", folder, "x"])
+        .exits(65)
+        .says(&["default-version", "[tool.versioningit]"]);
 }

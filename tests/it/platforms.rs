@@ -125,7 +125,7 @@ fn what_would_run_on_another_processor_is_named_before_any_download() {
         (
             vec![(".s2i/bin/assemble", "#!/bin/sh\n"), app],
             "assemble script",
-            "build on such",
+            "build on a linux/arm64 machine",
         ),
         (
             vec![("setup.py", ""), app],

@@ -195,6 +195,7 @@ mod tests {
             message: String::new(),
             remote: Some("https://h/x.git".to_owned()),
             changed_files: Some(3),
+            committed: String::new(),
             description: None,
         };
         let builder = ChosenBuilder {

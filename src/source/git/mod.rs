@@ -69,6 +69,9 @@ pub(crate) struct CheckoutFacts {
     /// where that was not asked, because the folder belongs to someone else or its own settings
     /// could run programs.
     pub changed_files: Option<usize>,
+    /// When it was committed, as ISO 8601 has it.
+    #[serde(skip)]
+    pub committed: String,
     /// `git describe` of the commit, for instance `v1.2-3-gabc1234`: the last tag with a number in it, and how many
     /// commits have come since. Asked for where a project takes its version from there.
     pub description: Option<String>,
@@ -81,7 +84,7 @@ const LOG: [&str; 6] = [
     "--no-show-signature",
     "--encoding=UTF-8",
     "--date=default",
-    "--format=%H%x00%an <%ae>%x00%ad%x00%s",
+    "--format=%H%x00%an <%ae>%x00%ad%x00%s%x00%cI",
 ];
 
 impl CheckoutFacts {
@@ -91,6 +94,7 @@ impl CheckoutFacts {
         let mut fields = commit.trim_end_matches('\n').split('\0');
         let mut field = || fields.next().map(str::to_owned);
         let (commit, author, date, subject) = (field()?, field()?, field()?, field()?);
+        let committed = field()?;
         Some(Self {
             commit,
             author,
@@ -99,6 +103,7 @@ impl CheckoutFacts {
             message: subject.chars().take(MAX_SUBJECT_CHARS).collect(),
             remote,
             changed_files: Some(0),
+            committed,
             description: None,
         })
     }

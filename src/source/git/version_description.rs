@@ -1,7 +1,7 @@
 //! What git says of a commit's version, for projects that take theirs from there.
 //!
-//! Their backends ask git, which is not in a build. They read the same from `.git_archival.txt`, a file that
-//! `git archive` fills in: <https://setuptools-scm.readthedocs.io/en/latest/usage/#git-archives>.
+//! Their backends ask git, which is not in a build. They read the same from `.git_archival.txt`, or are answered from
+//! it by `scripts/build_wheel.py`; `git archive` fills that file in: <https://setuptools-scm.readthedocs.io/en/latest/usage/#git-archives>.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -22,12 +22,14 @@ const UNFILLED: &str = "$Format:";
 /// The question, as setuptools-scm asks it; the commit follows.
 pub(super) const DESCRIBE: [&str; 5] = ["describe", "--tags", "--long", "--match", "*[0-9]*"];
 /// What a project says that asks git for its version.
-const SIGNS: [&str; 5] = [
+const SIGNS: [&str; 7] = [
     "setuptools_scm",
     "setuptools-scm",
     "use_scm_version",
     "hatch-vcs",
     "hatch_vcs",
+    "versioningit",
+    "versioneer",
 ];
 /// The files that say it.
 const FILES: [&str; 3] = ["pyproject.toml", "setup.cfg", "setup.py"];
@@ -93,7 +95,10 @@ impl CheckoutFacts {
                 fs::remove_file(&path)?;
             }
         }
-        let text = format!("node: {}\ndescribe-name: {description}\n", self.commit);
+        let text = format!(
+            "node: {}\nnode-date: {}\ndescribe-name: {description}\n",
+            self.commit, self.committed
+        );
         fs::File::create_new(&path)?.write_all(text.as_bytes())
     }
 }
