@@ -250,7 +250,8 @@ fn a_stop_of_uwsgi_alone_answers_who_waits() {
     let container = started(&home.layout().reference(digest_of(&built)), &[]);
     let load = Load::on(&container, 8, ("/", "Hello from uWSGI\n"));
     assert_eq!(load.others, 0);
-    assert!(load.reset <= 2, "{} were reset", load.reset);
+    // Without the module some 30 are: nearly all clients at each of the five stops.
+    assert!(load.reset < 10, "{} were reset", load.reset);
 }
 
 /// Kills a program of a container whose command line begins so.
@@ -405,7 +406,8 @@ fn streams_come_through_nginx_bit_by_bit_and_last() {
 #[test]
 fn an_application_that_listens_on_a_port_alone_is_behind_nginx() {
     let (home, _) = behind_nginx();
-    let page = "import os\nfrom http.server import HTTPServer, SimpleHTTPRequestHandler\nHTTPServer(('', int(os.environ['PORT'])), SimpleHTTPRequestHandler).serve_forever()\n";
+    // `HTTPServer` looks its own name up before it listens, which takes as long as the resolver does.
+    let page = "import os\nfrom http.server import SimpleHTTPRequestHandler\nfrom socketserver import TCPServer\nTCPServer(('', int(os.environ['PORT'])), SimpleHTTPRequestHandler).serve_forever()\n";
     let project = Project::new(&[("app.py", page), ("s2r.yaml", "front: nginx\n")]);
     let built = home.build(&project.path(), &["port"]);
     let container = started(&home.layout().reference(digest_of(&built)), &[]);
